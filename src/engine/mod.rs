@@ -1,0 +1,4 @@
+//! Connections without sockets.
+
+#[doc(hidden)] // for benches and model tests
+pub mod wheel;

@@ -1,0 +1,245 @@
+//! Is this peer alive? Pure: it is told what happened and when, and says what is to be done and by when.
+
+mod policy;
+mod rtt;
+
+pub use policy::{HeartbeatMode, Policy};
+pub use rtt::Rtt;
+
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+
+/// Whether a peer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing speaks against it.
+    Healthy,
+    /// A heartbeat has gone unanswered for an interval, and nothing was heard since it was sent.
+    Suspect,
+}
+
+/// A change of [`State`], with the numbers that it rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthChange {
+    /// The new state.
+    pub state: State,
+    /// How long nothing had been heard.
+    pub silence: Micros,
+    /// Pings that had gone unanswered.
+    pub unanswered: u16,
+    /// The round-trip time as last known.
+    pub rtt: Rtt,
+}
+
+/// What a deadline asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing: the peer was heard meanwhile.
+    Nothing,
+    /// An interval is over.
+    Beat {
+        /// A heartbeat is to go out; not so if the one before has not left yet.
+        ping: bool,
+        /// The peer has become suspect.
+        change: Option<HealthChange>,
+    },
+    /// Nothing was heard for the timeout.
+    Stale,
+}
+
+/// The health of one open connection.
+#[derive(Debug, Clone)]
+pub struct Health {
+    heard: Micros,
+    /// When bytes of ours that had to wait last went out: slow is not dead.
+    moved: Micros,
+    next_ping: Micros,
+    ping_sent: Micros,
+    rtt: Rtt,
+    ping_seq: u32,
+    unanswered: u16,
+    state: State,
+    heartbeat: Heartbeat,
+}
+
+/// Where the latest ping is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heartbeat {
+    /// None is on its way: none was sent yet, or the latest was answered or given up for an RTT.
+    None,
+    /// Asked for; the kernel has not taken it yet.
+    Queued,
+    /// The kernel took it at `ping_sent`, and its pong will yield an RTT.
+    Sent,
+}
+
+impl Health {
+    /// A peer whose connection opened at `now`. Its first ping is due within one interval, at a point that `seed` picks:
+    /// clients that reconnect together must not ping together for ever after.
+    pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
+        let spread = (u128::from(mix(seed)) * u128::from(policy.heartbeat_interval.0)) >> 64;
+        Health {
+            heard: now,
+            moved: Micros::ZERO,
+            next_ping: now + Micros(spread as u64 + 1),
+            ping_sent: Micros::ZERO,
+            rtt: Rtt::default(),
+            ping_seq: 0,
+            unanswered: 0,
+            state: State::Healthy,
+            heartbeat: Heartbeat::None,
+        }
+    }
+
+    /// A complete frame arrived, or enough of one. One store in the usual case; no deadline is touched.
+    pub fn heard(&mut self, now: Micros) -> Option<HealthChange> {
+        let silence = self.silence(now);
+        self.heard = self.heard.max(now);
+        let unanswered = std::mem::take(&mut self.unanswered);
+        if self.state == State::Healthy {
+            return None;
+        }
+        self.state = State::Healthy;
+        Some(HealthChange {
+            state: State::Healthy,
+            silence,
+            unanswered,
+            rtt: self.rtt,
+        })
+    }
+
+    /// A pong arrived. An RTT comes only from the pong of the latest ping, and only once.
+    pub fn pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
+        if self.heartbeat != Heartbeat::Sent || payload != self.ping_seq.to_be_bytes() {
+            return None;
+        }
+        self.heartbeat = Heartbeat::None;
+        let rtt = now - self.ping_sent;
+        self.rtt.sample(rtt.0);
+        Some(rtt)
+    }
+
+    /// When [`on_due`](Health::on_due) wants to be called. Only a new policy moves it earlier; what happens moves it later.
+    pub fn due(&self, policy: &Policy) -> Micros {
+        self.ping_due(policy).min(self.stale_at(policy))
+    }
+
+    /// When the next ping goes out if nothing is heard before.
+    pub fn ping_due(&self, policy: &Policy) -> Micros {
+        match policy.mode {
+            HeartbeatMode::Always => self.next_ping,
+            // The first goes out whatever was heard: without it nothing would spread the later ones.
+            HeartbeatMode::Idle if self.ping_seq == 0 => self.next_ping,
+            HeartbeatMode::Idle => self.next_ping.max(self.heard + policy.heartbeat_interval),
+        }
+    }
+
+    /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.
+    pub fn stale_at(&self, policy: &Policy) -> Micros {
+        let early = if sabotage::on(Bug::EarlyStale) {
+            Micros::from_millis(11)
+        } else {
+            Micros::ZERO
+        };
+        self.heard.max(self.moved) + (policy.connection_timeout - early)
+    }
+
+    /// Judges the connection at `now`. May be called at any time; before [`due`](Health::due) it asks for nothing.
+    ///
+    /// If a ping is to go out, the caller owes one with [`ping_payload`](Health::ping_payload), and
+    /// [`ping_sent`](Health::ping_sent) once the kernel has taken it.
+    pub fn on_due(&mut self, policy: &Policy, now: Micros) -> Due {
+        if now >= self.stale_at(policy) {
+            return Due::Stale;
+        }
+        if now < self.ping_due(policy) {
+            return Due::Nothing;
+        }
+        self.next_ping = now + policy.heartbeat_interval;
+        let change = self.suspect(policy, now);
+        // None is queued behind an earlier one that has not left.
+        let ping = self.heartbeat != Heartbeat::Queued || sabotage::on(Bug::PingBehindPing);
+        if ping {
+            self.heartbeat = Heartbeat::Queued;
+            self.ping_seq = self.ping_seq.wrapping_add(1);
+        }
+        Due::Beat { ping, change }
+    }
+
+    fn suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
+        let moving = self.moved != Micros::ZERO && now - self.moved < policy.heartbeat_interval;
+        if self.unanswered < policy.suspect_after || self.state == State::Suspect || moving {
+            return None;
+        }
+        self.state = State::Suspect;
+        let silence = self.silence(now);
+        Some(HealthChange {
+            state: self.state,
+            silence,
+            unanswered: self.unanswered,
+            rtt: self.rtt,
+        })
+    }
+
+    /// Bytes of ours that had to wait went out: the peer is not blamed for its silence meanwhile.
+    pub fn moved(&mut self, now: Micros) {
+        if !sabotage::on(Bug::SlowIsDead) {
+            self.moved = self.moved.max(now);
+        }
+    }
+
+    /// The kernel took the ping. `late` says that it had to wait behind other bytes: its interval starts only now.
+    pub fn ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
+        self.heartbeat = Heartbeat::Sent;
+        self.ping_sent = now;
+        self.unanswered = self.unanswered.saturating_add(1);
+        if late {
+            self.next_ping = now + policy.heartbeat_interval;
+        }
+    }
+
+    /// The loop was away: how long the outstanding ping took says nothing.
+    pub fn forget_outstanding(&mut self) {
+        if self.heartbeat == Heartbeat::Sent {
+            self.heartbeat = Heartbeat::None;
+        }
+    }
+
+    /// What the latest ping carries, so that its pong is known from others.
+    pub fn ping_payload(&self) -> [u8; 4] {
+        self.ping_seq.to_be_bytes()
+    }
+
+    /// Whether a ping was asked for that the kernel has not taken yet.
+    pub fn ping_queued(&self) -> bool {
+        self.heartbeat == Heartbeat::Queued
+    }
+
+    /// Whether the peer answers.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// How long nothing was heard.
+    pub fn silence(&self, now: Micros) -> Micros {
+        now - self.heard
+    }
+
+    /// Pings sent since something was last heard.
+    pub fn unanswered(&self) -> u16 {
+        self.unanswered
+    }
+
+    /// The smoothed round-trip time.
+    pub fn rtt(&self) -> Rtt {
+        self.rtt
+    }
+}
+
+/// SplitMix64's finalizer (Steele, Lea, Flood 2014): slot numbers are sequential, their mixes are not.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,105 @@
+//! Deliberate bugs, switched on one at a time by `tests/sabotage.rs`: a test suite is worth what it catches.
+//!
+//! Without the feature `sabotage` every check below is the constant `false` and leaves no trace in the code.
+
+/// A bug that somebody could have made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A connection is stale a tick too early.
+    EarlyStale,
+    /// The wheel sleeps a tick too long.
+    SleepTooLong,
+    /// After a ping the connection is not armed again.
+    LostRearm,
+    /// Slow progress of our own bytes does not defer Stale.
+    SlowIsDead,
+    /// A slot is found whatever the generation of the id.
+    StaleGeneration,
+    /// The end of a connection is told twice.
+    DoubleOnClose,
+    /// The end of a connection is not told.
+    NoOnClose,
+    /// What the shared context wrote for one peer goes to the next one.
+    PongToAnother,
+    /// Any byte counts as heard, not only frames and progress.
+    EveryByteIsHeard,
+    /// A ping is queued behind one that has not left.
+    PingBehindPing,
+    /// A stale connection is closed without looking at its socket once more.
+    NoLastLook,
+    /// Messages are delivered after we queued our close frame.
+    DeliverAfterClose,
+    /// A control frame is put inside a data frame that is half sent.
+    ControlInsideFrame,
+    /// Bytes taken by the kernel are not taken off what is pending.
+    PendingNotReduced,
+    /// A send does not ask for a flush.
+    LostDirty,
+    /// A stall of ours counts as silence of the peers.
+    StallBlamed,
+    /// A connection is parked in the middle of a fragmented message.
+    ParkedTooSoon,
+    /// Bytes held for an unfinished message stay on the account.
+    HeldLeaks,
+}
+
+#[cfg(feature = "sabotage")]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 18] = [
+        Bug::EarlyStale,
+        Bug::SleepTooLong,
+        Bug::LostRearm,
+        Bug::SlowIsDead,
+        Bug::StaleGeneration,
+        Bug::DoubleOnClose,
+        Bug::NoOnClose,
+        Bug::PongToAnother,
+        Bug::EveryByteIsHeard,
+        Bug::PingBehindPing,
+        Bug::NoLastLook,
+        Bug::DeliverAfterClose,
+        Bug::ControlInsideFrame,
+        Bug::PendingNotReduced,
+        Bug::LostDirty,
+        Bug::StallBlamed,
+        Bug::ParkedTooSoon,
+        Bug::HeldLeaks,
+    ];
+}
+
+#[cfg(feature = "sabotage")]
+mod switch {
+    use super::Bug;
+    use std::cell::Cell;
+
+    thread_local!(static BUG: Cell<Option<Bug>> = const { Cell::new(None) });
+
+    /// Runs `f` on this thread with one bug in the code.
+    pub fn with<T>(bug: Bug, f: impl FnOnce() -> T) -> T {
+        struct Reset;
+        impl Drop for Reset {
+            fn drop(&mut self) {
+                BUG.set(None);
+            }
+        }
+        let _reset = Reset;
+        BUG.set(Some(bug));
+        f()
+    }
+
+    pub(crate) fn on(bug: Bug) -> bool {
+        BUG.get() == Some(bug)
+    }
+}
+
+#[cfg(feature = "sabotage")]
+pub(crate) use switch::on;
+#[cfg(feature = "sabotage")]
+pub use switch::with;
+
+#[cfg(not(feature = "sabotage"))]
+#[inline(always)]
+pub(crate) const fn on(_: Bug) -> bool {
+    false
+}

@@ -1,0 +1,178 @@
+//! Engine time: integers of microseconds, and the one clock of the crate.
+
+use crate::sabotage::{self, Bug};
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+use std::time::{Duration, Instant};
+
+/// A span of time, or a point in engine time (the span since the clock's origin), in microseconds.
+///
+/// Arithmetic saturates: a point before the origin is the origin, a span past `u64::MAX` µs (584 000 years) is that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// No time at all; as a point, the clock's origin.
+    pub const ZERO: Micros = Micros(0);
+
+    /// `ms` milliseconds.
+    pub const fn from_millis(ms: u64) -> Self {
+        Micros(ms.saturating_mul(1_000))
+    }
+
+    /// `s` seconds.
+    pub const fn from_secs(s: u64) -> Self {
+        Micros(s.saturating_mul(1_000_000))
+    }
+
+    /// Whole milliseconds, rounded down.
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// As a [`Duration`].
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+}
+
+impl From<Duration> for Micros {
+    fn from(d: Duration) -> Self {
+        Micros(u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Add for Micros {
+    type Output = Micros;
+    fn add(self, other: Micros) -> Micros {
+        Micros(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Micros {
+    fn add_assign(&mut self, other: Micros) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Micros {
+    type Output = Micros;
+    fn sub(self, other: Micros) -> Micros {
+        Micros(self.0.saturating_sub(other.0))
+    }
+}
+
+impl fmt::Display for Micros {
+    /// Milliseconds with the unit, as in a log line: `45012 ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ms", self.as_millis())
+    }
+}
+
+/// The loop's own absences, which are not the peers' silence.
+///
+/// If the loop itself was away (a stopped process, a starved machine, a slow handler), [`Stalls::checkpoint`] finds that
+/// out and takes the excess off engine time, so every deadline moves by it at once.
+#[derive(Debug, Clone, Default)]
+pub struct Stalls {
+    sum: Micros,
+    last_checkpoint: Micros,
+}
+
+impl Stalls {
+    /// No loop is asked to be more punctual than this: a shorter gap is scheduling noise.
+    pub const LEAST_TOLERANCE: Micros = Micros::from_millis(500);
+
+    /// Engine time at the monotonic time `raw`. It steps back over a checkpoint that found a stall, never otherwise.
+    pub fn engine_time(&self, raw: Micros) -> Micros {
+        raw - self.sum
+    }
+
+    /// Marks a place that the loop passes each turn, `asked` being what it meant to spend (sleep) since the last one. A
+    /// gap is a stall if it exceeds that by more than an eighth of the shortest timeout that anybody has, and by more
+    /// than [`Stalls::LEAST_TOLERANCE`].
+    ///
+    /// Returns the stall if there was one: the whole excess, which has been taken off engine time.
+    pub fn checkpoint(
+        &mut self,
+        raw: Micros,
+        asked: Micros,
+        shortest_timeout: Micros,
+    ) -> Option<Micros> {
+        let excess = (self.engine_time(raw) - self.last_checkpoint) - asked;
+        let tolerance = Micros(shortest_timeout.0 / 8).max(Self::LEAST_TOLERANCE);
+        let stall = (excess > tolerance && !sabotage::on(Bug::StallBlamed)).then_some(excess);
+        self.sum += stall.unwrap_or_default();
+        self.last_checkpoint = self.engine_time(raw);
+        stall
+    }
+}
+
+/// Engine time: the monotonic clock less the sum of our own stalls.
+#[derive(Debug)]
+pub struct Clock {
+    origin: Instant,
+    stalls: Stalls,
+}
+
+impl Clock {
+    /// A clock that starts now, at zero.
+    pub fn start() -> Self {
+        Clock {
+            origin: Instant::now(),
+            stalls: Stalls::default(),
+        }
+    }
+
+    /// Engine time now, rounded down to a microsecond.
+    pub fn now(&self) -> Micros {
+        self.stalls.engine_time(self.raw())
+    }
+
+    /// As [`Stalls::checkpoint`], now.
+    pub fn checkpoint(&mut self, asked: Micros, shortest_timeout: Micros) -> Option<Micros> {
+        let raw = self.raw();
+        self.stalls.checkpoint(raw, asked, shortest_timeout)
+    }
+
+    fn raw(&self) -> Micros {
+        Micros::from(self.origin.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        assert_eq!(Micros(3) - Micros(5), Micros::ZERO);
+        assert_eq!(Micros(u64::MAX) + Micros(1), Micros(u64::MAX));
+        assert_eq!(Micros::from_secs(u64::MAX), Micros(u64::MAX));
+        assert_eq!(Micros::from_millis(45_012).to_string(), "45012 ms");
+    }
+
+    #[test]
+    fn a_gap_beyond_what_was_asked_leaves_engine_time() {
+        let s = Micros::from_secs;
+        let mut stalls = Stalls::default();
+        let mut checkpoint = |raw, asked| stalls.checkpoint(s(raw), s(asked), s(45)); // tolerates 5.6 s
+        assert_eq!(checkpoint(60, 60), None, "it was asked for");
+        assert_eq!(checkpoint(66, 1), None, "noise");
+        assert_eq!(checkpoint(100, 4), Some(s(30)));
+        assert_eq!(checkpoint(101, 1), None, "it is counted once");
+        assert_eq!(stalls.engine_time(s(101)), s(71));
+    }
+
+    #[test]
+    fn the_least_tolerance_holds_for_short_timeouts() {
+        let mut stalls = Stalls::default();
+        let ms = Micros::from_millis;
+        assert_eq!(stalls.checkpoint(ms(500), Micros::ZERO, ms(100)), None);
+        assert!(
+            stalls
+                .checkpoint(ms(1_001), Micros::ZERO, ms(100))
+                .is_some()
+        );
+    }
+}
