@@ -1,0 +1,196 @@
+//! One connection: Opening | Open | Closing | Dead.
+
+use crate::cause::{Cause, Code};
+use crate::engine::handler::Class;
+use crate::engine::http::Request;
+use crate::engine::out::Out;
+use crate::engine::scan::Scanner;
+use crate::engine::wheel::Tick;
+use crate::health::{Health, Policy};
+use crate::time::Micros;
+use std::net::SocketAddr;
+use tungstenite::protocol::WebSocketContext;
+
+/// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
+pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
+
+/// A slot's content. At rest (open, in the middle of nothing) it owns no heap.
+pub(crate) struct Conn {
+    pub(crate) generation: u32,
+    pub(crate) class: Class,
+    pub(crate) armed: Option<Tick>,
+    pub(crate) marks: Marks,
+    pub(crate) health: Health,
+    /// When it was accepted; once it is open, when it opened.
+    pub(crate) since: Micros,
+    pub(crate) peer_addr: SocketAddr,
+    /// Instead of its class's policy.
+    pub(crate) policy: Option<Box<Policy>>,
+    pub(crate) phase: Phase,
+    pub(crate) out: Option<Box<Out>>,
+}
+
+/// Small facts about a connection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    /// On the list of those to be flushed.
+    pub(crate) dirty: bool,
+    /// A heartbeat is to be rendered at the next flush.
+    pub(crate) ping: bool,
+    /// A data message has arrived.
+    pub(crate) spoke: bool,
+    /// On the list of those whose stale close waits for its turn.
+    pub(crate) deferred: bool,
+    /// Its turn has come: a token was taken for it.
+    pub(crate) granted: bool,
+    /// It gets no upgrade: there is no room.
+    pub(crate) refused: bool,
+    /// The handler gave Upgrade or Defer, so it is owed one `on_close`.
+    pub(crate) owed: bool,
+    /// It was a WebSocket, so it counts in its class.
+    pub(crate) counted: bool,
+}
+
+pub(crate) enum Phase {
+    /// Accepted. `None`: not a byte has come.
+    Opening(Option<Box<Opening>>),
+    /// A WebSocket. `None`: parked.
+    Open(Option<Box<Middle>>),
+    /// It will end: our last bytes go out, the peer's are skipped.
+    Closing(Box<Closing>),
+    /// It has ended; the slot is freed in the last step of the turn.
+    Dead(Box<End>),
+}
+
+/// A request that is not answered yet.
+pub(crate) struct Opening {
+    /// What has come of the head; behind a deferred verdict, what came after the head.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) deferred: Option<Box<Request>>,
+}
+
+/// In the middle of a frame or of a fragmented message.
+pub(crate) struct Middle {
+    /// Taken out while it is at work.
+    pub(crate) context: Option<Box<WebSocketContext>>,
+    pub(crate) scanner: Scanner,
+    /// Since when the frame in progress is, if there is one.
+    pub(crate) frame_since: Option<Micros>,
+    /// What it adds to the bytes held by the loop.
+    pub(crate) held: u64,
+}
+
+pub(crate) struct Closing {
+    pub(crate) end: End,
+    pub(crate) until: Until,
+    pub(crate) scanner: Scanner,
+    pub(crate) deadline: Micros,
+    pub(crate) fin_sent: bool,
+}
+
+/// What a closing connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The peer's close frame, which completes the handshake; then as `Flushed`.
+    PeerCloses,
+    /// Our last byte has gone out.
+    Flushed,
+    /// Our last byte and our FIN have gone out, and the peer's FIN has come. What it sends is thrown away: closing with
+    /// unread bytes would turn our answer into an RST.
+    PeerLeaves,
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    pub(crate) cause: Cause,
+    pub(crate) code: Code,
+    pub(crate) reason: Box<str>,
+    /// The closing handshake was completed.
+    pub(crate) clean: bool,
+    /// Nothing of it may stay in the kernel.
+    pub(crate) reset: bool,
+    /// The handler knows already.
+    pub(crate) told: bool,
+}
+
+impl End {
+    pub(crate) fn of(cause: Cause) -> Self {
+        End {
+            cause,
+            code: Code::None,
+            reason: "".into(),
+            clean: false,
+            reset: false,
+            told: false,
+        }
+    }
+}
+
+impl Conn {
+    pub(crate) fn accepted(generation: u32, peer_addr: SocketAddr, now: Micros) -> Self {
+        Conn {
+            generation,
+            class: Class(0),
+            armed: None,
+            marks: Marks::default(),
+            health: Health::new(&Policy::default(), now, 0),
+            since: now,
+            peer_addr,
+            policy: None,
+            phase: Phase::Opening(None),
+            out: None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open(_))
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.out.as_ref().map_or(0, |o| o.pending())
+    }
+
+    /// Whether bytes wait that the peer does not take.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.out
+            .as_ref()
+            .is_some_and(|o| o.blocked_since().is_some())
+    }
+
+    /// When this connection wants to be looked at.
+    pub(crate) fn due(&self, policy: &Policy, handshake_timeout: Micros) -> Option<Micros> {
+        match &self.phase {
+            Phase::Opening(_) => Some(self.since + handshake_timeout),
+            Phase::Open(_) => {
+                let health = self.health.due(policy);
+                let limits = [self.init_due(policy), self.frame_due(), self.slow_due()];
+                limits.into_iter().flatten().chain([health]).min()
+            }
+            Phase::Closing(closing) => Some(closing.deadline),
+            Phase::Dead(_) => None,
+        }
+    }
+
+    /// When the first message is overdue.
+    pub(crate) fn init_due(&self, policy: &Policy) -> Option<Micros> {
+        if self.marks.spoke {
+            None
+        } else {
+            policy.first_message_timeout.map(|t| self.since + t)
+        }
+    }
+
+    /// When the frame in progress has taken too long.
+    pub(crate) fn frame_due(&self) -> Option<Micros> {
+        match &self.phase {
+            Phase::Open(Some(middle)) => middle.frame_since.map(|t| t + FRAME_TIME),
+            _ => None,
+        }
+    }
+
+    /// When our bytes have waited too long.
+    pub(crate) fn slow_due(&self) -> Option<Micros> {
+        Some(self.out.as_ref()?.blocked_since()? + FRAME_TIME)
+    }
+}

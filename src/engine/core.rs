@@ -1,0 +1,482 @@
+//! The loop's state apart from the host: what [`Io`](crate::engine::Io) reaches, and what the engine acts on.
+
+use crate::cause::{Cause, Code, cut_reason};
+use crate::engine::Config;
+use crate::engine::bucket::Bucket;
+use crate::engine::conn::{Closing, Conn, End, Phase, Until};
+use crate::engine::drain::Drain;
+use crate::engine::handler::{Class, HealthView, Message, Refused, Sent, TimerId, Verdict};
+use crate::engine::http::Reply;
+use crate::engine::out::Out;
+use crate::engine::remote::Remote;
+use crate::engine::scan::Scanner;
+use crate::engine::stats::Stats;
+use crate::engine::table::Table;
+use crate::engine::wheel::{Tick, Wheel};
+use crate::health::{Health, Policy, State};
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+use slab::Slab;
+use std::collections::VecDeque;
+use tungstenite::Bytes;
+use tungstenite::protocol::WebSocketContext;
+use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
+
+/// Everything that belongs to the loop except the handler.
+pub struct Core {
+    pub(crate) config: Config,
+    pub(crate) table: Table,
+    pub(crate) wheel: Wheel,
+    pub(crate) timers: Slab<Timer>,
+    timer_generation: u32,
+    pub(crate) stats: Stats,
+    pub(crate) remote: Remote,
+    /// Verdicts that the host gave later, to be carried out when it has returned.
+    pub(crate) answers: VecDeque<(ConnId, Verdict)>,
+    /// Whom health would call stale, before their sockets were looked at once more.
+    pub(crate) doubtful: VecDeque<ConnId>,
+    /// Stale ones beyond the rate, oldest first.
+    pub(crate) deferred: VecDeque<ConnId>,
+    pub(crate) bucket: Bucket,
+    pub(crate) drain: Drain,
+    /// Serves whole frames of parked connections; it remembers nothing from one to the next.
+    pub(crate) spare: Option<Box<WebSocketContext>>,
+    /// Where contexts write their pongs and close replies.
+    pub(crate) scratch: Vec<u8>,
+    /// The shortest timeout among policies of single connections, so far.
+    pub(crate) shortest_own_timeout: Micros,
+    /// Accepting is to be tried again.
+    pub(crate) accept_retry: bool,
+}
+
+/// A deadline that is not a connection's.
+pub(crate) struct Timer {
+    pub(crate) due: Micros,
+    pub(crate) armed: Tick,
+    pub(crate) generation: u32,
+    pub(crate) purpose: Purpose,
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Host,
+    AcceptRetry,
+    StaleCloses,
+    Drain,
+}
+
+/// Marks the wheel's entries that are timers; slots stay far below it.
+pub(crate) const TIMER: u32 = 1 << 31;
+
+impl Core {
+    pub(crate) fn new(config: Config, remote: Remote) -> Self {
+        Core {
+            table: Table::default(),
+            wheel: Wheel::new(),
+            timers: Slab::new(),
+            timer_generation: 0,
+            stats: Stats::new(config.classes.len()),
+            remote,
+            answers: VecDeque::new(),
+            doubtful: VecDeque::new(),
+            deferred: VecDeque::new(),
+            bucket: Bucket::new(config.stale_closes_per_second),
+            drain: Drain::No,
+            spare: None,
+            scratch: Vec::new(),
+            shortest_own_timeout: Micros(u64::MAX),
+            accept_retry: false,
+            config,
+        }
+    }
+
+    // ---- deadlines ----
+
+    /// Puts the connection's deadline in the wheel, unless an entry comes back before it anyway.
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        let policy = policy_of(&self.config, conn);
+        let Some(due) = conn.due(policy, self.config.handshake_timeout) else {
+            return;
+        };
+        if conn
+            .armed
+            .is_some_and(|armed| !self.wheel.is_earlier(due, armed))
+        {
+            return;
+        }
+        let at = self.wheel.arm(id.slot_u32(), due);
+        if let Some(conn) = self.table.get_mut(id) {
+            conn.armed = Some(at);
+        }
+    }
+
+    pub(crate) fn start_timer(&mut self, due: Micros, now: Micros) -> TimerId {
+        self.start_timer_for(Purpose::Host, due, now)
+    }
+
+    pub(crate) fn start_timer_for(
+        &mut self,
+        purpose: Purpose,
+        due: Micros,
+        now: Micros,
+    ) -> TimerId {
+        self.wheel.catch_up(now);
+        self.timer_generation = self.timer_generation.wrapping_add(1);
+        let generation = self.timer_generation;
+        let index = self.timers.insert(Timer {
+            due,
+            armed: 0,
+            generation,
+            purpose,
+        }) as u32;
+        self.timers[index as usize].armed = self.wheel.arm(TIMER | index, due);
+        TimerId { index, generation }
+    }
+
+    pub(crate) fn cancel_timer(&mut self, id: TimerId) {
+        let found = |t: &Timer| t.generation == id.generation && t.purpose == Purpose::Host;
+        if self.timers.get(id.index as usize).is_some_and(found) {
+            self.timers.remove(id.index as usize);
+        }
+    }
+
+    pub(crate) fn has_timer(&self, purpose: Purpose) -> bool {
+        self.timers.iter().any(|(_, t)| t.purpose == purpose)
+    }
+
+    // ---- sending ----
+
+    pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> Sent {
+        match message {
+            Message::Close(frame) => {
+                let (code, reason) = frame.map_or((1000, String::new()), |f| {
+                    (f.code.into(), f.reason.to_string())
+                });
+                self.close(id, Cause::Kicked, code, &reason, now);
+                Sent::Flowing
+            }
+            message => {
+                let frame = Bytes::from(frame_of(&message));
+                self.send_frame(id, frame, !message.is_text() && !message.is_binary(), now)
+            }
+        }
+    }
+
+    pub(crate) fn send_many(
+        &mut self,
+        ids: impl IntoIterator<Item = ConnId>,
+        message: &Message,
+        now: Micros,
+    ) -> usize {
+        if message.is_close() {
+            return 0;
+        }
+        let frame = Bytes::from(frame_of(message));
+        let control = !message.is_text() && !message.is_binary();
+        ids.into_iter()
+            .filter(|id| {
+                !matches!(
+                    self.send_frame(*id, frame.clone(), control, now),
+                    Sent::Refused(_)
+                )
+            })
+            .count()
+    }
+
+    fn send_frame(&mut self, id: ConnId, frame: Bytes, control: bool, now: Micros) -> Sent {
+        let Some(conn) = self.table.get(id) else {
+            return Sent::Refused(Refused::Gone);
+        };
+        match conn.phase {
+            Phase::Open(_) => {}
+            Phase::Closing(_) => return Sent::Refused(Refused::Closing),
+            Phase::Opening(_) | Phase::Dead(_) => return Sent::Refused(Refused::Gone),
+        }
+        let pending = conn.pending();
+        let total = self.stats.pending_bytes + self.stats.held_bytes + frame.len() as u64;
+        if pending + frame.len() > self.config.max_pending_bytes
+            || total > self.config.max_buffered_bytes as u64
+        {
+            self.slow_consumer(id, now);
+            return Sent::Refused(Refused::OverLimit);
+        }
+        let blocked = conn.is_blocked();
+        self.stats.messages_out += u64::from(!control);
+        self.queue(id, |out| {
+            if control {
+                out.push_control(&frame)
+            } else {
+                out.push_frame(frame)
+            }
+        });
+        if blocked {
+            Sent::Pending
+        } else {
+            Sent::Flowing
+        }
+    }
+
+    pub(crate) fn queue_control(&mut self, id: ConnId, frames: &[u8]) {
+        if !frames.is_empty() {
+            self.queue(id, |out| out.push_control(frames));
+        }
+    }
+
+    /// Changes what is to go out, and asks for a flush.
+    pub(crate) fn queue(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
+        self.change_out(id, change);
+        self.table.mark_dirty(id);
+    }
+
+    /// Changes what is to go out, and keeps the account.
+    pub(crate) fn change_out(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
+        if let Some(conn) = self.table.get_mut(id) {
+            let out = conn.out.get_or_insert_default();
+            let before = out.pending() as u64;
+            change(out);
+            self.stats.pending_bytes = self.stats.pending_bytes + out.pending() as u64 - before;
+        }
+    }
+
+    // ---- ending ----
+
+    /// Closes an open connection, or refuses one that still waits for its verdict.
+    pub(crate) fn close(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        match conn.phase {
+            Phase::Open(_) => {
+                let code = if CloseCode::from(code).is_allowed() {
+                    code
+                } else {
+                    1011
+                };
+                self.shut(id, cause, code, reason, now);
+            }
+            Phase::Opening(_) => {
+                let status = if cause == Cause::Draining { 503 } else { 403 };
+                self.reply(id, &Reply::error(status, reason), false, cause, now);
+            }
+            Phase::Closing(_) | Phase::Dead(_) => {}
+        }
+    }
+
+    pub(crate) fn slow_consumer(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        let waited = conn
+            .out
+            .as_ref()
+            .and_then(|o| o.blocked_since())
+            .map_or(Micros::ZERO, |since| now - since);
+        let reason = format!("{} bytes unsent for {waited}", conn.pending());
+        self.shut(
+            id,
+            Cause::SlowConsumer,
+            Cause::SlowConsumer.close_code(),
+            &reason,
+            now,
+        );
+    }
+
+    /// Queues our close frame on an open connection. From here on the peer's bytes are skipped.
+    pub(crate) fn shut(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
+        let Some(scanner) = self.leave_open(id) else {
+            return;
+        };
+        let reason = cut_reason(reason);
+        let frame = close_frame(code, reason);
+        // What a ghost, a slow reader or a peer in an endless frame has not taken yet would only hold up the close.
+        let discard = matches!(
+            cause,
+            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout
+        );
+        self.queue(id, |out| {
+            if discard {
+                out.discard_unsent();
+            }
+            out.push_frame(frame);
+        });
+        // After an error the stream has no frames any more, only bytes; a ghost will not answer.
+        let until = match cause {
+            Cause::Stale
+            | Cause::Protocol
+            | Cause::InvalidData
+            | Cause::TooBig
+            | Cause::AtCapacity
+            | Cause::FrameTimeout => Until::PeerLeaves,
+            _ => Until::PeerCloses,
+        };
+        let mut end = End::of(cause);
+        end.code = Code::Close(code);
+        end.reason = reason.into();
+        end.reset = cause == Cause::Stale;
+        self.enter_closing(id, end, until, scanner, now);
+        if cause == Cause::Stale {
+            self.table.tell_now(id);
+        }
+    }
+
+    /// Answers a request that is not upgraded.
+    pub(crate) fn reply(
+        &mut self,
+        id: ConnId,
+        reply: &Reply,
+        is_head: bool,
+        cause: Cause,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        if !matches!(conn.phase, Phase::Opening(_)) {
+            return;
+        }
+        let mut end = End::of(cause);
+        end.code = Code::Http(reply.status);
+        self.queue_control(id, &reply.render(is_head));
+        self.enter_closing(id, end, Until::PeerLeaves, Scanner::default(), now);
+    }
+
+    pub(crate) fn enter_closing(
+        &mut self,
+        id: ConnId,
+        end: End,
+        until: Until,
+        scanner: Scanner,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let deadline = now + policy_of(&self.config, conn).close_timeout;
+        conn.phase = Phase::Closing(Box::new(Closing {
+            end,
+            until,
+            scanner,
+            deadline,
+            fin_sent: false,
+        }));
+        conn.marks.ping = false;
+        self.arm(id);
+        self.table.mark_dirty(id);
+    }
+
+    /// Takes what an open connection was in the middle of. `None` if it is not open.
+    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Scanner> {
+        let conn = self.table.get_mut(id)?;
+        let Phase::Open(middle) = &mut conn.phase else {
+            return None;
+        };
+        let (scanner, held) = middle
+            .take()
+            .map_or_else(Default::default, |m| (m.scanner, m.held));
+        conn.marks.deferred = false;
+        if conn.health.state() == State::Suspect {
+            self.stats.suspects -= 1;
+        }
+        self.release_held(held);
+        Some(scanner)
+    }
+
+    pub(crate) fn release_held(&mut self, held: u64) {
+        if !sabotage::on(Bug::HeldLeaks) {
+            self.stats.held_bytes -= held;
+        }
+    }
+
+    /// Ends a connection in this turn, whatever it was doing.
+    pub(crate) fn bury(&mut self, id: ConnId, end: End) {
+        self.leave_open(id);
+        self.table.bury(id, end);
+    }
+
+    // ---- looking ----
+
+    pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
+        policy.validate()?;
+        let classes = self.config.classes.len();
+        let slot = self.config.classes.get_mut(usize::from(class.0));
+        slot.ok_or_else(|| format!("there is no class {}; there are {classes}", class.0))?
+            .policy = policy;
+        Ok(())
+    }
+
+    pub(crate) fn health(&self, id: ConnId, now: Micros) -> Option<HealthView> {
+        let conn = self.table.get(id).filter(|c| c.is_open())?;
+        let (policy, health) = (policy_of(&self.config, conn), &conn.health);
+        Some(HealthView {
+            state: health.state(),
+            silence: health.silence(now),
+            unanswered: health.unanswered(),
+            rtt: health.rtt(),
+            next_ping: health.ping_due(policy),
+            deadline: health.stale_at(policy),
+        })
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        !matches!(self.drain, Drain::No)
+    }
+
+    /// Starts the health of a connection that opens.
+    pub(crate) fn new_health(&self, id: ConnId, policy: &Policy, now: Micros) -> Health {
+        Health::new(
+            policy,
+            now,
+            u64::from(id.generation()) << 32 | id.slot() as u64,
+        )
+    }
+}
+
+/// The policy that holds for a connection.
+pub(crate) fn policy_of<'a>(config: &'a Config, conn: &'a Conn) -> &'a Policy {
+    conn.policy
+        .as_deref()
+        .unwrap_or(&config.classes[usize::from(conn.class.0)].policy)
+}
+
+/// A message as one frame, unmasked as servers send it.
+fn frame_of(message: &Message) -> Vec<u8> {
+    let (opcode, payload): (OpCode, &[u8]) = match message {
+        Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
+        Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
+        Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
+        Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
+        Message::Close(_) => (OpCode::Control(Control::Close), &[]),
+        Message::Frame(frame) => return render(frame.clone()),
+    };
+    let header = FrameHeader {
+        opcode,
+        ..FrameHeader::default()
+    };
+    let mut bytes = Vec::with_capacity(payload.len() + 10);
+    // Formatting into a Vec does not fail.
+    let _ = header.format(payload.len() as u64, &mut bytes);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// A close frame; without code and reason for 1005, which must not be sent.
+fn close_frame(code: u16, reason: &str) -> Bytes {
+    let content = (code != 1005).then(|| CloseFrame {
+        code: code.into(),
+        reason: reason.into(),
+    });
+    render(Frame::close(content)).into()
+}
+
+fn render(frame: Frame) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame.len());
+    // Formatting into a Vec does not fail.
+    let _ = frame.format(&mut bytes);
+    bytes
+}

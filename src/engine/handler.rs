@@ -1,0 +1,358 @@
+//! The embedding API: what a host is told, and what it can do.
+
+use crate::cause::{By, Cause, Code};
+use crate::engine::core::Core;
+use crate::engine::http::{Reply, Request};
+use crate::engine::remote::Remote;
+use crate::engine::stats::Stats;
+use crate::health::{HealthChange, Policy, Rtt, State};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::net::SocketAddr;
+use tungstenite::http::header::{HeaderName, HeaderValue};
+
+pub use tungstenite::Message;
+
+/// A kind of peer: the index of its policy in [`Config::classes`](crate::engine::Config::classes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(pub u8);
+
+/// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to
+/// other connections takes effect after it has returned. A call that is slow makes everybody wait.
+pub trait Handler {
+    /// A request that is not for `/healthz` has come in whole.
+    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
+
+    /// The upgrade was answered; messages may be sent.
+    fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
+
+    /// A text or binary message. It may share the loop's read buffer: who keeps it, copies it.
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
+
+    /// The peer became suspect, or healthy again.
+    fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
+
+    /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
+    fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
+
+    /// The connection is over: exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] that was given, even if
+    /// it never opened. A stale one is told at once, others when their socket is let go. The id finds nothing any more.
+    fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
+
+    /// A connection is over for which no upgrade was ever granted: a bad or plain request, a probe.
+    fn on_reject(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
+
+    /// A timer has run out.
+    fn on_timer(&mut self, _io: &mut Io<'_>, _timer: TimerId) {}
+
+    /// Another thread called [`Remote::wake`].
+    fn on_wake(&mut self, _io: &mut Io<'_>) {}
+}
+
+/// What is to become of a request.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Make it a WebSocket. A request that is no valid upgrade is answered 426 or 400 instead.
+    Upgrade(Upgrade),
+    /// Answer it, and close.
+    Reply(Reply),
+    /// The host will call [`Io::answer`], within the handshake timeout.
+    Defer,
+}
+
+/// How a WebSocket is opened.
+#[derive(Debug, Clone)]
+pub struct Upgrade {
+    /// The class, whose policy holds.
+    pub class: Class,
+    /// The subprotocol; it is sent only if the client offered it.
+    pub protocol: Option<String>,
+    /// More header fields of the response.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// A policy of its own, instead of the class's. An invalid one is answered 500.
+    pub policy: Option<Policy>,
+}
+
+impl Verdict {
+    /// A plain upgrade to this class.
+    pub fn upgrade(class: Class) -> Self {
+        Verdict::Upgrade(Upgrade {
+            class,
+            protocol: None,
+            headers: Vec::new(),
+            policy: None,
+        })
+    }
+
+    /// A refusal with this HTTP status; the message goes into the JSON body.
+    pub fn refuse(status: u16, message: &str) -> Self {
+        Verdict::Reply(Reply::error(status, message))
+    }
+}
+
+/// What became of a send. Nothing is dropped silently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It goes out at the end of this turn.
+    Flowing,
+    /// It waits behind bytes that the peer has not taken; [`Handler::on_writable`] will be called.
+    Pending,
+    /// It was not taken.
+    Refused(Refused),
+}
+
+/// Why a send was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such connection, or it is not open yet.
+    Gone,
+    /// It is closing.
+    Closing,
+    /// More would wait than is allowed; the connection is closed as a slow consumer (1013), for its stream has a gap now.
+    OverLimit,
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Why.
+    pub cause: Cause,
+    /// Who ended it.
+    pub by: By,
+    /// What the peer was told, or told us.
+    pub code: Code,
+    /// The close reason that went with the code; at most 123 bytes.
+    pub reason: Box<str>,
+    /// Whether the closing handshake was completed.
+    pub clean: bool,
+    /// Its class, if it was a WebSocket.
+    pub class: Option<Class>,
+    /// The peer.
+    pub peer_addr: SocketAddr,
+    /// Time since it opened (or was accepted, if it never opened).
+    pub age: Micros,
+    /// Time since something was last heard.
+    pub silence: Micros,
+    /// Pings that went unanswered.
+    pub unanswered: u16,
+    /// Round-trip time.
+    pub rtt: Rtt,
+}
+
+/// A timer of the host; never reused for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// The health of a connection at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthView {
+    /// Whether it answers.
+    pub state: State,
+    /// How long nothing was heard.
+    pub silence: Micros,
+    /// Pings that went unanswered.
+    pub unanswered: u16,
+    /// Round-trip time.
+    pub rtt: Rtt,
+    /// When the next ping goes out if nothing is heard before.
+    pub next_ping: Micros,
+    /// When it will be stale if nothing is heard before.
+    pub deadline: Micros,
+}
+
+/// The host's hands: valid during one call of the handler.
+pub struct Io<'a> {
+    pub(crate) core: &'a mut Core,
+    pub(crate) now: Micros,
+}
+
+impl Io<'_> {
+    /// Engine time: monotonic, less the loop's own stalls.
+    pub fn now(&self) -> Micros {
+        self.now
+    }
+
+    /// Sends a message at the end of this turn. A `Close` is as [`close`](Io::close), a `Frame` goes as it is.
+    pub fn send(&mut self, id: ConnId, message: Message) -> Sent {
+        self.core.send(id, message, self.now)
+    }
+
+    /// Sends one message to many; the frame is built once and shared. Returns how many took it.
+    pub fn send_many(&mut self, ids: impl IntoIterator<Item = ConnId>, message: &Message) -> usize {
+        self.core.send_many(ids, message, self.now)
+    }
+
+    /// Closes a connection in the host's name ([`Cause::Kicked`]), with this close code (RFC 6455 §7.4) and reason (cut to
+    /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first.
+    pub fn close(&mut self, id: ConnId, code: u16, reason: &str) {
+        self.core.close(id, Cause::Kicked, code, reason, self.now);
+    }
+
+    /// Closes a connection for a cause that the host knows better than [`Cause::Kicked`].
+    pub fn close_for(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str) {
+        self.core.close(id, cause, code, reason, self.now);
+    }
+
+    /// Gives the verdict that was deferred. A second [`Verdict::Defer`] changes nothing.
+    pub fn answer(&mut self, id: ConnId, verdict: Verdict) {
+        self.core.answers.push_back((id, verdict));
+    }
+
+    /// Has [`Handler::on_timer`] called once, `after` from now or up to 10 ms later.
+    pub fn timer(&mut self, after: Micros) -> TimerId {
+        self.core.start_timer(self.now + after, self.now)
+    }
+
+    /// Stops a timer. One that has run out, or was stopped, is left alone.
+    pub fn cancel(&mut self, timer: TimerId) {
+        self.core.cancel_timer(timer);
+    }
+
+    /// Changes a class's policy; it takes effect at each connection's next deadline.
+    ///
+    /// # Errors
+    /// What is wrong with the policy, or that there is no such class. Nothing has changed then.
+    pub fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
+        self.core.set_policy(class, policy)
+    }
+
+    /// The health of an open connection.
+    pub fn health(&self, id: ConnId) -> Option<HealthView> {
+        self.core.health(id, self.now)
+    }
+
+    /// Bytes that wait for this peer; 0 for one that is gone.
+    pub fn pending(&self, id: ConnId) -> usize {
+        self.core.table.get(id).map_or(0, |c| c.pending())
+    }
+
+    /// Where a connection comes from.
+    pub fn peer_addr(&self, id: ConnId) -> Option<SocketAddr> {
+        self.core.table.get(id).map(|c| c.peer_addr)
+    }
+
+    /// The class of an open connection.
+    pub fn class(&self, id: ConnId) -> Option<Class> {
+        self.core
+            .table
+            .get(id)
+            .filter(|c| c.is_open())
+            .map(|c| c.class)
+    }
+
+    /// The open connections of a class, by slot. Looks at every slot.
+    pub fn connections(&self, class: Class) -> impl Iterator<Item = ConnId> {
+        self.core
+            .table
+            .ids()
+            .filter(move |(_, c)| c.is_open() && c.class == class)
+            .map(|(id, _)| id)
+    }
+
+    /// What the loop has counted.
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// Whether the gateway is going away.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        self.core.remote.clone()
+    }
+}
+
+/// A host's state per connection: a vector by slot that checks generations.
+///
+/// ```
+/// # use pulsegate::{ConnMap, ConnId};
+/// # fn example(id: ConnId) {
+/// let mut names = ConnMap::new();
+/// names.insert(id, "ada");
+/// assert_eq!(names.get(id), Some(&"ada"));
+/// assert_eq!(names.remove(id), Some("ada"));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConnMap<T> {
+    slots: Vec<Option<(u32, T)>>,
+    len: usize,
+}
+
+impl<T> Default for ConnMap<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> ConnMap<T> {
+    /// An empty map.
+    pub const fn new() -> Self {
+        ConnMap {
+            slots: Vec::new(),
+            len: 0,
+        }
+    }
+
+    /// Sets the state of a connection. Returns what it replaces, be it of this connection or of a former one in its slot.
+    pub fn insert(&mut self, id: ConnId, value: T) -> Option<T> {
+        if id.slot() >= self.slots.len() {
+            self.slots.resize_with(id.slot() + 1, || None);
+        }
+        let old = self.slots[id.slot()].replace((id.generation(), value));
+        self.len += usize::from(old.is_none());
+        old.map(|(_, value)| value)
+    }
+
+    /// The state of a connection.
+    pub fn get(&self, id: ConnId) -> Option<&T> {
+        match self.slots.get(id.slot())? {
+            Some((generation, value)) if *generation == id.generation() => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The state of a connection, to change it.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
+        match self.slots.get_mut(id.slot())? {
+            Some((generation, value)) if *generation == id.generation() => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes the state of a connection out.
+    pub fn remove(&mut self, id: ConnId) -> Option<T> {
+        self.get(id)?;
+        self.len -= 1;
+        self.slots[id.slot()].take().map(|(_, value)| value)
+    }
+
+    /// How many connections have state here.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether none has.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+        let entry = |(slot, entry): (usize, &'_ Option<(u32, T)>)| {
+            entry
+                .as_ref()
+                .map(|(generation, _)| ConnId::new(slot as u32, *generation))
+        };
+        self.slots.iter().enumerate().filter_map(move |pair| {
+            let id = entry(pair)?;
+            pair.1.as_ref().map(|(_, value)| (id, value))
+        })
+    }
+}

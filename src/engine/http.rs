@@ -1,0 +1,465 @@
+//! From the bytes of a request head to a [`Request`], and responses (RFC 9110, RFC 9112; RFC 6455 §4.2).
+
+use httparse::Status;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use tungstenite::error::{Error as WsError, ProtocolError};
+use tungstenite::handshake::server::create_response;
+use tungstenite::http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+};
+use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
+
+/// The longest request head that is read, in bytes; browsers send less than 2 KiB.
+pub(crate) const HEAD_MAX: usize = 8 * 1024;
+/// The most header lines in it.
+const HEADERS_MAX: usize = 64;
+
+/// A request head, as a handler sees it.
+#[derive(Debug)]
+pub struct Request {
+    head: http::Request<()>,
+    peer_addr: SocketAddr,
+}
+
+impl Request {
+    /// The path, as sent: not decoded, without the query.
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// The query, as sent, without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.head.uri().query()
+    }
+
+    /// All header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// The first field of this name, if it is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// Who asks.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// Whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
+    pub fn is_upgrade(&self) -> bool {
+        self.header("upgrade")
+            .is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
+    }
+
+    /// The subprotocols that the client offers, in its order of preference.
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        self.head
+            .headers()
+            .get_all(SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|v| v.to_str().ok())
+            .flat_map(|v| v.split(','))
+            .map(str::trim)
+            .filter(|p| !p.is_empty())
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.head.method() == Method::HEAD
+    }
+}
+
+/// An HTTP answer that is not 101. It ends the connection.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Header fields besides Content-Type, Content-Length and Connection, which are always sent.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, as JSON.
+    pub body: String,
+}
+
+impl Reply {
+    /// A reply whose JSON body is the status and this text.
+    pub fn error(status: u16, message: &str) -> Self {
+        let mut body = format!("{{\"status\":{status},\"error\":\"");
+        for c in message.chars() {
+            match c {
+                '"' | '\\' => body.extend(['\\', c]),
+                c if c.is_control() => {
+                    let _ = write!(body, "\\u{:04x}", c as u32);
+                }
+                c => body.push(c),
+            }
+        }
+        body.push_str("\"}");
+        Reply {
+            status,
+            headers: Vec::new(),
+            body,
+        }
+    }
+
+    /// With one more header field.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With `Retry-After`, in seconds.
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The bytes; without the body for an answer to HEAD.
+    pub(crate) fn render(&self, is_head: bool) -> Vec<u8> {
+        let mut text = String::with_capacity(256 + self.body.len());
+        // fmt::Write to a String does not fail.
+        let _ = write!(text, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let length = self.body.len();
+        let _ = write!(
+            text,
+            "Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: {}\r\n",
+            // RFC 9110 §7.8: who sends Upgrade lists it in Connection, too.
+            if self.headers.iter().any(|(n, _)| n == UPGRADE) {
+                "Upgrade, close"
+            } else {
+                "close"
+            }
+        );
+        let mut bytes = text.into_bytes();
+        write_fields(&mut bytes, self.headers.iter().map(|(n, v)| (n, v)));
+        if !is_head {
+            bytes.extend_from_slice(self.body.as_bytes());
+        }
+        bytes
+    }
+}
+
+/// What has come of a request head so far.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// The blank line is not there yet.
+    Partial,
+    /// The head took this many bytes.
+    Complete(Box<Request>, usize),
+    /// Not one that we serve. The flag says that it was a HEAD request.
+    Refused(Reply, bool),
+}
+
+/// Looks for a whole request head at the start of `data`; the first `known` bytes hold no end of one.
+pub(crate) fn parse(data: &[u8], known: usize, peer_addr: SocketAddr) -> Head {
+    let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
+    // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
+    match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
+        Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "not an HTTP request"),
+        _ => {}
+    }
+    if !holds_blank_line(data, known) {
+        if data.len() >= HEAD_MAX {
+            return refuse(431, "request head above 8192 bytes");
+        }
+        return Head::Partial;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let len = match parsed.parse(data) {
+        Ok(Status::Complete(len)) if len > HEAD_MAX => {
+            return refuse(431, "request head above 8192 bytes");
+        }
+        Ok(Status::Complete(len)) => len,
+        // Blank lines before the request line: there is more to come.
+        Ok(Status::Partial) if data.len() < HEAD_MAX => return Head::Partial,
+        Ok(Status::Partial) => return refuse(431, "request head above 8192 bytes"),
+        Err(httparse::Error::TooManyHeaders) => {
+            return refuse(431, "more than 64 header fields");
+        }
+        Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
+        Err(_) => return refuse(400, "malformed request head"),
+    };
+    match request(&parsed) {
+        Ok(head) => Head::Complete(Box::new(Request { head, peer_addr }), len),
+        Err(reply) => Head::Refused(reply, parsed.method == Some("HEAD")),
+    }
+}
+
+/// The rules that hold for every request, whoever handles it.
+fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Reply> {
+    let malformed = || Reply::error(400, "malformed request head");
+    let method = match parsed.method {
+        Some("GET") => Method::GET,
+        Some("HEAD") => Method::HEAD,
+        _ => {
+            return Err(Reply::error(405, "GET and HEAD only")
+                .with(ALLOW, HeaderValue::from_static("GET, HEAD")));
+        }
+    };
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed())?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| malformed())?;
+        headers.append(name, value);
+    }
+    let version = if parsed.version == Some(0) {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err(Reply::error(400, "exactly one Host header is required"));
+    }
+    let no_body = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .all(|v| v.as_bytes() == b"0");
+    if !no_body || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Reply::error(400, "a request body is not accepted"));
+    }
+    // RFC 9110 §5.3: several lines of a list are one list; create_response looks at the first only.
+    if headers.get_all(CONNECTION).iter().count() > 1 {
+        let lines: Vec<_> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        let joined = HeaderValue::from_bytes(&lines.join(&b", "[..])).map_err(|_| malformed())?;
+        headers.insert(CONNECTION, joined);
+    }
+    let uri: Uri = parsed
+        .path
+        .unwrap_or_default()
+        .parse()
+        .map_err(|_| malformed())?;
+    if !uri.path().starts_with('/') {
+        return Err(malformed());
+    }
+    let mut head = http::Request::new(());
+    *head.method_mut() = method;
+    *head.uri_mut() = uri;
+    *head.version_mut() = version;
+    *head.headers_mut() = headers;
+    Ok(head)
+}
+
+/// The 101 response to `request` (RFC 6455 §4.2.2), or why there is none.
+pub(crate) fn switching_protocols(
+    request: &Request,
+    protocol: Option<&str>,
+    extra: &[(HeaderName, HeaderValue)],
+) -> Result<Vec<u8>, Reply> {
+    if request.headers().get_all(SEC_WEBSOCKET_KEY).iter().count() > 1 {
+        return Err(Reply::error(400, "more than one Sec-WebSocket-Key"));
+    }
+    let response = create_response(&request.head).map_err(|e| match e {
+        WsError::Protocol(
+            ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey,
+        ) => Reply::error(400, "Sec-WebSocket-Key must be 16 bytes in base64"),
+        WsError::Protocol(ProtocolError::WrongHttpMethod) => {
+            Reply::error(405, "a WebSocket is opened with GET")
+                .with(ALLOW, HeaderValue::from_static("GET"))
+        }
+        _ => Reply::error(426, "this path speaks WebSocket, version 13, over HTTP/1.1")
+            .with(UPGRADE, HeaderValue::from_static("websocket"))
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
+    })?;
+    let mut bytes = Vec::with_capacity(192);
+    bytes.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    let protocol = protocol
+        .filter(|wanted| request.protocols().any(|offered| offered == *wanted))
+        .and_then(|p| HeaderValue::from_str(p).ok());
+    let own = response.headers().iter();
+    let chosen = protocol.iter().map(|p| (&SEC_WEBSOCKET_PROTOCOL, p));
+    write_fields(
+        &mut bytes,
+        own.chain(chosen).chain(extra.iter().map(|(n, v)| (n, v))),
+    );
+    Ok(bytes)
+}
+
+/// Header fields and the blank line.
+fn write_fields<'a>(
+    bytes: &mut Vec<u8>,
+    fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
+) {
+    for (name, value) in fields {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"\r\n");
+}
+
+/// Whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
+fn holds_blank_line(data: &[u8], known: usize) -> bool {
+    let from = known.saturating_sub(2);
+    data[from..]
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'\n')
+        .any(|(i, _)| {
+            let rest = &data[from + i + 1..];
+            rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+        })
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|s| s.canonical_reason())
+        .unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+
+    fn parse_all(text: &str) -> Head {
+        parse(
+            text.as_bytes(),
+            0,
+            "127.0.0.1:1".parse().expect("an address"),
+        )
+    }
+
+    fn complete(text: &str) -> (Box<Request>, usize) {
+        match parse_all(text) {
+            Head::Complete(request, len) => (request, len),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+
+    fn status(text: &str) -> u16 {
+        match parse_all(text) {
+            Head::Refused(reply, _) => reply.status,
+            Head::Complete(request, _) => {
+                switching_protocols(&request, None, &[]).map_or_else(|r| r.status, |_| 101)
+            }
+            Head::Partial => 0,
+        }
+    }
+
+    #[test]
+    fn a_head_may_come_in_any_pieces_and_with_a_tail() {
+        for cut in 1..UPGRADE_HEAD.len() {
+            assert!(
+                matches!(parse_all(&UPGRADE_HEAD[..cut]), Head::Partial),
+                "{cut}"
+            );
+            let whole = parse(
+                UPGRADE_HEAD.as_bytes(),
+                cut,
+                "127.0.0.1:1".parse().expect("an address"),
+            );
+            assert!(
+                matches!(whole, Head::Complete(_, len) if len == UPGRADE_HEAD.len()),
+                "{cut}"
+            );
+        }
+        let (request, len) = complete(&format!("{UPGRADE_HEAD}tail"));
+        assert_eq!(
+            (request.path(), request.query(), len),
+            ("/ws", Some("user=a"), UPGRADE_HEAD.len())
+        );
+        assert_eq!(request.protocols().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_answer_is_the_one_of_the_rfc() {
+        let (request, _) = complete(UPGRADE_HEAD);
+        let answer = switching_protocols(&request, Some("b"), &[]).expect("a valid request");
+        let answer = String::from_utf8(answer).expect("ASCII").to_lowercase();
+        assert!(answer.starts_with("http/1.1 101 switching protocols\r\n"));
+        // RFC 6455 §1.3
+        assert!(
+            answer
+                .contains(&"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n".to_lowercase())
+        );
+        assert!(answer.contains("sec-websocket-protocol: b\r\n") && answer.ends_with("\r\n\r\n"));
+        let unoffered = switching_protocols(&request, Some("c"), &[]).expect("a valid request");
+        assert!(
+            !String::from_utf8(unoffered)
+                .expect("ASCII")
+                .contains("protocol:")
+        );
+    }
+
+    #[test]
+    fn every_fault_has_its_status() {
+        let with = |from: &str, to: &str| status(&UPGRADE_HEAD.replace(from, to));
+        assert_eq!(status(UPGRADE_HEAD), 101);
+        assert_eq!(with("Host: x\r\n", ""), 400);
+        assert_eq!(with("Host: x\r\n", "Host: x\r\nHost: y\r\n"), 400);
+        assert_eq!(with("Host: x", "Host: x\r\nContent-Length: 1"), 400);
+        assert_eq!(with("Host: x", "Host: x\r\nContent-Length: 0"), 101);
+        assert_eq!(
+            with("Host: x", "Host: x\r\nTransfer-Encoding: chunked"),
+            400
+        );
+        assert_eq!(with("GET", "POST"), 405);
+        assert_eq!(with("GET", "HEAD"), 405);
+        assert_eq!(with("Version: 13", "Version: 8"), 426);
+        assert_eq!(with("Upgrade: WebSocket\r\n", ""), 426);
+        assert_eq!(with("HTTP/1.1", "HTTP/1.0"), 426);
+        assert_eq!(with("HTTP/1.1", "HTTP/2.0"), 505);
+        assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), 400);
+        assert_eq!(
+            with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
+            400
+        );
+        assert_eq!(
+            with("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade"),
+            101
+        );
+        assert_eq!(with("GET /ws", "GET ws"), 400);
+        assert_eq!(with("Host: x", "Ho st: x"), 400);
+        assert_eq!(
+            with(
+                "Host: x",
+                &format!("Host: x\r\n{}", "a: b\r\n".repeat(64)).trim_end()
+            ),
+            431
+        );
+        assert_eq!(
+            with(
+                "Host: x",
+                &format!("Host: x\r\na: {}", "b".repeat(HEAD_MAX))
+            ),
+            431
+        );
+        assert_eq!(status(&"G".repeat(HEAD_MAX)), 431);
+        assert_eq!(status("\x16\x03\x01"), 400, "a TLS hello is not waited for");
+        assert_eq!(
+            status("GET /healthz HTTP/1.0\n\n"),
+            426,
+            "bare line feeds are read"
+        );
+    }
+
+    #[test]
+    fn replies_state_their_length_and_close() {
+        let reply = Reply::error(404, "no \"such\"\npath").retry_after(3);
+        let text = String::from_utf8(reply.render(false)).expect("ASCII");
+        assert!(
+            text.starts_with("HTTP/1.1 404 Not Found\r\n")
+                && text.contains("Connection: close\r\n")
+        );
+        assert!(
+            text.contains("retry-after: 3\r\n")
+                && text.ends_with("{\"status\":404,\"error\":\"no \\\"such\\\"\\u000apath\"}")
+        );
+        let head = String::from_utf8(reply.render(true)).expect("ASCII");
+        assert!(
+            head.ends_with("\r\n\r\n")
+                && head.contains(&format!("Content-Length: {}", reply.body.len()))
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! What the loop counts. Plain integers that the loop owns: nobody else looks while it runs.
+
+use crate::cause::Cause;
+use crate::time::Micros;
+
+/// Counters since the start and gauges of now.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    /// Connections taken from the listener.
+    pub accepted: u64,
+    /// Connections that became WebSockets, and how they ended, by class.
+    pub classes: Vec<ClassStats>,
+    /// Connections that ended before they became WebSockets, by [`Cause::index`].
+    pub rejected: [u64; Cause::COUNT],
+    /// Heartbeats that the kernel took.
+    pub pings: u64,
+    /// Heartbeats answered, each once.
+    pub pongs: u64,
+    /// Data messages received and sent.
+    pub messages_in: u64,
+    /// Data messages sent.
+    pub messages_out: u64,
+    /// Bytes received, as on the wire.
+    pub bytes_in: u64,
+    /// Bytes sent, as on the wire.
+    pub bytes_out: u64,
+    /// Round-trip times of heartbeats, µs.
+    pub rtt: Histogram,
+    /// How late deadlines were looked at, µs after they were due.
+    pub lateness: Histogram,
+    /// How much later stale connections were closed because of `stale_closes_per_second`, µs.
+    pub stale_delay: Histogram,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Stalls of the loop, and what they sum up to.
+    pub stalls: u64,
+    /// The sum of all stalls.
+    pub stalled: Micros,
+    /// Times that accepting was paused.
+    pub accept_pauses: u64,
+    /// Connections that are suspect now.
+    pub suspects: u64,
+    /// Bytes that wait to be sent now.
+    pub pending_bytes: u64,
+    /// Bytes held for unfinished messages and frames now.
+    pub held_bytes: u64,
+}
+
+/// The connections of one class.
+#[derive(Debug, Clone)]
+pub struct ClassStats {
+    /// WebSockets opened.
+    pub opened: u64,
+    /// WebSockets alive (open or closing) now.
+    pub live: u64,
+    /// WebSockets ended, by [`Cause::index`].
+    pub closed: [u64; Cause::COUNT],
+}
+
+impl Stats {
+    pub(crate) fn new(classes: usize) -> Self {
+        Stats {
+            accepted: 0,
+            classes: vec![
+                ClassStats {
+                    opened: 0,
+                    live: 0,
+                    closed: [0; Cause::COUNT]
+                };
+                classes
+            ],
+            rejected: [0; Cause::COUNT],
+            pings: 0,
+            pongs: 0,
+            messages_in: 0,
+            messages_out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            rtt: Histogram::default(),
+            lateness: Histogram::default(),
+            stale_delay: Histogram::default(),
+            turns: 0,
+            stalls: 0,
+            stalled: Micros::ZERO,
+            accept_pauses: 0,
+            suspects: 0,
+            pending_bytes: 0,
+            held_bytes: 0,
+        }
+    }
+
+    /// WebSockets opened, over all classes.
+    pub fn opened(&self) -> u64 {
+        self.classes.iter().map(|c| c.opened).sum()
+    }
+
+    /// WebSockets alive, over all classes.
+    pub fn live(&self) -> u64 {
+        self.classes.iter().map(|c| c.live).sum()
+    }
+
+    /// WebSockets ended for the cause with this [`Cause::index`], over all classes.
+    pub fn closed(&self, cause: usize) -> u64 {
+        self.classes.iter().map(|c| c.closed[cause]).sum()
+    }
+}
+
+/// Values by magnitude: exact below 8, then eight steps to each power of two, so that a percentile is at most an eighth
+/// above the true value. 4 KiB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Histogram {
+    counts: Box<[u64; BUCKETS]>,
+}
+
+const BUCKETS: usize = 62 * 8;
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram {
+            counts: Box::new([0; BUCKETS]),
+        }
+    }
+}
+
+impl Histogram {
+    /// Counts one value.
+    pub fn record(&mut self, value: u64) {
+        self.counts[bucket(value)] += 1;
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// The upper end of the step that holds the value below which the share `q` (0 to 1) lies; `None` if there is none.
+    pub fn percentile(&self, q: f64) -> Option<u64> {
+        let count = self.count();
+        let rank = ((count as f64 * q).ceil() as u64).max(1);
+        let mut seen = 0;
+        self.counts.iter().enumerate().find_map(|(i, n)| {
+            seen += n;
+            (seen >= rank).then(|| upper_end(i))
+        })
+    }
+
+    /// What was counted since `earlier`, a copy of this histogram.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        let mut difference = self.clone();
+        for (now, then) in difference.counts.iter_mut().zip(earlier.counts.iter()) {
+            *now -= then;
+        }
+        difference
+    }
+}
+
+fn bucket(value: u64) -> usize {
+    if value < 8 {
+        return value as usize;
+    }
+    let exponent = value.ilog2() as usize;
+    (exponent - 2) * 8 + ((value >> (exponent - 3)) & 7) as usize
+}
+
+fn upper_end(bucket: usize) -> u64 {
+    if bucket < 8 {
+        return bucket as u64;
+    }
+    let (exponent, step) = (bucket / 8 + 2, (bucket % 8) as u64);
+    let width = 1u64 << (exponent - 3);
+    (8 + step) * width + (width - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_lies_within_an_eighth_below_the_end_of_its_step() {
+        for shift in 0..64 {
+            for value in [
+                1u64 << shift,
+                (1 << shift) + (1 << shift) / 3,
+                u64::MAX >> shift,
+            ] {
+                let end = upper_end(bucket(value));
+                assert!(value <= end && end - value <= value / 8, "{value} {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn percentiles_of_a_known_distribution() {
+        let mut h = Histogram::default();
+        assert_eq!(h.percentile(0.5), None);
+        (1..=1_000).for_each(|v| h.record(v));
+        let p50 = h.percentile(0.5).expect("values");
+        assert!((500..=563).contains(&p50), "{p50}");
+        let earlier = h.clone();
+        h.record(7);
+        assert_eq!(
+            (
+                h.since(&earlier).count(),
+                h.since(&earlier).percentile(0.99)
+            ),
+            (1, Some(7))
+        );
+    }
+}

@@ -1,0 +1,111 @@
+//! The slots, and the lists of those that want attention in this turn.
+
+use crate::engine::conn::{Conn, Phase};
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use slab::Slab;
+
+/// All connections, by slot. An id finds its connection only while the generation agrees.
+#[derive(Default)]
+pub(crate) struct Table {
+    slots: Slab<Conn>,
+    generation: u32,
+    /// To be flushed, each once.
+    dirty: Vec<ConnId>,
+    /// Ended, each once; freed in the last step of the turn.
+    dead: Vec<ConnId>,
+    /// Still here, but their end is to be told now.
+    to_tell: Vec<ConnId>,
+}
+
+impl Table {
+    pub(crate) fn insert(&mut self, make: impl FnOnce(u32) -> Conn) -> ConnId {
+        self.generation = self.generation.wrapping_add(1);
+        let slot = self.slots.insert(make(self.generation));
+        ConnId::new(slot as u32, self.generation)
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
+        let found =
+            |c: &&Conn| c.generation == id.generation() || sabotage::on(Bug::StaleGeneration);
+        self.slots.get(id.slot()).filter(found)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let found =
+            |c: &&mut Conn| c.generation == id.generation() || sabotage::on(Bug::StaleGeneration);
+        self.slots.get_mut(id.slot()).filter(found)
+    }
+
+    /// The connection that lives in a slot now.
+    pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
+        self.slots
+            .get(slot as usize)
+            .map(|c| ConnId::new(slot, c.generation))
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.slots
+            .iter()
+            .map(|(slot, c)| (ConnId::new(slot as u32, c.generation), c))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// No slot at or above this is in use.
+    pub(crate) fn bound(&self) -> u32 {
+        self.slots.capacity() as u32
+    }
+
+    /// Asks for a flush at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: ConnId) {
+        if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
+            return;
+        }
+        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.dirty) {
+            conn.marks.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+        into.clear();
+        std::mem::swap(&mut self.dirty, into);
+    }
+
+    /// Ends a connection. What it was in the middle of must have been taken from it before.
+    pub(crate) fn bury(&mut self, id: ConnId, end: crate::engine::conn::End) {
+        if let Some(conn) = self
+            .get_mut(id)
+            .filter(|c| !matches!(c.phase, Phase::Dead(_)))
+        {
+            conn.phase = Phase::Dead(Box::new(end));
+            conn.armed = None;
+            self.dead.push(id);
+        }
+    }
+
+    pub(crate) fn tell_now(&mut self, id: ConnId) {
+        self.to_tell.push(id);
+    }
+
+    pub(crate) fn take_to_tell(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.to_tell)
+    }
+
+    pub(crate) fn take_dead(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.dead)
+    }
+
+    pub(crate) fn free(&mut self, id: ConnId) -> Option<Conn> {
+        self.get(id)?;
+        self.slots.try_remove(id.slot())
+    }
+
+    /// Whether the turn is not over for somebody.
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.dirty.is_empty() && self.dead.is_empty() && self.to_tell.is_empty())
+    }
+}

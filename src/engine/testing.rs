@@ -1,0 +1,722 @@
+//! A network on virtual time: an engine, its host, and peers that are scripts. No sockets, no clock, no threads.
+//!
+//! ```
+//! use pulsegate::engine::testing::Net;
+//! use pulsegate::cause::Cause;
+//! # use pulsegate::engine::*; use pulsegate::ConnId;
+//! # struct Echo;
+//! # impl Handler for Echo {
+//! #     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict { Verdict::upgrade(Class(0)) }
+//! #     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, m: Message) { io.send(id, m); }
+//! # }
+//! let mut net = Net::new(Config::default(), Echo);
+//! let a = net.connect("/");
+//! net.advance(300_000);
+//! assert!(net.is_open(a), "it answers every ping");
+//! net.mute(a);
+//! net.advance(50_000);
+//! net.expect_closed(a, Cause::Stale);
+//! ```
+
+use crate::cause::Cause;
+use crate::engine::conn::Phase;
+use crate::engine::core::policy_of;
+use crate::engine::handler::{Ending, Handler, Io, Message, TimerId, Verdict};
+use crate::engine::http::Request;
+use crate::engine::wheel::TICK;
+use crate::engine::{Config, Engine, Flushed};
+use crate::health::{HealthChange, State};
+use crate::id::ConnId;
+use crate::time::{Micros, Stalls};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice};
+
+/// A network with one server.
+pub struct Net<H> {
+    engine: Engine<Recorder<H>>,
+    raw: Micros,
+    stalls: Stalls,
+    asked: Micros,
+    peers: Vec<Peer>,
+}
+
+/// A peer of a [`Net`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub usize);
+
+/// What a peer received.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Received {
+    /// A data message.
+    Message(Message),
+    /// A ping.
+    Ping(Vec<u8>),
+    /// A pong.
+    Pong(Vec<u8>),
+    /// A close frame: code (1005 for none) and reason.
+    Close(u16, String),
+}
+
+/// Who sits at the other end, and what is on the way.
+struct Peer {
+    id: ConnId,
+    /// On the way to the server, with the time of arrival.
+    inbound: VecDeque<(Micros, Vec<u8>)>,
+    half_closed: bool,
+    reset: bool,
+    latency: Micros,
+    muted: bool,
+    /// The server gets to read from it only in the last look.
+    unread: bool,
+    /// How many more bytes it takes; `None`: any number.
+    window: Option<usize>,
+    bytes: Vec<u8>,
+    head: Option<String>,
+    received: Vec<Received>,
+    fin: bool,
+    released: Option<bool>,
+    /// When bytes that had to wait reached it.
+    moved: Vec<Micros>,
+    blocked: bool,
+    /// When the answers that it gave by itself reached the server.
+    answers: Vec<Micros>,
+    /// It is in the middle of a frame, and what it will answer after that.
+    in_frame: bool,
+    held_answers: Vec<Vec<u8>>,
+}
+
+/// Passes on what the host is told, and keeps the endings.
+struct Recorder<H> {
+    host: H,
+    endings: Vec<(ConnId, Ending)>,
+}
+
+impl<H: Handler> Net<H> {
+    /// A server with this host, and no peers, at engine time zero.
+    ///
+    /// # Panics
+    /// If the configuration is not valid.
+    pub fn new(config: Config, host: H) -> Self {
+        let recorder = Recorder {
+            host,
+            endings: Vec::new(),
+        };
+        let engine = match Engine::new(config, recorder, Box::new(|| {})) {
+            Ok(engine) => engine,
+            Err(e) => panic!("{e}"),
+        };
+        Net {
+            engine,
+            raw: Micros::ZERO,
+            stalls: Stalls::default(),
+            asked: Micros::ZERO,
+            peers: Vec::new(),
+        }
+    }
+
+    // ---- what peers do ----
+
+    /// A peer connects to the server and sends nothing yet.
+    pub fn open_socket(&mut self) -> PeerId {
+        let addr =
+            std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
+        let id = self.engine.accept(addr, false, self.now());
+        self.peers.push(Peer {
+            id,
+            inbound: VecDeque::new(),
+            half_closed: false,
+            reset: false,
+            latency: Micros::ZERO,
+            muted: false,
+            unread: false,
+            window: None,
+            bytes: Vec::new(),
+            head: None,
+            received: Vec::new(),
+            fin: false,
+            released: None,
+            moved: Vec::new(),
+            blocked: false,
+            answers: Vec::new(),
+            in_frame: false,
+            held_answers: Vec::new(),
+        });
+        PeerId(self.peers.len() - 1)
+    }
+
+    /// A peer connects and asks for a WebSocket at this path. The answer is there when this returns.
+    pub fn connect(&mut self, path: &str) -> PeerId {
+        let peer = self.open_socket();
+        self.write(peer, upgrade_request(path).as_bytes());
+        self.settle();
+        peer
+    }
+
+    /// A peer sends a message, as one frame.
+    pub fn send(&mut self, peer: PeerId, message: Message) {
+        let (opcode, payload): (u8, Vec<u8>) = match message {
+            Message::Text(text) => (0x1, text.as_bytes().to_vec()),
+            Message::Binary(bytes) => (0x2, bytes.to_vec()),
+            Message::Ping(bytes) => (0x9, bytes.to_vec()),
+            Message::Pong(bytes) => (0xA, bytes.to_vec()),
+            Message::Close(frame) => (
+                0x8,
+                frame.map_or_else(Vec::new, |f| {
+                    [&u16::from(f.code).to_be_bytes()[..], f.reason.as_bytes()].concat()
+                }),
+            ),
+            Message::Frame(_) => panic!("write() sends frames of any shape"),
+        };
+        self.write(peer, &client_frame(0x80 | opcode, &payload));
+    }
+
+    /// A peer sends bytes of any kind.
+    pub fn write(&mut self, peer: PeerId, bytes: &[u8]) {
+        let arrival = self.now() + self.peers[peer.0].latency;
+        let peer = &mut self.peers[peer.0];
+        if !peer.half_closed && !peer.reset {
+            peer.inbound.push_back((arrival, bytes.to_vec()));
+        }
+    }
+
+    /// Whether the peer is in the middle of a frame: then it answers pings only behind it.
+    pub fn set_in_frame(&mut self, peer: PeerId, in_frame: bool) {
+        let now = self.now();
+        self.peers[peer.0].in_frame = in_frame;
+        self.peers[peer.0].give_answers(now);
+    }
+
+    /// From now on the peer answers nothing, but its socket stays as it is: a ghost.
+    pub fn mute(&mut self, peer: PeerId) {
+        self.peers[peer.0].muted = true;
+    }
+
+    /// The peer sends its FIN.
+    pub fn half_close(&mut self, peer: PeerId) {
+        self.peers[peer.0].half_closed = true;
+    }
+
+    /// The peer's connection is reset; what was on the way is lost.
+    pub fn reset(&mut self, peer: PeerId) {
+        let peer = &mut self.peers[peer.0];
+        peer.reset = true;
+        peer.inbound.clear();
+    }
+
+    /// How many more bytes the peer takes; `None`: any number.
+    pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
+        self.peers[peer.0].window = window;
+    }
+
+    /// How long the peer's bytes are on the way, from now on.
+    pub fn set_latency(&mut self, peer: PeerId, ms: u64) {
+        self.peers[peer.0].latency = Micros::from_millis(ms);
+    }
+
+    /// Whether the server overlooks this peer's bytes, as a loop does that has too many events: only the last look finds them.
+    pub fn set_unread(&mut self, peer: PeerId, unread: bool) {
+        self.peers[peer.0].unread = unread;
+    }
+
+    // ---- time ----
+
+    /// Engine time.
+    pub fn now(&self) -> Micros {
+        self.stalls.engine_time(self.raw)
+    }
+
+    /// Time passes, and the server and its peers do what they do. It ends with everything settled.
+    pub fn advance(&mut self, ms: u64) {
+        let target = self.now() + Micros::from_millis(ms);
+        self.settle();
+        while self.now() < target {
+            let arrival = self
+                .peers
+                .iter()
+                .filter(|p| !p.unread && self.engine.wants_bytes(p.id))
+                .filter_map(|p| p.inbound.front().map(|(at, _)| *at))
+                .min();
+            let wake = self.engine.sleep(self.now()).map(|s| self.now() + s);
+            let next = [arrival, wake]
+                .into_iter()
+                .flatten()
+                .fold(target, Micros::min)
+                .max(self.now() + Micros(1));
+            let step = next.min(target) - self.now();
+            self.asked = step;
+            self.raw += step;
+            self.settle();
+        }
+    }
+
+    /// The server's loop is away for this long: stopped, starved, or held up by its host.
+    pub fn stall(&mut self, ms: u64) {
+        self.raw += Micros::from_millis(ms);
+        self.settle();
+    }
+
+    /// Turns until nothing happens any more at this moment.
+    ///
+    /// # Panics
+    /// If that never comes.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.turn();
+            let arrived = |p: &Peer| {
+                let waits = p.inbound.front().is_some_and(|(at, _)| *at <= self.now());
+                waits && !p.unread && self.engine.wants_bytes(p.id)
+            };
+            if self.engine.sleep(self.now()) != Some(Micros::ZERO)
+                && !self.peers.iter().any(arrived)
+            {
+                return;
+            }
+        }
+        panic!("the engine finds no rest at {}", self.now());
+    }
+
+    /// One turn, as the reactor does it.
+    pub fn turn(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        if let Some(stall) = self
+            .stalls
+            .checkpoint(self.raw, asked, self.engine.shortest_timeout())
+        {
+            self.engine.on_stall(stall);
+        }
+        let now = self.now();
+        if self.engine.wants_last_accept() {
+            self.engine.accepting_is_over(now);
+        }
+        for index in 0..self.peers.len() {
+            if !self.peers[index].unread {
+                self.read_from(index, now);
+            }
+        }
+        self.engine.take_commands(now);
+        self.engine.advance(now);
+        while let Some(id) = self.engine.next_doubtful() {
+            if let Some(index) = self
+                .peers
+                .iter()
+                .position(|p| p.id == id && p.released.is_none())
+            {
+                self.read_from(index, now);
+            }
+            self.engine.judge(id, now);
+        }
+        let mut dirty = Vec::new();
+        self.engine.take_dirty(&mut dirty);
+        // Who was blocked and has room again would be told so by the kernel.
+        dirty.extend(
+            self.peers
+                .iter()
+                .filter(|p| p.blocked && p.window != Some(0) && p.released.is_none())
+                .map(|p| p.id),
+        );
+        for id in dirty {
+            self.flush_to(id, now);
+        }
+        let peers = &mut self.peers;
+        self.engine.reap(now, &mut |id, reset| {
+            for peer in peers
+                .iter_mut()
+                .filter(|p| p.id == id && p.released.is_none())
+            {
+                peer.released = Some(reset);
+            }
+        });
+    }
+
+    fn read_from(&mut self, index: usize, now: Micros) {
+        let id = self.peers[index].id;
+        while self.peers[index]
+            .inbound
+            .front()
+            .is_some_and(|(at, _)| *at <= now)
+            && self.engine.wants_bytes(id)
+        {
+            if let Some((_, bytes)) = self.peers[index].inbound.pop_front() {
+                self.engine.on_bytes(id, &bytes, now);
+            }
+        }
+        let peer = &self.peers[index];
+        if peer.released.is_some() {
+            return;
+        }
+        if peer.reset {
+            self.engine.on_error(id, &ErrorKind::ConnectionReset.into());
+        } else if peer.half_closed && peer.inbound.is_empty() {
+            self.engine.on_eof(id);
+        }
+    }
+
+    fn flush_to(&mut self, id: ConnId, now: Micros) {
+        let Some(peer) = self
+            .peers
+            .iter_mut()
+            .find(|p| p.id == id && p.released.is_none())
+        else {
+            return;
+        };
+        let (window, bytes, reset) = (&mut peer.window, &mut peer.bytes, peer.reset);
+        let before = bytes.len();
+        let mut socket = |slices: &[IoSlice<'_>]| -> io::Result<usize> {
+            if reset {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
+            let offered: usize = slices.iter().map(|s| s.len()).sum();
+            let taken = window.map_or(offered, |w| w.min(offered));
+            if taken == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            bytes.extend(slices.iter().flat_map(|s| s.iter()).take(taken));
+            if let Some(w) = window {
+                *w -= taken;
+            }
+            Ok(taken)
+        };
+        let flushed = self.engine.flush(id, now, &mut socket);
+        peer.fin |= flushed == Flushed::Fin;
+        let was_blocked = std::mem::replace(&mut peer.blocked, flushed == Flushed::Blocked);
+        if peer.bytes.len() > before && (was_blocked || peer.blocked) {
+            peer.moved.push(now);
+        }
+        peer.understand(now);
+    }
+
+    // ---- what came of it ----
+
+    /// What a peer has received since the last call.
+    pub fn received(&mut self, peer: PeerId) -> Vec<Received> {
+        std::mem::take(&mut self.peers[peer.0].received)
+    }
+
+    /// The head (and body, if it was not 101) of the HTTP response.
+    pub fn response(&self, peer: PeerId) -> Option<&str> {
+        let peer = &self.peers[peer.0];
+        peer.head.as_deref().or_else(|| {
+            std::str::from_utf8(&peer.bytes)
+                .ok()
+                .filter(|s| !s.is_empty())
+        })
+    }
+
+    /// Bytes that a peer received and that are not a whole frame yet.
+    pub fn leftover(&self, peer: PeerId) -> &[u8] {
+        &self.peers[peer.0].bytes
+    }
+
+    /// When bytes that had to wait for the peer's window reached it.
+    pub fn moved_at(&self, peer: PeerId) -> &[Micros] {
+        &self.peers[peer.0].moved
+    }
+
+    /// When pongs and close replies of this peer reached the server.
+    pub fn answered_at(&self, peer: PeerId) -> &[Micros] {
+        &self.peers[peer.0].answers
+    }
+
+    /// When the server opened this peer's WebSocket, while it is there.
+    pub fn opened_at(&self, peer: PeerId) -> Option<Micros> {
+        self.engine
+            .core
+            .table
+            .get(self.peers[peer.0].id)
+            .map(|c| c.since)
+    }
+
+    /// The server's name for this peer.
+    pub fn id(&self, peer: PeerId) -> ConnId {
+        self.peers[peer.0].id
+    }
+
+    /// Whether the server holds this peer's connection for open.
+    pub fn is_open(&self, peer: PeerId) -> bool {
+        self.engine
+            .core
+            .table
+            .get(self.peers[peer.0].id)
+            .is_some_and(|c| c.is_open())
+    }
+
+    /// Whether the server has let the socket go; if so, whether with an RST.
+    pub fn released(&self, peer: PeerId) -> Option<bool> {
+        self.peers[peer.0].released
+    }
+
+    /// Whether the server has sent its FIN (or let go).
+    pub fn fin_received(&self, peer: PeerId) -> bool {
+        self.peers[peer.0].fin || self.peers[peer.0].released.is_some()
+    }
+
+    /// How this peer's connection ended, as the host was told.
+    pub fn ending(&self, peer: PeerId) -> Option<&Ending> {
+        let id = self.peers[peer.0].id;
+        self.endings()
+            .iter()
+            .find(|(ended, _)| *ended == id)
+            .map(|(_, ending)| ending)
+    }
+
+    /// All endings that the host was told, in order.
+    pub fn endings(&self) -> &[(ConnId, Ending)] {
+        &self.engine.handler().endings
+    }
+
+    /// The connection has ended for this cause.
+    ///
+    /// # Panics
+    /// If it has not.
+    #[track_caller]
+    pub fn expect_closed(&self, peer: PeerId, cause: Cause) {
+        match self.ending(peer) {
+            Some(ending) if ending.cause == cause => {}
+            other => panic!("expected {cause:?} at {}, found {other:?}", self.now()),
+        }
+    }
+
+    /// The host.
+    pub fn host(&mut self) -> &mut H {
+        &mut self.engine.handler_mut().host
+    }
+
+    /// Calls the host with hands to act.
+    pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
+        let now = self.now();
+        self.engine
+            .with_io(now, |recorder, io| f(&mut recorder.host, io))
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine<impl Handler + use<H>> {
+        &self.engine
+    }
+
+    /// Ends every connection.
+    pub fn shutdown(&mut self) {
+        self.engine.shutdown();
+        self.turn();
+    }
+
+    /// What must hold after each turn.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self) -> Result<(), String> {
+        let (core, now) = (&self.engine.core, self.now());
+        let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
+        for (id, conn) in core.table.ids() {
+            pending += conn.pending() as u64;
+            counted += u64::from(conn.marks.counted && !ended(&conn.phase));
+            if let Phase::Open(middle) = &conn.phase {
+                suspects += u64::from(conn.health.state() == State::Suspect);
+                if let Some(middle) = middle {
+                    held += middle.held;
+                    if middle.scanner.at_rest() {
+                        return Err(format!("{id} is at rest and not parked"));
+                    }
+                }
+            }
+            let Some(due) = conn.due(policy_of(&core.config, conn), core.config.handshake_timeout)
+            else {
+                return Err(format!("{id} is dead and was not reaped"));
+            };
+            if conn.marks.deferred {
+                continue;
+            }
+            let Some(armed) = conn.armed else {
+                return Err(format!("{id} has no entry in the wheel"));
+            };
+            // Whoever was deferred and is heard again is overdue, and looked at with the next tick.
+            let next_tick = (now.0 / TICK.0 + 1) as u32;
+            if due + TICK <= now && armed != next_tick {
+                return Err(format!("{id} was due at {due} and it is {now}"));
+            }
+        }
+        let stats = &core.stats;
+        let told: u64 = (0..Cause::COUNT)
+            .map(|c| stats.closed(c) + stats.rejected[c])
+            .sum();
+        let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;
+        for (what, kept, found) in [
+            ("pending bytes", stats.pending_bytes, pending),
+            ("held bytes", stats.held_bytes, held),
+            ("suspects", stats.suspects, suspects),
+            ("live", stats.live(), counted),
+            (
+                "accepted less ended",
+                stats.accepted - told,
+                core.table.len() as u64 - told_but_here,
+            ),
+        ] {
+            if kept != found {
+                return Err(format!("{what}: {kept} on the account, {found} found"));
+            }
+        }
+        if core.wheel.entries() > 64 + 8 * (stats.accepted as usize + core.timers.len()) {
+            return Err(format!("{} entries in the wheel", core.wheel.entries()));
+        }
+        Ok(())
+    }
+
+    /// Entries in the wheel, dead ones included.
+    pub fn wheel_entries(&self) -> usize {
+        self.engine.core.wheel.entries()
+    }
+}
+
+fn ended(phase: &Phase) -> bool {
+    match phase {
+        Phase::Closing(closing) => closing.end.told,
+        Phase::Dead(end) => end.told,
+        Phase::Opening(_) | Phase::Open(_) => false,
+    }
+}
+
+impl Peer {
+    /// Sends its answers, unless it is in the middle of a frame.
+    fn give_answers(&mut self, now: Micros) {
+        if !self.in_frame {
+            for frame in self.held_answers.drain(..) {
+                self.inbound.push_back((now + self.latency, frame));
+                self.answers.push(now + self.latency);
+            }
+        }
+    }
+
+    /// Takes apart what has come, and answers as a client does.
+    fn understand(&mut self, now: Micros) {
+        if self.head.is_none() {
+            let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+                return;
+            };
+            if !self.bytes.starts_with(b"HTTP/1.1 101") {
+                return;
+            }
+            let rest = self.bytes.split_off(end + 4);
+            self.head = Some(String::from_utf8_lossy(&self.bytes).into_owned());
+            self.bytes = rest;
+        }
+        while let Some((first, payload, len)) = server_frame(&self.bytes) {
+            let payload = payload.to_vec();
+            self.bytes.drain(..len);
+            let received = match first {
+                0x81 => Received::Message(Message::Text(
+                    String::from_utf8_lossy(&payload).into_owned().into(),
+                )),
+                0x82 => Received::Message(Message::Binary(payload.clone().into())),
+                0x88 => match payload.split_first_chunk() {
+                    Some((code, reason)) => Received::Close(
+                        u16::from_be_bytes(*code),
+                        String::from_utf8_lossy(reason).into_owned(),
+                    ),
+                    None => Received::Close(1005, String::new()),
+                },
+                0x89 => Received::Ping(payload.clone()),
+                0x8A => Received::Pong(payload.clone()),
+                other => panic!("a server does not send frames that begin with {other:#x}"),
+            };
+            let answer = match received {
+                Received::Ping(_) => Some(0x8A),
+                Received::Close(..) => Some(0x88),
+                Received::Message(_) | Received::Pong(_) => None,
+            };
+            if let Some(opcode) = answer.filter(|_| !self.muted && !self.half_closed && !self.reset)
+            {
+                self.held_answers.push(client_frame(opcode, &payload));
+                self.give_answers(now);
+            }
+            self.received.push(received);
+        }
+    }
+}
+
+impl<H: Handler> Handler for Recorder<H> {
+    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        self.host.on_request(io, id, request)
+    }
+
+    fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_open(io, id);
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        self.host.on_message(io, id, message);
+    }
+
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        self.host.on_health(io, id, change);
+    }
+
+    fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_writable(io, id);
+    }
+
+    fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.endings.push((id, end.clone()));
+        self.host.on_close(io, id, end);
+    }
+
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.endings.push((id, end.clone()));
+        self.host.on_reject(io, id, end);
+    }
+
+    fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
+        self.host.on_timer(io, timer);
+    }
+
+    fn on_wake(&mut self, io: &mut Io<'_>) {
+        self.host.on_wake(io);
+    }
+}
+
+/// A request for a WebSocket.
+pub fn upgrade_request(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// A frame as clients send it, masked; `first` is the byte with FIN and opcode. The mask depends on the payload only.
+pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        medium @ 126..=65_535 => {
+            frame.push(0x80 | 126);
+            frame.extend((medium as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(0x80 | 127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    let mask = [0x37, 0xFA, 0x21, payload.len() as u8];
+    frame.extend(mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+    frame
+}
+
+/// The first frame of a server's stream, if it is whole: its first byte, payload, and length in all.
+///
+/// # Panics
+/// If it is masked, which a server's frames must not be.
+pub fn server_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    assert!(second & 0x80 == 0, "a masked frame from the server");
+    let (head, len) = match second {
+        126 => (
+            4,
+            usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])),
+        ),
+        127 => (
+            10,
+            u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize,
+        ),
+        short => (2, usize::from(short)),
+    };
+    Some((first, bytes.get(head..head + len)?, head + len))
+}
