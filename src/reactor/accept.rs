@@ -1,0 +1,156 @@
+//! The listener: how much is accepted, when, and when not.
+
+use crate::time::Micros;
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+/// The most connections taken in one turn: a storm of newcomers must not hold up those who are here.
+pub(crate) const ACCEPTS_PER_TURN: usize = 256;
+
+/// How long accepting pauses when descriptors or memory have run out, unless a connection ends before.
+pub(crate) const RETRY_AFTER: Micros = Micros::from_millis(100);
+
+/// Connections beyond the cap that may be here to be told 503; their descriptors must be there besides the cap.
+pub(crate) const REFUSED_MAX: usize = 16;
+
+/// The most clients that the kernel keeps waiting for us; what `net.core.somaxconn` makes of it is the system's choice.
+const BACKLOG: i32 = 4_096;
+
+/// How much unsent data the kernel takes per socket. What waits there is out of our sight: behind megabytes in the kernel a
+/// heartbeat is late, and a slow reader looks dead.
+const UNSENT_IN_KERNEL: u32 = 16 * 1024;
+
+/// Opens a listener: non-blocking, with a backlog of 4 096.
+///
+/// # Errors
+/// What the system says, with the address.
+pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(std::net::TcpListener::from(socket))
+    };
+    open().map_err(|e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}")))
+}
+
+/// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
+pub fn granted_backlog() -> Option<u32> {
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+    Some(somaxconn.trim().parse::<u32>().ok()?.min(BACKLOG as u32))
+}
+
+/// A listener and the reasons not to use it.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    pub(crate) listener: TcpListener,
+    /// The kernel said that somebody waits, and has not said since that nobody does.
+    waiting: bool,
+    /// Descriptors or memory have run out.
+    exhausted: bool,
+    /// They had run out before, and nobody could be accepted since.
+    struggling: bool,
+    /// At the cap; newcomers are refused until there is some room again.
+    full: bool,
+    max_connections: usize,
+    pub(crate) refused: usize,
+}
+
+/// What accepting once came to.
+pub(crate) enum Accepted {
+    /// Somebody, and whether they are to be refused.
+    Somebody(TcpStream, SocketAddr, bool),
+    /// One that was gone before we came to it.
+    Lost,
+    /// Nobody waits, or nobody may be taken now.
+    Nobody,
+    /// Descriptors or memory have run out, and whether that is news.
+    Exhausted(io::Error, bool),
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: std::net::TcpListener, max_connections: usize) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        // Accepted sockets inherit these on Linux; so they cost nothing per connection.
+        let socket = SockRef::from(&listener);
+        socket.set_tcp_nodelay(true)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL)?;
+        Ok(Acceptor {
+            listener: TcpListener::from_std(listener),
+            waiting: true,
+            exhausted: false,
+            struggling: false,
+            full: false,
+            max_connections,
+            refused: 0,
+        })
+    }
+
+    /// The kernel says that somebody waits.
+    pub(crate) fn notice(&mut self) {
+        self.waiting = true;
+    }
+
+    /// The pause is over, or a descriptor came free.
+    pub(crate) fn retry(&mut self) {
+        self.exhausted = false;
+    }
+
+    /// Whether the next turn has something to accept.
+    pub(crate) fn has_work(&self) -> bool {
+        self.waiting && !self.exhausted && !(self.full && self.refused >= REFUSED_MAX)
+    }
+
+    /// Adapts to `live` admitted connections. Whether accepting has become restricted just now.
+    pub(crate) fn note_load(&mut self, live: usize) -> bool {
+        let was_full = self.full;
+        // Some room, not one place: or else at the cap each departure would admit and each arrival refuse.
+        let room = (self.max_connections / 50).max(1);
+        self.full = if self.full {
+            live + room > self.max_connections
+        } else {
+            live >= self.max_connections
+        };
+        self.full && !was_full
+    }
+
+    pub(crate) fn accept(&mut self) -> Accepted {
+        if !self.has_work() {
+            return Accepted::Nobody;
+        }
+        match self.listener.accept() {
+            Ok((stream, addr)) => {
+                self.struggling = false;
+                self.refused += usize::from(self.full);
+                Accepted::Somebody(stream, addr, self.full)
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                self.waiting = false;
+                Accepted::Nobody
+            }
+            Err(e) if is_exhaustion(&e) => {
+                self.exhausted = true;
+                let news = !std::mem::replace(&mut self.struggling, true);
+                Accepted::Exhausted(e, news)
+            }
+            // accept(2): errors of the new socket's network are reported here, and concern only that socket.
+            Err(_) => Accepted::Lost,
+        }
+    }
+}
+
+/// EMFILE, ENFILE, ENOBUFS or ENOMEM: nothing is wrong with the client, and it stays in the queue.
+fn is_exhaustion(e: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+    matches!(e.raw_os_error(), Some(ENFILE | EMFILE | ENOBUFS | ENOMEM))
+}

@@ -1,0 +1,401 @@
+//! Sockets and the clock: the thin shell around the engine.
+
+mod accept;
+
+pub use accept::{granted_backlog, listen};
+
+use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, REFUSED_MAX, RETRY_AFTER};
+use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
+use crate::id::ConnId;
+use crate::time::{Clock, Micros};
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+/// The most events taken from the kernel in one turn; the rest comes with the next.
+const EVENTS: usize = 1_024;
+
+/// The loop's read buffer, shared by all connections.
+const READ_BUFFER: usize = 64 * 1024;
+
+/// The most bytes read from one connection in one turn; a flood must not hold up the others.
+const READ_BUDGET: usize = 4 * READ_BUFFER;
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// The loop: one thread, all connections.
+///
+/// [`run`](Reactor::run) it, or [`turn`](Reactor::turn) it from a loop of your own: its descriptor
+/// ([`AsRawFd`]) is readable when a turn has something to do, and [`next_due`](Reactor::next_due) says when it has without
+/// being told. Spurious turns do no harm.
+pub struct Reactor<H> {
+    engine: Engine<H>,
+    clock: Clock,
+    poll: Poll,
+    events: Events,
+    acceptor: Option<Acceptor>,
+    local_addr: SocketAddr,
+    /// By slot, as the engine's connections.
+    sockets: Vec<Option<Socket>>,
+    /// Who is to be read from, with what was left over of the last turn.
+    ready: Vec<Ready>,
+    dirty: Vec<ConnId>,
+    buffer: Box<[u8]>,
+    /// How long the turn before meant to sleep.
+    asked: Micros,
+}
+
+struct Socket {
+    stream: TcpStream,
+    /// WRITABLE is asked for, since the kernel took less than there was.
+    behind: bool,
+    refused: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Ready {
+    id: ConnId,
+    /// The event told of a FIN or an error, which will not be told again: read on until it shows.
+    closed: bool,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// A loop on a listener that was bound before ([`listen`], or the host's own).
+    ///
+    /// At `max_connections` newcomers are answered 503, for which 16 descriptors more must be there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
+    pub fn new(
+        config: Config,
+        listener: std::net::TcpListener,
+        max_connections: usize,
+        handler: H,
+    ) -> io::Result<Self> {
+        let local_addr = listener.local_addr()?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let wake = Box::new(move || {
+            if let Err(e) = waker.wake() {
+                log::warn!("wake failed error=\"{e}\"");
+            }
+        });
+        let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
+        let engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        let mut acceptor = Acceptor::new(listener, max_connections)?;
+        poll.registry()
+            .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
+        Ok(Reactor {
+            engine,
+            clock: Clock::start(),
+            poll,
+            events: Events::with_capacity(EVENTS),
+            acceptor: Some(acceptor),
+            local_addr,
+            sockets: Vec::new(),
+            ready: Vec::new(),
+            dirty: Vec::new(),
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            asked: Micros::ZERO,
+        })
+    }
+
+    /// Turns until a drain or a stop has ended ([`Remote`]).
+    ///
+    /// # Errors
+    /// What the system says of waiting for events; nothing that concerns one connection.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.is_over() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// One turn: wait (at most for `max_wait`), accept, read, time, flush, reap.
+    ///
+    /// # Errors
+    /// As [`run`](Reactor::run).
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        self.wait(max_wait)?;
+        self.accept();
+        self.read();
+        self.engine.take_commands(self.clock.now());
+        self.time();
+        self.flush();
+        self.reap();
+        self.end_turn();
+        Ok(())
+    }
+
+    /// Whether a drain or a stop has ended: there is nothing left to turn for.
+    pub fn is_over(&self) -> bool {
+        self.engine.is_over()
+    }
+
+    /// How long no turn is needed, unless the descriptor becomes readable; `None`: any time.
+    pub fn next_due(&self) -> Option<Duration> {
+        let more = !self.ready.is_empty() || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
+        if more || self.engine.wants_last_accept() {
+            return Some(Duration::ZERO);
+        }
+        self.engine.sleep(self.clock.now()).map(Micros::as_duration)
+    }
+
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        self.engine.remote()
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine<H> {
+        &self.engine
+    }
+
+    /// Calls the host between two turns, with hands to act.
+    pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
+        self.engine.with_io(self.clock.now(), f)
+    }
+
+    // ---- the steps of a turn ----
+
+    fn wait(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        let timeout = [self.next_due(), max_wait].into_iter().flatten().min();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
+        }
+        self.checkpoint(self.asked);
+        for event in &self.events {
+            match event.token() {
+                LISTENER => self.acceptor.iter_mut().for_each(Acceptor::notice),
+                WAKER => {}
+                token => {
+                    let id = ConnId::from(token);
+                    if event.is_writable()
+                        && self.sockets.get(id.slot()).is_some_and(Option::is_some)
+                    {
+                        self.dirty.push(id);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.ready.push(Ready {
+                            id,
+                            closed: event.is_read_closed() || event.is_error(),
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        if self.engine.take_accept_retry() {
+            self.acceptor.iter_mut().for_each(Acceptor::retry);
+        }
+        // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
+        let last = self.engine.wants_last_accept();
+        let budget = if last { usize::MAX } else { ACCEPTS_PER_TURN };
+        for _ in 0..budget {
+            let Some(acceptor) = &mut self.acceptor else {
+                break;
+            };
+            if acceptor.note_load(self.engine.len() - acceptor.refused) {
+                self.engine.stats_mut().accept_pauses += 1;
+                log::warn!(
+                    "accept restricted reason=max_connections live={}",
+                    self.engine.len()
+                );
+            }
+            match acceptor.accept() {
+                Accepted::Somebody(stream, addr, refused) => self.admit(stream, addr, refused),
+                Accepted::Lost => {}
+                Accepted::Nobody => break,
+                Accepted::Exhausted(e, news) => {
+                    if news {
+                        self.engine.stats_mut().accept_pauses += 1;
+                        log::warn!("accept paused live={} error=\"{e}\"", self.engine.len());
+                    }
+                    self.engine.retry_accept(RETRY_AFTER, self.clock.now());
+                    break;
+                }
+            }
+        }
+        if last {
+            self.acceptor = None;
+            self.engine.accepting_is_over(self.clock.now());
+        }
+    }
+
+    fn admit(&mut self, mut stream: TcpStream, addr: SocketAddr, refused: bool) {
+        let id = self.engine.accept(addr, refused, self.clock.now());
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut stream, id.into(), Interest::READABLE);
+        if id.slot() >= self.sockets.len() {
+            self.sockets.resize_with(id.slot() + 1, || None);
+        }
+        self.sockets[id.slot()] = Some(Socket {
+            stream,
+            behind: false,
+            refused,
+        });
+        if let Err(e) = registered {
+            self.engine.on_error(id, &e);
+        }
+    }
+
+    fn read(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.retain(|r| self.read_one(*r, READ_BUDGET));
+        ready.append(&mut self.ready);
+        self.ready = ready;
+    }
+
+    /// Reads from one connection and hands in what came. Whether there is more.
+    fn read_one(&mut self, Ready { id, closed }: Ready, budget: usize) -> bool {
+        let mut left = budget;
+        while self.engine.wants_bytes(id) {
+            let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+                return false;
+            };
+            if left == 0 {
+                return true;
+            }
+            let room = left.min(self.buffer.len());
+            match socket.stream.read(&mut self.buffer[..room]) {
+                Ok(0) => {
+                    self.engine.on_eof(id);
+                    return false;
+                }
+                Ok(n) => {
+                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
+                    self.engine
+                        .on_bytes(id, &self.buffer[..n], self.clock.now());
+                    left -= n;
+                    // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
+                    if n < room && !closed {
+                        return false;
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    self.engine.on_error(id, &e);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn time(&mut self) {
+        self.checkpoint(Micros::ZERO);
+        self.engine.advance(self.clock.now());
+        // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
+        while let Some(id) = self.engine.next_doubtful() {
+            if self.read_one(Ready { id, closed: false }, READ_BUDGET) {
+                self.ready.push(Ready { id, closed: false });
+            }
+            self.engine.judge(id, self.clock.now());
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            self.flush_one(id);
+        }
+        // Who is marked dirty while this list is worked off has its turn in the next one.
+        self.engine.take_dirty(&mut dirty);
+        for id in dirty.drain(..) {
+            self.flush_one(id);
+        }
+        self.dirty = dirty;
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+            return;
+        };
+        let stream = &mut socket.stream;
+        let mut write = |slices: &[IoSlice<'_>]| match slices {
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        };
+        let flushed = self.engine.flush(id, self.clock.now(), &mut write);
+        if flushed == Flushed::Fin {
+            // It may have gone already; then reading says so.
+            let _ = socket.stream.shutdown(std::net::Shutdown::Write);
+        }
+        let behind = flushed == Flushed::Blocked;
+        if socket.behind != behind && self.engine.wants_bytes(id) {
+            socket.behind = behind;
+            let interest = if behind {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            if let Err(e) = self
+                .poll
+                .registry()
+                .reregister(&mut socket.stream, id.into(), interest)
+            {
+                self.engine.on_error(id, &e);
+            }
+        }
+    }
+
+    fn reap(&mut self) {
+        let (sockets, acceptor) = (&mut self.sockets, &mut self.acceptor);
+        self.engine.reap(self.clock.now(), &mut |id, reset| {
+            let Some(socket) = sockets.get_mut(id.slot()).and_then(Option::take) else {
+                return;
+            };
+            if reset {
+                // Fails only for a socket that is gone anyway.
+                let _ = SockRef::from(&socket.stream).set_linger(Some(Duration::ZERO));
+            }
+            if let Some(acceptor) = acceptor {
+                acceptor.refused -= usize::from(socket.refused);
+                acceptor.retry();
+            }
+        });
+    }
+
+    fn end_turn(&mut self) {
+        self.engine.stats_mut().turns += 1;
+        self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);
+    }
+
+    /// If we were away for longer than `asked`, the silence since then was ours.
+    fn checkpoint(&mut self, asked: Micros) {
+        if let Some(stall) = self.clock.checkpoint(asked, self.engine.shortest_timeout()) {
+            log::warn!(
+                "loop stalled for_ms={} effect=\"every deadline moved by it\"",
+                stall.as_millis()
+            );
+            self.engine.on_stall(stall);
+        }
+    }
+}
+
+/// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and those to be refused.
+pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_MAX;
+
+impl<H> AsRawFd for Reactor<H> {
+    /// Readable when a turn has something to do.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
