@@ -58,7 +58,8 @@ pub struct ClassStats {
 }
 
 impl Stats {
-    pub(crate) fn new(classes: usize) -> Self {
+    /// All zero, for so many classes.
+    pub fn new(classes: usize) -> Self {
         Stats {
             accepted: 0,
             classes: vec![

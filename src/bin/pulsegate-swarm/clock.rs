@@ -1,0 +1,22 @@
+//! Time as the swarm counts it: microseconds since it started, rounded down.
+
+use std::time::Instant;
+
+/// The only reader of the clock. Never 0, so that 0 can mean "not yet" wherever a time is kept.
+pub struct Clock(Instant);
+
+/// Microseconds in a second.
+pub const SECOND: u64 = 1_000_000;
+/// Microseconds in a millisecond.
+pub const MILLI: u64 = 1_000;
+
+impl Clock {
+    pub fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    /// Microseconds since the start, plus one.
+    pub fn now(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64 + 1
+    }
+}

@@ -1,0 +1,58 @@
+//! What the swarm itself costs.
+
+/// CPU seconds, in steps of 10 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Cpu {
+    pub user: f64,
+    pub system: f64,
+}
+
+/// What this process has spent so far; nothing where there is no `/proc`.
+pub fn spent() -> Cpu {
+    let stat = std::fs::read_to_string("/proc/self/stat");
+    stat.ok().and_then(|stat| parse(&stat)).unwrap_or_default()
+}
+
+impl std::ops::Sub for Cpu {
+    type Output = Cpu;
+    /// Rounded to the steps that the kernel counts in, so that the report shows no noise of floats.
+    fn sub(self, before: Cpu) -> Cpu {
+        let step = |later: f64, earlier: f64| ((later - earlier) * 100.0).round() / 100.0;
+        Cpu {
+            user: step(self.user, before.user),
+            system: step(self.system, before.system),
+        }
+    }
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5), in clock ticks: 100 a second on every Linux ABI.
+fn parse(stat: &str) -> Option<Cpu> {
+    // The command's name may hold anything, so count from the parenthesis that ends it: field 3 follows.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut ticks = fields
+        .split_ascii_whitespace()
+        .skip(11)
+        .map(str::parse::<f64>);
+    let (user, system) = (ticks.next()?.ok()?, ticks.next()?.ok()?);
+    Some(Cpu {
+        user: user / 100.0,
+        system: system / 100.0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_spaces_and_parentheses_do_not_shift_the_fields() {
+        let stat = "7 (a b) (c) S 1 2 3 4 5 6 7 8 9 10 250 31 0 0 20";
+        assert_eq!(
+            parse(stat),
+            Some(Cpu {
+                user: 2.5,
+                system: 0.31
+            })
+        );
+    }
+}

@@ -1,0 +1,283 @@
+//! Frames as a client sees them (RFC 6455 §5): unmasked ones come in, in pieces of any size; masked ones go out.
+
+/// A whole frame from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    pub opcode: Opcode,
+    /// The first bytes of its payload: all of a control frame's, enough of a message to know it by.
+    prefix: [u8; PREFIX],
+    kept: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    Continue = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
+}
+
+/// The server broke the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Violation;
+
+/// What a control frame can carry at most.
+const PREFIX: usize = 125;
+
+impl Frame {
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix[..usize::from(self.kept)]
+    }
+
+    /// The code of a close frame; none if it has no payload.
+    pub fn close_code(&self) -> Option<u16> {
+        match *self.prefix() {
+            [high, low, ..] => Some(u16::from_be_bytes([high, low])),
+            _ => None,
+        }
+    }
+}
+
+/// Finds the frames in a stream of bytes. Between frames it owns nothing on the heap.
+#[derive(Default)]
+pub struct Frames {
+    /// The frame that has not ended yet: its header and its prefix, as far as they have come.
+    begun: Vec<u8>,
+    /// Bytes of its payload behind the prefix that have come and are gone.
+    skipped: u64,
+}
+
+impl Frames {
+    /// Takes the next whole frame off the front of `input`, or all of `input` if it ends inside a frame.
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
+        if self.begun.is_empty() {
+            // The usual case: the frame came whole, and nothing is copied.
+            match Header::parse(input)? {
+                Some(header) if input.len() as u64 >= header.size() => {
+                    let frame = header.frame(&input[header.bytes..]);
+                    *input = &input[header.size() as usize..];
+                    return Ok(Some(frame));
+                }
+                _ if input.is_empty() => return Ok(None),
+                _ => {}
+            }
+        }
+        self.go_on(input)
+    }
+
+    fn go_on(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
+        let header = loop {
+            match Header::parse(&self.begun)? {
+                Some(header) => break header,
+                None if input.is_empty() => return Ok(None),
+                None => self.keep(input, 1),
+            }
+        };
+        self.keep(input, header.bytes + header.kept() - self.begun.len());
+        if self.begun.len() < header.bytes + header.kept() {
+            return Ok(None);
+        }
+        let missing = header.length - header.kept() as u64 - self.skipped;
+        let skip = missing.min(input.len() as u64);
+        *input = &input[skip as usize..];
+        self.skipped += skip;
+        if skip < missing {
+            return Ok(None);
+        }
+        let frame = header.frame(&self.begun[header.bytes..]);
+        *self = Frames::default();
+        Ok(Some(frame))
+    }
+
+    fn keep(&mut self, input: &mut &[u8], most: usize) {
+        let (taken, rest) = input.split_at(most.min(input.len()));
+        self.begun.extend_from_slice(taken);
+        *input = rest;
+    }
+}
+
+struct Header {
+    opcode: Opcode,
+    /// Of the payload.
+    length: u64,
+    /// Of the header itself.
+    bytes: usize,
+}
+
+impl Header {
+    /// None: there is more to come. A server does not mask, and extensions were not asked for.
+    fn parse(input: &[u8]) -> Result<Option<Header>, Violation> {
+        let [first, second, rest @ ..] = input else {
+            return Ok(None);
+        };
+        let opcode = match first & 0x0f {
+            0 => Opcode::Continue,
+            1 => Opcode::Text,
+            2 => Opcode::Binary,
+            8 => Opcode::Close,
+            9 => Opcode::Ping,
+            10 => Opcode::Pong,
+            _ => return Err(Violation),
+        };
+        let (fin, reserved, masked) = (first & 0x80 != 0, first & 0x70 != 0, second & 0x80 != 0);
+        let is_control = opcode as u8 >= 8;
+        if reserved || masked || is_control && (!fin || *second > 125) {
+            return Err(Violation);
+        }
+        let (length, bytes) = match (second, rest) {
+            (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
+            (127, [a, b, c, d, e, f, g, h, ..]) => {
+                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10)
+            }
+            (126 | 127, _) => return Ok(None),
+            (short, _) => (u64::from(*short), 2),
+        };
+        // The highest bit must be 0 (RFC 6455 §5.2); so sizes below cannot overflow.
+        if length > u64::MAX >> 1 {
+            Err(Violation)
+        } else {
+            Ok(Some(Header {
+                opcode,
+                length,
+                bytes,
+            }))
+        }
+    }
+
+    fn kept(&self) -> usize {
+        self.length.min(PREFIX as u64) as usize
+    }
+
+    fn size(&self) -> u64 {
+        self.bytes as u64 + self.length
+    }
+
+    fn frame(&self, payload: &[u8]) -> Frame {
+        let mut prefix = [0; PREFIX];
+        prefix[..self.kept()].copy_from_slice(&payload[..self.kept()]);
+        Frame {
+            opcode: self.opcode,
+            prefix,
+            kept: self.kept() as u8,
+        }
+    }
+}
+
+/// Appends a whole frame from a client, masked.
+pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
+    out.push(0x80 | opcode as u8);
+    match payload.len() {
+        short @ ..=125 => out.push(0x80 | short as u8),
+        middle @ ..=0xffff => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(middle as u16).to_be_bytes());
+        }
+        long => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&mask);
+    out.extend(
+        payload
+            .iter()
+            .zip(mask.iter().cycle())
+            .map(|(byte, key)| byte ^ key),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = vec![first];
+        match payload.len() {
+            short @ ..=125 => out.push(short as u8),
+            middle @ ..=0xffff => {
+                out.push(126);
+                out.extend_from_slice(&(middle as u16).to_be_bytes());
+            }
+            long => {
+                out.push(127);
+                out.extend_from_slice(&(long as u64).to_be_bytes());
+            }
+        }
+        out.extend_from_slice(payload);
+        out
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_frames() {
+        let long = vec![b'x'; 70_000];
+        let sent: [(u8, &[u8]); 7] = [
+            (0x89, b"12345678"),
+            (0x01, b"{\"type\":\"pong\"}"),
+            (0x80, &long[..126]),
+            (0x8a, b""),
+            (0x82, &long),
+            (0x81, &long[..125]),
+            (0x88, b"\x0b\xc0nothing heard"),
+        ];
+        let stream: Vec<u8> = sent.iter().flat_map(|(f, p)| server_frame(*f, p)).collect();
+        for piece in [1, 2, 3, 7, 100, 1_000, 65_536, stream.len()] {
+            let mut frames = Frames::default();
+            let mut found = Vec::new();
+            for mut input in stream.chunks(piece) {
+                while let Some(frame) = frames.next(&mut input).expect("legal") {
+                    found.push(frame);
+                }
+                assert!(input.is_empty());
+            }
+            assert_eq!(found.len(), sent.len(), "in pieces of {piece}");
+            for (frame, (first, payload)) in found.iter().zip(&sent) {
+                assert_eq!(frame.opcode as u8, first & 0x0f);
+                assert_eq!(frame.prefix(), &payload[..payload.len().min(PREFIX)]);
+            }
+            assert_eq!(found[6].close_code(), Some(3_008));
+            assert_eq!(frames.begun.capacity(), 0, "owns nothing between frames");
+        }
+    }
+
+    #[test]
+    fn what_a_server_must_not_send_is_a_violation() {
+        for bytes in [
+            &[0x89u8, 0x80][..],                    // masked
+            &[0xc1, 0],                             // a reserved bit
+            &[0x83, 0],                             // a reserved opcode
+            &[0x09, 0],                             // a fragmented control frame
+            &[0x89, 126],                           // a long control frame
+            &[0x82, 127, 255, 0, 0, 0, 0, 0, 0, 0], // a length above 2^63
+        ] {
+            assert_eq!(
+                Frames::default().next(&mut &bytes[..]),
+                Err(Violation),
+                "{bytes:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_goes_out_is_masked() {
+        for size in [0, 5, 125, 126, 65_535, 65_536] {
+            let payload = vec![b'a'; size];
+            let mut out = Vec::new();
+            put(&mut out, Opcode::Text, &payload, [1, 2, 3, 4]);
+            let mut cursor = std::io::Cursor::new(&out[..]);
+            let (header, length) = tungstenite::protocol::frame::FrameHeader::parse(&mut cursor)
+                .expect("legal")
+                .expect("whole");
+            assert_eq!((header.mask, length), (Some([1, 2, 3, 4]), size as u64));
+            let body = &out[cursor.position() as usize..];
+            assert!(
+                body.iter()
+                    .zip([1u8, 2, 3, 4].iter().cycle())
+                    .all(|(b, m)| b ^ m == b'a')
+            );
+            assert_eq!(body.len(), size);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Who plays what, and when: drawn from the seed before the first connection opens.
+
+use crate::args::Args;
+use crate::clock::SECOND;
+use crate::rng::Rng;
+
+/// What a connection does besides answering pings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing.
+    Plain,
+    /// Falls silent at a time of its own: it reads on, so that it sees its end, but sends nothing more.
+    Ghost,
+    /// Reads a little at a time, however much there is.
+    Slow,
+    /// Sends a JSON ping now and then.
+    Talker,
+}
+
+/// The last ghost falls silent so long before the end that its timeout and this (µs) still fit.
+pub const GHOST_MARGIN: u64 = 3 * SECOND;
+
+/// The role of each connection, by number: the special ones lie scattered among the plain.
+pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
+    let special = [
+        (Role::Ghost, args.ghosts),
+        (Role::Slow, args.slow),
+        (Role::Talker, args.talkers),
+    ];
+    let mut roles: Vec<Role> = special
+        .iter()
+        .flat_map(|&(role, count)| std::iter::repeat_n(role, count as usize))
+        .collect();
+    roles.resize(args.connections as usize, Role::Plain);
+    for last in (1..roles.len()).rev() {
+        roles.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+    roles
+}
+
+/// How long (µs) after the hold began a ghost falls silent: anywhere in what the timeout leaves of the hold, so that
+/// ghosts die at every phase of the server's heartbeat.
+pub fn silent_after(args: &Args, rng: &mut Rng) -> u64 {
+    rng.below(args.duration.saturating_sub(args.timeout + GHOST_MARGIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Target;
+
+    #[test]
+    fn each_role_is_played_as_often_as_asked() {
+        let args = Args {
+            target: Target::parse("ws://127.0.0.1:1").expect("a target"),
+            path: String::new(),
+            connections: 1_000,
+            sources: Vec::new(),
+            ramp: 1,
+            in_flight: 1,
+            duration: 20 * SECOND,
+            ghosts: 300,
+            timeout: 6 * SECOND,
+            slow: 20,
+            talkers: 1,
+            talk_interval: 1,
+            talk_bytes: 15,
+            seed: 1,
+        };
+        let mut rng = Rng::new(3);
+        let roles = roles(&args, &mut rng);
+        let count = |role| roles.iter().filter(|&&r| r == role).count();
+        assert_eq!(
+            [Role::Plain, Role::Ghost, Role::Slow, Role::Talker].map(count),
+            [679, 300, 20, 1]
+        );
+        assert!(
+            roles[..500].iter().filter(|&&r| r == Role::Ghost).count() > 100,
+            "scattered"
+        );
+        assert!((0..1_000).all(|_| silent_after(&args, &mut rng) < 11 * SECOND));
+    }
+}

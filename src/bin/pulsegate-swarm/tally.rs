@@ -1,0 +1,206 @@
+//! What was seen: counters while it runs, one JSON object at the end.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::args::Args;
+use crate::clock::{MILLI, SECOND};
+use crate::cpu::Cpu;
+use crate::end::End;
+use crate::histogram::Histogram;
+
+/// Everything counted; times in microseconds.
+pub struct Tally {
+    pub connected: u64,
+    /// Connections open now, ghosts that the server has closed not among them.
+    pub open: u64,
+    /// Those open when the hold ended, or when it was interrupted.
+    pub open_at_end: u64,
+    failures: BTreeMap<String, u64>,
+    pub pings: u64,
+    pub ping_intervals: Histogram,
+    /// Pings of each connection that lived from its opening to the end, answering.
+    pub pings_per_connection: Histogram,
+    pub fewest_pings: Option<u64>,
+    pub asked: u64,
+    pub round_trips: Histogram,
+    pub handshakes: Histogram,
+    pub ghosts: Ghosts,
+    unexpected: BTreeMap<String, u64>,
+    farewells: BTreeMap<String, u64>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub ramp_time: u64,
+    pub hold_time: u64,
+    pub total_time: u64,
+    /// What the swarm itself spent in the hold, and the longest time it was away from its poll there.
+    pub hold_cpu: Cpu,
+    pub longest_turn: u64,
+    pub interrupted: bool,
+}
+
+/// What became of the ghosts.
+#[derive(Default)]
+pub struct Ghosts {
+    /// Fell silent.
+    pub silent: u64,
+    /// How they were closed.
+    closes: BTreeMap<String, u64>,
+    /// For each that was found: the end's arrival, less its own last frame, less the timeout.
+    late: Vec<i64>,
+    /// Closed sockets of which the server then let go (RST), while the ghost did nothing.
+    pub dropped: u64,
+}
+
+impl Tally {
+    pub fn new() -> Self {
+        Tally {
+            connected: 0,
+            open: 0,
+            open_at_end: 0,
+            failures: BTreeMap::new(),
+            pings: 0,
+            ping_intervals: Histogram::new(),
+            pings_per_connection: Histogram::new(),
+            fewest_pings: None,
+            asked: 0,
+            round_trips: Histogram::new(),
+            handshakes: Histogram::new(),
+            ghosts: Ghosts::default(),
+            unexpected: BTreeMap::new(),
+            farewells: BTreeMap::new(),
+            bytes_in: 0,
+            bytes_out: 0,
+            ramp_time: 0,
+            hold_time: 0,
+            total_time: 0,
+            hold_cpu: Cpu::default(),
+            longest_turn: 0,
+            interrupted: false,
+        }
+    }
+
+    /// A connection that never opened.
+    pub fn failed(&mut self, kind: String) {
+        *self.failures.entry(kind).or_default() += 1;
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    /// A connection that ended though it answered every ping.
+    pub fn unexpected(&mut self, end: &End) {
+        *self.unexpected.entry(end.kind()).or_default() += 1;
+    }
+
+    pub fn unexpected_count(&self) -> u64 {
+        self.unexpected.values().sum()
+    }
+
+    /// A connection that ended after our own close.
+    pub fn farewell(&mut self, end: &End) {
+        *self.farewells.entry(end.kind()).or_default() += 1;
+    }
+
+    /// A connection that lived to the end got so many pings.
+    pub fn lived_through(&mut self, pings: u64) {
+        self.pings_per_connection.add(pings);
+        self.fewest_pings = Some(self.fewest_pings.map_or(pings, |fewest| fewest.min(pings)));
+    }
+
+    pub fn report(mut self, args: &Args) -> Value {
+        let ghosts = self.ghosts.report(args);
+        json!({
+            "target": format!("ws://{}{}", args.target.host, args.path),
+            "connections": args.connections,
+            "seed": args.seed,
+            "interrupted": self.interrupted,
+            "connected": self.connected,
+            "open_at_end": self.open_at_end,
+            "failed": self.failures(),
+            "failures": self.failures,
+            "pings": {
+                "received": self.pings,
+                "per_connection": {
+                    "min": self.fewest_pings,
+                    "max": self.fewest_pings.map(|_| self.pings_per_connection.max()),
+                },
+                "interval_ms": spread(&self.ping_intervals),
+            },
+            "json_pings": { "sent": self.asked, "rtt_ms": spread(&self.round_trips) },
+            "ghosts": ghosts,
+            "closes": {
+                "unexpected": self.unexpected,
+                "ghosts": self.ghosts.closes,
+                "farewell": self.farewells,
+            },
+            "handshake_ms": spread(&self.handshakes),
+            "bytes": { "in": self.bytes_in, "out": self.bytes_out },
+            "elapsed_s": {
+                "ramp": seconds(self.ramp_time),
+                "hold": seconds(self.hold_time),
+                "total": seconds(self.total_time),
+            },
+            "own": {
+                "hold_cpu_user_s": self.hold_cpu.user,
+                "hold_cpu_system_s": self.hold_cpu.system,
+                "hold_longest_turn_ms": millis(self.longest_turn as i64),
+            },
+        })
+    }
+}
+
+impl Ghosts {
+    /// The server closed a ghost, or let go of it, `late` µs after its timeout (negative: before it).
+    pub fn found(&mut self, end: &End, late: i64) {
+        *self.closes.entry(end.kind()).or_default() += 1;
+        // A server that goes away says nothing about how it finds ghosts.
+        if !matches!(end, End::Closed(Some(1001 | 1012))) {
+            self.late.push(late);
+        }
+    }
+
+    pub fn found_count(&self) -> u64 {
+        self.closes.values().sum()
+    }
+
+    fn report(&mut self, args: &Args) -> Value {
+        self.late.sort_unstable();
+        let rank = |per_mille: usize| {
+            let rank = (self.late.len() * per_mille).div_ceil(1_000).max(1);
+            self.late.get(rank - 1).copied().map(millis)
+        };
+        json!({
+            "asked": args.ghosts,
+            "silent": self.silent,
+            "closed": self.found_count(),
+            "never_closed": self.silent - self.found_count(),
+            "dropped_after_close": self.dropped,
+            "timeout_ms": args.timeout / MILLI,
+            "early": self.late.iter().filter(|&&late| late < 0).count(),
+            "late_ms": { "min": rank(0), "p50": rank(500), "p99": rank(990), "max": rank(1_000) },
+        })
+    }
+}
+
+fn spread(histogram: &Histogram) -> Value {
+    if histogram.count() == 0 {
+        return Value::Null;
+    }
+    json!({
+        "count": histogram.count(),
+        "p50": millis(histogram.quantile(500) as i64),
+        "p99": millis(histogram.quantile(990) as i64),
+        "max": millis(histogram.max() as i64),
+    })
+}
+
+fn millis(micros: i64) -> f64 {
+    micros as f64 / MILLI as f64
+}
+
+fn seconds(micros: u64) -> f64 {
+    (micros / MILLI) as f64 / (SECOND / MILLI) as f64
+}

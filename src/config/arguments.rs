@@ -1,0 +1,103 @@
+//! The command line, taken apart but not yet understood.
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, Parser};
+
+use super::faults::{Fault, Faults};
+use super::table::{Kind, SETTINGS};
+
+/// The flags of one command line.
+pub(super) struct Arguments {
+    /// What each setting of the table was given, by its row; the last one counts.
+    pub(super) given: Vec<Option<OsString>>,
+    /// What the process is asked to do.
+    pub(super) ask: Ask,
+}
+
+/// What the process is asked to do; if several, the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Ask {
+    Run,
+    Check,
+    PrintConfig,
+    Version,
+    Help,
+}
+
+impl Arguments {
+    /// Takes `args` apart, the program's name not among them. Goes on after a fault, so that all are told.
+    pub(super) fn split(args: impl IntoIterator<Item = OsString>, faults: &mut Faults) -> Self {
+        let mut parser = Parser::from_args(args);
+        let mut arguments = Arguments {
+            given: vec![None; SETTINGS.len()],
+            ask: Ask::Run,
+        };
+        loop {
+            let flag = match parser.next() {
+                Ok(None) => return arguments,
+                Ok(Some(Arg::Long(name))) => format!("--{name}"),
+                Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
+                Ok(Some(Arg::Value(surplus))) => {
+                    faults.push(Fault::SurplusArgument(lossy(&surplus)));
+                    continue;
+                }
+                Err(lexopt::Error::UnexpectedValue { option, value }) => {
+                    faults.push(Fault::SurplusValue {
+                        flag: option,
+                        value: lossy(&value),
+                    });
+                    continue;
+                }
+                // `next` has no other error today.
+                Err(other) => {
+                    faults.push(Fault::SurplusArgument(other.to_string()));
+                    continue;
+                }
+            };
+            match flag.as_str() {
+                "--help" | "-h" => arguments.ask(Ask::Help),
+                "--version" | "-V" => arguments.ask(Ask::Version),
+                "--print-config" => arguments.ask(Ask::PrintConfig),
+                "--check" => arguments.ask(Ask::Check),
+                _ => arguments.set(&flag, &mut parser, faults),
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        self.ask = self.ask.max(ask);
+    }
+
+    fn set(&mut self, flag: &str, parser: &mut Parser, faults: &mut Faults) {
+        let value = value_of(parser);
+        let Some(row) = SETTINGS.iter().position(|setting| setting.flag() == flag) else {
+            faults.push(Fault::UnknownFlag(flag.to_owned()));
+            return;
+        };
+        match (value, SETTINGS[row].kind) {
+            (Some(value), _) => self.given[row] = Some(value),
+            (None, Kind::Switch) => self.given[row] = Some("1".into()),
+            (None, Kind::Number { .. } | Kind::Word(_) | Kind::Address) => {
+                faults.push(Fault::NoValue {
+                    flag: flag.to_owned(),
+                    allowed: SETTINGS[row].allowed(),
+                });
+            }
+        }
+    }
+}
+
+/// The value of the flag that was read last: behind its `=`, or the next argument, unless that is itself a flag.
+fn value_of(parser: &mut Parser) -> Option<OsString> {
+    if let Some(value) = parser.optional_value() {
+        return Some(value);
+    }
+    let mut rest = parser.try_raw_args()?;
+    let is_flag = rest.peek()?.as_encoded_bytes().starts_with(b"--");
+    if is_flag { None } else { rest.next() }
+}
+
+fn lossy(text: &OsString) -> String {
+    text.to_string_lossy().into_owned()
+}

@@ -1,0 +1,104 @@
+//! What people read about the settings, written from the table: `--help`, and the documentation's table.
+
+use std::fmt::Write;
+
+use super::table::{Audience, Fallback, Kind, SETTINGS, Setting};
+
+/// What `--help` prints.
+pub(super) fn help() -> String {
+    let mut text = format!(
+        "pulsegate {}: a WebSocket gateway that owns liveness\n\n{ABOUT}",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (heading, settings) in groups() {
+        let _ = writeln!(text, "\n{heading} settings:\n");
+        for setting in settings {
+            let _ = writeln!(
+                text,
+                "  {} <{}>\n      {}\n      Default: {}.\n      Allowed: {}.\n",
+                setting.flag(),
+                setting.kind.placeholder(),
+                setting.help,
+                setting.default,
+                setting.allowed()
+            );
+        }
+        text.pop();
+    }
+    text
+}
+
+const ABOUT: &str = "\
+Usage: pulsegate [flags]
+
+Every setting is a flag (--drain-ms 5000, or --drain-ms=5000) and an environment variable
+(DRAIN_MS=5000). The flag wins. Of a flag that stands twice the last one counts; an empty
+variable counts as unset. The flag alone of a setting that is 0 or 1 means 1.
+
+  --check          check the settings and do nothing else
+  --print-config   print every setting that holds, and where it comes from
+  -h, --help       print this
+  -V, --version    print the version
+";
+
+/// The tables of settings in the documentation (Markdown): `docs/operations.md` has them between two marks, and a test
+/// holds the two equal.
+pub fn markdown_table() -> String {
+    let mut text = String::new();
+    for (heading, settings) in groups() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        let _ = writeln!(
+            text,
+            "### {heading} settings\n\n\
+             | variable | unit | default | allowed | what it does |\n\
+             | --- | --- | --- | --- | --- |"
+        );
+        for setting in settings {
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} | {} | {} |",
+                setting.name,
+                unit(setting),
+                default(setting),
+                allowed(setting),
+                setting.help
+            );
+        }
+    }
+    text
+}
+
+fn groups() -> [(&'static str, impl Iterator<Item = &'static Setting>); 2] {
+    [("Basic", Audience::Basic), ("Advanced", Audience::Advanced)].map(|(heading, audience)| {
+        let theirs = SETTINGS.iter().filter(move |s| s.audience == audience);
+        (heading, theirs)
+    })
+}
+
+fn unit(setting: &Setting) -> String {
+    match setting.kind {
+        Kind::Number { unit, .. } => unit.to_string(),
+        Kind::Word(_) | Kind::Switch | Kind::Address => String::new(),
+    }
+}
+
+fn default(setting: &Setting) -> String {
+    match setting.default {
+        Fallback::Value(name) | Fallback::Of(name) => format!("`{name}`"),
+        Fallback::Derived(words) => words.to_owned(),
+    }
+}
+
+/// The unit has a column of its own here.
+fn allowed(setting: &Setting) -> String {
+    let bounds = match setting.kind {
+        Kind::Number { least, most, .. } => format!("{least} to {most}"),
+        kind @ (Kind::Word(_) | Kind::Switch | Kind::Address) => kind.to_string(),
+    };
+    match setting.rule {
+        Some(rule) => format!("{bounds}; {rule}"),
+        None => bounds,
+    }
+}

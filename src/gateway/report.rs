@@ -1,0 +1,275 @@
+//! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
+
+use super::logfmt::Value;
+use super::session::{Identity, Role};
+use super::{CLASS_NAMES, Class};
+use crate::cause::Cause;
+use crate::engine::{Ending, Histogram, Io, Stats, TimerId};
+use crate::health::{Rtt, State};
+use crate::id::ConnId;
+use crate::time::Micros;
+use log::Level;
+use std::fmt::Write as _;
+
+/// The most lines about ends that are written in a second. In a storm the rest is summed up by cause.
+const LINES_PER_SECOND: u32 = 200;
+
+const SECOND: Micros = Micros::from_secs(1);
+
+pub(super) struct Report {
+    interval: Micros,
+    log_dropped: Box<dyn Fn() -> u64>,
+    statistics_timer: Option<TimerId>,
+    /// The statistics as they were last logged.
+    last: Option<Stats>,
+    window: Window,
+}
+
+/// The current second of lines about ends.
+struct Window {
+    started: Micros,
+    lines: u32,
+    suppressed: [u64; Cause::COUNT],
+    /// Runs while something is suppressed.
+    timer: Option<TimerId>,
+}
+
+impl Report {
+    pub(super) fn new(interval: Micros, log_dropped: Box<dyn Fn() -> u64>) -> Self {
+        let window = Window {
+            started: Micros::ZERO,
+            lines: 0,
+            suppressed: [0; Cause::COUNT],
+            timer: None,
+        };
+        Report {
+            interval,
+            log_dropped,
+            statistics_timer: None,
+            last: None,
+            window,
+        }
+    }
+
+    pub(super) fn start(&mut self, io: &mut Io<'_>) {
+        self.statistics_timer = Some(io.timer(self.interval));
+    }
+
+    pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId, sessions: usize) {
+        if self.statistics_timer == Some(timer) {
+            self.statistics(io, sessions);
+            self.start(io);
+        } else if self.window.timer == Some(timer) {
+            self.window.timer = None;
+            self.window.sum_up();
+        }
+    }
+
+    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, identity: &Identity) {
+        let peer = io.peer_addr(id);
+        let class = io.class(id).map_or("none", class_name);
+        log::debug!(
+            "open class={class} {} id={id} peer={}",
+            Who(Some(identity)),
+            Peer(peer)
+        );
+    }
+
+    pub(super) fn closed(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: Option<&Identity>,
+        end: &Ending,
+    ) {
+        let level = match end.cause {
+            Cause::Stale => Level::Warn,
+            Cause::Probe | Cause::Answered => Level::Debug,
+            _ => Level::Info,
+        };
+        if !log::log_enabled!(level) || !self.window.admits(io, end.cause) {
+            return;
+        }
+        log::log!(
+            level,
+            "close class={} {} id={id} peer={} age_ms={} silence_ms={} unanswered={} rtt_us={} cause={} code={} by={} clean={} reason={}",
+            end.class.map_or("none", class_name),
+            Who(identity),
+            end.peer_addr,
+            end.age.as_millis(),
+            end.silence.as_millis(),
+            end.unanswered,
+            Srtt(end.rtt),
+            end.cause,
+            end.code,
+            end.by,
+            end.clean,
+            Value(&end.reason),
+        );
+    }
+
+    pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize) {
+        let now = io.stats();
+        let fresh = Stats::new(now.classes.len());
+        let last = self.last.as_ref().unwrap_or(&fresh);
+        let mut line = format!("stats sessions={sessions}");
+        for (name, class) in CLASS_NAMES.iter().zip(&now.classes) {
+            let _ = write!(line, " {name}={}", class.live);
+        }
+        let closed = |stats: &Stats, cause| stats.closed(cause);
+        let rejected = |stats: &Stats, cause: usize| stats.rejected[cause];
+        let (rtt, lateness) = (now.rtt.since(&last.rtt), now.lateness.since(&last.lateness));
+        let _ = write!(
+            line,
+            " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} rtt_p99_us={} lateness_p99_us={} \
+             turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} accept_pauses={} log_dropped={}",
+            now.suspects,
+            now.opened() - last.opened(),
+            ByCause(now, last, closed),
+            ByCause(now, last, rejected),
+            now.pings - last.pings,
+            now.pongs - last.pongs,
+            Percentile(&rtt, 0.50),
+            Percentile(&rtt, 0.99),
+            Percentile(&lateness, 0.99),
+            now.turns - last.turns,
+            now.stalls - last.stalls,
+            (now.stalled - last.stalled).as_millis(),
+            now.pending_bytes,
+            now.held_bytes,
+            now.accept_pauses - last.accept_pauses,
+            (self.log_dropped)(),
+        );
+        log::info!("{line}");
+        self.last = Some(now.clone());
+    }
+}
+
+impl Window {
+    /// Whether there is room for one more line in this second; if not, it is counted.
+    fn admits(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
+        if io.now() - self.started >= SECOND {
+            self.sum_up();
+            (self.started, self.lines) = (io.now(), 0);
+        }
+        self.lines += 1;
+        let admitted = self.lines <= LINES_PER_SECOND;
+        if !admitted {
+            self.suppressed[cause.index()] += 1;
+            if self.timer.is_none() {
+                self.timer = Some(io.timer(SECOND));
+            }
+        }
+        admitted
+    }
+
+    fn sum_up(&mut self) {
+        let total: u64 = self.suppressed.iter().sum();
+        if total > 0 {
+            log::warn!("close suppressed={total}{}", Causes(&self.suppressed));
+            self.suppressed = [0; Cause::COUNT];
+        }
+    }
+}
+
+pub(super) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Healthy => "healthy",
+        State::Suspect => "suspect",
+    }
+}
+
+fn class_name(class: Class) -> &'static str {
+    CLASS_NAMES
+        .get(usize::from(class.0))
+        .copied()
+        .unwrap_or("none")
+}
+
+/// `user=… package=…`
+struct Who<'a>(Option<&'a Identity>);
+
+impl std::fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(identity) = self.0 else {
+            return f.write_str("user=- package=-");
+        };
+        write!(f, "user={}", Value(&identity.user))?;
+        match &identity.role {
+            Role::Glasses => f.write_str(" package=-"),
+            Role::Tpa(package) => write!(f, " package={}", Value(package)),
+        }
+    }
+}
+
+struct Peer(Option<std::net::SocketAddr>);
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(addr) => write!(f, "{addr}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// Microseconds, or `-` before the first measurement.
+struct Srtt(Rtt);
+
+impl std::fmt::Display for Srtt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.srtt_us() {
+            Some(us) => write!(f, "{us}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+struct Percentile<'a>(&'a Histogram, f64);
+
+impl std::fmt::Display for Percentile<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.percentile(self.1) {
+            Some(value) => write!(f, "{value}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// A total and what it is made of: `3(stale:1,peer_eof:2)`.
+struct ByCause<'a, F>(&'a Stats, &'a Stats, F);
+
+impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts: Vec<u64> = (0..Cause::COUNT)
+            .map(|c| self.2(self.0, c) - self.2(self.1, c))
+            .collect();
+        write!(f, "{}", counts.iter().sum::<u64>())?;
+        let parts = counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        for (nth, (cause, n)) in parts.enumerate() {
+            write!(
+                f,
+                "{}{}:{n}",
+                if nth == 0 { "(" } else { "," },
+                Cause::name_of(cause)
+            )?;
+        }
+        if counts.iter().any(|n| *n > 0) {
+            f.write_str(")")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// ` stale=12 peer_eof=3`
+struct Causes<'a>(&'a [u64; Cause::COUNT]);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (cause, n) in self.0.iter().enumerate().filter(|(_, n)| **n > 0) {
+            write!(f, " {}={n}", Cause::name_of(cause))?;
+        }
+        Ok(())
+    }
+}
