@@ -24,13 +24,14 @@ fn does_what_a_sorted_list_does() {
         let mut both = Both::default();
         let mut now = Micros::ZERO;
         for _ in 0..400 {
-            match rng.u8(..10) {
+            match rng.u8(..11) {
                 0..4 => both.arm(rng.u32(..), some_due(rng, now)),
                 4 => both.compare_is_earlier(some_due(rng, now), rng.u64(1..=HORIZON)),
                 5 => now += Micros(rng.u64(..3 * TICK.0)),
                 6 => now += Micros(rng.u64(..2 * HORIZON * TICK.0)),
                 7 => now += both.sleep(now).unwrap_or(HOUR) - Micros(1),
                 8 => now += both.sleep(now).unwrap_or(YEAR),
+                9 => both.catch_up(now),
                 _ => both.next(now, &mut Vec::new()),
             }
             both.sleep(now);
@@ -182,6 +183,39 @@ fn an_empty_wheel_jumps_over_years() {
 }
 
 #[test]
+fn what_is_armed_after_a_long_empty_sleep_and_a_catch_up_counts_from_now() {
+    for idle in [HOUR, YEAR, Micros(1_000 * YEAR.0), Micros(TICK.0 << 32)] {
+        for ahead in [1, 1_500, HORIZON] {
+            let mut wheel = Wheel::new();
+            wheel.catch_up(idle + Micros(1));
+            wheel.catch_up(Micros::ZERO); // never back
+            let at = (idle.0 / TICK.0 + ahead) as Tick;
+            let due = idle + ticks(ahead);
+            assert_eq!(wheel.arm(7, due), at, "in one step, not by the horizon");
+            wheel.catch_up(due + YEAR); // holds an entry now: stays where it is
+            assert!(!wheel.is_earlier(due, at));
+            assert!(wheel.is_earlier(due - TICK, at) || ahead == 1);
+            assert_eq!(wheel.sleep(idle), Some(ticks(ahead)));
+            assert_eq!(wheel.next(due - Micros(1)), None);
+            assert_eq!(wheel.next(due), Some((at, vec![7])));
+            assert_eq!((wheel.next(due), wheel.entries()), (None, 0));
+        }
+    }
+}
+
+#[test]
+fn with_catch_up_a_deadline_after_a_long_sleep_costs_one_entry() {
+    let mut owner = Owner::new(1);
+    for slept in [YEAR, HOUR, YEAR] {
+        owner.now += slept;
+        owner.wheel.catch_up(owner.now);
+        owner.set_due(0, owner.now + Micros::from_secs(15));
+        owner.run_dry();
+    }
+    assert_eq!((owner.came_back, owner.fired), (3, 3));
+}
+
+#[test]
 fn nothing_happens_at_a_boundary_of_the_tick_counter() {
     // 2^32 is where ticks wrap; the others are where the wheels inside turn over.
     for boundary in [1_u64 << 8, 1 << 12, 1 << 16, 1 << 24, 1 << 32, 3 << 32] {
@@ -322,6 +356,14 @@ impl Both {
         let first = self.list.keys().next().map(|&tick| ticks(tick) - now);
         assert_eq!(self.wheel.sleep(now), first, "sleep at {now:?}");
         first
+    }
+
+    /// Only an empty wheel jumps, and only forward.
+    fn catch_up(&mut self, now: Micros) {
+        self.wheel.catch_up(now);
+        if self.list.is_empty() {
+            self.now = self.now.max(now.0 / TICK.0);
+        }
     }
 
     /// One call of `next`; `back` gets the slots.

@@ -1,0 +1,957 @@
+//! The health of a connection: tables to read, and a specification to hold it against.
+//!
+//! Shows when heartbeats go out, when a peer becomes suspect, healthy again and stale, to the microsecond, in both
+//! heartbeat modes and while our own bytes have to wait; that thousands of random lives agree with a list of what
+//! happened; that first pings are spread; and which pongs yield a round-trip time. All times are virtual. A failure names its seed;
+//! `SEED=n cargo test --test health` runs that one alone.
+
+use fastrand::Rng;
+use pulsegate::health::{Due, Health, HealthChange, HeartbeatMode, Policy, State};
+use pulsegate::time::Micros;
+
+// Tables. Policy: the defaults, a ping every 15 s, stale after 45 s.
+
+#[test]
+fn a_ghost_is_suspect_at_30_s_and_stale_at_45_s() {
+    let mut peer = Peer::new();
+    //          at, s        what is done        who it is now and when to look again
+    peer.looks(15.000_000, Does::Pings);
+    peer.is(15.000_000, State::Healthy, 1, 30.0);
+    peer.looks(29.999_999, Does::Nothing);
+    peer.looks(30.000_000, Does::PingsAndSuspects);
+    peer.is(30.000_000, State::Suspect, 2, 45.0);
+    peer.looks(44.999_999, Does::Nothing);
+    peer.looks(45.000_000, Does::Stale);
+}
+
+#[test]
+fn with_its_first_ping_at_p_a_ghost_is_suspect_at_p_and_15_s() {
+    for seed in 0..1_000 {
+        let mut peer = Peer::with_seed(Policy::default(), seed);
+        let p = seconds(peer.due());
+        assert!(p > 0.0 && p <= 15.0, "within an interval: {p}");
+        peer.looks(p - 0.000_001, Does::Nothing);
+        peer.looks(p, Does::Pings);
+        peer.looks(p + 14.999_999, Does::Nothing);
+        peer.looks(p + 15.0, Does::PingsAndSuspects);
+        if p + 30.0 < 45.0 {
+            peer.looks(p + 30.0, Does::Pings);
+            peer.is(p + 30.0, State::Suspect, 3, 45.0);
+        }
+        peer.looks(44.999_999, Does::Nothing);
+        peer.looks(45.0, Does::Stale);
+    }
+}
+
+#[test]
+fn a_peer_that_answers_is_pinged_every_interval_and_never_suspect() {
+    let mut peer = Peer::new();
+    for round in 1..1_000 {
+        let at = 15.0 * f64::from(round);
+        peer.looks(at, Does::Pings);
+        peer.is(at, State::Healthy, 1, at + 15.0);
+        peer.answers(at + 0.050, 0.050);
+        peer.is(at + 0.050, State::Healthy, 0, at + 15.0);
+        assert_eq!(peer.health.rtt().srtt_us(), Some(50_000));
+    }
+}
+
+#[test]
+fn a_suspect_that_is_heard_is_healthy_at_once() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.looks(30.0, Does::PingsAndSuspects);
+    let change = peer.health.heard(at(37.0)).expect("a change");
+    assert_eq!(
+        (change.state, change.silence, change.unanswered),
+        (State::Healthy, at(37.0), 2)
+    );
+    peer.is(37.0, State::Healthy, 0, 45.0);
+    peer.looks(45.0, Does::Pings);
+    peer.looks(60.0, Does::PingsAndSuspects);
+    peer.looks(75.0, Does::Pings);
+    peer.is(75.0, State::Suspect, 3, 82.0);
+    peer.looks(82.0, Does::Stale);
+}
+
+#[test]
+fn patience_is_counted_in_unanswered_pings() {
+    let mut peer = Peer::with(|policy| {
+        policy.suspect_after = 3;
+        policy.connection_timeout = at(300.0);
+    });
+    peer.looks(15.0, Does::Pings);
+    peer.looks(30.0, Does::Pings);
+    peer.looks(45.0, Does::Pings);
+    peer.looks(60.0, Does::PingsAndSuspects);
+    peer.looks(75.0, Does::Pings);
+}
+
+#[test]
+fn in_idle_mode_a_talker_is_pinged_once_and_then_only_when_it_falls_silent() {
+    let mut peer = Peer::with(|policy| policy.mode = HeartbeatMode::Idle);
+    for second in 1..15 {
+        assert_eq!(peer.health.heard(at(f64::from(second))), None);
+    }
+    peer.looks(15.0, Does::Pings); // the first goes out to everybody: it spreads the later ones
+    for second in 16..=100 {
+        let now = f64::from(second);
+        assert_eq!(peer.health.heard(at(now)), None);
+        peer.is(now, State::Healthy, 0, now + 15.0);
+        peer.looks(now + 0.5, Does::Nothing);
+    }
+    peer.looks(115.0, Does::Pings);
+    peer.looks(130.0, Does::PingsAndSuspects);
+    peer.looks(145.0, Does::Stale);
+}
+
+// Our own bytes have to wait, and heartbeats behind them.
+
+#[test]
+fn a_heartbeat_is_not_queued_behind_another_and_waits_its_interval_from_when_it_left() {
+    let mut peer = Peer::with(|policy| policy.connection_timeout = at(300.0));
+    peer.asks(15.0);
+    let payload = peer.health.ping_payload();
+    peer.looks(30.0, Does::Waits);
+    peer.looks(44.999_999, Does::Nothing);
+    peer.looks(45.0, Does::Waits); // not suspect: what has not left cannot be answered
+    assert_eq!(peer.health.ping_payload(), payload, "still the same ping");
+    peer.leaves(52.0);
+    peer.is(52.0, State::Healthy, 1, 67.0);
+    peer.looks(67.0, Does::PingsAndSuspects);
+}
+
+#[test]
+fn a_ghost_with_blocked_output_is_suspect_after_an_interval_without_movement_and_stale_later() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.health.moved(at(29.0));
+    peer.asks(30.0); // not suspect yet; and this ping waits
+    peer.is(30.0, State::Healthy, 1, 45.0);
+    peer.looks(44.999_999, Does::Nothing);
+    peer.looks(45.0, Does::Suspects); // without another ping
+    peer.is(45.0, State::Suspect, 1, 60.0);
+    peer.looks(60.0, Does::Waits);
+    peer.is(60.0, State::Suspect, 1, 74.0);
+    peer.looks(73.999_999, Does::Nothing);
+    peer.looks(74.0, Does::Stale);
+}
+
+#[test]
+fn bytes_that_moved_within_an_interval_defer_suspicion_by_one() {
+    for (moved, at_30, at_45) in [
+        (15.0, Does::PingsAndSuspects, Does::Pings),
+        (15.000_001, Does::Pings, Does::PingsAndSuspects),
+        (30.0, Does::Pings, Does::PingsAndSuspects),
+    ] {
+        let mut peer = Peer::new();
+        peer.looks(15.0, Does::Pings);
+        peer.health.moved(at(moved));
+        peer.health.moved(at(14.0)); // told late: changes nothing
+        peer.looks(30.0, at_30);
+        peer.looks(45.0, at_45);
+        assert_eq!(peer.health.stale_at(&peer.policy), at(moved + 45.0));
+    }
+}
+
+#[test]
+fn a_slow_peer_has_time_to_answer_when_all_that_waited_has_left() {
+    let mut slow = Peer::new();
+    slow.looks(15.0, Does::Pings);
+    for second in 16..60 {
+        slow.health.moved(at(f64::from(second))); // a message of ours, 45 seconds long
+        match second {
+            30 => slow.asks(30.0),
+            45 => slow.looks(45.0, Does::Waits),
+            _ => slow.looks(f64::from(second), Does::Nothing),
+        }
+    }
+    slow.health.moved(at(60.0));
+    slow.leaves(60.0);
+    slow.is(60.0, State::Healthy, 2, 75.0);
+    slow.looks(74.999_999, Does::Nothing);
+
+    let mut ghost = slow.clone();
+    ghost.looks(75.0, Does::PingsAndSuspects);
+    ghost.looks(90.0, Does::Pings);
+    ghost.looks(104.999_999, Does::Nothing);
+    ghost.looks(105.0, Does::Stale);
+
+    slow.answers(74.999_999, 14.999_999);
+    slow.looks(75.0, Does::Pings);
+    slow.is(75.0, State::Healthy, 1, 90.0);
+}
+
+#[test]
+fn whenever_the_last_byte_moves_suspicion_and_death_count_from_there() {
+    for_seeds(3_000, |rng| {
+        let policy = Policy {
+            suspect_after: 1,
+            ..some_policy(rng)
+        };
+        let (interval, timeout) = (policy.heartbeat_interval, policy.connection_timeout);
+        let mut health = Health::new(&policy, Micros(rng.u64(1..1 << 50)), rng.u64(..));
+        let mut moved = health.due(&policy);
+        let pings = Due::Beat {
+            ping: true,
+            change: None,
+        };
+        assert_eq!(health.on_due(&policy, moved), pings);
+        health.ping_sent(&policy, moved, false);
+        health.moved(moved);
+        let gap = Micros(rng.u64(1..=interval.0));
+        let mut moves = rng.u64(1..100);
+        let (mut asked, mut suspect) = (0, None);
+        let stale = loop {
+            let due = health.due(&policy);
+            if moves > 0 && moved + gap <= due {
+                moves -= 1;
+                moved += gap;
+                health.moved(moved);
+                continue;
+            }
+            match health.on_due(&policy, due) {
+                Due::Nothing => panic!("nothing to do when due"),
+                Due::Stale => break due,
+                Due::Beat { ping, change } => {
+                    asked += u8::from(ping);
+                    suspect = suspect.or(change.map(|_| due));
+                }
+            }
+        };
+        assert_eq!((moves, stale), (0, moved + timeout));
+        assert!(asked <= 1, "{asked} pings queued");
+        match suspect {
+            Some(at) => assert!(moved + interval <= at && at < moved + interval + interval),
+            None => assert!(timeout < interval + interval, "never suspect"),
+        }
+    });
+}
+
+#[test]
+fn a_new_policy_takes_effect_at_the_next_deadline() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.policy.heartbeat_interval = at(5.0);
+    peer.policy.connection_timeout = at(38.0);
+    peer.is(15.0, State::Healthy, 1, 30.0);
+    peer.looks(30.0, Does::PingsAndSuspects);
+    peer.looks(35.0, Does::Pings);
+    peer.looks(38.0, Does::Stale);
+}
+
+// A list of what happened, against the real thing.
+
+#[test]
+fn random_lives_agree_with_the_specification() {
+    for_seeds(6_000, |rng| {
+        let mut life = Life::new(rng);
+        for _ in 0..150 {
+            life.something_happens(rng);
+            if life.over {
+                break;
+            }
+        }
+    });
+}
+
+#[test]
+fn a_silent_peer_looked_at_when_due_is_stale_on_the_microsecond() {
+    for_seeds(3_000, |rng| {
+        let policy = some_policy(rng);
+        let opened = Micros(rng.u64(..1 << 50));
+        let mut health = Health::new(&policy, opened, rng.u64(..));
+        let mut now = opened;
+        let timeout = policy.connection_timeout;
+        let looks = timeout.0 / policy.heartbeat_interval.0 + 2;
+        for _ in 0..looks {
+            let due = health.due(&policy);
+            assert!(due > now, "each look moves on");
+            now = due;
+            match health.on_due(&policy, now) {
+                Due::Beat { ping: true, .. } => health.ping_sent(&policy, now, false),
+                Due::Stale => break,
+                other => panic!("{other:?} when due"),
+            }
+        }
+        assert_eq!(now, opened + timeout);
+        let pings = u64::from(health.unanswered());
+        assert!(
+            pings == looks - 1 || pings + 1 == looks - 1,
+            "{pings} pings in {timeout:?}"
+        );
+    });
+}
+
+/// What the health of one peer rests on: everything that happened, in order.
+struct Story {
+    opened: Micros,
+    first_ping: Micros,
+    events: Vec<(Micros, Event)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Event {
+    Heard,
+    /// Bytes of ours that had to wait went out.
+    Moved,
+    /// A heartbeat was asked for; the next is not due before this point.
+    Asked(Micros),
+    /// One would have been due, but the one before has not left.
+    Held(Micros),
+    /// The kernel took it; if it had to wait for that, its interval starts only then.
+    Sent(Option<Micros>),
+    Suspected,
+    /// Its pong came, or it was given up for an RTT.
+    Settled,
+}
+
+/// The specification (design, §5).
+impl Story {
+    fn last(&self, event: Event) -> Option<Micros> {
+        let all = self.events.iter().filter(|(_, e)| *e == event);
+        all.map(|(t, _)| *t).max()
+    }
+
+    fn heard(&self) -> Micros {
+        self.last(Event::Heard).unwrap_or_default().max(self.opened)
+    }
+
+    fn since_heard(&self) -> &[(Micros, Event)] {
+        let last = self.events.iter().rposition(|(_, e)| *e == Event::Heard);
+        &self.events[last.map_or(0, |i| i + 1)..]
+    }
+
+    fn unanswered(&self) -> u16 {
+        let sent = |(_, e): &&(Micros, Event)| matches!(e, Event::Sent(_));
+        self.since_heard().iter().filter(sent).count() as u16
+    }
+
+    fn state(&self) -> State {
+        let suspected = |(_, e): &(Micros, Event)| *e == Event::Suspected;
+        match self.since_heard().iter().any(suspected) {
+            true => State::Suspect,
+            false => State::Healthy,
+        }
+    }
+
+    /// The latest heartbeat, and what became of it last.
+    fn heartbeat(&self) -> Option<(Micros, Event)> {
+        let of_it = |e| matches!(e, Event::Asked(_) | Event::Sent(_) | Event::Settled);
+        self.events.iter().rfind(|(_, e)| of_it(*e)).copied()
+    }
+
+    fn queued(&self) -> bool {
+        matches!(self.heartbeat(), Some((_, Event::Asked(_))))
+    }
+
+    fn ping_due(&self, policy: &Policy) -> Micros {
+        let restart = |(_, e): &(Micros, Event)| match e {
+            Event::Asked(next) | Event::Held(next) => Some(*next),
+            Event::Sent(next) => *next,
+            Event::Heard | Event::Moved | Event::Suspected | Event::Settled => None,
+        };
+        let Some(next) = self.events.iter().rev().find_map(restart) else {
+            return self.first_ping; // in either mode: it spreads the later ones
+        };
+        match policy.mode {
+            HeartbeatMode::Always => next,
+            HeartbeatMode::Idle => next.max(self.heard() + policy.heartbeat_interval),
+        }
+    }
+
+    fn stale_at(&self, policy: &Policy) -> Micros {
+        let moved = self.last(Event::Moved).unwrap_or_default();
+        self.heard().max(moved) + policy.connection_timeout
+    }
+
+    /// What a look at `now` has to say, the numbers of a change left out.
+    fn verdict(&self, policy: &Policy, now: Micros) -> Does {
+        if now >= self.stale_at(policy) {
+            return Does::Stale;
+        }
+        if now < self.ping_due(policy) {
+            return Does::Nothing;
+        }
+        let moved = self.last(Event::Moved);
+        let moving = moved.is_some_and(|moved| now - moved < policy.heartbeat_interval);
+        let suspects =
+            self.state() == State::Healthy && self.unanswered() >= policy.suspect_after && !moving;
+        match (self.queued(), suspects) {
+            (false, false) => Does::Pings,
+            (false, true) => Does::PingsAndSuspects,
+            (true, false) => Does::Waits,
+            (true, true) => Does::Suspects,
+        }
+    }
+}
+
+/// One random life: the real health, the story of it, and the rules that hold whatever happens.
+struct Life {
+    health: Health,
+    policy: Policy,
+    story: Story,
+    now: Micros,
+    /// Payloads of all pings asked for.
+    payloads: Vec<[u8; 4]>,
+    /// The latest ping: when it was asked for, when it left, and the interval in force then.
+    sent: Option<(Micros, Micros, Micros)>,
+    samples: Vec<Micros>,
+    over: bool,
+}
+
+impl Life {
+    fn new(rng: &mut Rng) -> Self {
+        let policy = some_policy(rng);
+        let now = Micros(rng.u64(..1 << 45));
+        let health = Health::new(&policy, now, rng.u64(..));
+        let story = Story {
+            opened: now,
+            // Where in the interval is the seed's choice; `first_pings_are_spread` is about that.
+            first_ping: health.ping_due(&Policy {
+                mode: HeartbeatMode::Always,
+                ..policy
+            }),
+            events: Vec::new(),
+        };
+        assert!(now < story.first_ping && story.first_ping <= now + policy.heartbeat_interval);
+        Life {
+            health,
+            policy,
+            story,
+            now,
+            payloads: Vec::new(),
+            sent: None,
+            samples: Vec::new(),
+            over: false,
+        }
+    }
+
+    fn something_happens(&mut self, rng: &mut Rng) {
+        match rng.u8(..20) {
+            0..3 => self.now += Micros(rng.u64(..=self.policy.heartbeat_interval.0)),
+            3..7 => self.look_at_due(rng),
+            7..9 => self.look(),
+            9..12 => self.hear(self.now),
+            12 => self.hear(self.now - Micros(rng.u64(..1_000_000))),
+            13 => self.ping_leaves(true),
+            14 => {
+                self.moves(self.now);
+                self.ping_leaves(true);
+            }
+            15 => self.right_pong(),
+            16 => self.wrong_pong(rng),
+            17 => self.moves(self.now - Micros(rng.u64(..2) * rng.u64(..20_000_000))),
+            18 if rng.bool() => self.policy = some_policy(rng),
+            18 => {}
+            _ => self.stall(rng),
+        }
+        self.compare();
+    }
+
+    /// A look when due, or a microsecond early, or a little late. A ping leaves at once, in the same turn, or not yet.
+    fn look_at_due(&mut self, rng: &mut Rng) {
+        let due = self.health.due(&self.policy);
+        let when = match rng.u8(..3) {
+            0 => due - Micros(1),
+            1 => due,
+            _ => due + Micros(rng.u64(..10_000)),
+        };
+        self.now = self.now.max(when);
+        self.look();
+        self.compare();
+        if rng.u8(..4) > 0 {
+            let asked_now = matches!(self.story.events.last(), Some((_, Event::Asked(_))));
+            self.now += Micros(rng.u64(..2) * rng.u64(..5_000));
+            self.ping_leaves(!asked_now);
+        }
+    }
+
+    fn look(&mut self) {
+        let (policy, now) = (self.policy, self.now);
+        let early = now < self.health.due(&policy);
+        let before = format!("{:?}", self.health);
+        let expected = self.story.verdict(&policy, now);
+        let got = self.health.on_due(&policy, now);
+        assert_eq!(Does::what(got), expected, "looked at {now:?}");
+
+        let next = now + policy.heartbeat_interval;
+        match got {
+            Due::Nothing => {}
+            Due::Beat { ping, change } => {
+                if let Some(change) = change {
+                    self.rules_of_suspicion(change);
+                    self.story.events.push((now, Event::Suspected));
+                }
+                let payload = self.health.ping_payload();
+                if ping {
+                    self.story.events.push((now, Event::Asked(next)));
+                    assert!(
+                        !self.payloads.contains(&payload),
+                        "each ping has its own payload"
+                    );
+                    self.payloads.push(payload);
+                } else {
+                    self.story.events.push((now, Event::Held(next)));
+                    assert_eq!(self.payloads.last(), Some(&payload), "still the same ping");
+                }
+            }
+            Due::Stale => {
+                assert!(now >= self.story.opened + policy.connection_timeout);
+                assert!(
+                    self.health.silence(now) >= policy.connection_timeout,
+                    "stale too early"
+                );
+                self.over = true;
+                return;
+            }
+        }
+        if early {
+            assert_eq!(got, Due::Nothing, "asked for something before due");
+            let after = format!("{:?}", self.health);
+            assert_eq!(after, before, "an early look changed something");
+        }
+        assert!(self.health.due(&policy) > now, "due again at once");
+    }
+
+    /// Suspect only when a ping is older than an interval (less what it took from being asked for to leaving, unless
+    /// that restarted the interval), and everything since was silence, on our side too if our bytes had to wait.
+    fn rules_of_suspicion(&self, change: HealthChange) {
+        let (asked, left, interval) = self.sent.expect("suspect without a ping");
+        assert!(
+            self.now - left >= interval - (left - asked),
+            "suspect before an interval was over"
+        );
+        assert!(
+            left >= self.story.heard() || self.story.unanswered() > 0,
+            "heard since"
+        );
+        assert!(change.unanswered >= self.policy.suspect_after);
+        if let Some(moved) = self.story.last(Event::Moved) {
+            let still = self.now - moved;
+            assert!(
+                still >= self.policy.heartbeat_interval,
+                "suspect {still:?} after our bytes moved"
+            );
+        }
+        let expected = HealthChange {
+            state: State::Suspect,
+            silence: self.now - self.story.heard(),
+            unanswered: self.story.unanswered(),
+            rtt: self.health.rtt(),
+        };
+        assert_eq!(change, expected);
+    }
+
+    fn hear(&mut self, when: Micros) {
+        let due = self.health.due(&self.policy);
+        let expected = (self.story.state() == State::Suspect).then(|| HealthChange {
+            state: State::Healthy,
+            silence: when - self.story.heard(),
+            unanswered: self.story.unanswered(),
+            rtt: self.health.rtt(),
+        });
+        assert_eq!(self.health.heard(when), expected);
+        self.story.events.push((when, Event::Heard));
+        assert!(
+            self.health.due(&self.policy) >= due,
+            "hearing made something due earlier"
+        );
+    }
+
+    fn moves(&mut self, when: Micros) {
+        let due = self.health.due(&self.policy);
+        self.health.moved(when);
+        self.story.events.push((when, Event::Moved));
+        assert!(
+            self.health.due(&self.policy) >= due,
+            "movement made something due earlier"
+        );
+    }
+
+    fn ping_leaves(&mut self, late: bool) {
+        let Some((asked, Event::Asked(_))) = self.story.heartbeat() else {
+            return;
+        };
+        self.health.ping_sent(&self.policy, self.now, late);
+        let next = self.now + self.policy.heartbeat_interval;
+        self.story
+            .events
+            .push((self.now, Event::Sent(late.then_some(next))));
+        let counts_from = if late { self.now } else { asked };
+        self.sent = Some((counts_from, self.now, self.policy.heartbeat_interval));
+    }
+
+    /// The pong of the latest ping, whatever became of that: on its way, answered already, given up, not yet sent.
+    fn right_pong(&mut self) {
+        let Some(payload) = self.payloads.last() else {
+            return;
+        };
+        let expected = match self.story.heartbeat() {
+            Some((left, Event::Sent(_))) => Some(self.now - left),
+            _ => None,
+        };
+        assert_eq!(self.health.pong(payload, self.now), expected);
+        if let Some(rtt) = expected {
+            self.samples.push(rtt);
+            self.story.events.push((self.now, Event::Settled));
+        }
+        self.hear(self.now);
+    }
+
+    /// The pong of an earlier ping, or of none of ours.
+    fn wrong_pong(&mut self, rng: &mut Rng) {
+        let earlier = self.payloads.iter().rev().nth(1).map(|p| p.to_vec());
+        let latest = self.payloads.last().map(|p| p.to_vec()).unwrap_or_default();
+        let foreign = [
+            vec![],
+            b"hello".to_vec(),
+            [latest.clone(), vec![0]].concat(),
+            latest[..latest.len() / 2].to_vec(),
+        ];
+        let payload = earlier
+            .filter(|_| rng.bool())
+            .unwrap_or_else(|| rng.choice(foreign).expect("some"));
+        assert_eq!(
+            self.health.pong(&payload, self.now),
+            None,
+            "an RTT from {payload:?}"
+        );
+        self.hear(self.now);
+    }
+
+    /// The loop was away: what it read meanwhile lies in engine time's future by now.
+    fn stall(&mut self, rng: &mut Rng) {
+        self.now = (self.now - Micros(rng.u64(..2_000_000))).max(self.story.opened);
+        self.health.forget_outstanding();
+        if let Some((_, Event::Sent(_))) = self.story.heartbeat() {
+            self.story.events.push((self.now, Event::Settled));
+        }
+    }
+
+    fn compare(&self) {
+        let (health, story, policy) = (&self.health, &self.story, &self.policy);
+        assert_eq!(health.state(), story.state());
+        assert_eq!(health.unanswered(), story.unanswered());
+        assert_eq!(health.silence(self.now), self.now - story.heard());
+        assert_eq!(health.ping_queued(), story.queued());
+        assert_eq!(health.ping_due(policy), story.ping_due(policy));
+        assert_eq!(health.stale_at(policy), story.stale_at(policy));
+        let due = story.ping_due(policy).min(story.stale_at(policy));
+        assert_eq!(health.due(policy), due);
+        let srtt = health.rtt().srtt_us().map(u64::from);
+        let (least, most) = (self.samples.iter().min(), self.samples.iter().max());
+        match (srtt, least, most) {
+            (Some(srtt), Some(least), Some(most)) => {
+                assert!((least.0.max(1)..=most.0.max(1)).contains(&srtt))
+            }
+            (None, None, None) => {}
+            _ => panic!("{srtt:?} from {} samples", self.samples.len()),
+        }
+    }
+}
+
+// First pings.
+
+#[test]
+fn first_pings_are_spread() {
+    spread_of_first_pings(HeartbeatMode::Always);
+}
+
+#[test]
+fn first_pings_are_spread_in_idle_mode_too() {
+    spread_of_first_pings(HeartbeatMode::Idle);
+}
+
+/// 100 000 clients that reconnect at one time get sequential slots: 150 buckets of 100 ms, each with its share.
+fn spread_of_first_pings(mode: HeartbeatMode) {
+    const CLIENTS: u64 = 100_000;
+    const BUCKETS: usize = 150;
+    let policy = Policy {
+        mode,
+        ..Policy::default()
+    };
+    let mut buckets = [0_u64; BUCKETS];
+    for slot in 0..CLIENTS {
+        let first = Health::new(&policy, Micros::ZERO, slot).ping_due(&policy);
+        // (0, interval]: the bucket that ends with it.
+        buckets[(first.0 as usize - 1) * BUCKETS / policy.heartbeat_interval.0 as usize] += 1;
+    }
+    let mean = CLIENTS / BUCKETS as u64;
+    for (i, &n) in buckets.iter().enumerate() {
+        assert!(
+            (mean * 8 / 10..=mean * 12 / 10).contains(&n),
+            "{n} first pings in bucket {i}; {mean} would be even"
+        );
+    }
+}
+
+// Round-trip times.
+
+#[test]
+fn a_round_trip_time_comes_only_from_the_latest_pings_pong_and_once() {
+    let mut peer = Peer::with(|policy| {
+        policy.suspect_after = 2;
+        policy.connection_timeout = at(300.0);
+    });
+    assert_eq!(
+        peer.health.pong(&peer.health.ping_payload(), at(1.0)),
+        None,
+        "no ping yet"
+    );
+    peer.looks(15.0, Does::Pings);
+    let first = peer.health.ping_payload();
+    peer.asks(30.0);
+    let second = peer.health.ping_payload();
+    assert_ne!(first, second);
+    assert_eq!(
+        peer.health.pong(&second, at(30.1)),
+        None,
+        "it has not left yet"
+    );
+    peer.leaves(31.0);
+    let longer = [&second[..], b"x"].concat();
+    for (payload, why) in [
+        (&first[..], "an earlier ping's"),
+        (b"", "unsolicited"),
+        (&longer, "too long"),
+    ] {
+        assert_eq!(peer.health.pong(payload, at(31.1)), None, "{why}");
+    }
+    assert_eq!(peer.health.pong(&second, at(31.2)), Some(Micros(200_000)));
+    assert_eq!(peer.health.pong(&second, at(31.3)), None, "twice");
+    assert_eq!(peer.health.rtt().srtt_us(), Some(200_000));
+    assert_eq!(peer.health.rtt().rttvar_us(), Some(100_000));
+    assert_eq!(
+        peer.health.unanswered(),
+        2,
+        "a pong is heard by the frame that it is, not here"
+    );
+}
+
+#[test]
+fn a_ping_that_was_out_while_we_were_away_yields_none() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.health.forget_outstanding();
+    assert_eq!(
+        peer.health.pong(&peer.health.ping_payload(), at(15.1)),
+        None
+    );
+    peer.is(15.1, State::Healthy, 1, 30.0);
+    peer.looks(30.0, Does::PingsAndSuspects); // it is still unanswered
+    peer.answers(30.1, 0.1);
+    assert_eq!(peer.health.rtt().srtt_us(), Some(100_000));
+}
+
+#[test]
+fn a_ping_that_had_not_left_when_we_were_away_yields_one() {
+    let mut peer = Peer::new();
+    peer.asks(15.0);
+    peer.health.forget_outstanding();
+    assert!(peer.health.ping_queued());
+    peer.leaves(16.0);
+    peer.answers(16.3, 0.3);
+}
+
+// Policies.
+
+#[test]
+fn every_fault_of_a_policy_is_named_in_one_text() {
+    let faulty = Policy {
+        heartbeat_interval: Micros::from_millis(9),
+        connection_timeout: Micros::from_millis(8),
+        suspect_after: 0,
+        first_message_timeout: Some(Micros::from_millis(7)),
+        close_timeout: Micros::from_millis(6),
+        mode: HeartbeatMode::Idle,
+    };
+    let text = faulty.validate().expect_err("five faults");
+    for fault in [
+        "heartbeat_interval is 9 ms",
+        "connection_timeout is 8 ms",
+        "suspect_after is 0",
+        "first_message_timeout is 7 ms",
+        "close_timeout is 6 ms",
+    ] {
+        assert_eq!(text.matches(fault).count(), 1, "{fault:?} in {text:?}");
+    }
+}
+
+#[test]
+fn each_fault_of_a_policy_is_found_alone_and_limits_are_allowed() {
+    const LEAST: Micros = Policy::LEAST;
+    const BELOW: Micros = Micros(LEAST.0 - 1);
+    let good = Policy {
+        heartbeat_interval: LEAST,
+        connection_timeout: LEAST + Micros(1),
+        suspect_after: 1,
+        first_message_timeout: Some(LEAST),
+        close_timeout: LEAST,
+        mode: HeartbeatMode::Always,
+    };
+    assert_eq!(good.validate(), Ok(()));
+    assert_eq!(Policy::default().validate(), Ok(()));
+    type Fault = fn(&mut Policy);
+    let faults: [(&str, Fault); 5] = [
+        ("heartbeat_interval", |p| p.heartbeat_interval = BELOW),
+        ("connection_timeout", |p| p.connection_timeout = LEAST),
+        ("suspect_after", |p| p.suspect_after = 0),
+        ("first_message_timeout", |p| {
+            p.first_message_timeout = Some(BELOW)
+        }),
+        ("close_timeout", |p| p.close_timeout = BELOW),
+    ];
+    for (field, fault) in faults {
+        let mut policy = good;
+        fault(&mut policy);
+        let text = policy.validate().expect_err(field);
+        assert!(text.starts_with(field), "{field}: {text:?}");
+        assert_eq!(text.matches("; ").count(), 1, "only {field}: {text:?}");
+    }
+}
+
+/// What a look at a connection leads to, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Nothing,
+    Pings,
+    PingsAndSuspects,
+    /// An interval is over, but the ping before has not left.
+    Waits,
+    /// As well, and the peer becomes suspect.
+    Suspects,
+    Stale,
+}
+
+impl Does {
+    fn what(due: Due) -> Self {
+        match due {
+            Due::Nothing => Does::Nothing,
+            Due::Beat { ping, change } => match (ping, change) {
+                (true, None) => Does::Pings,
+                (true, Some(_)) => Does::PingsAndSuspects,
+                (false, None) => Does::Waits,
+                (false, Some(_)) => Does::Suspects,
+            },
+            Due::Stale => Does::Stale,
+        }
+    }
+}
+
+/// A peer whose connection opened at zero, with times in seconds.
+#[derive(Clone)]
+struct Peer {
+    health: Health,
+    policy: Policy,
+}
+
+impl Peer {
+    fn new() -> Self {
+        Peer::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Policy)) -> Self {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        Peer::with_seed(policy, 0)
+    }
+
+    fn with_seed(policy: Policy, seed: u64) -> Self {
+        assert_eq!(policy.validate(), Ok(()));
+        Peer {
+            health: Health::new(&policy, Micros::ZERO, seed),
+            policy,
+        }
+    }
+
+    fn due(&self) -> Micros {
+        self.health.due(&self.policy)
+    }
+
+    /// A look at this point does this; a ping that is asked for leaves at once.
+    fn looks(&mut self, s: f64, expected: Does) {
+        let does = Does::what(self.health.on_due(&self.policy, at(s)));
+        assert_eq!(does, expected, "at {s} s");
+        if matches!(does, Does::Pings | Does::PingsAndSuspects) {
+            self.health.ping_sent(&self.policy, at(s), false);
+        }
+    }
+
+    /// A look asks for a ping, which does not leave yet.
+    fn asks(&mut self, s: f64) {
+        let does = Does::what(self.health.on_due(&self.policy, at(s)));
+        assert_eq!(does, Does::Pings, "at {s} s");
+    }
+
+    /// The ping that had to wait leaves.
+    fn leaves(&mut self, s: f64) {
+        self.health.ping_sent(&self.policy, at(s), true);
+    }
+
+    /// The pong of the latest ping comes.
+    fn answers(&mut self, s: f64, rtt: f64) {
+        self.health.heard(at(s));
+        let payload = self.health.ping_payload();
+        assert_eq!(self.health.pong(&payload, at(s)), Some(at(rtt)), "at {s} s");
+    }
+
+    fn is(&self, s: f64, state: State, unanswered: u16, due: f64) {
+        let found = (self.health.state(), self.health.unanswered(), self.due());
+        assert_eq!(found, (state, unanswered, at(due)), "at {s} s");
+    }
+}
+
+/// A point in virtual time, in seconds (to the microsecond).
+fn at(s: f64) -> Micros {
+    Micros((s * 1e6).round() as u64)
+}
+
+fn seconds(point: Micros) -> f64 {
+    point.0 as f64 / 1e6
+}
+
+/// A policy that [`Policy::validate`] lets pass: from the shortest times to a minute, both modes, one to three pings.
+fn some_policy(rng: &mut Rng) -> Policy {
+    let interval = match rng.u8(..4) {
+        0 => rng.u64(10_000..100_000),
+        1 => 15_000_000,
+        _ => rng.u64(100_000..60_000_000),
+    };
+    let policy = Policy {
+        heartbeat_interval: Micros(interval),
+        connection_timeout: Micros(interval + rng.u64(1..=interval * 5)),
+        suspect_after: rng.u16(1..=3),
+        mode: if rng.bool() {
+            HeartbeatMode::Always
+        } else {
+            HeartbeatMode::Idle
+        },
+        ..Policy::default()
+    };
+    assert_eq!(policy.validate(), Ok(()));
+    policy
+}
+
+/// Runs `test` with the seeds from 0, or with `SEED` alone, and names the seed that fails.
+fn for_seeds(count: u64, test: impl Fn(&mut Rng)) {
+    struct Named(u64);
+    impl Drop for Named {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                eprintln!("failed with SEED={}", self.0);
+            }
+        }
+    }
+    let seeds = match std::env::var("SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("SEED is a number");
+            seed..seed + 1
+        }
+        Err(_) => 0..count,
+    };
+    for seed in seeds {
+        let _named = Named(seed);
+        test(&mut Rng::with_seed(seed));
+    }
+}
