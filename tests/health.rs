@@ -200,7 +200,7 @@ fn whenever_the_last_byte_moves_suspicion_and_death_count_from_there() {
         health.ping_sent(&policy, moved, false);
         health.moved(moved);
         let gap = Micros(rng.u64(1..=interval.0));
-        let mut moves = rng.u64(1..100);
+        let mut moves = rng.u64(1..60); // within the hour that movement counts for
         let (mut asked, mut suspect) = (0, None);
         let stale = loop {
             let due = health.due(&policy);
@@ -373,8 +373,8 @@ impl Story {
         if now < self.ping_due(policy) {
             return Does::Nothing;
         }
-        let moved = self.last(Event::Moved);
-        let moving = moved.is_some_and(|moved| now - moved < policy.heartbeat_interval);
+        let moved = self.last(Event::Moved).unwrap_or_default();
+        let moving = now - self.heard().max(moved) < policy.heartbeat_interval;
         let suspects =
             self.state() == State::Healthy && self.unanswered() >= policy.suspect_after && !moving;
         match (self.queued(), suspects) {

@@ -4,11 +4,12 @@ use crate::cause::{Cause, Code};
 use crate::engine::handler::Class;
 use crate::engine::http::Request;
 use crate::engine::out::Out;
+use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::Scanner;
 use crate::engine::wheel::Tick;
 use crate::health::{Health, Policy};
 use crate::time::Micros;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use tungstenite::protocol::WebSocketContext;
 
 /// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
@@ -16,39 +17,69 @@ pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
 
 /// A slot's content. At rest (open, in the middle of nothing) it owns no heap.
 pub(crate) struct Conn {
-    pub(crate) generation: u32,
-    pub(crate) class: Class,
-    pub(crate) armed: Option<Tick>,
-    pub(crate) marks: Marks,
     pub(crate) health: Health,
     /// When it was accepted; once it is open, when it opened.
     pub(crate) since: Micros,
-    pub(crate) peer_addr: SocketAddr,
-    /// Instead of its class's policy.
-    pub(crate) policy: Option<Box<Policy>>,
     pub(crate) phase: Phase,
     pub(crate) out: Option<Box<Out>>,
+    pub(crate) generation: u32,
+    /// The tick of its entry in the wheel that counts, if it is marked as armed.
+    armed: Tick,
+    peer_addr: PeerAddr,
+    pub(crate) own_policy: OwnPolicy,
+    pub(crate) class: Class,
+    pub(crate) marks: Marks,
+}
+
+/// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label and scope.
+#[derive(Debug, Clone, Copy)]
+struct PeerAddr {
+    ip: [u8; 16],
+    port: u16,
 }
 
 /// Small facts about a connection.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Marks {
+pub(crate) struct Marks(u16);
+
+/// One of [`Marks`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Mark {
+    /// It has an entry in the wheel that counts.
+    Armed,
     /// On the list of those to be flushed.
-    pub(crate) dirty: bool,
+    Dirty,
     /// A heartbeat is to be rendered at the next flush.
-    pub(crate) ping: bool,
+    Ping,
     /// A data message has arrived.
-    pub(crate) spoke: bool,
+    Spoke,
     /// On the list of those whose stale close waits for its turn.
-    pub(crate) deferred: bool,
+    Deferred,
     /// Its turn has come: a token was taken for it.
-    pub(crate) granted: bool,
+    Granted,
     /// It gets no upgrade: there is no room.
-    pub(crate) refused: bool,
+    Refused,
     /// The handler gave Upgrade or Defer, so it is owed one `on_close`.
-    pub(crate) owed: bool,
+    Owed,
     /// It was a WebSocket, so it counts in its class.
-    pub(crate) counted: bool,
+    Counted,
+}
+
+impl Marks {
+    pub(crate) fn has(self, mark: Mark) -> bool {
+        self.0 & (1 << mark as u16) != 0
+    }
+
+    pub(crate) fn set(&mut self, mark: Mark) {
+        self.0 |= 1 << mark as u16;
+    }
+
+    /// Takes a mark off. Whether it was there.
+    pub(crate) fn take(&mut self, mark: Mark) -> bool {
+        let had = self.has(mark);
+        self.0 &= !(1 << mark as u16);
+        had
+    }
 }
 
 pub(crate) enum Phase {
@@ -132,15 +163,36 @@ impl Conn {
         Conn {
             generation,
             class: Class(0),
-            armed: None,
+            armed: 0,
             marks: Marks::default(),
             health: Health::new(&Policy::default(), now, 0),
             since: now,
-            peer_addr,
-            policy: None,
+            peer_addr: PeerAddr::from(peer_addr),
+            own_policy: OwnPolicy::default(),
             phase: Phase::Opening(None),
             out: None,
         }
+    }
+
+    /// The tick of the wheel's entry that counts.
+    pub(crate) fn armed(&self) -> Option<Tick> {
+        self.marks.has(Mark::Armed).then_some(self.armed)
+    }
+
+    pub(crate) fn set_armed(&mut self, tick: Option<Tick>) {
+        match tick {
+            Some(tick) => {
+                self.armed = tick;
+                self.marks.set(Mark::Armed);
+            }
+            None => {
+                self.marks.take(Mark::Armed);
+            }
+        }
+    }
+
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr.into()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -174,7 +226,7 @@ impl Conn {
 
     /// When the first message is overdue.
     pub(crate) fn init_due(&self, policy: &Policy) -> Option<Micros> {
-        if self.marks.spoke {
+        if self.marks.has(Mark::Spoke) {
             None
         } else {
             policy.first_message_timeout.map(|t| self.since + t)
@@ -192,5 +244,50 @@ impl Conn {
     /// When our bytes have waited too long.
     pub(crate) fn slow_due(&self) -> Option<Micros> {
         Some(self.out.as_ref()?.blocked_since()? + FRAME_TIME)
+    }
+}
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(addr: SocketAddr) -> Self {
+        let ip = match addr.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        PeerAddr {
+            ip,
+            port: addr.port(),
+        }
+    }
+}
+
+impl From<PeerAddr> for SocketAddr {
+    fn from(addr: PeerAddr) -> Self {
+        SocketAddr::new(Ipv6Addr::from(addr.ip).to_canonical(), addr.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection at rest costs, besides its entries in the wheel and in the reactor's table of sockets. It may
+    /// grow only on purpose.
+    #[test]
+    fn a_slot_has_104_bytes() {
+        assert_eq!(size_of::<Health>(), 40);
+        assert_eq!(size_of::<Conn>(), 104);
+    }
+
+    #[test]
+    fn an_address_survives_being_packed() {
+        for text in [
+            "127.0.0.1:80",
+            "255.255.255.255:65535",
+            "[::1]:0",
+            "[2001:db8::7]:443",
+        ] {
+            let addr: SocketAddr = text.parse().expect("an address");
+            assert_eq!(SocketAddr::from(PeerAddr::from(addr)), addr);
+        }
     }
 }

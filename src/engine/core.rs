@@ -3,11 +3,12 @@
 use crate::cause::{Cause, Code, cut_reason};
 use crate::engine::Config;
 use crate::engine::bucket::Bucket;
-use crate::engine::conn::{Closing, Conn, End, Phase, Until};
+use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Class, HealthView, Message, Refused, Sent, TimerId, Verdict};
 use crate::engine::http::Reply;
 use crate::engine::out::Out;
+use crate::engine::policies::Policies;
 use crate::engine::remote::Remote;
 use crate::engine::scan::Scanner;
 use crate::engine::stats::Stats;
@@ -45,8 +46,7 @@ pub struct Core {
     pub(crate) spare: Option<Box<WebSocketContext>>,
     /// Where contexts write their pongs and close replies.
     pub(crate) scratch: Vec<u8>,
-    /// The shortest timeout among policies of single connections, so far.
-    pub(crate) shortest_own_timeout: Micros,
+    pub(crate) policies: Policies,
     /// Accepting is to be tried again.
     pub(crate) accept_retry: bool,
 }
@@ -87,7 +87,7 @@ impl Core {
             drain: Drain::No,
             spare: None,
             scratch: Vec::new(),
-            shortest_own_timeout: Micros(u64::MAX),
+            policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             accept_retry: false,
             config,
         }
@@ -100,19 +100,18 @@ impl Core {
         let Some(conn) = self.table.get(id) else {
             return;
         };
-        let policy = policy_of(&self.config, conn);
-        let Some(due) = conn.due(policy, self.config.handshake_timeout) else {
+        let Some(due) = conn.due(self.policy_of(conn), self.config.handshake_timeout) else {
             return;
         };
         if conn
-            .armed
+            .armed()
             .is_some_and(|armed| !self.wheel.is_earlier(due, armed))
         {
             return;
         }
         let at = self.wheel.arm(id.slot_u32(), due);
         if let Some(conn) = self.table.get_mut(id) {
-            conn.armed = Some(at);
+            conn.set_armed(Some(at));
         }
     }
 
@@ -357,7 +356,8 @@ impl Core {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        let deadline = now + policy_of(&self.config, conn).close_timeout;
+        let timeout = self.policies.of(conn.class, conn.own_policy).close_timeout;
+        let deadline = now + timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,
             until,
@@ -365,7 +365,7 @@ impl Core {
             deadline,
             fin_sent: false,
         }));
-        conn.marks.ping = false;
+        conn.marks.take(Mark::Ping);
         self.arm(id);
         self.table.mark_dirty(id);
     }
@@ -379,7 +379,7 @@ impl Core {
         let (scanner, held) = middle
             .take()
             .map_or_else(Default::default, |m| (m.scanner, m.held));
-        conn.marks.deferred = false;
+        conn.marks.take(Mark::Deferred);
         if conn.health.state() == State::Suspect {
             self.stats.suspects -= 1;
         }
@@ -403,16 +403,19 @@ impl Core {
 
     pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
         policy.validate()?;
-        let classes = self.config.classes.len();
-        let slot = self.config.classes.get_mut(usize::from(class.0));
-        slot.ok_or_else(|| format!("there is no class {}; there are {classes}", class.0))?
-            .policy = policy;
-        Ok(())
+        if self.policies.set(class, policy) {
+            return Ok(());
+        }
+        Err(format!(
+            "there is no class {}; there are {}",
+            class.0,
+            self.policies.classes()
+        ))
     }
 
     pub(crate) fn health(&self, id: ConnId, now: Micros) -> Option<HealthView> {
         let conn = self.table.get(id).filter(|c| c.is_open())?;
-        let (policy, health) = (policy_of(&self.config, conn), &conn.health);
+        let (policy, health) = (self.policy_of(conn), &conn.health);
         Some(HealthView {
             state: health.state(),
             silence: health.silence(now),
@@ -421,6 +424,11 @@ impl Core {
             next_ping: health.ping_due(policy),
             deadline: health.stale_at(policy),
         })
+    }
+
+    /// The policy that holds for a connection.
+    pub(crate) fn policy_of(&self, conn: &Conn) -> &Policy {
+        self.policies.of(conn.class, conn.own_policy)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -435,13 +443,6 @@ impl Core {
             u64::from(id.generation()) << 32 | id.slot() as u64,
         )
     }
-}
-
-/// The policy that holds for a connection.
-pub(crate) fn policy_of<'a>(config: &'a Config, conn: &'a Conn) -> &'a Policy {
-    conn.policy
-        .as_deref()
-        .unwrap_or(&config.classes[usize::from(conn.class.0)].policy)
 }
 
 /// A message as one frame, unmasked as servers send it.

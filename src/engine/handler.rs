@@ -231,7 +231,7 @@ impl Io<'_> {
 
     /// Where a connection comes from.
     pub fn peer_addr(&self, id: ConnId) -> Option<SocketAddr> {
-        self.core.table.get(id).map(|c| c.peer_addr)
+        self.core.table.get(id).map(|c| c.peer_addr())
     }
 
     /// The class of an open connection.

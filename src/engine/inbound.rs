@@ -1,7 +1,7 @@
 //! Bytes that came in: request heads, frames, and what is skipped.
 
 use crate::cause::{Cause, Code};
-use crate::engine::conn::{Conn, End, Middle, Opening, Phase, Until};
+use crate::engine::conn::{Conn, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
@@ -43,10 +43,11 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        let peer_addr = conn.peer_addr();
         let Phase::Opening(opening) = &mut conn.phase else {
             return;
         };
-        let (peer_addr, mut gathered) = (conn.peer_addr, Vec::new());
+        let mut gathered = Vec::new();
         let mut data = bytes;
         let mut known = 0;
         if let Some(opening) = opening {
@@ -84,7 +85,11 @@ impl<H: Handler> Engine<H> {
 
     fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
         let is_head = request.is_head();
-        let no_room = self.core.table.get(id).is_some_and(|c| c.marks.refused);
+        let no_room = self
+            .core
+            .table
+            .get(id)
+            .is_some_and(|c| c.marks.has(Mark::Refused));
         if request.path() == "/healthz" {
             let draining = self.core.is_draining();
             let (status, text) = if draining {
@@ -139,7 +144,7 @@ impl<H: Handler> Engine<H> {
         };
         match verdict {
             Verdict::Upgrade(upgrade) => {
-                conn.marks.owed = true;
+                conn.marks.set(Mark::Owed);
                 self.upgrade(id, &request, tail, upgrade, now);
             }
             Verdict::Reply(reply) => {
@@ -147,7 +152,7 @@ impl<H: Handler> Engine<H> {
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
             Verdict::Defer => {
-                conn.marks.owed = true;
+                conn.marks.set(Mark::Owed);
                 let opening = Opening {
                     bytes: tail.to_vec(),
                     deferred: Some(request),
@@ -182,23 +187,21 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         };
-        let policy = upgrade
+        let own = upgrade
             .policy
-            .unwrap_or(self.core.config.classes[usize::from(upgrade.class.0)].policy);
-        if let Some(own) = upgrade.policy {
-            let shortest = &mut self.core.shortest_own_timeout;
-            *shortest = own.connection_timeout.min(*shortest);
-        }
+            .and_then(|p| self.core.policies.adopt(p))
+            .unwrap_or_default();
+        let policy = *self.core.policies.of(upgrade.class, own);
         let health = self.core.new_health(id, &policy, now);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         conn.class = upgrade.class;
-        conn.policy = upgrade.policy.map(Box::new);
+        conn.own_policy = own;
         conn.health = health;
         conn.since = now;
         conn.phase = Phase::Open(None);
-        conn.marks.counted = true;
+        conn.marks.set(Mark::Counted);
         let class = &mut self.core.stats.classes[usize::from(upgrade.class.0)];
         class.opened += 1;
         class.live += 1;
@@ -356,7 +359,7 @@ impl<H: Handler> Engine<H> {
                     let Some(conn) = self.core.table.get_mut(id).filter(open) else {
                         break Drive::Over;
                     };
-                    conn.marks.spoke = true;
+                    conn.marks.set(Mark::Spoke);
                     self.core.stats.messages_in += 1;
                     self.call(now, |handler, io| handler.on_message(io, id, message));
                     if !deaf && !self.core.table.get(id).is_some_and(|c| c.is_open()) {

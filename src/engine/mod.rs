@@ -14,6 +14,7 @@ mod handler;
 mod http;
 mod inbound;
 mod out;
+mod policies;
 mod remote;
 mod scan;
 mod stats;
@@ -34,8 +35,8 @@ pub use out::WriteVectored;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 
-use self::conn::{Conn, End, Phase, Until};
-use self::core::{Purpose, TIMER, policy_of};
+use self::conn::{Conn, End, Mark, Phase, Until};
+use self::core::{Purpose, TIMER};
 use self::drain::Drain;
 use self::remote::Command;
 use self::wheel::{TICK, Tick};
@@ -145,15 +146,6 @@ impl Config {
             Err(faults.join("; "))
         }
     }
-
-    /// The shortest connection timeout of all classes.
-    pub fn shortest_timeout(&self) -> Micros {
-        self.classes
-            .iter()
-            .map(|c| c.policy.connection_timeout)
-            .min()
-            .unwrap_or_default()
-    }
 }
 
 /// Connections, their deadlines and their host.
@@ -217,17 +209,14 @@ impl<H: Handler> Engine<H> {
         &mut self.core.stats
     }
 
-    /// The configuration, with policies as they are now.
+    /// The configuration as it was at the start.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
 
     /// The shortest connection timeout that any connection may have: what the loop's punctuality is measured against.
     pub fn shortest_timeout(&self) -> Micros {
-        self.core
-            .config
-            .shortest_timeout()
-            .min(self.core.shortest_own_timeout)
+        self.core.policies.shortest_timeout()
     }
 
     /// A handle for other threads.
@@ -259,7 +248,9 @@ impl<H: Handler> Engine<H> {
         self.core.wheel.catch_up(now);
         let id = self.core.table.insert(|generation| {
             let mut conn = Conn::accepted(generation, peer_addr, now);
-            conn.marks.refused = refuse;
+            if refuse {
+                conn.marks.set(Mark::Refused);
+            }
             conn
         });
         self.core.arm(id);
@@ -379,13 +370,13 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
-        conn.marks.dirty = false;
+        conn.marks.take(Mark::Dirty);
         if matches!(conn.phase, Phase::Dead(_)) {
             return Flushed::Done;
         }
         // Only a ping that found others waiting is late: its interval starts when it left.
         let late = conn.is_blocked();
-        if std::mem::take(&mut conn.marks.ping) {
+        if conn.marks.take(Mark::Ping) {
             let [a, b, c, d] = conn.health.ping_payload();
             let frame = [0x89, 4, a, b, c, d];
             if conn.out.is_none() {
@@ -461,6 +452,7 @@ impl<H: Handler> Engine<H> {
             self.tell(id, now);
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.pending() as u64;
+                self.core.policies.release(conn.own_policy);
             }
             release(id, reset);
         }
@@ -536,12 +528,12 @@ impl<H: Handler> Engine<H> {
             .core
             .table
             .get_mut(id)
-            .filter(|c| c.armed == Some(tick))
+            .filter(|c| c.armed() == Some(tick))
         else {
             return;
         };
-        conn.armed = None;
-        let policy = policy_of(&self.core.config, conn);
+        conn.set_armed(None);
+        let policy = self.core.policies.of(conn.class, conn.own_policy);
         let Some(due) = conn.due(policy, self.core.config.handshake_timeout) else {
             return;
         };
@@ -559,8 +551,8 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        let policy = *policy_of(&self.core.config, conn);
-        let granted = judged && std::mem::take(&mut conn.marks.granted);
+        let policy = *self.core.policies.of(conn.class, conn.own_policy);
+        let granted = judged && conn.marks.take(Mark::Granted);
         match &conn.phase {
             Phase::Opening(opening) => {
                 if now >= conn.since + self.core.config.handshake_timeout {
@@ -622,7 +614,7 @@ impl<H: Handler> Engine<H> {
             Due::Nothing => {}
             Due::Beat { ping, change } => {
                 if ping {
-                    conn.marks.ping = true;
+                    conn.marks.set(Mark::Ping);
                     self.core.table.mark_dirty(id);
                 }
                 if let Some(change) = change {
@@ -646,12 +638,12 @@ impl<H: Handler> Engine<H> {
         };
         if !may {
             // It stays as it is, unpinged, until its turn comes or something is heard.
-            conn.marks.deferred = true;
+            conn.marks.set(Mark::Deferred);
             self.core.deferred.push_back(id);
             self.await_tokens(now);
             return;
         }
-        let policy = policy_of(&self.core.config, conn);
+        let policy = self.core.policies.of(conn.class, conn.own_policy);
         if granted {
             let since = conn.health.stale_at(policy);
             self.core.stats.stale_delay.record((now - since).0);
@@ -669,15 +661,19 @@ impl<H: Handler> Engine<H> {
     /// Gives those their turn who have waited longest.
     fn grant_stale_closes(&mut self, now: Micros) {
         while let Some(id) = self.core.deferred.front().copied() {
-            let waits = self.core.table.get(id).is_some_and(|c| c.marks.deferred);
+            let waits = self
+                .core
+                .table
+                .get(id)
+                .is_some_and(|c| c.marks.has(Mark::Deferred));
             if waits && !self.core.bucket.take(now) {
                 self.await_tokens(now);
                 return;
             }
             self.core.deferred.pop_front();
             if let Some(conn) = self.core.table.get_mut(id).filter(|_| waits) {
-                conn.marks.deferred = false;
-                conn.marks.granted = true;
+                conn.marks.take(Mark::Deferred);
+                conn.marks.set(Mark::Granted);
                 self.core.doubtful.push_back(id);
             }
         }
@@ -722,8 +718,8 @@ impl<H: Handler> Engine<H> {
         self.core.stats.bytes_out += bytes as u64;
         if let Some(conn) = self.core.table.get_mut(id).filter(|_| ping) {
             self.core.stats.pings += 1;
-            let policy = *policy_of(&self.core.config, conn);
-            conn.health.ping_sent(&policy, now, late);
+            let policy = self.core.policies.of(conn.class, conn.own_policy);
+            conn.health.ping_sent(policy, now, late);
         }
     }
 
@@ -776,21 +772,21 @@ impl<H: Handler> Engine<H> {
             code: end.code,
             reason: end.reason.clone(),
             clean: end.clean,
-            class: conn.marks.counted.then_some(conn.class),
-            peer_addr: conn.peer_addr,
+            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            peer_addr: conn.peer_addr(),
             age: now - conn.since,
             silence: conn.health.silence(now),
             unanswered: conn.health.unanswered(),
             rtt: conn.health.rtt(),
         };
-        if conn.marks.counted {
+        if conn.marks.has(Mark::Counted) {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
             class.live -= 1;
             class.closed[ending.cause.index()] += 1;
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
         }
-        let owed = conn.marks.owed;
+        let owed = conn.marks.has(Mark::Owed);
         if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::Stale {
             return;
         }
@@ -826,7 +822,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let change = conn.health.heard(now);
-        if std::mem::take(&mut conn.marks.deferred) {
+        if conn.marks.take(Mark::Deferred) {
             self.core.arm(id);
         }
         if let Some(change) = change {

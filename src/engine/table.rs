@@ -1,6 +1,6 @@
 //! The slots, and the lists of those that want attention in this turn.
 
-use crate::engine::conn::{Conn, Phase};
+use crate::engine::conn::{Conn, Mark, Phase};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use slab::Slab;
@@ -64,8 +64,8 @@ impl Table {
         if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
             return;
         }
-        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.dirty) {
-            conn.marks.dirty = true;
+        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.has(Mark::Dirty)) {
+            conn.marks.set(Mark::Dirty);
             self.dirty.push(id);
         }
     }
@@ -82,7 +82,7 @@ impl Table {
             .filter(|c| !matches!(c.phase, Phase::Dead(_)))
         {
             conn.phase = Phase::Dead(Box::new(end));
-            conn.armed = None;
+            conn.set_armed(None);
             self.dead.push(id);
         }
     }

@@ -19,8 +19,7 @@
 //! ```
 
 use crate::cause::Cause;
-use crate::engine::conn::Phase;
-use crate::engine::core::policy_of;
+use crate::engine::conn::{Mark, Phase};
 use crate::engine::handler::{Ending, Handler, Io, Message, TimerId, Verdict};
 use crate::engine::http::Request;
 use crate::engine::wheel::TICK;
@@ -508,7 +507,7 @@ impl<H: Handler> Net<H> {
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.pending() as u64;
-            counted += u64::from(conn.marks.counted && !ended(&conn.phase));
+            counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
             if let Phase::Open(middle) = &conn.phase {
                 suspects += u64::from(conn.health.state() == State::Suspect);
                 if let Some(middle) = middle {
@@ -518,14 +517,13 @@ impl<H: Handler> Net<H> {
                     }
                 }
             }
-            let Some(due) = conn.due(policy_of(&core.config, conn), core.config.handshake_timeout)
-            else {
+            let Some(due) = conn.due(core.policy_of(conn), core.config.handshake_timeout) else {
                 return Err(format!("{id} is dead and was not reaped"));
             };
-            if conn.marks.deferred {
+            if conn.marks.has(Mark::Deferred) {
                 continue;
             }
-            let Some(armed) = conn.armed else {
+            let Some(armed) = conn.armed() else {
                 return Err(format!("{id} has no entry in the wheel"));
             };
             // Whoever was deferred and is heard again is overdue, and looked at with the next tick.

@@ -51,16 +51,21 @@ pub enum Due {
 #[derive(Debug, Clone)]
 pub struct Health {
     heard: Micros,
-    /// When bytes of ours that had to wait last went out: slow is not dead.
-    moved: Micros,
     next_ping: Micros,
-    ping_sent: Micros,
     rtt: Rtt,
+    /// When the latest ping went out: µs, cut to 32 bits.
+    ping_sent: u32,
+    /// How long after `heard` bytes of ours that had to wait last went out, in µs, 0 for never: slow is not dead. It ends
+    /// at 71 minutes, which no byte waits.
+    moved_after: u32,
     ping_seq: u32,
     unanswered: u16,
     state: State,
     heartbeat: Heartbeat,
 }
+
+/// With a longer interval no RTT is measured: 32 bits of µs hold 71 minutes.
+const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
 
 /// Where the latest ping is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +85,10 @@ impl Health {
         let spread = (u128::from(mix(seed)) * u128::from(policy.heartbeat_interval.0)) >> 64;
         Health {
             heard: now,
-            moved: Micros::ZERO,
             next_ping: now + Micros(spread as u64 + 1),
-            ping_sent: Micros::ZERO,
             rtt: Rtt::default(),
+            ping_sent: 0,
+            moved_after: 0,
             ping_seq: 0,
             unanswered: 0,
             state: State::Healthy,
@@ -94,7 +99,10 @@ impl Health {
     /// A complete frame arrived, or enough of one. One store in the usual case; no deadline is touched.
     pub fn heard(&mut self, now: Micros) -> Option<HealthChange> {
         let silence = self.silence(now);
+        let alive_at = self.alive_at();
         self.heard = self.heard.max(now);
+        // Zero, unless time has stepped back over a stall since.
+        self.moved_after = (alive_at - self.heard).0 as u32;
         let unanswered = std::mem::take(&mut self.unanswered);
         if self.state == State::Healthy {
             return None;
@@ -114,7 +122,7 @@ impl Health {
             return None;
         }
         self.heartbeat = Heartbeat::None;
-        let rtt = now - self.ping_sent;
+        let rtt = Micros(u64::from((now.0 as u32).wrapping_sub(self.ping_sent)));
         self.rtt.sample(rtt.0);
         Some(rtt)
     }
@@ -141,7 +149,7 @@ impl Health {
         } else {
             Micros::ZERO
         };
-        self.heard.max(self.moved) + (policy.connection_timeout - early)
+        self.alive_at() + (policy.connection_timeout - early)
     }
 
     /// Judges the connection at `now`. May be called at any time; before [`due`](Health::due) it asks for nothing.
@@ -167,7 +175,7 @@ impl Health {
     }
 
     fn suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
-        let moving = self.moved != Micros::ZERO && now - self.moved < policy.heartbeat_interval;
+        let moving = now - self.alive_at() < policy.heartbeat_interval;
         if self.unanswered < policy.suspect_after || self.state == State::Suspect || moving {
             return None;
         }
@@ -184,14 +192,20 @@ impl Health {
     /// Bytes of ours that had to wait went out: the peer is not blamed for its silence meanwhile.
     pub fn moved(&mut self, now: Micros) {
         if !sabotage::on(Bug::SlowIsDead) {
-            self.moved = self.moved.max(now);
+            let after = u32::try_from((now - self.heard).0).unwrap_or(u32::MAX);
+            self.moved_after = self.moved_after.max(after);
         }
     }
 
     /// The kernel took the ping. `late` says that it had to wait behind other bytes: its interval starts only now.
     pub fn ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
-        self.heartbeat = Heartbeat::Sent;
-        self.ping_sent = now;
+        let measurable = policy.heartbeat_interval < RTT_MAX_INTERVAL;
+        self.heartbeat = if measurable {
+            Heartbeat::Sent
+        } else {
+            Heartbeat::None
+        };
+        self.ping_sent = now.0 as u32;
         self.unanswered = self.unanswered.saturating_add(1);
         if late {
             self.next_ping = now + policy.heartbeat_interval;
@@ -218,6 +232,11 @@ impl Health {
     /// Whether the peer answers.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// When there was last a sign of life: something heard, or some of our waiting bytes taken.
+    fn alive_at(&self) -> Micros {
+        self.heard + Micros(u64::from(self.moved_after))
     }
 
     /// How long nothing was heard.
