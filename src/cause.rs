@@ -128,6 +128,40 @@ impl Cause {
         "internal",
     ];
 
+    /// One of each, by [`index`](Cause::index); the peer's close code is 1000.
+    pub const ALL: [Cause; Cause::COUNT] = [
+        Cause::PeerClosed(1000),
+        Cause::PeerEof,
+        Cause::PeerReset,
+        Cause::TcpTimeout,
+        Cause::WriteError,
+        Cause::Aborted,
+        Cause::Probe,
+        Cause::Answered,
+        Cause::Stale,
+        Cause::FrameTimeout,
+        Cause::InitTimeout,
+        Cause::HandshakeTimeout,
+        Cause::BadRequest,
+        Cause::Unauthorized,
+        Cause::Blocked,
+        Cause::Flapping,
+        Cause::AtCapacity,
+        Cause::Protocol,
+        Cause::InvalidData,
+        Cause::TooBig,
+        Cause::Forbidden,
+        Cause::SessionUnknown,
+        Cause::SlowConsumer,
+        Cause::Replaced,
+        Cause::SessionEnded,
+        Cause::AppStopped,
+        Cause::Draining,
+        Cause::Shutdown,
+        Cause::Kicked,
+        Cause::Internal,
+    ];
+
     /// A dense number below [`Cause::COUNT`], for tables.
     pub const fn index(self) -> usize {
         match self {
@@ -302,7 +336,12 @@ mod tests {
     fn names_are_unique_and_indexes_dense() {
         let names: std::collections::HashSet<_> = Cause::NAMES.iter().collect();
         assert_eq!(names.len(), Cause::COUNT);
-        assert_eq!(Cause::Internal.index(), Cause::COUNT - 1);
+        assert!(
+            Cause::ALL
+                .iter()
+                .enumerate()
+                .all(|(at, cause)| cause.index() == at)
+        );
         assert_eq!(Cause::Stale.to_string(), "stale");
     }
 

@@ -59,11 +59,16 @@ pub mod time;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{
-    Class, ClassConfig, Config, ConnMap, Ending, Handler, HealthView, Io, Message, Refused, Remote,
-    Reply, Request, Sent, TimerId, Upgrade, Verdict,
+    Class, ClassConfig, Config, ConnMap, Ending, Full, Handler, HealthView, Io, Message, Refused,
+    Remote, Reply, Request, Sent, TimerId, Upgrade, Verdict,
 };
-pub use health::{HealthChange, HeartbeatMode, Policy, State};
+pub use health::{HealthChange, HeartbeatMode, Policy, Rtt, State};
 pub use id::ConnId;
 pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};
+
+/// The code in the handbook for embedders, as tests.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

@@ -210,6 +210,7 @@ fn with_catch_up_a_deadline_after_a_long_sleep_costs_one_entry() {
         owner.now += slept;
         owner.wheel.catch_up(owner.now);
         owner.set_due(0, owner.now + Micros::from_secs(15));
+        assert_eq!(owner.wheel.sleep(owner.now), Some(Micros::from_secs(15)));
         owner.run_dry();
     }
     assert_eq!((owner.came_back, owner.fired), (3, 3));

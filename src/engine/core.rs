@@ -13,12 +13,12 @@ use crate::engine::remote::Remote;
 use crate::engine::scan::Scanner;
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
-use crate::engine::wheel::{Tick, Wheel};
+use crate::engine::timers::{Purpose, Timers};
+use crate::engine::wheel::Wheel;
 use crate::health::{Health, Policy, State};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use slab::Slab;
 use std::collections::VecDeque;
 use tungstenite::Bytes;
 use tungstenite::protocol::WebSocketContext;
@@ -30,8 +30,7 @@ pub struct Core {
     pub(crate) config: Config,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
-    pub(crate) timers: Slab<Timer>,
-    timer_generation: u32,
+    pub(crate) timers: Timers,
     pub(crate) stats: Stats,
     pub(crate) remote: Remote,
     /// Verdicts that the host gave later, to be carried out when it has returned.
@@ -51,33 +50,12 @@ pub struct Core {
     pub(crate) accept_retry: bool,
 }
 
-/// A deadline that is not a connection's.
-pub(crate) struct Timer {
-    pub(crate) due: Micros,
-    pub(crate) armed: Tick,
-    pub(crate) generation: u32,
-    pub(crate) purpose: Purpose,
-}
-
-/// What a timer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Host,
-    AcceptRetry,
-    StaleCloses,
-    Drain,
-}
-
-/// Marks the wheel's entries that are timers; slots stay far below it.
-pub(crate) const TIMER: u32 = 1 << 31;
-
 impl Core {
     pub(crate) fn new(config: Config, remote: Remote) -> Self {
         Core {
             table: Table::default(),
             wheel: Wheel::new(),
-            timers: Slab::new(),
-            timer_generation: 0,
+            timers: Timers::default(),
             stats: Stats::new(config.classes.len()),
             remote,
             answers: VecDeque::new(),
@@ -115,55 +93,17 @@ impl Core {
         }
     }
 
-    pub(crate) fn start_timer(&mut self, due: Micros, now: Micros) -> TimerId {
-        self.start_timer_for(Purpose::Host, due, now)
-    }
-
-    pub(crate) fn start_timer_for(
-        &mut self,
-        purpose: Purpose,
-        due: Micros,
-        now: Micros,
-    ) -> TimerId {
+    pub(crate) fn start_timer(&mut self, purpose: Purpose, due: Micros, now: Micros) -> TimerId {
         self.wheel.catch_up(now);
-        self.timer_generation = self.timer_generation.wrapping_add(1);
-        let generation = self.timer_generation;
-        let index = self.timers.insert(Timer {
-            due,
-            armed: 0,
-            generation,
-            purpose,
-        }) as u32;
-        self.timers[index as usize].armed = self.wheel.arm(TIMER | index, due);
-        TimerId { index, generation }
-    }
-
-    pub(crate) fn cancel_timer(&mut self, id: TimerId) {
-        let found = |t: &Timer| t.generation == id.generation && t.purpose == Purpose::Host;
-        if self.timers.get(id.index as usize).is_some_and(found) {
-            self.timers.remove(id.index as usize);
-        }
-    }
-
-    pub(crate) fn has_timer(&self, purpose: Purpose) -> bool {
-        self.timers.iter().any(|(_, t)| t.purpose == purpose)
+        self.timers.start(&mut self.wheel, purpose, due)
     }
 
     // ---- sending ----
 
     pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> Sent {
-        match message {
-            Message::Close(frame) => {
-                let (code, reason) = frame.map_or((1000, String::new()), |f| {
-                    (f.code.into(), f.reason.to_string())
-                });
-                self.close(id, Cause::Kicked, code, &reason, now);
-                Sent::Flowing
-            }
-            message => {
-                let frame = Bytes::from(frame_of(&message));
-                self.send_frame(id, frame, !message.is_text() && !message.is_binary(), now)
-            }
+        match Outgoing::of(&message) {
+            Ok(outgoing) => self.send_frame(id, outgoing, now),
+            Err(refused) => refused,
         }
     }
 
@@ -173,22 +113,17 @@ impl Core {
         message: &Message,
         now: Micros,
     ) -> usize {
-        if message.is_close() {
+        let Ok(outgoing) = Outgoing::of(message) else {
             return 0;
-        }
-        let frame = Bytes::from(frame_of(message));
-        let control = !message.is_text() && !message.is_binary();
-        ids.into_iter()
-            .filter(|id| {
-                !matches!(
-                    self.send_frame(*id, frame.clone(), control, now),
-                    Sent::Refused(_)
-                )
-            })
+        };
+        let sent = ids
+            .into_iter()
+            .map(|id| self.send_frame(id, outgoing.clone(), now));
+        sent.filter(|sent| !matches!(sent, Sent::Refused(_)))
             .count()
     }
 
-    fn send_frame(&mut self, id: ConnId, frame: Bytes, control: bool, now: Micros) -> Sent {
+    fn send_frame(&mut self, id: ConnId, outgoing: Outgoing, now: Micros) -> Sent {
         let Some(conn) = self.table.get(id) else {
             return Sent::Refused(Refused::Gone);
         };
@@ -197,6 +132,14 @@ impl Core {
             Phase::Closing(_) => return Sent::Refused(Refused::Closing),
             Phase::Opening(_) | Phase::Dead(_) => return Sent::Refused(Refused::Gone),
         }
+        let (frame, control) = match outgoing {
+            Outgoing::Data(frame) => (frame, false),
+            Outgoing::Control(frame) => (frame, true),
+            Outgoing::Close(code, reason) => {
+                self.close(id, Cause::Kicked, code, &reason, now);
+                return Sent::Flowing;
+            }
+        };
         let pending = conn.pending();
         let total = self.stats.pending_bytes + self.stats.held_bytes + frame.len() as u64;
         if pending + frame.len() > self.config.max_pending_bytes
@@ -445,25 +388,52 @@ impl Core {
     }
 }
 
-/// A message as one frame, unmasked as servers send it.
-fn frame_of(message: &Message) -> Vec<u8> {
-    let (opcode, payload): (OpCode, &[u8]) = match message {
-        Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
-        Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
-        Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
-        Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
-        Message::Close(_) => (OpCode::Control(Control::Close), &[]),
-        Message::Frame(frame) => return render(frame.clone()),
-    };
-    let header = FrameHeader {
-        opcode,
-        ..FrameHeader::default()
-    };
-    let mut bytes = Vec::with_capacity(payload.len() + 10);
-    // Formatting into a Vec does not fail.
-    let _ = header.format(payload.len() as u64, &mut bytes);
-    bytes.extend_from_slice(payload);
-    bytes
+/// A message on its way out, its frame built once for however many it goes to.
+#[derive(Clone)]
+enum Outgoing {
+    Data(Bytes),
+    Control(Bytes),
+    Close(u16, String),
+}
+
+impl Outgoing {
+    fn of(message: &Message) -> Result<Self, Sent> {
+        let (opcode, payload): (OpCode, &[u8]) = match message {
+            Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
+            Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
+            Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
+            Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
+            Message::Close(None) => return Ok(Outgoing::Close(1000, String::new())),
+            Message::Close(Some(f)) => {
+                return Ok(Outgoing::Close(f.code.into(), f.reason.to_string()));
+            }
+            Message::Frame(frame) => {
+                let bytes = Bytes::from(render(frame.clone()));
+                return Ok(match frame.header().opcode {
+                    OpCode::Data(_) => Outgoing::Data(bytes),
+                    OpCode::Control(_) => Outgoing::Control(bytes),
+                });
+            }
+        };
+        let is_control = matches!(opcode, OpCode::Control(_));
+        if is_control && payload.len() > 125 {
+            return Err(Sent::Refused(Refused::Illegal));
+        }
+        // Unmasked, as servers send.
+        let header = FrameHeader {
+            opcode,
+            ..FrameHeader::default()
+        };
+        let mut bytes = Vec::with_capacity(payload.len() + Config::FRAME_HEADER_MAX);
+        // Formatting into a Vec does not fail.
+        let _ = header.format(payload.len() as u64, &mut bytes);
+        bytes.extend_from_slice(payload);
+        Ok(if is_control {
+            Outgoing::Control(bytes.into())
+        } else {
+            Outgoing::Data(bytes.into())
+        })
+    }
 }
 
 /// A close frame; without code and reason for 1005, which must not be sent.

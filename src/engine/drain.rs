@@ -2,7 +2,8 @@
 
 use crate::cause::Cause;
 use crate::engine::conn::Phase;
-use crate::engine::core::{Core, Purpose};
+use crate::engine::core::Core;
+use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -33,7 +34,7 @@ impl Core {
     pub(crate) fn announce_drain(&mut self, delay: Micros, spread: Micros, now: Micros) {
         if let Drain::No = self.drain {
             self.drain = Drain::Announced { spread };
-            self.start_timer_for(Purpose::Drain, now + delay, now);
+            self.start_timer(Purpose::Drain, now + delay, now);
         }
     }
 
@@ -97,7 +98,7 @@ impl Core {
             cursor,
         };
         if self.table.len() > 0 {
-            self.start_timer_for(Purpose::Drain, now + TICK, now);
+            self.start_timer(Purpose::Drain, now + TICK, now);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::engine::core::Core;
 use crate::engine::http::{Reply, Request};
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
+use crate::engine::timers::Purpose;
 use crate::health::{HealthChange, Policy, Rtt, State};
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -36,7 +37,7 @@ pub trait Handler {
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
     /// The connection is over: exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] that was given, even if
-    /// it never opened. A stale one is told at once, others when their socket is let go. The id finds nothing any more.
+    /// it never opened. A stale one is told at once, others when their socket is let go. The id takes no messages any more.
     fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
     /// A connection is over for which no upgrade was ever granted: a bad or plain request, a probe.
@@ -108,6 +109,8 @@ pub enum Refused {
     Gone,
     /// It is closing.
     Closing,
+    /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids.
+    Illegal,
     /// More would wait than is allowed; the connection is closed as a slow consumer (1013), for its stream has a gap now.
     OverLimit,
 }
@@ -185,6 +188,12 @@ impl Io<'_> {
         self.core.send_many(ids, message, self.now)
     }
 
+    /// Sends one message to every open connection of a class, as [`send_many`](Io::send_many) does.
+    pub fn broadcast(&mut self, class: Class, message: &Message) -> usize {
+        let ids: Vec<ConnId> = self.connections(class).collect();
+        self.send_many(ids, message)
+    }
+
     /// Closes a connection in the host's name ([`Cause::Kicked`]), with this close code (RFC 6455 §7.4) and reason (cut to
     /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first.
     pub fn close(&mut self, id: ConnId, code: u16, reason: &str) {
@@ -203,12 +212,13 @@ impl Io<'_> {
 
     /// Has [`Handler::on_timer`] called once, `after` from now or up to 10 ms later.
     pub fn timer(&mut self, after: Micros) -> TimerId {
-        self.core.start_timer(self.now + after, self.now)
+        self.core
+            .start_timer(Purpose::Host, self.now + after, self.now)
     }
 
     /// Stops a timer. One that has run out, or was stopped, is left alone.
     pub fn cancel(&mut self, timer: TimerId) {
-        self.core.cancel_timer(timer);
+        self.core.timers.cancel(timer);
     }
 
     /// Changes a class's policy; it takes effect at each connection's next deadline.

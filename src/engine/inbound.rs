@@ -12,6 +12,7 @@ use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use std::io::ErrorKind;
+use tungstenite::Bytes;
 use tungstenite::error::Error as WsError;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
@@ -142,9 +143,15 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        if !matches!(verdict, Verdict::Reply(_)) {
+            conn.marks.set(Mark::Owed);
+        }
+        if !matches!(conn.phase, Phase::Opening(_)) {
+            // The host closed it while it made up its mind.
+            return;
+        }
         match verdict {
             Verdict::Upgrade(upgrade) => {
-                conn.marks.set(Mark::Owed);
                 self.upgrade(id, &request, tail, upgrade, now);
             }
             Verdict::Reply(reply) => {
@@ -152,7 +159,6 @@ impl<H: Handler> Engine<H> {
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
             Verdict::Defer => {
-                conn.marks.set(Mark::Owed);
                 let opening = Opening {
                     bytes: tail.to_vec(),
                     deferred: Some(request),
@@ -371,7 +377,8 @@ impl<H: Handler> Engine<H> {
                 Ok(Message::Ping(_) | Message::Close(_) | Message::Frame(_)) => {}
                 Err(WsError::Io(e)) if e.kind() == ErrorKind::WouldBlock => break Drive::Drained,
                 Err(WsError::ConnectionClosed) => {
-                    self.peer_closed(id, close.unwrap_or(1005), now);
+                    self.peer_closed(id, close.unwrap_or(1005), &output, now);
+                    output.clear();
                     break Drive::Over;
                 }
                 Err(e) => {
@@ -400,14 +407,19 @@ impl<H: Handler> Engine<H> {
 
     // ---- endings ----
 
-    /// The peer sent a close frame; the context has written the answer.
-    fn peer_closed(&mut self, id: ConnId, code: u16, now: Micros) {
+    /// The peer sent a close frame; the context has written the answer (and pongs before it).
+    fn peer_closed(&mut self, id: ConnId, code: u16, answer: &[u8], now: Micros) {
+        let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
         let Some(scanner) = self.core.leave_open(id) else {
             return;
         };
-        // RFC 6455 §5.5.1: after a close frame nothing more is sent, and the peer would not read it.
+        // What was sent before goes out before. Only a peer that does not read will not read it now.
+        let answer = Bytes::copy_from_slice(answer);
         self.core.queue(id, |out| {
-            out.discard_unsent();
+            if blocked {
+                out.discard_unsent();
+            }
+            out.push_frame(answer);
         });
         let mut end = End::of(Cause::PeerClosed(code));
         end.code = Code::Close(code);

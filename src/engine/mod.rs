@@ -21,6 +21,7 @@ mod stats;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timers;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
 mod wire;
@@ -36,9 +37,9 @@ pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 
 use self::conn::{Conn, End, Mark, Phase, Until};
-use self::core::{Purpose, TIMER};
 use self::drain::Drain;
 use self::remote::Command;
+use self::timers::{Purpose, Timers};
 use self::wheel::{TICK, Tick};
 use crate::cause::Cause;
 use crate::health::{Due, Policy, State};
@@ -326,10 +327,9 @@ impl<H: Handler> Engine<H> {
     pub fn advance(&mut self, now: Micros) {
         while let Some((tick, fired)) = self.core.wheel.next(now) {
             for slot in fired {
-                if slot & TIMER == 0 {
-                    self.deadline(slot, tick, now);
-                } else {
-                    self.timer(slot & !TIMER, tick, now);
+                match Timers::index(slot) {
+                    Some(index) => self.timer(index, tick, now),
+                    None => self.deadline(slot, tick, now),
                 }
             }
         }
@@ -469,9 +469,9 @@ impl<H: Handler> Engine<H> {
 
     /// Has [`take_accept_retry`](Engine::take_accept_retry) say yes once, `after` from now.
     pub fn retry_accept(&mut self, after: Micros, now: Micros) {
-        if !self.core.has_timer(Purpose::AcceptRetry) {
+        if !self.core.timers.is_running(Purpose::AcceptRetry) {
             self.core
-                .start_timer_for(Purpose::AcceptRetry, now + after, now);
+                .start_timer(Purpose::AcceptRetry, now + after, now);
         }
     }
 
@@ -680,31 +680,18 @@ impl<H: Handler> Engine<H> {
     }
 
     fn await_tokens(&mut self, now: Micros) {
-        if !self.core.has_timer(Purpose::StaleCloses) {
-            self.core
-                .start_timer_for(Purpose::StaleCloses, now + TICK, now);
+        if !self.core.timers.is_running(Purpose::StaleCloses) {
+            self.core.start_timer(Purpose::StaleCloses, now + TICK, now);
         }
     }
 
     fn timer(&mut self, index: u32, tick: Tick, now: Micros) {
-        let Some(timer) = self
-            .core
-            .timers
-            .get_mut(index as usize)
-            .filter(|t| t.armed == tick)
-        else {
+        let Core { timers, wheel, .. } = &mut self.core;
+        let Some((purpose, id)) = timers.fire(wheel, index, tick, now) else {
             return;
         };
-        if timer.due > now {
-            timer.armed = self.core.wheel.arm(TIMER | index, timer.due);
-            return;
-        }
-        let (purpose, generation) = (timer.purpose, timer.generation);
-        self.core.timers.remove(index as usize);
         match purpose {
-            Purpose::Host => self.call(now, |handler, io| {
-                handler.on_timer(io, TimerId { index, generation })
-            }),
+            Purpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
             Purpose::AcceptRetry => self.core.accept_retry = true,
             // The end of `advance` grants.
             Purpose::StaleCloses => {}

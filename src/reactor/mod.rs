@@ -48,6 +48,8 @@ pub struct Reactor<H> {
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
     asked: Micros,
+    /// The kernel may have had more events than fitted.
+    more_events: bool,
 }
 
 struct Socket {
@@ -102,6 +104,7 @@ impl<H: Handler> Reactor<H> {
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
+            more_events: false,
         })
     }
 
@@ -139,7 +142,10 @@ impl<H: Handler> Reactor<H> {
 
     /// How long no turn is needed, unless the descriptor becomes readable; `None`: any time.
     pub fn next_due(&self) -> Option<Duration> {
-        let more = !self.ready.is_empty() || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
+        // Events that did not fit raise no new edge in a poll that this one is nested in.
+        let more = self.more_events
+            || !self.ready.is_empty()
+            || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if more || self.engine.wants_last_accept() {
             return Some(Duration::ZERO);
         }
@@ -175,6 +181,7 @@ impl<H: Handler> Reactor<H> {
             other => other?,
         }
         self.checkpoint(self.asked);
+        self.more_events = self.events.iter().count() == EVENTS;
         for event in &self.events {
             match event.token() {
                 LISTENER => self.acceptor.iter_mut().for_each(Acceptor::notice),

@@ -1,0 +1,114 @@
+//! Messages through the engine without sockets: one connection, whose host says everything back.
+//!
+//! The client's masked frame comes in as the reactor reads it, at most 64 KiB at a time; the answer goes out through
+//! `flush` to a socket that takes everything. So a message of 64 KiB and more comes in several reads, and has a decoder of
+//! its own for as long as that takes; smaller ones go through the one that all connections share.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use pulsegate::engine::Engine;
+use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+
+const SIZES: [usize; 6] = [16, 125, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
+
+/// What the reactor reads at once.
+const READ: usize = 64 * 1024;
+
+fn echo(c: &mut Criterion) {
+    let mut group = c.benchmark_group("echo");
+    for size in SIZES {
+        let frame = masked(size);
+        let (mut engine, id) = open();
+        let mut dirty = Vec::new();
+        let mut out = 0;
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| {
+                let before = out;
+                for chunk in frame.chunks(READ) {
+                    engine.on_bytes(id, chunk, Micros::ZERO);
+                }
+                out += flush(&mut engine, &mut dirty);
+                // A client's frame has a mask of 4 bytes more than a server's.
+                assert_eq!(out - before, frame.len() - 4);
+            });
+        });
+        let stats = engine.stats();
+        assert_eq!(stats.messages_in, stats.messages_out);
+        assert_eq!(
+            (stats.live(), stats.pending_bytes, stats.held_bytes),
+            (1, 0, 0)
+        );
+    }
+    group.finish();
+}
+
+fn open() -> (Engine<Echo>, ConnId) {
+    let mut engine = Engine::new(Config::default(), Echo, Box::new(|| ())).expect("the default");
+    let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 1)), false, Micros::ZERO);
+    engine.on_bytes(id, UPGRADE.as_bytes(), Micros::ZERO);
+    assert!(flush(&mut engine, &mut Vec::new()) > 100);
+    assert_eq!(engine.stats().live(), 1);
+    (engine, id)
+}
+
+/// Ends the turn, and with it a large message that goes out in several. Returns the bytes that went out.
+fn flush(engine: &mut Engine<Echo>, dirty: &mut Vec<ConnId>) -> usize {
+    let mut bytes = 0;
+    loop {
+        engine.take_dirty(dirty);
+        if dirty.is_empty() {
+            break;
+        }
+        for id in dirty.drain(..) {
+            let mut socket = |slices: &[IoSlice<'_>]| {
+                let taken = slices.iter().map(|s| s.len()).sum();
+                bytes += taken;
+                Ok(taken)
+            };
+            engine.flush(id, Micros::ZERO, &mut socket);
+        }
+    }
+    engine.reap(Micros::ZERO, &mut |id, _| panic!("{id} was closed"));
+    bytes
+}
+
+/// A binary message in one frame, as a client sends it.
+fn masked(size: usize) -> Vec<u8> {
+    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+    let mut frame = vec![0x82];
+    match size {
+        0..=125 => frame.push(0x80 | size as u8),
+        126..=65_535 => {
+            frame.push(0x80 | 126);
+            frame.extend((size as u16).to_be_bytes());
+        }
+        _ => {
+            frame.push(0x80 | 127);
+            frame.extend((size as u64).to_be_bytes());
+        }
+    }
+    frame.extend(MASK);
+    frame.extend((0..size).map(|i| i as u8 ^ MASK[i % 4]));
+    frame
+}
+
+/// Says everything back.
+struct Echo;
+
+impl Handler for Echo {
+    fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        assert_eq!(io.send(id, message), Sent::Flowing);
+    }
+}
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+criterion_group!(benches, echo);
+criterion_main!(benches);

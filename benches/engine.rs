@@ -1,0 +1,191 @@
+//! The whole engine through one heartbeat interval, without sockets: 1 000 to 100 000 open connections, each of which is
+//! pinged and answers once in 15 s of virtual time.
+//!
+//! A turn is what the reactor's is: what came in is handed in connection by connection, deadlines fire, dirty connections
+//! are flushed, the ended ones reaped, and virtual time moves on by what the engine would have slept. Pings leave as bytes
+//! through `flush`; the pong that comes back is the masked frame a client makes of these very bytes, so a wrong ping would
+//! not be answered. After each interval every ping must have been sent and answered, and nobody closed.
+
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
+use pulsegate::engine::{Engine, Flushed};
+use pulsegate::{
+    Class, Config, ConnId, Ending, Handler, HealthChange, Io, Message, Micros, Policy, Request,
+    Verdict,
+};
+use std::io::IoSlice;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
+
+const SAMPLES: usize = 10;
+
+/// From a ping to its pong.
+const RTT: Micros = Micros::from_millis(4);
+
+fn one_interval(c: &mut Criterion) {
+    let mut group = c.benchmark_group("engine/interval");
+    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
+    for n in SIZES {
+        let mut fleet = None;
+        let mut samples = Vec::new();
+        group.throughput(Throughput::Elements(n));
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            let fleet = fleet.get_or_insert_with(|| Fleet::open(n));
+            b.iter_custom(|intervals| {
+                let start = Instant::now();
+                (0..intervals).for_each(|_| fleet.interval());
+                let took = start.elapsed();
+                samples.push(took / intervals as u32);
+                took
+            });
+        });
+        if let Some(fleet) = fleet {
+            report(n, samples, fleet.interval);
+        }
+    }
+    group.finish();
+}
+
+/// Says what criterion does not: per heartbeat, and as a share of one core.
+fn report(n: u64, mut samples: Vec<Duration>, interval: Micros) {
+    // The first ones were to warm up.
+    let mut samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
+    samples.sort();
+    let median = samples[samples.len() / 2];
+    println!(
+        "{n} connections: {median:.1?} of work in an interval of {interval}, {:.0} ns a heartbeat, {:.3} % of a core\n",
+        median.as_nanos() as f64 / n as f64,
+        100.0 * median.as_secs_f64() / interval.as_duration().as_secs_f64(),
+    );
+}
+
+/// An engine with connections that are all open and have all been through their first heartbeat.
+struct Fleet {
+    engine: Engine<Quiet>,
+    n: u64,
+    now: Micros,
+    interval: Micros,
+    dirty: Vec<ConnId>,
+    /// Pongs on their way, in the order of their pings: a whole frame each.
+    pongs: Vec<(ConnId, [u8; 10])>,
+}
+
+impl Fleet {
+    fn open(n: u64) -> Fleet {
+        let engine = Engine::new(Config::default(), Quiet, Box::new(|| ())).expect("the default");
+        let mut fleet = Fleet {
+            engine,
+            n,
+            now: Micros::ZERO,
+            interval: Policy::default().heartbeat_interval,
+            dirty: Vec::new(),
+            pongs: Vec::new(),
+        };
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        for _ in 0..n {
+            let id = fleet.engine.accept(peer, false, fleet.now);
+            fleet.engine.on_bytes(id, UPGRADE.as_bytes(), fleet.now);
+        }
+        fleet.engine.take_dirty(&mut fleet.dirty);
+        let mut answered = 0;
+        for id in fleet.dirty.drain(..) {
+            let mut socket = |slices: &[IoSlice<'_>]| {
+                answered += u64::from(slices[0].starts_with(b"HTTP/1.1 101 "));
+                Ok(slices.iter().map(|s| s.len()).sum())
+            };
+            assert_eq!(
+                fleet.engine.flush(id, fleet.now, &mut socket),
+                Flushed::Done
+            );
+        }
+        assert_eq!((answered, fleet.engine.stats().live()), (n, n));
+        // The first pings are spread over an interval. From here on each comes an interval after the one before it.
+        fleet.interval();
+        fleet
+    }
+
+    /// One interval of virtual time, and the proof that it was one.
+    fn interval(&mut self) {
+        let end = self.now + self.interval;
+        let (pings, pongs) = (self.engine.stats().pings, self.engine.stats().pongs);
+        let bytes = (self.engine.stats().bytes_out, self.engine.stats().bytes_in);
+        loop {
+            let next = self.now + self.engine.sleep(self.now).expect("deadlines");
+            if next > end {
+                break;
+            }
+            self.turn(next);
+        }
+        self.now = end;
+        let stats = self.engine.stats();
+        assert_eq!((stats.pings - pings, stats.pongs - pongs), (self.n, self.n));
+        assert_eq!(stats.bytes_out - bytes.0, 6 * self.n);
+        assert_eq!(stats.bytes_in - bytes.1, 10 * self.n);
+        assert_eq!((stats.live(), stats.suspects), (self.n, 0));
+    }
+
+    /// Deadlines at `now`, the pings that they ask for, and `RTT` later their pongs.
+    fn turn(&mut self, now: Micros) {
+        self.now = now;
+        self.engine.advance(now);
+        assert_eq!(self.engine.next_doubtful(), None);
+        self.engine.take_dirty(&mut self.dirty);
+        for id in self.dirty.drain(..) {
+            let pongs = &mut self.pongs;
+            let mut socket = |slices: &[IoSlice<'_>]| {
+                let [ping] = slices else {
+                    panic!("a heartbeat is one slice")
+                };
+                pongs.push((id, pong_to(ping)));
+                Ok(ping.len())
+            };
+            assert_eq!(self.engine.flush(id, now, &mut socket), Flushed::Done);
+        }
+        for (id, frame) in self.pongs.drain(..) {
+            self.engine.on_bytes(id, &frame, now + RTT);
+        }
+        self.now = now + RTT;
+        self.engine
+            .reap(self.now, &mut |id, _| panic!("{id} was closed"));
+    }
+}
+
+/// What a client answers, masked.
+fn pong_to(ping: &[u8]) -> [u8; 10] {
+    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+    let [0x89, 4, a, b, c, d] = *ping else {
+        panic!("{ping:x?} is no heartbeat")
+    };
+    let [m, n, o, p] = MASK;
+    [0x8A, 0x84, m, n, o, p, a ^ m, b ^ n, c ^ o, d ^ p]
+}
+
+/// Takes everybody in, and wants no trouble.
+struct Quiet;
+
+impl Handler for Quiet {
+    fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, _io: &mut Io<'_>, id: ConnId, message: Message) {
+        panic!("{id} sent {message:?}");
+    }
+
+    fn on_health(&mut self, _io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        panic!("{id}: {change:?}");
+    }
+
+    fn on_close(&mut self, _io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        panic!("{id}: {end:?}");
+    }
+}
+
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+criterion_group!(benches, one_interval);
+criterion_main!(benches);

@@ -1,0 +1,223 @@
+//! What pulsegate does not do: the sweep over a map of all connections that most WebSocket servers keep.
+//!
+//! `interval` is such a server through one heartbeat interval, to be read beside `engine/interval`: one sweep pings
+//! everybody, each pong is decoded and found in the map, one sweep looks for timeouts. It does as much as the engine per
+//! pong and per ping (the same sink, the same decoder), and it is as late as its interval is long.
+//!
+//! `pass` is one sweep for timeouts that finds nobody. Run once a tick it is as precise as the wheel; what that would cost
+//! is worked out from one pass and printed. To be read beside `wheel/cycle`.
+
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
+use pulsegate::Micros;
+use pulsegate::engine::WriteVectored;
+use pulsegate::engine::wheel::TICK;
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::time::{Duration, Instant};
+use tungstenite::protocol::{Message, Role, WebSocketConfig, WebSocketContext};
+
+const SAMPLES: usize = 10;
+
+const INTERVAL: Micros = Micros::from_secs(15);
+const TIMEOUT: Micros = Micros::from_secs(45);
+const RTT: Micros = Micros::from_millis(4);
+
+fn intervals(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sweep/interval");
+    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
+    for n in [1_000, 10_000, 100_000] {
+        let (mut peers, mut now) = (Peers::open(n), Micros::ZERO);
+        let mut samples = Vec::new();
+        group.throughput(Throughput::Elements(n));
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            b.iter_custom(|times| {
+                let start = Instant::now();
+                for _ in 0..times {
+                    now += INTERVAL;
+                    peers.interval(now);
+                }
+                let took = start.elapsed();
+                samples.push(took / times as u32);
+                took
+            });
+        });
+        if let Some(median) = median(samples) {
+            let each = median.as_nanos() as f64 / n as f64;
+            println!("{n} connections: {median:.1?} an interval, {each:.0} ns a heartbeat\n");
+        }
+    }
+    group.finish();
+}
+
+fn passes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sweep/pass");
+    group.sampling_mode(SamplingMode::Flat).sample_size(SAMPLES);
+    for n in [1_000, 10_000, 100_000, 1_000_000] {
+        let peers = Peers::open(n);
+        let mut samples = Vec::new();
+        group.throughput(Throughput::Elements(n));
+        group.bench_function(BenchmarkId::from_parameter(n), |b| {
+            b.iter_custom(|times| {
+                let start = Instant::now();
+                for _ in 0..times {
+                    assert!(peers.timed_out(black_box(RTT)).is_empty());
+                }
+                let took = start.elapsed();
+                samples.push(took / times as u32);
+                took
+            });
+        });
+        if let Some(median) = median(samples) {
+            let in_interval = median.as_secs_f64() * (INTERVAL.0 / TICK.0) as f64;
+            println!(
+                "{n} connections: {median:.1?} a pass; one each tick is {:.1} µs for each deadline, {:.1} % of a core\n",
+                1e6 * in_interval / n as f64,
+                100.0 * in_interval / INTERVAL.as_duration().as_secs_f64(),
+            );
+        }
+    }
+    group.finish();
+}
+
+fn median(mut samples: Vec<Duration>) -> Option<Duration> {
+    // The first ones were to warm up.
+    let mut samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
+    samples.sort();
+    samples.get(samples.len() / 2).copied()
+}
+
+/// The map of all connections, as the tutorials have it: by an id, with the standard library's hasher.
+struct Peers {
+    by_id: HashMap<u64, Peer>,
+    /// One decoder for all. That flatters the sweep: where it comes from, each connection has one of its own.
+    context: WebSocketContext,
+    pongs: Vec<(u64, [u8; 10])>,
+}
+
+/// What a sweep looks at, and so much beside it (a socket, an address, buffers) that it is as large as a slot of ours.
+struct Peer {
+    last_seen: Micros,
+    ping_sent: Micros,
+    rtt: Micros,
+    is_alive: bool,
+    ping: u32,
+    _beside: [u64; 14],
+}
+
+impl Peers {
+    fn open(n: u64) -> Peers {
+        let peer = |id| {
+            let peer = Peer {
+                last_seen: Micros::ZERO,
+                ping_sent: Micros::ZERO,
+                rtt: Micros::ZERO,
+                is_alive: true,
+                ping: 0,
+                _beside: [id; 14],
+            };
+            (id, peer)
+        };
+        let config = WebSocketConfig::default()
+            .read_buffer_size(1_024)
+            .write_buffer_size(0);
+        Peers {
+            by_id: (0..n).map(peer).collect(),
+            context: WebSocketContext::new(Role::Server, Some(config)),
+            pongs: Vec::new(),
+        }
+    }
+
+    fn interval(&mut self, now: Micros) {
+        let mut pongs = std::mem::take(&mut self.pongs);
+        let asked = self.ping_all(now, |id, ping| pongs.push((id, pong_to(ping))));
+        let mut answered = 0;
+        for (id, frame) in pongs.drain(..) {
+            answered += usize::from(self.on_bytes(id, &frame, now + RTT));
+        }
+        self.pongs = pongs;
+        assert_eq!((asked, answered), (self.by_id.len(), self.by_id.len()));
+        assert!(self.timed_out(now + RTT).is_empty());
+    }
+
+    /// The ping sweep: whoever has not answered the last one is dead, everybody else gets the next.
+    fn ping_all(&mut self, now: Micros, mut sent: impl FnMut(u64, &[u8])) -> usize {
+        let mut asked = 0;
+        for (id, peer) in &mut self.by_id {
+            assert!(peer.is_alive);
+            peer.is_alive = false;
+            peer.ping = peer.ping.wrapping_add(1);
+            let [a, b, c, d] = peer.ping.to_be_bytes();
+            let socket: WriteVectored<'_> = &mut |slices: &[IoSlice<'_>]| {
+                sent(*id, &slices[0]);
+                Ok(slices[0].len())
+            };
+            asked += usize::from(socket(&[IoSlice::new(&[0x89, 4, a, b, c, d])]).is_ok());
+            peer.ping_sent = now;
+        }
+        asked
+    }
+
+    /// Whether it was the pong to the latest ping.
+    fn on_bytes(&mut self, id: u64, bytes: &[u8], now: Micros) -> bool {
+        let mut wire = Wire { input: bytes };
+        let mut answered = false;
+        while let Ok(message) = self.context.read(&mut wire) {
+            let Some(peer) = self.by_id.get_mut(&id) else {
+                return false;
+            };
+            peer.last_seen = now;
+            if matches!(message, Message::Pong(payload) if *payload == peer.ping.to_be_bytes()) {
+                peer.is_alive = true;
+                peer.rtt = now - peer.ping_sent;
+                answered = true;
+            }
+        }
+        answered
+    }
+
+    /// The timeout sweep.
+    fn timed_out(&self, now: Micros) -> Vec<u64> {
+        let dead = |(id, peer): (&u64, &Peer)| (now - peer.last_seen >= TIMEOUT).then_some(*id);
+        self.by_id.iter().filter_map(dead).collect()
+    }
+}
+
+/// What a client answers, masked.
+fn pong_to(ping: &[u8]) -> [u8; 10] {
+    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+    let [0x89, 4, a, b, c, d] = *ping else {
+        panic!("{ping:x?} is no heartbeat")
+    };
+    let [m, n, o, p] = MASK;
+    [0x8A, 0x84, m, n, o, p, a ^ m, b ^ n, c ^ o, d ^ p]
+}
+
+/// What the decoder reads from; it has nothing to write.
+struct Wire<'a> {
+    input: &'a [u8],
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.input.read(buf)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, _buf: &[u8]) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+criterion_group!(benches, intervals, passes);
+criterion_main!(benches);

@@ -1,0 +1,109 @@
+//! Deadlines that are not a connection's: the host's timers and the engine's own.
+
+use crate::engine::handler::TimerId;
+use crate::engine::wheel::{Tick, Wheel};
+use crate::time::Micros;
+use slab::Slab;
+
+/// Marks the wheel's entries that are timers; slots stay far below it.
+const TIMER: u32 = 1 << 31;
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Host,
+    AcceptRetry,
+    StaleCloses,
+    Drain,
+}
+
+/// All timers. They share the wheel with the connections.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    timers: Slab<Timer>,
+    generation: u32,
+    /// How many there are, by purpose.
+    running: [usize; 4],
+}
+
+#[derive(Debug)]
+struct Timer {
+    due: Micros,
+    armed: Tick,
+    generation: u32,
+    purpose: Purpose,
+}
+
+impl Timers {
+    /// The timer that an entry of the wheel stands for; `None` if it is a connection's slot.
+    pub(crate) fn index(entry: u32) -> Option<u32> {
+        (entry & TIMER != 0).then_some(entry & !TIMER)
+    }
+
+    pub(crate) fn start(&mut self, wheel: &mut Wheel, purpose: Purpose, due: Micros) -> TimerId {
+        self.generation = self.generation.wrapping_add(1);
+        let generation = self.generation;
+        let entry = self.timers.vacant_entry();
+        let index = entry.key() as u32;
+        let armed = wheel.arm(TIMER | index, due);
+        entry.insert(Timer {
+            due,
+            armed,
+            generation,
+            purpose,
+        });
+        self.running[purpose as usize] += 1;
+        TimerId { index, generation }
+    }
+
+    /// Stops a timer of the host.
+    pub(crate) fn cancel(&mut self, id: TimerId) {
+        let found = |t: &Timer| t.generation == id.generation && t.purpose == Purpose::Host;
+        if self.timers.get(id.index as usize).is_some_and(found) {
+            self.remove(id.index);
+        }
+    }
+
+    pub(crate) fn is_running(&self, purpose: Purpose) -> bool {
+        self.running[purpose as usize] > 0
+    }
+
+    /// The wheel gave a timer's entry back. If it has run out, it is gone now.
+    pub(crate) fn fire(
+        &mut self,
+        wheel: &mut Wheel,
+        index: u32,
+        tick: Tick,
+        now: Micros,
+    ) -> Option<(Purpose, TimerId)> {
+        let timer = self
+            .timers
+            .get_mut(index as usize)
+            .filter(|t| t.armed == tick)?;
+        if timer.due > now {
+            // It lay beyond the wheel's horizon.
+            timer.armed = wheel.arm(TIMER | index, timer.due);
+            return None;
+        }
+        let fired = (
+            timer.purpose,
+            TimerId {
+                index,
+                generation: timer.generation,
+            },
+        );
+        self.remove(index);
+        Some(fired)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn len(&self) -> usize {
+        self.timers.len()
+    }
+
+    fn remove(&mut self, index: u32) {
+        if let Some(timer) = self.timers.try_remove(index as usize) {
+            self.running[timer.purpose as usize] -= 1;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
+
+use pulsegate::ConnId;
+use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
+use pulsegate::engine::{Class, Config, Ending, Handler, Io, Message, Request, TimerId, Verdict};
+use pulsegate::health::{HealthChange, State};
+
+pub const CONTINUATION: u8 = 0x0;
+pub const TEXT: u8 = 0x1;
+pub const BINARY: u8 = 0x2;
+pub const CLOSE: u8 = 0x8;
+pub const PING: u8 = 0x9;
+pub const PONG: u8 = 0xA;
+pub const FIN: u8 = 0x80;
+
+/// Something that the host was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Opened,
+    Message(Message),
+    Health(State),
+    Writable,
+    Closed,
+    Rejected,
+    Timer(TimerId),
+    Woken,
+}
+
+/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, and answers 404 elsewhere.
+#[derive(Default)]
+pub struct Host {
+    pub diary: Vec<(Option<ConnId>, Told)>,
+    /// Who was given Upgrade or Defer, so is owed one `on_close`.
+    pub owed: Vec<ConnId>,
+    sinks: Vec<ConnId>,
+}
+
+impl Handler for Host {
+    fn on_request(&mut self, _: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        let verdict = match request.path() {
+            "/" => Verdict::upgrade(Class(0)),
+            "/sink" => {
+                self.sinks.push(id);
+                Verdict::upgrade(Class(0))
+            }
+            "/defer" => Verdict::Defer,
+            _ => return Verdict::refuse(404, "no such path"),
+        };
+        self.owed.push(id);
+        verdict
+    }
+
+    fn on_open(&mut self, _: &mut Io<'_>, id: ConnId) {
+        self.diary.push((Some(id), Told::Opened));
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        self.diary.push((Some(id), Told::Message(message.clone())));
+        if !self.sinks.contains(&id) {
+            io.send(id, message);
+        }
+    }
+
+    fn on_health(&mut self, _: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        self.diary.push((Some(id), Told::Health(change.state)));
+    }
+
+    fn on_writable(&mut self, _: &mut Io<'_>, id: ConnId) {
+        self.diary.push((Some(id), Told::Writable));
+    }
+
+    fn on_close(&mut self, _: &mut Io<'_>, id: ConnId, _: &Ending) {
+        self.diary.push((Some(id), Told::Closed));
+    }
+
+    fn on_reject(&mut self, _: &mut Io<'_>, id: ConnId, _: &Ending) {
+        self.diary.push((Some(id), Told::Rejected));
+    }
+
+    fn on_timer(&mut self, _: &mut Io<'_>, timer: TimerId) {
+        self.diary.push((None, Told::Timer(timer)));
+    }
+
+    fn on_wake(&mut self, _: &mut Io<'_>) {
+        self.diary.push((None, Told::Woken));
+    }
+}
+
+/// A server with the echoing host.
+pub fn server(config: Config) -> Net<Host> {
+    Net::new(config, Host::default())
+}
+
+/// A connected peer that answers nothing by itself: it is a script.
+pub fn scripted(net: &mut Net<Host>, path: &str) -> PeerId {
+    let peer = net.connect(path);
+    assert!(net.is_open(peer), "{:?}", net.response(peer));
+    net.mute(peer);
+    peer
+}
+
+pub fn text(payload: &str) -> Vec<u8> {
+    client_frame(FIN | TEXT, payload.as_bytes())
+}
+
+pub fn binary(payload: &[u8]) -> Vec<u8> {
+    client_frame(FIN | BINARY, payload)
+}
+
+pub fn ping(payload: &[u8]) -> Vec<u8> {
+    client_frame(FIN | PING, payload)
+}
+
+pub fn pong(payload: &[u8]) -> Vec<u8> {
+    client_frame(FIN | PONG, payload)
+}
+
+/// A close frame with any code.
+pub fn close(code: u16, reason: &[u8]) -> Vec<u8> {
+    client_frame(FIN | CLOSE, &[&code.to_be_bytes()[..], reason].concat())
+}
+
+/// Bytes that are not all the same.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+/// Data frames and control frames apart: control may go before data that waits, so only the order within each is fixed.
+/// Behind a close frame there must be nothing.
+pub fn sorted_out(received: Vec<Received>) -> (Vec<Received>, Vec<Received>) {
+    let end = received
+        .iter()
+        .position(|r| matches!(r, Received::Close(..)));
+    assert!(
+        end.is_none_or(|at| at + 1 == received.len()),
+        "frames behind a close frame: {received:?}"
+    );
+    received
+        .into_iter()
+        .partition(|r| matches!(r, Received::Message(_)))
+}

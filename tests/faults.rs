@@ -1,0 +1,1893 @@
+//! The engine under everything that peers, the network and time can do to it, on virtual time: recorded scripts cut at
+//! every byte, outputs accepted a few bytes at a time, FIN and RST at every position, bad input of every kind with its
+//! cause and code, every timeout, drain, stalls, mass death, and what the host's hands do. Nothing here sleeps.
+//!
+//! The script with large frames is cut at every byte near frame boundaries and at every 61st inside large payloads;
+//! `FAULTS_ALL=1` cuts it at every byte.
+
+mod common;
+
+use common::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
+use common::{Host, Told, binary, close, pattern, ping, pong, scripted, server, sorted_out, text};
+use pulsegate::cause::{By, Cause, Code};
+use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
+use pulsegate::engine::{
+    ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Message, Refused, Reply, Sent, Upgrade,
+    Verdict,
+};
+use pulsegate::health::{Policy, State};
+use pulsegate::{Class, ConnId, Micros};
+use std::io::IoSlice;
+
+const TICK: Micros = Micros::from_millis(10);
+const S: u64 = 1_000;
+
+fn config(policy: Policy) -> Config {
+    let classes = vec![ClassConfig {
+        name: "default".to_owned(),
+        policy,
+    }];
+    Config {
+        classes,
+        ..Config::default()
+    }
+}
+
+/// How a connection ended, as far as it does not depend on time.
+fn end_of(net: &Net<Host>, peer: PeerId) -> Option<(Cause, Code, String, bool)> {
+    net.ending(peer)
+        .map(|e| (e.cause, e.code, e.reason.to_string(), e.clean))
+}
+
+/// What the host was told of one connection.
+fn told_of(net: &mut Net<Host>, peer: PeerId) -> Vec<Told> {
+    let id = net.id(peer);
+    let about = |(whom, told): &(Option<ConnId>, Told)| (*whom == Some(id)).then(|| told.clone());
+    net.host().diary.iter().filter_map(about).collect()
+}
+
+/// Everybody has ended and was told of once: `on_close` for each Upgrade or Defer, `on_reject` for the others.
+fn check_the_books(net: &mut Net<Host>) {
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+    let host = net.host();
+    let told = |what: Told| {
+        let ids = host.diary.iter().filter(|(_, told)| *told == what);
+        let mut ids: Vec<ConnId> = ids.filter_map(|(id, _)| *id).collect();
+        ids.sort();
+        ids
+    };
+    let (closed, rejected) = (told(Told::Closed), told(Told::Rejected));
+    let mut owed = host.owed.clone();
+    owed.sort();
+    assert_eq!(closed, owed, "one on_close for each Upgrade and Defer");
+    assert!(rejected.windows(2).all(|w| w[0] != w[1]), "told twice");
+    assert_eq!(closed.len() + rejected.len(), net.endings().len());
+    assert!(net.engine().is_empty());
+}
+
+// ---- recorded scripts ----
+
+/// A client's life in frames, without the end.
+fn frames(sizes: &[usize]) -> Vec<Vec<u8>> {
+    let mut frames = vec![
+        text("pipelined"),
+        binary(b""),
+        ping(b"are you there?"),
+        pong(b"unasked"),
+        client_frame(TEXT, "frag µ".as_bytes()),
+        ping(b"in between"),
+        client_frame(CONTINUATION, b""),
+        pong(&pattern(125)),
+        client_frame(FIN | CONTINUATION, "ment".as_bytes()),
+    ];
+    frames.extend(sizes.iter().map(|len| binary(&pattern(*len))));
+    frames.extend([text("nothing more"), ping(&pattern(125))]);
+    frames
+}
+
+fn script(path: &str, sizes: &[usize]) -> Vec<u8> {
+    let parts = [
+        vec![upgrade_request(path).into_bytes()],
+        frames(sizes),
+        vec![close(1000, b"bye")],
+    ];
+    parts.concat().concat()
+}
+
+const SMALL: [usize; 3] = [1, 125, 126];
+const LARGE: [usize; 4] = [125, 126, 65_535, 65_536];
+
+/// What must not depend on how the bytes were cut.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    head: Option<String>,
+    data: Vec<Received>,
+    control: Vec<Received>,
+    told: Vec<Told>,
+    end: Option<(Cause, Code, String, bool)>,
+    released: Option<bool>,
+}
+
+fn play<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
+    let mut net = server(Config::default());
+    let peer = net.open_socket();
+    net.mute(peer);
+    for piece in pieces {
+        net.write(peer, piece);
+        net.settle();
+    }
+    net.advance(3 * S);
+    let (data, control) = sorted_out(net.received(peer));
+    assert!(net.leftover(peer).is_empty());
+    check_the_books(&mut net);
+    Outcome {
+        head: net.response(peer).map(str::to_owned),
+        data,
+        control,
+        told: told_of(&mut net, peer),
+        end: end_of(&net, peer),
+        released: net.released(peer),
+    }
+}
+
+fn assert_same(found: &Outcome, expected: &Outcome, how: &str) {
+    // Printing 200 KB of difference helps nobody.
+    assert!(found.head == expected.head, "{how}: {:?}", found.head);
+    assert!(
+        found.told.len() == expected.told.len(),
+        "{how}: {} calls, not {}",
+        found.told.len(),
+        expected.told.len()
+    );
+    assert!(found.end == expected.end, "{how}: {:?}", found.end);
+    assert!(
+        found.control == expected.control,
+        "{how}: other control frames"
+    );
+    assert!(found == expected, "{how}: other data");
+}
+
+#[test]
+fn the_script_uncut_is_answered_whole() {
+    let outcome = play([&script("/", &LARGE)[..]]);
+    assert!(
+        outcome
+            .head
+            .expect("a response")
+            .starts_with("HTTP/1.1 101")
+    );
+    assert_eq!(outcome.data.len(), 2 + 1 + LARGE.len() + 1);
+    let pongs = [&b"are you there?"[..], b"in between", &pattern(125)];
+    let mut control: Vec<_> = pongs.iter().map(|p| Received::Pong(p.to_vec())).collect();
+    control.push(Received::Close(1000, "bye".to_owned()));
+    assert_eq!(outcome.control, control);
+    let end = (
+        Cause::PeerClosed(1000),
+        Code::Close(1000),
+        String::new(),
+        true,
+    );
+    assert_eq!(outcome.end, Some(end));
+    assert_eq!(
+        (outcome.told.first(), outcome.told.last()),
+        (Some(&Told::Opened), Some(&Told::Closed))
+    );
+}
+
+#[test]
+fn input_cut_at_every_byte_changes_nothing() {
+    let script = script("/", &SMALL);
+    let uncut = play([&script[..]]);
+    for cut in 1..script.len() {
+        let (a, b) = script.split_at(cut);
+        assert_same(&play([a, b]), &uncut, &format!("cut at {cut}"));
+    }
+    for step in [1, 2, 3, 7, 64] {
+        assert_same(
+            &play(script.chunks(step)),
+            &uncut,
+            &format!("pieces of {step}"),
+        );
+    }
+}
+
+#[test]
+fn large_frames_cut_anywhere_change_nothing() {
+    let script = script("/", &LARGE);
+    let uncut = play([&script[..]]);
+    let mut boundaries = vec![0, upgrade_request("/").len()];
+    for frame in frames(&LARGE) {
+        boundaries.push(boundaries[boundaries.len() - 1] + frame.len());
+    }
+    let all = std::env::var_os("FAULTS_ALL").is_some();
+    let near = |cut: usize| boundaries.iter().any(|b| cut.abs_diff(*b) <= 16);
+    for cut in (1..script.len()).filter(|cut| all || near(*cut) || cut % 61 == 0) {
+        let (a, b) = script.split_at(cut);
+        assert_same(&play([a, b]), &uncut, &format!("cut at {cut}"));
+    }
+    for step in [1, 2, 3, 7, 1_023, 1_024, 1_025, 4_096, 65_536] {
+        assert_same(
+            &play(script.chunks(step)),
+            &uncut,
+            &format!("pieces of {step}"),
+        );
+    }
+}
+
+#[test]
+fn output_accepted_a_few_bytes_at_a_time_is_the_same() {
+    let all = [vec![upgrade_request("/").into_bytes()], frames(&LARGE)]
+        .concat()
+        .concat();
+    let run = |step: Option<usize>, seed: u64| {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut net = server(Config::default());
+        let peer = net.open_socket();
+        net.mute(peer);
+        if step.is_some() {
+            net.set_window(peer, Some(0));
+        }
+        net.write(peer, &all);
+        net.settle();
+        while let Some(step) = step.filter(|_| net.engine().stats().pending_bytes > 0) {
+            net.set_window(
+                peer,
+                Some(if step == 0 { rng.usize(0..5_000) } else { step }),
+            );
+            net.turn();
+        }
+        net.set_window(peer, None);
+        net.write(peer, &close(1000, b"bye"));
+        net.advance(3 * S);
+        assert!(net.leftover(peer).is_empty());
+        check_the_books(&mut net);
+        let head = net.response(peer).map(str::to_owned);
+        (head, sorted_out(net.received(peer)), end_of(&net, peer))
+    };
+    let free = run(None, 0);
+    for step in [1, 2, 3, 7, 125, 1_000, 65_536] {
+        assert!(run(Some(step), 0) == free, "{step} bytes at a time");
+    }
+    for seed in 0..50 {
+        assert!(run(Some(0), seed) == free, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_control_frame_goes_before_data_but_never_inside_a_frame() {
+    for taken in 0..12 {
+        let mut net = server(Config::default());
+        let peer = scripted(&mut net, "/");
+        net.set_window(peer, Some(taken));
+        net.write(peer, &[text("12345678"), text("second")].concat());
+        net.settle();
+        net.write(peer, &ping(b"!"));
+        net.settle();
+        net.set_window(peer, None);
+        net.settle();
+        let order: Vec<bool> = net
+            .received(peer)
+            .iter()
+            .map(|r| matches!(r, Received::Pong(_)))
+            .collect();
+        let expected = match taken {
+            0 => [true, false, false],
+            1..=10 => [false, true, false],
+            _ => [false, false, true],
+        };
+        assert_eq!(order, expected, "after {taken} bytes");
+    }
+}
+
+#[test]
+fn a_peer_that_closes_without_reading_gets_the_frame_in_progress_and_the_answer() {
+    let mut net = server(Config::default());
+    let peer = scripted(&mut net, "/");
+    net.set_window(peer, Some(4));
+    net.write(peer, &[text("in progress"), text("not begun")].concat());
+    net.settle();
+    net.write(peer, &close(1000, b""));
+    net.settle();
+    net.set_window(peer, None);
+    net.settle();
+    let expected = [
+        Received::Message(Message::text("in progress")),
+        Received::Close(1000, String::new()),
+    ];
+    assert_eq!(net.received(peer), expected);
+    net.expect_closed(peer, Cause::PeerClosed(1000));
+}
+
+#[test]
+fn what_was_sent_before_the_peers_close_is_not_dropped() {
+    // A send that was Flowing "goes out at the end of this turn", also if the peer's close frame came in the same read.
+    let mut net = server(Config::default());
+    let peer = scripted(&mut net, "/");
+    net.write(peer, &[text("a question"), close(1000, b"")].concat());
+    net.settle();
+    let expected = [
+        Received::Message(Message::text("a question")),
+        Received::Close(1000, String::new()),
+    ];
+    assert_eq!(net.received(peer), expected);
+}
+
+// ---- FIN and RST ----
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Leaves {
+    /// A FIN after everything was answered.
+    Fin,
+    /// A FIN in one event with the last bytes.
+    FinAtOnce,
+    Rst,
+}
+
+#[test]
+fn fin_and_rst_at_every_byte_end_in_their_cause() {
+    let head = upgrade_request("/").len();
+    for path in ["/", "/defer", "/nowhere"] {
+        let script = script(path, &SMALL);
+        let head = head + path.len() - 1;
+        for (at, how) in (0..=script.len())
+            .flat_map(|at| [Leaves::Fin, Leaves::FinAtOnce, Leaves::Rst].map(|how| (at, how)))
+        {
+            let mut net = server(Config::default());
+            let peer = net.open_socket();
+            net.mute(peer);
+            if at > 0 {
+                net.write(peer, &script[..at]);
+            }
+            if how != Leaves::FinAtOnce {
+                net.settle();
+            }
+            match how {
+                Leaves::Fin | Leaves::FinAtOnce => net.half_close(peer),
+                Leaves::Rst => net.reset(peer),
+            }
+            net.settle();
+            let cause = match (path, at) {
+                (_, 0) => Cause::Probe,
+                (_, at) if at < head => Cause::Aborted,
+                ("/defer", _) => Cause::Aborted,
+                ("/nowhere", _) => Cause::BadRequest,
+                (_, at) if at == script.len() => Cause::PeerClosed(1000),
+                _ if how == Leaves::Rst => Cause::PeerReset,
+                _ => Cause::PeerEof,
+            };
+            assert_eq!(
+                net.ending(peer).map(|e| e.cause),
+                Some(cause),
+                "{path} {how:?} at {at}"
+            );
+            check_the_books(&mut net);
+        }
+    }
+}
+
+// ---- bad frames ----
+
+/// Name, bytes, cause and the code of our close frame.
+type Bad = (&'static str, Vec<u8>, Cause, u16);
+
+fn header(first: u8, len: u64) -> Vec<u8> {
+    [&[first, 0x80 | 127][..], &len.to_be_bytes(), &[1, 2, 3, 4]].concat()
+}
+
+fn bad_frames() -> Vec<Bad> {
+    let two = |a: Vec<u8>, b: Vec<u8>| [a, b].concat();
+    let big = [
+        client_frame(BINARY, &pattern(600)),
+        client_frame(FIN | CONTINUATION, &pattern(600)),
+    ];
+    let mut rows = vec![
+        (
+            "unmasked text",
+            vec![0x81, 2, b'h', b'i'],
+            Cause::Protocol,
+            1002,
+        ),
+        ("unmasked and empty", vec![0x81, 0], Cause::Protocol, 1002),
+        ("unmasked ping", vec![0x89, 0], Cause::Protocol, 1002),
+        (
+            "ping in fragments",
+            client_frame(PING, b"x"),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "pong in fragments",
+            client_frame(PONG, b"x"),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "close in fragments",
+            client_frame(CLOSE, &[3, 232]),
+            Cause::Protocol,
+            1002,
+        ),
+        ("ping of 126", ping(&pattern(126)), Cause::Protocol, 1002),
+        (
+            "close of 126",
+            close(1000, &[b'x'; 124]),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "continuation of nothing",
+            client_frame(CONTINUATION, b"x"),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "final continuation of nothing",
+            client_frame(FIN, b"x"),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "text inside text",
+            two(client_frame(TEXT, b"a"), text("b")),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "binary inside text",
+            two(client_frame(TEXT, b"a"), binary(b"b")),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "close of one byte",
+            client_frame(FIN | CLOSE, &[3]),
+            Cause::Protocol,
+            1002,
+        ),
+        (
+            "not UTF-8",
+            client_frame(FIN | TEXT, b"\xc3\x28"),
+            Cause::InvalidData,
+            1007,
+        ),
+        (
+            "a surrogate",
+            client_frame(FIN | TEXT, b"\xed\xa0\x80"),
+            Cause::InvalidData,
+            1007,
+        ),
+        (
+            "not UTF-8 over fragments",
+            two(client_frame(TEXT, b"\xe2\x82"), client_frame(FIN, b"\x28")),
+            Cause::InvalidData,
+            1007,
+        ),
+        (
+            "UTF-8 cut short by the end",
+            two(client_frame(TEXT, b"ok"), client_frame(FIN, b"\xe2\x82")),
+            Cause::InvalidData,
+            1007,
+        ),
+        (
+            "a close reason not UTF-8",
+            close(1000, b"\xff"),
+            Cause::InvalidData,
+            1007,
+        ),
+        (
+            "too big, its header alone",
+            header(FIN | BINARY, 1_001),
+            Cause::TooBig,
+            1009,
+        ),
+        ("too big by fragments", big.concat(), Cause::TooBig, 1009),
+        (
+            "length with the top bit",
+            header(FIN | BINARY, 1 << 63),
+            Cause::TooBig,
+            1009,
+        ),
+        (
+            "the longest length",
+            header(FIN | TEXT, u64::MAX),
+            Cause::TooBig,
+            1009,
+        ),
+    ];
+    for opcode in (0x3..=0x7).chain(0xB..=0xF) {
+        rows.push((
+            "reserved opcode",
+            client_frame(FIN | opcode, b"x"),
+            Cause::Protocol,
+            1002,
+        ));
+        rows.push((
+            "reserved opcode, empty",
+            client_frame(FIN | opcode, b""),
+            Cause::Protocol,
+            1002,
+        ));
+    }
+    for rsv in 1..=7u8 {
+        rows.push((
+            "rsv, text",
+            client_frame(FIN | rsv << 4 | TEXT, b"x"),
+            Cause::Protocol,
+            1002,
+        ));
+        rows.push((
+            "rsv, ping",
+            client_frame(FIN | rsv << 4 | PING, b"x"),
+            Cause::Protocol,
+            1002,
+        ));
+    }
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+        rows.push((
+            "a code that may not be sent",
+            close(code, b"x"),
+            Cause::PeerClosed(code),
+            1002,
+        ));
+    }
+    rows
+}
+
+#[test]
+fn every_bad_frame_has_its_cause_and_code() {
+    for (name, bytes, cause, code) in bad_frames() {
+        for step in [1, 2, 3, usize::MAX] {
+            let what = format!(
+                "{name} {:x?} in pieces of {step}",
+                &bytes[..bytes.len().min(16)]
+            );
+            let mut net = server(Config {
+                max_message_bytes: 1_000,
+                ..Config::default()
+            });
+            let (peer, other) = (scripted(&mut net, "/"), net.connect("/"));
+            net.write(peer, &text("before"));
+            // What comes behind is not looked at any more.
+            let all = [bytes.clone(), text("behind"), ping(b"behind")].concat();
+            for piece in all.chunks(step.min(all.len())) {
+                net.write(peer, piece);
+                net.settle();
+            }
+            let received = net.received(peer);
+            assert_eq!(
+                received[0],
+                Received::Message(Message::text("before")),
+                "{what}"
+            );
+            let [Received::Close(found, reason)] = &received[1..] else {
+                panic!("{what}: {received:?}");
+            };
+            assert_eq!(*found, code, "{what}");
+            assert!(reason.len() <= 123, "{what}");
+            let peers_own = matches!(cause, Cause::PeerClosed(_));
+            assert!(net.fin_received(peer), "{what}: our FIN stands behind it");
+            assert_eq!(
+                net.released(peer).is_some(),
+                peers_own,
+                "{what}: an error is lingered over"
+            );
+            net.advance(2 * S + 10);
+            let (found, _, _, clean) =
+                end_of(&net, peer).unwrap_or_else(|| panic!("{what}: no end"));
+            assert_eq!((found, clean), (cause, peers_own), "{what}");
+            assert_eq!(net.released(peer), Some(false), "{what}");
+            assert_eq!(
+                told_of(&mut net, peer).len(),
+                3,
+                "{what}: opened, before, closed"
+            );
+            assert!(net.is_open(other), "{what}: nobody else suffers");
+            net.check().unwrap_or_else(|e| panic!("{what}: {e}"));
+        }
+    }
+}
+
+#[test]
+fn an_error_lingers_until_the_peer_leaves() {
+    let mut net = server(Config::default());
+    let peer = scripted(&mut net, "/");
+    net.write(peer, &[0x81, 0]);
+    net.settle();
+    net.write(peer, &pattern(300_000));
+    net.settle();
+    assert_eq!(
+        net.released(peer),
+        None,
+        "what it still sends is read and thrown away"
+    );
+    net.half_close(peer);
+    net.settle();
+    assert_eq!(net.released(peer), Some(false));
+    net.expect_closed(peer, Cause::Protocol);
+}
+
+// ---- bad requests ----
+
+/// Name, request, status, what the head must hold, cause.
+type Plain = (&'static str, String, u16, &'static [&'static str], Cause);
+
+fn requests() -> Vec<Plain> {
+    let get = |path: &str, rest: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{rest}\r\n");
+    let upgrade = |from: &str, to: &str| {
+        let (before, after) = (upgrade_request("/"), upgrade_request("/").replace(from, to));
+        assert_ne!(before, after, "{from}");
+        after
+    };
+    let version: &[&str] = &["upgrade: websocket", "sec-websocket-version: 13"];
+    let long = format!("a: {}\r\n", "b".repeat(9_000));
+    vec![
+        ("health", get("/healthz", ""), 200, &[], Cause::Answered),
+        (
+            "health, 1.0",
+            "GET /healthz HTTP/1.0\r\n\r\n".into(),
+            200,
+            &[],
+            Cause::Answered,
+        ),
+        (
+            "health, bare LF",
+            "GET /healthz HTTP/1.0\n\n".into(),
+            200,
+            &[],
+            Cause::Answered,
+        ),
+        (
+            "health, HEAD",
+            "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(),
+            200,
+            &[],
+            Cause::Answered,
+        ),
+        (
+            "elsewhere",
+            get("/nowhere", ""),
+            404,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "elsewhere, upgrade",
+            upgrade_request("/nowhere"),
+            404,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "elsewhere, HEAD",
+            "HEAD /nowhere HTTP/1.0\r\n\r\n".into(),
+            404,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "POST",
+            upgrade("GET", "POST"),
+            405,
+            &["allow: get, head"],
+            Cause::BadRequest,
+        ),
+        (
+            "DELETE",
+            "DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(),
+            405,
+            &["allow: get, head"],
+            Cause::BadRequest,
+        ),
+        (
+            "HEAD of a WebSocket",
+            upgrade("GET", "HEAD"),
+            405,
+            &["allow: get"],
+            Cause::BadRequest,
+        ),
+        ("no upgrade", get("/", ""), 426, version, Cause::BadRequest),
+        (
+            "upgrade to something else",
+            upgrade("websocket", "h2c"),
+            426,
+            version,
+            Cause::BadRequest,
+        ),
+        (
+            "version 8",
+            upgrade("Version: 13", "Version: 8"),
+            426,
+            version,
+            Cause::BadRequest,
+        ),
+        (
+            "no version",
+            upgrade("Sec-WebSocket-Version: 13\r\n", ""),
+            426,
+            version,
+            Cause::BadRequest,
+        ),
+        (
+            "HTTP/1.0",
+            upgrade("HTTP/1.1", "HTTP/1.0"),
+            426,
+            version,
+            Cause::BadRequest,
+        ),
+        (
+            "HTTP/2.0",
+            upgrade("HTTP/1.1", "HTTP/2.0"),
+            505,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "no key",
+            upgrade("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "a short key",
+            upgrade("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "no Host",
+            upgrade("Host: test\r\n", ""),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "two Hosts",
+            upgrade("Host: test", "Host: a\r\nHost: b"),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "a body",
+            get("/", "Content-Length: 3\r\n") + "abc",
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "a body in chunks",
+            get("/", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "not a path",
+            upgrade("GET /", "GET x"),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "not a header",
+            upgrade("Host: test", "Ho st: test"),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "a long header",
+            get("/", &long),
+            431,
+            &[],
+            Cause::BadRequest,
+        ),
+        (
+            "65 headers",
+            get("/", &"a: b\r\n".repeat(65)),
+            431,
+            &[],
+            Cause::BadRequest,
+        ),
+        ("no end", "G".repeat(9_000), 431, &[], Cause::BadRequest),
+        (
+            "TLS",
+            "\x16\x03\x01\x02\0\x01\0\x01\u{7f}\x03\x03".into(),
+            400,
+            &[],
+            Cause::BadRequest,
+        ),
+    ]
+}
+
+/// Checks what every answer of ours that is not 101 must hold. Returns its head in lower case.
+fn check_response(what: &str, response: &str, status: u16, is_head: bool) -> String {
+    let (head, body) = response
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("{what}: {response}"));
+    assert!(
+        head.starts_with(&format!("HTTP/1.1 {status} ")),
+        "{what}: {head}"
+    );
+    let head = head.to_ascii_lowercase();
+    let field = |name: &str| {
+        head.lines()
+            .find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let length: usize = field("content-length")
+        .and_then(|l| l.parse().ok())
+        .expect("a length");
+    if is_head {
+        assert!(body.is_empty() && length > 0, "{what}: {body}");
+    } else {
+        assert_eq!(length, body.len(), "{what}");
+        assert!(
+            body.starts_with('{') && body.ends_with('}'),
+            "{what}: {body}"
+        );
+    }
+    let connection = field("connection").unwrap_or_default();
+    assert!(
+        connection.split(", ").any(|t| t == "close"),
+        "{what}: {head}"
+    );
+    head
+}
+
+#[test]
+fn every_request_that_is_not_upgraded_is_answered_and_closed() {
+    for (name, request, status, fields, cause) in requests() {
+        let mut whole = None;
+        for step in [usize::MAX, 1, 2, 3, 7] {
+            let what = format!("{name} in pieces of {step}");
+            let mut net = server(Config::default());
+            let peer = net.open_socket();
+            for piece in request.as_bytes().chunks(step.min(request.len())) {
+                net.write(peer, piece);
+                net.settle();
+            }
+            let response = net
+                .response(peer)
+                .unwrap_or_else(|| panic!("{what}: no answer"))
+                .to_owned();
+            let head = check_response(&what, &response, status, request.starts_with("HEAD"));
+            for field in fields {
+                assert!(head.lines().any(|l| l == *field), "{what}: {head}");
+            }
+            assert_eq!(*whole.get_or_insert(response.clone()), response, "{what}");
+            assert!(net.fin_received(peer), "{what}");
+            assert_eq!(net.released(peer), None, "{what}: it has time to read");
+            net.advance(2 * S + 10);
+            assert_eq!(
+                end_of(&net, peer).map(|e| (e.0, e.1)),
+                Some((cause, Code::Http(status))),
+                "{what}"
+            );
+            assert_eq!(net.released(peer), Some(false), "{what}");
+            check_the_books(&mut net);
+        }
+    }
+}
+
+#[test]
+fn a_host_refuses_in_any_status_with_its_cause() {
+    let rows = [
+        (401, Cause::Unauthorized),
+        (403, Cause::Blocked),
+        (429, Cause::Flapping),
+        (503, Cause::AtCapacity),
+        (404, Cause::BadRequest),
+        (200, Cause::Answered),
+    ];
+    for (status, cause) in rows {
+        let mut net = server(Config::default());
+        let peer = net.open_socket();
+        net.write(peer, upgrade_request("/defer").as_bytes());
+        net.settle();
+        let id = net.id(peer);
+        net.with_io(|_, io| {
+            io.answer(
+                id,
+                Verdict::Reply(Reply::error(status, "no").retry_after(7)),
+            )
+        });
+        net.settle();
+        let response = net.response(peer).expect("an answer").to_owned();
+        let head = check_response("deferred", &response, status, false);
+        assert!(head.lines().any(|l| l == "retry-after: 7"));
+        net.advance(2 * S + 10);
+        net.expect_closed(peer, cause);
+        check_the_books(&mut net);
+    }
+}
+
+#[test]
+fn a_deferred_verdict_opens_with_what_came_meanwhile() {
+    let mut net = server(Config::default());
+    let peer = net.open_socket();
+    net.write(
+        peer,
+        &[upgrade_request("/defer").as_bytes(), &text("early")].concat(),
+    );
+    net.settle();
+    net.write(peer, &text("and late")[..5]);
+    net.settle();
+    assert!(net.response(peer).is_none() && !net.is_open(peer));
+    let id = net.id(peer);
+    assert_eq!(
+        net.with_io(|_, io| io.send(id, Message::text("x"))),
+        Sent::Refused(Refused::Gone)
+    );
+    net.with_io(|_, io| io.answer(id, Verdict::Defer)); // changes nothing
+    net.advance(9 * S);
+    net.with_io(|_, io| io.answer(id, Verdict::upgrade(Class(0))));
+    net.write(peer, &text("and late")[5..]);
+    net.settle();
+    let expected = ["early", "and late"].map(|t| Received::Message(Message::text(t)));
+    assert_eq!(net.received(peer), expected);
+    // A second verdict comes too late.
+    net.with_io(|_, io| io.answer(id, Verdict::refuse(403, "changed my mind")));
+    assert!(net.is_open(peer));
+}
+
+#[test]
+fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
+    let bad_policy = Policy {
+        suspect_after: 0,
+        ..Policy::default()
+    };
+    let of = |class, policy| Upgrade {
+        class: Class(class),
+        protocol: None,
+        headers: vec![],
+        policy,
+    };
+    for upgrade in [of(7, None), of(0, Some(bad_policy))] {
+        let mut net = server(Config::default());
+        let peer = net.open_socket();
+        net.write(peer, upgrade_request("/defer").as_bytes());
+        net.settle();
+        let id = net.id(peer);
+        net.with_io(|_, io| io.answer(id, Verdict::Upgrade(upgrade.clone())));
+        net.settle();
+        check_response(
+            "internal",
+            net.response(peer).expect("an answer"),
+            500,
+            false,
+        );
+        net.advance(2 * S + 10);
+        net.expect_closed(peer, Cause::Internal);
+        check_the_books(&mut net);
+    }
+}
+
+// ---- a connection driven by hand ----
+
+/// An engine whose turns are done here, for what [`Net`] does not offer: refusal at accepting, and time to the µs.
+struct Bare {
+    engine: Engine<Host>,
+    now: Micros,
+    endings: Vec<(ConnId, Micros)>,
+    written: Vec<u8>,
+}
+
+impl Bare {
+    fn new(config: Config) -> Self {
+        let engine =
+            Engine::new(config, Host::default(), Box::new(|| {})).expect("a valid configuration");
+        Bare {
+            engine,
+            now: Micros::ZERO,
+            endings: Vec::new(),
+            written: Vec::new(),
+        }
+    }
+
+    fn accept(&mut self, refuse: bool) -> ConnId {
+        self.engine
+            .accept(([127, 0, 0, 1], 1).into(), refuse, self.now)
+    }
+
+    fn turn(&mut self) {
+        let (now, told) = (self.now, self.engine.handler().diary.len());
+        self.engine.advance(now);
+        while let Some(id) = self.engine.next_doubtful() {
+            self.engine.judge(id, now);
+        }
+        let (mut dirty, written) = (Vec::new(), &mut self.written);
+        self.engine.take_dirty(&mut dirty);
+        for id in dirty {
+            let mut socket = |slices: &[IoSlice<'_>]| {
+                slices.iter().for_each(|s| written.extend_from_slice(s));
+                Ok(slices.iter().map(|s| s.len()).sum())
+            };
+            assert_ne!(self.engine.flush(id, now, &mut socket), Flushed::Blocked);
+        }
+        self.engine.reap(now, &mut |_, _| {});
+        let news = &self.engine.handler().diary[told..];
+        let closed = news
+            .iter()
+            .filter(|(_, t)| *t == Told::Closed)
+            .filter_map(|(id, _)| *id);
+        self.endings.extend(closed.map(|id| (id, now)));
+    }
+
+    /// Turns as the loop would, until `at`.
+    fn sleep_until(&mut self, at: Micros) {
+        self.turn();
+        while let Some(sleep) = self.engine.sleep(self.now).filter(|s| self.now + *s <= at) {
+            self.now += sleep;
+            self.turn();
+        }
+        self.now = at;
+    }
+}
+
+#[test]
+fn at_capacity_a_request_is_answered_503_and_health_is_not() {
+    for (path, status, cause) in [
+        ("/", 503, Cause::AtCapacity),
+        ("/healthz", 200, Cause::Answered),
+    ] {
+        let mut bare = Bare::new(Config::default());
+        let id = bare.accept(true);
+        bare.engine
+            .on_bytes(id, upgrade_request(path).as_bytes(), bare.now);
+        bare.turn();
+        let response = String::from_utf8(bare.written.clone()).expect("ASCII");
+        let head = check_response(path, &response, status, false);
+        assert_eq!(head.contains("retry-after: "), status == 503);
+        bare.sleep_until(Micros::from_secs(3));
+        assert_eq!(bare.engine.stats().rejected[cause.index()], 1);
+        assert!(bare.engine.is_empty());
+    }
+}
+
+#[test]
+fn ten_thousand_phases_are_closed_on_time_and_never_early() {
+    let mut rng = fastrand::Rng::with_seed(2);
+    let policy = Policy::default();
+    let mut bare = Bare::new(Config {
+        stale_closes_per_second: 0,
+        ..config(policy)
+    });
+    let mut heard: Vec<(Micros, ConnId)> = Vec::new();
+    // Each opens at its own microsecond; half of them say a last word at another one.
+    let mut plan: Vec<u64> = (0..10_000).map(|_| rng.u64(1..40_000_000)).collect();
+    plan.sort_unstable();
+    for at in plan.into_iter().map(Micros) {
+        bare.sleep_until(at);
+        let id = bare.accept(false);
+        bare.engine
+            .on_bytes(id, upgrade_request("/sink").as_bytes(), at);
+        if rng.bool()
+            && let Some(index) = (!heard.is_empty()).then(|| rng.usize(0..heard.len()))
+        {
+            let (last, early) = &mut heard[index];
+            bare.engine.on_bytes(*early, &text("still here"), at);
+            *last = at;
+        }
+        heard.push((at, id));
+    }
+    bare.sleep_until(Micros::from_secs(200));
+    assert_eq!(bare.endings.len(), 10_000);
+    let when: std::collections::HashMap<ConnId, Micros> = bare.endings.iter().copied().collect();
+    let mut worst = Micros::ZERO;
+    for (heard, id) in heard {
+        let (due, closed) = (heard + policy.connection_timeout, when[&id]);
+        assert!(closed >= due, "{id} {} µs early", due.0 - closed.0);
+        assert!(closed - due <= TICK, "{id} {} µs late", (closed - due).0);
+        worst = worst.max(closed - due);
+    }
+    assert!(
+        worst.0 > 9_000,
+        "phases of all kinds were there, up to {} µs late",
+        worst.0
+    );
+    assert_eq!(bare.engine.stats().closed(Cause::Stale.index()), 10_000);
+}
+
+// ---- timeouts ----
+
+/// Lets time pass until the connection has ended. When that was.
+fn end_time(net: &mut Net<Host>, peer: PeerId, at_most: u64) -> Micros {
+    for _ in 0..at_most / 10 {
+        if net.ending(peer).is_some() {
+            return net.now();
+        }
+        net.advance(10);
+    }
+    panic!("still here after {at_most} ms");
+}
+
+#[test]
+fn no_head_no_verdict_in_time_is_408() {
+    type Deed = fn(&mut Net<Host>, PeerId);
+    let slowly: Deed = |net, peer| {
+        for byte in upgrade_request("/").as_bytes().chunks(1).take(9) {
+            net.write(peer, byte);
+            net.advance(S);
+        }
+    };
+    let deferred: Deed = |net, peer| net.write(peer, upgrade_request("/defer").as_bytes());
+    for (deed, what) in [
+        (slowly, "request head"),
+        (deferred, "verdict"),
+        (|_, _| {}, "request head"),
+    ] {
+        let mut net = server(Config::default());
+        net.advance(123);
+        let peer = net.open_socket();
+        deed(&mut net, peer);
+        let rest = 10_123 - net.now().as_millis();
+        net.advance(rest - 1);
+        assert!(net.response(peer).is_none());
+        net.advance(11);
+        let response = net.response(peer).expect("an answer").to_owned();
+        check_response(what, &response, 408, false);
+        assert!(response.contains(what), "{response}");
+        net.advance(2 * S + 10);
+        net.expect_closed(peer, Cause::HandshakeTimeout);
+        check_the_books(&mut net);
+    }
+}
+
+#[test]
+fn no_first_message_is_init_timeout_and_pings_do_not_count() {
+    let policy = Policy {
+        first_message_timeout: Some(Micros::from_secs(20)),
+        ..Policy::default()
+    };
+    let mut net = server(config(policy));
+    let (silent, talker) = (net.connect("/"), net.connect("/"));
+    net.send(talker, Message::text("hello"));
+    net.send(silent, Message::Ping(b"x".to_vec().into()));
+    let at = end_time(&mut net, silent, 30 * S);
+    assert!((20 * S..=20 * S + 20).contains(&at.as_millis()), "{at}");
+    let Some(Received::Close(3008, reason)) = net.received(silent).pop() else {
+        panic!("no close frame");
+    };
+    assert_eq!(reason, "no first message within 20000 ms");
+    assert_eq!(
+        end_of(&net, silent),
+        Some((Cause::InitTimeout, Code::Close(3008), reason, true))
+    );
+    net.advance(100 * S);
+    assert!(net.is_open(talker));
+}
+
+#[test]
+fn a_frame_of_ten_minutes_is_too_slow_whatever_its_progress() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/");
+    net.set_in_frame(peer, true);
+    let frame = binary(&pattern(1 << 20));
+    let began = net.now();
+    for piece in frame.chunks(4_096 + 14).take(70) {
+        net.write(peer, piece);
+        net.advance(10 * S);
+    }
+    net.expect_closed(peer, Cause::FrameTimeout);
+    let end = net.ending(peer).expect("an end");
+    let closing = net.now() - began;
+    assert!(end.age >= Micros::from_secs(600) && closing >= end.age);
+    assert!(
+        end.age <= Micros::from_secs(602) + TICK + TICK,
+        "{}",
+        end.age
+    );
+    assert_eq!(end.code, Code::Close(3008));
+    check_the_books(&mut net);
+}
+
+/// 1 MiB in pieces of equal size, over three times the timeout.
+const STEADY: usize = (1 << 20) / 270 + 1;
+
+#[test]
+fn a_steady_upload_over_three_timeouts_stays_and_without_progress_it_ends() {
+    let mut net = server(Config::default());
+    let (steady, stuck) = (net.connect("/"), net.connect("/"));
+    let frame = binary(&pattern(1 << 20));
+    for peer in [steady, stuck] {
+        net.set_in_frame(peer, true);
+    }
+    let mut stopped = Micros::ZERO;
+    for (i, piece) in frame.chunks(STEADY).enumerate() {
+        net.write(steady, piece);
+        if i < 100 {
+            net.write(stuck, piece);
+            stopped = net.now();
+        }
+        net.advance(500);
+        assert!(net.is_open(steady), "piece {i}");
+    }
+    assert!(net.now().as_millis() >= 134 * S);
+    net.set_in_frame(steady, false);
+    net.settle();
+    let (data, _) = sorted_out(net.received(steady));
+    assert_eq!(data.len(), 1, "the echo");
+    net.expect_closed(stuck, Cause::Stale);
+    let end = net.ending(stuck).expect("an end");
+    let silent = (stopped.as_millis() + 45 * S).saturating_sub(end.age.as_millis());
+    assert!(
+        silent <= 600,
+        "counted from its last 4 KiB, {silent} ms before its last byte"
+    );
+    net.advance(100 * S);
+    assert!(net.is_open(steady));
+}
+
+#[test]
+fn a_steady_download_over_three_timeouts_stays_and_without_progress_it_ends() {
+    let mut net = server(Config::default());
+    let (steady, stuck) = (net.connect("/sink"), net.connect("/sink"));
+    let message = Message::binary(pattern(1 << 20));
+    let ids = [steady, stuck].map(|p| net.id(p));
+    for peer in [steady, stuck] {
+        net.set_window(peer, Some(0));
+    }
+    net.with_io(|_, io| assert_eq!(io.send_many(ids, &message), 2));
+    let mut stopped = Micros::ZERO;
+    for i in 0..271 {
+        net.set_window(steady, Some(STEADY));
+        if i < 100 {
+            net.set_window(stuck, Some(STEADY));
+            stopped = net.now();
+        }
+        net.advance(500);
+        assert!(net.is_open(steady), "step {i}");
+    }
+    net.set_window(steady, None);
+    net.settle();
+    let (data, _) = sorted_out(net.received(steady));
+    assert!(data == [Received::Message(message)]);
+    net.expect_closed(stuck, Cause::Stale);
+    let end = net.ending(stuck).expect("an end");
+    let late = end.age - (stopped + Micros::from_secs(45));
+    assert!(
+        end.age >= stopped + Micros::from_secs(45) && late <= TICK,
+        "{}",
+        end.age
+    );
+    let healthy = |told: &Told| matches!(told, Told::Health(State::Suspect));
+    assert!(
+        !told_of(&mut net, steady).iter().any(healthy),
+        "slow is not suspect"
+    );
+    assert!(told_of(&mut net, steady).contains(&Told::Writable));
+    net.advance(100 * S);
+    assert!(net.is_open(steady));
+}
+
+#[test]
+fn more_than_the_limit_pending_is_a_slow_consumer() {
+    let limits = Config {
+        max_message_bytes: 1_000,
+        max_pending_bytes: 5_000,
+        ..Config::default()
+    };
+    let mut net = server(limits);
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.set_window(peer, Some(10));
+    let send = |net: &mut Net<Host>| {
+        net.with_io(|_, io| io.send(id, Message::binary(pattern(996)))) // a frame of 1 000
+    };
+    assert_eq!(send(&mut net), Sent::Flowing);
+    net.settle();
+    for _ in 0..4 {
+        assert_eq!(send(&mut net), Sent::Pending);
+    }
+    assert_eq!(net.with_io(|_, io| io.pending(id)), 4_990);
+    assert_eq!(send(&mut net), Sent::Refused(Refused::OverLimit));
+    assert_eq!(send(&mut net), Sent::Refused(Refused::Closing));
+    net.set_window(peer, None);
+    net.settle();
+    let received = net.received(peer);
+    let [Received::Message(_), Received::Close(1013, reason)] = &received[..] else {
+        panic!("the frame in progress, then the close: {received:?}");
+    };
+    assert_eq!(reason, "4990 bytes unsent for 0 ms");
+    net.expect_closed(peer, Cause::SlowConsumer);
+    assert_eq!(send(&mut net), Sent::Refused(Refused::Gone));
+    check_the_books(&mut net);
+}
+
+#[test]
+fn one_byte_pending_for_ten_minutes_is_a_slow_consumer() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.set_window(peer, Some(0));
+    net.with_io(|_, io| io.send(id, Message::text("wait")));
+    for _ in 0..59 {
+        net.send(peer, Message::text("I talk, and I do not listen"));
+        net.advance(10 * S);
+        assert!(net.is_open(peer));
+    }
+    net.send(peer, Message::text("again"));
+    let at = end_time(&mut net, peer, 20 * S);
+    net.expect_closed(peer, Cause::SlowConsumer);
+    // Dropped when close_timeout is over, for the close frame cannot get out.
+    assert!((602 * S..=602 * S + 30).contains(&at.as_millis()), "{at}");
+    let end = net.ending(peer).expect("an end");
+    assert_eq!(
+        (&*end.reason, end.clean),
+        ("12 bytes unsent for 600000 ms", false),
+        "the message, and a ping that could not leave either"
+    );
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_close_that_is_not_answered_is_over_after_close_timeout() {
+    for answers in [false, true] {
+        let mut net = server(Config::default());
+        let peer = net.connect("/");
+        let id = net.id(peer);
+        if !answers {
+            net.mute(peer);
+        }
+        net.with_io(|_, io| io.close(id, 4_321, "go"));
+        net.settle();
+        assert_eq!(
+            net.received(peer),
+            [Received::Close(4_321, "go".to_owned())]
+        );
+        assert_eq!(net.ending(peer).is_some(), answers);
+        net.send(peer, Message::text("too late to be delivered"));
+        net.advance(2 * S - 1);
+        assert_eq!(net.ending(peer).is_some(), answers);
+        net.advance(11);
+        let end = (Cause::Kicked, Code::Close(4_321), "go".to_owned(), answers);
+        assert_eq!(end_of(&net, peer), Some(end));
+        assert_eq!(net.released(peer), Some(false));
+        assert_eq!(told_of(&mut net, peer), [Told::Opened, Told::Closed]);
+        check_the_books(&mut net);
+    }
+}
+
+#[test]
+fn a_ghost_is_told_at_once_and_dropped_with_a_reset_later() {
+    let mut net = server(Config::default());
+    let peer = scripted(&mut net, "/");
+    net.advance(45 * S - 1);
+    assert!(net.is_open(peer) && told_of(&mut net, peer).contains(&Told::Health(State::Suspect)));
+    net.advance(11);
+    let end = net.ending(peer).expect("told at once").clone();
+    assert_eq!(
+        (end.cause, end.by, end.code, end.clean),
+        (Cause::Stale, By::Us, Code::Close(3008), false)
+    );
+    assert!(end.silence >= Micros::from_secs(45) && end.silence <= Micros::from_secs(45) + TICK);
+    let Some(Received::Close(3008, reason)) = net.received(peer).pop() else {
+        panic!("no close frame");
+    };
+    let unanswered = end.unanswered;
+    assert!((2..=3).contains(&unanswered));
+    assert_eq!(
+        reason,
+        format!(
+            "nothing heard for {}, {unanswered} pings unanswered",
+            end.silence
+        )
+    );
+    assert!(
+        net.fin_received(peer),
+        "a FIN stands behind the close frame"
+    );
+    assert_eq!(net.released(peer), None);
+    // It is no use to come back now.
+    net.send(peer, Message::text("I am back"));
+    net.advance(2 * S - 30);
+    assert_eq!(net.released(peer), None);
+    net.advance(40);
+    assert_eq!(
+        net.released(peer),
+        Some(true),
+        "nothing of a ghost stays in the kernel"
+    );
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_new_policy_holds_from_the_next_deadline() {
+    let mut net = server(Config::default());
+    let peer = scripted(&mut net, "/");
+    let id = net.id(peer);
+    net.advance(5 * S);
+    let next = net.with_io(|_, io| io.health(id)).expect("open").next_ping;
+    let ms = Micros::from_millis;
+    let strict = Policy {
+        heartbeat_interval: ms(500),
+        connection_timeout: ms(1_000),
+        ..Policy::default()
+    };
+    net.with_io(|_, io| {
+        assert!(io.set_policy(Class(9), strict).is_err());
+        assert!(
+            io.set_policy(
+                Class(0),
+                Policy {
+                    suspect_after: 0,
+                    ..strict
+                }
+            )
+            .is_err()
+        );
+        io.set_policy(Class(0), strict).expect("a valid policy");
+    });
+    net.settle();
+    assert!(net.is_open(peer), "nobody is looked at because of it");
+    let left = (next - net.now()).as_millis();
+    net.advance(left + 20);
+    net.expect_closed(peer, Cause::Stale);
+    let newcomer = scripted(&mut net, "/");
+    net.advance(1_010);
+    net.expect_closed(newcomer, Cause::Stale);
+}
+
+// ---- many at once ----
+
+#[test]
+fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
+    let mut net = server(Config::default());
+    let peers: Vec<PeerId> = (0..200).map(|_| net.connect("/")).collect();
+    let (delay, spread) = (Micros::from_secs(1), Micros::from_secs(5));
+    net.with_io(|_, io| io.remote().drain(delay, spread));
+    net.settle();
+    let ask = |net: &mut Net<Host>, path: &str| {
+        let peer = net.open_socket();
+        net.write(peer, upgrade_request(path).as_bytes());
+        net.settle();
+        let status = net.response(peer).map(|r| r[9..12].to_owned());
+        net.half_close(peer);
+        net.settle();
+        status.expect("an answer")
+    };
+    assert_eq!(ask(&mut net, "/healthz"), "503");
+    assert_eq!(
+        ask(&mut net, "/"),
+        "101",
+        "until the delay is over it goes on accepting"
+    );
+    net.advance(990);
+    let draining = |net: &Net<Host>| {
+        net.endings()
+            .iter()
+            .filter(|(_, e)| e.cause == Cause::Draining)
+            .count()
+    };
+    assert_eq!(draining(&net), 0);
+    net.advance(10);
+    let mut before = 0;
+    for step in 1..=50 {
+        net.advance(100);
+        let closed = draining(&net);
+        let due = 200 * step / 50;
+        assert!(
+            closed.abs_diff(due) <= 2,
+            "{closed} closed after {step} tenths, due {due}"
+        );
+        assert!(step == 50 || closed - before <= 5, "in leaps");
+        before = closed;
+        if step == 25 {
+            let late = net.open_socket();
+            net.write(late, upgrade_request("/").as_bytes());
+            net.settle();
+            check_response("late", net.response(late).expect("an answer"), 503, false);
+        }
+    }
+    net.advance(3 * S);
+    for peer in peers {
+        let end = (
+            Cause::Draining,
+            Code::Close(1012),
+            "service restart".to_owned(),
+            true,
+        );
+        assert_eq!(end_of(&net, peer), Some(end));
+    }
+    assert!(net.engine().is_over());
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_drain_at_once_takes_everybody_along() {
+    let mut net = server(Config::default());
+    let (open, mute, slow) = (net.connect("/"), scripted(&mut net, "/"), net.open_socket());
+    net.write(slow, b"GET / HT");
+    net.settle();
+    net.with_io(|_, io| io.remote().drain(Micros::ZERO, Micros::ZERO));
+    net.advance(20);
+    net.expect_closed(open, Cause::Draining);
+    check_response(
+        "half a head",
+        net.response(slow).expect("an answer"),
+        503,
+        false,
+    );
+    net.advance(2 * S + 20);
+    net.expect_closed(mute, Cause::Draining);
+    net.expect_closed(slow, Cause::Draining);
+    assert!(net.engine().is_over());
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_stop_says_nothing_to_anybody() {
+    let mut net = server(Config::default());
+    let (open, probe) = (net.connect("/"), net.open_socket());
+    net.with_io(|_, io| io.remote().stop());
+    net.settle();
+    assert!(net.received(open).is_empty() && net.response(probe).is_none());
+    for peer in [open, probe] {
+        assert_eq!(
+            end_of(&net, peer),
+            Some((Cause::Shutdown, Code::None, String::new(), false))
+        );
+        assert_eq!(net.released(peer), Some(false));
+    }
+    assert!(net.engine().is_over());
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_stall_of_ours_is_nobodys_silence() {
+    let mut net = server(Config::default());
+    let (alive, ghost) = (net.connect("/"), scripted(&mut net, "/"));
+    net.advance(40 * S);
+    let before = net.now();
+    net.stall(3_600 * S);
+    assert_eq!((net.engine().stats().stalls, net.now()), (1, before));
+    net.advance(4 * S);
+    assert!(net.is_open(ghost), "it has 5 s left, as before");
+    net.advance(S + 10);
+    net.expect_closed(ghost, Cause::Stale);
+    let end = net.ending(ghost).expect("an end");
+    assert!(
+        end.silence <= Micros::from_secs(45) + TICK,
+        "{}",
+        end.silence
+    );
+    net.advance(100 * S);
+    assert!(net.is_open(alive));
+    let rtt = net.engine().stats().rtt.percentile(1.0);
+    assert!(
+        rtt.is_none_or(|worst| worst < 1_000),
+        "a stall is no round trip: {rtt:?}"
+    );
+}
+
+#[test]
+fn mass_death_is_closed_oldest_first_within_the_rate_and_whoever_speaks_is_saved() {
+    let (count, rate) = (5_000, 1_000);
+    let mut net = server(Config {
+        stale_closes_per_second: rate,
+        ..Config::default()
+    });
+    let peers: Vec<PeerId> = (0..count).map(|_| scripted(&mut net, "/sink")).collect();
+    // The last word of each, over 100 ms.
+    for hundred in peers.chunks(50) {
+        hundred
+            .iter()
+            .for_each(|p| net.write(*p, &text("farewell")));
+        net.advance(1);
+    }
+    net.advance(44 * S);
+    let mut closed = Vec::new();
+    let began = net.now();
+    let saved = [peers[4_900], peers[4_950], peers[4_999]];
+    for step in 0..700 {
+        net.advance(10);
+        let total = net.endings().len();
+        closed.push(total);
+        if step == 250 {
+            for peer in saved {
+                net.write(peer, &text("I am here"));
+            }
+        }
+    }
+    assert!(
+        closed[closed.len() - 1] == count - saved.len(),
+        "{} closed",
+        closed[closed.len() - 1]
+    );
+    for (step, total) in closed.iter().enumerate() {
+        let before = if step < 100 { 0 } else { closed[step - 100] };
+        assert!(
+            total - before <= 2_000 + 10,
+            "a burst and a second's worth, at most: {}",
+            total - before
+        );
+    }
+    let second = closed[closed.len() - 1] - closed[200];
+    assert!(
+        second > 1_000,
+        "it took its time: {second} were left after 2 s from {began}"
+    );
+    let id_of = |p: &PeerId| net.id(*p);
+    let order: std::collections::HashMap<ConnId, usize> = peers
+        .iter()
+        .map(id_of)
+        .enumerate()
+        .map(|(i, id)| (id, i / 50))
+        .collect();
+    let ranks: Vec<usize> = net.endings().iter().map(|(id, _)| order[id]).collect();
+    // Deadlines are of ticks, and ten of these groups fall in one.
+    let oldest_first = ranks.windows(2).all(|w| w[1] + 11 >= w[0]);
+    assert!(oldest_first, "oldest first");
+    for peer in saved {
+        assert!(net.is_open(peer));
+        assert!(told_of(&mut net, peer).contains(&Told::Health(State::Healthy)));
+    }
+    assert!(
+        net.engine().stats().stale_delay.count() > 3_000,
+        "their lateness is counted apart"
+    );
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+// ---- the host's hands ----
+
+#[test]
+fn reasons_are_cut_to_123_bytes_between_characters_on_the_wire() {
+    for (reason, expected) in [
+        ("é".repeat(100), "é".repeat(61)),
+        ("x".repeat(200), "x".repeat(123)),
+        (format!("{}€", "x".repeat(121)), "x".repeat(121)),
+        (
+            format!("{}€", "x".repeat(120)),
+            format!("{}€", "x".repeat(120)),
+        ),
+    ] {
+        for cause in [
+            Cause::Kicked,
+            Cause::Replaced,
+            Cause::Forbidden,
+            Cause::SessionEnded,
+        ] {
+            let mut net = server(Config::default());
+            let peer = net.connect("/");
+            let id = net.id(peer);
+            net.with_io(|_, io| io.close_for(id, cause, 4_000, &reason));
+            net.settle();
+            assert_eq!(
+                net.received(peer),
+                [Received::Close(4_000, expected.clone())]
+            );
+            assert_eq!(
+                end_of(&net, peer),
+                Some((cause, Code::Close(4_000), expected.clone(), true))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_code_that_may_not_be_sent_becomes_1011() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 2_000, 5_000] {
+        let mut net = server(Config::default());
+        let peer = net.connect("/");
+        let id = net.id(peer);
+        net.with_io(|_, io| io.close(id, code, ""));
+        net.settle();
+        assert_eq!(
+            net.received(peer),
+            [Received::Close(1011, String::new())],
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn one_message_goes_to_many_and_the_missing_are_counted() {
+    let mut net = server(Config::default());
+    let peers: Vec<PeerId> = (0..5).map(|_| net.connect("/sink")).collect();
+    let ids: Vec<ConnId> = peers.iter().map(|p| net.id(*p)).collect();
+    net.reset(peers[0]);
+    net.settle();
+    net.mute(peers[1]);
+    net.with_io(|_, io| io.close(ids[1], 4_000, ""));
+    net.set_window(peers[2], Some(0));
+    let took = net.with_io(|_, io| io.send_many(ids.iter().copied(), &Message::text("to all")));
+    assert_eq!(took, 3, "one is gone, one is closing");
+    net.settle();
+    for (at, messages) in [0, 0, 0, 1, 1].into_iter().enumerate() {
+        assert_eq!(
+            sorted_out(net.received(peers[at])).0.len(),
+            messages,
+            "peer {at}"
+        );
+    }
+    net.set_window(peers[2], None);
+    net.settle();
+    assert_eq!(
+        net.received(peers[2]),
+        [Received::Message(Message::text("to all"))]
+    );
+    assert_eq!(told_of(&mut net, peers[2]), [Told::Opened, Told::Writable]);
+    assert_eq!(
+        told_of(&mut net, peers[3]),
+        [Told::Opened],
+        "nothing had to wait"
+    );
+    let closed = net.with_io(|_, io| io.send_many(ids.iter().copied(), &Message::Close(None)));
+    assert_eq!(closed, 3, "the missing are gone for a close, too");
+}
+
+#[test]
+fn writable_is_told_once_when_nothing_waits_any_more() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.set_window(peer, Some(3));
+    let sent: Vec<Sent> = (0..2)
+        .map(|_| {
+            let sent = net.with_io(|_, io| io.send(id, Message::text("four")));
+            net.settle();
+            sent
+        })
+        .collect();
+    assert_eq!(sent, [Sent::Flowing, Sent::Pending]);
+    for _ in 0..4 {
+        net.set_window(peer, Some(2));
+        net.settle();
+        assert_eq!(told_of(&mut net, peer), [Told::Opened]);
+    }
+    net.set_window(peer, None);
+    net.settle();
+    assert_eq!(told_of(&mut net, peer), [Told::Opened, Told::Writable]);
+    assert_eq!(
+        net.with_io(|_, io| io.send(id, Message::text("four"))),
+        Sent::Flowing
+    );
+}
+
+#[test]
+fn timers_run_out_once_in_order_and_on_time() {
+    let mut net = server(Config::default());
+    net.advance(7);
+    let delays = [0, 1, 10, 995, 41_000, 3 * 3_600_000];
+    let timers = delays.map(|ms| net.with_io(|_, io| io.timer(Micros::from_millis(ms))));
+    let cancelled = net.with_io(|_, io| {
+        let timer = io.timer(Micros::from_millis(500));
+        io.cancel(timer);
+        io.timer(Micros::from_millis(500)) // may live where the other was
+    });
+    let began = net.now();
+    let fired = |net: &mut Net<Host>, timer| net.host().diary.contains(&(None, Told::Timer(timer)));
+    for (timer, ms) in timers.iter().zip(delays) {
+        let due = began + Micros::from_millis(ms);
+        if due > net.now() + Micros(1_000) {
+            let ms = (due - net.now()).as_millis() - 1;
+            net.advance(ms);
+            assert!(!fired(&mut net, *timer), "early: {ms}");
+        }
+        let late = (due + TICK - net.now()).as_millis();
+        net.advance(late);
+        assert!(fired(&mut net, *timer), "late: {ms}");
+    }
+    let count = net.host().diary.len();
+    assert!(fired(&mut net, cancelled));
+    assert_eq!(count, delays.len() + 1, "the cancelled one did not");
+    net.with_io(|_, io| io.cancel(cancelled)); // changes nothing
+    net.advance(100 * S);
+    assert_eq!(net.host().diary.len(), count);
+}
+
+#[test]
+fn a_remote_is_bounded_and_its_commands_are_carried_out_in_order() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    let remote = net.with_io(|_, io| io.remote());
+    for i in 0..16_384u32 {
+        assert!(
+            remote
+                .try_send(id, Message::binary(i.to_be_bytes().to_vec()))
+                .is_ok(),
+            "{i}"
+        );
+    }
+    assert!(remote.try_send(id, Message::text("x")).is_err());
+    assert!(
+        remote.try_close(id, 4_000, "").is_err() && remote.try_answer(id, Verdict::Defer).is_err()
+    );
+    net.settle();
+    let order =
+        net.received(peer).into_iter().enumerate().all(|(i, r)| {
+            r == Received::Message(Message::binary((i as u32).to_be_bytes().to_vec()))
+        });
+    assert!(order && net.engine().stats().messages_out == 16_384);
+    (0..100).for_each(|_| remote.wake());
+    remote.try_close(id, 4_000, "from afar").expect("room");
+    remote.wake();
+    net.settle();
+    assert_eq!(
+        net.host()
+            .diary
+            .iter()
+            .filter(|(_, t)| *t == Told::Woken)
+            .count(),
+        2
+    );
+    assert_eq!(
+        net.received(peer),
+        [Received::Close(4_000, "from afar".to_owned())]
+    );
+    // Whom it concerns is gone: nothing happens.
+    remote.try_send(id, Message::text("x")).expect("room");
+    remote.try_close(id, 4_000, "").expect("room");
+    net.settle();
+    check_the_books(&mut net);
+}
+
+#[test]
+fn an_id_of_the_past_finds_nobody() {
+    let mut net = server(Config::default());
+    let first = net.connect("/sink");
+    let old = net.id(first);
+    net.reset(first);
+    net.settle();
+    let second = net.connect("/sink");
+    let new = net.id(second);
+    assert_eq!(old.slot(), new.slot());
+    assert_ne!(old, new);
+    net.with_io(|_, io| {
+        assert_eq!(
+            io.send(old, Message::text("x")),
+            Sent::Refused(Refused::Gone)
+        );
+        io.close(old, 4_000, "");
+        io.answer(old, Verdict::refuse(403, ""));
+        assert!(io.health(old).is_none() && io.class(old).is_none() && io.peer_addr(old).is_none());
+    });
+    net.settle();
+    assert!(net.is_open(second));
+    let mut map = ConnMap::new();
+    assert_eq!(map.insert(old, "old"), None);
+    assert_eq!(map.get(new), None);
+    assert_eq!(map.remove(new), None);
+    assert_eq!(map.insert(new, "new"), Some("old"), "what it replaces");
+    assert_eq!(map.get(old), None);
+    assert_eq!(map.get_mut(old), None);
+    assert_eq!(map.remove(old), None);
+    assert_eq!((map.len(), map.iter().next()), (1, Some((new, &"new"))));
+    assert_eq!((map.remove(new), map.is_empty()), (Some("new"), true));
+}
+
+#[test]
+fn endings_say_who_and_how_long() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/");
+    net.set_latency(peer, 30);
+    net.advance(60 * S);
+    net.reset(peer);
+    net.settle();
+    let Ending {
+        cause,
+        by,
+        class,
+        age,
+        rtt,
+        ..
+    } = net.ending(peer).expect("an end").clone();
+    assert_eq!(
+        (cause, by, class, age),
+        (
+            Cause::PeerReset,
+            By::Network,
+            Some(Class(0)),
+            Micros::from_secs(60)
+        )
+    );
+    assert!(
+        rtt.srtt_us()
+            .is_some_and(|us| (30_000..=40_000).contains(&us)),
+        "{rtt:?}"
+    );
+}

@@ -1,0 +1,433 @@
+//! Reads the sources and holds the order of design §3: a file imports only what stands before it, and each dependency,
+//! the clock and the sockets have one door. That the reader itself sees a violation is shown on small false sources.
+
+use std::fs;
+use std::path::Path;
+
+/// The parts of the crate in their order: each may import what stands before it, and itself. `sabotage` is the base, for
+/// deliberate bugs sit in every layer.
+const ORDER: &[&[&str]] = &[
+    &["sabotage"],
+    &["time", "id", "cause"],
+    &["health"],
+    &["engine"],
+    &["reactor"],
+    &["gateway"],
+    &["control"],
+    &["config", "logging"],
+    &["lib", "main", "signals"],
+];
+
+/// What only these files (or folders, with a slash behind) may name.
+const DOORS: &[(&str, &[&str])] = &[
+    ("Instant", &["time.rs"]),
+    ("SystemTime", &["time.rs"]),
+    ("mio", &["id.rs", "reactor/"]),
+    ("socket2", &["reactor/"]),
+    ("TcpStream", &["reactor/"]),
+    ("TcpListener", &["reactor/"]),
+    ("UdpSocket", &[]),
+    ("UnixStream", &[]),
+    ("UnixListener", &[]),
+    ("tungstenite", &["engine/", "lib.rs"]),
+    ("slab", &["engine/table.rs", "engine/timers.rs"]),
+    ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
+    ("httparse", &["engine/http.rs"]),
+    ("form_urlencoded", &["gateway/", "control/"]),
+    ("serde", &["gateway/", "control/"]),
+    ("serde_json", &["gateway/", "control/"]),
+    ("simplelog", &["logging.rs"]),
+    ("lexopt", &["config/arguments.rs"]),
+    ("signal_hook", &["main.rs", "signals.rs"]),
+    ("rlimit", &["main.rs"]),
+    ("tokio", &["control/"]),
+    ("hyper", &["control/"]),
+    ("axum", &["control/"]),
+];
+
+/// What no file may say.
+const NOWHERE: &[&str] = &["unsafe"];
+
+// ---- reading ----
+
+/// The code of a source: comments gone, and what stands between quotes. Lines stay lines.
+fn code_of(source: &str) -> String {
+    let (mut code, mut rest) = (String::new(), source);
+    while let Some(c) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if c == '"' {
+            end_of_string(rest)
+        } else if let Some(hashes) = raw_string(rest) {
+            let close = format!("\"{}", "#".repeat(hashes));
+            let from = 2 + hashes;
+            rest[from..]
+                .find(&close)
+                .map_or(rest.len(), |end| from + end + close.len())
+        } else if rest.starts_with("'\"'") {
+            3
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+            continue;
+        };
+        code.extend(rest[..skipped].chars().filter(|c| *c == '\n'));
+        code.push(' ');
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+fn end_of_string(quoted: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in quoted.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    quoted.len()
+}
+
+/// How many hashes a raw string has that begins here.
+fn raw_string(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix('r')?;
+    let hashes = after.len() - after.trim_start_matches('#').len();
+    after[hashes..].starts_with('"').then_some(hashes)
+}
+
+/// Words with the line they stand in, and whether `crate::` stands right before.
+fn words(code: &str) -> Vec<(usize, String)> {
+    let mut words = Vec::new();
+    for (number, line) in code.lines().enumerate() {
+        let mut word = String::new();
+        for c in line.chars().chain([' ']) {
+            if c.is_alphanumeric() || c == '_' {
+                word.push(c);
+                continue;
+            }
+            if !word.is_empty() {
+                words.push((number + 1, std::mem::take(&mut word)));
+            }
+            if !c.is_whitespace() {
+                words.push((number + 1, c.to_string()));
+            }
+        }
+    }
+    words
+}
+
+/// The parts that a source names by `crate::part`, `crate::{part, …}`, or from below by `super::…::part`.
+fn imports(words: &[(usize, String)], depth: usize) -> Vec<(usize, String)> {
+    let is = |at: usize, what: &str| words.get(at).is_some_and(|(_, w)| w == what);
+    let mut found = Vec::new();
+    // Modules written inside the file are a step deeper.
+    let (mut braces, mut inline) = (0_i32, Vec::new());
+    for at in 0..words.len() {
+        match words[at].1.as_str() {
+            "{" => {
+                braces += 1;
+                if at >= 2 && is(at - 2, "mod") {
+                    inline.push(braces);
+                }
+            }
+            "}" => {
+                inline.retain(|level| *level != braces);
+                braces -= 1;
+            }
+            _ => {}
+        }
+        // `super` as often as the file is deep is the crate.
+        let mut end = at;
+        let supers = !is(at.wrapping_sub(1), ":") && is(at, "super");
+        let root = if is(at, "crate") {
+            true
+        } else if supers {
+            let mut steps = 1;
+            while is(end + 1, ":") && is(end + 2, ":") && is(end + 3, "super") {
+                end += 3;
+                steps += 1;
+            }
+            steps >= depth + inline.len()
+        } else {
+            false
+        };
+        if !root || !is(end + 1, ":") || !is(end + 2, ":") {
+            continue;
+        }
+        if !is(end + 3, "{") {
+            found.extend(words.get(end + 3).cloned());
+            continue;
+        }
+        let (mut level, mut at, mut first) = (1, end + 4, true);
+        while let Some((line, word)) = words.get(at).filter(|_| level > 0) {
+            match word.as_str() {
+                "{" => level += 1,
+                "}" => level -= 1,
+                "," => first = level == 1,
+                _ if first && level == 1 => {
+                    found.push((*line, word.clone()));
+                    first = false;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+    found
+}
+
+// ---- judging ----
+
+fn rank(part: &str) -> Option<usize> {
+    ORDER.iter().position(|parts| parts.contains(&part))
+}
+
+/// What is wrong with one file; `path` is relative to `src`.
+fn faults(path: &str, source: &str) -> Vec<String> {
+    let words = words(&code_of(source));
+    let part = path.split(['/', '.']).next().unwrap_or_default();
+    let Some(own) = rank(part) else {
+        return vec![format!("{path}: {part} has no place in the order")];
+    };
+    let mut faults = Vec::new();
+    let is_root = ["lib", "main"].contains(&part);
+    // mod.rs of a folder is as deep as the folder.
+    let depth = path.trim_end_matches("/mod.rs").split('/').count();
+    for (line, target) in imports(&words, depth).into_iter().filter(|_| !is_root) {
+        match rank(&target) {
+            Some(rank) if rank < own || target == part => {}
+            Some(_) => faults.push(format!("{path}:{line}: {part} imports {target}")),
+            None => faults.push(format!(
+                "{path}:{line}: {part} imports {target} past its module"
+            )),
+        }
+    }
+    for (line, word) in &words {
+        let open = |doors: &[&str]| {
+            doors
+                .iter()
+                .any(|d| path == *d || (d.ends_with('/') && path.starts_with(d)))
+        };
+        if DOORS
+            .iter()
+            .any(|(name, doors)| name == word && !open(doors))
+        {
+            faults.push(format!("{path}:{line}: {word} has another door"));
+        }
+        if NOWHERE.contains(&word.as_str()) {
+            faults.push(format!("{path}:{line}: {word}"));
+        }
+    }
+    faults
+}
+
+/// Every source with its path from `src`; `src/bin` is a program of its own, a client.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder)
+            .expect("a folder")
+            .map(|e| e.expect("an entry").path())
+        {
+            let relative = entry.strip_prefix(&root).expect("below src");
+            if entry.is_dir() {
+                folders.extend((relative != Path::new("bin")).then_some(entry));
+            } else if entry.extension().is_some_and(|e| e == "rs") {
+                let name = relative.to_string_lossy().replace('\\', "/");
+                sources.push((name, fs::read_to_string(&entry).expect("a source")));
+            }
+        }
+    }
+    sources
+}
+
+#[test]
+fn every_file_imports_only_what_stands_before_it() {
+    let sources = sources();
+    assert!(sources.len() > 20 && sources.iter().any(|(path, _)| path == "engine/mod.rs"));
+    let faults: Vec<String> = sources.iter().flat_map(|(p, s)| faults(p, s)).collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_lints_are_in_cargo_toml() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, lints) = manifest.split_once("[lints.rust]\n").expect("[lints.rust]");
+    let lints = lints.split("\n[").next().unwrap_or_default();
+    for lint in ["unsafe_code = \"forbid\"", "missing_docs = \"warn\""] {
+        assert!(lints.lines().any(|l| l == lint), "{lint}");
+    }
+}
+
+#[test]
+fn the_library_without_features_is_the_data_plane() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, rest) = manifest
+        .split_once("\n[dependencies]\n")
+        .expect("[dependencies]");
+    let section = rest.split("\n[").next().unwrap_or_default();
+    let mut always: Vec<&str> = section
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#') && !l.contains("optional = true"))
+        .filter_map(|l| l.split(" =").next())
+        .collect();
+    always.sort_unstable();
+    let named = [
+        "hierarchical_hash_wheel_timer",
+        "httparse",
+        "log",
+        "mio",
+        "slab",
+        "socket2",
+        "tungstenite",
+    ];
+    assert_eq!(always, named, "design §7");
+}
+
+#[test]
+fn a_violation_is_seen() {
+    let rows = [
+        (
+            "health/mod.rs",
+            "use crate::engine::Engine;",
+            "health imports engine",
+        ),
+        ("time.rs", "use crate::id::ConnId;", "time imports id"),
+        (
+            "engine/conn.rs",
+            "fn f() { crate::reactor::listen(); }",
+            "engine imports reactor",
+        ),
+        (
+            "engine/conn.rs",
+            "use crate::{cause::Cause, gateway::Gateway};",
+            "engine imports gateway",
+        ),
+        (
+            "engine/conn.rs",
+            "use crate::{\n    health::{Policy, engine},\n    config,\n};",
+            ":3: engine imports config",
+        ),
+        (
+            "engine/conn.rs",
+            "use super::super::reactor::Reactor;",
+            "engine imports reactor",
+        ),
+        (
+            "health/mod.rs",
+            "use super::engine::Engine;",
+            "health imports engine",
+        ),
+        (
+            "health/mod.rs",
+            "mod tests { use super::super::engine::Engine; }",
+            "health imports engine",
+        ),
+        ("health/mod.rs", "use crate::ConnId;", "past its module"),
+        (
+            "reactor/mod.rs",
+            "#[cfg(test)]\nmod tests { use crate::gateway::Gateway; }",
+            ":2: reactor imports gateway",
+        ),
+        (
+            "gateway/mod.rs",
+            "use crate::config::Settings;",
+            "gateway imports config",
+        ),
+        (
+            "logging.rs",
+            "use crate::config::Settings;",
+            "logging imports config",
+        ),
+        (
+            "sabotage.rs",
+            "use crate::time::Micros;",
+            "sabotage imports time",
+        ),
+        (
+            "engine/mod.rs",
+            "let t = std::time::Instant::now();",
+            "Instant has another door",
+        ),
+        (
+            "reactor/mod.rs",
+            "use std::time::SystemTime;",
+            "SystemTime has another door",
+        ),
+        (
+            "gateway/mod.rs",
+            "std::net::TcpStream::connect(a)",
+            "TcpStream has another door",
+        ),
+        ("engine/mod.rs", "use mio::Token;", "mio has another door"),
+        (
+            "gateway/mod.rs",
+            "use tungstenite::Message;",
+            "tungstenite has another door",
+        ),
+        (
+            "engine/conn.rs",
+            "slots: slab::Slab<Conn>,",
+            "slab has another door",
+        ),
+        ("main.rs", "#[tokio::main]", "tokio has another door"),
+        ("engine/wire.rs", "let x = unsafe { *p };", "unsafe"),
+        ("helpers/mod.rs", "", "no place in the order"),
+    ];
+    for (path, source, expected) in rows {
+        let found = faults(path, source);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{source}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_allowed_is_not_complained_of() {
+    let rows = [
+        (
+            "engine/conn.rs",
+            "use crate::{cause::{Cause, Code}, health::Health, sabotage};",
+        ),
+        (
+            "engine/conn.rs",
+            "use super::table::Table; use self::out::Out; use crate::engine::wheel;",
+        ),
+        (
+            "engine/conn.rs",
+            "// use crate::reactor; unsafe\n/* mio */ let s = \"crate::gateway \\\" tokio\";",
+        ),
+        (
+            "engine/conn.rs",
+            "let s = r#\"Instant::now() \"unsafe\" \"#; let c = '\"'; /// [`crate::reactor`]",
+        ),
+        ("health/rtt.rs", "#[cfg(test)] mod tests { use super::*; }"),
+        (
+            "time.rs",
+            "use std::time::Instant; let now = Instant::now();",
+        ),
+        (
+            "main.rs",
+            "use crate::anything; use signal_hook::consts::SIGTERM;",
+        ),
+        (
+            "lib.rs",
+            "pub use engine::Engine; pub use tungstenite::Bytes;",
+        ),
+        (
+            "logging.rs",
+            "use crate::time::Micros; let instantaneous = 1;",
+        ),
+    ];
+    for (path, source) in rows {
+        let found = faults(path, source);
+        assert!(found.is_empty(), "{source}: {found:?}");
+    }
+}

@@ -1,0 +1,478 @@
+//! The gateway as a process, under signals and the misfortunes of a machine. Fifty control clients run beside each test;
+//! none of them may be closed, unless the gateway goes away, and each of their pings is answered.
+
+mod sockets;
+
+use sockets::{Client, Controls, Event, eventually, frame};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const CLOSE: u8 = 8;
+
+/// A running gateway. Dropped, it is killed.
+struct Gateway {
+    addr: SocketAddr,
+    process: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    /// The log, if nobody reads it.
+    unread: Option<BufReader<PipeReader>>,
+}
+
+impl Gateway {
+    /// With a ping a second, three seconds to stale, and these settings.
+    fn start(settings: &[(&str, &str)]) -> Gateway {
+        Self::start_unread(Self::command(settings)).read()
+    }
+
+    /// Reads its log from now on.
+    fn read(mut self) -> Gateway {
+        let (log, unread) = (self.log.clone(), self.unread.take());
+        std::thread::spawn(move || {
+            let lines = unread.into_iter().flat_map(BufRead::lines);
+            lines
+                .map_while(Result::ok)
+                .for_each(|line| log.lock().expect("no panic").push(line));
+        });
+        self
+    }
+
+    fn command(settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pulsegate"));
+        // Whatever is set where the tests run.
+        command.env_clear();
+        command.envs([
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("HEARTBEAT_INTERVAL_MS", "1000"),
+            ("CONNECTION_TIMEOUT_MS", "3000"),
+            ("CLOSE_TIMEOUT_MS", "1000"),
+        ]);
+        command.envs(settings.iter().copied());
+        command
+    }
+
+    /// Its log is read up to the line of the start, and no further.
+    fn start_unread(command: Command) -> Gateway {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        Self::start_on(command, reader, writer)
+    }
+
+    fn start_on(mut command: Command, reader: PipeReader, writer: PipeWriter) -> Gateway {
+        let process = command.stderr(writer).spawn().expect("the gateway");
+        drop(command); // and with it the writing end
+        let mut reader = BufReader::with_capacity(1, reader);
+        let mut lines = Vec::new();
+        let addr = loop {
+            let mut line = String::new();
+            let len = reader.read_line(&mut line).expect("a line");
+            assert_ne!(len, 0, "the gateway has not started: {lines:?}");
+            let listen = field(&line, "listen").map(|addr| addr.parse().expect("an address"));
+            lines.push(line.trim_end().to_owned());
+            if let Some(addr) = listen {
+                break addr;
+            }
+        };
+        Gateway {
+            addr,
+            process,
+            log: Arc::new(Mutex::new(lines)),
+            unread: Some(reader),
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("kill")
+            .args(["-s", name, &self.process.id().to_string()])
+            .status();
+        assert!(done.expect("kill").success());
+    }
+
+    /// Waits for a line of the log that has all of this in it.
+    #[track_caller]
+    fn line(&self, parts: &[&str]) -> String {
+        let what = format!("a log line with {parts:?}");
+        eventually(&what, || self.lines(parts).into_iter().next())
+    }
+
+    /// The lines of the log so far that have all of this in them.
+    fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let log = self.log.lock().expect("no panic");
+        let fitting = log.iter().filter(|l| parts.iter().all(|p| l.contains(p)));
+        fitting.cloned().collect()
+    }
+
+    fn health(&self) -> u16 {
+        Client::get(self.addr, "/healthz").status
+    }
+
+    #[track_caller]
+    fn wait_for_exit(&mut self) -> ExitStatus {
+        eventually("the gateway's exit", || {
+            self.process.try_wait().expect("it is ours")
+        })
+    }
+
+    /// Drains it at once.
+    #[track_caller]
+    fn end(mut self) {
+        self.signal("TERM");
+        let status = self.wait_for_exit();
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // It has ended already, if the test went well. SIGKILL ends a stopped one, too.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The value of `key=` in a log line.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split_whitespace()
+        .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn glasses(gateway: &Gateway, user: &str) -> Client {
+    Client::open(gateway.addr, &format!("/glasses-ws?user={user}"))
+}
+
+// ---- peers ----
+
+#[test]
+fn a_frozen_client_is_closed_and_the_log_says_why() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let mut frozen = glasses(&gateway, "frozen");
+    let (pings, event) = frozen.next_mute();
+    let Event::Close(3008, reason) = event else {
+        panic!("{event:?}");
+    };
+    assert!(pings >= 1);
+    assert!(reason.starts_with("nothing heard for "), "{reason}");
+    let line = gateway.line(&["[WARN] close ", "user=frozen"]);
+    let wanted = [
+        ("class", "glasses"),
+        ("cause", "stale"),
+        ("code", "3008"),
+        ("by", "us"),
+        ("clean", "false"),
+        ("unanswered", &pings.to_string()),
+    ];
+    for (key, value) in wanted {
+        assert_eq!(field(&line, key), Some(value), "{line}");
+    }
+    let silence = field(&line, "silence_ms").and_then(|ms| ms.parse().ok());
+    assert!(silence.is_some_and(|ms: u64| ms >= 3_000), "{line}");
+    controls.finish();
+    gateway.end();
+}
+
+#[test]
+fn a_storm_of_comers_and_goers_is_served_and_summed_up() {
+    const STORM: usize = 2_000;
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "3600000")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    std::thread::scope(|scope| {
+        for t in 0..8 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for i in 0..STORM / 8 {
+                    let mut client = glasses(gateway, &format!("storm-{t}-{i}"));
+                    client.write(&frame(CLOSE, &1000u16.to_be_bytes()));
+                    loop {
+                        match client.next() {
+                            Event::Ping(_) => {}
+                            Event::Close(code, _) => break assert_eq!(code, 1000),
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                }
+            });
+        }
+    });
+    controls.finish();
+    let log = gateway.log.clone();
+    gateway.end();
+    let log = log.lock().expect("no panic");
+    // Each end was written or summed up.
+    let told: u64 = log
+        .iter()
+        .filter(|l| l.contains(" close "))
+        .map(|line| match field(line, "suppressed") {
+            Some(n) => {
+                let n = field(line, "peer_closed").unwrap_or(n);
+                n.parse().expect("a number")
+            }
+            None => u64::from(field(line, "cause") == Some("peer_closed")),
+        })
+        .sum();
+    println!("{} lines for {told} ends", log.len());
+    assert_eq!(told, STORM as u64);
+}
+
+#[test]
+fn a_newer_connection_of_the_same_peer_replaces_the_older() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("CLOSE_TIMEOUT_MS", "20000")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let reason = "replaced by a newer connection";
+    for (path, class, code) in [
+        ("/glasses-ws?user=alice", "glasses", 4003),
+        ("/tpa-ws?user=alice&package=com.example.app", "tpa", 1000),
+    ] {
+        let line = |n: usize| {
+            let parts = ["cause=replaced", "user=alice", &format!("class={class} ")];
+            let lines = eventually("the log of a replaced one", || {
+                let lines = gateway.lines(&parts);
+                (lines.len() >= n).then_some(lines)
+            });
+            assert_eq!(lines.len(), n);
+            lines[n - 1].clone()
+        };
+        let mut first = Client::open(gateway.addr, path);
+        let mut second = Client::open(gateway.addr, path);
+        assert_eq!(
+            first.next_answering(),
+            Event::Close(code, reason.to_owned())
+        );
+        // The replaced one ends late, after the newer one has been at work.
+        second.send_text("{\"type\":\"ping\"}");
+        let pong = second.next_answering();
+        assert!(
+            matches!(&pong, Event::Text(t) if t.contains("pong")),
+            "{pong:?}"
+        );
+        first.try_write(&frame(CLOSE, &code.to_be_bytes()));
+        assert_eq!(first.next(), Event::Eof);
+        let line1 = line(1);
+        assert_eq!(field(&line1, "code"), Some(&*code.to_string()), "{line1}");
+        assert_eq!(field(&line1, "by"), Some("us"), "{line1}");
+        // That has not taken the place from the second one: a third finds it there.
+        let mut third = Client::open(gateway.addr, path);
+        assert_eq!(second.expect_close(), (code, reason.to_owned()));
+        line(2);
+        // And so on when the replaced one leaves without an answer.
+        let mut fourth = Client::open(gateway.addr, path);
+        let told = third.next_answering();
+        assert_eq!(told, Event::Close(code, reason.to_owned()));
+        drop(third);
+        line(3);
+        let mut fifth = Client::open(gateway.addr, path);
+        assert_eq!(fourth.expect_close(), (code, reason.to_owned()));
+        fifth.send_text("{\"type\":\"ping\"}");
+        assert!(matches!(fifth.next_answering(), Event::Text(_)));
+    }
+    // Another package, and another user, are somebody else.
+    let paths = [
+        "/tpa-ws?user=bob&package=a",
+        "/app-ws?user=bob&package=b",
+        "/glasses-ws?user=bob",
+        "/glasses-ws?user=carol",
+    ];
+    let mut others = paths.map(|p| Client::open(gateway.addr, p));
+    for client in &mut others {
+        client.send_text("{\"type\":\"ping\"}");
+        assert!(matches!(client.next_answering(), Event::Text(_)));
+    }
+    controls.finish();
+    gateway.end();
+}
+
+#[test]
+fn above_max_connections_503_and_then_service_again() {
+    // A fiftieth of 60 is one.
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "60")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let mut guests: Vec<_> = (0..10)
+        .map(|i| glasses(&gateway, &format!("guest-{i}")))
+        .collect();
+    for _ in 0..20 {
+        let response = Client::refused(gateway.addr, "/glasses-ws?user=over");
+        assert_eq!(response.status, 503, "{response:?}");
+        let after = response.header("retry-after").expect("Retry-After");
+        assert!(after.parse::<u32>().is_ok_and(|s| s > 0), "{after}");
+    }
+    gateway.line(&["accept restricted", "max_connections"]);
+    guests.pop().expect("a guest").reset();
+    gateway.line(&["close ", "user=guest-9"]);
+    let mut served = glasses(&gateway, "served");
+    served.send_text("{\"type\":\"ping\"}");
+    assert!(matches!(served.next_answering(), Event::Text(_)));
+    controls.finish();
+    gateway.end();
+}
+
+// ---- the machine ----
+
+#[test]
+fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
+    let gateway = {
+        let inner = Gateway::command(&[("MAX_CONNECTIONS", "1000"), ("DRAIN_MS", "0")]);
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "ulimit -n 64 && exec \"$0\""])
+            .arg(inner.get_program())
+            .env_clear()
+            .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        Gateway::start_unread(command).read()
+    };
+    // Not the usual fifty: the signals' pipe and the standard streams need some of the 64, too.
+    let addr = gateway.addr;
+    let controls = Controls::start_with(addr, 40, |i| format!("/glasses-ws?user=control-{i}"));
+    let mut clients: Vec<_> = (0..30)
+        .map(|i| {
+            let mut client = Client::connect(addr);
+            let path = format!("/glasses-ws?user=more-{i}");
+            client.write(sockets::upgrade(&path).as_bytes());
+            client
+        })
+        .collect();
+    gateway.line(&["[WARN]", "accept paused"]);
+    controls.await_pings(2);
+    for mut client in clients.drain(..) {
+        client.switched();
+    }
+    let mut last = glasses(&gateway, "last");
+    last.send_text("{\"type\":\"ping\"}");
+    assert!(matches!(last.next_answering(), Event::Text(_)));
+    controls.finish();
+    gateway.end();
+}
+
+#[test]
+fn stopped_for_longer_than_the_timeout_it_closes_nobody() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    gateway.signal("STOP");
+    std::thread::sleep(Duration::from_millis(4_500)); // the timeout is 3 s
+    gateway.signal("CONT");
+    let line = gateway.line(&["[WARN]", "loop stalled"]);
+    let stall = field(&line, "for_ms").and_then(|ms| ms.parse().ok());
+    assert!(stall.is_some_and(|ms: u64| ms >= 3_000), "{line}");
+    controls.await_pings(2);
+    controls.finish();
+    assert_eq!(gateway.lines(&["cause=stale"]), [""; 0]);
+    gateway.end();
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    let command = Gateway::command(&[("LOG_LEVEL", "debug"), ("DRAIN_MS", "0")]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("another writing end");
+    let mut gateway = Gateway::start_on(command, reader, writer);
+    // We fill the pipe ourselves. This thread blocks in it for good, and whoever else writes there, too.
+    let (full, filled) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        while filler.write_all(&[b'\n'; 4_096]).is_ok() {
+            let _ = full.send(());
+        }
+    });
+    let mut pages = 0;
+    while filled.recv_timeout(Duration::from_secs(1)).is_ok() {
+        pages += 1;
+        assert!(pages < 1_000, "somebody reads the pipe");
+    }
+    let controls = Controls::start_at_gateway(gateway.addr);
+    // Some lines for each: more than the pipe holds, if it were empty.
+    for i in 0..1_000 {
+        let mut client = glasses(&gateway, &format!("talkative-{i}"));
+        client.write(&frame(CLOSE, b""));
+        assert!(matches!(client.next_answering(), Event::Close(1005, _)));
+    }
+    controls.await_pings(3);
+    assert_eq!(gateway.health(), 200);
+    controls.finish();
+    // It waits some time for the last lines to be read, but not for ever.
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}
+
+// ---- signals ----
+
+#[test]
+fn sigterm_drains() {
+    let mut gateway = Gateway::start(&[
+        ("DRAIN_MS", "3000"),
+        ("DRAIN_DELAY_MS", "1000"),
+        ("CLOSE_TIMEOUT_MS", "20000"),
+    ]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    assert_eq!(gateway.health(), 200);
+    gateway.signal("TERM");
+    gateway.line(&["signal", "effect=drain"]);
+    assert_eq!(gateway.health(), 503);
+    // Load balancers have not noticed yet: whoever comes is served.
+    let mut late = glasses(&gateway, "late");
+    let late = std::thread::spawn(move || late.expect_close());
+    let ends = controls.wait_for_end();
+    let end = late.join().expect("it was closed");
+    assert_eq!(
+        end,
+        (1012, "service restart".to_owned()),
+        "the late one, too"
+    );
+    let mut at: Vec<Instant> = Vec::new();
+    for control in ends {
+        let (code, reason, when) = control.close.expect("a close frame");
+        assert_eq!((code, &*reason), (1012, "service restart"));
+        assert_eq!(control.end, Some(Event::Eof));
+        at.push(when);
+    }
+    at.sort();
+    let spread = at[at.len() - 1] - at[0];
+    assert!(
+        spread >= Duration::from_millis(300),
+        "closed within {spread:?}, though over 3 s was asked for"
+    );
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    let parts = ["close ", "cause=draining", "code=1012", "clean=true"];
+    eventually("the lines of all", || {
+        (gateway.lines(&parts).len() == Controls::MANY + 1).then_some(())
+    });
+}
+
+#[test]
+fn a_second_sigterm_ends_it_at_once() {
+    let mut gateway = Gateway::start(&[("DRAIN_MS", "86400000"), ("DRAIN_DELAY_MS", "86400000")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    gateway.signal("TERM");
+    gateway.line(&["signal", "effect=drain"]);
+    assert_eq!(gateway.health(), 503);
+    controls.await_pings(2);
+    assert_eq!(controls.over(), 0, "the drain has hardly begun");
+    gateway.signal("INT");
+    for control in controls.wait_for_end() {
+        assert_eq!(control.close, None, "no close frame");
+        assert!(control.end.is_some());
+    }
+    let status = gateway.wait_for_exit();
+    assert!(status.code().is_some(), "it was not killed: {status}");
+}
+
+#[test]
+fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "86400000")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    assert_eq!(gateway.lines(&["stats "]), [""; 0]);
+    gateway.signal("HUP");
+    gateway.line(&["SIGHUP"]);
+    gateway.signal("USR1");
+    let line = gateway.line(&["stats "]);
+    println!("{line}");
+    // 17 of the control clients are glasses, 33 TPAs.
+    assert!(line.contains("=17"), "{line}");
+    assert!(line.contains("=33"), "{line}");
+    gateway.signal("HUP");
+    controls.await_pings(1);
+    assert_eq!(gateway.health(), 200);
+    controls.finish();
+    gateway.end();
+}

@@ -1,0 +1,372 @@
+//! A WebSocket client that does what it is told and nothing by itself: it need not be a good one.
+
+use super::PATIENCE;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// What comes from the server next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(u16, String),
+    /// The stream has ended: FIN.
+    Eof,
+    /// RST.
+    Reset,
+}
+
+/// A response to a plain request.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// The upgrade request for a path and query.
+pub fn upgrade(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+/// What `dGhlIHNhbXBsZSBub25jZQ==` is answered with (RFC 6455 §1.3).
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+pub const TEXT: u8 = 1;
+pub const BINARY: u8 = 2;
+pub const CLOSE: u8 = 8;
+pub const PING: u8 = 9;
+pub const PONG: u8 = 10;
+
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+/// A whole final frame, masked.
+pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | opcode];
+    match payload.len() {
+        len @ ..126 => bytes.push(0x80 | len as u8),
+        len @ ..65_536 => {
+            bytes.push(0x80 | 126);
+            bytes.extend((len as u16).to_be_bytes());
+        }
+        len => {
+            bytes.push(0x80 | 127);
+            bytes.extend((len as u64).to_be_bytes());
+        }
+    }
+    bytes.extend(MASK);
+    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
+    bytes
+}
+
+/// Takes the first whole frame of a server off `input`.
+pub fn parse(input: &mut Vec<u8>) -> Option<Event> {
+    let (first, second) = (*input.first()?, *input.get(1)?);
+    assert_eq!(first & 0x70, 0, "reserved bits are clear");
+    assert_eq!(second & 0x80, 0, "servers do not mask");
+    let (start, len) = match second {
+        126 => {
+            let len = input.get(2..4)?.try_into().ok().map(u16::from_be_bytes)?;
+            (4, usize::from(len))
+        }
+        127 => {
+            let len = input.get(2..10)?.try_into().ok().map(u64::from_be_bytes)?;
+            (10, len as usize)
+        }
+        len => (2, usize::from(len)),
+    };
+    let payload = input.get(start..start + len)?.to_vec();
+    input.drain(..start + len);
+    assert_ne!(first & 0x80, 0, "this server does not fragment");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    Some(match first & 0x0f {
+        TEXT => Event::Text(text(&payload)),
+        BINARY => Event::Binary(payload),
+        CLOSE if payload.is_empty() => Event::Close(1005, String::new()),
+        CLOSE => {
+            let code = u16::from_be_bytes([payload[0], payload[1]]);
+            Event::Close(code, text(&payload[2..]))
+        }
+        PING => Event::Ping(payload),
+        PONG => Event::Pong(payload),
+        other => panic!("opcode {other}"),
+    })
+}
+
+/// The length of the response head that `input` begins with, once it is whole.
+pub fn head_len(input: &[u8]) -> Option<usize> {
+    input
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .map(|at| at + 4)
+}
+
+/// Whether a response head is the right answer to [`upgrade`].
+pub fn is_switching(head: &str) -> bool {
+    head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT)
+}
+
+/// A blocking client.
+pub struct Client {
+    pub stream: TcpStream,
+    input: Vec<u8>,
+}
+
+impl Client {
+    /// Connects, and says nothing.
+    #[track_caller]
+    pub fn connect(addr: SocketAddr) -> Client {
+        Self::connect_with(addr, None)
+    }
+
+    /// Connects with a receive buffer of this size, which must be set before the window is first offered.
+    #[track_caller]
+    pub fn connect_with(addr: SocketAddr, receive_buffer: Option<usize>) -> Client {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
+            .expect("a socket");
+        if let Some(size) = receive_buffer {
+            socket
+                .set_recv_buffer_size(size)
+                .expect("a receive buffer size");
+        }
+        socket
+            .connect_timeout(&addr.into(), PATIENCE)
+            .expect("connected");
+        socket.set_tcp_nodelay(true).expect("TCP_NODELAY");
+        let stream = TcpStream::from(socket);
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .expect("a write timeout");
+        Client {
+            stream,
+            input: Vec::new(),
+        }
+    }
+
+    /// Connects and opens a WebSocket.
+    #[track_caller]
+    pub fn open(addr: SocketAddr, path: &str) -> Client {
+        Self::connect(addr).upgraded(path)
+    }
+
+    /// Opens a WebSocket on a connection that has said nothing yet.
+    #[track_caller]
+    pub fn upgraded(mut self, path: &str) -> Client {
+        self.write(upgrade(path).as_bytes());
+        self.switched();
+        self
+    }
+
+    /// Reads the response to an upgrade request that was sent.
+    #[track_caller]
+    pub fn switched(&mut self) {
+        let head = self.head();
+        assert!(is_switching(&head), "{head}");
+    }
+
+    /// Sends a GET without an upgrade and reads the response to its end.
+    #[track_caller]
+    pub fn get(addr: SocketAddr, path: &str) -> Response {
+        let mut client = Self::connect(addr);
+        client.write(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes());
+        client.response()
+    }
+
+    /// Asks for an upgrade that will be refused.
+    #[track_caller]
+    pub fn refused(addr: SocketAddr, path: &str) -> Response {
+        let mut client = Self::connect(addr);
+        client.write(upgrade(path).as_bytes());
+        client.response()
+    }
+
+    /// Reads a response with its body, and the end of the stream behind it.
+    #[track_caller]
+    pub fn response(&mut self) -> Response {
+        let head = self.head();
+        let deadline = Instant::now() + PATIENCE;
+        let end = loop {
+            if let Some(end) = self.fill(deadline) {
+                break end;
+            }
+        };
+        assert_eq!(end, Event::Eof, "{head}");
+        let body = String::from_utf8(std::mem::take(&mut self.input)).expect("UTF-8");
+        let response = Response {
+            status: head[9..12].parse().expect("a status"),
+            head,
+            body,
+        };
+        let length = response.header("content-length").expect("Content-Length");
+        assert_eq!(length.parse(), Ok(response.body.len()), "{response:?}");
+        response
+    }
+
+    #[track_caller]
+    fn head(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(len) = head_len(&self.input) {
+                let head = self.input.drain(..len).collect();
+                return String::from_utf8(head).expect("UTF-8");
+            }
+            if let Some(end) = self.fill(deadline) {
+                panic!("{end:?} before a response; {} bytes", self.input.len());
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("written");
+    }
+
+    /// Writes as far as the server lets it: it may have closed the connection, and for a good reason.
+    pub fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    #[track_caller]
+    pub fn send_text(&mut self, text: &str) {
+        self.write(&frame(TEXT, text.as_bytes()));
+    }
+
+    /// The next thing that comes.
+    #[track_caller]
+    pub fn next(&mut self) -> Event {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(event) = parse(&mut self.input) {
+                return event;
+            }
+            if let Some(end) = self.fill(deadline) {
+                return end;
+            }
+        }
+    }
+
+    /// The next thing that is not a heartbeat; those are answered.
+    #[track_caller]
+    pub fn next_answering(&mut self) -> Event {
+        loop {
+            match self.next() {
+                // The server may have gone meanwhile: then the next read says so.
+                Event::Ping(payload) => drop(self.try_write(&frame(PONG, &payload))),
+                event => return event,
+            }
+        }
+    }
+
+    /// The next thing that is not a heartbeat, and how many of those came; none is answered.
+    #[track_caller]
+    pub fn next_mute(&mut self) -> (usize, Event) {
+        let mut pings = 0;
+        loop {
+            match self.next() {
+                Event::Ping(_) => pings += 1,
+                event => return (pings, event),
+            }
+        }
+    }
+
+    /// Sends a text and reads what must be its echo.
+    #[track_caller]
+    pub fn expect_echo(&mut self, text: &str) {
+        self.send_text(text);
+        assert_eq!(self.next_answering(), Event::Text(text.to_owned()));
+    }
+
+    /// Reads the server's close frame, answers it, and reads the end.
+    #[track_caller]
+    pub fn expect_close(&mut self) -> (u16, String) {
+        match self.next_answering() {
+            Event::Close(code, reason) => {
+                self.try_write(&frame(CLOSE, &code.to_be_bytes()));
+                let end = self.next();
+                assert!(matches!(end, Event::Eof | Event::Reset), "{end:?}");
+                (code, reason)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Reads at most `most` bytes, whatever they are. How many, 0 at the end of the stream.
+    #[track_caller]
+    pub fn read_some(&mut self, most: usize) -> usize {
+        self.stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a read timeout");
+        let mut buffer = vec![0; most];
+        let len = self.stream.read(&mut buffer).expect("bytes");
+        self.input.extend(&buffer[..len]);
+        len
+    }
+
+    /// Bytes that were read and are not a whole frame yet.
+    pub fn unparsed(&self) -> usize {
+        self.input.len()
+    }
+
+    /// A second hand on the same connection, to write with while this one reads.
+    pub fn writer(&self) -> Client {
+        Client {
+            stream: self.stream.try_clone().expect("another descriptor"),
+            input: Vec::new(),
+        }
+    }
+
+    pub fn send_fin(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("FIN");
+    }
+
+    /// Holds what is written back until [`Client::uncork`] or the end.
+    pub fn cork(&mut self) {
+        SockRef::from(&self.stream)
+            .set_tcp_cork(true)
+            .expect("TCP_CORK");
+    }
+
+    /// Ends the connection with an RST.
+    pub fn reset(self) {
+        SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("SO_LINGER");
+    }
+
+    /// Reads what is there. The end of the stream, if that was there.
+    #[track_caller]
+    fn fill(&mut self, deadline: Instant) -> Option<Event> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = left.max(Duration::from_millis(1));
+        self.stream
+            .set_read_timeout(Some(left))
+            .expect("a read timeout");
+        let mut buffer = [0; 64 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Some(Event::Eof),
+            Ok(len) => {
+                self.input.extend(&buffer[..len]);
+                None
+            }
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Some(Event::Reset),
+            Err(e) if e.kind() == ErrorKind::Interrupted => None,
+            Err(e) => panic!("nothing within {PATIENCE:?}: {e}"),
+        }
+    }
+}
