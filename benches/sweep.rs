@@ -104,7 +104,7 @@ struct Peer {
     rtt: Micros,
     is_alive: bool,
     ping: u32,
-    _beside: [u64; 14],
+    _beside: [u64; 9],
 }
 
 impl Peers {
@@ -116,7 +116,7 @@ impl Peers {
                 rtt: Micros::ZERO,
                 is_alive: true,
                 ping: 0,
-                _beside: [id; 14],
+                _beside: [id; 9],
             };
             (id, peer)
         };

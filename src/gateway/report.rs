@@ -109,6 +109,7 @@ impl Report {
     }
 
     pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize) {
+        self.window.sum_up();
         let now = io.stats();
         let fresh = Stats::new(now.classes.len());
         let last = self.last.as_ref().unwrap_or(&fresh);

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 /// The most connections taken in one turn: a storm of newcomers must not hold up those who are here.
 pub(crate) const ACCEPTS_PER_TURN: usize = 256;
 
+/// The most connections taken in when a drain empties the accept queue: more than any queue holds.
+pub(crate) const LAST_ACCEPTS: usize = 16 * BACKLOG as usize;
+
 /// How long accepting pauses when descriptors or memory have run out, unless a connection ends before.
 pub(crate) const RETRY_AFTER: Micros = Micros::from_millis(100);
 
@@ -135,22 +138,29 @@ impl Acceptor {
                 self.waiting = false;
                 Accepted::Nobody
             }
-            Err(e) if is_exhaustion(&e) => {
+            Err(e) if is_of_one_peer(&e) => Accepted::Lost,
+            // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM): nothing is wrong with the clients, and
+            // they stay in the queue. Anything unknown is treated so, too: trying again at once would only spin.
+            Err(e) => {
                 self.exhausted = true;
                 let news = !std::mem::replace(&mut self.struggling, true);
                 Accepted::Exhausted(e, news)
             }
-            // accept(2): errors of the new socket's network are reported here, and concern only that socket.
-            Err(_) => Accepted::Lost,
         }
     }
 }
 
-/// EMFILE, ENFILE, ENOBUFS or ENOMEM: nothing is wrong with the client, and it stays in the queue.
-fn is_exhaustion(e: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
-    matches!(e.raw_os_error(), Some(ENFILE | EMFILE | ENOBUFS | ENOMEM))
+/// accept(2): errors of the new socket's network are reported here, and concern only that socket.
+fn is_of_one_peer(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::HostUnreachable
+            | ErrorKind::TimedOut
+            | ErrorKind::PermissionDenied
+    )
 }

@@ -4,7 +4,7 @@ mod accept;
 
 pub use accept::{granted_backlog, listen};
 
-use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, REFUSED_MAX, RETRY_AFTER};
+use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_MAX, RETRY_AFTER};
 use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
 use crate::id::ConnId;
 use crate::time::{Clock, Micros};
@@ -43,7 +43,7 @@ pub struct Reactor<H> {
     /// By slot, as the engine's connections.
     sockets: Vec<Option<Socket>>,
     /// Who is to be read from, with what was left over of the last turn.
-    ready: Vec<Ready>,
+    ready: Vec<ConnId>,
     dirty: Vec<ConnId>,
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
@@ -57,12 +57,9 @@ struct Socket {
     /// WRITABLE is asked for, since the kernel took less than there was.
     behind: bool,
     refused: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Ready {
-    id: ConnId,
-    /// The event told of a FIN or an error, which will not be told again: read on until it shows.
+    /// On the list of those to be read from.
+    ready: bool,
+    /// An event told of a FIN or an error, which will not be told again: read on until it shows.
     closed: bool,
 }
 
@@ -188,16 +185,19 @@ impl<H: Handler> Reactor<H> {
                 WAKER => {}
                 token => {
                     let id = ConnId::from(token);
-                    if event.is_writable()
-                        && self.sockets.get(id.slot()).is_some_and(Option::is_some)
-                    {
+                    let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+                        continue;
+                    };
+                    if event.is_writable() {
                         self.dirty.push(id);
                     }
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        self.ready.push(Ready {
-                            id,
-                            closed: event.is_read_closed() || event.is_error(),
-                        });
+                    let closed = event.is_read_closed() || event.is_error();
+                    socket.closed |= closed;
+                    // Each once, also beside what was left over: or else a flood had several budgets in one turn.
+                    if (event.is_readable() || closed)
+                        && !std::mem::replace(&mut socket.ready, true)
+                    {
+                        self.ready.push(id);
                     }
                 }
             }
@@ -211,18 +211,12 @@ impl<H: Handler> Reactor<H> {
         }
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
-        let budget = if last { usize::MAX } else { ACCEPTS_PER_TURN };
+        let budget = if last { LAST_ACCEPTS } else { ACCEPTS_PER_TURN };
         for _ in 0..budget {
+            self.note_load();
             let Some(acceptor) = &mut self.acceptor else {
                 break;
             };
-            if acceptor.note_load(self.engine.len() - acceptor.refused) {
-                self.engine.stats_mut().accept_pauses += 1;
-                log::warn!(
-                    "accept restricted reason=max_connections live={}",
-                    self.engine.len()
-                );
-            }
             match acceptor.accept() {
                 Accepted::Somebody(stream, addr, refused) => self.admit(stream, addr, refused),
                 Accepted::Lost => {}
@@ -243,6 +237,19 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
+    fn note_load(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else {
+            return;
+        };
+        if acceptor.note_load(self.engine.len() - acceptor.refused) {
+            self.engine.stats_mut().accept_pauses += 1;
+            log::warn!(
+                "accept restricted reason=max_connections live={}",
+                self.engine.len()
+            );
+        }
+    }
+
     fn admit(&mut self, mut stream: TcpStream, addr: SocketAddr, refused: bool) {
         let id = self.engine.accept(addr, refused, self.clock.now());
         let registered = self
@@ -256,6 +263,8 @@ impl<H: Handler> Reactor<H> {
             stream,
             behind: false,
             refused,
+            ready: false,
+            closed: false,
         });
         if let Err(e) = registered {
             self.engine.on_error(id, &e);
@@ -264,13 +273,19 @@ impl<H: Handler> Reactor<H> {
 
     fn read(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
-        ready.retain(|r| self.read_one(*r, READ_BUDGET));
+        ready.retain(|id| {
+            let more = self.read_one(*id, READ_BUDGET);
+            if let Some(Some(socket)) = self.sockets.get_mut(id.slot()) {
+                socket.ready = more;
+            }
+            more
+        });
         ready.append(&mut self.ready);
         self.ready = ready;
     }
 
     /// Reads from one connection and hands in what came. Whether there is more.
-    fn read_one(&mut self, Ready { id, closed }: Ready, budget: usize) -> bool {
+    fn read_one(&mut self, id: ConnId, budget: usize) -> bool {
         let mut left = budget;
         while self.engine.wants_bytes(id) {
             let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
@@ -291,7 +306,7 @@ impl<H: Handler> Reactor<H> {
                         .on_bytes(id, &self.buffer[..n], self.clock.now());
                     left -= n;
                     // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
-                    if n < room && !closed {
+                    if n < room && !socket.closed {
                         return false;
                     }
                 }
@@ -311,8 +326,11 @@ impl<H: Handler> Reactor<H> {
         self.engine.advance(self.clock.now());
         // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
         while let Some(id) = self.engine.next_doubtful() {
-            if self.read_one(Ready { id, closed: false }, READ_BUDGET) {
-                self.ready.push(Ready { id, closed: false });
+            if self.read_one(id, READ_BUDGET)
+                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+                && !std::mem::replace(&mut socket.ready, true)
+            {
+                self.ready.push(id);
             }
             self.engine.judge(id, self.clock.now());
         }
@@ -381,6 +399,8 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn end_turn(&mut self) {
+        // Room that came free in this turn is work for the next one.
+        self.note_load();
         self.engine.stats_mut().turns += 1;
         self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);
     }
