@@ -215,9 +215,10 @@ impl Conn {
         match &self.phase {
             Phase::Opening(_) => Some(self.since + handshake_timeout),
             Phase::Open(_) => {
-                let health = self.health.due(policy);
-                let limits = [self.init_due(policy), self.frame_due(), self.slow_due()];
-                limits.into_iter().flatten().chain([health]).min()
+                let earlier =
+                    |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
+                let due = earlier(self.health.due(policy), self.init_due(policy));
+                Some(earlier(earlier(due, self.frame_due()), self.slow_due()))
             }
             Phase::Closing(closing) => Some(closing.deadline),
             Phase::Dead(_) => None,

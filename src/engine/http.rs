@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(
             with(
                 "Host: x",
-                &format!("Host: x\r\n{}", "a: b\r\n".repeat(64)).trim_end()
+                format!("Host: x\r\n{}", "a: b\r\n".repeat(64)).trim_end()
             ),
             431
         );

@@ -5,7 +5,7 @@ use crate::engine::conn::{Conn, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
-use crate::engine::scan::{Scanner, self_contained_prefix};
+use crate::engine::scan::{Scanner, heartbeat_pong, self_contained_prefix};
 use crate::engine::wire::Wire;
 use crate::engine::{Engine, Upgrade};
 use crate::id::ConnId;
@@ -226,6 +226,11 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if let Phase::Open(None) = conn.phase {
+            if let Some(payload) = heartbeat_pong(data) {
+                self.heard(id, now);
+                self.pong(id, &payload, now);
+                return;
+            }
             let (whole, _) = self_contained_prefix(data);
             if whole > 0 {
                 self.heard(id, now);

@@ -166,6 +166,15 @@ pub(crate) fn self_contained_prefix(data: &[u8]) -> (usize, u32) {
     (end, frames)
 }
 
+/// The payload, if `data` is exactly one pong as it answers a heartbeat of ours: final, masked, of four bytes. Most reads
+/// of a fleet at rest are that and nothing else; it needs no context to be understood.
+pub(crate) fn heartbeat_pong(data: &[u8]) -> Option<[u8; 4]> {
+    let [0x8A, 0x84, m, n, o, p, a, b, c, d] = *data else {
+        return None;
+    };
+    Some([a ^ m, b ^ n, c ^ o, d ^ p])
+}
+
 fn self_contained_frame(data: &[u8]) -> Option<usize> {
     let (&first, &second) = (data.first()?, data.get(1)?);
     let head = header_len(data);
@@ -289,6 +298,23 @@ mod tests {
             Scanner::default().advance(&frame(FIN | CLOSE, 0)).close,
             Some(1005)
         );
+    }
+
+    #[test]
+    fn a_lone_pong_of_four_bytes_is_read_through_its_mask() {
+        let pong = frame(FIN | PONG, 4);
+        assert_eq!(
+            heartbeat_pong(&pong),
+            Some([0x55 ^ 1, 0x55 ^ 2, 0x55 ^ 3, 0x55 ^ 4])
+        );
+        for other in [
+            &pong[..9],
+            &[&pong[..], &[0]].concat(),
+            &frame(FIN | PING, 4),
+            &frame(FIN | PONG, 5),
+        ] {
+            assert_eq!(heartbeat_pong(other), None);
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! An adapter over `hierarchical_hash_wheel_timer`'s quad wheel (hashed and hierarchical timing wheels: Varghese and
 //! Lauck, SOSP 1987). That wheel counts only its own ticks, refuses a delay of zero, misbehaves near 2^32 and cannot say
-//! when its next entry is due. So it is never asked for more than [`HORIZON`] ticks, and a ring of bits beside it, one per
+//! when its next entry is due. So it is never asked for more than `HORIZON` ticks, and a ring of bits beside it, one per
 //! tick within the horizon, knows exactly which ticks hold an entry.
 //!
 //! Entries are slot numbers and are never taken out. An entry means something only while its slot still says that it is
@@ -19,7 +19,7 @@ pub const TICK: Micros = Micros::from_millis(10);
 /// How many ticks ahead an entry may lie (41 s). A later deadline is armed again when this one comes back.
 const HORIZON: u64 = 4_095;
 
-/// A tick's number, cut to 32 bits: entries live for less than [`HORIZON`] ticks, so no two that could be confused meet.
+/// A tick's number, cut to 32 bits: entries live for less than `HORIZON` ticks, so no two that could be confused meet.
 pub type Tick = u32;
 
 /// Deadlines of slots.
