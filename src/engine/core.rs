@@ -48,6 +48,9 @@ pub struct Core {
     pub(crate) policies: Policies,
     /// Accepting is to be tried again.
     pub(crate) accept_retry: bool,
+    /// Every connection keeps a context of its own: what parking is compared with.
+    #[cfg(feature = "testing")]
+    pub(crate) never_parks: bool,
 }
 
 impl Core {
@@ -67,6 +70,8 @@ impl Core {
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             accept_retry: false,
+            #[cfg(feature = "testing")]
+            never_parks: false,
             config,
         }
     }
@@ -372,6 +377,16 @@ impl Core {
     /// The policy that holds for a connection.
     pub(crate) fn policy_of(&self, conn: &Conn) -> &Policy {
         self.policies.of(conn.class, conn.own_policy)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn parks(&self) -> bool {
+        !self.never_parks
+    }
+
+    #[cfg(not(feature = "testing"))]
+    pub(crate) const fn parks(&self) -> bool {
+        true
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -226,12 +226,17 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if let Phase::Open(None) = conn.phase {
-            if let Some(payload) = heartbeat_pong(data) {
+            let parks = self.core.parks();
+            if let Some(payload) = heartbeat_pong(data).filter(|_| parks) {
                 self.heard(id, now);
                 self.pong(id, &payload, now);
                 return;
             }
-            let (whole, _) = self_contained_prefix(data);
+            let whole = if parks {
+                self_contained_prefix(data)
+            } else {
+                0
+            };
             if whole > 0 {
                 self.heard(id, now);
                 let mut spare = self.core.spare.take().unwrap_or_else(|| self.context());
@@ -284,8 +289,9 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let drive = self.drive(&mut context, id, data, seen.close, now);
+        let parks = self.core.parks();
         match (drive, self.middle_of(id)) {
-            (Drive::Drained, Some(middle)) if middle.scanner.at_rest() => self.park(id),
+            (Drive::Drained, Some(middle)) if middle.scanner.at_rest() && parks => self.park(id),
             (Drive::Drained, Some(middle)) => {
                 middle.context = Some(context);
                 self.core.arm(id);
@@ -378,8 +384,12 @@ impl<H: Handler> Engine<H> {
                     }
                 }
                 Ok(Message::Pong(payload)) => self.pong(id, &payload, now),
-                // The context answers pings by itself, and closes at the next read.
-                Ok(Message::Ping(_) | Message::Close(_) | Message::Frame(_)) => {}
+                // The context answers by itself: pings, and a close at the next read. Pongs up to then go their own way.
+                Ok(Message::Close(_)) => {
+                    self.core.queue_control(id, &output);
+                    output.clear();
+                }
+                Ok(Message::Ping(_) | Message::Frame(_)) => {}
                 Err(WsError::Io(e)) if e.kind() == ErrorKind::WouldBlock => break Drive::Drained,
                 Err(WsError::ConnectionClosed) => {
                     self.peer_closed(id, close.unwrap_or(1005), &output, now);
@@ -412,7 +422,7 @@ impl<H: Handler> Engine<H> {
 
     // ---- endings ----
 
-    /// The peer sent a close frame; the context has written the answer (and pongs before it).
+    /// The peer sent a close frame; the context has written the answer.
     fn peer_closed(&mut self, id: ConnId, code: u16, answer: &[u8], now: Micros) {
         let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
         let Some(scanner) = self.core.leave_open(id) else {

@@ -155,15 +155,13 @@ impl Scanner {
     }
 }
 
-/// The length of the longest prefix of `data` that is whole frames which leave a decoder as it was, and how many they are:
-/// final, masked, without reserved bits, text, binary, ping or pong, and not large.
-pub(crate) fn self_contained_prefix(data: &[u8]) -> (usize, u32) {
-    let (mut end, mut frames) = (0, 0);
+/// The length of the longest prefix of `data` that is whole frames which leave a decoder as it was: final, masked, without reserved bits, text, binary, ping or pong, and not large.
+pub(crate) fn self_contained_prefix(data: &[u8]) -> usize {
+    let mut end = 0;
     while let Some(len) = self_contained_frame(&data[end..]) {
         end += len;
-        frames += 1;
     }
-    (end, frames)
+    end
 }
 
 /// The payload, if `data` is exactly one pong as it answers a heartbeat of ours: final, masked, of four bytes. Most reads
@@ -321,11 +319,8 @@ mod tests {
     fn only_whole_plain_frames_are_self_contained() {
         let (text, ping) = (frame(FIN | TEXT, 200), frame(FIN | PING, 5));
         let plain = [text.clone(), ping.clone()].concat();
-        assert_eq!(self_contained_prefix(&plain), (plain.len(), 2));
-        assert_eq!(
-            self_contained_prefix(&plain[..plain.len() - 1]),
-            (text.len(), 1)
-        );
+        assert_eq!(self_contained_prefix(&plain), plain.len());
+        assert_eq!(self_contained_prefix(&plain[..plain.len() - 1]), text.len());
         for other in [
             frame(TEXT, 3),
             frame(FIN | CONTINUATION, 3),
@@ -338,7 +333,7 @@ mod tests {
             vec![FIN | TEXT],
         ] {
             let both = [ping.clone(), other].concat();
-            assert_eq!(self_contained_prefix(&both), (ping.len(), 1));
+            assert_eq!(self_contained_prefix(&both), ping.len());
         }
     }
 }

@@ -1,0 +1,114 @@
+//! What a heartbeat allocates: nothing, from the ping that goes out to the pong that comes in. The wheel allocates per
+//! tick, not per deadline, and that is bounded here.
+
+use allocation_counter::measure;
+use pulsegate::engine::testing::client_frame;
+use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
+use pulsegate::{ConnId, Micros};
+use std::io::IoSlice;
+
+struct Silent;
+
+impl Handler for Silent {
+    fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
+}
+
+/// Allocations of one part of the heartbeats.
+#[derive(Debug, Default)]
+struct Counted {
+    flush: u64,
+    pong: u64,
+    advance: u64,
+    ticks: u64,
+    rounds: u64,
+}
+
+const INTERVAL: Micros = Micros::from_secs(15);
+
+/// Opens `count` connections and has them live through intervals; the last one is counted.
+fn heartbeats(count: usize) -> Counted {
+    let mut engine =
+        Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
+    let request = pulsegate::engine::testing::upgrade_request("/");
+    let mut now = Micros::ZERO;
+    for _ in 0..count {
+        let id = engine.accept(([127, 0, 0, 1], 1).into(), false, now);
+        engine.on_bytes(id, request.as_bytes(), now);
+    }
+    let mut counted = Counted::default();
+    let (mut dirty, mut sent) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    while now < INTERVAL + INTERVAL + INTERVAL {
+        let last = now >= INTERVAL + INTERVAL;
+        let advance = measure(|| engine.advance(now)).count_total;
+        engine.take_dirty(&mut dirty);
+        let mut pongs = Vec::with_capacity(dirty.len());
+        for id in dirty.drain(..) {
+            let mut payload = [0; 4];
+            let flush = measure(|| {
+                engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
+                    if let [one] = slices
+                        && let [0x89, 4, rest @ ..] = &**one
+                    {
+                        payload.copy_from_slice(rest);
+                    }
+                    Ok(slices.iter().map(|s| s.len()).sum())
+                });
+            });
+            // The answers to the requests go out in the first turn.
+            if now > Micros::ZERO {
+                counted.flush += if last { flush.count_total } else { 0 };
+                pongs.push((id, client_frame(0x8A, &payload)));
+            }
+        }
+        sent.clear();
+        for (id, pong) in pongs {
+            let pong = measure(|| engine.on_bytes(id, &pong, now)).count_total;
+            counted.pong += if last { pong } else { 0 };
+            counted.rounds += u64::from(last);
+            sent.push(id);
+        }
+        engine.reap(now, &mut |_, _| {});
+        if last {
+            counted.advance += advance;
+            counted.ticks += 1;
+        }
+        now += Micros::from_millis(10);
+    }
+    assert_eq!(
+        engine.stats().pings,
+        engine.stats().pongs,
+        "every ping was answered"
+    );
+    assert!(engine.stats().live() == count as u64 && counted.rounds >= count as u64 * 9 / 10);
+    counted
+}
+
+#[test]
+fn a_heartbeat_allocates_nothing() {
+    for count in [1, 1_000, 20_000] {
+        let counted = heartbeats(count);
+        assert_eq!(
+            (counted.flush, counted.pong),
+            (0, 0),
+            "{count} connections: {counted:?}"
+        );
+    }
+}
+
+#[test]
+fn the_wheel_allocates_per_tick_and_not_per_deadline() {
+    for count in [1_000, 20_000] {
+        let counted = heartbeats(count);
+        // Lists of one tick: taken, filled by doubling, and taken over from the level above.
+        let most = counted.ticks * 16;
+        println!(
+            "{count} connections: {} allocations in {} ticks, {} rounds",
+            counted.advance, counted.ticks, counted.rounds
+        );
+        assert!(counted.advance <= most, "{count} connections: {counted:?}");
+    }
+}
