@@ -1,0 +1,101 @@
+//! What an engine is told at its start.
+
+use crate::health::Policy;
+use crate::time::Micros;
+
+/// What an engine is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The classes of peers, by [`Class`]; at least one, at most 256.
+    pub classes: Vec<ClassConfig>,
+    /// Time from accepting to the verdict on the request. Default 10 s.
+    pub handshake_timeout: Micros,
+    /// The longest message, and frame, taken from a peer, in bytes. Default 1 MiB.
+    pub max_message_bytes: usize,
+    /// The most unsent bytes per connection; room for one message at least. Default 4 MiB.
+    pub max_pending_bytes: usize,
+    /// The most bytes, unsent and of unfinished messages, over all connections. Default 1 GiB.
+    pub max_buffered_bytes: usize,
+    /// The most stale connections closed in a second, 0 for no limit. Default 5 000.
+    pub stale_closes_per_second: u32,
+}
+
+/// One class of peers.
+#[derive(Debug, Clone)]
+pub struct ClassConfig {
+    /// The name in logs and metrics.
+    pub name: String,
+    /// How its connections are supervised.
+    pub policy: Policy,
+}
+
+impl Default for Config {
+    /// One class, `default`, with the default policy.
+    fn default() -> Self {
+        Config {
+            classes: vec![ClassConfig {
+                name: "default".to_owned(),
+                policy: Policy::default(),
+            }],
+            handshake_timeout: Micros::from_secs(10),
+            max_message_bytes: 1 << 20,
+            max_pending_bytes: 4 << 20,
+            max_buffered_bytes: 1 << 30,
+            stale_closes_per_second: 5_000,
+        }
+    }
+}
+
+impl Config {
+    /// Bytes of the longest frame header that we write (RFC 6455 §5.2).
+    pub const FRAME_HEADER_MAX: usize = 10;
+
+    /// Whether an engine can run with this.
+    ///
+    /// # Errors
+    /// Every fault in one text, each with the field, its value and what is allowed.
+    pub fn validate(&self) -> Result<(), String> {
+        let mut faults = Vec::new();
+        if self.classes.is_empty() || self.classes.len() > 256 {
+            faults.push(format!("{} classes; 1 to 256", self.classes.len()));
+        }
+        for class in &self.classes {
+            if let Err(e) = class.policy.validate() {
+                faults.push(format!("class {}: {e}", class.name));
+            }
+        }
+        if self.handshake_timeout < Policy::LEAST {
+            faults.push(format!(
+                "handshake_timeout is {}; at least {}",
+                self.handshake_timeout,
+                Policy::LEAST
+            ));
+        }
+        if self.max_message_bytes < 125 {
+            faults.push(format!(
+                "max_message_bytes is {}; at least 125",
+                self.max_message_bytes
+            ));
+        }
+        let least = self
+            .max_message_bytes
+            .saturating_add(Self::FRAME_HEADER_MAX);
+        if self.max_pending_bytes < least {
+            faults.push(format!(
+                "max_pending_bytes is {}; at least {least}, one message",
+                self.max_pending_bytes
+            ));
+        }
+        if self.max_buffered_bytes < self.max_pending_bytes {
+            faults.push(format!(
+                "max_buffered_bytes is {}; at least max_pending_bytes, {}",
+                self.max_buffered_bytes, self.max_pending_bytes
+            ));
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.join("; "))
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Deadlines: what is due, the last look, and the stale closes that have to wait.
+
+use super::Engine;
+use super::conn::{self, Mark, Phase};
+use super::core::Core;
+use super::handler::Handler;
+use super::http::Reply;
+use super::timers::{Purpose, Timers};
+use super::wheel::{TICK, Tick};
+use crate::cause::Cause;
+use crate::health::{Due, Policy};
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+
+impl<H: Handler> Engine<H> {
+    /// Fires the deadlines up to `now`.
+    pub fn advance(&mut self, now: Micros) {
+        while let Some((tick, fired)) = self.core.wheel.next(now) {
+            for slot in fired {
+                match Timers::index(slot) {
+                    Some(index) => self.timer(index, tick, now),
+                    None => self.deadline(slot, tick, now),
+                }
+            }
+        }
+        self.grant_stale_closes(now);
+        self.settle(now);
+    }
+
+    /// Somebody whom only silence speaks against: read its socket once more, hand in what came, then [`judge`](Engine::judge).
+    pub fn next_doubtful(&mut self) -> Option<ConnId> {
+        self.core.doubtful.pop_front()
+    }
+
+    /// Closes a doubtful connection if it is still silent.
+    pub fn judge(&mut self, id: ConnId, now: Micros) {
+        self.look(id, now, true);
+        self.settle(now);
+    }
+
+    fn deadline(&mut self, slot: u32, tick: Tick, now: Micros) {
+        let Some(id) = self.core.table.id_in(slot) else {
+            return;
+        };
+        let Some(conn) = self
+            .core
+            .table
+            .get_mut(id)
+            .filter(|c| c.armed() == Some(tick))
+        else {
+            return;
+        };
+        conn.set_armed(None);
+        let policy = self.core.policies.of(conn.class, conn.own_policy);
+        let Some(due) = conn.due(policy, self.core.config.handshake_timeout) else {
+            return;
+        };
+        if due <= now {
+            self.core.stats.lateness.record((now - due).0);
+            self.look(id, now, sabotage::on(Bug::NoLastLook));
+        } else {
+            // It was heard meanwhile, or it lay beyond the wheel's horizon.
+            self.core.arm(id);
+        }
+    }
+
+    /// Acts on what is due. `judged`: its socket was looked at, so it may be called stale.
+    fn look(&mut self, id: ConnId, now: Micros, judged: bool) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        let policy = *self.core.policies.of(conn.class, conn.own_policy);
+        let granted = judged && conn.marks.take(Mark::Granted);
+        match &conn.phase {
+            Phase::Opening(opening) => {
+                if now >= conn.since + self.core.config.handshake_timeout {
+                    let what = if opening.as_ref().is_some_and(|o| o.deferred.is_some()) {
+                        "verdict"
+                    } else {
+                        "request head"
+                    };
+                    let reply = Reply::error(
+                        408,
+                        &format!("no {what} within {}", self.core.config.handshake_timeout),
+                    );
+                    self.core
+                        .reply(id, &reply, false, Cause::HandshakeTimeout, now);
+                    return;
+                }
+            }
+            Phase::Open(_) => {
+                let passed = |due: Option<Micros>| due.is_some_and(|d| d <= now);
+                if passed(conn.init_due(&policy)) {
+                    let limit = policy.first_message_timeout.unwrap_or_default();
+                    let reason = format!("no first message within {limit}");
+                    self.core.shut(id, Cause::InitTimeout, 3008, &reason, now);
+                } else if passed(conn.frame_due()) {
+                    let reason = format!("a frame took more than {}", conn::FRAME_TIME);
+                    self.core.shut(id, Cause::FrameTimeout, 3008, &reason, now);
+                } else if passed(conn.slow_due()) {
+                    self.core.slow_consumer(id, now);
+                } else {
+                    self.beat(id, &policy, now, judged, granted);
+                }
+                return;
+            }
+            Phase::Closing(closing) => {
+                if now >= closing.deadline {
+                    let end = closing.end.clone();
+                    self.core.bury(id, end);
+                    return;
+                }
+            }
+            Phase::Dead(_) => return,
+        }
+        self.core.arm(id);
+    }
+
+    fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, judged: bool, granted: bool) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        match conn.health.on_due(policy, now) {
+            Due::Stale if !judged => {
+                self.core.doubtful.push_back(id);
+                return;
+            }
+            Due::Stale => {
+                self.close_stale(id, granted, now);
+                return;
+            }
+            Due::Nothing => {}
+            Due::Beat { ping, change } => {
+                if ping {
+                    conn.marks.set(Mark::Ping);
+                    self.core.table.mark_dirty(id);
+                }
+                if let Some(change) = change {
+                    self.core.stats.suspects += 1;
+                    self.call(now, |handler, io| handler.on_health(io, id, change));
+                }
+            }
+        }
+        if granted {
+            self.core.bucket.give_back();
+        }
+        if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {
+            self.core.arm(id);
+        }
+    }
+
+    fn close_stale(&mut self, id: ConnId, granted: bool, now: Micros) {
+        let may = granted || (self.core.deferred.is_empty() && self.core.bucket.take(now));
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        if !may {
+            // It stays as it is, unpinged, until its turn comes or something is heard.
+            conn.marks.set(Mark::Deferred);
+            self.core.deferred.push_back(id);
+            self.await_tokens(now);
+            return;
+        }
+        let policy = self.core.policies.of(conn.class, conn.own_policy);
+        if granted {
+            let since = conn.health.stale_at(policy);
+            self.core.stats.stale_delay.record((now - since).0);
+        }
+        let unanswered = conn.health.unanswered();
+        let plural = if unanswered == 1 { "" } else { "s" };
+        let reason = format!(
+            "nothing heard for {}, {unanswered} ping{plural} unanswered",
+            conn.health.silence(now)
+        );
+        self.core
+            .shut(id, Cause::Stale, Cause::Stale.close_code(), &reason, now);
+    }
+
+    /// Gives those their turn who have waited longest.
+    fn grant_stale_closes(&mut self, now: Micros) {
+        while let Some(id) = self.core.deferred.front().copied() {
+            let waits = self
+                .core
+                .table
+                .get(id)
+                .is_some_and(|c| c.marks.has(Mark::Deferred));
+            if waits && !self.core.bucket.take(now) {
+                self.await_tokens(now);
+                return;
+            }
+            self.core.deferred.pop_front();
+            if let Some(conn) = self.core.table.get_mut(id).filter(|_| waits) {
+                conn.marks.take(Mark::Deferred);
+                conn.marks.set(Mark::Granted);
+                self.core.doubtful.push_back(id);
+            }
+        }
+    }
+
+    fn await_tokens(&mut self, now: Micros) {
+        if !self.core.timers.is_running(Purpose::StaleCloses) {
+            self.core.start_timer(Purpose::StaleCloses, now + TICK, now);
+        }
+    }
+
+    fn timer(&mut self, index: u32, tick: Tick, now: Micros) {
+        let Core { timers, wheel, .. } = &mut self.core;
+        let Some((purpose, id)) = timers.fire(wheel, index, tick, now) else {
+            return;
+        };
+        match purpose {
+            Purpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
+            Purpose::AcceptRetry => self.core.accept_retry = true,
+            // The end of `advance` grants.
+            Purpose::StaleCloses => {}
+            Purpose::Drain => self.core.drain_on(now),
+        }
+    }
+}

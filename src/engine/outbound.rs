@@ -1,0 +1,209 @@
+//! Bytes that go out, and connections that are over.
+
+use super::Engine;
+use super::conn::{Mark, Phase, Until};
+use super::handler::{Ending, Handler};
+use super::out::WriteVectored;
+use crate::cause::Cause;
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+use std::io::{self, ErrorKind};
+
+/// The most bytes that one flush writes to one peer; a fast reader of much must not hold up the others.
+const FLUSH_BUDGET: usize = 512 * 1024;
+
+/// What has become of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flushed {
+    /// Nothing waits any more, or it has ended: writability is of no interest.
+    Done,
+    /// Nothing waits any more, and nothing will: shut the sending side down.
+    Fin,
+    /// The socket takes no more now: flush again when it is writable.
+    Blocked,
+}
+
+impl<H: Handler> Engine<H> {
+    /// Who has something to write: each is to be flushed once, then the turn is over for it.
+    pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
+        self.core.table.take_dirty(into);
+    }
+
+    /// Writes what waits for one peer.
+    pub fn flush(&mut self, id: ConnId, now: Micros, socket: WriteVectored<'_>) -> Flushed {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return Flushed::Done;
+        };
+        conn.marks.take(Mark::Dirty);
+        if matches!(conn.phase, Phase::Dead(_)) {
+            return Flushed::Done;
+        }
+        // Only a ping that found others waiting is late: its interval starts when it left.
+        let late = conn.is_blocked();
+        if conn.marks.take(Mark::Ping) {
+            let [a, b, c, d] = conn.health.ping_payload();
+            let frame = [0x89, 4, a, b, c, d];
+            if conn.out.is_none() {
+                match socket(&[io::IoSlice::new(&frame)]) {
+                    Ok(n) if n == frame.len() => {
+                        self.sent(id, n, true, false, now);
+                        return self.flushed(id, false, now);
+                    }
+                    Ok(n) => {
+                        self.core.stats.bytes_out += n as u64;
+                        conn.health.moved(now);
+                        self.core.change_out(id, |out| out.push_ping(&frame[n..]));
+                    }
+                    Err(e)
+                        if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+                    {
+                        self.core.change_out(id, |out| out.push_ping(&frame));
+                    }
+                    Err(e) => {
+                        self.on_error(id, &e);
+                        return Flushed::Done;
+                    }
+                }
+            } else {
+                self.core.change_out(id, |out| out.push_ping(&frame));
+            }
+        }
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return Flushed::Done;
+        };
+        let Some(out) = &mut conn.out else {
+            return self.flushed(id, false, now);
+        };
+        let was_blocked = late;
+        let before = out.pending();
+        let written = match out.write(now, FLUSH_BUDGET, socket) {
+            Ok(written) => written,
+            Err(e) => {
+                self.on_error(id, &e);
+                return Flushed::Done;
+            }
+        };
+        let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
+        self.core.stats.pending_bytes -= (before - pending) as u64;
+        if written.bytes > 0 && (was_blocked || blocked) {
+            conn.health.moved(now);
+        }
+        self.sent(id, written.bytes, written.ping, late, now);
+        if pending == 0 {
+            return self.flushed(id, was_blocked, now);
+        }
+        if !blocked {
+            self.core.table.mark_dirty(id);
+            return Flushed::Done;
+        }
+        if pending > self.core.config.max_pending_bytes {
+            self.core.slow_consumer(id, now);
+        }
+        self.core.arm(id);
+        Flushed::Blocked
+    }
+
+    /// Tells the host who has ended and frees their slots; `release` lets a socket go, with an RST if the flag says so.
+    pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
+        for id in self.core.table.take_to_tell() {
+            self.tell(id, now);
+        }
+        for id in self.core.table.take_dead() {
+            let reset = match self.core.table.get(id).map(|c| &c.phase) {
+                Some(Phase::Dead(end)) => end.reset,
+                _ => continue,
+            };
+            self.tell(id, now);
+            if let Some(conn) = self.core.table.free(id) {
+                self.core.stats.pending_bytes -= conn.pending() as u64;
+                self.core.policies.release(conn.own_policy);
+            }
+            release(id, reset);
+        }
+        self.settle(now);
+    }
+
+    fn sent(&mut self, id: ConnId, bytes: usize, ping: bool, late: bool, now: Micros) {
+        self.core.stats.bytes_out += bytes as u64;
+        if let Some(conn) = self.core.table.get_mut(id).filter(|_| ping) {
+            self.core.stats.pings += 1;
+            let policy = self.core.policies.of(conn.class, conn.own_policy);
+            conn.health.ping_sent(policy, now, late);
+        }
+    }
+
+    /// Nothing waits for this peer.
+    fn flushed(&mut self, id: ConnId, was_blocked: bool, now: Micros) -> Flushed {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return Flushed::Done;
+        };
+        conn.out = None;
+        match &mut conn.phase {
+            Phase::Open(_) if was_blocked => {
+                self.core.arm(id);
+                self.call(now, |handler, io| handler.on_writable(io, id));
+                self.settle(now);
+            }
+            Phase::Closing(closing) => match closing.until {
+                Until::Flushed => {
+                    let end = closing.end.clone();
+                    self.core.bury(id, end);
+                }
+                Until::PeerLeaves if !closing.fin_sent => {
+                    closing.fin_sent = true;
+                    return Flushed::Fin;
+                }
+                Until::PeerLeaves | Until::PeerCloses => {}
+            },
+            Phase::Opening(_) | Phase::Open(_) | Phase::Dead(_) => {}
+        }
+        Flushed::Done
+    }
+
+    /// Tells the host the end of a connection, once.
+    fn tell(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        let end = match &mut conn.phase {
+            Phase::Closing(closing) => &mut closing.end,
+            Phase::Dead(end) => end,
+            Phase::Opening(_) | Phase::Open(_) => return,
+        };
+        if std::mem::replace(&mut end.told, true) && !sabotage::on(Bug::DoubleOnClose) {
+            return;
+        }
+        let ending = Ending {
+            cause: end.cause,
+            by: end.cause.by(),
+            code: end.code,
+            reason: end.reason.clone(),
+            clean: end.clean,
+            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            peer_addr: conn.peer_addr(),
+            age: now - conn.since,
+            silence: conn.health.silence(now),
+            unanswered: conn.health.unanswered(),
+            rtt: conn.health.rtt(),
+        };
+        if conn.marks.has(Mark::Counted) {
+            let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
+            class.live -= 1;
+            class.closed[ending.cause.index()] += 1;
+        } else {
+            self.core.stats.rejected[ending.cause.index()] += 1;
+        }
+        let owed = conn.marks.has(Mark::Owed);
+        if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::Stale {
+            return;
+        }
+        self.call(now, |handler, io| {
+            if owed {
+                handler.on_close(io, id, &ending)
+            } else {
+                handler.on_reject(io, id, &ending)
+            }
+        });
+    }
+}
