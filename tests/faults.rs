@@ -12,10 +12,10 @@ use common::{Host, Told, binary, close, pattern, ping, pong, scripted, server, s
 use pulsegate::cause::{By, Cause, Code};
 use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::{
-    ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Message, Refused, Reply, Sent, Upgrade,
-    Verdict,
+    ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Handler, Io, Message, Refused, Reply,
+    Request, Sent, Upgrade, Verdict,
 };
-use pulsegate::health::{Policy, State};
+use pulsegate::health::{HealthChange, Policy, State};
 use pulsegate::{Class, ConnId, Micros};
 use std::io::IoSlice;
 
@@ -164,7 +164,7 @@ fn the_script_uncut_is_answered_whole() {
     let end = (
         Cause::PeerClosed(1000),
         Code::Close(1000),
-        String::new(),
+        "bye".to_owned(),
         true,
     );
     assert_eq!(outcome.end, Some(end));
@@ -1890,4 +1890,128 @@ fn endings_say_who_and_how_long() {
             .is_some_and(|us| (30_000..=40_000).contains(&us)),
         "{rtt:?}"
     );
+}
+
+// ---- what all connections hold together ----
+
+/// A loop that may hold 2 MiB, each message 1 MiB.
+fn small_house() -> Net<Host> {
+    let config = Config {
+        max_pending_bytes: 2 << 20,
+        max_buffered_bytes: 2 << 20,
+        ..Config::default()
+    };
+    server(config)
+}
+
+/// The header of a frame of one MiB and `extra` bytes.
+fn announcement(first: u8, extra: u64) -> Vec<u8> {
+    let length = ((1u64 << 20) + extra).to_be_bytes();
+    [&[first, 0xFF][..], &length, &[0; 4]].concat()
+}
+
+#[test]
+fn announcing_much_takes_no_room_from_others() {
+    let mut net = small_house();
+    let innocent = net.connect("/");
+    let liars: Vec<PeerId> = (0..100).map(|_| net.connect("/sink")).collect();
+    for liar in &liars {
+        net.write(*liar, &announcement(0x82, 0));
+    }
+    net.settle();
+    net.send(innocent, Message::text("hello"));
+    net.settle();
+    assert_eq!(
+        net.received(innocent),
+        [Received::Message(Message::text("hello"))]
+    );
+    assert!(liars.iter().all(|l| net.is_open(*l)));
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn what_has_come_of_fragments_and_frames_is_counted_and_bounded() {
+    let mut net = small_house();
+    let peers: Vec<PeerId> = (0..3).map(|_| net.connect("/sink")).collect();
+    let fragment = client_frame(0x02, &vec![7; (1 << 20) - 1]);
+    for peer in &peers {
+        net.write(*peer, &fragment);
+        net.settle();
+        // A continuation that would make the message too big: what was held is still held.
+        net.write(*peer, &announcement(0x80, 0)[..14]);
+        net.settle();
+    }
+    let held = net.engine().stats().held_bytes;
+    assert!((1 << 20..=(2 << 20) + 70_000).contains(&held), "{held}");
+    assert!(
+        net.is_open(peers[0]) && !net.is_open(peers[2]),
+        "the newcomer has no room"
+    );
+    net.advance(3_000);
+    net.expect_closed(peers[2], Cause::AtCapacity);
+    net.shutdown();
+    assert_eq!(net.engine().stats().held_bytes, 0);
+}
+
+#[test]
+fn a_message_in_two_reads_passes_a_full_loop() {
+    let mut net = small_house();
+    let hogs: Vec<PeerId> = (0..2).map(|_| net.connect("/sink")).collect();
+    for hog in &hogs {
+        net.write(*hog, &client_frame(0x02, &vec![7; (1 << 20) - 1]));
+    }
+    net.settle();
+    let innocent = net.connect("/");
+    let frame = client_frame(0x81, &[b'x'; 300]);
+    net.write(innocent, &frame[..100]);
+    net.settle();
+    net.write(innocent, &frame[100..]);
+    net.settle();
+    assert_eq!(net.received(innocent).len(), 1, "it is answered");
+    assert!(net.is_open(innocent));
+}
+
+#[test]
+fn bytes_that_went_out_before_an_error_leave_the_account() {
+    let mut net = server(Config::default());
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.break_after(peer, 150_000);
+    net.with_io(|_, io| io.send(id, Message::binary(vec![0; 500_000])));
+    net.settle();
+    net.expect_closed(peer, Cause::PeerReset);
+    assert_eq!(net.engine().stats().pending_bytes, 0);
+}
+
+#[test]
+fn a_close_when_health_returns_stands_although_half_a_frame_came_with_it() {
+    struct Unforgiving(Vec<Message>);
+    impl Handler for Unforgiving {
+        fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+            Verdict::upgrade(Class(0))
+        }
+        fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, message: Message) {
+            self.0.push(message);
+        }
+        fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+            if change.state == State::Healthy {
+                io.close(id, 4000, "too late");
+            }
+        }
+    }
+    let mut net = Net::new(Config::default(), Unforgiving(Vec::new()));
+    let peer = net.connect("/");
+    net.mute(peer);
+    net.advance(35_000);
+    let message = client_frame(0x81, b"do not hear me");
+    net.write(
+        peer,
+        &[&client_frame(0x8A, b"pong")[..], &message[..8]].concat(),
+    );
+    net.settle();
+    net.write(peer, &message[8..]);
+    net.settle();
+    assert!(net.host().0.is_empty());
+    net.advance(2_500);
+    net.expect_closed(peer, Cause::Kicked);
 }

@@ -145,6 +145,16 @@ pub(crate) struct End {
     pub(crate) told: bool,
 }
 
+impl Closing {
+    /// Its end if it comes now, `unsent` saying that not all of our answer has gone out.
+    pub(crate) fn cut_off(&self, unsent: bool) -> End {
+        End {
+            clean: self.end.clean && !unsent,
+            ..self.end.clone()
+        }
+    }
+}
+
 impl End {
     pub(crate) fn of(cause: Cause) -> Self {
         End {
@@ -213,7 +223,7 @@ impl Conn {
     /// When this connection wants to be looked at.
     pub(crate) fn due(&self, policy: &Policy, handshake_timeout: Micros) -> Option<Micros> {
         match &self.phase {
-            Phase::Opening(_) => Some(self.since + handshake_timeout),
+            Phase::Opening(_) => Some(self.handshake_due(handshake_timeout)),
             Phase::Open(_) => {
                 let earlier =
                     |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
@@ -223,6 +233,18 @@ impl Conn {
             Phase::Closing(closing) => Some(closing.deadline),
             Phase::Dead(_) => None,
         }
+    }
+
+    /// When the request, or its verdict, is overdue. Who is here only to be refused has a second: the places are few.
+    pub(crate) fn handshake_due(&self, handshake_timeout: Micros) -> Micros {
+        const REFUSED: Micros = Micros::from_secs(1);
+        let refused = self.marks.has(Mark::Refused);
+        self.since
+            + if refused {
+                handshake_timeout.min(REFUSED)
+            } else {
+                handshake_timeout
+            }
     }
 
     /// When the first message is overdue.

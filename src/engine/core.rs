@@ -6,7 +6,7 @@ use crate::engine::bucket::Bucket;
 use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Class, HealthView, Message, Refused, Sent, TimerId, Verdict};
-use crate::engine::http::Reply;
+use crate::engine::http::{RETRY_AFTER_S, Reply};
 use crate::engine::out::Out;
 use crate::engine::policies::Policies;
 use crate::engine::remote::Remote;
@@ -25,8 +25,11 @@ use tungstenite::protocol::WebSocketContext;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 
+/// Who waits for no more than this is not closed because others have filled the loop.
+pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
+
 /// Everything that belongs to the loop except the handler.
-pub struct Core {
+pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) table: Table,
     pub(crate) wheel: Wheel,
@@ -80,7 +83,8 @@ impl Core {
 
     /// Puts the connection's deadline in the wheel, unless an entry comes back before it anyway.
     pub(crate) fn arm(&mut self, id: ConnId) {
-        let Some(conn) = self.table.get(id) else {
+        // Whoever is deferred waits for its turn, not for its deadline.
+        let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
             return;
         };
         let Some(due) = conn.due(self.policy_of(conn), self.config.handshake_timeout) else {
@@ -145,12 +149,13 @@ impl Core {
                 return Sent::Flowing;
             }
         };
-        let pending = conn.pending();
-        let total = self.stats.pending_bytes + self.stats.held_bytes + frame.len() as u64;
-        if pending + frame.len() > self.config.max_pending_bytes
-            || total > self.config.max_buffered_bytes as u64
-        {
+        let pending = conn.pending() + frame.len();
+        if pending > self.config.max_pending_bytes {
             self.slow_consumer(id, now);
+            return Sent::Refused(Refused::OverLimit);
+        }
+        if pending > UNSENT_SMALL && self.is_full() {
+            self.no_room(id, pending, now);
             return Sent::Refused(Refused::OverLimit);
         }
         let blocked = conn.is_blocked();
@@ -208,11 +213,32 @@ impl Core {
                 self.shut(id, cause, code, reason, now);
             }
             Phase::Opening(_) => {
-                let status = if cause == Cause::Draining { 503 } else { 403 };
-                self.reply(id, &Reply::error(status, reason), false, cause, now);
+                let reply = match cause {
+                    Cause::Draining => Reply::error(503, reason).retry_after(RETRY_AFTER_S),
+                    _ => Reply::error(403, reason),
+                };
+                self.reply(id, &reply, false, cause, now);
             }
             Phase::Closing(_) | Phase::Dead(_) => {}
         }
+    }
+
+    /// Whether all connections together hold as much as they may.
+    pub(crate) fn is_full(&self) -> bool {
+        let total = self.stats.pending_bytes + self.stats.held_bytes;
+        total > self.config.max_buffered_bytes as u64
+    }
+
+    /// The loop is full, and this one takes part in that.
+    pub(crate) fn no_room(&mut self, id: ConnId, bytes: usize, now: Micros) {
+        let reason = format!("no room for {bytes} unsent bytes");
+        self.shut(
+            id,
+            Cause::AtCapacity,
+            Cause::AtCapacity.close_code(),
+            &reason,
+            now,
+        );
     }
 
     pub(crate) fn slow_consumer(&mut self, id: ConnId, now: Micros) {
@@ -244,7 +270,7 @@ impl Core {
         // What a ghost, a slow reader or a peer in an endless frame has not taken yet would only hold up the close.
         let discard = matches!(
             cause,
-            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout
+            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout | Cause::AtCapacity
         );
         self.queue(id, |out| {
             if discard {
@@ -289,6 +315,7 @@ impl Core {
         }
         let mut end = End::of(cause);
         end.code = Code::Http(reply.status);
+        end.reason = cut_reason(reply.error_text()).into();
         self.queue_control(id, &reply.render(is_head));
         self.enter_closing(id, end, Until::PeerLeaves, Scanner::default(), now);
     }

@@ -74,7 +74,7 @@ impl<H: Handler> Engine<H> {
         let granted = judged && conn.marks.take(Mark::Granted);
         match &conn.phase {
             Phase::Opening(opening) => {
-                if now >= conn.since + self.core.config.handshake_timeout {
+                if now >= conn.handshake_due(self.core.config.handshake_timeout) {
                     let what = if opening.as_ref().is_some_and(|o| o.deferred.is_some()) {
                         "verdict"
                     } else {
@@ -102,12 +102,16 @@ impl<H: Handler> Engine<H> {
                     self.core.slow_consumer(id, now);
                 } else {
                     self.beat(id, &policy, now, judged, granted);
+                    return;
+                }
+                if granted {
+                    self.core.bucket.give_back();
                 }
                 return;
             }
             Phase::Closing(closing) => {
                 if now >= closing.deadline {
-                    let end = closing.end.clone();
+                    let end = closing.cut_off(conn.out.is_some());
                     self.core.bury(id, end);
                     return;
                 }
@@ -157,8 +161,10 @@ impl<H: Handler> Engine<H> {
         };
         if !may {
             // It stays as it is, unpinged, until its turn comes or something is heard.
-            conn.marks.set(Mark::Deferred);
-            self.core.deferred.push_back(id);
+            if !conn.marks.has(Mark::Deferred) {
+                conn.marks.set(Mark::Deferred);
+                self.core.deferred.push_back(id);
+            }
             self.await_tokens(now);
             return;
         }

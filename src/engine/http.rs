@@ -16,6 +16,9 @@ pub(crate) const HEAD_MAX: usize = 8 * 1024;
 /// The most header lines in it.
 const HEADERS_MAX: usize = 64;
 
+/// What `Retry-After` says when we are full or going away, in seconds.
+pub(crate) const RETRY_AFTER_S: u32 = 5;
+
 /// A request head, as a handler sees it.
 #[derive(Debug)]
 pub struct Request {
@@ -113,6 +116,15 @@ impl Reply {
     /// With `Retry-After`, in seconds.
     pub fn retry_after(self, seconds: u32) -> Self {
         self.with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The text of an [`error`](Reply::error), as it stands in the body.
+    pub(crate) fn error_text(&self) -> &str {
+        let text = self
+            .body
+            .split_once("\"error\":\"")
+            .map_or("", |(_, text)| text);
+        text.trim_end_matches("\"}")
     }
 
     /// The bytes; without the body for an answer to HEAD.

@@ -4,7 +4,8 @@ use crate::cause::{Cause, Code};
 use crate::engine::conn::{Conn, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Verdict};
-use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
+use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
+use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::{Scanner, heartbeat_pong, self_contained_prefix};
 use crate::engine::wire::Wire;
 use crate::engine::{Engine, Upgrade};
@@ -18,6 +19,9 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 /// What a context reads at once. Its default of 128 KiB is zeroed for each message and allocated for each context.
 const READ_BUFFER: usize = 1_024;
+
+/// A message that takes no more than this is let in however full the loop is: it is gone again at once.
+const SMALL: u64 = 4 * 1024;
 
 /// How a context came through a stretch of bytes.
 enum Drive {
@@ -193,10 +197,16 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         };
-        let own = upgrade
-            .policy
-            .and_then(|p| self.core.policies.adopt(p))
-            .unwrap_or_default();
+        let own = match upgrade.policy.map(|p| self.core.policies.adopt(p)) {
+            None => OwnPolicy::default(),
+            Some(Some(own)) => own,
+            Some(None) => {
+                let reply = Reply::error(503, "65535 different policies are in use");
+                self.core
+                    .reply(id, &reply, request.is_head(), Cause::AtCapacity, now);
+                return;
+            }
+        };
         let policy = *self.core.policies.of(upgrade.class, own);
         let health = self.core.new_health(id, &policy, now);
         let Some(conn) = self.core.table.get_mut(id) else {
@@ -259,8 +269,9 @@ impl<H: Handler> Engine<H> {
                 frame_since: None,
                 held: 0,
             };
-            let Some(conn) = self.core.table.get_mut(id) else {
-                return;
+            let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
+                // The host closed it when it heard that it is healthy again.
+                return self.inbound(id, data, now);
             };
             conn.phase = Phase::Open(Some(Box::new(middle)));
         }
@@ -283,6 +294,9 @@ impl<H: Handler> Engine<H> {
             self.heard(id, now);
         }
         if !self.account_for_held(id, now) {
+            if seen.close.is_some() {
+                self.peer_closed_too(id);
+            }
             return;
         }
         let Some(mut context) = self.middle_of(id).and_then(|m| m.context.take()) else {
@@ -329,14 +343,13 @@ impl<H: Handler> Engine<H> {
         let Some(middle) = self.middle_of(id) else {
             return false;
         };
-        // Above the limit nothing is reserved: tungstenite refuses first.
-        let holding = middle.scanner.holding();
-        let held = if holding > most { 0 } else { holding };
+        // A context gives no memory back until it is dropped.
+        let held = middle.scanner.holding(most).max(middle.held);
         let before = std::mem::replace(&mut middle.held, held);
         self.core.stats.held_bytes += held;
         self.core.release_held(before);
         let total = self.core.stats.held_bytes + self.core.stats.pending_bytes;
-        if held > before && total > self.core.config.max_buffered_bytes as u64 {
+        if held > before.max(SMALL) && total > self.core.config.max_buffered_bytes as u64 {
             let reason = format!("no room for {held} bytes of a message");
             self.core.shut(
                 id,
@@ -362,6 +375,7 @@ impl<H: Handler> Engine<H> {
     ) -> Drive {
         let mut input = data;
         let mut output = std::mem::take(&mut self.core.scratch);
+        let mut peers_reason = String::new();
         let drive = loop {
             let mut wire = Wire {
                 input,
@@ -385,14 +399,15 @@ impl<H: Handler> Engine<H> {
                 }
                 Ok(Message::Pong(payload)) => self.pong(id, &payload, now),
                 // The context answers by itself: pings, and a close at the next read. Pongs up to then go their own way.
-                Ok(Message::Close(_)) => {
+                Ok(Message::Close(frame)) => {
                     self.core.queue_control(id, &output);
                     output.clear();
+                    peers_reason = frame.map_or_else(String::new, |f| f.reason.to_string());
                 }
                 Ok(Message::Ping(_) | Message::Frame(_)) => {}
                 Err(WsError::Io(e)) if e.kind() == ErrorKind::WouldBlock => break Drive::Drained,
                 Err(WsError::ConnectionClosed) => {
-                    self.peer_closed(id, close.unwrap_or(1005), &output, now);
+                    self.peer_closed(id, close.unwrap_or(1005), &peers_reason, &output, now);
                     output.clear();
                     break Drive::Over;
                 }
@@ -423,7 +438,7 @@ impl<H: Handler> Engine<H> {
     // ---- endings ----
 
     /// The peer sent a close frame; the context has written the answer.
-    fn peer_closed(&mut self, id: ConnId, code: u16, answer: &[u8], now: Micros) {
+    fn peer_closed(&mut self, id: ConnId, code: u16, reason: &str, answer: &[u8], now: Micros) {
         let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
         let Some(scanner) = self.core.leave_open(id) else {
             return;
@@ -438,6 +453,7 @@ impl<H: Handler> Engine<H> {
         });
         let mut end = End::of(Cause::PeerClosed(code));
         end.code = Code::Close(code);
+        end.reason = reason.into();
         end.clean = true;
         self.core
             .enter_closing(id, end, Until::Flushed, scanner, now);
@@ -499,9 +515,6 @@ impl<H: Handler> Engine<H> {
         Box::new(WebSocketContext::new(Role::Server, Some(config)))
     }
 }
-
-/// What `Retry-After` says, in seconds.
-const RETRY_AFTER_S: u32 = 5;
 
 /// An error without the peer's data that it may carry.
 fn kind_of(error: &WsError) -> &'static str {

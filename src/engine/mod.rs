@@ -30,7 +30,6 @@ mod timers;
 pub mod wheel;
 mod wire;
 
-pub use self::core::Core;
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
 pub use handler::{
@@ -43,6 +42,7 @@ pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 
 use self::conn::{Conn, End, Mark, Phase, Until};
+use self::core::Core;
 use self::drain::Drain;
 use self::remote::Command;
 use self::timers::Purpose;
@@ -191,10 +191,15 @@ impl<H: Handler> Engine<H> {
                 ErrorKind::TimedOut => Cause::TcpTimeout,
                 _ => Cause::WriteError,
             }),
-            Phase::Closing(closing) => closing.end.clone(),
+            Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
             Phase::Dead(_) => return,
         };
         self.core.bury(id, end);
+    }
+
+    /// The driver cannot serve this connection: the system refused it something. Nothing is sent.
+    pub fn on_no_room(&mut self, id: ConnId) {
+        self.core.bury(id, End::of(Cause::AtCapacity));
     }
 
     /// Carries out what other threads asked for.

@@ -50,6 +50,12 @@ pub(crate) struct Written {
 
 impl Out {
     pub(crate) fn push_control(&mut self, frames: &[u8]) {
+        // What is gone is not kept: a queue that moves on but never empties would hold every byte that ever waited in it.
+        if self.control_sent > self.control.len() / 2 {
+            self.control.drain(..self.control_sent);
+            self.ping_end = self.ping_end.map(|end| end - self.control_sent);
+            self.control_sent = 0;
+        }
         self.control.extend_from_slice(frames);
     }
 
@@ -243,6 +249,27 @@ mod tests {
         out.push_ping(b"PPPP");
         assert!(!write(&mut out, 1, 3).1);
         assert!(write(&mut out, 1, 1).1);
+    }
+
+    #[test]
+    fn a_control_queue_that_never_empties_does_not_grow() {
+        let mut out = Out::default();
+        out.push_control(&[0; 1_000]);
+        for _ in 0..10_000 {
+            out.push_control(&[0; 100]);
+            write(&mut out, 100, 1);
+        }
+        out.push_ping(b"P");
+        assert_eq!(out.pending(), 1_001);
+        assert!(
+            out.control.capacity() < 10_000,
+            "{}",
+            out.control.capacity()
+        );
+        assert!(
+            write(&mut out, 1_001, 1).1,
+            "the ping is still known by its end"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::conn::{Mark, Phase, Until};
+use super::core::UNSENT_SMALL;
 use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
 use crate::cause::Cause;
@@ -77,15 +78,17 @@ impl<H: Handler> Engine<H> {
         };
         let was_blocked = late;
         let before = out.pending();
-        let written = match out.write(now, FLUSH_BUDGET, socket) {
+        let written = out.write(now, FLUSH_BUDGET, socket);
+        let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
+        // Also what went out before an error.
+        self.core.stats.pending_bytes -= (before - pending) as u64;
+        let written = match written {
             Ok(written) => written,
             Err(e) => {
                 self.on_error(id, &e);
                 return Flushed::Done;
             }
         };
-        let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
-        self.core.stats.pending_bytes -= (before - pending) as u64;
         if written.bytes > 0 && (was_blocked || blocked) {
             conn.health.moved(now);
         }
@@ -99,6 +102,8 @@ impl<H: Handler> Engine<H> {
         }
         if pending > self.core.config.max_pending_bytes {
             self.core.slow_consumer(id, now);
+        } else if pending > UNSENT_SMALL && self.core.is_full() {
+            self.core.no_room(id, pending, now);
         }
         self.core.arm(id);
         Flushed::Blocked

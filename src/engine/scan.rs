@@ -8,6 +8,9 @@ use crate::sabotage::{self, Bug};
 /// frame on a slow link, but a byte a minute must not keep a peer alive.
 const PROGRESS_STEP: u32 = 4_096;
 
+/// How much of a frame is counted as held before it has come.
+const HELD_STEP: u64 = 16 * 1024;
+
 /// Frames with more payload never go through the shared context: it would keep the memory.
 const SHARED_PAYLOAD_MAX: u64 = 64 * 1024;
 
@@ -98,11 +101,19 @@ impl Scanner {
         self.have > 0
     }
 
-    /// Bytes that whoever decodes this stream must hold now: the frame in progress, which is reserved whole as soon as
-    /// its header is known, and the fragments before it.
-    pub(crate) fn holding(&self) -> u64 {
-        self.message
-            .saturating_add(if self.in_payload { self.length } else { 0 })
+    /// Bytes that whoever decodes this stream holds now: the fragments before, and of the frame in progress what has come
+    /// and a step more. (A decoder reserves a frame as soon as its header is known, but what is reserved and never
+    /// written takes no memory; charging it would let 14 bytes take a megabyte from everybody else.) Of a frame above
+    /// `most`, which will be refused, nothing.
+    pub(crate) fn holding(&self, most: u64) -> u64 {
+        let frame = if self.in_payload && self.length <= most {
+            (self.length - self.left)
+                .saturating_add(HELD_STEP)
+                .min(self.length)
+        } else {
+            0
+        };
+        self.message.saturating_add(frame)
     }
 
     fn finish_frame(&mut self, seen: &mut Seen) {
@@ -252,7 +263,7 @@ mod tests {
             let mut scanner = Scanner::default();
             let frames: u32 = stream.chunks(cut).map(|c| scanner.advance(c).frames).sum();
             assert_eq!(
-                (frames, scanner.at_rest(), scanner.holding()),
+                (frames, scanner.at_rest(), scanner.holding(u64::MAX)),
                 (6, true, 0),
                 "cut {cut}"
             );
@@ -276,7 +287,7 @@ mod tests {
         assert!(scanner.at_rest());
         scanner.advance(&frame(TEXT, 10));
         assert!(!scanner.at_rest() && !scanner.in_frame());
-        assert_eq!(scanner.holding(), 10);
+        assert_eq!(scanner.holding(u64::MAX), 10);
         scanner.advance(&frame(FIN | PONG, 3));
         assert!(!scanner.at_rest());
         scanner.advance(&frame(FIN | CONTINUATION, 1));

@@ -69,6 +69,8 @@ struct Peer {
     unread: bool,
     /// How many more bytes it takes; `None`: any number.
     window: Option<usize>,
+    /// When the window is used up the connection breaks.
+    breaks: bool,
     bytes: Vec<u8>,
     head: Option<String>,
     received: Vec<Received>,
@@ -135,6 +137,7 @@ impl<H: Handler> Net<H> {
             muted: false,
             unread: false,
             window: None,
+            breaks: false,
             bytes: Vec::new(),
             head: None,
             received: Vec::new(),
@@ -211,6 +214,12 @@ impl<H: Handler> Net<H> {
     /// How many more bytes the peer takes; `None`: any number.
     pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
         self.peers[peer.0].window = window;
+    }
+
+    /// The peer takes this many more bytes, then writing to it fails.
+    pub fn break_after(&mut self, peer: PeerId, bytes: usize) {
+        self.peers[peer.0].window = Some(bytes);
+        self.peers[peer.0].breaks = true;
     }
 
     /// How long the peer's bytes are on the way, from now on.
@@ -364,7 +373,8 @@ impl<H: Handler> Net<H> {
         else {
             return;
         };
-        let (window, bytes, reset) = (&mut peer.window, &mut peer.bytes, peer.reset);
+        let (window, bytes, reset, breaks) =
+            (&mut peer.window, &mut peer.bytes, peer.reset, peer.breaks);
         let before = bytes.len();
         let mut socket = |slices: &[IoSlice<'_>]| -> io::Result<usize> {
             if reset {
@@ -372,6 +382,9 @@ impl<H: Handler> Net<H> {
             }
             let offered: usize = slices.iter().map(|s| s.len()).sum();
             let taken = window.map_or(offered, |w| w.min(offered));
+            if taken == 0 && breaks {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
             if taken == 0 {
                 return Err(ErrorKind::WouldBlock.into());
             }

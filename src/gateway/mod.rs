@@ -31,6 +31,9 @@ pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 const NAME_MAX: usize = 256;
 
+/// How the names begin that are given to glasses without one.
+const ANONYMOUS: &str = "anonymous-";
+
 /// The close reason of a connection whose place was taken; clients match on it.
 const REPLACED: &str = "replaced by a newer connection";
 
@@ -87,7 +90,13 @@ impl Gateway {
             return Err("user and package may have 256 bytes each");
         }
         if request.path() == "/glasses-ws" {
-            let user = user.map_or_else(|| self.next_anonymous(), |u| u.into());
+            let user = match user {
+                Some(user) if user.starts_with(ANONYMOUS) => {
+                    return Err("names that begin with anonymous- are given by the gateway");
+                }
+                Some(user) => user.into(),
+                None => self.next_anonymous(),
+            };
             return Ok(Identity {
                 user,
                 role: Role::Glasses,
@@ -104,7 +113,7 @@ impl Gateway {
 
     fn next_anonymous(&mut self) -> Box<str> {
         self.anonymous += 1;
-        format!("anonymous-{}", self.anonymous).into()
+        format!("{ANONYMOUS}{}", self.anonymous).into()
     }
 }
 

@@ -267,7 +267,8 @@ impl<H: Handler> Reactor<H> {
             closed: false,
         });
         if let Err(e) = registered {
-            self.engine.on_error(id, &e);
+            log::warn!("connection refused reason=register id={id} peer={addr} error=\"{e}\"");
+            self.engine.on_no_room(id);
         }
     }
 
@@ -376,7 +377,8 @@ impl<H: Handler> Reactor<H> {
                 .registry()
                 .reregister(&mut socket.stream, id.into(), interest)
             {
-                self.engine.on_error(id, &e);
+                log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
+                self.engine.on_no_room(id);
             }
         }
     }

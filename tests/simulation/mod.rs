@@ -6,7 +6,7 @@ use pulsegate::ConnId;
 use pulsegate::cause::Cause;
 use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::*;
-use pulsegate::health::{HeartbeatMode, Policy};
+use pulsegate::health::{HealthChange, HeartbeatMode, Policy, State};
 use pulsegate::time::Micros;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -165,6 +165,14 @@ impl Handler for Host {
         }
     }
 
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        // Some are not forgiven.
+        if id.generation().is_multiple_of(5) && change.state == State::Healthy {
+            self.farewells.insert(id);
+            io.close(id, 4001, "farewell");
+        }
+    }
+
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         match self.timers.remove(&timer) {
             Some(due) if due <= io.now() && io.now() < due + TICK => {}
@@ -244,6 +252,12 @@ impl World {
             79 => {
                 self.net.half_close(self.shadows[who].peer);
                 self.shadows[who].gone = true;
+            }
+            80 if self.rng.bool() => {
+                let after = self.rng.usize(0..200_000);
+                let shadow = &mut self.shadows[who];
+                shadow.ever_windowed = true;
+                self.net.break_after(shadow.peer, after);
             }
             80 => {
                 self.net.reset(self.shadows[who].peer);
@@ -573,7 +587,8 @@ impl World {
                 if peers_fault && !shadow.misbehaved {
                     return Err(format!("closed for {cause} without fault"));
                 }
-                if cause == Cause::Kicked && !shadow.closed_by_host {
+                let forgiven = self.net.host().farewells.contains(&id);
+                if cause == Cause::Kicked && !shadow.closed_by_host && !forgiven {
                     return Err("kicked by nobody".to_owned());
                 }
             }
