@@ -6,7 +6,7 @@ use crate::time::Micros;
 /// What an engine is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The classes of peers, by [`Class`]; at least one, at most 256.
+    /// The classes of peers, by [`Class`](crate::Class); at least one, at most 256.
     pub classes: Vec<ClassConfig>,
     /// Time from accepting to the verdict on the request. Default 10 s.
     pub handshake_timeout: Micros,
