@@ -9,6 +9,8 @@
 # and a minute; never more than twice that. Environment: PORT (18702), GHOSTS, RAMP (connections started in a second, 3000),
 # WINDOW (seconds, 10 intervals and at least 20), and all of the gateway's variables, LOG_LEVEL (warn) among them.
 #
+# SERVER='command …' measures another server instead, which must listen on PORT and keep these times.
+#
 # Needs Linux, python3, and either perf (preferred: it costs the gateway little) or strace, allowed to trace.
 # Exit: 0 measured, and nothing was closed falsely or early; 1 something was, or failed to open; 2 could not measure.
 set -euo pipefail
@@ -19,7 +21,7 @@ fail() {
     exit 2
 }
 
-[ $# = 3 ] || { sed -n '2,13s/^# \{0,1\}//p' "docs/measure.sh" >&2; exit 2; }
+[ $# = 3 ] || { sed -n '2,15s/^# \{0,1\}//p' "docs/measure.sh" >&2; exit 2; }
 for number in "$@"; do [[ $number =~ ^[1-9][0-9]{0,7}$ ]] || fail "not a whole number: $number"; done
 CONNECTIONS=$1 INTERVAL=$2 TIMEOUT=$3
 [ "$TIMEOUT" -gt "$INTERVAL" ] || fail "the timeout must be above the interval"
@@ -62,7 +64,8 @@ start_gateway() {
     (
         export LISTEN_ADDR=127.0.0.1:$PORT HEARTBEAT_INTERVAL_MS=$INTERVAL CONNECTION_TIMEOUT_MS=$TIMEOUT
         export LOG_LEVEL=${LOG_LEVEL:-warn} DRAIN_MS=${DRAIN_MS:-1000}
-        on_cpus 0 "$BIN/pulsegate"
+        # shellcheck disable=SC2086 # a command with its arguments
+        on_cpus 0 ${SERVER:-"$BIN/pulsegate"}
     ) >"$OUT/gateway.log" 2>&1 &
     GATEWAY=$!
     for _ in $(seq 100); do

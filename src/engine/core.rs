@@ -451,6 +451,10 @@ impl Outgoing {
             }
             Message::Frame(frame) => {
                 let bytes = Bytes::from(render(frame.clone()));
+                // A close has its own way: the connection must know of it.
+                if frame.header().opcode == OpCode::Control(Control::Close) {
+                    return Err(Sent::Refused(Refused::Illegal));
+                }
                 return Ok(match frame.header().opcode {
                     OpCode::Data(_) => Outgoing::Data(bytes),
                     OpCode::Control(_) => Outgoing::Control(bytes),

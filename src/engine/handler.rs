@@ -109,7 +109,7 @@ pub enum Refused {
     Gone,
     /// It is closing.
     Closing,
-    /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids.
+    /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids, or a close as a raw frame.
     Illegal,
     /// More would wait than is allowed; the connection is closed as a slow consumer (1013), for its stream has a gap now.
     OverLimit,
