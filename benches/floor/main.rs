@@ -1,103 +1,125 @@
-//! The floor: a server that does nothing but the system calls. Prebuilt pings grouped in ticks of 10 ms, one read into a
-//! shared buffer per event, no frames understood, no state but the time of the last byte. What a heartbeat costs in epoll
-//! itself; benches/compare.sh measures it beside pulsegate.
+//! The floor: a WebSocket server that does nothing but the system calls. What is measured beside it pays for the rest.
+//!
+//! Sockets in an array, a prebuilt ping of two bytes to each once an interval, all that fall into one tick of 10 ms in one
+//! pass; one read into a shared buffer per readable event, of which only the handshake looks at the bytes. It has no
+//! frames, no limits, no timeouts (but see `--close-after-ms`) and no manners: it is to be measured, never to be used.
 //!
 //! ```sh
-//! floor --listen 127.0.0.1:9000 --interval-ms 2000 --timeout-ms 6000
+//! cargo bench --bench floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000]
 //! ```
-//! Without an address (as `cargo bench` starts it) it serves itself one connection, and ends.
+//!
+//! With `--close-after-ms`, a connection that was not heard for so long is closed with its tick: how late the machine
+//! itself is with a deadline. Without `--listen` it checks itself for a moment, and ends.
 
+use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use std::io::{ErrorKind, Read, Write};
+use socket2::{Domain, Socket, Type};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tungstenite::handshake::derive_accept_key;
 
-const TICK_MS: u64 = 10;
-const LISTENER: Token = Token(usize::MAX);
+const TICK: Duration = Duration::from_millis(10);
 const PING: [u8; 2] = [0x89, 0];
-const CLOSE: [u8; 4] = [0x88, 2, 0x0B, 0xC0]; // 3008
+const LISTENER: Token = Token(usize::MAX);
+const BACKLOG: i32 = 4_096;
 
-struct Peer {
-    stream: TcpStream,
-    heard_ms: u64,
-    open: bool,
-}
-
-struct Floor {
+struct Server {
     poll: Poll,
     listener: TcpListener,
-    peers: Vec<Option<Peer>>,
-    free: Vec<usize>,
-    /// Who is to be pinged, by tick, for one interval.
-    ring: Vec<Vec<usize>>,
-    timeout_ms: u64,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Who is pinged in which tick of the interval: a place for life.
+    pings: Ring,
+    /// Whose silence may be too long in which tick; empty unless that is asked for.
+    deadlines: Ring,
+    close_after: Option<Duration>,
     start: Instant,
-    tick: u64,
-    pings: u64,
+    /// Ticks done.
+    ticks: u64,
+    buffer: Box<[u8]>,
 }
 
-impl Floor {
-    fn new(addr: SocketAddr, interval_ms: u64, timeout_ms: u64) -> std::io::Result<Self> {
-        let socket = socket2::Socket::new(
-            socket2::Domain::for_address(addr),
-            socket2::Type::STREAM,
-            None,
-        )?;
+struct Slot {
+    stream: Option<TcpStream>,
+    open: bool,
+    /// Milliseconds since the start, rounded up.
+    heard: u32,
+    ping_at: u32,
+}
+
+/// Slots by tick; it comes round after so many ticks as it has places.
+struct Ring(Vec<Vec<u32>>);
+
+impl Ring {
+    fn new(span: Duration, beyond: usize) -> Ring {
+        let ticks = (span.as_millis() / TICK.as_millis()) as usize + beyond;
+        Ring(vec![Vec::new(); ticks.max(1)])
+    }
+
+    fn at(&mut self, tick: u64) -> &mut Vec<u32> {
+        let places = self.0.len() as u64;
+        &mut self.0[(tick % places) as usize]
+    }
+}
+
+impl Server {
+    fn new(
+        addr: SocketAddr,
+        interval: Duration,
+        close_after: Option<Duration>,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
-        socket.listen(4_096)?;
+        socket.listen(BACKLOG)?;
         let mut listener = TcpListener::from_std(socket.into());
         let poll = Poll::new()?;
         poll.registry()
             .register(&mut listener, LISTENER, Interest::READABLE)?;
-        let ring = vec![Vec::new(); (interval_ms / TICK_MS).max(1) as usize];
-        let start = Instant::now();
-        Ok(Floor {
+        Ok(Server {
             poll,
             listener,
-            peers: Vec::new(),
+            slots: Vec::new(),
             free: Vec::new(),
-            ring,
-            timeout_ms,
-            start,
-            tick: 0,
-            pings: 0,
+            pings: Ring::new(interval, 0),
+            deadlines: Ring::new(close_after.unwrap_or_default(), 2),
+            close_after,
+            start: Instant::now(),
+            ticks: 0,
+            buffer: vec![0; 64 * 1024].into_boxed_slice(),
         })
     }
 
-    fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
-    }
-
-    fn run(&mut self, mut over: impl FnMut(&Floor) -> bool) -> std::io::Result<()> {
+    fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1_024);
-        let mut buffer = vec![0; 64 * 1024];
-        while !over(self) {
-            let next = (self.tick + 1) * TICK_MS;
-            let wait = Duration::from_millis(next.saturating_sub(self.now_ms()));
-            match self.poll.poll(&mut events, Some(wait)) {
+        loop {
+            let next = TICK * (self.ticks + 1) as u32;
+            let sleep = next.saturating_sub(self.start.elapsed());
+            match self.poll.poll(&mut events, Some(sleep)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
             }
+            let now = self.start.elapsed();
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept()?,
-                    Token(slot) => self.read(slot, &mut buffer),
+                    Token(slot) => self.read(slot, event, now),
                 }
             }
-            while (self.tick + 1) * TICK_MS <= self.now_ms() {
-                self.tick += 1;
-                self.beat();
+            while TICK * (self.ticks + 1) as u32 <= now {
+                self.ticks += 1;
+                self.ping();
+                self.close_silent();
             }
         }
-        Ok(())
     }
 
-    fn accept(&mut self) -> std::io::Result<()> {
+    fn accept(&mut self) -> io::Result<()> {
         loop {
             let mut stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
@@ -105,120 +127,185 @@ impl Floor {
                 Err(e) => return Err(e),
             };
             let slot = self.free.pop().unwrap_or_else(|| {
-                self.peers.push(None);
-                self.peers.len() - 1
+                self.slots.push(Slot {
+                    stream: None,
+                    open: false,
+                    heard: 0,
+                    ping_at: 0,
+                });
+                self.slots.len() as u32 - 1
             });
+            let token = Token(slot as usize);
             self.poll
                 .registry()
-                .register(&mut stream, Token(slot), Interest::READABLE)?;
-            self.peers[slot] = Some(Peer {
-                stream,
-                heard_ms: self.now_ms(),
-                open: false,
-            });
-            // Spread over the interval as they come.
-            let at = (self.tick as usize + 1 + slot * 7_919) % self.ring.len();
-            self.ring[at].push(slot);
+                .register(&mut stream, token, Interest::READABLE)?;
+            self.slots[slot as usize].stream = Some(stream);
         }
     }
 
-    fn read(&mut self, slot: usize, buffer: &mut [u8]) {
-        let now = self.now_ms();
-        let Some(Some(peer)) = self.peers.get_mut(slot) else {
+    fn read(&mut self, index: usize, event: &Event, now: Duration) {
+        let slot = &mut self.slots[index];
+        let Some(stream) = &mut slot.stream else {
             return;
         };
-        match peer.stream.read(buffer) {
-            Ok(0) => self.drop_peer(slot),
-            Ok(n) => {
-                peer.heard_ms = now;
-                if !peer.open {
-                    peer.open = true;
-                    let answer = answer(&buffer[..n]);
-                    let _ = peer.stream.write(answer.as_bytes());
-                } else if buffer[0] & 0x0F == 8 {
-                    self.drop_peer(slot);
-                }
+        let read = stream.read(&mut self.buffer);
+        let lives = !event.is_read_closed() && !event.is_error();
+        match read {
+            Ok(n) if n > 0 && lives && slot.open => slot.heard = now.as_millis() as u32 + 1,
+            Ok(n) if n > 0 && lives && answer(stream, &self.buffer[..n]) => {
+                slot.open = true;
+                slot.heard = now.as_millis() as u32 + 1;
+                slot.ping_at = (self.ticks % self.pings.0.len() as u64) as u32;
+                self.pings.at(self.ticks).push(index as u32);
+                self.watch(index, now);
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-            Err(_) => self.drop_peer(slot),
+            Err(e) if e.kind() == ErrorKind::WouldBlock && lives => {}
+            _ => self.close(index),
         }
     }
 
-    /// Pings those of this tick, and closes who was silent for the timeout: found at ping times only, as it costs nothing.
-    fn beat(&mut self) {
-        let at = self.tick as usize % self.ring.len();
-        let mut slots = std::mem::take(&mut self.ring[at]);
-        let now = self.now_ms();
-        slots.retain(|slot| {
-            let Some(peer) = &mut self.peers[*slot] else {
-                return false;
-            };
-            if now - peer.heard_ms >= self.timeout_ms {
-                let _ = peer.stream.write(&CLOSE);
-                self.drop_peer(*slot);
-                return false;
+    fn ping(&mut self) {
+        for slot in self.pings.at(self.ticks) {
+            if let Some(stream) = &mut self.slots[*slot as usize].stream {
+                // A full socket is not our business: there is no queue here.
+                let _ = stream.write(&PING);
             }
-            if peer.open {
-                let _ = peer.stream.write(&PING);
-                self.pings += 1;
-            }
-            true
-        });
-        self.ring[at] = slots;
+        }
     }
 
-    fn drop_peer(&mut self, slot: usize) {
-        if self.peers[slot].take().is_some() {
-            self.free.push(slot);
+    /// Looks at `index` again when it would have been silent for too long, in the next whole tick.
+    fn watch(&mut self, index: usize, now: Duration) {
+        let Some(close_after) = self.close_after else {
+            return;
+        };
+        let heard = Duration::from_millis(self.slots[index].heard.into());
+        let due = (heard + close_after).max(now);
+        let tick = due.as_millis().div_ceil(TICK.as_millis()) as u64;
+        self.deadlines
+            .at(tick.max(self.ticks + 1))
+            .push(index as u32);
+    }
+
+    fn close_silent(&mut self) {
+        let Some(close_after) = self.close_after else {
+            return;
+        };
+        let now = TICK * self.ticks as u32;
+        for index in std::mem::take(self.deadlines.at(self.ticks)) {
+            let slot = &self.slots[index as usize];
+            let heard = Duration::from_millis(slot.heard.into());
+            if heard + close_after > now {
+                self.watch(index as usize, now);
+            } else {
+                self.close(index as usize);
+            }
+        }
+    }
+
+    fn close(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        if slot.stream.take().is_none() {
+            return;
+        }
+        if std::mem::take(&mut slot.open) {
+            let at = slot.ping_at.into();
+            self.pings.at(at).retain(|other| *other != index as u32);
+        }
+        // A slot that is watched would be watched twice if another had it, so it is not given away.
+        if self.close_after.is_none() {
+            self.free.push(index as u32);
         }
     }
 }
 
-fn answer(request: &[u8]) -> String {
-    let text = String::from_utf8_lossy(request);
-    let key = text.lines().find_map(|l| {
-        let (name, value) = l.split_once(':')?;
-        name.eq_ignore_ascii_case("sec-websocket-key")
-            .then(|| value.trim().to_owned())
+/// The one answer; `false` for what is no request for it, or has come in pieces.
+fn answer(stream: &mut TcpStream, head: &[u8]) -> bool {
+    const NAME: &str = "sec-websocket-key:";
+    let head = String::from_utf8_lossy(head);
+    let key = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then(|| value.trim())
     });
-    let accept = derive_accept_key(key.unwrap_or_default().as_bytes());
-    format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
-    )
+    let (Some(key), true) = (key, head.ends_with("\r\n\r\n")) else {
+        return false;
+    };
+    let response = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        derive_accept_key(key.as_bytes())
+    );
+    stream
+        .write(response.as_bytes())
+        .is_ok_and(|n| n == response.len())
 }
 
-fn main() -> std::io::Result<()> {
-    let args: Vec<String> = std::env::args().collect();
-    let value = |name: &str| {
-        args.iter()
-            .position(|a| a == name)
-            .and_then(|at| args.get(at + 1))
-    };
-    let number =
-        |name: &str, default: u64| value(name).and_then(|v| v.parse().ok()).unwrap_or(default);
-    let (interval, timeout) = (
-        number("--interval-ms", 2_000),
-        number("--timeout-ms", 6_000),
-    );
-    if let Some(addr) = value("--listen") {
-        let addr = addr
-            .parse()
-            .map_err(|_| std::io::Error::from(ErrorKind::InvalidInput))?;
-        let mut floor = Floor::new(addr, interval, timeout)?;
-        println!("listening on {}", floor.listener.local_addr()?);
-        return floor.run(|_| false);
+/// A client of its own: is greeted, pinged twice, answers both, falls silent, and is let go of on time.
+fn check_itself() -> io::Result<()> {
+    const CLOSE_AFTER: Duration = Duration::from_millis(200);
+    let mut server = Server::new(
+        ([127, 0, 0, 1], 0).into(),
+        Duration::from_millis(50),
+        Some(CLOSE_AFTER),
+    )?;
+    let addr = server.listener.local_addr()?;
+    std::thread::spawn(move || server.run());
+
+    let mut client = std::net::TcpStream::connect(addr)?;
+    client.set_read_timeout(Some(Duration::from_secs(5)))?;
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
     }
-    let mut floor = Floor::new(([127, 0, 0, 1], 0).into(), 50, 10_000)?;
-    let mut client = std::net::TcpStream::connect(floor.listener.local_addr()?)?;
-    client.write_all(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")?;
-    floor.run(|floor| floor.pings >= 3 || floor.now_ms() > 30_000)?;
-    let mut got = [0; 256];
-    let n = client.read(&mut got)?;
-    let text = String::from_utf8_lossy(&got[..n]);
+    let head = String::from_utf8_lossy(&head);
+    // The example of RFC 6455 §1.3.
     assert!(
-        floor.pings >= 3 && text.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        "{text}"
+        head.starts_with("HTTP/1.1 101 ") && head.contains(": s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n")
     );
-    println!("the floor serves: {} pings", floor.pings);
+    let mut frame = [0; 2];
+    let mut heard = Instant::now();
+    for _ in 0..2 {
+        client.read_exact(&mut frame)?;
+        assert_eq!(frame, PING);
+        heard = Instant::now();
+        client.write_all(&[0x8A, 0x80, 1, 2, 3, 4])?;
+    }
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest)?;
+    let silent = heard.elapsed();
+    assert!(rest.chunks(2).all(|frame| frame == PING));
+    assert!(silent >= CLOSE_AFTER, "closed after {silent:?}");
+    println!("the floor works: pinged, and closed after {silent:.1?} of silence");
     Ok(())
+}
+
+fn main() -> ExitCode {
+    let (mut listen, mut interval, mut close_after) = (None, Duration::from_secs(15), None);
+    let mut args = std::env::args().skip(1);
+    // What is not ours is cargo's or criterion's.
+    while let Some(arg) = args.next() {
+        let mut number = || args.next().and_then(|value| value.parse().ok());
+        match arg.as_str() {
+            "--interval-ms" => interval = number().map_or(interval, Duration::from_millis),
+            "--close-after-ms" => close_after = number().map(Duration::from_millis),
+            "--listen" => listen = args.next(),
+            _ => {}
+        }
+    }
+    let outcome = match listen.map(|addr| addr.parse()) {
+        None => check_itself(),
+        Some(Ok(addr)) => Server::new(addr, interval, close_after).and_then(|mut server| {
+            println!("listening on {}", server.listener.local_addr()?);
+            server.run()
+        }),
+        Some(Err(e)) => Err(io::Error::new(ErrorKind::InvalidInput, e)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("floor: {e}");
+            ExitCode::FAILURE
+        }
+    }
 }

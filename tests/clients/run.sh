@@ -4,36 +4,18 @@
 #   run.sh BASE_URL TIMEOUT_MS [INTERVAL_MS]     run.sh ws://127.0.0.1:8002 6000 2000
 #
 # TIMEOUT_MS and INTERVAL_MS (a third of it, if not given) are what the gateway was started with. Installs what is
-# pinned here into a cache (PULSEGATE_CLIENTS, by default pulsegate-clients in the user's cache) on first use, then
-# runs every mode of both clients at once, as glasses and as a TPA: 4 intervals, or the timeout, and some seconds.
+# pinned here into a cache on first use (install.sh), then runs every mode of both clients at once, as glasses and as a
+# TPA: 4 intervals, or the timeout, and some seconds.
 # Prints one JSON line each. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-CACHE=${PULSEGATE_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/pulsegate-clients}
 
 case $# in 2 | 3) ;; *) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2 ;; esac
 BASE=${1%/} TIMEOUT=$2 INTERVAL=${3:-$(($2 / 3))}
 
-# Each lock file has its own folder, so that a change of a pin installs anew and an old run is not disturbed.
-install() {
-    local sum
-    sum=$(cat "$HERE/package-lock.json" "$HERE/requirements.txt" | sha256sum | cut -c1-16)
-    PLACE=$CACHE/$sum
-    mkdir -p "$PLACE"
-    exec 9>"$PLACE/.lock"
-    flock 9
-    if [ ! -e "$PLACE/.ready" ]; then
-        cp "$HERE/package.json" "$HERE/package-lock.json" "$PLACE/"
-        (cd "$PLACE" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund) &&
-            python3 -m venv "$PLACE/venv" &&
-            "$PLACE/venv/bin/pip" install -q --disable-pip-version-check -r "$HERE/requirements.txt" &&
-            touch "$PLACE/.ready"
-    fi >"$PLACE/install.log" 2>&1 || { tail -5 "$PLACE/install.log" >&2; echo "run.sh: cannot install the clients" >&2; exit 2; }
-    # Node looks for a module's packages beside the module.
-    cp "$HERE/ws_client.mjs" "$PLACE/"
-    exec 9>&-
-}
-install
+PLACE=$("$HERE/install.sh")
+# Node looks for a module's packages beside the module.
+cp "$HERE/ws_client.mjs" "$PLACE/"
 
 OUT=$(mktemp -d)
 PIDS=()
