@@ -25,7 +25,7 @@ SERIES = [
     ("wheel/cycle", "the wheel: a deadline comes back and is armed again", "wheel", 1),
 ]
 WIDTH, HEIGHT = 760, 524
-LEFT, RIGHT, TOP, BOTTOM = 70, 730, 56, 380
+LEFT, RIGHT, TOP, BOTTOM = 70, 710, 56, 380
 X = (3.0, 6.0)
 Y = (1.0, 5.0)
 
