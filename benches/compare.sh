@@ -101,6 +101,8 @@ start_swarm() {
     local n=$1 duration=$2 ramp=$RAMP
     shift 2
     [ "$n" = "$CONNECTIONS" ] || ramp=$((RAMP < 500 ? RAMP : 500))
+    # What an earlier swarm said must not be taken for this one's.
+    : >"$OUT/swarm.err"
     taskset -c 1 timeout -k 5 $((duration + n / ramp + 45)) "$BIN/pulsegate-swarm" --target "ws://127.0.0.1:$PORT" \
         --connections "$n" --sources 4 --ramp "$ramp" --duration "$duration" "$@" >"$OUT/swarm.json" 2>"$OUT/swarm.err" &
     SWARM=$!
