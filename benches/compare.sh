@@ -103,7 +103,7 @@ start_swarm() {
     [ "$n" = "$CONNECTIONS" ] || ramp=$((RAMP < 500 ? RAMP : 500))
     # What an earlier swarm said must not be taken for this one's.
     : >"$OUT/swarm.err"
-    taskset -c 1 timeout -k 5 $((duration + n / ramp + 45)) "$BIN/pulsegate-swarm" --target "ws://127.0.0.1:$PORT" \
+    taskset -c 1 timeout --foreground -k 30 $((duration + n / ramp + 60)) "$BIN/pulsegate-swarm" --target "ws://127.0.0.1:$PORT" \
         --connections "$n" --sources 4 --ramp "$ramp" --duration "$duration" "$@" >"$OUT/swarm.json" 2>"$OUT/swarm.err" &
     SWARM=$!
     until grep -q '^holding' "$OUT/swarm.err"; do
@@ -164,6 +164,7 @@ measure() {
     end "$SWARM"
     SWARM=''
     end "$SERVER"
+    [ -s "$OUT/swarm.json" ] || fail "the swarm left no report: $(tail -1 "$OUT/swarm.err")"
     cp "$OUT/swarm.json" "$OUT/$name.$run.steady.json"
     echo "$n $memory0 $memory1 $spent0 $spent1 $spent2 $spent3 $pings1 $pings2 $pings3 $calls" >"$OUT/$name.$run"
 

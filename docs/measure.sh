@@ -81,7 +81,7 @@ start_swarm() {
     local name=$1 duration=$2 sources=$3 last=$(($(nproc) - 1))
     shift 3
     (
-        on_cpus "1-$last" timeout -k 5 $((duration + CONNECTIONS / RAMP + 45)) \
+        on_cpus "1-$last" timeout --foreground -k 5 $((duration + CONNECTIONS / RAMP + 45)) \
             "$BIN/pulsegate-swarm" --target "ws://127.0.0.1:$PORT" --path "/glasses-ws?user=$name-{n}" \
             --connections "$CONNECTIONS" --sources "$sources" --ramp "$RAMP" --duration "$duration" "$@"
     ) >"$OUT/$name.json" 2>"$OUT/$name.err" &

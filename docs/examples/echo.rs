@@ -8,6 +8,10 @@ use pulsegate::config::{self, Command};
 use pulsegate::{Class, ClassConfig, ConnId, Handler, Io, Message, Reactor, Request, Verdict};
 use std::process::ExitCode;
 
+/// As in the gateway: glibc's allocator keeps what a burst has freed.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 struct Echo;
 
 impl Handler for Echo {

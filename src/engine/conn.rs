@@ -102,13 +102,23 @@ pub(crate) struct Opening {
 
 /// In the middle of a frame or of a fragmented message.
 pub(crate) struct Middle {
-    /// Taken out while it is at work.
-    pub(crate) context: Option<Box<WebSocketContext>>,
+    pub(crate) decoder: Decoder,
     pub(crate) scanner: Scanner,
     /// Since when the frame in progress is, if there is one.
     pub(crate) frame_since: Option<Micros>,
     /// What it adds to the bytes held by the loop.
     pub(crate) held: u64,
+}
+
+/// Where the bytes of an unfinished frame or message wait.
+pub(crate) enum Decoder {
+    /// The beginning of a frame that the loop's spare context will take when it is whole: most of them. It costs what has
+    /// come and no more.
+    Gathering(Vec<u8>),
+    /// A context of its own: a fragmented message, a large frame, or an error.
+    Own(Box<WebSocketContext>),
+    /// Taken out.
+    AtWork,
 }
 
 pub(crate) struct Closing {

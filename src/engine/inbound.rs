@@ -1,12 +1,12 @@
 //! Bytes that came in: request heads, frames, and what is skipped.
 
 use crate::cause::{Cause, Code};
-use crate::engine::conn::{Conn, End, Mark, Middle, Opening, Phase, Until};
+use crate::engine::conn::{Conn, Decoder, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
 use crate::engine::policies::OwnPolicy;
-use crate::engine::scan::{Scanner, heartbeat_pong, self_contained_prefix};
+use crate::engine::scan::{Scanner, heartbeat_pong, may_be_self_contained, self_contained_prefix};
 use crate::engine::wire::Wire;
 use crate::engine::{Engine, Upgrade};
 use crate::id::ConnId;
@@ -19,6 +19,9 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
 /// What a context reads at once. Its default of 128 KiB is zeroed for each message and allocated for each context.
 const READ_BUFFER: usize = 1_024;
+
+/// How far ahead, at most, room is made for a frame that comes in pieces.
+const GATHER_STEP: usize = 16 * 1024;
 
 /// A message that takes no more than this is let in however full the loop is: it is gone again at once.
 const SMALL: u64 = 4 * 1024;
@@ -249,22 +252,21 @@ impl<H: Handler> Engine<H> {
             };
             if whole > 0 {
                 self.heard(id, now);
-                let mut spare = self.core.spare.take().unwrap_or_else(|| self.context());
-                match self.drive(&mut spare, id, &data[..whole], None, now) {
-                    Drive::Drained => self.core.spare = Some(spare),
-                    // It may have left-overs in it: the next one gets a new one.
-                    Drive::Over => {
-                        self.inbound(id, &data[whole..], now);
-                        return;
-                    }
+                if let Drive::Over = self.drive_spare(id, &data[..whole], now) {
+                    return self.inbound(id, &data[whole..], now);
                 }
                 data = &data[whole..];
             }
             if data.is_empty() {
                 return;
             }
+            let decoder = if parks && self.is_gathered(data) {
+                Decoder::Gathering(Vec::new())
+            } else {
+                Decoder::Own(self.context())
+            };
             let middle = Middle {
-                context: Some(self.context()),
+                decoder,
                 scanner: Scanner::default(),
                 frame_since: None,
                 held: 0,
@@ -278,7 +280,7 @@ impl<H: Handler> Engine<H> {
         self.middle(id, data, now);
     }
 
-    /// Bytes for a connection that has a context of its own.
+    /// Bytes for a connection that is in the middle of something.
     fn middle(&mut self, id: ConnId, data: &[u8], now: Micros) {
         let Some(middle) = self.middle_of(id) else {
             return;
@@ -299,24 +301,88 @@ impl<H: Handler> Engine<H> {
             }
             return;
         }
-        let Some(mut context) = self.middle_of(id).and_then(|m| m.context.take()) else {
+        let Some(middle) = self.middle_of(id) else {
             return;
         };
-        let drive = self.drive(&mut context, id, data, seen.close, now);
+        let decoder = std::mem::replace(&mut middle.decoder, Decoder::AtWork);
+        let decoder = match decoder {
+            Decoder::Gathering(bytes) => self.gather(id, bytes, data, seen.close, now),
+            Decoder::Own(context) => self.drive_own(context, id, data, seen.close, now),
+            Decoder::AtWork => None,
+        };
         let parks = self.core.parks();
-        match (drive, self.middle_of(id)) {
-            (Drive::Drained, Some(middle)) if middle.scanner.at_rest() && parks => self.park(id),
-            (Drive::Drained, Some(middle)) => {
-                middle.context = Some(context);
+        match (decoder, self.middle_of(id)) {
+            (Some(_), Some(middle)) if middle.scanner.at_rest() && parks => self.park(id),
+            (Some(decoder), Some(middle)) => {
+                middle.decoder = decoder;
                 self.core.arm(id);
             }
-            (Drive::Drained | Drive::Over, _) => {
+            (_, _) => {
                 // Closed by the host, and the peer's close frame was among the bytes that nobody reads any more.
                 if seen.close.is_some() {
                     self.peer_closed_too(id);
                 }
             }
         }
+    }
+
+    /// Whether bytes that begin a frame are kept until the shared context can take it whole.
+    fn is_gathered(&self, data: &[u8]) -> bool {
+        may_be_self_contained(data, self.core.config.max_message_bytes as u64)
+    }
+
+    /// More of a frame that waits to be whole: what it waits in from now on, `None` if the connection is not open any more.
+    fn gather(
+        &mut self,
+        id: ConnId,
+        mut bytes: Vec<u8>,
+        data: &[u8],
+        close: Option<u16>,
+        now: Micros,
+    ) -> Option<Decoder> {
+        // To size at first; who sends in drops must not have it copied for each of them.
+        let more = data.len().max(bytes.len().min(GATHER_STEP));
+        if bytes.capacity() - bytes.len() < data.len() {
+            bytes.reserve_exact(more);
+        }
+        bytes.extend_from_slice(data);
+        let whole = self_contained_prefix(&bytes);
+        if whole > 0 {
+            if let Drive::Over = self.drive_spare(id, &bytes[..whole], now) {
+                return None;
+            }
+            bytes = bytes[whole..].to_vec();
+        }
+        if bytes.is_empty() || self.is_gathered(&bytes) {
+            return Some(Decoder::Gathering(bytes));
+        }
+        let context = self.context();
+        self.drive_own(context, id, &bytes, close, now)
+    }
+
+    fn drive_own(
+        &mut self,
+        mut context: Box<WebSocketContext>,
+        id: ConnId,
+        data: &[u8],
+        close: Option<u16>,
+        now: Micros,
+    ) -> Option<Decoder> {
+        match self.drive(&mut context, id, data, close, now) {
+            Drive::Drained => Some(Decoder::Own(context)),
+            Drive::Over => None,
+        }
+    }
+
+    /// Whole frames, read by the context that serves everybody.
+    fn drive_spare(&mut self, id: ConnId, data: &[u8], now: Micros) -> Drive {
+        let mut spare = self.core.spare.take().unwrap_or_else(|| self.context());
+        let drive = self.drive(&mut spare, id, data, None, now);
+        // It may have left-overs in it when it is over: the next one gets a new one.
+        if let Drive::Drained = drive {
+            self.core.spare = Some(spare);
+        }
+        drive
     }
 
     fn middle_of(&mut self, id: ConnId) -> Option<&mut Middle> {

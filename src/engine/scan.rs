@@ -184,20 +184,37 @@ pub(crate) fn heartbeat_pong(data: &[u8]) -> Option<[u8; 4]> {
     Some([a ^ m, b ^ n, c ^ o, d ^ p])
 }
 
+/// Whether `data`, which holds no whole frame, begins one that may turn out self-contained, with a payload of `most` bytes
+/// at most.
+pub(crate) fn may_be_self_contained(data: &[u8], most: u64) -> bool {
+    let Some(limit) = data.first().and_then(|first| self_contained_limit(*first)) else {
+        return false;
+    };
+    let masked = data.get(1).is_none_or(|second| second & MASKED != 0);
+    let fits = data.len() < header_len(data) || payload_len(data) <= limit.min(most);
+    masked && fits
+}
+
 fn self_contained_frame(data: &[u8]) -> Option<usize> {
     let (&first, &second) = (data.first()?, data.get(1)?);
     let head = header_len(data);
-    if first & (FIN | RSV) != FIN || second & MASKED == 0 || data.len() < head {
+    let most = self_contained_limit(first)?;
+    if second & MASKED == 0 || data.len() < head {
         return None;
     }
     let length = payload_len(data);
-    let most = match first & OPCODE {
-        TEXT | BINARY => SHARED_PAYLOAD_MAX,
-        PING | PONG => 125,
-        _ => return None,
-    };
     let whole = head + usize::try_from(length.min(most + 1)).ok()?;
     (length <= most && whole <= data.len()).then_some(whole)
+}
+
+/// The most payload of a self-contained frame with this first byte; `None` if there is no such frame.
+fn self_contained_limit(first: u8) -> Option<u64> {
+    match first & OPCODE {
+        _ if first & (FIN | RSV) != FIN => None,
+        TEXT | BINARY => Some(SHARED_PAYLOAD_MAX),
+        PING | PONG => Some(125),
+        _ => None,
+    }
 }
 
 /// The length of a frame's header as far as its first bytes tell; at least 2.
@@ -323,6 +340,34 @@ mod tests {
             &frame(FIN | PONG, 5),
         ] {
             assert_eq!(heartbeat_pong(other), None);
+        }
+    }
+
+    #[test]
+    fn what_may_be_self_contained_is_known_from_its_first_bytes() {
+        let most = SHARED_PAYLOAD_MAX;
+        for good in [
+            frame(FIN | TEXT, 200),
+            frame(FIN | PING, 5),
+            frame(FIN | BINARY, most as usize),
+        ] {
+            assert!((1..good.len()).all(|cut| may_be_self_contained(&good[..cut], most)));
+        }
+        let large = frame(FIN | BINARY, 300);
+        assert!(may_be_self_contained(&large[..7], most));
+        assert!(may_be_self_contained(&large[..8], 300));
+        assert!(!may_be_self_contained(&large[..8], 299));
+        for other in [
+            &[TEXT][..],
+            &[FIN | CONTINUATION],
+            &[FIN | CLOSE],
+            &[FIN | 0x40 | TEXT],
+            &[FIN | 0x3],
+            &[FIN | TEXT, 1],
+            &frame(FIN | PING, 126)[..8],
+            &frame(FIN | BINARY, most as usize + 1)[..14],
+        ] {
+            assert!(!may_be_self_contained(other, most), "{other:?}");
         }
     }
 

@@ -146,3 +146,16 @@ fn word(tick: u64) -> usize {
 fn bit(tick: u64) -> u64 {
     1 << (tick % 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use hierarchical_hash_wheel_timer::wheels::byte_wheel::WheelEntry;
+
+    /// What a deadline costs: the slot's number in the lowest 256 ticks (2.56 s), and the rest of its delay above them.
+    /// It may grow only on purpose.
+    #[test]
+    fn an_entry_has_4_or_8_bytes() {
+        assert_eq!(size_of::<WheelEntry<u32, [u8; 0]>>(), 4);
+        assert_eq!(size_of::<WheelEntry<u32, [u8; 1]>>(), 8);
+    }
+}

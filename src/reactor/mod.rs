@@ -428,3 +428,16 @@ impl<H> AsRawFd for Reactor<H> {
         self.poll.as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection costs beside its slot in the engine. It may grow only on purpose.
+    #[test]
+    fn a_socket_entry_has_8_bytes() {
+        // With debug assertions mio keeps in each stream which poll it belongs to.
+        let checks = if cfg!(debug_assertions) { 16 } else { 0 };
+        assert_eq!(size_of::<Option<Socket>>(), 8 + checks);
+    }
+}

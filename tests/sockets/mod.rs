@@ -1,5 +1,5 @@
 //! Real sockets: a blocking client, clients that are nobody's business and must stay that way, and a reactor on a thread.
-//! Shared by `tests/reactor.rs` and `tests/process.rs`.
+//! Shared by the tests that need them.
 //!
 //! No test here is right because it slept long enough. What is waited for has a deadline of [`PATIENCE`]; what a test does at
 //! a steady pace it paces with sleeps.
@@ -8,10 +8,14 @@
 
 mod client;
 mod controls;
+#[cfg(feature = "gateway")]
+mod gateway;
 mod host;
 
 pub use client::{Client, Event, Response, frame, upgrade};
 pub use controls::Controls;
+#[cfg(feature = "gateway")]
+pub use gateway::{Gateway, field};
 pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, turned};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,94 @@
+//! What a burst leaves behind: nothing. Buffers belong to the loop, so when everybody is quiet again the process is as
+//! large as it was before.
+
+mod sockets;
+
+use sockets::{Client, Event, Gateway, PATIENCE, frame, upgrade};
+use std::time::{Duration, Instant};
+
+/// Connections that stay, and each send a message in every cycle.
+const CONNECTIONS: usize = 10_000;
+/// Handshakes under way at once, in every cycle.
+const HANDSHAKES: usize = 2_000;
+const MESSAGE: usize = 64 * 1024;
+const CYCLES: usize = 5;
+/// Of what was there before the first burst.
+const MOST: f64 = 1.2;
+const BINARY: u8 = 2;
+
+/// The memory that is the process's own (heap and stacks, no program text), in bytes.
+fn anonymous(gateway: &Gateway) -> u64 {
+    let rollup = format!("/proc/{}/smaps_rollup", gateway.pid());
+    let text = std::fs::read_to_string(rollup).expect("smaps_rollup");
+    let line = text.lines().find_map(|l| l.strip_prefix("Anonymous:"));
+    let kib = line.and_then(|l| l.trim().strip_suffix(" kB"));
+    kib.and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
+}
+
+/// Everybody sends the first half of a message before anybody sends the second, so all of them are in the middle of one at
+/// once. That each message was taken shows in the answer to the ping behind it.
+fn messages(clients: &mut [Client]) {
+    let message = frame(BINARY, &vec![0x55; MESSAGE]);
+    let (first, second) = message.split_at(MESSAGE / 2);
+    clients.iter_mut().for_each(|c| c.write(first));
+    for client in clients {
+        client.write(second);
+        client.send_text(r#"{"type":"ping"}"#);
+        let answer = client.next_answering();
+        assert!(
+            matches!(&answer, Event::Text(text) if text.contains("pong")),
+            "{answer:?}"
+        );
+    }
+}
+
+/// Requests that come in pieces, all at once: the last half leaves before it is through.
+fn handshakes(gateway: &Gateway) {
+    let request = |i| upgrade(&format!("/glasses-ws?user=late-{i}&{}", "x".repeat(4_000)));
+    let mut clients: Vec<_> = (0..HANDSHAKES)
+        .map(|i| (Client::connect(gateway.addr), request(i)))
+        .collect();
+    for piece in [0..1_000, 1_000..3_000] {
+        for (client, request) in &mut clients {
+            client.write(&request.as_bytes()[piece.clone()]);
+        }
+    }
+    for (client, request) in &mut clients[..HANDSHAKES / 2] {
+        client.write(&request.as_bytes()[3_000..]);
+        client.switched();
+    }
+}
+
+#[test]
+fn a_burst_leaves_nothing_behind() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "600000"),
+        ("CONNECTION_TIMEOUT_MS", "3600000"),
+        ("HANDSHAKE_TIMEOUT_MS", "60000"),
+    ]);
+    let mut clients: Vec<_> = (0..CONNECTIONS)
+        .map(|i| Client::open(gateway.addr, &format!("/glasses-ws?user={i}")))
+        .collect();
+    let before = anonymous(&gateway);
+    for cycle in 1..=CYCLES {
+        messages(&mut clients);
+        handshakes(&gateway);
+        let limit = (before as f64 * MOST) as u64;
+        let peak = anonymous(&gateway);
+        let deadline = Instant::now() + PATIENCE;
+        let after = loop {
+            let now = anonymous(&gateway);
+            if now <= limit || Instant::now() > deadline {
+                break now;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        println!("cycle {cycle}: {before} B before, {peak} B at its end, {after} B when quiet");
+        assert!(
+            after <= limit,
+            "cycle {cycle}: {before} B before, {after} B after"
+        );
+    }
+    gateway.end();
+}
