@@ -46,6 +46,27 @@ fn a_frozen_client_is_closed_and_the_log_says_why() {
 }
 
 #[test]
+fn eighteen_thousand_at_once_are_all_served_and_nobody_else_notices() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let swarm = Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))
+        .args(["--target", &format!("ws://{}", gateway.addr)])
+        .args(["--path", "/glasses-ws?user=newcomer-{n}", "--sources", "4"])
+        .args(["--connections", "18000", "--in-flight", "18000"])
+        .args(["--ramp", "100000", "--duration", "1"])
+        .output()
+        .expect("the swarm");
+    let report = String::from_utf8(swarm.stdout).expect("UTF-8");
+    let errors = String::from_utf8_lossy(&swarm.stderr);
+    let report: serde_json::Value = serde_json::from_str(&report).expect(&errors);
+    assert_eq!(report["connected"], 18_000, "{report}");
+    assert_eq!(report["failed"], 0, "{report}");
+    assert_eq!(report["open_at_end"], 18_000, "{report}");
+    controls.finish();
+    gateway.end();
+}
+
+#[test]
 fn a_storm_of_comers_and_goers_is_served_and_summed_up() {
     const STORM: usize = 2_000;
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "3600000")]);

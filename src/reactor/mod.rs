@@ -25,6 +25,14 @@ const READ_BUFFER: usize = 64 * 1024;
 /// The most bytes read from one connection in one turn; a flood must not hold up the others.
 const READ_BUDGET: usize = 4 * READ_BUFFER;
 
+/// How long accepting, and how long reading, may take in one turn; who is not reached is first in the next. What is read
+/// makes work for the steps behind it, too, some four times as much when connections come and go; so a storm of them delays a
+/// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
+const STEP_TIME: Micros = Micros::from_millis(2);
+
+/// The clock is looked at for that once in so many connections.
+const STEP_CHECK: usize = 16;
+
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
@@ -212,7 +220,11 @@ impl<H: Handler> Reactor<H> {
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
         let budget = if last { LAST_ACCEPTS } else { ACCEPTS_PER_TURN };
-        for _ in 0..budget {
+        let until = self.clock.now() + STEP_TIME;
+        for accepted in 0..budget {
+            if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
+                break;
+            }
             self.note_load();
             let Some(acceptor) = &mut self.acceptor else {
                 break;
@@ -274,14 +286,26 @@ impl<H: Handler> Reactor<H> {
 
     fn read(&mut self) {
         let mut ready = std::mem::take(&mut self.ready);
-        ready.retain(|id| {
-            let more = self.read_one(*id, READ_BUDGET);
+        let until = self.clock.now() + STEP_TIME;
+        let (mut at, mut kept) = (0, 0);
+        while at < ready.len() {
+            let id = ready[at];
+            at += 1;
+            let more = self.read_one(id, READ_BUDGET);
             if let Some(Some(socket)) = self.sockets.get_mut(id.slot()) {
                 socket.ready = more;
             }
-            more
-        });
-        ready.append(&mut self.ready);
+            if more {
+                ready[kept] = id;
+                kept += 1;
+            }
+            if at.is_multiple_of(STEP_CHECK) && self.clock.now() >= until {
+                break;
+            }
+        }
+        // Those who were not reached go before those who have more: a few that flood must not keep the others out.
+        ready.drain(kept..at);
+        ready.rotate_left(kept);
         self.ready = ready;
     }
 
