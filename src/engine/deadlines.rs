@@ -17,6 +17,7 @@ impl<H: Handler> Engine<H> {
     /// Fires the deadlines up to `now`.
     pub fn advance(&mut self, now: Micros) {
         while let Some((tick, fired)) = self.core.wheel.next(now) {
+            self.core.table.touch(&fired);
             for slot in fired {
                 match Timers::index(slot) {
                     Some(index) => self.timer(index, tick, now),
