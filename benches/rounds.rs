@@ -56,7 +56,7 @@ fn main() {
             }
         }
         engine.reap(now, &mut |_, _| {});
-        now += Micros::from_millis(10);
+        now += pulsegate::engine::wheel::TICK;
     }
     let stats = engine.stats();
     assert!(stats.pings == stats.pongs && stats.live() == connections);

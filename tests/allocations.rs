@@ -3,6 +3,7 @@
 
 use allocation_counter::measure;
 use pulsegate::engine::testing::client_frame;
+use pulsegate::engine::wheel::TICK;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
 use pulsegate::{ConnId, Micros};
 use std::io::IoSlice;
@@ -76,7 +77,7 @@ fn heartbeats(count: usize) -> Counted {
             counted.advance += advance;
             counted.ticks += 1;
         }
-        now += Micros::from_millis(10);
+        now += TICK;
     }
     assert_eq!(
         engine.stats().pings,
@@ -104,7 +105,7 @@ fn the_wheel_allocates_per_tick_and_not_per_deadline() {
     for count in [1_000, 20_000] {
         let counted = heartbeats(count);
         // Lists of one tick: taken, filled by doubling, and taken over from the level above.
-        let most = counted.ticks * 16;
+        let most = counted.ticks * 4;
         println!(
             "{count} connections: {} allocations in {} ticks, {} rounds",
             counted.advance, counted.ticks, counted.rounds

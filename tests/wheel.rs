@@ -124,7 +124,7 @@ fn a_connection_that_is_armed_again_all_the_time_leaves_no_dead_entry_beyond_the
 fn a_loop_that_comes_late_gets_everything_in_order() {
     let mut wheel = Wheel::new();
     for slot in (1..=100).rev() {
-        wheel.arm(slot, Micros::from_millis(u64::from(slot) * 10));
+        wheel.arm(slot, Micros(u64::from(slot) * TICK.0));
     }
     for slot in 1..=100 {
         assert_eq!(wheel.next(HOUR), Some((slot, vec![slot])));

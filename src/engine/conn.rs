@@ -6,7 +6,7 @@ use crate::engine::http::Request;
 use crate::engine::out::Out;
 use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::Scanner;
-use crate::engine::wheel::Tick;
+use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
 use crate::time::Micros;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -237,7 +237,9 @@ impl Conn {
             Phase::Open(_) => {
                 let earlier =
                     |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
-                let due = earlier(self.health.due(policy), self.init_due(policy));
+                let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(BEAT.0));
+                let alive = ping.min(self.health.stale_at(policy));
+                let due = earlier(alive, self.init_due(policy));
                 Some(earlier(earlier(due, self.frame_due()), self.slow_due()))
             }
             Phase::Closing(closing) => Some(closing.deadline),

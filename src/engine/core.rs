@@ -7,7 +7,7 @@ use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Class, HealthView, Message, Refused, Sent, TimerId, Verdict};
 use crate::engine::http::{RETRY_AFTER_S, Reply};
-use crate::engine::out::Out;
+use crate::engine::out::{Out, OutFrame};
 use crate::engine::policies::Policies;
 use crate::engine::remote::Remote;
 use crate::engine::scan::Scanner;
@@ -27,6 +27,10 @@ use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 
 /// Who waits for no more than this is not closed because others have filled the loop.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
+
+/// Payloads from this size on go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
+/// what shares the loop's buffer does not keep all of it while it waits.
+const UNCOPIED: usize = 64 * 1024;
 
 /// Everything that belongs to the loop except the handler.
 pub(crate) struct Core {
@@ -141,15 +145,15 @@ impl Core {
             Phase::Closing(_) => return Sent::Refused(Refused::Closing),
             Phase::Opening(_) | Phase::Dead(_) => return Sent::Refused(Refused::Gone),
         }
-        let (frame, control) = match outgoing {
-            Outgoing::Data(frame) => (frame, false),
-            Outgoing::Control(frame) => (frame, true),
+        let len = match &outgoing {
+            Outgoing::Data(frame) => frame.len(),
+            Outgoing::Control(frame) => frame.len(),
             Outgoing::Close(code, reason) => {
-                self.close(id, Cause::Kicked, code, &reason, now);
+                self.close(id, Cause::Kicked, *code, reason, now);
                 return Sent::Flowing;
             }
         };
-        let pending = conn.pending() + frame.len();
+        let pending = conn.pending() + len;
         if pending > self.config.max_pending_bytes {
             self.slow_consumer(id, now);
             return Sent::Refused(Refused::OverLimit);
@@ -159,14 +163,14 @@ impl Core {
             return Sent::Refused(Refused::OverLimit);
         }
         let blocked = conn.is_blocked();
-        self.stats.messages_out += u64::from(!control);
-        self.queue(id, |out| {
-            if control {
-                out.push_control(&frame)
-            } else {
-                out.push_frame(frame)
+        match outgoing {
+            Outgoing::Data(frame) => {
+                self.stats.messages_out += 1;
+                self.queue(id, |out| out.push_frame(frame));
             }
-        });
+            Outgoing::Control(frame) => self.queue(id, |out| out.push_control(&frame)),
+            Outgoing::Close(..) => {}
+        }
         if blocked {
             Sent::Pending
         } else {
@@ -433,7 +437,7 @@ impl Core {
 /// A message on its way out, its frame built once for however many it goes to.
 #[derive(Clone)]
 enum Outgoing {
-    Data(Bytes),
+    Data(OutFrame),
     Control(Bytes),
     Close(u16, String),
 }
@@ -456,7 +460,7 @@ impl Outgoing {
                     return Err(Sent::Refused(Refused::Illegal));
                 }
                 return Ok(match frame.header().opcode {
-                    OpCode::Data(_) => Outgoing::Data(bytes),
+                    OpCode::Data(_) => Outgoing::Data(bytes.into()),
                     OpCode::Control(_) => Outgoing::Control(bytes),
                 });
             }
@@ -470,14 +474,23 @@ impl Outgoing {
             opcode,
             ..FrameHeader::default()
         };
-        let mut bytes = Vec::with_capacity(payload.len() + Config::FRAME_HEADER_MAX);
+        let large = match message {
+            Message::Text(text) if payload.len() >= UNCOPIED => Some(text.clone().into()),
+            Message::Binary(bytes) if payload.len() >= UNCOPIED => Some(bytes.clone()),
+            _ => None,
+        };
+        let copied = if large.is_some() { 0 } else { payload.len() };
+        let mut bytes = Vec::with_capacity(Config::FRAME_HEADER_MAX + copied);
         // Formatting into a Vec does not fail.
         let _ = header.format(payload.len() as u64, &mut bytes);
+        if let Some(payload) = large {
+            return Ok(Outgoing::Data(OutFrame::large(&bytes, payload)));
+        }
         bytes.extend_from_slice(payload);
         Ok(if is_control {
             Outgoing::Control(bytes.into())
         } else {
-            Outgoing::Data(bytes.into())
+            Outgoing::Data(Bytes::from(bytes).into())
         })
     }
 }

@@ -210,7 +210,7 @@ impl Io<'_> {
         self.core.answers.push_back((id, verdict));
     }
 
-    /// Has [`Handler::on_timer`] called once, `after` from now or up to 10 ms later.
+    /// Has [`Handler::on_timer`] called once, `after` from now or up to 5 ms later.
     pub fn timer(&mut self, after: Micros) -> TimerId {
         self.core
             .start_timer(Purpose::Host, self.now + after, self.now)

@@ -1,5 +1,6 @@
 //! What is to go out to one peer and has not gone yet.
 
+use crate::engine::Config;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use std::collections::VecDeque;
@@ -23,13 +24,55 @@ pub(crate) struct Out {
     control_sent: usize,
     /// The offset in `control` behind the heartbeat that waits there.
     ping_end: Option<usize>,
-    /// Data frames, one each, and at the very end our close frame.
-    frames: VecDeque<Bytes>,
+    /// Data frames, and at the very end our close frame.
+    frames: VecDeque<OutFrame>,
     /// Bytes of the first frame that are gone.
     head_sent: usize,
     frame_bytes: usize,
     /// While the socket takes less than there is.
     blocked: Option<Blocked>,
+}
+
+/// One frame, shared by all who are sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct OutFrame {
+    /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
+    header: [u8; Config::FRAME_HEADER_MAX],
+    header_len: u8,
+    body: Bytes,
+}
+
+impl OutFrame {
+    /// A payload with its header apart.
+    pub(crate) fn large(header: &[u8], payload: Bytes) -> Self {
+        let mut frame = OutFrame::from(payload);
+        let len = header.len().min(Config::FRAME_HEADER_MAX);
+        frame.header[..len].copy_from_slice(&header[..len]);
+        frame.header_len = len as u8;
+        frame
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.header_len) + self.body.len()
+    }
+
+    /// What is left of it behind its first `sent` bytes, in two parts, either of which may be empty.
+    fn rest(&self, sent: usize) -> [&[u8]; 2] {
+        let header = &self.header[..usize::from(self.header_len)];
+        let of_body = sent.saturating_sub(header.len());
+        [&header[sent.min(header.len())..], &self.body[of_body..]]
+    }
+}
+
+impl From<Bytes> for OutFrame {
+    /// A whole frame in one piece.
+    fn from(body: Bytes) -> Self {
+        OutFrame {
+            header: [0; Config::FRAME_HEADER_MAX],
+            header_len: 0,
+            body,
+        }
+    }
 }
 
 /// How long bytes have waited: at `since` there were `ahead` bytes more than have gone out by now. When those are gone the
@@ -46,6 +89,8 @@ pub(crate) struct Written {
     pub(crate) bytes: usize,
     /// The last byte of the heartbeat went out.
     pub(crate) ping: bool,
+    /// It ended because the socket takes no more now.
+    pub(crate) full: bool,
 }
 
 impl Out {
@@ -64,7 +109,8 @@ impl Out {
         self.ping_end = Some(self.control.len());
     }
 
-    pub(crate) fn push_frame(&mut self, frame: Bytes) {
+    pub(crate) fn push_frame(&mut self, frame: impl Into<OutFrame>) {
+        let frame = frame.into();
         self.frame_bytes += frame.len();
         self.frames.push_back(frame);
     }
@@ -123,6 +169,7 @@ impl Out {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     let ahead = self.pending();
                     self.blocked.get_or_insert(Blocked { since: now, ahead });
+                    written.full = true;
                     break;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -142,15 +189,17 @@ impl Out {
                 count += 1;
             }
         };
+        let in_progress =
+            |f: Option<&'a OutFrame>| f.map_or([&[] as &[u8]; 2], |f| f.rest(self.head_sent));
         if self.head_sent > 0 && !self.control_jumps_in() {
-            push(frames.next().map_or(&[], |f| &f[self.head_sent..]));
+            in_progress(frames.next()).into_iter().for_each(&mut push);
         }
         push(&self.control[self.control_sent..]);
         if self.control_jumps_in() {
-            push(frames.next().map_or(&[], |f| &f[self.head_sent..]));
+            in_progress(frames.next()).into_iter().for_each(&mut push);
         }
-        for frame in frames {
-            push(frame);
+        for frame in frames.take(SLICES) {
+            frame.rest(0).into_iter().for_each(&mut push);
         }
         count
     }
@@ -281,6 +330,24 @@ mod tests {
         assert_eq!(out.discard_unsent(), 4);
         out.push_frame(Bytes::from_static(b"close"));
         assert_eq!(write(&mut out, 100, 9).0, b"AAAclose");
+    }
+
+    #[test]
+    fn a_header_apart_goes_out_before_its_payload_whatever_the_cuts() {
+        for step in 1..9 {
+            let mut out = Out::default();
+            out.push_frame(OutFrame::large(b"head", Bytes::from_static(b"PAYLOAD")));
+            out.push_frame(Bytes::from_static(b"next"));
+            assert_eq!(out.pending(), 15);
+            let (mut got, _) = write(&mut out, step, 1);
+            out.push_control(b"c");
+            got.extend(write(&mut out, step, usize::MAX).0);
+            assert_eq!(
+                String::from_utf8_lossy(&got),
+                "headPAYLOADcnext",
+                "step {step}"
+            );
+        }
     }
 
     #[test]

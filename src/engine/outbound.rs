@@ -96,7 +96,8 @@ impl<H: Handler> Engine<H> {
         if pending == 0 {
             return self.flushed(id, was_blocked, now);
         }
-        if !blocked {
+        if !written.full {
+            // Only the budget is used up; the socket would never say that it is writable, for it is.
             self.core.table.mark_dirty(id);
             return Flushed::Done;
         }

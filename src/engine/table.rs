@@ -47,8 +47,11 @@ impl Table {
     /// Reads from each of these slots what they will be asked next. They lie anywhere in memory, and asked one after the
     /// other each waits for its own cache miss; here the misses overlap. A tenth of a heartbeat's time in user space.
     pub(crate) fn touch(&self, slots: &[u32]) {
-        let read = |c: &Conn| u64::from(c.generation) ^ c.since.0 ^ u64::from(c.health.unanswered());
-        let conns = slots.iter().filter_map(|slot| self.slots.get(*slot as usize));
+        let read =
+            |c: &Conn| u64::from(c.generation) ^ c.since.0 ^ u64::from(c.health.unanswered());
+        let conns = slots
+            .iter()
+            .filter_map(|slot| self.slots.get(*slot as usize));
         std::hint::black_box(conns.fold(0, |all, c| all ^ read(c)));
     }
 

@@ -22,6 +22,7 @@ use crate::cause::Cause;
 use crate::engine::conn::{Mark, Phase};
 use crate::engine::handler::{Ending, Handler, Io, Message, TimerId, Verdict};
 use crate::engine::http::Request;
+use crate::engine::scan::{Scanner, self_contained_prefix};
 use crate::engine::wheel::TICK;
 use crate::engine::{Config, Engine, Flushed};
 use crate::health::{HealthChange, State};
@@ -687,6 +688,13 @@ impl<H: Handler> Handler for Recorder<H> {
     fn on_wake(&mut self, io: &mut Io<'_>) {
         self.host.on_wake(io);
     }
+}
+
+/// What the boundary scanner makes of a stretch of frames, for benchmarks: how many end in it, and how long the prefix is
+/// that the shared context may take.
+pub fn scan(data: &[u8]) -> (u32, usize) {
+    let frames = Scanner::default().advance(data).frames;
+    (frames, self_contained_prefix(data))
 }
 
 /// A request for a WebSocket.

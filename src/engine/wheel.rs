@@ -14,9 +14,13 @@ use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
 use std::time::Duration;
 
 /// The length of one tick: the granularity of every deadline.
-pub const TICK: Micros = Micros::from_millis(10);
+pub const TICK: Micros = Micros::from_millis(5);
 
-/// How many ticks ahead an entry may lie (41 s). A later deadline is armed again when this one comes back.
+/// Heartbeats go out at multiples of this, every second tick: so more of them share a wake-up. Those who answered just after
+/// such a moment, as most do, have their other deadlines in the tick between.
+pub const BEAT: Micros = Micros::from_millis(10);
+
+/// How many ticks ahead an entry may lie (20 s). A later deadline is armed again when this one comes back.
 const HORIZON: u64 = 4_095;
 
 /// A tick's number, cut to 32 bits: entries live for less than `HORIZON` ticks, so no two that could be confused meet.

@@ -15,7 +15,7 @@ pub enum HeartbeatMode {
 /// How the connections of one class are supervised. Changed live, it takes effect at each connection's next deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Time from one ping to the next; at least 10 ms (a tick). Default 15 s.
+    /// Time from one ping to the next; at least 10 ms. Default 15 s.
     pub heartbeat_interval: Micros,
     /// Silence after which a connection is stale; more than the interval. Default 45 s.
     pub connection_timeout: Micros,
@@ -43,7 +43,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The shortest time that means anything: one tick of the wheel.
+    /// The shortest time that means anything: two ticks of the wheel, the grid of the heartbeats.
     pub const LEAST: Micros = Micros::from_millis(10);
 
     /// Whether the loop can keep this policy.

@@ -364,13 +364,13 @@ impl<H: Handler> Reactor<H> {
     fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for id in dirty.drain(..) {
-            self.flush_one(id);
+            self.flush_one(id, true);
         }
         // Who is marked dirty while this list is worked off has its turn in the next one.
         self.engine.take_dirty(&mut dirty);
         self.touch(&dirty);
         for id in dirty.drain(..) {
-            self.flush_one(id);
+            self.flush_one(id, false);
         }
         self.dirty = dirty;
     }
@@ -382,12 +382,16 @@ impl<H: Handler> Reactor<H> {
         std::hint::black_box(behind.count());
     }
 
-    fn flush_one(&mut self, id: ConnId) {
+    /// `writable`: the kernel has said so. Else one that is behind is not tried: a reader that has fallen back costs no
+    /// system call for each message that it is sent.
+    fn flush_one(&mut self, id: ConnId, writable: bool) {
         let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
             return;
         };
+        let full = socket.behind && !writable;
         let stream = &mut socket.stream;
         let mut write = |slices: &[IoSlice<'_>]| match slices {
+            _ if full => Err(ErrorKind::WouldBlock.into()),
             [one] => stream.write(one),
             many => stream.write_vectored(many),
         };

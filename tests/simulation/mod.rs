@@ -10,7 +10,8 @@ use pulsegate::health::{HealthChange, HeartbeatMode, Policy, State};
 use pulsegate::time::Micros;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-const TICK: Micros = Micros::from_millis(10);
+const TICK: Micros = Micros::from_millis(5);
+const BEAT: Micros = Micros::from_millis(10);
 const MAX_MESSAGE: usize = 70_000;
 const MAX_PENDING: usize = 300_000;
 const MAX_PEERS: usize = 24;
@@ -568,7 +569,7 @@ impl World {
         }
         if plain && !self.limited && policy.mode == HeartbeatMode::Always {
             let since = *shadow.watched_since.get_or_insert(now);
-            if now > since + interval + TICK + TICK {
+            if now > since + interval + BEAT + TICK {
                 return Err(format!("not pinged since {since}"));
             }
         }
