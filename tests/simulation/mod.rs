@@ -176,7 +176,8 @@ impl Handler for Host {
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         match self.timers.remove(&timer) {
-            Some(due) if due <= io.now() && io.now() < due + TICK => {}
+            // One that is due at once waits for the next tick.
+            Some(due) if due <= io.now() && io.now() <= due + TICK => {}
             other => self
                 .wrong
                 .push(format!("a timer due at {other:?} ran out at {}", io.now())),
@@ -604,7 +605,8 @@ impl World {
     /// When the server had last something of this peer to hear, at `at`.
     fn heard_at(&self, who: usize, at: Micros) -> Micros {
         let shadow = &self.shadows[who];
-        let opened = self.net.opened_at(shadow.peer).unwrap_or(at);
+        // Of one that has left its slot already only what came is known.
+        let opened = self.net.opened_at(shadow.peer).unwrap_or_default();
         let answers = self.net.answered_at(shadow.peer);
         let arrivals = shadow.arrivals.iter().chain(answers).filter(|a| **a <= at);
         arrivals.copied().fold(opened, Micros::max)
