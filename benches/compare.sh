@@ -32,7 +32,8 @@ seconds() { echo $((($1 + 999) / 1000)); }
 # Whole intervals, for those that ping everybody at once.
 WINDOW=$(seconds $((6 * INTERVAL > 12000 ? 6 * INTERVAL : INTERVAL * ((12000 + INTERVAL - 1) / INTERVAL))))
 TRACE=$(seconds $((2 * INTERVAL)))
-SETTLE=$(seconds $((INTERVAL + 1000)))
+# Also for the allocator: jemalloc gives back what the handshakes have used within ten seconds.
+SETTLE=$(seconds $((INTERVAL > 12000 ? INTERVAL + 1000 : 13000)))
 # Over so many seconds the ghosts fall silent.
 SPREAD=$(seconds $((3 * INTERVAL)))
 [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || fail "two CPUs and taskset are needed: one for the server alone"

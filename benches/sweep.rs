@@ -4,7 +4,7 @@
 //! everybody, each pong is decoded and found in the map, one sweep looks for timeouts. It does as much as the engine per
 //! pong and per ping (the same sink, the same decoder), and it is as late as its interval is long.
 //!
-//! `pass` is one sweep for timeouts that finds nobody. Run every 10 ms it is half as precise as the wheel; what that would cost
+//! `pass` is one sweep for timeouts that finds nobody. Run once a tick it is as precise as the wheel; what that would cost
 //! is worked out from one pass and printed. To be read beside `wheel/cycle`.
 
 use criterion::{
@@ -12,7 +12,7 @@ use criterion::{
 };
 use pulsegate::Micros;
 use pulsegate::engine::WriteVectored;
-use pulsegate::engine::wheel::BEAT;
+use pulsegate::engine::wheel::TICK;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -71,9 +71,9 @@ fn passes(c: &mut Criterion) {
             });
         });
         if let Some(median) = median(samples) {
-            let in_interval = median.as_secs_f64() * (INTERVAL.0 / BEAT.0) as f64;
+            let in_interval = median.as_secs_f64() * (INTERVAL.0 / TICK.0) as f64;
             println!(
-                "{n} connections: {median:.1?} a pass; one every 10 ms is {:.1} µs for each deadline, {:.1} % of a core\n",
+                "{n} connections: {median:.1?} a pass; one each tick is {:.1} µs for each deadline, {:.1} % of a core\n",
                 1e6 * in_interval / n as f64,
                 100.0 * in_interval / INTERVAL.as_duration().as_secs_f64(),
             );

@@ -29,7 +29,8 @@ PORT=${PORT:-18702} RAMP=${RAMP:-3000}
 GHOSTS=${GHOSTS:-$((CONNECTIONS / 10 < 500 ? CONNECTIONS / 10 : 500))}
 seconds() { echo $((($1 + 999) / 1000)); }
 WINDOW=${WINDOW:-$((10 * INTERVAL > 20000 ? $(seconds $((10 * INTERVAL))) : 20))}
-SETTLE=$(seconds $((INTERVAL + 1000)))
+# Also for the allocator: jemalloc gives back what the handshakes have used within ten seconds.
+SETTLE=$(seconds $((INTERVAL > 12000 ? INTERVAL + 1000 : 13000)))
 TRACE=5
 
 GATEWAY='' SWARM=''

@@ -1047,6 +1047,37 @@ fn at_capacity_a_request_is_answered_503_and_health_is_not() {
 }
 
 #[test]
+fn those_who_come_together_are_pinged_apart_and_each_once_an_interval() {
+    const CLIENTS: usize = 16_000;
+    const INTERVAL: u64 = 15;
+    let mut bare = Bare::new(Config::default());
+    for _ in 0..CLIENTS {
+        let id = bare.accept(false);
+        let now = bare.now;
+        bare.engine
+            .on_bytes(id, upgrade_request("/").as_bytes(), now);
+    }
+    bare.turn();
+    let (mut seconds, mut most) = ([0; INTERVAL as usize], 0);
+    let mut before = bare.engine.stats().pings;
+    while bare.now < Micros::from_secs(INTERVAL) {
+        bare.now += TICK;
+        bare.turn();
+        let pings = bare.engine.stats().pings - before;
+        before += pings;
+        most = most.max(pings);
+        seconds[((bare.now.0 - 1) / 1_000_000) as usize] += pings;
+    }
+    assert_eq!(seconds.iter().sum::<u64>(), CLIENTS as u64);
+    let share = CLIENTS as u64 / INTERVAL;
+    for pings in seconds {
+        assert!((share / 2..share * 3 / 2).contains(&pings), "{seconds:?}");
+    }
+    // Ten in a tick if they were spread evenly; sixteen neighbours share one, and some of those groups meet.
+    assert!(most <= 8 * 16, "{most} in one tick");
+}
+
+#[test]
 fn ten_thousand_phases_are_closed_on_time_and_never_early() {
     let mut rng = fastrand::Rng::with_seed(2);
     let policy = Policy::default();
