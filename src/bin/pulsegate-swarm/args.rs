@@ -6,7 +6,6 @@ use std::str::FromStr;
 use lexopt::prelude::*;
 
 use crate::clock::{MILLI, SECOND};
-use crate::plan::GHOST_MARGIN;
 use crate::target::{Target, parse_path, parse_sources};
 
 pub const HELP: &str = "\
@@ -42,6 +41,9 @@ pub enum Wanted {
     Run(Args),
     Help,
 }
+
+/// The last ghost falls silent so long before the end that its timeout and this (µs) still fit.
+pub const GHOST_MARGIN: u64 = 3 * SECOND;
 
 /// Checked arguments; times in microseconds.
 pub struct Args {

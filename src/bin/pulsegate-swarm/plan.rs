@@ -1,7 +1,6 @@
 //! Who plays what, and when: drawn from the seed before the first connection opens.
 
-use crate::args::Args;
-use crate::clock::SECOND;
+use crate::args::{Args, GHOST_MARGIN};
 use crate::rng::Rng;
 
 /// What a connection does besides answering pings.
@@ -16,9 +15,6 @@ pub enum Role {
     /// Sends a JSON ping now and then.
     Talker,
 }
-
-/// The last ghost falls silent so long before the end that its timeout and this (µs) still fit.
-pub const GHOST_MARGIN: u64 = 3 * SECOND;
 
 /// The role of each connection, by number: the special ones lie scattered among the plain.
 pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
@@ -47,6 +43,7 @@ pub fn silent_after(args: &Args, rng: &mut Rng) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SECOND;
     use crate::target::Target;
 
     #[test]
