@@ -27,7 +27,7 @@ BIN=${CARGO_TARGET_DIR:-target}/release
 
 OUT=$(mktemp -d)
 GATEWAY='' LIVE=''
-trap 'kill $GATEWAY $LIVE 2>/dev/null; wait; rm -rf "$OUT"' EXIT
+trap 'kill $GATEWAY $LIVE 2>/dev/null || true; wait || true; rm -rf "$OUT"' EXIT
 trap 'exit 130' INT TERM
 
 LISTEN_ADDR=127.0.0.1:$PORT HEARTBEAT_INTERVAL_MS=1000 CONNECTION_TIMEOUT_MS=4000 DRAIN_MS=0 LOG_LEVEL=warn \

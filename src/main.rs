@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 /// After 10 000 connections had each sent 64 KiB, glibc kept 333 MB of what was freed, where 4 MB were in use before; this
-/// one keeps a tenth more than there was (tests/memory.rs). Its thread gives memory back also when nothing else happens.
+/// one keeps a sixth more than there was (tests/memory.rs). Its thread gives memory back also when nothing else happens.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

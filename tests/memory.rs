@@ -61,6 +61,11 @@ fn handshakes(gateway: &Gateway) {
 
 #[test]
 fn a_burst_leaves_nothing_behind() {
+    let room = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of descriptors");
+    assert!(
+        room > 13_000,
+        "13 000 descriptors are needed: ulimit -n says {room}"
+    );
     let gateway = Gateway::start(&[
         ("DRAIN_MS", "0"),
         ("HEARTBEAT_INTERVAL_MS", "600000"),
@@ -76,6 +81,7 @@ fn a_burst_leaves_nothing_behind() {
         handshakes(&gateway);
         let limit = (before as f64 * MOST) as u64;
         let peak = anonymous(&gateway);
+        assert!(peak > 2 * before, "there was no burst: {peak} B");
         let deadline = Instant::now() + PATIENCE;
         let after = loop {
             let now = anonymous(&gateway);

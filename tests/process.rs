@@ -47,6 +47,11 @@ fn a_frozen_client_is_closed_and_the_log_says_why() {
 
 #[test]
 fn eighteen_thousand_at_once_are_all_served_and_nobody_else_notices() {
+    let room = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of descriptors");
+    assert!(
+        room > 18_500,
+        "18 500 descriptors are needed: ulimit -n says {room}"
+    );
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let swarm = Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))

@@ -87,7 +87,7 @@ pub(super) enum Value {
 /// No time is longer than a day: nobody means to wait for longer, and the wheel stays exact far beyond it.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// From one tick of the wheel to a day.
+/// From two ticks of the wheel to a day.
 const TIME: Kind = Kind::Number {
     unit: Unit::Milliseconds,
     least: 10,

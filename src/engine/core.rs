@@ -32,7 +32,7 @@ pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 /// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
 const NEIGHBOURS: usize = 16;
 
-/// Payloads from this size on go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
+/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
 /// what shares the loop's buffer does not keep all of it while it waits.
 const UNCOPIED: usize = 64 * 1024;
 
@@ -475,8 +475,8 @@ impl Outgoing {
             ..FrameHeader::default()
         };
         let large = match message {
-            Message::Text(text) if payload.len() >= UNCOPIED => Some(text.clone().into()),
-            Message::Binary(bytes) if payload.len() >= UNCOPIED => Some(bytes.clone()),
+            Message::Text(text) if payload.len() > UNCOPIED => Some(text.clone().into()),
+            Message::Binary(bytes) if payload.len() > UNCOPIED => Some(bytes.clone()),
             _ => None,
         };
         let copied = if large.is_some() { 0 } else { payload.len() };

@@ -409,8 +409,11 @@ impl<H: Handler> Engine<H> {
         let Some(middle) = self.middle_of(id) else {
             return false;
         };
-        // A context gives no memory back until it is dropped.
-        let held = middle.scanner.holding(most).max(middle.held);
+        let held = match middle.decoder {
+            Decoder::Gathering(_) => middle.scanner.holding(most),
+            // A context gives no memory back until it is dropped.
+            Decoder::Own(_) | Decoder::AtWork => middle.scanner.holding(most).max(middle.held),
+        };
         let before = std::mem::replace(&mut middle.held, held);
         self.core.stats.held_bytes += held;
         self.core.release_held(before);

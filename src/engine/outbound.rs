@@ -31,6 +31,11 @@ impl<H: Handler> Engine<H> {
         self.core.table.take_dirty(into);
     }
 
+    /// The socket of a peer that was [`Flushed::Blocked`] takes more: flush it in this turn.
+    pub fn flush_soon(&mut self, id: ConnId) {
+        self.core.table.mark_dirty(id);
+    }
+
     /// Writes what waits for one peer.
     pub fn flush(&mut self, id: ConnId, now: Micros, socket: WriteVectored<'_>) -> Flushed {
         let Some(conn) = self.core.table.get_mut(id) else {

@@ -155,7 +155,7 @@ fn bit(tick: u64) -> u64 {
 mod tests {
     use hierarchical_hash_wheel_timer::wheels::byte_wheel::WheelEntry;
 
-    /// What a deadline costs: the slot's number in the lowest 256 ticks (2.56 s), and the rest of its delay above them.
+    /// What a deadline costs: the slot's number in the lowest 256 ticks (1.28 s), and the rest of its delay above them.
     /// It may grow only on purpose.
     #[test]
     fn an_entry_has_4_or_8_bytes() {

@@ -87,7 +87,12 @@ impl Health {
     pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
         let interval = policy.heartbeat_interval.0;
         let point = ((u128::from(mix(seed)) * u128::from(interval)) >> 64) as u64;
-        let ahead = (point + interval - now.0 % interval) % interval;
+        let since = now.0 % interval;
+        let ahead = if point >= since {
+            point - since
+        } else {
+            interval - (since - point)
+        };
         Health {
             heard: now,
             next_ping: now + Micros(ahead + 1),

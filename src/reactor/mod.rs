@@ -30,7 +30,7 @@ const READ_BUDGET: usize = 4 * READ_BUFFER;
 /// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
 const STEP_TIME: Micros = Micros::from_millis(2);
 
-/// The clock is looked at for that once in so many connections.
+/// The clock is looked at for that once in so many connections, and after each that uses up its budget.
 const STEP_CHECK: usize = 16;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -62,13 +62,23 @@ pub struct Reactor<H> {
 
 struct Socket {
     stream: TcpStream,
-    /// WRITABLE is asked for, since the kernel took less than there was.
-    behind: bool,
+    behind: Behind,
     refused: bool,
     /// On the list of those to be read from.
     ready: bool,
     /// An event told of a FIN or an error, which will not be told again: read on until it shows.
     closed: bool,
+}
+
+/// Whether the kernel took less than there was, so that WRITABLE is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    No,
+    /// Until the kernel says that it takes more, writing is not tried: a reader that has fallen back costs no system call for
+    /// each message that it is sent.
+    Waiting,
+    /// It has said so.
+    Writable,
 }
 
 impl<H: Handler> Reactor<H> {
@@ -196,8 +206,9 @@ impl<H: Handler> Reactor<H> {
                     let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
                         continue;
                     };
-                    if event.is_writable() {
-                        self.dirty.push(id);
+                    if event.is_writable() && socket.behind == Behind::Waiting {
+                        socket.behind = Behind::Writable;
+                        self.engine.flush_soon(id);
                     }
                     let closed = event.is_read_closed() || event.is_error();
                     socket.closed |= closed;
@@ -219,7 +230,13 @@ impl<H: Handler> Reactor<H> {
         }
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
-        let budget = if last { LAST_ACCEPTS } else { ACCEPTS_PER_TURN };
+        // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
+        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
+        let budget = if last {
+            LAST_ACCEPTS
+        } else {
+            unread.max(STEP_CHECK)
+        };
         let until = self.clock.now() + STEP_TIME;
         for accepted in 0..budget {
             if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
@@ -273,7 +290,7 @@ impl<H: Handler> Reactor<H> {
         }
         self.sockets[id.slot()] = Some(Socket {
             stream,
-            behind: false,
+            behind: Behind::No,
             refused,
             ready: false,
             closed: false,
@@ -292,14 +309,16 @@ impl<H: Handler> Reactor<H> {
             let id = ready[at];
             at += 1;
             let more = self.read_one(id, READ_BUDGET);
-            if let Some(Some(socket)) = self.sockets.get_mut(id.slot()) {
+            if self.engine.wants_bytes(id)
+                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+            {
                 socket.ready = more;
             }
             if more {
                 ready[kept] = id;
                 kept += 1;
             }
-            if at.is_multiple_of(STEP_CHECK) && self.clock.now() >= until {
+            if (more || at.is_multiple_of(STEP_CHECK)) && self.clock.now() >= until {
                 break;
             }
         }
@@ -363,14 +382,11 @@ impl<H: Handler> Reactor<H> {
 
     fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        for id in dirty.drain(..) {
-            self.flush_one(id, true);
-        }
         // Who is marked dirty while this list is worked off has its turn in the next one.
         self.engine.take_dirty(&mut dirty);
         self.touch(&dirty);
         for id in dirty.drain(..) {
-            self.flush_one(id, false);
+            self.flush_one(id);
         }
         self.dirty = dirty;
     }
@@ -378,17 +394,15 @@ impl<H: Handler> Reactor<H> {
     /// Reads these socket entries, so that their cache misses overlap instead of each write waiting for its own.
     fn touch(&self, ids: &[ConnId]) {
         let sockets = ids.iter().filter_map(|id| self.sockets.get(id.slot()));
-        let behind = sockets.filter(|s| s.as_ref().is_some_and(|s| s.behind));
+        let behind = sockets.filter(|s| s.as_ref().is_some_and(|s| s.behind != Behind::No));
         std::hint::black_box(behind.count());
     }
 
-    /// `writable`: the kernel has said so. Else one that is behind is not tried: a reader that has fallen back costs no
-    /// system call for each message that it is sent.
-    fn flush_one(&mut self, id: ConnId, writable: bool) {
+    fn flush_one(&mut self, id: ConnId) {
         let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
             return;
         };
-        let full = socket.behind && !writable;
+        let full = socket.behind == Behind::Waiting;
         let stream = &mut socket.stream;
         let mut write = |slices: &[IoSlice<'_>]| match slices {
             _ if full => Err(ErrorKind::WouldBlock.into()),
@@ -400,10 +414,18 @@ impl<H: Handler> Reactor<H> {
             // It may have gone already; then reading says so.
             let _ = socket.stream.shutdown(std::net::Shutdown::Write);
         }
-        let behind = flushed == Flushed::Blocked;
-        if socket.behind != behind && self.engine.wants_bytes(id) {
-            socket.behind = behind;
-            let interest = if behind {
+        if !self.engine.wants_bytes(id) {
+            return;
+        }
+        let was_behind = socket.behind != Behind::No;
+        let is_behind = flushed == Flushed::Blocked;
+        socket.behind = if is_behind {
+            Behind::Waiting
+        } else {
+            Behind::No
+        };
+        if was_behind != is_behind {
+            let interest = if is_behind {
                 Interest::READABLE | Interest::WRITABLE
             } else {
                 Interest::READABLE
