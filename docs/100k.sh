@@ -4,7 +4,7 @@
 #
 #   docs/100k.sh [CONNECTIONS] [SECONDS]          docs/100k.sh 100000 80
 #
-# Prints memory per connection, ours and the kernel's, CPU over a steady minute, pings per connection, and false closes.
+# Prints memory per connection, ours and the kernel's, CPU over 45 s, pings per connection, and false closes.
 # Loopback only; bounded: the ramp, SECONDS, and half a minute. Needs Linux, python3, and 20 000 descriptors per process.
 # Exit: 0 all connected and nobody closed falsely; 1 not so; 2 could not start. Environment: PORT (18704).
 set -euo pipefail
@@ -15,6 +15,10 @@ fail() {
     echo "100k.sh: $*" >&2
     exit 2
 }
+for number in "$CONNECTIONS" "$SECONDS_HELD"; do [[ $number =~ ^[1-9][0-9]{0,6}$ ]] || fail "not a whole number: $number"; done
+[ "$SECONDS_HELD" -ge 30 ] || fail "SECONDS is $SECONDS_HELD; at least 30, for two heartbeats"
+# With SO_REUSEPORT another gateway there would quietly take its share.
+(exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && fail "something listens on port $PORT already; set PORT"
 ulimit -S -n "$(ulimit -H -n)"
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 20000 ] || fail "20000 descriptors per process are needed, there are $(ulimit -n)"
 cargo build --release --quiet --bins || fail "the build failed"
@@ -58,6 +62,7 @@ for part in $(seq $PARTS); do
         kill -0 "${SWARMS[$((part - 1))]}" 2>/dev/null || fail "a swarm ended early: $(tail -n 2 "$OUT/swarm-$part.err")"
         sleep 0.2
     done
+    grep -q '^holding' "$OUT/swarm-$part.err" || fail "a swarm was not open after two minutes: $(tail -n 1 "$OUT/swarm-$part.err")"
 done
 sleep 16
 USER=$(($(anonymous) - USER_BEFORE)) KERNEL=$(($(kernel) - KERNEL_BEFORE))
