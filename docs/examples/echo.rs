@@ -1,7 +1,8 @@
 //! An echo server on any path, with the gateway's settings: what the conformance suite is run against.
 //!
 //! ```sh
-//! LISTEN_ADDR=127.0.0.1:9001 MAX_MESSAGE_BYTES=16777216 MAX_PENDING_BYTES=33554432 cargo run --release --example echo
+//! LISTEN_ADDR=127.0.0.1:9001 MAX_MESSAGE_BYTES=16777216 MAX_PENDING_BYTES=33554432 \
+//!     HEARTBEAT_INTERVAL_MS=43200000 CONNECTION_TIMEOUT_MS=86400000 cargo run --release --example echo
 //! ```
 
 use pulsegate::config::{self, Command};
