@@ -124,7 +124,7 @@ impl Fleet {
         assert_eq!((stats.pings - pings, stats.pongs - pongs), (self.n, self.n));
         assert_eq!(stats.bytes_out - bytes.0, 6 * self.n);
         assert_eq!(stats.bytes_in - bytes.1, 10 * self.n);
-        assert_eq!((stats.live(), stats.suspects), (self.n, 0));
+        assert_eq!((stats.live(), stats.suspects()), (self.n, 0));
     }
 
     /// Deadlines at `now`, the pings that they ask for, and `RTT` later their pongs.

@@ -80,6 +80,64 @@ pub enum By {
     Operator,
 }
 
+/// What kind of close code a peer gave (RFC 6455 §7.4): a bounded label, for peers may invent 2 000 codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerCode {
+    /// 1000.
+    Normal,
+    /// 1001: a page was left, a server goes down.
+    GoingAway,
+    /// The close frame carried none (1005).
+    None,
+    /// 1002, 1003, 1007 and 1009: it holds us for faulty.
+    Protocol,
+    /// 3000 to 3999, registered with IANA.
+    App3xxx,
+    /// 4000 to 4999, private use.
+    App4xxx,
+    /// Any other.
+    Other,
+}
+
+impl PeerCode {
+    /// One of each; the position is the number that `as usize` yields.
+    pub const ALL: [PeerCode; 7] = [
+        PeerCode::Normal,
+        PeerCode::GoingAway,
+        PeerCode::None,
+        PeerCode::Protocol,
+        PeerCode::App3xxx,
+        PeerCode::App4xxx,
+        PeerCode::Other,
+    ];
+
+    /// The kind of a close code.
+    pub const fn of(code: u16) -> Self {
+        match code {
+            1000 => PeerCode::Normal,
+            1001 => PeerCode::GoingAway,
+            1005 => PeerCode::None,
+            1002 | 1003 | 1007 | 1009 => PeerCode::Protocol,
+            3000..=3999 => PeerCode::App3xxx,
+            4000..=4999 => PeerCode::App4xxx,
+            _ => PeerCode::Other,
+        }
+    }
+
+    /// The name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PeerCode::Normal => "normal",
+            PeerCode::GoingAway => "going_away",
+            PeerCode::None => "none",
+            PeerCode::Protocol => "protocol",
+            PeerCode::App3xxx => "app_3xxx",
+            PeerCode::App4xxx => "app_4xxx",
+            PeerCode::Other => "other",
+        }
+    }
+}
+
 /// What a connection that ends is told: nothing, a close frame with this code, or an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {

@@ -2,6 +2,7 @@
 
 use mio::Token;
 use std::fmt;
+use std::str::FromStr;
 
 /// One connection, for ever: the slot it lives in and the generation of that slot.
 ///
@@ -59,6 +60,32 @@ impl fmt::Display for ConnId {
     }
 }
 
+impl FromStr for ConnId {
+    type Err = NotAnId;
+
+    /// As it is printed: `slot.generation`.
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let parts = text.split_once('.').ok_or(NotAnId)?;
+        let number = |part: &str| {
+            let plain = part.bytes().all(|b| b.is_ascii_digit());
+            part.parse().ok().filter(|_| plain).ok_or(NotAnId)
+        };
+        Ok(ConnId::new(number(parts.0)?, number(parts.1)?))
+    }
+}
+
+/// A text that names no connection: it should have been `slot.generation`, two decimal numbers below 2^32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id is slot.generation, two whole numbers")
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +95,21 @@ mod tests {
         for (slot, generation) in [(0, 0), (7, 1), (u32::MAX - 1, u32::MAX), (1, u32::MAX)] {
             let id = ConnId::new(slot, generation);
             assert_eq!(ConnId::from(Token::from(id)), id);
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in [
+            "",
+            ".",
+            "1",
+            "1.",
+            ".1",
+            "1.2.3",
+            "+1.2",
+            "-1.2",
+            "1.4294967296",
+            "a.b",
+        ] {
+            assert_eq!(text.parse::<ConnId>(), Err(NotAnId), "{text}");
         }
     }
 }

@@ -59,11 +59,12 @@ pub mod time;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{
-    Class, ClassConfig, Config, ConnMap, Ending, Full, Handler, HealthView, Io, Message, Refused,
-    Remote, Reply, Request, Sent, TimerId, Upgrade, Verdict,
+    Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
+    Message, Outlook, PhaseView, Preamble, Refused, Remote, Reply, Request, Sent, TimerId, Traffic,
+    Upgrade, Verdict,
 };
 pub use health::{HealthChange, HeartbeatMode, Policy, Rtt, State};
-pub use id::ConnId;
+pub use id::{ConnId, NotAnId};
 pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};

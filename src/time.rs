@@ -3,7 +3,7 @@
 use crate::sabotage::{self, Bug};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A span of time, or a point in engine time (the span since the clock's origin), in microseconds.
 ///
@@ -135,8 +135,34 @@ impl Clock {
         self.stalls.checkpoint(raw, asked, shortest_timeout)
     }
 
-    fn raw(&self) -> Micros {
+    /// The monotonic clock since this one's origin, our own stalls included.
+    pub fn raw(&self) -> Micros {
         Micros::from(self.origin.elapsed())
+    }
+}
+
+/// Wall-clock time in milliseconds since the Unix epoch: for people and other systems, never for a deadline. It may step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// Now.
+    pub fn now() -> Self {
+        UnixMillis::from(SystemTime::now())
+    }
+}
+
+impl From<SystemTime> for UnixMillis {
+    /// Times before 1970 are 1970.
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<UnixMillis> for SystemTime {
+    fn from(time: UnixMillis) -> Self {
+        UNIX_EPOCH + Duration::from_millis(time.0)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::engine::http::Request;
 use crate::engine::out::Out;
 use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::Scanner;
+use crate::engine::view::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
 use crate::time::Micros;
@@ -18,6 +19,7 @@ pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
 /// A slot's content. At rest (open, in the middle of nothing) it owns no heap.
 pub(crate) struct Conn {
     pub(crate) health: Health,
+    pub(crate) traffic: Traffic,
     /// When it was accepted; once it is open, when it opened.
     pub(crate) since: Micros,
     pub(crate) phase: Phase,
@@ -63,6 +65,12 @@ pub(crate) enum Mark {
     Owed,
     /// It was a WebSocket, so it counts in its class.
     Counted,
+    /// It counts as one of the closing.
+    Closing,
+    /// What the host was asked of the address that its first bytes name is settled.
+    Introduced,
+    /// The host wants to hear of every round-trip time.
+    Watched,
 }
 
 impl Marks {
@@ -186,6 +194,7 @@ impl Conn {
             armed: 0,
             marks: Marks::default(),
             health: Health::new(&Policy::default(), now, 0),
+            traffic: Traffic::default(),
             since: now,
             peer_addr: PeerAddr::from(peer_addr),
             own_policy: OwnPolicy::default(),
@@ -213,6 +222,11 @@ impl Conn {
 
     pub(crate) fn peer_addr(&self) -> SocketAddr {
         self.peer_addr.into()
+    }
+
+    /// Another address than the socket's: a proxy in front has named it.
+    pub(crate) fn set_peer_addr(&mut self, addr: SocketAddr) {
+        self.peer_addr = addr.into();
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -308,9 +322,9 @@ mod tests {
     /// What a connection at rest costs, besides its entries in the wheel and in the reactor's table of sockets. It may
     /// grow only on purpose.
     #[test]
-    fn a_slot_has_104_bytes() {
+    fn a_slot_has_128_bytes() {
         assert_eq!(size_of::<Health>(), 40);
-        assert_eq!(size_of::<Conn>(), 104);
+        assert_eq!(size_of::<Conn>(), 128);
     }
 
     #[test]

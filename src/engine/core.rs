@@ -59,6 +59,10 @@ pub(crate) struct Core {
     pub(crate) policies: Policies,
     /// Accepting is to be tried again.
     pub(crate) accept_retry: bool,
+    /// A new cap on connections, which the driver has not taken over yet.
+    pub(crate) new_cap: Option<usize>,
+    /// A policy has changed, and from this slot on deadlines may have become earlier than they are armed for.
+    pub(crate) rearm_from: Option<u32>,
     /// Every connection keeps a context of its own: what parking is compared with.
     #[cfg(feature = "testing")]
     pub(crate) never_parks: bool,
@@ -81,6 +85,8 @@ impl Core {
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             accept_retry: false,
+            new_cap: None,
+            rearm_from: None,
             #[cfg(feature = "testing")]
             never_parks: false,
             config,
@@ -170,6 +176,9 @@ impl Core {
         match outgoing {
             Outgoing::Data(frame) => {
                 self.stats.messages_out += 1;
+                if let Some(conn) = self.table.get_mut(id) {
+                    conn.traffic.message_out();
+                }
                 self.queue(id, |out| out.push_frame(frame));
             }
             Outgoing::Control(frame) => self.queue(id, |out| out.push_control(&frame)),
@@ -349,6 +358,10 @@ impl Core {
             fin_sent: false,
         }));
         conn.marks.take(Mark::Ping);
+        if conn.marks.has(Mark::Counted) {
+            conn.marks.set(Mark::Closing);
+            self.stats.classes[usize::from(conn.class.0)].closing += 1;
+        }
         self.arm(id);
         self.table.mark_dirty(id);
     }
@@ -364,7 +377,7 @@ impl Core {
             .map_or_else(Default::default, |m| (m.scanner, m.held));
         conn.marks.take(Mark::Deferred);
         if conn.health.state() == State::Suspect {
-            self.stats.suspects -= 1;
+            self.stats.classes[usize::from(conn.class.0)].suspects -= 1;
         }
         self.release_held(held);
         Some(scanner)
@@ -387,26 +400,75 @@ impl Core {
     pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
         policy.validate()?;
         if self.policies.set(class, policy) {
+            self.rearm_from = Some(0);
             return Ok(());
         }
         Err(format!(
             "there is no class {}; there are {}",
             class.0,
-            self.policies.classes()
+            self.policies.classes().len()
         ))
+    }
+
+    /// Puts those deadlines into the wheel that a new policy has made earlier: so many slots at a time, for 100 000 at once
+    /// would hold everybody up.
+    pub(crate) fn rearm_some(&mut self) {
+        const SLOTS: u32 = 1_024;
+        let Some(from) = self.rearm_from else {
+            return;
+        };
+        let until = from.saturating_add(SLOTS).min(self.table.bound());
+        for slot in from..until {
+            if let Some(id) = self.table.id_in(slot) {
+                self.arm(id);
+            }
+        }
+        self.rearm_from = (until < self.table.bound()).then_some(until);
+    }
+
+    /// Takes new limits and policies. The classes' names stay as they are.
+    pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), String> {
+        config.validate()?;
+        let (classes, known) = (config.classes.len(), self.policies.classes().len());
+        if classes != known {
+            return Err(format!("{classes} classes; there are {known}"));
+        }
+        for (class, wanted) in config.classes.iter().enumerate() {
+            if self.policies.classes()[class] != wanted.policy {
+                self.policies.set(Class(class as u8), wanted.policy);
+                self.rearm_from = Some(0);
+            }
+        }
+        if config.handshake_timeout < self.config.handshake_timeout {
+            self.rearm_from = Some(0);
+        }
+        if config.stale_closes_per_second != self.config.stale_closes_per_second {
+            self.bucket = Bucket::new(config.stale_closes_per_second);
+        }
+        // It was made for the old size of messages.
+        self.spare = None;
+        self.config = Config {
+            classes: std::mem::take(&mut self.config.classes),
+            ..config
+        };
+        Ok(())
     }
 
     pub(crate) fn health(&self, id: ConnId, now: Micros) -> Option<HealthView> {
         let conn = self.table.get(id).filter(|c| c.is_open())?;
+        Some(self.health_of(conn, now))
+    }
+
+    pub(crate) fn health_of(&self, conn: &Conn, now: Micros) -> HealthView {
         let (policy, health) = (self.policy_of(conn), &conn.health);
-        Some(HealthView {
+        HealthView {
             state: health.state(),
             silence: health.silence(now),
             unanswered: health.unanswered(),
             rtt: health.rtt(),
             next_ping: health.ping_due(policy),
             deadline: health.stale_at(policy),
-        })
+        }
     }
 
     /// The policy that holds for a connection.

@@ -26,6 +26,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.grant_stale_closes(now);
+        self.core.rearm_some();
         self.settle(now);
     }
 
@@ -126,6 +127,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        let unanswered = conn.health.unanswered() > 0;
         match conn.health.on_due(policy, now) {
             Due::Stale if !judged => {
                 self.core.doubtful.push_back(id);
@@ -137,12 +139,14 @@ impl<H: Handler> Engine<H> {
             }
             Due::Nothing => {}
             Due::Beat { ping, change } => {
+                self.core.stats.unanswered += u64::from(unanswered);
+                let class = usize::from(conn.class.0);
                 if ping {
                     conn.marks.set(Mark::Ping);
                     self.core.table.mark_dirty(id);
                 }
                 if let Some(change) = change {
-                    self.core.stats.suspects += 1;
+                    self.core.stats.classes[class].suspects += 1;
                     self.call(now, |handler, io| handler.on_health(io, id, change));
                 }
             }

@@ -1,11 +1,14 @@
 //! The embedding API: what a host is told, and what it can do.
 
 use crate::cause::{By, Cause, Code};
+use crate::engine::Config;
+use crate::engine::conn::Mark;
 use crate::engine::core::Core;
 use crate::engine::http::{Reply, Request};
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
 use crate::engine::timers::Purpose;
+use crate::engine::view::{ConnView, Outlook, Traffic};
 use crate::health::{HealthChange, Policy, Rtt, State};
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -21,6 +24,12 @@ pub struct Class(pub u8);
 /// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to
 /// other connections takes effect after it has returned. A call that is slow makes everybody wait.
 pub trait Handler {
+    /// The first bytes of a connection have come. A host behind a proxy that speaks the PROXY protocol reads from them who the
+    /// client is, and says how many bytes that took. Asked again with more bytes after [`Preamble::Partial`].
+    fn on_preamble(&mut self, _peer_addr: SocketAddr, _bytes: &[u8]) -> Preamble {
+        Preamble::None
+    }
+
     /// A request that is not for `/healthz` has come in whole.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
@@ -32,6 +41,9 @@ pub trait Handler {
 
     /// The peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
+
+    /// The peer answered a heartbeat after this time. Told only of connections that are [watched](Io::watch).
+    fn on_rtt(&mut self, _io: &mut Io<'_>, _id: ConnId, _rtt: Micros) {}
 
     /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
@@ -48,6 +60,24 @@ pub trait Handler {
 
     /// Another thread called [`Remote::wake`].
     fn on_wake(&mut self, _io: &mut Io<'_>) {}
+}
+
+/// What the first bytes of a connection are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preamble {
+    /// The request: there is no preamble.
+    None,
+    /// The beginning of one. It is waited for within the handshake timeout, for 8 KiB at most.
+    Partial,
+    /// A preamble of this many bytes.
+    Whole {
+        /// Its length in bytes; not more than there are.
+        len: usize,
+        /// The client's address, if it names one: from now on this is the connection's.
+        client: Option<SocketAddr>,
+    },
+    /// None, or a broken one, where one is required: the connection is answered 400 with this text.
+    Invalid(&'static str),
 }
 
 /// What is to become of a request.
@@ -140,6 +170,8 @@ pub struct Ending {
     pub unanswered: u16,
     /// Round-trip time.
     pub rtt: Rtt,
+    /// What went through it.
+    pub traffic: Traffic,
 }
 
 /// A timer of the host; never reused for another.
@@ -205,6 +237,12 @@ impl Io<'_> {
         self.core.close(id, cause, code, reason, self.now);
     }
 
+    /// Refuses a request for a cause that its status does not tell. To be called while it waits for its verdict, also from
+    /// within [`Handler::on_request`], whose own verdict then does not count.
+    pub fn refuse_for(&mut self, id: ConnId, cause: Cause, reply: Reply) {
+        self.core.reply(id, &reply, false, cause, self.now);
+    }
+
     /// Gives the verdict that was deferred. A second [`Verdict::Defer`] changes nothing.
     pub fn answer(&mut self, id: ConnId, verdict: Verdict) {
         self.core.answers.push_back((id, verdict));
@@ -221,12 +259,71 @@ impl Io<'_> {
         self.core.timers.cancel(timer);
     }
 
-    /// Changes a class's policy; it takes effect at each connection's next deadline.
+    /// Changes a class's policy. New timeouts hold at once (within a few turns), a new interval from each connection's next
+    /// ping on.
     ///
     /// # Errors
     /// What is wrong with the policy, or that there is no such class. Nothing has changed then.
     pub fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
         self.core.set_policy(class, policy)
+    }
+
+    /// The policy of a class.
+    pub fn policy(&self, class: Class) -> Option<&Policy> {
+        self.core.policies.classes().get(usize::from(class.0))
+    }
+
+    /// Takes new limits, and policies by class, as [`set_policy`](Io::set_policy) does; the classes' names stay. No connection
+    /// is touched: what one holds already it may keep, and a message that has begun is measured by the limit that it met.
+    ///
+    /// # Errors
+    /// Every fault of the configuration, or that it has another number of classes. Nothing has changed then.
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), String> {
+        self.core.reconfigure(config)
+    }
+
+    /// Changes how many connections are held at once; nobody is closed if there are more. Takes effect with the end of the turn.
+    pub fn set_max_connections(&mut self, most: usize) {
+        self.core.new_cap = Some(most);
+    }
+
+    /// Says that the client is somewhere else than the socket's other end: a trusted proxy has named it. An unknown port is 0.
+    pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {
+        if let Some(conn) = self.core.table.get_mut(id) {
+            conn.set_peer_addr(addr);
+        }
+    }
+
+    /// Has [`Handler::on_rtt`] called for each answered heartbeat of this connection, or not any more.
+    pub fn watch(&mut self, id: ConnId, on: bool) {
+        if let Some(conn) = self.core.table.get_mut(id) {
+            if on {
+                conn.marks.set(Mark::Watched);
+            } else {
+                conn.marks.take(Mark::Watched);
+            }
+        }
+    }
+
+    /// A connection as it is now, whatever its phase; `None` once its end was told.
+    pub fn view(&self, id: ConnId) -> Option<ConnView> {
+        self.core.view(id, self.now)
+    }
+
+    /// What will become of a connection if nothing more happens.
+    pub fn outlook(&self, id: ConnId) -> Option<Outlook> {
+        self.core.outlook(id)
+    }
+
+    /// No connection is in a slot at or above this. With [`in_slot`](Io::in_slot) a host looks at all connections, some at a
+    /// time: at 100 000 connections all at once would hold everybody up.
+    pub fn slots(&self) -> u32 {
+        self.core.table.bound()
+    }
+
+    /// The connection in a slot, in whatever phase.
+    pub fn in_slot(&self, slot: u32) -> Option<ConnId> {
+        self.core.table.id_in(slot)
     }
 
     /// The health of an open connection.

@@ -3,7 +3,7 @@
 use crate::cause::{Cause, Code};
 use crate::engine::conn::{Conn, Decoder, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
-use crate::engine::handler::{Handler, Message, Verdict};
+use crate::engine::handler::{Handler, Message, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
 use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::{Scanner, heartbeat_pong, may_be_self_contained, self_contained_prefix};
@@ -44,6 +44,14 @@ impl<H: Handler> Engine<H> {
         }
     }
 
+    /// Counts what was read.
+    pub(super) fn count_in(&mut self, id: ConnId, bytes: usize) {
+        self.core.stats.bytes_in += bytes as u64;
+        if let Some(conn) = self.core.table.get_mut(id) {
+            conn.traffic.bytes_in += bytes as u64;
+        }
+    }
+
     // ---- the request ----
 
     fn head(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
@@ -58,6 +66,7 @@ impl<H: Handler> Engine<H> {
         let mut gathered = Vec::new();
         let mut data = bytes;
         let mut known = 0;
+        let mut peer_addr = peer_addr;
         if let Some(opening) = opening {
             opening.bytes.reserve_exact(bytes.len());
             opening.bytes.extend_from_slice(bytes);
@@ -73,6 +82,44 @@ impl<H: Handler> Engine<H> {
             gathered = std::mem::take(&mut opening.bytes);
             data = &gathered;
         }
+        if !conn.marks.has(Mark::Introduced) {
+            match self.handler.on_preamble(peer_addr, data) {
+                Preamble::Partial if data.len() < HEAD_MAX => {
+                    let bytes = data.to_vec();
+                    *opening = Some(Box::new(Opening {
+                        bytes,
+                        deferred: None,
+                    }));
+                    return;
+                }
+                Preamble::Partial => {
+                    let reply = Reply::error(400, "a preamble above 8192 bytes");
+                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    return;
+                }
+                Preamble::Invalid(why) => {
+                    let reply = Reply::error(400, why);
+                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    return;
+                }
+                Preamble::None => {}
+                Preamble::Whole { len, client } => {
+                    data = &data[len.min(data.len())..];
+                    known = 0;
+                    // Who sends no more than this has asked for nothing: it is a proxy's check.
+                    *opening = None;
+                    peer_addr = client.unwrap_or(peer_addr);
+                    conn.set_peer_addr(peer_addr);
+                }
+            }
+            conn.marks.set(Mark::Introduced);
+            if data.is_empty() {
+                return;
+            }
+        }
+        let Phase::Opening(opening) = &mut conn.phase else {
+            return;
+        };
         match http::parse(data, known, peer_addr) {
             // The usual case, a head that came whole, is parsed where it was read.
             Head::Complete(request, len) => self.request(id, request, &data[len..], now),
@@ -80,8 +127,8 @@ impl<H: Handler> Engine<H> {
                 self.core.reply(id, &reply, is_head, Cause::BadRequest, now)
             }
             Head::Partial => {
-                if gathered.is_empty() {
-                    gathered = bytes.to_vec();
+                if gathered.len() != data.len() {
+                    gathered = data.to_vec();
                 }
                 *opening = Some(Box::new(Opening {
                     bytes: gathered,
@@ -460,6 +507,7 @@ impl<H: Handler> Engine<H> {
                         break Drive::Over;
                     };
                     conn.marks.set(Mark::Spoke);
+                    conn.traffic.message_in();
                     self.core.stats.messages_in += 1;
                     self.call(now, |handler, io| handler.on_message(io, id, message));
                     if !deaf && !self.core.table.get(id).is_some_and(|c| c.is_open()) {
@@ -501,6 +549,9 @@ impl<H: Handler> Engine<H> {
         if let Some(rtt) = conn.health.pong(payload, now) {
             self.core.stats.pongs += 1;
             self.core.stats.rtt.record(rtt.0);
+            if conn.marks.has(Mark::Watched) {
+                self.call(now, |handler, io| handler.on_rtt(io, id, rtt));
+            }
         }
     }
 

@@ -26,6 +26,7 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timers;
+mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
 mod wire;
@@ -33,13 +34,15 @@ mod wire;
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
 pub use handler::{
-    Class, Ending, Handler, HealthView, Io, Message, Refused, Sent, TimerId, Upgrade, Verdict,
+    Class, Ending, Handler, HealthView, Io, Message, Preamble, Refused, Sent, TimerId, Upgrade,
+    Verdict,
 };
 pub use http::{Reply, Request};
 pub use out::WriteVectored;
 pub use outbound::Flushed;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
+pub use view::{Awaits, ConnView, Outlook, PhaseView, Traffic};
 
 use self::conn::{Conn, End, Mark, Phase, Until};
 use self::core::Core;
@@ -153,7 +156,7 @@ impl<H: Handler> Engine<H> {
 
     /// Bytes came in; `now` is when they were read.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        self.core.stats.bytes_in += bytes.len() as u64;
+        self.count_in(id, bytes.len());
         self.inbound(id, bytes, now);
         self.settle(now);
     }
@@ -235,7 +238,8 @@ impl<H: Handler> Engine<H> {
 
     /// How long the driver may sleep; `None`: until something happens.
     pub fn sleep(&self, now: Micros) -> Option<Micros> {
-        if self.core.table.has_work() || !self.core.doubtful.is_empty() {
+        let rearming = self.core.rearm_from.is_some();
+        if self.core.table.has_work() || !self.core.doubtful.is_empty() || rearming {
             return Some(Micros::ZERO);
         }
         self.core.wheel.sleep(now)
@@ -252,6 +256,11 @@ impl<H: Handler> Engine<H> {
     /// Whether accepting is to be tried again.
     pub fn take_accept_retry(&mut self) -> bool {
         std::mem::take(&mut self.core.accept_retry)
+    }
+
+    /// The cap on connections that the host has asked for since the last call ([`Io::set_max_connections`]).
+    pub fn take_max_connections(&mut self) -> Option<usize> {
+        self.core.new_cap.take()
     }
 
     /// Whether the driver is to empty its accept queue, close its listener, and say [`accepting_is_over`](Engine::accepting_is_over).
@@ -316,13 +325,13 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        let change = conn.health.heard(now);
+        let (change, class) = (conn.health.heard(now), conn.class);
         if conn.marks.take(Mark::Deferred) {
             self.core.arm(id);
         }
         if let Some(change) = change {
             debug_assert_eq!(change.state, State::Healthy);
-            self.core.stats.suspects -= 1;
+            self.core.stats.classes[usize::from(class.0)].suspects -= 1;
             self.call(now, |handler, io| handler.on_health(io, id, change));
         }
     }

@@ -5,7 +5,7 @@ use super::conn::{Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
 use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
-use crate::cause::Cause;
+use crate::cause::{Cause, PeerCode};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
@@ -58,6 +58,7 @@ impl<H: Handler> Engine<H> {
                     }
                     Ok(n) => {
                         self.core.stats.bytes_out += n as u64;
+                        conn.traffic.bytes_out += n as u64;
                         conn.health.moved(now);
                         self.core.change_out(id, |out| out.push_ping(&frame[n..]));
                     }
@@ -137,7 +138,11 @@ impl<H: Handler> Engine<H> {
 
     fn sent(&mut self, id: ConnId, bytes: usize, ping: bool, late: bool, now: Micros) {
         self.core.stats.bytes_out += bytes as u64;
-        if let Some(conn) = self.core.table.get_mut(id).filter(|_| ping) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        conn.traffic.bytes_out += bytes as u64;
+        if ping {
             self.core.stats.pings += 1;
             let policy = self.core.policies.of(conn.class, conn.own_policy);
             conn.health.ping_sent(policy, now, late);
@@ -197,11 +202,16 @@ impl<H: Handler> Engine<H> {
             silence: conn.health.silence(now),
             unanswered: conn.health.unanswered(),
             rtt: conn.health.rtt(),
+            traffic: conn.traffic,
         };
         if conn.marks.has(Mark::Counted) {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
             class.live -= 1;
+            class.closing -= u64::from(conn.marks.take(Mark::Closing));
             class.closed[ending.cause.index()] += 1;
+            if let Cause::PeerClosed(code) = ending.cause {
+                class.peer_codes[PeerCode::of(code) as usize] += 1;
+            }
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
         }

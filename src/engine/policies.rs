@@ -10,6 +10,13 @@ use crate::time::Micros;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct OwnPolicy(u16);
 
+impl OwnPolicy {
+    /// Whether there is one.
+    pub(crate) fn is_some(self) -> bool {
+        self.0 != 0
+    }
+}
+
 /// The policies of classes, and of single connections.
 #[derive(Debug)]
 pub(crate) struct Policies {
@@ -84,8 +91,8 @@ impl Policies {
         self.shortest_timeout
     }
 
-    pub(crate) fn classes(&self) -> usize {
-        self.classes.len()
+    pub(crate) fn classes(&self) -> &[Policy] {
+        &self.classes
     }
 
     fn find_shortest(&mut self) {

@@ -1,6 +1,6 @@
 //! What the loop counts. Plain integers that the loop owns: nobody else looks while it runs.
 
-use crate::cause::Cause;
+use crate::cause::{Cause, PeerCode};
 use crate::time::Micros;
 
 /// Counters since the start and gauges of now.
@@ -16,7 +16,9 @@ pub struct Stats {
     pub pings: u64,
     /// Heartbeats answered, each once.
     pub pongs: u64,
-    /// Data messages received and sent.
+    /// Heartbeats after which nothing had been heard when the next one was due.
+    pub unanswered: u64,
+    /// Data messages received.
     pub messages_in: u64,
     /// Data messages sent.
     pub messages_out: u64,
@@ -32,14 +34,16 @@ pub struct Stats {
     pub stale_delay: Histogram,
     /// Turns of the loop.
     pub turns: u64,
-    /// Stalls of the loop, and what they sum up to.
+    /// How long turns took, µs, without the wait for events.
+    pub turn_time: Histogram,
+    /// Stalls of the loop.
     pub stalls: u64,
     /// The sum of all stalls.
     pub stalled: Micros,
-    /// Times that accepting was paused.
+    /// Times that accepting was paused or restricted.
     pub accept_pauses: u64,
-    /// Connections that are suspect now.
-    pub suspects: u64,
+    /// Whether newcomers are left waiting or refused now: there is no room, or no listener any more.
+    pub accept_paused: bool,
     /// Bytes that wait to be sent now.
     pub pending_bytes: u64,
     /// Bytes held for unfinished messages and frames now.
@@ -51,10 +55,32 @@ pub struct Stats {
 pub struct ClassStats {
     /// WebSockets opened.
     pub opened: u64,
-    /// WebSockets alive (open or closing) now.
+    /// WebSockets alive (open or closing) now. A stale one counts as ended as soon as it is found.
     pub live: u64,
+    /// Those of them that are suspect.
+    pub suspects: u64,
+    /// Those of them that are closing.
+    pub closing: u64,
     /// WebSockets ended, by [`Cause::index`].
     pub closed: [u64; Cause::COUNT],
+    /// Those of them that the peer closed, by the code that it gave ([`PeerCode`] as a number).
+    pub peer_codes: [u64; PeerCode::ALL.len()],
+}
+
+impl ClassStats {
+    const ZERO: ClassStats = ClassStats {
+        opened: 0,
+        live: 0,
+        suspects: 0,
+        closing: 0,
+        closed: [0; Cause::COUNT],
+        peer_codes: [0; PeerCode::ALL.len()],
+    };
+
+    /// WebSockets that are open, and of which nothing bad is known.
+    pub fn healthy(&self) -> u64 {
+        self.live - self.suspects - self.closing
+    }
 }
 
 impl Stats {
@@ -62,17 +88,11 @@ impl Stats {
     pub fn new(classes: usize) -> Self {
         Stats {
             accepted: 0,
-            classes: vec![
-                ClassStats {
-                    opened: 0,
-                    live: 0,
-                    closed: [0; Cause::COUNT]
-                };
-                classes
-            ],
+            classes: vec![ClassStats::ZERO; classes],
             rejected: [0; Cause::COUNT],
             pings: 0,
             pongs: 0,
+            unanswered: 0,
             messages_in: 0,
             messages_out: 0,
             bytes_in: 0,
@@ -81,10 +101,11 @@ impl Stats {
             lateness: Histogram::default(),
             stale_delay: Histogram::default(),
             turns: 0,
+            turn_time: Histogram::default(),
             stalls: 0,
             stalled: Micros::ZERO,
             accept_pauses: 0,
-            suspects: 0,
+            accept_paused: false,
             pending_bytes: 0,
             held_bytes: 0,
         }
@@ -100,6 +121,16 @@ impl Stats {
         self.classes.iter().map(|c| c.live).sum()
     }
 
+    /// Connections that are suspect now, over all classes.
+    pub fn suspects(&self) -> u64 {
+        self.classes.iter().map(|c| c.suspects).sum()
+    }
+
+    /// Connections that are neither WebSockets yet nor over: their request, or its answer, is on the way.
+    pub fn opening(&self) -> u64 {
+        self.accepted - self.opened() - self.rejected.iter().sum::<u64>()
+    }
+
     /// WebSockets ended for the cause with this [`Cause::index`], over all classes.
     pub fn closed(&self, cause: usize) -> u64 {
         self.classes.iter().map(|c| c.closed[cause]).sum()
@@ -111,6 +142,7 @@ impl Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     counts: Box<[u64; BUCKETS]>,
+    sum: u64,
 }
 
 const BUCKETS: usize = 62 * 8;
@@ -119,6 +151,7 @@ impl Default for Histogram {
     fn default() -> Self {
         Histogram {
             counts: Box::new([0; BUCKETS]),
+            sum: 0,
         }
     }
 }
@@ -127,11 +160,22 @@ impl Histogram {
     /// Counts one value.
     pub fn record(&mut self, value: u64) {
         self.counts[bucket(value)] += 1;
+        self.sum = self.sum.wrapping_add(value);
     }
 
     /// How many values were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
+    }
+
+    /// The sum of all values; it wraps around at 2^64.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// How many values were counted below 2^`exponent`, exactly. `exponent` is at most 63.
+    pub fn below_power(&self, exponent: u32) -> u64 {
+        self.counts[..bucket(1 << exponent)].iter().sum()
     }
 
     /// The upper end of the step that holds the value below which the share `q` (0 to 1) lies; `None` if there is none.
@@ -151,6 +195,7 @@ impl Histogram {
         for (now, then) in difference.counts.iter_mut().zip(earlier.counts.iter()) {
             *now -= then;
         }
+        difference.sum = self.sum.wrapping_sub(earlier.sum);
         difference
     }
 }
@@ -188,6 +233,17 @@ mod tests {
                 assert!(value <= end && end - value <= value / 8, "{value} {end}");
             }
         }
+    }
+
+    #[test]
+    fn powers_of_two_divide_exactly() {
+        let mut h = Histogram::default();
+        for value in [0, 1, 7, 8, 15, 16, 1_023, 1_024, 1 << 40] {
+            h.record(value);
+        }
+        let below = [0, 1, 3, 4, 10, 11, 41].map(|e| h.below_power(e));
+        assert_eq!(below, [1, 2, 3, 5, 7, 8, 9]);
+        assert_eq!(h.sum(), 7 + 1 + 8 + 15 + 16 + 1_023 + 1_024 + (1 << 40));
     }
 
     #[test]

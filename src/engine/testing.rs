@@ -525,9 +525,16 @@ impl<H: Handler> Net<H> {
     pub fn check(&self) -> Result<(), String> {
         let (core, now) = (&self.engine.core, self.now());
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
+        let (mut opening, mut closing) = (0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.pending() as u64;
             counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
+            opening += u64::from(matches!(conn.phase, Phase::Opening(_)));
+            if let Phase::Closing(closes) = &conn.phase {
+                let is_websocket = conn.marks.has(Mark::Counted);
+                closing += u64::from(is_websocket && !closes.end.told);
+                opening += u64::from(!is_websocket);
+            }
             if let Phase::Open(middle) = &conn.phase {
                 suspects += u64::from(conn.health.state() == State::Suspect);
                 if let Some(middle) = middle {
@@ -560,7 +567,13 @@ impl<H: Handler> Net<H> {
         for (what, kept, found) in [
             ("pending bytes", stats.pending_bytes, pending),
             ("held bytes", stats.held_bytes, held),
-            ("suspects", stats.suspects, suspects),
+            ("suspects", stats.suspects(), suspects),
+            ("opening", stats.opening(), opening),
+            (
+                "closing",
+                stats.classes.iter().map(|c| c.closing).sum(),
+                closing,
+            ),
             ("live", stats.live(), counted),
             (
                 "accepted less ended",

@@ -1,23 +1,45 @@
 //! The product: real glasses and third-party apps (TPAs), grouped in sessions, supervised and accounted for.
 
+mod blocks;
+mod class_drain;
+mod closed;
+mod desk;
+mod history;
+mod listing;
 mod logfmt;
 mod protocol;
+mod proxy;
 mod report;
 mod session;
 
+pub use self::blocks::BLOCKS_MAX;
+pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
+pub use self::desk::{Desk, Progress, Work};
+pub use self::history::{Change, HISTORIES_MAX, History, Reason};
+pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Place, Query, Row, Search, Sort};
+pub use self::proxy::ProxyProtocol;
+pub use self::session::{Identity, Role, Session};
+
+use self::blocks::Blocks;
+use self::class_drain::ClassDrain;
+use self::closed::ClosedSink;
+use self::desk::Tray;
+use self::history::Histories;
 use self::logfmt::Value;
 use self::protocol::is_ping;
+use self::proxy::Proxies;
 use self::report::Report;
-use self::session::{Identity, Role, Sessions};
+use self::session::Sessions;
 use crate::cause::Cause;
 use crate::engine::{
-    Class, ConnMap, Ending, Handler, Io, Message, Request, Sent, TimerId, Verdict,
+    Class, Config, ConnMap, Ending, Handler, Io, Message, Outlook, Preamble, Remote, Reply,
+    Request, Sent, Stats, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::id::ConnId;
 use crate::time::Micros;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use ipnet::IpNet;
+use std::net::SocketAddr;
 
 /// Smart glasses, on `/glasses-ws`.
 pub const GLASSES: Class = Class(0);
@@ -37,6 +59,22 @@ const ANONYMOUS: &str = "anonymous-";
 /// The close reason of a connection whose place was taken; clients match on it.
 const REPLACED: &str = "replaced by a newer connection";
 
+/// What the gateway is told at its start.
+pub struct Options {
+    /// How often the statistics are logged.
+    pub stats_interval: Micros,
+    /// How many log lines were lost so far.
+    pub log_dropped: Box<dyn Fn() -> u64>,
+    /// Whether trusted proxies begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many connections are held at once.
+    pub max_connections: usize,
+    /// To be called this often by the loop itself, for whoever watches that it turns.
+    pub watchdog: Option<(Micros, Box<dyn FnMut()>)>,
+}
+
 /// The host of the loop in the binary.
 pub struct Gateway {
     sessions: Sessions,
@@ -44,29 +82,221 @@ pub struct Gateway {
     identities: ConnMap<Identity>,
     anonymous: u64,
     report: Report,
-    report_now: Arc<AtomicBool>,
+    tray: Tray,
+    closed: ClosedSink,
+    histories: Histories,
+    blocks: Blocks,
+    /// By class.
+    drains: [Option<ClassDrain>; CLASS_NAMES.len()],
+    proxies: Proxies,
+    max_connections: usize,
+    watchdog: Option<(Micros, Box<dyn FnMut()>)>,
+    watchdog_timer: Option<TimerId>,
+}
+
+/// What is counted and measured at one moment, for metrics.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the loop has counted.
+    pub stats: Stats,
+    /// Engine time.
+    pub now: Micros,
+    /// Users with a connection.
+    pub sessions: usize,
+    /// Identities that are shut out.
+    pub blocked: usize,
+    /// Connections whose history is kept.
+    pub histories: usize,
+    /// Connections that may be held.
+    pub max_connections: usize,
+    /// Whether the gateway is going away.
+    pub draining: bool,
+    /// By class: whether newcomers of it are refused, or connections of it sent away.
+    pub drained: [bool; CLASS_NAMES.len()],
+    /// Log lines lost.
+    pub log_dropped: u64,
+}
+
+/// One connection, as much as is known.
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// Engine time, which its times are counted in.
+    pub now: Micros,
+    /// As on a page.
+    pub row: Row,
+    /// What will become of it.
+    pub outlook: Outlook,
+    /// What was kept of its life. From now on it is kept.
+    pub history: Option<History>,
 }
 
 impl Gateway {
-    /// `stats_interval`: how often the statistics are logged. `log_dropped`: how many log lines were lost so far.
-    pub fn new(stats_interval: Micros, log_dropped: Box<dyn Fn() -> u64>) -> Self {
+    /// A gateway without connections.
+    pub fn new(options: Options) -> Self {
         Gateway {
             sessions: Sessions::default(),
             identities: ConnMap::new(),
             anonymous: 0,
-            report: Report::new(stats_interval, log_dropped),
-            report_now: Arc::default(),
+            report: Report::new(options.stats_interval, options.log_dropped),
+            tray: Tray::default(),
+            closed: ClosedSink::default(),
+            histories: Histories::default(),
+            blocks: Blocks::default(),
+            drains: [const { None }; CLASS_NAMES.len()],
+            proxies: Proxies {
+                protocol: options.proxy_protocol,
+                trusted: options.trusted_proxies,
+            },
+            max_connections: options.max_connections,
+            watchdog: options.watchdog,
+            watchdog_timer: None,
         }
     }
 
-    /// Begins to log statistics; to be called once, before the loop turns.
+    /// Begins to log statistics and to report to the watchdog; to be called once, before the loop turns.
     pub fn start(&mut self, io: &mut Io<'_>) {
         self.report.start(io);
+        self.bark(io);
     }
 
-    /// Set it and [wake](crate::Remote::wake) the loop, and the statistics are logged at once.
-    pub fn report_now(&self) -> Arc<AtomicBool> {
-        self.report_now.clone()
+    /// Where other threads leave work for the loop whose handle this is.
+    pub fn desk(&self, remote: Remote) -> Desk {
+        self.tray.desk(remote)
+    }
+
+    /// Where records of ended connections are put.
+    pub fn closed(&self) -> ClosedBox {
+        self.closed.shared()
+    }
+
+    // ---- what other threads ask, through the desk ----
+
+    /// What is counted and measured now.
+    pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
+        let drained =
+            |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
+        Snapshot {
+            stats: io.stats().clone(),
+            now: io.now(),
+            sessions: self.sessions.len(),
+            blocked: self.blocks.count(io.now()),
+            histories: self.histories.len(),
+            max_connections: self.max_connections,
+            draining: io.is_draining(),
+            drained: [drained(&self.drains[0]), drained(&self.drains[1])],
+            log_dropped: self.report.log_dropped(),
+        }
+    }
+
+    /// Who a connection is.
+    pub fn identity(&self, id: ConnId) -> Option<&Identity> {
+        self.identities.get(id)
+    }
+
+    /// The session of a user.
+    pub fn session(&self, user: &str) -> Option<&Session> {
+        self.sessions.get(user)
+    }
+
+    /// The sessions behind this user, in the order of their names, and how many there are in all.
+    pub fn sessions_after(
+        &self,
+        user: Option<&str>,
+    ) -> (impl Iterator<Item = (&str, &Session)>, usize) {
+        (self.sessions.after(user), self.sessions.len())
+    }
+
+    /// Everything about one connection. Its history is kept from now on.
+    pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
+        let view = io.view(id)?;
+        let outlook = io.outlook(id)?;
+        self.histories.asked(io, id);
+        let identity = self.identities.get(id);
+        Some(Portrait {
+            now: io.now(),
+            row: Row {
+                id,
+                user: identity.map(|i| i.user.clone()),
+                package: identity.and_then(listing::package_of).cloned(),
+                view,
+            },
+            outlook,
+            history: self.histories.get(id).cloned(),
+        })
+    }
+
+    /// Closes a connection in the operator's name. `None`: there is none. Its identity, if it is known.
+    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str) -> Option<Option<Identity>> {
+        io.view(id)?;
+        io.close(id, Cause::Kicked.close_code(), reason);
+        Some(self.identities.get(id).cloned())
+    }
+
+    /// Refuses an identity for a time. `false`: 1 000 are refused already.
+    pub fn block(&mut self, io: &Io<'_>, identity: Identity, span: Micros) -> bool {
+        self.blocks.block(identity, io.now() + span, io.now())
+    }
+
+    /// Lets an identity in again. Whether it was refused.
+    pub fn unblock(&mut self, identity: &Identity) -> bool {
+        self.blocks.lift(identity)
+    }
+
+    /// Who is refused, and for how long still.
+    pub fn blocked(&mut self, io: &Io<'_>) -> Vec<(Identity, Micros)> {
+        self.blocks.all(io.now())
+    }
+
+    /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class
+    /// that is still going on is given up for this one. Returns how many there are to close.
+    pub fn drain_class(
+        &mut self,
+        io: &mut Io<'_>,
+        class: Class,
+        spread: Micros,
+        refuse: Micros,
+    ) -> u64 {
+        self.stop_drain(io, class);
+        let live = io.stats().classes[usize::from(class.0)].live;
+        self.drains[usize::from(class.0)] = Some(ClassDrain::start(io, class, spread, refuse));
+        live
+    }
+
+    /// Sends nobody of a class away any more, and lets newcomers in. Whether there was anything to stop.
+    pub fn stop_drain(&mut self, io: &mut Io<'_>, class: Class) -> bool {
+        let drain = self.drains[usize::from(class.0)].take();
+        drain.is_some_and(|mut drain| {
+            drain.stop(io);
+            !drain.is_over(io.now())
+        })
+    }
+
+    /// Takes new limits and policies, and whom to believe about addresses. No connection is touched.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration. Nothing has changed then.
+    pub fn reconfigure(
+        &mut self,
+        io: &mut Io<'_>,
+        config: Config,
+        max_connections: usize,
+        stats_interval: Micros,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Result<(), String> {
+        io.reconfigure(config)?;
+        self.max_connections = max_connections;
+        io.set_max_connections(max_connections);
+        self.report.set_interval(io, stats_interval);
+        self.proxies.trusted = trusted_proxies;
+        Ok(())
+    }
+
+    /// Tells the watchdog that the loop turns, now and again and again.
+    fn bark(&mut self, io: &mut Io<'_>) {
+        if let Some((interval, tell)) = &mut self.watchdog {
+            tell();
+            self.watchdog_timer = Some(io.timer(*interval));
+        }
     }
 
     /// Logs the statistics since the last time.
@@ -118,7 +348,14 @@ impl Gateway {
 }
 
 impl Handler for Gateway {
-    fn on_request(&mut self, _io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+    fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
+        self.proxies.preamble(peer_addr, bytes)
+    }
+
+    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        if let Some(client) = self.proxies.client(request) {
+            io.set_peer_addr(id, client);
+        }
         let class = match request.path() {
             "/glasses-ws" => GLASSES,
             "/tpa-ws" | "/app-ws" => TPA,
@@ -128,11 +365,25 @@ impl Handler for Gateway {
             // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
             _ if !request.is_upgrade() => Verdict::upgrade(class),
             Ok(identity) => {
+                if let Some(left) = self.blocks.left(&identity, io.now()) {
+                    let reply = Reply::error(403, "blocked by the operator");
+                    return Verdict::Reply(reply.retry_after(seconds(left)));
+                }
+                if let Some(left) = self.refused(class, io.now()) {
+                    let why = Cause::Draining;
+                    let reply = Reply::error(503, "this class is being drained");
+                    io.refuse_for(id, why, reply.retry_after(seconds(left)));
+                    return Verdict::refuse(503, "");
+                }
                 self.identities.insert(id, identity);
                 Verdict::upgrade(class)
             }
             Err(missing) => Verdict::refuse(400, missing),
         }
+    }
+
+    fn on_rtt(&mut self, _io: &mut Io<'_>, id: ConnId, rtt: Micros) {
+        self.histories.answered(id, rtt);
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
@@ -142,6 +393,7 @@ impl Handler for Gateway {
         if log::log_enabled!(log::Level::Debug) {
             self.report.opened(io, id, identity);
         }
+        self.histories.opened(io, id);
         if let Some(older) = self.sessions.join(identity, id) {
             // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
             let code = match identity.role {
@@ -161,7 +413,8 @@ impl Handler for Gateway {
         }
     }
 
-    fn on_health(&mut self, _io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        self.histories.changed(io, id, change);
         if log::log_enabled!(log::Level::Debug) {
             let user = self.identities.get(id).map_or("", |i| &i.user);
             log::debug!(
@@ -180,19 +433,44 @@ impl Handler for Gateway {
             self.sessions.leave(identity, id);
         }
         self.report.closed(io, id, identity.as_ref(), end);
+        let history = self.histories.take(id);
+        self.closed.keep(id, identity, history, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         self.report.closed(io, id, None, end);
+        self.closed.keep(id, None, None, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
-        self.report.on_timer(io, timer, self.sessions.len());
+        if self.watchdog_timer == Some(timer) {
+            self.bark(io);
+        } else if !self.drain_on(io, timer) {
+            self.report.on_timer(io, timer, self.sessions.len());
+        }
     }
 
     fn on_wake(&mut self, io: &mut Io<'_>) {
-        if self.report_now.swap(false, Ordering::AcqRel) {
-            self.report(io);
-        }
+        self.do_some_work(io);
     }
+}
+
+impl Gateway {
+    /// How long newcomers of a class are still refused.
+    fn refused(&self, class: Class, now: Micros) -> Option<Micros> {
+        self.drains[usize::from(class.0)].as_ref()?.refuses(now)
+    }
+
+    /// Whether the timer was a drain's.
+    fn drain_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let mut drains = self.drains.iter_mut().flatten();
+        drains.any(|drain| drain.on_timer(io, timer))
+    }
+}
+
+/// Whole seconds, at least one, for `Retry-After`.
+fn seconds(span: Micros) -> u32 {
+    u32::try_from(span.0.div_ceil(1_000_000))
+        .unwrap_or(u32::MAX)
+        .max(1)
 }

@@ -55,6 +55,22 @@ impl Report {
         self.statistics_timer = Some(io.timer(self.interval));
     }
 
+    /// Has the statistics logged this often from now on.
+    pub(super) fn set_interval(&mut self, io: &mut Io<'_>, interval: Micros) {
+        if self.interval != interval {
+            self.interval = interval;
+            if let Some(timer) = self.statistics_timer.take() {
+                io.cancel(timer);
+                self.start(io);
+            }
+        }
+    }
+
+    /// Log lines lost since the start.
+    pub(super) fn log_dropped(&self) -> u64 {
+        (self.log_dropped)()
+    }
+
     pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId, sessions: usize) {
         if self.statistics_timer == Some(timer) {
             self.statistics(io, sessions);
@@ -124,7 +140,7 @@ impl Report {
             line,
             " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} rtt_p99_us={} lateness_p99_us={} \
              turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} accept_pauses={} log_dropped={}",
-            now.suspects,
+            now.suspects(),
             now.opened() - last.opened(),
             ByCause(now, last, closed),
             ByCause(now, last, rejected),
@@ -180,7 +196,7 @@ pub(super) fn state_name(state: State) -> &'static str {
     }
 }
 
-fn class_name(class: Class) -> &'static str {
+pub(super) fn class_name(class: Class) -> &'static str {
     CLASS_NAMES
         .get(usize::from(class.0))
         .copied()

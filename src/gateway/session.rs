@@ -1,17 +1,22 @@
 //! Who is here: sessions by user, each with at most one glasses connection and one TPA per package.
 
 use crate::id::ConnId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Who a connection is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) user: Box<str>,
-    pub(super) role: Role,
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// The user.
+    pub user: Box<str>,
+    /// What of that user's.
+    pub role: Role,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Role {
+/// What of a user's a connection is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The glasses.
     Glasses,
     /// With its package.
     Tpa(Box<str>),
@@ -20,14 +25,17 @@ pub(super) enum Role {
 /// The sessions that have a connection.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    by_user: HashMap<Box<str>, Session>,
+    /// In order, so that they can be listed a page at a time; and names that peers choose cannot make it slow.
+    by_user: BTreeMap<Box<str>, Session>,
 }
 
 /// One user. Packages are few, so a list serves.
-#[derive(Debug, Default)]
-struct Session {
-    glasses: Option<ConnId>,
-    tpas: Vec<(Box<str>, ConnId)>,
+#[derive(Debug, Clone, Default)]
+pub struct Session {
+    /// The glasses' connection.
+    pub glasses: Option<ConnId>,
+    /// The apps' connections, by package.
+    pub tpas: Vec<(Box<str>, ConnId)>,
 }
 
 impl Sessions {
@@ -61,6 +69,18 @@ impl Sessions {
         if session.glasses.is_none() && session.tpas.is_empty() {
             self.by_user.remove(&identity.user);
         }
+    }
+
+    /// The session of a user.
+    pub(super) fn get(&self, user: &str) -> Option<&Session> {
+        self.by_user.get(user)
+    }
+
+    /// The sessions behind this user, in the order of their names.
+    pub(super) fn after(&self, user: Option<&str>) -> impl Iterator<Item = (&str, &Session)> {
+        let from = user.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.by_user.range::<str, _>((from, Bound::Unbounded));
+        range.map(|(user, session)| (&**user, session))
     }
 
     /// Sessions with a connection.

@@ -152,6 +152,18 @@ impl Health {
         }
     }
 
+    /// When the peer becomes suspect if nothing is heard before; `None` if it is already.
+    pub fn suspect_at(&self, policy: &Policy) -> Option<Micros> {
+        if self.state == State::Suspect {
+            return None;
+        }
+        // Each ping that goes out from now on is unanswered when the next one is due.
+        let missing = policy.suspect_after.saturating_sub(self.unanswered);
+        let due = self.ping_due(policy) + Micros(policy.heartbeat_interval.0 * u64::from(missing));
+        // Not while our bytes move.
+        Some(due.max(self.alive_at() + policy.heartbeat_interval))
+    }
+
     /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.
     pub fn stale_at(&self, policy: &Policy) -> Micros {
         let early = if sabotage::on(Bug::EarlyStale) {

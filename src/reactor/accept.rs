@@ -101,6 +101,16 @@ impl Acceptor {
         self.waiting = true;
     }
 
+    /// Whether newcomers are left waiting or refused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.exhausted || self.struggling || self.full
+    }
+
+    /// Nobody is closed if there are more already.
+    pub(crate) fn set_max_connections(&mut self, most: usize) {
+        self.max_connections = most;
+    }
+
     /// The pause is over, or a descriptor came free.
     pub(crate) fn retry(&mut self) {
         self.exhausted = false;

@@ -56,8 +56,12 @@ pub struct Reactor<H> {
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
     asked: Micros,
+    /// When this turn's wait was over, by the monotonic clock.
+    woken: Micros,
     /// The kernel may have had more events than fitted.
     more_events: bool,
+    /// Somebody else holds the listener's socket, too.
+    inherited: bool,
 }
 
 struct Socket {
@@ -119,8 +123,16 @@ impl<H: Handler> Reactor<H> {
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
+            woken: Micros::ZERO,
             more_events: false,
+            inherited: false,
         })
+    }
+
+    /// Says that others hold the listener's socket, too (socket activation): a drain leaves who waits in its queue to the
+    /// successor instead of taking them in to tell them to come back.
+    pub fn leave_queue_to_successor(&mut self) {
+        self.inherited = true;
     }
 
     /// Turns until a drain or a stop has ended ([`Remote`]).
@@ -195,6 +207,7 @@ impl<H: Handler> Reactor<H> {
             Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
             other => other?,
         }
+        self.woken = self.clock.raw();
         self.checkpoint(self.asked);
         self.more_events = self.events.iter().count() == EVENTS;
         for event in &self.events {
@@ -232,7 +245,9 @@ impl<H: Handler> Reactor<H> {
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
-        let budget = if last {
+        let budget = if last && self.inherited {
+            0
+        } else if last {
             LAST_ACCEPTS
         } else {
             unread.max(STEP_CHECK)
@@ -459,9 +474,19 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn end_turn(&mut self) {
+        if let (Some(most), Some(acceptor)) =
+            (self.engine.take_max_connections(), &mut self.acceptor)
+        {
+            acceptor.set_max_connections(most);
+        }
         // Room that came free in this turn is work for the next one.
         self.note_load();
-        self.engine.stats_mut().turns += 1;
+        let paused = self.acceptor.as_ref().is_none_or(Acceptor::is_paused);
+        let took = self.clock.raw() - self.woken;
+        let stats = self.engine.stats_mut();
+        stats.accept_paused = paused;
+        stats.turns += 1;
+        stats.turn_time.record(took.0);
         self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);
     }
 

@@ -388,7 +388,7 @@ fn check_books(stats: &Stats, seen: &[Seen]) {
     assert_eq!(stats.accepted, closed + rejected);
     assert_eq!(stats.opened(), closed);
     assert_eq!((stats.pending_bytes, stats.held_bytes), (0, 0));
-    assert_eq!(stats.suspects, 0);
+    assert_eq!(stats.suspects(), 0);
     let opened = count(&|s| matches!(s, Seen::Open { .. }));
     assert_eq!(stats.opened(), opened);
     let told = count(&|s| matches!(s, Seen::Close { .. }));

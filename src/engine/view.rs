@@ -1,0 +1,204 @@
+//! What can be said of one connection: how it is, and what will become of it if nothing more happens.
+
+use super::conn::{Conn, Mark, Phase, Until};
+use super::core::Core;
+use super::handler::{Class, HealthView};
+use super::wheel::BEAT;
+use crate::cause::{Cause, Code};
+use crate::health::Policy;
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::net::SocketAddr;
+
+/// What went through a connection since it was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes received, as on the wire.
+    pub bytes_in: u64,
+    /// Bytes sent, as on the wire.
+    pub bytes_out: u64,
+    /// Data messages received; ends at `u32::MAX`.
+    pub messages_in: u32,
+    /// Data messages sent, or waiting to be; ends at `u32::MAX`.
+    pub messages_out: u32,
+}
+
+/// A connection at one moment. Made by copying: it costs no allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnView {
+    /// How far it is.
+    pub phase: PhaseView,
+    /// Its class, once it is a WebSocket.
+    pub class: Option<Class>,
+    /// The peer.
+    pub peer_addr: SocketAddr,
+    /// When it opened, or was accepted if it has not opened: engine time.
+    pub since: Micros,
+    /// When something was last heard: engine time.
+    pub heard: Micros,
+    /// Its health; before it opens all of it is as at the start.
+    pub health: HealthView,
+    /// Bytes that wait to be sent.
+    pub pending: usize,
+    /// Since when the peer takes fewer bytes than there are, if it does.
+    pub blocked_since: Option<Micros>,
+    /// Bytes held for an unfinished message or frame.
+    pub held: u64,
+    /// What went through it.
+    pub traffic: Traffic,
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PhaseView {
+    /// Accepted, and not a WebSocket yet.
+    Opening {
+        /// Not a byte has come.
+        silent: bool,
+        /// The request is here; the host has not decided yet.
+        deferred: bool,
+    },
+    /// A WebSocket.
+    Open,
+    /// It will end.
+    Closing {
+        /// Why.
+        cause: Cause,
+        /// What the peer was told.
+        code: Code,
+        /// What is still waited for.
+        awaits: Awaits,
+    },
+}
+
+/// What a closing connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// The peer's close frame.
+    PeerCloses,
+    /// Our last bytes to go out.
+    Flushed,
+    /// The peer's end of the stream.
+    PeerLeaves,
+}
+
+/// What will become of a connection if nothing more is heard or sent. Deadlines are met never early, and late by a few
+/// milliseconds: a heartbeat goes out with the beat of 10 ms, the rest with the tick of 5 ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The policy that holds.
+    pub policy: Policy,
+    /// Whether that is one of its own, and not its class's.
+    pub own_policy: bool,
+    /// When it is pinged next, if it is before it ends.
+    pub next_ping: Option<Micros>,
+    /// When it becomes suspect, if it is not and does before it ends.
+    pub suspect_at: Option<Micros>,
+    /// When it ends, or begins to be closed, and for what.
+    pub ends_at: Micros,
+    /// Why it will.
+    pub ends_for: Cause,
+    /// It is stale already, and its close waits for its turn (`stale_closes_per_second`).
+    pub deferred: bool,
+}
+
+impl Traffic {
+    pub(crate) fn message_in(&mut self) {
+        self.messages_in = self.messages_in.saturating_add(1);
+    }
+
+    pub(crate) fn message_out(&mut self) {
+        self.messages_out = self.messages_out.saturating_add(1);
+    }
+}
+
+impl Core {
+    pub(crate) fn view(&self, id: ConnId, now: Micros) -> Option<ConnView> {
+        let conn = self.table.get(id)?;
+        let (phase, held) = match &conn.phase {
+            Phase::Opening(opening) => {
+                let deferred = opening.as_ref().is_some_and(|o| o.deferred.is_some());
+                let silent = opening.is_none();
+                (PhaseView::Opening { silent, deferred }, 0)
+            }
+            Phase::Open(middle) => (PhaseView::Open, middle.as_ref().map_or(0, |m| m.held)),
+            // Stale ones are over as soon as they are found: the host was told.
+            Phase::Closing(closing) if closing.end.told => return None,
+            Phase::Closing(closing) => {
+                let awaits = match closing.until {
+                    Until::PeerCloses => Awaits::PeerCloses,
+                    Until::Flushed => Awaits::Flushed,
+                    Until::PeerLeaves => Awaits::PeerLeaves,
+                };
+                let (cause, code) = (closing.end.cause, closing.end.code);
+                let phase = PhaseView::Closing {
+                    cause,
+                    code,
+                    awaits,
+                };
+                (phase, 0)
+            }
+            Phase::Dead(_) => return None,
+        };
+        Some(ConnView {
+            phase,
+            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            peer_addr: conn.peer_addr(),
+            since: conn.since,
+            heard: now - conn.health.silence(now),
+            health: self.health_of(conn, now),
+            pending: conn.pending(),
+            blocked_since: conn.out.as_ref().and_then(|o| o.blocked_since()),
+            held,
+            traffic: conn.traffic,
+        })
+    }
+
+    pub(crate) fn outlook(&self, id: ConnId) -> Option<Outlook> {
+        let conn = self.table.get(id)?;
+        let policy = *self.policy_of(conn);
+        let (ends_at, ends_for) = self.end_of(conn, &policy)?;
+        let before_end = |at: &Micros| *at < ends_at;
+        let open = conn.is_open();
+        let next_ping = ping_at(conn, &policy);
+        let suspect_at = conn.health.suspect_at(&policy);
+        Some(Outlook {
+            policy,
+            own_policy: conn.own_policy.is_some(),
+            next_ping: Some(next_ping).filter(|at| open && before_end(at)),
+            suspect_at: suspect_at.filter(|at| open && before_end(at)),
+            ends_at,
+            ends_for,
+            deferred: conn.marks.has(Mark::Deferred),
+        })
+    }
+
+    /// When it ends and why, in the order in which [`look`](super::Engine::judge) asks.
+    fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
+        match &conn.phase {
+            Phase::Opening(_) => {
+                let due = conn.handshake_due(self.config.handshake_timeout);
+                Some((due, Cause::HandshakeTimeout))
+            }
+            Phase::Open(_) => {
+                let stale = (conn.health.stale_at(policy), Cause::Stale);
+                let others = [
+                    (conn.init_due(policy), Cause::InitTimeout),
+                    (conn.frame_due(), Cause::FrameTimeout),
+                    (conn.slow_due(), Cause::SlowConsumer),
+                ];
+                let others = others
+                    .into_iter()
+                    .filter_map(|(due, cause)| Some((due?, cause)));
+                others.chain([stale]).min_by_key(|(due, _)| *due)
+            }
+            Phase::Closing(closing) => Some((closing.deadline, closing.end.cause)),
+            Phase::Dead(_) => None,
+        }
+    }
+}
+
+/// When the next heartbeat goes out: with the beat.
+fn ping_at(conn: &Conn, policy: &Policy) -> Micros {
+    Micros(conn.health.ping_due(policy).0.next_multiple_of(BEAT.0))
+}

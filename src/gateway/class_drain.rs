@@ -1,0 +1,96 @@
+//! Sending the connections of one class away, evenly, while the gateway stays.
+
+use crate::cause::Cause;
+use crate::engine::{Class, Io, PhaseView, TimerId};
+use crate::time::Micros;
+
+/// The time from one step to the next.
+const STEP: Micros = Micros::from_millis(10);
+
+/// The most slots that one step looks at.
+const SLOTS: u32 = 1_024;
+
+/// The reason in the close frame, as of a drain of all.
+const REASON: &str = "service restart";
+
+/// A class that is being sent away.
+#[derive(Debug)]
+pub(super) struct ClassDrain {
+    class: Class,
+    started: Micros,
+    spread: Micros,
+    /// Newcomers are refused until then.
+    refused_until: Micros,
+    /// Connections of the class at the start.
+    total: u64,
+    done: u64,
+    cursor: u32,
+    timer: Option<TimerId>,
+}
+
+impl ClassDrain {
+    pub(super) fn start(io: &mut Io<'_>, class: Class, spread: Micros, refuse: Micros) -> Self {
+        let mut drain = ClassDrain {
+            class,
+            started: io.now(),
+            spread,
+            refused_until: io.now() + refuse,
+            total: io.stats().classes[usize::from(class.0)].live,
+            done: 0,
+            cursor: 0,
+            timer: None,
+        };
+        drain.step(io);
+        drain
+    }
+
+    /// How long newcomers of the class are still refused.
+    pub(super) fn refuses(&self, now: Micros) -> Option<Micros> {
+        (now < self.refused_until).then(|| self.refused_until - now)
+    }
+
+    /// Whether there is nobody left to send away, and nobody is refused any more.
+    pub(super) fn is_over(&self, now: Micros) -> bool {
+        self.timer.is_none() && self.refuses(now).is_none()
+    }
+
+    pub(super) fn stop(&mut self, io: &mut Io<'_>) {
+        if let Some(timer) = self.timer.take() {
+            io.cancel(timer);
+        }
+    }
+
+    /// Whether this timer was ours.
+    pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let ours = self.timer == Some(timer);
+        if ours {
+            self.step(io);
+        }
+        ours
+    }
+
+    /// Closes those whose turn it is: after a tenth of the spread, a tenth of them. Who came after the start stays.
+    fn step(&mut self, io: &mut Io<'_>) {
+        let elapsed = io.now() - self.started;
+        let quota = if elapsed >= self.spread {
+            u64::MAX
+        } else {
+            (u128::from(self.total) * u128::from(elapsed.0) / u128::from(self.spread.0)) as u64
+        };
+        let most = self.cursor.saturating_add(SLOTS).min(io.slots());
+        while self.done < quota && self.cursor < most {
+            let id = io.in_slot(self.cursor);
+            self.cursor += 1;
+            let Some((id, view)) = id.and_then(|id| Some((id, io.view(id)?))) else {
+                continue;
+            };
+            let theirs = view.class == Some(self.class) && view.since <= self.started;
+            if theirs && view.phase == PhaseView::Open {
+                let code = Cause::Draining.close_code();
+                io.close_for(id, Cause::Draining, code, REASON);
+                self.done += 1;
+            }
+        }
+        self.timer = (self.cursor < io.slots()).then(|| io.timer(STEP));
+    }
+}

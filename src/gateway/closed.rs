@@ -1,0 +1,135 @@
+//! What is kept of connections that have ended, for whoever asks later.
+//!
+//! The loop only puts records into a box; another thread takes them out, keeps them and searches them, so a search through
+//! 10 000 costs the loop nothing.
+
+use super::history::History;
+use super::session::{Identity, Role};
+use crate::cause::{By, Cause, Code};
+use crate::engine::{Class, Ending, Traffic};
+use crate::health::Rtt;
+use crate::id::ConnId;
+use crate::time::{Micros, UnixMillis};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+/// How many ended connections are remembered.
+pub const CLOSED_MAX: usize = 10_000;
+
+/// A connection that has ended.
+#[derive(Debug)]
+pub struct Closed {
+    /// When its end was told.
+    pub at: UnixMillis,
+    /// The id that it had.
+    pub id: ConnId,
+    /// Its class, if it was a WebSocket.
+    pub class: Option<Class>,
+    /// Who it was, if it said so.
+    pub user: Option<Box<str>>,
+    /// Which package of that user, if it was a TPA.
+    pub package: Option<Box<str>>,
+    /// The client's address.
+    pub peer_addr: SocketAddr,
+    /// Why it ended.
+    pub cause: Cause,
+    /// Who ended it.
+    pub by: By,
+    /// What was told.
+    pub code: Code,
+    /// The reason beside the code.
+    pub reason: Box<str>,
+    /// Whether the closing handshake was completed.
+    pub clean: bool,
+    /// How long it had been open, or accepted.
+    pub age: Micros,
+    /// How long nothing had been heard.
+    pub silence: Micros,
+    /// Pings unanswered at the end.
+    pub unanswered: u16,
+    /// Round-trip time as last known.
+    pub rtt: Rtt,
+    /// What went through it.
+    pub traffic: Traffic,
+    /// What had been kept of its life.
+    pub history: Option<Box<History>>,
+}
+
+/// Where the loop puts records of ended connections. Cheap to clone; all clones are one box.
+#[derive(Debug, Clone, Default)]
+pub struct ClosedBox(Arc<Mutex<VecDeque<Closed>>>);
+
+impl ClosedBox {
+    /// Takes out what has come in since the last time, oldest first.
+    pub fn take(&self) -> VecDeque<Closed> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The loop's side of the box.
+#[derive(Debug, Default)]
+pub(super) struct ClosedSink {
+    shared: ClosedBox,
+    /// What could not be put into the box yet: somebody was looking into it.
+    held_back: VecDeque<Closed>,
+}
+
+impl ClosedSink {
+    pub(super) fn shared(&self) -> ClosedBox {
+        self.shared.clone()
+    }
+
+    /// Keeps an ended connection. A port scan or a health check was nobody's connection: they are only counted.
+    pub(super) fn keep(
+        &mut self,
+        id: ConnId,
+        identity: Option<Identity>,
+        history: Option<Box<History>>,
+        end: &Ending,
+    ) {
+        if matches!(end.cause, Cause::Probe | Cause::Answered) {
+            return;
+        }
+        let (user, package) = match identity {
+            None => (None, None),
+            Some(Identity { user, role }) => match role {
+                Role::Glasses => (Some(user), None),
+                Role::Tpa(package) => (Some(user), Some(package)),
+            },
+        };
+        self.held_back.push_back(Closed {
+            at: UnixMillis::now(),
+            id,
+            class: end.class,
+            user,
+            package,
+            peer_addr: end.peer_addr,
+            cause: end.cause,
+            by: end.by,
+            code: end.code,
+            reason: end.reason.clone(),
+            clean: end.clean,
+            age: end.age,
+            silence: end.silence,
+            unanswered: end.unanswered,
+            rtt: end.rtt,
+            traffic: end.traffic,
+            history,
+        });
+        let mut shared = match self.shared.0.try_lock() {
+            Ok(shared) => shared,
+            Err(TryLockError::Poisoned(e)) => e.into_inner(),
+            Err(TryLockError::WouldBlock) => return bound(&mut self.held_back),
+        };
+        shared.append(&mut self.held_back);
+        bound(&mut shared);
+    }
+}
+
+/// The oldest go first.
+fn bound(records: &mut VecDeque<Closed>) {
+    while records.len() > CLOSED_MAX {
+        records.pop_front();
+    }
+}
