@@ -42,6 +42,8 @@
 pub mod cause;
 #[cfg(feature = "gateway")]
 pub mod config;
+#[cfg(feature = "gateway")]
+pub mod control;
 pub mod engine;
 #[cfg(feature = "gateway")]
 pub mod gateway;

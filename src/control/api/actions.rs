@@ -1,0 +1,251 @@
+//! What an operator can do: send connections away, and have more or less logged.
+
+use super::connections::{no_such, parse_id};
+use super::words::ClassName;
+use crate::control::problem::{Body, Part, Problem};
+use crate::control::{Control, ask, lock};
+use crate::time::Micros;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use log::LevelFilter;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The longest time that can be asked for: a day, as in the settings.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// What a kicked peer is told if the operator says nothing.
+const KICKED: &str = "closed by the operator";
+
+/// Why and how to close one connection.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kick {
+    /// The reason in the close frame, beside code 4000; cut to 123 bytes.
+    #[schema(example = "misbehaving")]
+    reason: Option<String>,
+    /// Refuse the identity with 403 for so long, in ms; a day at most. 0, or nothing: do not.
+    #[schema(maximum = 86_400_000)]
+    block_ms: Option<u64>,
+}
+
+/// What was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Kicked {
+    id: String,
+    /// Whether its identity is refused from now on.
+    blocked: bool,
+}
+
+/// Whom to send away, and how fast.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Drain {
+    /// Only this class; the gateway stays. Without it all: the gateway ends, as after SIGTERM.
+    class: Option<ClassName>,
+    /// The time over which they are closed evenly, in ms; a day at most. As `DRAIN_MS` if not given.
+    #[schema(maximum = 86_400_000)]
+    spread_ms: Option<u64>,
+    /// Of a drain of all: how long newcomers are still accepted, in ms. As `DRAIN_DELAY_MS` if not given.
+    #[schema(maximum = 86_400_000)]
+    delay_ms: Option<u64>,
+    /// Of a drain of one class: how long newcomers of it are refused with 503, in ms. As long as the spread if not given.
+    #[schema(maximum = 86_400_000)]
+    refuse_ms: Option<u64>,
+}
+
+/// What has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Draining {
+    /// Null: all.
+    class: Option<ClassName>,
+    /// Connections that there are to close.
+    connections: u64,
+}
+
+/// What is logged.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogLevel {
+    /// The least important lines that are still logged.
+    level: LevelName,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum LevelName {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time.
+#[utoipa::path(
+    post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = Kick,
+    params(("id" = String, Path, description = "`slot.generation`")),
+    responses(
+        (status = 200, body = Kicked), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "It is kicked, but 1 000 identities are blocked already, or it has none."),
+        (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn kick(
+    State(control): State<Arc<Control>>,
+    Part(id): Part<String>,
+    Body(kick): Body<Kick>,
+) -> Result<Json<Kicked>, Problem> {
+    let id = parse_id(&id)?;
+    let span = span("block_ms", kick.block_ms.unwrap_or(0))?;
+    let reason = kick
+        .reason
+        .filter(|r| !r.is_empty())
+        .unwrap_or_else(|| KICKED.to_owned());
+    let wanted = span > Micros::ZERO;
+    let kicked = ask::ask(&control.desk, move |gateway, io| {
+        let identity = gateway.kick(io, id, &reason)?;
+        Some(wanted && identity.is_some_and(|identity| gateway.block(io, identity, span)))
+    });
+    match kicked.await? {
+        None => Err(no_such(&control, id)),
+        Some(false) if wanted => {
+            let error =
+                "it is kicked, but not blocked: it has no identity, or 1000 are blocked already";
+            Err(Problem::new(StatusCode::CONFLICT, error))
+        }
+        Some(blocked) => {
+            log::warn!("operator action=kick id={id} block_ms={}", span.as_millis());
+            Ok(Json(Kicked {
+                id: id.to_string(),
+                blocked,
+            }))
+        }
+    }
+}
+
+/// Sends all connections, or those of one class, away with 1012, cause `draining`.
+#[utoipa::path(
+    post, path = "/api/v1/drain", tag = "act", request_body = Drain,
+    responses(
+        (status = 202, body = Draining), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn drain(
+    State(control): State<Arc<Control>>,
+    Body(drain): Body<Drain>,
+) -> Result<(StatusCode, Json<Draining>), Problem> {
+    let (delay, spread) = *lock(&control.drain);
+    let spread = drain
+        .spread_ms
+        .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
+    let connections = match drain.class {
+        Some(class) => {
+            if drain.delay_ms.is_some() {
+                let error = "delay_ms is of a drain of all; of one class it is refuse_ms";
+                return Err(Problem::bad_request(error));
+            }
+            let refuse = drain
+                .refuse_ms
+                .map_or(Ok(spread), |ms| span("refuse_ms", ms))?;
+            log::warn!(
+                "operator action=drain class={} spread_ms={} refuse_ms={}",
+                class.name(),
+                spread.as_millis(),
+                refuse.as_millis()
+            );
+            let begin = ask::ask(&control.desk, move |gateway, io| {
+                gateway.drain_class(io, class.class(), spread, refuse)
+            });
+            begin.await?
+        }
+        None => {
+            if drain.refuse_ms.is_some() {
+                let error = "refuse_ms is of a drain of one class; of all it is delay_ms";
+                return Err(Problem::bad_request(error));
+            }
+            let delay = drain
+                .delay_ms
+                .map_or(Ok(delay), |ms| span("delay_ms", ms))?;
+            log::warn!(
+                "operator action=drain class=all delay_ms={} spread_ms={}",
+                delay.as_millis(),
+                spread.as_millis()
+            );
+            let live = ask::ask(&control.desk, |_, io| io.stats().live()).await?;
+            control.desk.remote().drain(delay, spread);
+            live
+        }
+    };
+    let body = Draining {
+        class: drain.class,
+        connections,
+    };
+    Ok((StatusCode::ACCEPTED, Json(body)))
+}
+
+/// Gives the drain of one class up: nobody else is closed, and newcomers are let in.
+#[utoipa::path(
+    delete, path = "/api/v1/drain/{class}", tag = "act",
+    params(("class" = ClassName, Path)),
+    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn stop_drain(
+    State(control): State<Arc<Control>>,
+    Part(class): Part<ClassName>,
+) -> Result<StatusCode, Problem> {
+    let stop = ask::ask(&control.desk, move |gateway, io| {
+        gateway.stop_drain(io, class.class())
+    });
+    if stop.await? {
+        log::warn!("operator action=stop_drain class={}", class.name());
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("this class is not being drained"))
+    }
+}
+
+/// What is logged now.
+#[utoipa::path(get, path = "/api/v1/log-level", tag = "act", responses((status = 200, body = LogLevel)))]
+pub(super) async fn log_level() -> Json<LogLevel> {
+    let level = match log::max_level() {
+        // It is never off.
+        LevelFilter::Off | LevelFilter::Error => LevelName::Error,
+        LevelFilter::Warn => LevelName::Warn,
+        LevelFilter::Info => LevelName::Info,
+        LevelFilter::Debug => LevelName::Debug,
+        LevelFilter::Trace => LevelName::Trace,
+    };
+    Json(LogLevel { level })
+}
+
+/// Has more or less logged, until the next reload or restart.
+#[utoipa::path(
+    put, path = "/api/v1/log-level", tag = "act", request_body = LogLevel,
+    responses((status = 200, body = LogLevel), (status = 400, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem))
+)]
+pub(super) async fn set_log_level(Body(wanted): Body<LogLevel>) -> Json<LogLevel> {
+    let level = match wanted.level {
+        LevelName::Error => LevelFilter::Error,
+        LevelName::Warn => LevelFilter::Warn,
+        LevelName::Info => LevelFilter::Info,
+        LevelName::Debug => LevelFilter::Debug,
+        LevelName::Trace => LevelFilter::Trace,
+    };
+    log::set_max_level(level);
+    log::warn!(
+        "operator action=log_level level={}",
+        level.as_str().to_ascii_lowercase()
+    );
+    Json(wanted)
+}
+
+fn span(name: &str, ms: u64) -> Result<Micros, Problem> {
+    if ms > DAY_MS {
+        return Err(Problem::bad_request(format!("{name} {ms}: 0 to {DAY_MS}")));
+    }
+    Ok(Micros::from_millis(ms))
+}

@@ -1,0 +1,181 @@
+//! Connections that have ended: the last 10 000.
+
+use super::connections::{HistoryBody, page_size, parse_address, parse_id};
+use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
+use crate::cause::Cause;
+use crate::control::Control;
+use crate::control::problem::{Params, Part, Problem};
+use crate::gateway::Closed;
+use axum::Json;
+use axum::extract::State;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ClosedParams {
+    /// Only of this class.
+    class: Option<ClassName>,
+    /// Only of this user; exactly.
+    user: Option<String>,
+    /// Only of this package; exactly.
+    package: Option<String>,
+    /// Only from this IP address, or from this block of them (CIDR).
+    address: Option<String>,
+    /// Only for this cause.
+    #[param(example = "stale")]
+    cause: Option<String>,
+    /// How many, 1 to 1000; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    before: Option<u64>,
+}
+
+/// A page of connections that have ended, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedList {
+    /// How many are remembered, whether they fit the filter or not; 10 000 at most.
+    remembered: usize,
+    closed: Vec<ClosedBody>,
+    /// Where the next page begins: give it as `before`. Null: this is the last.
+    next: Option<u64>,
+}
+
+/// A connection that has ended. The words are the log's.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedBody {
+    /// A number that grows with each end.
+    number: u64,
+    /// When its end was told.
+    at: String,
+    /// The name that it had.
+    id: String,
+    /// Null if it never was a WebSocket.
+    class: Option<ClassName>,
+    user: Option<String>,
+    package: Option<String>,
+    peer: String,
+    /// Why it ended.
+    #[schema(example = "stale")]
+    cause: &'static str,
+    /// Who ended it: `us`, `peer`, `network` or `operator`.
+    by: &'static str,
+    /// The close code, `http_` and a status, or `none`.
+    #[schema(example = "3008")]
+    code: String,
+    reason: String,
+    /// Whether the closing handshake was completed.
+    clean: bool,
+    age_ms: u64,
+    silence_ms: u64,
+    unanswered: u16,
+    #[serde(flatten)]
+    rtt: RttBody,
+    #[serde(flatten)]
+    traffic: TrafficBody,
+    /// What had been kept of its life.
+    history: Option<HistoryBody>,
+}
+
+/// Ended connections, newest first; of a health check or a port scan nothing is kept.
+#[utoipa::path(
+    get, path = "/api/v1/closed", tag = "closed", params(ClosedParams),
+    responses((status = 200, body = ClosedList), (status = 400, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<ClosedParams>,
+) -> Result<Json<ClosedList>, Problem> {
+    let limit = page_size(params.limit)?;
+    let address = params.address.as_deref().map(parse_address).transpose()?;
+    let cause = params.cause.as_deref().map(parse_cause).transpose()?;
+    let ring = control.closed();
+    let fits = |closed: &Closed| params.fit(closed, address, cause);
+    let mut found = ring
+        .newest(params.before)
+        .filter(|(_, closed)| fits(closed));
+    let page: Vec<_> = found.by_ref().take(limit).collect();
+    let more = found.next().is_some();
+    let last = page.last().map(|(number, _)| *number);
+    Ok(Json(ClosedList {
+        remembered: ring.len(),
+        closed: page
+            .into_iter()
+            .map(|(number, closed)| ClosedBody::of(number, closed))
+            .collect(),
+        next: last.filter(|_| more),
+    }))
+}
+
+/// One ended connection.
+#[utoipa::path(
+    get, path = "/api/v1/closed/{id}", tag = "closed",
+    params(("id" = String, Path, description = "`slot.generation`")),
+    responses((status = 200, body = ClosedBody), (status = 400, body = Problem), (status = 404, body = Problem))
+)]
+pub(super) async fn one(
+    State(control): State<Arc<Control>>,
+    Part(id): Part<String>,
+) -> Result<Json<ClosedBody>, Problem> {
+    let id = parse_id(&id)?;
+    let ring = control.closed();
+    let (number, closed) = ring.find(id).ok_or_else(|| {
+        Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
+    })?;
+    Ok(Json(ClosedBody::of(number, closed)))
+}
+
+impl ClosedParams {
+    fn fit(&self, closed: &Closed, address: Option<IpNet>, cause: Option<usize>) -> bool {
+        let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
+            wanted
+                .as_deref()
+                .is_none_or(|w| found.as_deref() == Some(w))
+        };
+        self.class
+            .is_none_or(|class| closed.class == Some(class.class()))
+            && cause.is_none_or(|cause| closed.cause.index() == cause)
+            && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
+            && is(&self.user, &closed.user)
+            && is(&self.package, &closed.package)
+    }
+}
+
+fn parse_cause(text: &str) -> Result<usize, Problem> {
+    let mut causes = Cause::ALL.iter();
+    causes
+        .position(|cause| cause.name() == text)
+        .ok_or_else(|| {
+            let names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+            Problem::bad_request(format!("cause {text:?}: one of {}", names.join(", ")))
+        })
+}
+
+impl ClosedBody {
+    fn of(number: u64, closed: &Closed) -> Self {
+        ClosedBody {
+            number,
+            at: time(closed.at),
+            id: closed.id.to_string(),
+            class: closed.class.and_then(ClassName::of),
+            user: closed.user.as_deref().map(str::to_owned),
+            package: closed.package.as_deref().map(str::to_owned),
+            peer: address(closed.peer_addr),
+            cause: closed.cause.name(),
+            by: by(closed.by),
+            code: code(closed.code),
+            reason: closed.reason.to_string(),
+            clean: closed.clean,
+            age_ms: closed.age.as_millis(),
+            silence_ms: closed.silence.as_millis(),
+            unanswered: closed.unanswered,
+            rtt: closed.rtt.into(),
+            traffic: closed.traffic.into(),
+            history: closed.history.as_deref().cloned().map(HistoryBody::from),
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Connections: a page of them, and one with everything that is known of it.
+
+use super::explain::{self, Explanation};
+use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
+use crate::control::problem::{Params, Part, Problem};
+use crate::control::{Control, ask};
+use crate::gateway::{self, ConnState, Filter, History, Place, Query, Reason, Row};
+use crate::id::ConnId;
+use axum::Json;
+use axum::extract::State;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// How many a page has if nothing else is asked for.
+const PAGE: usize = 100;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ListParams {
+    /// Only of this class.
+    class: Option<ClassName>,
+    /// Only in this state.
+    state: Option<StateName>,
+    /// Only of this user; exactly.
+    user: Option<String>,
+    /// Only of this package; exactly.
+    package: Option<String>,
+    /// Only from this IP address, or from this block of them (CIDR).
+    #[param(example = "192.0.2.0/24")]
+    address: Option<String>,
+    /// What comes first: who was silent for longest, the longest RTT, the oldest, the most unsent bytes.
+    sort: Option<SortName>,
+    /// `desc` (as `sort` says) or `asc` (the reverse).
+    order: Option<Order>,
+    /// How many, 1 to 1000; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SortName {
+    Silence,
+    Rtt,
+    Age,
+    Pending,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Order {
+    Desc,
+    Asc,
+}
+
+/// A page of connections.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct List {
+    /// How many fit the filter, on all pages.
+    matched: usize,
+    connections: Vec<Connection>,
+    /// Where the next page begins: give it as `after`. Null: this is the last.
+    next: Option<String>,
+}
+
+/// A connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Connection {
+    /// Its name: `slot.generation`.
+    #[schema(example = "17.4242")]
+    id: String,
+    /// Null before it is a WebSocket.
+    class: Option<ClassName>,
+    state: StateName,
+    user: Option<String>,
+    package: Option<String>,
+    /// The client's address and port; the port is 0 if a proxy did not name it.
+    peer: String,
+    /// When it opened, or was accepted if it has not opened.
+    since: String,
+    age_ms: u64,
+    silence_ms: u64,
+    /// Pings since something was last heard.
+    unanswered: u16,
+    #[serde(flatten)]
+    rtt: RttBody,
+    /// Bytes that wait to be sent.
+    pending_bytes: usize,
+    /// Bytes of an unfinished message or frame.
+    held_bytes: u64,
+    #[serde(flatten)]
+    traffic: TrafficBody,
+}
+
+/// Everything about one connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Detail {
+    connection: Connection,
+    explain: Explanation,
+    /// What was kept of its recent life: of suspects, of a sample, and of those that were asked for, from then on.
+    history: Option<HistoryBody>,
+}
+
+/// The recent life of a connection, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HistoryBody {
+    /// Since when it is kept.
+    since: String,
+    /// Why it is kept.
+    reason: ReasonName,
+    /// The last 24 round-trip times.
+    rtts: Vec<RttSample>,
+    /// The last 16 changes of state.
+    changes: Vec<ChangeBody>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReasonName {
+    Suspect,
+    Sample,
+    Asked,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct RttSample {
+    at: String,
+    rtt_us: u64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ChangeBody {
+    at: String,
+    /// The new state.
+    state: StateName,
+    /// How long nothing had been heard.
+    silence_ms: u64,
+    /// Pings that had gone unanswered.
+    unanswered: u16,
+}
+
+/// Connections, filtered and sorted, a page at a time.
+#[utoipa::path(
+    get, path = "/api/v1/connections", tag = "connections", params(ListParams),
+    responses((status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<ListParams>,
+) -> Result<Json<List>, Problem> {
+    let page = ask::search(&control.desk, params.query()?).await?;
+    let now = Now::at(page.now);
+    Ok(Json(List {
+        matched: page.matched,
+        connections: page
+            .rows
+            .into_iter()
+            .map(|row| Connection::of(row, &now))
+            .collect(),
+        next: page
+            .next
+            .map(|place| format!("{:x}-{}", place.key, place.id)),
+    }))
+}
+
+/// One connection with its history, and why it is as it is, when it is pinged next, and when and for what it will end.
+#[utoipa::path(
+    get, path = "/api/v1/connections/{id}", tag = "connections",
+    params(("id" = String, Path, description = "`slot.generation`")),
+    responses(
+        (status = 200, body = Detail), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn one(
+    State(control): State<Arc<Control>>,
+    Part(id): Part<String>,
+) -> Result<Json<Detail>, Problem> {
+    let id = parse_id(&id)?;
+    let portrait = ask::ask(&control.desk, move |gateway, io| gateway.portrait(io, id)).await?;
+    let Some(portrait) = portrait else {
+        return Err(no_such(&control, id));
+    };
+    let now = Now::at(portrait.now);
+    Ok(Json(Detail {
+        explain: explain::explain(&portrait, &now),
+        connection: Connection::of(portrait.row, &now),
+        history: portrait.history.map(HistoryBody::from),
+    }))
+}
+
+pub(super) fn parse_id(text: &str) -> Result<ConnId, Problem> {
+    text.parse()
+        .map_err(|e| Problem::bad_request(format!("{text:?}: {e}")))
+}
+
+/// There is no such connection; perhaps there was.
+pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
+    match control.closed().find(id) {
+        Some((_, closed)) => Problem::not_found(format!(
+            "{id} ended at {}, cause {}: see /api/v1/closed/{id}",
+            time(closed.at),
+            closed.cause
+        )),
+        None => Problem::not_found(format!("no connection {id}")),
+    }
+}
+
+pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
+    let ip = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>().or_else(|_| ip()).map_err(|_| {
+        let error = format!("address {text:?}: an IP address, or a block as 192.0.2.0/24");
+        Problem::bad_request(error)
+    })
+}
+
+pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit {
+        None => Ok(PAGE),
+        Some(n) if (1..=gateway::PAGE_MAX).contains(&n) => Ok(n),
+        Some(n) => Err(Problem::bad_request(format!("limit {n}: 1 to 1000"))),
+    }
+}
+
+impl ListParams {
+    fn query(self) -> Result<Query, Problem> {
+        let address = self.address.as_deref().map(parse_address).transpose()?;
+        let after = self.after.as_deref().map(parse_place).transpose()?;
+        Ok(Query {
+            filter: Filter {
+                class: self.class.map(ClassName::class),
+                state: self.state.map(ConnState::from),
+                user: self.user,
+                package: self.package,
+                address,
+            },
+            sort: match self.sort {
+                None | Some(SortName::Silence) => gateway::Sort::Silence,
+                Some(SortName::Rtt) => gateway::Sort::Rtt,
+                Some(SortName::Age) => gateway::Sort::Age,
+                Some(SortName::Pending) => gateway::Sort::Pending,
+            },
+            reverse: self.order == Some(Order::Asc),
+            after,
+            limit: page_size(self.limit)?,
+        })
+    }
+}
+
+fn parse_place(text: &str) -> Result<Place, Problem> {
+    let parts = text.split_once('-');
+    let place = parts.and_then(|(key, id)| {
+        Some(Place {
+            key: u64::from_str_radix(key, 16).ok()?,
+            id: id.parse().ok()?,
+        })
+    });
+    place.ok_or_else(|| Problem::bad_request("after: the value of next of the page before"))
+}
+
+impl Connection {
+    fn of(row: Row, now: &Now) -> Self {
+        let view = row.view;
+        Connection {
+            id: row.id.to_string(),
+            class: view.class.and_then(ClassName::of),
+            state: ConnState::of(&view).into(),
+            user: row.user.map(String::from),
+            package: row.package.map(String::from),
+            peer: address(view.peer_addr),
+            since: now.gone(view.since),
+            age_ms: (now.engine - view.since).as_millis(),
+            silence_ms: view.health.silence.as_millis(),
+            unanswered: view.health.unanswered,
+            rtt: view.health.rtt.into(),
+            pending_bytes: view.pending,
+            held_bytes: view.held,
+            traffic: view.traffic.into(),
+        }
+    }
+}
+
+impl From<History> for HistoryBody {
+    fn from(history: History) -> Self {
+        HistoryBody {
+            since: time(history.since),
+            reason: match history.reason {
+                Reason::Suspect => ReasonName::Suspect,
+                Reason::Sample => ReasonName::Sample,
+                Reason::Asked => ReasonName::Asked,
+            },
+            rtts: history
+                .rtts
+                .into_iter()
+                .map(|(at, rtt)| RttSample {
+                    at: time(at),
+                    rtt_us: rtt.0,
+                })
+                .collect(),
+            changes: history
+                .changes
+                .into_iter()
+                .map(|change| ChangeBody {
+                    at: time(change.at),
+                    state: change.state.into(),
+                    silence_ms: change.silence.as_millis(),
+                    unanswered: change.unanswered,
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Why a connection is as it is, and what will become of it: in words, and as moments.
+
+use super::words::{Moment, Now};
+use crate::cause::{Cause, Code};
+use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
+use crate::gateway::Portrait;
+use crate::health::{HeartbeatMode, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is known of the reasons and of the future of a connection. The moments hold if nothing more is heard from the peer and
+/// nothing more is sent to it; they are met never early, and late by some 10 ms.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Explanation {
+    /// Why it is in its state.
+    #[schema(
+        example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 ms"
+    )]
+    why: String,
+    /// When it is pinged next; null if it is not before it ends.
+    next_ping: Option<Moment>,
+    /// When it becomes suspect; null if it is already, or ends before.
+    suspect: Option<Moment>,
+    /// When and for what it ends, or begins to be closed.
+    end: End,
+    /// The same as sentences.
+    text: Vec<String>,
+    /// The policy that holds for it.
+    policy: PolicyBody,
+}
+
+/// An end that is to come.
+#[derive(Debug, Serialize, ToSchema)]
+struct End {
+    #[serde(flatten)]
+    when: Moment,
+    /// As it will stand in the log.
+    #[schema(example = "stale")]
+    cause: &'static str,
+    /// What the peer will be told, or was.
+    #[schema(example = "3008")]
+    code: String,
+}
+
+/// How a connection is supervised.
+#[derive(Debug, Serialize, ToSchema)]
+struct PolicyBody {
+    heartbeat_interval_ms: u64,
+    connection_timeout_ms: u64,
+    /// `always` or `idle`.
+    heartbeat_mode: &'static str,
+    /// It is its own, not its class's.
+    own: bool,
+}
+
+pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
+    let (view, outlook) = (&portrait.row.view, &portrait.outlook);
+    let why = why(view, outlook, now);
+    let next_ping = outlook.next_ping.map(|at| now.coming(at));
+    let suspect = outlook.suspect_at.map(|at| now.coming(at));
+    let end = End {
+        when: now.coming(outlook.ends_at),
+        cause: outlook.ends_for.name(),
+        code: match view.phase {
+            PhaseView::Opening { .. } => "http_408".to_owned(),
+            PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
+            PhaseView::Closing { code, .. } => code.to_string(),
+        },
+    };
+    let policy = &outlook.policy;
+    let mut text = vec![why.clone()];
+    if let Some(ping) = &next_ping {
+        text.push(format!("it is pinged next in {} ms", ping.in_ms));
+    }
+    if let Some(suspect) = &suspect {
+        let in_ms = suspect.in_ms;
+        text.push(format!(
+            "if nothing is heard until then, it is suspect in {in_ms} ms"
+        ));
+    }
+    text.push(ending(view, outlook, &end));
+    Explanation {
+        why,
+        next_ping,
+        suspect,
+        end,
+        text,
+        policy: PolicyBody {
+            heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
+            connection_timeout_ms: policy.connection_timeout.as_millis(),
+            heartbeat_mode: mode_name(policy.mode),
+            own: outlook.own_policy,
+        },
+    }
+}
+
+pub(super) fn mode_name(mode: HeartbeatMode) -> &'static str {
+    match mode {
+        HeartbeatMode::Always => "always",
+        HeartbeatMode::Idle => "idle",
+    }
+}
+
+fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
+    let health = &view.health;
+    let silence = health.silence.as_millis();
+    let unanswered = match health.unanswered {
+        0 => "no ping unanswered".to_owned(),
+        1 => "1 ping unanswered".to_owned(),
+        n => format!("{n} pings unanswered"),
+    };
+    let interval = outlook.policy.heartbeat_interval.as_millis();
+    match view.phase {
+        PhaseView::Opening { silent: true, .. } => "opening: not a byte has come".to_owned(),
+        PhaseView::Opening { deferred: true, .. } => {
+            "opening: its request waits for the verdict".to_owned()
+        }
+        PhaseView::Opening { .. } => "opening: its request is not complete".to_owned(),
+        PhaseView::Closing {
+            cause,
+            code,
+            awaits,
+        } => {
+            let awaits = match awaits {
+                Awaits::PeerCloses => "waiting for the peer's close frame",
+                Awaits::Flushed => "waiting until our last bytes have gone out",
+                Awaits::PeerLeaves => "waiting for the peer to end the stream",
+            };
+            format!("closing: cause {cause}, code {code}, {awaits}")
+        }
+        PhaseView::Open if outlook.deferred => format!(
+            "{}: stale, nothing heard for {silence} ms, and its close waits for its turn (STALE_CLOSES_PER_SECOND)",
+            state_name(health.state)
+        ),
+        PhaseView::Open => {
+            let state = match health.state {
+                State::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
+                State::Suspect => format!(
+                    "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval of {interval} ms or, the last, less"
+                ),
+            };
+            match view.blocked_since {
+                None => state,
+                Some(since) => format!(
+                    "{state}; it does not read: {} bytes wait, for {} ms",
+                    view.pending,
+                    (now.engine - since).as_millis()
+                ),
+            }
+        }
+    }
+}
+
+fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
+    let (in_ms, policy) = (end.when.in_ms, &outlook.policy);
+    match view.phase {
+        PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),
+        PhaseView::Opening { .. } => {
+            format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
+        }
+        PhaseView::Open if outlook.deferred => {
+            "it is closed as stale with one of the next".to_owned()
+        }
+        PhaseView::Open => {
+            let what = match outlook.ends_for {
+                Cause::InitTimeout => "if no message comes until then",
+                Cause::FrameTimeout => "if its frame is not complete until then",
+                Cause::SlowConsumer => "if it takes no bytes until then",
+                _ => "if nothing is heard until then",
+            };
+            let timeout = match outlook.ends_for {
+                Cause::Stale => format!(
+                    " (connection timeout {} ms)",
+                    policy.connection_timeout.as_millis()
+                ),
+                _ => String::new(),
+            };
+            let (cause, code) = (end.cause, &end.code);
+            format!("{what}, it is closed in {in_ms} ms, cause {cause}, code {code}{timeout}")
+        }
+    }
+}
+
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::Healthy => "healthy",
+        State::Suspect => "suspect",
+    }
+}

@@ -1,0 +1,178 @@
+//! The whole gateway at a glance.
+
+use super::causes::Counts;
+use super::words::{ClassName, time};
+use crate::control::problem::Problem;
+use crate::control::process::{self, Figures};
+use crate::control::{Control, ask, lock};
+use crate::engine::Histogram;
+use crate::time::UnixMillis;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The whole gateway at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Overview {
+    version: &'static str,
+    /// Where the loop listens.
+    listen: String,
+    started: String,
+    uptime_ms: u64,
+    /// Whether newcomers are accepted.
+    accepting: bool,
+    /// Whether the gateway is going away.
+    draining: bool,
+    /// Classes that are being drained, or whose newcomers are refused.
+    drained_classes: Vec<ClassName>,
+    sessions: usize,
+    /// Connections that may be held at once.
+    connections_max: usize,
+    /// Connections whose request, or its answer, is not complete.
+    opening: u64,
+    /// WebSockets now, by class and state.
+    connections: BTreeMap<&'static str, States>,
+    since_start: Counts,
+    heartbeats: Heartbeats,
+    traffic: Traffic,
+    last_minute: LastMinute,
+    the_loop: TheLoop,
+    blocked_identities: usize,
+    log_lines_dropped: u64,
+    process: Figures,
+}
+
+/// WebSockets of one class, by state.
+#[derive(Debug, Serialize, ToSchema)]
+struct States {
+    healthy: u64,
+    suspect: u64,
+    closing: u64,
+}
+
+/// Heartbeats since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct Heartbeats {
+    sent: u64,
+    answered: u64,
+    unanswered: u64,
+}
+
+/// What went through since the start, and what waits now.
+#[derive(Debug, Serialize, ToSchema)]
+struct Traffic {
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    pending_bytes: u64,
+    held_bytes: u64,
+}
+
+/// Percentiles over the last minute, or over the time since the start if that is less; within 12.5 %.
+#[derive(Debug, Serialize, ToSchema)]
+struct LastMinute {
+    span_ms: u64,
+    rtt: Percentiles,
+    lateness: Percentiles,
+    turn: Percentiles,
+}
+
+/// In µs; null if nothing was measured.
+#[derive(Debug, Serialize, ToSchema)]
+struct Percentiles {
+    p50_us: Option<u64>,
+    p99_us: Option<u64>,
+    max_us: Option<u64>,
+}
+
+/// The loop since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct TheLoop {
+    turns: u64,
+    stalls: u64,
+    stalled_ms: u64,
+    accept_pauses: u64,
+}
+
+/// The whole gateway at a glance.
+#[utoipa::path(
+    get, path = "/api/v1/overview", tag = "overview",
+    responses((status = 200, body = Overview), (status = 503, body = Problem))
+)]
+pub(super) async fn overview(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<Overview>, Problem> {
+    let snapshot = ask::snapshot(&control.desk).await?;
+    let (now, stats) = (UnixMillis::now(), &snapshot.stats);
+    let minute = lock(&control.series).last_minute(now, stats);
+    let classes = || ClassName::ALL.into_iter().zip(&stats.classes);
+    let drained = ClassName::ALL.into_iter().zip(snapshot.drained);
+    Ok(Json(Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        listen: control.listen_addr.to_string(),
+        started: time(control.started),
+        uptime_ms: now.0.saturating_sub(control.started.0),
+        accepting: !stats.accept_paused,
+        draining: snapshot.draining,
+        drained_classes: drained
+            .filter(|(_, yes)| *yes)
+            .map(|(class, _)| class)
+            .collect(),
+        sessions: snapshot.sessions,
+        connections_max: snapshot.max_connections,
+        opening: stats.opening(),
+        connections: classes()
+            .map(|(class, counts)| {
+                let states = States {
+                    healthy: counts.healthy(),
+                    suspect: counts.suspects,
+                    closing: counts.closing,
+                };
+                (class.name(), states)
+            })
+            .collect(),
+        since_start: Counts::since_start(stats),
+        heartbeats: Heartbeats {
+            sent: stats.pings,
+            answered: stats.pongs,
+            unanswered: stats.unanswered,
+        },
+        traffic: Traffic {
+            messages_in: stats.messages_in,
+            messages_out: stats.messages_out,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            pending_bytes: stats.pending_bytes,
+            held_bytes: stats.held_bytes,
+        },
+        last_minute: LastMinute {
+            span_ms: minute.span_ms,
+            rtt: Percentiles::of(&minute.rtt),
+            lateness: Percentiles::of(&minute.lateness),
+            turn: Percentiles::of(&minute.turn_time),
+        },
+        the_loop: TheLoop {
+            turns: stats.turns,
+            stalls: stats.stalls,
+            stalled_ms: stats.stalled.as_millis(),
+            accept_pauses: stats.accept_pauses,
+        },
+        blocked_identities: snapshot.blocked,
+        log_lines_dropped: snapshot.log_dropped,
+        process: process::figures(),
+    }))
+}
+
+impl Percentiles {
+    fn of(histogram: &Histogram) -> Self {
+        Percentiles {
+            p50_us: histogram.percentile(0.50),
+            p99_us: histogram.percentile(0.99),
+            max_us: histogram.percentile(1.0),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The words that several answers use.
+
+use crate::cause::{By, Cause, Code};
+use crate::engine::{Class, Traffic};
+use crate::gateway::{CLASS_NAMES, ConnState};
+use crate::health::{Rtt, State};
+use crate::time::{Micros, UnixMillis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use utoipa::ToSchema;
+
+/// A class of peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ClassName {
+    /// Smart glasses.
+    Glasses,
+    /// Third-party apps.
+    Tpa,
+}
+
+/// How a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StateName {
+    /// Accepted; its request, or the answer, is not complete.
+    Opening,
+    /// Open, and it answers.
+    Healthy,
+    /// Open; a heartbeat has gone unanswered for an interval, and nothing was heard since.
+    Suspect,
+    /// A close frame, or the refusal of its request, is on the way.
+    Closing,
+}
+
+/// What went through a connection, as on the wire, and data messages.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TrafficBody {
+    bytes_in: u64,
+    bytes_out: u64,
+    messages_in: u32,
+    messages_out: u32,
+}
+
+/// Smoothed round-trip time and its variation (RFC 6298), in µs; null before the first measurement.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RttBody {
+    rtt_us: Option<u32>,
+    rttvar_us: Option<u32>,
+}
+
+/// A moment that is to come, or should have come.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Moment {
+    /// When, by the wall clock.
+    #[schema(example = "2026-01-31T12:00:00.000Z")]
+    at: String,
+    /// How many ms from now.
+    pub(super) in_ms: u64,
+}
+
+/// Numbers by cause; causes with none are left out.
+pub(super) type ByCause = BTreeMap<&'static str, u64>;
+
+/// The two clocks at one moment, to turn engine time into wall-clock time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) wall: UnixMillis,
+    pub(super) engine: Micros,
+}
+
+impl Now {
+    /// `engine`: engine time just now.
+    pub(super) fn at(engine: Micros) -> Self {
+        Now {
+            wall: UnixMillis::now(),
+            engine,
+        }
+    }
+
+    /// A moment to come.
+    pub(super) fn coming(&self, at: Micros) -> Moment {
+        // Rounded up, as the loop rounds: never before it happens.
+        let in_ms = (at - self.engine).0.div_ceil(1_000);
+        Moment {
+            at: time(UnixMillis(self.wall.0 + in_ms)),
+            in_ms,
+        }
+    }
+
+    /// A moment gone by.
+    pub(super) fn gone(&self, at: Micros) -> String {
+        let ago = (self.engine - at).as_millis();
+        time(UnixMillis(self.wall.0.saturating_sub(ago)))
+    }
+}
+
+impl ClassName {
+    pub(super) const ALL: [ClassName; CLASS_NAMES.len()] = [ClassName::Glasses, ClassName::Tpa];
+
+    pub(super) fn class(self) -> Class {
+        Class(self as u8)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        CLASS_NAMES[self as usize]
+    }
+
+    pub(super) fn of(class: Class) -> Option<Self> {
+        Self::ALL.get(usize::from(class.0)).copied()
+    }
+}
+
+impl From<StateName> for ConnState {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Opening => ConnState::Opening,
+            StateName::Healthy => ConnState::Healthy,
+            StateName::Suspect => ConnState::Suspect,
+            StateName::Closing => ConnState::Closing,
+        }
+    }
+}
+
+impl From<ConnState> for StateName {
+    fn from(state: ConnState) -> Self {
+        match state {
+            ConnState::Opening => StateName::Opening,
+            ConnState::Healthy => StateName::Healthy,
+            ConnState::Suspect => StateName::Suspect,
+            ConnState::Closing => StateName::Closing,
+        }
+    }
+}
+
+impl From<State> for StateName {
+    fn from(state: State) -> Self {
+        match state {
+            State::Healthy => StateName::Healthy,
+            State::Suspect => StateName::Suspect,
+        }
+    }
+}
+
+impl From<Traffic> for TrafficBody {
+    fn from(traffic: Traffic) -> Self {
+        TrafficBody {
+            bytes_in: traffic.bytes_in,
+            bytes_out: traffic.bytes_out,
+            messages_in: traffic.messages_in,
+            messages_out: traffic.messages_out,
+        }
+    }
+}
+
+impl From<Rtt> for RttBody {
+    fn from(rtt: Rtt) -> Self {
+        RttBody {
+            rtt_us: rtt.srtt_us(),
+            rttvar_us: rtt.rttvar_us(),
+        }
+    }
+}
+
+/// RFC 3339 with milliseconds, in UTC.
+pub(super) fn time(at: UnixMillis) -> String {
+    humantime::format_rfc3339_millis(at.into()).to_string()
+}
+
+/// As in the log.
+pub(super) fn code(code: Code) -> String {
+    code.to_string()
+}
+
+pub(super) fn by(by: By) -> &'static str {
+    by.name()
+}
+
+/// Counts by [`Cause::index`], by name.
+pub(super) fn by_cause(counts: impl IntoIterator<Item = (usize, u64)>) -> ByCause {
+    let counted = counts.into_iter().filter(|(_, n)| *n > 0);
+    counted
+        .map(|(cause, n)| (Cause::name_of(cause), n))
+        .collect()
+}
+
+/// As in the log.
+pub(super) fn address(addr: SocketAddr) -> String {
+    addr.to_string()
+}

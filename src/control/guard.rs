@@ -1,0 +1,125 @@
+//! Who may ask at all: the token, and which browser pages.
+//!
+//! A browser lets any page send requests to any address that the user's machine reaches, loopback included. It does not let
+//! the page read the answers, unless we say so (we never do) or the page's own name leads to us (DNS rebinding). So without
+//! a token the Host must be an address or `localhost`, and whatever names another origin is refused before it acts.
+
+use super::Control;
+use super::problem::Problem;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// What whoever asks must know. It is shown nowhere.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// A token of these characters.
+    pub fn new(token: String) -> Self {
+        Token(token)
+    }
+
+    /// Compared in a time that does not depend on where the two differ.
+    fn is(&self, given: &str) -> bool {
+        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+pub(super) async fn guard(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let checked = check(control.token.as_ref(), request.uri(), request.headers());
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    response
+}
+
+fn check(token: Option<&Token>, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    let forbidden = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
+    };
+    match token {
+        Some(token) => {
+            let given = text(header::AUTHORIZATION).and_then(bearer);
+            if !given.is_some_and(|given| token.is(given)) {
+                let error = "a token is required: Authorization: Bearer …";
+                return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
+            }
+        }
+        None => {
+            // Not so with a token: a page that was led here by its own name does not know it.
+            let host = uri.host().or_else(|| text(header::HOST).map(without_port));
+            if !host.is_some_and(is_ours) {
+                return forbidden("without a token the Host must be an IP address or localhost");
+            }
+        }
+    }
+    if let Some(origin) = text(header::ORIGIN) {
+        let own = text(header::HOST).is_some_and(|host| {
+            let rest = origin
+                .strip_prefix("http://")
+                .or(origin.strip_prefix("https://"));
+            rest == Some(host)
+        });
+        if !own {
+            return forbidden("pages of another origin may not ask here");
+        }
+    }
+    // Older browsers do not send it; those have the body's type to stop them, which a page of another origin cannot set.
+    if let Some(site) = headers.get("sec-fetch-site")
+        && !matches!(site.as_bytes(), b"same-origin" | b"none")
+    {
+        return forbidden("pages of another site may not ask here");
+    }
+    Ok(())
+}
+
+/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_ours(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
+}

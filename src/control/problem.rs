@@ -1,0 +1,125 @@
+//! What is answered when something cannot be: always JSON, always with a reason.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// Why there is no better answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The HTTP status.
+    #[schema(example = 404)]
+    status: u16,
+    /// What is wrong, for people.
+    #[schema(example = "no such connection")]
+    error: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Problem {
+            status: status.as_u16(),
+            error: error.into(),
+        }
+    }
+
+    pub(super) fn bad_request(error: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(super) fn not_found(error: impl Into<String>) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, error)
+    }
+
+    /// More questions wait for the loop than it takes.
+    pub(super) fn busy() -> Self {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "64 questions wait for the loop already",
+        )
+    }
+
+    /// The loop has not answered.
+    pub(super) fn stalled(patience: Duration) -> Self {
+        let error = format!("the loop has not answered for {} s", patience.as_secs());
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"pulsegate\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_path() -> Problem {
+    Problem::not_found("no such path; /api/v1/openapi.json lists all of them")
+}
+
+pub(super) async fn no_such_method() -> Problem {
+    let error = "no such method here; the header Allow says which there are";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// The query of a request; one that cannot be read is 400.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        let query: Query<T> =
+            query.map_err(|e: QueryRejection| Problem::bad_request(e.body_text()))?;
+        Ok(Params(query.0))
+    }
+}
+
+/// A part of the path; one that cannot be read is 400.
+pub(super) struct Part<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        let path: Path<T> = path.map_err(|e: PathRejection| Problem::bad_request(e.body_text()))?;
+        Ok(Part(path.0))
+    }
+}
+
+/// The JSON body of a request; one that is not JSON is 415, one that cannot be read 400, one that is too long 413.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Body(body)),
+            Err(e) => {
+                let status = match &e {
+                    JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    _ if e.status() == StatusCode::PAYLOAD_TOO_LARGE => e.status(),
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                Err(Problem::new(status, e.body_text()))
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Causes over time: what was counted between one look at the loop and the next.
+
+use crate::cause::Cause;
+use crate::engine::{Histogram, Stats};
+use crate::gateway::Snapshot;
+use crate::time::UnixMillis;
+use std::collections::VecDeque;
+
+/// An hour of samples.
+const STEPS: usize = 360;
+
+/// Whole samples that are kept, for rates and percentiles: the last minute.
+const RECENT: usize = 7;
+
+/// What happened between two samples.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) from: UnixMillis,
+    pub(super) to: UnixMillis,
+    /// WebSockets opened, by class.
+    pub(super) opened: Vec<u64>,
+    /// WebSockets ended, by class and [`Cause::index`]; only what is not zero.
+    pub(super) closed: Vec<Vec<(usize, u64)>>,
+    /// Connections ended before they were WebSockets.
+    pub(super) rejected: Vec<(usize, u64)>,
+}
+
+/// What the last minute, or the time since the start if that is less, came to.
+#[derive(Debug, Clone)]
+pub(super) struct LastMinute {
+    pub(super) span_ms: u64,
+    pub(super) rtt: Histogram,
+    pub(super) lateness: Histogram,
+    pub(super) turn_time: Histogram,
+}
+
+/// The samples.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    steps: VecDeque<Step>,
+    recent: VecDeque<(UnixMillis, Stats)>,
+}
+
+impl Series {
+    pub(super) fn add(&mut self, at: UnixMillis, snapshot: Snapshot) {
+        if let Some((from, then)) = self.recent.back() {
+            push(
+                &mut self.steps,
+                STEPS,
+                Step::between(*from, then, at, &snapshot.stats),
+            );
+        }
+        push(&mut self.recent, RECENT, (at, snapshot.stats));
+    }
+
+    /// The steps of the last `span_ms`, oldest first, with what has happened since the last sample as one more.
+    pub(super) fn steps(&self, now: UnixMillis, stats: &Stats, span_ms: u64) -> Vec<Step> {
+        let open = self
+            .recent
+            .back()
+            .map(|(from, then)| Step::between(*from, then, now, stats));
+        let since = now.0.saturating_sub(span_ms);
+        let wanted = |step: &&Step| step.to.0 > since;
+        self.steps
+            .iter()
+            .filter(wanted)
+            .cloned()
+            .chain(open)
+            .collect()
+    }
+
+    pub(super) fn last_minute(&self, now: UnixMillis, stats: &Stats) -> LastMinute {
+        let fresh = Stats::new(stats.classes.len());
+        let (at, then) = self
+            .recent
+            .front()
+            .map_or((now, &fresh), |(at, then)| (*at, then));
+        LastMinute {
+            span_ms: now.0.saturating_sub(at.0),
+            rtt: stats.rtt.since(&then.rtt),
+            lateness: stats.lateness.since(&then.lateness),
+            turn_time: stats.turn_time.since(&then.turn_time),
+        }
+    }
+}
+
+impl Step {
+    fn between(from: UnixMillis, then: &Stats, to: UnixMillis, now: &Stats) -> Self {
+        let by_class = || now.classes.iter().zip(&then.classes);
+        Step {
+            from,
+            to,
+            opened: by_class().map(|(n, t)| n.opened - t.opened).collect(),
+            closed: by_class()
+                .map(|(n, t)| grown(&n.closed, &t.closed))
+                .collect(),
+            rejected: grown(&now.rejected, &then.rejected),
+        }
+    }
+}
+
+fn grown(now: &[u64; Cause::COUNT], then: &[u64; Cause::COUNT]) -> Vec<(usize, u64)> {
+    let grown = now.iter().zip(then).map(|(n, t)| n - t);
+    grown.enumerate().filter(|(_, n)| *n > 0).collect()
+}
+
+fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {
+    if ring.len() == most {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+}
