@@ -86,7 +86,7 @@ start_server() {
         websockets) command=("$PLACE/venv/bin/python" benches/naive/websockets_server.py "$PORT" "$INTERVAL" "$TIMEOUT") ;;
         *) fail "no such server: $name" ;;
     esac
-    LISTEN_ADDR=127.0.0.1:$PORT HEARTBEAT_INTERVAL_MS=$INTERVAL CONNECTION_TIMEOUT_MS=$TIMEOUT DRAIN_MS=0 LOG_LEVEL=warn \
+    LISTEN_ADDR=127.0.0.1:$PORT ADMIN_ADDR=127.0.0.1:0 HEARTBEAT_INTERVAL_MS=$INTERVAL CONNECTION_TIMEOUT_MS=$TIMEOUT DRAIN_MS=0 LOG_LEVEL=warn \
         MAX_CONNECTIONS=$((CONNECTIONS + 16)) taskset -c 0 "${command[@]}" >"$OUT/server.log" 2>&1 &
     SERVER=$!
     for _ in $(seq 100); do

@@ -44,7 +44,7 @@ bytes_of() { # NAME MAX COMMAND...
     local name=$1 max=$2 log addr pid before after n=8000
     shift 2
     log=$(mktemp)
-    LISTEN_ADDR=127.0.0.1:0 MAX_CONNECTIONS=15000 "$@" >"$log" 2>&1 &
+    LISTEN_ADDR=127.0.0.1:0 ADMIN_ADDR=127.0.0.1:0 MAX_CONNECTIONS=15000 "$@" >"$log" 2>&1 &
     pid=$!
     for _ in $(seq 100); do
         addr=$(grep -aoE '(listening on |listen=)[0-9.:]+' "$log" | head -n 1 | grep -oE '[0-9.]+:[0-9]+') && break

@@ -40,7 +40,7 @@ kernel() { echo $(($(awk '/^Slab:/ {print $2}' /proc/meminfo) + 4 * $(awk '/^TCP
 
 GATEWAYS=()
 for part in $(seq $PARTS); do
-    LISTEN_ADDR=127.0.0.1:$PORT REUSE_PORT=1 LOG_LEVEL=warn DRAIN_MS=0 "$BIN/pulsegate" 2>"$OUT/gateway-$part.log" &
+    LISTEN_ADDR=127.0.0.1:$PORT ADMIN_ADDR=127.0.0.1:0 REUSE_PORT=1 LOG_LEVEL=warn DRAIN_MS=0 "$BIN/pulsegate" 2>"$OUT/gateway-$part.log" &
     GATEWAYS+=($!)
     PIDS+=($!)
 done

@@ -63,7 +63,7 @@ on_cpus() {
 start_gateway() {
     (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && fail "something listens on port $PORT already; set PORT"
     (
-        export LISTEN_ADDR=127.0.0.1:$PORT HEARTBEAT_INTERVAL_MS=$INTERVAL CONNECTION_TIMEOUT_MS=$TIMEOUT
+        export LISTEN_ADDR=127.0.0.1:$PORT ADMIN_ADDR=127.0.0.1:0 HEARTBEAT_INTERVAL_MS=$INTERVAL CONNECTION_TIMEOUT_MS=$TIMEOUT
         export LOG_LEVEL=${LOG_LEVEL:-warn} DRAIN_MS=${DRAIN_MS:-1000}
         # shellcheck disable=SC2086 # a command with its arguments
         on_cpus 0 ${SERVER:-"$BIN/pulsegate"}

@@ -1,13 +1,19 @@
 //! The gateway: settings, log, signals, run.
 
+mod reload;
+mod service;
 mod signals;
 
 use pulsegate::config::{self, Command, Settings};
-use pulsegate::gateway::Gateway;
+use pulsegate::control::{self, Token};
+use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogQueue};
 use pulsegate::reactor::{EXTRA_DESCRIPTORS, Reactor, granted_backlog, listen};
+use reload::Reload;
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// After 10 000 connections had each sent 64 KiB, glibc kept 333 MB of what was freed, where 4 MB were in use before; this
@@ -15,14 +21,16 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Descriptors for everything but the loop: standard streams, the signals' pipe, and what libraries open for a moment.
-const OTHER_DESCRIPTORS: usize = 32;
+/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections, and
+/// what libraries open for a moment.
+const OTHER_DESCRIPTORS: usize = 112;
 
 /// How long the last log lines may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let settings = match config::load(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(Command::Run(settings)) => settings,
         Ok(Command::Check(_)) => {
             println!("pulsegate: the settings are valid");
@@ -44,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = run(settings, queue.clone());
+    let result = run(settings, args, queue.clone());
     if let Err(e) = &result {
         log::error!("end error=\"{e}\"");
     }
@@ -56,26 +64,71 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut settings: Settings, queue: LogQueue) -> io::Result<()> {
+fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Result<()> {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
     let room = descriptors
         .saturating_sub(EXTRA_DESCRIPTORS + OTHER_DESCRIPTORS)
         .max(1);
+    let as_given = settings.clone();
     let max_connections = *settings.max_connections.get_or_insert(room);
-    let listener = listen(settings.listen_addr, settings.reuse_port)?;
-    let gateway = Gateway::new(settings.stats_interval, Box::new(move || queue.dropped()));
-    let report_now = gateway.report_now();
+    let inherited = service::inherited()?;
+    check_inherited(&settings, &inherited)?;
+    let leave_queue = inherited.listener.is_some();
+    let listener = match inherited.listener {
+        Some(listener) => listener,
+        None => named("LISTEN_ADDR", listen(settings.listen_addr, settings.reuse_port))?,
+    };
+    let admin_listener = match (inherited.admin, settings.admin_addr) {
+        (Some(listener), _) => Some(listener),
+        (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
+        (None, None) => None,
+    };
+    let gateway = Gateway::new(Options {
+        stats_interval: settings.stats_interval,
+        log_dropped: Box::new(move || queue.dropped()),
+        proxy_protocol: settings.proxy_protocol,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        max_connections,
+        watchdog: service::watchdog()?,
+    });
+    let closed = gateway.closed();
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
-    signals::watch(
-        reactor.remote(),
-        report_now,
-        settings.drain_delay,
-        settings.drain,
-    )?;
+    if leave_queue {
+        reactor.leave_queue_to_successor();
+    }
+    let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+    let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
+    let remote = reactor.remote();
+    let drain: signals::Drain = Arc::new(move |delay, spread| {
+        service::stopping();
+        remote.drain(delay, spread);
+    });
+    let admin = admin_listener.map(|listener| {
+        control::start(control::Options {
+            listener,
+            token: settings.admin_token.as_ref().map(|t| Token::new(t.expose().to_owned())),
+            desk: desk.clone(),
+            closed,
+            listen_addr: reactor.local_addr(),
+            check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
+            drain_times: drain_times.clone(),
+            drain: drain.clone(),
+        })
+    });
+    let admin = admin.transpose()?;
+    let reload = Reload {
+        args,
+        settings: as_given,
+        desk: desk.clone(),
+        drain: drain_times,
+        room,
+    };
+    signals::watch(desk, drain, reload)?;
     log::info!(
-        "start version={} listen={} descriptors={descriptors} backlog={} {}",
+        "start version={} listen={} admin={} descriptors={descriptors} backlog={} {}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),
+        admin.map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
         settings.describe()
     );
@@ -86,8 +139,39 @@ fn run(mut settings: Settings, queue: LogQueue) -> io::Result<()> {
         );
     }
     reactor.with_io(Gateway::start);
+    service::ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.report(io));
     log::info!("end");
     Ok(())
+}
+
+/// What the settings ask of an address is asked of a socket that somebody else has bound, too.
+fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::Result<()> {
+    let is_open = |listener: &Option<_>| {
+        let addr = listener.as_ref().map(std::net::TcpListener::local_addr);
+        let addr = addr.transpose()?;
+        Ok::<_, io::Error>(addr.filter(|a| !a.ip().to_canonical().is_loopback()))
+    };
+    let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if let Some(addr) = is_open(&inherited.listener)?
+        && !settings.allow_unauthenticated
+    {
+        return invalid(format!(
+            "the inherited socket listens on {addr}: a loopback address, or ALLOW_UNAUTHENTICATED must be 1"
+        ));
+    }
+    if let Some(addr) = is_open(&inherited.admin)?
+        && settings.admin_token.is_none()
+    {
+        return invalid(format!(
+            "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must be set"
+        ));
+    }
+    Ok(())
+}
+
+/// An error with the setting that it is about.
+fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
 }

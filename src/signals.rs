@@ -1,46 +1,44 @@
-//! What a signal means: SIGTERM and SIGINT drain, a second one stops, a third one exits; SIGUSR1 logs the statistics.
+//! What a signal means: SIGTERM and SIGINT drain, a second one stops, a third one exits; SIGUSR1 logs the statistics; SIGHUP
+//! reads the settings again.
 
-use pulsegate::{Micros, Remote};
+use crate::reload::Reload;
+use pulsegate::gateway::{Desk, Progress};
+use pulsegate::Micros;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Has the gateway go away: the delay before accepting stops, the spread of the closes.
+pub type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 
 /// Starts the thread that waits for signals. It never ends; the process does.
 ///
 /// # Errors
 /// If the handlers cannot be installed, or the thread not be started.
-pub fn watch(
-    remote: Remote,
-    report_now: Arc<AtomicBool>,
-    drain_delay: Micros,
-    drain: Micros,
-) -> io::Result<()> {
+pub fn watch(desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
     let mut ends = 0;
     let run = move || {
         for signal in signals.forever() {
             match signal {
-                SIGUSR1 => {
-                    report_now.store(true, Ordering::Release);
-                    remote.wake();
-                }
-                SIGHUP => log::info!("signal name=SIGHUP effect=none"),
+                SIGUSR1 => log_statistics(&desk),
+                SIGHUP => reload.run(),
                 _ => {
                     ends += 1;
                     match ends {
                         1 => {
+                            let (delay, spread) = reload.drain_times();
                             log::info!(
                                 "signal effect=drain delay_ms={} spread_ms={}",
-                                drain_delay.as_millis(),
-                                drain.as_millis()
+                                delay.as_millis(),
+                                spread.as_millis()
                             );
-                            remote.drain(drain_delay, drain);
+                            drain(delay, spread);
                         }
                         2 => {
                             log::warn!("signal effect=stop");
-                            remote.stop();
+                            desk.remote().stop();
                         }
                         // The loop should have ended; it hangs in something.
                         _ => std::process::exit(1),
@@ -53,4 +51,14 @@ pub fn watch(
         .name("signals".to_owned())
         .spawn(run)?;
     Ok(())
+}
+
+fn log_statistics(desk: &Desk) {
+    let left = desk.leave(Box::new(|gateway, io| {
+        gateway.report(io);
+        Progress::Done
+    }));
+    if let Err(full) = left {
+        log::warn!("signal effect=none error=\"{full}\"");
+    }
 }

@@ -45,7 +45,9 @@ pub struct Options {
     /// Whether a policy is within the bounds that hold at the start, too; all faults in one text.
     pub check_policy: fn(&Policy) -> Result<(), String>,
     /// The delay and the spread of a drain that does not say its own.
-    pub drain: Arc<Mutex<(Micros, Micros)>>,
+    pub drain_times: Arc<Mutex<(Micros, Micros)>>,
+    /// Has the gateway go away, with this delay and spread.
+    pub drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
 }
 
 /// What the answers are made from.
@@ -54,7 +56,8 @@ struct Control {
     desk: Desk,
     listen_addr: SocketAddr,
     check_policy: fn(&Policy) -> Result<(), String>,
-    drain: Arc<Mutex<(Micros, Micros)>>,
+    drain_times: Arc<Mutex<(Micros, Micros)>>,
+    drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     started: UnixMillis,
     closed_box: ClosedBox,
     closed: Mutex<ClosedRing>,
@@ -77,6 +80,7 @@ pub fn start(options: Options) -> io::Result<SocketAddr> {
         desk: options.desk,
         listen_addr: options.listen_addr,
         check_policy: options.check_policy,
+        drain_times: options.drain_times,
         drain: options.drain,
         started: UnixMillis::now(),
         closed_box: options.closed,

@@ -20,7 +20,7 @@
 
 use crate::cause::Cause;
 use crate::engine::conn::{Mark, Phase};
-use crate::engine::handler::{Ending, Handler, Io, Message, TimerId, Verdict};
+use crate::engine::handler::{Ending, Handler, Io, Message, Preamble, TimerId, Verdict};
 use crate::engine::http::Request;
 use crate::engine::scan::{Scanner, self_contained_prefix};
 use crate::engine::wheel::TICK;
@@ -30,6 +30,7 @@ use crate::id::ConnId;
 use crate::time::{Micros, Stalls};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
 
 /// A network with one server.
 pub struct Net<H> {
@@ -664,6 +665,14 @@ impl Peer {
 }
 
 impl<H: Handler> Handler for Recorder<H> {
+    fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
+        self.host.on_preamble(peer_addr, bytes)
+    }
+
+    fn on_rtt(&mut self, io: &mut Io<'_>, id: ConnId, rtt: Micros) {
+        self.host.on_rtt(io, id, rtt);
+    }
+
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         self.host.on_request(io, id, request)
     }

@@ -161,7 +161,7 @@ impl Core {
         let before_end = |at: &Micros| *at < ends_at;
         let open = conn.is_open();
         let next_ping = ping_at(conn, &policy);
-        let suspect_at = conn.health.suspect_at(&policy);
+        let suspect_at = conn.health.suspect_at(&policy, next_ping);
         Some(Outlook {
             policy,
             own_policy: conn.own_policy.is_some(),

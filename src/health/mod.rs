@@ -152,16 +152,18 @@ impl Health {
         }
     }
 
-    /// When the peer becomes suspect if nothing is heard before; `None` if it is already.
-    pub fn suspect_at(&self, policy: &Policy) -> Option<Micros> {
+    /// When the peer becomes suspect if nothing is heard before; `None` if it is already. `ping_at`: when the next ping really
+    /// goes out. Suspicion is judged with each ping, and at no other time.
+    pub fn suspect_at(&self, policy: &Policy, ping_at: Micros) -> Option<Micros> {
         if self.state == State::Suspect {
             return None;
         }
+        let interval = policy.heartbeat_interval;
         // Each ping that goes out from now on is unanswered when the next one is due.
-        let missing = policy.suspect_after.saturating_sub(self.unanswered);
-        let due = self.ping_due(policy) + Micros(policy.heartbeat_interval.0 * u64::from(missing));
-        // Not while our bytes move.
-        Some(due.max(self.alive_at() + policy.heartbeat_interval))
+        let missing = u64::from(policy.suspect_after.saturating_sub(self.unanswered));
+        let due = ping_at + Micros(interval.0 * missing);
+        let moving = due - self.alive_at() < interval;
+        Some(if moving { due + interval } else { due })
     }
 
     /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex};
 /// A running gateway. Dropped, it is killed.
 pub struct Gateway {
     pub addr: SocketAddr,
+    /// Where operators ask, unless `ADMIN_ADDR` is off.
+    pub admin: Option<SocketAddr>,
     process: Child,
     pub log: Arc<Mutex<Vec<String>>>,
     /// The log, if nobody reads it.
@@ -39,6 +41,7 @@ impl Gateway {
         command.env_clear();
         command.envs([
             ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("ADMIN_ADDR", "127.0.0.1:0"),
             ("HEARTBEAT_INTERVAL_MS", "1000"),
             ("CONNECTION_TIMEOUT_MS", "3000"),
             ("CLOSE_TIMEOUT_MS", "1000"),
@@ -58,18 +61,20 @@ impl Gateway {
         drop(command); // and with it the writing end
         let mut reader = BufReader::with_capacity(1, reader);
         let mut lines = Vec::new();
-        let addr = loop {
+        let (addr, admin) = loop {
             let mut line = String::new();
             let len = reader.read_line(&mut line).expect("a line");
             assert_ne!(len, 0, "the gateway has not started: {lines:?}");
             let listen = field(&line, "listen").map(|addr| addr.parse().expect("an address"));
+            let admin = field(&line, "admin").and_then(|addr| addr.parse().ok());
             lines.push(line.trim_end().to_owned());
             if let Some(addr) = listen {
-                break addr;
+                break (addr, admin);
             }
         };
         Gateway {
             addr,
+            admin,
             process,
             log: Arc::new(Mutex::new(lines)),
             unread: Some(reader),

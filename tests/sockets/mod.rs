@@ -6,12 +6,16 @@
 
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
+#[cfg(feature = "gateway")]
+mod admin;
 mod client;
 mod controls;
 #[cfg(feature = "gateway")]
 mod gateway;
 mod host;
 
+#[cfg(feature = "gateway")]
+pub use admin::{Metrics, json};
 pub use client::{Client, Event, Response, frame, upgrade};
 pub use controls::Controls;
 #[cfg(feature = "gateway")]

@@ -138,7 +138,7 @@ pub(super) async fn drain(
     State(control): State<Arc<Control>>,
     Body(drain): Body<Drain>,
 ) -> Result<(StatusCode, Json<Draining>), Problem> {
-    let (delay, spread) = *lock(&control.drain);
+    let (delay, spread) = *lock(&control.drain_times);
     let spread = drain
         .spread_ms
         .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
@@ -176,7 +176,7 @@ pub(super) async fn drain(
                 spread.as_millis()
             );
             let live = ask::ask(&control.desk, |_, io| io.stats().live()).await?;
-            control.desk.remote().drain(delay, spread);
+            (control.drain)(delay, spread);
             live
         }
     };

@@ -1,0 +1,349 @@
+//! What a connection's outlook predicts is what then happens; a policy that changes is kept by everybody at once; a preamble
+//! is read however it is cut. All on virtual time.
+
+use fastrand::Rng;
+use pulsegate::engine::testing::{Net, PeerId, client_frame, upgrade_request};
+use pulsegate::{
+    Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
+    Message, Micros, Outlook, PhaseView, Policy, Preamble, Request, State, Verdict,
+};
+use std::net::SocketAddr;
+
+/// How late a deadline is met: with the next beat of 10 ms, and the tick of 5 ms behind it.
+const LATE: Micros = Micros::from_millis(15);
+
+/// Notes what happens, and when.
+#[derive(Default)]
+struct Notes {
+    suspect_at: Vec<(ConnId, Micros)>,
+    closed: Vec<(ConnId, Micros, Cause)>,
+    rtts: Vec<(ConnId, Micros)>,
+    requests: Vec<SocketAddr>,
+    preamble: Option<&'static [u8]>,
+}
+
+const CLIENT: &str = "192.0.2.7:1234";
+
+impl Handler for Notes {
+    fn on_preamble(&mut self, _peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
+        let Some(wanted) = self.preamble else {
+            return Preamble::None;
+        };
+        match bytes.get(..wanted.len()) {
+            Some(start) if start == wanted => Preamble::Whole {
+                len: wanted.len(),
+                client: Some(CLIENT.parse().expect("an address")),
+            },
+            Some(_) => Preamble::Invalid("not the preamble"),
+            None if wanted.starts_with(bytes) => Preamble::Partial,
+            None => Preamble::Invalid("not the preamble"),
+        }
+    }
+
+    fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, request: &Request) -> Verdict {
+        self.requests.push(request.peer_addr());
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, _io: &mut Io<'_>, _id: ConnId, _message: Message) {}
+
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        if change.state == State::Suspect {
+            self.suspect_at.push((id, io.now()));
+        }
+    }
+
+    fn on_rtt(&mut self, _io: &mut Io<'_>, id: ConnId, rtt: Micros) {
+        self.rtts.push((id, rtt));
+    }
+
+    fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.closed.push((id, io.now(), end.cause));
+    }
+}
+
+fn net(policy: Policy) -> Net<Notes> {
+    let config = Config {
+        classes: vec![ClassConfig {
+            name: "peer".to_owned(),
+            policy,
+        }],
+        ..Config::default()
+    };
+    Net::new(config, Notes::default())
+}
+
+fn outlook(net: &mut Net<Notes>, peer: PeerId) -> Outlook {
+    let id = net.id(peer);
+    net.with_io(|_, io| io.outlook(id)).expect("it is here")
+}
+
+/// Pings that have gone out.
+fn pings(net: &Net<Notes>) -> u64 {
+    net.engine().stats().pings
+}
+
+/// Whether `at` is when something happened that was predicted for `predicted`.
+fn came_true(predicted: Micros, at: Micros) -> bool {
+    at >= predicted && at <= predicted + LATE
+}
+
+#[test]
+fn a_silent_peer_meets_the_fate_that_was_foretold() {
+    let mut rng = Rng::with_seed(4);
+    let mut all = 0;
+    for round in 0..1_000 {
+        let interval = rng.u64(20..3_000);
+        let policy = Policy {
+            heartbeat_interval: Micros::from_millis(interval),
+            connection_timeout: Micros::from_millis(interval + rng.u64(1..8 * interval)),
+            suspect_after: rng.u16(1..4),
+            first_message_timeout: rng.bool().then(|| Micros::from_millis(rng.u64(10..20_000))),
+            mode: if rng.bool() {
+                HeartbeatMode::Always
+            } else {
+                HeartbeatMode::Idle
+            },
+            ..Policy::default()
+        };
+        let mut net = net(policy);
+        let peer = net.connect("/");
+        let id = net.id(peer);
+        net.set_latency(peer, rng.u64(0..interval / 2));
+        // At any point of its life, perhaps in the middle of a frame.
+        net.advance(rng.u64(0..5 * interval));
+        net.mute(peer);
+        // What was on its way has come by then.
+        net.advance(interval + rng.u64(0..interval));
+        if net.is_open(peer) && rng.u8(0..4) == 0 {
+            net.write(peer, &client_frame(0x82, &[0; 100])[..50]);
+        }
+        let mut asked = 0;
+        while net.is_open(peer) {
+            let told = outlook(&mut net, peer);
+            let (now, suspects, pinged) = (net.now(), net.host().suspect_at.len(), pings(&net));
+            asked += 1;
+            let context = format!("round {round}, asked {asked} at {now}: {policy:?} {told:?}");
+            // To the next thing that is foretold, and not further.
+            let next = [told.next_ping, told.suspect_at, Some(told.ends_at)];
+            let next = next.into_iter().flatten().min().expect("it ends");
+            assert!(next + LATE >= now, "{context}");
+            let before = (next - now).as_millis();
+            if before > 1 {
+                net.advance(before - 1);
+                assert_eq!(pings(&net), pinged, "too early; {context}");
+                assert_eq!(
+                    net.host().suspect_at.len(),
+                    suspects,
+                    "too early; {context}"
+                );
+                assert!(net.is_open(peer), "too early; {context}");
+            }
+            net.advance(20 + 1);
+            if told.next_ping.is_some_and(|at| at == next) {
+                assert_eq!(pings(&net), pinged + 1, "{context}");
+            }
+            if told.suspect_at == Some(next) {
+                let found = net.host().suspect_at.get(suspects).copied();
+                let (who, at) = found.unwrap_or_else(|| panic!("not suspect; {context}"));
+                assert!(who == id && came_true(next, at), "{at}; {context}");
+            }
+            if told.ends_at <= next + Micros::from_millis(5) {
+                let view = net.with_io(|_, io| io.view(id));
+                match (view.map(|v| v.phase), net.host().closed.last()) {
+                    // Told at once.
+                    (None, Some((who, at, cause))) => {
+                        assert!(
+                            *who == id && came_true(told.ends_at, *at),
+                            "{at}; {context}"
+                        );
+                        assert_eq!(*cause, told.ends_for, "{context}");
+                    }
+                    // It was open a moment ago.
+                    (Some(PhaseView::Closing { cause, .. }), _) => {
+                        assert_eq!(cause, told.ends_for, "{context}");
+                    }
+                    other => panic!("{other:?}; {context}"),
+                }
+            }
+        }
+        all += asked;
+    }
+    assert!(all > 1_000, "only {all} outlooks were put to the test");
+}
+
+#[test]
+fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
+    let mut net = net(Policy::default());
+    let slow = net.open_socket();
+    net.write(slow, b"GET / HTTP/1.1\r\n");
+    net.settle();
+    let told = outlook(&mut net, slow);
+    assert_eq!(told.ends_for, Cause::HandshakeTimeout);
+    assert_eq!((told.next_ping, told.suspect_at), (None, None));
+    net.advance((told.ends_at - net.now()).as_millis() - 1);
+    assert!(net.response(slow).is_none());
+    net.advance(20);
+    assert!(
+        net.response(slow)
+            .is_some_and(|r| r.starts_with("HTTP/1.1 408"))
+    );
+
+    let kicked = net.connect("/");
+    let id = net.id(kicked);
+    net.mute(kicked);
+    net.with_io(|_, io| io.close(id, 4000, "out"));
+    net.settle();
+    let (view, told) = net.with_io(|_, io| (io.view(id), io.outlook(id)));
+    let (view, told) = (view.expect("it is here"), told.expect("it is here"));
+    assert!(
+        matches!(
+            view.phase,
+            PhaseView::Closing {
+                cause: Cause::Kicked,
+                ..
+            }
+        ),
+        "{view:?}"
+    );
+    net.advance((told.ends_at - net.now()).as_millis() - 1);
+    assert_eq!(net.host().closed, []);
+    net.advance(20);
+    let (who, at, cause) = net.host().closed[0];
+    assert!(who == id && cause == Cause::Kicked && came_true(told.ends_at, at));
+    assert!(net.with_io(|_, io| io.view(id)).is_none());
+}
+
+#[test]
+fn a_shorter_timeout_holds_for_everybody_at_once() {
+    // More than are re-armed in one turn.
+    let mut net = net(Policy::default());
+    let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
+    net.advance(20_000);
+    peers.iter().for_each(|peer| net.mute(*peer));
+    let short = Policy {
+        heartbeat_interval: Micros::from_secs(1),
+        connection_timeout: Micros::from_secs(20),
+        ..Policy::default()
+    };
+    net.with_io(|_, io| io.set_policy(Class(0), short))
+        .expect("a good policy");
+    net.settle();
+    let told: Vec<(ConnId, Micros)> = peers
+        .iter()
+        .map(|peer| (net.id(*peer), outlook(&mut net, *peer).ends_at))
+        .collect();
+    net.advance(21_000);
+    let closed = &net.host().closed;
+    assert_eq!(closed.len(), peers.len());
+    for (id, ends_at) in told {
+        let (_, at, cause) = closed.iter().find(|(who, ..)| *who == id).expect("closed");
+        assert!(
+            *cause == Cause::Stale && came_true(ends_at, *at),
+            "{id}: {at} for {ends_at}"
+        );
+    }
+}
+
+#[test]
+fn only_who_is_watched_is_told_of_round_trips() {
+    let mut net = net(Policy {
+        heartbeat_interval: Micros::from_secs(1),
+        ..Policy::default()
+    });
+    let [watched, other] = [net.connect("/"), net.connect("/")];
+    let id = net.id(watched);
+    for peer in [watched, other] {
+        net.set_latency(peer, 40);
+    }
+    net.with_io(|_, io| io.watch(id, true));
+    net.advance(5_500);
+    let rtts = std::mem::take(&mut net.host().rtts);
+    assert!((4..=6).contains(&rtts.len()), "{rtts:?}");
+    assert!(
+        rtts.iter().all(|(who, rtt)| *who == id && rtt.0 >= 40_000),
+        "{rtts:?}"
+    );
+    net.with_io(|_, io| io.watch(id, false));
+    net.advance(5_000);
+    assert_eq!(net.host().rtts, []);
+}
+
+#[test]
+fn bytes_and_messages_are_counted_by_connection_as_in_all() {
+    let mut net = net(Policy::default());
+    let peers = [net.connect("/"), net.connect("/")];
+    for (nth, peer) in peers.into_iter().enumerate() {
+        for _ in 0..=nth {
+            net.write(peer, &client_frame(0x81, b"hello"));
+        }
+        let id = net.id(peer);
+        net.with_io(|_, io| io.send(id, Message::text("hi")));
+    }
+    net.advance(60_000);
+    let views = peers.map(|peer| {
+        let id = net.id(peer);
+        net.with_io(|_, io| io.view(id)).expect("open").traffic
+    });
+    assert_eq!(
+        views.map(|t| (t.messages_in, t.messages_out)),
+        [(1, 1), (2, 1)]
+    );
+    let stats = net.engine().stats();
+    assert_eq!(
+        views.map(|t| t.bytes_in).iter().sum::<u64>(),
+        stats.bytes_in
+    );
+    assert_eq!(
+        views.map(|t| t.bytes_out).iter().sum::<u64>(),
+        stats.bytes_out
+    );
+}
+
+#[test]
+fn a_preamble_is_read_however_it_is_cut() {
+    const PREAMBLE: &[u8] = b"PROXY something\r\n";
+    let whole = [PREAMBLE, upgrade_request("/").as_bytes()].concat();
+    for cut in 1..whole.len() {
+        let mut net = net(Policy::default());
+        net.host().preamble = Some(PREAMBLE);
+        let peer = net.open_socket();
+        net.write(peer, &whole[..cut]);
+        net.settle();
+        net.write(peer, &whole[cut..]);
+        net.settle();
+        assert!(net.is_open(peer), "cut at {cut}: {:?}", net.response(peer));
+        let id = net.id(peer);
+        let addr = net.with_io(|_, io| io.peer_addr(id));
+        assert_eq!(addr, CLIENT.parse().ok(), "cut at {cut}");
+        assert_eq!(net.host().requests, [CLIENT.parse().expect("an address")]);
+    }
+}
+
+#[test]
+fn without_the_preamble_that_is_required_a_connection_is_refused() {
+    let mut net = net(Policy::default());
+    net.host().preamble = Some(b"PROXY something\r\n");
+    let bad = net.open_socket();
+    net.write(bad, upgrade_request("/").as_bytes());
+    net.settle();
+    assert!(
+        net.response(bad)
+            .is_some_and(|r| r.starts_with("HTTP/1.1 400"))
+    );
+    // A check that only introduces itself is a probe, as one that says nothing.
+    let probe = net.open_socket();
+    net.write(probe, b"PROXY something\r\n");
+    net.settle();
+    net.half_close(probe);
+    net.settle();
+    assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::Probe));
+    // One that stops in the middle has the time of a request.
+    let slow = net.open_socket();
+    net.write(slow, b"PROXY");
+    net.advance(10_100);
+    assert!(
+        net.response(slow)
+            .is_some_and(|r| r.starts_with("HTTP/1.1 408"))
+    );
+}
