@@ -76,7 +76,10 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     let leave_queue = inherited.listener.is_some();
     let listener = match inherited.listener {
         Some(listener) => listener,
-        None => named("LISTEN_ADDR", listen(settings.listen_addr, settings.reuse_port))?,
+        None => named(
+            "LISTEN_ADDR",
+            listen(settings.listen_addr, settings.reuse_port),
+        )?,
     };
     let admin_listener = match (inherited.admin, settings.admin_addr) {
         (Some(listener), _) => Some(listener),
@@ -106,7 +109,10 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     let admin = admin_listener.map(|listener| {
         control::start(control::Options {
             listener,
-            token: settings.admin_token.as_ref().map(|t| Token::new(t.expose().to_owned())),
+            token: settings
+                .admin_token
+                .as_ref()
+                .map(|t| Token::new(t.expose().to_owned())),
             desk: desk.clone(),
             closed,
             listen_addr: reactor.local_addr(),

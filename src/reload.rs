@@ -52,15 +52,20 @@ impl Reload {
             .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
             .collect();
         let words = words.join(" ");
-        let (new, most) = (settings.clone(), settings.max_connections.unwrap_or(self.room));
-        let work = Box::new(move |gateway: &mut pulsegate::gateway::Gateway, io: &mut pulsegate::Io<'_>| {
-            let trusted = new.trusted_proxies.clone();
-            match gateway.reconfigure(io, new.engine(), most, new.stats_interval, trusted) {
-                Ok(()) => log::info!("reload {words}"),
-                Err(e) => log::error!("reload refused error=\"{e}\""),
-            }
-            Progress::Done
-        });
+        let (new, most) = (
+            settings.clone(),
+            settings.max_connections.unwrap_or(self.room),
+        );
+        let work = Box::new(
+            move |gateway: &mut pulsegate::gateway::Gateway, io: &mut pulsegate::Io<'_>| {
+                let trusted = new.trusted_proxies.clone();
+                match gateway.reconfigure(io, new.engine(), most, new.stats_interval, trusted) {
+                    Ok(()) => log::info!("reload {words}"),
+                    Err(e) => log::error!("reload refused error=\"{e}\""),
+                }
+                Progress::Done
+            },
+        );
         if let Err(full) = self.desk.leave(work) {
             return log::error!("reload refused error=\"{full}\"");
         }

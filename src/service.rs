@@ -2,6 +2,7 @@
 
 use listenfd::ListenFd;
 use pulsegate::Micros;
+use pulsegate::gateway::Watchdog;
 use sd_notify::NotifyState;
 use std::io;
 use std::net::TcpListener;
@@ -54,7 +55,7 @@ pub fn stopping() {
 ///
 /// # Errors
 /// If that thread cannot be started.
-pub fn watchdog() -> io::Result<Option<(Micros, Box<dyn FnMut()>)>> {
+pub fn watchdog() -> io::Result<Option<Watchdog>> {
     let mut timeout_us = 0;
     if !sd_notify::watchdog_enabled(false, &mut timeout_us) {
         return Ok(None);
@@ -67,11 +68,13 @@ pub fn watchdog() -> io::Result<Option<(Micros, Box<dyn FnMut()>)>> {
                 tell(&[NotifyState::Watchdog]);
             }
         })?;
-    let call = Box::new(move || {
+    Ok(Some(Watchdog {
+        interval: Micros((timeout_us / 3).max(10_000)),
         // If the last knock is not answered yet, this one would say nothing new.
-        let _ = knock.try_send(());
-    });
-    Ok(Some((Micros((timeout_us / 3).max(10_000)), call)))
+        tell: Box::new(move || {
+            let _ = knock.try_send(());
+        }),
+    }))
 }
 
 fn tell(what: &[NotifyState<'_>]) {

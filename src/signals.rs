@@ -2,8 +2,8 @@
 //! reads the settings again.
 
 use crate::reload::Reload;
-use pulsegate::gateway::{Desk, Progress};
 use pulsegate::Micros;
+use pulsegate::gateway::{Desk, Progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::io;

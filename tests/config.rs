@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::LevelFilter;
 use pulsegate::config::{
-    Audience, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Settings, load,
-    markdown_table,
+    Audience, Change, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Secret, Settings,
+    check_policy, load, markdown_table,
 };
+use pulsegate::gateway::ProxyProtocol;
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
 
@@ -59,64 +61,114 @@ fn fault(args: &str, env: &[&str]) -> String {
     lines.remove(0)
 }
 
+/// A folder for the files of one test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pulsegate-config-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).expect("a folder");
+        Folder(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes a file, and says its path.
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        fs::write(self.0.join(name), content).expect("a file");
+        self.path(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
 #[test]
 fn without_flags_and_variables_the_documented_defaults_hold() {
-    assert_eq!(
-        run("", &[]),
-        Settings {
-            glasses: Policy::default(),
-            tpa: Policy::default(),
-            stats_interval: Micros::from_secs(60),
-            handshake_timeout: Micros::from_secs(10),
-            drain_delay: Micros::ZERO,
-            drain: Micros::from_secs(5),
-            listen_addr: addr("127.0.0.1:8002"),
-            allow_unauthenticated: false,
-            reuse_port: false,
-            max_connections: None,
-            max_message_bytes: 1 << 20,
-            max_pending_bytes: 4 << 20,
-            max_buffered_bytes: 1 << 30,
-            stale_closes_per_second: 5_000,
-            log_level: LevelFilter::Info,
-        }
-    );
+    let mut settings = run("", &[]);
+    let read = settings.clone();
+    settings.glasses = Policy::default();
+    settings.tpa = Policy::default();
+    settings.stats_interval = Micros::from_secs(60);
+    settings.handshake_timeout = Micros::from_secs(10);
+    settings.drain_delay = Micros::ZERO;
+    settings.drain = Micros::from_secs(5);
+    settings.listen_addr = addr("127.0.0.1:8002");
+    settings.allow_unauthenticated = false;
+    settings.reuse_port = false;
+    settings.admin_addr = Some(addr("127.0.0.1:9002"));
+    settings.admin_token = None;
+    settings.proxy_protocol = ProxyProtocol::Off;
+    settings.trusted_proxies = vec![];
+    settings.max_connections = None;
+    settings.max_message_bytes = 1 << 20;
+    settings.max_pending_bytes = 4 << 20;
+    settings.max_buffered_bytes = 1 << 30;
+    settings.stale_closes_per_second = 5_000;
+    settings.log_level = LevelFilter::Info;
+    settings.config_file = None;
+    assert_eq!(read, settings);
+}
+
+/// Every setting, in the order of the table, with a value that is not the default.
+const GIVEN: &[(&str, &str)] = &[
+    ("CONFIG_FILE", "/dev/null/settings.toml"),
+    ("LISTEN_ADDR", "[::]:9000"),
+    ("ALLOW_UNAUTHENTICATED", "true"),
+    ("ADMIN_ADDR", "[::]:9003"),
+    ("ADMIN_TOKEN", TOKEN),
+    ("ADMIN_TOKEN_FILE", "/dev/null/token"),
+    ("HEARTBEAT_INTERVAL_MS", "1001"),
+    ("CONNECTION_TIMEOUT_MS", "3001"),
+    ("STATS_INTERVAL_MS", "501"),
+    ("MAX_CONNECTIONS", "77"),
+    ("MAX_MESSAGE_BYTES", "70000"),
+    ("LOG_LEVEL", "DEBUG"),
+    ("DRAIN_MS", "0"),
+    ("DRAIN_DELAY_MS", "12"),
+    ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
+    ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
+    ("TPA_HEARTBEAT_INTERVAL_MS", "1003"),
+    ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
+    ("HEARTBEAT_MODE", "idle"),
+    ("HANDSHAKE_TIMEOUT_MS", "601"),
+    ("CLOSE_TIMEOUT_MS", "701"),
+    ("MAX_PENDING_BYTES", "70015"),
+    ("MAX_BUFFERED_BYTES", "70020"),
+    ("STALE_CLOSES_PER_SECOND", "0"),
+    ("REUSE_PORT", "1"),
+    ("PROXY_PROTOCOL", "V2"),
+    ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
+];
+
+const TOKEN: &str = "s3cret-s3cret-s3cret";
+
+/// Whether a value is the name of a file, whose content matters.
+fn is_path(name: &str) -> bool {
+    let setting = SETTINGS.iter().find(|s| s.name == name);
+    matches!(setting.expect("a setting").kind, Kind::Path)
 }
 
 #[test]
-fn every_setting_reaches_its_field_from_the_flag_and_from_the_variable() {
-    let given = [
-        ("LISTEN_ADDR", "[::]:9000"),
-        ("ALLOW_UNAUTHENTICATED", "true"),
-        ("HEARTBEAT_INTERVAL_MS", "1001"),
-        ("CONNECTION_TIMEOUT_MS", "3001"),
-        ("STATS_INTERVAL_MS", "501"),
-        ("MAX_CONNECTIONS", "77"),
-        ("MAX_MESSAGE_BYTES", "70000"),
-        ("LOG_LEVEL", "DEBUG"),
-        ("DRAIN_MS", "0"),
-        ("DRAIN_DELAY_MS", "12"),
-        ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
-        ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
-        ("TPA_HEARTBEAT_INTERVAL_MS", "1003"),
-        ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
-        ("HEARTBEAT_MODE", "idle"),
-        ("HANDSHAKE_TIMEOUT_MS", "601"),
-        ("CLOSE_TIMEOUT_MS", "701"),
-        ("MAX_PENDING_BYTES", "70014"),
-        ("MAX_BUFFERED_BYTES", "70014"),
-        ("STALE_CLOSES_PER_SECOND", "0"),
-        ("REUSE_PORT", "1"),
-    ];
+fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     assert_eq!(
-        given.map(|(name, _)| name).as_slice(),
+        GIVEN.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
         SETTINGS.iter().map(|s| s.name).collect::<Vec<_>>(),
         "each setting of the table is here"
     );
+    let given: Vec<_> = GIVEN.iter().filter(|(name, _)| !is_path(name)).collect();
     let policy = |interval, timeout| Policy {
         heartbeat_interval: Micros::from_millis(interval),
         connection_timeout: Micros::from_millis(timeout),
@@ -124,35 +176,67 @@ fn every_setting_reaches_its_field_from_the_flag_and_from_the_variable() {
         mode: HeartbeatMode::Idle,
         ..Policy::default()
     };
-    let wanted = Settings {
-        glasses: policy(1_002, 3_002),
-        tpa: policy(1_003, 3_003),
-        stats_interval: Micros::from_millis(501),
-        handshake_timeout: Micros::from_millis(601),
-        drain_delay: Micros::from_millis(12),
-        drain: Micros::ZERO,
-        listen_addr: addr("[::]:9000"),
-        allow_unauthenticated: true,
-        reuse_port: true,
-        max_connections: Some(77),
-        max_message_bytes: 70_000,
-        max_pending_bytes: 70_014,
-        max_buffered_bytes: 70_014,
-        stale_closes_per_second: 0,
-        log_level: LevelFilter::Debug,
-    };
-    let variables = given.map(|(name, value)| format!("{name}={value}"));
+    let variables: Vec<String> = given.iter().map(|(n, v)| format!("{n}={v}")).collect();
     let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
-    assert_eq!(run("", &variables), wanted);
+    let read = run("", &variables);
+    let mut wanted = read.clone();
+    wanted.glasses = policy(1_002, 3_002);
+    wanted.tpa = policy(1_003, 3_003);
+    wanted.stats_interval = Micros::from_millis(501);
+    wanted.handshake_timeout = Micros::from_millis(601);
+    wanted.drain_delay = Micros::from_millis(12);
+    wanted.drain = Micros::ZERO;
+    wanted.listen_addr = addr("[::]:9000");
+    wanted.allow_unauthenticated = true;
+    wanted.reuse_port = true;
+    wanted.admin_addr = Some(addr("[::]:9003"));
+    wanted.proxy_protocol = ProxyProtocol::V2;
+    wanted.trusted_proxies = ["10.0.0.0/8", "192.168.1.1/32", "fd00::1/128"]
+        .map(|network| network.parse().unwrap())
+        .to_vec();
+    wanted.max_connections = Some(77);
+    wanted.max_message_bytes = 70_000;
+    wanted.max_pending_bytes = 70_015;
+    wanted.max_buffered_bytes = 70_020;
+    wanted.stale_closes_per_second = 0;
+    wanted.log_level = LevelFilter::Debug;
+    assert_eq!(read, wanted);
+    assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
 
-    let flag_of = |name: &str| name.to_lowercase().replace('_', "-");
-    let spaced = given.map(|(name, value)| format!("--{} {value}", flag_of(name)));
-    assert_eq!(run(&spaced.join(" "), &[]), wanted);
-    let joined = given.map(|(name, value)| format!("--{}={value}", flag_of(name)));
-    assert_eq!(run(&joined.join(" "), &[]), wanted);
+    let flag_of = |name: &str| format!("--{}", name.to_lowercase().replace('_', "-"));
+    let secret = format!("ADMIN_TOKEN={TOKEN}");
+    let flags = given.iter().filter(|(name, _)| *name != "ADMIN_TOKEN");
+    for between in [" ", "="] {
+        let flags: Vec<String> = flags
+            .clone()
+            .map(|(n, v)| flag_of(n) + between + v)
+            .collect();
+        assert_eq!(run(&flags.join(" "), &[&secret]), wanted);
+    }
 
     for setting in SETTINGS {
-        assert_eq!(setting.flag(), format!("--{}", flag_of(setting.name)));
+        let flag = (setting.name != "ADMIN_TOKEN").then(|| flag_of(setting.name));
+        assert_eq!(setting.flag(), flag);
+    }
+
+    let folder = Folder::new();
+    for lower in [false, true] {
+        let lines = given.iter().map(|(name, value)| {
+            let setting = SETTINGS.iter().find(|s| s.name == *name).unwrap();
+            let name = if lower { &setting.key() } else { *name };
+            match setting.kind {
+                Kind::Number { .. } | Kind::Switch => format!("{name} = {value}\n"),
+                _ => format!("{name} = \"{value}\"\n"),
+            }
+        });
+        let file = folder.file("all.toml", lines.collect::<String>());
+        let from_file = run(&format!("--config-file {file}"), &[]);
+        assert_eq!(from_file.config_file.as_deref(), Some(Path::new(&file)));
+        let changes = wanted.changes(&from_file);
+        assert_eq!(changes.applied, []);
+        assert_eq!(changes.restart, ["CONFIG_FILE"]);
+        let rest = |settings: &Settings| settings.describe().split_once(' ').unwrap().1.to_owned();
+        assert_eq!(rest(&from_file), rest(&wanted));
     }
 }
 
@@ -488,6 +572,8 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "LOG_LEVEL=warn # flag",
         "TPA_HEARTBEAT_INTERVAL_MS=3000 # flag",
         "GLASSES_HEARTBEAT_INTERVAL_MS=2000 # default: HEARTBEAT_INTERVAL_MS",
+        "ADMIN_TOKEN= # default: none",
+        "TRUSTED_PROXIES= # default: none",
         "MAX_CONNECTIONS= # default: what the limit of file descriptors allows",
         "MAX_PENDING_BYTES=4194304 # default: 4194304, or twice MAX_MESSAGE_BYTES if that is more",
     ] {
@@ -508,9 +594,8 @@ fn help_and_version_are_given_whatever_else_is_wrong() {
     let advanced = help.find("Advanced settings:").expect("a heading");
     assert!(help.find("Basic settings:").expect("a heading") < advanced);
     for setting in SETTINGS {
-        let at = help
-            .find(&format!("  {} <", setting.flag()))
-            .expect(setting.name);
+        let head = setting.flag().unwrap_or(setting.name.to_owned());
+        let at = help.find(&format!("  {head} <")).expect(setting.name);
         assert_eq!(
             at < advanced,
             setting.audience == Audience::Basic,
@@ -606,4 +691,785 @@ fn the_documentation_has_the_table() {
             "run UPDATE_DOCS=1 cargo test --test config"
         );
     }
+}
+
+// ---- the file ----
+
+/// The faults of a file, without its path.
+fn faults_of(content: impl AsRef<[u8]>) -> Vec<String> {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", content);
+    let faults = faults("", &[&format!("CONFIG_FILE={file}")]);
+    let file = format!("{file:?}");
+    faults.iter().map(|f| f.replace(&file, "FILE")).collect()
+}
+
+fn fault_of(content: impl AsRef<[u8]>) -> String {
+    let mut faults = faults_of(content);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    faults.remove(0)
+}
+
+#[test]
+fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", "drain_ms = 3");
+    for given in 0..8 {
+        let [flag, variable, in_file] = [1, 2, 4].map(|bit| given & bit != 0);
+        let mut args = String::new();
+        if flag {
+            args += " --drain-ms 1";
+        }
+        if in_file {
+            args += &format!(" --config-file {file}");
+        }
+        let env: &[&str] = if variable { &["DRAIN_MS=2"] } else { &[] };
+        let wanted = match (flag, variable, in_file) {
+            (true, _, _) => "DRAIN_MS=1 # flag",
+            (false, true, _) => "DRAIN_MS=2 # env",
+            (false, false, true) => "DRAIN_MS=3 # file",
+            (false, false, false) => "DRAIN_MS=5000 # default",
+        };
+        let text = printed(&format!("--print-config {args}"), env);
+        assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
+        let millis = wanted.split(['=', ' ']).nth(1).unwrap().parse().unwrap();
+        assert_eq!(run(&args, env).drain, Micros::from_millis(millis));
+    }
+    let other = folder.file("other.toml", "drain_ms = 4");
+    let drain = |args: &str, env: &[&str]| run(args, env).drain;
+    let variable = format!("CONFIG_FILE={file}");
+    assert_eq!(drain("", &[&variable]), Micros::from_millis(3));
+    assert_eq!(
+        drain(&format!("--config-file={other}"), &[&variable]),
+        Micros::from_millis(4)
+    );
+    assert_eq!(
+        drain("", &[&variable, "DRAIN_MS="]),
+        Micros::from_millis(3),
+        "an empty variable is unset"
+    );
+    assert_eq!(
+        drain("", &["CONFIG_FILE="]),
+        Micros::from_secs(5),
+        "and names no file"
+    );
+    let wrong = folder.file("wrong.toml", "drain_ms = 'x'\nlog_level = 'x'");
+    run(
+        &format!("--drain-ms 1 --config-file {wrong}"),
+        &["LOG_LEVEL=warn"],
+    );
+    // A class inherits what the file says.
+    let general = folder.file("general.toml", "heartbeat_interval_ms = 2_000");
+    let settings = run(&format!("--config-file {general}"), &[]);
+    assert_eq!(settings.tpa.heartbeat_interval, Micros::from_secs(2));
+}
+
+#[test]
+fn a_file_is_checked_and_printed_too() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "it's # one.toml",
+        "trusted_proxies = ['10.0.0.1', '::1']\nLOG_LEVEL = 'Warn'\nreuse_port = true\n",
+    );
+    let args = |first: &str| [first, "--config-file", &file].map(OsString::from);
+    let Ok(Command::Print(text)) = load(args("--print-config"), |_| None) else {
+        panic!("no text");
+    };
+    let quoted = format!("CONFIG_FILE='{}' # flag", file.replace('\'', "'\\''"));
+    for line in [
+        quoted.as_str(),
+        "TRUSTED_PROXIES=10.0.0.1/32,::1/128 # file",
+        "LOG_LEVEL=warn # file",
+        "REUSE_PORT=1 # file",
+        "ADMIN_ADDR=127.0.0.1:9002 # default",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    let Ok(Command::Check(settings)) = load(args("--check"), |_| None) else {
+        panic!("not checked");
+    };
+    assert!(
+        settings
+            .describe()
+            .starts_with(&format!("config_file={file:?} listen_addr="))
+    );
+    fs::write(&file, "reuse_port = 2").unwrap();
+    let told = "1 setting is wrong:\n  REUSE_PORT=\"2\" (file): must be 0, 1, false or true";
+    for ask in ["--check", "--print-config"] {
+        let faults = load(args(ask), |_| None).expect_err("a fault");
+        assert_eq!(faults.to_string(), told);
+    }
+}
+
+#[test]
+fn a_file_may_look_as_editors_leave_it() {
+    for content in [
+        "",
+        "\n",
+        "# nothing",
+        "drain_ms = 7",
+        "\u{feff}drain_ms = 7\r\nlog_level = \"info\"\r\n",
+        "\u{feff}",
+        "'drain_ms' = 0x7 # seven\n",
+        "\"DRAIN_MS\" = +7\n",
+    ] {
+        let folder = Folder::new();
+        let file = folder.file("settings.toml", content);
+        let drain = run("", &[&format!("CONFIG_FILE={file}")]).drain;
+        let wanted = if content.contains('7') { 7 } else { 5_000 };
+        assert_eq!(drain, Micros::from_millis(wanted), "{content:?}");
+    }
+}
+
+#[test]
+fn every_type_that_a_setting_does_not_have_is_told() {
+    let millis = "a whole number of milliseconds from 0 to 86400000";
+    for (value, is) in [
+        ("'5000'", "a string"),
+        ("5.0", "a float"),
+        ("true", "a boolean"),
+        ("2026-11-24", "a date or time"),
+        ("[5000]", "an array"),
+        ("{ ms = 5000 }", "a table"),
+    ] {
+        assert_eq!(
+            fault_of(format!("drain_ms = {value}")),
+            format!("DRAIN_MS (file): is {is}; it must be {millis}")
+        );
+    }
+    for value in ["-5", "86400001", "0x5265c01", "99999999999999999999"] {
+        let shown = if value.starts_with("0x") {
+            "86400001"
+        } else {
+            value
+        };
+        assert_eq!(
+            fault_of(format!("drain_ms = {value}")),
+            format!("DRAIN_MS=\"{shown}\" (file): must be {millis}")
+        );
+    }
+    assert_eq!(
+        fault_of("reuse_port = 'true'"),
+        "REUSE_PORT (file): is a string; it must be 0, 1, false or true"
+    );
+    assert_eq!(
+        fault_of("log_level = 3"),
+        "LOG_LEVEL (file): is an integer; it must be error, warn, info, debug or trace"
+    );
+    let networks = "up to 256 IP addresses and CIDR blocks, separated by commas, such as \
+                    192.168.1.1,10.0.0.0/8";
+    for items in ["[1]", "['::1', 2]", "[['::1']]"] {
+        assert_eq!(
+            fault_of(format!("trusted_proxies = {items}")),
+            format!(
+                "TRUSTED_PROXIES (file): is an array of other things than strings; it must be {networks}"
+            )
+        );
+    }
+    assert_eq!(
+        fault_of("trusted_proxies = ['::1', 'proxy']"),
+        format!("TRUSTED_PROXIES=\"::1,proxy\" (file): must be {networks}")
+    );
+    assert_eq!(
+        fault_of("admin_token = 12345678901234567"),
+        "ADMIN_TOKEN (file): is an integer; it must be 16 to 512 visible ASCII characters \
+         without spaces; never a flag, which every process could read"
+    );
+}
+
+#[test]
+fn what_is_no_setting_cannot_stand_in_the_file() {
+    assert_eq!(
+        fault_of("heartbeat_intervall_ms = 5"),
+        "\"heartbeat_intervall_ms\" (file): is unknown; --help lists all settings"
+    );
+    assert_eq!(
+        fault_of("Drain_Ms = 5"),
+        "\"Drain_Ms\" (file): is unknown; --help lists all settings"
+    );
+    for table in [
+        "[limits]\ndrain_ms = 5",
+        "limits.drain_ms = 5",
+        "limits = {}",
+    ] {
+        assert_eq!(
+            fault_of(table),
+            "\"limits\" (file): is a table; settings stand in none"
+        );
+    }
+    assert_eq!(
+        fault_of("DRAIN_MS = 5\ndrain_ms = 5"),
+        "DRAIN_MS (file): stands there as drain_ms, too; one must go"
+    );
+    assert_eq!(
+        fault_of("DRAIN_MS = 5\nDRAIN_MS = 5"),
+        "CONFIG_FILE=FILE (env): must be a file in TOML; line 2, column 1: duplicate key"
+    );
+    assert_eq!(
+        fault_of("config_file = '/etc/other.toml'"),
+        "CONFIG_FILE (file): cannot stand there; set the flag or the variable"
+    );
+    let long = format!("\"{}\\nx\" = 5", "k".repeat(1_000));
+    assert_eq!(
+        fault_of(long),
+        format!(
+            "\"{}…\" (file): is unknown; --help lists all settings",
+            "k".repeat(100)
+        )
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_understood_is_told_without_its_lines() {
+    for (content, line, column, what) in [
+        ("drain_ms = 5\nlog_level = info\n", 2, 13, ""),
+        ("\u{feff}drain_ms", 1, 9, "key with no value"),
+        ("a = 1\r\n\r\ndrain_ms 5", 3, 9, ""),
+        ("drain_ms = \"5", 1, 14, ""),
+        ("äöü = 5", 1, 1, ""),
+    ] {
+        let fault = fault_of(content);
+        let told = format!(
+            "CONFIG_FILE=FILE (env): must be a file in TOML; line {line}, column {column}: "
+        );
+        assert!(
+            fault.starts_with(&told) && fault.contains(what) && !fault.contains('\n'),
+            "{content:?}: {fault}"
+        );
+    }
+    for (content, line) in [
+        (b"\xff".as_slice(), 1),
+        (b"drain_ms = 5\n# caf\xe9\n", 2),
+        (b"\xfe\xffd\0r\0", 1),
+    ] {
+        assert_eq!(
+            fault_of(content),
+            format!("CONFIG_FILE=FILE (env): must be a file in UTF-8, which line {line} is not")
+        );
+    }
+    assert_eq!(
+        fault("--config-file=", &[]),
+        "CONFIG_FILE=\"\" (flag): must be the path of a file; not in the file itself"
+    );
+    assert_eq!(
+        fault("--config-file", &[]),
+        "--config-file (flag): has no value; it must be the path of a file; not in the file itself"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn only_small_regular_files_are_read() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    let told = |path: &str, must: &str| {
+        let variable = format!("CONFIG_FILE={path}");
+        let wanted = format!("CONFIG_FILE={path:?} (env): must be {must}");
+        assert_eq!(fault("", &[&variable]), wanted);
+    };
+    let missing = "a file that can be read: No such file or directory (os error 2)";
+    told(&folder.path("none"), missing);
+    told(&folder.path(""), "a regular file");
+    told("/dev/zero", "a regular file");
+    let fifo = folder.path("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    told(&fifo, "a regular file");
+    for (name, target) in [("to-fifo", "fifo"), ("to-none", "none")] {
+        symlink(target, folder.path(name)).expect("a link");
+    }
+    told(&folder.path("to-fifo"), "a regular file");
+    told(&folder.path("to-none"), missing);
+
+    let full = "#".repeat(1 << 20);
+    run(
+        "",
+        &[&format!("CONFIG_FILE={}", folder.file("full", &full))],
+    );
+    told(
+        &folder.file("more", full + "#"),
+        "a file of at most 1048576 bytes",
+    );
+
+    // As Kubernetes mounts them: a link to a file below a link to a folder, which is replaced.
+    for (data, drain) in [("..1", 1), ("..2", 2)] {
+        fs::create_dir(folder.path(data)).expect("a folder");
+        folder.file(&format!("{data}/settings"), format!("drain_ms = {drain}"));
+        let _ = fs::remove_file(folder.path("..data"));
+        symlink(data, folder.path("..data")).expect("a link");
+        let _ = symlink("..data/settings", folder.path("settings"));
+        let settings = run("", &[&format!("CONFIG_FILE={}", folder.path("settings"))]);
+        assert_eq!(settings.drain, Micros::from_millis(drain));
+    }
+}
+
+#[test]
+fn what_an_unreadable_file_may_have_said_makes_nothing_else_wrong() {
+    let told = faults(
+        "--config-file /none --listen-addr 0.0.0.0:1 --admin-addr 0.0.0.0:2 --proxy-protocol v1 \
+         --heartbeat-interval-ms 50000 --drain-ms x",
+        &[],
+    );
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("CONFIG_FILE=\"/none\" (flag): must be"));
+    assert!(told[1].starts_with("DRAIN_MS=\"x\" (flag): must be"));
+}
+
+#[test]
+fn one_message_tells_the_faults_of_the_file_with_all_others() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "settings.toml",
+        "stats_interval_ms = 1\nLOG_LEVEL = 5\nunknown = 1\n[table]\n",
+    );
+    let told = faults(&format!("--config-file {file} -x"), &["DRAIN_MS=x"]);
+    assert_eq!(
+        told,
+        [
+            "\"-x\" (flag): is unknown; --help lists all flags",
+            "\"table\" (file): is a table; settings stand in none",
+            "\"unknown\" (file): is unknown; --help lists all settings",
+            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to 86400000",
+            "LOG_LEVEL (file): is an integer; it must be error, warn, info, debug or trace",
+            "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000",
+        ]
+    );
+}
+
+// ---- the operator's endpoints ----
+
+#[test]
+fn the_token_is_given_by_itself_or_in_a_file() {
+    let folder = Folder::new();
+    let token_of = |args: &str, env: &[&str]| {
+        let token = run(args, env).admin_token;
+        token.map(|token| token.expose().to_owned())
+    };
+    let variable = format!("ADMIN_TOKEN={TOKEN}");
+    assert_eq!(token_of("", &[]), None);
+    assert_eq!(token_of("", &[&variable]).as_deref(), Some(TOKEN));
+    for content in [
+        TOKEN.to_owned(),
+        format!("{TOKEN}\n"),
+        format!("{TOKEN} \t\r\n\n"),
+    ] {
+        let file = folder.file("token", content);
+        let flag = format!("--admin-token-file {file}");
+        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
+        let settings = folder.file("settings", format!("admin_token_file = '{file}'"));
+        let flag = format!("--config-file {settings}");
+        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
+    }
+    let padded = format!("{TOKEN}{}", "\n".repeat((64 << 10) - TOKEN.len()));
+    let file = folder.file("token", &padded);
+    let flag = format!("--admin-token-file {file}");
+    assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
+
+    let told = |must: &str| format!("ADMIN_TOKEN_FILE={file:?} (flag): must be {must}");
+    folder.file("token", padded + "\n");
+    assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
+    let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
+    for content in [
+        "",
+        "\n",
+        "fifteen-letters",
+        " s3cret-s3cret-s3cret",
+        "s3cret s3cret s3cret",
+        "s3cret-s3cret-s3cr\u{e9}t",
+        &"x".repeat(513),
+    ] {
+        folder.file("token", content);
+        assert_eq!(fault(&flag, &[]), told(holds), "{content:?}");
+    }
+    folder.file("token", b"s3cret-s3cret-s3cret\xff");
+    assert_eq!(fault(&flag, &[]), told(holds));
+    folder.file("token", TOKEN);
+    assert_eq!(
+        fault(&flag, &[&variable]),
+        told("left out: ADMIN_TOKEN is given (env)")
+    );
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        fault(&flag, &[]),
+        told("a file that can be read: No such file or directory (os error 2)")
+    );
+    assert_eq!(
+        fault(&format!("{flag} --admin-addr 0.0.0.0:1"), &[]),
+        told("a file that can be read: No such file or directory (os error 2)"),
+        "there is to be a token: one fault"
+    );
+}
+
+#[test]
+fn a_token_has_its_bounds_and_is_never_a_flag() {
+    let allowed = "must be 16 to 512 visible ASCII characters without spaces; \
+                   never a flag, which every process could read";
+    for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
+        let variable = format!("ADMIN_TOKEN={}", "x".repeat(length));
+        if right {
+            run("", &[&variable]);
+        } else {
+            let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
+            assert_eq!(fault("", &[&variable]), told);
+        }
+    }
+    for token in [
+        "s3cret s3cret s3cret",
+        "s3cret-s3cret-s3cret\n",
+        "s3cret-s3cret-s3cr\u{e9}t",
+    ] {
+        let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
+        assert_eq!(fault("", &[&format!("ADMIN_TOKEN={token}")]), told);
+    }
+    assert_eq!(
+        fault_of("admin_token = 's3cret'"),
+        format!("ADMIN_TOKEN=\"***\" (file): {allowed}")
+    );
+    let flag = "--admin-token (flag): is never a flag, which every process could read; \
+                set the variable ADMIN_TOKEN";
+    for args in [
+        "--admin-token s3cret-s3cret-s3cret",
+        "--admin-token=s3cret-s3cret-s3cret",
+        "--admin-token --s3cret-s3cret-s3cret",
+        "--admin-token",
+    ] {
+        assert_eq!(fault(args, &[]), flag, "{args}");
+    }
+    assert_eq!(
+        fault("ADMIN_TOKEN=s3cret-s3cret-s3cret", &[]),
+        "\"ADMIN_TOKEN\" (argument): belongs to no flag; --help lists all flags"
+    );
+}
+
+#[test]
+fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
+    for open in [
+        "0.0.0.0:9002",
+        "[::]:0",
+        "10.0.0.1:1",
+        "[::ffff:10.0.0.1]:1",
+    ] {
+        let flag = format!("--admin-addr {open}");
+        assert_eq!(
+            fault(&flag, &[]),
+            format!(
+                "ADMIN_ADDR={open:?} (flag): must be a loopback address or off, or ADMIN_TOKEN or \
+                 ADMIN_TOKEN_FILE must be given: whoever reaches any other address could close \
+                 every connection"
+            )
+        );
+        let settings = run(&flag, &[&format!("ADMIN_TOKEN={TOKEN}")]);
+        assert_eq!(settings.admin_addr, Some(addr(open)));
+        let token = fault(&flag, &["ADMIN_TOKEN=short"]);
+        assert!(token.starts_with("ADMIN_TOKEN="), "one fault: {token}");
+    }
+    for local in ["127.0.0.1:0", "[::1]:9", "[::ffff:127.0.0.1]:1"] {
+        let settings = run(&format!("--admin-addr {local}"), &[]);
+        assert_eq!(settings.admin_addr, Some(addr(local)));
+    }
+    for off in ["off", "OFF"] {
+        assert_eq!(run(&format!("--admin-addr {off}"), &[]).admin_addr, None);
+    }
+    assert_eq!(
+        fault("--admin-addr none", &[]),
+        "ADMIN_ADDR=\"none\" (flag): must be off, or an IP address with a port, such as \
+         127.0.0.1:8002 or [::1]:8002; a loopback address unless there is a token"
+    );
+}
+
+#[test]
+fn a_proxys_word_counts_only_from_proxies_that_are_named() {
+    for version in ["v1", "V2"] {
+        let flag = format!("--proxy-protocol {version}");
+        let shown = version.to_lowercase();
+        let told = format!(
+            "PROXY_PROTOCOL={shown:?} (flag): must be off, or TRUSTED_PROXIES must name at least \
+             one: whoever connects could claim to be anybody"
+        );
+        assert_eq!(fault(&flag, &[]), told);
+        assert_eq!(fault(&format!("{flag} --trusted-proxies="), &[]), told);
+        run(&flag, &["TRUSTED_PROXIES=10.0.0.1"]);
+        let proxies = fault(&flag, &["TRUSTED_PROXIES=proxy"]);
+        assert!(proxies.starts_with("TRUSTED_PROXIES="), "{proxies}");
+    }
+    let networks = |text: &str| {
+        let networks = run("", &[&format!("TRUSTED_PROXIES={text}")]).trusted_proxies;
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks("10.1.2.3, ::1"), ["10.1.2.3/32", "::1/128"]);
+    assert_eq!(networks("::ffff:10.0.0.0/104"), ["10.0.0.0/8"]);
+    assert_eq!(networks(&vec!["::1"; 256].join(",")).len(), 256);
+    let many = vec!["::1"; 257].join(",");
+    assert!(fault("", &[&format!("TRUSTED_PROXIES={many}")]).contains("must be up to 256 IP"));
+    let folder = Folder::new();
+    for list in [
+        "['10.0.0.1', '::1']",
+        "'10.0.0.1,::1'",
+        "[\n'10.0.0.1',\n'::1',\n]",
+    ] {
+        let file = folder.file("settings", format!("trusted_proxies = {list}"));
+        let settings = run("", &[&format!("CONFIG_FILE={file}")]);
+        assert_eq!(settings.trusted_proxies.len(), 2);
+    }
+    let file = folder.file("settings", "trusted_proxies = []");
+    let overruled = ["TRUSTED_PROXIES=::1", &format!("CONFIG_FILE={file}")].map(str::to_owned);
+    let [variable, file] = &overruled;
+    assert_eq!(run("", &[variable, file]).trusted_proxies.len(), 1);
+    assert_eq!(run("--trusted-proxies=", &[variable]).trusted_proxies, []);
+}
+
+// ---- secrets ----
+
+#[test]
+fn a_secret_is_nowhere_to_be_seen() {
+    let folder = Folder::new();
+    let token_file = folder.file("token", TOKEN);
+    let in_file = folder.file("settings", format!("admin_token = '{TOKEN}'"));
+    for given in [
+        format!("ADMIN_TOKEN={TOKEN}"),
+        format!("ADMIN_TOKEN_FILE={token_file}"),
+        format!("CONFIG_FILE={in_file}"),
+    ] {
+        let env = [given.as_str()];
+        let settings = run("", &env);
+        assert_eq!(
+            settings.admin_token.as_ref().map(Secret::expose),
+            Some(TOKEN)
+        );
+        assert!(settings.describe().contains(" admin_token=set "));
+        let changes = run("", &[]).changes(&settings);
+        assert_eq!(
+            changes.restart.len(),
+            1 + usize::from(given.starts_with("CONFIG"))
+        );
+        let text = printed("--print-config", &env);
+        let is_shown = given.starts_with("ADMIN_TOKEN_FILE");
+        assert_eq!(text.contains("\nADMIN_TOKEN=*** # "), !is_shown, "{text}");
+        let secret = settings.admin_token.clone().unwrap();
+        let seen = [
+            format!("{settings:?} {settings:#?} {changes:?} {secret} {secret:?}"),
+            format!("{:?}", start("", &env)),
+            format!("{:?}", start("--check", &env)),
+            settings.describe(),
+            text,
+            printed("--help", &env),
+            faults("--frobnicate --admin-addr=x", &env).join("\n"),
+        ];
+        for seen in seen {
+            assert!(!seen.contains("s3cret"), "{seen}");
+        }
+    }
+    assert!(run("", &[]).describe().contains(" admin_token=none "));
+    let again = "ADMIN_TOKEN=***";
+    assert!(fault("", &[again]).starts_with("ADMIN_TOKEN=\"***\" (env): must be"));
+}
+
+/// Whatever one slip of the keyboard makes of a file: its secret is not told.
+#[test]
+fn no_slip_in_the_file_shows_its_secret() {
+    let folder = Folder::new();
+    let file =
+        format!("admin_addr = \"0.0.0.0:1\"\nadmin_token = \"{TOKEN}\"\n\nlog_level = 'info'\n");
+    let at_secret = |at: usize| {
+        file.find(TOKEN)
+            .is_some_and(|s| (s..s + TOKEN.len()).contains(&at))
+    };
+    let mut told = 0;
+    for at in 0..file.len() {
+        let (before, after) = (&file[..at], &file[at..]);
+        let mut slips: Vec<String> = [
+            "\"", "\"\"\"", "'''", "\n", "=", "[", "{", ".", "#", "\\", "\0", "\u{e9}",
+        ]
+        .iter()
+        .flat_map(|slip| {
+            [
+                format!("{before}{slip}{after}"),
+                format!("{before}{slip}{}", &after[1..]),
+            ]
+        })
+        .collect();
+        slips.extend([before.to_owned(), format!("{before}{}", &after[1..])]);
+        for slip in slips.iter().filter(|_| !at_secret(at)) {
+            let path = folder.file("settings", slip);
+            let read = start("--print-config", &[&format!("CONFIG_FILE={path}")]);
+            let seen = match &read {
+                Ok(command) => format!("{command:?}"),
+                Err(faults) => format!("{faults} {faults:?}"),
+            };
+            told += usize::from(read.is_err());
+            assert!(!seen.contains("s3cret"), "{slip}\n{seen}");
+        }
+    }
+    assert!(told > 500, "{told}");
+    let open = format!("log_level = '''info\nadmin_token = \"{TOKEN}\"\n'''");
+    assert_eq!(
+        fault_of(open),
+        "LOG_LEVEL=\"info…\" (file): must be error, warn, info, debug or trace"
+    );
+}
+
+// ---- reload ----
+
+#[test]
+fn what_a_reload_applies_is_in_the_table() {
+    let restart: Vec<&str> = SETTINGS
+        .iter()
+        .filter(|s| !s.reload)
+        .map(|s| s.name)
+        .collect();
+    assert_eq!(
+        restart,
+        [
+            "CONFIG_FILE",
+            "LISTEN_ADDR",
+            "ALLOW_UNAUTHENTICATED",
+            "ADMIN_ADDR",
+            "ADMIN_TOKEN",
+            "ADMIN_TOKEN_FILE",
+            "REUSE_PORT",
+            "PROXY_PROTOCOL",
+        ]
+    );
+}
+
+#[test]
+fn every_setting_that_changed_is_named_in_a_reload() {
+    let old = run("", &[]);
+    assert!(old.changes(&old).is_empty());
+    assert_eq!(old.reloaded(&old), Ok(old.clone()));
+    // What makes each of the others right stands beside it, before and after.
+    let beside = [
+        "ALLOW_UNAUTHENTICATED=1",
+        "ADMIN_TOKEN=another-s3cret-of-ours",
+        "HEARTBEAT_INTERVAL_MS=1000",
+        "CONNECTION_TIMEOUT_MS=4000",
+        "MAX_MESSAGE_BYTES=60000",
+        "MAX_PENDING_BYTES=70014",
+        "TRUSTED_PROXIES=::1",
+    ];
+    for (name, value) in GIVEN.iter().filter(|(name, _)| !is_path(name)) {
+        let setting = SETTINGS.iter().find(|s| s.name == *name).unwrap();
+        let mut env = beside.to_vec();
+        env.retain(|pair| *name != "ALLOW_UNAUTHENTICATED" || !pair.starts_with(name));
+        let old = run("", &env);
+        let given = format!("{name}={value}");
+        env.retain(|pair| pair.split_once('=').unwrap().0 != *name);
+        env.push(&given);
+        let newer = run("", &env);
+        let changes = old.changes(&newer);
+        let applied: Vec<&str> = changes.applied.iter().map(|c| c.name).collect();
+        assert_eq!(applied.contains(name), setting.reload, "{name}");
+        assert_eq!(changes.restart.contains(name), !setting.reload, "{name}");
+        let also = |other: &str| other.ends_with(name);
+        assert!(
+            applied.iter().chain(&changes.restart).all(|n| also(n)),
+            "{changes:?}"
+        );
+        let after = old.reloaded(&newer).expect("no fault");
+        assert_eq!(after == newer, setting.reload, "{name}");
+        assert_eq!(after == old, !setting.reload, "{name}");
+    }
+}
+
+#[test]
+fn a_reload_tells_old_and_new_values() {
+    let folder = Folder::new();
+    let file = folder.file("settings", "drain_ms = 1\ntrusted_proxies = ['::1']\n");
+    let token = folder.file("token", TOKEN);
+    let env = [
+        format!("CONFIG_FILE={file}"),
+        format!("ADMIN_TOKEN_FILE={token}"),
+    ];
+    let env = [env[0].as_str(), env[1].as_str()];
+    let old = run("", &env);
+    folder.file(
+        "settings",
+        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'",
+    );
+    folder.file("token", format!("{TOKEN}-another"));
+    let newer = run("--tpa-heartbeat-interval-ms 15000", &env);
+    let changes = old.changes(&newer);
+    let change = |name, old: &str, new: &str| Change {
+        name,
+        old: old.to_owned(),
+        new: new.to_owned(),
+    };
+    assert_eq!(
+        changes.applied,
+        [
+            change("HEARTBEAT_INTERVAL_MS", "15000", "2000"),
+            change(
+                "MAX_CONNECTIONS",
+                "what the limit of file descriptors allows",
+                "9"
+            ),
+            change("DRAIN_MS", "1", "2"),
+            change("GLASSES_HEARTBEAT_INTERVAL_MS", "15000", "2000"),
+            change("TRUSTED_PROXIES", "::1/128", "none"),
+        ]
+    );
+    assert_eq!(changes.restart, ["LISTEN_ADDR", "ADMIN_TOKEN_FILE"]);
+    let after = old.reloaded(&newer).expect("no fault");
+    assert_eq!(after.drain, Micros::from_millis(2));
+    assert_eq!(after.listen_addr, old.listen_addr);
+    assert_eq!(after.admin_token, old.admin_token);
+    // Where a value comes from is no change.
+    let flag = run("--drain-ms 2", &env);
+    assert!(
+        newer
+            .changes(&flag)
+            .applied
+            .iter()
+            .all(|c| c.name != "DRAIN_MS")
+    );
+}
+
+#[test]
+fn what_waits_for_a_restart_must_fit_what_does_not() {
+    let old = run("--proxy-protocol v1 --trusted-proxies ::1", &[]);
+    let newer = run("", &[]);
+    assert_eq!(
+        old.reloaded(&newer).expect_err("a fault").to_string(),
+        "1 setting is wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES must \
+         name at least one: whoever connects could claim to be anybody"
+    );
+    assert!(newer.reloaded(&old).is_ok());
+}
+
+#[test]
+fn a_live_policy_has_the_bounds_of_the_start() {
+    assert_eq!(check_policy(&Policy::default()), Ok(()));
+    let [least, day] = [10, 86_400_000].map(Micros::from_millis);
+    let policy = |heartbeat_interval, connection_timeout| Policy {
+        heartbeat_interval,
+        connection_timeout,
+        ..Policy::default()
+    };
+    let above = |time: Micros| Micros(time.0 + 1);
+    assert_eq!(check_policy(&policy(least, above(least))), Ok(()));
+    assert_eq!(check_policy(&policy(Micros(day.0 - 1), day)), Ok(()));
+    assert_eq!(
+        check_policy(&policy(day, day)).expect_err("a fault"),
+        [
+            "connection_timeout is 86400000 ms; it must be more than heartbeat_interval, which is 86400000 ms"
+        ]
+    );
+    let wrong = Policy {
+        heartbeat_interval: Micros(9_999),
+        connection_timeout: above(above(day)),
+        suspect_after: 0,
+        first_message_timeout: Some(Micros::ZERO),
+        close_timeout: Micros(u64::MAX),
+        ..Policy::default()
+    };
+    assert_eq!(
+        check_policy(&wrong).expect_err("five faults"),
+        [
+            "heartbeat_interval is 9 ms; it must be 10 ms to 86400000 ms",
+            "connection_timeout is 86400000 ms; it must be 10 ms to 86400000 ms",
+            "first_message_timeout is 0 ms; it must be 10 ms to 86400000 ms",
+            "close_timeout is 18446744073709551 ms; it must be 10 ms to 86400000 ms",
+            "suspect_after is 0; it must be at least 1",
+        ]
+    );
 }

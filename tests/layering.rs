@@ -15,7 +15,7 @@ const ORDER: &[&[&str]] = &[
     &["gateway"],
     &["control"],
     &["config", "logging"],
-    &["lib", "main", "signals"],
+    &["lib", "main", "signals", "reload", "service"],
 ];
 
 /// What only these files (or folders, with a slash behind) may name.
@@ -25,7 +25,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("mio", &["id.rs", "reactor/"]),
     ("socket2", &["reactor/"]),
     ("TcpStream", &["reactor/"]),
-    ("TcpListener", &["reactor/"]),
+    (
+        "TcpListener",
+        &["reactor/", "control/", "main.rs", "service.rs"],
+    ),
     ("UdpSocket", &[]),
     ("UnixStream", &[]),
     ("UnixListener", &[]),
@@ -38,10 +41,22 @@ const DOORS: &[(&str, &[&str])] = &[
     ("serde_json", &["gateway/", "control/"]),
     ("simplelog", &["logging.rs"]),
     ("lexopt", &["config/arguments.rs"]),
+    ("toml", &["config/file.rs"]),
+    ("ipnet", &["config/", "gateway/", "control/"]),
+    ("ppp", &["gateway/proxy.rs"]),
+    ("prometheus_client", &["control/metrics.rs"]),
+    ("procfs", &["control/process.rs"]),
+    ("subtle", &["control/guard.rs"]),
+    ("humantime", &["control/api/words.rs"]),
+    ("utoipa", &["control/"]),
+    ("hyper_util", &["control/serve.rs"]),
+    ("tokio_io_timeout", &["control/serve.rs"]),
+    ("listenfd", &["service.rs"]),
+    ("sd_notify", &["service.rs"]),
     ("signal_hook", &["main.rs", "signals.rs"]),
     ("rlimit", &["main.rs"]),
     ("tokio", &["control/"]),
-    ("hyper", &["control/"]),
+    ("hyper", &["control/serve.rs"]),
     ("axum", &["control/"]),
 ];
 

@@ -39,7 +39,10 @@ impl Arguments {
                 Ok(Some(Arg::Long(name))) => format!("--{name}"),
                 Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
                 Ok(Some(Arg::Value(surplus))) => {
-                    faults.push(Fault::SurplusArgument(lossy(&surplus)));
+                    // It may be meant as a variable, and that one a secret.
+                    let mut surplus = lossy(&surplus);
+                    surplus.truncate(surplus.find('=').unwrap_or(surplus.len()));
+                    faults.push(Fault::SurplusArgument(surplus));
                     continue;
                 }
                 Err(lexopt::Error::UnexpectedValue { option, value }) => {
@@ -70,15 +73,37 @@ impl Arguments {
     }
 
     fn set(&mut self, flag: &str, parser: &mut Parser, faults: &mut Faults) {
+        let row = SETTINGS.iter().position(|setting| setting.dashed() == flag);
+        if let Some(row) = row
+            && SETTINGS[row].flag().is_none()
+        {
+            // Whatever stands behind it is the secret, and is not told.
+            if parser.optional_value().is_none()
+                && let Some(mut rest) = parser.try_raw_args()
+            {
+                rest.next();
+            }
+            faults.push(Fault::SecretFlag(SETTINGS[row].name));
+            return;
+        }
         let value = value_of(parser);
-        let Some(row) = SETTINGS.iter().position(|setting| setting.flag() == flag) else {
+        let Some(row) = row else {
             faults.push(Fault::UnknownFlag(flag.to_owned()));
             return;
         };
         match (value, SETTINGS[row].kind) {
             (Some(value), _) => self.given[row] = Some(value),
             (None, Kind::Switch) => self.given[row] = Some("1".into()),
-            (None, Kind::Number { .. } | Kind::Word(_) | Kind::Address) => {
+            (
+                None,
+                Kind::Number { .. }
+                | Kind::Word(_)
+                | Kind::Address
+                | Kind::AddressOrOff
+                | Kind::Path
+                | Kind::Secret
+                | Kind::Networks,
+            ) => {
                 faults.push(Fault::NoValue {
                     flag: flag.to_owned(),
                     allowed: SETTINGS[row].allowed(),

@@ -1,26 +1,48 @@
 //! The value of every setting that holds in the end, and where it came from.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
 
 use super::Settings;
+use super::changes::{Change, Changes};
 use super::faults::{Fault, Faults, Origin};
-use super::table::{Fallback, SETTINGS, Setting, Value, row};
+use super::file::{File, Said, beginning};
+use super::regular;
+use super::secret::Secret;
+use super::table::{Fallback, Kind, SETTINGS, Setting, Value, row};
+use crate::gateway::ProxyProtocol;
 use crate::health::{HeartbeatMode, Policy};
 use crate::time::Micros;
 
 /// Every setting's value and origin, by its row in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Effective(Vec<Entry>);
 
+#[derive(Debug, Clone)]
 struct Entry {
-    /// `None`: there is a fault (which has been told), or nothing is given and the default is not ours to work out.
+    /// `None`: there is a fault, which has been told.
     value: Option<Value>,
     origin: Origin,
 }
 
+/// Where a value comes from is no part of what holds.
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Entry {}
+
 /// What `MAX_PENDING_BYTES` is at least by default.
 const PENDING_BYTES: u64 = 4 << 20;
+
+/// The file of a token has a line.
+const TOKEN_FILE: usize = 64 << 10;
 
 /// The longest header of a frame (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = 14;
@@ -38,15 +60,17 @@ const CLASSES: [(usize, usize); 2] = [
 ];
 
 impl Effective {
-    /// Takes the flag where there is one, else the variable, else the default. A variable that a flag overrules is not
-    /// looked at; an empty one counts as unset.
+    /// Takes the flag where there is one, else the variable, else what the file says, else the default. What is overruled
+    /// is not looked at; an empty variable counts as unset.
     pub(super) fn resolve(
         flags: Vec<Option<OsString>>,
         env: impl Fn(&str) -> Option<OsString>,
         faults: &mut Faults,
     ) -> Self {
         let mut effective = Effective(Vec::with_capacity(SETTINGS.len()));
-        for (setting, flag) in SETTINGS.iter().zip(flags) {
+        // The first row says which.
+        let mut file = File::none();
+        for (at, (setting, flag)) in SETTINGS.iter().zip(flags).enumerate() {
             let variable = || env(setting.name).filter(|text| !text.is_empty());
             let given = flag
                 .map(|text| (text, Origin::Flag))
@@ -56,28 +80,92 @@ impl Effective {
                     value: read(setting, &text, origin, faults),
                     origin,
                 },
-                None => Entry {
-                    value: effective.fall_back(setting),
-                    origin: Origin::Default,
-                },
+                None => effective.file_or_default(setting, file.said(at), faults),
             };
             effective.0.push(entry);
+            if at == const { row("CONFIG_FILE") } {
+                file = effective.file(faults);
+            }
         }
+        effective.read_token(faults);
         effective.check_against_each_other(faults);
         effective
+    }
+
+    /// The file with settings that `CONFIG_FILE` names.
+    fn file(&self, faults: &mut Faults) -> File {
+        let at = const { row("CONFIG_FILE") };
+        match self.path(at) {
+            Some(path) => File::read(&path, faults).unwrap_or_else(|allowed| {
+                faults.push(self.fault(at, allowed));
+                File::unknown()
+            }),
+            None if self.is_absent(at) => File::none(),
+            None => File::unknown(),
+        }
+    }
+
+    /// A setting that neither a flag nor a variable gives; those before it in the table are known.
+    fn file_or_default(&self, setting: &Setting, said: &Said, faults: &mut Faults) -> Entry {
+        let value = match said {
+            Said::Nothing => {
+                return Entry {
+                    value: self.fall_back(setting),
+                    origin: Origin::Default,
+                };
+            }
+            Said::Text(text) => read(setting, OsStr::new(text), Origin::File, faults),
+            Said::WrongType(is) => {
+                faults.push(Fault::WrongType {
+                    name: setting.name,
+                    is,
+                    allowed: setting.allowed(),
+                });
+                None
+            }
+            Said::Unknown => None,
+        };
+        Entry {
+            value,
+            origin: Origin::File,
+        }
     }
 
     /// The value of a setting that is not given; those before it in the table are known.
     fn fall_back(&self, setting: &Setting) -> Option<Value> {
         match setting.default {
             Fallback::Value(text) => setting.kind.parse(text),
-            Fallback::Of(name) => self.0[row(name)].value,
+            Fallback::Of(name) => self.0[row(name)].value.clone(),
             Fallback::Derived(_) if setting.name == "MAX_PENDING_BYTES" => {
                 let message = self.number(const { row("MAX_MESSAGE_BYTES") })?;
                 Some(Value::Number(PENDING_BYTES.max(2 * message)))
             }
-            Fallback::Derived(_) => None,
+            Fallback::Derived(_) | Fallback::Nothing => Some(Value::Nothing),
         }
+    }
+
+    /// Puts the token beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
+    /// looked at.
+    fn read_token(&mut self, faults: &mut Faults) {
+        let at = const { row("ADMIN_TOKEN_FILE") };
+        let Some(path) = self.path(at) else { return };
+        if self.holds(const { row("ADMIN_TOKEN") }) {
+            return;
+        }
+        let token = regular::read(&path, TOKEN_FILE).and_then(|content| {
+            str::from_utf8(content.trim_ascii_end())
+                .ok()
+                .and_then(Secret::parse)
+                .ok_or_else(|| format!("a file that holds {}", Secret::ALLOWED))
+        });
+        let value = match token {
+            Ok(token) => Some(Value::SecretFile(path, token)),
+            Err(allowed) => {
+                faults.push(self.fault(at, allowed));
+                None
+            }
+        };
+        self.0[at].value = value;
     }
 
     /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
@@ -90,6 +178,24 @@ impl Effective {
             let allowed = "a loopback address, or ALLOW_UNAUTHENTICATED must be 1: \
                            whoever reaches any other address could connect as anybody";
             faults.push(self.fault(address, allowed.to_owned()));
+        }
+
+        let token = const { row("ADMIN_TOKEN") };
+        let token_file = const { row("ADMIN_TOKEN_FILE") };
+        if self.holds(token) && self.holds(token_file) {
+            let origin = self.0[token].origin;
+            let allowed = format!("left out: ADMIN_TOKEN is given ({origin})");
+            faults.push(self.fault(token_file, allowed));
+        }
+        let admin = const { row("ADMIN_ADDR") };
+        if let Some(Value::Address(address)) = &self.0[admin].value
+            && !address.ip().to_canonical().is_loopback()
+            && self.is_absent(token)
+            && self.is_absent(token_file)
+        {
+            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
+                           whoever reaches any other address could close every connection";
+            faults.push(self.fault(admin, allowed.to_owned()));
         }
 
         // Two classes that both inherit the general pair have one fault, not two.
@@ -120,6 +226,17 @@ impl Effective {
         {
             faults.push(self.fault(buffered, format!("at least {}", self.cite(pending))));
         }
+
+        let protocol = const { row("PROXY_PROTOCOL") };
+        if let Some(word) = self.word(protocol)
+            && let Some(networks) = self.networks(const { row("TRUSTED_PROXIES") })
+            && word != "off"
+            && networks.is_empty()
+        {
+            let allowed = "off, or TRUSTED_PROXIES must name at least one: \
+                           whoever connects could claim to be anybody";
+            faults.push(self.fault(protocol, allowed.to_owned()));
+        }
     }
 
     /// The settings as the program uses them; `None` only if there was a fault.
@@ -135,6 +252,14 @@ impl Effective {
             listen_addr: self.address(const { row("LISTEN_ADDR") })?,
             allow_unauthenticated: self.switch(const { row("ALLOW_UNAUTHENTICATED") })?,
             reuse_port: self.switch(const { row("REUSE_PORT") })?,
+            admin_addr: self.address(const { row("ADMIN_ADDR") }),
+            admin_token: self.token(),
+            proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
+                "v1" => ProxyProtocol::V1,
+                "v2" => ProxyProtocol::V2,
+                _ => ProxyProtocol::Off,
+            },
+            trusted_proxies: self.networks(const { row("TRUSTED_PROXIES") })?.to_vec(),
             max_connections: self.size(const { row("MAX_CONNECTIONS") }),
             max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
             max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
@@ -143,6 +268,8 @@ impl Effective {
                 .number(const { row("STALE_CLOSES_PER_SECOND") })
                 .and_then(|n| u32::try_from(n).ok())?,
             log_level: self.word(const { row("LOG_LEVEL") })?.parse().ok()?,
+            config_file: self.path(const { row("CONFIG_FILE") }),
+            effective: self.clone(),
         })
     }
 
@@ -159,11 +286,11 @@ impl Effective {
         })
     }
 
-    /// Every setting as `NAME=value # origin`: what a shell can read back to get the same settings.
+    /// Every setting as `NAME=value # origin`: what a shell can read back to get the same settings, but for secrets.
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
-        for (setting, entry) in SETTINGS.iter().zip(&self.0) {
-            let value = entry.value.map(|v| v.to_string()).unwrap_or_default();
+        for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
+            let value = shell_word(self.text(at));
             let _ = write!(text, "{}={value} # {}", setting.name, entry.origin);
             // A fixed default needs no explanation: it is the value itself.
             if entry.origin == Origin::Default && !matches!(setting.default, Fallback::Value(_)) {
@@ -172,6 +299,49 @@ impl Effective {
             text.push('\n');
         }
         text
+    }
+
+    /// Every setting that is not just what others fall back to, with its value in words.
+    pub(super) fn in_words(&self) -> impl Iterator<Item = (&'static Setting, String)> {
+        let is_general = |name: &str| {
+            SETTINGS
+                .iter()
+                .any(|s| matches!(s.default, Fallback::Of(general) if general == name))
+        };
+        SETTINGS
+            .iter()
+            .enumerate()
+            .filter(move |(_, setting)| !is_general(setting.name))
+            .map(|(at, setting)| (setting, self.words(at)))
+    }
+
+    /// How `newer` differs.
+    pub(super) fn changes(&self, newer: &Self) -> Changes {
+        let mut changes = Changes::default();
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            if self.0[at] == newer.0[at] {
+                continue;
+            }
+            if setting.reload {
+                changes.applied.push(Change {
+                    name: setting.name,
+                    old: self.words(at),
+                    new: newer.words(at),
+                });
+            } else {
+                changes.restart.push(setting.name);
+            }
+        }
+        changes
+    }
+
+    /// What holds after a reload: of `newer` what a reload applies, of this the rest.
+    pub(super) fn reloaded(&self, newer: &Self, faults: &mut Faults) -> Self {
+        let rows = SETTINGS.iter().zip(self.0.iter().zip(&newer.0));
+        let rows = rows.map(|(setting, (old, new))| if setting.reload { new } else { old });
+        let effective = Effective(rows.cloned().collect());
+        effective.check_against_each_other(faults);
+        effective
     }
 
     /// The row that the value in `row` was given in.
@@ -186,25 +356,54 @@ impl Effective {
         Fault::Value {
             name: SETTINGS[at].name,
             origin: self.0[at].origin,
-            value: self.0[at].value.map(|v| v.to_string()).unwrap_or_default(),
+            value: self.text(at),
             allowed,
         }
     }
 
     /// A setting as another one's fault refers to it.
     fn cite(&self, at: usize) -> String {
-        let value = self.0[at].value.map(|v| v.to_string()).unwrap_or_default();
         format!(
-            "{}, which is {value} ({})",
-            SETTINGS[at].name, self.0[at].origin
+            "{}, which is {} ({})",
+            SETTINGS[at].name,
+            self.text(at),
+            self.0[at].origin
         )
     }
 
-    fn number(&self, at: usize) -> Option<u64> {
-        match self.0[at].value? {
-            Value::Number(number) => Some(number),
-            Value::Word(_) | Value::Switch(_) | Value::Address(_) => None,
+    /// The value as an operator would write it.
+    fn text(&self, at: usize) -> String {
+        let value = self.0[at].value.as_ref();
+        value.map(Value::to_string).unwrap_or_default()
+    }
+
+    /// The value, or in words that there is none.
+    fn words(&self, at: usize) -> String {
+        let text = self.text(at);
+        if self.is_absent(at) {
+            SETTINGS[at].default.to_string()
+        } else if text.is_empty() {
+            Fallback::Nothing.to_string()
+        } else {
+            text
         }
+    }
+
+    /// Whether there is a value, and no fault in it.
+    fn holds(&self, at: usize) -> bool {
+        self.0[at].value.is_some() && !self.is_absent(at)
+    }
+
+    /// Whether there is none. Of a faulty one, or with a file that cannot be read, that is not known.
+    fn is_absent(&self, at: usize) -> bool {
+        self.0[at].value == Some(Value::Nothing)
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        let Value::Number(number) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(number)
     }
 
     fn millis(&self, at: usize) -> Option<Micros> {
@@ -218,37 +417,96 @@ impl Effective {
     }
 
     fn word(&self, at: usize) -> Option<&'static str> {
-        match self.0[at].value? {
-            Value::Word(word) => Some(word),
-            Value::Number(_) | Value::Switch(_) | Value::Address(_) => None,
-        }
+        let Value::Word(word) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(word)
     }
 
     fn switch(&self, at: usize) -> Option<bool> {
-        match self.0[at].value? {
-            Value::Switch(on) => Some(on),
-            Value::Number(_) | Value::Word(_) | Value::Address(_) => None,
-        }
+        let Value::Switch(on) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(on)
     }
 
     fn address(&self, at: usize) -> Option<SocketAddr> {
-        match self.0[at].value? {
-            Value::Address(address) => Some(address),
-            Value::Number(_) | Value::Word(_) | Value::Switch(_) => None,
+        let Value::Address(address) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(address)
+    }
+
+    fn path(&self, at: usize) -> Option<PathBuf> {
+        let Value::Path(path) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(path.clone())
+    }
+
+    /// None are none.
+    fn networks(&self, at: usize) -> Option<&[IpNet]> {
+        match self.0[at].value.as_ref()? {
+            Value::Networks(networks) => Some(networks),
+            Value::Nothing => Some(&[]),
+            Value::Number(_)
+            | Value::Word(_)
+            | Value::Switch(_)
+            | Value::Address(_)
+            | Value::Off
+            | Value::Path(_)
+            | Value::SecretFile(..)
+            | Value::Secret(_) => None,
         }
+    }
+
+    /// The token, given by itself or in a file.
+    fn token(&self) -> Option<Secret> {
+        let given = [
+            const { row("ADMIN_TOKEN") },
+            const { row("ADMIN_TOKEN_FILE") },
+        ];
+        given
+            .iter()
+            .find_map(|at| match self.0[*at].value.as_ref()? {
+                Value::Secret(token) | Value::SecretFile(_, token) => Some(token.clone()),
+                Value::Number(_)
+                | Value::Word(_)
+                | Value::Switch(_)
+                | Value::Address(_)
+                | Value::Off
+                | Value::Path(_)
+                | Value::Networks(_)
+                | Value::Nothing => None,
+            })
     }
 }
 
 /// The value that was given, or a fault.
-fn read(setting: &Setting, text: &OsString, origin: Origin, faults: &mut Faults) -> Option<Value> {
+fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) -> Option<Value> {
     let value = text.to_str().and_then(|text| setting.kind.parse(text));
     if value.is_none() {
+        let text = text.to_string_lossy();
         faults.push(Fault::Value {
             name: setting.name,
             origin,
-            value: text.to_string_lossy().into_owned(),
+            value: match (setting.kind, origin) {
+                (Kind::Secret, _) => Secret::HIDDEN.to_owned(),
+                (_, Origin::File) => beginning(&text),
+                (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
+            },
             allowed: setting.allowed(),
         });
     }
     value
+}
+
+/// In quotes only what a shell would not take as it is: a path may have anything in it.
+fn shell_word(text: String) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "._-+:@%,/[]*".contains(c);
+    if text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 pub enum Origin {
     /// It was not given.
     Default,
+    /// From the file.
+    File,
     /// From the environment variable.
     Variable,
     /// From the flag.
@@ -23,7 +25,7 @@ pub enum Fault {
         name: &'static str,
         /// Where the value comes from.
         origin: Origin,
-        /// The value; what is not UTF-8 in it is replaced.
+        /// The value; what is not UTF-8 in it is replaced, and all of it if it is a secret.
         value: String,
         /// What is allowed, in words that go on after "must be".
         allowed: String,
@@ -47,14 +49,49 @@ pub enum Fault {
         /// The flag with its dashes.
         String,
     ),
+    /// A secret on the command line. It is not repeated.
+    SecretFlag(
+        /// The setting.
+        &'static str,
+    ),
     /// An argument that belongs to no flag.
     SurplusArgument(
-        /// The argument.
+        /// The argument, up to a `=`.
         String,
     ),
+    /// A key of the file that is no setting. Its value is not repeated.
+    UnknownKey(
+        /// The key.
+        String,
+    ),
+    /// A table in the file.
+    Table(
+        /// Its key.
+        String,
+    ),
+    /// A setting that stands in the file in capitals and in small letters.
+    KeyTwice(
+        /// The setting.
+        &'static str,
+    ),
+    /// A setting that cannot stand in the file.
+    NotInFile(
+        /// The setting.
+        &'static str,
+    ),
+    /// A value of the file that is of a type which the setting does not have.
+    WrongType {
+        /// The setting.
+        name: &'static str,
+        /// What the value is, in words.
+        is: &'static str,
+        /// What is allowed, in words that go on after "must be".
+        allowed: String,
+    },
 }
 
-/// Everything that is wrong, one line each: the command line first, then the settings in the order of the table.
+/// Everything that is wrong, one line each: the command line first, then the settings in the order of the table, the file
+/// with its unknown keys among them, then what does not fit together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Faults(Vec<Fault>);
 
@@ -104,11 +141,37 @@ impl fmt::Display for Fault {
             Fault::UnknownFlag(flag) => {
                 write!(f, "{flag:?} (flag): is unknown; --help lists all flags")
             }
+            Fault::SecretFlag(name) => {
+                let flag = name.to_ascii_lowercase().replace('_', "-");
+                write!(
+                    f,
+                    "--{flag} (flag): is never a flag, which every process could read; set the variable {name}"
+                )
+            }
             Fault::SurplusArgument(argument) => {
                 write!(
                     f,
                     "{argument:?} (argument): belongs to no flag; --help lists all flags"
                 )
+            }
+            Fault::UnknownKey(key) => {
+                write!(f, "{key:?} (file): is unknown; --help lists all settings")
+            }
+            Fault::Table(key) => {
+                write!(f, "{key:?} (file): is a table; settings stand in none")
+            }
+            Fault::KeyTwice(name) => {
+                let key = name.to_ascii_lowercase();
+                write!(f, "{name} (file): stands there as {key}, too; one must go")
+            }
+            Fault::NotInFile(name) => {
+                write!(
+                    f,
+                    "{name} (file): cannot stand there; set the flag or the variable"
+                )
+            }
+            Fault::WrongType { name, is, allowed } => {
+                write!(f, "{name} (file): is {is}; it must be {allowed}")
             }
         }
     }
@@ -118,6 +181,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Origin::Default => "default",
+            Origin::File => "file",
             Origin::Variable => "env",
             Origin::Flag => "flag",
         })

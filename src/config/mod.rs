@@ -1,23 +1,34 @@
-//! The gateway's settings: read from flags and environment variables, checked, all faults told at once.
+//! The gateway's settings: read from flags, environment variables and a file, checked, all faults told at once.
 
 mod arguments;
+mod changes;
 mod effective;
 mod faults;
+mod file;
+mod networks;
 mod pages;
+mod policy;
+mod regular;
+mod secret;
 mod table;
 
+pub use changes::{Change, Changes};
 pub use faults::{Fault, Faults, Origin};
 pub use pages::markdown_table;
+pub use policy::check_policy;
+pub use secret::Secret;
 pub use table::{Audience, Fallback, Kind, SETTINGS, Setting, Unit};
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::engine::{ClassConfig, Config};
-use crate::gateway::CLASS_NAMES;
-use crate::health::{HeartbeatMode, Policy};
+use crate::gateway::{CLASS_NAMES, ProxyProtocol};
+use crate::health::Policy;
 use crate::time::Micros;
 use arguments::{Arguments, Ask};
 use effective::Effective;
@@ -33,10 +44,10 @@ pub enum Command {
     Print(String),
 }
 
-/// Reads `args` (without the program's name) and the variables of `env` ([`std::env::var_os`]).
+/// Reads `args` (without the program's name), the variables of `env` ([`std::env::var_os`]), and the files that they name.
 ///
-/// A flag wins over its variable, which is then not looked at. An empty variable counts as unset; variables that are not
-/// in the table are nobody's business.
+/// A flag wins over its variable, and that over the file; what is overruled is not looked at. An empty variable counts as
+/// unset; variables that are not in the table are nobody's business, but the file has nothing else in it.
 ///
 /// # Errors
 /// Every fault of the command line and of the settings, in one error. `--help` and `--version` are answered whatever else
@@ -88,6 +99,14 @@ pub struct Settings {
     pub allow_unauthenticated: bool,
     /// Whether to set `SO_REUSEPORT`.
     pub reuse_port: bool,
+    /// Where the operator's endpoints listen; a loopback address unless `admin_token`. The port may be 0. `None`: nowhere.
+    pub admin_addr: Option<SocketAddr>,
+    /// What a request to `admin_addr` must bring, whichever way it was given.
+    pub admin_token: Option<Secret>,
+    /// Whether connections begin with a proxy's header.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whose headers count, IPv4 as IPv4; at least one unless `proxy_protocol` is off.
+    pub trusted_proxies: Vec<IpNet>,
     /// Connections at once; `None`: what the limit of file descriptors allows.
     pub max_connections: Option<usize>,
     /// Largest message and frame of a peer, in bytes; at least 125.
@@ -100,6 +119,10 @@ pub struct Settings {
     pub stale_closes_per_second: u32,
     /// What is logged; never `Off`.
     pub log_level: LevelFilter,
+    /// The file with settings.
+    pub config_file: Option<PathBuf>,
+    /// All of it as it stood before it was taken apart, to compare and to describe.
+    effective: Effective,
 }
 
 impl Settings {
@@ -130,50 +153,40 @@ impl Settings {
     /// Put the real number into `max_connections` first if it came from the limit of file descriptors; it says `unknown`
     /// otherwise.
     pub fn describe(&self) -> String {
-        let max_connections = match self.max_connections {
-            Some(n) => n.to_string(),
-            None => "unknown".to_owned(),
-        };
-        let mode = match self.glasses.mode {
-            HeartbeatMode::Always => "always",
-            HeartbeatMode::Idle => "idle",
-        };
-        let pairs: [(&str, &dyn std::fmt::Display); 19] = [
-            ("listen_addr", &self.listen_addr),
-            (
-                "allow_unauthenticated",
-                &u8::from(self.allow_unauthenticated),
-            ),
-            ("stats_interval_ms", &self.stats_interval.as_millis()),
-            ("max_connections", &max_connections),
-            ("max_message_bytes", &self.max_message_bytes),
-            ("log_level", &self.log_level.as_str().to_ascii_lowercase()),
-            ("drain_ms", &self.drain.as_millis()),
-            ("drain_delay_ms", &self.drain_delay.as_millis()),
-            (
-                "glasses_heartbeat_interval_ms",
-                &self.glasses.heartbeat_interval.as_millis(),
-            ),
-            (
-                "glasses_connection_timeout_ms",
-                &self.glasses.connection_timeout.as_millis(),
-            ),
-            (
-                "tpa_heartbeat_interval_ms",
-                &self.tpa.heartbeat_interval.as_millis(),
-            ),
-            (
-                "tpa_connection_timeout_ms",
-                &self.tpa.connection_timeout.as_millis(),
-            ),
-            ("heartbeat_mode", &mode),
-            ("handshake_timeout_ms", &self.handshake_timeout.as_millis()),
-            ("close_timeout_ms", &self.glasses.close_timeout.as_millis()),
-            ("max_pending_bytes", &self.max_pending_bytes),
-            ("max_buffered_bytes", &self.max_buffered_bytes),
-            ("stale_closes_per_second", &self.stale_closes_per_second),
-            ("reuse_port", &u8::from(self.reuse_port)),
-        ];
-        pairs.map(|(key, value)| format!("{key}={value}")).join(" ")
+        let mut line = String::new();
+        for (setting, words) in self.effective.in_words() {
+            let value = match (setting.name, self.max_connections) {
+                ("MAX_CONNECTIONS", Some(n)) => n.to_string(),
+                ("MAX_CONNECTIONS", None) => "unknown".to_owned(),
+                // Also one from a file.
+                ("ADMIN_TOKEN", _) if self.admin_token.is_some() => "set".to_owned(),
+                _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
+                _ => words,
+            };
+            let space = if line.is_empty() { "" } else { " " };
+            line = line + space + &setting.key() + "=" + &value;
+        }
+        line
+    }
+
+    /// What differs in `newer`, which was read in the same way later. Secrets are named and not shown.
+    ///
+    /// What comes from another setting differs with it. `max_connections` is compared as it was given.
+    pub fn changes(&self, newer: &Settings) -> Changes {
+        self.effective.changes(&newer.effective)
+    }
+
+    /// What holds after a reload: what [`changes`](Self::changes) calls applied is `newer`'s, the rest stays.
+    ///
+    /// # Errors
+    /// What does not fit together so, although each of the two does by itself: `TRUSTED_PROXIES` may be emptied together
+    /// with `PROXY_PROTOCOL`, but that waits for a restart.
+    pub fn reloaded(&self, newer: &Settings) -> Result<Settings, Faults> {
+        let mut faults = Faults::default();
+        let effective = self.effective.reloaded(&newer.effective, &mut faults);
+        match effective.settings() {
+            Some(settings) if faults.is_empty() => Ok(settings),
+            _ => Err(faults),
+        }
     }
 }

@@ -15,12 +15,13 @@ pub(super) fn help() -> String {
         for setting in settings {
             let _ = writeln!(
                 text,
-                "  {} <{}>\n      {}\n      Default: {}.\n      Allowed: {}.\n",
-                setting.flag(),
+                "  {} <{}>\n      {}\n      Default: {}.\n      Allowed: {}.\n      Reload: {}.\n",
+                setting.flag().unwrap_or_else(|| setting.name.to_owned()),
                 setting.kind.placeholder(),
                 setting.help,
                 setting.default,
-                setting.allowed()
+                setting.allowed(),
+                reload(setting)
             );
         }
         text.pop();
@@ -31,9 +32,11 @@ pub(super) fn help() -> String {
 const ABOUT: &str = "\
 Usage: pulsegate [flags]
 
-Every setting is a flag (--drain-ms 5000, or --drain-ms=5000) and an environment variable
-(DRAIN_MS=5000). The flag wins. Of a flag that stands twice the last one counts; an empty
-variable counts as unset. The flag alone of a setting that is 0 or 1 means 1.
+Every setting is a flag (--drain-ms 5000, or --drain-ms=5000), an environment variable
+(DRAIN_MS=5000) and a key of the file that CONFIG_FILE names (drain_ms = 5000). The flag wins,
+then the variable, then the file; a secret is never a flag. Of a flag that stands twice the last
+one counts; an empty variable counts as unset. The flag alone of a setting that is 0 or 1 means 1.
+SIGHUP reads all of it again; a setting whose reload is \"restart\" then stays as it is.
 
   --check          check the settings and do nothing else
   --print-config   print every setting that holds, and where it comes from
@@ -52,17 +55,18 @@ pub fn markdown_table() -> String {
         let _ = writeln!(
             text,
             "### {heading} settings\n\n\
-             | variable | unit | default | allowed | what it does |\n\
-             | --- | --- | --- | --- | --- |"
+             | variable | unit | default | allowed | reload | what it does |\n\
+             | --- | --- | --- | --- | --- | --- |"
         );
         for setting in settings {
             let _ = writeln!(
                 text,
-                "| `{}` | {} | {} | {} | {} |",
+                "| `{}` | {} | {} | {} | {} | {} |",
                 setting.name,
                 unit(setting),
                 default(setting),
                 allowed(setting),
+                reload(setting),
                 setting.help
             );
         }
@@ -80,22 +84,38 @@ fn groups() -> [(&'static str, impl Iterator<Item = &'static Setting>); 2] {
 fn unit(setting: &Setting) -> String {
     match setting.kind {
         Kind::Number { unit, .. } => unit.to_string(),
-        Kind::Word(_) | Kind::Switch | Kind::Address => String::new(),
+        Kind::Word(_)
+        | Kind::Switch
+        | Kind::Address
+        | Kind::AddressOrOff
+        | Kind::Path
+        | Kind::Secret
+        | Kind::Networks => String::new(),
     }
 }
 
 fn default(setting: &Setting) -> String {
     match setting.default {
         Fallback::Value(name) | Fallback::Of(name) => format!("`{name}`"),
-        Fallback::Derived(words) => words.to_owned(),
+        Fallback::Derived(_) | Fallback::Nothing => setting.default.to_string(),
     }
+}
+
+fn reload(setting: &Setting) -> &'static str {
+    if setting.reload { "yes" } else { "restart" }
 }
 
 /// The unit has a column of its own here.
 fn allowed(setting: &Setting) -> String {
     let bounds = match setting.kind {
         Kind::Number { least, most, .. } => format!("{least} to {most}"),
-        kind @ (Kind::Word(_) | Kind::Switch | Kind::Address) => kind.to_string(),
+        kind @ (Kind::Word(_)
+        | Kind::Switch
+        | Kind::Address
+        | Kind::AddressOrOff
+        | Kind::Path
+        | Kind::Secret
+        | Kind::Networks) => kind.to_string(),
     };
     match setting.rule {
         Some(rule) => format!("{bounds}; {rule}"),

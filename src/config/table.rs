@@ -2,10 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use ipnet::IpNet;
+
+use super::networks;
+use super::secret::Secret;
 use Audience::{Advanced, Basic};
 
-/// One setting: an environment variable, and the flag of the same name.
+/// One setting: an environment variable, the flag of the same name, and the key in the file.
 #[derive(Debug)]
 pub struct Setting {
     /// The environment variable.
@@ -18,6 +23,8 @@ pub struct Setting {
     pub rule: Option<&'static str>,
     /// Who wants to know of it.
     pub audience: Audience,
+    /// Whether a reload applies it; if not, it waits for a restart.
+    pub reload: bool,
     /// One sentence on what it does.
     pub help: &'static str,
 }
@@ -40,6 +47,14 @@ pub enum Kind {
     Switch,
     /// An IP address with a port.
     Address,
+    /// An IP address with a port, or `off`.
+    AddressOrOff,
+    /// A file. What is in it is looked at when it is read.
+    Path,
+    /// What nobody may see: never a flag, never printed.
+    Secret,
+    /// IP addresses and CIDR blocks, separated by commas.
+    Networks,
 }
 
 /// What a number counts.
@@ -64,6 +79,8 @@ pub enum Fallback {
     Of(&'static str),
     /// What is worked out at start: how, in words.
     Derived(&'static str),
+    /// Nothing: there is none.
+    Nothing,
 }
 
 /// Who wants to know of a setting.
@@ -76,12 +93,20 @@ pub enum Audience {
 }
 
 /// A checked value; prints as an operator would write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Number(u64),
     Word(&'static str),
     Switch(bool),
     Address(SocketAddr),
+    Off,
+    Path(PathBuf),
+    /// A file and the secret that was read from it, so that a change of either is seen.
+    SecretFile(PathBuf, Secret),
+    Secret(Secret),
+    Networks(Vec<IpNet>),
+    /// Not given, and there is no default, or it is not ours to work out.
+    Nothing,
 }
 
 /// No time is longer than a day: nobody means to wait for longer, and the wheel stays exact far beyond it.
@@ -104,11 +129,21 @@ const TIME_OR_NONE: Kind = Kind::Number {
 /// Every setting, the basic ones first, in the order in which help and documentation show them.
 pub const SETTINGS: &[Setting] = &[
     Setting {
+        name: "CONFIG_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: Some("not in the file itself"),
+        audience: Basic,
+        reload: false,
+        help: "A file in TOML with settings, for what neither a flag nor a variable says; at most 1 MiB.",
+    },
+    Setting {
         name: "LISTEN_ADDR",
         kind: Kind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
         rule: Some("a loopback address unless ALLOW_UNAUTHENTICATED is 1"),
         audience: Basic,
+        reload: false,
         help: "The address and port to accept connections on; port 0 takes a free one.",
     },
     Setting {
@@ -117,7 +152,35 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("0"),
         rule: None,
         audience: Basic,
+        reload: false,
         help: "Whether LISTEN_ADDR may be reached from other machines although nobody has to prove who they are.",
+    },
+    Setting {
+        name: "ADMIN_ADDR",
+        kind: Kind::AddressOrOff,
+        default: Fallback::Value("127.0.0.1:9002"),
+        rule: Some("a loopback address unless there is a token"),
+        audience: Basic,
+        reload: false,
+        help: "The address and port of the operator's endpoints; port 0 takes a free one.",
+    },
+    Setting {
+        name: "ADMIN_TOKEN",
+        kind: Kind::Secret,
+        default: Fallback::Nothing,
+        rule: Some("never a flag, which every process could read"),
+        audience: Basic,
+        reload: false,
+        help: "The token that a request to ADMIN_ADDR must bring; without one, whoever reaches it is let in.",
+    },
+    Setting {
+        name: "ADMIN_TOKEN_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: Some("not beside ADMIN_TOKEN"),
+        audience: Basic,
+        reload: false,
+        help: "A file whose content, without white space at its end, is the token.",
     },
     Setting {
         name: "HEARTBEAT_INTERVAL_MS",
@@ -125,6 +188,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("15000"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "The time from one ping to the next, for every class without an interval of its own.",
     },
     Setting {
@@ -133,6 +197,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("45000"),
         rule: Some("more than the heartbeat interval"),
         audience: Basic,
+        reload: true,
         help: "The silence after which a connection is stale and closed, for every class without a timeout of its own.",
     },
     Setting {
@@ -141,6 +206,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("60000"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "The time from one line of statistics in the log to the next.",
     },
     Setting {
@@ -153,6 +219,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Derived("what the limit of file descriptors allows"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "How many connections are held at once; one more is answered with HTTP 503 and Retry-After.",
     },
     Setting {
@@ -166,6 +233,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("1048576"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "The largest message, and the largest frame, that a peer may send; a larger one is answered with close code 1009.",
     },
     Setting {
@@ -174,6 +242,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("info"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "The least important lines that are still logged; what libraries say of payloads is logged at no level.",
     },
     Setting {
@@ -182,6 +251,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("5000"),
         rule: None,
         audience: Basic,
+        reload: true,
         help: "The time over which the connections are closed evenly, with close code 1012, after SIGTERM or SIGINT.",
     },
     Setting {
@@ -190,6 +260,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("0"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "How long after SIGTERM or SIGINT connections are still accepted, while /healthz already answers 503.",
     },
     Setting {
@@ -198,6 +269,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Of("HEARTBEAT_INTERVAL_MS"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "The time from one ping to the next, for glasses.",
     },
     Setting {
@@ -206,6 +278,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Of("CONNECTION_TIMEOUT_MS"),
         rule: Some("more than the heartbeat interval of glasses"),
         audience: Advanced,
+        reload: true,
         help: "The silence after which a connection of glasses is stale and closed.",
     },
     Setting {
@@ -214,6 +287,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Of("HEARTBEAT_INTERVAL_MS"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "The time from one ping to the next, for third-party apps.",
     },
     Setting {
@@ -222,6 +296,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Of("CONNECTION_TIMEOUT_MS"),
         rule: Some("more than the heartbeat interval of third-party apps"),
         audience: Advanced,
+        reload: true,
         help: "The silence after which a connection of a third-party app is stale and closed.",
     },
     Setting {
@@ -230,6 +305,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("always"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "Whether a ping goes out every interval, or only when nothing was heard for an interval.",
     },
     Setting {
@@ -238,6 +314,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("10000"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "How long a request may take from the accepted connection to its answer; then it is answered with HTTP 408.",
     },
     Setting {
@@ -246,6 +323,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("2000"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "How long a peer may take to answer a close frame before its connection is dropped.",
     },
     Setting {
@@ -259,6 +337,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Derived("4194304, or twice MAX_MESSAGE_BYTES if that is more"),
         rule: Some("at least MAX_MESSAGE_BYTES and 14 more"),
         audience: Advanced,
+        reload: true,
         help: "The bytes that may wait for one peer to read them; with more it is a slow consumer and closed with code 1013.",
     },
     Setting {
@@ -271,6 +350,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("1073741824"),
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
+        reload: true,
         help: "The bytes that all connections together may hold in buffers, received and unsent.",
     },
     Setting {
@@ -283,6 +363,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("5000"),
         rule: None,
         audience: Advanced,
+        reload: true,
         help: "How many stale connections are closed in a second, so that a network that comes back finds its peers alive; 0 is no limit.",
     },
     Setting {
@@ -291,7 +372,26 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Value("0"),
         rule: None,
         audience: Advanced,
+        reload: false,
         help: "Whether other processes of the same user may listen on the same address and share its connections (SO_REUSEPORT).",
+    },
+    Setting {
+        name: "PROXY_PROTOCOL",
+        kind: Kind::Word(&["off", "v1", "v2"]),
+        default: Fallback::Value("off"),
+        rule: Some("off unless TRUSTED_PROXIES names one"),
+        audience: Advanced,
+        reload: false,
+        help: "Whether connections to LISTEN_ADDR begin with a header in which a proxy says whose they are, and in which version.",
+    },
+    Setting {
+        name: "TRUSTED_PROXIES",
+        kind: Kind::Networks,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The proxies whose word on whose a connection is counts.",
     },
 ];
 
@@ -320,12 +420,26 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 }
 
 impl Setting {
-    /// The flag, with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`.
-    pub fn flag(&self) -> String {
+    /// The flag, with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`. A secret has none.
+    pub fn flag(&self) -> Option<String> {
+        match self.kind {
+            Kind::Secret => None,
+            Kind::Number { .. }
+            | Kind::Word(_)
+            | Kind::Switch
+            | Kind::Address
+            | Kind::AddressOrOff
+            | Kind::Path
+            | Kind::Networks => Some(self.dashed()),
+        }
+    }
+
+    /// What its flag is, or would be.
+    pub(super) fn dashed(&self) -> String {
         format!("--{}", self.key().replace('_', "-"))
     }
 
-    /// The name as a key in a log line: `heartbeat_interval_ms`.
+    /// The name in small letters, as in a log line and in the file: `heartbeat_interval_ms`.
     pub fn key(&self) -> String {
         self.name.to_ascii_lowercase()
     }
@@ -359,6 +473,14 @@ impl Kind {
                 _ => None,
             },
             Kind::Address => text.parse().ok().map(Value::Address),
+            Kind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(Value::Off),
+            Kind::AddressOrOff => Kind::Address.parse(text),
+            Kind::Path => {
+                let is_one_line = !text.is_empty() && !text.contains(char::is_control);
+                is_one_line.then(|| Value::Path(text.into()))
+            }
+            Kind::Secret => Secret::parse(text).map(Value::Secret),
+            Kind::Networks => networks::parse(text).map(Value::Networks),
         }
     }
 
@@ -373,6 +495,10 @@ impl Kind {
             Kind::Word(_) => "word",
             Kind::Switch => "0|1",
             Kind::Address => "ip:port",
+            Kind::AddressOrOff => "ip:port|off",
+            Kind::Path => "path",
+            Kind::Secret => "secret",
+            Kind::Networks => "ip,ip/bits",
         }
     }
 }
@@ -394,6 +520,14 @@ impl fmt::Display for Kind {
             Kind::Address => {
                 f.write_str("an IP address with a port, such as 127.0.0.1:8002 or [::1]:8002")
             }
+            Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
+            Kind::Path => f.write_str("the path of a file"),
+            Kind::Secret => write!(f, "{}", Secret::ALLOWED),
+            Kind::Networks => write!(
+                f,
+                "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
+                networks::MOST
+            ),
         }
     }
 }
@@ -413,6 +547,7 @@ impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Fallback::Value(text) | Fallback::Of(text) | Fallback::Derived(text) => text,
+            Fallback::Nothing => "none",
         })
     }
 }
@@ -424,6 +559,14 @@ impl fmt::Display for Value {
             Value::Word(word) => f.write_str(word),
             Value::Switch(on) => write!(f, "{}", u8::from(*on)),
             Value::Address(address) => write!(f, "{address}"),
+            Value::Off => f.write_str("off"),
+            Value::Path(path) | Value::SecretFile(path, _) => write!(f, "{}", path.display()),
+            Value::Secret(secret) => write!(f, "{secret}"),
+            Value::Networks(networks) => {
+                let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+                f.write_str(&networks.join(","))
+            }
+            Value::Nothing => Ok(()),
         }
     }
 }

@@ -189,7 +189,7 @@ impl Search {
             // It may have ended since.
             if let Some(view) = io.view(place.id) {
                 let identity = gateway.identity(place.id);
-                let package = identity.and_then(package_of).cloned();
+                let package = identity.and_then(package_of).map(Box::from);
                 self.page.rows.push(Row {
                     id: place.id,
                     user: identity.map(|i| i.user.clone()),
@@ -253,11 +253,11 @@ impl Filter {
                 .address
                 .is_none_or(|block| block.contains(&view.peer_addr.ip()))
             && is(&self.user, identity.map(|i| &*i.user))
-            && is(&self.package, identity.and_then(package_of).map(|p| &**p))
+            && is(&self.package, identity.and_then(package_of))
     }
 }
 
-pub(super) fn package_of(identity: &Identity) -> Option<&Box<str>> {
+pub(super) fn package_of(identity: &Identity) -> Option<&str> {
     match &identity.role {
         Role::Glasses => None,
         Role::Tpa(package) => Some(package),

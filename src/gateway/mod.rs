@@ -71,8 +71,16 @@ pub struct Options {
     pub trusted_proxies: Vec<IpNet>,
     /// How many connections are held at once.
     pub max_connections: usize,
-    /// To be called this often by the loop itself, for whoever watches that it turns.
-    pub watchdog: Option<(Micros, Box<dyn FnMut()>)>,
+    /// Whoever watches that the loop turns, if anybody does.
+    pub watchdog: Option<Watchdog>,
+}
+
+/// Somebody who wants to hear from the loop itself, again and again.
+pub struct Watchdog {
+    /// How often.
+    pub interval: Micros,
+    /// How. It must not wait for anything.
+    pub tell: Box<dyn FnMut()>,
 }
 
 /// The host of the loop in the binary.
@@ -90,7 +98,7 @@ pub struct Gateway {
     drains: [Option<ClassDrain>; CLASS_NAMES.len()],
     proxies: Proxies,
     max_connections: usize,
-    watchdog: Option<(Micros, Box<dyn FnMut()>)>,
+    watchdog: Option<Watchdog>,
     watchdog_timer: Option<TimerId>,
 }
 
@@ -217,7 +225,7 @@ impl Gateway {
             row: Row {
                 id,
                 user: identity.map(|i| i.user.clone()),
-                package: identity.and_then(listing::package_of).cloned(),
+                package: identity.and_then(listing::package_of).map(Box::from),
                 view,
             },
             outlook,
@@ -293,9 +301,9 @@ impl Gateway {
 
     /// Tells the watchdog that the loop turns, now and again and again.
     fn bark(&mut self, io: &mut Io<'_>) {
-        if let Some((interval, tell)) = &mut self.watchdog {
-            tell();
-            self.watchdog_timer = Some(io.timer(*interval));
+        if let Some(watchdog) = &mut self.watchdog {
+            (watchdog.tell)();
+            self.watchdog_timer = Some(io.timer(watchdog.interval));
         }
     }
 

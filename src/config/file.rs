@@ -1,0 +1,156 @@
+//! The file with settings: TOML, the settings at its top.
+
+use std::path::Path;
+
+use toml::de::{DeInteger, DeTable, DeValue};
+
+use super::faults::{Fault, Faults};
+use super::regular;
+use super::table::{Kind, SETTINGS, row};
+
+/// A file of settings has some thousand bytes.
+const MOST: usize = 1 << 20;
+
+/// What a file says of each setting, by its row in the table.
+pub(super) struct File(Vec<Said>);
+
+/// What a file says of one setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The file does not name it, or there is no file.
+    Nothing,
+    /// The value, as an operator would write it in a variable.
+    Text(String),
+    /// The value is of a type that the setting does not have; of which, in words.
+    WrongType(&'static str),
+    /// That is not known: a fault, which has been told.
+    Unknown,
+}
+
+impl File {
+    /// When no file is named.
+    pub(super) fn none() -> Self {
+        File(vec![Said::Nothing; SETTINGS.len()])
+    }
+
+    /// When the file that is named says nothing that can be understood.
+    pub(super) fn unknown() -> Self {
+        File(vec![Said::Unknown; SETTINGS.len()])
+    }
+
+    /// Reads the file at `path`. Keys that are no settings are told here; values are not looked at yet.
+    ///
+    /// # Errors
+    /// What the file must be, in words that go on after "must be". No line of it is repeated: it may hold a secret.
+    pub(super) fn read(path: &Path, faults: &mut Faults) -> Result<Self, String> {
+        let content = regular::read(path, MOST)?;
+        let text = str::from_utf8(&content).map_err(|e| {
+            let line = line_and_column(&content[..e.valid_up_to()]).0;
+            format!("a file in UTF-8, which line {line} is not")
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let table = DeTable::parse(text).map_err(|e| {
+            let before = e.span().map_or(0, |span| span.start).min(text.len());
+            let (line, column) = line_and_column(&text.as_bytes()[..before]);
+            let what = e.message();
+            format!("a file in TOML; line {line}, column {column}: {what}")
+        })?;
+        Ok(Self::of(table.into_inner(), faults))
+    }
+
+    fn of(table: DeTable<'_>, faults: &mut Faults) -> Self {
+        let mut file = Self::none();
+        for (key, value) in table {
+            let (key, value) = (key.into_inner(), value.into_inner());
+            let named = |name: &str| key == name || key == name.to_ascii_lowercase();
+            let Some(row) = SETTINGS.iter().position(|setting| named(setting.name)) else {
+                let key = beginning(&key);
+                faults.push(match value {
+                    DeValue::Table(_) => Fault::Table(key),
+                    _ => Fault::UnknownKey(key),
+                });
+                continue;
+            };
+            file.0[row] = match file.0[row] {
+                Said::Nothing if row == const { self::row("CONFIG_FILE") } => {
+                    faults.push(Fault::NotInFile(SETTINGS[row].name));
+                    Said::Unknown
+                }
+                Said::Nothing => said(SETTINGS[row].kind, value),
+                Said::Text(_) | Said::WrongType(_) | Said::Unknown => {
+                    faults.push(Fault::KeyTwice(SETTINGS[row].name));
+                    Said::Unknown
+                }
+            };
+        }
+        file
+    }
+
+    /// What it says of the setting in `row`.
+    pub(super) fn said(&self, row: usize) -> &Said {
+        &self.0[row]
+    }
+}
+
+/// The part of a key or value that a message repeats: not more than one line, for a string that is not closed where it was
+/// meant to be goes on into the lines of others.
+pub(super) fn beginning(text: &str) -> String {
+    const SHOWN: usize = 100;
+    let line = text.split(char::is_control).next().unwrap_or_default();
+    let shown: String = line.chars().take(SHOWN).collect();
+    let rest = if shown.len() < text.len() { "…" } else { "" };
+    shown + rest
+}
+
+fn said(kind: Kind, value: DeValue<'_>) -> Said {
+    let is_text = match kind {
+        Kind::Number { .. } | Kind::Switch => false,
+        Kind::Word(_)
+        | Kind::Address
+        | Kind::AddressOrOff
+        | Kind::Path
+        | Kind::Secret
+        | Kind::Networks => true,
+    };
+    let (is_switch, is_list) = (matches!(kind, Kind::Switch), matches!(kind, Kind::Networks));
+    match value {
+        DeValue::String(text) if is_text => Said::Text(text.into_owned()),
+        DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),
+        DeValue::Boolean(on) if is_switch => Said::Text(on.to_string()),
+        DeValue::Array(items) if is_list => {
+            let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
+            match texts {
+                Some(texts) => Said::Text(texts.join(",")),
+                None => Said::WrongType("an array of other things than strings"),
+            }
+        }
+        DeValue::String(_) => Said::WrongType("a string"),
+        DeValue::Integer(_) => Said::WrongType("an integer"),
+        DeValue::Float(_) => Said::WrongType("a float"),
+        DeValue::Boolean(_) => Said::WrongType("a boolean"),
+        DeValue::Datetime(_) => Said::WrongType("a date or time"),
+        DeValue::Array(_) => Said::WrongType("an array"),
+        DeValue::Table(_) => Said::WrongType("a table"),
+    }
+}
+
+/// A number that is too large for any setting stays as it is written, and is a fault for that.
+fn decimal(number: &DeInteger<'_>) -> String {
+    match i128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) => value.to_string(),
+        Err(_) => number.to_string(),
+    }
+}
+
+/// Where `before` ends, both counted from 1.
+fn line_and_column(before: &[u8]) -> (usize, usize) {
+    let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+    let start = before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |n| n + 1);
+    (
+        line,
+        1 + String::from_utf8_lossy(&before[start..]).chars().count(),
+    )
+}

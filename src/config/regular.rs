@@ -1,0 +1,30 @@
+//! Reads small regular files.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+/// The content of the file at `path`, which may be a link to one, if it has at most `most` bytes.
+///
+/// What is not a regular file is not opened: opening a FIFO waits for its writer, for ever if there is none, and a device
+/// may do whatever it likes.
+///
+/// # Errors
+/// What is wanted instead, in words that go on after "must be".
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
+    let unreadable = |e: std::io::Error| format!("a file that can be read: {e}");
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err("a regular file".to_owned());
+    }
+    let mut content = Vec::new();
+    // The length that the file system tells may be wrong by the time, and is zero below /proc.
+    let limit = u64::try_from(most).map_or(u64::MAX, |most| most.saturating_add(1));
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(limit)
+        .read_to_end(&mut content)
+        .map_err(unreadable)?;
+    if content.len() > most {
+        return Err(format!("a file of at most {most} bytes"));
+    }
+    Ok(content)
+}

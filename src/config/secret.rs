@@ -1,0 +1,38 @@
+//! What nobody may see.
+
+use std::fmt;
+
+/// A token: 16 to 512 visible ASCII characters without spaces. Prints as `***`, in every form.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What a secret prints as, and what stands in messages for one that is wrong.
+    pub(super) const HIDDEN: &'static str = "***";
+
+    /// What is allowed, in words.
+    pub(super) const ALLOWED: &'static str = "16 to 512 visible ASCII characters without spaces";
+
+    /// The secret that `text` is, if it is allowed.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let is_visible = text.bytes().all(|b| b.is_ascii_graphic());
+        ((16..=512).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
+    }
+
+    /// The secret itself, to compare with what a request brings.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::HIDDEN)
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::HIDDEN)
+    }
+}
