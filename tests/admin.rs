@@ -1,1 +1,1062 @@
+//! The gateway as an operator sees it: a process, its admin listener, its log, and peers that misbehave.
 
+mod sockets;
+
+use serde_json::{Value, json};
+use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+const CLOSE: u8 = 8;
+const TEXT: u8 = 1;
+
+const TOKEN: &str = "a-token-of-32-characters-0123456";
+
+fn glasses(gateway: &Gateway, user: &str) -> Client {
+    Client::open(gateway.addr, &format!("/glasses-ws?user={user}"))
+}
+
+fn tpa(gateway: &Gateway, user: &str, package: &str) -> Client {
+    Client::open(
+        gateway.addr,
+        &format!("/tpa-ws?user={user}&package={package}"),
+    )
+}
+
+/// Long intervals: nothing is closed that a test does not close.
+fn quiet() -> Gateway {
+    Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "20000"),
+        ("CONNECTION_TIMEOUT_MS", "60000"),
+    ])
+}
+
+/// Answers pings until something else comes.
+fn until_closed(mut client: Client) -> (u16, String) {
+    match client.next_answering() {
+        Event::Close(code, reason) => (code, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+// ---- the same story ----
+
+/// What the log says of ends: class and cause, counted.
+fn told_by_log(gateway: &Gateway) -> BTreeMap<(String, String), u64> {
+    let mut told = BTreeMap::new();
+    for line in gateway.lines(&[" close class="]) {
+        let word = |key| field(&line, key).expect("a field").to_owned();
+        *told.entry((word("class"), word("cause"))).or_default() += 1;
+    }
+    told
+}
+
+/// What the API says of them.
+fn told_by_api(counts: &Value) -> BTreeMap<(String, String), u64> {
+    let mut told = BTreeMap::new();
+    let mut add = |class: &str, causes: &Value| {
+        for (cause, n) in causes.as_object().expect("causes") {
+            told.insert(
+                (class.to_owned(), cause.clone()),
+                n.as_u64().expect("a number"),
+            );
+        }
+    };
+    for class in ["glasses", "tpa"] {
+        add(class, &counts["closed"][class]);
+    }
+    add("none", &counts["rejected"]);
+    told
+}
+
+/// What the metrics say of them.
+fn told_by_metrics(metrics: &Metrics) -> BTreeMap<(String, String), u64> {
+    let mut told = BTreeMap::new();
+    let label = |series: &str, name: &str| {
+        let (_, rest) = series.split_once(&format!("{name}=\""))?;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    for (series, n) in metrics.samples().filter(|(_, n)| *n > 0.0) {
+        if series.starts_with("pulsegate_connections_closed_total") {
+            let key = (label(series, "class"), label(series, "cause"));
+            told.insert((key.0.expect("a class"), key.1.expect("a cause")), n as u64);
+        } else if series.starts_with("pulsegate_connections_rejected_total") {
+            let cause = label(series, "cause").expect("a cause");
+            told.insert(("none".to_owned(), cause), n as u64);
+        }
+    }
+    told
+}
+
+#[test]
+fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("LOG_LEVEL", "debug"),
+        ("MAX_MESSAGE_BYTES", "1000"),
+        ("MAX_PENDING_BYTES", "65536"),
+        ("HANDSHAKE_TIMEOUT_MS", "1000"),
+    ]);
+    let stays = Controls::start_at_gateway(gateway.addr);
+    // stale
+    let mut frozen = glasses(&gateway, "frozen");
+    // peer_closed, with codes of all kinds
+    for code in [1000u16, 1001, 1002, 3001, 4001, 4002, 1011] {
+        let mut client = tpa(&gateway, &format!("closes-{code}"), "p");
+        client.write(&frame(CLOSE, &code.to_be_bytes()));
+        assert_eq!(until_closed(client).0, code);
+    }
+    let mut client = tpa(&gateway, "closes-without", "p");
+    client.write(&frame(CLOSE, b""));
+    assert_eq!(until_closed(client).0, 1005);
+    // peer_eof, peer_reset
+    drop(glasses(&gateway, "leaves"));
+    glasses(&gateway, "resets").reset();
+    // protocol, invalid_data, too_big
+    for (bytes, code) in [
+        (vec![0x8f, 0x80, 0, 0, 0, 0], 1002),
+        (frame(TEXT, b"\xff\xff"), 1007),
+        (frame(TEXT, &[b'x'; 1_001]), 1009),
+    ] {
+        let mut client = tpa(&gateway, &format!("errs-{code}"), "p");
+        client.write(&bytes);
+        assert_eq!(until_closed(client).0, code);
+    }
+    // replaced
+    let older = glasses(&gateway, "twice");
+    let mut newer = glasses(&gateway, "twice");
+    assert_eq!(until_closed(older).0, 4003);
+    newer.write(&frame(CLOSE, &1000u16.to_be_bytes()));
+    assert_eq!(until_closed(newer).0, 1000);
+    // kicked
+    let kicked = glasses(&gateway, "kicked");
+    let id = gateway.connection("user=kicked")["id"].clone();
+    let path = format!("/api/v1/connections/{}/kick", id.as_str().expect("an id"));
+    let (status, answer) = gateway.act("POST", &path, r#"{"reason":"enough"}"#);
+    assert_eq!(
+        (status, &answer["blocked"]),
+        (200, &json!(false)),
+        "{answer}"
+    );
+    assert_eq!(until_closed(kicked), (4000, "enough".to_owned()));
+    // slow_consumer: it asks and asks, and reads nothing.
+    let mut deaf =
+        Client::connect_with(gateway.addr, Some(4_096)).upgraded("/glasses-ws?user=deaf");
+    let question = frame(TEXT, br#"{"type":"ping"}"#).repeat(200);
+    while deaf.try_write(&question) {
+        if !gateway
+            .lines(&["user=deaf", "cause=slow_consumer"])
+            .is_empty()
+        {
+            break;
+        }
+    }
+    // aborted, probe, answered, bad_request, handshake_timeout
+    let mut aborts = Client::connect(gateway.addr);
+    aborts.write(b"GET /glasses-ws HTTP/1.1\r\n");
+    drop(aborts);
+    drop(Client::connect(gateway.addr));
+    assert_eq!(gateway.health(), 200);
+    assert_eq!(Client::refused(gateway.addr, "/nowhere").status, 404);
+    let mut late = Client::connect(gateway.addr);
+    late.write(b"GET /glasses-ws HTTP/1.1\r\n");
+    assert_eq!(late.response().status, 408);
+    drop(late);
+
+    let (_, event) = frozen.next_mute();
+    assert!(matches!(event, Event::Close(3008, _)), "{event:?}");
+    drop(frozen);
+    let expected: BTreeMap<(String, String), u64> = [
+        ("glasses", "stale", 1),
+        ("tpa", "peer_closed", 8),
+        ("glasses", "peer_closed", 1),
+        ("glasses", "peer_eof", 1),
+        ("glasses", "peer_reset", 1),
+        ("tpa", "protocol", 1),
+        ("tpa", "invalid_data", 1),
+        ("tpa", "too_big", 1),
+        ("glasses", "replaced", 1),
+        ("glasses", "kicked", 1),
+        ("glasses", "slow_consumer", 1),
+        ("none", "aborted", 1),
+        ("none", "probe", 1),
+        ("none", "answered", 1),
+        ("none", "bad_request", 1),
+        ("none", "handshake_timeout", 1),
+    ]
+    .into_iter()
+    .map(|(class, cause, n)| ((class.to_owned(), cause.to_owned()), n))
+    .collect();
+    // At rest: everything has ended that will.
+    eventually("all the ends in the log", || {
+        let told = told_by_log(&gateway);
+        let all: u64 = told.values().sum();
+        (all >= expected.values().sum()).then_some(())
+    });
+    assert_eq!(told_by_log(&gateway), expected);
+    let causes = gateway.api("/api/v1/causes");
+    assert_eq!(told_by_api(&causes["since_start"]), expected);
+    let metrics = gateway.metrics();
+    assert_eq!(told_by_metrics(&metrics), expected);
+
+    // What was opened less what has ended is what lives.
+    let opened = metrics.sum("pulsegate_connections_opened_total");
+    let closed = metrics.sum("pulsegate_connections_closed_total");
+    let live = metrics.sum("pulsegate_connections{");
+    assert_eq!(opened - closed, live);
+    assert_eq!(live, 50.0, "the controls");
+    let accepted = metrics.get("pulsegate_connections_accepted_total");
+    let rejected = metrics.sum("pulsegate_connections_rejected_total");
+    assert_eq!(accepted, opened + rejected);
+    let codes: Vec<f64> = [
+        "normal",
+        "going_away",
+        "none",
+        "protocol",
+        "app_3xxx",
+        "app_4xxx",
+        "other",
+    ]
+    .iter()
+    .map(|c| {
+        metrics.get(&format!(
+            "pulsegate_peer_closes_total{{class=\"tpa\",code=\"{c}\"}}"
+        ))
+    })
+    .collect();
+    assert_eq!(codes, [1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 1.0]);
+    let overview = gateway.api("/api/v1/overview");
+    assert_eq!(told_by_api(&overview["since_start"]), expected);
+    assert_eq!(overview["connections"]["glasses"]["suspect"], 0);
+
+    // The steps add up to the whole.
+    let steps = causes["steps"].as_array().expect("steps");
+    let mut summed: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for step in steps {
+        for (key, n) in told_by_api(step) {
+            *summed.entry(key).or_default() += n;
+        }
+    }
+    assert_eq!(summed, expected);
+
+    // Each end is remembered once, in the words of its line in the log; but not the probe, nor the health check.
+    let remembered = gateway.api("/api/v1/closed?limit=1000");
+    let ended: u64 = expected.values().sum();
+    assert_eq!(remembered["remembered"], ended - 2);
+    for record in remembered["closed"].as_array().expect("a list") {
+        let id = record["id"].as_str().expect("an id");
+        let lines = gateway.lines(&[" close ", &format!(" id={id} ")]);
+        assert_eq!(lines.len(), 1, "{record}");
+        let line = &lines[0];
+        for (key, logged) in [
+            ("cause", "cause"),
+            ("by", "by"),
+            ("code", "code"),
+            ("class", "class"),
+            ("user", "user"),
+            ("peer", "peer"),
+            ("age_ms", "age_ms"),
+            ("silence_ms", "silence_ms"),
+            ("unanswered", "unanswered"),
+            ("clean", "clean"),
+        ] {
+            let said = match &record[key] {
+                Value::String(text) => text.clone(),
+                Value::Null if key == "class" => "none".to_owned(),
+                Value::Null => "-".to_owned(),
+                other => other.to_string(),
+            };
+            assert_eq!(field(line, logged), Some(&*said), "{key}: {record} {line}");
+        }
+    }
+    stays.finish();
+    gateway.end();
+}
+
+// ---- what will happen ----
+
+#[test]
+fn what_is_explained_happens_and_not_before() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("LOG_LEVEL", "debug")]);
+    let mut frozen = glasses(&gateway, "frozen");
+    let id = gateway.connection("user=frozen")["id"].clone();
+    let id = id.as_str().expect("an id").to_owned();
+    // It answers once, so that there is something to tell; then never again.
+    frozen.send_text(r#"{"type":"ping"}"#);
+    assert!(matches!(frozen.next(), Event::Text(_) | Event::Ping(_)));
+    let path = format!("/api/v1/connections/{id}");
+    let told = gateway.api(&path);
+    assert_eq!(told["connection"]["state"], "healthy", "{told}");
+    let explain = &told["explain"];
+    assert_eq!(explain["end"]["cause"], "stale", "{told}");
+    assert_eq!(explain["end"]["code"], "3008", "{told}");
+    let moment = |value: &Value| value["at"].as_str().expect("a time").to_owned();
+    let (suspect_at, ends_at) = (moment(&explain["suspect"]), moment(&explain["end"]));
+    assert!(suspect_at < ends_at, "{told}");
+
+    eventually("it is suspect", || {
+        let list = gateway.api("/api/v1/connections?state=suspect");
+        (list["matched"] == 1).then_some(())
+    });
+    let suspect = gateway.api(&path);
+    let why = suspect["explain"]["why"].as_str().expect("words");
+    assert!(why.starts_with("suspect: nothing heard for "), "{why}");
+    assert_eq!(
+        moment(&suspect["explain"]["end"])[..19],
+        ends_at[..19],
+        "nothing was heard: nothing moved"
+    );
+    let change = &suspect["history"]["changes"][0];
+    assert_eq!(change["state"], "suspect", "{suspect}");
+    assert!(
+        change["at"].as_str() >= Some(&*suspect_at),
+        "{suspect_at}: {suspect}"
+    );
+    let metrics = gateway.metrics();
+    let suspects = "pulsegate_connections{class=\"glasses\",state=\"suspect\"}";
+    assert_eq!(metrics.get(suspects), 1.0);
+
+    let (_, event) = frozen.next_mute();
+    assert!(matches!(event, Event::Close(3008, _)), "{event:?}");
+    let record = gateway.api(&format!("/api/v1/closed/{id}"));
+    assert_eq!(record["cause"], "stale");
+    assert!(
+        record["at"].as_str() >= Some(&*ends_at),
+        "{ends_at}: {record}"
+    );
+    assert_eq!(record["history"]["changes"][0], *change);
+    // And who asks for it now is told where it went.
+    let gone = gateway.admin_request("GET", &path, "", "");
+    assert_eq!(gone.status, 404);
+    assert!(gone.body.contains("cause stale"), "{gone:?}");
+    gateway.end();
+}
+
+#[test]
+fn whoever_is_asked_for_has_a_history_from_then_on() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("HEARTBEAT_INTERVAL_MS", "100")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let id = gateway.connection("user=control-7")["id"].clone();
+    let path = format!("/api/v1/connections/{}", id.as_str().expect("an id"));
+    let detail = eventually("some round-trip times", || {
+        let detail = gateway.api(&path);
+        let rtts = detail["history"]["rtts"].as_array().map(Vec::len);
+        rtts.is_some_and(|n| n >= 3).then_some(detail)
+    });
+    assert_eq!(detail["history"]["reason"], "asked", "{detail}");
+    let connection = &detail["connection"];
+    assert!(connection["rtt_us"].as_u64() > Some(0), "{detail}");
+    assert!(connection["bytes_in"].as_u64() > Some(100), "{detail}");
+    let text = detail["explain"]["text"].as_array().expect("sentences");
+    assert!(text.len() >= 3, "{detail}");
+    controls.finish();
+    gateway.end();
+}
+
+// ---- lists ----
+
+#[test]
+fn connections_are_filtered_sorted_and_paged() {
+    let gateway = quiet();
+    let mut clients: Vec<Client> = (0..25)
+        .map(|i| glasses(&gateway, &format!("u{i:02}")))
+        .collect();
+    clients.extend((0..5).map(|i| tpa(&gateway, "u00", &format!("p{i}"))));
+    let matched = |parameters: &str| {
+        let list = gateway.api(&format!("/api/v1/connections?{parameters}"));
+        assert_eq!(
+            list["connections"].as_array().map(|c| c.len() as u64),
+            list["matched"].as_u64(),
+            "one page: {parameters}"
+        );
+        list["matched"].as_u64().expect("a number")
+    };
+    assert_eq!(matched("limit=1000"), 30);
+    assert_eq!(matched("class=glasses"), 25);
+    assert_eq!(matched("class=tpa"), 5);
+    assert_eq!(matched("user=u00"), 6);
+    assert_eq!(matched("user=u00&class=glasses"), 1);
+    assert_eq!(matched("package=p3"), 1);
+    assert_eq!(matched("user=u0"), 0);
+    assert_eq!(matched("state=healthy"), 30);
+    assert_eq!(matched("state=suspect"), 0);
+    assert_eq!(matched("address=127.0.0.1"), 30);
+    assert_eq!(matched("address=127.0.0.0/8"), 30);
+    assert_eq!(matched("address=127.0.0.2"), 0);
+    assert_eq!(matched("address=::1"), 0);
+    // A request that is not complete is a connection, too.
+    let mut half = Client::connect(gateway.addr);
+    half.write(b"GET / HTTP/1.1\r\n");
+    eventually("a connection that opens", || {
+        (matched("state=opening") == 1).then_some(())
+    });
+
+    // Each page behind the one before: every connection once, in order.
+    for (sort, key) in [
+        ("age", "age_ms"),
+        ("silence", "silence_ms"),
+        ("rtt", "rtt_us"),
+        ("pending", "pending_bytes"),
+    ] {
+        for order in ["desc", "asc"] {
+            let (mut seen, mut after) = (Vec::new(), String::new());
+            loop {
+                let path = format!(
+                    "/api/v1/connections?sort={sort}&order={order}&limit=7&class=glasses{after}"
+                );
+                let page = gateway.api(&path);
+                let rows = page["connections"].as_array().expect("rows");
+                assert!(rows.len() <= 7);
+                assert_eq!(page["matched"], 25);
+                seen.extend(
+                    rows.iter()
+                        .map(|c| (c["id"].to_string(), c[key].as_u64().unwrap_or(0))),
+                );
+                match page["next"].as_str() {
+                    Some(next) => after = format!("&after={next}"),
+                    None => break,
+                }
+            }
+            assert_eq!(seen.len(), 25, "{sort} {order}");
+            let ids: std::collections::BTreeSet<_> = seen.iter().map(|(id, _)| id).collect();
+            assert_eq!(ids.len(), 25, "{sort} {order}");
+            if sort == "age" {
+                // Opened one after the other; ages are taken at different moments, so the first and last are compared.
+                let (first, last) = (seen[0].1, seen[24].1);
+                let ordered = if order == "desc" {
+                    first >= last
+                } else {
+                    first <= last
+                };
+                assert!(ordered, "{order}: {seen:?}");
+            }
+        }
+    }
+
+    // Sessions, too.
+    let (mut users, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = gateway.api(&format!("/api/v1/sessions?limit=4{after}"));
+        assert_eq!(page["total"], 25);
+        let sessions = page["sessions"].as_array().expect("sessions");
+        users.extend(
+            sessions
+                .iter()
+                .map(|s| s["user"].as_str().expect("a user").to_owned()),
+        );
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (0..25).map(|i| format!("u{i:02}")).collect();
+    assert_eq!(users, expected);
+    let session = gateway.api("/api/v1/sessions/u00");
+    assert_eq!(session["tpas"].as_array().map(Vec::len), Some(5));
+    assert_eq!(session["glasses"]["state"], "healthy");
+    assert_eq!(gateway.act("GET", "/api/v1/sessions/nobody", "").0, 404);
+    drop(clients);
+    // And who has ended, newest first.
+    eventually("all have ended", || {
+        (gateway.api("/api/v1/closed?limit=1")["remembered"].as_u64() >= Some(30)).then_some(())
+    });
+    let (mut numbers, mut before) = (Vec::new(), String::new());
+    loop {
+        let page = gateway.api(&format!("/api/v1/closed?limit=4&class=glasses{before}"));
+        let closed = page["closed"].as_array().expect("records");
+        numbers.extend(
+            closed
+                .iter()
+                .map(|c| c["number"].as_u64().expect("a number")),
+        );
+        match page["next"].as_u64() {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(numbers.len(), 25);
+    assert!(numbers.is_sorted_by(|a, b| a > b), "{numbers:?}");
+    assert_eq!(
+        gateway.api("/api/v1/closed?package=p3")["closed"][0]["user"],
+        "u00"
+    );
+    assert_eq!(
+        gateway.api("/api/v1/closed?cause=stale")["closed"],
+        json!([])
+    );
+    gateway.end();
+}
+
+// ---- acting ----
+
+#[test]
+fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
+    let gateway = quiet();
+    let other = tpa(&gateway, "eve", "q");
+    let kicked = tpa(&gateway, "eve", "p");
+    let id = gateway.connection("user=eve&package=p")["id"].clone();
+    let path = format!("/api/v1/connections/{}/kick", id.as_str().expect("an id"));
+    let (status, answer) = gateway.act("POST", &path, r#"{"block_ms":600000}"#);
+    assert_eq!(
+        (status, &answer["blocked"]),
+        (200, &json!(true)),
+        "{answer}"
+    );
+    assert_eq!(
+        until_closed(kicked),
+        (4000, "closed by the operator".to_owned())
+    );
+    let refused = Client::refused(gateway.addr, "/tpa-ws?user=eve&package=p");
+    assert_eq!(refused.status, 403);
+    let after = refused.header("retry-after").and_then(|s| s.parse().ok());
+    assert!(
+        after.is_some_and(|s: u32| (1..=600).contains(&s)),
+        "{refused:?}"
+    );
+    gateway.line(&["close class=none", "cause=blocked", "code=http_403"]);
+    gateway.line(&["operator action=kick"]);
+    let blocks = gateway.api("/api/v1/blocks");
+    assert_eq!(blocks["blocks"][0]["user"], "eve", "{blocks}");
+    assert_eq!(gateway.metrics().get("pulsegate_blocked_identities"), 1.0);
+    // Only that identity.
+    let same_user = tpa(&gateway, "eve", "r");
+    let (status, _) = gateway.act("DELETE", "/api/v1/blocks?user=eve&package=p", "");
+    assert_eq!(status, 204);
+    assert_eq!(
+        gateway
+            .act("DELETE", "/api/v1/blocks?user=eve&package=p", "")
+            .0,
+        404
+    );
+    let back = tpa(&gateway, "eve", "p");
+    assert_eq!(gateway.act("POST", &path, "{}").0, 404, "it is gone");
+    drop((other, same_user, back));
+    gateway.end();
+}
+
+#[test]
+fn one_class_is_drained_and_the_other_does_not_notice() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let apps: Vec<Client> = (0..40)
+        .map(|i| tpa(&gateway, &format!("d{i}"), "drained"))
+        .collect();
+    // The controls are apps and glasses; only these here are looked for by package.
+    let (status, answer) = gateway.act(
+        "POST",
+        "/api/v1/drain",
+        r#"{"class":"glasses","spread_ms":0,"refuse_ms":0}"#,
+    );
+    assert_eq!(status, 202, "{answer}");
+    let closed = answer["connections"].as_u64().expect("a number");
+    eventually("all glasses are gone", || {
+        let told = gateway.api("/api/v1/causes");
+        (told["since_start"]["closed"]["glasses"]["draining"] == closed).then_some(())
+    });
+    let list = gateway.api("/api/v1/connections?package=drained");
+    assert_eq!(list["matched"], 40);
+    let (status, answer) = gateway.act(
+        "POST",
+        "/api/v1/drain",
+        r#"{"class":"tpa","spread_ms":300,"refuse_ms":3600000}"#,
+    );
+    assert_eq!(status, 202, "{answer}");
+    for app in apps {
+        assert_eq!(until_closed(app), (1012, "service restart".to_owned()));
+    }
+    let refused = Client::refused(gateway.addr, "/tpa-ws?user=new&package=p");
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    gateway.line(&["close class=none", "cause=draining", "code=http_503"]);
+    assert_eq!(
+        gateway.api("/api/v1/overview")["drained_classes"],
+        json!(["tpa"])
+    );
+    let newcomer = glasses(&gateway, "new");
+    assert_eq!(gateway.act("DELETE", "/api/v1/drain/tpa", "").0, 204);
+    assert_eq!(gateway.act("DELETE", "/api/v1/drain/tpa", "").0, 404);
+    let back = tpa(&gateway, "new", "p");
+    drop((newcomer, back, controls));
+    gateway.end();
+}
+
+#[test]
+fn a_drain_of_all_ends_the_gateway_as_a_signal_does() {
+    let mut gateway = Gateway::start(&[("DRAIN_MS", "60000")]);
+    let client = glasses(&gateway, "ada");
+    assert_eq!(gateway.admin_request("GET", "/readyz", "", "").status, 200);
+    let (status, answer) = gateway.act(
+        "POST",
+        "/api/v1/drain",
+        r#"{"delay_ms":3600000,"spread_ms":0}"#,
+    );
+    assert_eq!(
+        (status, &answer["connections"]),
+        (202, &json!(1)),
+        "{answer}"
+    );
+    eventually("it is not ready any more", || {
+        let ready = gateway.admin_request("GET", "/readyz", "", "");
+        (ready.status == 503 && ready.body.contains("draining")).then_some(())
+    });
+    assert_eq!(gateway.admin_request("GET", "/healthz", "", "").status, 200);
+    assert_eq!(gateway.metrics().get("pulsegate_draining"), 1.0);
+    drop(client);
+    // The delay of an hour is cut short by the second word, which a signal may be, too.
+    gateway.signal("TERM");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn a_full_gateway_is_not_ready() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "2")]);
+    let guests = [glasses(&gateway, "a"), glasses(&gateway, "b")];
+    eventually("it is not ready", || {
+        let ready = gateway.admin_request("GET", "/readyz", "", "");
+        (ready.status == 503 && ready.body.contains("accepting is paused")).then_some(())
+    });
+    assert_eq!(gateway.metrics().get("pulsegate_accepting"), 0.0);
+    drop(guests);
+    eventually("it is ready again", || {
+        (gateway.admin_request("GET", "/readyz", "", "").status == 200).then_some(())
+    });
+    gateway.end();
+}
+
+#[test]
+fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
+    let gateway = quiet();
+    let mut frozen = glasses(&gateway, "frozen");
+    let path = "/api/v1/policies/glasses";
+    let (status, answer) = gateway.act(
+        "PATCH",
+        path,
+        r#"{"heartbeat_interval_ms":5,"connection_timeout_ms":3}"#,
+    );
+    let error = answer["error"].as_str().expect("words");
+    assert_eq!(status, 400);
+    assert!(
+        error.contains("heartbeat_interval") && error.contains("connection_timeout"),
+        "all faults: {error}"
+    );
+    let (status, answer) = gateway.act("PATCH", path, r#"{"connection_timeout_ms":20000}"#);
+    assert_eq!(status, 400, "not more than the interval: {answer}");
+    let before = gateway.api("/api/v1/policies");
+    assert_eq!(before["glasses"]["connection_timeout_ms"], 60_000);
+    let body = r#"{"heartbeat_interval_ms":1000,"connection_timeout_ms":3000}"#;
+    let (status, answer) = gateway.act("PATCH", path, body);
+    assert_eq!(
+        (status, &answer["connection_timeout_ms"]),
+        (200, &json!(3_000)),
+        "{answer}"
+    );
+    assert_eq!(
+        gateway.api("/api/v1/policies")["tpa"]["connection_timeout_ms"],
+        60_000
+    );
+    gateway.line(&["operator action=policy class=glasses"]);
+    // It would have had a minute.
+    let (_, event) = frozen.next_mute();
+    assert!(matches!(event, Event::Close(3008, _)), "{event:?}");
+    gateway.end();
+}
+
+#[test]
+fn the_log_level_is_changed_live() {
+    let gateway = quiet();
+    assert_eq!(gateway.api("/api/v1/log-level")["level"], "info");
+    drop(glasses(&gateway, "unseen"));
+    gateway.line(&["close ", "user=unseen"]);
+    let (status, _) = gateway.act("PUT", "/api/v1/log-level", r#"{"level":"debug"}"#);
+    assert_eq!(status, 200);
+    drop(glasses(&gateway, "seen"));
+    gateway.line(&["[DEBUG] open ", "user=seen"]);
+    assert_eq!(gateway.lines(&["open ", "user=unseen"]), [""; 0]);
+    assert_eq!(
+        gateway
+            .act("PUT", "/api/v1/log-level", r#"{"level":"off"}"#)
+            .0,
+        400
+    );
+    gateway.end();
+}
+
+// ---- who may ask ----
+
+/// Every path that the OpenAPI document lists, with its methods, and what it does not list.
+fn all_paths(document: &Value) -> Vec<(String, String)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let mut all: Vec<(String, String)> = paths
+        .iter()
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods");
+            methods
+                .keys()
+                .map(move |method| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    assert!(all.len() >= 17, "{all:?}");
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/api/v1/openapi.json",
+        "/",
+        "/nowhere",
+    ] {
+        all.push(("GET".to_owned(), path.to_owned()));
+    }
+    all
+}
+
+#[test]
+fn nothing_is_reached_without_the_token() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let document = gateway.admin_request("GET", "/api/v1/openapi.json", &bearer, "");
+    assert_eq!(document.status, 200);
+    let document: Value = serde_json::from_str(&document.body).expect("JSON");
+    let wrong = format!("Authorization: Bearer {}x\r\n", &TOKEN[..31]);
+    let short = format!("Authorization: Bearer {}\r\n", &TOKEN[..31]);
+    let basic = format!("Authorization: Basic {TOKEN}\r\n");
+    for (method, path) in all_paths(&document) {
+        let path = path
+            .replace("{id}", "1.1")
+            .replace("{class}", "tpa")
+            .replace("{user}", "u");
+        for header in [
+            "",
+            "Authorization: Bearer \r\n",
+            "Authorization:\r\n",
+            &wrong,
+            &short,
+            &basic,
+        ] {
+            let response = gateway.admin_request(&method, &path, header, "");
+            assert_eq!(
+                response.status, 401,
+                "{method} {path} {header:?}: {response:?}"
+            );
+            assert!(
+                response.header("www-authenticate").is_some(),
+                "{response:?}"
+            );
+        }
+        let response = gateway.admin_request(&method, &path, &bearer, "");
+        assert_ne!(response.status, 401, "{method} {path}: {response:?}");
+    }
+    // In the address it does not count: addresses stand in logs.
+    let path = format!("/api/v1/overview?token={TOKEN}");
+    assert_eq!(gateway.admin_request("GET", &path, "", "").status, 401);
+    let log = gateway.log.clone();
+    gateway.end();
+    let log = log.lock().expect("no panic");
+    assert!(!log.iter().any(|line| line.contains(TOKEN)), "{log:?}");
+}
+
+#[test]
+fn a_page_of_another_origin_can_neither_read_nor_act() {
+    let gateway = quiet();
+    let own = gateway.admin.expect("an address").to_string();
+    let json_body = "Content-Type: application/json\r\n";
+    for headers in [
+        "Origin: http://evil.example\r\n".to_owned(),
+        "Origin: null\r\n".to_owned(),
+        format!("Origin: http://{own}.evil.example\r\n"),
+        "Origin: http://localhost:3000\r\n".to_owned(),
+        "Sec-Fetch-Site: cross-site\r\n".to_owned(),
+        "Sec-Fetch-Site: same-site\r\n".to_owned(),
+    ] {
+        for (method, path, body) in [
+            ("GET", "/api/v1/overview", ""),
+            ("GET", "/metrics", ""),
+            ("PUT", "/api/v1/log-level", r#"{"level":"trace"}"#),
+            ("POST", "/api/v1/drain", "{}"),
+            ("OPTIONS", "/api/v1/drain", ""),
+        ] {
+            let response =
+                gateway.admin_request(method, path, &format!("{headers}{json_body}"), body);
+            assert_eq!(
+                response.status, 403,
+                "{method} {path} {headers}: {response:?}"
+            );
+            assert!(response.header("access-control-allow-origin").is_none());
+        }
+    }
+    // DNS rebinding: the page's own name leads here, so for the browser it is of the same origin.
+    for host in [
+        "evil.example",
+        "evil.example:9002",
+        "localhost.evil.example",
+        "",
+    ] {
+        let request =
+            format!("GET /api/v1/overview HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(gateway.admin_raw(request.as_bytes()).status, 403, "{host}");
+    }
+    // A form can send a body without asking first, but not as JSON.
+    for kind in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+    ] {
+        let response = gateway.admin_request("POST", "/api/v1/drain", kind, "{}");
+        assert_eq!(response.status, 415, "{kind}: {response:?}");
+    }
+    // Our own pages, and people without a browser.
+    for headers in [
+        String::new(),
+        format!("Origin: http://{own}\r\nSec-Fetch-Site: same-origin\r\n"),
+        "Sec-Fetch-Site: none\r\n".to_owned(),
+    ] {
+        assert_eq!(
+            gateway
+                .admin_request("GET", "/api/v1/overview", &headers, "")
+                .status,
+            200,
+            "{headers}"
+        );
+    }
+    for host in ["localhost", "localhost:9002", "127.0.0.1", "[::1]:9002"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        assert_eq!(gateway.admin_raw(request.as_bytes()).status, 200, "{host}");
+    }
+    assert_eq!(
+        gateway.api("/api/v1/log-level")["level"],
+        "info",
+        "nothing was done"
+    );
+    gateway.end();
+}
+
+#[test]
+fn malformed_requests_of_every_kind_get_a_clear_4xx() {
+    let gateway = quiet();
+    let client = glasses(&gateway, "ada");
+    let kick = "/api/v1/connections/0.1/kick";
+    let long = "x".repeat(20_000);
+    let rows: &[(&str, &str, &str, u16)] = &[
+        ("GET", "/nowhere", "", 404),
+        ("GET", "/api/v1", "", 404),
+        ("GET", "/api/v2/overview", "", 404),
+        ("POST", "/api/v1/overview", "{}", 405),
+        ("DELETE", "/metrics", "", 405),
+        ("GET", kick, "", 405),
+        ("GET", "/api/v1/connections?limit=0", "", 400),
+        ("GET", "/api/v1/connections?limit=1001", "", 400),
+        ("GET", "/api/v1/connections?limit=-1", "", 400),
+        (
+            "GET",
+            "/api/v1/connections?limit=99999999999999999999",
+            "",
+            400,
+        ),
+        ("GET", "/api/v1/connections?limit=ten", "", 400),
+        ("GET", "/api/v1/connections?class=phones", "", 400),
+        ("GET", "/api/v1/connections?state=dead", "", 400),
+        ("GET", "/api/v1/connections?sort=name", "", 400),
+        ("GET", "/api/v1/connections?order=up", "", 400),
+        ("GET", "/api/v1/connections?after=zzz", "", 400),
+        ("GET", "/api/v1/connections?after=-", "", 400),
+        ("GET", "/api/v1/connections?address=localhost", "", 400),
+        ("GET", "/api/v1/connections?address=10.0.0.0/33", "", 400),
+        ("GET", "/api/v1/connections?usr=ada", "", 400),
+        ("GET", "/api/v1/connections?class=tpa&class=tpa", "", 400),
+        ("GET", "/api/v1/connections/x", "", 400),
+        ("GET", "/api/v1/connections/0", "", 400),
+        ("GET", "/api/v1/connections/-1.2", "", 400),
+        ("GET", "/api/v1/connections/4294967296.1", "", 400),
+        ("GET", "/api/v1/connections/%ff", "", 400),
+        ("GET", "/api/v1/connections/9.9", "", 404),
+        ("GET", "/api/v1/closed/9.9", "", 404),
+        ("GET", "/api/v1/closed?cause=boredom", "", 400),
+        ("GET", "/api/v1/closed?before=x", "", 400),
+        ("GET", "/api/v1/causes?minutes=0", "", 400),
+        ("GET", "/api/v1/causes?minutes=61", "", 400),
+        ("GET", "/api/v1/sessions?limit=5000", "", 400),
+        ("POST", "/api/v1/connections/9.9/kick", "{}", 404),
+        ("POST", kick, "", 415),
+        ("POST", kick, "{", 400),
+        ("POST", kick, "[]", 400),
+        ("POST", kick, "null", 400),
+        ("POST", kick, r#"{"reason":5}"#, 400),
+        ("POST", kick, r#"{"reason":"a","because":"b"}"#, 400),
+        ("POST", kick, r#"{"block_ms":-1}"#, 400),
+        ("POST", kick, r#"{"block_ms":86400001}"#, 400),
+        ("POST", kick, r#"{"block_ms":1e3}"#, 400),
+        ("POST", "/api/v1/drain", r#"{"class":"all"}"#, 400),
+        (
+            "POST",
+            "/api/v1/drain",
+            r#"{"class":"tpa","delay_ms":1}"#,
+            400,
+        ),
+        ("POST", "/api/v1/drain", r#"{"refuse_ms":1}"#, 400),
+        ("POST", "/api/v1/drain", r#"{"spread_ms":86400001}"#, 400),
+        ("DELETE", "/api/v1/drain/all", "", 400),
+        ("DELETE", "/api/v1/drain/tpa", "", 404),
+        ("DELETE", "/api/v1/blocks", "", 400),
+        ("DELETE", "/api/v1/blocks?user=ada", "", 404),
+        ("PATCH", "/api/v1/policies/phones", "{}", 400),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"suspect_after":0}"#,
+            400,
+        ),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"suspect_after":65536}"#,
+            400,
+        ),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"heartbeat_mode":"never"}"#,
+            400,
+        ),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"heartbeat_interval_ms":9}"#,
+            400,
+        ),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"connection_timeout_ms":86400001}"#,
+            400,
+        ),
+        (
+            "PATCH",
+            "/api/v1/policies/tpa",
+            r#"{"close_timeout_ms":0}"#,
+            400,
+        ),
+        ("PUT", "/api/v1/log-level", r#"{"level":"loud"}"#, 400),
+        ("PUT", "/api/v1/log-level", "{}", 400),
+        ("POST", kick, &long, 413),
+    ];
+    for (method, path, body, expected) in rows {
+        let (status, answer) = gateway.act(method, path, body);
+        assert_eq!(status, *expected, "{method} {path} {body:.80}: {answer}");
+        assert_eq!(answer["status"], *expected);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.len() > 5, "{method} {path}: {answer}");
+    }
+    // What is not even HTTP.
+    let long_head = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
+        "x".repeat(70_000)
+    );
+    for (request, expected) in [
+        (
+            &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..],
+            400,
+        ),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 403), // no Host
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+            400,
+        ),
+        (long_head.as_bytes(), 431),
+    ] {
+        let response = gateway.admin_raw(request);
+        assert_eq!(
+            response.status,
+            expected,
+            "{:.60}: {response:?}",
+            String::from_utf8_lossy(request)
+        );
+    }
+    assert_eq!(
+        gateway.connection("user=ada")["state"],
+        "healthy",
+        "nobody was hurt"
+    );
+    drop(client);
+    gateway.end();
+}
+
+#[test]
+fn slow_readers_and_idlers_on_the_admin_listener_hold_nobody_up() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    // More than are served at once: some ask for much and read nothing, some ask for nothing, some never finish asking.
+    let idlers: Vec<_> = (0..90)
+        .map(|i| {
+            let mut stream = gateway.admin_stream();
+            let request =
+                "GET /api/v1/connections?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
+            let request = match i % 3 {
+                0 => request.as_str(),
+                1 => "GET /metrics HT",
+                _ => "",
+            };
+            stream.write_all(request.as_bytes()).expect("room");
+            stream
+        })
+        .collect();
+    controls.await_pings(3);
+    // Those who have stood still for half a minute make room.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    loop {
+        let mut stream = gateway.admin_stream();
+        let asked = stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        if asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("200 OK")
+        {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{answer}");
+    }
+    controls.finish();
+    drop(idlers);
+    gateway.end();
+}
+
+#[test]
+fn the_document_describes_what_is_there() {
+    let gateway = quiet();
+    let document = gateway.api("/api/v1/openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    // Every answer is described, and every reference leads somewhere.
+    let schemas = document["components"]["schemas"]
+        .as_object()
+        .expect("schemas");
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(to)) = map.get("$ref") {
+                    found.push(to.clone());
+                }
+                map.values().for_each(|v| references(v, found));
+            }
+            Value::Array(list) => list.iter().for_each(|v| references(v, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 30, "{found:?}");
+    for reference in found {
+        let name = reference.rsplit('/').next().expect("a name");
+        assert!(schemas.contains_key(name), "{reference}");
+    }
+    for (method, path) in all_paths(&document) {
+        let operation = &document["paths"][&path][method.to_lowercase()];
+        if path.starts_with("/api") && path != "/api/v1/openapi.json" {
+            assert!(
+                operation["summary"].is_string(),
+                "{method} {path}: {operation}"
+            );
+        }
+    }
+    gateway.end();
+}

@@ -924,7 +924,7 @@ fn a_file_that_cannot_be_understood_is_told_without_its_lines() {
     for (content, line, column, what) in [
         ("drain_ms = 5\nlog_level = info\n", 2, 13, ""),
         ("\u{feff}drain_ms", 1, 9, "key with no value"),
-        ("a = 1\r\n\r\ndrain_ms 5", 3, 9, ""),
+        ("a = 1\r\n\r\ndrain_ms 5", 3, 10, ""),
         ("drain_ms = \"5", 1, 14, ""),
         ("äöü = 5", 1, 1, ""),
     ] {

@@ -15,7 +15,8 @@ const ORDER: &[&[&str]] = &[
     &["gateway"],
     &["control"],
     &["config", "logging"],
-    &["lib", "main", "signals", "reload", "service"],
+    &["reload", "service"],
+    &["lib", "main", "signals"],
 ];
 
 /// What only these files (or folders, with a slash behind) may name.

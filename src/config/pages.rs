@@ -36,7 +36,7 @@ Every setting is a flag (--drain-ms 5000, or --drain-ms=5000), an environment va
 (DRAIN_MS=5000) and a key of the file that CONFIG_FILE names (drain_ms = 5000). The flag wins,
 then the variable, then the file; a secret is never a flag. Of a flag that stands twice the last
 one counts; an empty variable counts as unset. The flag alone of a setting that is 0 or 1 means 1.
-SIGHUP reads all of it again; a setting whose reload is \"restart\" then stays as it is.
+SIGHUP reads the file again; a setting whose reload is \"restart\" then stays as it is.
 
   --check          check the settings and do nothing else
   --print-config   print every setting that holds, and where it comes from

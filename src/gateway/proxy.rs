@@ -6,6 +6,10 @@ use ipnet::IpNet;
 use ppp::{PartialResult, v1, v2};
 use std::net::{IpAddr, SocketAddr};
 
+/// How a header of version 1 begins, and how long its line may be (PROXY protocol §2.1).
+const V1_START: &[u8] = b"PROXY ";
+const V1_MAX: usize = 107;
+
 /// Whether proxies begin each connection with a header of the PROXY protocol, and in which version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProxyProtocol {
@@ -39,9 +43,13 @@ impl Proxies {
         match self.protocol {
             ProxyProtocol::Off => Preamble::None,
             ProxyProtocol::V1 => {
-                let header = v1::Header::try_from(bytes);
-                match &header {
-                    _ if header.is_incomplete() => Preamble::Partial,
+                // The parser takes some whole-looking pieces of a line for a broken one, so it gets whole lines only.
+                let line = &bytes[..bytes.len().min(V1_MAX)];
+                let begun = V1_START.starts_with(line) || line.starts_with(V1_START);
+                if begun && line.len() < V1_MAX && !line.contains(&b'\n') {
+                    return Preamble::Partial;
+                }
+                match &v1::Header::try_from(bytes) {
                     Ok(header) => Preamble::Whole {
                         len: header.header.len(),
                         client: client_of_v1(&header.addresses),

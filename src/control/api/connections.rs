@@ -45,7 +45,7 @@ pub(super) struct ListParams {
 
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum SortName {
+pub(super) enum SortName {
     Silence,
     Rtt,
     Age,
@@ -54,7 +54,7 @@ enum SortName {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Order {
+pub(super) enum Order {
     Desc,
     Asc,
 }

@@ -32,6 +32,8 @@ const BODY_MAX: usize = 16 * 1024;
                        Where a token is set, every request carries it: `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
+    // What only parameters name.
+    components(schemas(words::ClassName, words::StateName, connections::SortName, connections::Order)),
     modifiers(&Bearer),
     security((), ("token" = []))
 )]
