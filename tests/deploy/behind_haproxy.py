@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+"""The gateway behind HAProxy with docs/deploy/haproxy.cfg itself, end to end, over TLS and the PROXY protocol.
+
+  behind_haproxy.py PULSEGATE_BINARY
+
+Starts both on free ports of 127.0.0.1; clients come from 127.0.0.9 and 127.0.0.10, so that the gateway must have their
+address from the PROXY header. Needs haproxy and openssl, and Linux, where all of 127.0.0.0/8 is local. Takes 20 s.
+Exit: 0 all held; 1 something did not, with both logs; 2 usage, or could not start.
+"""
+import base64, csv, hashlib, json, os, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CONFIG = os.path.join(HERE, "../../docs/deploy/haproxy.cfg")
+INTERVAL, TIMEOUT, DRAIN_DELAY, DRAIN = 0.5, 2.0, 4.0, 1.0
+
+
+class Broken(Exception):
+    """Something did not hold."""
+
+
+def expect(held, what):
+    if not held:
+        raise Broken(what)
+
+
+def until(seconds, what, look):
+    """What `look` returns, as soon as that is something."""
+    end = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        expect(time.monotonic() < end, f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+class Process:
+    """A process and the lines of its stderr."""
+
+    def __init__(self, name, command, **environment):
+        clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
+        self.name, self.lines = name, []
+        self.child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=clean | environment)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.child.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    def find(self, pattern):
+        return next((m for line in list(self.lines) if (m := re.search(pattern, line))), None)
+
+    def alive(self):
+        expect(self.child.poll() is None, f"{self.name} ended with {self.child.returncode}")
+
+    def stop(self):
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+        self.reader.join(2)
+
+
+class WebSocket:
+    """As much of RFC 6455 as is needed here. It answers pings while it receives."""
+
+    def __init__(self, source, port, path):
+        raw = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+        self.address = "%s:%d" % raw.getsockname()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        # What a browser offers.
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        self.socket = context.wrap_socket(raw, server_hostname="localhost")
+        expect(self.socket.selected_alpn_protocol() == "http/1.1", f"ALPN chose {self.socket.selected_alpn_protocol()}")
+        self.buffer, self.pings = b"", 0
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\r\n".encode()
+        )
+        while b"\r\n\r\n" not in self.buffer:
+            self.more()
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        self.status = int(head.split()[1])
+        if self.status == 101:
+            accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+            expect(accept in head, f"no Sec-WebSocket-Accept: {head}")
+
+    def more(self):
+        got = self.socket.recv(65536)
+        if not got:
+            raise EOFError("the stream ended")
+        self.buffer += got
+
+    def send(self, opcode, payload=b""):
+        assert len(payload) < 126
+        mask = os.urandom(4)
+        masked = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        self.socket.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+
+    def frame(self):
+        """The next complete frame of the buffer, which are small and in one piece here."""
+        if len(self.buffer) < 2:
+            return None
+        opcode, length = self.buffer[0] & 15, self.buffer[1]
+        assert length < 126, "a long frame"
+        if len(self.buffer) < 2 + length:
+            return None
+        payload, self.buffer = self.buffer[2 : 2 + length], self.buffer[2 + length :]
+        return opcode, payload
+
+    def receive(self, seconds, answer=True):
+        """The next frame that is no ping within that time, or None. Raises EOFError at the end of the stream."""
+        end = time.monotonic() + seconds
+        while True:
+            while (frame := self.frame()) is not None:
+                if frame[0] != 9:
+                    return frame
+                self.pings += 1
+                if answer:
+                    self.send(10, frame[1])
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self.socket.settimeout(left)
+            try:
+                self.more()
+            except TimeoutError:
+                return None
+
+    def closed_with(self, seconds, answer=True):
+        """The code of the close frame that comes within that time."""
+        frame = self.receive(seconds, answer)
+        expect(frame is not None and frame[0] == 8, f"instead of a close frame came {frame}")
+        return struct.unpack("!H", frame[1][:2])[0]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def server_status(stats):
+    """HAProxy's line about the gateway, as `status`, `check_status`, `check_code`, ..."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(5)
+        s.connect(stats)
+        s.sendall(b"show stat\n")
+        text = b"".join(iter(lambda: s.recv(65536), b"")).decode().lstrip("# ")
+    return next(row for row in csv.DictReader(text.splitlines()) if (row["pxname"], row["svname"]) == ("gateways", "gateway1"))
+
+
+def get(url):
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+def run(binary, place):
+    cert = os.path.join(place, "cert.pem")
+    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*key, "-keyout", cert + ".key", "-out", cert], check=True, capture_output=True, timeout=60)
+    with open(cert, "a") as both, open(cert + ".key") as private:
+        both.write(private.read())
+    stats, port = os.path.join(place, "stats"), free_port()
+    processes = []
+    try:
+        gateway = Process(
+            "gateway", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", PROXY_PROTOCOL="v2", TRUSTED_PROXIES="127.0.0.1",
+            LOG_LEVEL="debug", HEARTBEAT_INTERVAL_MS=str(int(INTERVAL * 1000)), CONNECTION_TIMEOUT_MS=str(int(TIMEOUT * 1000)),
+            DRAIN_DELAY_MS=str(int(DRAIN_DELAY * 1000)), DRAIN_MS=str(int(DRAIN * 1000)),
+        )  # fmt: skip
+        processes.append(gateway)
+        start = until(10, "the gateway's start line", lambda: gateway.alive() or gateway.find(r"\bstart .*"))[0]
+        listen, admin = (re.search(rf"\b{name}=([\d.]+:\d+)", start) for name in ("listen", "admin"))
+        expect(listen and admin, f"no listen= or no admin= in: {start}")
+        listen, admin = listen[1], admin[1]
+        haproxy = Process(
+            "haproxy", ["haproxy", "-db", "-f", CONFIG], PULSEGATE_CERT=cert, PULSEGATE_BIND=f"127.0.0.1:{port}", PULSEGATE_GATEWAY=listen,
+            PULSEGATE_MAXCONN="200", PULSEGATE_SERVER_MAXCONN="100", PULSEGATE_LOG="stderr", PULSEGATE_STATS=stats,
+        )  # fmt: skip
+        processes.append(haproxy)
+        scenario(gateway, haproxy, listen, admin, port, stats)
+    except (Broken, EOFError, OSError, subprocess.SubprocessError) as e:
+        for process in processes:
+            process.stop()
+            print(f"--- {process.name}'s log", *process.lines[-60:], sep="\n", file=sys.stderr)
+        print(f"behind_haproxy.py: {e if isinstance(e, Broken) else repr(e)}", file=sys.stderr)
+        return 1
+    finally:
+        for process in processes:
+            process.stop()
+    return 0
+
+
+def scenario(gateway, haproxy, listen, admin, port, stats):
+    def said(pattern, level=None):
+        """Waits for a line of the gateway's log."""
+        line = until(5, f"in the gateway's log: {pattern}", lambda: gateway.find(pattern)).string
+        expect(level is None or f"[{level}]" in line, f"not at level {level}: {line}")
+        return line
+
+    def connections(address):
+        found = get(f"http://{admin}/api/v1/connections?address={address}")["connections"]
+        return [(c["class"], c["user"], c["peer"]) for c in found]
+
+    until(5, "HAProxy's stats socket", lambda: haproxy.alive() or os.path.exists(stats))
+    healthy = lambda: (s := server_status(stats))["status"] == "UP" and (s["check_status"], s["check_code"]) == ("L7OK", "200")
+    until(8, "HAProxy finds the gateway healthy", healthy)
+    print("health check: UP, 200")
+
+    # Addresses.
+    ada = WebSocket("127.0.0.9", port, "/glasses-ws?user=ada")
+    expect(ada.status == 101, f"the upgrade was answered {ada.status}")
+    said(rf"\bopen class=glasses user=\"?ada\"? .*\bpeer={re.escape(ada.address)}\b", "DEBUG")
+    expect(connections("127.0.0.9") == [("glasses", "ada", ada.address)], f"the admin listener says {connections('127.0.0.9')}")
+    expect(connections("127.0.0.1") == [], f"somebody has the proxy's address: {connections('127.0.0.1')}")
+    expect(connections("6.6.6.6") == [], "X-Forwarded-For from outside was believed")
+    print(f"address: {ada.address}, in the log and on the admin listener")
+
+    # Both ways, and at once.
+    began = time.monotonic()
+    ada.send(9, b"end to end")
+    pong = ada.receive(2)
+    took = time.monotonic() - began
+    expect(pong == (10, b"end to end"), f"instead of the pong came {pong}")
+    expect(took < 0.2, f"a ping took {took * 1000:.0f} ms over loopback")
+    ada.send(1, b'{"type":"ping"}')
+    text = ada.receive(2)
+    expect(text is not None and text[0] == 1 and json.loads(text[1]).get("type") == "pong", f"instead of the pong came {text}")
+    print(f"ping: relayed in {took * 1000:.1f} ms")
+
+    # A tunnel at rest lives by heartbeats.
+    ada.pings = 0
+    frame = ada.receive(3 * TIMEOUT)
+    expect(frame is None, f"an idle tunnel got {frame}")
+    expect(ada.pings >= 3 * TIMEOUT / INTERVAL - 3, f"only {ada.pings} heartbeats came through")
+    expect(connections("127.0.0.9") == [("glasses", "ada", ada.address)], "the idle tunnel is gone")
+    print(f"idle: {3 * TIMEOUT:.0f} s, {ada.pings} heartbeats")
+
+    # A ghost is the gateway's to close, not the proxy's.
+    ghost = WebSocket("127.0.0.10", port, "/app-ws?user=bob&package=com.example.ghost")
+    expect(ghost.status == 101, f"the upgrade was answered {ghost.status}")
+    began = time.monotonic()
+    while (left := began + TIMEOUT + 3 - time.monotonic()) > 0 and (frame := ghost.receive(min(left, INTERVAL / 2), answer=False)) is None:
+        # The other one must stay alive meanwhile.
+        other = ada.receive(0.01)
+        expect(other is None, f"an idle tunnel got {other}")
+    expect(frame is not None and frame[0] == 8, f"instead of a close frame a ghost got {frame}")
+    code = struct.unpack("!H", frame[1][:2])[0]
+    expect(code == 3008, f"a ghost was closed with {code}")
+    said(rf"\bclose class=tpa user=\"?bob\"? .*\bpeer={re.escape(ghost.address)}\b.*\bcause=stale\b", "WARN")
+    ghost.socket.close()
+    print("ghost: closed with 3008")
+
+    # A client that says good-bye, with its address in the log.
+    cleo = WebSocket("127.0.0.10", port, "/glasses-ws?user=cleo")
+    cleo.send(8, struct.pack("!H", 1000))
+    expect(cleo.closed_with(2) == 1000, "the close was not echoed")
+    cleo.socket.close()
+    said(rf"\bclose class=glasses user=\"?cleo\"? .*\bpeer={re.escape(cleo.address)}\b.*\bcause=peer_closed\b", "INFO")
+
+    # What is not for everybody.
+    expect(WebSocket("127.0.0.10", port, "/healthz").status == 404, "/healthz answers from outside")
+    host, gateway_port = listen.split(":")
+    with socket.create_connection((host, int(gateway_port)), timeout=5) as plain:
+        plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        plain.settimeout(3)
+        try:
+            answer = plain.recv(4096)
+        except (ConnectionResetError, TimeoutError):
+            answer = b""
+    expect(b" 200 " not in answer.split(b"\r\n")[0], f"without a PROXY header came {answer!r}")
+    print("refused: /healthz from outside, requests without a PROXY header")
+    expect(ada.receive(0.05) is None, "the idle tunnel was not idle")
+
+    # The checks are quiet: seen at debug, and not as anything else. The one plain connection above is not theirs.
+    checks = [line for line in list(gateway.lines) if re.search(r"\bcause=(answered|probe)\b", line)]
+    expect(len(checks) >= 3, f"only {len(checks)} health checks in the log")
+    loud = [line for line in checks if "[DEBUG]" not in line]
+    expect(not loud, f"health checks are logged above debug: {loud[:3]}")
+    info = [l for l in list(gateway.lines) if re.search(r"\[(INFO|WARN|ERROR)\] close ", l) and not re.search(r"user=\"?(ada|bob|cleo)", l)]
+    expect(len(info) <= 1, f"unexpected ends in the log: {info[:3]}")
+    print(f"checks: {len(checks)}, all at debug")
+
+    # A deployment: HAProxy looks away first, then everybody is told.
+    gateway.child.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    down = None
+    while time.monotonic() - began < DRAIN_DELAY - 0.5 and down is None:
+        frame = ada.receive(0.1)
+        expect(frame is None, f"before the delay was over came {frame}")
+        if server_status(stats)["status"].startswith("DOWN"):
+            down = time.monotonic() - began
+    expect(down is not None, f"HAProxy did not notice within {DRAIN_DELAY - 0.5} s that the gateway drains")
+    expect(WebSocket("127.0.0.10", port, "/glasses-ws?user=dora").status == 503, "a newcomer was let in to a draining gateway")
+    code = ada.closed_with(DRAIN_DELAY + DRAIN + 1)
+    expect(code == 1012, f"a drain closed with {code}")
+    ada.send(8, struct.pack("!H", 1012))
+    said(rf"\bclose class=glasses user=\"?ada\"? .*\bpeer={re.escape(ada.address)}\b.*\bcause=draining\b", "INFO")
+    until(DRAIN_DELAY + DRAIN + 4, "the gateway ends", lambda: gateway.child.poll() is not None)
+    expect(gateway.child.returncode == 0, f"the gateway ended with {gateway.child.returncode}")
+    haproxy.alive()
+    print(f"drain: DOWN after {down:.1f} s, 1012 after {time.monotonic() - began:.1f} s, exit code 0")
+
+
+def main():
+    if len(sys.argv) != 2 or not os.access(sys.argv[1], os.X_OK):
+        print(__doc__, file=sys.stderr)
+        return 2
+    for tool in ("haproxy", "openssl"):
+        if not shutil.which(tool):
+            print(f"behind_haproxy.py: needs {tool}", file=sys.stderr)
+            return 2
+    with tempfile.TemporaryDirectory() as place:
+        result = run(os.path.abspath(sys.argv[1]), place)
+    print("all held" if result == 0 else "FAILED")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())
