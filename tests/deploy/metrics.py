@@ -145,6 +145,9 @@ def dashboard(known):
             if part.get("datasource", {}).get("uid") != "${datasource}":
                 fault(f"{where}: its datasource is not the variable")
         queries += [(where, t["expr"]) for t in panel.get("targets", [])]
+    for part in [a for a in board["annotations"]["list"] if "expr" in a] + [v for v in board["templating"]["list"] if v["type"] == "query"]:
+        if part.get("datasource", {}).get("uid") != "${datasource}":
+            fault(f"{name}, {part['name']!r}: its datasource is not the variable")
     queries += [(f"{name}, annotation", a["expr"]) for a in board["annotations"]["list"] if "expr" in a]
     rules = []
     for n, (where, expression) in enumerate(queries):
