@@ -7,59 +7,13 @@ Starts both on free ports of 127.0.0.1; clients come from 127.0.0.9 and 127.0.0.
 address from the PROXY header. Needs haproxy and openssl, and Linux, where all of 127.0.0.0/8 is local. Takes 20 s.
 Exit: 0 all held; 1 something did not, with both logs; 2 usage, or could not start.
 """
-import base64, csv, hashlib, json, os, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time
-import urllib.request
+import base64, csv, hashlib, json, os, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
+
+from harness import Broken, Process, expect, free_port, get, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CONFIG = os.path.join(HERE, "../../docs/deploy/haproxy.cfg")
 INTERVAL, TIMEOUT, DRAIN_DELAY, DRAIN = 0.5, 2.0, 4.0, 1.0
-
-
-class Broken(Exception):
-    """Something did not hold."""
-
-
-def expect(held, what):
-    if not held:
-        raise Broken(what)
-
-
-def until(seconds, what, look):
-    """What `look` returns, as soon as that is something."""
-    end = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        expect(time.monotonic() < end, f"not within {seconds} s: {what}")
-        time.sleep(0.05)
-
-
-class Process:
-    """A process and the lines of its stderr."""
-
-    def __init__(self, name, command, **environment):
-        clean = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME", "LANG", "TMPDIR")}
-        self.name, self.lines = name, []
-        self.child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=clean | environment)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self):
-        for line in self.child.stderr:
-            self.lines.append(line.rstrip("\n"))
-
-    def find(self, pattern):
-        return next((m for line in list(self.lines) if (m := re.search(pattern, line))), None)
-
-    def alive(self):
-        expect(self.child.poll() is None, f"{self.name} ended with {self.child.returncode}")
-
-    def stop(self):
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
-        self.reader.join(2)
 
 
 class WebSocket:
@@ -137,12 +91,6 @@ class WebSocket:
         return struct.unpack("!H", frame[1][:2])[0]
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def server_status(stats):
     """HAProxy's line about the gateway, as `status`, `check_status`, `check_code`, ..."""
     with socket.socket(socket.AF_UNIX) as s:
@@ -151,11 +99,6 @@ def server_status(stats):
         s.sendall(b"show stat\n")
         text = b"".join(iter(lambda: s.recv(65536), b"")).decode().lstrip("# ")
     return next(row for row in csv.DictReader(text.splitlines()) if (row["pxname"], row["svname"]) == ("gateways", "gateway1"))
-
-
-def get(url):
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
-        return json.load(answer)
 
 
 def run(binary, place):
