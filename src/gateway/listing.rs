@@ -5,7 +5,7 @@ use super::session::{Identity, Role};
 use crate::engine::{Class, ConnView, Io, PhaseView};
 use crate::health::State;
 use crate::id::ConnId;
-use crate::time::Micros;
+use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::collections::BinaryHeap;
 
@@ -102,6 +102,8 @@ pub struct Row {
 pub struct Page {
     /// Engine time, which its times are counted in.
     pub now: Micros,
+    /// The wall clock at that moment.
+    pub wall: UnixMillis,
     /// The connections, in order.
     pub rows: Vec<Row>,
     /// How many fit the filter, on all pages.
@@ -202,6 +204,7 @@ impl Search {
             return None;
         }
         self.page.now = io.now();
+        self.page.wall = UnixMillis::now();
         self.page.next = self.last.filter(|_| self.more);
         Some(std::mem::take(&mut self.page))
     }

@@ -37,7 +37,7 @@ use crate::engine::{
 };
 use crate::health::HealthChange;
 use crate::id::ConnId;
-use crate::time::Micros;
+use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
@@ -130,6 +130,8 @@ pub struct Snapshot {
 pub struct Portrait {
     /// Engine time, which its times are counted in.
     pub now: Micros,
+    /// The wall clock at that moment.
+    pub wall: UnixMillis,
     /// As on a page.
     pub row: Row,
     /// What will become of it.
@@ -222,6 +224,7 @@ impl Gateway {
         let identity = self.identities.get(id);
         Some(Portrait {
             now: io.now(),
+            wall: UnixMillis::now(),
             row: Row {
                 id,
                 user: identity.map(|i| i.user.clone()),

@@ -155,7 +155,10 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<List>, Problem> {
     let page = ask::search(&control.desk, params.query()?).await?;
-    let now = Now::at(page.now);
+    let now = Now {
+        wall: page.wall,
+        engine: page.now,
+    };
     Ok(Json(List {
         matched: page.matched,
         connections: page
@@ -187,7 +190,10 @@ pub(super) async fn one(
     let Some(portrait) = portrait else {
         return Err(no_such(&control, id));
     };
-    let now = Now::at(portrait.now);
+    let now = Now {
+        wall: portrait.wall,
+        engine: portrait.now,
+    };
     Ok(Json(Detail {
         explain: explain::explain(&portrait, &now),
         connection: Connection::of(portrait.row, &now),

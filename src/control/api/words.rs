@@ -71,18 +71,10 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// `engine`: engine time just now.
-    pub(super) fn at(engine: Micros) -> Self {
-        Now {
-            wall: UnixMillis::now(),
-            engine,
-        }
-    }
-
     /// A moment to come.
     pub(super) fn coming(&self, at: Micros) -> Moment {
-        // Rounded up, as the loop rounds: never before it happens.
-        let in_ms = (at - self.engine).0.div_ceil(1_000);
+        // Rounded down, as both clocks are: it does not happen before.
+        let in_ms = (at - self.engine).as_millis();
         Moment {
             at: time(UnixMillis(self.wall.0 + in_ms)),
             in_ms,
