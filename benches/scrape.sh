@@ -41,7 +41,9 @@ import json, sys
 o = json.load(sys.stdin)
 m = o["last_minute"]
 live = sum(sum(c.values()) for c in o["connections"].values())
-print(f"{sys.argv[1]:10} {live} connections: turn p99 {m[\"turn\"][\"p99_us\"]} longest {m[\"turn\"][\"max_us\"]} µs, lateness p99 {m[\"lateness\"][\"p99_us\"]} µs")
+turn, late = m["turn"], m["lateness"]
+print("%-8s %d connections: turn p99 %s, longest %s µs; lateness p99 %s µs"
+      % (sys.argv[1], live, turn["p99_us"], turn["max_us"], late["p99_us"]))
 ' "$name"
 }
 for _ in $(seq "$RUNS"); do

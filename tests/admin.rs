@@ -260,6 +260,8 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
             ("silence_ms", "silence_ms"),
             ("unanswered", "unanswered"),
             ("clean", "clean"),
+            ("bytes_in", "bytes_in"),
+            ("messages_out", "messages_out"),
         ] {
             let said = match &record[key] {
                 Value::String(text) => text.clone(),
@@ -1058,5 +1060,48 @@ fn the_document_describes_what_is_there() {
             );
         }
     }
+    gateway.end();
+}
+
+const HANDBOOK: &str = include_str!("../docs/operations.md");
+
+/// What stands in backticks in the first cells of the handbook's table of this name.
+fn handbook(table: &str) -> Vec<String> {
+    let (_, rest) = HANDBOOK
+        .split_once(&format!("<!-- {table}:begin -->"))
+        .expect("a begin");
+    let (rows, _) = rest
+        .split_once(&format!("<!-- {table}:end -->"))
+        .expect("an end");
+    let cells = rows.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut found: Vec<String> = cells
+        .flat_map(|line| {
+            let cell = line.split(" | ").next().expect("a cell");
+            cell.split("`, `")
+                .map(|name| name.trim_end_matches('`').to_owned())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn the_handbook_has_every_metric_and_every_endpoint_and_no_other() {
+    let gateway = quiet();
+    let page = gateway.metrics().0;
+    let mut metrics: Vec<String> = page
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned()))
+        .collect();
+    metrics.sort();
+    assert_eq!(metrics, handbook("metrics"));
+    let document = gateway.api("/api/v1/openapi.json");
+    let mut endpoints: Vec<String> = all_paths(&document)
+        .into_iter()
+        .map(|(method, path)| format!("{method} {path}"))
+        .filter(|endpoint| !["GET /", "GET /nowhere"].contains(&&**endpoint))
+        .collect();
+    endpoints.sort();
+    assert_eq!(endpoints, handbook("endpoints"));
     gateway.end();
 }

@@ -108,7 +108,8 @@ impl Report {
         }
         log::log!(
             level,
-            "close class={} {} id={id} peer={} age_ms={} silence_ms={} unanswered={} rtt_us={} cause={} code={} by={} clean={} reason={}",
+            "close class={} {} id={id} peer={} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
+             messages_out={} cause={} code={} by={} clean={} reason={}",
             end.class.map_or("none", class_name),
             Who(identity),
             end.peer_addr,
@@ -116,6 +117,10 @@ impl Report {
             end.silence.as_millis(),
             end.unanswered,
             Srtt(end.rtt),
+            end.traffic.bytes_in,
+            end.traffic.bytes_out,
+            end.traffic.messages_in,
+            end.traffic.messages_out,
             end.cause,
             end.code,
             end.by,

@@ -86,7 +86,7 @@ enum LevelName {
 /// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time.
 #[utoipa::path(
     post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = Kick,
-    params(("id" = String, Path, description = "`slot.generation`")),
+    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
     responses(
         (status = 200, body = Kicked), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem, description = "It is kicked, but 1 000 identities are blocked already, or it has none."),

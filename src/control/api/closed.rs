@@ -32,6 +32,7 @@ pub(super) struct ClosedParams {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_u64)]
     before: Option<u64>,
 }
 
@@ -91,6 +92,11 @@ pub(super) async fn list(
     Params(params): Params<ClosedParams>,
 ) -> Result<Json<ClosedList>, Problem> {
     let limit = page_size(params.limit)?;
+    if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
+        return Err(Problem::bad_request(
+            "before: the value of next of the page before",
+        ));
+    }
     let address = params.address.as_deref().map(parse_address).transpose()?;
     let cause = params.cause.as_deref().map(parse_cause).transpose()?;
     let ring = control.closed();
@@ -114,7 +120,7 @@ pub(super) async fn list(
 /// One ended connection.
 #[utoipa::path(
     get, path = "/api/v1/closed/{id}", tag = "closed",
-    params(("id" = String, Path, description = "`slot.generation`")),
+    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
     responses((status = 200, body = ClosedBody), (status = 400, body = Problem), (status = 404, body = Problem))
 )]
 pub(super) async fn one(

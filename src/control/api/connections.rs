@@ -175,7 +175,7 @@ pub(super) async fn list(
 /// One connection with its history, and why it is as it is, when it is pinged next, and when and for what it will end.
 #[utoipa::path(
     get, path = "/api/v1/connections/{id}", tag = "connections",
-    params(("id" = String, Path, description = "`slot.generation`")),
+    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
     responses(
         (status = 200, body = Detail), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)
