@@ -3,7 +3,7 @@
 
 mod sockets;
 
-use sockets::{Client, Event, Gateway, PATIENCE, frame, upgrade};
+use sockets::{Client, Event, Gateway, PATIENCE, eventually, frame, upgrade};
 use std::time::{Duration, Instant};
 
 /// Connections that stay, and each send a message in every cycle.
@@ -59,6 +59,21 @@ fn handshakes(gateway: &Gateway) {
     }
 }
 
+/// The last 10 000 ended connections are remembered on purpose. They take their place before anything is measured.
+fn remember(gateway: &Gateway) {
+    const REMEMBERED: u64 = 10_000;
+    let remembered = || gateway.api("/api/v1/closed?limit=1")["remembered"].as_u64();
+    for i in 0..REMEMBERED {
+        drop(Client::open(
+            gateway.addr,
+            &format!("/glasses-ws?user=gone-{i}"),
+        ));
+    }
+    eventually("10 000 are remembered", || {
+        (remembered() == Some(REMEMBERED)).then_some(())
+    });
+}
+
 #[test]
 fn a_burst_leaves_nothing_behind() {
     let room = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of descriptors");
@@ -75,6 +90,7 @@ fn a_burst_leaves_nothing_behind() {
     let mut clients: Vec<_> = (0..CONNECTIONS)
         .map(|i| Client::open(gateway.addr, &format!("/glasses-ws?user={i}")))
         .collect();
+    remember(&gateway);
     let before = anonymous(&gateway);
     for cycle in 1..=CYCLES {
         messages(&mut clients);

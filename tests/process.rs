@@ -362,7 +362,7 @@ fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     controls.await_pings(1);
     assert_eq!(gateway.lines(&["stats "]), [""; 0]);
     gateway.signal("HUP");
-    gateway.line(&["SIGHUP"]);
+    gateway.line(&["reload changed=none"]);
     gateway.signal("USR1");
     let line = gateway.line(&["stats "]);
     println!("{line}");

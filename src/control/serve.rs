@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections at one time; whoever comes on top waits in the kernel's queue. Each may hold one answer, a megabyte at most.
+/// Connections at one time; whoever comes on top waits in the kernel's queue. Each may hold one answer, a few megabytes at most.
 const CONNECTIONS: usize = 64;
 
 /// How long a client may take to send a request head, and how long it may sit idle between two requests.

@@ -7,6 +7,7 @@ mod desk;
 mod history;
 mod listing;
 mod logfmt;
+mod operator;
 mod protocol;
 mod proxy;
 mod report;
@@ -17,6 +18,7 @@ pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Place, Query, Row, Search, Sort};
+pub use self::operator::{Portrait, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::session::{Identity, Role, Session};
 
@@ -32,12 +34,12 @@ use self::report::Report;
 use self::session::Sessions;
 use crate::cause::Cause;
 use crate::engine::{
-    Class, Config, ConnMap, Ending, Handler, Io, Message, Outlook, Preamble, Remote, Reply,
-    Request, Sent, Stats, TimerId, Verdict,
+    Class, ConnMap, Ending, Handler, Io, Message, Preamble, Remote, Reply, Request, Sent, TimerId,
+    Verdict,
 };
 use crate::health::HealthChange;
 use crate::id::ConnId;
-use crate::time::{Micros, UnixMillis};
+use crate::time::Micros;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
@@ -102,44 +104,6 @@ pub struct Gateway {
     watchdog_timer: Option<TimerId>,
 }
 
-/// What is counted and measured at one moment, for metrics.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// What the loop has counted.
-    pub stats: Stats,
-    /// Engine time.
-    pub now: Micros,
-    /// Users with a connection.
-    pub sessions: usize,
-    /// Identities that are shut out.
-    pub blocked: usize,
-    /// Connections whose history is kept.
-    pub histories: usize,
-    /// Connections that may be held.
-    pub max_connections: usize,
-    /// Whether the gateway is going away.
-    pub draining: bool,
-    /// By class: whether newcomers of it are refused, or connections of it sent away.
-    pub drained: [bool; CLASS_NAMES.len()],
-    /// Log lines lost.
-    pub log_dropped: u64,
-}
-
-/// One connection, as much as is known.
-#[derive(Debug, Clone)]
-pub struct Portrait {
-    /// Engine time, which its times are counted in.
-    pub now: Micros,
-    /// The wall clock at that moment.
-    pub wall: UnixMillis,
-    /// As on a page.
-    pub row: Row,
-    /// What will become of it.
-    pub outlook: Outlook,
-    /// What was kept of its life. From now on it is kept.
-    pub history: Option<History>,
-}
-
 impl Gateway {
     /// A gateway without connections.
     pub fn new(options: Options) -> Self {
@@ -177,129 +141,6 @@ impl Gateway {
     /// Where records of ended connections are put.
     pub fn closed(&self) -> ClosedBox {
         self.closed.shared()
-    }
-
-    // ---- what other threads ask, through the desk ----
-
-    /// What is counted and measured now.
-    pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
-        let drained =
-            |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
-        Snapshot {
-            stats: io.stats().clone(),
-            now: io.now(),
-            sessions: self.sessions.len(),
-            blocked: self.blocks.count(io.now()),
-            histories: self.histories.len(),
-            max_connections: self.max_connections,
-            draining: io.is_draining(),
-            drained: [drained(&self.drains[0]), drained(&self.drains[1])],
-            log_dropped: self.report.log_dropped(),
-        }
-    }
-
-    /// Who a connection is.
-    pub fn identity(&self, id: ConnId) -> Option<&Identity> {
-        self.identities.get(id)
-    }
-
-    /// The session of a user.
-    pub fn session(&self, user: &str) -> Option<&Session> {
-        self.sessions.get(user)
-    }
-
-    /// The sessions behind this user, in the order of their names, and how many there are in all.
-    pub fn sessions_after(
-        &self,
-        user: Option<&str>,
-    ) -> (impl Iterator<Item = (&str, &Session)>, usize) {
-        (self.sessions.after(user), self.sessions.len())
-    }
-
-    /// Everything about one connection. Its history is kept from now on.
-    pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
-        let view = io.view(id)?;
-        let outlook = io.outlook(id)?;
-        self.histories.asked(io, id);
-        let identity = self.identities.get(id);
-        Some(Portrait {
-            now: io.now(),
-            wall: UnixMillis::now(),
-            row: Row {
-                id,
-                user: identity.map(|i| i.user.clone()),
-                package: identity.and_then(listing::package_of).map(Box::from),
-                view,
-            },
-            outlook,
-            history: self.histories.get(id).cloned(),
-        })
-    }
-
-    /// Closes a connection in the operator's name. `None`: there is none. Its identity, if it is known.
-    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str) -> Option<Option<Identity>> {
-        io.view(id)?;
-        io.close(id, Cause::Kicked.close_code(), reason);
-        Some(self.identities.get(id).cloned())
-    }
-
-    /// Refuses an identity for a time. `false`: 1 000 are refused already.
-    pub fn block(&mut self, io: &Io<'_>, identity: Identity, span: Micros) -> bool {
-        self.blocks.block(identity, io.now() + span, io.now())
-    }
-
-    /// Lets an identity in again. Whether it was refused.
-    pub fn unblock(&mut self, identity: &Identity) -> bool {
-        self.blocks.lift(identity)
-    }
-
-    /// Who is refused, and for how long still.
-    pub fn blocked(&mut self, io: &Io<'_>) -> Vec<(Identity, Micros)> {
-        self.blocks.all(io.now())
-    }
-
-    /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class
-    /// that is still going on is given up for this one. Returns how many there are to close.
-    pub fn drain_class(
-        &mut self,
-        io: &mut Io<'_>,
-        class: Class,
-        spread: Micros,
-        refuse: Micros,
-    ) -> u64 {
-        self.stop_drain(io, class);
-        let live = io.stats().classes[usize::from(class.0)].live;
-        self.drains[usize::from(class.0)] = Some(ClassDrain::start(io, class, spread, refuse));
-        live
-    }
-
-    /// Sends nobody of a class away any more, and lets newcomers in. Whether there was anything to stop.
-    pub fn stop_drain(&mut self, io: &mut Io<'_>, class: Class) -> bool {
-        let drain = self.drains[usize::from(class.0)].take();
-        drain.is_some_and(|mut drain| {
-            drain.stop(io);
-            !drain.is_over(io.now())
-        })
-    }
-
-    /// Takes new limits and policies, and whom to believe about addresses. No connection is touched.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration. Nothing has changed then.
-    pub fn reconfigure(
-        &mut self,
-        io: &mut Io<'_>,
-        config: Config,
-        max_connections: usize,
-        stats_interval: Micros,
-        trusted_proxies: Vec<IpNet>,
-    ) -> Result<(), String> {
-        io.reconfigure(config)?;
-        self.max_connections = max_connections;
-        io.set_max_connections(max_connections);
-        self.report.set_interval(io, stats_interval);
-        self.proxies.trusted = trusted_proxies;
-        Ok(())
     }
 
     /// Tells the watchdog that the loop turns, now and again and again.
@@ -376,7 +217,10 @@ impl Handler for Gateway {
             // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
             _ if !request.is_upgrade() => Verdict::upgrade(class),
             Ok(identity) => {
-                if let Some(left) = self.blocks.left(&identity, io.now()) {
+                let blocked = self.blocks.left(&identity, io.now());
+                // Also of those who are refused: their records shall name them.
+                self.identities.insert(id, identity);
+                if let Some(left) = blocked {
                     let reply = Reply::error(403, "blocked by the operator");
                     return Verdict::Reply(reply.retry_after(seconds(left)));
                 }
@@ -386,7 +230,6 @@ impl Handler for Gateway {
                     io.refuse_for(id, why, reply.retry_after(seconds(left)));
                     return Verdict::refuse(503, "");
                 }
-                self.identities.insert(id, identity);
                 Verdict::upgrade(class)
             }
             Err(missing) => Verdict::refuse(400, missing),
@@ -449,8 +292,9 @@ impl Handler for Gateway {
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        self.report.closed(io, id, None, end);
-        self.closed.keep(id, None, None, end);
+        let identity = self.identities.remove(id);
+        self.report.closed(io, id, identity.as_ref(), end);
+        self.closed.keep(id, identity, None, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {

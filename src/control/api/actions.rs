@@ -89,7 +89,7 @@ enum LevelName {
     params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
     responses(
         (status = 200, body = Kicked), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "It is kicked, but 1 000 identities are blocked already, or it has none."),
+        (status = 409, body = Problem, description = "It is kicked, but not blocked: it has no identity, or a generated one, or 1 000 are blocked already."),
         (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
@@ -112,8 +112,7 @@ pub(super) async fn kick(
     match kicked.await? {
         None => Err(no_such(&control, id)),
         Some(false) if wanted => {
-            let error =
-                "it is kicked, but not blocked: it has no identity, or 1000 are blocked already";
+            let error = "it is kicked, but not blocked: it has no identity, or a generated one, or 1000 are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         Some(blocked) => {

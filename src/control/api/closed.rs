@@ -78,7 +78,13 @@ pub(super) struct ClosedBody {
     rtt: RttBody,
     #[serde(flatten)]
     traffic: TrafficBody,
-    /// What had been kept of its life.
+}
+
+/// A connection that has ended, with what had been kept of its life.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedDetail {
+    #[serde(flatten)]
+    closed: ClosedBody,
     history: Option<HistoryBody>,
 }
 
@@ -121,18 +127,21 @@ pub(super) async fn list(
 #[utoipa::path(
     get, path = "/api/v1/closed/{id}", tag = "closed",
     params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
-    responses((status = 200, body = ClosedBody), (status = 400, body = Problem), (status = 404, body = Problem))
+    responses((status = 200, body = ClosedDetail), (status = 400, body = Problem), (status = 404, body = Problem))
 )]
 pub(super) async fn one(
     State(control): State<Arc<Control>>,
     Part(id): Part<String>,
-) -> Result<Json<ClosedBody>, Problem> {
+) -> Result<Json<ClosedDetail>, Problem> {
     let id = parse_id(&id)?;
     let ring = control.closed();
     let (number, closed) = ring.find(id).ok_or_else(|| {
         Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
     })?;
-    Ok(Json(ClosedBody::of(number, closed)))
+    Ok(Json(ClosedDetail {
+        closed: ClosedBody::of(number, closed),
+        history: closed.history.as_deref().cloned().map(HistoryBody::from),
+    }))
 }
 
 impl ClosedParams {
@@ -181,7 +190,6 @@ impl ClosedBody {
             unanswered: closed.unanswered,
             rtt: closed.rtt.into(),
             traffic: closed.traffic.into(),
-            history: closed.history.as_deref().cloned().map(HistoryBody::from),
         }
     }
 }

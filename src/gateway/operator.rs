@@ -1,0 +1,174 @@
+//! What operators ask and do, through the desk. Every call is one slice of work for the loop.
+
+use super::class_drain::ClassDrain;
+use super::listing::{self, Row};
+use super::{ANONYMOUS, CLASS_NAMES, Gateway, History, Identity, Session};
+use crate::cause::Cause;
+use crate::engine::{Class, Config, Io, Outlook, Stats};
+use crate::id::ConnId;
+use crate::time::{Micros, UnixMillis};
+use ipnet::IpNet;
+
+/// What is counted and measured at one moment, for metrics.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What the loop has counted.
+    pub stats: Stats,
+    /// Engine time.
+    pub now: Micros,
+    /// Users with a connection.
+    pub sessions: usize,
+    /// Identities that are shut out.
+    pub blocked: usize,
+    /// Connections whose history is kept.
+    pub histories: usize,
+    /// Connections that may be held.
+    pub max_connections: usize,
+    /// Whether the gateway is going away.
+    pub draining: bool,
+    /// By class: whether newcomers of it are refused, or connections of it sent away.
+    pub drained: [bool; CLASS_NAMES.len()],
+    /// Log lines lost.
+    pub log_dropped: u64,
+}
+
+/// One connection, as much as is known.
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// Engine time, which its times are counted in.
+    pub now: Micros,
+    /// The wall clock at that moment.
+    pub wall: UnixMillis,
+    /// As on a page.
+    pub row: Row,
+    /// What will become of it.
+    pub outlook: Outlook,
+    /// What was kept of its life. From now on it is kept.
+    pub history: Option<History>,
+}
+
+impl Gateway {
+    /// What is counted and measured now.
+    pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
+        let drained =
+            |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
+        Snapshot {
+            stats: io.stats().clone(),
+            now: io.now(),
+            sessions: self.sessions.len(),
+            blocked: self.blocks.count(io.now()),
+            histories: self.histories.len(),
+            max_connections: self.max_connections,
+            draining: io.is_draining(),
+            drained: self.drains.each_ref().map(drained),
+            log_dropped: self.report.log_dropped(),
+        }
+    }
+
+    /// Who a connection is.
+    pub fn identity(&self, id: ConnId) -> Option<&Identity> {
+        self.identities.get(id)
+    }
+
+    /// The session of a user.
+    pub fn session(&self, user: &str) -> Option<&Session> {
+        self.sessions.get(user)
+    }
+
+    /// The sessions behind this user, in the order of their names, and how many there are in all.
+    pub fn sessions_after(
+        &self,
+        user: Option<&str>,
+    ) -> (impl Iterator<Item = (&str, &Session)>, usize) {
+        (self.sessions.after(user), self.sessions.len())
+    }
+
+    /// Everything about one connection. Its history is kept from now on.
+    pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
+        let view = io.view(id)?;
+        let outlook = io.outlook(id)?;
+        self.histories.asked(io, id);
+        let identity = self.identities.get(id);
+        Some(Portrait {
+            now: io.now(),
+            wall: UnixMillis::now(),
+            row: Row {
+                id,
+                user: identity.map(|i| i.user.clone()),
+                package: identity.and_then(listing::package_of).map(Box::from),
+                view,
+            },
+            outlook,
+            history: self.histories.get(id).cloned(),
+        })
+    }
+
+    /// Closes a connection in the operator's name. `None`: there is none. Its identity, if it is known.
+    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str) -> Option<Option<Identity>> {
+        io.view(id)?;
+        io.close(id, Cause::Kicked.close_code(), reason);
+        Some(self.identities.get(id).cloned())
+    }
+
+    /// Refuses an identity for a time. `false`: 1 000 are refused already, or it is a generated name, which nobody has twice.
+    pub fn block(&mut self, io: &Io<'_>, identity: Identity, span: Micros) -> bool {
+        if identity.user.starts_with(ANONYMOUS) {
+            return false;
+        }
+        self.blocks.block(identity, io.now() + span, io.now())
+    }
+
+    /// Lets an identity in again. Whether it was refused.
+    pub fn unblock(&mut self, identity: &Identity) -> bool {
+        self.blocks.lift(identity)
+    }
+
+    /// Who is refused, and for how long still.
+    pub fn blocked(&mut self, io: &Io<'_>) -> Vec<(Identity, Micros)> {
+        self.blocks.all(io.now())
+    }
+
+    /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class
+    /// that is still going on is given up for this one. Returns how many there are to close.
+    pub fn drain_class(
+        &mut self,
+        io: &mut Io<'_>,
+        class: Class,
+        spread: Micros,
+        refuse: Micros,
+    ) -> u64 {
+        self.stop_drain(io, class);
+        let live = io.stats().classes[usize::from(class.0)].live;
+        self.drains[usize::from(class.0)] = Some(ClassDrain::start(io, class, spread, refuse));
+        live
+    }
+
+    /// Sends nobody of a class away any more, and lets newcomers in. Whether there was anything to stop.
+    pub fn stop_drain(&mut self, io: &mut Io<'_>, class: Class) -> bool {
+        let drain = self.drains[usize::from(class.0)].take();
+        drain.is_some_and(|mut drain| {
+            drain.stop(io);
+            !drain.is_over(io.now())
+        })
+    }
+
+    /// Takes new limits and policies, and whom to believe about addresses. No connection is touched.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration. Nothing has changed then.
+    pub fn reconfigure(
+        &mut self,
+        io: &mut Io<'_>,
+        config: Config,
+        max_connections: usize,
+        stats_interval: Micros,
+        trusted_proxies: Vec<IpNet>,
+    ) -> Result<(), String> {
+        io.reconfigure(config)?;
+        self.max_connections = max_connections;
+        io.set_max_connections(max_connections);
+        self.report.set_interval(io, stats_interval);
+        self.proxies.trusted = trusted_proxies;
+        Ok(())
+    }
+}
