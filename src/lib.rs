@@ -62,8 +62,8 @@ pub mod time;
 pub use cause::{By, Cause, Code};
 pub use engine::{
     Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
-    Message, Outlook, PhaseView, Preamble, Refused, Remote, Reply, Request, Sent, TimerId, Traffic,
-    Upgrade, Verdict,
+    Message, Outlook, PhaseView, Pong, Preamble, Prepared, Refused, Remote, Reply, Request, Sent,
+    TimerId, Traffic, Upgrade, Verdict,
 };
 pub use health::{HealthChange, HeartbeatMode, Policy, Rtt, State};
 pub use id::{ConnId, NotAnId};

@@ -943,6 +943,7 @@ fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
         protocol: None,
         headers: vec![],
         policy,
+        introduced: false,
     };
     for upgrade in [of(7, None), of(0, Some(bad_policy))] {
         let mut net = server(Config::default());

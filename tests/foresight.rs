@@ -5,7 +5,7 @@ use fastrand::Rng;
 use pulsegate::engine::testing::{Net, PeerId, client_frame, upgrade_request};
 use pulsegate::{
     Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
-    Message, Micros, Outlook, PhaseView, Policy, Preamble, Request, State, Verdict,
+    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Verdict,
 };
 use std::net::SocketAddr;
 
@@ -53,8 +53,8 @@ impl Handler for Notes {
         }
     }
 
-    fn on_rtt(&mut self, _io: &mut Io<'_>, id: ConnId, rtt: Micros) {
-        self.rtts.push((id, rtt));
+    fn on_pong(&mut self, _io: &mut Io<'_>, id: ConnId, pong: Pong) {
+        self.rtts.push((id, pong.rtt));
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {

@@ -90,6 +90,12 @@ fn a_burst_leaves_nothing_behind() {
     let mut clients: Vec<_> = (0..CONNECTIONS)
         .map(|i| Client::open(gateway.addr, &format!("/glasses-ws?user={i}")))
         .collect();
+    // Tables grow to the most that were ever there at once, and stay. Those who leave late overlap with the next who come.
+    drop(
+        (0..2 * HANDSHAKES)
+            .map(|_| Client::connect(gateway.addr))
+            .collect::<Vec<_>>(),
+    );
     remember(&gateway);
     let before = anonymous(&gateway);
     for cycle in 1..=CYCLES {

@@ -161,6 +161,8 @@ pub(crate) struct End {
     pub(crate) reset: bool,
     /// The handler knows already.
     pub(crate) told: bool,
+    /// Messages that were taken back when it was shut.
+    pub(crate) unsent: u32,
 }
 
 impl Closing {
@@ -182,6 +184,7 @@ impl End {
             clean: false,
             reset: false,
             told: false,
+            unsent: 0,
         }
     }
 }

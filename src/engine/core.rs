@@ -7,8 +7,10 @@ use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Class, HealthView, Message, Refused, Sent, TimerId, Verdict};
 use crate::engine::http::{RETRY_AFTER_S, Reply};
-use crate::engine::out::{Out, OutFrame};
+use crate::engine::out::Out;
 use crate::engine::policies::Policies;
+use crate::engine::prepared::{Outgoing, render};
+use crate::engine::receipts::Receipts;
 use crate::engine::remote::Remote;
 use crate::engine::scan::Scanner;
 use crate::engine::stats::Stats;
@@ -22,8 +24,8 @@ use crate::time::Micros;
 use std::collections::VecDeque;
 use tungstenite::Bytes;
 use tungstenite::protocol::WebSocketContext;
-use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
-use tungstenite::protocol::frame::{CloseFrame, Frame, FrameHeader};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::{CloseFrame, Frame};
 
 /// Who waits for no more than this is not closed because others have filled the loop.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
@@ -31,10 +33,6 @@ pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 /// So many neighbouring slots are pinged together: they lie together in memory, as their sockets mostly do in the kernel's, and a
 /// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
 const NEIGHBOURS: usize = 16;
-
-/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
-/// what shares the loop's buffer does not keep all of it while it waits.
-const UNCOPIED: usize = 64 * 1024;
 
 /// Everything that belongs to the loop except the handler.
 pub(crate) struct Core {
@@ -57,6 +55,7 @@ pub(crate) struct Core {
     /// Where contexts write their pongs and close replies.
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
+    pub(crate) receipts: Receipts,
     /// Accepting is to be tried again.
     pub(crate) accept_retry: bool,
     /// A new cap on connections, which the driver has not taken over yet.
@@ -84,6 +83,7 @@ impl Core {
             spare: None,
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
+            receipts: Receipts::default(),
             accept_retry: false,
             new_cap: None,
             rearm_from: None,
@@ -146,7 +146,7 @@ impl Core {
             .count()
     }
 
-    fn send_frame(&mut self, id: ConnId, outgoing: Outgoing, now: Micros) -> Sent {
+    pub(crate) fn send_frame(&mut self, id: ConnId, outgoing: Outgoing, now: Micros) -> Sent {
         let Some(conn) = self.table.get(id) else {
             return Sent::Refused(Refused::Gone);
         };
@@ -211,6 +211,15 @@ impl Core {
             change(out);
             self.stats.pending_bytes = self.stats.pending_bytes + out.pending() as u64 - before;
         }
+    }
+
+    /// Takes back every message to a peer of which nothing has gone out yet. Returns how many.
+    pub(crate) fn take_back(&mut self, id: ConnId) -> u32 {
+        let mut unsent = 0;
+        if self.table.get(id).is_some_and(|c| c.out.is_some()) {
+            self.change_out(id, |out| unsent = out.discard_unsent());
+        }
+        unsent
     }
 
     // ---- ending ----
@@ -284,6 +293,7 @@ impl Core {
         };
         let reason = cut_reason(reason);
         let frame = close_frame(code, reason);
+        let mut unsent = 0;
         // What a ghost, a slow reader or a peer in an endless frame has not taken yet would only hold up the close.
         let discard = matches!(
             cause,
@@ -291,9 +301,9 @@ impl Core {
         );
         self.queue(id, |out| {
             if discard {
-                out.discard_unsent();
+                unsent = out.discard_unsent();
             }
-            out.push_frame(frame);
+            out.push_close(frame);
         });
         // After an error the stream has no frames any more, only bytes; a ghost will not answer.
         let until = match cause {
@@ -309,6 +319,7 @@ impl Core {
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.reset = cause == Cause::Stale;
+        end.unsent = unsent;
         self.enter_closing(id, end, until, scanner, now);
         if cause == Cause::Stale {
             self.table.tell_now(id);
@@ -496,67 +507,6 @@ impl Core {
     }
 }
 
-/// A message on its way out, its frame built once for however many it goes to.
-#[derive(Clone)]
-enum Outgoing {
-    Data(OutFrame),
-    Control(Bytes),
-    Close(u16, String),
-}
-
-impl Outgoing {
-    fn of(message: &Message) -> Result<Self, Sent> {
-        let (opcode, payload): (OpCode, &[u8]) = match message {
-            Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
-            Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
-            Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
-            Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
-            Message::Close(None) => return Ok(Outgoing::Close(1000, String::new())),
-            Message::Close(Some(f)) => {
-                return Ok(Outgoing::Close(f.code.into(), f.reason.to_string()));
-            }
-            Message::Frame(frame) => {
-                let bytes = Bytes::from(render(frame.clone()));
-                // A close has its own way: the connection must know of it.
-                if frame.header().opcode == OpCode::Control(Control::Close) {
-                    return Err(Sent::Refused(Refused::Illegal));
-                }
-                return Ok(match frame.header().opcode {
-                    OpCode::Data(_) => Outgoing::Data(bytes.into()),
-                    OpCode::Control(_) => Outgoing::Control(bytes),
-                });
-            }
-        };
-        let is_control = matches!(opcode, OpCode::Control(_));
-        if is_control && payload.len() > 125 {
-            return Err(Sent::Refused(Refused::Illegal));
-        }
-        // Unmasked, as servers send.
-        let header = FrameHeader {
-            opcode,
-            ..FrameHeader::default()
-        };
-        let large = match message {
-            Message::Text(text) if payload.len() > UNCOPIED => Some(text.clone().into()),
-            Message::Binary(bytes) if payload.len() > UNCOPIED => Some(bytes.clone()),
-            _ => None,
-        };
-        let copied = if large.is_some() { 0 } else { payload.len() };
-        let mut bytes = Vec::with_capacity(Config::FRAME_HEADER_MAX + copied);
-        // Formatting into a Vec does not fail.
-        let _ = header.format(payload.len() as u64, &mut bytes);
-        if let Some(payload) = large {
-            return Ok(Outgoing::Data(OutFrame::large(&bytes, payload)));
-        }
-        bytes.extend_from_slice(payload);
-        Ok(if is_control {
-            Outgoing::Control(bytes.into())
-        } else {
-            Outgoing::Data(Bytes::from(bytes).into())
-        })
-    }
-}
-
 /// A close frame; without code and reason for 1005, which must not be sent.
 fn close_frame(code: u16, reason: &str) -> Bytes {
     let content = (code != 1005).then(|| CloseFrame {
@@ -564,11 +514,4 @@ fn close_frame(code: u16, reason: &str) -> Bytes {
         reason: reason.into(),
     });
     render(Frame::close(content)).into()
-}
-
-fn render(frame: Frame) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(frame.len());
-    // Formatting into a Vec does not fail.
-    let _ = frame.format(&mut bytes);
-    bytes
 }

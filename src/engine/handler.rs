@@ -5,6 +5,7 @@ use crate::engine::Config;
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
 use crate::engine::http::{Reply, Request};
+use crate::engine::prepared::Prepared;
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
 use crate::engine::timers::Purpose;
@@ -42,8 +43,8 @@ pub trait Handler {
     /// The peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
 
-    /// The peer answered a heartbeat after this time. Told only of connections that are [watched](Io::watch).
-    fn on_rtt(&mut self, _io: &mut Io<'_>, _id: ConnId, _rtt: Micros) {}
+    /// The peer answered its latest heartbeat. Told only of connections that are [watched](Io::watch).
+    fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
 
     /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
@@ -102,6 +103,8 @@ pub struct Upgrade {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A policy of its own, instead of the class's. An invalid one is answered 500.
     pub policy: Option<Policy>,
+    /// The request has said what the first message would: [`Policy::first_message_timeout`] does not hold.
+    pub introduced: bool,
 }
 
 impl Verdict {
@@ -112,6 +115,7 @@ impl Verdict {
             protocol: None,
             headers: Vec::new(),
             policy: None,
+            introduced: false,
         })
     }
 
@@ -119,6 +123,16 @@ impl Verdict {
     pub fn refuse(status: u16, message: &str) -> Self {
         Verdict::Reply(Reply::error(status, message))
     }
+}
+
+/// An answered heartbeat, and what it proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pong {
+    /// How long the answer took.
+    pub rtt: Micros,
+    /// How many of the messages that were sent to this peer had gone out before the heartbeat did: it has got all of them, for
+    /// it answers in order. Counted as [`Io::messages_sent`] counts; at most one less than `u32::MAX`.
+    pub received: u32,
 }
 
 /// What became of a send. Nothing is dropped silently.
@@ -172,6 +186,8 @@ pub struct Ending {
     pub rtt: Rtt,
     /// What went through it.
     pub traffic: Traffic,
+    /// Messages that were sent to it and of which not a byte went out: the last so many.
+    pub unsent: u32,
 }
 
 /// A timer of the host; never reused for another.
@@ -218,6 +234,22 @@ impl Io<'_> {
     /// Sends one message to many; the frame is built once and shared. Returns how many took it.
     pub fn send_many(&mut self, ids: impl IntoIterator<Item = ConnId>, message: &Message) -> usize {
         self.core.send_many(ids, message, self.now)
+    }
+
+    /// Sends a message whose frame was built before.
+    pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
+        self.core.send_frame(id, message.clone().into(), self.now)
+    }
+
+    /// How many messages have been sent to a peer, those that wait included; ends at `u32::MAX`. 0 for one that is gone.
+    pub fn messages_sent(&self, id: ConnId) -> u32 {
+        let conn = self.core.table.get(id);
+        conn.map_or(0, |c| c.traffic.messages_out)
+    }
+
+    /// Takes back every message to a peer of which nothing has gone out yet, the last ones that were sent. Returns how many.
+    pub fn take_back(&mut self, id: ConnId) -> u32 {
+        self.core.take_back(id)
     }
 
     /// Sends one message to every open connection of a class, as [`send_many`](Io::send_many) does.
@@ -294,11 +326,15 @@ impl Io<'_> {
         }
     }
 
-    /// Has [`Handler::on_rtt`] called for each answered heartbeat of this connection, or not any more.
+    /// Has [`Handler::on_pong`] called for each answered heartbeat of this connection, or not any more. An answer to a
+    /// heartbeat from before proves nothing of messages.
     pub fn watch(&mut self, id: ConnId, on: bool) {
         if let Some(conn) = self.core.table.get_mut(id) {
             if on {
-                conn.marks.set(Mark::Watched);
+                if !conn.marks.has(Mark::Watched) {
+                    conn.marks.set(Mark::Watched);
+                    self.core.receipts.note(id, 0);
+                }
             } else {
                 conn.marks.take(Mark::Watched);
             }

@@ -3,7 +3,7 @@
 use crate::cause::{Cause, Code};
 use crate::engine::conn::{Conn, Decoder, End, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
-use crate::engine::handler::{Handler, Message, Preamble, Verdict};
+use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
 use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::{Scanner, heartbeat_pong, may_be_self_contained, self_contained_prefix};
@@ -268,6 +268,9 @@ impl<H: Handler> Engine<H> {
         conn.since = now;
         conn.phase = Phase::Open(None);
         conn.marks.set(Mark::Counted);
+        if upgrade.introduced {
+            conn.marks.set(Mark::Spoke);
+        }
         let class = &mut self.core.stats.classes[usize::from(upgrade.class.0)];
         class.opened += 1;
         class.live += 1;
@@ -550,7 +553,9 @@ impl<H: Handler> Engine<H> {
             self.core.stats.pongs += 1;
             self.core.stats.rtt.record(rtt.0);
             if conn.marks.has(Mark::Watched) {
-                self.call(now, |handler, io| handler.on_rtt(io, id, rtt));
+                let received = self.core.receipts.read(id);
+                let pong = Pong { rtt, received };
+                self.call(now, |handler, io| handler.on_pong(io, id, pong));
             }
         }
     }
@@ -565,16 +570,18 @@ impl<H: Handler> Engine<H> {
         };
         // What was sent before goes out before. Only a peer that does not read will not read it now.
         let answer = Bytes::copy_from_slice(answer);
+        let mut unsent = 0;
         self.core.queue(id, |out| {
             if blocked {
-                out.discard_unsent();
+                unsent = out.discard_unsent();
             }
-            out.push_frame(answer);
+            out.push_close(answer);
         });
         let mut end = End::of(Cause::PeerClosed(code));
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.clean = true;
+        end.unsent = unsent;
         self.core
             .enter_closing(id, end, Until::Flushed, scanner, now);
     }

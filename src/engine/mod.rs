@@ -19,6 +19,8 @@ mod inbound;
 mod out;
 mod outbound;
 mod policies;
+mod prepared;
+mod receipts;
 mod remote;
 mod scan;
 mod stats;
@@ -34,12 +36,13 @@ mod wire;
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
 pub use handler::{
-    Class, Ending, Handler, HealthView, Io, Message, Preamble, Refused, Sent, TimerId, Upgrade,
-    Verdict,
+    Class, Ending, Handler, HealthView, Io, Message, Pong, Preamble, Refused, Sent, TimerId,
+    Upgrade, Verdict,
 };
 pub use http::{Reply, Request};
 pub use out::WriteVectored;
 pub use outbound::Flushed;
+pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 pub use view::{Awaits, ConnView, Outlook, PhaseView, Traffic};

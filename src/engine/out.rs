@@ -29,6 +29,8 @@ pub(crate) struct Out {
     /// Bytes of the first frame that are gone.
     head_sent: usize,
     frame_bytes: usize,
+    /// Whether the last of the frames is our close frame, which is no message.
+    closing: bool,
     /// While the socket takes less than there is.
     blocked: Option<Blocked>,
 }
@@ -115,12 +117,26 @@ impl Out {
         self.frames.push_back(frame);
     }
 
-    /// Takes back every data frame of which nothing is sent yet. Returns the bytes.
-    pub(crate) fn discard_unsent(&mut self) -> usize {
-        let before = self.frame_bytes;
+    /// Our close frame; nothing comes behind it.
+    pub(crate) fn push_close(&mut self, frame: Bytes) {
+        self.push_frame(frame);
+        self.closing = true;
+    }
+
+    /// Takes back every message of which nothing is sent yet. Returns how many.
+    pub(crate) fn discard_unsent(&mut self) -> u32 {
+        let unsent = self.unsent();
         let keep = usize::from(self.head_sent > 0);
-        self.frame_bytes -= self.frames.drain(keep..).map(|f| f.len()).sum::<usize>();
-        before - self.frame_bytes
+        let discarded = self.frames.drain(keep..keep + unsent as usize);
+        self.frame_bytes -= discarded.map(|f| f.len()).sum::<usize>();
+        unsent
+    }
+
+    /// Messages of which nothing is sent yet.
+    pub(crate) fn unsent(&self) -> u32 {
+        let others = usize::from(self.head_sent > 0) + usize::from(self.closing);
+        // The frame in progress may be the close frame itself.
+        u32::try_from(self.frames.len().saturating_sub(others)).unwrap_or(u32::MAX)
     }
 
     /// Bytes that are not sent yet.
@@ -327,9 +343,16 @@ mod tests {
         out.push_frame(Bytes::from_static(b"AAAA"));
         out.push_frame(Bytes::from_static(b"BBBB"));
         write(&mut out, 1, 1);
-        assert_eq!(out.discard_unsent(), 4);
-        out.push_frame(Bytes::from_static(b"close"));
-        assert_eq!(write(&mut out, 100, 9).0, b"AAAclose");
+        assert_eq!((out.unsent(), out.discard_unsent()), (1, 1));
+        out.push_close(Bytes::from_static(b"close"));
+        assert_eq!((out.unsent(), out.discard_unsent()), (0, 0));
+        write(&mut out, 4, 1);
+        assert_eq!(
+            out.unsent(),
+            0,
+            "a close frame that has begun is no message, either"
+        );
+        assert_eq!(write(&mut out, 100, 9).0, b"lose");
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl<H: Handler> Engine<H> {
         if conn.marks.take(Mark::Ping) {
             let [a, b, c, d] = conn.health.ping_payload();
             let frame = [0x89, 4, a, b, c, d];
+            if conn.marks.has(Mark::Watched) {
+                // It goes out behind the frame in progress and before every other.
+                let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
+                let before = conn.traffic.messages_out - unsent;
+                self.core.receipts.note(id, before);
+            }
             if conn.out.is_none() {
                 match socket(&[io::IoSlice::new(&frame)]) {
                     Ok(n) if n == frame.len() => {
@@ -182,6 +188,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        let waiting = conn.out.as_ref().map_or(0, |out| out.unsent());
         let end = match &mut conn.phase {
             Phase::Closing(closing) => &mut closing.end,
             Phase::Dead(end) => end,
@@ -190,6 +197,7 @@ impl<H: Handler> Engine<H> {
         if std::mem::replace(&mut end.told, true) && !sabotage::on(Bug::DoubleOnClose) {
             return;
         }
+        let unsent = end.unsent.saturating_add(waiting);
         let ending = Ending {
             cause: end.cause,
             by: end.cause.by(),
@@ -203,6 +211,7 @@ impl<H: Handler> Engine<H> {
             unanswered: conn.health.unanswered(),
             rtt: conn.health.rtt(),
             traffic: conn.traffic,
+            unsent,
         };
         if conn.marks.has(Mark::Counted) {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];

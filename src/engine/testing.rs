@@ -20,7 +20,7 @@
 
 use crate::cause::Cause;
 use crate::engine::conn::{Mark, Phase};
-use crate::engine::handler::{Ending, Handler, Io, Message, Preamble, TimerId, Verdict};
+use crate::engine::handler::{Ending, Handler, Io, Message, Pong, Preamble, TimerId, Verdict};
 use crate::engine::http::Request;
 use crate::engine::scan::{Scanner, self_contained_prefix};
 use crate::engine::wheel::TICK;
@@ -669,8 +669,8 @@ impl<H: Handler> Handler for Recorder<H> {
         self.host.on_preamble(peer_addr, bytes)
     }
 
-    fn on_rtt(&mut self, io: &mut Io<'_>, id: ConnId, rtt: Micros) {
-        self.host.on_rtt(io, id, rtt);
+    fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
+        self.host.on_pong(io, id, pong);
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {

@@ -34,8 +34,8 @@ use self::report::Report;
 use self::session::Sessions;
 use crate::cause::Cause;
 use crate::engine::{
-    Class, ConnMap, Ending, Handler, Io, Message, Preamble, Remote, Reply, Request, Sent, TimerId,
-    Verdict,
+    Class, ConnMap, Ending, Handler, Io, Message, Pong, Preamble, Remote, Reply, Request, Sent,
+    TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::id::ConnId;
@@ -236,8 +236,8 @@ impl Handler for Gateway {
         }
     }
 
-    fn on_rtt(&mut self, _io: &mut Io<'_>, id: ConnId, rtt: Micros) {
-        self.histories.answered(id, rtt);
+    fn on_pong(&mut self, _io: &mut Io<'_>, id: ConnId, pong: Pong) {
+        self.histories.answered(id, pong.rtt);
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {

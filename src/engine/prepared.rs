@@ -1,0 +1,108 @@
+//! Messages on their way out: the frame is built once, for however many it goes to.
+
+use crate::engine::Config;
+use crate::engine::handler::{Message, Refused, Sent};
+use crate::engine::out::OutFrame;
+use tungstenite::Bytes;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+use tungstenite::protocol::frame::{Frame, FrameHeader};
+
+/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
+/// what shares the loop's buffer does not keep all of it while it waits.
+const UNCOPIED: usize = 64 * 1024;
+
+/// A text or binary message whose frame is built: to be sent to many, or later, or again. Cheap to clone; the clones share it.
+#[derive(Debug, Clone)]
+pub struct Prepared(OutFrame);
+
+impl Prepared {
+    /// Builds the frame; `None` for anything but text and binary. A payload of more than 64 KiB is shared with the message, a
+    /// smaller one is copied: a message of the loop's own buffer may be kept in this form.
+    pub fn new(message: &Message) -> Option<Self> {
+        match (message, Outgoing::of(message)) {
+            (Message::Text(_) | Message::Binary(_), Ok(Outgoing::Data(frame))) => {
+                Some(Prepared(frame))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its length on the wire, in bytes.
+    pub fn wire_len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl From<Prepared> for Outgoing {
+    fn from(prepared: Prepared) -> Self {
+        Outgoing::Data(prepared.0)
+    }
+}
+
+/// A message on its way out, its frame built once for however many it goes to.
+#[derive(Debug, Clone)]
+pub(crate) enum Outgoing {
+    Data(OutFrame),
+    Control(Bytes),
+    Close(u16, String),
+}
+
+impl Outgoing {
+    pub(crate) fn of(message: &Message) -> Result<Self, Sent> {
+        let (opcode, payload): (OpCode, &[u8]) = match message {
+            Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
+            Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
+            Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
+            Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
+            Message::Close(None) => return Ok(Outgoing::Close(1000, String::new())),
+            Message::Close(Some(f)) => {
+                return Ok(Outgoing::Close(f.code.into(), f.reason.to_string()));
+            }
+            Message::Frame(frame) => {
+                let bytes = Bytes::from(render(frame.clone()));
+                // A close has its own way: the connection must know of it.
+                if frame.header().opcode == OpCode::Control(Control::Close) {
+                    return Err(Sent::Refused(Refused::Illegal));
+                }
+                return Ok(match frame.header().opcode {
+                    OpCode::Data(_) => Outgoing::Data(bytes.into()),
+                    OpCode::Control(_) => Outgoing::Control(bytes),
+                });
+            }
+        };
+        let is_control = matches!(opcode, OpCode::Control(_));
+        if is_control && payload.len() > 125 {
+            return Err(Sent::Refused(Refused::Illegal));
+        }
+        // Unmasked, as servers send.
+        let header = FrameHeader {
+            opcode,
+            ..FrameHeader::default()
+        };
+        let large = match message {
+            Message::Text(text) if payload.len() > UNCOPIED => Some(text.clone().into()),
+            Message::Binary(bytes) if payload.len() > UNCOPIED => Some(bytes.clone()),
+            _ => None,
+        };
+        let copied = if large.is_some() { 0 } else { payload.len() };
+        let mut bytes = Vec::with_capacity(Config::FRAME_HEADER_MAX + copied);
+        // Formatting into a Vec does not fail.
+        let _ = header.format(payload.len() as u64, &mut bytes);
+        if let Some(payload) = large {
+            return Ok(Outgoing::Data(OutFrame::large(&bytes, payload)));
+        }
+        bytes.extend_from_slice(payload);
+        Ok(if is_control {
+            Outgoing::Control(bytes.into())
+        } else {
+            Outgoing::Data(Bytes::from(bytes).into())
+        })
+    }
+}
+
+pub(crate) fn render(frame: Frame) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frame.len());
+    // Formatting into a Vec does not fail.
+    let _ = frame.format(&mut bytes);
+    bytes
+}
