@@ -8,6 +8,7 @@ use tungstenite::handshake::server::create_response;
 use tungstenite::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
@@ -70,6 +71,15 @@ impl Request {
             .filter(|p| !p.is_empty())
     }
 
+    /// The request of a whole head, for tests of what handlers make of one.
+    #[cfg(test)]
+    pub(crate) fn of(head: &str) -> Self {
+        match parse(head.as_bytes(), 0, ([127, 0, 0, 1], 1).into()) {
+            Head::Complete(request, _) => *request,
+            other => panic!("{head:?}: {other:?}"),
+        }
+    }
+
     pub(crate) fn is_head(&self) -> bool {
         self.head.method() == Method::HEAD
     }
@@ -118,13 +128,18 @@ impl Reply {
         self.with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// The text of an [`error`](Reply::error), as it stands in the body.
+    /// With `WWW-Authenticate`, which names the scheme that a 401 asks for.
+    pub fn challenge(self, scheme: &'static str) -> Self {
+        self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
+    }
+
+    /// The text of an [`error`](Reply::error), as it stands in the body; or the `message` of a host's own body, if that ends
+    /// with it.
     pub(crate) fn error_text(&self) -> &str {
-        let text = self
-            .body
-            .split_once("\"error\":\"")
-            .map_or("", |(_, text)| text);
-        text.trim_end_matches("\"}")
+        let text = ["\"error\":\"", "\"message\":\""]
+            .iter()
+            .find_map(|key| Some(self.body.split_once(key)?.1));
+        text.unwrap_or_default().trim_end_matches("\"}")
     }
 
     /// The bytes; without the body for an answer to HEAD.

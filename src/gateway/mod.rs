@@ -1,5 +1,6 @@
 //! The product: real glasses and third-party apps (TPAs), grouped in sessions, supervised and accounted for.
 
+mod auth;
 mod blocks;
 mod class_drain;
 mod closed;
@@ -12,7 +13,9 @@ mod protocol;
 mod proxy;
 mod report;
 mod session;
+mod settings;
 
+pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, Origin, TokenFault, is_url, iso};
 pub use self::blocks::BLOCKS_MAX;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};
@@ -21,6 +24,7 @@ pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Place, Query, Row, Se
 pub use self::operator::{Portrait, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::session::{Identity, Role, Session};
+pub use self::settings::{RelaySettings, ReplayLimits};
 
 use self::blocks::Blocks;
 use self::class_drain::ClassDrain;

@@ -1,0 +1,139 @@
+//! Who may connect, and as whom: the tokens of glasses, the keys of apps, the pages of browsers.
+//!
+//! Without a secret and without apps the gateway is open: anybody is who they say they are. With either, what the other would
+//! prove is refused: a gateway that can check no token lets no glasses in.
+
+mod apps;
+mod token;
+mod url;
+
+pub use self::apps::{APPS_MAX, Apps};
+pub use self::token::TokenFault;
+pub use self::url::{Origin, is_url};
+
+use self::token::TokenKey;
+use crate::engine::{Reply, Request};
+use crate::time::UnixMillis;
+
+/// When an app with the right key is let into a user's session. A key proves the app, not the user's consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Admission {
+    /// If that user started it.
+    #[default]
+    Started,
+    /// Always.
+    Key,
+}
+
+/// What peers are checked against. Secrets are shown nowhere. The default is the open gateway.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    tokens: Option<TokenKey>,
+    apps: Option<Apps>,
+    admission: Admission,
+    allowed_origins: Vec<Origin>,
+}
+
+impl Credentials {
+    /// Checks the tokens of glasses with `jwt_secret` and apps against `apps`; with neither the gateway is open.
+    pub fn new(
+        jwt_secret: Option<&str>,
+        apps: Option<Apps>,
+        admission: Admission,
+        allowed_origins: Vec<Origin>,
+    ) -> Self {
+        Credentials {
+            tokens: jwt_secret.map(TokenKey::new),
+            apps,
+            admission,
+            allowed_origins,
+        }
+    }
+
+    /// Whether nobody has to prove anything: identity is what the query says.
+    pub fn is_open(&self) -> bool {
+        self.tokens.is_none() && self.apps.is_none()
+    }
+
+    /// The user whose glasses ask: the claim `email` of the token in `Authorization: Bearer …`, or else in `?token=`.
+    ///
+    /// To be asked only if the gateway [is not open](Self::is_open): there is no token to check then, and nobody is let in.
+    ///
+    /// # Errors
+    /// What is wrong with the token. It is not repeated.
+    pub fn glasses(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
+        let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
+        key.user(&token::of(request)?, now)
+    }
+
+    /// Whether this is the package's key; in an open gateway any is. An unknown package takes the time of a wrong key.
+    pub fn app(&self, package: &str, key: &str) -> bool {
+        match &self.apps {
+            Some(apps) => apps.admits(package, key),
+            None => self.is_open(),
+        }
+    }
+
+    /// Where the package's app is started and stopped by a POST, if anywhere.
+    pub fn webhook(&self, package: &str) -> Option<&str> {
+        self.apps.as_ref()?.webhook(package)
+    }
+
+    /// Whether there is such an app; in an open gateway there is every one.
+    pub fn knows(&self, package: &str) -> bool {
+        match &self.apps {
+            Some(apps) => apps.knows(package),
+            None => self.is_open(),
+        }
+    }
+
+    /// When an app with the right key is let in. An open gateway asks for no consent either.
+    pub fn admission(&self) -> Admission {
+        if self.is_open() {
+            Admission::Key
+        } else {
+            self.admission
+        }
+    }
+
+    /// Whether the page that asks may not: an `Origin` that was not named, when the gateway is open (any page that a user opens
+    /// reaches a loopback port) or when any was named. What is no browser sends none.
+    pub fn refuses_origin(&self, request: &Request) -> bool {
+        if !self.is_open() && self.allowed_origins.is_empty() {
+            return false;
+        }
+        let is_named = |origin: &[u8]| {
+            let named = self.allowed_origins.iter();
+            named
+                .map(Origin::as_str)
+                .any(|named| named.as_bytes().eq_ignore_ascii_case(origin))
+        };
+        let origins = request.headers().get_all("origin");
+        origins.iter().any(|origin| !is_named(origin.as_bytes()))
+    }
+
+    /// The answer to glasses without a token that counts: HTTP 401 with the body that their clients know.
+    pub fn unauthorized(fault: &TokenFault, now: UnixMillis) -> Reply {
+        let body = format!(
+            r#"{{"type":"connection_error","code":"{}","timestamp":"{}","message":"{fault}"}}"#,
+            fault.code(),
+            iso(now)
+        );
+        Reply {
+            status: 401,
+            headers: Vec::new(),
+            body,
+        }
+        .challenge("Bearer")
+    }
+}
+
+/// A time as frames have it: `2026-11-24T10:00:00.000Z`.
+pub fn iso(time: UnixMillis) -> String {
+    /// The last that has four digits for its year.
+    const LAST: UnixMillis = UnixMillis(253_402_300_799_999);
+    humantime::format_rfc3339_millis(time.min(LAST).into()).to_string()
+}
+
+#[cfg(test)]
+mod tests;

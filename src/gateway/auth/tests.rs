@@ -1,0 +1,459 @@
+//! Requests as peers send them, and what is made of them.
+
+use super::*;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+const SECRET: &str = "the-s3cret-of-this-test";
+
+/// The time of every test, in seconds.
+const NOW_S: u64 = 1_764_000_000;
+const NOW: UnixMillis = UnixMillis(NOW_S * 1_000);
+
+fn credentials() -> Credentials {
+    Credentials::new(Some(SECRET), None, Admission::Started, Vec::new())
+}
+
+fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    encode(&Header::new(algorithm), claims, &key).expect("a token")
+}
+
+fn token(claims: Value) -> String {
+    signed(Algorithm::HS256, SECRET, &claims)
+}
+
+/// A request for `target`, with these header lines.
+fn request(target: &str, lines: &[&str]) -> Request {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    Request::of(&format!(
+        "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n{lines}\r\n"
+    ))
+}
+
+fn user_at(token: &str, now: UnixMillis) -> Result<String, TokenFault> {
+    let line = format!("Authorization: Bearer {token}");
+    let user = credentials().glasses(&request("/glasses-ws", &[&line]), now);
+    user.map(String::from)
+}
+
+fn user(token: &str) -> Result<String, TokenFault> {
+    user_at(token, NOW)
+}
+
+fn base64(text: &str) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let groups = text.as_bytes().chunks(3).map(|group| {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | u32::from(*group.get(at).unwrap_or(&0))
+        });
+        let digit = |at: usize| char::from(DIGITS[(bits >> (18 - 6 * at)) as usize & 63]);
+        (0..=group.len()).map(digit).collect::<String>()
+    });
+    groups.collect()
+}
+
+#[test]
+fn the_user_is_the_email_of_the_token() {
+    let plain = token(json!({"email": "ann-lee@example.org"}));
+    assert_eq!(user(&plain).as_deref(), Ok("ann-lee@example.org"));
+    let others = json!({"email": "a@b", "sub": 7, "aud": "someone", "iss": "x", "iat": "then"});
+    assert_eq!(user(&token(others)).as_deref(), Ok("a@b"));
+    // Signed by another program than ours.
+    let known = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJlbWFpbCI6ImFAYiJ9.JXJtSJRJF2zng5QWOXESRN-P1kM0qDZMLb19Ysuin60";
+    assert_eq!(user(known).as_deref(), Ok("a@b"));
+    for email in [
+        json!({}),
+        json!({"email": ""}),
+        json!({"email": null}),
+        json!({"email": 5}),
+        json!({"email": ["a@b"]}),
+        json!({"email": "x".repeat(257)}),
+        json!({"Email": "a@b"}),
+        json!({"sub": "a@b"}),
+    ] {
+        assert_eq!(
+            user(&token(email.clone())),
+            Err(TokenFault::NoEmail),
+            "{email}"
+        );
+    }
+    let longest = "x".repeat(256);
+    assert_eq!(user(&token(json!({"email": longest}))), Ok(longest));
+}
+
+#[test]
+fn only_our_signature_by_hs256_counts() {
+    let claims = json!({"email": "a@b"});
+    let good = token(claims.clone());
+    let [header, payload, signature] = parts(&good);
+
+    let other = signed(Algorithm::HS256, "another-s3cret-of-ours", &claims);
+    assert_eq!(user(&other), Err(TokenFault::Signature));
+    for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+        let stronger = signed(algorithm, SECRET, &claims);
+        assert_eq!(user(&stronger), Err(TokenFault::Algorithm));
+    }
+    // What was signed is not what is said.
+    for alg in ["RS256", "ES256", "EdDSA", "PS256", "HS512"] {
+        let header = base64(&format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
+        let token = format!("{header}.{payload}.{signature}");
+        assert_eq!(user(&token), Err(TokenFault::Algorithm), "{alg}");
+    }
+    let tampered = base64(r#"{"email":"c@d"}"#);
+    assert_eq!(
+        user(&format!("{header}.{tampered}.{signature}")),
+        Err(TokenFault::Signature)
+    );
+    for alg in ["none", "None", "NONE", "", "hs256", "HS255"] {
+        let header = base64(&format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
+        for signature in ["", signature] {
+            let token = format!("{header}.{payload}.{signature}");
+            assert_eq!(user(&token), Err(TokenFault::Malformed), "{alg}");
+        }
+    }
+    assert_eq!(
+        user(&format!("{header}.{payload}.")),
+        Err(TokenFault::Signature)
+    );
+    // Every cut and every flipped character of a good one.
+    for at in 0..good.len() {
+        assert!(user(&good[..at]).is_err(), "{at}");
+        let flipped = if &good[at..=at] == "A" { "B" } else { "A" };
+        let flipped = format!("{}{flipped}{}", &good[..at], &good[at + 1..]);
+        assert!(user(&flipped).is_err(), "{flipped}");
+    }
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let critical = Header {
+        crit: Some(vec!["exp".to_owned()]),
+        ..Header::new(Algorithm::HS256)
+    };
+    let critical = encode(&critical, &claims, &key).expect("a token");
+    assert_eq!(user(&critical), Err(TokenFault::Malformed));
+}
+
+fn parts(token: &str) -> [&str; 3] {
+    let parts: Vec<_> = token.split('.').collect();
+    parts.try_into().expect("three parts")
+}
+
+#[test]
+fn a_token_counts_from_its_beginning_until_its_end() {
+    let with = |name: &str, value: Value| token(json!({"email": "a@b", name: value}));
+    let ms = |offset: i64| UnixMillis(NOW.0.saturating_add_signed(offset));
+    for (name, value) in [("exp", json!(NOW_S)), ("exp", json!(NOW_S as f64))] {
+        let token = with(name, value);
+        assert!(user_at(&token, ms(-1)).is_ok());
+        assert_eq!(user_at(&token, ms(0)), Err(TokenFault::Expired));
+        assert_eq!(user_at(&token, ms(1)), Err(TokenFault::Expired));
+        assert_eq!(
+            user_at(&token, UnixMillis(u64::MAX)),
+            Err(TokenFault::Expired)
+        );
+    }
+    let token = with("exp", json!(NOW_S as f64 + 0.5));
+    assert!(user_at(&token, ms(499)).is_ok());
+    assert_eq!(user_at(&token, ms(500)), Err(TokenFault::Expired));
+    let token = with("nbf", json!(NOW_S));
+    assert_eq!(user_at(&token, ms(-1)), Err(TokenFault::NotYet));
+    assert!(user_at(&token, ms(0)).is_ok());
+    for past in [
+        json!(0),
+        json!(-1),
+        json!(i64::MIN),
+        json!(-0.5),
+        json!(-1e300),
+    ] {
+        assert_eq!(user(&with("exp", past)), Err(TokenFault::Expired));
+    }
+    for future in [json!(u64::MAX), json!(1e300)] {
+        assert!(user(&with("exp", future.clone())).is_ok());
+        assert_eq!(user(&with("nbf", future)), Err(TokenFault::NotYet));
+    }
+    for name in ["exp", "nbf"] {
+        for no_time in [
+            json!(null),
+            json!("1764000000"),
+            json!(true),
+            json!([]),
+            json!({}),
+        ] {
+            assert_eq!(user(&with(name, no_time)), Err(TokenFault::Malformed));
+        }
+    }
+}
+
+#[test]
+fn what_is_no_token_is_malformed() {
+    let [header, payload, signature] = [r#"{"alg":"HS256"}"#, r#"["a@b"]"#, "x"].map(base64);
+    for token in [
+        "x",
+        ".",
+        "..",
+        "...",
+        "a.b.c",
+        "a b",
+        "Bearer x",
+        &format!("{header}.{payload}"),
+        &format!("{header}.{payload}.{signature}.{signature}"),
+        &format!("{header}.{payload}.%%%"),
+        &"x".repeat(7_000),
+        &format!(
+            "{}.{}.{}",
+            "a".repeat(2_000),
+            "b".repeat(2_000),
+            "c".repeat(2_000)
+        ),
+    ] {
+        assert_eq!(user(token), Err(TokenFault::Malformed), "{token}");
+    }
+    let signed = |payload: &str| {
+        // Any payload can be signed; not all are claims.
+        let message = format!("{header}.{}", base64(payload));
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256);
+        format!("{message}.{}", signature.expect("a signature"))
+    };
+    assert!(user(&signed(r#"{"email":"a@b"}"#)).is_ok());
+    for payload in [
+        r#"["a@b"]"#,
+        r#""a@b""#,
+        "null",
+        "",
+        "{",
+        "{\"email\":\"a\",}",
+    ] {
+        assert_eq!(
+            user(&signed(payload)),
+            Err(TokenFault::Malformed),
+            "{payload}"
+        );
+    }
+    // As long as a request head allows.
+    let long = token(json!({"email": "a@b", "x": "x".repeat(5_000)}));
+    assert!(long.len() > 6_000 && user(&long).is_ok());
+}
+
+#[test]
+fn the_token_is_in_the_header_or_else_in_the_query() {
+    let [good, other] = ["a@b", "c@d"].map(|email| token(json!({"email": email})));
+    let bearer = |token: &str| format!("Authorization: Bearer {token}");
+    let asked = |query: &str, lines: &[&str]| {
+        let request = request(&format!("/glasses-ws{query}"), lines);
+        credentials().glasses(&request, NOW).map(String::from)
+    };
+    let a = || Ok("a@b".to_owned());
+    let missing = Err(TokenFault::Missing);
+    let malformed = Err(TokenFault::Malformed);
+    assert_eq!(asked(&format!("?token={good}"), &[]), a());
+    assert_eq!(asked(&format!("?x=y&token={good}&livekit=true"), &[]), a());
+    assert_eq!(
+        asked(&format!("?token={}", good.replace('.', "%2E")), &[]),
+        a()
+    );
+    assert_eq!(asked("", &[&bearer(&good)]), a());
+    for scheme in ["bearer", "BEARER", "bEaReR"] {
+        assert_eq!(
+            asked("", &[&format!("authorization: {scheme} {good}")]),
+            a()
+        );
+    }
+    assert_eq!(
+        asked("", &[&format!("Authorization: Bearer   {good} ")]),
+        a()
+    );
+    // In both places the header's counts, right or wrong.
+    let in_query = format!("?token={other}");
+    assert_eq!(asked(&in_query, &[&bearer(&good)]), a());
+    assert_eq!(asked(&in_query, &[&bearer("x")]), malformed);
+    // Other schemes, and none, leave it to the query.
+    for line in [
+        "Authorization: Basic eDp5",
+        "Authorization: Bearer",
+        "Authorization:",
+    ] {
+        assert_eq!(asked(&format!("?token={good}"), &[line]), a());
+        assert_eq!(asked("", &[line]), missing);
+    }
+    for query in [
+        "",
+        "?",
+        "?token",
+        "?token=",
+        "?Token=x",
+        "?user=a@b",
+        "?tokens=x",
+    ] {
+        assert_eq!(asked(query, &[]), missing, "{query}");
+    }
+    // Two are none, even if they are one and the same.
+    assert_eq!(
+        asked(&format!("?token={good}&token={other}"), &[]),
+        malformed
+    );
+    assert_eq!(
+        asked(&format!("?token={good}&token={good}"), &[]),
+        malformed
+    );
+    let twice = [bearer(&good), bearer(&good)];
+    assert_eq!(asked("", &[&twice[0], &twice[1]]), malformed);
+    assert_eq!(asked("", &["Authorization: Bearer \u{e9}"]), malformed);
+}
+
+#[test]
+fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
+    let reply = Credentials::unauthorized(&TokenFault::Expired, NOW);
+    assert_eq!(reply.status, 401);
+    let body: Value = serde_json::from_str(&reply.body).expect("JSON");
+    assert_eq!(
+        body,
+        json!({
+            "type": "connection_error",
+            "code": "TOKEN_EXPIRED",
+            "message": "the token has expired",
+            "timestamp": "2025-11-24T16:00:00.000Z",
+        })
+    );
+    assert_eq!(reply.error_text(), "the token has expired");
+    let headers: Vec<_> = reply
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().expect("ASCII")))
+        .collect();
+    assert_eq!(headers, [("www-authenticate", "Bearer")]);
+    for fault in [
+        TokenFault::NoSecret,
+        TokenFault::Missing,
+        TokenFault::Malformed,
+        TokenFault::Algorithm,
+        TokenFault::Signature,
+        TokenFault::Expired,
+        TokenFault::NotYet,
+        TokenFault::NoEmail,
+    ] {
+        let reply = Credentials::unauthorized(&fault, UnixMillis(u64::MAX));
+        let body: Value = serde_json::from_str(&reply.body).expect("JSON");
+        assert_eq!(body["message"], fault.to_string());
+        assert_eq!(body["timestamp"], "9999-12-31T23:59:59.999Z");
+    }
+}
+
+// ---- the four ways to be given credentials ----
+
+fn apps() -> Apps {
+    Apps::parse(br#"[{"package": "org.a", "api_key": "k3y", "webhook_url": "http://a/webhook"}]"#)
+        .expect("apps")
+}
+
+#[test]
+fn what_cannot_be_proved_is_refused() {
+    let with = |secret, apps| Credentials::new(secret, apps, Admission::Started, Vec::new());
+    let line = format!("Authorization: Bearer {}", token(json!({"email": "a@b"})));
+    let glasses = request("/glasses-ws", &[&line]);
+
+    let open = Credentials::default();
+    assert!(open.is_open() && open.knows("org.a") && open.app("org.a", ""));
+    assert_eq!(open.admission(), Admission::Key);
+    assert_eq!(open.webhook("org.a"), None);
+    assert_eq!(open.glasses(&glasses, NOW), Err(TokenFault::NoSecret));
+
+    let tokens_only = with(Some(SECRET), None);
+    assert!(!tokens_only.is_open() && tokens_only.glasses(&glasses, NOW).is_ok());
+    assert!(!tokens_only.knows("org.a") && !tokens_only.app("org.a", "k3y"));
+
+    let apps_only = with(None, Some(apps()));
+    assert!(!apps_only.is_open() && apps_only.app("org.a", "k3y"));
+    assert_eq!(apps_only.glasses(&glasses, NOW), Err(TokenFault::NoSecret));
+
+    let no_apps = with(None, Some(Apps::default()));
+    assert!(
+        !no_apps.is_open() && !no_apps.app("org.a", "k3y"),
+        "an empty list is a list"
+    );
+
+    let both = with(Some(SECRET), Some(apps()));
+    assert!(both.glasses(&glasses, NOW).is_ok());
+    assert_eq!(both.admission(), Admission::Started);
+    assert_eq!(both.webhook("org.a"), Some("http://a/webhook"));
+    assert!(both.knows("org.a") && both.app("org.a", "k3y"));
+    for (package, key) in [
+        ("org.a", ""),
+        ("org.a", "k3"),
+        ("org.a", "k3yy"),
+        ("org.a", "K3Y"),
+        ("org.b", "k3y"),
+        ("org.b", ""),
+        ("", ""),
+        ("org.A", "k3y"),
+    ] {
+        assert!(!both.app(package, key), "{package} {key}");
+    }
+}
+
+#[test]
+fn pages_are_let_in_by_name() {
+    let named = ["https://app.example.org", "http://localhost:3000"];
+    let list = |names: &[&str]| names.iter().filter_map(|n| Origin::parse(n)).collect();
+    let with =
+        |secret, names: &[&str]| Credentials::new(secret, None, Admission::Started, list(names));
+    let refuses = |credentials: &Credentials, lines: &[&str]| {
+        credentials.refuses_origin(&request("/glasses-ws", lines))
+    };
+    let others = [
+        "Origin: https://evil.example",
+        "Origin: null",
+        "Origin:",
+        "Origin: https://app.example.org.evil.example",
+        "Origin: https://app.example.org:8443",
+        "Origin: http://app.example.org",
+        "Origin: https://app.example.org/",
+        "Origin: http://127.0.0.1",
+        "Origin: \u{e9}",
+    ];
+    let ours = [
+        "Origin: https://app.example.org",
+        "ORIGIN: HTTPS://app.Example.org",
+    ];
+    for open_or_listed in [with(None, &named), with(Some(SECRET), &named)] {
+        assert!(!refuses(&open_or_listed, &[]), "no browser");
+        for line in ours {
+            assert!(!refuses(&open_or_listed, &[line]), "{line}");
+        }
+        for line in others {
+            assert!(refuses(&open_or_listed, &[line]), "{line}");
+        }
+        assert!(refuses(&open_or_listed, &[ours[0], others[0]]));
+        assert!(refuses(&open_or_listed, &[others[0], ours[0]]));
+    }
+    let open = Credentials::default();
+    let with_tokens = with(Some(SECRET), &[]);
+    assert!(!refuses(&open, &[]) && !refuses(&with_tokens, &[]));
+    for line in others.iter().chain(&ours) {
+        assert!(
+            refuses(&open, &[line]) && !refuses(&with_tokens, &[line]),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_is_secret_is_shown() {
+    let credentials = Credentials::new(Some(SECRET), Some(apps()), Admission::Key, Vec::new());
+    for shown in [format!("{credentials:?}"), format!("{credentials:#?}")] {
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("k3y"),
+            "{shown}"
+        );
+        assert!(!shown.contains("116"), "no bytes of it: {shown}");
+    }
+}
+
+#[test]
+fn times_are_written_as_javascript_does() {
+    assert_eq!(iso(UnixMillis(0)), "1970-01-01T00:00:00.000Z");
+    assert_eq!(
+        iso(UnixMillis(1_764_000_000_007)),
+        "2025-11-24T16:00:00.007Z"
+    );
+    assert_eq!(iso(UnixMillis(u64::MAX)), "9999-12-31T23:59:59.999Z");
+}

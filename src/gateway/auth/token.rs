@@ -1,0 +1,172 @@
+//! The tokens that glasses bring: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
+
+use super::super::NAME_MAX;
+use crate::engine::Request;
+use crate::time::UnixMillis;
+use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Why a token does not count. It is not repeated, nor is anything in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// The gateway has no secret to check it with, but credentials for others.
+    NoSecret,
+    /// There is none.
+    Missing,
+    /// It is none, or there are several, or a claim is not what it must be.
+    Malformed,
+    /// It is not signed with HS256.
+    Algorithm,
+    /// It is not signed with our secret.
+    Signature,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYet,
+    /// It does not say whose it is.
+    NoEmail,
+}
+
+impl TokenFault {
+    /// What programs are told.
+    pub fn code(self) -> &'static str {
+        match self {
+            TokenFault::NoSecret => "TOKENS_NOT_ACCEPTED",
+            TokenFault::Missing => "TOKEN_MISSING",
+            TokenFault::Malformed => "TOKEN_MALFORMED",
+            TokenFault::Algorithm => "TOKEN_ALGORITHM",
+            TokenFault::Signature => "TOKEN_SIGNATURE",
+            TokenFault::Expired => "TOKEN_EXPIRED",
+            TokenFault::NotYet => "TOKEN_NOT_YET_VALID",
+            TokenFault::NoEmail => "TOKEN_WITHOUT_EMAIL",
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    /// What people are told; nothing in it needs an escape in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenFault::NoSecret => "this gateway has no secret to check tokens with",
+            TokenFault::Missing => {
+                "a token is required: Authorization: Bearer, or token in the query"
+            }
+            TokenFault::Malformed => "the token is not one well-formed JSON Web Token",
+            TokenFault::Algorithm => "the token must be signed with HS256",
+            TokenFault::Signature => "the signature of the token is wrong",
+            TokenFault::Expired => "the token has expired",
+            TokenFault::NotYet => "the token is not valid yet",
+            TokenFault::NoEmail => "the token must have a claim email of 1 to 256 bytes",
+        })
+    }
+}
+
+impl std::error::Error for TokenFault {}
+
+/// What tokens are signed with.
+#[derive(Clone)]
+pub(super) struct TokenKey {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl TokenKey {
+    pub(super) fn new(secret: &str) -> Self {
+        // Some other part of the program may have chosen another one, which does as well. With none the crate would panic if
+        // two were compiled in.
+        let _ = DEFAULT_PROVIDER.install_default();
+        let mut validation = Validation::new(Algorithm::HS256);
+        // Times are checked here, on the clock that we are given; who a token is meant for beside us is not our business.
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        TokenKey {
+            key: DecodingKey::from_secret(secret.as_bytes()),
+            validation,
+        }
+    }
+
+    /// The user that the token was made for, if it counts at `now`.
+    pub(super) fn user(&self, token: &str, now: UnixMillis) -> Result<Box<str>, TokenFault> {
+        let data = decode::<Map<String, Value>>(token, &self.key, &self.validation);
+        let data = data.map_err(|e| match e.kind() {
+            ErrorKind::InvalidAlgorithm => TokenFault::Algorithm,
+            ErrorKind::InvalidSignature => TokenFault::Signature,
+            // `ErrorKind` has no end; whatever else it may be, the token could not be read. Nor could one of an algorithm
+            // that the crate does not know, `none` being one.
+            _ => TokenFault::Malformed,
+        })?;
+        // RFC 7515 §4.1.11: who does not know an extension that is critical must refuse.
+        if data.header.crit.is_some() {
+            return Err(TokenFault::Malformed);
+        }
+        let claims = data.claims;
+        // RFC 7519 §4.1.4: on that time it has expired.
+        if time(&claims, "exp")?.is_some_and(|exp| now >= exp) {
+            return Err(TokenFault::Expired);
+        }
+        if time(&claims, "nbf")?.is_some_and(|nbf| now < nbf) {
+            return Err(TokenFault::NotYet);
+        }
+        match claims.get("email") {
+            Some(Value::String(email)) if (1..=NAME_MAX).contains(&email.len()) => {
+                Ok(email.as_str().into())
+            }
+            _ => Err(TokenFault::NoEmail),
+        }
+    }
+}
+
+/// A claim that is a time: seconds since 1970, perhaps with a fraction.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
+    let Some(claim) = claims.get(name) else {
+        return Ok(None);
+    };
+    let millis = match (claim.as_u64(), claim.as_f64()) {
+        (Some(seconds), _) => seconds.saturating_mul(1_000),
+        // Below zero is zero, and too much is the most that there is.
+        (None, Some(seconds)) => (seconds * 1_000.0) as u64,
+        (None, None) => return Err(TokenFault::Malformed),
+    };
+    Ok(Some(UnixMillis(millis)))
+}
+
+/// The token of a request: the header's, or else the query's. Two in one place are none.
+pub(super) fn of(request: &Request) -> Result<String, TokenFault> {
+    let mut fields = request.headers().get_all("authorization").iter();
+    if let Some(field) = fields.next() {
+        let text = field.to_str().map_err(|_| TokenFault::Malformed)?;
+        if fields.next().is_some() {
+            return Err(TokenFault::Malformed);
+        }
+        if let Some(token) = bearer(text) {
+            return Ok(token.to_owned());
+        }
+    }
+    let query = request.query().unwrap_or_default();
+    let mut tokens = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, value)| name == "token" && !value.is_empty())
+        .map(|(_, value)| value);
+    let token = tokens.next().ok_or(TokenFault::Missing)?;
+    match tokens.next() {
+        None => Ok(token.into_owned()),
+        Some(_) => Err(TokenFault::Malformed),
+    }
+}
+
+/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

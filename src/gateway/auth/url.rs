@@ -1,0 +1,167 @@
+//! Addresses on the web, as far as settings name them.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// Longer ones are a slip.
+const URL_MAX: usize = 2_048;
+
+/// Where a page comes from, as browsers write it: `https://app.example.org`, the port only if it is not the scheme's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(Box<str>);
+
+impl Origin {
+    /// The origin that `text` is, in small letters.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let (scheme, rest) = text.split_once("://")?;
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        if !is_scheme || text.len() > URL_MAX || !is_authority(rest) {
+            return None;
+        }
+        let own_port = match scheme {
+            "http" | "ws" => ":80",
+            "https" | "wss" => ":443",
+            _ => "",
+        };
+        let rest = rest.strip_suffix(own_port).unwrap_or(rest);
+        Some(Origin(format!("{scheme}://{rest}").into()))
+    }
+
+    /// As browsers write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether `text` is a URL of one of these schemes (in small letters): a host, perhaps a port, a path and a query; no user, no
+/// fragment, nothing that would have to be escaped.
+pub fn is_url(text: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b);
+    schemes.iter().any(|s| s.eq_ignore_ascii_case(scheme))
+        && text.len() <= URL_MAX
+        && is_authority(&authority.to_ascii_lowercase())
+        && path.bytes().all(is_plain)
+}
+
+/// A host in small letters, perhaps with a port.
+fn is_authority(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| {
+        let is_number = port.bytes().all(|b| b.is_ascii_digit());
+        is_number && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    let is_host = match host.strip_prefix('[') {
+        Some(v6) => v6
+            .strip_suffix(']')
+            .is_some_and(|v6| v6.parse::<Ipv6Addr>().is_ok()),
+        None => host.split('.').all(is_label),
+    };
+    is_host && port.is_none_or(is_port)
+}
+
+fn is_label(label: &str) -> bool {
+    !label.is_empty()
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_write() {
+        for (text, wanted) in [
+            ("https://app.example.org", Some("https://app.example.org")),
+            ("HTTPS://App.Example.org", Some("https://app.example.org")),
+            ("http://localhost:3000", Some("http://localhost:3000")),
+            ("https://a:443", Some("https://a")),
+            ("http://a:80", Some("http://a")),
+            ("http://a:443", Some("http://a:443")),
+            ("http://[::1]:80", Some("http://[::1]")),
+            ("http://[::1]", Some("http://[::1]")),
+            ("http://127.0.0.1:1", Some("http://127.0.0.1:1")),
+            ("capacitor://localhost", Some("capacitor://localhost")),
+            ("chrome-extension://abc", Some("chrome-extension://abc")),
+            ("", None),
+            ("null", None),
+            ("*", None),
+            ("app.example.org", None),
+            ("https://", None),
+            ("://a", None),
+            ("1x://a", None),
+            ("https://a/", None),
+            ("https://a/path", None),
+            ("https://a?x", None),
+            ("https://u@a", None),
+            ("https://a:", None),
+            ("https://a:0", None),
+            ("https://a:+1", None),
+            ("https://a:65536", None),
+            ("https://a b", None),
+            ("https://a..b", None),
+            ("https://[::1", None),
+            ("https://::1", None),
+            ("https://\u{e9}", None),
+            ("https://*.example.org", None),
+        ] {
+            let origin = Origin::parse(text).map(|o| o.to_string());
+            assert_eq!(origin.as_deref(), wanted, "{text:?}");
+        }
+        let long = format!("https://{}", "a".repeat(URL_MAX));
+        assert_eq!(Origin::parse(&long), None);
+    }
+
+    #[test]
+    fn a_url_has_a_scheme_a_host_and_nothing_hidden() {
+        let is = |text: &str| is_url(text, &["http", "https"]);
+        for right in [
+            "http://a",
+            "HTTPS://a.example.org:8443/webhook?x=%20&y=[1]",
+            "http://127.0.0.1:3000/webhook",
+            "http://[::1]:3000/",
+            "http://a?x",
+        ] {
+            assert!(is(right), "{right}");
+        }
+        for wrong in [
+            "",
+            "a",
+            "/webhook",
+            "ws://a",
+            "http:a",
+            "http:///webhook",
+            "http://user:password@a/",
+            "http://a/#b",
+            "http://a/ b",
+            "http://a/\n",
+            "http://a/\u{e9}",
+            "http://a:99999/",
+            "http://:80/",
+            " http://a",
+        ] {
+            assert!(!is(wrong), "{wrong:?}");
+        }
+        assert!(is(&format!("http://a/{}", "b".repeat(URL_MAX - 9))));
+        assert!(!is(&format!("http://a/{}", "b".repeat(URL_MAX - 8))));
+    }
+}
