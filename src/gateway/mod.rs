@@ -5,6 +5,7 @@ mod blocks;
 mod class_drain;
 mod closed;
 mod desk;
+mod errands;
 mod history;
 mod listing;
 mod logfmt;
@@ -19,6 +20,7 @@ pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, Origin, TokenFault,
 pub use self::blocks::BLOCKS_MAX;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};
+pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Place, Query, Row, Search, Sort};
 pub use self::operator::{Portrait, Snapshot};
@@ -30,6 +32,7 @@ use self::blocks::Blocks;
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
 use self::desk::Tray;
+use self::errands::Errands;
 use self::history::Histories;
 use self::logfmt::Value;
 use self::protocol::is_ping;
@@ -97,6 +100,7 @@ pub struct Gateway {
     anonymous: u64,
     report: Report,
     tray: Tray,
+    errands: Errands,
     closed: ClosedSink,
     histories: Histories,
     blocks: Blocks,
@@ -117,6 +121,7 @@ impl Gateway {
             anonymous: 0,
             report: Report::new(options.stats_interval, options.log_dropped),
             tray: Tray::default(),
+            errands: Errands::default(),
             closed: ClosedSink::default(),
             histories: Histories::default(),
             blocks: Blocks::default(),
