@@ -110,18 +110,25 @@ pub struct Upgrade {
 impl Verdict {
     /// A plain upgrade to this class.
     pub fn upgrade(class: Class) -> Self {
-        Verdict::Upgrade(Upgrade {
-            class,
-            protocol: None,
-            headers: Vec::new(),
-            policy: None,
-            introduced: false,
-        })
+        Verdict::Upgrade(Upgrade::to(class))
     }
 
     /// A refusal with this HTTP status; the message goes into the JSON body.
     pub fn refuse(status: u16, message: &str) -> Self {
         Verdict::Reply(Reply::error(status, message))
+    }
+}
+
+impl Upgrade {
+    /// A plain one to this class.
+    pub fn to(class: Class) -> Self {
+        Upgrade {
+            class,
+            protocol: None,
+            headers: Vec::new(),
+            policy: None,
+            introduced: false,
+        }
     }
 }
 

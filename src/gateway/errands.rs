@@ -257,16 +257,18 @@ impl Errands {
 impl Gateway {
     /// Where the side thread finds its errands.
     pub fn errands(&self) -> ErrandBox {
-        self.errands.shared()
+        self.relay.errands.shared()
     }
 
     /// Has the side thread do something. `false`: it will not, too many errands wait.
     pub fn send_on(&mut self, errand: Errand) -> bool {
-        self.errands.push(errand)
+        self.relay.errands.push(errand)
     }
 
     /// The outcome of a start.
-    pub fn errand_done(&mut self, _io: &mut Io<'_>, _number: u64, _outcome: &Outcome) {}
+    pub fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &Outcome) {
+        self.relay.errand_done(io, number, outcome);
+    }
 }
 
 #[cfg(test)]

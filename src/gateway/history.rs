@@ -111,10 +111,12 @@ impl Histories {
         }
     }
 
-    pub(super) fn answered(&mut self, id: ConnId, rtt: Micros) {
-        if let Some(history) = self.by_id.get_mut(&id) {
-            push(&mut history.rtts, RTTS, (UnixMillis::now(), rtt));
-        }
+    /// Whether the history of this connection is kept.
+    pub(super) fn answered(&mut self, id: ConnId, rtt: Micros) -> bool {
+        let history = self.by_id.get_mut(&id);
+        history
+            .map(|history| push(&mut history.rtts, RTTS, (UnixMillis::now(), rtt)))
+            .is_some()
     }
 
     /// A connection has ended, and takes its history along.
@@ -128,9 +130,8 @@ impl Histories {
         while self.by_id.len() >= HISTORIES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            if self.take(oldest).is_some() {
-                io.watch(oldest, false);
-            }
+            // With its next pong it is not watched any more, unless somebody else wants to know of it.
+            self.take(oldest);
         }
         // Those that have ended are named in the order until their place comes; not for ever.
         if self.order.len() >= 4 * HISTORIES_MAX {

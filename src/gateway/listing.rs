@@ -62,7 +62,7 @@ pub enum Sort {
 
 /// A place in a sorted list: a page begins behind it. It stays true while connections come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Position {
     /// The key that is sorted by; the smallest comes first.
     pub key: u64,
     /// Who stands there.
@@ -79,7 +79,7 @@ pub struct Query {
     /// Whether in the reverse of it.
     pub reverse: bool,
     /// The place behind which the page begins.
-    pub after: Option<Place>,
+    pub after: Option<Position>,
     /// How many; at most [`PAGE_MAX`].
     pub limit: usize,
 }
@@ -109,7 +109,7 @@ pub struct Page {
     /// How many fit the filter, on all pages.
     pub matched: usize,
     /// Where the next page begins, if there is one.
-    pub next: Option<Place>,
+    pub next: Option<Position>,
 }
 
 /// A query at work. It looks at the slots once, keeping only the best, so it takes a page of memory and no more.
@@ -117,11 +117,11 @@ pub struct Page {
 pub struct Search {
     query: Query,
     slot: u32,
-    best: BinaryHeap<Place>,
+    best: BinaryHeap<Position>,
     /// Somebody stands behind the page.
     more: bool,
-    chosen: Option<std::vec::IntoIter<Place>>,
-    last: Option<Place>,
+    chosen: Option<std::vec::IntoIter<Position>>,
+    last: Option<Position>,
     page: Page,
 }
 
@@ -217,7 +217,7 @@ impl Search {
             return;
         }
         self.page.matched += 1;
-        let place = Place {
+        let place = Position {
             key: self.query.key(&view),
             id,
         };

@@ -12,6 +12,7 @@ mod logfmt;
 mod operator;
 mod protocol;
 mod proxy;
+mod relay;
 mod report;
 mod session;
 mod settings;
@@ -22,27 +23,25 @@ pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
-pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Place, Query, Row, Search, Sort};
+pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub use self::operator::{Portrait, Snapshot};
 pub use self::proxy::ProxyProtocol;
-pub use self::session::{Identity, Role, Session};
+pub use self::relay::{DropReason, Due, RelayStats, has_magic_words};
+pub use self::session::{Absence, App, AppState, Identity, Place, Role, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 
-use self::blocks::Blocks;
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
 use self::desk::Tray;
-use self::errands::Errands;
 use self::history::Histories;
 use self::logfmt::Value;
-use self::protocol::is_ping;
 use self::proxy::Proxies;
+use self::relay::{ANONYMOUS, Relay};
 use self::report::Report;
-use self::session::Sessions;
 use crate::cause::Cause;
 use crate::engine::{
-    Class, ConnMap, Ending, Handler, Io, Message, Pong, Preamble, Remote, Reply, Request, Sent,
-    TimerId, Verdict,
+    Class, ConnMap, Ending, Handler, Io, Message, Pong, Preamble, Remote, Reply, Request, TimerId,
+    Upgrade, Verdict,
 };
 use crate::health::HealthChange;
 use crate::id::ConnId;
@@ -62,12 +61,6 @@ pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 const NAME_MAX: usize = 256;
 
-/// How the names begin that are given to glasses without one.
-const ANONYMOUS: &str = "anonymous-";
-
-/// The close reason of a connection whose place was taken; clients match on it.
-const REPLACED: &str = "replaced by a newer connection";
-
 /// What the gateway is told at its start.
 pub struct Options {
     /// How often the statistics are logged.
@@ -82,6 +75,12 @@ pub struct Options {
     pub max_connections: usize,
     /// Whoever watches that the loop turns, if anybody does.
     pub watchdog: Option<Watchdog>,
+    /// How long what is lost is waited for, and what is kept of it.
+    pub relay: RelaySettings,
+    /// What peers are checked against.
+    pub credentials: Credentials,
+    /// Which packages ran for whom before a restart.
+    pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
 /// Somebody who wants to hear from the loop itself, again and again.
@@ -94,37 +93,35 @@ pub struct Watchdog {
 
 /// The host of the loop in the binary.
 pub struct Gateway {
-    sessions: Sessions,
+    relay: Relay,
     /// Who each connection is, from its request to its end.
     identities: ConnMap<Identity>,
     anonymous: u64,
     report: Report,
     tray: Tray,
-    errands: Errands,
     closed: ClosedSink,
     histories: Histories,
-    blocks: Blocks,
     /// By class.
     drains: [Option<ClassDrain>; CLASS_NAMES.len()],
     proxies: Proxies,
     max_connections: usize,
     watchdog: Option<Watchdog>,
     watchdog_timer: Option<TimerId>,
+    restored: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
 impl Gateway {
     /// A gateway without connections.
     pub fn new(options: Options) -> Self {
         Gateway {
-            sessions: Sessions::default(),
+            relay: Relay::new(options.relay, options.credentials, options.max_connections),
+            restored: options.restored,
             identities: ConnMap::new(),
             anonymous: 0,
             report: Report::new(options.stats_interval, options.log_dropped),
             tray: Tray::default(),
-            errands: Errands::default(),
             closed: ClosedSink::default(),
             histories: Histories::default(),
-            blocks: Blocks::default(),
             drains: [const { None }; CLASS_NAMES.len()],
             proxies: Proxies {
                 protocol: options.proxy_protocol,
@@ -136,8 +133,11 @@ impl Gateway {
         }
     }
 
-    /// Begins to log statistics and to report to the watchdog; to be called once, before the loop turns.
+    /// Begins to log statistics and to report to the watchdog, and waits for whom it had before; to be called once, before the
+    /// loop turns.
     pub fn start(&mut self, io: &mut Io<'_>) {
+        let restored = std::mem::take(&mut self.restored);
+        self.relay.restore(io, restored);
         self.report.start(io);
         self.bark(io);
     }
@@ -162,49 +162,8 @@ impl Gateway {
 
     /// Logs the statistics since the last time.
     pub fn report(&mut self, io: &Io<'_>) {
-        self.report.statistics(io, self.sessions.len());
-    }
-
-    /// Who asks, as the query says (there is no authentication yet), or what is missing.
-    fn identify(&mut self, request: &Request) -> Result<Identity, &'static str> {
-        let query = request.query().unwrap_or_default();
-        let parameter = |name: &str| {
-            let mut pairs = form_urlencoded::parse(query.as_bytes());
-            pairs
-                .find(|(key, value)| key == name && !value.is_empty())
-                .map(|(_, value)| value)
-        };
-        let (user, package) = (parameter("user"), parameter("package"));
-        let too_long =
-            |v: &Option<std::borrow::Cow<'_, str>>| v.as_ref().is_some_and(|v| v.len() > NAME_MAX);
-        if too_long(&user) || too_long(&package) {
-            return Err("user and package may have 256 bytes each");
-        }
-        if request.path() == "/glasses-ws" {
-            let user = match user {
-                Some(user) if user.starts_with(ANONYMOUS) => {
-                    return Err("names that begin with anonymous- are given by the gateway");
-                }
-                Some(user) => user.into(),
-                None => self.next_anonymous(),
-            };
-            return Ok(Identity {
-                user,
-                role: Role::Glasses,
-            });
-        }
-        match (user, package) {
-            (Some(user), Some(package)) => Ok(Identity {
-                user: user.into(),
-                role: Role::Tpa(package.into()),
-            }),
-            _ => Err("user and package are required in the query"),
-        }
-    }
-
-    fn next_anonymous(&mut self) -> Box<str> {
-        self.anonymous += 1;
-        format!("{ANONYMOUS}{}", self.anonymous).into()
+        self.report
+            .statistics(io, self.relay.sessions.len(), &self.relay.stats);
     }
 }
 
@@ -222,57 +181,67 @@ impl Handler for Gateway {
             "/tpa-ws" | "/app-ws" => TPA,
             _ => return Verdict::refuse(404, "no such path"),
         };
-        match self.identify(request) {
-            // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
-            _ if !request.is_upgrade() => Verdict::upgrade(class),
-            Ok(identity) => {
-                let blocked = self.blocks.left(&identity, io.now());
-                // Also of those who are refused: their records shall name them.
-                self.identities.insert(id, identity);
-                if let Some(left) = blocked {
-                    let reply = Reply::error(403, "blocked by the operator");
-                    return Verdict::Reply(reply.retry_after(seconds(left)));
-                }
-                if let Some(left) = self.refused(class, io.now()) {
-                    let why = Cause::Draining;
-                    let reply = Reply::error(503, "this class is being drained");
-                    io.refuse_for(id, why, reply.retry_after(seconds(left)));
-                    return Verdict::refuse(503, "");
-                }
-                Verdict::upgrade(class)
-            }
-            Err(missing) => Verdict::refuse(400, missing),
+        // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
+        if !request.is_upgrade() {
+            return Verdict::upgrade(class);
         }
+        if self.relay.credentials.refuses_origin(request) {
+            return Verdict::refuse(403, "pages of this origin may not connect");
+        }
+        let asked = if class == GLASSES {
+            let asked = self.relay.glasses_asked(request, &mut self.anonymous);
+            asked.map(Some)
+        } else {
+            self.relay.app_asked(request)
+        };
+        let identity = match asked {
+            Ok(identity) => identity,
+            Err(reply) => return Verdict::Reply(reply),
+        };
+        let introduced = identity.is_some();
+        if let Some(identity) = identity {
+            let refused = self.relay.refuses(&identity, io.now());
+            // Also of those who are refused: their records shall name them.
+            self.identities.insert(id, identity);
+            if let Some(reply) = refused {
+                return Verdict::Reply(reply);
+            }
+        }
+        if let Some(left) = self.refused(class, io.now()) {
+            let why = Cause::Draining;
+            let reply = Reply::error(503, "this class is being drained");
+            io.refuse_for(id, why, reply.retry_after(seconds(left)));
+            return Verdict::refuse(503, "");
+        }
+        Verdict::Upgrade(Upgrade {
+            introduced,
+            ..Upgrade::to(class)
+        })
     }
 
-    fn on_pong(&mut self, _io: &mut Io<'_>, id: ConnId, pong: Pong) {
-        self.histories.answered(id, pong.rtt);
+    fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
+        let remembered = self.histories.answered(id, pong.rtt);
+        let identity = self.identities.get(id);
+        let unconfirmed = identity.is_some_and(|who| self.relay.confirm(id, who, pong.received));
+        if !remembered && !unconfirmed {
+            io.watch(id, false);
+        }
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
-        let Some(identity) = self.identities.get(id) else {
-            return;
-        };
-        if log::log_enabled!(log::Level::Debug) {
-            self.report.opened(io, id, identity);
-        }
         self.histories.opened(io, id);
-        if let Some(older) = self.sessions.join(identity, id) {
-            // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
-            let code = match identity.role {
-                Role::Glasses => 4003,
-                Role::Tpa(_) => 1000,
-            };
-            io.close_for(older, Cause::Replaced, code, REPLACED);
+        if let Some(identity) = self.identities.get(id).cloned() {
+            self.arrive(io, id, &identity);
         }
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
-        if let Message::Text(text) = &message
-            && is_ping(text)
-            && let Sent::Refused(why) = io.send(id, Message::text(protocol::PONG))
-        {
-            log::debug!("pong refused id={id} why={why:?}");
+        if let Some(identity) = self.identities.get(id) {
+            return self.relay.message(io, id, identity, message);
+        }
+        if let Some(identity) = self.relay.introduction(io, id, &message) {
+            self.identities.insert(id, identity.clone());
+            self.arrive(io, id, &identity);
         }
     }
 
@@ -292,10 +261,11 @@ impl Handler for Gateway {
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
-        if let Some(identity) = &identity {
-            self.sessions.leave(identity, id);
-        }
         self.report.closed(io, id, identity.as_ref(), end);
+        self.relay.forgive(id);
+        if let Some(identity) = &identity {
+            self.relay.gone(io, id, identity, end);
+        }
         let history = self.histories.take(id);
         self.closed.keep(id, identity, history, end);
     }
@@ -309,8 +279,9 @@ impl Handler for Gateway {
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         if self.watchdog_timer == Some(timer) {
             self.bark(io);
-        } else if !self.drain_on(io, timer) {
-            self.report.on_timer(io, timer, self.sessions.len());
+        } else if !self.drain_on(io, timer) && !self.relay.on_timer(io, timer) {
+            self.report
+                .on_timer(io, timer, self.relay.sessions.len(), &self.relay.stats);
         }
     }
 
@@ -320,6 +291,14 @@ impl Handler for Gateway {
 }
 
 impl Gateway {
+    /// A connection whose identity is known is here.
+    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        if log::log_enabled!(log::Level::Debug) {
+            self.report.opened(io, id, identity);
+        }
+        self.relay.arrive(io, id, identity);
+    }
+
     /// How long newcomers of a class are still refused.
     fn refused(&self, class: Class, now: Micros) -> Option<Micros> {
         self.drains[usize::from(class.0)].as_ref()?.refuses(now)

@@ -2,7 +2,7 @@
 
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
-use super::{ANONYMOUS, CLASS_NAMES, Gateway, History, Identity, Session};
+use super::{ANONYMOUS, CLASS_NAMES, Gateway, History, Identity, RelayStats, Session};
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, Stats};
 use crate::id::ConnId;
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub drained: [bool; CLASS_NAMES.len()],
     /// Log lines lost.
     pub log_dropped: u64,
+    /// What the relay has counted.
+    pub relay: RelayStats,
 }
 
 /// One connection, as much as is known.
@@ -55,13 +57,14 @@ impl Gateway {
         Snapshot {
             stats: io.stats().clone(),
             now: io.now(),
-            sessions: self.sessions.len(),
-            blocked: self.blocks.count(io.now()),
+            sessions: self.relay.sessions.len(),
+            blocked: self.relay.blocks.count(io.now()),
             histories: self.histories.len(),
             max_connections: self.max_connections,
             draining: io.is_draining(),
             drained: self.drains.each_ref().map(drained),
             log_dropped: self.report.log_dropped(),
+            relay: self.relay.stats.clone(),
         }
     }
 
@@ -72,7 +75,7 @@ impl Gateway {
 
     /// The session of a user.
     pub fn session(&self, user: &str) -> Option<&Session> {
-        self.sessions.get(user)
+        self.relay.sessions.get(user)
     }
 
     /// The sessions behind this user, in the order of their names, and how many there are in all.
@@ -80,7 +83,7 @@ impl Gateway {
         &self,
         user: Option<&str>,
     ) -> (impl Iterator<Item = (&str, &Session)>, usize) {
-        (self.sessions.after(user), self.sessions.len())
+        (self.relay.sessions.after(user), self.relay.sessions.len())
     }
 
     /// Everything about one connection. Its history is kept from now on.
@@ -115,17 +118,17 @@ impl Gateway {
         if identity.user.starts_with(ANONYMOUS) {
             return false;
         }
-        self.blocks.block(identity, io.now() + span, io.now())
+        self.relay.blocks.block(identity, io.now() + span, io.now())
     }
 
     /// Lets an identity in again. Whether it was refused.
     pub fn unblock(&mut self, identity: &Identity) -> bool {
-        self.blocks.lift(identity)
+        self.relay.blocks.lift(identity)
     }
 
     /// Who is refused, and for how long still.
     pub fn blocked(&mut self, io: &Io<'_>) -> Vec<(Identity, Micros)> {
-        self.blocks.all(io.now())
+        self.relay.blocks.all(io.now())
     }
 
     /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class

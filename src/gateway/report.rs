@@ -1,6 +1,7 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
 use super::logfmt::Value;
+use super::relay::RelayStats;
 use super::session::{Identity, Role};
 use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
@@ -22,6 +23,7 @@ pub(super) struct Report {
     statistics_timer: Option<TimerId>,
     /// The statistics as they were last logged.
     last: Option<Stats>,
+    last_relay: Option<RelayStats>,
     window: Window,
 }
 
@@ -47,6 +49,7 @@ impl Report {
             log_dropped,
             statistics_timer: None,
             last: None,
+            last_relay: None,
             window,
         }
     }
@@ -71,9 +74,15 @@ impl Report {
         (self.log_dropped)()
     }
 
-    pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId, sessions: usize) {
+    pub(super) fn on_timer(
+        &mut self,
+        io: &mut Io<'_>,
+        timer: TimerId,
+        sessions: usize,
+        relay: &RelayStats,
+    ) {
         if self.statistics_timer == Some(timer) {
-            self.statistics(io, sessions);
+            self.statistics(io, sessions, relay);
             self.start(io);
         } else if self.window.timer == Some(timer) {
             self.window.timer = None;
@@ -129,7 +138,7 @@ impl Report {
         );
     }
 
-    pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize) {
+    pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {
         self.window.sum_up();
         let now = io.stats();
         let fresh = Stats::new(now.classes.len());
@@ -162,8 +171,11 @@ impl Report {
             now.accept_pauses - last.accept_pauses,
             (self.log_dropped)(),
         );
+        let before = self.last_relay.take().unwrap_or_default();
+        let _ = write!(line, "{}", Relayed(relay, &before));
         log::info!("{line}");
         self.last = Some(now.clone());
+        self.last_relay = Some(relay.clone());
     }
 }
 
@@ -281,6 +293,37 @@ impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
         } else {
             Ok(())
         }
+    }
+}
+
+/// What the relay has done since the last time, and what waits now.
+struct Relayed<'a>(&'a RelayStats, &'a RelayStats);
+
+impl std::fmt::Display for Relayed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (now, last) = (self.0, self.1);
+        let sum = |of: fn(&RelayStats) -> &[u64]| {
+            of(now).iter().sum::<u64>() - of(last).iter().sum::<u64>()
+        };
+        write!(
+            f,
+            " absent={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} malformed={} replayed={} doubtful={} \
+             dropped={} kept={} webhooks={} webhooks_failed={}",
+            now.absent.iter().sum::<u64>(),
+            sum(|s| &s.resumes),
+            sum(|s| &s.takeovers),
+            sum(|s| &s.false_deaths),
+            sum(|s| &s.flapping),
+            sum(|s| &s.relayed),
+            now.unrouted - last.unrouted,
+            now.malformed - last.malformed,
+            now.replayed - last.replayed,
+            now.doubtful - last.doubtful,
+            sum(|s| &s.dropped),
+            now.kept,
+            now.starts + now.revivals + now.stops - last.starts - last.revivals - last.stops,
+            now.webhooks_failed - last.webhooks_failed,
+        )
     }
 }
 

@@ -1,8 +1,14 @@
-//! Who is here: sessions by user, each with at most one glasses connection and one TPA per package.
+//! Who is here, and who is waited for: sessions by user, each with one place for its glasses and one for each app.
 
+use super::relay::{Backlog, Due};
+use crate::cause::Cause;
 use crate::id::ConnId;
+use crate::time::Micros;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+
+/// The most apps of one session.
+pub(super) const SESSION_APPS_MAX: usize = 1_000;
 
 /// Who a connection is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -22,58 +28,170 @@ pub enum Role {
     Tpa(Box<str>),
 }
 
-/// The sessions that have a connection.
+/// One user. Packages are few, so a list serves.
+#[derive(Debug, Default)]
+pub struct Session {
+    /// The glasses' place.
+    pub glasses: Place,
+    /// The apps, in the order in which they came.
+    pub apps: Vec<App>,
+}
+
+/// Room for one peer: it is there, or it was lost and is waited for, or neither.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Whose it is now.
+    pub conn: Option<ConnId>,
+    /// If its peer was lost and is waited for.
+    pub absence: Option<Box<Absence>>,
+    /// What is kept for the peer.
+    pub(super) backlog: Option<Box<Backlog>>,
+    /// How often it was taken again after a loss, or from an older connection.
+    pub resumes: u32,
+}
+
+/// A loss.
+#[derive(Debug, Clone, Copy)]
+pub struct Absence {
+    /// Since when: engine time.
+    pub since: Micros,
+    /// How the connection ended; `None`: there was none, it is a session from before a restart, or an app that has to come.
+    pub cause: Option<Cause>,
+    /// Until when it is waited for.
+    pub due: Due,
+}
+
+/// An app of a session.
+#[derive(Debug)]
+pub struct App {
+    /// Which.
+    pub package: Box<str>,
+    /// Its place.
+    pub place: Place,
+    /// How it is.
+    pub state: AppState,
+    /// What it wants to hear, exactly.
+    pub subscriptions: Box<[Box<str>]>,
+    /// It has said that it leaves.
+    pub released: bool,
+    /// When its server was last asked for a session: engine time.
+    pub(super) asked_at: Option<Micros>,
+}
+
+/// How an app is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppState {
+    /// Connected.
+    Running,
+    /// Its connection was lost, and it may come back by itself.
+    Lost,
+    /// Its server is being asked for a session.
+    Asked {
+        /// The errand.
+        number: u64,
+        /// It ran before, and was lost.
+        revival: bool,
+    },
+    /// Its server has agreed, or need not be asked; it is to connect.
+    Expected,
+    /// It will be asked when the glasses are back.
+    Dormant,
+}
+
+impl AppState {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AppState::Running => "running",
+            AppState::Lost => "lost",
+            AppState::Asked { .. } => "asked",
+            AppState::Expected => "expected",
+            AppState::Dormant => "dormant",
+        }
+    }
+}
+
+impl Place {
+    /// Whether the peer is there or waited for.
+    pub fn is_held(&self) -> bool {
+        self.conn.is_some() || self.absence.is_some()
+    }
+
+    /// Frames that are kept for it, and their bytes.
+    pub fn kept(&self) -> (usize, usize) {
+        let backlog = self.backlog.as_ref();
+        backlog.map_or((0, 0), |backlog| (backlog.len(), backlog.bytes()))
+    }
+}
+
+impl Session {
+    /// Whether there is nobody, and nobody is waited for.
+    fn is_over(&self) -> bool {
+        !self.glasses.is_held() && self.apps.is_empty()
+    }
+
+    /// The app of this package.
+    pub fn app(&self, package: &str) -> Option<&App> {
+        self.apps.iter().find(|app| *app.package == *package)
+    }
+
+    pub(super) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
+        self.apps.iter_mut().find(|app| *app.package == *package)
+    }
+
+    /// The place of a role, if there is one.
+    pub(super) fn place_mut(&mut self, role: &Role) -> Option<&mut Place> {
+        match role {
+            Role::Glasses => Some(&mut self.glasses),
+            Role::Tpa(package) => self.app_mut(package).map(|app| &mut app.place),
+        }
+    }
+}
+
+impl App {
+    pub(super) fn new(package: &str, state: AppState) -> Self {
+        App {
+            package: package.into(),
+            place: Place::default(),
+            state,
+            subscriptions: Box::default(),
+            released: false,
+            asked_at: None,
+        }
+    }
+}
+
+/// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     /// In order, so that they can be listed a page at a time; and names that peers choose cannot make it slow.
     by_user: BTreeMap<Box<str>, Session>,
 }
 
-/// One user. Packages are few, so a list serves.
-#[derive(Debug, Clone, Default)]
-pub struct Session {
-    /// The glasses' connection.
-    pub glasses: Option<ConnId>,
-    /// The apps' connections, by package.
-    pub tpas: Vec<(Box<str>, ConnId)>,
-}
-
 impl Sessions {
-    /// Gives an identity's place to a connection. Returns the older one that had it.
-    pub(super) fn join(&mut self, identity: &Identity, id: ConnId) -> Option<ConnId> {
-        let session = match self.by_user.get_mut(&identity.user) {
-            Some(session) => session,
-            None => self.by_user.entry(identity.user.clone()).or_default(),
-        };
-        match &identity.role {
-            Role::Glasses => session.glasses.replace(id),
-            Role::Tpa(package) => match session.tpas.iter_mut().find(|(p, _)| p == package) {
-                Some((_, current)) => Some(std::mem::replace(current, id)),
-                None => {
-                    session.tpas.push((package.clone(), id));
-                    None
-                }
-            },
-        }
-    }
-
-    /// Frees an identity's place if it is still this connection's: a late end of a replaced one changes nothing.
-    pub(super) fn leave(&mut self, identity: &Identity, id: ConnId) {
-        let Some(session) = self.by_user.get_mut(&identity.user) else {
-            return;
-        };
-        match &identity.role {
-            Role::Glasses => session.glasses = session.glasses.filter(|current| *current != id),
-            Role::Tpa(_) => session.tpas.retain(|(_, current)| *current != id),
-        }
-        if session.glasses.is_none() && session.tpas.is_empty() {
-            self.by_user.remove(&identity.user);
-        }
-    }
-
-    /// The session of a user.
     pub(super) fn get(&self, user: &str) -> Option<&Session> {
         self.by_user.get(user)
+    }
+
+    pub(super) fn get_mut(&mut self, user: &str) -> Option<&mut Session> {
+        self.by_user.get_mut(user)
+    }
+
+    /// The session of a user, made if there is none.
+    pub(super) fn of(&mut self, user: &str) -> &mut Session {
+        self.by_user.entry(user.into()).or_default()
+    }
+
+    /// Takes a session out.
+    pub(super) fn remove(&mut self, user: &str) -> Option<Session> {
+        self.by_user.remove(user)
+    }
+
+    /// Forgets a session in which there is nobody any more.
+    pub(super) fn tidy(&mut self, user: &str) {
+        if self.by_user.get(user).is_some_and(Session::is_over) {
+            self.by_user.remove(user);
+        }
     }
 
     /// The sessions behind this user, in the order of their names.
@@ -83,76 +201,8 @@ impl Sessions {
         range.map(|(user, session)| (&**user, session))
     }
 
-    /// Sessions with a connection.
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.by_user.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    /// The registry as a plain map from identity to connection.
-    #[derive(Default)]
-    struct Model(BTreeMap<(String, Option<String>), ConnId>);
-
-    fn key(identity: &Identity) -> (String, Option<String>) {
-        let package = match &identity.role {
-            Role::Glasses => None,
-            Role::Tpa(package) => Some(package.to_string()),
-        };
-        (identity.user.to_string(), package)
-    }
-
-    #[test]
-    fn sessions_behave_as_a_map_of_identities() {
-        for seed in 0..200 {
-            let mut rng = fastrand::Rng::with_seed(seed);
-            let (mut sessions, mut model) = (Sessions::default(), Model::default());
-            let mut joined: Vec<(Identity, ConnId)> = Vec::new();
-            for step in 0..400u32 {
-                if joined.is_empty() || rng.bool() {
-                    let role = if rng.bool() {
-                        Role::Glasses
-                    } else {
-                        Role::Tpa(format!("p{}", rng.u8(0..3)).into())
-                    };
-                    let identity = Identity {
-                        user: format!("u{}", rng.u8(0..4)).into(),
-                        role,
-                    };
-                    let id = ConnId::new(rng.u32(0..8), step);
-                    let replaced = sessions.join(&identity, id);
-                    assert_eq!(
-                        replaced,
-                        model.0.insert(key(&identity), id),
-                        "seed {seed} step {step}"
-                    );
-                    joined.push((identity, id));
-                } else {
-                    // In any order: also those who were replaced long ago.
-                    let (identity, id) = joined.swap_remove(rng.usize(0..joined.len()));
-                    sessions.leave(&identity, id);
-                    if model.0.get(&key(&identity)) == Some(&id) {
-                        model.0.remove(&key(&identity));
-                    }
-                }
-                let users: std::collections::BTreeSet<_> =
-                    model.0.keys().map(|(user, _)| user).collect();
-                assert_eq!(sessions.len(), users.len(), "seed {seed} step {step}");
-                let places: usize = sessions
-                    .by_user
-                    .values()
-                    .map(|s| s.tpas.len() + usize::from(s.glasses.is_some()))
-                    .sum();
-                assert_eq!(places, model.0.len(), "seed {seed} step {step}");
-            }
-            for (identity, id) in joined {
-                sessions.leave(&identity, id);
-            }
-            assert_eq!(sessions.len(), 0, "seed {seed}");
-        }
     }
 }

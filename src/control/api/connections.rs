@@ -4,7 +4,7 @@ use super::explain::{self, Explanation};
 use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
 use crate::control::problem::{Params, Part, Problem};
 use crate::control::{Control, ask};
-use crate::gateway::{self, ConnState, Filter, History, Place, Query, Reason, Row};
+use crate::gateway::{self, ConnState, Filter, History, Position, Query, Reason, Row};
 use crate::id::ConnId;
 use axum::Json;
 use axum::extract::State;
@@ -259,10 +259,10 @@ impl ListParams {
     }
 }
 
-fn parse_place(text: &str) -> Result<Place, Problem> {
+fn parse_place(text: &str) -> Result<Position, Problem> {
     let parts = text.split_once('-');
     let place = parts.and_then(|(key, id)| {
-        Some(Place {
+        Some(Position {
             key: u64::from_str_radix(key, 16).ok()?,
             id: id.parse().ok()?,
         })

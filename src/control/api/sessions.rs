@@ -1,12 +1,11 @@
-//! Sessions: users with their glasses and apps.
+//! Sessions: users with their glasses and apps, those included that are waited for.
 
 use super::connections::page_size;
 use super::words::StateName;
 use crate::control::problem::{Params, Part, Problem};
 use crate::control::{Control, ask};
 use crate::engine::Io;
-use crate::gateway::{ConnState, Session};
-use crate::id::ConnId;
+use crate::gateway::{App, AppState, ConnState, Place, Session};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -38,20 +37,60 @@ pub(super) struct SessionList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionBody {
     user: String,
-    /// The glasses' connection.
-    glasses: Option<Member>,
-    /// The apps' connections.
-    tpas: Vec<Member>,
+    /// The glasses; null if they never were here.
+    glasses: Option<PlaceBody>,
+    /// The apps.
+    tpas: Vec<AppBody>,
 }
 
-/// A connection of a session.
+/// An app of a session.
 #[derive(Debug, Serialize, ToSchema)]
-struct Member {
-    /// See `/api/v1/connections/{id}`.
-    id: String,
-    /// Null for glasses.
-    package: Option<String>,
-    state: StateName,
+struct AppBody {
+    package: String,
+    /// Whether it is connected, or what is done about it.
+    app: AppStateName,
+    /// How many streams it has subscribed to.
+    subscribed: usize,
+    /// The first 64 of them; null in a list of sessions.
+    subscriptions: Option<Vec<String>>,
+    #[serde(flatten)]
+    place: PlaceBody,
+}
+
+/// Room for one peer of a session.
+#[derive(Debug, Serialize, ToSchema)]
+struct PlaceBody {
+    /// Its connection: see `/api/v1/connections/{id}`. Null while there is none.
+    id: Option<String>,
+    /// The connection's state; null while there is none.
+    state: Option<StateName>,
+    /// For how long it has been lost, in ms, if it is waited for.
+    absent_ms: Option<u64>,
+    /// For how much longer it is waited for, in ms.
+    waits_ms: Option<u64>,
+    /// The cause for which its last connection ended, if it is waited for; null if it is to come for the first time.
+    lost_for: Option<&'static str>,
+    /// How often it came back, or took over from an older connection.
+    resumes: u32,
+    /// Frames that are kept for it: unconfirmed, or waiting.
+    kept_frames: usize,
+    kept_bytes: usize,
+}
+
+/// How an app is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AppStateName {
+    /// Connected.
+    Running,
+    /// Its connection was lost, and it may come back by itself.
+    Lost,
+    /// Its server is being asked for a session.
+    Asked,
+    /// It has agreed to come, and is to connect.
+    Expected,
+    /// It will be asked when the glasses are back.
+    Dormant,
 }
 
 /// Sessions in the order of their users, a page at a time.
@@ -72,7 +111,7 @@ pub(super) async fn list(
         let (from, most) = (after.clone(), SLICE.min(limit - sessions.len()));
         let slice = ask::ask(&control.desk, move |gateway, io| {
             let (mut found, total) = gateway.sessions_after(from.as_deref());
-            let body = |(user, session)| SessionBody::of(user, session, io);
+            let body = |(user, session)| SessionBody::of(user, session, false, io);
             let slice: Vec<_> = found.by_ref().take(most).map(body).collect();
             (slice, found.next().is_some(), total)
         });
@@ -100,31 +139,68 @@ pub(super) async fn one(
 ) -> Result<Json<SessionBody>, Problem> {
     let found = ask::ask(&control.desk, move |gateway, io| {
         let session = gateway.session(&user)?;
-        Some(SessionBody::of(&user, session, io))
+        Some(SessionBody::of(&user, session, true, io))
     });
     let found = found.await?;
     found
         .map(Json)
-        .ok_or_else(|| Problem::not_found("this user has no connection"))
+        .ok_or_else(|| Problem::not_found("this user has no session"))
 }
 
+/// Subscriptions of an app that are named.
+const NAMED: usize = 64;
+
 impl SessionBody {
-    fn of(user: &str, session: &Session, io: &Io<'_>) -> Self {
-        let member = |id: ConnId, package: Option<&str>| Member {
-            id: id.to_string(),
-            package: package.map(str::to_owned),
-            state: io
-                .view(id)
-                .map_or(StateName::Closing, |view| ConnState::of(&view).into()),
-        };
+    fn of(user: &str, session: &Session, names: bool, io: &Io<'_>) -> Self {
+        let glasses = Some(&session.glasses).filter(|place| place.is_held());
         SessionBody {
             user: user.to_owned(),
-            glasses: session.glasses.map(|id| member(id, None)),
+            glasses: glasses.map(|place| PlaceBody::of(place, io)),
             tpas: session
-                .tpas
+                .apps
                 .iter()
-                .map(|(package, id)| member(*id, Some(package)))
+                .map(|app| AppBody::of(app, names, io))
                 .collect(),
+        }
+    }
+}
+
+impl AppBody {
+    fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
+        let named = app.subscriptions.iter().take(NAMED);
+        AppBody {
+            package: app.package.to_string(),
+            app: match app.state {
+                AppState::Running => AppStateName::Running,
+                AppState::Lost => AppStateName::Lost,
+                AppState::Asked { .. } => AppStateName::Asked,
+                AppState::Expected => AppStateName::Expected,
+                AppState::Dormant => AppStateName::Dormant,
+            },
+            subscribed: app.subscriptions.len(),
+            subscriptions: names.then(|| named.map(|name| name.to_string()).collect()),
+            place: PlaceBody::of(&app.place, io),
+        }
+    }
+}
+
+impl PlaceBody {
+    fn of(place: &Place, io: &Io<'_>) -> Self {
+        let state = |id| {
+            io.view(id)
+                .map_or(StateName::Closing, |view| ConnState::of(&view).into())
+        };
+        let absence = place.absence.as_ref();
+        let (kept_frames, kept_bytes) = place.kept();
+        PlaceBody {
+            id: place.conn.map(|id| id.to_string()),
+            state: place.conn.map(state),
+            absent_ms: absence.map(|absence| (io.now() - absence.since).as_millis()),
+            waits_ms: absence.map(|absence| (absence.due.at - io.now()).as_millis()),
+            lost_for: absence.and_then(|absence| Some(absence.cause?.name())),
+            resumes: place.resumes,
+            kept_frames,
+            kept_bytes,
         }
     }
 }

@@ -1,0 +1,210 @@
+//! Who is let in: at the request, and for apps by their first message.
+
+use super::post::{TO_APPS, TO_GLASSES};
+use super::routing::answer;
+use super::{ANONYMOUS, Relay};
+use crate::cause::Cause;
+use crate::engine::{Io, Message, Reply, Request};
+use crate::gateway::auth::{Admission, Credentials};
+use crate::gateway::protocol::{self, FromApp};
+use crate::gateway::session::{Identity, Role, SESSION_APPS_MAX};
+use crate::gateway::{NAME_MAX, seconds};
+use crate::id::ConnId;
+use crate::time::{Micros, UnixMillis};
+use std::borrow::Cow;
+
+/// Why an app is not let in: what it is told, and for which cause it is closed.
+struct Refusal {
+    code: &'static str,
+    why: Cow<'static, str>,
+    cause: Cause,
+}
+
+impl Relay {
+    /// Whose connection a request for glasses opens.
+    ///
+    /// # Errors
+    /// The answer to one that opens none.
+    pub(in crate::gateway) fn glasses_asked(
+        &mut self,
+        request: &Request,
+        next_anonymous: &mut u64,
+    ) -> Result<Identity, Reply> {
+        let user = if self.credentials.is_open() {
+            match names(request)?.0 {
+                Some(user) if user.starts_with(ANONYMOUS) => {
+                    let why = "names that begin with anonymous- are given by the gateway";
+                    return Err(Reply::error(400, why));
+                }
+                Some(user) => user,
+                None => {
+                    *next_anonymous += 1;
+                    format!("{ANONYMOUS}{next_anonymous}").into()
+                }
+            }
+        } else {
+            let now = UnixMillis::now();
+            let checked = self.credentials.glasses(request, now);
+            checked.map_err(|fault| Credentials::unauthorized(&fault, now))?
+        };
+        Ok(Identity {
+            user,
+            role: Role::Glasses,
+        })
+    }
+
+    /// Whose connection a request for an app opens; `None`: its first message will say so. A query counts only where nobody has
+    /// to prove anything.
+    ///
+    /// # Errors
+    /// The answer to one that opens none.
+    pub(in crate::gateway) fn app_asked(
+        &self,
+        request: &Request,
+    ) -> Result<Option<Identity>, Reply> {
+        if !self.credentials.is_open() {
+            return Ok(None);
+        }
+        match names(request)? {
+            (None, None) => Ok(None),
+            (Some(user), Some(package)) => Ok(Some(Identity {
+                user,
+                role: Role::Tpa(package),
+            })),
+            (Some(_), None) | (None, Some(_)) => {
+                let why = "user and package are required in the query, or neither";
+                Err(Reply::error(400, why))
+            }
+        }
+    }
+
+    /// Whether an identity is refused for a time, and how that is answered.
+    pub(in crate::gateway) fn refuses(
+        &mut self,
+        identity: &Identity,
+        now: Micros,
+    ) -> Option<Reply> {
+        if let Some(left) = self.blocks.left(identity, now) {
+            let reply = Reply::error(403, "blocked by the operator");
+            return Some(reply.retry_after(seconds(left)));
+        }
+        let left = self.flaps(identity, now)?;
+        let reply = Reply::error(429, "this identity reconnects too often");
+        Some(reply.retry_after(seconds(left)))
+    }
+
+    /// How long an identity that comes back too often is refused.
+    fn flaps(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
+        let limit = self.settings.flapping_limit;
+        let left = self.flapping.refuses(identity, limit, now)?;
+        let class = match identity.role {
+            Role::Glasses => TO_GLASSES,
+            Role::Tpa(_) => TO_APPS,
+        };
+        self.stats.flapping[class] += 1;
+        Some(left)
+    }
+
+    /// The first message of an app: its identity, if it is let in.
+    pub(in crate::gateway) fn introduction(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        message: &Message,
+    ) -> Option<Identity> {
+        match self.check_introduction(io, message) {
+            Ok(identity) => Some(identity),
+            Err(Refusal { code, why, cause }) => {
+                self.stats.malformed += u64::from(code == "MALFORMED_MESSAGE");
+                if cause == Cause::Blocked {
+                    // It would come back otherwise.
+                    answer(io, id, protocol::app_stopped(&why));
+                    io.close_for(id, cause, 1000, super::apps::STOPPED);
+                } else {
+                    answer(io, id, protocol::app_error(code, &why));
+                    io.close_for(id, cause, cause.close_code(), &why);
+                }
+                None
+            }
+        }
+    }
+
+    fn check_introduction(
+        &mut self,
+        io: &mut Io<'_>,
+        message: &Message,
+    ) -> Result<Identity, Refusal> {
+        let refuse = |code, why: Cow<'static, str>, cause| Err(Refusal { code, why, cause });
+        let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::Forbidden);
+        let first = "the first message must be tpa_connection_init";
+        let Message::Text(text) = message else {
+            return malformed(first.into());
+        };
+        let init = match FromApp::parse(text) {
+            Ok(FromApp::Init(init)) => init,
+            Ok(_) => return malformed(first.into()),
+            Err(why) => return malformed(why.0.into()),
+        };
+        let package = &*init.package_name;
+        let Some(user) = init.user() else {
+            return malformed("sessionId must be the user, a hyphen and packageName".into());
+        };
+        if user.len() > NAME_MAX || package.len() > NAME_MAX {
+            return malformed("user and package may have 256 bytes each".into());
+        }
+        // An unknown package is told nothing else than a wrong key.
+        if !self.credentials.app(package, &init.api_key) {
+            let why = "this is not the API key of this package";
+            return refuse("INVALID_API_KEY", why.into(), Cause::Forbidden);
+        }
+        let identity = Identity {
+            user: user.into(),
+            role: Role::Tpa(package.into()),
+        };
+        let now = io.now();
+        if self.blocks.left(&identity, now).is_some() {
+            return refuse("BLOCKED", "blocked by the operator".into(), Cause::Blocked);
+        }
+        if let Some(left) = self.flaps(&identity, now) {
+            let why = format!("reconnects too often: try again in {} s", seconds(left));
+            return refuse("RECONNECTS_TOO_OFTEN", why.into(), Cause::Flapping);
+        }
+        let session = self.sessions.get(user);
+        let started = session.is_some_and(|session| session.app(package).is_some());
+        match self.credentials.admission() {
+            _ if started => {}
+            Admission::Started if session.is_none() => {
+                let why = "this user has no session now";
+                return refuse("SESSION_NOT_FOUND", why.into(), Cause::SessionUnknown);
+            }
+            Admission::Started => {
+                let why = "the user has not started this app";
+                return refuse("APP_NOT_STARTED", why.into(), Cause::Forbidden);
+            }
+            Admission::Key => {}
+        }
+        if !started && session.is_some_and(|session| session.apps.len() >= SESSION_APPS_MAX) {
+            let why = "this session has 1000 apps already";
+            return refuse("TOO_MANY_APPS", why.into(), Cause::AtCapacity);
+        }
+        Ok(identity)
+    }
+}
+
+/// User and package as the query has them, decoded.
+fn names(request: &Request) -> Result<(Option<Box<str>>, Option<Box<str>>), Reply> {
+    let query = request.query().unwrap_or_default();
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| Box::from(value))
+    };
+    let names: [Option<Box<str>>; 2] = ["user", "package"].map(parameter);
+    if names.iter().flatten().any(|name| name.len() > NAME_MAX) {
+        let why = "user and package may have 256 bytes each";
+        return Err(Reply::error(400, why));
+    }
+    let [user, package] = names;
+    Ok((user, package))
+}

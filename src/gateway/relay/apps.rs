@@ -1,0 +1,423 @@
+//! Apps of a session: started and stopped by their user, asked back when they were lost.
+
+use super::Relay;
+use super::places::Who;
+use super::post::TO_APPS;
+use crate::cause::Cause;
+use crate::engine::Io;
+use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
+use crate::gateway::protocol;
+use crate::gateway::session::{Absence, App, AppState, Identity, Role, SESSION_APPS_MAX};
+use crate::time::Micros;
+
+/// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
+/// reason.
+pub(in crate::gateway) const STOPPED: &str = "App stopped";
+pub(in crate::gateway) const SESSION_ENDED: &str = "User session ended";
+
+/// Whether a reason has words that the SDK would take for an order to stay away.
+pub fn has_magic_words(reason: &str) -> bool {
+    reason.contains(STOPPED) || reason.contains(SESSION_ENDED)
+}
+
+/// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the side thread.
+const AFTER: Micros = Micros::from_millis(100);
+
+/// How long an app that has agreed to come may take, if a lost one has no grace.
+const ARRIVAL: Micros = Micros::from_secs(15);
+
+impl Relay {
+    /// The user wants an app.
+    pub(super) fn start_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
+        let refused = |relay: &mut Self, io: &mut Io<'_>, why: &str| {
+            let news = protocol::app_news("app_stopped", package, Some(why));
+            relay.tell_glasses(io, user, news);
+        };
+        if package.len() > crate::gateway::NAME_MAX || !self.credentials.knows(package) {
+            return refused(self, io, "there is no such app");
+        }
+        let identity = app_identity(user, package);
+        if self.blocks.left(&identity, io.now()).is_some() {
+            return refused(self, io, "blocked by the operator");
+        }
+        let session = self.sessions.of(user);
+        let state = match session.app(package) {
+            Some(app) => Some(app.state),
+            None if session.apps.len() >= SESSION_APPS_MAX => {
+                return refused(self, io, "this session has 1000 apps already");
+            }
+            None => None,
+        };
+        match state {
+            Some(AppState::Running) => self.tell_started(io, &identity, package),
+            Some(AppState::Asked { .. } | AppState::Expected) => {}
+            None | Some(AppState::Lost | AppState::Dormant) => {
+                if state.is_none() {
+                    session.apps.push(App::new(package, AppState::Dormant));
+                }
+                self.remember(&identity);
+                self.ask(io, &identity, package, false);
+            }
+        }
+    }
+
+    /// The user does not want an app any more.
+    pub(super) fn user_stops_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
+        if !self.stop_app(
+            io,
+            user,
+            package,
+            Cause::AppStopped,
+            StopReason::UserDisabled,
+        ) {
+            let news = protocol::app_news("app_stopped", package, None);
+            self.tell_glasses(io, user, news);
+        }
+    }
+
+    /// Stops an app for good: it is told, its server is told, and it is not asked back. Whether there was one.
+    pub(in crate::gateway) fn stop_app(
+        &mut self,
+        io: &mut Io<'_>,
+        user: &str,
+        package: &str,
+        cause: Cause,
+        reason: StopReason,
+    ) -> bool {
+        let Some(app) = self.take_app(user, package) else {
+            return false;
+        };
+        if let Some(conn) = app.place.conn {
+            super::routing::answer(io, conn, protocol::app_stopped(reason.name()));
+            io.close_for(conn, cause, 1000, STOPPED);
+        }
+        self.order_stop(user, package, reason);
+        self.tell_stopped(io, user, package, Some(reason.name()));
+        self.sessions.tidy(user);
+        true
+    }
+
+    /// Takes an app out of its session, with all that was waited for.
+    fn take_app(&mut self, user: &str, package: &str) -> Option<App> {
+        let identity = app_identity(user, package);
+        self.stop_waiting(&identity);
+        let session = self.sessions.get_mut(user)?;
+        let at = session
+            .apps
+            .iter()
+            .position(|app| *app.package == *package)?;
+        let mut app = session.apps.remove(at);
+        self.post().0.discard(&mut app.place);
+        if let AppState::Asked { number, .. } = app.state {
+            self.forget_errand(number);
+        }
+        self.errands.push(Errand::Forget {
+            user: user.into(),
+            package: package.into(),
+        });
+        Some(app)
+    }
+
+    /// The session is over: its glasses did not come back.
+    pub(super) fn end_session(&mut self, io: &mut Io<'_>, user: &str) {
+        let Some(mut session) = self.sessions.remove(user) else {
+            return;
+        };
+        self.post().0.discard(&mut session.glasses);
+        if !session.apps.is_empty() {
+            self.errands.push(Errand::ForgetUser { user: user.into() });
+        }
+        for mut app in session.apps {
+            self.post().0.discard(&mut app.place);
+            if let Some(absence) = app.place.absence.take() {
+                self.graces.cancel(absence.due);
+                self.stats.absent[TO_APPS] -= 1;
+            }
+            if let AppState::Asked { number, .. } = app.state {
+                self.forget_errand(number);
+            }
+            match app.place.conn {
+                Some(conn) => {
+                    super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
+                    io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
+                }
+                // One that is away has nobody else to tell it.
+                None => self.order_stop(user, &app.package, StopReason::SystemStop),
+            }
+        }
+        if log::log_enabled!(log::Level::Debug) {
+            let user = crate::gateway::logfmt::Value(user);
+            log::debug!("session ended user={user}");
+        }
+    }
+
+    /// An app's connection is over and it is not waited for: it has said that it leaves, or there is no grace.
+    pub(super) fn app_left(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        released: bool,
+    ) {
+        let called = |app: &App| app.asked_at.is_some_and(|at| io.now() - at < ARRIVAL);
+        let app = self.session(&identity.user).and_then(|s| s.app(package));
+        if released && app.is_some_and(called) {
+            // It makes room for the connection that it was asked for, which is on its way.
+            return self.wait_for(io, identity, package, AppState::Expected, ARRIVAL);
+        }
+        if released {
+            if self.take_app(&identity.user, package).is_some() {
+                self.tell_stopped(io, &identity.user, package, Some("released"));
+            }
+            return self.sessions.tidy(&identity.user);
+        }
+        self.revive(io, identity, package);
+    }
+
+    /// An app was waited for long enough.
+    pub(super) fn app_missed(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
+        let Some(app) = self
+            .sessions
+            .get_mut(&identity.user)
+            .and_then(|s| s.app_mut(package))
+        else {
+            return;
+        };
+        app.place.absence = None;
+        self.stats.absent[TO_APPS] -= 1;
+        self.stats.expired_places[TO_APPS] += 1;
+        match app.state {
+            AppState::Lost => {
+                // It may not come now. It is asked when it may.
+                if let Some(left) = self.flapping.refused_for(identity, io.now()) {
+                    return self.wait_for(io, identity, package, AppState::Lost, left);
+                }
+                self.revive(io, identity, package);
+            }
+            // It has agreed to come, and has not.
+            AppState::Expected => {
+                self.take_app(&identity.user, package);
+                self.tell_stopped(io, &identity.user, package, Some("it did not connect"));
+                self.sessions.tidy(&identity.user);
+            }
+            AppState::Running | AppState::Asked { .. } | AppState::Dormant => {}
+        }
+    }
+
+    /// A lost app does not come back by itself: its server is asked, once the glasses are there.
+    fn revive(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
+        let user = &identity.user;
+        let wanted = self.credentials.webhook(package).is_some() && !io.is_draining();
+        let session = self.sessions.get_mut(user);
+        let app = session.and_then(|s| s.glasses.is_held().then_some(s));
+        let Some(session) = app.filter(|_| wanted) else {
+            self.take_app(user, package);
+            self.tell_stopped(io, user, package, Some("connection lost"));
+            return self.sessions.tidy(user);
+        };
+        let here = session.glasses.conn.is_some();
+        if let Some(app) = session.app_mut(package) {
+            app.state = AppState::Dormant;
+            // It begins anew, and says again what it wants to hear.
+            app.subscriptions = Box::default();
+        }
+        self.discard_kept(user, package);
+        let news = protocol::app_state_change(package, "resurrecting");
+        self.tell_glasses(io, user, news);
+        if here {
+            self.ask(io, identity, package, true);
+        }
+    }
+
+    fn discard_kept(&mut self, user: &str, package: &str) {
+        let (mut post, sessions) = self.post();
+        if let Some(app) = sessions.get_mut(user).and_then(|s| s.app_mut(package)) {
+            post.discard(&mut app.place);
+        }
+    }
+
+    /// The glasses are there: apps that only waited for them are asked to come.
+    pub(super) fn wake_apps(&mut self, io: &mut Io<'_>, user: &str) {
+        let Some(session) = self.sessions.get(user) else {
+            return;
+        };
+        let dormant = session
+            .apps
+            .iter()
+            .filter(|app| app.state == AppState::Dormant);
+        let packages: Vec<Box<str>> = dormant.map(|app| app.package.clone()).collect();
+        for package in packages {
+            self.ask(io, &app_identity(user, &package), &package, true);
+        }
+    }
+
+    /// Has an app's server asked for a session. An app without a webhook is only expected.
+    fn ask(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str, revival: bool) {
+        let Some(url) = self.credentials.webhook(package).map(Box::from) else {
+            self.stop_waiting(identity);
+            let patience = self.arrival();
+            return self.wait_for(io, identity, package, AppState::Expected, patience);
+        };
+        self.stop_waiting(identity);
+        self.errand += 1;
+        let number = self.errand;
+        let (patience, after) = if revival {
+            self.stats.revivals += 1;
+            (Patience::Persistent, AFTER)
+        } else {
+            self.stats.starts += 1;
+            (Patience::Once, Micros::ZERO)
+        };
+        log::debug!(
+            "webhook ordered {} number={number} revival={revival}",
+            Who(identity)
+        );
+        if let Some(app) = self
+            .sessions
+            .get_mut(&identity.user)
+            .and_then(|s| s.app_mut(package))
+        {
+            app.state = AppState::Asked { number, revival };
+            app.asked_at = Some(io.now());
+        }
+        self.asked.insert(number, identity.clone());
+        let errand = Errand::Start {
+            number,
+            user: identity.user.clone(),
+            package: package.into(),
+            url,
+            patience,
+            after,
+        };
+        if !self.errands.push(errand) {
+            self.errand_done(
+                io,
+                number,
+                &Outcome::Failed("too many webhooks wait".into()),
+            );
+        }
+    }
+
+    /// Waits for an app to come by itself.
+    fn wait_for(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        state: AppState,
+        patience: Micros,
+    ) {
+        let Some(app) = self
+            .sessions
+            .get_mut(&identity.user)
+            .and_then(|s| s.app_mut(package))
+        else {
+            return;
+        };
+        let due = self.graces.add(io, identity.clone(), io.now() + patience);
+        app.state = state;
+        app.place.absence = Some(Box::new(Absence {
+            since: io.now(),
+            cause: None,
+            due,
+        }));
+        self.stats.absent[TO_APPS] += 1;
+    }
+
+    fn arrival(&self) -> Micros {
+        match self.settings.tpa_grace {
+            Micros::ZERO => ARRIVAL,
+            grace => grace,
+        }
+    }
+
+    /// What became of asking an app's server.
+    pub(in crate::gateway) fn errand_done(
+        &mut self,
+        io: &mut Io<'_>,
+        number: u64,
+        outcome: &Outcome,
+    ) {
+        let Some(identity) = self.asked.remove(&number) else {
+            return;
+        };
+        let Role::Tpa(package) = &identity.role else {
+            return;
+        };
+        let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
+        self.stats.webhooks_answered += u64::from(answered);
+        self.stats.webhooks_failed += u64::from(!answered);
+        let app = self.sessions.get(user).and_then(|s| s.app(package));
+        // It has come meanwhile, or is not wanted any more.
+        if !matches!(app.map(|app| app.state), Some(AppState::Asked { number: n, .. }) if n == number)
+        {
+            return;
+        }
+        match outcome {
+            Outcome::Answered => {
+                let patience = self.arrival();
+                self.wait_for(io, &identity, package, AppState::Expected, patience);
+            }
+            Outcome::Failed(why) => {
+                if let Some(app) = self.sessions.get_mut(user).and_then(|s| s.app_mut(package)) {
+                    app.state = AppState::Dormant;
+                }
+                self.take_app(user, package);
+                self.tell_stopped(io, user, package, Some(why));
+                self.sessions.tidy(user);
+            }
+        }
+    }
+
+    /// An errand is not wanted any more.
+    pub(super) fn forget_errand(&mut self, number: u64) {
+        if self.asked.remove(&number).is_some() {
+            self.errands.push(Errand::Cancel { number });
+        }
+    }
+
+    fn order_stop(&mut self, user: &str, package: &str, reason: StopReason) {
+        let Some(url) = self.credentials.webhook(package).map(Box::from) else {
+            return;
+        };
+        self.stats.stops += 1;
+        self.errands.push(Errand::Stop {
+            user: user.into(),
+            package: package.into(),
+            url,
+            reason,
+        });
+    }
+
+    /// For the state file: this app runs, and is asked for after a restart.
+    pub(super) fn remember(&mut self, identity: &Identity) {
+        if let Role::Tpa(package) = &identity.role
+            && self.credentials.webhook(package).is_some()
+        {
+            self.errands.push(Errand::Remember {
+                user: identity.user.clone(),
+                package: package.clone(),
+            });
+        }
+    }
+
+    pub(super) fn tell_started(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
+        let user = &identity.user;
+        let started = protocol::app_news("app_started", package, None);
+        self.tell_glasses(io, user, started);
+        self.tell_glasses(io, user, protocol::app_state_change(package, "running"));
+    }
+
+    fn tell_stopped(&mut self, io: &mut Io<'_>, user: &str, package: &str, why: Option<&str>) {
+        let stopped = protocol::app_news("app_stopped", package, why);
+        self.tell_glasses(io, user, stopped);
+        self.tell_glasses(io, user, protocol::app_state_change(package, "stopped"));
+    }
+}
+
+fn app_identity(user: &str, package: &str) -> Identity {
+    Identity {
+        user: user.into(),
+        role: Role::Tpa(package.into()),
+    }
+}

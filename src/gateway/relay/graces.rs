@@ -1,0 +1,88 @@
+//! Who is waited for, and until when: places that were lost, in the order in which waiting for them ends.
+
+use crate::engine::{Io, TimerId};
+use crate::gateway::Identity;
+use crate::time::Micros;
+use std::collections::BTreeMap;
+
+/// How many may end in one turn.
+const SLICE: usize = 1_024;
+
+/// When waiting for a place ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When: engine time.
+    pub at: Micros,
+    nth: u64,
+}
+
+/// All places that are waited for. One timer of the loop serves them all.
+#[derive(Debug, Default)]
+pub(super) struct Graces {
+    by_due: BTreeMap<Due, Identity>,
+    next: u64,
+    timer: Option<(TimerId, Micros)>,
+}
+
+impl Graces {
+    /// How many are waited for.
+    pub(super) fn len(&self) -> usize {
+        self.by_due.len()
+    }
+
+    /// Waits for a place.
+    pub(super) fn add(&mut self, io: &mut Io<'_>, identity: Identity, at: Micros) -> Due {
+        self.next += 1;
+        let due = Due { at, nth: self.next };
+        self.by_due.insert(due, identity);
+        self.arm(io);
+        due
+    }
+
+    /// Waits no more.
+    pub(super) fn cancel(&mut self, due: Due) {
+        // The timer may fire for nothing.
+        self.by_due.remove(&due);
+    }
+
+    /// Whether the timer was ours.
+    pub(super) fn on_timer(&mut self, timer: TimerId) -> bool {
+        let ours = self.timer.is_some_and(|(id, _)| id == timer);
+        if ours {
+            self.timer = None;
+        }
+        ours
+    }
+
+    /// Takes out who is waited for no longer, some at a time; what is left over follows in the next turn.
+    pub(super) fn take_due(&mut self, io: &mut Io<'_>) -> Vec<Identity> {
+        let mut over = Vec::new();
+        while over.len() < SLICE
+            && let Some(first) = self.by_due.first_entry()
+            && first.key().at <= io.now()
+        {
+            over.push(first.remove());
+        }
+        self.arm(io);
+        over
+    }
+
+    /// Takes out whose time would be over first.
+    pub(super) fn take_first(&mut self) -> Option<Identity> {
+        self.by_due.pop_first().map(|(_, identity)| identity)
+    }
+
+    /// Has the timer run out when the first is due.
+    fn arm(&mut self, io: &mut Io<'_>) {
+        let Some((first, _)) = self.by_due.first_key_value() else {
+            return;
+        };
+        if let Some((timer, at)) = self.timer {
+            if at <= first.at {
+                return;
+            }
+            io.cancel(timer);
+        }
+        self.timer = Some((io.timer(first.at - io.now()), first.at));
+    }
+}

@@ -1,0 +1,135 @@
+//! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
+//! waited for.
+
+mod admission;
+mod apps;
+mod backlog;
+mod flapping;
+mod graces;
+mod places;
+mod post;
+mod routing;
+mod stats;
+
+pub use self::apps::has_magic_words;
+pub(in crate::gateway) use self::backlog::Backlog;
+pub use self::graces::Due;
+pub use self::stats::{DropReason, RelayStats};
+
+use self::flapping::Flapping;
+use self::graces::Graces;
+use super::auth::Credentials;
+use super::blocks::Blocks;
+use super::errands::Errands;
+use super::session::{Absence, App, AppState, Identity, Session, Sessions};
+use super::settings::RelaySettings;
+use crate::engine::{Io, TimerId};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::collections::HashMap;
+
+/// How names begin that are given to glasses without one. Nobody comes back under such a name.
+pub(super) const ANONYMOUS: &str = "anonymous-";
+
+/// Sessions, and what holds them together.
+pub(super) struct Relay {
+    pub(super) sessions: Sessions,
+    pub(super) settings: RelaySettings,
+    pub(super) credentials: Credentials,
+    pub(super) blocks: Blocks,
+    pub(super) errands: Errands,
+    flapping: Flapping,
+    pub(super) stats: RelayStats,
+    graces: Graces,
+    /// Whom an errand under way is for.
+    asked: HashMap<u64, Identity>,
+    /// The number of the last errand.
+    errand: u64,
+    /// Who has sent what is not understood, how often, and since when.
+    strikes: HashMap<ConnId, (u32, Micros)>,
+    /// So many places are waited for at most: as many as there may be connections.
+    absent_max: usize,
+}
+
+impl Relay {
+    pub(super) fn new(
+        settings: RelaySettings,
+        credentials: Credentials,
+        absent_max: usize,
+    ) -> Self {
+        Relay {
+            sessions: Sessions::default(),
+            settings,
+            credentials,
+            blocks: Blocks::default(),
+            errands: Errands::default(),
+            flapping: Flapping::default(),
+            stats: RelayStats::default(),
+            graces: Graces::default(),
+            asked: HashMap::new(),
+            errand: 0,
+            strikes: HashMap::new(),
+            absent_max,
+        }
+    }
+
+    /// Takes new settings. What is waited for already keeps its time.
+    pub(super) fn reconfigure(
+        &mut self,
+        settings: RelaySettings,
+        credentials: Credentials,
+        absent_max: usize,
+    ) {
+        (self.settings, self.credentials, self.absent_max) = (settings, credentials, absent_max);
+    }
+
+    /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now.
+    pub(super) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
+        let at = io.now() + self.settings.glasses_grace;
+        for (user, packages) in sessions {
+            let known = packages.iter().filter(|p| self.credentials.knows(p));
+            let apps: Vec<App> = known.map(|p| App::new(p, AppState::Dormant)).collect();
+            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
+                self.errands.push(super::Errand::ForgetUser { user });
+                continue;
+            }
+            let glasses = Identity {
+                user: user.clone(),
+                role: super::Role::Glasses,
+            };
+            let due = self.graces.add(io, glasses, at);
+            let session = self.sessions.of(&user);
+            session.glasses.absence = Some(Box::new(Absence {
+                since: io.now(),
+                cause: None,
+                due,
+            }));
+            session.apps = apps;
+            self.stats.absent[0] += 1;
+        }
+    }
+
+    /// A connection whose identity is known, and let in, takes its place.
+    pub(super) fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        match &identity.role {
+            super::Role::Glasses => self.glasses_arrive(io, id, identity),
+            super::Role::Tpa(package) => self.app_arrives(io, id, identity, package),
+        }
+    }
+
+    /// Whether the timer was ours.
+    pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let ours = self.graces.on_timer(timer);
+        if ours {
+            for identity in self.graces.take_due(io) {
+                self.waited_in_vain(io, &identity);
+            }
+        }
+        ours
+    }
+
+    /// The session of a user.
+    pub(super) fn session(&self, user: &str) -> Option<&Session> {
+        self.sessions.get(user)
+    }
+}

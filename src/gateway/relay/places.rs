@@ -1,0 +1,316 @@
+//! The life of a place: taken, lost, waited for, taken again or given up.
+
+use super::post::{Parcel, Post, TO_APPS, TO_GLASSES};
+use super::{ANONYMOUS, Relay};
+use crate::cause::Cause;
+use crate::engine::{Ending, Io, Message, Sent};
+use crate::gateway::logfmt::Value;
+use crate::gateway::protocol;
+use crate::gateway::session::{Absence, App, AppState, Identity, Place, Role};
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// The close reason of a connection whose place was taken; clients match on it.
+const REPLACED: &str = "replaced by a newer connection";
+
+/// Who comes back so soon after it was declared stale had not been dead.
+const FALSE_DEATH: Micros = Micros::from_secs(1);
+
+/// How a place was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nobody had it, and nobody was waited for.
+    First,
+    /// It had been lost.
+    Resumed {
+        /// For how long.
+        absence: Micros,
+        /// For what.
+        cause: Option<Cause>,
+    },
+    /// An older connection had it.
+    Over(ConnId),
+}
+
+impl Relay {
+    /// Glasses that have proved who they are take their place.
+    pub(super) fn glasses_arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        let ack = protocol::connection_ack(&identity.user);
+        let place = &mut self.sessions.of(&identity.user).glasses;
+        let mut post = Post {
+            settings: &self.settings,
+            stats: &mut self.stats,
+        };
+        let (taken, doubtful) = post.occupy(io, place, id, TO_GLASSES);
+        if let Taken::Resumed { .. } = taken
+            && let Some(absence) = place.absence.take()
+        {
+            self.graces.cancel(absence.due);
+        }
+        if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
+            log::debug!("ack refused id={id} why={why:?}");
+        }
+        let replayed = post.replay(io, place, id);
+        self.arrived(io, id, identity, taken, replayed, doubtful);
+        self.wake_apps(io, &identity.user);
+    }
+
+    /// An app that is let in takes its place.
+    pub(super) fn app_arrives(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        package: &str,
+    ) {
+        let session = self.sessions.of(&identity.user);
+        let at = session.apps.iter().position(|app| *app.package == *package);
+        let at = at.unwrap_or_else(|| {
+            session.apps.push(App::new(package, AppState::Expected));
+            session.apps.len() - 1
+        });
+        let app = &mut session.apps[at];
+        let mut post = Post {
+            settings: &self.settings,
+            stats: &mut self.stats,
+        };
+        let (taken, doubtful) = post.occupy(io, &mut app.place, id, TO_APPS);
+        if let Some(absence) = app.place.absence.take() {
+            self.graces.cancel(absence.due);
+        }
+        let before = std::mem::replace(&mut app.state, AppState::Running);
+        app.released = false;
+        let ack = protocol::app_ack(&identity.user, package);
+        if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
+            log::debug!("ack refused id={id} why={why:?}");
+        }
+        let replayed = post.replay(io, &mut app.place, id);
+        self.remember(identity);
+        self.arrived(io, id, identity, taken, replayed, doubtful);
+        match before {
+            // The glasses were never told that it was away.
+            AppState::Running | AppState::Lost => {}
+            AppState::Asked { number, .. } => {
+                // That it has come is its answer.
+                self.stats.webhooks_answered += 1;
+                self.forget_errand(number);
+                self.tell_started(io, identity, package);
+            }
+            AppState::Expected | AppState::Dormant => self.tell_started(io, identity, package),
+        }
+    }
+
+    /// What is said and counted of every arrival; an older connection goes.
+    fn arrived(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        taken: Taken,
+        replayed: u64,
+        doubtful: u64,
+    ) {
+        let (class, code) = match identity.role {
+            Role::Glasses => (TO_GLASSES, 4003),
+            // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
+            Role::Tpa(_) => (TO_APPS, 1000),
+        };
+        let who = Who(identity);
+        match taken {
+            Taken::First => return self.stats.firsts[class] += 1,
+            Taken::Resumed { absence, cause } => {
+                self.stats.absent[class] -= 1;
+                // Nobody has come back to a session from before a restart, or to a place that was only kept free.
+                let Some(cause) = cause else {
+                    return self.stats.firsts[class] += 1;
+                };
+                self.stats.resumes[class] += 1;
+                self.stats.absence.record(absence.0);
+                let alive = cause == Cause::Stale && absence <= FALSE_DEATH;
+                self.stats.false_deaths[class] += u64::from(alive);
+                log::info!(
+                    "resume {who} id={id} absent_ms={} lost_for={cause} replayed={replayed} false_death={alive}",
+                    absence.as_millis()
+                );
+            }
+            Taken::Over(older) => {
+                self.stats.takeovers[class] += 1;
+                log::info!(
+                    "takeover {who} id={id} from={older} replayed={replayed} doubtful={doubtful}"
+                );
+                io.close_for(older, Cause::Replaced, code, REPLACED);
+            }
+        }
+        if let Some(session) = self.sessions.get_mut(&identity.user)
+            && let Some(place) = session.place_mut(&identity.role)
+        {
+            place.resumes = place.resumes.saturating_add(1);
+        }
+        let limit = self.settings.flapping_limit;
+        self.flapping.came_back(identity, limit, io.now());
+    }
+
+    /// A connection with an identity is over. A late end of one that was replaced changes nothing.
+    pub(in crate::gateway) fn gone(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        end: &Ending,
+    ) {
+        let Some(session) = self.sessions.get_mut(&identity.user) else {
+            return;
+        };
+        let (class, grace) = match identity.role {
+            Role::Glasses => (TO_GLASSES, self.settings.glasses_grace),
+            Role::Tpa(_) => (TO_APPS, self.settings.tpa_grace),
+        };
+        let released = match &identity.role {
+            Role::Glasses => false,
+            Role::Tpa(package) => session.app(package).is_some_and(|app| app.released),
+        };
+        let Some(place) = session.place_mut(&identity.role) else {
+            return;
+        };
+        if place.conn != Some(id) {
+            return;
+        }
+        place.conn = None;
+        let mut post = Post {
+            settings: &self.settings,
+            stats: &mut self.stats,
+        };
+        post.lost(place, end.traffic.messages_out - end.unsent);
+        if released || grace == Micros::ZERO || identity.user.starts_with(ANONYMOUS) {
+            return match &identity.role {
+                Role::Glasses => self.end_session(io, &identity.user),
+                Role::Tpa(package) => self.app_left(io, identity, package, released),
+            };
+        }
+        let due = self.graces.add(io, identity.clone(), io.now() + grace);
+        place.absence = Some(Box::new(Absence {
+            since: io.now(),
+            cause: Some(end.cause),
+            due,
+        }));
+        self.stats.absent[class] += 1;
+        if let Role::Tpa(package) = &identity.role
+            && let Some(app) = session.app_mut(package)
+        {
+            app.state = AppState::Lost;
+        }
+        self.bound_absences(io);
+    }
+
+    /// A place was waited for long enough.
+    pub(super) fn waited_in_vain(&mut self, io: &mut Io<'_>, identity: &Identity) {
+        let Some(session) = self.sessions.get_mut(&identity.user) else {
+            return;
+        };
+        match &identity.role {
+            Role::Glasses => {
+                session.glasses.absence = None;
+                self.stats.absent[TO_GLASSES] -= 1;
+                self.stats.expired_places[TO_GLASSES] += 1;
+                self.end_session(io, &identity.user);
+            }
+            Role::Tpa(package) => self.app_missed(io, identity, package),
+        }
+    }
+
+    /// Stops waiting for a place, for another reason than that its time is over.
+    pub(super) fn stop_waiting(&mut self, identity: &Identity) {
+        let Some(session) = self.sessions.get_mut(&identity.user) else {
+            return;
+        };
+        let class = match identity.role {
+            Role::Glasses => TO_GLASSES,
+            Role::Tpa(_) => TO_APPS,
+        };
+        if let Some(absence) = session
+            .place_mut(&identity.role)
+            .and_then(|p| p.absence.take())
+        {
+            self.graces.cancel(absence.due);
+            self.stats.absent[class] -= 1;
+        }
+    }
+
+    /// Peers that come and go under ever new names must not fill the memory with places that are waited for.
+    fn bound_absences(&mut self, io: &mut Io<'_>) {
+        while self.graces.len() > self.absent_max
+            && let Some(identity) = self.graces.take_first()
+        {
+            self.waited_in_vain(io, &identity);
+        }
+    }
+
+    /// Whether a pong has left something unconfirmed on this connection.
+    pub(in crate::gateway) fn confirm(
+        &mut self,
+        id: ConnId,
+        identity: &Identity,
+        received: u32,
+    ) -> bool {
+        let (mut post, sessions) = self.post();
+        let session = sessions.get_mut(&identity.user);
+        let place = session.and_then(|session| session.place_mut(&identity.role));
+        match place.filter(|place| place.conn == Some(id)) {
+            Some(place) => post.confirm(place, received),
+            None => false,
+        }
+    }
+
+    /// Tells the glasses of a session something.
+    pub(super) fn tell_glasses(&mut self, io: &mut Io<'_>, user: &str, text: String) {
+        let (mut post, sessions) = self.post();
+        if let Some(session) = sessions.get_mut(user)
+            && let Some(parcel) = Parcel::text(text, TO_GLASSES)
+        {
+            post.deliver(io, &mut session.glasses, &parcel);
+        }
+    }
+}
+
+impl Post<'_> {
+    /// Gives a place to a connection. How, and how many frames are in doubt by that.
+    fn occupy(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        id: ConnId,
+        class: usize,
+    ) -> (Taken, u64) {
+        debug_assert!(class < self.stats.absent.len());
+        let older = place.conn.replace(id);
+        if let Some(older) = older {
+            // What has not left the older connection shall not leave it any more: it goes over this one.
+            let unsent = io.take_back(older);
+            let begun = io.messages_sent(older) - unsent;
+            return (Taken::Over(older), self.lost(place, begun));
+        }
+        match &place.absence {
+            Some(absence) => {
+                let taken = Taken::Resumed {
+                    absence: io.now() - absence.since,
+                    cause: absence.cause,
+                };
+                (taken, 0)
+            }
+            None => (Taken::First, 0),
+        }
+    }
+}
+
+/// `class=… user=… package=…`
+pub(super) struct Who<'a>(pub(super) &'a Identity);
+
+impl std::fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let user = Value(&self.0.user);
+        match &self.0.role {
+            Role::Glasses => write!(f, "class=glasses user={user} package=-"),
+            Role::Tpa(package) => write!(f, "class=tpa user={user} package={}", Value(package)),
+        }
+    }
+}

@@ -1,0 +1,620 @@
+//! The relay on virtual time: the whole gateway, no socket. What real clients do is in `tests/clients`.
+
+mod relaying;
+
+use pulsegate::gateway::{Admission, RelaySettings};
+use pulsegate::{Cause, Micros};
+use relaying::{Fleet, button, texts};
+use serde_json::json;
+
+#[test]
+fn a_frame_of_the_glasses_reaches_exactly_who_subscribed() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    assert_eq!(fleet.next(glasses)["type"], "connection_ack");
+    let [exact, all, none] = ["p.exact", "p.all", "p.none"].map(|p| fleet.app("ada", p));
+    let other = fleet.app("bob", "p.all");
+    fleet.say(
+        exact,
+        json!({"type":"subscription_update","subscriptions":["button_press"]}),
+    );
+    fleet.say(
+        all,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.say(
+        other,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.say(
+        none,
+        json!({"type":"subscription_update","subscriptions":["button_presses"]}),
+    );
+    fleet.say(glasses, button(7));
+    for app in [exact, all] {
+        let got = fleet.next(app);
+        assert_eq!(got["type"], "data_stream");
+        assert_eq!(got["streamType"], "button_press");
+        assert_eq!(got["sessionId"], "ada");
+        assert_eq!(got["data"], button(7), "it is passed on as it was");
+    }
+    assert!(fleet.silent(none) && fleet.silent(other));
+    // A replaced set holds nothing of the old one.
+    fleet.say(
+        exact,
+        json!({"type":"subscription_update","subscriptions":[{"stream":"VAD","rate":"x"}]}),
+    );
+    fleet.say(glasses, button(8));
+    assert!(fleet.silent(exact));
+    fleet.say(glasses, json!({"type":"VAD","status":true}));
+    assert_eq!(fleet.next(exact)["data"]["status"], true);
+}
+
+#[test]
+fn binary_goes_to_audio_subscribers_and_bare_transcription_is_named() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let [audio, words] = ["p.audio", "p.words"].map(|p| fleet.app("ada", p));
+    fleet.say(
+        audio,
+        json!({"type":"subscription_update","subscriptions":["audio_chunk"]}),
+    );
+    fleet.say(
+        words,
+        json!({"type":"subscription_update","subscriptions":["transcription:en-US"]}),
+    );
+    fleet.binary(glasses, &[1, 2, 3]);
+    assert_eq!(fleet.binaries(audio), vec![vec![1, 2, 3]]);
+    assert!(fleet.silent(words));
+    fleet.say(glasses, json!({"type":"transcription","text":"hello"}));
+    let got = fleet.next(words);
+    assert_eq!(got["streamType"], "transcription:en-US");
+    assert_eq!(got["data"]["text"], "hello");
+}
+
+#[test]
+fn requests_of_apps_reach_the_glasses_verbatim_whatever_session_they_name() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    fleet.next(glasses);
+    let app = fleet.app("ada", "p.x");
+    fleet.drain(glasses);
+    let text = r#"{ "type" : "display_event", "sessionId":"", "layout": {"layoutType":"text_wall"},  "n": 1.00 }"#;
+    fleet.say_text(app, text);
+    assert_eq!(fleet.texts(glasses), [text], "to the byte");
+    fleet.say_text(app, r#"{"type":"something_new"}"#);
+    assert_eq!(fleet.texts(glasses), [r#"{"type":"something_new"}"#]);
+    fleet.say_text(app, r#"{"type":"ping"}"#);
+    assert_eq!(fleet.texts(app), [r#"{"type":"pong"}"#]);
+    assert!(fleet.silent(glasses), "a ping is not for the glasses");
+}
+
+#[test]
+fn frames_for_who_is_known_to_be_absent_arrive_once_in_order_after_the_ack() {
+    for cut in ["reset", "freeze", "close"] {
+        let mut fleet = Fleet::open();
+        let glasses = fleet.glasses("ada");
+        let mut app = fleet.app("ada", "p.x");
+        fleet.say(
+            app,
+            json!({"type":"subscription_update","subscriptions":["button_press"]}),
+        );
+        let mut sent = 0;
+        // Any number of resumes in a row.
+        for round in 0..12 {
+            fleet.lose(app, cut);
+            for _ in 0..5 {
+                sent += 1;
+                fleet.say(glasses, button(sent));
+            }
+            // So seldom that it does not flap.
+            fleet.advance(4_500);
+            app = fleet.app_again("ada", "p.x");
+            let got = fleet.texts(app);
+            let numbers: Vec<_> = got.iter().filter_map(|t| relaying::number(t)).collect();
+            let expected: Vec<_> = (sent - 4..=sent).collect();
+            assert_eq!(numbers, expected, "{cut} round {round}: {got:?}");
+            assert!(
+                got[0].contains("tpa_connection_ack"),
+                "the ack comes first: {got:?}"
+            );
+        }
+        let stats = fleet.stats();
+        assert_eq!(stats.resumes[1], 12, "{cut}");
+        assert_eq!((stats.replayed, stats.dropped.iter().sum::<u64>()), (60, 0));
+    }
+}
+
+#[test]
+fn frames_for_absent_glasses_wait_too() {
+    let mut fleet = Fleet::open();
+    let mut glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.lose(glasses, "reset");
+    for n in 0..3 {
+        fleet.say(app, json!({"type":"display_event","n":n}));
+    }
+    glasses = fleet.glasses("ada");
+    let got = fleet.texts(glasses);
+    assert!(got[0].contains("connection_ack"), "{got:?}");
+    let shown: Vec<_> = got[1..]
+        .iter()
+        .map(|t| relaying::json(t)["n"].clone())
+        .collect();
+    assert_eq!(shown, [0, 1, 2]);
+    assert_eq!(fleet.stats().resumes, [1, 0]);
+    assert!(fleet.is_open(app));
+}
+
+#[test]
+fn what_was_written_before_a_loss_is_in_doubt_until_a_pong_confirms_it() {
+    for unconfirmed in [false, true] {
+        let mut fleet = Fleet::with(
+            RelaySettings {
+                replay_unconfirmed: unconfirmed,
+                ..RelaySettings::default()
+            },
+            None,
+        );
+        let glasses = fleet.glasses("ada");
+        let app = fleet.app("ada", "p.x");
+        fleet.say(
+            app,
+            json!({"type":"subscription_update","subscriptions":["button_press"]}),
+        );
+        fleet.say(glasses, button(1));
+        assert_eq!(relaying::number(&fleet.texts(app)[0]), Some(1));
+        // A heartbeat and its pong.
+        fleet.advance(16_000);
+        assert_eq!(fleet.stats().kept, 0, "confirmed frames are not kept");
+        fleet.say(glasses, button(2));
+        fleet.lose(app, "reset");
+        fleet.say(glasses, button(3));
+        let app = fleet.app_again("ada", "p.x");
+        let got: Vec<_> = fleet
+            .texts(app)
+            .iter()
+            .filter_map(|t| relaying::number(t))
+            .collect();
+        let expected: &[u64] = if unconfirmed { &[2, 3] } else { &[3] };
+        assert_eq!(got, expected);
+        assert_eq!(fleet.stats().doubtful, 1);
+    }
+}
+
+#[test]
+fn what_never_left_is_not_in_doubt() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["button_press"]}),
+    );
+    fleet.net.set_window(app, Some(0));
+    for n in 1..=3 {
+        fleet.say(glasses, button(n));
+    }
+    // It comes back before anybody noticed: the older connection is taken over.
+    let again = fleet.app_again("ada", "p.x");
+    let got: Vec<_> = fleet
+        .texts(again)
+        .iter()
+        .filter_map(|t| relaying::number(t))
+        .collect();
+    assert_eq!(got, [1, 2, 3]);
+    fleet.net.set_window(app, None);
+    fleet.advance(100);
+    assert!(
+        fleet
+            .texts(app)
+            .iter()
+            .all(|t| relaying::number(t).is_none()),
+        "and not twice"
+    );
+    fleet.expect_closed(app, Cause::Replaced);
+    assert_eq!(
+        (fleet.stats().takeovers, fleet.stats().doubtful),
+        ([0, 1], 0)
+    );
+}
+
+#[test]
+fn what_waits_is_bounded_by_number_and_age_and_live_media_do_not_wait() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*", "audio_chunk"]}),
+    );
+    fleet.lose(app, "reset");
+    for n in 1..=300 {
+        fleet.say(glasses, button(n));
+    }
+    fleet.say(glasses, json!({"type":"VAD","status":true}));
+    fleet.binary(glasses, b"audio");
+    let app = fleet.app_again("ada", "p.x");
+    let got = fleet.texts(app);
+    let numbers: Vec<_> = got.iter().filter_map(|t| relaying::number(t)).collect();
+    assert_eq!(
+        numbers,
+        (45..=300).collect::<Vec<_>>(),
+        "the oldest go first"
+    );
+    assert!(!got.iter().any(|t| t.contains("VAD")));
+    assert_eq!(fleet.stats().dropped, [44, 0, 2, 0]);
+}
+
+#[test]
+fn glasses_that_do_not_come_back_end_the_session() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.lose(glasses, "reset");
+    fleet.advance(59_900);
+    assert!(fleet.is_open(app));
+    fleet.advance(200);
+    let last = fleet.texts(app);
+    assert!(
+        last.last().is_some_and(|t| t.contains("app_stopped")),
+        "{last:?}"
+    );
+    fleet.advance(3_000);
+    let end = fleet.ending(app);
+    assert_eq!(
+        (end.cause, &*end.reason),
+        (Cause::SessionEnded, "User session ended")
+    );
+    assert_eq!(end.code.to_string(), "1000");
+    assert_eq!(fleet.sessions(), 0);
+    assert_eq!(fleet.stats().absent, [0, 0]);
+}
+
+#[test]
+fn newer_glasses_replace_older_ones_with_4003_and_the_late_end_changes_nothing() {
+    let mut fleet = Fleet::open();
+    let first = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.net.mute(first);
+    let second = fleet.glasses("ada");
+    fleet.advance(3_000);
+    let end = fleet.ending(first);
+    assert_eq!(
+        (end.cause, end.code.to_string()),
+        (Cause::Replaced, "4003".to_owned())
+    );
+    fleet.drain(second);
+    fleet.say(app, json!({"type":"display_event","n":1}));
+    assert_eq!(fleet.texts(second).len(), 1);
+    assert_eq!(fleet.stats().takeovers, [1, 0]);
+    fleet.advance(70_000);
+    assert!(
+        fleet.is_open(app) && fleet.is_open(second),
+        "no grace runs out for who is here"
+    );
+}
+
+#[test]
+fn a_stale_peer_that_is_back_within_a_second_was_no_ghost() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    fleet.lose(glasses, "freeze");
+    fleet.glasses("ada");
+    assert_eq!(fleet.stats().false_deaths, [1, 0]);
+    assert_eq!(fleet.stats().absence.count(), 1);
+}
+
+#[test]
+fn malformed_frames_are_answered_and_only_repeated_ones_close() {
+    for kind in ["glasses", "app"] {
+        let mut fleet = Fleet::open();
+        let peer = match kind {
+            "glasses" => fleet.glasses("ada"),
+            _ => fleet.app("ada", "p.x"),
+        };
+        fleet.drain(peer);
+        for _ in 0..4 {
+            fleet.say_text(peer, "{\"type\":");
+            let answer = fleet.next(peer);
+            assert_eq!(answer["code"], "MALFORMED_MESSAGE", "{answer}");
+        }
+        // A minute later all is forgiven.
+        fleet.advance(61_000);
+        for _ in 0..4 {
+            fleet.say_text(peer, "[]");
+        }
+        assert!(fleet.is_open(peer));
+        fleet.say_text(peer, "nonsense");
+        fleet.expect_closing(peer, Cause::Forbidden, 1008);
+    }
+}
+
+#[test]
+fn a_peer_that_flaps_is_slowed_and_nobody_else() {
+    let mut fleet = Fleet::open();
+    let mut glasses = fleet.glasses("ada");
+    for _ in 0..15 {
+        fleet.advance(500);
+        glasses = fleet.glasses("ada");
+    }
+    let (status, head) = fleet.refused("/glasses-ws?user=ada");
+    assert_eq!(status, 429);
+    assert!(head.to_lowercase().contains("retry-after: "), "{head}");
+    assert!(fleet.is_open(glasses), "who is here stays");
+    fleet.glasses("bob");
+    fleet.advance(60_000);
+    fleet.glasses("ada");
+    assert_eq!(fleet.stats().flapping, [1, 0]);
+}
+
+#[test]
+fn an_app_introduces_itself_in_time_or_is_closed() {
+    let mut fleet = Fleet::open();
+    let silent = fleet.net.connect("/app-ws");
+    fleet.advance(9_900);
+    assert!(fleet.is_open(silent));
+    fleet.advance(200);
+    fleet.expect_closing(silent, Cause::InitTimeout, 3008);
+    // With a query that says who it is there is nothing to say.
+    let quiet = fleet.app("ada", "p.x");
+    fleet.advance(30_000);
+    assert!(fleet.is_open(quiet));
+    let rude = fleet.net.connect("/tpa-ws");
+    fleet.say(
+        rude,
+        json!({"type":"subscription_update","subscriptions":[]}),
+    );
+    assert_eq!(fleet.next(rude)["code"], "MALFORMED_MESSAGE");
+    fleet.expect_closing(rude, Cause::Forbidden, 1008);
+}
+
+// ---- with credentials ----
+
+#[test]
+fn keys_are_checked_and_the_user_must_have_started_the_app() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    for (user, package, key, code, cause, close) in [
+        (
+            "a-b@c.de",
+            "p.x",
+            "wrong-key",
+            "INVALID_API_KEY",
+            Cause::Forbidden,
+            1008,
+        ),
+        (
+            "a-b@c.de",
+            "p.unknown",
+            "key-of-p.x",
+            "INVALID_API_KEY",
+            Cause::Forbidden,
+            1008,
+        ),
+        (
+            "a-b@c.de",
+            "p.x",
+            "key-of-p.x",
+            "SESSION_NOT_FOUND",
+            Cause::SessionUnknown,
+            1013,
+        ),
+    ] {
+        let app = fleet.init(user, package, key);
+        assert_eq!(fleet.next(app)["code"], code, "{user} {package} {key}");
+        fleet.expect_closing(app, cause, close);
+    }
+    let glasses = fleet.glasses("a-b@c.de");
+    let app = fleet.init("a-b@c.de", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["code"], "APP_NOT_STARTED");
+    fleet.expect_closing(app, Cause::Forbidden, 1008);
+    fleet.drain(glasses);
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    let app = fleet.init("a-b@c.de", "p.x", "key-of-p.x");
+    let ack = fleet.next(app);
+    assert_eq!(
+        (ack["type"].as_str(), ack["sessionId"].as_str()),
+        (Some("tpa_connection_ack"), Some("a-b@c.de-p.x"))
+    );
+    let news = texts(&fleet.texts(glasses));
+    assert!(news.contains(&"app_started".to_owned()), "{news:?}");
+}
+
+#[test]
+fn any_valid_key_is_enough_where_that_is_wanted() {
+    let mut fleet = Fleet::closed(Admission::Key);
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.y");
+    assert_eq!(fleet.next(app)["code"], "INVALID_API_KEY");
+}
+
+#[test]
+fn glasses_without_a_valid_token_get_the_401_of_the_contract() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    for path in [
+        "/glasses-ws",
+        "/glasses-ws?user=ada",
+        "/glasses-ws?token=nonsense",
+    ] {
+        let peer = fleet.net.connect(path);
+        let response = fleet.net.response(peer).expect("an answer").to_owned();
+        assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
+        let body = relaying::json(&String::from_utf8_lossy(fleet.net.leftover(peer)));
+        assert_eq!(body["type"], "connection_error", "{body}");
+        assert!(body["code"].is_string() && body["message"].is_string());
+    }
+    // A query names nobody any more.
+    let app = fleet.net.connect("/app-ws?user=ada&package=p.x");
+    fleet.advance(10_100);
+    fleet.expect_closing(app, Cause::InitTimeout, 3008);
+}
+
+#[test]
+fn a_started_app_is_asked_once_and_stopped_for_good() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    let starts = fleet.starts();
+    assert_eq!(starts.len(), 1, "single flight: {starts:?}");
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    fleet.drain(glasses);
+    fleet.drain(app);
+    fleet.say(glasses, json!({"type":"stop_app","packageName":"p.x"}));
+    assert_eq!(texts(&fleet.texts(app)), ["app_stopped"]);
+    fleet.advance(3_000);
+    let end = fleet.ending(app);
+    assert_eq!(
+        (end.cause, &*end.reason, end.code.to_string()),
+        (Cause::AppStopped, "App stopped", "1000".to_owned())
+    );
+    assert!(texts(&fleet.texts(glasses)).contains(&"app_stopped".to_owned()));
+    assert_eq!(fleet.stops(), 1);
+    fleet.advance(60_000);
+    assert_eq!(fleet.starts().len(), 0, "it is not asked back");
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["code"], "APP_NOT_STARTED");
+}
+
+#[test]
+fn an_app_that_does_not_come_back_is_asked_once_when_its_grace_is_over() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.lose(app, "reset");
+    fleet.advance(14_900);
+    assert_eq!(fleet.starts().len(), 0);
+    fleet.advance(200);
+    let starts = fleet.starts();
+    assert_eq!(starts.len(), 1);
+    fleet.advance(120_000);
+    assert_eq!(fleet.starts().len(), 0, "one is enough");
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    assert_eq!(fleet.cancelled(), starts, "no further attempt is wanted");
+}
+
+#[test]
+fn an_app_is_not_asked_while_the_glasses_are_away() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.lose(glasses, "reset");
+    fleet.lose(app, "reset");
+    fleet.advance(20_000);
+    assert_eq!(fleet.starts().len(), 0);
+    fleet.glasses("ada@x.y");
+    assert_eq!(fleet.starts().len(), 1);
+}
+
+#[test]
+fn an_app_that_leaves_on_purpose_is_not_asked_back() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.advance(20_000);
+    fleet.say(
+        app,
+        json!({"type":"ownership_release","reason":"switching_clouds"}),
+    );
+    fleet.lose(app, "close");
+    fleet.advance(60_000);
+    assert_eq!(fleet.starts().len(), 0);
+    assert_eq!(fleet.stats().absent, [0, 0]);
+}
+
+#[test]
+fn an_app_that_makes_room_for_the_connection_it_was_asked_for_is_let_in() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    // It comes back by itself just when it was asked: the SDK then releases the connection and opens another.
+    fleet.lose(app, "reset");
+    fleet.advance(15_100);
+    assert_eq!(fleet.starts().len(), 1);
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    fleet.say(
+        app,
+        json!({"type":"ownership_release","reason":"switching_clouds"}),
+    );
+    fleet.lose(app, "close");
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    fleet.advance(60_000);
+    assert!(fleet.is_open(app));
+    assert_eq!(fleet.starts().len(), 0);
+}
+
+#[test]
+fn after_a_restart_each_app_is_asked_once_when_its_glasses_are_back() {
+    let restored = vec![
+        (
+            "ada@x.y".into(),
+            vec!["p.x".into(), "p.y".into(), "p.gone".into()],
+        ),
+        ("bob@x.y".into(), vec!["p.x".into()]),
+    ];
+    let mut fleet = Fleet::restored(restored);
+    assert_eq!(fleet.sessions(), 2);
+    // One has come back by itself before the glasses did.
+    let app = fleet.init("ada@x.y", "p.y", "key-of-p.y");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    fleet.advance(10_000);
+    assert_eq!(fleet.starts().len(), 0);
+    fleet.glasses("ada@x.y");
+    assert_eq!(fleet.starts().len(), 1, "p.x, and not p.y, which is here");
+    fleet.advance(60_000);
+    assert_eq!(
+        fleet.sessions(),
+        1,
+        "bob's glasses were waited for as long as any"
+    );
+}
+
+#[test]
+fn an_app_whose_server_is_down_is_reported_stopped() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    fleet.drain(glasses);
+    let number = fleet.starts()[0];
+    fleet.fail(number, "connection refused");
+    let news = fleet.next(glasses);
+    assert_eq!(
+        (news["type"].as_str(), news["reason"].as_str()),
+        (Some("app_stopped"), Some("connection refused"))
+    );
+    // The user tries again.
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    assert_eq!(fleet.starts().len(), 1);
+}
+
+#[test]
+fn a_server_that_agrees_and_an_app_that_does_not_come() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    let number = fleet.starts()[0];
+    fleet.answer(number);
+    fleet.advance(14_900);
+    fleet.drain(glasses);
+    fleet.advance(200);
+    assert_eq!(fleet.next(glasses)["reason"], "it did not connect");
+}
+
+#[test]
+fn the_grace_of_a_place_can_be_none() {
+    let settings = RelaySettings {
+        glasses_grace: Micros::ZERO,
+        tpa_grace: Micros::ZERO,
+        ..RelaySettings::default()
+    };
+    let mut fleet = Fleet::with(settings, Some(Admission::Started));
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.lose(app, "reset");
+    assert_eq!(fleet.starts().len(), 1, "asked at once");
+    fleet.lose(glasses, "reset");
+    assert_eq!(fleet.sessions(), 0);
+}

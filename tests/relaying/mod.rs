@@ -1,0 +1,338 @@
+//! A fleet on virtual time: the gateway, and peers that speak the contract.
+#![allow(dead_code)] // each test file uses what it needs
+
+use pulsegate::engine::testing::{Net, PeerId, Received};
+use pulsegate::gateway::{
+    Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
+    ProxyProtocol, RelaySettings, RelayStats,
+};
+use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
+use serde_json::{Value, json as object};
+
+/// The secret of tokens in these tests.
+pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
+
+pub struct Fleet {
+    pub net: Net<Gateway>,
+    errands: ErrandBox,
+    taken: Vec<Errand>,
+    closed: bool,
+}
+
+/// A frame of the glasses with a number.
+pub fn button(n: u64) -> Value {
+    object!({"type":"button_press","buttonId":"a","pressType":"short","n":n})
+}
+
+/// The number of a [`button`] that an app got.
+pub fn number(text: &str) -> Option<u64> {
+    json(text)["data"]["n"].as_u64()
+}
+
+#[track_caller]
+pub fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// The types of these frames.
+pub fn texts(frames: &[String]) -> Vec<String> {
+    let kind = |text: &String| json(text)["type"].as_str().unwrap_or_default().to_owned();
+    frames.iter().map(kind).collect()
+}
+
+impl Fleet {
+    /// Anybody may connect.
+    pub fn open() -> Self {
+        Self::with(RelaySettings::default(), None)
+    }
+
+    /// The apps `p.x` and `p.y` have keys and webhooks.
+    pub fn closed(admission: Admission) -> Self {
+        Self::with(RelaySettings::default(), Some(admission))
+    }
+
+    pub fn with(relay: RelaySettings, admission: Option<Admission>) -> Self {
+        Self::start(relay, admission, Vec::new())
+    }
+
+    pub fn restored(restored: Vec<(Box<str>, Vec<Box<str>>)>) -> Self {
+        Self::start(RelaySettings::default(), Some(Admission::Started), restored)
+    }
+
+    pub fn start(
+        relay: RelaySettings,
+        admission: Option<Admission>,
+        restored: Vec<(Box<str>, Vec<Box<str>>)>,
+    ) -> Self {
+        let credentials = admission.map_or_else(Credentials::default, |admission| {
+            let app = |package: &str| {
+                object!({"package":package,"api_key":format!("key-of-{package}"),
+                    "webhook_url":format!("http://127.0.0.1:9/{package}")})
+            };
+            let apps = object!([app("p.x"), app("p.y"), app("p.z")]).to_string();
+            let apps = Apps::parse(apps.as_bytes()).expect("apps");
+            Credentials::new(Some(SECRET), Some(apps), admission, Vec::new())
+        });
+        let gateway = Gateway::new(Options {
+            stats_interval: Micros::from_secs(60),
+            log_dropped: Box::new(|| 0),
+            proxy_protocol: ProxyProtocol::Off,
+            trusted_proxies: Vec::new(),
+            max_connections: 100_000,
+            watchdog: None,
+            relay,
+            credentials,
+            restored,
+        });
+        let errands = gateway.errands();
+        let class = |(nth, name): (usize, &&str)| ClassConfig {
+            name: (*name).to_owned(),
+            policy: Policy {
+                first_message_timeout: (nth == 1).then(|| Micros::from_secs(10)),
+                ..Policy::default()
+            },
+        };
+        let config = Config {
+            classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
+            ..Config::default()
+        };
+        let mut net = Net::new(config, gateway);
+        net.with_io(Gateway::start);
+        Fleet {
+            net,
+            errands,
+            taken: Vec::new(),
+            closed: admission.is_some(),
+        }
+    }
+
+    // ---- peers ----
+
+    /// Glasses connect, with a token where one is needed.
+    #[track_caller]
+    pub fn glasses(&mut self, user: &str) -> PeerId {
+        let path = if self.closed {
+            format!("/glasses-ws?token={}", token(user))
+        } else {
+            format!("/glasses-ws?user={user}")
+        };
+        let peer = self.net.connect(&path);
+        assert!(self.net.is_open(peer), "{:?}", self.net.response(peer));
+        peer
+    }
+
+    /// An app connects by its query, and reads its ack.
+    #[track_caller]
+    pub fn app(&mut self, user: &str, package: &str) -> PeerId {
+        let peer = self.app_again(user, package);
+        assert_eq!(self.next(peer)["type"], "tpa_connection_ack");
+        peer
+    }
+
+    /// An app connects by its query, and has read nothing yet.
+    #[track_caller]
+    pub fn app_again(&mut self, user: &str, package: &str) -> PeerId {
+        let path = format!("/app-ws?user={user}&package={package}");
+        let peer = self.net.connect(&path);
+        assert!(self.net.is_open(peer), "{:?}", self.net.response(peer));
+        peer
+    }
+
+    /// An app connects and introduces itself.
+    pub fn init(&mut self, user: &str, package: &str, key: &str) -> PeerId {
+        let peer = self.net.connect("/app-ws");
+        let session = format!("{user}-{package}");
+        self.say(
+            peer,
+            object!({"type":"tpa_connection_init","sessionId":session,"packageName":package,"apiKey":key}),
+        );
+        peer
+    }
+
+    /// Glasses start an app, and it comes.
+    pub fn started(&mut self, glasses: PeerId, user: &str, package: &str) -> PeerId {
+        self.say(glasses, object!({"type":"start_app","packageName":package}));
+        let app = self.init(user, package, &format!("key-of-{package}"));
+        assert_eq!(self.next(app)["type"], "tpa_connection_ack");
+        assert_eq!(self.starts().len(), 1);
+        assert_eq!(self.cancelled().len(), 1);
+        app
+    }
+
+    pub fn say(&mut self, peer: PeerId, frame: Value) {
+        self.say_text(peer, &frame.to_string());
+    }
+
+    pub fn say_text(&mut self, peer: PeerId, text: &str) {
+        self.net.send(peer, Message::text(text));
+        self.net.settle();
+    }
+
+    pub fn binary(&mut self, peer: PeerId, bytes: &[u8]) {
+        self.net.send(peer, Message::binary(bytes.to_vec()));
+        self.net.settle();
+    }
+
+    /// The gateway loses a peer, and knows it when this returns.
+    pub fn lose(&mut self, peer: PeerId, how: &str) {
+        match how {
+            "reset" => self.net.reset(peer),
+            "close" => self.net.send(peer, Message::Close(None)),
+            "freeze" => {
+                self.net.mute(peer);
+                self.net.settle();
+                while self.net.is_open(peer) {
+                    self.net.advance(10);
+                }
+            }
+            other => panic!("{other}"),
+        }
+        self.net.settle();
+        self.net.advance(10);
+        assert!(!self.net.is_open(peer));
+    }
+
+    // ---- what they got ----
+
+    fn messages(&mut self, peer: PeerId) -> Vec<Message> {
+        let received = self.net.received(peer).into_iter();
+        received
+            .filter_map(|r| match r {
+                Received::Message(message) => Some(message),
+                Received::Ping(_) | Received::Pong(_) | Received::Close(..) => None,
+            })
+            .collect()
+    }
+
+    /// All texts since the last time.
+    pub fn texts(&mut self, peer: PeerId) -> Vec<String> {
+        let texts = self.messages(peer).into_iter();
+        texts
+            .filter_map(|m| match m {
+                Message::Text(text) => Some(text.to_string()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    pub fn binaries(&mut self, peer: PeerId) -> Vec<Vec<u8>> {
+        let messages = self.messages(peer).into_iter();
+        messages
+            .filter_map(|m| match m {
+                Message::Binary(bytes) => Some(bytes.to_vec()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The first of the texts since the last time; the others are not looked at.
+    #[track_caller]
+    pub fn next(&mut self, peer: PeerId) -> Value {
+        let texts = self.texts(peer);
+        json(texts.first().expect("a text"))
+    }
+
+    pub fn drain(&mut self, peer: PeerId) {
+        self.net.received(peer);
+    }
+
+    pub fn silent(&mut self, peer: PeerId) -> bool {
+        self.messages(peer).is_empty()
+    }
+
+    pub fn is_open(&self, peer: PeerId) -> bool {
+        self.net.is_open(peer)
+    }
+
+    pub fn ending(&self, peer: PeerId) -> &Ending {
+        self.net.ending(peer).expect("an end")
+    }
+
+    #[track_caller]
+    pub fn expect_closed(&self, peer: PeerId, cause: Cause) {
+        self.net.expect_closed(peer, cause);
+    }
+
+    /// It is closed for this cause, with this code; the peer need not have answered yet.
+    #[track_caller]
+    pub fn expect_closing(&mut self, peer: PeerId, cause: Cause, code: u16) {
+        self.advance(3_000);
+        let end = self.ending(peer);
+        assert_eq!((end.cause, end.code), (cause, Code::Close(code)), "{end:?}");
+    }
+
+    /// The status and head of a response that is none to an upgrade.
+    pub fn refused(&mut self, path: &str) -> (u16, String) {
+        let peer = self.net.connect(path);
+        let head = self.net.response(peer).expect("an answer").to_owned();
+        (head[9..12].parse().expect("a status"), head)
+    }
+
+    // ---- the gateway ----
+
+    pub fn advance(&mut self, ms: u64) {
+        self.net.advance(ms);
+    }
+
+    pub fn stats(&mut self) -> RelayStats {
+        self.net.with_io(|gateway, io| gateway.snapshot(io)).relay
+    }
+
+    pub fn sessions(&mut self) -> usize {
+        self.net
+            .with_io(|gateway, io| gateway.snapshot(io))
+            .sessions
+    }
+
+    // ---- errands ----
+
+    fn errands(&mut self, pick: impl Fn(&Errand) -> Option<u64>) -> Vec<u64> {
+        self.taken.extend(self.errands.take());
+        let picked: Vec<u64> = self.taken.iter().filter_map(&pick).collect();
+        self.taken.retain(|errand| pick(errand).is_none());
+        picked
+    }
+
+    /// The numbers of starts ordered since the last time.
+    pub fn starts(&mut self) -> Vec<u64> {
+        self.errands(|errand| match errand {
+            Errand::Start { number, .. } => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// The numbers of starts that are not wanted any more, since the last time.
+    pub fn cancelled(&mut self) -> Vec<u64> {
+        self.errands(|errand| match errand {
+            Errand::Cancel { number } => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// Stops ordered since the last time.
+    pub fn stops(&mut self) -> usize {
+        self.errands(|errand| matches!(errand, Errand::Stop { .. }).then_some(0))
+            .len()
+    }
+
+    pub fn answer(&mut self, number: u64) {
+        self.done(number, Outcome::Answered);
+    }
+
+    pub fn fail(&mut self, number: u64, why: &str) {
+        self.done(number, Outcome::Failed(why.into()));
+    }
+
+    fn done(&mut self, number: u64, outcome: Outcome) {
+        self.net
+            .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
+        self.net.settle();
+    }
+}
+
+/// A token for a user.
+pub fn token(user: &str) -> String {
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
+    jsonwebtoken::encode(&header, &object!({"email":user}), &key).expect("a token")
+}
