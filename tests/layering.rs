@@ -49,7 +49,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("procfs", &["control/process.rs"]),
     ("subtle", &["control/guard.rs", "gateway/auth/apps.rs"]),
     ("sha2", &["gateway/auth/apps.rs"]),
-    ("jsonwebtoken", &["gateway/auth/token.rs", "gateway/auth/tests.rs"]),
+    (
+        "jsonwebtoken",
+        &["gateway/auth/token.rs", "gateway/auth/tests.rs"],
+    ),
     (
         "humantime",
         &["control/api/words.rs", "gateway/auth/mod.rs"],

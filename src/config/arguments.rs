@@ -102,7 +102,10 @@ impl Arguments {
                 | Kind::AddressOrOff
                 | Kind::Path
                 | Kind::Secret
-                | Kind::Networks,
+                | Kind::Networks
+                | Kind::Origins
+                | Kind::FrameTypes
+                | Kind::WebSocketUrl,
             ) => {
                 faults.push(Fault::NoValue {
                     flag: flag.to_owned(),

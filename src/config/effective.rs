@@ -14,7 +14,7 @@ use super::file::{File, Said, beginning};
 use super::regular;
 use super::secret::Secret;
 use super::table::{Fallback, Kind, SETTINGS, Setting, Value, row};
-use crate::gateway::ProxyProtocol;
+use crate::gateway::{Admission, Apps, ProxyProtocol, ReplayLimits, WebOrigin};
 use crate::health::{HeartbeatMode, Policy};
 use crate::time::Micros;
 
@@ -41,8 +41,24 @@ impl Eq for Entry {}
 /// What `MAX_PENDING_BYTES` is at least by default.
 const PENDING_BYTES: u64 = 4 << 20;
 
-/// The file of a token has a line.
-const TOKEN_FILE: usize = 64 << 10;
+/// The file of a secret has a line.
+const SECRET_FILE: usize = 64 << 10;
+
+/// Ten thousand apps with the longest names, keys and addresses, and room.
+const APPS_FILE: usize = 16 << 20;
+
+/// The secrets, and the settings that name a file with each.
+const SECRETS: [(usize, usize); 2] = [
+    (row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")),
+    (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
+];
+
+/// The settings of which one must be given, or anybody may connect.
+const CREDENTIALS: [usize; 3] = [
+    row("AUTH_JWT_SECRET"),
+    row("AUTH_JWT_SECRET_FILE"),
+    row("APPS_FILE"),
+];
 
 /// The longest header of a frame (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = 14;
@@ -87,7 +103,10 @@ impl Effective {
                 file = effective.file(faults);
             }
         }
-        effective.read_token(faults);
+        for (secret, file) in SECRETS {
+            effective.read_secret(secret, file, faults);
+        }
+        effective.read_apps(faults);
         effective.check_against_each_other(faults);
         effective
     }
@@ -144,28 +163,39 @@ impl Effective {
         }
     }
 
-    /// Puts the token beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
+    /// Puts the secret beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
     /// looked at.
-    fn read_token(&mut self, faults: &mut Faults) {
-        let at = const { row("ADMIN_TOKEN_FILE") };
-        let Some(path) = self.path(at) else { return };
-        if self.holds(const { row("ADMIN_TOKEN") }) {
+    fn read_secret(&mut self, secret: usize, file: usize, faults: &mut Faults) {
+        let Some(path) = self.path(file) else { return };
+        if self.holds(secret) {
             return;
         }
-        let token = regular::read(&path, TOKEN_FILE).and_then(|content| {
+        let read = regular::read(&path, SECRET_FILE).and_then(|content| {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
                 .and_then(Secret::parse)
                 .ok_or_else(|| format!("a file that holds {}", Secret::ALLOWED))
         });
-        let value = match token {
-            Ok(token) => Some(Value::SecretFile(path, token)),
+        self.put(file, read.map(|s| Value::SecretFile(path, s)), faults);
+    }
+
+    /// Puts the apps beside the path of their file.
+    fn read_apps(&mut self, faults: &mut Faults) {
+        let at = const { row("APPS_FILE") };
+        let Some(path) = self.path(at) else { return };
+        let read = regular::read(&path, APPS_FILE).and_then(|content| Apps::parse(&content));
+        self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
+    }
+
+    /// What was found where a setting points, or the fault of that.
+    fn put(&mut self, at: usize, found: Result<Value, String>, faults: &mut Faults) {
+        self.0[at].value = match found {
+            Ok(value) => Some(value),
             Err(allowed) => {
                 faults.push(self.fault(at, allowed));
                 None
             }
         };
-        self.0[at].value = value;
     }
 
     /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
@@ -174,24 +204,25 @@ impl Effective {
         if let Some(listen) = self.address(address)
             && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
             && !listen.ip().to_canonical().is_loopback()
+            && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {
-            let allowed = "a loopback address, or ALLOW_UNAUTHENTICATED must be 1: \
+            let allowed = "a loopback address, or AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or APPS_FILE must be given, \
+                           or ALLOW_UNAUTHENTICATED must be 1: \
                            whoever reaches any other address could connect as anybody";
             faults.push(self.fault(address, allowed.to_owned()));
         }
 
-        let token = const { row("ADMIN_TOKEN") };
-        let token_file = const { row("ADMIN_TOKEN_FILE") };
-        if self.holds(token) && self.holds(token_file) {
-            let origin = self.0[token].origin;
-            let allowed = format!("left out: ADMIN_TOKEN is given ({origin})");
-            faults.push(self.fault(token_file, allowed));
+        for (secret, file) in SECRETS {
+            if self.holds(secret) && self.holds(file) {
+                let (name, origin) = (SETTINGS[secret].name, self.0[secret].origin);
+                faults.push(self.fault(file, format!("left out: {name} is given ({origin})")));
+            }
         }
         let admin = const { row("ADMIN_ADDR") };
         if let Some(Value::Address(address)) = &self.0[admin].value
             && !address.ip().to_canonical().is_loopback()
-            && self.is_absent(token)
-            && self.is_absent(token_file)
+            && self.is_absent(const { row("ADMIN_TOKEN") })
+            && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
         {
             let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
                            whoever reaches any other address could close every connection";
@@ -244,7 +275,10 @@ impl Effective {
         let [glasses, tpa] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
         Some(Settings {
             glasses: glasses?,
-            tpa: tpa?,
+            tpa: Policy {
+                first_message_timeout: Some(self.millis(const { row("TPA_INIT_TIMEOUT_MS") })?),
+                ..tpa?
+            },
             stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
             handshake_timeout: self.millis(const { row("HANDSHAKE_TIMEOUT_MS") })?,
             drain_delay: self.millis(const { row("DRAIN_DELAY_MS") })?,
@@ -253,7 +287,29 @@ impl Effective {
             allow_unauthenticated: self.switch(const { row("ALLOW_UNAUTHENTICATED") })?,
             reuse_port: self.switch(const { row("REUSE_PORT") })?,
             admin_addr: self.address(const { row("ADMIN_ADDR") }),
-            admin_token: self.token(),
+            admin_token: self.secret(const { row("ADMIN_TOKEN") }),
+            auth_jwt_secret: self.secret(const { row("AUTH_JWT_SECRET") }),
+            apps: self.apps(),
+            app_admission: match self.word(const { row("APP_ADMISSION") })? {
+                "key" => Admission::Key,
+                _ => Admission::Started,
+            },
+            allowed_origins: self.origins(const { row("ALLOWED_ORIGINS") })?.to_vec(),
+            glasses_grace: self.millis(const { row("GLASSES_GRACE_MS") })?,
+            tpa_grace: self.millis(const { row("TPA_GRACE_MS") })?,
+            replay: ReplayLimits {
+                max_messages: self.size(const { row("REPLAY_MAX_MESSAGES") })?,
+                max_bytes: self.size(const { row("REPLAY_MAX_BYTES") })?,
+                max_age: self.millis(const { row("REPLAY_MAX_AGE_MS") })?,
+            },
+            replay_skip: self.types(const { row("REPLAY_SKIP") })?.to_vec(),
+            replay_unconfirmed: self.word(const { row("REPLAY_UNCONFIRMED") })? == "on",
+            flapping_limit: self
+                .number(const { row("FLAPPING_LIMIT") })
+                .and_then(|n| u32::try_from(n).ok())?,
+            app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
+            webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,
+            state_file: self.path(const { row("STATE_FILE") }),
             proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
                 "v1" => ProxyProtocol::V1,
                 "v2" => ProxyProtocol::V2,
@@ -437,6 +493,7 @@ impl Effective {
         Some(address)
     }
 
+    /// Not yet one whose content was read.
     fn path(&self, at: usize) -> Option<PathBuf> {
         let Value::Path(path) = self.0[at].value.as_ref()? else {
             return None;
@@ -446,39 +503,59 @@ impl Effective {
 
     /// None are none.
     fn networks(&self, at: usize) -> Option<&[IpNet]> {
-        match self.0[at].value.as_ref()? {
-            Value::Networks(networks) => Some(networks),
-            Value::Nothing => Some(&[]),
-            Value::Number(_)
-            | Value::Word(_)
-            | Value::Switch(_)
-            | Value::Address(_)
-            | Value::Off
-            | Value::Path(_)
-            | Value::SecretFile(..)
-            | Value::Secret(_) => None,
+        if self.is_absent(at) {
+            return Some(&[]);
         }
+        let Value::Networks(networks) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(networks)
     }
 
-    /// The token, given by itself or in a file.
-    fn token(&self) -> Option<Secret> {
-        let given = [
-            const { row("ADMIN_TOKEN") },
-            const { row("ADMIN_TOKEN_FILE") },
-        ];
-        given
-            .iter()
-            .find_map(|at| match self.0[*at].value.as_ref()? {
-                Value::Secret(token) | Value::SecretFile(_, token) => Some(token.clone()),
-                Value::Number(_)
-                | Value::Word(_)
-                | Value::Switch(_)
-                | Value::Address(_)
-                | Value::Off
-                | Value::Path(_)
-                | Value::Networks(_)
-                | Value::Nothing => None,
-            })
+    /// None are none.
+    fn origins(&self, at: usize) -> Option<&[WebOrigin]> {
+        if self.is_absent(at) {
+            return Some(&[]);
+        }
+        let Value::Origins(origins) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(origins)
+    }
+
+    fn types(&self, at: usize) -> Option<&[Box<str>]> {
+        let Value::FrameTypes(types) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(types)
+    }
+
+    fn url(&self, at: usize) -> Option<String> {
+        let Value::Url(url) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(url.clone())
+    }
+
+    fn apps(&self) -> Option<Apps> {
+        let at = const { row("APPS_FILE") };
+        let Value::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(apps.clone())
+    }
+
+    /// The secret of the row `at`, given by itself or in its file.
+    pub(super) fn secret(&self, at: usize) -> Option<Secret> {
+        let (secret, file) = SECRETS.into_iter().find(|(secret, _)| *secret == at)?;
+        let given = |at: usize| {
+            let value = self.0[at].value.as_ref()?;
+            let (Value::Secret(secret) | Value::SecretFile(_, secret)) = value else {
+                return None;
+            };
+            Some(secret.clone())
+        };
+        given(secret).or_else(|| given(file))
     }
 }
 

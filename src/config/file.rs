@@ -110,9 +110,13 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks => true,
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl => true,
     };
-    let (is_switch, is_list) = (matches!(kind, Kind::Switch), matches!(kind, Kind::Networks));
+    let is_switch = matches!(kind, Kind::Switch);
+    let is_list = matches!(kind, Kind::Networks | Kind::Origins | Kind::FrameTypes);
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),
         DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),

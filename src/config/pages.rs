@@ -90,7 +90,10 @@ fn unit(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks => String::new(),
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl => String::new(),
     }
 }
 
@@ -115,7 +118,10 @@ fn allowed(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks) => kind.to_string(),
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl) => kind.to_string(),
     };
     match setting.rule {
         Some(rule) => format!("{bounds}; {rule}"),

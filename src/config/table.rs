@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::networks;
 use super::secret::Secret;
+use super::{lists, networks};
+use crate::gateway::{Apps, WebOrigin, is_url};
 use Audience::{Advanced, Basic};
 
 /// One setting: an environment variable, the flag of the same name, and the key in the file.
@@ -55,6 +56,12 @@ pub enum Kind {
     Secret,
     /// IP addresses and CIDR blocks, separated by commas.
     Networks,
+    /// Where pages come from, separated by commas.
+    Origins,
+    /// What JSON frames have in their `type`, separated by commas.
+    FrameTypes,
+    /// A URL of a WebSocket.
+    WebSocketUrl,
 }
 
 /// What a number counts.
@@ -68,6 +75,10 @@ pub enum Unit {
     Connections,
     /// Connections in a second.
     PerSecond,
+    /// Connections in a minute.
+    PerMinute,
+    /// Messages.
+    Messages,
 }
 
 /// What holds if a setting is not given.
@@ -105,6 +116,11 @@ pub(super) enum Value {
     SecretFile(PathBuf, Secret),
     Secret(Secret),
     Networks(Vec<IpNet>),
+    Origins(Vec<WebOrigin>),
+    FrameTypes(Vec<Box<str>>),
+    Url(String),
+    /// A file and the apps that were read from it, as for a secret.
+    AppsFile(PathBuf, Apps),
     /// Not given, and there is no default, or it is not ours to work out.
     Nothing,
 }
@@ -141,7 +157,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LISTEN_ADDR",
         kind: Kind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
-        rule: Some("a loopback address unless ALLOW_UNAUTHENTICATED is 1"),
+        rule: Some("a loopback address unless there are credentials or ALLOW_UNAUTHENTICATED is 1"),
         audience: Basic,
         reload: false,
         help: "The address and port to accept connections on; port 0 takes a free one.",
@@ -154,6 +170,51 @@ pub const SETTINGS: &[Setting] = &[
         audience: Basic,
         reload: false,
         help: "Whether LISTEN_ADDR may be reached from other machines although nobody has to prove who they are.",
+    },
+    Setting {
+        name: "AUTH_JWT_SECRET",
+        kind: Kind::Secret,
+        default: Fallback::Nothing,
+        rule: Some("never a flag, which every process could read"),
+        audience: Basic,
+        reload: true,
+        help: "What the tokens of glasses must be signed with (HS256), their claim email being the user; without it and APPS_FILE anybody may connect, with APPS_FILE alone no glasses may.",
+    },
+    Setting {
+        name: "AUTH_JWT_SECRET_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: Some("not beside AUTH_JWT_SECRET"),
+        audience: Basic,
+        reload: true,
+        help: "A file whose content, without white space at its end, is that secret.",
+    },
+    Setting {
+        name: "APPS_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url, at most 16 MiB; without it and AUTH_JWT_SECRET anybody may connect, with AUTH_JWT_SECRET alone no app may.",
+    },
+    Setting {
+        name: "APP_ADMISSION",
+        kind: Kind::Word(&["started", "key"]),
+        default: Fallback::Value("started"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "Whether an app with the right key is let into a session only if that user started it, or always; without credentials it always is.",
+    },
+    Setting {
+        name: "ALLOWED_ORIGINS",
+        kind: Kind::Origins,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "The web pages that may connect, told by the header WebOrigin, which what is no browser rarely sends; with credentials none given means all, without them none.",
     },
     Setting {
         name: "ADMIN_ADDR",
@@ -248,11 +309,47 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DRAIN_MS",
         kind: TIME_OR_NONE,
-        default: Fallback::Value("5000"),
+        default: Fallback::Value("1000"),
         rule: None,
         audience: Basic,
         reload: true,
         help: "The time over which the connections are closed evenly, with close code 1012, after SIGTERM or SIGINT.",
+    },
+    Setting {
+        name: "GLASSES_GRACE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("60000"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "How long a session waits for glasses that were lost; 0 is not at all.",
+    },
+    Setting {
+        name: "TPA_GRACE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("15000"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "How long a session waits for a third-party app that was lost, before it is started again; 0 is not at all.",
+    },
+    Setting {
+        name: "APP_WEBSOCKET_URL",
+        kind: Kind::WebSocketUrl,
+        default: Fallback::Derived("ws://LISTEN_ADDR/app-ws"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "The address that third-party apps are told to connect to when they are started.",
+    },
+    Setting {
+        name: "STATE_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: false,
+        help: "A file in which is kept which apps were started for whom, so that they are started again after a restart.",
     },
     Setting {
         name: "DRAIN_DELAY_MS",
@@ -298,6 +395,15 @@ pub const SETTINGS: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The silence after which a connection of a third-party app is stale and closed.",
+    },
+    Setting {
+        name: "TPA_INIT_TIMEOUT_MS",
+        kind: TIME,
+        default: Fallback::Value("10000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a third-party app may take to say who it is after it has connected; then it is closed with code 3008.",
     },
     Setting {
         name: "HEARTBEAT_MODE",
@@ -367,6 +473,81 @@ pub const SETTINGS: &[Setting] = &[
         help: "How many stale connections are closed in a second, so that a network that comes back finds its peers alive; 0 is no limit.",
     },
     Setting {
+        name: "REPLAY_MAX_MESSAGES",
+        kind: Kind::Number {
+            unit: Unit::Messages,
+            least: 0,
+            most: 100_000,
+        },
+        default: Fallback::Value("256"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How many messages wait for a peer that was lost, the oldest being dropped first; 0 is none.",
+    },
+    Setting {
+        name: "REPLAY_MAX_BYTES",
+        kind: Kind::Number {
+            unit: Unit::Bytes,
+            least: 0,
+            most: 64 << 20,
+        },
+        default: Fallback::Value("262144"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped first.",
+    },
+    Setting {
+        name: "REPLAY_MAX_AGE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("30000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a message waits for a peer that was lost.",
+    },
+    Setting {
+        name: "REPLAY_SKIP",
+        kind: Kind::FrameTypes,
+        default: Fallback::Value("VAD,location_update,head_position"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The types of frames that do not wait for a peer that was lost, besides binary ones, because they tell of a moment that has passed.",
+    },
+    Setting {
+        name: "REPLAY_UNCONFIRMED",
+        kind: Kind::Word(&["off", "on"]),
+        default: Fallback::Value("off"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether messages that were written to a peer before it was lost, and that no later pong has confirmed, are sent again, perhaps a second time, or given up, perhaps for good.",
+    },
+    Setting {
+        name: "FLAPPING_LIMIT",
+        kind: Kind::Number {
+            unit: Unit::PerMinute,
+            least: 0,
+            most: 100_000,
+        },
+        default: Fallback::Value("15"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How often one identity may come back or be taken over in a minute before it is slowed down; 0 is no limit.",
+    },
+    Setting {
+        name: "WEBHOOK_TIMEOUT_MS",
+        kind: TIME,
+        default: Fallback::Value("10000"),
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "How long a third-party app may take to answer when it is started or stopped.",
+    },
+    Setting {
         name: "REUSE_PORT",
         kind: Kind::Switch,
         default: Fallback::Value("0"),
@@ -430,7 +611,10 @@ impl Setting {
             | Kind::Address
             | Kind::AddressOrOff
             | Kind::Path
-            | Kind::Networks => Some(self.dashed()),
+            | Kind::Networks
+            | Kind::Origins
+            | Kind::FrameTypes
+            | Kind::WebSocketUrl => Some(self.dashed()),
         }
     }
 
@@ -481,6 +665,15 @@ impl Kind {
             }
             Kind::Secret => Secret::parse(text).map(Value::Secret),
             Kind::Networks => networks::parse(text).map(Value::Networks),
+            Kind::Origins => lists::origins(text).map(Value::Origins),
+            Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
+            Kind::WebSocketUrl => {
+                let has_path = text
+                    .split_once("://")
+                    .is_some_and(|(_, rest)| rest.contains('/'));
+                let is_right = has_path && is_url(text, &["ws", "wss"]);
+                is_right.then(|| Value::Url(text.to_owned()))
+            }
         }
     }
 
@@ -490,7 +683,7 @@ impl Kind {
             Kind::Number { unit, .. } => match unit {
                 Unit::Milliseconds => "ms",
                 Unit::Bytes => "bytes",
-                Unit::Connections | Unit::PerSecond => "number",
+                Unit::Connections | Unit::PerSecond | Unit::PerMinute | Unit::Messages => "number",
             },
             Kind::Word(_) => "word",
             Kind::Switch => "0|1",
@@ -499,6 +692,9 @@ impl Kind {
             Kind::Path => "path",
             Kind::Secret => "secret",
             Kind::Networks => "ip,ip/bits",
+            Kind::Origins => "origin,origin",
+            Kind::FrameTypes => "type,type|none",
+            Kind::WebSocketUrl => "url",
         }
     }
 }
@@ -528,6 +724,21 @@ impl fmt::Display for Kind {
                 "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
                 networks::MOST
             ),
+            Kind::Origins => write!(
+                f,
+                "up to {} origins, separated by commas, such as https://app.example.org,http://localhost:3000",
+                lists::ORIGINS_MAX
+            ),
+            Kind::FrameTypes => write!(
+                f,
+                "up to {} types of frames, separated by commas, of up to {} visible ASCII characters; or {}",
+                lists::TYPES_MAX,
+                lists::TYPE_MAX,
+                lists::NONE
+            ),
+            Kind::WebSocketUrl => {
+                f.write_str("a URL with ws:// or wss://, a host and a path, such as wss://gateway.example.org/app-ws")
+            }
         }
     }
 }
@@ -539,6 +750,8 @@ impl fmt::Display for Unit {
             Unit::Bytes => "bytes",
             Unit::Connections => "connections",
             Unit::PerSecond => "connections per second",
+            Unit::PerMinute => "connections per minute",
+            Unit::Messages => "messages",
         })
     }
 }
@@ -560,12 +773,21 @@ impl fmt::Display for Value {
             Value::Switch(on) => write!(f, "{}", u8::from(*on)),
             Value::Address(address) => write!(f, "{address}"),
             Value::Off => f.write_str("off"),
-            Value::Path(path) | Value::SecretFile(path, _) => write!(f, "{}", path.display()),
+            Value::Path(path) | Value::SecretFile(path, _) | Value::AppsFile(path, _) => {
+                write!(f, "{}", path.display())
+            }
             Value::Secret(secret) => write!(f, "{secret}"),
             Value::Networks(networks) => {
                 let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
                 f.write_str(&networks.join(","))
             }
+            Value::Origins(origins) => {
+                let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
+                f.write_str(&origins.join(","))
+            }
+            Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
+            Value::FrameTypes(types) => f.write_str(&types.join(",")),
+            Value::Url(url) => f.write_str(url),
             Value::Nothing => Ok(()),
         }
     }
