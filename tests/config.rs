@@ -12,7 +12,7 @@ use pulsegate::config::{
     Audience, Change, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Secret, Settings,
     check_policy, load, markdown_table,
 };
-use pulsegate::gateway::ProxyProtocol;
+use pulsegate::gateway::{Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits, WebOrigin};
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
 
@@ -100,16 +100,38 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
     let read = settings.clone();
     settings.glasses = Policy::default();
-    settings.tpa = Policy::default();
+    settings.tpa = Policy {
+        first_message_timeout: Some(Micros::from_secs(10)),
+        ..Policy::default()
+    };
     settings.stats_interval = Micros::from_secs(60);
     settings.handshake_timeout = Micros::from_secs(10);
     settings.drain_delay = Micros::ZERO;
-    settings.drain = Micros::from_secs(5);
+    settings.drain = Micros::from_secs(1);
     settings.listen_addr = addr("127.0.0.1:8002");
     settings.allow_unauthenticated = false;
     settings.reuse_port = false;
     settings.admin_addr = Some(addr("127.0.0.1:9002"));
     settings.admin_token = None;
+    settings.auth_jwt_secret = None;
+    settings.apps = None;
+    settings.app_admission = Admission::Started;
+    settings.allowed_origins = vec![];
+    settings.glasses_grace = Micros::from_secs(60);
+    settings.tpa_grace = Micros::from_secs(15);
+    settings.replay = ReplayLimits {
+        max_messages: 256,
+        max_bytes: 256 << 10,
+        max_age: Micros::from_secs(30),
+    };
+    settings.replay_skip = ["VAD", "location_update", "head_position"]
+        .map(Box::from)
+        .to_vec();
+    settings.replay_unconfirmed = false;
+    settings.flapping_limit = 15;
+    settings.app_websocket_url = None;
+    settings.webhook_timeout = Micros::from_secs(10);
+    settings.state_file = None;
     settings.proxy_protocol = ProxyProtocol::Off;
     settings.trusted_proxies = vec![];
     settings.max_connections = None;
@@ -120,6 +142,8 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
     assert_eq!(read, settings);
+    assert_eq!(read.relay(), RelaySettings::default());
+    assert!(read.credentials().is_open());
 }
 
 /// Every setting, in the order of the table, with a value that is not the default.
@@ -127,6 +151,14 @@ const GIVEN: &[(&str, &str)] = &[
     ("CONFIG_FILE", "/dev/null/settings.toml"),
     ("LISTEN_ADDR", "[::]:9000"),
     ("ALLOW_UNAUTHENTICATED", "true"),
+    ("AUTH_JWT_SECRET", SECRET),
+    ("AUTH_JWT_SECRET_FILE", "/dev/null/secret"),
+    ("APPS_FILE", "/dev/null/apps.json"),
+    ("APP_ADMISSION", "KEY"),
+    (
+        "ALLOWED_ORIGINS",
+        "https://App.example.org:443,http://localhost:3000",
+    ),
     ("ADMIN_ADDR", "[::]:9003"),
     ("ADMIN_TOKEN", TOKEN),
     ("ADMIN_TOKEN_FILE", "/dev/null/token"),
@@ -137,23 +169,51 @@ const GIVEN: &[(&str, &str)] = &[
     ("MAX_MESSAGE_BYTES", "70000"),
     ("LOG_LEVEL", "DEBUG"),
     ("DRAIN_MS", "0"),
+    ("GLASSES_GRACE_MS", "0"),
+    ("TPA_GRACE_MS", "1"),
+    (
+        "APP_WEBSOCKET_URL",
+        "wss://gateway.example.org/gate/app-ws?x=1",
+    ),
+    ("STATE_FILE", "/dev/null/state"),
     ("DRAIN_DELAY_MS", "12"),
     ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
     ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
     ("TPA_HEARTBEAT_INTERVAL_MS", "1003"),
     ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
+    ("TPA_INIT_TIMEOUT_MS", "801"),
     ("HEARTBEAT_MODE", "idle"),
     ("HANDSHAKE_TIMEOUT_MS", "601"),
     ("CLOSE_TIMEOUT_MS", "701"),
     ("MAX_PENDING_BYTES", "70015"),
     ("MAX_BUFFERED_BYTES", "70020"),
     ("STALE_CLOSES_PER_SECOND", "0"),
+    ("REPLAY_MAX_MESSAGES", "0"),
+    ("REPLAY_MAX_BYTES", "0"),
+    ("REPLAY_MAX_AGE_MS", "0"),
+    ("REPLAY_SKIP", "VAD, transcription:en-US"),
+    ("REPLAY_UNCONFIRMED", "On"),
+    ("FLAPPING_LIMIT", "0"),
+    ("WEBHOOK_TIMEOUT_MS", "901"),
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
 ];
 
 const TOKEN: &str = "s3cret-s3cret-s3cret";
+
+/// What tokens of glasses are signed with.
+const SECRET: &str = "s3cret-of-tokens-of-glasses";
+
+/// The secrets, each with the setting that names a file with it.
+const SECRETS: [(&str, &str); 2] = [
+    ("AUTH_JWT_SECRET", "AUTH_JWT_SECRET_FILE"),
+    ("ADMIN_TOKEN", "ADMIN_TOKEN_FILE"),
+];
+
+fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|(secret, _)| *secret == name)
+}
 
 /// Whether a value is the name of a file, whose content matters.
 fn is_path(name: &str) -> bool {
@@ -181,7 +241,10 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     let read = run("", &variables);
     let mut wanted = read.clone();
     wanted.glasses = policy(1_002, 3_002);
-    wanted.tpa = policy(1_003, 3_003);
+    wanted.tpa = Policy {
+        first_message_timeout: Some(Micros::from_millis(801)),
+        ..policy(1_003, 3_003)
+    };
     wanted.stats_interval = Micros::from_millis(501);
     wanted.handshake_timeout = Micros::from_millis(601);
     wanted.drain_delay = Micros::from_millis(12);
@@ -190,6 +253,24 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.allow_unauthenticated = true;
     wanted.reuse_port = true;
     wanted.admin_addr = Some(addr("[::]:9003"));
+    wanted.apps = None;
+    wanted.app_admission = Admission::Key;
+    wanted.allowed_origins = ["https://app.example.org", "http://localhost:3000"]
+        .map(|origin| WebOrigin::parse(origin).unwrap())
+        .to_vec();
+    wanted.glasses_grace = Micros::ZERO;
+    wanted.tpa_grace = Micros::from_millis(1);
+    wanted.replay = ReplayLimits {
+        max_messages: 0,
+        max_bytes: 0,
+        max_age: Micros::ZERO,
+    };
+    wanted.replay_skip = ["VAD", "transcription:en-US"].map(Box::from).to_vec();
+    wanted.replay_unconfirmed = true;
+    wanted.flapping_limit = 0;
+    wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
+    wanted.webhook_timeout = Micros::from_millis(901);
+    wanted.state_file = None;
     wanted.proxy_protocol = ProxyProtocol::V2;
     wanted.trusted_proxies = ["10.0.0.0/8", "192.168.1.1/32", "fd00::1/128"]
         .map(|network| network.parse().unwrap())
@@ -202,20 +283,44 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.log_level = LevelFilter::Debug;
     assert_eq!(read, wanted);
     assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
+    let secret = read.auth_jwt_secret.as_ref();
+    assert_eq!(secret.map(Secret::expose), Some(SECRET));
+    assert_eq!(
+        read.relay(),
+        RelaySettings {
+            glasses_grace: wanted.glasses_grace,
+            tpa_grace: wanted.tpa_grace,
+            replay: wanted.replay,
+            replay_skip: wanted.replay_skip.clone(),
+            replay_unconfirmed: true,
+            flapping_limit: 0,
+            app_websocket_url: wanted.app_websocket_url.clone(),
+        }
+    );
 
     let flag_of = |name: &str| format!("--{}", name.to_lowercase().replace('_', "-"));
-    let secret = format!("ADMIN_TOKEN={TOKEN}");
-    let flags = given.iter().filter(|(name, _)| *name != "ADMIN_TOKEN");
+    let secrets = [
+        format!("AUTH_JWT_SECRET={SECRET}"),
+        format!("ADMIN_TOKEN={TOKEN}"),
+    ];
+    let secrets = secrets.each_ref().map(String::as_str);
+    let flags = given.iter().filter(|(name, _)| !is_secret(name));
     for between in [" ", "="] {
-        let flags: Vec<String> = flags
-            .clone()
-            .map(|(n, v)| flag_of(n) + between + v)
-            .collect();
-        assert_eq!(run(&flags.join(" "), &[&secret]), wanted);
+        let flags = flags.clone().flat_map(|(name, value)| {
+            let flag = flag_of(name) + between + value;
+            // A value may have a space.
+            let split = if between == " " { 2 } else { 1 };
+            flag.splitn(split, ' ')
+                .map(OsString::from)
+                .collect::<Vec<_>>()
+        });
+        let env: HashMap<_, _> = secrets.iter().filter_map(|s| s.split_once('=')).collect();
+        let read = load(flags, |name| env.get(name).map(OsString::from));
+        assert_eq!(read, Ok(Command::Run(wanted.clone())));
     }
 
     for setting in SETTINGS {
-        let flag = (setting.name != "ADMIN_TOKEN").then(|| flag_of(setting.name));
+        let flag = (!is_secret(setting.name)).then(|| flag_of(setting.name));
         assert_eq!(setting.flag(), flag);
     }
 
@@ -537,7 +642,8 @@ fn one_message_tells_every_fault() {
   STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
-  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or ALLOW_UNAUTHENTICATED must be 1: \
+  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or AUTH_JWT_SECRET, \
+AUTH_JWT_SECRET_FILE or APPS_FILE must be given, or ALLOW_UNAUTHENTICATED must be 1: \
          whoever reaches any other address could connect as anybody
   CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 (flag)
   MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 (default)"
@@ -573,6 +679,10 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "TPA_HEARTBEAT_INTERVAL_MS=3000 # flag",
         "GLASSES_HEARTBEAT_INTERVAL_MS=2000 # default: HEARTBEAT_INTERVAL_MS",
         "ADMIN_TOKEN= # default: none",
+        "ALLOWED_ORIGINS= # default: none",
+        "APP_WEBSOCKET_URL= # default: ws://LISTEN_ADDR/app-ws",
+        "REPLAY_SKIP=VAD,location_update,head_position # default",
+        "REPLAY_UNCONFIRMED=off # default",
         "TRUSTED_PROXIES= # default: none",
         "MAX_CONNECTIONS= # default: what the limit of file descriptors allows",
         "MAX_PENDING_BYTES=4194304 # default: 4194304, or twice MAX_MESSAGE_BYTES if that is more",
@@ -728,7 +838,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
             (true, _, _) => "DRAIN_MS=1 # flag",
             (false, true, _) => "DRAIN_MS=2 # env",
             (false, false, true) => "DRAIN_MS=3 # file",
-            (false, false, false) => "DRAIN_MS=5000 # default",
+            (false, false, false) => "DRAIN_MS=1000 # default",
         };
         let text = printed(&format!("--print-config {args}"), env);
         assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
@@ -750,7 +860,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
     );
     assert_eq!(
         drain("", &["CONFIG_FILE="]),
-        Micros::from_secs(5),
+        Micros::from_secs(1),
         "and names no file"
     );
     let wrong = folder.file("wrong.toml", "drain_ms = 'x'\nlog_level = 'x'");
@@ -816,7 +926,7 @@ fn a_file_may_look_as_editors_leave_it() {
         let folder = Folder::new();
         let file = folder.file("settings.toml", content);
         let drain = run("", &[&format!("CONFIG_FILE={file}")]).drain;
-        let wanted = if content.contains('7') { 7 } else { 5_000 };
+        let wanted = if content.contains('7') { 7 } else { 1_000 };
         assert_eq!(drain, Micros::from_millis(wanted), "{content:?}");
     }
 }
@@ -1326,6 +1436,8 @@ fn what_a_reload_applies_is_in_the_table() {
             "ADMIN_ADDR",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
+            "STATE_FILE",
+            "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",
         ]
