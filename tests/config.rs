@@ -602,6 +602,36 @@ fn other_machines_are_let_in_only_on_purpose() {
         assert_eq!(settings.listen_addr, addr(open));
         assert!(settings.allow_unauthenticated);
     }
+    let folder = Folder::new();
+    let (secret, apps) = (folder.file("secret", SECRET), folder.file("apps", "[]"));
+    for credentials in [
+        format!("AUTH_JWT_SECRET={SECRET}"),
+        format!("AUTH_JWT_SECRET_FILE={secret}"),
+        format!("APPS_FILE={apps}"),
+    ] {
+        let settings = run("--listen-addr 0.0.0.0:1", &[&credentials]);
+        assert!(!settings.allow_unauthenticated && !settings.credentials().is_open());
+    }
+    for unknown in [
+        "AUTH_JWT_SECRET=short",
+        "AUTH_JWT_SECRET_FILE=/none",
+        "APPS_FILE=/none",
+    ] {
+        let told = fault("--listen-addr 0.0.0.0:1", &[unknown]);
+        let name = unknown.split_once('=').unwrap().0;
+        assert!(
+            told.starts_with(name),
+            "there were to be credentials: {told}"
+        );
+    }
+    assert!(
+        fault(
+            "--listen-addr 0.0.0.0:1 --app-admission key",
+            &["ALLOWED_ORIGINS=http://a"]
+        )
+        .starts_with("LISTEN_ADDR="),
+        "what is no credential opens nothing"
+    );
     for local in [
         "127.0.0.1:0",
         "127.9.9.9:1",
@@ -1148,107 +1178,126 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
 
 // ---- the operator's endpoints ----
 
-#[test]
-fn the_token_is_given_by_itself_or_in_a_file() {
-    let folder = Folder::new();
-    let token_of = |args: &str, env: &[&str]| {
-        let token = run(args, env).admin_token;
-        token.map(|token| token.expose().to_owned())
+/// A secret as its field has it.
+fn secret_of(settings: &Settings, name: &str) -> Option<String> {
+    let secret = match name {
+        "ADMIN_TOKEN" => &settings.admin_token,
+        "AUTH_JWT_SECRET" => &settings.auth_jwt_secret,
+        other => panic!("{other}"),
     };
-    let variable = format!("ADMIN_TOKEN={TOKEN}");
-    assert_eq!(token_of("", &[]), None);
-    assert_eq!(token_of("", &[&variable]).as_deref(), Some(TOKEN));
-    for content in [
-        TOKEN.to_owned(),
-        format!("{TOKEN}\n"),
-        format!("{TOKEN} \t\r\n\n"),
-    ] {
-        let file = folder.file("token", content);
-        let flag = format!("--admin-token-file {file}");
-        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-        let settings = folder.file("settings", format!("admin_token_file = '{file}'"));
-        let flag = format!("--config-file {settings}");
-        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-    }
-    let padded = format!("{TOKEN}{}", "\n".repeat((64 << 10) - TOKEN.len()));
-    let file = folder.file("token", &padded);
-    let flag = format!("--admin-token-file {file}");
-    assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-
-    let told = |must: &str| format!("ADMIN_TOKEN_FILE={file:?} (flag): must be {must}");
-    folder.file("token", padded + "\n");
-    assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
-    let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
-    for content in [
-        "",
-        "\n",
-        "fifteen-letters",
-        " s3cret-s3cret-s3cret",
-        "s3cret s3cret s3cret",
-        "s3cret-s3cret-s3cr\u{e9}t",
-        &"x".repeat(513),
-    ] {
-        folder.file("token", content);
-        assert_eq!(fault(&flag, &[]), told(holds), "{content:?}");
-    }
-    folder.file("token", b"s3cret-s3cret-s3cret\xff");
-    assert_eq!(fault(&flag, &[]), told(holds));
-    folder.file("token", TOKEN);
-    assert_eq!(
-        fault(&flag, &[&variable]),
-        told("left out: ADMIN_TOKEN is given (env)")
-    );
-    fs::remove_file(&file).unwrap();
-    assert_eq!(
-        fault(&flag, &[]),
-        told("a file that can be read: No such file or directory (os error 2)")
-    );
-    assert_eq!(
-        fault(&format!("{flag} --admin-addr 0.0.0.0:1"), &[]),
-        told("a file that can be read: No such file or directory (os error 2)"),
-        "there is to be a token: one fault"
-    );
+    secret.as_ref().map(|secret| secret.expose().to_owned())
 }
 
 #[test]
-fn a_token_has_its_bounds_and_is_never_a_flag() {
+fn a_secret_is_given_by_itself_or_in_a_file() {
+    for (name, file_name) in SECRETS {
+        let folder = Folder::new();
+        let given = |args: &str, env: &[&str]| secret_of(&run(args, env), name);
+        let variable = format!("{name}={TOKEN}");
+        assert_eq!(given("", &[]), None);
+        assert_eq!(given("", &[&variable]).as_deref(), Some(TOKEN));
+        let file_flag = format!("--{}", file_name.to_lowercase().replace('_', "-"));
+        for content in [
+            TOKEN.to_owned(),
+            format!("{TOKEN}\n"),
+            format!("{TOKEN} \t\r\n\n"),
+        ] {
+            let file = folder.file("secret", content);
+            let flag = format!("{file_flag} {file}");
+            assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+            let key = file_name.to_lowercase();
+            let settings = folder.file("settings", format!("{key} = '{file}'"));
+            let flag = format!("--config-file {settings}");
+            assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+        }
+        let padded = format!("{TOKEN}{}", "\n".repeat((64 << 10) - TOKEN.len()));
+        let file = folder.file("secret", &padded);
+        let flag = format!("{file_flag} {file}");
+        assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+
+        let told = |must: &str| format!("{file_name}={file:?} (flag): must be {must}");
+        folder.file("secret", padded + "\n");
+        assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
+        let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
+        for content in [
+            "",
+            "\n",
+            "fifteen-letters",
+            " s3cret-s3cret-s3cret",
+            "s3cret s3cret s3cret",
+            "s3cret-s3cret-s3cr\u{e9}t",
+            &"x".repeat(513),
+        ] {
+            folder.file("secret", content);
+            assert_eq!(fault(&flag, &[]), told(holds), "{content:?}");
+        }
+        folder.file("secret", b"s3cret-s3cret-s3cret\xff");
+        assert_eq!(fault(&flag, &[]), told(holds));
+        folder.file("secret", TOKEN);
+        assert_eq!(
+            fault(&flag, &[&variable]),
+            told(&format!("left out: {name} is given (env)"))
+        );
+        fs::remove_file(&file).unwrap();
+        let missing = "a file that can be read: No such file or directory (os error 2)";
+        assert_eq!(fault(&flag, &[]), told(missing));
+        assert_eq!(
+            fault(&format!("{flag} --{} 0.0.0.0:1", addr_of(name)), &[]),
+            told(missing),
+            "there is to be a secret: one fault"
+        );
+    }
+}
+
+/// The address that is open to others only with this secret.
+fn addr_of(secret: &str) -> &'static str {
+    match secret {
+        "ADMIN_TOKEN" => "admin-addr",
+        "AUTH_JWT_SECRET" => "listen-addr",
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_secret_has_its_bounds_and_is_never_a_flag() {
     let allowed = "must be 16 to 512 visible ASCII characters without spaces; \
                    never a flag, which every process could read";
-    for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
-        let variable = format!("ADMIN_TOKEN={}", "x".repeat(length));
-        if right {
-            run("", &[&variable]);
-        } else {
-            let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
-            assert_eq!(fault("", &[&variable]), told);
+    for (name, _) in SECRETS {
+        let told = |origin: &str| format!("{name}=\"***\" ({origin}): {allowed}");
+        for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
+            let variable = format!("{name}={}", "x".repeat(length));
+            if right {
+                run("", &[&variable]);
+            } else {
+                assert_eq!(fault("", &[&variable]), told("env"));
+            }
         }
+        for secret in [
+            "s3cret s3cret s3cret",
+            "s3cret-s3cret-s3cret\n",
+            "s3cret-s3cret-s3cr\u{e9}t",
+        ] {
+            assert_eq!(fault("", &[&format!("{name}={secret}")]), told("env"));
+        }
+        let key = name.to_lowercase();
+        assert_eq!(fault_of(format!("{key} = 's3cret'")), told("file"));
+        let flag = format!("--{}", key.replace('_', "-"));
+        let never = format!(
+            "{flag} (flag): is never a flag, which every process could read; set the variable {name}"
+        );
+        for args in [
+            format!("{flag} s3cret-s3cret-s3cret"),
+            format!("{flag}=s3cret-s3cret-s3cret"),
+            format!("{flag} --s3cret-s3cret-s3cret"),
+            flag.clone(),
+        ] {
+            assert_eq!(fault(&args, &[]), never, "{args}");
+        }
+        assert_eq!(
+            fault(&format!("{name}=s3cret-s3cret-s3cret"), &[]),
+            format!("{name:?} (argument): belongs to no flag; --help lists all flags")
+        );
     }
-    for token in [
-        "s3cret s3cret s3cret",
-        "s3cret-s3cret-s3cret\n",
-        "s3cret-s3cret-s3cr\u{e9}t",
-    ] {
-        let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
-        assert_eq!(fault("", &[&format!("ADMIN_TOKEN={token}")]), told);
-    }
-    assert_eq!(
-        fault_of("admin_token = 's3cret'"),
-        format!("ADMIN_TOKEN=\"***\" (file): {allowed}")
-    );
-    let flag = "--admin-token (flag): is never a flag, which every process could read; \
-                set the variable ADMIN_TOKEN";
-    for args in [
-        "--admin-token s3cret-s3cret-s3cret",
-        "--admin-token=s3cret-s3cret-s3cret",
-        "--admin-token --s3cret-s3cret-s3cret",
-        "--admin-token",
-    ] {
-        assert_eq!(fault(args, &[]), flag, "{args}");
-    }
-    assert_eq!(
-        fault("ADMIN_TOKEN=s3cret-s3cret-s3cret", &[]),
-        "\"ADMIN_TOKEN\" (argument): belongs to no flag; --help lists all flags"
-    );
 }
 
 #[test]
@@ -1328,61 +1377,333 @@ fn a_proxys_word_counts_only_from_proxies_that_are_named() {
     assert_eq!(run("--trusted-proxies=", &[variable]).trusted_proxies, []);
 }
 
+// ---- credentials ----
+
+const APPS: &str = r#"[
+    {"package": "org.a", "api_key": "s3cret-a", "webhook_url": "http://a:3000/webhook"},
+    {"package": "org.b", "api_key": "s3cret-b"}
+]"#;
+
+#[test]
+fn the_apps_are_those_of_their_file() {
+    let folder = Folder::new();
+    let file = folder.file("apps.json", APPS);
+    let in_file = folder.file("settings", format!("apps_file = '{file}'"));
+    let variable = format!("APPS_FILE={file}");
+    for (args, env) in [
+        (String::new(), [variable.as_str()].as_slice()),
+        (format!("--apps-file {file}"), &[]),
+        (format!("--config-file {in_file}"), &[]),
+    ] {
+        let settings = run(&args, env);
+        assert_eq!(settings.apps, Some(Apps::parse(APPS.as_bytes()).unwrap()));
+        let credentials = settings.credentials();
+        assert!(credentials.app("org.a", "s3cret-a") && credentials.app("org.b", "s3cret-b"));
+        assert!(!credentials.app("org.a", "s3cret-b") && !credentials.app("org.c", ""));
+        assert_eq!(credentials.webhook("org.a"), Some("http://a:3000/webhook"));
+        assert_eq!(credentials.admission(), Admission::Started);
+        assert!(settings.describe().contains(&format!(" apps_file={file} ")));
+        let text = printed(&format!("--print-config {args}"), env);
+        assert!(text.contains(&format!("\nAPPS_FILE={file} # ")));
+        let seen = format!(
+            "{settings:?} {credentials:?} {text} {}",
+            settings.describe()
+        );
+        assert!(!seen.contains("s3cret"), "{seen}");
+    }
+    let key = ["APP_ADMISSION=key", &variable];
+    assert_eq!(run("", &key).credentials().admission(), Admission::Key);
+}
+
+#[test]
+fn what_is_wrong_with_the_apps_is_told_with_all_else() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "apps.json",
+        r#"[{"package": "", "api_key": "s3cret"}, {"package": "a", "key": "s3cret"}]"#,
+    );
+    let flag = format!("--apps-file {file}");
+    let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
+    let apps = "a list of apps without faults: \
+        app 1: package is not a string of 1 to 256 bytes without control characters, \
+        app 2: has a field other than package, api_key and webhook_url, \
+        app 2: api_key is not a string of 1 to 512 bytes without control characters";
+    assert_eq!(
+        faults(
+            &format!("{flag} --drain-ms x"),
+            &["CONNECTION_TIMEOUT_MS=15000"]
+        ),
+        [
+            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000",
+            &told(apps),
+            "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
+             must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)",
+        ]
+    );
+    folder.file("apps.json", "{}");
+    assert_eq!(fault(&flag, &[]), told("a JSON array of apps"));
+    folder.file("apps.json", "[");
+    assert_eq!(
+        fault(&flag, &[]),
+        told("a file in JSON, which line 1, column 1 is not")
+    );
+    let full = format!("[{}]", " ".repeat((16 << 20) - 2));
+    folder.file("apps.json", &full);
+    assert_eq!(run(&flag, &[]).apps, Some(Apps::default()));
+    folder.file("apps.json", full + " ");
+    assert_eq!(fault(&flag, &[]), told("a file of at most 16777216 bytes"));
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        fault(&flag, &[]),
+        told("a file that can be read: No such file or directory (os error 2)")
+    );
+    assert_eq!(
+        fault("--apps-file /dev/zero", &[]),
+        "APPS_FILE=\"/dev/zero\" (flag): must be a regular file"
+    );
+}
+
+/// Whatever one slip of the keyboard makes of the apps: no key is told.
+#[test]
+fn no_slip_in_the_apps_shows_a_key() {
+    let folder = Folder::new();
+    let mut told = 0;
+    for at in 0..APPS.len() {
+        let (before, after) = (&APPS[..at], &APPS[at..]);
+        for slip in [
+            "\"", ",", ":", "[", "{", "}", "\\", "\n", "\0", "\u{e9}", "",
+        ] {
+            for rest in [after, &after[1..]] {
+                let path = folder.file("apps.json", format!("{before}{slip}{rest}"));
+                let read = start("", &[&format!("APPS_FILE={path}")]);
+                let seen = match &read {
+                    Ok(command) => format!("{command:?}"),
+                    Err(faults) => format!("{faults} {faults:?}"),
+                };
+                told += usize::from(read.is_err());
+                assert!(!seen.contains("s3cret"), "{before}{slip}{rest}\n{seen}");
+            }
+        }
+    }
+    assert!(told > 1_000, "{told}");
+}
+
+#[test]
+fn pages_are_named_by_their_origins() {
+    let allowed = "up to 64 origins, separated by commas, such as \
+                   https://app.example.org,http://localhost:3000";
+    let origins = |env: &str| {
+        let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
+        origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(origins("HTTPS://A.example:443"), ["https://a.example"]);
+    assert_eq!(
+        origins("https://a, http://b:1"),
+        ["https://a", "http://b:1"]
+    );
+    assert_eq!(origins(&vec!["https://a"; 64].join(",")).len(), 64);
+    let many = vec!["https://a"; 65].join(",");
+    for wrong in ["*", "null", "a.example", "https://a/", "https://a,", &many] {
+        assert_eq!(
+            fault("", &[&format!("ALLOWED_ORIGINS={wrong}")]),
+            format!("ALLOWED_ORIGINS={wrong:?} (env): must be {allowed}")
+        );
+    }
+    assert_eq!(
+        run("--allowed-origins=", &["ALLOWED_ORIGINS=http://a"]).allowed_origins,
+        []
+    );
+    let folder = Folder::new();
+    let file = folder.file("settings", "allowed_origins = ['https://A', 'http://b:80']");
+    let env = [&*format!("CONFIG_FILE={file}")];
+    let text = printed("--print-config", &env);
+    assert!(
+        text.contains("\nALLOWED_ORIGINS=https://a,http://b # file\n"),
+        "{text}"
+    );
+    assert_eq!(
+        fault_of("allowed_origins = 5"),
+        format!("ALLOWED_ORIGINS (file): is an integer; it must be {allowed}")
+    );
+}
+
+// ---- the relay ----
+
+#[test]
+fn what_is_not_kept_is_named_by_its_type_or_nothing_is() {
+    let skipped = |args: &str, env: &[&str]| run(args, env).replay_skip.join(" ");
+    assert_eq!(skipped("", &[]), "VAD location_update head_position");
+    assert_eq!(skipped("", &["REPLAY_SKIP=VAD"]), "VAD");
+    assert_eq!(skipped("", &["REPLAY_SKIP=VAD , a:b"]), "VAD a:b");
+    assert_eq!(
+        skipped("", &["REPLAY_SKIP="]),
+        "VAD location_update head_position"
+    );
+    let folder = Folder::new();
+    let empty = folder.file("settings", "replay_skip = []");
+    for (args, env) in [
+        ("--replay-skip=", [].as_slice()),
+        ("--replay-skip none", &[]),
+        (&format!("--config-file {empty}"), &[]),
+        ("", &["REPLAY_SKIP=None"]),
+    ] {
+        assert_eq!(skipped(args, env), "");
+        let text = printed(&format!("--print-config {args}"), env);
+        assert!(text.contains("\nREPLAY_SKIP=none # "), "{text}");
+    }
+    let long = "x".repeat(129);
+    let many = vec!["a"; 65].join(",");
+    for wrong in ["a b", "a,,b", "\u{e9}", &long, &many] {
+        assert_eq!(
+            fault("", &[&format!("REPLAY_SKIP={wrong}")]),
+            format!(
+                "REPLAY_SKIP={wrong:?} (env): must be up to 64 types of frames, separated by \
+                 commas, of up to 128 visible ASCII characters; or none"
+            )
+        );
+    }
+}
+
+#[test]
+fn apps_are_told_a_websocket_to_connect_to() {
+    let url = |url: &str| run("", &[&format!("APP_WEBSOCKET_URL={url}")]).app_websocket_url;
+    for right in [
+        "ws://127.0.0.1:8002/app-ws",
+        "wss://gateway.example.org/app-ws",
+        "WSS://[::1]:1/",
+        "ws://a/b/c?d=e&f=%20",
+    ] {
+        assert_eq!(url(right).as_deref(), Some(right));
+    }
+    for wrong in [
+        "gateway.example.org/app-ws",
+        "http://a/app-ws",
+        "ws://a",
+        "ws://a?b",
+        "ws:///app-ws",
+        "ws://user:password@a/app-ws",
+        "ws://a/app-ws#b",
+        "ws://a/ b",
+    ] {
+        assert_eq!(
+            fault("", &[&format!("APP_WEBSOCKET_URL={wrong}")]),
+            format!(
+                "APP_WEBSOCKET_URL={wrong:?} (env): must be a URL with ws:// or wss://, a host \
+                 and a path, such as wss://gateway.example.org/app-ws"
+            )
+        );
+    }
+    let described = run("", &["APP_WEBSOCKET_URL=ws://a/b?c=d"]).describe();
+    assert!(
+        described.contains(" app_websocket_url=\"ws://a/b?c=d\" "),
+        "{described}"
+    );
+}
+
+#[test]
+fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
+    let settings = run("--tpa-init-timeout-ms 500", &[]);
+    let classes = settings.engine().classes;
+    let timeouts: Vec<_> = classes
+        .iter()
+        .map(|c| c.policy.first_message_timeout)
+        .collect();
+    assert_eq!(timeouts, [None, Some(Micros::from_millis(500))]);
+    let path = run("--state-file state.json", &[]).state_file;
+    assert_eq!(path.as_deref(), Some(Path::new("state.json")));
+    assert_eq!(
+        fault("", &["REPLAY_UNCONFIRMED=1"]),
+        "REPLAY_UNCONFIRMED=\"1\" (env): must be off or on"
+    );
+    assert_eq!(
+        fault("", &["APP_ADMISSION=open"]),
+        "APP_ADMISSION=\"open\" (env): must be started or key"
+    );
+    assert_eq!(
+        fault("", &["FLAPPING_LIMIT=-1"]),
+        "FLAPPING_LIMIT=\"-1\" (env): must be a whole number of connections per minute from 0 to 100000"
+    );
+    assert_eq!(
+        fault("", &["REPLAY_MAX_MESSAGES=100001"]),
+        "REPLAY_MAX_MESSAGES=\"100001\" (env): must be a whole number of messages from 0 to 100000"
+    );
+    assert_eq!(
+        fault("", &["REPLAY_MAX_BYTES=67108865"]),
+        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864"
+    );
+}
+
 // ---- secrets ----
 
 #[test]
 fn a_secret_is_nowhere_to_be_seen() {
-    let folder = Folder::new();
-    let token_file = folder.file("token", TOKEN);
-    let in_file = folder.file("settings", format!("admin_token = '{TOKEN}'"));
-    for given in [
-        format!("ADMIN_TOKEN={TOKEN}"),
-        format!("ADMIN_TOKEN_FILE={token_file}"),
-        format!("CONFIG_FILE={in_file}"),
-    ] {
-        let env = [given.as_str()];
-        let settings = run("", &env);
-        assert_eq!(
-            settings.admin_token.as_ref().map(Secret::expose),
-            Some(TOKEN)
-        );
-        assert!(settings.describe().contains(" admin_token=set "));
-        let changes = run("", &[]).changes(&settings);
-        assert_eq!(
-            changes.restart.len(),
-            1 + usize::from(given.starts_with("CONFIG"))
-        );
-        let text = printed("--print-config", &env);
-        let is_shown = given.starts_with("ADMIN_TOKEN_FILE");
-        assert_eq!(text.contains("\nADMIN_TOKEN=*** # "), !is_shown, "{text}");
-        let secret = settings.admin_token.clone().unwrap();
-        let seen = [
-            format!("{settings:?} {settings:#?} {changes:?} {secret} {secret:?}"),
-            format!("{:?}", start("", &env)),
-            format!("{:?}", start("--check", &env)),
-            settings.describe(),
-            text,
-            printed("--help", &env),
-            faults("--frobnicate --admin-addr=x", &env).join("\n"),
-        ];
-        for seen in seen {
-            assert!(!seen.contains("s3cret"), "{seen}");
+    for (name, file_name) in SECRETS {
+        let folder = Folder::new();
+        let key = name.to_lowercase();
+        let secret_file = folder.file("secret", TOKEN);
+        let in_file = folder.file("settings", format!("{key} = '{TOKEN}'"));
+        for given in [
+            format!("{name}={TOKEN}"),
+            format!("{file_name}={secret_file}"),
+            format!("CONFIG_FILE={in_file}"),
+        ] {
+            let env = [given.as_str()];
+            let settings = run("", &env);
+            assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
+            assert!(settings.describe().contains(&format!(" {key}=set ")));
+            let changes = run("", &[]).changes(&settings);
+            assert_eq!(
+                changes.restart.len() + changes.applied.len(),
+                1 + usize::from(given.starts_with("CONFIG"))
+            );
+            let text = printed("--print-config", &env);
+            let is_shown = given.starts_with(file_name);
+            let hidden = format!("\n{name}=*** # ");
+            assert_eq!(text.contains(&hidden), !is_shown, "{text}");
+            let newer = run("", &[&format!("{name}={TOKEN}-another")]);
+            let both = [settings.changes(&newer), newer.changes(&settings)];
+            let seen = [
+                format!("{settings:?} {settings:#?} {changes:?} {both:?}"),
+                format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
+                format!(
+                    "{0} {0:?}",
+                    settings
+                        .admin_token
+                        .clone()
+                        .or(settings.auth_jwt_secret.clone())
+                        .unwrap()
+                ),
+                format!("{:?}", start("", &env)),
+                format!("{:?}", start("--check", &env)),
+                settings.describe(),
+                text,
+                printed("--help", &env),
+                faults("--frobnicate --admin-addr=x", &env).join("\n"),
+            ];
+            for seen in seen {
+                assert!(!seen.contains("s3cret"), "{seen}");
+            }
         }
+        assert!(run("", &[]).describe().contains(&format!(" {key}=none ")));
+        let again = format!("{name}=***");
+        let told = format!("{name}=\"***\" (env): must be");
+        assert!(fault("", &[&again]).starts_with(&told));
     }
-    assert!(run("", &[]).describe().contains(" admin_token=none "));
-    let again = "ADMIN_TOKEN=***";
-    assert!(fault("", &[again]).starts_with("ADMIN_TOKEN=\"***\" (env): must be"));
 }
 
 /// Whatever one slip of the keyboard makes of a file: its secret is not told.
 #[test]
 fn no_slip_in_the_file_shows_its_secret() {
     let folder = Folder::new();
-    let file =
-        format!("admin_addr = \"0.0.0.0:1\"\nadmin_token = \"{TOKEN}\"\n\nlog_level = 'info'\n");
+    let file = format!(
+        "admin_addr = \"0.0.0.0:1\"\nadmin_token = \"{TOKEN}\"\n\nlog_level = 'info'\n\
+         auth_jwt_secret = \"{SECRET}\"\nreplay_skip = ['VAD']\n"
+    );
     let at_secret = |at: usize| {
-        file.find(TOKEN)
-            .is_some_and(|s| (s..s + TOKEN.len()).contains(&at))
+        [TOKEN, SECRET].iter().any(|secret| {
+            let found = file.find(secret);
+            found.is_some_and(|s| (s..s + secret.len()).contains(&at))
+        })
     };
     let mut told = 0;
     for at in 0..file.len() {
@@ -1533,6 +1854,67 @@ fn a_reload_tells_old_and_new_values() {
             .applied
             .iter()
             .all(|c| c.name != "DRAIN_MS")
+    );
+}
+
+#[test]
+fn a_reload_sees_what_changed_in_the_files_of_credentials() {
+    let folder = Folder::new();
+    let (apps, secret) = (folder.file("apps", APPS), folder.file("secret", SECRET));
+    let env = [
+        format!("APPS_FILE={apps}"),
+        format!("AUTH_JWT_SECRET_FILE={secret}"),
+    ];
+    let env = env.each_ref().map(String::as_str);
+    let old = run("", &env);
+    assert!(old.changes(&run("", &env)).is_empty());
+    let names = |newer: &Settings| {
+        let changes = old.changes(newer);
+        assert_eq!(changes.restart, [""; 0]);
+        let seen = format!("{changes:?}");
+        assert!(!seen.contains("s3cret"), "{seen}");
+        changes.applied.iter().map(|c| c.name).collect::<Vec<_>>()
+    };
+    folder.file("apps", APPS.replace("s3cret-b", "s3cret-c"));
+    let newer = run("", &env);
+    assert_eq!(names(&newer), ["APPS_FILE"]);
+    let after = old.reloaded(&newer).expect("no fault").credentials();
+    assert!(after.app("org.b", "s3cret-c") && !after.app("org.b", "s3cret-b"));
+    folder.file("apps", APPS.replace("3000", "3001"));
+    assert_eq!(names(&run("", &env)), ["APPS_FILE"]);
+    folder.file("apps", format!("\n{APPS}\n"));
+    assert!(names(&run("", &env)).is_empty(), "the apps are the same");
+    folder.file("secret", format!("{SECRET}-another"));
+    let newer = run("", &env);
+    assert_eq!(names(&newer), ["AUTH_JWT_SECRET_FILE"]);
+    let after = old.reloaded(&newer).expect("no fault");
+    assert_eq!(after.auth_jwt_secret, newer.auth_jwt_secret);
+}
+
+#[test]
+fn a_reload_does_not_open_the_gateway_to_others() {
+    let secret = format!("AUTH_JWT_SECRET={SECRET}");
+    let old = run("--listen-addr 0.0.0.0:1", &[&secret]);
+    let newer = run("", &[]);
+    let told = old.reloaded(&newer).expect_err("a fault").to_string();
+    assert!(
+        told.contains("LISTEN_ADDR=\"0.0.0.0:1\" (flag): must be a loopback address"),
+        "{told}"
+    );
+    // On a loopback address it may be opened, and closed again.
+    let old = run("", &[&secret]);
+    assert!(
+        old.reloaded(&newer)
+            .expect("no fault")
+            .credentials()
+            .is_open()
+    );
+    assert!(
+        !newer
+            .reloaded(&old)
+            .expect("no fault")
+            .credentials()
+            .is_open()
     );
 }
 
