@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use lexopt::{Arg, Parser};
 
 use super::faults::{Fault, Faults};
-use super::table::{Kind, SETTINGS};
+use super::kinds::Kind;
+use super::table::SETTINGS;
 
 /// The flags of one command line.
 pub(super) struct Arguments {

@@ -5,8 +5,9 @@ use std::path::Path;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::faults::{Fault, Faults};
+use super::kinds::Kind;
 use super::regular;
-use super::table::{Kind, SETTINGS, row};
+use super::table::{SETTINGS, row};
 
 /// A file of settings has some thousand bytes.
 const MOST: usize = 1 << 20;

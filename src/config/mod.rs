@@ -5,20 +5,24 @@ mod changes;
 mod effective;
 mod faults;
 mod file;
+mod kinds;
 mod lists;
 mod networks;
 mod pages;
 mod policy;
 mod regular;
+mod rules;
 mod secret;
 mod table;
+mod typed;
 
 pub use changes::{Change, Changes};
 pub use faults::{Fault, Faults, Origin};
+pub use kinds::{Kind, Unit};
 pub use pages::markdown_table;
 pub use policy::check_policy;
 pub use secret::Secret;
-pub use table::{Audience, Fallback, Kind, SETTINGS, Setting, Unit};
+pub use table::{Audience, Fallback, SETTINGS, Setting};
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

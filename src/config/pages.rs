@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{Audience, Fallback, Kind, SETTINGS, Setting};
+use super::kinds::Kind;
+use super::table::{Audience, Fallback, SETTINGS, Setting};
 
 /// What `--help` prints.
 pub(super) fn help() -> String {

@@ -1,6 +1,7 @@
 //! The bounds of a policy that is not set by settings, but live.
 
-use super::table::{Kind, SETTINGS, row};
+use super::kinds::Kind;
+use super::table::{SETTINGS, row};
 use crate::health::Policy;
 use crate::time::Micros;
 
