@@ -162,9 +162,11 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
     let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     if let Some(addr) = is_open(&inherited.listener)?
         && !settings.allow_unauthenticated
+        && settings.credentials().is_open()
     {
         return invalid(format!(
-            "the inherited socket listens on {addr}: a loopback address, or ALLOW_UNAUTHENTICATED must be 1"
+            "the inherited socket listens on {addr}: a loopback address, or there must be credentials, or \
+             ALLOW_UNAUTHENTICATED must be 1"
         ));
     }
     if let Some(addr) = is_open(&inherited.admin)?

@@ -12,7 +12,7 @@ use pulsegate::config::{
     Audience, Change, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Secret, Settings,
     check_policy, load, markdown_table,
 };
-use pulsegate::gateway::ProxyProtocol;
+use pulsegate::gateway::{Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits, WebOrigin};
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
 
@@ -100,16 +100,38 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
     let read = settings.clone();
     settings.glasses = Policy::default();
-    settings.tpa = Policy::default();
+    settings.tpa = Policy {
+        first_message_timeout: Some(Micros::from_secs(10)),
+        ..Policy::default()
+    };
     settings.stats_interval = Micros::from_secs(60);
     settings.handshake_timeout = Micros::from_secs(10);
     settings.drain_delay = Micros::ZERO;
-    settings.drain = Micros::from_secs(5);
+    settings.drain = Micros::from_secs(1);
     settings.listen_addr = addr("127.0.0.1:8002");
     settings.allow_unauthenticated = false;
     settings.reuse_port = false;
     settings.admin_addr = Some(addr("127.0.0.1:9002"));
     settings.admin_token = None;
+    settings.auth_jwt_secret = None;
+    settings.apps = None;
+    settings.app_admission = Admission::Started;
+    settings.allowed_origins = vec![];
+    settings.glasses_grace = Micros::from_secs(60);
+    settings.tpa_grace = Micros::from_secs(15);
+    settings.replay = ReplayLimits {
+        max_messages: 256,
+        max_bytes: 256 << 10,
+        max_age: Micros::from_secs(30),
+    };
+    settings.replay_skip = ["VAD", "location_update", "head_position"]
+        .map(Box::from)
+        .to_vec();
+    settings.replay_unconfirmed = false;
+    settings.flapping_limit = 15;
+    settings.app_websocket_url = None;
+    settings.webhook_timeout = Micros::from_secs(10);
+    settings.state_file = None;
     settings.proxy_protocol = ProxyProtocol::Off;
     settings.trusted_proxies = vec![];
     settings.max_connections = None;
@@ -120,6 +142,8 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
     assert_eq!(read, settings);
+    assert_eq!(read.relay(), RelaySettings::default());
+    assert!(read.credentials().is_open());
 }
 
 /// Every setting, in the order of the table, with a value that is not the default.
@@ -127,6 +151,14 @@ const GIVEN: &[(&str, &str)] = &[
     ("CONFIG_FILE", "/dev/null/settings.toml"),
     ("LISTEN_ADDR", "[::]:9000"),
     ("ALLOW_UNAUTHENTICATED", "true"),
+    ("AUTH_JWT_SECRET", SECRET),
+    ("AUTH_JWT_SECRET_FILE", "/dev/null/secret"),
+    ("APPS_FILE", "/dev/null/apps.json"),
+    ("APP_ADMISSION", "KEY"),
+    (
+        "ALLOWED_ORIGINS",
+        "https://App.example.org:443,http://localhost:3000",
+    ),
     ("ADMIN_ADDR", "[::]:9003"),
     ("ADMIN_TOKEN", TOKEN),
     ("ADMIN_TOKEN_FILE", "/dev/null/token"),
@@ -137,23 +169,51 @@ const GIVEN: &[(&str, &str)] = &[
     ("MAX_MESSAGE_BYTES", "70000"),
     ("LOG_LEVEL", "DEBUG"),
     ("DRAIN_MS", "0"),
+    ("GLASSES_GRACE_MS", "0"),
+    ("TPA_GRACE_MS", "1"),
+    (
+        "APP_WEBSOCKET_URL",
+        "wss://gateway.example.org/gate/app-ws?x=1",
+    ),
+    ("STATE_FILE", "/dev/null/state"),
     ("DRAIN_DELAY_MS", "12"),
     ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
     ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
     ("TPA_HEARTBEAT_INTERVAL_MS", "1003"),
     ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
+    ("TPA_INIT_TIMEOUT_MS", "801"),
     ("HEARTBEAT_MODE", "idle"),
     ("HANDSHAKE_TIMEOUT_MS", "601"),
     ("CLOSE_TIMEOUT_MS", "701"),
     ("MAX_PENDING_BYTES", "70015"),
     ("MAX_BUFFERED_BYTES", "70020"),
     ("STALE_CLOSES_PER_SECOND", "0"),
+    ("REPLAY_MAX_MESSAGES", "0"),
+    ("REPLAY_MAX_BYTES", "0"),
+    ("REPLAY_MAX_AGE_MS", "0"),
+    ("REPLAY_SKIP", "VAD, transcription:en-US"),
+    ("REPLAY_UNCONFIRMED", "On"),
+    ("FLAPPING_LIMIT", "0"),
+    ("WEBHOOK_TIMEOUT_MS", "901"),
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
 ];
 
 const TOKEN: &str = "s3cret-s3cret-s3cret";
+
+/// What tokens of glasses are signed with.
+const SECRET: &str = "s3cret-of-tokens-of-glasses";
+
+/// The secrets, each with the setting that names a file with it.
+const SECRETS: [(&str, &str); 2] = [
+    ("AUTH_JWT_SECRET", "AUTH_JWT_SECRET_FILE"),
+    ("ADMIN_TOKEN", "ADMIN_TOKEN_FILE"),
+];
+
+fn is_secret(name: &str) -> bool {
+    SECRETS.iter().any(|(secret, _)| *secret == name)
+}
 
 /// Whether a value is the name of a file, whose content matters.
 fn is_path(name: &str) -> bool {
@@ -181,7 +241,10 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     let read = run("", &variables);
     let mut wanted = read.clone();
     wanted.glasses = policy(1_002, 3_002);
-    wanted.tpa = policy(1_003, 3_003);
+    wanted.tpa = Policy {
+        first_message_timeout: Some(Micros::from_millis(801)),
+        ..policy(1_003, 3_003)
+    };
     wanted.stats_interval = Micros::from_millis(501);
     wanted.handshake_timeout = Micros::from_millis(601);
     wanted.drain_delay = Micros::from_millis(12);
@@ -190,6 +253,24 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.allow_unauthenticated = true;
     wanted.reuse_port = true;
     wanted.admin_addr = Some(addr("[::]:9003"));
+    wanted.apps = None;
+    wanted.app_admission = Admission::Key;
+    wanted.allowed_origins = ["https://app.example.org", "http://localhost:3000"]
+        .map(|origin| WebOrigin::parse(origin).unwrap())
+        .to_vec();
+    wanted.glasses_grace = Micros::ZERO;
+    wanted.tpa_grace = Micros::from_millis(1);
+    wanted.replay = ReplayLimits {
+        max_messages: 0,
+        max_bytes: 0,
+        max_age: Micros::ZERO,
+    };
+    wanted.replay_skip = ["VAD", "transcription:en-US"].map(Box::from).to_vec();
+    wanted.replay_unconfirmed = true;
+    wanted.flapping_limit = 0;
+    wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
+    wanted.webhook_timeout = Micros::from_millis(901);
+    wanted.state_file = None;
     wanted.proxy_protocol = ProxyProtocol::V2;
     wanted.trusted_proxies = ["10.0.0.0/8", "192.168.1.1/32", "fd00::1/128"]
         .map(|network| network.parse().unwrap())
@@ -202,20 +283,44 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.log_level = LevelFilter::Debug;
     assert_eq!(read, wanted);
     assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
+    let secret = read.auth_jwt_secret.as_ref();
+    assert_eq!(secret.map(Secret::expose), Some(SECRET));
+    assert_eq!(
+        read.relay(),
+        RelaySettings {
+            glasses_grace: wanted.glasses_grace,
+            tpa_grace: wanted.tpa_grace,
+            replay: wanted.replay,
+            replay_skip: wanted.replay_skip.clone(),
+            replay_unconfirmed: true,
+            flapping_limit: 0,
+            app_websocket_url: wanted.app_websocket_url.clone(),
+        }
+    );
 
     let flag_of = |name: &str| format!("--{}", name.to_lowercase().replace('_', "-"));
-    let secret = format!("ADMIN_TOKEN={TOKEN}");
-    let flags = given.iter().filter(|(name, _)| *name != "ADMIN_TOKEN");
+    let secrets = [
+        format!("AUTH_JWT_SECRET={SECRET}"),
+        format!("ADMIN_TOKEN={TOKEN}"),
+    ];
+    let secrets = secrets.each_ref().map(String::as_str);
+    let flags = given.iter().filter(|(name, _)| !is_secret(name));
     for between in [" ", "="] {
-        let flags: Vec<String> = flags
-            .clone()
-            .map(|(n, v)| flag_of(n) + between + v)
-            .collect();
-        assert_eq!(run(&flags.join(" "), &[&secret]), wanted);
+        let flags = flags.clone().flat_map(|(name, value)| {
+            let flag = flag_of(name) + between + value;
+            // A value may have a space.
+            let split = if between == " " { 2 } else { 1 };
+            flag.splitn(split, ' ')
+                .map(OsString::from)
+                .collect::<Vec<_>>()
+        });
+        let env: HashMap<_, _> = secrets.iter().filter_map(|s| s.split_once('=')).collect();
+        let read = load(flags, |name| env.get(name).map(OsString::from));
+        assert_eq!(read, Ok(Command::Run(wanted.clone())));
     }
 
     for setting in SETTINGS {
-        let flag = (setting.name != "ADMIN_TOKEN").then(|| flag_of(setting.name));
+        let flag = (!is_secret(setting.name)).then(|| flag_of(setting.name));
         assert_eq!(setting.flag(), flag);
     }
 
@@ -497,6 +602,36 @@ fn other_machines_are_let_in_only_on_purpose() {
         assert_eq!(settings.listen_addr, addr(open));
         assert!(settings.allow_unauthenticated);
     }
+    let folder = Folder::new();
+    let (secret, apps) = (folder.file("secret", SECRET), folder.file("apps", "[]"));
+    for credentials in [
+        format!("AUTH_JWT_SECRET={SECRET}"),
+        format!("AUTH_JWT_SECRET_FILE={secret}"),
+        format!("APPS_FILE={apps}"),
+    ] {
+        let settings = run("--listen-addr 0.0.0.0:1", &[&credentials]);
+        assert!(!settings.allow_unauthenticated && !settings.credentials().is_open());
+    }
+    for unknown in [
+        "AUTH_JWT_SECRET=short",
+        "AUTH_JWT_SECRET_FILE=/none",
+        "APPS_FILE=/none",
+    ] {
+        let told = fault("--listen-addr 0.0.0.0:1", &[unknown]);
+        let name = unknown.split_once('=').unwrap().0;
+        assert!(
+            told.starts_with(name),
+            "there were to be credentials: {told}"
+        );
+    }
+    assert!(
+        fault(
+            "--listen-addr 0.0.0.0:1 --app-admission key",
+            &["ALLOWED_ORIGINS=http://a"]
+        )
+        .starts_with("LISTEN_ADDR="),
+        "what is no credential opens nothing"
+    );
     for local in [
         "127.0.0.1:0",
         "127.9.9.9:1",
@@ -537,7 +672,8 @@ fn one_message_tells_every_fault() {
   STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
-  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or ALLOW_UNAUTHENTICATED must be 1: \
+  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or AUTH_JWT_SECRET, \
+AUTH_JWT_SECRET_FILE or APPS_FILE must be given, or ALLOW_UNAUTHENTICATED must be 1: \
          whoever reaches any other address could connect as anybody
   CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 (flag)
   MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 (default)"
@@ -573,6 +709,10 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "TPA_HEARTBEAT_INTERVAL_MS=3000 # flag",
         "GLASSES_HEARTBEAT_INTERVAL_MS=2000 # default: HEARTBEAT_INTERVAL_MS",
         "ADMIN_TOKEN= # default: none",
+        "ALLOWED_ORIGINS= # default: none",
+        "APP_WEBSOCKET_URL= # default: ws://LISTEN_ADDR/app-ws",
+        "REPLAY_SKIP=VAD,location_update,head_position # default",
+        "REPLAY_UNCONFIRMED=off # default",
         "TRUSTED_PROXIES= # default: none",
         "MAX_CONNECTIONS= # default: what the limit of file descriptors allows",
         "MAX_PENDING_BYTES=4194304 # default: 4194304, or twice MAX_MESSAGE_BYTES if that is more",
@@ -728,7 +868,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
             (true, _, _) => "DRAIN_MS=1 # flag",
             (false, true, _) => "DRAIN_MS=2 # env",
             (false, false, true) => "DRAIN_MS=3 # file",
-            (false, false, false) => "DRAIN_MS=5000 # default",
+            (false, false, false) => "DRAIN_MS=1000 # default",
         };
         let text = printed(&format!("--print-config {args}"), env);
         assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
@@ -750,7 +890,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
     );
     assert_eq!(
         drain("", &["CONFIG_FILE="]),
-        Micros::from_secs(5),
+        Micros::from_secs(1),
         "and names no file"
     );
     let wrong = folder.file("wrong.toml", "drain_ms = 'x'\nlog_level = 'x'");
@@ -816,7 +956,7 @@ fn a_file_may_look_as_editors_leave_it() {
         let folder = Folder::new();
         let file = folder.file("settings.toml", content);
         let drain = run("", &[&format!("CONFIG_FILE={file}")]).drain;
-        let wanted = if content.contains('7') { 7 } else { 5_000 };
+        let wanted = if content.contains('7') { 7 } else { 1_000 };
         assert_eq!(drain, Micros::from_millis(wanted), "{content:?}");
     }
 }
@@ -1038,107 +1178,126 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
 
 // ---- the operator's endpoints ----
 
-#[test]
-fn the_token_is_given_by_itself_or_in_a_file() {
-    let folder = Folder::new();
-    let token_of = |args: &str, env: &[&str]| {
-        let token = run(args, env).admin_token;
-        token.map(|token| token.expose().to_owned())
+/// A secret as its field has it.
+fn secret_of(settings: &Settings, name: &str) -> Option<String> {
+    let secret = match name {
+        "ADMIN_TOKEN" => &settings.admin_token,
+        "AUTH_JWT_SECRET" => &settings.auth_jwt_secret,
+        other => panic!("{other}"),
     };
-    let variable = format!("ADMIN_TOKEN={TOKEN}");
-    assert_eq!(token_of("", &[]), None);
-    assert_eq!(token_of("", &[&variable]).as_deref(), Some(TOKEN));
-    for content in [
-        TOKEN.to_owned(),
-        format!("{TOKEN}\n"),
-        format!("{TOKEN} \t\r\n\n"),
-    ] {
-        let file = folder.file("token", content);
-        let flag = format!("--admin-token-file {file}");
-        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-        let settings = folder.file("settings", format!("admin_token_file = '{file}'"));
-        let flag = format!("--config-file {settings}");
-        assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-    }
-    let padded = format!("{TOKEN}{}", "\n".repeat((64 << 10) - TOKEN.len()));
-    let file = folder.file("token", &padded);
-    let flag = format!("--admin-token-file {file}");
-    assert_eq!(token_of(&flag, &[]).as_deref(), Some(TOKEN));
-
-    let told = |must: &str| format!("ADMIN_TOKEN_FILE={file:?} (flag): must be {must}");
-    folder.file("token", padded + "\n");
-    assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
-    let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
-    for content in [
-        "",
-        "\n",
-        "fifteen-letters",
-        " s3cret-s3cret-s3cret",
-        "s3cret s3cret s3cret",
-        "s3cret-s3cret-s3cr\u{e9}t",
-        &"x".repeat(513),
-    ] {
-        folder.file("token", content);
-        assert_eq!(fault(&flag, &[]), told(holds), "{content:?}");
-    }
-    folder.file("token", b"s3cret-s3cret-s3cret\xff");
-    assert_eq!(fault(&flag, &[]), told(holds));
-    folder.file("token", TOKEN);
-    assert_eq!(
-        fault(&flag, &[&variable]),
-        told("left out: ADMIN_TOKEN is given (env)")
-    );
-    fs::remove_file(&file).unwrap();
-    assert_eq!(
-        fault(&flag, &[]),
-        told("a file that can be read: No such file or directory (os error 2)")
-    );
-    assert_eq!(
-        fault(&format!("{flag} --admin-addr 0.0.0.0:1"), &[]),
-        told("a file that can be read: No such file or directory (os error 2)"),
-        "there is to be a token: one fault"
-    );
+    secret.as_ref().map(|secret| secret.expose().to_owned())
 }
 
 #[test]
-fn a_token_has_its_bounds_and_is_never_a_flag() {
+fn a_secret_is_given_by_itself_or_in_a_file() {
+    for (name, file_name) in SECRETS {
+        let folder = Folder::new();
+        let given = |args: &str, env: &[&str]| secret_of(&run(args, env), name);
+        let variable = format!("{name}={TOKEN}");
+        assert_eq!(given("", &[]), None);
+        assert_eq!(given("", &[&variable]).as_deref(), Some(TOKEN));
+        let file_flag = format!("--{}", file_name.to_lowercase().replace('_', "-"));
+        for content in [
+            TOKEN.to_owned(),
+            format!("{TOKEN}\n"),
+            format!("{TOKEN} \t\r\n\n"),
+        ] {
+            let file = folder.file("secret", content);
+            let flag = format!("{file_flag} {file}");
+            assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+            let key = file_name.to_lowercase();
+            let settings = folder.file("settings", format!("{key} = '{file}'"));
+            let flag = format!("--config-file {settings}");
+            assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+        }
+        let padded = format!("{TOKEN}{}", "\n".repeat((64 << 10) - TOKEN.len()));
+        let file = folder.file("secret", &padded);
+        let flag = format!("{file_flag} {file}");
+        assert_eq!(given(&flag, &[]).as_deref(), Some(TOKEN));
+
+        let told = |must: &str| format!("{file_name}={file:?} (flag): must be {must}");
+        folder.file("secret", padded + "\n");
+        assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
+        let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
+        for content in [
+            "",
+            "\n",
+            "fifteen-letters",
+            " s3cret-s3cret-s3cret",
+            "s3cret s3cret s3cret",
+            "s3cret-s3cret-s3cr\u{e9}t",
+            &"x".repeat(513),
+        ] {
+            folder.file("secret", content);
+            assert_eq!(fault(&flag, &[]), told(holds), "{content:?}");
+        }
+        folder.file("secret", b"s3cret-s3cret-s3cret\xff");
+        assert_eq!(fault(&flag, &[]), told(holds));
+        folder.file("secret", TOKEN);
+        assert_eq!(
+            fault(&flag, &[&variable]),
+            told(&format!("left out: {name} is given (env)"))
+        );
+        fs::remove_file(&file).unwrap();
+        let missing = "a file that can be read: No such file or directory (os error 2)";
+        assert_eq!(fault(&flag, &[]), told(missing));
+        assert_eq!(
+            fault(&format!("{flag} --{} 0.0.0.0:1", addr_of(name)), &[]),
+            told(missing),
+            "there is to be a secret: one fault"
+        );
+    }
+}
+
+/// The address that is open to others only with this secret.
+fn addr_of(secret: &str) -> &'static str {
+    match secret {
+        "ADMIN_TOKEN" => "admin-addr",
+        "AUTH_JWT_SECRET" => "listen-addr",
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_secret_has_its_bounds_and_is_never_a_flag() {
     let allowed = "must be 16 to 512 visible ASCII characters without spaces; \
                    never a flag, which every process could read";
-    for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
-        let variable = format!("ADMIN_TOKEN={}", "x".repeat(length));
-        if right {
-            run("", &[&variable]);
-        } else {
-            let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
-            assert_eq!(fault("", &[&variable]), told);
+    for (name, _) in SECRETS {
+        let told = |origin: &str| format!("{name}=\"***\" ({origin}): {allowed}");
+        for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
+            let variable = format!("{name}={}", "x".repeat(length));
+            if right {
+                run("", &[&variable]);
+            } else {
+                assert_eq!(fault("", &[&variable]), told("env"));
+            }
         }
+        for secret in [
+            "s3cret s3cret s3cret",
+            "s3cret-s3cret-s3cret\n",
+            "s3cret-s3cret-s3cr\u{e9}t",
+        ] {
+            assert_eq!(fault("", &[&format!("{name}={secret}")]), told("env"));
+        }
+        let key = name.to_lowercase();
+        assert_eq!(fault_of(format!("{key} = 's3cret'")), told("file"));
+        let flag = format!("--{}", key.replace('_', "-"));
+        let never = format!(
+            "{flag} (flag): is never a flag, which every process could read; set the variable {name}"
+        );
+        for args in [
+            format!("{flag} s3cret-s3cret-s3cret"),
+            format!("{flag}=s3cret-s3cret-s3cret"),
+            format!("{flag} --s3cret-s3cret-s3cret"),
+            flag.clone(),
+        ] {
+            assert_eq!(fault(&args, &[]), never, "{args}");
+        }
+        assert_eq!(
+            fault(&format!("{name}=s3cret-s3cret-s3cret"), &[]),
+            format!("{name:?} (argument): belongs to no flag; --help lists all flags")
+        );
     }
-    for token in [
-        "s3cret s3cret s3cret",
-        "s3cret-s3cret-s3cret\n",
-        "s3cret-s3cret-s3cr\u{e9}t",
-    ] {
-        let told = format!("ADMIN_TOKEN=\"***\" (env): {allowed}");
-        assert_eq!(fault("", &[&format!("ADMIN_TOKEN={token}")]), told);
-    }
-    assert_eq!(
-        fault_of("admin_token = 's3cret'"),
-        format!("ADMIN_TOKEN=\"***\" (file): {allowed}")
-    );
-    let flag = "--admin-token (flag): is never a flag, which every process could read; \
-                set the variable ADMIN_TOKEN";
-    for args in [
-        "--admin-token s3cret-s3cret-s3cret",
-        "--admin-token=s3cret-s3cret-s3cret",
-        "--admin-token --s3cret-s3cret-s3cret",
-        "--admin-token",
-    ] {
-        assert_eq!(fault(args, &[]), flag, "{args}");
-    }
-    assert_eq!(
-        fault("ADMIN_TOKEN=s3cret-s3cret-s3cret", &[]),
-        "\"ADMIN_TOKEN\" (argument): belongs to no flag; --help lists all flags"
-    );
 }
 
 #[test]
@@ -1218,61 +1377,333 @@ fn a_proxys_word_counts_only_from_proxies_that_are_named() {
     assert_eq!(run("--trusted-proxies=", &[variable]).trusted_proxies, []);
 }
 
+// ---- credentials ----
+
+const APPS: &str = r#"[
+    {"package": "org.a", "api_key": "s3cret-a", "webhook_url": "http://a:3000/webhook"},
+    {"package": "org.b", "api_key": "s3cret-b"}
+]"#;
+
+#[test]
+fn the_apps_are_those_of_their_file() {
+    let folder = Folder::new();
+    let file = folder.file("apps.json", APPS);
+    let in_file = folder.file("settings", format!("apps_file = '{file}'"));
+    let variable = format!("APPS_FILE={file}");
+    for (args, env) in [
+        (String::new(), [variable.as_str()].as_slice()),
+        (format!("--apps-file {file}"), &[]),
+        (format!("--config-file {in_file}"), &[]),
+    ] {
+        let settings = run(&args, env);
+        assert_eq!(settings.apps, Some(Apps::parse(APPS.as_bytes()).unwrap()));
+        let credentials = settings.credentials();
+        assert!(credentials.app("org.a", "s3cret-a") && credentials.app("org.b", "s3cret-b"));
+        assert!(!credentials.app("org.a", "s3cret-b") && !credentials.app("org.c", ""));
+        assert_eq!(credentials.webhook("org.a"), Some("http://a:3000/webhook"));
+        assert_eq!(credentials.admission(), Admission::Started);
+        assert!(settings.describe().contains(&format!(" apps_file={file} ")));
+        let text = printed(&format!("--print-config {args}"), env);
+        assert!(text.contains(&format!("\nAPPS_FILE={file} # ")));
+        let seen = format!(
+            "{settings:?} {credentials:?} {text} {}",
+            settings.describe()
+        );
+        assert!(!seen.contains("s3cret"), "{seen}");
+    }
+    let key = ["APP_ADMISSION=key", &variable];
+    assert_eq!(run("", &key).credentials().admission(), Admission::Key);
+}
+
+#[test]
+fn what_is_wrong_with_the_apps_is_told_with_all_else() {
+    let folder = Folder::new();
+    let file = folder.file(
+        "apps.json",
+        r#"[{"package": "", "api_key": "s3cret"}, {"package": "a", "key": "s3cret"}]"#,
+    );
+    let flag = format!("--apps-file {file}");
+    let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
+    let apps = "a list of apps without faults: \
+        app 1: package is not a string of 1 to 256 bytes without control characters, \
+        app 2: has a field other than package, api_key and webhook_url, \
+        app 2: api_key is not a string of 1 to 512 bytes without control characters";
+    assert_eq!(
+        faults(
+            &format!("{flag} --drain-ms x"),
+            &["CONNECTION_TIMEOUT_MS=15000"]
+        ),
+        [
+            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000",
+            &told(apps),
+            "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
+             must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)",
+        ]
+    );
+    folder.file("apps.json", "{}");
+    assert_eq!(fault(&flag, &[]), told("a JSON array of apps"));
+    folder.file("apps.json", "[");
+    assert_eq!(
+        fault(&flag, &[]),
+        told("a file in JSON, which line 1, column 1 is not")
+    );
+    let full = format!("[{}]", " ".repeat((16 << 20) - 2));
+    folder.file("apps.json", &full);
+    assert_eq!(run(&flag, &[]).apps, Some(Apps::default()));
+    folder.file("apps.json", full + " ");
+    assert_eq!(fault(&flag, &[]), told("a file of at most 16777216 bytes"));
+    fs::remove_file(&file).unwrap();
+    assert_eq!(
+        fault(&flag, &[]),
+        told("a file that can be read: No such file or directory (os error 2)")
+    );
+    assert_eq!(
+        fault("--apps-file /dev/zero", &[]),
+        "APPS_FILE=\"/dev/zero\" (flag): must be a regular file"
+    );
+}
+
+/// Whatever one slip of the keyboard makes of the apps: no key is told.
+#[test]
+fn no_slip_in_the_apps_shows_a_key() {
+    let folder = Folder::new();
+    let mut told = 0;
+    for at in 0..APPS.len() {
+        let (before, after) = (&APPS[..at], &APPS[at..]);
+        for slip in [
+            "\"", ",", ":", "[", "{", "}", "\\", "\n", "\0", "\u{e9}", "",
+        ] {
+            for rest in [after, &after[1..]] {
+                let path = folder.file("apps.json", format!("{before}{slip}{rest}"));
+                let read = start("", &[&format!("APPS_FILE={path}")]);
+                let seen = match &read {
+                    Ok(command) => format!("{command:?}"),
+                    Err(faults) => format!("{faults} {faults:?}"),
+                };
+                told += usize::from(read.is_err());
+                assert!(!seen.contains("s3cret"), "{before}{slip}{rest}\n{seen}");
+            }
+        }
+    }
+    assert!(told > 1_000, "{told}");
+}
+
+#[test]
+fn pages_are_named_by_their_origins() {
+    let allowed = "up to 64 origins, separated by commas, such as \
+                   https://app.example.org,http://localhost:3000";
+    let origins = |env: &str| {
+        let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
+        origins.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(origins("HTTPS://A.example:443"), ["https://a.example"]);
+    assert_eq!(
+        origins("https://a, http://b:1"),
+        ["https://a", "http://b:1"]
+    );
+    assert_eq!(origins(&vec!["https://a"; 64].join(",")).len(), 64);
+    let many = vec!["https://a"; 65].join(",");
+    for wrong in ["*", "null", "a.example", "https://a/", "https://a,", &many] {
+        assert_eq!(
+            fault("", &[&format!("ALLOWED_ORIGINS={wrong}")]),
+            format!("ALLOWED_ORIGINS={wrong:?} (env): must be {allowed}")
+        );
+    }
+    assert_eq!(
+        run("--allowed-origins=", &["ALLOWED_ORIGINS=http://a"]).allowed_origins,
+        []
+    );
+    let folder = Folder::new();
+    let file = folder.file("settings", "allowed_origins = ['https://A', 'http://b:80']");
+    let env = [&*format!("CONFIG_FILE={file}")];
+    let text = printed("--print-config", &env);
+    assert!(
+        text.contains("\nALLOWED_ORIGINS=https://a,http://b # file\n"),
+        "{text}"
+    );
+    assert_eq!(
+        fault_of("allowed_origins = 5"),
+        format!("ALLOWED_ORIGINS (file): is an integer; it must be {allowed}")
+    );
+}
+
+// ---- the relay ----
+
+#[test]
+fn what_is_not_kept_is_named_by_its_type_or_nothing_is() {
+    let skipped = |args: &str, env: &[&str]| run(args, env).replay_skip.join(" ");
+    assert_eq!(skipped("", &[]), "VAD location_update head_position");
+    assert_eq!(skipped("", &["REPLAY_SKIP=VAD"]), "VAD");
+    assert_eq!(skipped("", &["REPLAY_SKIP=VAD , a:b"]), "VAD a:b");
+    assert_eq!(
+        skipped("", &["REPLAY_SKIP="]),
+        "VAD location_update head_position"
+    );
+    let folder = Folder::new();
+    let empty = folder.file("settings", "replay_skip = []");
+    for (args, env) in [
+        ("--replay-skip=", [].as_slice()),
+        ("--replay-skip none", &[]),
+        (&format!("--config-file {empty}"), &[]),
+        ("", &["REPLAY_SKIP=None"]),
+    ] {
+        assert_eq!(skipped(args, env), "");
+        let text = printed(&format!("--print-config {args}"), env);
+        assert!(text.contains("\nREPLAY_SKIP=none # "), "{text}");
+    }
+    let long = "x".repeat(129);
+    let many = vec!["a"; 65].join(",");
+    for wrong in ["a b", "a,,b", "\u{e9}", &long, &many] {
+        assert_eq!(
+            fault("", &[&format!("REPLAY_SKIP={wrong}")]),
+            format!(
+                "REPLAY_SKIP={wrong:?} (env): must be up to 64 types of frames, separated by \
+                 commas, of up to 128 visible ASCII characters; or none"
+            )
+        );
+    }
+}
+
+#[test]
+fn apps_are_told_a_websocket_to_connect_to() {
+    let url = |url: &str| run("", &[&format!("APP_WEBSOCKET_URL={url}")]).app_websocket_url;
+    for right in [
+        "ws://127.0.0.1:8002/app-ws",
+        "wss://gateway.example.org/app-ws",
+        "WSS://[::1]:1/",
+        "ws://a/b/c?d=e&f=%20",
+    ] {
+        assert_eq!(url(right).as_deref(), Some(right));
+    }
+    for wrong in [
+        "gateway.example.org/app-ws",
+        "http://a/app-ws",
+        "ws://a",
+        "ws://a?b",
+        "ws:///app-ws",
+        "ws://user:password@a/app-ws",
+        "ws://a/app-ws#b",
+        "ws://a/ b",
+    ] {
+        assert_eq!(
+            fault("", &[&format!("APP_WEBSOCKET_URL={wrong}")]),
+            format!(
+                "APP_WEBSOCKET_URL={wrong:?} (env): must be a URL with ws:// or wss://, a host \
+                 and a path, such as wss://gateway.example.org/app-ws"
+            )
+        );
+    }
+    let described = run("", &["APP_WEBSOCKET_URL=ws://a/b?c=d"]).describe();
+    assert!(
+        described.contains(" app_websocket_url=\"ws://a/b?c=d\" "),
+        "{described}"
+    );
+}
+
+#[test]
+fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
+    let settings = run("--tpa-init-timeout-ms 500", &[]);
+    let classes = settings.engine().classes;
+    let timeouts: Vec<_> = classes
+        .iter()
+        .map(|c| c.policy.first_message_timeout)
+        .collect();
+    assert_eq!(timeouts, [None, Some(Micros::from_millis(500))]);
+    let path = run("--state-file state.json", &[]).state_file;
+    assert_eq!(path.as_deref(), Some(Path::new("state.json")));
+    assert_eq!(
+        fault("", &["REPLAY_UNCONFIRMED=1"]),
+        "REPLAY_UNCONFIRMED=\"1\" (env): must be off or on"
+    );
+    assert_eq!(
+        fault("", &["APP_ADMISSION=open"]),
+        "APP_ADMISSION=\"open\" (env): must be started or key"
+    );
+    assert_eq!(
+        fault("", &["FLAPPING_LIMIT=-1"]),
+        "FLAPPING_LIMIT=\"-1\" (env): must be a whole number of connections per minute from 0 to 100000"
+    );
+    assert_eq!(
+        fault("", &["REPLAY_MAX_MESSAGES=100001"]),
+        "REPLAY_MAX_MESSAGES=\"100001\" (env): must be a whole number of messages from 0 to 100000"
+    );
+    assert_eq!(
+        fault("", &["REPLAY_MAX_BYTES=67108865"]),
+        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864"
+    );
+}
+
 // ---- secrets ----
 
 #[test]
 fn a_secret_is_nowhere_to_be_seen() {
-    let folder = Folder::new();
-    let token_file = folder.file("token", TOKEN);
-    let in_file = folder.file("settings", format!("admin_token = '{TOKEN}'"));
-    for given in [
-        format!("ADMIN_TOKEN={TOKEN}"),
-        format!("ADMIN_TOKEN_FILE={token_file}"),
-        format!("CONFIG_FILE={in_file}"),
-    ] {
-        let env = [given.as_str()];
-        let settings = run("", &env);
-        assert_eq!(
-            settings.admin_token.as_ref().map(Secret::expose),
-            Some(TOKEN)
-        );
-        assert!(settings.describe().contains(" admin_token=set "));
-        let changes = run("", &[]).changes(&settings);
-        assert_eq!(
-            changes.restart.len(),
-            1 + usize::from(given.starts_with("CONFIG"))
-        );
-        let text = printed("--print-config", &env);
-        let is_shown = given.starts_with("ADMIN_TOKEN_FILE");
-        assert_eq!(text.contains("\nADMIN_TOKEN=*** # "), !is_shown, "{text}");
-        let secret = settings.admin_token.clone().unwrap();
-        let seen = [
-            format!("{settings:?} {settings:#?} {changes:?} {secret} {secret:?}"),
-            format!("{:?}", start("", &env)),
-            format!("{:?}", start("--check", &env)),
-            settings.describe(),
-            text,
-            printed("--help", &env),
-            faults("--frobnicate --admin-addr=x", &env).join("\n"),
-        ];
-        for seen in seen {
-            assert!(!seen.contains("s3cret"), "{seen}");
+    for (name, file_name) in SECRETS {
+        let folder = Folder::new();
+        let key = name.to_lowercase();
+        let secret_file = folder.file("secret", TOKEN);
+        let in_file = folder.file("settings", format!("{key} = '{TOKEN}'"));
+        for given in [
+            format!("{name}={TOKEN}"),
+            format!("{file_name}={secret_file}"),
+            format!("CONFIG_FILE={in_file}"),
+        ] {
+            let env = [given.as_str()];
+            let settings = run("", &env);
+            assert_eq!(secret_of(&settings, name).as_deref(), Some(TOKEN));
+            assert!(settings.describe().contains(&format!(" {key}=set ")));
+            let changes = run("", &[]).changes(&settings);
+            assert_eq!(
+                changes.restart.len() + changes.applied.len(),
+                1 + usize::from(given.starts_with("CONFIG"))
+            );
+            let text = printed("--print-config", &env);
+            let is_shown = given.starts_with(file_name);
+            let hidden = format!("\n{name}=*** # ");
+            assert_eq!(text.contains(&hidden), !is_shown, "{text}");
+            let newer = run("", &[&format!("{name}={TOKEN}-another")]);
+            let both = [settings.changes(&newer), newer.changes(&settings)];
+            let seen = [
+                format!("{settings:?} {settings:#?} {changes:?} {both:?}"),
+                format!("{:?} {:#?}", settings.credentials(), settings.credentials()),
+                format!(
+                    "{0} {0:?}",
+                    settings
+                        .admin_token
+                        .clone()
+                        .or(settings.auth_jwt_secret.clone())
+                        .unwrap()
+                ),
+                format!("{:?}", start("", &env)),
+                format!("{:?}", start("--check", &env)),
+                settings.describe(),
+                text,
+                printed("--help", &env),
+                faults("--frobnicate --admin-addr=x", &env).join("\n"),
+            ];
+            for seen in seen {
+                assert!(!seen.contains("s3cret"), "{seen}");
+            }
         }
+        assert!(run("", &[]).describe().contains(&format!(" {key}=none ")));
+        let again = format!("{name}=***");
+        let told = format!("{name}=\"***\" (env): must be");
+        assert!(fault("", &[&again]).starts_with(&told));
     }
-    assert!(run("", &[]).describe().contains(" admin_token=none "));
-    let again = "ADMIN_TOKEN=***";
-    assert!(fault("", &[again]).starts_with("ADMIN_TOKEN=\"***\" (env): must be"));
 }
 
 /// Whatever one slip of the keyboard makes of a file: its secret is not told.
 #[test]
 fn no_slip_in_the_file_shows_its_secret() {
     let folder = Folder::new();
-    let file =
-        format!("admin_addr = \"0.0.0.0:1\"\nadmin_token = \"{TOKEN}\"\n\nlog_level = 'info'\n");
+    let file = format!(
+        "admin_addr = \"0.0.0.0:1\"\nadmin_token = \"{TOKEN}\"\n\nlog_level = 'info'\n\
+         auth_jwt_secret = \"{SECRET}\"\nreplay_skip = ['VAD']\n"
+    );
     let at_secret = |at: usize| {
-        file.find(TOKEN)
-            .is_some_and(|s| (s..s + TOKEN.len()).contains(&at))
+        [TOKEN, SECRET].iter().any(|secret| {
+            let found = file.find(secret);
+            found.is_some_and(|s| (s..s + secret.len()).contains(&at))
+        })
     };
     let mut told = 0;
     for at in 0..file.len() {
@@ -1326,6 +1757,8 @@ fn what_a_reload_applies_is_in_the_table() {
             "ADMIN_ADDR",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
+            "STATE_FILE",
+            "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",
         ]
@@ -1421,6 +1854,67 @@ fn a_reload_tells_old_and_new_values() {
             .applied
             .iter()
             .all(|c| c.name != "DRAIN_MS")
+    );
+}
+
+#[test]
+fn a_reload_sees_what_changed_in_the_files_of_credentials() {
+    let folder = Folder::new();
+    let (apps, secret) = (folder.file("apps", APPS), folder.file("secret", SECRET));
+    let env = [
+        format!("APPS_FILE={apps}"),
+        format!("AUTH_JWT_SECRET_FILE={secret}"),
+    ];
+    let env = env.each_ref().map(String::as_str);
+    let old = run("", &env);
+    assert!(old.changes(&run("", &env)).is_empty());
+    let names = |newer: &Settings| {
+        let changes = old.changes(newer);
+        assert_eq!(changes.restart, [""; 0]);
+        let seen = format!("{changes:?}");
+        assert!(!seen.contains("s3cret"), "{seen}");
+        changes.applied.iter().map(|c| c.name).collect::<Vec<_>>()
+    };
+    folder.file("apps", APPS.replace("s3cret-b", "s3cret-c"));
+    let newer = run("", &env);
+    assert_eq!(names(&newer), ["APPS_FILE"]);
+    let after = old.reloaded(&newer).expect("no fault").credentials();
+    assert!(after.app("org.b", "s3cret-c") && !after.app("org.b", "s3cret-b"));
+    folder.file("apps", APPS.replace("3000", "3001"));
+    assert_eq!(names(&run("", &env)), ["APPS_FILE"]);
+    folder.file("apps", format!("\n{APPS}\n"));
+    assert!(names(&run("", &env)).is_empty(), "the apps are the same");
+    folder.file("secret", format!("{SECRET}-another"));
+    let newer = run("", &env);
+    assert_eq!(names(&newer), ["AUTH_JWT_SECRET_FILE"]);
+    let after = old.reloaded(&newer).expect("no fault");
+    assert_eq!(after.auth_jwt_secret, newer.auth_jwt_secret);
+}
+
+#[test]
+fn a_reload_does_not_open_the_gateway_to_others() {
+    let secret = format!("AUTH_JWT_SECRET={SECRET}");
+    let old = run("--listen-addr 0.0.0.0:1", &[&secret]);
+    let newer = run("", &[]);
+    let told = old.reloaded(&newer).expect_err("a fault").to_string();
+    assert!(
+        told.contains("LISTEN_ADDR=\"0.0.0.0:1\" (flag): must be a loopback address"),
+        "{told}"
+    );
+    // On a loopback address it may be opened, and closed again.
+    let old = run("", &[&secret]);
+    assert!(
+        old.reloaded(&newer)
+            .expect("no fault")
+            .credentials()
+            .is_open()
+    );
+    assert!(
+        !newer
+            .reloaded(&old)
+            .expect("no fault")
+            .credentials()
+            .is_open()
     );
 }
 

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use lexopt::{Arg, Parser};
 
 use super::faults::{Fault, Faults};
-use super::table::{Kind, SETTINGS};
+use super::kinds::Kind;
+use super::table::SETTINGS;
 
 /// The flags of one command line.
 pub(super) struct Arguments {
@@ -102,7 +103,10 @@ impl Arguments {
                 | Kind::AddressOrOff
                 | Kind::Path
                 | Kind::Secret
-                | Kind::Networks,
+                | Kind::Networks
+                | Kind::Origins
+                | Kind::FrameTypes
+                | Kind::WebSocketUrl,
             ) => {
                 faults.push(Fault::NoValue {
                     flag: flag.to_owned(),

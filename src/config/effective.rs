@@ -2,31 +2,25 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use ipnet::IpNet;
-
-use super::Settings;
 use super::changes::{Change, Changes};
 use super::faults::{Fault, Faults, Origin};
 use super::file::{File, Said, beginning};
+use super::kinds::{Kind, Value};
 use super::regular;
 use super::secret::Secret;
-use super::table::{Fallback, Kind, SETTINGS, Setting, Value, row};
-use crate::gateway::ProxyProtocol;
-use crate::health::{HeartbeatMode, Policy};
-use crate::time::Micros;
+use super::table::{Fallback, SETTINGS, Setting, row};
+use crate::gateway::Apps;
 
 /// Every setting's value and origin, by its row in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Effective(Vec<Entry>);
+pub(super) struct Effective(pub(super) Vec<Entry>);
 
 #[derive(Debug, Clone)]
-struct Entry {
+pub(super) struct Entry {
     /// `None`: there is a fault, which has been told.
-    value: Option<Value>,
-    origin: Origin,
+    pub(super) value: Option<Value>,
+    pub(super) origin: Origin,
 }
 
 /// Where a value comes from is no part of what holds.
@@ -41,22 +35,16 @@ impl Eq for Entry {}
 /// What `MAX_PENDING_BYTES` is at least by default.
 const PENDING_BYTES: u64 = 4 << 20;
 
-/// The file of a token has a line.
-const TOKEN_FILE: usize = 64 << 10;
+/// The file of a secret has a line.
+const SECRET_FILE: usize = 64 << 10;
 
-/// The longest header of a frame (RFC 6455 §5.2).
-const FRAME_HEADER: u64 = 14;
+/// Ten thousand apps of more than a KiB each.
+const APPS_FILE: usize = 16 << 20;
 
-/// The settings that say when a connection of one class is stale, and how often it is pinged.
-const CLASSES: [(usize, usize); 2] = [
-    (
-        row("GLASSES_CONNECTION_TIMEOUT_MS"),
-        row("GLASSES_HEARTBEAT_INTERVAL_MS"),
-    ),
-    (
-        row("TPA_CONNECTION_TIMEOUT_MS"),
-        row("TPA_HEARTBEAT_INTERVAL_MS"),
-    ),
+/// The secrets, and the settings that name a file with each.
+pub(super) const SECRETS: [(usize, usize); 2] = [
+    (row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")),
+    (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
 ];
 
 impl Effective {
@@ -87,7 +75,10 @@ impl Effective {
                 file = effective.file(faults);
             }
         }
-        effective.read_token(faults);
+        for (secret, file) in SECRETS {
+            effective.read_secret(secret, file, faults);
+        }
+        effective.read_apps(faults);
         effective.check_against_each_other(faults);
         effective
     }
@@ -144,146 +135,39 @@ impl Effective {
         }
     }
 
-    /// Puts the token beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
+    /// Puts the secret beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
     /// looked at.
-    fn read_token(&mut self, faults: &mut Faults) {
-        let at = const { row("ADMIN_TOKEN_FILE") };
-        let Some(path) = self.path(at) else { return };
-        if self.holds(const { row("ADMIN_TOKEN") }) {
+    fn read_secret(&mut self, secret: usize, file: usize, faults: &mut Faults) {
+        let Some(path) = self.path(file) else { return };
+        if self.holds(secret) {
             return;
         }
-        let token = regular::read(&path, TOKEN_FILE).and_then(|content| {
+        let read = regular::read(&path, SECRET_FILE).and_then(|content| {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
                 .and_then(Secret::parse)
                 .ok_or_else(|| format!("a file that holds {}", Secret::ALLOWED))
         });
-        let value = match token {
-            Ok(token) => Some(Value::SecretFile(path, token)),
+        self.put(file, read.map(|s| Value::SecretFile(path, s)), faults);
+    }
+
+    /// Puts the apps beside the path of their file.
+    fn read_apps(&mut self, faults: &mut Faults) {
+        let at = const { row("APPS_FILE") };
+        let Some(path) = self.path(at) else { return };
+        let read = regular::read(&path, APPS_FILE).and_then(|content| Apps::parse(&content));
+        self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
+    }
+
+    /// What was found where a setting points, or the fault of that.
+    fn put(&mut self, at: usize, found: Result<Value, String>, faults: &mut Faults) {
+        self.0[at].value = match found {
+            Ok(value) => Some(value),
             Err(allowed) => {
                 faults.push(self.fault(at, allowed));
                 None
             }
         };
-        self.0[at].value = value;
-    }
-
-    /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
-    fn check_against_each_other(&self, faults: &mut Faults) {
-        let address = const { row("LISTEN_ADDR") };
-        if let Some(listen) = self.address(address)
-            && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
-            && !listen.ip().to_canonical().is_loopback()
-        {
-            let allowed = "a loopback address, or ALLOW_UNAUTHENTICATED must be 1: \
-                           whoever reaches any other address could connect as anybody";
-            faults.push(self.fault(address, allowed.to_owned()));
-        }
-
-        let token = const { row("ADMIN_TOKEN") };
-        let token_file = const { row("ADMIN_TOKEN_FILE") };
-        if self.holds(token) && self.holds(token_file) {
-            let origin = self.0[token].origin;
-            let allowed = format!("left out: ADMIN_TOKEN is given ({origin})");
-            faults.push(self.fault(token_file, allowed));
-        }
-        let admin = const { row("ADMIN_ADDR") };
-        if let Some(Value::Address(address)) = &self.0[admin].value
-            && !address.ip().to_canonical().is_loopback()
-            && self.is_absent(token)
-            && self.is_absent(token_file)
-        {
-            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
-                           whoever reaches any other address could close every connection";
-            faults.push(self.fault(admin, allowed.to_owned()));
-        }
-
-        // Two classes that both inherit the general pair have one fault, not two.
-        let mut told = Vec::new();
-        for (timeout, interval) in CLASSES {
-            let (timeout, interval) = (self.source(timeout), self.source(interval));
-            if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
-                && t <= i
-                && !told.contains(&(timeout, interval))
-            {
-                faults.push(self.fault(timeout, format!("more than {}", self.cite(interval))));
-                told.push((timeout, interval));
-            }
-        }
-
-        let pending = const { row("MAX_PENDING_BYTES") };
-        let message = const { row("MAX_MESSAGE_BYTES") };
-        if let (Some(p), Some(m)) = (self.number(pending), self.number(message))
-            && p < m + FRAME_HEADER
-        {
-            let allowed = format!("at least {}, and {FRAME_HEADER} more", self.cite(message));
-            faults.push(self.fault(pending, allowed));
-        }
-
-        let buffered = const { row("MAX_BUFFERED_BYTES") };
-        if let (Some(b), Some(p)) = (self.number(buffered), self.number(pending))
-            && b < p
-        {
-            faults.push(self.fault(buffered, format!("at least {}", self.cite(pending))));
-        }
-
-        let protocol = const { row("PROXY_PROTOCOL") };
-        if let Some(word) = self.word(protocol)
-            && let Some(networks) = self.networks(const { row("TRUSTED_PROXIES") })
-            && word != "off"
-            && networks.is_empty()
-        {
-            let allowed = "off, or TRUSTED_PROXIES must name at least one: \
-                           whoever connects could claim to be anybody";
-            faults.push(self.fault(protocol, allowed.to_owned()));
-        }
-    }
-
-    /// The settings as the program uses them; `None` only if there was a fault.
-    pub(super) fn settings(&self) -> Option<Settings> {
-        let [glasses, tpa] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
-        Some(Settings {
-            glasses: glasses?,
-            tpa: tpa?,
-            stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
-            handshake_timeout: self.millis(const { row("HANDSHAKE_TIMEOUT_MS") })?,
-            drain_delay: self.millis(const { row("DRAIN_DELAY_MS") })?,
-            drain: self.millis(const { row("DRAIN_MS") })?,
-            listen_addr: self.address(const { row("LISTEN_ADDR") })?,
-            allow_unauthenticated: self.switch(const { row("ALLOW_UNAUTHENTICATED") })?,
-            reuse_port: self.switch(const { row("REUSE_PORT") })?,
-            admin_addr: self.address(const { row("ADMIN_ADDR") }),
-            admin_token: self.token(),
-            proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
-                "v1" => ProxyProtocol::V1,
-                "v2" => ProxyProtocol::V2,
-                _ => ProxyProtocol::Off,
-            },
-            trusted_proxies: self.networks(const { row("TRUSTED_PROXIES") })?.to_vec(),
-            max_connections: self.size(const { row("MAX_CONNECTIONS") }),
-            max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
-            max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
-            max_buffered_bytes: self.size(const { row("MAX_BUFFERED_BYTES") })?,
-            stale_closes_per_second: self
-                .number(const { row("STALE_CLOSES_PER_SECOND") })
-                .and_then(|n| u32::try_from(n).ok())?,
-            log_level: self.word(const { row("LOG_LEVEL") })?.parse().ok()?,
-            config_file: self.path(const { row("CONFIG_FILE") }),
-            effective: self.clone(),
-        })
-    }
-
-    fn policy(&self, timeout: usize, interval: usize) -> Option<Policy> {
-        Some(Policy {
-            heartbeat_interval: self.millis(interval)?,
-            connection_timeout: self.millis(timeout)?,
-            close_timeout: self.millis(const { row("CLOSE_TIMEOUT_MS") })?,
-            mode: match self.word(const { row("HEARTBEAT_MODE") })? {
-                "idle" => HeartbeatMode::Idle,
-                _ => HeartbeatMode::Always,
-            },
-            ..Policy::default()
-        })
     }
 
     /// Every setting as `NAME=value # origin`: what a shell can read back to get the same settings, but for secrets.
@@ -345,14 +229,14 @@ impl Effective {
     }
 
     /// The row that the value in `row` was given in.
-    fn source(&self, at: usize) -> usize {
+    pub(super) fn source(&self, at: usize) -> usize {
         match (self.0[at].origin, SETTINGS[at].default) {
             (Origin::Default, Fallback::Of(name)) => row(name),
             _ => at,
         }
     }
 
-    fn fault(&self, at: usize, allowed: String) -> Fault {
+    pub(super) fn fault(&self, at: usize, allowed: String) -> Fault {
         Fault::Value {
             name: SETTINGS[at].name,
             origin: self.0[at].origin,
@@ -362,7 +246,7 @@ impl Effective {
     }
 
     /// A setting as another one's fault refers to it.
-    fn cite(&self, at: usize) -> String {
+    pub(super) fn cite(&self, at: usize) -> String {
         format!(
             "{}, which is {} ({})",
             SETTINGS[at].name,
@@ -372,7 +256,7 @@ impl Effective {
     }
 
     /// The value as an operator would write it.
-    fn text(&self, at: usize) -> String {
+    pub(super) fn text(&self, at: usize) -> String {
         let value = self.0[at].value.as_ref();
         value.map(Value::to_string).unwrap_or_default()
     }
@@ -390,95 +274,13 @@ impl Effective {
     }
 
     /// Whether there is a value, and no fault in it.
-    fn holds(&self, at: usize) -> bool {
+    pub(super) fn holds(&self, at: usize) -> bool {
         self.0[at].value.is_some() && !self.is_absent(at)
     }
 
     /// Whether there is none. Of a faulty one, or with a file that cannot be read, that is not known.
-    fn is_absent(&self, at: usize) -> bool {
+    pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0[at].value == Some(Value::Nothing)
-    }
-
-    fn number(&self, at: usize) -> Option<u64> {
-        let Value::Number(number) = *self.0[at].value.as_ref()? else {
-            return None;
-        };
-        Some(number)
-    }
-
-    fn millis(&self, at: usize) -> Option<Micros> {
-        self.number(at).map(Micros::from_millis)
-    }
-
-    /// On a machine of 32 bits the largest sizes are the largest that there are.
-    fn size(&self, at: usize) -> Option<usize> {
-        let number = self.number(at)?;
-        Some(usize::try_from(number).unwrap_or(usize::MAX))
-    }
-
-    fn word(&self, at: usize) -> Option<&'static str> {
-        let Value::Word(word) = *self.0[at].value.as_ref()? else {
-            return None;
-        };
-        Some(word)
-    }
-
-    fn switch(&self, at: usize) -> Option<bool> {
-        let Value::Switch(on) = *self.0[at].value.as_ref()? else {
-            return None;
-        };
-        Some(on)
-    }
-
-    fn address(&self, at: usize) -> Option<SocketAddr> {
-        let Value::Address(address) = *self.0[at].value.as_ref()? else {
-            return None;
-        };
-        Some(address)
-    }
-
-    fn path(&self, at: usize) -> Option<PathBuf> {
-        let Value::Path(path) = self.0[at].value.as_ref()? else {
-            return None;
-        };
-        Some(path.clone())
-    }
-
-    /// None are none.
-    fn networks(&self, at: usize) -> Option<&[IpNet]> {
-        match self.0[at].value.as_ref()? {
-            Value::Networks(networks) => Some(networks),
-            Value::Nothing => Some(&[]),
-            Value::Number(_)
-            | Value::Word(_)
-            | Value::Switch(_)
-            | Value::Address(_)
-            | Value::Off
-            | Value::Path(_)
-            | Value::SecretFile(..)
-            | Value::Secret(_) => None,
-        }
-    }
-
-    /// The token, given by itself or in a file.
-    fn token(&self) -> Option<Secret> {
-        let given = [
-            const { row("ADMIN_TOKEN") },
-            const { row("ADMIN_TOKEN_FILE") },
-        ];
-        given
-            .iter()
-            .find_map(|at| match self.0[*at].value.as_ref()? {
-                Value::Secret(token) | Value::SecretFile(_, token) => Some(token.clone()),
-                Value::Number(_)
-                | Value::Word(_)
-                | Value::Switch(_)
-                | Value::Address(_)
-                | Value::Off
-                | Value::Path(_)
-                | Value::Networks(_)
-                | Value::Nothing => None,
-            })
     }
 }
 

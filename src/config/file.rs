@@ -5,8 +5,9 @@ use std::path::Path;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::faults::{Fault, Faults};
+use super::kinds::Kind;
 use super::regular;
-use super::table::{Kind, SETTINGS, row};
+use super::table::{SETTINGS, row};
 
 /// A file of settings has some thousand bytes.
 const MOST: usize = 1 << 20;
@@ -110,9 +111,13 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks => true,
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl => true,
     };
-    let (is_switch, is_list) = (matches!(kind, Kind::Switch), matches!(kind, Kind::Networks));
+    let is_switch = matches!(kind, Kind::Switch);
+    let is_list = matches!(kind, Kind::Networks | Kind::Origins | Kind::FrameTypes);
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),
         DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),

@@ -5,19 +5,24 @@ mod changes;
 mod effective;
 mod faults;
 mod file;
+mod kinds;
+mod lists;
 mod networks;
 mod pages;
 mod policy;
 mod regular;
+mod rules;
 mod secret;
 mod table;
+mod typed;
 
 pub use changes::{Change, Changes};
 pub use faults::{Fault, Faults, Origin};
+pub use kinds::{Kind, Unit};
 pub use pages::markdown_table;
 pub use policy::check_policy;
 pub use secret::Secret;
-pub use table::{Audience, Fallback, Kind, SETTINGS, Setting, Unit};
+pub use table::{Audience, Fallback, SETTINGS, Setting};
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -27,11 +32,15 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use crate::engine::{ClassConfig, Config};
-use crate::gateway::{CLASS_NAMES, ProxyProtocol};
+use crate::gateway::{
+    Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
+    WebOrigin,
+};
 use crate::health::Policy;
 use crate::time::Micros;
 use arguments::{Arguments, Ask};
 use effective::Effective;
+use table::row;
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +102,7 @@ pub struct Settings {
     pub drain_delay: Micros,
     /// Time over which the connections are closed evenly; zero: all at once.
     pub drain: Micros,
-    /// Where to listen; a loopback address unless `allow_unauthenticated`. The port may be 0.
+    /// Where to listen; a loopback address unless there are credentials or `allow_unauthenticated`. The port may be 0.
     pub listen_addr: SocketAddr,
     /// Whether anybody who reaches `listen_addr` may connect, wherever they are.
     pub allow_unauthenticated: bool,
@@ -103,6 +112,32 @@ pub struct Settings {
     pub admin_addr: Option<SocketAddr>,
     /// What a request to `admin_addr` must bring, whichever way it was given.
     pub admin_token: Option<Secret>,
+    /// What tokens of glasses are signed with, whichever way it was given.
+    pub auth_jwt_secret: Option<Secret>,
+    /// The apps that may connect.
+    pub apps: Option<Apps>,
+    /// When an app with the right key is let in.
+    pub app_admission: Admission,
+    /// The pages that may connect.
+    pub allowed_origins: Vec<WebOrigin>,
+    /// How long a session waits for its glasses; may be zero.
+    pub glasses_grace: Micros,
+    /// How long a session waits for an app; may be zero.
+    pub tpa_grace: Micros,
+    /// What is kept for a peer that is absent.
+    pub replay: ReplayLimits,
+    /// The types of frames that are not kept.
+    pub replay_skip: Vec<Box<str>>,
+    /// Whether frames in doubt are sent again.
+    pub replay_unconfirmed: bool,
+    /// Returns and takeovers of one identity in a minute; 0: no limit.
+    pub flapping_limit: u32,
+    /// Where apps are told to connect. `None`: it follows from where we listen.
+    pub app_websocket_url: Option<String>,
+    /// How long an app may take to answer a webhook; at least 10 ms.
+    pub webhook_timeout: Micros,
+    /// Where it is kept which apps were started for whom.
+    pub state_file: Option<PathBuf>,
     /// Whether connections begin with a proxy's header.
     pub proxy_protocol: ProxyProtocol,
     /// Whose headers count, IPv4 as IPv4; at least one unless `proxy_protocol` is off.
@@ -148,6 +183,29 @@ impl Settings {
         }
     }
 
+    /// What peers are checked against.
+    pub fn credentials(&self) -> Credentials {
+        Credentials::new(
+            self.auth_jwt_secret.as_ref().map(Secret::expose),
+            self.apps.clone(),
+            self.app_admission,
+            self.allowed_origins.clone(),
+        )
+    }
+
+    /// What the relay is told.
+    pub fn relay(&self) -> RelaySettings {
+        RelaySettings {
+            glasses_grace: self.glasses_grace,
+            tpa_grace: self.tpa_grace,
+            replay: self.replay,
+            replay_skip: self.replay_skip.clone(),
+            replay_unconfirmed: self.replay_unconfirmed,
+            flapping_limit: self.flapping_limit,
+            app_websocket_url: self.app_websocket_url.clone(),
+        }
+    }
+
     /// The effective settings for the log line of the start: `key=value`, the keys being the variables in small letters.
     ///
     /// Put the real number into `max_connections` first if it came from the limit of file descriptors; it says `unknown`
@@ -159,7 +217,7 @@ impl Settings {
                 ("MAX_CONNECTIONS", Some(n)) => n.to_string(),
                 ("MAX_CONNECTIONS", None) => "unknown".to_owned(),
                 // Also one from a file.
-                ("ADMIN_TOKEN", _) if self.admin_token.is_some() => "set".to_owned(),
+                (name, _) if self.effective.secret(row(name)).is_some() => "set".to_owned(),
                 _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
                 _ => words,
             };

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::table::{Audience, Fallback, Kind, SETTINGS, Setting};
+use super::kinds::Kind;
+use super::table::{Audience, Fallback, SETTINGS, Setting};
 
 /// What `--help` prints.
 pub(super) fn help() -> String {
@@ -90,7 +91,10 @@ fn unit(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks => String::new(),
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl => String::new(),
     }
 }
 
@@ -115,7 +119,10 @@ fn allowed(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret
-        | Kind::Networks) => kind.to_string(),
+        | Kind::Networks
+        | Kind::Origins
+        | Kind::FrameTypes
+        | Kind::WebSocketUrl) => kind.to_string(),
     };
     match setting.rule {
         Some(rule) => format!("{bounds}; {rule}"),

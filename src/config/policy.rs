@@ -1,6 +1,7 @@
 //! The bounds of a policy that is not set by settings, but live.
 
-use super::table::{Kind, SETTINGS, row};
+use super::kinds::Kind;
+use super::table::{SETTINGS, row};
 use crate::health::Policy;
 use crate::time::Micros;
 
@@ -10,7 +11,6 @@ use crate::time::Micros;
 /// Every fault: the field, its value and what is allowed.
 pub fn check_policy(policy: &Policy) -> Result<(), Vec<String>> {
     let mut faults = Vec::new();
-    // The first message has no setting; it is a time like the others.
     let times = [
         (
             "heartbeat_interval",
@@ -25,7 +25,7 @@ pub fn check_policy(policy: &Policy) -> Result<(), Vec<String>> {
         (
             "first_message_timeout",
             policy.first_message_timeout,
-            const { row("CONNECTION_TIMEOUT_MS") },
+            const { row("TPA_INIT_TIMEOUT_MS") },
         ),
         (
             "close_timeout",

@@ -1,13 +1,8 @@
 //! The one table of settings. What is read, checked, printed and documented comes from here.
 
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use ipnet::IpNet;
-
-use super::networks;
-use super::secret::Secret;
+use super::kinds::{Kind, Unit};
 use Audience::{Advanced, Basic};
 
 /// One setting: an environment variable, the flag of the same name, and the key in the file.
@@ -27,47 +22,6 @@ pub struct Setting {
     pub reload: bool,
     /// One sentence on what it does.
     pub help: &'static str,
-}
-
-/// What the values of a setting are.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind {
-    /// A whole number within bounds that are both allowed.
-    Number {
-        /// What it counts.
-        unit: Unit,
-        /// The smallest that means anything.
-        least: u64,
-        /// Above this it is a slip of the keyboard.
-        most: u64,
-    },
-    /// One of these words, in capitals or not.
-    Word(&'static [&'static str]),
-    /// On or off: `1`, `0`, `true`, `false`. The flag alone means on.
-    Switch,
-    /// An IP address with a port.
-    Address,
-    /// An IP address with a port, or `off`.
-    AddressOrOff,
-    /// A file. What is in it is looked at when it is read.
-    Path,
-    /// What nobody may see: never a flag, never printed.
-    Secret,
-    /// IP addresses and CIDR blocks, separated by commas.
-    Networks,
-}
-
-/// What a number counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Thousandths of a second.
-    Milliseconds,
-    /// Octets.
-    Bytes,
-    /// Connections.
-    Connections,
-    /// Connections in a second.
-    PerSecond,
 }
 
 /// What holds if a setting is not given.
@@ -90,23 +44,6 @@ pub enum Audience {
     Basic,
     /// Whoever has measured something and has a reason.
     Advanced,
-}
-
-/// A checked value; prints as an operator would write it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
-    Number(u64),
-    Word(&'static str),
-    Switch(bool),
-    Address(SocketAddr),
-    Off,
-    Path(PathBuf),
-    /// A file and the secret that was read from it, so that a change of either is seen.
-    SecretFile(PathBuf, Secret),
-    Secret(Secret),
-    Networks(Vec<IpNet>),
-    /// Not given, and there is no default, or it is not ours to work out.
-    Nothing,
 }
 
 /// No time is longer than a day: nobody means to wait for longer, and the wheel stays exact far beyond it.
@@ -141,7 +78,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "LISTEN_ADDR",
         kind: Kind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
-        rule: Some("a loopback address unless ALLOW_UNAUTHENTICATED is 1"),
+        rule: Some("a loopback address unless there are credentials or ALLOW_UNAUTHENTICATED is 1"),
         audience: Basic,
         reload: false,
         help: "The address and port to accept connections on; port 0 takes a free one.",
@@ -154,6 +91,51 @@ pub const SETTINGS: &[Setting] = &[
         audience: Basic,
         reload: false,
         help: "Whether LISTEN_ADDR may be reached from other machines although nobody has to prove who they are.",
+    },
+    Setting {
+        name: "AUTH_JWT_SECRET",
+        kind: Kind::Secret,
+        default: Fallback::Nothing,
+        rule: Some("never a flag, which every process could read"),
+        audience: Basic,
+        reload: true,
+        help: "What the tokens of glasses must be signed with (HS256), their claim email being the user; without it and APPS_FILE anybody may connect, with APPS_FILE alone no glasses may.",
+    },
+    Setting {
+        name: "AUTH_JWT_SECRET_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: Some("not beside AUTH_JWT_SECRET"),
+        audience: Basic,
+        reload: true,
+        help: "A file whose content, without white space at its end, is that secret.",
+    },
+    Setting {
+        name: "APPS_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url, at most 16 MiB; without it and AUTH_JWT_SECRET anybody may connect, with AUTH_JWT_SECRET alone no app may.",
+    },
+    Setting {
+        name: "APP_ADMISSION",
+        kind: Kind::Word(&["started", "key"]),
+        default: Fallback::Value("started"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "Whether an app with the right key is let into a session only if that user started it, or always; without credentials it always is.",
+    },
+    Setting {
+        name: "ALLOWED_ORIGINS",
+        kind: Kind::Origins,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "The web pages that may connect, told by the header Origin, which what is no browser rarely sends; with credentials none given means all, without them none.",
     },
     Setting {
         name: "ADMIN_ADDR",
@@ -248,11 +230,47 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "DRAIN_MS",
         kind: TIME_OR_NONE,
-        default: Fallback::Value("5000"),
+        default: Fallback::Value("1000"),
         rule: None,
         audience: Basic,
         reload: true,
         help: "The time over which the connections are closed evenly, with close code 1012, after SIGTERM or SIGINT.",
+    },
+    Setting {
+        name: "GLASSES_GRACE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("60000"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "How long a session waits for glasses that were lost; 0 is not at all.",
+    },
+    Setting {
+        name: "TPA_GRACE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("15000"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "How long a session waits for a third-party app that was lost, before it is started again; 0 is not at all.",
+    },
+    Setting {
+        name: "APP_WEBSOCKET_URL",
+        kind: Kind::WebSocketUrl,
+        default: Fallback::Derived("ws://LISTEN_ADDR/app-ws"),
+        rule: None,
+        audience: Basic,
+        reload: true,
+        help: "The address that third-party apps are told to connect to when they are started.",
+    },
+    Setting {
+        name: "STATE_FILE",
+        kind: Kind::Path,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Basic,
+        reload: false,
+        help: "A file in which is kept which apps were started for whom, so that they are started again after a restart.",
     },
     Setting {
         name: "DRAIN_DELAY_MS",
@@ -298,6 +316,15 @@ pub const SETTINGS: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The silence after which a connection of a third-party app is stale and closed.",
+    },
+    Setting {
+        name: "TPA_INIT_TIMEOUT_MS",
+        kind: TIME,
+        default: Fallback::Value("10000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a third-party app may take to say who it is after it has connected; then it is closed with code 3008.",
     },
     Setting {
         name: "HEARTBEAT_MODE",
@@ -367,6 +394,81 @@ pub const SETTINGS: &[Setting] = &[
         help: "How many stale connections are closed in a second, so that a network that comes back finds its peers alive; 0 is no limit.",
     },
     Setting {
+        name: "REPLAY_MAX_MESSAGES",
+        kind: Kind::Number {
+            unit: Unit::Messages,
+            least: 0,
+            most: 100_000,
+        },
+        default: Fallback::Value("256"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How many messages wait for a peer that was lost, the oldest being dropped first; 0 is none.",
+    },
+    Setting {
+        name: "REPLAY_MAX_BYTES",
+        kind: Kind::Number {
+            unit: Unit::Bytes,
+            least: 0,
+            most: 64 << 20,
+        },
+        default: Fallback::Value("262144"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped first.",
+    },
+    Setting {
+        name: "REPLAY_MAX_AGE_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("30000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a message waits for a peer that was lost.",
+    },
+    Setting {
+        name: "REPLAY_SKIP",
+        kind: Kind::FrameTypes,
+        default: Fallback::Value("VAD,location_update,head_position"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The types of frames that do not wait for a peer that was lost, besides binary ones, because they tell of a moment that has passed.",
+    },
+    Setting {
+        name: "REPLAY_UNCONFIRMED",
+        kind: Kind::Word(&["off", "on"]),
+        default: Fallback::Value("off"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "Whether messages that were written to a peer before it was lost, and that no later pong has confirmed, are sent again, perhaps a second time, or given up, perhaps for good.",
+    },
+    Setting {
+        name: "FLAPPING_LIMIT",
+        kind: Kind::Number {
+            unit: Unit::PerMinute,
+            least: 0,
+            most: 100_000,
+        },
+        default: Fallback::Value("15"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How often one identity may come back or be taken over in a minute before it is slowed down; 0 is no limit.",
+    },
+    Setting {
+        name: "WEBHOOK_TIMEOUT_MS",
+        kind: TIME,
+        default: Fallback::Value("10000"),
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "How long a third-party app may take to answer when it is started or stopped.",
+    },
+    Setting {
         name: "REUSE_PORT",
         kind: Kind::Switch,
         default: Fallback::Value("0"),
@@ -430,7 +532,10 @@ impl Setting {
             | Kind::Address
             | Kind::AddressOrOff
             | Kind::Path
-            | Kind::Networks => Some(self.dashed()),
+            | Kind::Networks
+            | Kind::Origins
+            | Kind::FrameTypes
+            | Kind::WebSocketUrl => Some(self.dashed()),
         }
     }
 
@@ -453,121 +558,12 @@ impl Setting {
     }
 }
 
-impl Kind {
-    /// The value that `text` stands for, if it is allowed.
-    pub(super) fn parse(&self, text: &str) -> Option<Value> {
-        match self {
-            Kind::Number { least, most, .. } => {
-                let number = text.parse().ok()?;
-                (*least..=*most)
-                    .contains(&number)
-                    .then_some(Value::Number(number))
-            }
-            Kind::Word(words) => {
-                let word = words.iter().find(|word| word.eq_ignore_ascii_case(text))?;
-                Some(Value::Word(word))
-            }
-            Kind::Switch => match text.to_ascii_lowercase().as_str() {
-                "1" | "true" => Some(Value::Switch(true)),
-                "0" | "false" => Some(Value::Switch(false)),
-                _ => None,
-            },
-            Kind::Address => text.parse().ok().map(Value::Address),
-            Kind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(Value::Off),
-            Kind::AddressOrOff => Kind::Address.parse(text),
-            Kind::Path => {
-                let is_one_line = !text.is_empty() && !text.contains(char::is_control);
-                is_one_line.then(|| Value::Path(text.into()))
-            }
-            Kind::Secret => Secret::parse(text).map(Value::Secret),
-            Kind::Networks => networks::parse(text).map(Value::Networks),
-        }
-    }
-
-    /// What stands for a value where flags are listed.
-    pub(super) fn placeholder(&self) -> &'static str {
-        match self {
-            Kind::Number { unit, .. } => match unit {
-                Unit::Milliseconds => "ms",
-                Unit::Bytes => "bytes",
-                Unit::Connections | Unit::PerSecond => "number",
-            },
-            Kind::Word(_) => "word",
-            Kind::Switch => "0|1",
-            Kind::Address => "ip:port",
-            Kind::AddressOrOff => "ip:port|off",
-            Kind::Path => "path",
-            Kind::Secret => "secret",
-            Kind::Networks => "ip,ip/bits",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    /// The values within its bounds, in words.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Number { unit, least, most } => {
-                write!(f, "a whole number of {unit} from {least} to {most}")
-            }
-            Kind::Word(words) => match words {
-                [first @ .., last] if !first.is_empty() => {
-                    write!(f, "{} or {last}", first.join(", "))
-                }
-                words => f.write_str(&words.concat()),
-            },
-            Kind::Switch => f.write_str("0, 1, false or true"),
-            Kind::Address => {
-                f.write_str("an IP address with a port, such as 127.0.0.1:8002 or [::1]:8002")
-            }
-            Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
-            Kind::Path => f.write_str("the path of a file"),
-            Kind::Secret => write!(f, "{}", Secret::ALLOWED),
-            Kind::Networks => write!(
-                f,
-                "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
-                networks::MOST
-            ),
-        }
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Unit::Milliseconds => "milliseconds",
-            Unit::Bytes => "bytes",
-            Unit::Connections => "connections",
-            Unit::PerSecond => "connections per second",
-        })
-    }
-}
-
 impl fmt::Display for Fallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Fallback::Value(text) | Fallback::Of(text) | Fallback::Derived(text) => text,
             Fallback::Nothing => "none",
         })
-    }
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Number(number) => write!(f, "{number}"),
-            Value::Word(word) => f.write_str(word),
-            Value::Switch(on) => write!(f, "{}", u8::from(*on)),
-            Value::Address(address) => write!(f, "{address}"),
-            Value::Off => f.write_str("off"),
-            Value::Path(path) | Value::SecretFile(path, _) => write!(f, "{}", path.display()),
-            Value::Secret(secret) => write!(f, "{secret}"),
-            Value::Networks(networks) => {
-                let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
-                f.write_str(&networks.join(","))
-            }
-            Value::Nothing => Ok(()),
-        }
     }
 }
 
@@ -616,16 +612,5 @@ mod tests {
                 assert_eq!(parsed.is_some(), allowed, "{}={number}", setting.name);
             }
         }
-    }
-
-    #[test]
-    fn words_and_switches_are_read_in_capitals_too() {
-        let levels = SETTINGS[row("LOG_LEVEL")].kind;
-        assert_eq!(levels.parse("WARN"), Some(Value::Word("warn")));
-        assert_eq!(levels.parse("off"), None);
-        assert_eq!(Kind::Switch.parse("True"), Some(Value::Switch(true)));
-        assert_eq!(Kind::Switch.parse("yes"), None);
-        assert_eq!(Kind::Word(&["a", "b", "c"]).to_string(), "a, b or c");
-        assert_eq!(Kind::Word(&["a"]).to_string(), "a");
     }
 }

@@ -17,7 +17,7 @@ mod report;
 mod session;
 mod settings;
 
-pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, Origin, TokenFault, is_url, iso};
+pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
 pub use self::blocks::BLOCKS_MAX;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};

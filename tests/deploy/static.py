@@ -89,7 +89,7 @@ def number(name, pattern):
 
 def numbers(values):
     stale = (values.get("connection_timeout_ms", 45000) + 2000) / 1000
-    delay, drain = values.get("drain_delay_ms", 0) / 1000, values.get("drain_ms", 5000) / 1000
+    delay, drain = values.get("drain_delay_ms", 0) / 1000, values.get("drain_ms", 1000) / 1000
     tunnel = number("haproxy.cfg", r"^    timeout tunnel (\d+)(m?s)$")
     looks = number("haproxy.cfg", r"^    default-server .* inter (\d+)(m?s)") + number("haproxy.cfg", r"^    default-server .* fastinter (\d+)(m?s)")
     stop = number("pulsegate.service", r"^TimeoutStopSec=(\d+)(s)$")

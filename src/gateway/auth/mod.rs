@@ -9,7 +9,7 @@ mod url;
 
 pub use self::apps::{APPS_MAX, Apps};
 pub use self::token::TokenFault;
-pub use self::url::{Origin, is_url};
+pub use self::url::{WebOrigin, is_url};
 
 use self::token::TokenKey;
 use crate::engine::{Reply, Request};
@@ -31,7 +31,7 @@ pub struct Credentials {
     tokens: Option<TokenKey>,
     apps: Option<Apps>,
     admission: Admission,
-    allowed_origins: Vec<Origin>,
+    allowed_origins: Vec<WebOrigin>,
 }
 
 impl Credentials {
@@ -40,7 +40,7 @@ impl Credentials {
         jwt_secret: Option<&str>,
         apps: Option<Apps>,
         admission: Admission,
-        allowed_origins: Vec<Origin>,
+        allowed_origins: Vec<WebOrigin>,
     ) -> Self {
         Credentials {
             tokens: jwt_secret.map(TokenKey::new),
@@ -105,7 +105,7 @@ impl Credentials {
         let is_named = |origin: &[u8]| {
             let named = self.allowed_origins.iter();
             named
-                .map(Origin::as_str)
+                .map(WebOrigin::as_str)
                 .any(|named| named.as_bytes().eq_ignore_ascii_case(origin))
         };
         let origins = request.headers().get_all("origin");

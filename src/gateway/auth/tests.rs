@@ -393,7 +393,7 @@ fn what_cannot_be_proved_is_refused() {
 #[test]
 fn pages_are_let_in_by_name() {
     let named = ["https://app.example.org", "http://localhost:3000"];
-    let list = |names: &[&str]| names.iter().filter_map(|n| Origin::parse(n)).collect();
+    let list = |names: &[&str]| names.iter().filter_map(|n| WebOrigin::parse(n)).collect();
     let with =
         |secret, names: &[&str]| Credentials::new(secret, None, Admission::Started, list(names));
     let refuses = |credentials: &Credentials, lines: &[&str]| {

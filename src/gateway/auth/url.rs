@@ -8,9 +8,9 @@ const URL_MAX: usize = 2_048;
 
 /// Where a page comes from, as browsers write it: `https://app.example.org`, the port only if it is not the scheme's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(Box<str>);
+pub struct WebOrigin(Box<str>);
 
-impl Origin {
+impl WebOrigin {
     /// The origin that `text` is, in small letters.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
@@ -28,7 +28,7 @@ impl Origin {
             _ => "",
         };
         let rest = rest.strip_suffix(own_port).unwrap_or(rest);
-        Some(Origin(format!("{scheme}://{rest}").into()))
+        Some(WebOrigin(format!("{scheme}://{rest}").into()))
     }
 
     /// As browsers write it.
@@ -37,7 +37,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for WebOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -124,11 +124,11 @@ mod tests {
             ("https://\u{e9}", None),
             ("https://*.example.org", None),
         ] {
-            let origin = Origin::parse(text).map(|o| o.to_string());
+            let origin = WebOrigin::parse(text).map(|o| o.to_string());
             assert_eq!(origin.as_deref(), wanted, "{text:?}");
         }
         let long = format!("https://{}", "a".repeat(URL_MAX));
-        assert_eq!(Origin::parse(&long), None);
+        assert_eq!(WebOrigin::parse(&long), None);
     }
 
     #[test]

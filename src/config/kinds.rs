@@ -1,0 +1,247 @@
+//! What the values of settings are: how they are read, bounded, told and printed.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::secret::Secret;
+use super::{lists, networks};
+use crate::gateway::{Apps, WebOrigin, is_url};
+
+/// What the values of a setting are.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A whole number within bounds that are both allowed.
+    Number {
+        /// What it counts.
+        unit: Unit,
+        /// The smallest that means anything.
+        least: u64,
+        /// Above this it is a slip of the keyboard.
+        most: u64,
+    },
+    /// One of these words, in capitals or not.
+    Word(&'static [&'static str]),
+    /// On or off: `1`, `0`, `true`, `false`. The flag alone means on.
+    Switch,
+    /// An IP address with a port.
+    Address,
+    /// An IP address with a port, or `off`.
+    AddressOrOff,
+    /// A file. What is in it is looked at when it is read.
+    Path,
+    /// What nobody may see: never a flag, never printed.
+    Secret,
+    /// IP addresses and CIDR blocks, separated by commas.
+    Networks,
+    /// Where pages come from, separated by commas.
+    Origins,
+    /// What JSON frames have in their `type`, separated by commas.
+    FrameTypes,
+    /// A URL of a WebSocket.
+    WebSocketUrl,
+}
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Thousandths of a second.
+    Milliseconds,
+    /// Octets.
+    Bytes,
+    /// Connections.
+    Connections,
+    /// Connections in a second.
+    PerSecond,
+    /// Connections in a minute.
+    PerMinute,
+    /// Messages.
+    Messages,
+}
+
+/// A checked value; prints as an operator would write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(u64),
+    Word(&'static str),
+    Switch(bool),
+    Address(SocketAddr),
+    Off,
+    Path(PathBuf),
+    /// A file and the secret that was read from it, so that a change of either is seen.
+    SecretFile(PathBuf, Secret),
+    Secret(Secret),
+    Networks(Vec<IpNet>),
+    Origins(Vec<WebOrigin>),
+    FrameTypes(Vec<Box<str>>),
+    Url(String),
+    /// A file and the apps that were read from it, as for a secret.
+    AppsFile(PathBuf, Apps),
+    /// Not given, and there is no default, or it is not ours to work out.
+    Nothing,
+}
+
+impl Kind {
+    /// The value that `text` stands for, if it is allowed.
+    pub(super) fn parse(&self, text: &str) -> Option<Value> {
+        match self {
+            Kind::Number { least, most, .. } => {
+                let number = text.parse().ok()?;
+                (*least..=*most)
+                    .contains(&number)
+                    .then_some(Value::Number(number))
+            }
+            Kind::Word(words) => {
+                let word = words.iter().find(|word| word.eq_ignore_ascii_case(text))?;
+                Some(Value::Word(word))
+            }
+            Kind::Switch => match text.to_ascii_lowercase().as_str() {
+                "1" | "true" => Some(Value::Switch(true)),
+                "0" | "false" => Some(Value::Switch(false)),
+                _ => None,
+            },
+            Kind::Address => text.parse().ok().map(Value::Address),
+            Kind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(Value::Off),
+            Kind::AddressOrOff => Kind::Address.parse(text),
+            Kind::Path => {
+                let is_one_line = !text.is_empty() && !text.contains(char::is_control);
+                is_one_line.then(|| Value::Path(text.into()))
+            }
+            Kind::Secret => Secret::parse(text).map(Value::Secret),
+            Kind::Networks => networks::parse(text).map(Value::Networks),
+            Kind::Origins => lists::origins(text).map(Value::Origins),
+            Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
+            Kind::WebSocketUrl => {
+                let has_path = text
+                    .split_once("://")
+                    .is_some_and(|(_, rest)| rest.contains('/'));
+                let is_right = has_path && is_url(text, &["ws", "wss"]);
+                is_right.then(|| Value::Url(text.to_owned()))
+            }
+        }
+    }
+
+    /// What stands for a value where flags are listed.
+    pub(super) fn placeholder(&self) -> &'static str {
+        match self {
+            Kind::Number { unit, .. } => match unit {
+                Unit::Milliseconds => "ms",
+                Unit::Bytes => "bytes",
+                Unit::Connections | Unit::PerSecond | Unit::PerMinute | Unit::Messages => "number",
+            },
+            Kind::Word(_) => "word",
+            Kind::Switch => "0|1",
+            Kind::Address => "ip:port",
+            Kind::AddressOrOff => "ip:port|off",
+            Kind::Path => "path",
+            Kind::Secret => "secret",
+            Kind::Networks => "ip,ip/bits",
+            Kind::Origins => "origin,origin",
+            Kind::FrameTypes => "type,type|none",
+            Kind::WebSocketUrl => "url",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// The values within its bounds, in words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Number { unit, least, most } => {
+                write!(f, "a whole number of {unit} from {least} to {most}")
+            }
+            Kind::Word(words) => match words {
+                [first @ .., last] if !first.is_empty() => {
+                    write!(f, "{} or {last}", first.join(", "))
+                }
+                words => f.write_str(&words.concat()),
+            },
+            Kind::Switch => f.write_str("0, 1, false or true"),
+            Kind::Address => {
+                f.write_str("an IP address with a port, such as 127.0.0.1:8002 or [::1]:8002")
+            }
+            Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
+            Kind::Path => f.write_str("the path of a file"),
+            Kind::Secret => write!(f, "{}", Secret::ALLOWED),
+            Kind::Networks => write!(
+                f,
+                "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
+                networks::MOST
+            ),
+            Kind::Origins => write!(
+                f,
+                "up to {} origins, separated by commas, such as https://app.example.org,http://localhost:3000",
+                lists::ORIGINS_MAX
+            ),
+            Kind::FrameTypes => write!(
+                f,
+                "up to {} types of frames, separated by commas, of up to {} visible ASCII characters; or {}",
+                lists::TYPES_MAX,
+                lists::TYPE_MAX,
+                lists::NONE
+            ),
+            Kind::WebSocketUrl => {
+                f.write_str("a URL with ws:// or wss://, a host and a path, such as wss://gateway.example.org/app-ws")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unit::Milliseconds => "milliseconds",
+            Unit::Bytes => "bytes",
+            Unit::Connections => "connections",
+            Unit::PerSecond => "connections per second",
+            Unit::PerMinute => "connections per minute",
+            Unit::Messages => "messages",
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Word(word) => f.write_str(word),
+            Value::Switch(on) => write!(f, "{}", u8::from(*on)),
+            Value::Address(address) => write!(f, "{address}"),
+            Value::Off => f.write_str("off"),
+            Value::Path(path) | Value::SecretFile(path, _) | Value::AppsFile(path, _) => {
+                write!(f, "{}", path.display())
+            }
+            Value::Secret(secret) => write!(f, "{secret}"),
+            Value::Networks(networks) => {
+                let networks: Vec<_> = networks.iter().map(IpNet::to_string).collect();
+                f.write_str(&networks.join(","))
+            }
+            Value::Origins(origins) => {
+                let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
+                f.write_str(&origins.join(","))
+            }
+            Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
+            Value::FrameTypes(types) => f.write_str(&types.join(",")),
+            Value::Url(url) => f.write_str(url),
+            Value::Nothing => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_switches_are_read_in_capitals_too() {
+        let levels = Kind::Word(&["error", "warn", "info"]);
+        assert_eq!(levels.parse("WARN"), Some(Value::Word("warn")));
+        assert_eq!(levels.parse("off"), None);
+        assert_eq!(Kind::Switch.parse("True"), Some(Value::Switch(true)));
+        assert_eq!(Kind::Switch.parse("yes"), None);
+        assert_eq!(Kind::Word(&["a", "b", "c"]).to_string(), "a, b or c");
+        assert_eq!(Kind::Word(&["a"]).to_string(), "a");
+    }
+}

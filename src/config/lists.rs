@@ -1,0 +1,95 @@
+//! Lists of names, separated by commas.
+
+use crate::gateway::WebOrigin;
+
+/// More origins than anybody has pages, or a slip.
+pub(super) const ORIGINS_MAX: usize = 64;
+
+/// More types of frames than there are.
+pub(super) const TYPES_MAX: usize = 64;
+
+/// The longest type of a frame, in bytes.
+pub(super) const TYPE_MAX: usize = 128;
+
+/// The word for an empty list where the default is not empty.
+pub(super) const NONE: &str = "none";
+
+/// The origins that `text` lists, if each is one.
+pub(super) fn origins(text: &str) -> Option<Vec<WebOrigin>> {
+    list(text, ORIGINS_MAX, WebOrigin::parse)
+}
+
+/// The types of frames that `text` lists, if each may be one.
+pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
+    if text.eq_ignore_ascii_case(NONE) {
+        return Some(Vec::new());
+    }
+    list(text, TYPES_MAX, |one| {
+        let is_type =
+            (1..=TYPE_MAX).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_graphic());
+        is_type.then(|| one.into())
+    })
+}
+
+fn list<T>(text: &str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    if text.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    let list: Option<Vec<T>> = text.split(',').map(|one| parse(one.trim())).collect();
+    list.filter(|list| list.len() <= most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_read_in_small_letters() {
+        let shown = |text: &str| {
+            let origins = origins(text)?;
+            let origins: Vec<_> = origins.iter().map(WebOrigin::as_str).collect();
+            Some(origins.join(" "))
+        };
+        for (text, wanted) in [
+            ("", Some("")),
+            (" ", Some("")),
+            ("https://A.example", Some("https://a.example")),
+            ("https://a , http://b:1", Some("https://a http://b:1")),
+            ("https://a,", None),
+            (",", None),
+            ("a", None),
+            ("*", None),
+            ("null", None),
+            ("https://a/path", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
+        }
+        let many = |n| vec!["http://a"; n].join(",");
+        assert_eq!(origins(&many(ORIGINS_MAX)).map(|o| o.len()), Some(64));
+        assert_eq!(origins(&many(ORIGINS_MAX + 1)), None);
+    }
+
+    #[test]
+    fn types_are_read_as_they_are_written() {
+        let shown = |text: &str| Some(types(text)?.join(" "));
+        let longest = "x".repeat(TYPE_MAX);
+        for (text, wanted) in [
+            ("", Some("")),
+            ("none", Some("")),
+            ("NONE", Some("")),
+            ("VAD", Some("VAD")),
+            ("VAD, transcription:en-US", Some("VAD transcription:en-US")),
+            (&longest, Some(&*longest)),
+            (&format!("{longest}x"), None),
+            ("VAD,", None),
+            ("a b", None),
+            ("a\n", Some("a")),
+            ("\u{e9}", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
+        }
+        let many = |n| vec!["a"; n].join(",");
+        assert_eq!(types(&many(TYPES_MAX)).map(|t| t.len()), Some(64));
+        assert_eq!(types(&many(TYPES_MAX + 1)), None);
+    }
+}

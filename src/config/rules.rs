@@ -1,0 +1,91 @@
+//! What is asked of settings beside each other.
+
+use super::effective::{Effective, SECRETS};
+use super::faults::Faults;
+use super::kinds::Value;
+use super::table::{SETTINGS, row};
+use super::typed::CLASSES;
+
+/// The settings of which one must be given, or anybody may connect.
+const CREDENTIALS: [usize; 3] = [
+    row("AUTH_JWT_SECRET"),
+    row("AUTH_JWT_SECRET_FILE"),
+    row("APPS_FILE"),
+];
+
+/// The longest header of a frame (RFC 6455 §5.2).
+const FRAME_HEADER: u64 = 14;
+
+impl Effective {
+    /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
+    pub(super) fn check_against_each_other(&self, faults: &mut Faults) {
+        let address = const { row("LISTEN_ADDR") };
+        if let Some(listen) = self.address(address)
+            && let Some(false) = self.switch(const { row("ALLOW_UNAUTHENTICATED") })
+            && !listen.ip().to_canonical().is_loopback()
+            && CREDENTIALS.iter().all(|at| self.is_absent(*at))
+        {
+            let allowed = "a loopback address, or AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or APPS_FILE must be given, \
+                           or ALLOW_UNAUTHENTICATED must be 1: \
+                           whoever reaches any other address could connect as anybody";
+            faults.push(self.fault(address, allowed.to_owned()));
+        }
+
+        for (secret, file) in SECRETS {
+            if self.holds(secret) && self.holds(file) {
+                let (name, origin) = (SETTINGS[secret].name, self.0[secret].origin);
+                faults.push(self.fault(file, format!("left out: {name} is given ({origin})")));
+            }
+        }
+        let admin = const { row("ADMIN_ADDR") };
+        if let Some(Value::Address(address)) = &self.0[admin].value
+            && !address.ip().to_canonical().is_loopback()
+            && self.is_absent(const { row("ADMIN_TOKEN") })
+            && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
+        {
+            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
+                           whoever reaches any other address could close every connection";
+            faults.push(self.fault(admin, allowed.to_owned()));
+        }
+
+        // Two classes that both inherit the general pair have one fault, not two.
+        let mut told = Vec::new();
+        for (timeout, interval) in CLASSES {
+            let (timeout, interval) = (self.source(timeout), self.source(interval));
+            if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
+                && t <= i
+                && !told.contains(&(timeout, interval))
+            {
+                faults.push(self.fault(timeout, format!("more than {}", self.cite(interval))));
+                told.push((timeout, interval));
+            }
+        }
+
+        let pending = const { row("MAX_PENDING_BYTES") };
+        let message = const { row("MAX_MESSAGE_BYTES") };
+        if let (Some(p), Some(m)) = (self.number(pending), self.number(message))
+            && p < m + FRAME_HEADER
+        {
+            let allowed = format!("at least {}, and {FRAME_HEADER} more", self.cite(message));
+            faults.push(self.fault(pending, allowed));
+        }
+
+        let buffered = const { row("MAX_BUFFERED_BYTES") };
+        if let (Some(b), Some(p)) = (self.number(buffered), self.number(pending))
+            && b < p
+        {
+            faults.push(self.fault(buffered, format!("at least {}", self.cite(pending))));
+        }
+
+        let protocol = const { row("PROXY_PROTOCOL") };
+        if let Some(word) = self.word(protocol)
+            && let Some(networks) = self.networks(const { row("TRUSTED_PROXIES") })
+            && word != "off"
+            && networks.is_empty()
+        {
+            let allowed = "off, or TRUSTED_PROXIES must name at least one: \
+                           whoever connects could claim to be anybody";
+            faults.push(self.fault(protocol, allowed.to_owned()));
+        }
+    }
+}

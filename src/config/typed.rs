@@ -1,0 +1,204 @@
+//! The settings as the program uses them, taken from what was given.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::Settings;
+use super::effective::{Effective, SECRETS};
+use super::kinds::Value;
+use super::secret::Secret;
+use super::table::row;
+use crate::gateway::{Admission, Apps, ProxyProtocol, ReplayLimits, WebOrigin};
+use crate::health::{HeartbeatMode, Policy};
+use crate::time::Micros;
+
+/// The settings that say when a connection of one class is stale, and how often it is pinged.
+pub(super) const CLASSES: [(usize, usize); 2] = [
+    (
+        row("GLASSES_CONNECTION_TIMEOUT_MS"),
+        row("GLASSES_HEARTBEAT_INTERVAL_MS"),
+    ),
+    (
+        row("TPA_CONNECTION_TIMEOUT_MS"),
+        row("TPA_HEARTBEAT_INTERVAL_MS"),
+    ),
+];
+
+impl Effective {
+    /// The settings as the program uses them; `None` only if there was a fault.
+    pub(super) fn settings(&self) -> Option<Settings> {
+        let [glasses, tpa] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
+        Some(Settings {
+            glasses: glasses?,
+            tpa: Policy {
+                first_message_timeout: Some(self.millis(const { row("TPA_INIT_TIMEOUT_MS") })?),
+                ..tpa?
+            },
+            stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
+            handshake_timeout: self.millis(const { row("HANDSHAKE_TIMEOUT_MS") })?,
+            drain_delay: self.millis(const { row("DRAIN_DELAY_MS") })?,
+            drain: self.millis(const { row("DRAIN_MS") })?,
+            listen_addr: self.address(const { row("LISTEN_ADDR") })?,
+            allow_unauthenticated: self.switch(const { row("ALLOW_UNAUTHENTICATED") })?,
+            reuse_port: self.switch(const { row("REUSE_PORT") })?,
+            admin_addr: self.address(const { row("ADMIN_ADDR") }),
+            admin_token: self.secret(const { row("ADMIN_TOKEN") }),
+            auth_jwt_secret: self.secret(const { row("AUTH_JWT_SECRET") }),
+            apps: self.apps(),
+            app_admission: match self.word(const { row("APP_ADMISSION") })? {
+                "key" => Admission::Key,
+                _ => Admission::Started,
+            },
+            allowed_origins: self.origins(const { row("ALLOWED_ORIGINS") })?.to_vec(),
+            glasses_grace: self.millis(const { row("GLASSES_GRACE_MS") })?,
+            tpa_grace: self.millis(const { row("TPA_GRACE_MS") })?,
+            replay: ReplayLimits {
+                max_messages: self.size(const { row("REPLAY_MAX_MESSAGES") })?,
+                max_bytes: self.size(const { row("REPLAY_MAX_BYTES") })?,
+                max_age: self.millis(const { row("REPLAY_MAX_AGE_MS") })?,
+            },
+            replay_skip: self.types(const { row("REPLAY_SKIP") })?.to_vec(),
+            replay_unconfirmed: self.word(const { row("REPLAY_UNCONFIRMED") })? == "on",
+            flapping_limit: self
+                .number(const { row("FLAPPING_LIMIT") })
+                .and_then(|n| u32::try_from(n).ok())?,
+            app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
+            webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,
+            state_file: self.path(const { row("STATE_FILE") }),
+            proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
+                "v1" => ProxyProtocol::V1,
+                "v2" => ProxyProtocol::V2,
+                _ => ProxyProtocol::Off,
+            },
+            trusted_proxies: self.networks(const { row("TRUSTED_PROXIES") })?.to_vec(),
+            max_connections: self.size(const { row("MAX_CONNECTIONS") }),
+            max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
+            max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
+            max_buffered_bytes: self.size(const { row("MAX_BUFFERED_BYTES") })?,
+            stale_closes_per_second: self
+                .number(const { row("STALE_CLOSES_PER_SECOND") })
+                .and_then(|n| u32::try_from(n).ok())?,
+            log_level: self.word(const { row("LOG_LEVEL") })?.parse().ok()?,
+            config_file: self.path(const { row("CONFIG_FILE") }),
+            effective: self.clone(),
+        })
+    }
+
+    fn policy(&self, timeout: usize, interval: usize) -> Option<Policy> {
+        Some(Policy {
+            heartbeat_interval: self.millis(interval)?,
+            connection_timeout: self.millis(timeout)?,
+            close_timeout: self.millis(const { row("CLOSE_TIMEOUT_MS") })?,
+            mode: match self.word(const { row("HEARTBEAT_MODE") })? {
+                "idle" => HeartbeatMode::Idle,
+                _ => HeartbeatMode::Always,
+            },
+            ..Policy::default()
+        })
+    }
+
+    pub(super) fn number(&self, at: usize) -> Option<u64> {
+        let Value::Number(number) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(number)
+    }
+
+    pub(super) fn millis(&self, at: usize) -> Option<Micros> {
+        self.number(at).map(Micros::from_millis)
+    }
+
+    /// On a machine of 32 bits the largest sizes are the largest that there are.
+    pub(super) fn size(&self, at: usize) -> Option<usize> {
+        let number = self.number(at)?;
+        Some(usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    pub(super) fn word(&self, at: usize) -> Option<&'static str> {
+        let Value::Word(word) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(word)
+    }
+
+    pub(super) fn switch(&self, at: usize) -> Option<bool> {
+        let Value::Switch(on) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(on)
+    }
+
+    pub(super) fn address(&self, at: usize) -> Option<SocketAddr> {
+        let Value::Address(address) = *self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(address)
+    }
+
+    /// Not yet one whose content was read.
+    pub(super) fn path(&self, at: usize) -> Option<PathBuf> {
+        let Value::Path(path) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(path.clone())
+    }
+
+    /// None are none.
+    pub(super) fn networks(&self, at: usize) -> Option<&[IpNet]> {
+        if self.is_absent(at) {
+            return Some(&[]);
+        }
+        let Value::Networks(networks) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(networks)
+    }
+
+    /// None are none.
+    pub(super) fn origins(&self, at: usize) -> Option<&[WebOrigin]> {
+        if self.is_absent(at) {
+            return Some(&[]);
+        }
+        let Value::Origins(origins) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(origins)
+    }
+
+    pub(super) fn types(&self, at: usize) -> Option<&[Box<str>]> {
+        let Value::FrameTypes(types) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(types)
+    }
+
+    pub(super) fn url(&self, at: usize) -> Option<String> {
+        let Value::Url(url) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(url.clone())
+    }
+
+    pub(super) fn apps(&self) -> Option<Apps> {
+        let at = const { row("APPS_FILE") };
+        let Value::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(apps.clone())
+    }
+
+    /// The secret of the row `at`, given by itself or in its file.
+    pub(super) fn secret(&self, at: usize) -> Option<Secret> {
+        let (secret, file) = SECRETS.into_iter().find(|(secret, _)| *secret == at)?;
+        let given = |at: usize| {
+            let value = self.0[at].value.as_ref()?;
+            let (Value::Secret(secret) | Value::SecretFile(_, secret)) = value else {
+                return None;
+            };
+            Some(secret.clone())
+        };
+        given(secret).or_else(|| given(file))
+    }
+}
