@@ -5,7 +5,7 @@ mod service;
 mod signals;
 
 use pulsegate::config::{self, Command, Settings};
-use pulsegate::control::{self, Token};
+use pulsegate::control::{self, Token, WEBHOOK_TIMEOUT, WebhookOptions};
 use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogQueue};
 use pulsegate::reactor::{EXTRA_DESCRIPTORS, Reactor, granted_backlog, listen};
@@ -21,9 +21,12 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections, and
-/// what libraries open for a moment.
-const OTHER_DESCRIPTORS: usize = 112;
+/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections and
+/// 64 webhooks, and what libraries open for a moment.
+const OTHER_DESCRIPTORS: usize = 192;
+
+/// How long the last changes of the state file may take to be on disk.
+const LAST_STATE: Duration = Duration::from_secs(2);
 
 /// How long the last log lines may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -94,7 +97,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         max_connections,
         watchdog: service::watchdog()?,
     });
-    let closed = gateway.closed();
+    let (closed, errands) = (gateway.closed(), gateway.errands());
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
     if leave_queue {
         reactor.leave_queue_to_successor();
@@ -106,22 +109,25 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         service::stopping();
         remote.drain(delay, spread);
     });
-    let admin = admin_listener.map(|listener| {
-        control::start(control::Options {
-            listener,
-            token: settings
-                .admin_token
-                .as_ref()
-                .map(|t| Token::new(t.expose().to_owned())),
-            desk: desk.clone(),
-            closed,
-            listen_addr: reactor.local_addr(),
-            check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
-            drain_times: drain_times.clone(),
-            drain: drain.clone(),
-        })
-    });
-    let admin = admin.transpose()?;
+    let control = control::start(control::Options {
+        listener: admin_listener,
+        token: settings
+            .admin_token
+            .as_ref()
+            .map(|t| Token::new(t.expose().to_owned())),
+        desk: desk.clone(),
+        closed,
+        errands,
+        webhooks: WebhookOptions {
+            timeout: WEBHOOK_TIMEOUT,
+            websocket_url: format!("ws://{}/app-ws", reactor.local_addr()).into(),
+        },
+        state: None,
+        listen_addr: reactor.local_addr(),
+        check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
+        drain_times: drain_times.clone(),
+        drain: drain.clone(),
+    })?;
     let reload = Reload {
         args,
         settings: as_given,
@@ -134,7 +140,9 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         "start version={} listen={} admin={} descriptors={descriptors} backlog={} {}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),
-        admin.map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
+        control
+            .addr()
+            .map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
         settings.describe()
     );
@@ -148,6 +156,9 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     service::ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.report(io));
+    if let Err(e) = control.flush(LAST_STATE) {
+        log::error!("state_file outcome=not_written error=\"{e}\"");
+    }
     log::info!("end");
     Ok(())
 }

@@ -48,16 +48,25 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prometheus_client", &["control/metrics.rs"]),
     ("procfs", &["control/process.rs"]),
     ("subtle", &["control/guard.rs"]),
-    ("humantime", &["control/api/words.rs"]),
+    (
+        "humantime",
+        &["control/api/words.rs", "control/webhooks/client.rs"],
+    ),
     ("utoipa", &["control/"]),
-    ("hyper_util", &["control/serve.rs"]),
+    (
+        "hyper_util",
+        &["control/serve.rs", "control/webhooks/client.rs"],
+    ),
+    ("hyper_rustls", &["control/webhooks/client.rs"]),
+    ("rustls", &["control/webhooks/client.rs"]),
+    ("http_body_util", &["control/webhooks/client.rs"]),
     ("tokio_io_timeout", &["control/serve.rs"]),
     ("listenfd", &["service.rs"]),
     ("sd_notify", &["service.rs"]),
     ("signal_hook", &["main.rs", "signals.rs"]),
     ("rlimit", &["main.rs"]),
     ("tokio", &["control/"]),
-    ("hyper", &["control/serve.rs"]),
+    ("hyper", &["control/serve.rs", "control/webhooks/client.rs"]),
     ("axum", &["control/"]),
 ];
 
