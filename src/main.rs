@@ -4,14 +4,16 @@ mod reload;
 mod service;
 mod signals;
 
+use pulsegate::Micros;
 use pulsegate::config::{self, Command, Settings};
-use pulsegate::control::{self, Token};
+use pulsegate::control::{self, StateFile, Token, WebhookOptions};
 use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogQueue};
 use pulsegate::reactor::{EXTRA_DESCRIPTORS, Reactor, granted_backlog, listen};
 use reload::Reload;
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,9 +23,12 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections, and
-/// what libraries open for a moment.
-const OTHER_DESCRIPTORS: usize = 112;
+/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections and
+/// 64 webhooks, and what libraries open for a moment.
+const OTHER_DESCRIPTORS: usize = 192;
+
+/// How long the last changes of the state file may take to be on disk.
+const LAST_STATE: Duration = Duration::from_secs(2);
 
 /// How long the last log lines may take to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -86,6 +91,13 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
         (None, None) => None,
     };
+    let state = match &settings.state_file {
+        Some(path) => Some(StateFile {
+            started: named("STATE_FILE", control::load_state(path))?,
+            path: path.clone(),
+        }),
+        None => None,
+    };
     let gateway = Gateway::new(Options {
         stats_interval: settings.stats_interval,
         log_dropped: Box::new(move || queue.dropped()),
@@ -93,8 +105,11 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         trusted_proxies: settings.trusted_proxies.clone(),
         max_connections,
         watchdog: service::watchdog()?,
+        relay: settings.relay(),
+        credentials: settings.credentials(),
+        restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
-    let closed = gateway.closed();
+    let (closed, errands) = (gateway.closed(), gateway.errands());
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
     if leave_queue {
         reactor.leave_queue_to_successor();
@@ -106,22 +121,25 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         service::stopping();
         remote.drain(delay, spread);
     });
-    let admin = admin_listener.map(|listener| {
-        control::start(control::Options {
-            listener,
-            token: settings
-                .admin_token
-                .as_ref()
-                .map(|t| Token::new(t.expose().to_owned())),
-            desk: desk.clone(),
-            closed,
-            listen_addr: reactor.local_addr(),
-            check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
-            drain_times: drain_times.clone(),
-            drain: drain.clone(),
-        })
-    });
-    let admin = admin.transpose()?;
+    let control = control::start(control::Options {
+        listener: admin_listener,
+        token: settings
+            .admin_token
+            .as_ref()
+            .map(|t| Token::new(t.expose().to_owned())),
+        desk: desk.clone(),
+        closed,
+        errands,
+        webhooks: WebhookOptions {
+            timeout: settings.webhook_timeout.as_duration(),
+            websocket_url: app_url(&settings, reactor.local_addr()).into(),
+        },
+        state,
+        listen_addr: reactor.local_addr(),
+        check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
+        drain_times: drain_times.clone(),
+        drain: drain.clone(),
+    })?;
     let reload = Reload {
         args,
         settings: as_given,
@@ -134,11 +152,13 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         "start version={} listen={} admin={} descriptors={descriptors} backlog={} {}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),
-        admin.map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
+        control
+            .addr()
+            .map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
         settings.describe()
     );
-    log::warn!("anybody may connect: there is no authentication, identity is what the query says");
+    warn(&settings, leave_queue);
     if max_connections > room {
         log::warn!(
             "max_connections={max_connections} is more than the descriptors allow, {room}; accepting will pause"
@@ -148,6 +168,9 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     service::ready();
     reactor.run()?;
     reactor.with_io(|gateway, io| gateway.report(io));
+    if let Err(e) = control.flush(LAST_STATE) {
+        log::error!("state_file outcome=not_written error=\"{e}\"");
+    }
     log::info!("end");
     Ok(())
 }
@@ -177,6 +200,34 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         ));
     }
     Ok(())
+}
+
+/// Says what an operator would regret not to have known.
+fn warn(settings: &Settings, has_successor: bool) {
+    /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
+    const WINDOW: Micros = Micros::from_secs(2);
+    match (&settings.auth_jwt_secret, &settings.apps) {
+        (None, None) => log::warn!(
+            "anybody may connect: there is no authentication, identity is what the query says (AUTH_JWT_SECRET and APPS_FILE are not given)"
+        ),
+        (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
+        (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
+        (Some(_), Some(_)) => {}
+    }
+    let away = settings.drain_delay + settings.drain;
+    if away > WINDOW && !has_successor && !settings.reuse_port {
+        log::warn!(
+            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the same port; with socket activation or REUSE_PORT it may be",
+            settings.drain.as_millis(),
+            settings.drain_delay.as_millis()
+        );
+    }
+}
+
+/// Where apps are told to connect to.
+fn app_url(settings: &Settings, listen: SocketAddr) -> String {
+    let derived = || format!("ws://{listen}/app-ws");
+    settings.app_websocket_url.clone().unwrap_or_else(derived)
 }
 
 /// An error with the setting that it is about.

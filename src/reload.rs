@@ -2,7 +2,7 @@
 
 use pulsegate::Micros;
 use pulsegate::config::{self, Command, Settings};
-use pulsegate::gateway::{Desk, Progress};
+use pulsegate::gateway::{Desk, Progress, Reconfiguration};
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,8 +58,15 @@ impl Reload {
         );
         let work = Box::new(
             move |gateway: &mut pulsegate::gateway::Gateway, io: &mut pulsegate::Io<'_>| {
-                let trusted = new.trusted_proxies.clone();
-                match gateway.reconfigure(io, new.engine(), most, new.stats_interval, trusted) {
+                let newer = Reconfiguration {
+                    engine: new.engine(),
+                    max_connections: most,
+                    stats_interval: new.stats_interval,
+                    trusted_proxies: new.trusted_proxies.clone(),
+                    relay: new.relay(),
+                    credentials: new.credentials(),
+                };
+                match gateway.reconfigure(io, newer) {
                     Ok(()) => log::info!("reload {words}"),
                     Err(e) => log::error!("reload refused error=\"{e}\""),
                 }

@@ -294,7 +294,6 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,
-            app_websocket_url: wanted.app_websocket_url.clone(),
         }
     );
 

@@ -55,17 +55,27 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "humantime",
-        &["control/api/words.rs", "gateway/auth/mod.rs"],
+        &[
+            "control/api/words.rs",
+            "control/webhooks/client.rs",
+            "gateway/auth/mod.rs",
+        ],
     ),
     ("utoipa", &["control/"]),
-    ("hyper_util", &["control/serve.rs"]),
+    (
+        "hyper_util",
+        &["control/serve.rs", "control/webhooks/client.rs"],
+    ),
+    ("hyper_rustls", &["control/webhooks/client.rs"]),
+    ("rustls", &["control/webhooks/client.rs"]),
+    ("http_body_util", &["control/webhooks/client.rs"]),
     ("tokio_io_timeout", &["control/serve.rs"]),
     ("listenfd", &["service.rs"]),
     ("sd_notify", &["service.rs"]),
     ("signal_hook", &["main.rs", "signals.rs"]),
     ("rlimit", &["main.rs"]),
     ("tokio", &["control/"]),
-    ("hyper", &["control/serve.rs"]),
+    ("hyper", &["control/serve.rs", "control/webhooks/client.rs"]),
     ("axum", &["control/"]),
 ];
 

@@ -202,7 +202,6 @@ impl Settings {
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,
             flapping_limit: self.flapping_limit,
-            app_websocket_url: self.app_websocket_url.clone(),
         }
     }
 

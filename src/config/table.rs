@@ -260,7 +260,7 @@ pub const SETTINGS: &[Setting] = &[
         default: Fallback::Derived("ws://LISTEN_ADDR/app-ws"),
         rule: None,
         audience: Basic,
-        reload: true,
+        reload: false,
         help: "The address that third-party apps are told to connect to when they are started.",
     },
     Setting {

@@ -5,6 +5,8 @@
 
 use super::problem::Problem;
 use super::process::{self, Figures};
+use super::state_file::StateFileStats;
+use super::webhooks::{WebhookResult, WebhookStats, WebhookType};
 use super::{Control, ask};
 use crate::cause::{Cause, PeerCode};
 use crate::engine::{ClassStats, Histogram};
@@ -38,6 +40,9 @@ async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Proble
     let snapshot = ask::snapshot(&control.desk).await?;
     let scrape = Scrape {
         snapshot,
+        webhooks: control.runner.webhooks(),
+        state_file: control.runner.state_file(),
+        errands_lost: control.runner.lost(),
         figures: process::figures(),
         started: control.started,
     };
@@ -53,6 +58,9 @@ async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Proble
 #[derive(Debug)]
 struct Scrape {
     snapshot: Snapshot,
+    webhooks: WebhookStats,
+    state_file: StateFileStats,
+    errands_lost: u64,
     figures: Figures,
     started: UnixMillis,
 }
@@ -64,6 +72,7 @@ impl Collector for Scrape {
         self.heartbeats(&mut page)?;
         self.traffic(&mut page)?;
         self.the_loop(&mut page)?;
+        self.errands(&mut page)?;
         self.process(&mut page)
     }
 }
@@ -269,6 +278,51 @@ impl Scrape {
             let labels = [("version", env!("CARGO_PKG_VERSION"))];
             family.encode_family(&labels)?.encode_gauge(&1i64)
         })
+    }
+
+    /// What the side thread does for the loop, counted here.
+    fn errands(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let help = "Webhooks by what became of an attempt, or why there was none";
+        page.counters("pulsegate_webhooks", help, |family| {
+            for kind in WebhookType::ALL {
+                for result in WebhookResult::ALL {
+                    let labels = [("type", kind.name()), ("result", result.name())];
+                    family.count(&labels, self.webhooks.counts.get(kind, result))?;
+                }
+            }
+            Ok(())
+        })?;
+        page.gauge(
+            "pulsegate_webhooks_in_flight",
+            "Webhooks under way now",
+            self.webhooks.in_flight as i64,
+        )?;
+        page.gauge(
+            "pulsegate_webhooks_waiting",
+            "Webhooks that wait for their turn or their next attempt now",
+            self.webhooks.waiting as i64,
+        )?;
+        page.gauge(
+            "pulsegate_webhook_breakers_open",
+            "Apps whose server is taken to be down now",
+            self.webhooks.breakers_open as i64,
+        )?;
+        page.counter(
+            "pulsegate_errands_lost",
+            "Errands of the loop that the side thread did not take in time",
+            self.errands_lost,
+        )?;
+        page.counter(
+            "pulsegate_state_file_errors",
+            "Times that the state file could not be written",
+            self.state_file.errors,
+        )?;
+        let written = self.state_file.written.unwrap_or_default();
+        page.gauge(
+            "pulsegate_state_file_written_timestamp_seconds",
+            "When the state file was written last, since the Unix epoch; 0 before the first time",
+            written.0 as f64 / 1_000.0,
+        )
     }
 
     /// Named as Prometheus's own client libraries name them.

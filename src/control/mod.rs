@@ -1,11 +1,12 @@
 //! The side thread: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
 //!
 //! It asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the connections
-//! that have ended, and the causes over time.
+//! that have ended, and the causes over time. And it runs the loop's errands: webhooks, and the state file.
 
 mod api;
 mod ask;
 mod closed;
+mod errands;
 mod guard;
 mod metrics;
 mod probes;
@@ -13,12 +14,19 @@ mod problem;
 mod process;
 mod series;
 mod serve;
+mod state_file;
+mod webhooks;
 
 pub use self::guard::Token;
+pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
+pub use self::webhooks::{
+    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookStats, WebhookType,
+};
 
 use self::closed::ClosedRing;
+use self::errands::Runner;
 use self::series::Series;
-use crate::gateway::{ClosedBox, Desk};
+use crate::gateway::{ClosedBox, Desk, ErrandBox};
 use crate::health::Policy;
 use crate::time::{Micros, UnixMillis};
 use axum::Router;
@@ -32,14 +40,20 @@ const SAMPLE: Duration = Duration::from_secs(10);
 
 /// What the side thread is told at its start.
 pub struct Options {
-    /// Where it listens; bound already.
-    pub listener: TcpListener,
+    /// Where operators ask; bound already. `None`: nowhere.
+    pub listener: Option<TcpListener>,
     /// Who may ask. `None`: whoever reaches the listener, which is a loopback address then.
     pub token: Option<Token>,
     /// Where work for the loop is left.
     pub desk: Desk,
     /// Where the loop puts the records of ended connections.
     pub closed: ClosedBox,
+    /// Where the loop puts its errands.
+    pub errands: ErrandBox,
+    /// What webhooks are sent with.
+    pub webhooks: WebhookOptions,
+    /// Where the apps that were started are remembered, if anywhere.
+    pub state: Option<StateFile>,
     /// Where the loop listens.
     pub listen_addr: SocketAddr,
     /// Whether a policy is within the bounds that hold at the start, too; all faults in one text.
@@ -59,22 +73,69 @@ struct Control {
     drain_times: Arc<Mutex<(Micros, Micros)>>,
     drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     started: UnixMillis,
+    runner: Arc<Runner>,
     closed_box: ClosedBox,
     closed: Mutex<ClosedRing>,
     series: Mutex<Series>,
 }
 
-/// Starts the side thread. It never ends; the process does. Returns where it listens.
+/// Threads for what may stand still: writing the state file, and looking up names, which are given up after the time for a
+/// webhook but go on; each takes some 30 s at most.
+const BLOCKING_THREADS: usize = 128;
+
+/// The side thread, for its host.
+pub struct Handle {
+    addr: Option<SocketAddr>,
+    runner: Arc<Runner>,
+}
+
+impl Handle {
+    /// Where operators ask.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
+    /// How webhooks are doing.
+    pub fn webhooks(&self) -> WebhookStats {
+        self.runner.webhooks()
+    }
+
+    /// How the state file is doing.
+    pub fn state_file(&self) -> StateFileStats {
+        self.runner.state_file()
+    }
+
+    /// Waits until the state file holds what the loop has had remembered up to now. To be called when the loop has ended,
+    /// and never by it.
+    ///
+    /// # Errors
+    /// Why it could not be written, or that it took longer than `patience`.
+    pub fn flush(&self, patience: Duration) -> io::Result<()> {
+        self.runner.flush(patience)
+    }
+}
+
+/// Starts the side thread. It never ends; the process does.
 ///
 /// # Errors
 /// What the system says of the listener or of the thread.
-pub fn start(options: Options) -> io::Result<SocketAddr> {
-    let addr = options.listener.local_addr()?;
-    options.listener.set_nonblocking(true)?;
+pub fn start(options: Options) -> io::Result<Handle> {
+    let listener = options.listener;
+    let addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    if let Some(listener) = &listener {
+        listener.set_nonblocking(true)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
+    let runner = Arc::new(Runner::new(
+        options.errands,
+        options.desk.clone(),
+        options.webhooks,
+        options.state,
+    ));
     let control = Arc::new(Control {
         token: options.token,
         desk: options.desk,
@@ -83,20 +144,27 @@ pub fn start(options: Options) -> io::Result<SocketAddr> {
         drain_times: options.drain_times,
         drain: options.drain,
         started: UnixMillis::now(),
+        runner: runner.clone(),
         closed_box: options.closed,
         closed: Mutex::default(),
         series: Mutex::default(),
     });
-    let listener = options.listener;
+    let handle = Handle {
+        addr,
+        runner: runner.clone(),
+    };
     std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
             runtime.block_on(async {
-                tokio::spawn(sample(control.clone()));
-                serve::serve(listener, router(control)).await;
+                if let Some(listener) = listener {
+                    tokio::spawn(sample(control.clone()));
+                    tokio::spawn(serve::serve(listener, router(control)));
+                }
+                runner.run().await;
             });
         })?;
-    Ok(addr)
+    Ok(handle)
 }
 
 /// Looks at the counters now and again.

@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 /// line or the field, or that is not seen: control characters, marks that turn the direction of writing, combining marks,
 /// exotic spaces. Cut to [`Value::MOST`] characters, so a peer cannot fill the log with its name; `…` shows the cut.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Value<'a>(pub(super) &'a str);
+pub(crate) struct Value<'a>(pub(crate) &'a str);
 
 impl Value<'_> {
     /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).

@@ -2,7 +2,10 @@
 
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
-use super::{ANONYMOUS, CLASS_NAMES, Gateway, History, Identity, RelayStats, Session};
+use super::{
+    ANONYMOUS, CLASS_NAMES, Credentials, Gateway, History, Identity, RelaySettings, RelayStats,
+    Session,
+};
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, Stats};
 use crate::id::ConnId;
@@ -32,6 +35,23 @@ pub struct Snapshot {
     pub log_dropped: u64,
     /// What the relay has counted.
     pub relay: RelayStats,
+}
+
+/// What a gateway that runs can be told anew.
+#[derive(Debug, Clone)]
+pub struct Reconfiguration {
+    /// Policies and limits of the loop.
+    pub engine: Config,
+    /// How many connections are held at once.
+    pub max_connections: usize,
+    /// How often the statistics are logged.
+    pub stats_interval: Micros,
+    /// Whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What the relay is told.
+    pub relay: RelaySettings,
+    /// What peers are checked against.
+    pub credentials: Credentials,
 }
 
 /// One connection, as much as is known.
@@ -155,23 +175,18 @@ impl Gateway {
         })
     }
 
-    /// Takes new limits and policies, and whom to believe about addresses. No connection is touched.
+    /// Takes new settings. No connection is touched: who is here stays, also if it would not be let in now.
     ///
     /// # Errors
-    /// What is wrong with the configuration. Nothing has changed then.
-    pub fn reconfigure(
-        &mut self,
-        io: &mut Io<'_>,
-        config: Config,
-        max_connections: usize,
-        stats_interval: Micros,
-        trusted_proxies: Vec<IpNet>,
-    ) -> Result<(), String> {
-        io.reconfigure(config)?;
-        self.max_connections = max_connections;
-        io.set_max_connections(max_connections);
-        self.report.set_interval(io, stats_interval);
-        self.proxies.trusted = trusted_proxies;
+    /// What is wrong with the engine's configuration. Nothing has changed then.
+    pub fn reconfigure(&mut self, io: &mut Io<'_>, newer: Reconfiguration) -> Result<(), String> {
+        io.reconfigure(newer.engine)?;
+        self.max_connections = newer.max_connections;
+        io.set_max_connections(newer.max_connections);
+        self.report.set_interval(io, newer.stats_interval);
+        self.proxies.trusted = newer.trusted_proxies;
+        self.relay
+            .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         Ok(())
     }
 }

@@ -18,8 +18,6 @@ pub struct RelaySettings {
     pub replay_unconfirmed: bool,
     /// How often one identity may come back, or take over, in a minute; 0: as often as it likes.
     pub flapping_limit: u32,
-    /// The address that apps are told to connect to. `None`: it follows from where the gateway listens.
-    pub app_websocket_url: Option<String>,
 }
 
 /// What may wait for one peer that is absent; the oldest goes first.
@@ -56,7 +54,6 @@ impl Default for RelaySettings {
                 .to_vec(),
             replay_unconfirmed: false,
             flapping_limit: 15,
-            app_websocket_url: None,
         }
     }
 }

@@ -50,6 +50,8 @@ def labels():
         "cause": set(handbook("causes")),
         "class": {"glasses", "tpa"},
         "state": {"healthy", "suspect", "closing"},
+        "type": {"session_request", "stop_request"},
+        "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"},
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
     }
 
