@@ -1108,7 +1108,7 @@ fn the_handbook_has_every_metric_and_every_endpoint_and_no_other() {
 
 #[test]
 fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
-    use pulsegate::control::{self, Options};
+    use pulsegate::control::{self, Options, WEBHOOK_TIMEOUT, WebhookOptions};
     use pulsegate::gateway::{Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol};
     use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
     use std::sync::{Arc, Mutex};
@@ -1121,7 +1121,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         max_connections: 10,
         watchdog: None,
     });
-    let closed = gateway.closed();
+    let (closed, errands) = (gateway.closed(), gateway.errands());
     let classes = pulsegate::gateway::CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
         policy: Policy::default(),
@@ -1134,16 +1134,23 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     let mut reactor = Reactor::new(config, listen().expect("a port"), 10, gateway).expect("a loop");
     let desk: Desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let admin = control::start(Options {
-        listener: listen().expect("a port"),
+        listener: Some(listen().expect("a port")),
         token: None,
         desk: desk.clone(),
         closed,
+        errands,
+        webhooks: WebhookOptions {
+            timeout: WEBHOOK_TIMEOUT,
+            websocket_url: "ws://127.0.0.1/app-ws".into(),
+        },
+        state: None,
         listen_addr: reactor.local_addr(),
         check_policy: |_| Ok(()),
         drain_times: Arc::new(Mutex::new((Micros::ZERO, Micros::ZERO))),
         drain: Arc::new(|_, _| {}),
     })
     .expect("the side thread");
+    let admin = admin.addr().expect("an address");
     let get = |path: &str| {
         let mut stream = std::net::TcpStream::connect(admin).expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
