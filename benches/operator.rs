@@ -3,7 +3,8 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::engine::testing::Net;
 use pulsegate::gateway::{
-    CLASS_NAMES, Filter, Gateway, Options, ProxyProtocol, Query, Search, Sort,
+    CLASS_NAMES, Credentials, Filter, Gateway, Options, ProxyProtocol, Query, RelaySettings,
+    Search, Sort,
 };
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
 use std::hint::black_box;
@@ -26,6 +27,9 @@ fn net() -> Net<Gateway> {
         trusted_proxies: Vec::new(),
         max_connections: CONNECTIONS,
         watchdog: None,
+        relay: RelaySettings::default(),
+        credentials: Credentials::default(),
+        restored: Vec::new(),
     });
     let mut net = Net::new(config, gateway);
     for i in 0..CONNECTIONS {

@@ -1110,7 +1110,8 @@ fn the_handbook_has_every_metric_and_every_endpoint_and_no_other() {
 fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     use pulsegate::control::{self, Options, WebhookOptions};
     use pulsegate::gateway::{
-        Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol, RelaySettings,
+        Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol,
+        RelaySettings,
     };
     use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
     use std::sync::{Arc, Mutex};
@@ -1145,7 +1146,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         closed,
         errands,
         webhooks: WebhookOptions {
-            timeout: PATIENCE,
+            timeout: std::time::Duration::from_secs(10),
             websocket_url: "ws://127.0.0.1/app-ws".into(),
         },
         state: None,

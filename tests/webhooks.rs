@@ -1,1 +1,758 @@
+//! Errands of a real loop, done by the side thread: webhooks to HTTP servers of our own, and the state file.
 
+use pulsegate::control::{self, Handle, Started, StateFile, WebhookOptions};
+use pulsegate::control::{WebhookResult, WebhookType, load_state};
+use pulsegate::gateway::StopReason;
+use pulsegate::gateway::{Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol};
+use pulsegate::reactor::{Reactor, listen};
+use pulsegate::{Config, Micros, Remote};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is known to happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time for a webhook where none is to run out of it.
+const LONG: Duration = Duration::from_secs(20);
+
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+// ---- the loop and its side thread ----
+
+fn gateway() -> Gateway {
+    Gateway::new(Options {
+        stats_interval: Micros::from_secs(3_600),
+        log_dropped: Box::new(|| 0),
+        proxy_protocol: ProxyProtocol::Off,
+        trusted_proxies: Vec::new(),
+        max_connections: 10,
+        watchdog: None,
+    })
+}
+
+struct Bench {
+    desk: Desk,
+    remote: Remote,
+    control: Handle,
+    turning: Option<JoinHandle<()>>,
+    /// The number of the last start.
+    number: u64,
+}
+
+impl Bench {
+    fn new(timeout: Duration) -> Bench {
+        Bench::with_state(timeout, None)
+    }
+
+    fn with_state(timeout: Duration, state: Option<StateFile>) -> Bench {
+        let (told, parts) = std::sync::mpsc::channel();
+        // The gateway stays on the thread that makes it.
+        let turning = std::thread::spawn(move || {
+            let gateway = gateway();
+            let (closed, errands) = (gateway.closed(), gateway.errands());
+            let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
+            let mut reactor =
+                Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
+            let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+            let control = control::start(control::Options {
+                listener: None,
+                token: None,
+                desk: desk.clone(),
+                closed,
+                errands,
+                webhooks: WebhookOptions {
+                    timeout,
+                    websocket_url: "ws://gateway.example/app-ws".into(),
+                },
+                state,
+                listen_addr: reactor.local_addr(),
+                check_policy: |_| Ok(()),
+                drain_times: Arc::default(),
+                drain: Arc::new(|_, _| {}),
+            });
+            let control = control.expect("a side thread");
+            let parts = (desk, reactor.remote(), control);
+            told.send(parts).expect("somebody waits");
+            reactor.run().expect("it runs");
+        });
+        let (desk, remote, control) = parts.recv_timeout(PATIENCE).expect("it starts");
+        Bench {
+            desk,
+            remote,
+            control,
+            turning: Some(turning),
+            number: 0,
+        }
+    }
+
+    /// Has the loop send the side thread on these.
+    fn send_on(&self, errands: Vec<Errand>) {
+        let (done, is_done) = std::sync::mpsc::channel();
+        let mut errands = Some(errands);
+        let work = move |gateway: &mut Gateway, _: &mut pulsegate::Io<'_>| {
+            for errand in errands.take().unwrap_or_default() {
+                assert!(gateway.send_on(errand), "there is room");
+            }
+            done.send(()).expect("somebody waits");
+            Progress::Done
+        };
+        self.desk.leave(Box::new(work)).expect("room on the desk");
+        is_done.recv_timeout(PATIENCE).expect("the loop turns");
+    }
+
+    fn start(&mut self, user: &str, package: &str, url: &str, patience: Patience) -> u64 {
+        self.number += 1;
+        let number = self.number;
+        self.send_on(vec![start(number, user, package, url, patience)]);
+        number
+    }
+
+    fn count(&self, result: WebhookResult) -> u64 {
+        let stats = self.control.webhooks();
+        stats.counts.get(WebhookType::SessionRequest, result)
+    }
+
+    #[track_caller]
+    fn wait_for(&self, result: WebhookResult, many: u64) {
+        eventually(result.name(), || self.count(result) >= many);
+        assert_eq!(self.count(result), many, "{}", result.name());
+    }
+
+    #[track_caller]
+    fn wait_for_rest(&self) {
+        eventually("nothing under way", || {
+            let stats = self.control.webhooks();
+            (stats.in_flight, stats.waiting) == (0, 0)
+        });
+    }
+
+    fn flush(&self) {
+        self.control.flush(PATIENCE).expect("it is on disk");
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.remote.stop();
+        if let Some(turning) = self.turning.take() {
+            let ended = turning.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+fn start(number: u64, user: &str, package: &str, url: &str, patience: Patience) -> Errand {
+    Errand::Start {
+        number,
+        user: user.into(),
+        package: package.into(),
+        url: url.into(),
+        patience,
+        after: Micros::ZERO,
+    }
+}
+
+// ---- the apps' server ----
+
+/// How one request is answered.
+#[derive(Clone)]
+enum Answer {
+    /// With these bytes, then the end.
+    Bytes(String),
+    /// With a head of 200 and a body without an end, until the other side has had enough.
+    Endless,
+    /// Not at all, until the other side goes away.
+    Never,
+}
+
+use Answer::{Endless, Never};
+
+fn status(status: u16) -> Answer {
+    Answer::Bytes(format!(
+        "HTTP/1.1 {status} -\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{{\"status\":\"success\"}}"
+    ))
+}
+
+#[derive(Debug, Clone)]
+struct Asked {
+    head: String,
+    body: Value,
+}
+
+/// A server that answers the first request with the first answer, and so on, and the others with the last.
+struct AppServer {
+    addr: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Connections that have ended by the other side's will.
+    left: Arc<Mutex<usize>>,
+}
+
+impl AppServer {
+    fn new(answers: &[Answer]) -> AppServer {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let (asked, left) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::default());
+        let server = AppServer {
+            addr,
+            asked: asked.clone(),
+            left: Arc::clone(&left),
+        };
+        let answers = answers.to_vec();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.expect("a connection");
+                let (asked, left, answers) = (asked.clone(), left.clone(), answers.clone());
+                std::thread::spawn(move || {
+                    if let Some(request) = read_request(&stream) {
+                        let nth = {
+                            let mut asked = asked.lock().expect("whole");
+                            asked.push(request);
+                            asked.len() - 1
+                        };
+                        respond(stream, &answers[nth.min(answers.len() - 1)]);
+                        *left.lock().expect("whole") += 1;
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/webhook", self.addr)
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("whole").clone()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, requests: usize) -> Vec<Asked> {
+        eventually("requests", || self.asked().len() >= requests);
+        self.asked()
+    }
+}
+
+fn read_request(stream: &TcpStream) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let lower = head.to_lowercase();
+    let len = lower.split_once("content-length: ")?.1.lines().next()?;
+    let mut body = vec![0; len.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    let body = serde_json::from_slice(&body).ok()?;
+    Some(Asked { head, body })
+}
+
+fn respond(mut stream: TcpStream, answer: &Answer) {
+    match answer {
+        Answer::Bytes(bytes) => {
+            let _ = stream.write_all(bytes.as_bytes());
+        }
+        Never => {
+            let _ = stream.read(&mut [0]);
+        }
+        Endless => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while stream.write_all(&[b'x'; 4096]).is_ok() {}
+        }
+    }
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    format!("http://{addr}/webhook")
+}
+
+// ---- webhooks ----
+
+#[test]
+fn what_is_posted_is_what_the_contract_says() {
+    let server = AppServer::new(&[status(200)]);
+    let mut bench = Bench::new(LONG);
+    let user = "ann-marie@example.org";
+    bench.start(user, "com.example.app", &server.url(), Patience::Once);
+    let asked = server.wait_for(1)[0].clone();
+    assert!(asked.head.starts_with("POST /webhook HTTP/1.1\r\n"));
+    let head = asked.head.to_lowercase();
+    assert!(head.contains("content-type: application/json\r\n"));
+    assert!(head.contains(&format!("host: {}\r\n", server.addr)));
+    let timestamp = asked.body["timestamp"].as_str().expect("a time");
+    assert_eq!((timestamp.len(), &timestamp[23..]), (24, "Z"), "ISO 8601");
+    assert_eq!(
+        asked.body,
+        json!({
+            "type": "session_request",
+            "sessionId": "ann-marie@example.org-com.example.app",
+            "userId": user,
+            "timestamp": timestamp,
+            "mentraOSWebsocketUrl": "ws://gateway.example/app-ws",
+            "augmentOSWebsocketUrl": "ws://gateway.example/app-ws",
+        })
+    );
+    bench.wait_for(WebhookResult::Answered, 1);
+    let reasons = [
+        (StopReason::UserDisabled, "user_disabled"),
+        (StopReason::SystemStop, "system_stop"),
+        (StopReason::Error, "error"),
+    ];
+    for (nth, (reason, word)) in reasons.into_iter().enumerate() {
+        bench.send_on(vec![Errand::Stop {
+            user: user.into(),
+            package: "com.example.app".into(),
+            url: server.url().into(),
+            reason,
+        }]);
+        let asked = server.wait_for(nth + 2)[nth + 1].clone();
+        assert_eq!(
+            asked.body,
+            json!({
+                "type": "stop_request",
+                "sessionId": "ann-marie@example.org-com.example.app",
+                "userId": user,
+                "timestamp": asked.body["timestamp"],
+                "reason": word,
+            })
+        );
+        bench.wait_for_rest();
+    }
+    let stats = bench.control.webhooks();
+    let (kind, result) = (WebhookType::StopRequest, WebhookResult::Answered);
+    assert_eq!(stats.counts.get(kind, result), 3);
+}
+
+#[test]
+fn what_fails_is_tried_again() {
+    let server = AppServer::new(&[status(500), status(200)]);
+    let mut bench = Bench::new(LONG);
+    let begun = Instant::now();
+    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Answered, 1);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "a second apart");
+    assert_eq!(bench.count(WebhookResult::Refused), 1);
+    assert_eq!(server.asked().len(), 2);
+    bench.wait_for_rest();
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_twice() {
+    let server = AppServer::new(&[Never]);
+    let mut bench = Bench::new(Duration::from_millis(100));
+    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Timeout, 2);
+    bench.wait_for_rest();
+    eventually("both connections are closed", || {
+        *server.left.lock().expect("whole") == 2
+    });
+}
+
+#[test]
+fn where_nobody_listens_is_unreachable_and_so_is_what_is_no_url() {
+    let plain = AppServer::new(&[status(200)]);
+    let mut bench = Bench::new(LONG);
+    let urls = [
+        nobody(),
+        // No TLS there.
+        format!("https://{}/webhook", plain.addr),
+        "ftp://127.0.0.1/".to_owned(),
+        "not a url".to_owned(),
+        String::new(),
+        format!("http://user:secret@{}/webhook", plain.addr),
+    ];
+    for (nth, url) in urls.iter().enumerate() {
+        bench.start("alice", &format!("p{nth}"), url, Patience::Once);
+    }
+    bench.wait_for(WebhookResult::Unreachable, 2 * urls.len() as u64);
+    bench.wait_for_rest();
+    assert_eq!(plain.asked().len(), 0);
+}
+
+#[test]
+fn redirects_are_not_followed() {
+    let elsewhere = AppServer::new(&[status(200)]);
+    let mut bench = Bench::new(LONG);
+    for code in [301, 302, 307, 308] {
+        let server = AppServer::new(&[Answer::Bytes(format!(
+            "HTTP/1.1 {code} -\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
+            elsewhere.url()
+        ))]);
+        bench.start("alice", &format!("p{code}"), &server.url(), Patience::Once);
+    }
+    bench.wait_for(WebhookResult::Refused, 8);
+    assert_eq!(elsewhere.asked().len(), 0);
+}
+
+#[test]
+fn an_answer_without_an_end_is_an_answer_and_is_not_read_to_its_end() {
+    let server = AppServer::new(&[Endless]);
+    let mut bench = Bench::new(LONG);
+    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Answered, 1);
+    eventually("it is cut off", || *server.left.lock().expect("whole") == 1);
+}
+
+#[test]
+fn an_app_that_is_down_is_told_of() {
+    let server = AppServer::new(&[status(503)]);
+    let (mut bench, url) = (Bench::new(LONG), server.url());
+    let package = "com.example.down";
+    for n in 0..5 {
+        bench.start(&format!("user{n}"), package, &url, Patience::Persistent);
+    }
+    eventually("the breaker", || {
+        bench.control.webhooks().breakers_open == 1
+    });
+    let down = bench.control.webhooks().down[0].clone();
+    assert_eq!(&*down.package, package);
+    assert_eq!(&*down.last_error, "answered with status 503");
+    bench.start("somebody", package, &url, Patience::Once);
+    bench.wait_for(WebhookResult::BreakerOpen, 1);
+}
+
+#[test]
+fn what_is_cancelled_before_its_time_is_not_posted() {
+    let server = AppServer::new(&[status(200)]);
+    let bench = Bench::new(LONG);
+    bench.send_on(vec![Errand::Start {
+        number: 1,
+        user: "alice".into(),
+        package: "p".into(),
+        url: server.url().into(),
+        patience: Patience::Persistent,
+        after: Micros::from_secs(3_600),
+    }]);
+    eventually("it waits", || bench.control.webhooks().waiting == 1);
+    bench.send_on(vec![Errand::Cancel { number: 1 }]);
+    bench.wait_for(WebhookResult::Cancelled, 1);
+    bench.wait_for_rest();
+    assert_eq!(server.asked().len(), 0);
+}
+
+#[test]
+fn one_request_serves_all_who_want_the_same() {
+    let server = AppServer::new(&[Never]);
+    let mut bench = Bench::new(LONG);
+    for _ in 0..10 {
+        bench.start("alice", "p", &server.url(), Patience::Once);
+    }
+    let marker = AppServer::new(&[status(200)]);
+    bench.start("alice", "marker", &marker.url(), Patience::Once);
+    marker.wait_for(1);
+    server.wait_for(1);
+    assert_eq!(server.asked().len(), 1);
+    assert_eq!(bench.control.webhooks().in_flight, 1);
+}
+
+#[test]
+fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
+    let (dead, well) = (AppServer::new(&[Never]), AppServer::new(&[status(200)]));
+    let mut bench = Bench::new(LONG);
+    let flood: Vec<Errand> = (0..10_000)
+        .map(|n| {
+            let user = format!("user{n}");
+            start(
+                1_000_000 + n,
+                &user,
+                "dead",
+                &dead.url(),
+                Patience::Persistent,
+            )
+        })
+        .collect();
+    let begun = Instant::now();
+    bench.send_on(flood);
+    for n in 0..20 {
+        bench.start(&format!("user{n}"), "well", &well.url(), Patience::Once);
+    }
+    bench.wait_for(WebhookResult::Answered, 20);
+    // None of the dead one's has come back yet, so no place has become free.
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+    assert_eq!(bench.control.webhooks().in_flight, 16);
+    assert_eq!(bench.control.webhooks().waiting, 9_984);
+}
+
+// ---- the state file ----
+
+/// A folder of its own, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("pulsegate-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path).expect("a folder");
+        Folder(path)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.0.join("state.json")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).expect("a folder");
+        let name = |e: std::io::Result<fs::DirEntry>| e.expect("an entry").file_name();
+        let mut names: Vec<String> = entries
+            .map(|e| name(e).to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn keeping(path: &Path) -> Bench {
+    let started = load_state(path).expect("a state");
+    let path = path.to_owned();
+    Bench::with_state(LONG, Some(StateFile { path, started }))
+}
+
+fn remember(user: &str, package: &str) -> Errand {
+    Errand::Remember {
+        user: user.into(),
+        package: package.into(),
+    }
+}
+
+fn forget(user: &str, package: &str) -> Errand {
+    Errand::Forget {
+        user: user.into(),
+        package: package.into(),
+    }
+}
+
+fn started(users: &[(&str, &[&str])]) -> Started {
+    let packages = |p: &[&str]| p.iter().map(|p| (*p).into()).collect();
+    users
+        .iter()
+        .map(|(u, p)| ((*u).into(), packages(p)))
+        .collect()
+}
+
+#[test]
+fn what_is_remembered_is_there_after_a_restart() {
+    let folder = Folder::new("round");
+    let odd = "zoë \"quoted\"\n\u{1}";
+    {
+        let bench = keeping(&folder.state());
+        bench.send_on(vec![
+            remember("bob", "q"),
+            remember("bob", "p"),
+            remember("bob", "p"),
+            remember("alice", "p"),
+            remember("alice", "q"),
+            forget("alice", "p"),
+            forget("alice", "never"),
+            remember("gone", "p"),
+            forget("gone", "p"),
+            remember("left", "p"),
+            remember("left", "q"),
+            Errand::ForgetUser {
+                user: "left".into(),
+            },
+            Errand::ForgetUser {
+                user: "none".into(),
+            },
+            remember(odd, odd),
+        ]);
+        bench.flush();
+        assert_eq!(bench.control.state_file().errors, 0);
+        assert!(bench.control.state_file().written.is_some());
+    }
+    let all = started(&[("alice", &["q"]), ("bob", &["p", "q"]), (odd, &[odd])]);
+    assert_eq!(load_state(&folder.state()).expect("a state"), all);
+    let text = fs::read_to_string(folder.state()).expect("a file");
+    assert!(
+        text.starts_with(
+            "{\"version\":1,\"started\":{\n\"alice\":[\"q\"],\n\"bob\":[\"p\",\"q\"],\n"
+        ),
+        "{text}"
+    );
+    let mode = fs::metadata(folder.state()).expect("a file").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    assert_eq!(folder.names(), ["state.json"]);
+    // And the next one goes on from there.
+    let bench = keeping(&folder.state());
+    bench.send_on(vec![forget("bob", "p"), forget(odd, odd)]);
+    bench.flush();
+    let rest = started(&[("alice", &["q"]), ("bob", &["q"])]);
+    assert_eq!(load_state(&folder.state()).expect("a state"), rest);
+}
+
+#[test]
+fn it_is_written_without_being_asked_and_only_if_something_has_changed() {
+    let folder = Folder::new("unasked");
+    let bench = keeping(&folder.state());
+    bench.flush();
+    assert_eq!(folder.names(), [""; 0], "nothing has changed");
+    bench.send_on(vec![remember("alice", "p")]);
+    let expected = started(&[("alice", &["p"])]);
+    eventually("the file", || {
+        load_state(&folder.state()).is_ok_and(|s| s == expected)
+    });
+    bench.flush();
+    fs::remove_file(folder.state()).expect("a file");
+    bench.send_on(vec![remember("alice", "p"), forget("alice", "q")]);
+    bench.flush();
+    assert_eq!(folder.names(), [""; 0], "nothing has changed");
+}
+
+#[test]
+fn what_cannot_be_understood_is_moved_aside() {
+    for (nth, text) in [
+        "",
+        "{",
+        "[]",
+        "\0\0\0\0",
+        "{\"version\":2,\"started\":{}}",
+        "{\"version\":1}",
+        "{\"version\":1,\"started\":{\"alice\":\"p\"}}",
+        "{\"version\":1,\"started\":{}} and more",
+        "{\"version\":1,\"started\":{},\"more\":1}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = Folder::new(&format!("bad-{nth}"));
+        fs::write(folder.state(), text).expect("written");
+        assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
+        assert_eq!(folder.names(), ["state.json.bad"], "{text}");
+        let aside = fs::read_to_string(folder.0.join("state.json.bad")).expect("a file");
+        assert_eq!(aside, text, "as it was");
+        let bench = keeping(&folder.state());
+        bench.send_on(vec![remember("alice", "p")]);
+        bench.flush();
+        let expected = started(&[("alice", &["p"])]);
+        assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_moved_aside_unread() {
+    let folder = Folder::new("large");
+    let file = fs::File::create(folder.state()).expect("a file");
+    file.set_len(64 * 1024 * 1024 + 1).expect("sparse");
+    assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
+    assert_eq!(folder.names(), ["state.json.bad"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_an_error_at_the_start() {
+    let folder = Folder::new("unwritable");
+    fs::write(folder.0.join("file"), "").expect("written");
+    for path in ["missing/state.json", "file/state.json"] {
+        let path = folder.0.join(path);
+        assert!(load_state(&path).is_err(), "{}", path.display());
+    }
+    let path = folder.0.join("folder");
+    fs::create_dir(&path).expect("a folder");
+    assert!(load_state(&path).is_err(), "it is a folder itself");
+}
+
+#[test]
+fn a_crash_in_the_middle_of_writing_loses_nothing() {
+    let folder = Folder::new("crash");
+    {
+        let bench = keeping(&folder.state());
+        bench.send_on(vec![remember("alice", "p")]);
+        bench.flush();
+    }
+    let whole = fs::read(folder.state()).expect("a file");
+    let unfinished = folder.0.join("state.json.new");
+    // At every length that it can have had; and as a link that leads elsewhere.
+    for len in 0..=whole.len() {
+        fs::write(&unfinished, &whole[..len]).expect("written");
+        let expected = started(&[("alice", &["p"])]);
+        assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+        assert_eq!(folder.names(), ["state.json"]);
+    }
+    let elsewhere = folder.0.join("elsewhere");
+    fs::write(&elsewhere, "theirs").expect("written");
+    std::os::unix::fs::symlink(&elsewhere, &unfinished).expect("a link");
+    let bench = keeping(&folder.state());
+    std::os::unix::fs::symlink(&elsewhere, &unfinished).expect("a link");
+    bench.send_on(vec![remember("bob", "p")]);
+    bench.flush();
+    assert_eq!(fs::read(&elsewhere).expect("a file"), b"theirs");
+    let expected = started(&[("alice", &["p"]), ("bob", &["p"])]);
+    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+}
+
+#[test]
+fn whoever_looks_at_it_while_it_is_written_sees_a_whole_one() {
+    let folder = Folder::new("whole");
+    let bench = keeping(&folder.state());
+    // Several slices, and more than one write's worth of bytes.
+    let many = 5_000;
+    bench.send_on(
+        (0..many)
+            .map(|n| remember(&format!("user{n:05}"), "p"))
+            .collect(),
+    );
+    bench.flush();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (path, stopped) = (folder.state(), stop.clone());
+    let looking = std::thread::spawn(move || {
+        let mut looks = 0;
+        while !stopped.load(Ordering::Relaxed) {
+            let text = fs::read(&path).expect("always there");
+            let state: Value = serde_json::from_slice(&text).expect("always whole");
+            let users = state["started"].as_object().expect("users").len();
+            assert!(users >= many, "{users}");
+            looks += 1;
+        }
+        looks
+    });
+    for n in 0..30 {
+        bench.send_on(vec![remember(&format!("more{n}"), "p")]);
+        bench.flush();
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(looking.join().expect("whole every time") > 0);
+    let state = load_state(&folder.state()).expect("a state");
+    assert_eq!(state.len(), many + 30);
+}
+
+#[test]
+fn a_disk_that_fails_is_counted_and_tried_again() {
+    let folder = Folder::new("fails");
+    let inner = folder.0.join("inner");
+    fs::create_dir(&inner).expect("a folder");
+    let path = inner.join("state.json");
+    let bench = keeping(&path);
+    fs::remove_dir(&inner).expect("empty");
+    bench.send_on(vec![remember("alice", "p")]);
+    bench.control.flush(PATIENCE).expect_err("no folder");
+    let stats = bench.control.state_file();
+    assert!(stats.errors >= 1 && stats.written.is_none(), "{stats:?}");
+    fs::create_dir(&inner).expect("a folder");
+    eventually("it is tried again", || path.exists());
+    let expected = started(&[("alice", &["p"])]);
+    assert_eq!(load_state(&path).expect("a state"), expected);
+}

@@ -9,6 +9,7 @@ use crate::time::UnixMillis;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -17,6 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use serde::Serialize;
 use std::error::Error;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// As much of an answer's body is read and thrown away, so that its sender is not cut off in the middle of it.
@@ -30,16 +32,15 @@ const ERROR_MAX: usize = 120;
 
 /// What every webhook is sent with.
 pub(super) struct Client {
-    http: Http,
+    plain: Plain,
+    /// Made when it is needed: it has to read what this system trusts. `None`: that is nothing.
+    secure: OnceLock<Option<Secure>>,
     timeout: Duration,
     websocket_url: Box<str>,
 }
 
-enum Http {
-    Both(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-    /// This system trusts no certificate at all.
-    Plain(legacy::Client<HttpConnector, Full<Bytes>>),
-}
+type Plain = legacy::Client<HttpConnector, Full<Bytes>>;
+type Secure = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// What is posted, as the contract has it.
 #[derive(Serialize)]
@@ -67,28 +68,25 @@ struct Body<'a> {
 impl Client {
     /// `websocket_url` is where apps shall connect.
     pub(super) fn new(timeout: Duration, websocket_url: Box<str>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(timeout));
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_max_idle_per_host(0);
-        let provider = ring::default_provider();
-        let http = match HttpsConnectorBuilder::new().with_provider_and_native_roots(provider) {
-            Ok(https) => {
-                connector.enforce_http(false);
-                let https = https.https_or_http().enable_http1();
-                Http::Both(builder.build(https.wrap_connector(connector)))
-            }
-            Err(e) => {
-                log::info!("webhook https=off error=\"no trusted certificates: {e}\"");
-                Http::Plain(builder.build(connector))
-            }
-        };
         Client {
-            http,
+            plain: builder().build(connector(timeout)),
+            secure: OnceLock::new(),
             timeout,
             websocket_url,
         }
+    }
+
+    fn secure(&self) -> Option<&Secure> {
+        let make = || {
+            let provider = ring::default_provider();
+            let made = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
+            let made = made.inspect_err(|e| log::error!("webhook https=off error=\"{e}\""));
+            let https = made.ok()?.https_only().enable_http1();
+            let mut connector = connector(self.timeout);
+            connector.enforce_http(false);
+            Some(builder().build(https.wrap_connector(connector)))
+        };
+        self.secure.get_or_init(make).as_ref()
     }
 
     /// Sends it and waits for the answer, as long as is allowed.
@@ -97,11 +95,13 @@ impl Client {
             Ok(request) => request,
             Err(why) => return Reply::Unreachable(why.into()),
         };
-        let answered = async {
-            match &self.http {
-                Http::Both(client) => client.request(request).await,
-                Http::Plain(client) => client.request(request).await,
+        let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
+            match self.secure() {
+                Some(client) => client.request(request),
+                None => return Reply::Unreachable("this system trusts no certificates".into()),
             }
+        } else {
+            self.plain.request(request)
         };
         let response = match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(response)) => response,
@@ -120,10 +120,8 @@ impl Client {
 
     fn request(&self, post: &Post) -> Result<Request<Full<Bytes>>, &'static str> {
         let uri: Uri = post.url.parse().map_err(|_| "the URL is not valid")?;
-        match (uri.scheme_str(), &self.http) {
-            (Some("http"), _) | (Some("https"), Http::Both(_)) => {}
-            (Some("https"), Http::Plain(_)) => return Err("this system trusts no certificates"),
-            _ => return Err("the URL is neither http nor https"),
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("the URL is neither http nor https");
         }
         if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
             return Err("the URL has a user or no host");
@@ -152,6 +150,20 @@ impl Client {
             reason,
         }
     }
+}
+
+/// Keeps no connection.
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(0);
+    builder
+}
+
+fn connector(timeout: Duration) -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(timeout));
+    connector
 }
 
 async fn throw_away(response: Response<Incoming>) {
