@@ -68,7 +68,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("hyper_rustls", &["control/webhooks/client.rs"]),
     ("rustls", &["control/webhooks/client.rs"]),
-    ("http_body_util", &["control/webhooks/client.rs"]),
+    (
+        "http_body_util",
+        &["control/live.rs", "control/webhooks/client.rs"],
+    ),
     ("tokio_io_timeout", &["control/serve.rs"]),
     ("listenfd", &["service.rs"]),
     ("sd_notify", &["service.rs"]),

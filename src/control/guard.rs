@@ -3,9 +3,11 @@
 //! A browser lets any page send requests to any address that the user's machine reaches, loopback included. It does not let
 //! the page read the answers, unless we say so (we never do) or the page's own name leads to us (DNS rebinding). So without
 //! a token the Host must be an address or `localhost`, and whatever names another origin is refused before it acts.
+//!
+//! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
 
-use super::Control;
 use super::problem::Problem;
+use super::{Control, dashboard};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -42,7 +44,13 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = check(control.token.as_ref(), request.uri(), request.headers());
+    let page = dashboard::is_page(request.method(), request.uri().path());
+    let checked = check(
+        control.token.as_ref(),
+        page,
+        request.uri(),
+        request.headers(),
+    );
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -62,7 +70,12 @@ pub(super) async fn guard(
     response
 }
 
-fn check(token: Option<&Token>, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+fn check(
+    token: Option<&Token>,
+    page: bool,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let forbidden = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
     let text = |name| {
         headers
@@ -70,6 +83,7 @@ fn check(token: Option<&Token>, uri: &Uri, headers: &HeaderMap) -> Result<(), Pr
             .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
     };
     match token {
+        Some(_) if page => {}
         Some(token) => {
             let given = text(header::AUTHORIZATION).and_then(bearer);
             if !given.is_some_and(|given| token.is(given)) {
@@ -84,6 +98,9 @@ fn check(token: Option<&Token>, uri: &Uri, headers: &HeaderMap) -> Result<(), Pr
                 return forbidden("without a token the Host must be an IP address or localhost");
             }
         }
+    }
+    if page {
+        return Ok(());
     }
     if let Some(origin) = text(header::ORIGIN) {
         let own = text(header::HOST).is_some_and(|host| {

@@ -6,8 +6,10 @@
 mod api;
 mod ask;
 mod closed;
+mod dashboard;
 mod errands;
 mod guard;
+mod live;
 mod metrics;
 mod probes;
 mod problem;
@@ -25,6 +27,7 @@ pub use self::webhooks::{
 
 use self::closed::ClosedRing;
 use self::errands::Runner;
+use self::live::Live;
 use self::series::Series;
 use crate::gateway::{ClosedBox, Desk, ErrandBox};
 use crate::health::Policy;
@@ -77,6 +80,7 @@ struct Control {
     closed_box: ClosedBox,
     closed: Mutex<ClosedRing>,
     series: Mutex<Series>,
+    live: Live,
 }
 
 /// Threads for what may stand still: writing the state file, and looking up names, which are given up after the time for a
@@ -148,6 +152,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         closed_box: options.closed,
         closed: Mutex::default(),
         series: Mutex::default(),
+        live: Live::default(),
     });
     let handle = Handle {
         addr,
@@ -159,6 +164,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
             runtime.block_on(async {
                 if let Some(listener) = listener {
                     tokio::spawn(sample(control.clone()));
+                    tokio::spawn(live::run(control.clone()));
                     tokio::spawn(serve::serve(listener, router(control)));
                 }
                 runner.run().await;
@@ -188,6 +194,7 @@ fn router(control: Arc<Control>) -> Router {
         .merge(probes::router())
         .merge(metrics::router())
         .merge(api::router())
+        .merge(dashboard::router())
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(control)

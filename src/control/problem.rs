@@ -103,16 +103,25 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T>
     }
 }
 
-/// The JSON body of a request; one that is not JSON is 415, one that cannot be read 400, one that is too long 413.
+/// How long a body may take to come; none of ours fills a packet.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The JSON body of a request; one that is not JSON is 415, one that cannot be read 400, one that is too long 413, and one that
+/// does not come 408.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Body(body)),
-            Err(e) => {
+        let read = tokio::time::timeout(BODY_TIME, Json::from_request(request, state));
+        match read.await {
+            Ok(Ok(Json(body))) => Ok(Body(body)),
+            Err(_) => {
+                let error = format!("the body has not come within {} s", BODY_TIME.as_secs());
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error))
+            }
+            Ok(Err(e)) => {
                 let status = match &e {
                     JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                     _ if e.status() == StatusCode::PAYLOAD_TOO_LARGE => e.status(),

@@ -16,7 +16,8 @@ const CONNECTIONS: usize = 64;
 /// How long a client may take to send a request head, and how long it may sit idle between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// How long a client may take no byte of an answer, or send none of a body.
+/// How long a client may take no byte of an answer. (What it sends is timed where it is expected: a head here, a body where it is
+/// read. Whoever listens to what goes on sends nothing, for as long as it likes.)
 const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// The longest request head, in bytes.
@@ -48,7 +49,6 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         let router = router.clone();
         tokio::spawn(async move {
             let mut stream = TimeoutStream::new(stream);
-            stream.set_read_timeout(Some(STANDSTILL));
             stream.set_write_timeout(Some(STANDSTILL));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())

@@ -271,7 +271,7 @@ fn parse_place(text: &str) -> Result<Position, Problem> {
 }
 
 impl Connection {
-    fn of(row: Row, now: &Now) -> Self {
+    pub(super) fn of(row: Row, now: &Now) -> Self {
         let view = row.view;
         Connection {
             id: row.id.to_string(),

@@ -6,6 +6,7 @@ mod causes;
 mod closed;
 mod connections;
 mod explain;
+pub(super) mod live;
 mod overview;
 mod policies;
 mod sessions;
@@ -54,6 +55,7 @@ impl utoipa::Modify for Bearer {
 pub(super) fn router() -> Router<Arc<Control>> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(overview::overview))
+        .routes(routes!(live::live))
         .routes(routes!(causes::causes))
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))

@@ -1,11 +1,12 @@
 //! The whole gateway at a glance.
 
 use super::causes::Counts;
-use super::words::{ClassName, time};
+use super::live::drained;
+use super::words::{ClassName, by_class, time};
 use crate::control::problem::Problem;
 use crate::control::process::{self, Figures};
 use crate::control::{Control, ask, lock};
-use crate::engine::Histogram;
+use crate::engine::{Histogram, Stats};
 use crate::time::UnixMillis;
 use axum::Json;
 use axum::extract::State;
@@ -47,7 +48,7 @@ pub(super) struct Overview {
 
 /// WebSockets of one class, by state.
 #[derive(Debug, Serialize, ToSchema)]
-struct States {
+pub(super) struct States {
     healthy: u64,
     suspect: u64,
     closing: u64,
@@ -83,7 +84,7 @@ struct LastMinute {
 
 /// In µs; null if nothing was measured.
 #[derive(Debug, Serialize, ToSchema)]
-struct Percentiles {
+pub(super) struct Percentiles {
     p50_us: Option<u64>,
     p99_us: Option<u64>,
     max_us: Option<u64>,
@@ -109,8 +110,6 @@ pub(super) async fn overview(
     let snapshot = ask::snapshot(&control.desk).await?;
     let (now, stats) = (UnixMillis::now(), &snapshot.stats);
     let minute = lock(&control.series).last_minute(now, stats);
-    let classes = || ClassName::ALL.into_iter().zip(&stats.classes);
-    let drained = ClassName::ALL.into_iter().zip(snapshot.drained);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
         listen: control.listen_addr.to_string(),
@@ -118,23 +117,11 @@ pub(super) async fn overview(
         uptime_ms: now.0.saturating_sub(control.started.0),
         accepting: !stats.accept_paused,
         draining: snapshot.draining,
-        drained_classes: drained
-            .filter(|(_, yes)| *yes)
-            .map(|(class, _)| class)
-            .collect(),
+        drained_classes: drained(&snapshot),
         sessions: snapshot.sessions,
         connections_max: snapshot.max_connections,
         opening: stats.opening(),
-        connections: classes()
-            .map(|(class, counts)| {
-                let states = States {
-                    healthy: counts.healthy(),
-                    suspect: counts.suspects,
-                    closing: counts.closing,
-                };
-                (class.name(), states)
-            })
-            .collect(),
+        connections: States::by_class(stats),
         since_start: Counts::since_start(stats),
         heartbeats: Heartbeats {
             sent: stats.pings,
@@ -167,8 +154,18 @@ pub(super) async fn overview(
     }))
 }
 
+impl States {
+    pub(super) fn by_class(stats: &Stats) -> BTreeMap<&'static str, Self> {
+        by_class(stats.classes.iter().map(|counts| States {
+            healthy: counts.healthy(),
+            suspect: counts.suspects,
+            closing: counts.closing,
+        }))
+    }
+}
+
 impl Percentiles {
-    fn of(histogram: &Histogram) -> Self {
+    pub(super) fn of(histogram: &Histogram) -> Self {
         Percentiles {
             p50_us: histogram.percentile(0.50),
             p99_us: histogram.percentile(0.99),

@@ -169,6 +169,14 @@ pub(super) fn by(by: By) -> &'static str {
     by.name()
 }
 
+/// Numbers by the place of their class, by its name.
+pub(super) fn by_class<T>(
+    numbers: impl IntoIterator<Item = T>,
+) -> BTreeMap<&'static str, T> {
+    let names = ClassName::ALL.iter().map(|class| class.name());
+    names.zip(numbers).collect()
+}
+
 /// Counts by [`Cause::index`], by name.
 pub(super) fn by_cause(counts: impl IntoIterator<Item = (usize, u64)>) -> ByCause {
     let counted = counts.into_iter().filter(|(_, n)| *n > 0);
