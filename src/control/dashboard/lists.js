@@ -1,0 +1,187 @@
+// Finding connections, those that are here and those that have ended, and sessions: a page at a time, never all.
+
+import { $, Table, bytes, className, clock, column, count, el, micros, moment, plural, say, setWord, span, stateColumn, visible, whoColumn, words, show } from './dom.js';
+import { ask } from './api.js';
+
+const PAGE = 50;
+
+/** Pages of a list: where each begins, so that one can go back. */
+class Pager {
+  constructor(place, load) {
+    this.starts = [null];
+    this.next = null;
+    this.back = el('button', { type: 'button' }, 'Back');
+    this.on = el('button', { type: 'button' }, 'Next');
+    this.again = el('button', { type: 'button' }, 'Refresh');
+    this.back.addEventListener('click', () => { this.starts.pop(); load(); });
+    this.on.addEventListener('click', () => { this.starts.push(this.next); load(); });
+    this.again.addEventListener('click', () => load());
+    place.replaceChildren(this.back, ' ', this.on, ' ', this.again);
+    this.place = place;
+    this.told(null, false);
+  }
+
+  get start() { return this.starts.at(-1); }
+  get first() { return (this.starts.length - 1) * PAGE + 1; }
+  reset() { this.starts = [null]; }
+
+  told(next, shown) {
+    this.next = next;
+    const focused = document.activeElement;
+    this.back.disabled = this.starts.length === 1;
+    this.on.disabled = next === null;
+    show(this.place, shown);
+    // A button that can no longer be pressed gives the focus to one that can.
+    if ((focused === this.back || focused === this.on) && focused.disabled) this.again.focus();
+  }
+}
+
+let open, announce;
+const find = {}, sessions = {};
+const form = $('find-form');
+const kind = () => form.elements.kind.value;
+
+export function build(how) {
+  ({ open, announce } = how);
+  find.pager = new Pager($('found-pager'), load);
+  form.addEventListener('submit', event => {
+    event.preventDefault();
+    const id = form.elements.id.value.trim();
+    if (id) return open(id);
+    find.pager.reset();
+    load();
+  });
+  form.addEventListener('change', event => { if (event.target.name === 'kind') fields(); });
+  form.addEventListener('reset', () => setTimeout(() => { fields(); find.pager.reset(); load(); }));
+  sessions.pager = new Pager($('sessions-pager'), loadSessions);
+  sessions.table = new Table($('sessions-rows'), 'Sessions', [
+    {
+      head: 'User', cls: 'who',
+      make(cell) {
+        const button = el('button', { type: 'button', class: 'who' }, el('bdi', { class: 'user' }));
+        button.addEventListener('click', () => connectedOf(button.dataset.user));
+        cell.append(button);
+      },
+      fill(cell, session) {
+        cell.firstChild.dataset.user = session.user;
+        setWord(cell.firstChild.firstChild, session.user);
+      },
+    },
+    { head: 'Glasses', cls: 'places', fill: (cell, session) => cell.replaceChildren(session.glasses ? placeOf(session.glasses) : 'never here') },
+    {
+      head: 'Apps', cls: 'places',
+      fill(cell, session) {
+        const named = session.tpas.slice(0, 4).map(app => placeOf(app, app.package));
+        cell.replaceChildren(...named, session.tpas.length > 4 ? el('span', {}, `and ${session.tpas.length - 4} more`) : session.tpas.length ? '' : '–');
+      },
+    },
+    column('Kept for them', 'n some', session => kept([session.glasses, ...session.tpas])),
+  ]);
+  fields();
+}
+
+const kept = places => {
+  const [frames, size] = places.filter(Boolean).reduce(([n, b], p) => [n + p.kept_frames, b + p.kept_bytes], [0, 0]);
+  return frames ? `${plural(frames, 'frame')}, ${bytes(size)}` : '–';
+};
+
+function placeOf(place, name) {
+  const absent = place.absent_ms != null;
+  const state = place.state ?? (absent ? 'absent' : 'closing');
+  const text = absent ? `absent ${span(place.absent_ms)}, ${span(place.waits_ms)} left` : state;
+  const made = el(place.id ? 'button' : 'span', { class: 'place', type: place.id ? 'button' : null });
+  if (name) {
+    const shown = el('bdi', { class: 'package' });
+    setWord(shown, name);
+    made.append(shown, ' ');
+  }
+  made.append(el('span', { class: 'chip', 'data-state': state }, text));
+  if (place.id) made.addEventListener('click', () => open(place.id));
+  return made;
+}
+
+/** Fields that ask for what this kind of connection does not have are not there. */
+function fields() {
+  for (const label of form.querySelectorAll('[data-of]')) {
+    label.hidden = label.dataset.of !== kind();
+  }
+}
+
+/** The causes that there can be are those that there were. */
+export function causes(since) {
+  const select = form.elements.cause;
+  const names = new Set(Object.values(since.closed).flatMap(Object.keys).concat(Object.keys(since.rejected)));
+  for (const name of [...names].sort()) {
+    if (![...select.options].some(o => o.value === name)) select.append(el('option', { value: name }, words(name)));
+  }
+}
+
+const OPEN = () => [
+  whoColumn(open), column('Class', 'some', item => className(item.class)), stateColumn,
+  column('Silent for', 'n', item => span(item.silence_ms)), column('Round trip', 'n', item => micros(item.rtt_us)),
+  column('Age', 'n some', item => span(item.age_ms)), column('Unsent', 'n some', item => bytes(item.pending_bytes)),
+  column('Address', 'address some', item => item.peer), column('Id', 'id some', item => item.id),
+];
+const CLOSED = () => [
+  whoColumn(open), column('Class', 'some', item => className(item.class)), column('Ended', 'n', item => moment(item.at)),
+  column('Cause', 'cause', item => words(item.cause)), column('By', 'some', item => item.by), column('Code', 'some', item => item.code),
+  column('Age', 'n some', item => span(item.age_ms)), column('Address', 'address some', item => item.peer), column('Id', 'id some', item => item.id),
+];
+
+let asked = 0;
+export async function load() {
+  const mine = ++asked;
+  const of = kind(), value = name => form.elements[name].value.trim();
+  const filter = { user: form.elements.user.value, package: form.elements.package.value, address: value('address'), class: value('class'), limit: PAGE };
+  say($('found-told'), 'Looking…');
+  try {
+    const page = of === 'open'
+      ? await ask('connections', { ...filter, state: value('state'), sort: value('sort'), after: find.pager.start })
+      : await ask('closed', { ...filter, cause: value('cause'), before: find.pager.start });
+    if (mine !== asked) return;
+    if (find.of !== of) find.table = new Table($('found'), of === 'open' ? 'Connections' : 'Ended connections', of === 'open' ? OPEN() : CLOSED());
+    find.of = of;
+    const rows = page.connections ?? page.closed;
+    find.table.show(rows);
+    show(find.table.table, rows.length > 0);
+    const from = find.pager.first, range = rows.length ? `${count(from)} to ${count(from + rows.length - 1)}` : 'none';
+    const told = of === 'open' ? `${range} of ${count(page.matched)}` : `${range}, newest first; ${count(page.remembered)} are remembered`;
+    say($('found-told'), `${told}; as of ${clock(Date.now())}`);
+    find.pager.told(page.next, true);
+    if (find.spoken) announce(told);
+    find.spoken = true;
+  } catch (problem) {
+    if (mine !== asked) return;
+    say($('found-told'), visible(problem.message));
+    find.pager.told(null, true);
+  }
+}
+
+export async function loadSessions() {
+  try {
+    const page = await ask('sessions', { limit: PAGE, after: sessions.pager.start });
+    sessions.table.show(page.sessions);
+    show(sessions.table.table, page.sessions.length > 0);
+    const from = sessions.pager.first, n = page.sessions.length;
+    say($('sessions-told'), `${n ? `${count(from)} to ${count(from + n - 1)} of ${count(page.total)}, by name` : 'None'}; as of ${clock(Date.now())}`);
+    sessions.pager.told(page.next, true);
+  } catch (problem) {
+    say($('sessions-told'), visible(problem.message));
+  }
+}
+
+function look(of, values) {
+  form.reset();
+  // The reset's own search would come later than ours.
+  setTimeout(() => {
+    form.elements.kind.value = of;
+    for (const [name, value] of Object.entries(values)) form.elements[name].value = value ?? '';
+    fields();
+    find.pager.reset();
+    load();
+    $('find').scrollIntoView();
+    form.elements.user.focus({ preventScroll: true });
+  });
+}
+export const connectedOf = user => look('open', { user });
+export const endedOf = (user, pkg) => look('closed', { user, package: pkg });
