@@ -26,11 +26,13 @@ function announce(text) {
 let fading = 0;
 function toast(text) {
   clearTimeout(fading);
+  // Above whatever dialog is open.
+  $('toast').hidePopover();
+  $('toast').showPopover();
   say($('toast'), text);
-  mark($('toast'), 'data-on', true);
   fading = setTimeout(() => {
-    mark($('toast'), 'data-on', false);
     say($('toast'), '');
+    $('toast').hidePopover();
   }, 8_000);
 }
 

@@ -1,0 +1,489 @@
+#!/usr/bin/env python3
+"""The page at / in a real Chromium, on a real gateway: does it show what is, as soon as it is, and only as text?
+
+  page.py PULSEGATE_BINARY SWARM_BINARY [--pictures DIRECTORY]
+
+Peers are frozen and kicked, the gateway is stopped for a while, tokens are asked for; a keyboard, a phone and axe-core look at
+it. Installs Chromium by apt and axe-core by npm where they are missing. Some 70 s. With --pictures it also makes the pictures
+of docs/page.md. Exit: 0 all held; 1 something did not; 2 usage or set-up.
+"""
+import base64, collections, datetime, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import urllib.parse
+
+from browser import Browser
+from harness import Broken, Process, expect, get, until
+
+INTERVAL, TIMEOUT = 1.0, 5.0
+AXE = "4.10.3"
+TAB, ENTER, ESCAPE = "\ue004", "\ue007", "\ue00c"
+TOKEN = "a-token-of-32-characters-0123456"
+
+
+class Peer:
+    """A WebSocket that answers pings, as long as it is not frozen, and remembers how it was closed."""
+
+    def __init__(self, listen, path):
+        host, port = listen.split(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=5)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.socket.recv(1)
+        expect(head.startswith(b"HTTP/1.1 101"), head)
+        self.socket.settimeout(None)
+        self.closed, self.frozen = None, False
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def exactly(self, n):
+        data = b""
+        while len(data) < n:
+            more = self.socket.recv(n - len(data))
+            if not more:
+                raise OSError("ended")
+            data += more
+        return data
+
+    def read(self):
+        try:
+            while True:
+                first, length = self.exactly(2)
+                if length == 126:
+                    length = struct.unpack(">H", self.exactly(2))[0]
+                payload = self.exactly(length)
+                if self.frozen:
+                    continue
+                if first == 0x89:
+                    self.socket.sendall(bytes([0x8A, 0x80 | length, 0, 0, 0, 0]) + payload)
+                if first == 0x88:
+                    self.closed = (struct.unpack(">H", payload[:2])[0], payload[2:].decode())
+                    self.socket.sendall(bytes([0x88, 0x80 | length, 0, 0, 0, 0]) + payload)
+        except OSError:
+            pass
+
+    def leave(self):
+        self.socket.close()
+
+
+class Gateway:
+    def __init__(self, binary, **environment):
+        self.process = Process(
+            "pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", LOG_LEVEL="debug", STATS_INTERVAL_MS="3600000",
+            HEARTBEAT_INTERVAL_MS=str(int(1000 * INTERVAL)), CONNECTION_TIMEOUT_MS=str(int(1000 * TIMEOUT)), CLOSE_TIMEOUT_MS="500", **environment,
+        )
+        start = until(10, "the gateway starts", lambda: self.process.find(r"\] start .*"))[0]
+        self.listen, self.admin = (re.search(rf"\b{name}=([\d.]+:\d+)", start)[1] for name in ("listen", "admin"))
+        self.url = f"http://{self.admin}/"
+
+    def api(self, path):
+        return get(f"{self.url}api/v1/{path}")
+
+    def metrics(self):
+        told = {}
+        for line in get(f"{self.url}metrics").splitlines():
+            if m := re.match(r"(pulsegate_[a-z_]+)(?:\{(.*)\})? (\S+)$", line):
+                told[m[1], tuple(re.findall(r'="([^"]*)"', m[2] or ""))] = float(m[3])
+        return told
+
+    def statistics(self):
+        """The next line of statistics, as the log has it."""
+        before = len(self.process.lines)
+        self.process.child.send_signal(signal.SIGUSR1)
+        said = lambda: next((line for line in self.process.lines[before:] if "] stats " in line), None)
+        return dict(re.findall(r"(\w+)=(\d+)(?= |$)", until(5, "statistics in the log", said)))
+
+
+def seconds(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+# ---- what is there, and what becomes of it ----
+
+WHEN = """
+const [selector, wanted, done] = arguments;
+const read = () => document.querySelector(selector)?.textContent.replaceAll('\\u202f', '').trim();
+const look = () => { if (read() === wanted) { watch.disconnect(); done(Date.now() / 1000); return true; } };
+const watch = new MutationObserver(look);
+if (!look()) watch.observe(document.body, { subtree: true, childList: true, characterData: true });
+"""
+
+
+def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
+    """Until the page says so, and when the log said it."""
+    before = len(gateway.process.lines)
+    swarm.send_signal(signal.SIGSTOP)
+    shown = browser.wait(WHEN, "#now-tpa-suspect", "40")
+    changes = [line for line in gateway.process.lines[before:] if "] health " in line and "suspect" in line]
+    expect(len(changes) >= 40, f"{len(changes)} became suspect in the log")
+    last = max(seconds(line.split(" ", 1)[0]) for line in changes[:40])
+    expect(shown - last < 2.0, f"shown {shown - last:.2f} s after the last change of state")
+    browser.run("document.querySelector('#find-form').elements.state.value = 'suspect'")
+    browser.click("#find-form [type=submit]")
+    until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 40 of 40"))
+    # One of them is looked at when it ends.
+    browser.click("#found button.who")
+    until(3, "why it is suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
+    browser.wait(WHEN, "#now-tpa-suspect", "0")
+    until(4, "the cause of its end", lambda: browser.text("#detail [data-key=cause]") == "stale")
+    expect(browser.run("return document.querySelector('#detail-kick').hidden"), "what has ended can be kicked")
+    browser.press(ESCAPE)
+    expect(not browser.run("return document.querySelector('#detail').open"), "Escape does not close the details")
+    until(15, "40 stale in the chart", lambda: browser.number("#legend [data-cause=stale] b") == 40)
+    print(f"40 suspects were shown {shown - last:.2f} s after the last became one, then 40 stale")
+
+
+def numbers_are_the_same_everywhere(browser, gateway):
+    """At rest: nobody comes or goes."""
+    def page():
+        told = {("connections", c, s): browser.number(f"#now-{c}-{s}") for c in ("glasses", "tpa") for s in ("healthy", "suspect", "closing")}
+        return told | {("sessions",): browser.number("#now-sessions"), ("opening",): browser.number("#now-opening")}
+
+    def same():
+        metrics = gateway.metrics()
+        told = {("connections", c, s): int(metrics["pulsegate_connections", (c, s)]) for c in ("glasses", "tpa") for s in ("healthy", "suspect", "closing")}
+        told |= {("sessions",): int(metrics["pulsegate_sessions", ()]), ("opening",): int(metrics["pulsegate_connections_opening", ()])}
+        return told == page() and told
+
+    told = until(10, "page and metrics agree", same)
+    stats = gateway.statistics()
+    for name in ("glasses", "tpa"):
+        here = sum(n for key, n in told.items() if key[:2] == ("connections", name))
+        expect(int(stats[name]) == here, f"{name}: the log says {stats[name]}, the page {here}")
+        expect(browser.number(f"#now-{name}") == here, f"{name} in large: {browser.text(f'#now-{name}')}")
+    expect(int(stats["sessions"]) == told["sessions",], f"sessions: {stats['sessions']}, {told}")
+    expect(int(stats["suspects"]) == 0, stats)
+
+    # Ends by cause: the log's lines, the metrics, the legend.
+    def ends():
+        metrics, logged = gateway.metrics(), collections.Counter()
+        for line in gateway.process.lines:
+            if m := re.search(r"\] close class=(glasses|tpa) .* cause=(\w+) ", line):
+                logged[m[1], m[2]] += 1
+        counted = {labels: int(n) for (name, labels), n in metrics.items() if name == "pulsegate_connections_closed_total" and n}
+        by_cause = collections.Counter()
+        for (_, cause), n in counted.items():
+            by_cause[cause] += n
+        legend = browser.run(
+            "return Object.fromEntries([...document.querySelectorAll('#legend [data-cause]')].map(li => [li.dataset.cause, li.querySelector('b').textContent]))"
+        )
+        opened = legend.pop("opened")
+        return counted == dict(logged) and legend == {c: str(n) for c, n in by_cause.items()} and \
+            int(opened) == sum(n for (name, _), n in metrics.items() if name == "pulsegate_connections_opened_total") and by_cause
+
+    by_cause = until(15, "log, metrics and the chart agree on the ends", ends)
+    print(f"{told['sessions',]} sessions and {sum(by_cause.values())} ends: the same on the page, in the metrics and in the log")
+
+
+def a_hostile_name_is_text(browser, gateway):
+    marks = "\u202eevil\u2066\u200b"
+    name = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">" + marks
+    name += "x" * (256 - len(name.encode()))
+    path = lambda name: f"/glasses-ws?user={urllib.parse.quote(name)}"
+    peer = Peer(gateway.listen, path(name))
+    try:
+        for place in ("#silent", "#slowest"):
+            browser.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", place)
+        find(browser, user=name)
+        until(5, "the name is found", lambda: browser.text("#found bdi.user") or None)
+        shown = browser.text("#found bdi.user")
+        wanted = name.replace("\u202e", "⟨202E⟩").replace("\u2066", "⟨2066⟩").replace("\u200b", "⟨200B⟩")
+        expect(shown == wanted, f"shown as {shown!r}")
+        browser.click("#found button.who")
+        until(3, "its details", lambda: browser.text("#detail-name") == wanted)
+        browser.click("#detail-kick")
+        expect(wanted in browser.text("#kick-who"), browser.text("#kick-who"))
+        browser.press(ESCAPE)
+        browser.press(ESCAPE)
+        expect(not browser.run("return !!document.querySelector('main script, main img, dialog script, dialog img')"), "it became markup")
+        expect("owned" not in browser.run("return document.title"), "it ran")
+        expect(browser.run("return document.documentElement.scrollWidth <= innerWidth"), "it makes the page wider than the window")
+    finally:
+        peer.leave()
+    print("a name of 256 bytes of markup and marks is text")
+
+
+def find(browser, **fields):
+    browser.run(
+        "const form = document.querySelector('#find-form'); form.querySelectorAll('input[name=user]').forEach(i => i.value = '');"
+        "form.elements.state.value = ''; for (const [name, value] of Object.entries(arguments[0])) form.elements[name].value = value; form.requestSubmit();",
+        fields,
+    )
+
+
+def a_kick_works(browser, gateway):
+    peer = Peer(gateway.listen, "/glasses-ws?user=grace")
+    find(browser, user="grace")
+    until(5, "grace is found", lambda: browser.text("#found bdi.user") == "grace" and browser.text("#found-told").startswith("1 to 1 of 1"))
+    browser.run("document.querySelector('#found button.who').focus()")
+    browser.press(ENTER)
+    until(3, "her details", lambda: browser.text("#detail-name") == "grace" and browser.text("#detail .why"))
+    browser.click("#detail-kick")
+    browser.press(ESCAPE)
+    expect(browser.run("return document.querySelector('#detail').open && !document.querySelector('#kick').open"), "Escape closed the wrong dialog")
+    expect(browser.focused() == "detail-kick", f"the focus went to {browser.focused()}")
+    expect(peer.closed is None, "a kick that was cancelled was done")
+    browser.click("#detail-kick")
+    browser.type("#kick [name=reason]", "enough of this")
+    browser.run("document.querySelector('#kick [name=block]').value = '60000'")
+    browser.click("#kick .danger")
+    until(5, "the peer is told", lambda: peer.closed)
+    expect(peer.closed == (4000, "enough of this"), peer.closed)
+    until(5, "the page says how it ended", lambda: browser.text("#detail [data-key=cause]") == "kicked")
+    browser.click("#detail-ended")
+    until(5, "her ended connections", lambda: browser.text("#found td.cause") == "kicked")
+    blocks = gateway.api("blocks")["blocks"]
+    expect([(b["user"], b["package"]) for b in blocks] == [("grace", None)], blocks)
+    browser.click("#find-form [type=reset]")
+    until(5, "the form is clear", lambda: browser.run("return document.querySelector('#find-form').elements.kind.value") == "open")
+    print("kicked by the keyboard, told why, and refused for a minute")
+
+
+def a_class_is_drained(browser, gateway):
+    peers = [Peer(gateway.listen, f"/tpa-ws?user=drained{n}&package=p") for n in range(3)]
+    browser.wait(WHEN, "#now-tpa", "3")
+    browser.run("scrollTo(0, 0)")
+    browser.click("#drain")
+    expect(browser.run("return document.querySelector('#drain-form [data-of=all]').hidden"), "what is for a drain of all is there")
+    browser.click("#drain-form [value='']")
+    browser.click("#drain-form .danger")
+    expect(browser.run("return document.querySelector('#drain-dialog').open"), "the gateway can be ended without being sure")
+    browser.click("#drain-form [value=tpa]")
+    browser.type("#drain-form [name=spread]", "0")
+    browser.type("#drain-form [name=refuse]", "600")
+    browser.click("#drain-form .danger")
+    until(5, "the apps are told", lambda: all(peer.closed for peer in peers))
+    expect({peer.closed for peer in peers} == {(1012, "service restart")}, [peer.closed for peer in peers])
+    until(5, "the page says so", lambda: "apps" in (browser.text("#banner-text") or ""))
+    browser.click("#banner button")
+    until(5, "it is given up", lambda: browser.run("return document.querySelector('#banner').hidden"))
+    print("a class is drained, and the drain given up")
+
+
+def it_pages(browser, gateway):
+    find(browser, sort="age")
+    until(5, "the first page", lambda: (browser.text("#found-told") or "").startswith("1 to 50 of "))
+    seen = set()
+    rows = "return [...document.querySelectorAll('#found button.who')].map(b => b.dataset.id)"
+    first = browser.run(rows)
+    while True:
+        ids = browser.run(rows)
+        expect(not seen & set(ids) and len(ids) <= 50, "a page repeats another")
+        seen |= set(ids)
+        if browser.run("return document.querySelectorAll('#found-pager button')[1].disabled"):
+            break
+        browser.run("document.querySelectorAll('#found-pager button')[1].click()")
+        until(5, "the next page", lambda: browser.run(rows) != ids)
+    expect(len(seen) == gateway.api("connections?limit=1")["matched"], f"{len(seen)} on all pages")
+    while not browser.run("return document.querySelector('#found-pager button').disabled"):
+        ids = browser.run(rows)
+        browser.run("document.querySelector('#found-pager button').click()")
+        until(5, "the page before", lambda: browser.run(rows) != ids)
+    expect(browser.run(rows) == first, "going back does not lead back")
+    most = browser.run("return Math.max(...[...document.querySelectorAll('table')].map(t => t.rows.length))")
+    expect(most <= 61, f"a table has {most} rows")
+    print(f"{len(seen)} connections on pages of 50, there and back")
+
+
+def what_is_old_looks_old(browser, gateway):
+    gateway.process.child.send_signal(signal.SIGSTOP)
+    until(6, "it says that it is old", lambda: browser.run("return document.body.dataset.old") == "true" and " s old" in browser.text("#link-text"))
+    gateway.process.child.send_signal(signal.SIGCONT)
+    until(10, "it is live again", lambda: browser.text("#link-text") == "live" and browser.run("return document.body.dataset.old") == "false")
+    print("a gateway that stands still is seen as such, and one that goes on again, too")
+
+
+def it_comes_back(browser, binary):
+    """The gateway ends and another begins at its place."""
+    gateway = Gateway(binary)
+    browser.go(gateway.url)
+    until(5, "live", lambda: browser.text("#link-text") == "live")
+    gateway.process.stop()
+    until(5, "it says that it tries", lambda: "trying again" in browser.text("#link-text"))
+    expect("old" in browser.text("#link-text"), browser.text("#link-text"))
+    second = Process("pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR=gateway.admin)
+    try:
+        until(20, "it is live again", lambda: browser.text("#link-text") == "live")
+    finally:
+        second.stop()
+    print("after a restart it is live again by itself")
+
+
+# ---- who looks at it ----
+
+def a_keyboard_reaches_everything(browser, gateway):
+    # A page that is new, so that the focus is nowhere yet.
+    browser.go(gateway.url)
+    until(5, "it is live", lambda: browser.text("#link-text") == "live" and browser.text("#found-told").startswith("1 to 50"))
+    browser.press(TAB)
+    expect(browser.focused() == "Skip to the figures", browser.focused())
+    visible = browser.run("const r = document.activeElement.getBoundingClientRect(); return r.width > 50 && r.top >= 0")
+    expect(visible, "the link that skips is not seen when it has the focus")
+    reached = []
+    for _ in range(60):
+        browser.press(TAB)
+        reached.append(browser.focused())
+        style = browser.run("const s = getComputedStyle(document.activeElement); return [s.outlineStyle, parseFloat(s.outlineWidth)]")
+        expect(style[0] != "none" and style[1] >= 1, f"the focus is not seen on {reached[-1]}")
+    expect("drain" in reached and any(r and r.startswith("Attention") for r in reached), reached)
+    print("a keyboard reaches it, and sees where it is")
+
+
+def axe(browser, source, where):
+    found = browser.wait(source + """
+        ; const done = arguments[arguments.length - 1];
+        axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }).then(r => done(r.violations.map(v =>
+            [v.impact, v.id, v.nodes.slice(0, 3).map(n => n.target.join(' ') + ': ' + (n.any[0]?.message ?? n.failureSummary).slice(0, 200))])));""")
+    for impact, rule, nodes in found:
+        print(f"   axe, {where}: {impact} {rule}: {nodes}")
+    serious = [f for f in found if f[0] in ("serious", "critical")]
+    expect(not serious, f"{len(serious)} serious faults of accessibility, {where}")
+
+
+def all_eyes(browser, source, pictures):
+    for width, height, scheme, mobile, name in [
+        (1280, 900, "light", False, "page-light"), (1280, 900, "dark", False, "page-dark"), (360, 780, "light", True, "page-phone"), (360, 780, "dark", True, None),
+        (820, 1000, "light", False, None),
+    ]:
+        browser.look(width, height, scheme, mobile)
+        time.sleep(0.3)
+        wide = browser.run("return document.documentElement.scrollWidth")
+        expect(wide <= width, f"at {width} px it is {wide} px wide")
+        axe(browser, source, f"{width} px, {scheme}")
+        if pictures and name:
+            browser.run("document.activeElement.blur(); scrollTo(0, 0)")
+            tall = browser.run("return Math.ceil(document.querySelector('#find').getBoundingClientRect().top + scrollY)") if width > 600 else 1_560
+            size = browser.picture(os.path.join(pictures, f"{name}.png"), width, tall)
+            expect(size < 200 * 1024, f"{name}.png has {size} bytes")
+            print(f"   {name}.png: {width} by {tall}, {size // 1024} KiB")
+    browser.look(1280, 900, "dark")
+    # The details, with the dialog over them.
+    find(browser)
+    until(5, "a row", lambda: browser.text("#found bdi.user"))
+    browser.click("#found button.who")
+    until(3, "the details", lambda: browser.text("#detail .why"))
+    for width, scheme in [(1280, "dark"), (360, "light")]:
+        browser.look(width, 800, scheme, width < 600)
+        time.sleep(0.2)
+        axe(browser, source, f"details, {width} px, {scheme}")
+        expect(browser.run("return document.querySelector('#detail').scrollWidth <= innerWidth"), "the details are too wide")
+    browser.click("#detail-kick")
+    axe(browser, source, "kick, 360 px, light")
+    browser.press(ESCAPE)
+    browser.press(ESCAPE)
+    browser.look(1280, 900, "light")
+    print("wide and narrow, light and dark: no serious fault of accessibility")
+
+
+def a_token_is_asked_for(browser, binary):
+    gateway = Gateway(binary, ADMIN_TOKEN=TOKEN)
+    try:
+        browser.go(gateway.url)
+        until(5, "it asks for the token", lambda: browser.run("return document.querySelector('#token-dialog').open"))
+        expect(browser.focused() == "token", f"the focus is on {browser.focused()}")
+        expect(browser.text("#now-glasses") == "–", "there are figures without a token")
+        browser.type("#token", "not-the-token-not-the-token-")
+        browser.press(ENTER)
+        until(5, "it says that it is wrong", lambda: "does not take" in browser.text("#token-wrong"))
+        browser.type("#token", TOKEN)
+        browser.press(ENTER)
+        until(5, "it is live", lambda: browser.text("#link-text") == "live")
+        kept = browser.run("return [Object.values(sessionStorage), Object.values(localStorage), document.cookie, location.href]")
+        expect(kept == [[TOKEN], [], "", gateway.url], kept)
+        browser.go(gateway.url)
+        until(5, "it is live after a reload", lambda: browser.text("#link-text") == "live")
+        browser.click("#forget")
+        until(5, "it asks again", lambda: browser.run("return document.querySelector('#token-dialog').open && !sessionStorage.length"))
+        expect(not any(TOKEN in line for line in gateway.process.lines), "the token is in the log")
+    finally:
+        gateway.process.stop()
+    print("the token is asked for, kept in the tab, and forgotten")
+
+
+# ---- all of it ----
+
+def scenario(browser, binary, swarm, source, pictures):
+    gateway = Gateway(binary)
+    run = lambda *flags: subprocess.Popen(
+        [swarm, "--target", f"ws://{gateway.listen}", "--ramp", "400", "--duration", "300", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    swarms = []
+    try:
+        browser.look(1280, 900, "light")
+        browser.go(gateway.url)
+        until(5, "it is live", lambda: browser.text("#link-text") == "live")
+        swarms.append(run("--connections", "130", "--path", "/glasses-ws?user=ada{n}@example.org"))
+        swarms.append(run("--connections", "40", "--path", "/tpa-ws?user=ada{n}@example.org&package=org.example.captions"))
+        browser.wait(WHEN, "#now-glasses-healthy", "130")
+        browser.wait(WHEN, "#now-tpa-healthy", "40")
+        frozen_peers_are_suspect_then_gone(browser, gateway, swarms[1])
+        it_pages(browser, gateway)
+        a_hostile_name_is_text(browser, gateway)
+        a_kick_works(browser, gateway)
+        a_class_is_drained(browser, gateway)
+        what_is_old_looks_old(browser, gateway)
+        numbers_are_the_same_everywhere(browser, gateway)
+        a_keyboard_reaches_everything(browser, gateway)
+        all_eyes(browser, source, pictures)
+        expect(not (wrong := browser.console()), f"the page's console: {wrong}")
+        gateway.process.alive()
+    except Exception:
+        print("-- pulsegate", *gateway.process.lines[-12:], sep="\n   ", file=sys.stderr)
+        raise
+    finally:
+        for process in swarms:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+        gateway.process.stop()
+    a_token_is_asked_for(browser, binary)
+    it_comes_back(browser, binary)
+    expect(not (wrong := browser.console()), f"the page's console: {wrong}")
+
+
+def installed():
+    """axe-core's source, with a browser beside it."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        command = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium chromium-driver"
+        subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    cache = os.environ.get("PULSEGATE_CLIENTS") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "pulsegate-clients")
+    place = os.path.join(cache, f"axe-{AXE}")
+    script = os.path.join(place, "node_modules/axe-core/axe.min.js")
+    if not os.path.exists(script):
+        os.makedirs(place, exist_ok=True)
+        subprocess.run(
+            ["npm", "install", "--silent", "--no-save", "--ignore-scripts", "--prefix", place, f"axe-core@{AXE}"], check=True, stdout=subprocess.DEVNULL
+        )
+    return open(script).read()
+
+
+def main():
+    arguments = sys.argv[1:]
+    pictures = None
+    if "--pictures" in arguments:
+        at = arguments.index("--pictures")
+        pictures = os.path.abspath(arguments[at + 1]) if at + 1 < len(arguments) else None
+        del arguments[at:at + 2]
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    binary, swarm = map(os.path.abspath, arguments)
+    try:
+        source = installed()
+        browser = Browser()
+    except (OSError, subprocess.CalledProcessError, Broken) as e:
+        print(f"page.py: cannot set up: {e}", file=sys.stderr)
+        return 2
+    try:
+        scenario(browser, binary, swarm, source, pictures)
+        return 0
+    except (Broken, OSError, LookupError, ValueError, TypeError) as e:
+        print(f"page.py: {type(e).__name__}: {e}", file=sys.stderr)
+        return 1
+    finally:
+        browser.close()
+
+
+sys.exit(main())
