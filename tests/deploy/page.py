@@ -122,7 +122,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     expect(shown - last < 2.0, f"shown {shown - last:.2f} s after the last change of state")
     browser.run("document.querySelector('#find-form').elements.state.value = 'suspect'")
     browser.click("#find-form [type=submit]")
-    until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 40 of 40"))
+    until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of 40"))
     # One of them is looked at when it ends.
     browser.click("#found button.who")
     until(3, "why it is suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
@@ -264,13 +264,13 @@ def a_class_is_drained(browser, gateway):
 
 def it_pages(browser, gateway):
     find(browser, sort="age")
-    until(5, "the first page", lambda: (browser.text("#found-told") or "").startswith("1 to 50 of "))
+    until(5, "the first page", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of "))
     seen = set()
     rows = "return [...document.querySelectorAll('#found button.who')].map(b => b.dataset.id)"
     first = browser.run(rows)
     while True:
         ids = browser.run(rows)
-        expect(not seen & set(ids) and len(ids) <= 50, "a page repeats another")
+        expect(not seen & set(ids) and len(ids) <= 25, "a page repeats another")
         seen |= set(ids)
         if browser.run("return document.querySelectorAll('#found-pager button')[1].disabled"):
             break
@@ -284,7 +284,7 @@ def it_pages(browser, gateway):
     expect(browser.run(rows) == first, "going back does not lead back")
     most = browser.run("return Math.max(...[...document.querySelectorAll('table')].map(t => t.rows.length))")
     expect(most <= 61, f"a table has {most} rows")
-    print(f"{len(seen)} connections on pages of 50, there and back")
+    print(f"{len(seen)} connections on pages of 25, there and back")
 
 
 def what_is_old_looks_old(browser, gateway):
@@ -316,7 +316,7 @@ def it_comes_back(browser, binary):
 def a_keyboard_reaches_everything(browser, gateway):
     # A page that is new, so that the focus is nowhere yet.
     browser.go(gateway.url)
-    until(5, "it is live", lambda: browser.text("#link-text") == "live" and browser.text("#found-told").startswith("1 to 50"))
+    until(5, "it is live", lambda: browser.text("#link-text") == "live" and browser.text("#found-told").startswith("1 to 25"))
     browser.press(TAB)
     expect(browser.focused() == "Skip to the figures", browser.focused())
     visible = browser.run("const r = document.activeElement.getBoundingClientRect(); return r.width > 50 && r.top >= 0")

@@ -80,7 +80,7 @@ const swatch = name => svg('svg', { viewBox: '0 0 18 12', 'aria-hidden': 'true',
 function draw() {
   const place = $('chart'), width = Math.max(280, place.clientWidth);
   const up = Math.max(...all.map(m => m.opened), 0), down = Math.max(...all.map(m => sum(Object.values(m.closed))), 0);
-  const step = nice(Math.max(up, down, 4) / 2);
+  const step = nice(Math.max(up, down, 3) / 3);
   const above = Math.max(1, Math.ceil(up / step)), below = Math.max(1, Math.ceil(down / step));
   const unit = (HEIGHT - TOP - BOTTOM) / ((above + below) * step);
   const zero = TOP + above * step * unit, wide = (width - LEFT - RIGHT) / MINUTES;
@@ -107,7 +107,7 @@ function draw() {
       chart.append(svg('text', { x: x + w / 2, y: HEIGHT - 6, 'text-anchor': i === MINUTES - 1 ? 'end' : 'middle' }, clock(minute.at, false)));
     }
   });
-  chart.append(svg('text', { x: LEFT + 4, y: TOP + 4, class: 'side' }, 'opened'), svg('text', { x: LEFT + 4, y: HEIGHT - BOTTOM - 4, class: 'side' }, 'ended'));
+  chart.append(svg('text', { x: LEFT + 4, y: TOP + 14, class: 'side' }, 'opened'), svg('text', { x: LEFT + 4, y: HEIGHT - BOTTOM - 4, class: 'side' }, 'ended'));
   place.replaceChildren(chart);
   legend();
 }

@@ -38,6 +38,7 @@ export function open(id) {
   body.replaceChildren(el('p', { class: 'none' }, 'Looking…'));
   setWord($('detail-name'), id);
   say($('detail-sub'), '');
+  delete $('detail-sub').dataset.of;
   show($('detail-kick'), false);
   show($('detail-ended'), false);
   if (!sheet.open) sheet.showModal();
@@ -102,7 +103,7 @@ function head(of, state) {
   const sub = $('detail-sub');
   if (sub.dataset.of !== `${state} ${text}`) {
     sub.dataset.of = `${state} ${text}`;
-    sub.replaceChildren(chip, ' ', el('bdi', {}, text));
+    sub.replaceChildren(chip, ' · ', el('bdi', {}, text));
   }
   show($('detail-ended'), of.user != null);
 }
@@ -207,8 +208,7 @@ function openKick() {
   form.reset();
   form.dataset.id = id;
   say(form.querySelector('.wrong'), '');
-  const name = el('bdi', { class: 'user' });
-  name.append(visible(user ?? 'nobody yet'));
+  const name = el('bdi', { class: 'named' }, visible(user ?? 'nobody yet'));
   $('kick-who').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`);
   $('kick').showModal();
 }

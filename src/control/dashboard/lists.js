@@ -3,7 +3,7 @@
 import { $, Table, bytes, className, clock, column, count, el, micros, moment, plural, say, setWord, span, stateColumn, visible, whoColumn, words, show } from './dom.js';
 import { ask } from './api.js';
 
-const PAGE = 50;
+const PAGE = 25;
 
 /** Pages of a list: where each begins, so that one can go back. */
 class Pager {
@@ -118,7 +118,7 @@ export function causes(since) {
 
 const OPEN = () => [
   whoColumn(open), column('Class', 'some', item => className(item.class)), stateColumn,
-  column('Silent for', 'n', item => span(item.silence_ms)), column('Round trip', 'n', item => micros(item.rtt_us)),
+  column('Silent for', 'n', item => span(item.silence_ms)), column('Round trip', 'n mid', item => micros(item.rtt_us)),
   column('Age', 'n some', item => span(item.age_ms)), column('Unsent', 'n some', item => bytes(item.pending_bytes)),
   column('Address', 'address some', item => item.peer), column('Id', 'id some', item => item.id),
 ];

@@ -76,6 +76,7 @@ export function build(how) {
   parts.dials = Object.fromEntries(Object.keys(CLASSES).map(name => [name, dial(name)]));
   parts.capacity = capacity();
   parts.gauges = {
+    suspect: gauge('suspect', 'suspect, of all'),
     opened: gauge('opened', 'opened / s'),
     closed: gauge('closed', 'ended / s'),
     inward: gauge('in', 'messages in / s'),
@@ -128,11 +129,12 @@ export function build(how) {
 // ---- what it says now ----
 
 export function render(live) {
-  let total = 0;
+  let total = 0, suspect = 0;
   for (const [name, dial] of Object.entries(parts.dials)) {
     const states = live.connections[name] ?? {};
     const sum = STATES.reduce((n, state) => n + (states[state] ?? 0), 0);
     total += sum;
+    suspect += states.suspect ?? 0;
     say(dial.big, count(sum));
     STATES.forEach((state, i) => {
       const n = states[state] ?? 0;
@@ -151,6 +153,8 @@ export function render(live) {
   say(capacity.numbers.sessions, count(live.sessions));
   say(capacity.numbers.opening, count(live.opening));
 
+  say(gauges.suspect.main, count(suspect));
+  trace(gauges.suspect, suspect);
   const rates = live.rates ?? {};
   for (const [gauge, value] of [[gauges.opened, rates.opened_per_s], [gauges.closed, rates.closed_per_s],
     [gauges.inward, rates.messages_in_per_s], [gauges.outward, rates.messages_out_per_s]]) {
