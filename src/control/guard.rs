@@ -70,12 +70,7 @@ pub(super) async fn guard(
     response
 }
 
-fn check(
-    token: Option<&Token>,
-    page: bool,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(), Problem> {
+fn check(token: Option<&Token>, page: bool, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let forbidden = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
     let text = |name| {
         headers

@@ -170,9 +170,7 @@ pub(super) fn by(by: By) -> &'static str {
 }
 
 /// Numbers by the place of their class, by its name.
-pub(super) fn by_class<T>(
-    numbers: impl IntoIterator<Item = T>,
-) -> BTreeMap<&'static str, T> {
+pub(super) fn by_class<T>(numbers: impl IntoIterator<Item = T>) -> BTreeMap<&'static str, T> {
     let names = ClassName::ALL.iter().map(|class| class.name());
     names.zip(numbers).collect()
 }

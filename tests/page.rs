@@ -1,0 +1,247 @@
+//! The page's files and the live stream, as they go over the wire: who may have them, what they say, and how many may listen.
+//! What a browser makes of them is shown by tests/deploy/page.py.
+
+mod sockets;
+
+use serde_json::Value;
+use sockets::{Client, Gateway, eventually};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const TOKEN: &str = "a-token-of-32-characters-0123456";
+
+fn quiet(more: &[(&str, &str)]) -> Gateway {
+    let mut settings = vec![
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "20000"),
+        ("CONNECTION_TIMEOUT_MS", "60000"),
+    ];
+    settings.extend(more);
+    Gateway::start(&settings)
+}
+
+/// What a page names in these attributes.
+fn named(text: &str) -> Vec<String> {
+    let attributes = ["href=\"page/", "src=\"page/", "from './"];
+    let ends = ['"', '\''];
+    let mut found = Vec::new();
+    for attribute in attributes {
+        for rest in text.split(attribute).skip(1) {
+            let name = rest.split(ends).next().expect("a name");
+            found.push(format!("/page/{name}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_is_for_everybody_and_what_it_shows_is_not() {
+    let gateway = quiet(&[("ADMIN_TOKEN", TOKEN)]);
+    // All that it names, and what that names.
+    let mut paths = vec!["/".to_owned()];
+    let mut next = 0;
+    while let Some(path) = paths.get(next).cloned() {
+        // Also by a link from elsewhere: it holds no data.
+        let from = "Origin: http://wiki.example\r\nSec-Fetch-Site: cross-site\r\n";
+        let response = gateway.admin_request("GET", &path, from, "");
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        let header = |name| response.header(name).unwrap_or_default();
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "connect-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.split("; ").any(|p| p == part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert!(
+            !response.body.contains("://")
+                || response.body.matches("://").count()
+                    == response.body.matches("http://www.w3.org/").count(),
+            "{path} names another place"
+        );
+        let found = named(&response.body);
+        paths.extend(
+            found
+                .into_iter()
+                .filter(|p| !paths.contains(p))
+                .collect::<Vec<_>>(),
+        );
+        paths.dedup();
+        let head = gateway.admin_request("HEAD", &path, "", "");
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        // Only to be read.
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            assert_eq!(
+                gateway.admin_request(method, &path, "", "").status,
+                401,
+                "{method} {path}"
+            );
+        }
+        next += 1;
+    }
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), 10, "{paths:?}");
+    for path in [
+        "/page",
+        "/page/",
+        "/page/nothing",
+        "//",
+        "/page/../metrics",
+        "/index.html",
+    ] {
+        assert_eq!(
+            gateway.admin_request("GET", path, "", "").status,
+            401,
+            "{path}"
+        );
+    }
+    gateway.end();
+}
+
+#[test]
+fn without_a_token_a_name_that_leads_here_gets_no_page() {
+    let gateway = quiet(&[]);
+    let request = "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(gateway.admin_raw(request.as_bytes()).status, 403);
+    assert_eq!(gateway.admin_request("GET", "/", "", "").status, 200);
+    assert_eq!(gateway.admin_request("POST", "/", "", "").status, 405);
+    gateway.end();
+}
+
+/// Somebody who listens.
+struct Listener(BufReader<TcpStream>);
+
+impl Listener {
+    fn begin(gateway: &Gateway, headers: &str) -> Listener {
+        let mut stream = gateway.admin_stream();
+        let head = format!("GET /api/v1/live HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).expect("room");
+        Listener(BufReader::new(stream))
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).expect("a line");
+        line
+    }
+
+    /// The status, with the head read to its end.
+    fn status(&mut self) -> u16 {
+        let line = self.line();
+        let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
+        while self.line() != "\r\n" {}
+        status.expect("a status")
+    }
+
+    fn next(&mut self) -> Value {
+        loop {
+            let line = self.line();
+            assert!(!line.is_empty(), "the stream has ended");
+            if let Some(json) = line.strip_prefix("data: ") {
+                return serde_json::from_str(json).expect("JSON");
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_listens_is_told_each_second_and_all_the_same() {
+    let gateway = quiet(&[("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    for headers in ["", "Authorization: Bearer nothing\r\n"] {
+        assert_eq!(Listener::begin(&gateway, headers).status(), 401);
+    }
+    let mut first = Listener::begin(&gateway, &bearer);
+    assert_eq!(first.status(), 200);
+    let told = first.next();
+    assert_eq!(told["connections"]["glasses"]["healthy"], 0, "{told}");
+    assert!(told["rates"].is_null(), "{told}");
+
+    let client = Client::open(gateway.addr, "/glasses-ws?user=ada");
+    let mut second = Listener::begin(&gateway, &bearer);
+    assert_eq!(second.status(), 200);
+    // The first that the second is told is one that the first is told, too.
+    let joined = second.next();
+    let mut seen = vec![told["at"].clone()];
+    while *seen.last().expect("one") != joined["at"] {
+        seen.push(first.next()["at"].clone());
+        assert!(seen.len() < 6, "{seen:?} without {}", joined["at"]);
+    }
+    for _ in 0..3 {
+        let (one, other) = (first.next(), second.next());
+        assert_eq!(one, other);
+        assert_eq!(one["connections"]["glasses"]["healthy"], 1, "{one}");
+        assert_eq!(one["sessions"], 1, "{one}");
+        assert_eq!(one["slowest"].as_array().map(Vec::len), Some(1), "{one}");
+        assert_eq!(one["most_silent"][0]["user"], "ada", "{one}");
+        assert!(one["rates"]["opened_per_s"].is_number(), "{one}");
+        for list in ["alerts", "troubled"] {
+            assert!(one[list].is_array(), "{one}");
+        }
+    }
+    drop(client);
+    gateway.end();
+}
+
+#[test]
+fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
+    let gateway = quiet(&[]);
+    let mut listeners: Vec<_> = (0..32)
+        .map(|_| {
+            let mut listener = Listener::begin(&gateway, "");
+            assert_eq!(listener.status(), 200);
+            listener
+        })
+        .collect();
+    assert_eq!(Listener::begin(&gateway, "").status(), 503);
+    // Others are answered meanwhile, by the loop, too; and who reads slowly holds nobody up.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert_eq!(gateway.api("/api/v1/connections?limit=1")["matched"], 0);
+        listeners[0].next();
+    }
+    listeners.truncate(31);
+    eventually("there is room again", || {
+        (Listener::begin(&gateway, "").status() == 200).then_some(())
+    });
+    gateway.end();
+}
+
+#[test]
+fn listening_goes_on_for_longer_than_anybody_may_stand_still() {
+    let gateway = quiet(&[]);
+    let mut listener = Listener::begin(&gateway, "");
+    assert_eq!(listener.status(), 200);
+    let begin = Instant::now();
+    let mut told = 0;
+    while begin.elapsed() < Duration::from_secs(34) {
+        listener.next();
+        told += 1;
+    }
+    assert!((30..=37).contains(&told), "{told}");
+    gateway.end();
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let gateway = quiet(&[]);
+    let mut stream = gateway.admin_stream();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("a timeout");
+    let head = "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{";
+    stream.write_all(head.as_bytes()).expect("room");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    gateway.end();
+}
