@@ -13,8 +13,10 @@ export function token(secret, email, claims = {}) {
 }
 
 export class Glasses {
-  /** Every JSON message so far, as `{at, text, json}`. */
+  /** Every JSON message so far, as `{at, text, json}`, unless `hear` is another's. */
   frames = [];
+  /** Called with each message and its connection. The first may be there as soon as the upgrade is. */
+  hear = (frame) => this.frames.push(frame);
   pings = 0;
   /** Every end so far, as `{code, reason}`. */
   ends = [];
@@ -35,7 +37,7 @@ export class Glasses {
     ws.on("message", (data, isBinary) => {
       if (isBinary) return;
       const text = data.toString();
-      this.frames.push({ at: Date.now(), text, json: JSON.parse(text) });
+      this.hear({ at: Date.now(), text, json: JSON.parse(text) }, ws);
     });
     ws.on("ping", () => (this.pings += 1));
     ws.on("close", (code, reason) => {
