@@ -3,7 +3,9 @@
 use pulsegate::control::{self, Handle, Started, StateFile, WebhookOptions};
 use pulsegate::control::{WebhookResult, WebhookType, load_state};
 use pulsegate::gateway::StopReason;
-use pulsegate::gateway::{Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol};
+use pulsegate::gateway::{
+    Credentials, Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol, RelaySettings,
+};
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::{Config, Micros, Remote};
 use serde_json::{Value, json};
@@ -42,6 +44,9 @@ fn gateway() -> Gateway {
         trusted_proxies: Vec::new(),
         max_connections: 10,
         watchdog: None,
+        relay: RelaySettings::default(),
+        credentials: Credentials::default(),
+        restored: Vec::new(),
     })
 }
 
