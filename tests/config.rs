@@ -1757,6 +1757,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
             "STATE_FILE",
+            "APP_WEBSOCKET_URL",
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",

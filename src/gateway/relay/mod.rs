@@ -20,7 +20,7 @@ use self::flapping::Flapping;
 use self::graces::Graces;
 use super::auth::Credentials;
 use super::blocks::Blocks;
-use super::errands::Errands;
+use super::errands::{Errand, Errands};
 use super::session::{Absence, App, AppState, Identity, Session, Sessions};
 use super::settings::RelaySettings;
 use crate::engine::{Io, TimerId};
@@ -90,7 +90,7 @@ impl Relay {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             let apps: Vec<App> = known.map(|p| App::new(p, AppState::Dormant)).collect();
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
-                self.errands.push(super::Errand::ForgetUser { user });
+                self.note(io, Errand::ForgetUser { user });
                 continue;
             }
             let glasses = Identity {

@@ -85,7 +85,7 @@ impl Relay {
             log::debug!("ack refused id={id} why={why:?}");
         }
         let replayed = post.replay(io, &mut app.place, id);
-        self.remember(identity);
+        self.remember(io, identity);
         self.arrived(io, id, identity, taken, replayed, doubtful);
         match before {
             // The glasses were never told that it was away.
