@@ -36,6 +36,8 @@ pub enum Kind {
     Secret {
         /// The fewest characters.
         least: usize,
+        /// Whether there may be spaces in it.
+        spaces: bool,
     },
     /// IP addresses and CIDR blocks, separated by commas.
     Networks,
@@ -112,7 +114,9 @@ impl Kind {
                 let is_one_line = !text.is_empty() && !text.contains(char::is_control);
                 is_one_line.then(|| Value::Path(text.into()))
             }
-            Kind::Secret { least } => Secret::parse(text, *least).map(Value::Secret),
+            Kind::Secret { least, spaces } => {
+                Secret::parse(text, *least, *spaces).map(Value::Secret)
+            }
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
@@ -167,7 +171,7 @@ impl fmt::Display for Kind {
             }
             Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
             Kind::Path => f.write_str("the path of a file"),
-            Kind::Secret { least } => f.write_str(&Secret::allowed(*least)),
+            Kind::Secret { least, spaces } => f.write_str(&Secret::allowed(*least, *spaces)),
             Kind::Networks => write!(
                 f,
                 "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A token or key: visible ASCII characters without spaces. Prints as `***`, in every form.
+/// A token or key: ASCII characters without controls. Prints as `***`, in every form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -14,14 +14,16 @@ impl Secret {
     const MOST: usize = 512;
 
     /// What is allowed, in words, where `least` characters are the fewest.
-    pub(super) fn allowed(least: usize) -> String {
-        let most = Self::MOST;
-        format!("{least} to {most} visible ASCII characters without spaces")
+    pub(super) fn allowed(least: usize, spaces: bool) -> String {
+        let (most, spaces) = (Self::MOST, if spaces { "or" } else { "without" });
+        format!("{least} to {most} visible ASCII characters {spaces} spaces")
     }
 
     /// The secret that `text` is, if it is allowed.
-    pub(super) fn parse(text: &str, least: usize) -> Option<Self> {
-        let is_visible = text.bytes().all(|b| b.is_ascii_graphic());
+    pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {
+        let is_visible = text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() || (spaces && b == b' '));
         ((least..=Self::MOST).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
     }
 

@@ -94,7 +94,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "AUTH_JWT_SECRET",
-        kind: Kind::Secret { least: 8 },
+        kind: Kind::Secret {
+            least: 8,
+            spaces: true,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
@@ -148,7 +151,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "ADMIN_TOKEN",
-        kind: Kind::Secret { least: 16 },
+        kind: Kind::Secret {
+            least: 16,
+            spaces: false,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
