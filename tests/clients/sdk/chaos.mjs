@@ -321,7 +321,8 @@ class Run {
       this.trace("cont", SDK);
       this.sdk.thaw();
       await sleep(SETTLE_MS);
-      mine.forEach((end, i) => end.heals(Date.now(), wounds[i]));
+      const frozen = (name) => this.proxy.of(name).some((link) => link.frozen);
+      mine.forEach((end, i) => frozen(end.name) || end.heals(Date.now(), wounds[i]));
       this.stopped = false;
     });
     this.applied.stop += 1;
