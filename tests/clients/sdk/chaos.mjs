@@ -18,7 +18,7 @@ import { End, judge, SETTLE_MS } from "./ledger.mjs";
 import { Proxy } from "./proxy.mjs";
 import { sleep, until } from "./wait.mjs";
 
-const SECRET = "a secret of the tests, 32 bytes long or more";
+const SECRET = "a-secret-of-the-tests-of-32-bytes-or-more";
 const USERS = Number(process.env.USERS ?? 8);
 const SDK = "com.example.sdk";
 const PLAIN = ["com.example.first", "com.example.second"];
