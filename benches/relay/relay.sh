@@ -6,7 +6,8 @@
 # In turn and RUNS times (3): the gateway, and node_ws_relay.mjs, each pinned to one CPU with the load (load.mjs) on another.
 # The load sends small JSON (114 B) and 1 KiB binary from glasses to 1, 10 and 100 apps of one session; SECONDS (3) for the
 # throughput of each and as long for its latency. Prints one Markdown table of medians. The latency of a bare loopback
-# connection inside the load's process is taken off: what is left is the relay's and the second hop's.
+# connection inside the load's process is taken off: what is left is the relay's and the second hop's. Where the server is
+# not busy, the load was the limit, and the CPU per delivery is what compares.
 #
 # Loopback only; some 45 s per server and run. Environment: GATEWAY (a binary; if not given, a release build of this tree),
 # SERVERS ("gateway node"), PORT (18790, and one more for each start). Needs two CPUs, taskset, python3, node with npm.
@@ -20,7 +21,7 @@ fail() {
 }
 
 RUNS=${1:-3} SECS=${2:-3} SERVERS=${SERVERS:-gateway node} PORT=${PORT:-18790}
-for number in "$RUNS" "$SECS"; do [[ $number =~ ^[1-9][0-9]{0,2}$ ]] || { sed -n '2,14s/^# \{0,1\}//p' benches/relay/relay.sh >&2; exit 2; }; done
+for number in "$RUNS" "$SECS"; do [[ $number =~ ^[1-9][0-9]{0,2}$ ]] || { sed -n '2,15s/^# \{0,1\}//p' benches/relay/relay.sh >&2; exit 2; }; done
 [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || fail "two CPUs and taskset are needed: one for the server alone"
 if [ -z "${GATEWAY:-}" ]; then
     cargo build --release --quiet --bin pulsegate || fail "the build failed"
@@ -88,12 +89,12 @@ for server in servers:
 names = {"json": "small JSON", "binary": "1 KiB binary"}
 titles = {"gateway": "pulsegate", "node": "Node `ws`"}
 print(f"Medians of {runs}, {secs} s each. Added latency: a frame every 5 ms, the loopback's own taken off.\n")
-print("| frames | apps | relay | deliveries a second | server CPU per delivery, µs | added latency p50 / p99, µs |")
-print("| --- | --- | --- | --- | --- | --- |")
+print("| frames | apps | relay | deliveries a second | server busy | server CPU per delivery, µs | added latency p50 / p99, µs |")
+print("| --- | --- | --- | --- | --- | --- | --- |")
 for kind, subscribers in dict.fromkeys(key[:2] for key in measured):
     for server in servers:
         m = {key: statistics.median(line[key] for line in measured[kind, subscribers, server]) for key in ("deliveries_per_s", "cpu_us", "p50_us", "p99_us")}
         print(
-            f"| {names[kind]} | {subscribers} | {titles[server]} | {m['deliveries_per_s']:,.0f} | {m['cpu_us']:.2f} | {m['p50_us']:.0f} / {m['p99_us']:.0f} |".replace(",", " ")
+            f"| {names[kind]} | {subscribers} | {titles[server]} | {m['deliveries_per_s']:,.0f} | {m['deliveries_per_s'] * m['cpu_us'] / 1e6:.0%} | {m['cpu_us']:.2f} | {m['p50_us']:.0f} / {m['p99_us']:.0f} |".replace(",", " ")
         )
 PY
