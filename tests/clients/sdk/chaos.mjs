@@ -51,9 +51,9 @@ function schedule(seed, seconds, cuts, targets) {
     // Most of them are over before anybody notices, ...
     [15, "freeze", () => span(200, 2_000)],
     // ... these are noticed, ...
-    [14, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
+    [10, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
     // ... and these outlive the grace of an app.
-    [2, "freeze", () => TIMEOUT_MS + TPA_GRACE_MS + 2_500],
+    [6, "freeze", () => TIMEOUT_MS + TPA_GRACE_MS + 2_500],
     [4, "stop", () => span(500, TIMEOUT_MS + 3_000)],
   ];
   const all = Array.from({ length: cuts }, () => {
