@@ -18,7 +18,7 @@ import { End, judge, SETTLE_MS } from "./ledger.mjs";
 import { Proxy } from "./proxy.mjs";
 import { sleep, until } from "./wait.mjs";
 
-const SECRET = "a secret of the tests, 32 bytes long or more";
+const SECRET = "a-secret-of-the-tests-of-32-bytes-or-more";
 const USERS = Number(process.env.USERS ?? 8);
 const SDK = "com.example.sdk";
 const PLAIN = ["com.example.first", "com.example.second"];
@@ -51,9 +51,9 @@ function schedule(seed, seconds, cuts, targets) {
     // Most of them are over before anybody notices, ...
     [15, "freeze", () => span(200, 2_000)],
     // ... these are noticed, ...
-    [14, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
+    [10, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
     // ... and these outlive the grace of an app.
-    [2, "freeze", () => TIMEOUT_MS + TPA_GRACE_MS + 2_500],
+    [6, "freeze", () => TIMEOUT_MS + TPA_GRACE_MS + 2_500],
     [4, "stop", () => span(500, TIMEOUT_MS + 3_000)],
   ];
   const all = Array.from({ length: cuts }, () => {
@@ -321,7 +321,8 @@ class Run {
       this.trace("cont", SDK);
       this.sdk.thaw();
       await sleep(SETTLE_MS);
-      mine.forEach((end, i) => end.heals(Date.now(), wounds[i]));
+      const frozen = (name) => this.proxy.of(name).some((link) => link.frozen);
+      mine.forEach((end, i) => frozen(end.name) || end.heals(Date.now(), wounds[i]));
       this.stopped = false;
     });
     this.applied.stop += 1;

@@ -14,7 +14,7 @@ import { Proxy } from "./proxy.mjs";
 import { sleep, throughout, until } from "./wait.mjs";
 
 const [binary, ...names] = process.argv.slice(2);
-const SECRET = "a secret of the tests, 32 bytes long or more";
+const SECRET = "a-secret-of-the-tests-of-32-bytes-or-more";
 /** What a busy machine may add to a time that is checked. */
 const SLACK_MS = 2_000;
 const FAST = { HEARTBEAT_INTERVAL_MS: "1000", CONNECTION_TIMEOUT_MS: "3000" };
