@@ -277,6 +277,7 @@ impl Relay {
         {
             app.state = AppState::Asked { number, revival };
             app.asked_at = Some(io.now());
+            app.not_before = None;
         }
         self.asked.insert(number, identity.clone());
         let errand = Errand::Start {
@@ -336,12 +337,20 @@ impl Relay {
         number: u64,
         outcome: &Outcome,
     ) {
-        let Some(identity) = self.asked.remove(&number) else {
+        let Some(identity) = self.asked.get(&number).cloned() else {
             return;
         };
         let Role::Tpa(package) = &identity.role else {
             return;
         };
+        if let Outcome::Again { after } = outcome {
+            let session = self.sessions.get_mut(&identity.user);
+            if let Some(app) = session.and_then(|session| session.app_mut(package)) {
+                app.not_before = Some(io.now() + *after);
+            }
+            return;
+        }
+        self.asked.remove(&number);
         let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
         self.stats.webhooks_answered += u64::from(answered);
         self.stats.webhooks_failed += u64::from(!answered);
@@ -352,6 +361,7 @@ impl Relay {
             return;
         }
         match outcome {
+            Outcome::Again { .. } => {}
             Outcome::Answered => {
                 let patience = self.arrival();
                 self.wait_for(io, &identity, package, AppState::Expected, patience);

@@ -47,6 +47,8 @@ pub(super) struct Relay {
     errand: u64,
     /// Who has sent what is not understood, how often, and since when.
     strikes: HashMap<ConnId, (u32, Micros)>,
+    /// Connections that want to leave, and whose place is taken already, by the timer that ends our patience.
+    leaving: HashMap<TimerId, ConnId>,
     /// So many places are waited for at most: as many as there may be connections.
     absent_max: usize,
 }
@@ -69,6 +71,7 @@ impl Relay {
             asked: HashMap::new(),
             errand: 0,
             strikes: HashMap::new(),
+            leaving: HashMap::new(),
             absent_max,
         }
     }
@@ -125,7 +128,7 @@ impl Relay {
                 self.waited_in_vain(io, &identity);
             }
         }
-        ours
+        ours || self.on_leaving(io, timer)
     }
 
     /// The session of a user.
