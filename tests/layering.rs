@@ -45,7 +45,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("toml", &["config/file.rs"]),
     ("ipnet", &["config/", "gateway/", "control/"]),
     ("ppp", &["gateway/proxy.rs"]),
-    ("prometheus_client", &["control/metrics.rs"]),
+    ("prometheus_client", &["control/metrics/"]),
     ("procfs", &["control/process.rs"]),
     ("subtle", &["control/guard.rs", "gateway/auth/apps.rs"]),
     ("sha2", &["gateway/auth/apps.rs"]),

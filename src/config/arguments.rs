@@ -102,7 +102,7 @@ impl Arguments {
                 | Kind::Address
                 | Kind::AddressOrOff
                 | Kind::Path
-                | Kind::Secret
+                | Kind::Secret { .. }
                 | Kind::Networks
                 | Kind::Origins
                 | Kind::FrameTypes

@@ -145,10 +145,14 @@ impl Effective {
         let read = regular::read(&path, SECRET_FILE).and_then(|content| {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
-                .and_then(Secret::parse)
-                .ok_or_else(|| format!("a file that holds {}", Secret::ALLOWED))
+                .and_then(|text| SETTINGS[secret].kind.parse(text))
+                .ok_or_else(|| format!("a file that holds {}", SETTINGS[secret].kind))
         });
-        self.put(file, read.map(|s| Value::SecretFile(path, s)), faults);
+        let value = read.map(|value| match value {
+            Value::Secret(secret) => Value::SecretFile(path, secret),
+            other => other,
+        });
+        self.put(file, value, faults);
     }
 
     /// Puts the apps beside the path of their file.
@@ -293,7 +297,7 @@ fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) ->
             name: setting.name,
             origin,
             value: match (setting.kind, origin) {
-                (Kind::Secret, _) => Secret::HIDDEN.to_owned(),
+                (Kind::Secret { .. }, _) => Secret::HIDDEN.to_owned(),
                 (_, Origin::File) => beginning(&text),
                 (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
             },

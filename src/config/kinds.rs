@@ -33,7 +33,12 @@ pub enum Kind {
     /// A file. What is in it is looked at when it is read.
     Path,
     /// What nobody may see: never a flag, never printed.
-    Secret,
+    Secret {
+        /// The fewest characters.
+        least: usize,
+        /// Whether there may be spaces in it.
+        spaces: bool,
+    },
     /// IP addresses and CIDR blocks, separated by commas.
     Networks,
     /// Where pages come from, separated by commas.
@@ -109,7 +114,9 @@ impl Kind {
                 let is_one_line = !text.is_empty() && !text.contains(char::is_control);
                 is_one_line.then(|| Value::Path(text.into()))
             }
-            Kind::Secret => Secret::parse(text).map(Value::Secret),
+            Kind::Secret { least, spaces } => {
+                Secret::parse(text, *least, *spaces).map(Value::Secret)
+            }
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
@@ -136,7 +143,7 @@ impl Kind {
             Kind::Address => "ip:port",
             Kind::AddressOrOff => "ip:port|off",
             Kind::Path => "path",
-            Kind::Secret => "secret",
+            Kind::Secret { .. } => "secret",
             Kind::Networks => "ip,ip/bits",
             Kind::Origins => "origin,origin",
             Kind::FrameTypes => "type,type|none",
@@ -164,7 +171,7 @@ impl fmt::Display for Kind {
             }
             Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
             Kind::Path => f.write_str("the path of a file"),
-            Kind::Secret => write!(f, "{}", Secret::ALLOWED),
+            Kind::Secret { least, spaces } => f.write_str(&Secret::allowed(*least, *spaces)),
             Kind::Networks => write!(
                 f,
                 "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",

@@ -90,7 +90,7 @@ fn unit(setting: &Setting) -> String {
         | Kind::Address
         | Kind::AddressOrOff
         | Kind::Path
-        | Kind::Secret
+        | Kind::Secret { .. }
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes
@@ -118,7 +118,7 @@ fn allowed(setting: &Setting) -> String {
         | Kind::Address
         | Kind::AddressOrOff
         | Kind::Path
-        | Kind::Secret
+        | Kind::Secret { .. }
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes

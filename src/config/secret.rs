@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A token: 16 to 512 visible ASCII characters without spaces. Prints as `***`, in every form.
+/// A token or key: ASCII characters without controls. Prints as `***`, in every form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -10,13 +10,21 @@ impl Secret {
     /// What a secret prints as, and what stands in messages for one that is wrong.
     pub(super) const HIDDEN: &'static str = "***";
 
-    /// What is allowed, in words.
-    pub(super) const ALLOWED: &'static str = "16 to 512 visible ASCII characters without spaces";
+    /// The most characters.
+    const MOST: usize = 512;
+
+    /// What is allowed, in words, where `least` characters are the fewest.
+    pub(super) fn allowed(least: usize, spaces: bool) -> String {
+        let (most, spaces) = (Self::MOST, if spaces { "or" } else { "without" });
+        format!("{least} to {most} visible ASCII characters {spaces} spaces")
+    }
 
     /// The secret that `text` is, if it is allowed.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let is_visible = text.bytes().all(|b| b.is_ascii_graphic());
-        ((16..=512).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
+    pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {
+        let is_visible = text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() || (spaces && b == b' '));
+        ((least..=Self::MOST).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
     }
 
     /// The secret itself, to compare with what a request brings.

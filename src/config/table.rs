@@ -94,7 +94,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "AUTH_JWT_SECRET",
-        kind: Kind::Secret,
+        kind: Kind::Secret {
+            least: 8,
+            spaces: true,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
@@ -148,7 +151,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "ADMIN_TOKEN",
-        kind: Kind::Secret,
+        kind: Kind::Secret {
+            least: 16,
+            spaces: false,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
@@ -525,7 +531,7 @@ impl Setting {
     /// The flag, with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`. A secret has none.
     pub fn flag(&self) -> Option<String> {
         match self.kind {
-            Kind::Secret => None,
+            Kind::Secret { .. } => None,
             Kind::Number { .. }
             | Kind::Word(_)
             | Kind::Switch

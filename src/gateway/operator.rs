@@ -93,6 +93,11 @@ impl Gateway {
         self.identities.get(id)
     }
 
+    /// Whether a connection has said that it leaves, and another has its place already.
+    pub fn is_leaving(&self, id: ConnId) -> bool {
+        self.relay.is_leaving(id)
+    }
+
     /// The session of a user.
     pub fn session(&self, user: &str) -> Option<&Session> {
         self.relay.sessions.get(user)

@@ -159,6 +159,25 @@ impl Fleet {
         app
     }
 
+    /// Glasses connect, unless they are refused.
+    pub fn try_glasses(&mut self, user: &str) -> Option<PeerId> {
+        let peer = self
+            .net
+            .connect(&format!("/glasses-ws?token={}", token(user)));
+        self.net.is_open(peer).then_some(peer)
+    }
+
+    /// Says something, and whether it was heard: what a muted peer says gets nowhere.
+    pub fn say_heard(&mut self, peer: PeerId, frame: Value) -> bool {
+        let before = self.received();
+        self.say(peer, frame);
+        self.received() > before
+    }
+
+    fn received(&self) -> u64 {
+        self.net.engine().stats().messages_in
+    }
+
     pub fn say(&mut self, peer: PeerId, frame: Value) {
         self.say_text(peer, &frame.to_string());
     }
@@ -321,6 +340,12 @@ impl Fleet {
 
     pub fn fail(&mut self, number: u64, why: &str) {
         self.done(number, Outcome::Failed(why.into()));
+    }
+
+    /// The server failed, and is asked again after so many ms.
+    pub fn again(&mut self, number: u64, ms: u64) {
+        let after = Micros::from_millis(ms);
+        self.done(number, Outcome::Again { after });
     }
 
     fn done(&mut self, number: u64, outcome: Outcome) {

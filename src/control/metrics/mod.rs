@@ -3,6 +3,8 @@
 //! Nothing is counted twice: a scrape asks the loop for one snapshot and writes it down, so all numbers of a scrape are of one
 //! moment.
 
+mod relay;
+
 use super::problem::Problem;
 use super::process::{self, Figures};
 use super::state_file::StateFileStats;
@@ -71,6 +73,7 @@ impl Collector for Scrape {
         self.connections(&mut page)?;
         self.heartbeats(&mut page)?;
         self.traffic(&mut page)?;
+        self.relay(&mut page)?;
         self.the_loop(&mut page)?;
         self.errands(&mut page)?;
         self.process(&mut page)
@@ -110,7 +113,7 @@ impl Scrape {
         )?;
         page.gauge(
             "pulsegate_sessions",
-            "Users with a connection now",
+            "Users with a connection now, or one that is waited for",
             snapshot.sessions as i64,
         )?;
         page.gauge(
