@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """The page at / in a real Chromium, on a real gateway: does it show what is, as soon as it is, and only as text?
 
-  page.py PULSEGATE_BINARY SWARM_BINARY [--pictures DIRECTORY]
+  page.py PULSEGATE_BINARY SWARM_BINARY
 
 Peers are frozen and kicked, the gateway is stopped for a while, tokens are asked for; a keyboard, a phone and axe-core look at
-it. Installs Chromium by apt and axe-core by npm where they are missing. Some 70 s. With --pictures it also makes the pictures
-of docs/page.md. Exit: 0 all held; 1 something did not; 2 usage or set-up.
+it. Installs Chromium by apt and axe-core by npm where they are missing. Some 45 s. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 """
-import base64, collections, datetime, json, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import base64, collections, datetime, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 import urllib.parse
 
 from browser import Browser
@@ -205,6 +204,41 @@ def a_hostile_name_is_text(browser, gateway):
     print("a name of 256 bytes of markup and marks is text")
 
 
+SHOW = """
+const [alerts, troubled, done] = arguments;
+fetch('api/v1/live').then(async answer => {
+  const reader = answer.body.getReader();
+  const text = new TextDecoder().decode((await reader.read()).value);
+  reader.cancel();
+  const { render } = await import('/page/live.js');
+  render({ ...JSON.parse(text.slice(text.indexOf('data: ') + 6).split('\\n')[0]), alerts, troubled });
+  const read = selector => [...document.querySelectorAll(selector)].map(e => e.textContent);
+  done([read('#alerts li'), read('#troubled tbody tr'), read('#firing')[0], document.title, !document.querySelector('#alerts img, #troubled img')]);
+});
+"""
+
+
+def alerts_and_trouble_are_shown(browser):
+    """Whatever the gateway may say of them, put into a document that it has made."""
+    alert = lambda name, state, **more: {
+        "name": name, "labels": {"class": "glasses"}, "state": state, "since": "2026-01-31T12:00:00.000Z", "resolved_at": None, "value": 12.3,
+        "threshold": 10.0, "summary": "12.3 % of glasses are suspect (threshold 10 %)", "todo": "Look at their network.", **more,
+    }
+    peer = lambda n, pattern: {
+        "user": f"<img src=x onerror=alert(1)>{n}\u202e", "package": None, "score": 37.5, "pattern": pattern, "drops": 12, "stale": 12, "slow": 3,
+        "failed_resumes": 0, "first_at": "2026-01-31T09:00:00.000Z", "last_at": "2026-01-31T12:00:00.000Z",
+    }
+    told = [alert("many_suspects", "firing"), alert("rtt", "pending", summary="<img src=x onerror=alert(1)>", labels={})]
+    troubled = [peer(n, "12 drops in 3 h, all stale, silence follows RTT above 2 s") for n in range(10)]
+    alerts, rows, firing, title, text = browser.wait(SHOW, told, troubled)
+    expect(len(alerts) == 2 and "many suspects: class glasses" in alerts[0] and "Look at their network." in alerts[0], alerts)
+    expect("<img" in alerts[1] and text, alerts)
+    expect(len(rows) == 10 and "⟨202E⟩" in rows[0] and "silence follows RTT" in rows[0], rows)
+    expect(firing == " 1 firing" and title == "(1) pulsegate", (firing, title))
+    until(5, "they are gone with the next document", lambda: browser.text("#alerts") == "None fires.")
+    print("alerts and peers in trouble are shown, as text")
+
+
 def find(browser, **fields):
     browser.run(
         "const form = document.querySelector('#find-form'); form.querySelectorAll('input[name=user]').forEach(i => i.value = '');"
@@ -342,22 +376,15 @@ def axe(browser, source, where):
     expect(not serious, f"{len(serious)} serious faults of accessibility, {where}")
 
 
-def all_eyes(browser, source, pictures):
-    for width, height, scheme, mobile, name in [
-        (1280, 900, "light", False, "page-light"), (1280, 900, "dark", False, "page-dark"), (360, 780, "light", True, "page-phone"), (360, 780, "dark", True, None),
-        (820, 1000, "light", False, None),
+def all_eyes(browser, source):
+    for width, height, scheme, mobile in [
+        (1280, 900, "light", False), (1280, 900, "dark", False), (360, 780, "light", True), (360, 780, "dark", True), (820, 1000, "light", False),
     ]:
         browser.look(width, height, scheme, mobile)
         time.sleep(0.3)
         wide = browser.run("return document.documentElement.scrollWidth")
         expect(wide <= width, f"at {width} px it is {wide} px wide")
         axe(browser, source, f"{width} px, {scheme}")
-        if pictures and name:
-            browser.run("document.activeElement.blur(); scrollTo(0, 0)")
-            tall = browser.run("return Math.ceil(document.querySelector('#find').getBoundingClientRect().top + scrollY)") if width > 600 else 1_560
-            size = browser.picture(os.path.join(pictures, f"{name}.png"), width, tall)
-            expect(size < 200 * 1024, f"{name}.png has {size} bytes")
-            print(f"   {name}.png: {width} by {tall}, {size // 1024} KiB")
     browser.look(1280, 900, "dark")
     # The details, with the dialog over them.
     find(browser)
@@ -404,7 +431,7 @@ def a_token_is_asked_for(browser, binary):
 
 # ---- all of it ----
 
-def scenario(browser, binary, swarm, source, pictures):
+def scenario(browser, binary, swarm, source):
     gateway = Gateway(binary)
     run = lambda *flags: subprocess.Popen(
         [swarm, "--target", f"ws://{gateway.listen}", "--ramp", "400", "--duration", "300", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -423,10 +450,11 @@ def scenario(browser, binary, swarm, source, pictures):
         a_hostile_name_is_text(browser, gateway)
         a_kick_works(browser, gateway)
         a_class_is_drained(browser, gateway)
+        alerts_and_trouble_are_shown(browser)
         what_is_old_looks_old(browser, gateway)
         numbers_are_the_same_everywhere(browser, gateway)
         a_keyboard_reaches_everything(browser, gateway)
-        all_eyes(browser, source, pictures)
+        all_eyes(browser, source)
         expect(not (wrong := browser.console()), f"the page's console: {wrong}")
         gateway.process.alive()
     except Exception:
@@ -460,16 +488,10 @@ def installed():
 
 
 def main():
-    arguments = sys.argv[1:]
-    pictures = None
-    if "--pictures" in arguments:
-        at = arguments.index("--pictures")
-        pictures = os.path.abspath(arguments[at + 1]) if at + 1 < len(arguments) else None
-        del arguments[at:at + 2]
-    if len(arguments) != 2:
+    if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
-    binary, swarm = map(os.path.abspath, arguments)
+    binary, swarm = map(os.path.abspath, sys.argv[1:])
     try:
         source = installed()
         browser = Browser()
@@ -477,7 +499,7 @@ def main():
         print(f"page.py: cannot set up: {e}", file=sys.stderr)
         return 2
     try:
-        scenario(browser, binary, swarm, source, pictures)
+        scenario(browser, binary, swarm, source)
         return 0
     except (Broken, OSError, LookupError, ValueError, TypeError) as e:
         print(f"page.py: {type(e).__name__}: {e}", file=sys.stderr)
