@@ -55,6 +55,11 @@ class Peer:
         finally:
             self.writer.close()
 
+    def speak(self):
+        if self.writer and not self.writer.is_closing() and not self.silent:
+            said = b'{"type":"ping"}'
+            self.writer.write(bytes([0x81, 0x80 | len(said), 0, 0, 0, 0]) + said)
+
     def leave(self, politely=True):
         if self.writer and not self.writer.is_closing():
             if politely:
@@ -91,8 +96,8 @@ class Crowd:
             self.come(n)
             if n % 3 == 0:
                 self.come(n, PACKAGES[n % 2 + (n % 9 == 0)])
-            await asyncio.sleep(0.02)
-        end, beat = time.monotonic() + 60 * minutes, 0
+            await asyncio.sleep(minutes * 60 * 0.2 / size)
+        end, beat = time.monotonic() + 60 * minutes * 0.8, 0
         while time.monotonic() < end:
             await asyncio.sleep(1)
             beat += 1
@@ -108,12 +113,15 @@ class Crowd:
                     peer.silent = True
                 # Else it comes a second time, and takes over.
                 self.task(self.again(key, self.random.uniform(0.2, 20) if fate < 0.85 else 0))
+            # Some have something to say.
+            for key in self.random.sample(list(self.here), 12):
+                self.here[key].speak()
             # One app flaps.
             if beat % 11 == 0 and (99, PACKAGES[2]) in self.here:
                 self.here[99, PACKAGES[2]].leave(False)
                 self.task(self.again((99, PACKAGES[2]), 1))
             # A network goes, and comes back a minute later.
-            if beat == int(minutes * 60 * 0.55):
+            if beat == int(minutes * 60 * 0.4):
                 for key in [k for k in self.here if k[1] is None and k[0] % 4 == 1]:
                     self.here.pop(key).silent = True
                     self.task(self.again(key, self.random.uniform(55, 100)))
@@ -139,19 +147,19 @@ def shoot(browser, place, name, width, height):
 
 
 def pictures(browser, url, place):
+    browser.look(1280, 860, "light")
+    browser.run("scrollTo(0, 0); const f = document.querySelector('#find-form'); f.elements.state.value = 'suspect'; f.requestSubmit();")
+    until(5, "a suspect", lambda: browser.run("return !!document.querySelector('#found .chip[data-state=suspect]')"))
+    browser.run("[...document.querySelectorAll('#found button.who')].at(-1).click(); document.activeElement.blur()")
+    time.sleep(2)
+    shoot(browser, place, "page-detail.png", 1280, 860)
+    browser.run("document.querySelector('#detail').close(); document.activeElement.blur()")
     top = lambda id: browser.run("return Math.ceil(document.querySelector(arguments[0]).getBoundingClientRect().top + scrollY)", id)
     for name, width, scheme, mobile in [("page-light.png", 1280, "light", False), ("page-dark.png", 1280, "dark", False), ("page-phone.png", 360, "light", True)]:
         browser.look(width, 900, scheme, mobile)
         time.sleep(1.5)
         browser.run("scrollTo(0, 0)")
         shoot(browser, place, name, width, top("#find") if width > 600 else top("#peers"))
-    browser.look(1280, 860, "light")
-    browser.run("scrollTo(0, 0); const f = document.querySelector('#find-form'); f.elements.state.value = 'suspect'; f.requestSubmit();")
-    until(5, "a suspect", lambda: browser.run("return !!document.querySelector('#found .chip[data-state=suspect]')"))
-    browser.run("document.querySelector('#found button.who').click()")
-    time.sleep(3)
-    browser.run("document.activeElement.blur()")
-    shoot(browser, place, "page-detail.png", 1280, 860)
 
 
 def main():
@@ -161,7 +169,7 @@ def main():
     binary, place = map(os.path.abspath, sys.argv[1:3])
     minutes = float(sys.argv[3]) if len(sys.argv) == 4 else 20
     gateway = Process(
-        "pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", HEARTBEAT_INTERVAL_MS="5000", CONNECTION_TIMEOUT_MS="15000",
+        "pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", HEARTBEAT_INTERVAL_MS="5000", CONNECTION_TIMEOUT_MS="25000",
         FLAPPING_LIMIT="0", MAX_CONNECTIONS="2000",
     )
     browser = None
