@@ -1652,7 +1652,23 @@ fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     );
     assert_eq!(
         fault("", &["REPLAY_MAX_BYTES=67108865"]),
-        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864"
+        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864; \
+         at most half of MAX_PENDING_BYTES"
+    );
+    assert_eq!(
+        fault("--replay-max-bytes 2097153", &[]),
+        "REPLAY_MAX_BYTES=\"2097153\" (flag): \
+         must be at most half of MAX_PENDING_BYTES, which is 4194304 (default)"
+    );
+    let small = run(
+        "--max-pending-bytes 70000 --max-message-bytes 1000 --max-buffered-bytes 1000000",
+        &[],
+    );
+    assert_eq!(small.replay.max_bytes, 35_000);
+    assert_eq!(
+        run("", &[]).replay.max_bytes,
+        262_144,
+        "what was to be compared"
     );
 }
 

@@ -9,6 +9,7 @@ mod explain;
 mod overview;
 mod policies;
 mod sessions;
+mod webhooks;
 mod words;
 
 use super::Control;
@@ -60,6 +61,7 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .routes(routes!(actions::kick))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::one))
+        .routes(routes!(webhooks::webhooks))
         .routes(routes!(closed::list))
         .routes(routes!(closed::one))
         .routes(routes!(blocks::list, blocks::lift))
