@@ -1,12 +1,13 @@
-//! What a connection's outlook predicts is what then happens; a policy that changes is kept by everybody at once; a preamble
-//! is read however it is cut. All on virtual time.
+//! What a connection's outlook predicts is what then happens; a policy that changes cuts nobody off who answers, and loses no ghost;
+//! a preamble is read however it is cut. All on virtual time.
 
 use fastrand::Rng;
 use pulsegate::engine::testing::{Net, PeerId, client_frame, upgrade_request};
 use pulsegate::{
     Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
-    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Verdict,
+    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Upgrade, Verdict,
 };
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 /// How late a deadline is met: with the next beat of 10 ms, and the tick of 5 ms behind it.
@@ -42,7 +43,10 @@ impl Handler for Notes {
 
     fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, request: &Request) -> Verdict {
         self.requests.push(request.peer_addr());
-        Verdict::upgrade(Class(0))
+        Verdict::Upgrade(Upgrade {
+            policy: (request.path() == "/own").then(|| timed(10, 30)),
+            ..Upgrade::to(Class(0))
+        })
     }
 
     fn on_message(&mut self, _io: &mut Io<'_>, _id: ConnId, _message: Message) {}
@@ -68,9 +72,20 @@ fn net(policy: Policy) -> Net<Notes> {
             name: "peer".to_owned(),
             policy,
         }],
+        // Many ghosts end in one moment here.
+        stale_closes_per_second: 0,
         ..Config::default()
     };
     Net::new(config, Notes::default())
+}
+
+/// A ping every so many seconds, stale after so many.
+fn timed(interval: u64, timeout: u64) -> Policy {
+    Policy {
+        heartbeat_interval: Micros::from_secs(interval),
+        connection_timeout: Micros::from_secs(timeout),
+        ..Policy::default()
+    }
 }
 
 fn outlook(net: &mut Net<Notes>, peer: PeerId) -> Outlook {
@@ -117,6 +132,16 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
         net.advance(interval + rng.u64(0..interval));
         if net.is_open(peer) && rng.u8(0..4) == 0 {
             net.write(peer, &client_frame(0x82, &[0; 100])[..50]);
+        }
+        if net.is_open(peer) && rng.u8(0..3) == 0 {
+            let other = timed(rng.u64(1..5), 5 + rng.u64(0..20));
+            let other = Policy {
+                mode: policy.mode,
+                ..other
+            };
+            net.with_io(|_, io| io.set_policy(Class(0), other))
+                .expect("a good policy");
+            net.settle();
         }
         let mut asked = 0;
         while net.is_open(peer) {
@@ -215,7 +240,7 @@ fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
 }
 
 #[test]
-fn a_shorter_timeout_holds_for_everybody_at_once() {
+fn a_shorter_timeout_holds_for_everybody() {
     // More than are re-armed in one turn.
     let mut net = net(Policy::default());
     let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
@@ -243,6 +268,143 @@ fn a_shorter_timeout_holds_for_everybody_at_once() {
             "{id}: {at} for {ends_at}"
         );
     }
+}
+
+/// How the settings reach the loop.
+#[derive(Debug, Clone, Copy)]
+enum Path {
+    Live,
+    Reload,
+}
+
+fn tell(net: &mut Net<Notes>, path: Path, policy: Policy) {
+    let told = net.with_io(|_, io| match path {
+        Path::Live => io.set_policy(Class(0), policy),
+        Path::Reload => io.reconfigure(Config {
+            classes: vec![ClassConfig {
+                name: "peer".to_owned(),
+                policy,
+            }],
+            stale_closes_per_second: 0,
+            ..Config::default()
+        }),
+    });
+    told.expect("a good policy");
+}
+
+#[test]
+fn whatever_the_policy_becomes_nobody_who_answers_is_closed_and_every_ghost_is() {
+    const TICK: Micros = Micros::from_millis(5);
+    // More than change over in one turn.
+    const PEERS: usize = 1_500;
+    let changes = [
+        (timed(15, 45), timed(2, 6)),
+        (timed(15, 45), timed(1, 2)),
+        (timed(15, 16), timed(2, 30)),
+        (timed(2, 6), timed(15, 45)),
+        (timed(2, 6), timed(15, 16)),
+    ];
+    let modes = [HeartbeatMode::Always, HeartbeatMode::Idle];
+    for (nth, (former, newer)) in changes.into_iter().enumerate() {
+        for (from, to) in modes.iter().flat_map(|from| modes.map(|to| (*from, to))) {
+            let path = [Path::Live, Path::Reload][(nth + usize::from(from == to)) % 2];
+            let context = format!("{path:?}, {former:?} {from:?}, {newer:?} {to:?}");
+            let mut rng = Rng::with_seed(nth as u64);
+            let mut net = net(Policy {
+                mode: from,
+                ..former
+            });
+            let mut peers = Vec::new();
+            for _ in 0..PEERS {
+                let peer = net.connect("/");
+                net.set_latency(peer, rng.u64(0..400));
+                peers.push(peer);
+            }
+            let own = net.connect("/own");
+            net.advance(former.heartbeat_interval.as_millis() * 2 + rng.u64(0..2_000));
+            let (ghosts, alive) = peers.split_at(PEERS / 10);
+            for ghost in ghosts {
+                net.mute(*ghost);
+            }
+            net.advance(rng.u64(500..1_000));
+            assert_eq!(net.host().closed, []);
+            let own_outlook = outlook(&mut net, own);
+            let ends: Vec<Micros> = peers
+                .iter()
+                .map(|p| outlook(&mut net, *p).ends_at)
+                .collect();
+
+            tell(&mut net, path, Policy { mode: to, ..newer });
+            net.settle();
+            let changed = net.now();
+            assert_eq!(outlook(&mut net, own), own_outlook, "{context}");
+            let mut pings = Vec::new();
+            for (peer, former_end) in peers.iter().zip(&ends) {
+                let told = outlook(&mut net, *peer);
+                let heard = told.ends_at >= *former_end.min(&(changed + newer.connection_timeout));
+                assert!(heard, "{context}: {former_end} {told:?}");
+                let pinged = told.next_ping.unwrap_or(told.ends_at);
+                let latest = changed + newer.heartbeat_interval + Micros::from_millis(10);
+                assert!(pinged <= latest, "{context}: {told:?}");
+                pings.push((pinged - changed).0);
+            }
+            // Spread over the interval; those of 16 neighbours go together.
+            let tenth = newer.heartbeat_interval.min(former.heartbeat_interval).0 / 10;
+            for from in (0..10).map(|n| n * tenth) {
+                let n = pings
+                    .iter()
+                    .filter(|p| (from..from + tenth).contains(p))
+                    .count();
+                assert!(n < PEERS / 3, "{context}: {n} pings within {tenth} µs");
+            }
+
+            let told: Vec<(ConnId, Micros)> = ghosts
+                .iter()
+                .map(|p| (net.id(*p), outlook(&mut net, *p).ends_at))
+                .collect();
+            net.advance(newer.connection_timeout.as_millis() + 2 * LATE.as_millis());
+            for (id, ends_at) in told {
+                let end = net
+                    .host()
+                    .closed
+                    .iter()
+                    .find(|(who, ..)| *who == id)
+                    .copied();
+                let (_, at, cause) = end.unwrap_or_else(|| panic!("{id} lives; {context}"));
+                assert_eq!(cause, Cause::Stale, "{context}");
+                assert!(came_true(ends_at, at), "{at} for {ends_at}; {context}");
+                assert!(at <= changed + newer.connection_timeout + TICK, "{context}");
+            }
+            net.advance(newer.connection_timeout.as_millis() * 2);
+            assert_eq!(net.host().closed.len(), ghosts.len(), "{context}");
+            assert!(alive.iter().all(|peer| net.is_open(*peer)), "{context}");
+            let ids: HashSet<ConnId> = alive.iter().map(|peer| net.id(*peer)).collect();
+            let suspects = net.host().suspect_at.iter();
+            let slandered = suspects.filter(|(who, _)| ids.contains(who));
+            assert_eq!(slandered.count(), 0, "{context}");
+            net.check().expect("the books");
+        }
+    }
+}
+
+#[test]
+fn policies_that_are_set_while_one_is_taking_effect_follow_it() {
+    let mut net = net(timed(15, 45));
+    let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
+    net.advance(20_000);
+    for newer in [timed(2, 6), timed(3, 9), timed(1, 30)] {
+        net.with_io(|_, io| io.set_policy(Class(0), newer))
+            .expect("a good policy");
+        net.turn();
+    }
+    let late = net.connect("/");
+    let set = net.with_io(|_, io| io.policy(Class(0)).copied());
+    assert_eq!(set, Some(timed(1, 30)));
+    for peer in peers.iter().chain([&late]) {
+        assert_eq!(outlook(&mut net, *peer).policy, timed(1, 30));
+    }
+    net.advance(100_000);
+    assert_eq!(net.host().closed, []);
 }
 
 #[test]

@@ -298,8 +298,9 @@ impl Io<'_> {
         self.core.timers.cancel(timer);
     }
 
-    /// Changes a class's policy. New timeouts hold at once (within a few turns), a new interval from each connection's next
-    /// ping on.
+    /// Changes a class's policy: for who comes from now on, and within a few turns for who is here. Nobody is closed who answers:
+    /// each is pinged within one new interval of that, and not stale sooner than it would have been or one new timeout
+    /// later, whichever is first. A first message is missed by the new limit since the opening.
     ///
     /// # Errors
     /// What is wrong with the policy, or that there is no such class. Nothing has changed then.

@@ -164,7 +164,7 @@ impl Core {
         let suspect_at = conn.health.suspect_at(&policy, next_ping);
         Some(Outlook {
             policy,
-            own_policy: conn.own_policy.is_some(),
+            own_policy: conn.policy.is_own(),
             next_ping: Some(next_ping).filter(|at| open && before_end(at)),
             suspect_at: suspect_at.filter(|at| open && before_end(at)),
             ends_at,
