@@ -128,6 +128,12 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
         // At any point of its life, perhaps in the middle of a frame.
         net.advance(rng.u64(0..5 * interval));
         net.mute(peer);
+        // It may have stopped reading, too, with much to read.
+        if rng.u8(0..3) == 0 {
+            let id = net.id(peer);
+            net.set_window(peer, Some(rng.usize(0..100_000)));
+            net.with_io(|_, io| io.send(id, Message::binary(vec![0; 100_000])));
+        }
         // What was on its way has come by then.
         net.advance(interval + rng.u64(0..interval));
         if net.is_open(peer) && rng.u8(0..4) == 0 {
@@ -195,6 +201,38 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
         all += asked;
     }
     assert!(all > 1_000, "only {all} outlooks were put to the test");
+}
+
+#[test]
+fn a_frozen_peer_is_foretold_no_pings_and_is_suspect_before_it_dies() {
+    for suspect_after in 1..4 {
+        let mut net = net(Policy {
+            suspect_after,
+            ..timed(1, 8)
+        });
+        let peer = net.connect("/");
+        net.advance(5_000);
+        let id = net.id(peer);
+        net.set_window(peer, Some(16_384));
+        net.with_io(|_, io| io.send(id, Message::binary(vec![0; 2 << 20])));
+        net.settle();
+        let (told, pinged, now) = (outlook(&mut net, peer), pings(&net), net.now());
+        assert_eq!(told.next_ping, None);
+        let suspect_at = told.suspect_at.expect("before it dies");
+        assert!(suspect_at <= now + Micros::from_secs(u64::from(suspect_after) + 2));
+        assert_eq!(told.ends_for, Cause::Stale);
+        while net.is_open(peer) {
+            let later = outlook(&mut net, peer);
+            assert_eq!((later.next_ping, later.ends_at), (None, told.ends_at));
+            let expected = Some(suspect_at).filter(|_| net.host().suspect_at.is_empty());
+            assert_eq!(later.suspect_at, expected, "at {}", net.now());
+            net.advance(250);
+        }
+        assert_eq!(pings(&net), pinged);
+        let (suspected, closed) = (net.host().suspect_at[0], net.host().closed[0]);
+        assert!(came_true(suspect_at, suspected.1), "{}", suspected.1);
+        assert!(came_true(told.ends_at, closed.1) && closed.2 == Cause::Stale);
+    }
 }
 
 #[test]

@@ -211,8 +211,10 @@ pub struct HealthView {
     pub state: State,
     /// How long nothing was heard.
     pub silence: Micros,
-    /// Pings that went unanswered.
+    /// Pings that went out and unanswered.
     pub unanswered: u16,
+    /// Whether a ping waits to go out.
+    pub ping_waits: bool,
     /// Round-trip time.
     pub rtt: Rtt,
     /// When the next ping goes out if nothing is heard before.

@@ -90,7 +90,7 @@ pub struct Outlook {
     pub policy: Policy,
     /// Whether that is one of its own, and not its class's.
     pub own_policy: bool,
-    /// When it is pinged next, if it is before it ends.
+    /// When it is pinged next, if it is before it ends: not while the peer does not take our bytes, for then no ping leaves.
     pub next_ping: Option<Micros>,
     /// When it becomes suspect, if it is not and does before it ends.
     pub suspect_at: Option<Micros>,
@@ -160,12 +160,12 @@ impl Core {
         let (ends_at, ends_for) = self.end_of(conn, &policy)?;
         let before_end = |at: &Micros| *at < ends_at;
         let open = conn.is_open();
-        let next_ping = ping_at(conn, &policy);
-        let suspect_at = conn.health.suspect_at(&policy, next_ping);
+        let (next_ping, blocked) = (beat(conn.health.ping_due(&policy)), conn.is_blocked());
+        let suspect_at = conn.health.suspect_at(&policy, blocked, beat);
         Some(Outlook {
             policy,
             own_policy: conn.policy.is_own(),
-            next_ping: Some(next_ping).filter(|at| open && before_end(at)),
+            next_ping: Some(next_ping).filter(|at| open && !blocked && before_end(at)),
             suspect_at: suspect_at.filter(|at| open && before_end(at)),
             ends_at,
             ends_for,
@@ -198,7 +198,7 @@ impl Core {
     }
 }
 
-/// When the next heartbeat goes out: with the beat.
-fn ping_at(conn: &Conn, policy: &Policy) -> Micros {
-    Micros(conn.health.ping_due(policy).0.next_multiple_of(BEAT.0))
+/// When a heartbeat that is due goes out.
+fn beat(due: Micros) -> Micros {
+    Micros(due.0.next_multiple_of(BEAT.0))
 }

@@ -174,28 +174,35 @@ impl Health {
         }
     }
 
-    /// When the peer becomes suspect if nothing is heard before; `None` if it is already. `ping_at`: when the next ping really
-    /// goes out. Suspicion is judged with each ping, and at no other time.
-    pub fn suspect_at(&self, policy: &Policy, ping_at: Micros) -> Option<Micros> {
-        if self.state == State::Suspect {
+    /// When the peer becomes suspect if nothing is heard before, and no byte of ours that waits goes out; `None` if it is already, or
+    /// will not be before it is stale. `beat`: when [`on_due`](Health::on_due) is really called for a ping that is due then.
+    /// `blocked`: what is asked for from now on does not leave.
+    ///
+    /// It is tried out, one beat after the other: at most three more than `suspect_after`.
+    pub fn suspect_at(
+        &self,
+        policy: &Policy,
+        blocked: bool,
+        beat: impl Fn(Micros) -> Micros,
+    ) -> Option<Micros> {
+        let mut health = self.clone();
+        if health.state == State::Suspect {
             return None;
         }
-        let interval = policy.heartbeat_interval;
-        let settled = |at: Micros| {
-            if self.is_alive(policy, at) {
-                at + interval
-            } else {
-                at
+        for _ in 0..u32::from(policy.suspect_after) + 3 {
+            if health.heartbeat == Heartbeat::Queued && !blocked {
+                health.ping_sent(policy, health.heard, false);
             }
-        };
-        // Each ping that goes out from now on is unanswered when the next one is due, and each that waits when it has for an
-        // interval.
-        let (first, missed) = match self.heartbeat {
-            Heartbeat::None | Heartbeat::Sent => (ping_at, u64::from(self.unanswered)),
-            Heartbeat::Queued => (settled(ping_at), self.missed() + 1),
-        };
-        let missing = u64::from(policy.suspect_after).saturating_sub(missed);
-        Some(settled(first + Micros(interval.0 * missing)))
+            let at = beat(health.ping_due(policy));
+            match health.on_due(policy, at) {
+                Due::Beat { change: None, .. } => {}
+                Due::Beat {
+                    change: Some(_), ..
+                } => return Some(at),
+                Due::Nothing | Due::Stale => return None,
+            }
+        }
+        None
     }
 
     /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.

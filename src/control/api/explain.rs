@@ -17,7 +17,7 @@ pub(super) struct Explanation {
         example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 ms"
     )]
     why: String,
-    /// When it is pinged next; null if it is not before it ends.
+    /// When it is pinged next; null if it is not before it ends, or as long as it does not read.
     next_ping: Option<Moment>,
     /// When it becomes suspect; null if it is already, or ends before.
     suspect: Option<Moment>,
@@ -109,6 +109,11 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         1 => "1 ping unanswered".to_owned(),
         n => format!("{n} pings unanswered"),
     };
+    let unanswered = if health.ping_waits {
+        format!("{unanswered}, and one that waits to go out")
+    } else {
+        unanswered
+    };
     let interval = outlook.policy.heartbeat_interval.as_millis();
     match view.phase {
         PhaseView::Opening { silent: true, .. } => "opening: not a byte has come".to_owned(),
@@ -135,6 +140,9 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         PhaseView::Open => {
             let state = match health.state {
                 State::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
+                State::Suspect if health.ping_waits => {
+                    format!("suspect: nothing heard for {silence} ms, {unanswered}")
+                }
                 State::Suspect => format!(
                     "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval of {interval} ms or, the last, less"
                 ),
