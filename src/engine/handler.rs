@@ -415,6 +415,12 @@ impl Io<'_> {
         self.core.is_draining()
     }
 
+    /// If the gateway is going away: the time until it stops accepting, and the time after that by which everybody is told to
+    /// leave.
+    pub fn drain_left(&self) -> Option<(Micros, Micros)> {
+        self.core.drain_left(self.now)
+    }
+
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
