@@ -421,6 +421,12 @@ impl Io<'_> {
         self.core.drain_left(self.now)
     }
 
+    /// The delay and the spread that will hold if a drain with these is asked for now: the shorter ones, if one is going on.
+    pub fn drain_with(&self, delay: Micros, spread: Micros) -> (Micros, Micros) {
+        let (until, left) = self.drain_left().unwrap_or((delay, spread));
+        (delay.min(until), spread.min(left))
+    }
+
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
