@@ -612,6 +612,45 @@ fn a_drain_of_all_ends_the_gateway_as_a_signal_does() {
 }
 
 #[test]
+fn a_signal_cuts_a_long_drain_short_and_a_longer_drain_changes_nothing() {
+    let mut gateway = Gateway::start(&[("DRAIN_MS", "0"), ("DRAIN_DELAY_MS", "0")]);
+    let mut client = glasses(&gateway, "ada");
+    let mut drain = |delay: u64, spread: u64| {
+        let times = json!({"delay_ms":delay,"spread_ms":spread}).to_string();
+        let (status, answer) = gateway.act("POST", "/api/v1/drain", &times);
+        assert_eq!(status, 202, "{answer}");
+        let ms = |name: &str| answer[name].as_u64().unwrap_or_else(|| panic!("{answer}"));
+        (ms("delay_ms"), ms("spread_ms"))
+    };
+    assert_eq!(drain(3_600_000, 3_000_000), (3_600_000, 3_000_000));
+    let (delay, spread) = drain(7_200_000, 7_200_000);
+    assert!((3_500_000..=3_600_000).contains(&delay), "{delay}");
+    assert_eq!(spread, 3_000_000);
+    assert_eq!(drain(1_800_000, 7_200_000), (1_800_000, 3_000_000));
+    for effect in ["effect=drain", "effect=none", "effect=shorter"] {
+        gateway.line(&["operator action=drain class=all", effect]);
+    }
+    // It is told so.
+    let list = gateway.api("/api/v1/connections");
+    let id = list["connections"][0]["id"].as_str().expect("one");
+    let told = gateway.api(&format!("/api/v1/connections/{id}"));
+    let left = told["explain"]["drained"]["in_ms"]
+        .as_u64()
+        .expect("a drain");
+    assert!((4_700_000..=4_800_000).contains(&left), "{told}");
+    let text = told["explain"]["text"].to_string();
+    assert!(
+        text.contains("ms at the latest, cause draining, code 1012"),
+        "{text}"
+    );
+    assert_eq!(gateway.health(), 503);
+    gateway.signal("TERM");
+    gateway.line(&["signal", "effect=drain", "delay_ms=0", "spread_ms=0"]);
+    assert_eq!(client.expect_close(), (1012, "service restart".to_owned()));
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}
+
+#[test]
 fn a_full_gateway_is_not_ready() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "2")]);
     let guests = [glasses(&gateway, "a"), glasses(&gateway, "b")];

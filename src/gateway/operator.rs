@@ -114,7 +114,11 @@ impl Gateway {
     /// Everything about one connection. Its history is kept from now on.
     pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
         let view = io.view(id)?;
-        let outlook = io.outlook(id)?;
+        let mut outlook = io.outlook(id)?;
+        let mut drains = self.drains.iter().flatten();
+        if let Some(by) = drains.find_map(|drain| drain.sends_away(id, &view)) {
+            outlook.drained(by);
+        }
         self.histories.asked(io, id);
         let identity = self.identities.get(id);
         Some(Portrait {

@@ -43,7 +43,8 @@ pub(super) struct Kicked {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
-    /// Only this class; the gateway stays. Without it all: the gateway ends, as after SIGTERM.
+    /// Only this class; the gateway stays. Without it all: the gateway ends, as after SIGTERM. If it is on its way already, the shorter
+    /// times hold; a drain of a class is begun anew.
     class: Option<ClassName>,
     /// The time over which they are closed evenly, in ms; a day at most. As `DRAIN_MS` if not given.
     #[schema(maximum = 86_400_000)]
@@ -63,6 +64,11 @@ pub(super) struct Draining {
     class: Option<ClassName>,
     /// Connections that there are to close.
     connections: u64,
+    /// What holds, in ms: if all were being drained already, the shorter of what was left and what was asked for. Null for a
+    /// class, which has no delay.
+    delay_ms: Option<u64>,
+    /// As well.
+    spread_ms: u64,
 }
 
 /// What is logged.
@@ -141,7 +147,7 @@ pub(super) async fn drain(
     let spread = drain
         .spread_ms
         .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
-    let connections = match drain.class {
+    let (connections, delay, spread) = match drain.class {
         Some(class) => {
             if drain.delay_ms.is_some() {
                 let error = "delay_ms is of a drain of all; of one class it is refuse_ms";
@@ -159,7 +165,7 @@ pub(super) async fn drain(
             let begin = ask::ask(&control.desk, move |gateway, io| {
                 gateway.drain_class(io, class.class(), spread, refuse)
             });
-            begin.await?
+            (begin.await?, None, spread)
         }
         None => {
             if drain.refuse_ms.is_some() {
@@ -169,19 +175,30 @@ pub(super) async fn drain(
             let delay = drain
                 .delay_ms
                 .map_or(Ok(delay), |ms| span("delay_ms", ms))?;
+            let look = ask::ask(&control.desk, move |_, io| {
+                let live = io.stats().live();
+                (live, io.drain_left(), io.drain_with(delay, spread))
+            });
+            let (live, before, holds) = look.await?;
+            let effect = match before {
+                None => "drain",
+                Some(before) if before == holds => "none",
+                Some(_) => "shorter",
+            };
             log::warn!(
-                "operator action=drain class=all delay_ms={} spread_ms={}",
-                delay.as_millis(),
-                spread.as_millis()
+                "operator action=drain class=all effect={effect} delay_ms={} spread_ms={}",
+                holds.0.as_millis(),
+                holds.1.as_millis()
             );
-            let live = ask::ask(&control.desk, |_, io| io.stats().live()).await?;
             (control.drain)(delay, spread);
-            live
+            (live, Some(holds.0.as_millis()), holds.1)
         }
     };
     let body = Draining {
         class: drain.class,
         connections,
+        delay_ms: delay,
+        spread_ms: spread.as_millis(),
     };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
