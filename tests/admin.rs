@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 
 const CLOSE: u8 = 8;
 const TEXT: u8 = 1;
@@ -963,6 +964,10 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         (b"GET / HTTP/9.9\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 403), // no Host
         (
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: 127.0.0.1\r\n\r\n",
+            400,
+        ),
+        (
             b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
             400,
         ),
@@ -982,6 +987,100 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         "nobody was hurt"
     );
     drop(client);
+    gateway.end();
+}
+
+/// Sends a request over a connection that stays, and reads its answer.
+fn ask_over(stream: &mut TcpStream, headers: &str) -> String {
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).expect("room");
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"}") {
+        assert_eq!(stream.read(&mut byte).expect("an answer"), 1);
+        answer.push(byte[0]);
+    }
+    String::from_utf8(answer).expect("UTF-8")
+}
+
+/// Whether the other side has ended this connection.
+fn is_over(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a mode");
+    let read = (&*stream).read(&mut [0]);
+    stream.set_nonblocking(false).expect("a mode");
+    match read {
+        Ok(0) => true,
+        Ok(_) => panic!("nothing more was to come"),
+        Err(e) => e.kind() != std::io::ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn who_has_no_token_keeps_nobody_out_who_has_it() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    // Who is told that it may not ask is not kept.
+    for (headers, status) in [
+        (String::new(), "401"),
+        (format!("{bearer}Origin: http://evil.example\r\n"), "403"),
+    ] {
+        let mut stranger = gateway.admin_stream();
+        let answer = ask_over(&mut stranger, &headers);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}"))
+                && answer.contains("connection: close"),
+            "{answer}"
+        );
+        assert_eq!(stranger.read(&mut [0]).expect("an end"), 0);
+    }
+    // Operators who keep all the places but one, and a stranger who has the last.
+    let mut operators: Vec<TcpStream> = (0..63).map(|_| gateway.admin_stream()).collect();
+    for operator in &mut operators {
+        assert!(ask_over(operator, &bearer).starts_with("HTTP/1.1 200"));
+    }
+    let stranger = gateway.admin_stream();
+    let mut newcomer = gateway.admin_stream();
+    assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
+    eventually("the stranger has gone", || is_over(&stranger).then_some(()));
+    assert!(!operators.iter().any(is_over));
+    // Of operators the one that has been idle for longest makes room, which is not the oldest.
+    assert!(ask_over(&mut operators[0], &bearer).starts_with("HTTP/1.1 200"));
+    let mut newcomer = gateway.admin_stream();
+    assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
+    eventually("it has gone", || is_over(&operators[1]).then_some(()));
+    operators.remove(1);
+    assert!(!operators.iter().any(is_over));
+    // A flood of strangers, some of them silent, some not: it takes no more than one operator's place, and nobody waits for
+    // them.
+    let strangers: Vec<TcpStream> = (0..200)
+        .map(|i| {
+            let mut stranger = gateway.admin_stream();
+            // It may have been ended already.
+            let _ = stranger.write_all([&b""[..], b"GET / HTTP/1.1\r\n"][i % 2]);
+            stranger
+        })
+        .collect();
+    let mut newcomer = gateway.admin_stream();
+    assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
+    assert!(operators.iter().filter(|o| is_over(o)).count() <= 1);
+    drop(strangers);
+    gateway.end();
+}
+
+#[test]
+fn who_asks_nothing_does_not_stay() {
+    let gateway = quiet();
+    let mut silent = gateway.admin_stream();
+    let mut trickling = gateway.admin_stream();
+    trickling.write_all(b"GET / HTTP/1.1\r\n").expect("room");
+    let mut answered = gateway.admin_stream();
+    assert!(ask_over(&mut answered, "").starts_with("HTTP/1.1 200"));
+    for stream in [&mut silent, &mut trickling] {
+        let mut rest = Vec::new();
+        // It may be told something, or nothing.
+        stream.read_to_end(&mut rest).expect("an end");
+    }
+    // 5 s, not the 30 s of who has asked.
+    assert!(!is_over(&answered));
     gateway.end();
 }
 
@@ -1005,7 +1104,7 @@ fn slow_readers_and_idlers_on_the_admin_listener_hold_nobody_up() {
         })
         .collect();
     controls.await_pings(3);
-    // Those who have stood still for half a minute make room.
+    // Those who do nothing make room.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     loop {
         let mut stream = gateway.admin_stream();
