@@ -25,7 +25,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("SystemTime", &["time.rs"]),
     ("mio", &["id.rs", "reactor/"]),
     ("socket2", &["reactor/"]),
-    ("TcpStream", &["reactor/"]),
+    ("TcpStream", &["reactor/", "control/serve.rs"]),
     (
         "TcpListener",
         &["reactor/", "control/", "main.rs", "service.rs"],
