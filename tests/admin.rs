@@ -322,7 +322,11 @@ fn what_is_explained_happens_and_not_before() {
 
     let (_, event) = frozen.next_mute();
     assert!(matches!(event, Event::Close(3008, _)), "{event:?}");
-    let record = gateway.api(&format!("/api/v1/closed/{id}"));
+    // The frame is on the wire a moment before the turn has ended.
+    let record = eventually("its record", || {
+        let (status, record) = gateway.act("GET", &format!("/api/v1/closed/{id}"), "");
+        (status == 200).then_some(record)
+    });
     assert_eq!(record["cause"], "stale");
     assert!(
         record["at"].as_str() >= Some(&*ends_at),
