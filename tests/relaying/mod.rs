@@ -1,8 +1,9 @@
 //! A fleet on virtual time: the gateway, and peers that speak the contract.
 #![allow(dead_code)] // each test file uses what it needs
 
-use data_encoding::BASE64URL_NOPAD;
-use hmac::{Hmac, KeyInit, Mac};
+#[path = "../tokens/mod.rs"]
+mod tokens;
+
 use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
@@ -10,7 +11,7 @@ use pulsegate::gateway::{
 };
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
-use sha2::Sha256;
+use tokens::token;
 
 /// The secret of tokens in these tests.
 pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
@@ -115,7 +116,7 @@ impl Fleet {
     #[track_caller]
     pub fn glasses(&mut self, user: &str) -> PeerId {
         let path = if self.closed {
-            format!("/glasses-ws?token={}", token(user))
+            format!("/glasses-ws?token={}", token(user, SECRET))
         } else {
             format!("/glasses-ws?user={user}")
         };
@@ -166,7 +167,7 @@ impl Fleet {
     pub fn try_glasses(&mut self, user: &str) -> Option<PeerId> {
         let peer = self
             .net
-            .connect(&format!("/glasses-ws?token={}", token(user)));
+            .connect(&format!("/glasses-ws?token={}", token(user, SECRET)));
         self.net.is_open(peer).then_some(peer)
     }
 
@@ -356,15 +357,4 @@ impl Fleet {
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
         self.net.settle();
     }
-}
-
-/// A token for a user.
-pub fn token(user: &str) -> String {
-    let base64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
-    let claims = object!({"email":user}).to_string();
-    let message = [r#"{"alg":"HS256","typ":"JWT"}"#, &claims].map(|part| base64(part.as_bytes()));
-    let message = message.join(".");
-    let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    let signature = key.chain_update(&message).finalize().into_bytes();
-    format!("{message}.{}", base64(&signature))
 }
