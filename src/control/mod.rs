@@ -136,6 +136,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         options.webhooks,
         options.state,
     ));
+    let started = UnixMillis::now();
     let control = Arc::new(Control {
         token: options.token,
         desk: options.desk,
@@ -143,11 +144,11 @@ pub fn start(options: Options) -> io::Result<Handle> {
         check_policy: options.check_policy,
         drain_times: options.drain_times,
         drain: options.drain,
-        started: UnixMillis::now(),
+        started,
         runner: runner.clone(),
         closed_box: options.closed,
         closed: Mutex::default(),
-        series: Mutex::default(),
+        series: Mutex::new(Series::new(started)),
     });
     let handle = Handle {
         addr,
