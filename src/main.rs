@@ -224,6 +224,15 @@ fn warn(settings: &Settings, has_successor: bool) {
             );
         }
     }
+    // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
+    const KEY_BYTES: usize = 32;
+    if let Some(secret) = &settings.auth_jwt_secret
+        && secret.expose().len() < KEY_BYTES
+    {
+        log::warn!(
+            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
+        );
+    }
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {
         log::warn!(

@@ -406,7 +406,7 @@ fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
             if !fleet.is_open(*peer) {
                 let cause = fleet.ending(*peer).cause;
                 ended[nth].get_or_insert((fleet.net.now(), cause));
-            } else if fleet.net.now().as_millis() % 500 == 0 {
+            } else if fleet.net.now().as_millis().is_multiple_of(500) {
                 let told = portray(&mut fleet, *peer);
                 assert_eq!(told.ends_for, Cause::Draining);
                 let by = told.drained_by.expect("its class is sent away");
