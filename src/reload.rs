@@ -2,6 +2,7 @@
 
 use pulsegate::Micros;
 use pulsegate::config::{self, Command, Settings};
+use pulsegate::control::AlertSettings;
 use pulsegate::gateway::{Desk, Progress, Reconfiguration};
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,8 @@ pub struct Reload {
     pub desk: Desk,
     /// The delay and the spread of a drain, which others look at, too.
     pub drain: Arc<Mutex<(Micros, Micros)>>,
+    /// When alerts fire, which the side thread looks at.
+    pub alerts: Arc<Mutex<AlertSettings>>,
     /// Connections that the limit of descriptors allows.
     pub room: usize,
 }
@@ -79,6 +82,7 @@ impl Reload {
         log::set_max_level(settings.log_level);
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
         if most > self.room {
             log::warn!(
                 "max_connections={most} is more than the descriptors allow, {}; accepting will pause",

@@ -56,6 +56,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "humantime",
         &[
+            "control/alerts/payload.rs",
             "control/api/words.rs",
             "control/webhooks/client.rs",
             "gateway/auth/mod.rs",

@@ -1,8 +1,9 @@
 //! What nobody may see.
 
+use crate::gateway::is_url;
 use std::fmt;
 
-/// A token: 16 to 512 visible ASCII characters without spaces. Prints as `***`, in every form.
+/// A token: 16 to 512 visible ASCII characters without spaces; or a URL that is as good as one. Prints as `***`, in every form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -13,10 +14,19 @@ impl Secret {
     /// What is allowed, in words.
     pub(super) const ALLOWED: &'static str = "16 to 512 visible ASCII characters without spaces";
 
+    /// What is allowed of a URL, in words.
+    pub(super) const ALLOWED_URL: &'static str =
+        "a URL with http:// or https:// and a host, without a user";
+
     /// The secret that `text` is, if it is allowed.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let is_visible = text.bytes().all(|b| b.is_ascii_graphic());
         ((16..=512).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
+    }
+
+    /// The URL that `text` is, if it is allowed.
+    pub(super) fn parse_url(text: &str) -> Option<Self> {
+        is_url(text, &["http", "https"]).then(|| Secret(text.to_owned()))
     }
 
     /// The secret itself, to compare with what a request brings.
