@@ -26,7 +26,7 @@ impl Effective {
             mass_death: number(const { row("ALERT_MASS_DEATH") })?,
             mass_death_percent: number(const { row("ALERT_MASS_DEATH_PERCENT") })?,
             mass_death_window: millis(const { row("ALERT_MASS_DEATH_WINDOW_MS") })?,
-            rtt_p99: millis(const { row("ALERT_RTT_P99_MS") })?,
+            rtt_p99: millis(const { row("ALERT_RTT_MS") })?,
             rtt_for: millis(const { row("ALERT_RTT_FOR_MS") })?,
             flapping: number(const { row("ALERT_FLAPPING") })?,
             flapping_for: millis(const { row("ALERT_FLAPPING_FOR_MS") })?,

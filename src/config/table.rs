@@ -655,7 +655,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "mass_death: within what time.",
     },
     Setting {
-        name: "ALERT_RTT_P99_MS",
+        name: "ALERT_RTT_MS",
         kind: TIME_OR_NONE,
         default: Fallback::Value("5000"),
         rule: None,

@@ -363,3 +363,184 @@ fn span(ms: u64) -> String {
         _ => format!("{} h", (minutes + 30) / 60),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::{By, Code};
+    use crate::gateway::{GLASSES, Identity, TPA};
+    use crate::health::Rtt;
+
+    const START: u64 = 500 * 24 * HOUR_MS;
+
+    fn closed(user: &str, at: u64, cause: Cause, rtt_ms: u64, age_s: u64) -> Closed {
+        let mut rtt = Rtt::default();
+        rtt.sample(rtt_ms * 1_000);
+        Closed {
+            at: UnixMillis(at),
+            id: crate::id::ConnId::new(1, 1),
+            class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
+            user: Some(user.into()),
+            package: user.ends_with("app").then(|| "org.a".into()),
+            peer_addr: ([127, 0, 0, 1], 1).into(),
+            cause,
+            by: By::Us,
+            code: Code::None,
+            reason: "".into(),
+            clean: false,
+            age: Micros::from_secs(age_s),
+            silence: Micros::ZERO,
+            unanswered: 0,
+            rtt,
+            traffic: crate::engine::Traffic::default(),
+            history: None,
+        }
+    }
+
+    fn missed(user: &str, at: u64, cause: Cause) -> Missed {
+        let role = Role::Glasses;
+        let user = user.into();
+        Missed {
+            at: UnixMillis(at),
+            identity: Identity { user, role },
+            cause,
+        }
+    }
+
+    /// The one place of a ranking.
+    #[track_caller]
+    fn one(troubled: &mut Troubled, now: u64) -> Ranked {
+        let worst = troubled.worst(UnixMillis(now), 10);
+        assert_eq!(worst.len(), 1, "{worst:?}");
+        worst[0].clone()
+    }
+
+    #[test]
+    fn the_pattern_is_told_in_words() {
+        let mut troubled = Troubled::default();
+        let step = 3 * HOUR_MS / 11;
+        for n in 0..12 {
+            let (at, age) = (START + n * step, 100 + n * 37);
+            troubled.note_closed(&[closed("ada", at, Cause::Stale, 2_500, age)]);
+        }
+        let found = one(&mut troubled, START + 3 * HOUR_MS);
+        assert_eq!(
+            found.pattern,
+            "12 drops in 3 h, all stale, silence follows RTT above 2 s"
+        );
+        assert_eq!((found.drops, found.stale, found.slow), (12, 12, 12));
+        assert_eq!(found.first_at, UnixMillis(START));
+        assert_eq!(found.last_at, UnixMillis(START + 11 * step));
+        assert_eq!((&*found.user, found.package), ("ada", None));
+
+        let mut troubled = Troubled::default();
+        for n in 0..5 {
+            let at = START + n * 301_000;
+            troubled.note_closed(&[closed("an-app", at, Cause::PeerEof, 20, 300)]);
+        }
+        let found = one(&mut troubled, START + HOUR_MS);
+        assert_eq!(
+            found.pattern,
+            "5 drops in 20 min, all peer_eof, each after 5 min"
+        );
+        assert_eq!(found.package.as_deref(), Some("org.a"));
+
+        let mut troubled = Troubled::default();
+        let causes = [Cause::Stale, Cause::PeerReset, Cause::Stale];
+        for (n, cause) in causes.into_iter().enumerate() {
+            let n = n as u64;
+            let rtt = if n == 1 { 3_000 } else { 20 };
+            let record = closed("ada", START + n * 10_000, cause, rtt, 10 + n * 100);
+            troubled.note_closed(&[record]);
+            troubled.note_missed(&[missed("ada", START + n * 10_000, cause)]);
+        }
+        assert_eq!(
+            one(&mut troubled, START + 60_000).pattern,
+            "3 drops in 20 s, 2 of them stale, RTT above 2 s at the end once, not back in time 3 times"
+        );
+
+        let mut troubled = Troubled::default();
+        for n in 0..3 {
+            troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PeerEof)]);
+        }
+        assert_eq!(
+            one(&mut troubled, START + 2 * HOUR_MS).pattern,
+            "not back in time 3 times in 2 h"
+        );
+    }
+
+    #[test]
+    fn who_leaves_has_no_trouble() {
+        let mut troubled = Troubled::default();
+        for n in 0..10 {
+            let at = START + n;
+            troubled.note_closed(&[
+                closed("ada", at, Cause::PeerClosed(1000), 20, 60),
+                closed("ada", at, Cause::Replaced, 20, 60),
+                closed("ada", at, Cause::Draining, 20, 60),
+                closed("anonymous-1", at, Cause::Stale, 20, 60),
+                Closed {
+                    class: None,
+                    ..closed("ada", at, Cause::HandshakeTimeout, 20, 60)
+                },
+            ]);
+            troubled.note_missed(&[missed("ada", at, Cause::PeerClosed(1001))]);
+        }
+        assert_eq!(troubled.worst(UnixMillis(START), 10), []);
+        // Whose place was taken while it did not answer had been lost.
+        for n in 0..3 {
+            troubled.note_closed(&[Closed {
+                unanswered: 1,
+                ..closed("ada", START + n, Cause::Replaced, 20, 60 * n)
+            }]);
+        }
+        let found = one(&mut troubled, START);
+        assert_eq!(found.pattern, "3 drops in 1 s, all replaced");
+    }
+
+    #[test]
+    fn trouble_fades_and_is_forgotten() {
+        let mut troubled = Troubled::default();
+        for n in 0..4 {
+            troubled.note_closed(&[closed("ada", START + n, Cause::PeerEof, 20, n)]);
+        }
+        let score = |troubled: &mut Troubled, hours: u64| {
+            let worst = troubled.worst(UnixMillis(START + hours * HOUR_MS), 10);
+            worst.first().map(|ranked| (ranked.score * 100.0).round())
+        };
+        assert_eq!(score(&mut troubled, 0), Some(400.0));
+        assert_eq!(score(&mut troubled, 6), Some(200.0));
+        assert_eq!(score(&mut troubled, 12), Some(100.0));
+        assert_eq!(score(&mut troubled, 24), None);
+        assert!(troubled.by_identity.is_empty());
+    }
+
+    #[test]
+    fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
+        let mut troubled = Troubled::default();
+        for n in 0..10 {
+            for _ in 0..=n {
+                troubled.note_closed(&[closed(&format!("bad{n}"), START, Cause::Stale, 20, 5)]);
+            }
+        }
+        for n in 0..10_000 {
+            let user = format!("once{n}");
+            troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+            assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
+        }
+        let worst = troubled.worst(UnixMillis(START), 3);
+        let users: Vec<&str> = worst.iter().map(|ranked| &*ranked.user).collect();
+        assert_eq!(users, ["bad9", "bad8", "bad7"]);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_and_a_day_of_drops_stay_small() {
+        let mut troubled = Troubled::default();
+        for n in (0..1_000).rev() {
+            let at = START + (n % 100) * HOUR_MS;
+            troubled.note_closed(&[closed("ada", at, Cause::Stale, 20, 5)]);
+        }
+        let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
+        assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES);
+    }
+}

@@ -212,7 +212,7 @@ impl MassDeath {
                 CLASS_NAMES[class], self.blocks
             ),
             Group::Block(block) => {
-                format!("from {block}, most of class {}", CLASS_NAMES[self.class])
+                format!("from {block}, most of class {},", CLASS_NAMES[self.class])
             }
         };
         format!(

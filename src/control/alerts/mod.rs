@@ -10,6 +10,8 @@ mod rules;
 mod sample;
 mod settings;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::book::{Alert, AlertState};
 pub(super) use self::deaths::is_loss;

@@ -53,12 +53,12 @@ impl Outbox {
     /// An alert has a new state: an older one that waits still is not told any more.
     pub(super) fn put(&mut self, alert: Alert) {
         let key = (alert.name, alert.labels.clone());
-        if !self.waiting.contains_key(&key) && self.waiting.len() >= WAITING_MAX {
-            self.lose_one();
-        }
         self.turn += 1;
         let turn = self.waiting.get(&key).map_or(self.turn, |(turn, _)| *turn);
         self.waiting.insert(key, (turn, alert));
+        if self.waiting.len() > WAITING_MAX {
+            self.lose_one();
+        }
     }
 
     /// What is over matters least, and the oldest of it.
