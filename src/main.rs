@@ -109,13 +109,14 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         credentials: settings.credentials(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
-    let (closed, errands) = (gateway.closed(), gateway.errands());
+    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
     if leave_queue {
         reactor.leave_queue_to_successor();
     }
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
+    let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let remote = reactor.remote();
     let drain: signals::Drain = Arc::new(move |delay, spread| {
         service::stopping();
@@ -129,6 +130,8 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
             .map(|t| Token::new(t.expose().to_owned())),
         desk: desk.clone(),
         closed,
+        missed,
+        alerts: alerts.clone(),
         errands,
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
@@ -145,6 +148,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         settings: as_given,
         desk: desk.clone(),
         drain: drain_times,
+        alerts,
         room,
     };
     signals::watch(desk, drain, reload)?;

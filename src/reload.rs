@@ -1,6 +1,7 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
 use pulsegate::config::{self, Command, Settings};
+use pulsegate::control::AlertSettings;
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
@@ -16,6 +17,8 @@ pub struct Reload {
     pub desk: Desk,
     /// The delay and the spread of a drain, which others look at, too.
     pub drain: Arc<Mutex<(Micros, Micros)>>,
+    /// When alerts fire, which the side thread looks at.
+    pub alerts: Arc<Mutex<AlertSettings>>,
     /// Connections that the limit of descriptors allows.
     pub room: usize,
 }
@@ -99,6 +102,7 @@ impl Reload {
         }
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
         if most > self.room {
             log::warn!(
                 "max_connections={most} is more than the descriptors allow, {}; accepting will pause",

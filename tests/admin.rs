@@ -1344,7 +1344,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         credentials: Credentials::default(),
         restored: Vec::new(),
     });
-    let (closed, errands) = (gateway.closed(), gateway.errands());
+    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
     let classes = pulsegate::gateway::CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
         policy: Policy::default(),
@@ -1361,6 +1361,8 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         token: None,
         desk: desk.clone(),
         closed,
+        missed,
+        alerts: Arc::default(),
         errands,
         webhooks: WebhookOptions {
             timeout: std::time::Duration::from_secs(10),

@@ -54,6 +54,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "humantime",
         &[
+            "control/alerts/payload.rs",
             "control/api/words.rs",
             "control/webhooks/client.rs",
             "gateway/auth/mod.rs",

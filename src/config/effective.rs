@@ -304,7 +304,7 @@ fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) ->
             name: setting.name,
             origin,
             value: match (setting.kind, origin) {
-                (Kind::Secret { .. }, _) => Secret::HIDDEN.to_owned(),
+                (Kind::Secret { .. } | Kind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
                 (_, Origin::File) => beginning(&text),
                 (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
             },

@@ -12,6 +12,9 @@ use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 
+/// How many identities [`Gateway::flapping`] names.
+pub const FLAPPING_MAX: usize = 64;
+
 /// What is counted and measured at one moment, for metrics.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -100,6 +103,11 @@ impl Gateway {
             log_dropped: self.report.log_dropped(),
             relay: self.relay.stats.clone(),
         }
+    }
+
+    /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
+    pub fn flapping(&self, io: &Io<'_>) -> (Vec<Identity>, usize) {
+        self.relay.flapping(FLAPPING_MAX, io.now())
     }
 
     /// Who a connection is.

@@ -1,6 +1,7 @@
 //! `/api/v1`: what an operator can ask and do, as JSON. The OpenAPI document is made from this code.
 
 mod actions;
+mod alerts;
 mod blocks;
 mod causes;
 mod closed;
@@ -9,6 +10,7 @@ mod explain;
 mod overview;
 mod policies;
 mod sessions;
+mod troubled;
 mod webhooks;
 mod words;
 
@@ -60,6 +62,8 @@ pub(super) fn router() -> Router<Arc<Control>> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(overview::overview))
         .routes(routes!(causes::causes))
+        .routes(routes!(alerts::list))
+        .routes(routes!(troubled::list))
         .routes(routes!(connections::list))
         .routes(routes!(connections::one))
         .routes(routes!(actions::kick))
