@@ -109,13 +109,14 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         credentials: settings.credentials(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
-    let (closed, errands) = (gateway.closed(), gateway.errands());
+    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
     if leave_queue {
         reactor.leave_queue_to_successor();
     }
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
+    let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
     let remote = reactor.remote();
     let drain: signals::Drain = Arc::new(move |delay, spread| {
         service::stopping();
@@ -129,6 +130,8 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
             .map(|t| Token::new(t.expose().to_owned())),
         desk: desk.clone(),
         closed,
+        missed,
+        alerts: alerts.clone(),
         errands,
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
@@ -145,6 +148,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         settings: as_given,
         desk: desk.clone(),
         drain: drain_times,
+        alerts,
         room,
     };
     signals::watch(desk, drain, reload)?;
@@ -213,6 +217,25 @@ fn warn(settings: &Settings, has_successor: bool) {
         (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
         (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
         (Some(_), Some(_)) => {}
+    }
+    // A secret that was to be filled in, and was not.
+    for variable in ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"] {
+        if settings.admin_token.is_none()
+            && std::env::var_os(variable).is_some_and(|v| v.is_empty())
+        {
+            log::warn!(
+                "{variable} is empty and counts as not given: whoever reaches ADMIN_ADDR is let in"
+            );
+        }
+    }
+    // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
+    const KEY_BYTES: usize = 32;
+    if let Some(secret) = &settings.auth_jwt_secret
+        && secret.expose().len() < KEY_BYTES
+    {
+        log::warn!(
+            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
+        );
     }
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {

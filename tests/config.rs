@@ -12,6 +12,7 @@ use pulsegate::config::{
     Audience, Change, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Secret, Settings,
     check_policy, load, markdown_table,
 };
+use pulsegate::control::{AlertSettings, WebhookUrl};
 use pulsegate::gateway::{Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits, WebOrigin};
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
@@ -132,6 +133,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.app_websocket_url = None;
     settings.webhook_timeout = Micros::from_secs(10);
     settings.state_file = None;
+    settings.alerts = AlertSettings::default();
     settings.proxy_protocol = ProxyProtocol::Off;
     settings.trusted_proxies = vec![];
     settings.max_connections = None;
@@ -176,6 +178,8 @@ const GIVEN: &[(&str, &str)] = &[
         "wss://gateway.example.org/gate/app-ws?x=1",
     ),
     ("STATE_FILE", "/dev/null/state"),
+    ("ALERTS", "Off"),
+    ("ALERT_WEBHOOK_URL", ALERT_URL),
     ("DRAIN_DELAY_MS", "12"),
     ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
     ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
@@ -198,7 +202,35 @@ const GIVEN: &[(&str, &str)] = &[
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
+    ("ALERT_INTERVAL_MS", "1011"),
+    ("ALERT_WINDOW_MS", "1012"),
+    ("ALERT_RESOLVE_MS", "0"),
+    ("ALERT_REPEAT_MS", "1014"),
+    ("ALERT_MIN_CONNECTIONS", "15"),
+    ("ALERT_SUSPECTS_PERCENT", "16"),
+    ("ALERT_SUSPECTS_FOR_MS", "17"),
+    ("ALERT_STALE_PERCENT", "18"),
+    ("ALERT_STALE_MIN", "19"),
+    ("ALERT_STALE_FOR_MS", "20"),
+    ("ALERT_MASS_DEATH", "21"),
+    ("ALERT_MASS_DEATH_PERCENT", "22"),
+    ("ALERT_MASS_DEATH_WINDOW_MS", "23"),
+    ("ALERT_RTT_MS", "24"),
+    ("ALERT_RTT_FOR_MS", "25"),
+    ("ALERT_FLAPPING", "26"),
+    ("ALERT_FLAPPING_FOR_MS", "27"),
+    ("ALERT_APP_DOWN", "0"),
+    ("ALERT_APP_DOWN_FOR_MS", "28"),
+    ("ALERT_STALLS", "29"),
+    ("ALERT_FDS_PERCENT", "30"),
+    ("ALERT_MEMORY_PERCENT", "31"),
+    ("ALERT_LIMITS_FOR_MS", "32"),
+    ("ALERT_STORM_PERCENT", "33"),
+    ("ALERT_STORM_FOR_MS", "34"),
 ];
+
+/// As good as a password.
+const ALERT_URL: &str = "https://alerts.example.org/s3cret-path?x=1";
 
 const TOKEN: &str = "s3cret-s3cret-s3cret";
 
@@ -212,7 +244,7 @@ const SECRETS: [(&str, &str); 2] = [
 ];
 
 fn is_secret(name: &str) -> bool {
-    SECRETS.iter().any(|(secret, _)| *secret == name)
+    name == "ALERT_WEBHOOK_URL" || SECRETS.iter().any(|(secret, _)| *secret == name)
 }
 
 /// Whether a value is the name of a file, whose content matters.
@@ -271,6 +303,35 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
     wanted.webhook_timeout = Micros::from_millis(901);
     wanted.state_file = None;
+    wanted.alerts = AlertSettings {
+        on: false,
+        webhook: Some(WebhookUrl::new(ALERT_URL)),
+        interval: Micros::from_millis(1011),
+        window: Micros::from_millis(1012),
+        resolve: Micros::from_millis(0),
+        repeat: Micros::from_millis(1014),
+        min_connections: 15,
+        suspects_percent: 16,
+        suspects_for: Micros::from_millis(17),
+        stale_percent: 18,
+        stale_min: 19,
+        stale_for: Micros::from_millis(20),
+        mass_death: 21,
+        mass_death_percent: 22,
+        mass_death_window: Micros::from_millis(23),
+        rtt_p99: Micros::from_millis(24),
+        rtt_for: Micros::from_millis(25),
+        flapping: 26,
+        flapping_for: Micros::from_millis(27),
+        app_down: false,
+        app_down_for: Micros::from_millis(28),
+        stalls: 29,
+        fds_percent: 30,
+        memory_percent: 31,
+        limits_for: Micros::from_millis(32),
+        storm_percent: 33,
+        storm_for: Micros::from_millis(34),
+    };
     wanted.proxy_protocol = ProxyProtocol::V2;
     wanted.trusted_proxies = ["10.0.0.0/8", "192.168.1.1/32", "fd00::1/128"]
         .map(|network| network.parse().unwrap())
@@ -301,6 +362,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     let secrets = [
         format!("AUTH_JWT_SECRET={SECRET}"),
         format!("ADMIN_TOKEN={TOKEN}"),
+        format!("ALERT_WEBHOOK_URL={ALERT_URL}"),
     ];
     let secrets = secrets.each_ref().map(String::as_str);
     let flags = given.iter().filter(|(name, _)| !is_secret(name));
@@ -1324,6 +1386,47 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
 }
 
 #[test]
+fn the_url_that_alerts_are_posted_to_is_shown_as_little_as_a_password() {
+    let given = format!("ALERT_WEBHOOK_URL={ALERT_URL}");
+    let env = [given.as_str()];
+    let settings = run("", &env);
+    let folder = Folder::new();
+    let file = folder.file("settings", format!("alert_webhook_url = '{ALERT_URL}'"));
+    let from_file = run("", &[&format!("CONFIG_FILE={file}")]);
+    assert_eq!(from_file.alerts, settings.alerts);
+    let seen = [
+        format!("{settings:?} {settings:#?} {:?}", settings.alerts),
+        format!("{:?}", run("", &[]).changes(&settings)),
+        settings.describe(),
+        printed("--print-config", &env),
+    ];
+    assert!(seen[2].contains(" alert_webhook_url=set "), "{}", seen[2]);
+    assert!(
+        seen[3].contains("\nALERT_WEBHOOK_URL=*** # env\n"),
+        "{}",
+        seen[3]
+    );
+    for text in seen {
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    for wrong in [
+        "ftp://s3cret.example.org/",
+        "https://user:s3cret@example.org/",
+        "s3cret",
+        "https://",
+        "https://example.org/#s3cret",
+    ] {
+        assert_eq!(
+            faults("", &[&format!("ALERT_WEBHOOK_URL={wrong}")]),
+            [
+                "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a host, without a user; \
+                 never a flag, which every process could read"
+            ]
+        );
+    }
+}
+
+#[test]
 fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
     for open in [
         "0.0.0.0:9002",
@@ -1652,7 +1755,23 @@ fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     );
     assert_eq!(
         fault("", &["REPLAY_MAX_BYTES=67108865"]),
-        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864"
+        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864; \
+         at most half of MAX_PENDING_BYTES"
+    );
+    assert_eq!(
+        fault("--replay-max-bytes 2097153", &[]),
+        "REPLAY_MAX_BYTES=\"2097153\" (flag): \
+         must be at most half of MAX_PENDING_BYTES, which is 4194304 (default)"
+    );
+    let small = run(
+        "--max-pending-bytes 70000 --max-message-bytes 1000 --max-buffered-bytes 1000000",
+        &[],
+    );
+    assert_eq!(small.replay.max_bytes, 35_000);
+    assert_eq!(
+        run("", &[]).replay.max_bytes,
+        262_144,
+        "what was to be compared"
     );
 }
 

@@ -69,7 +69,7 @@ impl Bench {
         // The gateway stays on the thread that makes it.
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
-            let (closed, errands) = (gateway.closed(), gateway.errands());
+            let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
@@ -79,6 +79,8 @@ impl Bench {
                 token: None,
                 desk: desk.clone(),
                 closed,
+                missed,
+                alerts: Arc::default(),
                 errands,
                 webhooks: WebhookOptions {
                     timeout,

@@ -103,6 +103,7 @@ impl Arguments {
                 | Kind::AddressOrOff
                 | Kind::Path
                 | Kind::Secret { .. }
+                | Kind::SecretUrl
                 | Kind::Networks
                 | Kind::Origins
                 | Kind::FrameTypes

@@ -35,6 +35,9 @@ impl Eq for Entry {}
 /// What `MAX_PENDING_BYTES` is at least by default.
 const PENDING_BYTES: u64 = 4 << 20;
 
+/// What `REPLAY_MAX_BYTES` is at most by default.
+const REPLAY_BYTES: u64 = 256 << 10;
+
 /// The file of a secret has a line.
 const SECRET_FILE: usize = 64 << 10;
 
@@ -130,6 +133,10 @@ impl Effective {
             Fallback::Derived(_) if setting.name == "MAX_PENDING_BYTES" => {
                 let message = self.number(const { row("MAX_MESSAGE_BYTES") })?;
                 Some(Value::Number(PENDING_BYTES.max(2 * message)))
+            }
+            Fallback::Derived(_) if setting.name == "REPLAY_MAX_BYTES" => {
+                let pending = self.number(const { row("MAX_PENDING_BYTES") })?;
+                Some(Value::Number(REPLAY_BYTES.min(pending / 2)))
             }
             Fallback::Derived(_) | Fallback::Nothing => Some(Value::Nothing),
         }
@@ -297,7 +304,7 @@ fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) ->
             name: setting.name,
             origin,
             value: match (setting.kind, origin) {
-                (Kind::Secret { .. }, _) => Secret::HIDDEN.to_owned(),
+                (Kind::Secret { .. } | Kind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
                 (_, Origin::File) => beginning(&text),
                 (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
             },

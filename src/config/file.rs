@@ -111,6 +111,7 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret { .. }
+        | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes

@@ -39,6 +39,8 @@ pub enum Kind {
         /// Whether there may be spaces in it.
         spaces: bool,
     },
+    /// A URL of HTTP that nobody may see.
+    SecretUrl,
     /// IP addresses and CIDR blocks, separated by commas.
     Networks,
     /// Where pages come from, separated by commas.
@@ -64,6 +66,12 @@ pub enum Unit {
     PerMinute,
     /// Messages.
     Messages,
+    /// Hundredths.
+    Percent,
+    /// Users' glasses and apps.
+    Identities,
+    /// Absences of the loop.
+    Stalls,
 }
 
 /// A checked value; prints as an operator would write it.
@@ -117,6 +125,7 @@ impl Kind {
             Kind::Secret { least, spaces } => {
                 Secret::parse(text, *least, *spaces).map(Value::Secret)
             }
+            Kind::SecretUrl => Secret::parse_url(text).map(Value::Secret),
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
@@ -136,7 +145,13 @@ impl Kind {
             Kind::Number { unit, .. } => match unit {
                 Unit::Milliseconds => "ms",
                 Unit::Bytes => "bytes",
-                Unit::Connections | Unit::PerSecond | Unit::PerMinute | Unit::Messages => "number",
+                Unit::Percent => "percent",
+                Unit::Connections
+                | Unit::PerSecond
+                | Unit::PerMinute
+                | Unit::Messages
+                | Unit::Identities
+                | Unit::Stalls => "number",
             },
             Kind::Word(_) => "word",
             Kind::Switch => "0|1",
@@ -144,6 +159,7 @@ impl Kind {
             Kind::AddressOrOff => "ip:port|off",
             Kind::Path => "path",
             Kind::Secret { .. } => "secret",
+            Kind::SecretUrl => "url",
             Kind::Networks => "ip,ip/bits",
             Kind::Origins => "origin,origin",
             Kind::FrameTypes => "type,type|none",
@@ -172,6 +188,7 @@ impl fmt::Display for Kind {
             Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
             Kind::Path => f.write_str("the path of a file"),
             Kind::Secret { least, spaces } => f.write_str(&Secret::allowed(*least, *spaces)),
+            Kind::SecretUrl => write!(f, "{}", Secret::ALLOWED_URL),
             Kind::Networks => write!(
                 f,
                 "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
@@ -205,6 +222,9 @@ impl fmt::Display for Unit {
             Unit::PerSecond => "connections per second",
             Unit::PerMinute => "connections per minute",
             Unit::Messages => "messages",
+            Unit::Percent => "percent",
+            Unit::Identities => "identities",
+            Unit::Stalls => "stalls",
         })
     }
 }

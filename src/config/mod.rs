@@ -1,5 +1,6 @@
 //! The gateway's settings: read from flags, environment variables and a file, checked, all faults told at once.
 
+mod alerts;
 mod arguments;
 mod changes;
 mod effective;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
+use crate::control::AlertSettings;
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
@@ -138,6 +140,8 @@ pub struct Settings {
     pub webhook_timeout: Micros,
     /// Where it is kept which apps were started for whom.
     pub state_file: Option<PathBuf>,
+    /// When alerts fire, and where they are sent.
+    pub alerts: AlertSettings,
     /// Whether connections begin with a proxy's header.
     pub proxy_protocol: ProxyProtocol,
     /// Whose headers count, IPv4 as IPv4; at least one unless `proxy_protocol` is off.
@@ -217,6 +221,7 @@ impl Settings {
                 ("MAX_CONNECTIONS", None) => "unknown".to_owned(),
                 // Also one from a file.
                 (name, _) if self.effective.secret(row(name)).is_some() => "set".to_owned(),
+                _ if words == Secret::HIDDEN => "set".to_owned(),
                 _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
                 _ => words,
             };

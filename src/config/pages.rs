@@ -91,6 +91,7 @@ fn unit(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret { .. }
+        | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes
@@ -119,6 +120,7 @@ fn allowed(setting: &Setting) -> String {
         | Kind::AddressOrOff
         | Kind::Path
         | Kind::Secret { .. }
+        | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes

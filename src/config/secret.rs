@@ -1,8 +1,9 @@
 //! What nobody may see.
 
+use crate::gateway::is_url;
 use std::fmt;
 
-/// A token or key: ASCII characters without controls. Prints as `***`, in every form.
+/// A token or key: ASCII characters without controls; or a URL that is as good as one. Prints as `***`, in every form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -19,12 +20,21 @@ impl Secret {
         format!("{least} to {most} visible ASCII characters {spaces} spaces")
     }
 
+    /// What is allowed of a URL, in words.
+    pub(super) const ALLOWED_URL: &'static str =
+        "a URL with http:// or https:// and a host, without a user";
+
     /// The secret that `text` is, if it is allowed.
     pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {
         let is_visible = text
             .bytes()
             .all(|b| b.is_ascii_graphic() || (spaces && b == b' '));
         ((least..=Self::MOST).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
+    }
+
+    /// The URL that `text` is, if it is allowed.
+    pub(super) fn parse_url(text: &str) -> Option<Self> {
+        is_url(text, &["http", "https"]).then(|| Secret(text.to_owned()))
     }
 
     /// The secret itself, to compare with what a request brings.

@@ -67,6 +67,7 @@ impl Effective {
             app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
             webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,
             state_file: self.path(const { row("STATE_FILE") }),
+            alerts: self.alerts()?,
             proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
                 "v1" => ProxyProtocol::V1,
                 "v2" => ProxyProtocol::V2,

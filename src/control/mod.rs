@@ -1,8 +1,9 @@
 //! The side thread: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
 //!
 //! It asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the connections
-//! that have ended, and the causes over time. And it runs the loop's errands: webhooks, and the state file.
+//! that have ended, the causes over time, alerts, and who has trouble again and again. And it runs the loop's errands: webhooks, and the state file.
 
+mod alerts;
 mod api;
 mod ask;
 mod closed;
@@ -17,19 +18,23 @@ mod process;
 mod series;
 mod serve;
 mod state_file;
+mod troubled;
 mod webhooks;
 
+pub use self::alerts::{AlertSettings, WebhookUrl};
 pub use self::guard::Token;
 pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
 pub use self::webhooks::{
     DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookStats, WebhookType,
 };
 
+use self::alerts::Alerts;
 use self::closed::ClosedRing;
 use self::errands::Runner;
 use self::live::Live;
 use self::series::Series;
-use crate::gateway::{ClosedBox, Desk, ErrandBox};
+use self::troubled::Troubled;
+use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, UnixMillis};
 use axum::Router;
@@ -51,6 +56,10 @@ pub struct Options {
     pub desk: Desk,
     /// Where the loop puts the records of ended connections.
     pub closed: ClosedBox,
+    /// Where the loop puts those that it waited for in vain.
+    pub missed: MissedBox,
+    /// When alerts fire and where they are sent; may change.
+    pub alerts: Arc<Mutex<AlertSettings>>,
     /// Where the loop puts its errands.
     pub errands: ErrandBox,
     /// What webhooks are sent with.
@@ -78,7 +87,10 @@ struct Control {
     started: UnixMillis,
     runner: Arc<Runner>,
     closed_box: ClosedBox,
+    missed_box: MissedBox,
     closed: Mutex<ClosedRing>,
+    alerts: Alerts,
+    troubled: Mutex<Troubled>,
     series: Mutex<Series>,
     live: Live,
 }
@@ -140,6 +152,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         options.webhooks,
         options.state,
     ));
+    let started = UnixMillis::now();
     let control = Arc::new(Control {
         token: options.token,
         desk: options.desk,
@@ -147,11 +160,14 @@ pub fn start(options: Options) -> io::Result<Handle> {
         check_policy: options.check_policy,
         drain_times: options.drain_times,
         drain: options.drain,
-        started: UnixMillis::now(),
+        started,
         runner: runner.clone(),
         closed_box: options.closed,
+        missed_box: options.missed,
+        alerts: Alerts::new(options.alerts, options.listen_addr, addr),
+        troubled: Mutex::default(),
         closed: Mutex::default(),
-        series: Mutex::default(),
+        series: Mutex::new(Series::new(started)),
         live: Live::default(),
     });
     let handle = Handle {
@@ -162,6 +178,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         .name("control".to_owned())
         .spawn(move || {
             runtime.block_on(async {
+                tokio::spawn(alerts::watch(control.clone()));
                 if let Some(listener) = listener {
                     tokio::spawn(sample(control.clone()));
                     tokio::spawn(live::run(control.clone()));
@@ -205,7 +222,13 @@ impl Control {
     /// The ended connections, with all that have ended up to now.
     fn closed(&self) -> MutexGuard<'_, ClosedRing> {
         let mut ring = lock(&self.closed);
-        ring.extend(self.closed_box.take());
+        let ended = self.closed_box.take();
+        self.alerts.note(&ended);
+        let mut troubled = lock(&self.troubled);
+        troubled.note_closed(&ended);
+        troubled.note_missed(&self.missed_box.take());
+        drop(troubled);
+        ring.extend(ended);
         ring
     }
 }

@@ -35,38 +35,48 @@ pub(super) struct LastMinute {
 }
 
 /// The samples.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Series {
+    /// When nothing had happened yet.
+    started: UnixMillis,
     steps: VecDeque<Step>,
     recent: VecDeque<(UnixMillis, Stats)>,
 }
 
 impl Series {
-    pub(super) fn add(&mut self, at: UnixMillis, snapshot: Snapshot) {
-        if let Some((from, then)) = self.recent.back() {
-            push(
-                &mut self.steps,
-                STEPS,
-                Step::between(*from, then, at, &snapshot.stats),
-            );
+    pub(super) fn new(started: UnixMillis) -> Self {
+        Series {
+            started,
+            steps: VecDeque::new(),
+            recent: VecDeque::new(),
         }
+    }
+
+    pub(super) fn add(&mut self, at: UnixMillis, snapshot: Snapshot) {
+        let step = self.open_step(at, &snapshot.stats);
+        push(&mut self.steps, STEPS, step);
         push(&mut self.recent, RECENT, (at, snapshot.stats));
     }
 
     /// The steps of the last `span_ms`, oldest first, with what has happened since the last sample as one more.
     pub(super) fn steps(&self, now: UnixMillis, stats: &Stats, span_ms: u64) -> Vec<Step> {
-        let open = self
-            .recent
-            .back()
-            .map(|(from, then)| Step::between(*from, then, now, stats));
+        let open = self.open_step(now, stats);
         let since = now.0.saturating_sub(span_ms);
         let wanted = |step: &&Step| step.to.0 > since;
         self.steps
             .iter()
             .filter(wanted)
             .cloned()
-            .chain(open)
+            .chain([open])
             .collect()
+    }
+
+    /// What has happened since the last sample, or the start.
+    fn open_step(&self, now: UnixMillis, stats: &Stats) -> Step {
+        match self.recent.back() {
+            Some((from, then)) => Step::between(*from, then, now, stats),
+            None => Step::between(self.started, &Stats::new(stats.classes.len()), now, stats),
+        }
     }
 
     pub(super) fn last_minute(&self, now: UnixMillis, stats: &Stats) -> LastMinute {

@@ -56,6 +56,14 @@ pub struct Closed {
     pub history: Option<Box<History>>,
 }
 
+impl Closed {
+    /// Whether its user's name was given by us: nobody comes back under it.
+    pub fn is_anonymous(&self) -> bool {
+        let user = self.user.as_deref();
+        user.is_none_or(|user| user.starts_with(super::ANONYMOUS))
+    }
+}
+
 /// Where the loop puts records of ended connections. Cheap to clone; all clones are one box.
 #[derive(Debug, Clone, Default)]
 pub struct ClosedBox(Arc<Mutex<VecDeque<Closed>>>);

@@ -25,9 +25,9 @@ pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::Value;
-pub use self::operator::{Portrait, Reconfiguration, Snapshot};
+pub use self::operator::{FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
-pub use self::relay::{DropReason, Due, RelayStats, has_magic_words};
+pub use self::relay::{DropReason, Due, Missed, MissedBox, RelayStats, has_magic_words};
 pub use self::session::{Absence, App, AppState, Identity, Place, Role, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 
@@ -150,6 +150,11 @@ impl Gateway {
     /// Where records of ended connections are put.
     pub fn closed(&self) -> ClosedBox {
         self.closed.shared()
+    }
+
+    /// Where those are put that were waited for in vain.
+    pub fn missed(&self) -> MissedBox {
+        self.relay.missed()
     }
 
     /// Tells the watchdog that the loop turns, now and again and again.

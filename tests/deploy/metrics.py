@@ -11,8 +11,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "../..")
 FAULTS = []
 
-# On no panel, and why. (None at present.)
-NOT_ON_THE_DASHBOARD = {}
+# On no panel, and why.
+OWN_ALERTS = "the gateway's own alerts are for those without Prometheus; with it, there are alerts.yml"
+NOT_ON_THE_DASHBOARD = {
+    "pulsegate_alerts_firing": OWN_ALERTS,
+    "pulsegate_alert_posts": OWN_ALERTS,
+    "pulsegate_alerts_lost": OWN_ALERTS,
+}
 
 
 def fault(text):

@@ -134,6 +134,13 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     print(f"40 suspects were shown {shown - last:.2f} s after the last became one, then 40 stale")
 
 
+def a_mass_death_is_alerted(browser, gateway):
+    told = lambda: browser.run("return [...document.querySelectorAll('.alerts li[data-state] b')].map(b => b.textContent)")
+    alerts = until(15, "a mass death among the alerts", lambda: [a for a in gateway.api("alerts")["alerts"] if a["name"] == "mass_death"])
+    until(15, "it stands on the page", lambda: any(text.startswith("mass death") for text in told()))
+    print(f"the alert is on the page: {alerts[0]['summary']}")
+
+
 def numbers_are_the_same_everywhere(browser, gateway):
     """At rest: nobody comes or goes."""
     def page():
@@ -154,6 +161,16 @@ def numbers_are_the_same_everywhere(browser, gateway):
         expect(browser.number(f"#now-{name}") == here, f"{name} in large: {browser.text(f'#now-{name}')}")
     expect(int(stats["sessions"]) == told["sessions",], f"sessions: {stats['sessions']}, {told}")
     expect(int(stats["suspects"]) == 0, stats)
+
+    # Alerts, and whoever is in trouble.
+    def attention():
+        title = lambda a: f"{a['state']}{a['name'].replace('_', ' ')}" + "".join(f": {k} {v}" for k, v in a["labels"].items())
+        wanted = [title(a) for a in gateway.api("alerts")["alerts"] if a["state"] != "resolved"]
+        shown = browser.run("return [...document.querySelectorAll('#alerts li[data-state]')].map(li => li.firstChild.textContent + li.querySelector('b').textContent)")
+        users = browser.run("return [...document.querySelectorAll('#troubled .user')].map(u => u.textContent)")
+        return shown == wanted and users == [t["user"] for t in gateway.api("troubled?limit=10")["troubled"]]
+
+    until(10, "page and API agree on alerts", attention)
 
     # Ends by cause: the log's lines, the metrics, the legend.
     def ends():
@@ -235,7 +252,7 @@ def alerts_and_trouble_are_shown(browser):
     expect("<img" in alerts[1] and text, alerts)
     expect(len(rows) == 10 and "⟨202E⟩" in rows[0] and "silence follows RTT" in rows[0], rows)
     expect(firing == " 1 firing" and title == "(1) pulsegate", (firing, title))
-    until(5, "they are gone with the next document", lambda: browser.text("#alerts") == "None fires.")
+    until(5, "they are gone with the next document", lambda: "Look at their network." not in browser.text("#alerts"))
     print("alerts and peers in trouble are shown, as text")
 
 
@@ -446,6 +463,7 @@ def scenario(browser, binary, swarm, source):
         browser.wait(WHEN, "#now-glasses-healthy", "130")
         browser.wait(WHEN, "#now-tpa-healthy", "40")
         frozen_peers_are_suspect_then_gone(browser, gateway, swarms[1])
+        a_mass_death_is_alerted(browser, gateway)
         it_pages(browser, gateway)
         a_hostile_name_is_text(browser, gateway)
         a_kick_works(browser, gateway)

@@ -1,6 +1,9 @@
 //! A fleet on virtual time: the gateway, and peers that speak the contract.
 #![allow(dead_code)] // each test file uses what it needs
 
+#[path = "../tokens/mod.rs"]
+mod tokens;
+
 use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
@@ -8,6 +11,7 @@ use pulsegate::gateway::{
 };
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
+use tokens::token;
 
 /// The secret of tokens in these tests.
 pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
@@ -112,7 +116,7 @@ impl Fleet {
     #[track_caller]
     pub fn glasses(&mut self, user: &str) -> PeerId {
         let path = if self.closed {
-            format!("/glasses-ws?token={}", token(user))
+            format!("/glasses-ws?token={}", token(user, SECRET))
         } else {
             format!("/glasses-ws?user={user}")
         };
@@ -163,7 +167,7 @@ impl Fleet {
     pub fn try_glasses(&mut self, user: &str) -> Option<PeerId> {
         let peer = self
             .net
-            .connect(&format!("/glasses-ws?token={}", token(user)));
+            .connect(&format!("/glasses-ws?token={}", token(user, SECRET)));
         self.net.is_open(peer).then_some(peer)
     }
 
@@ -353,11 +357,4 @@ impl Fleet {
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
         self.net.settle();
     }
-}
-
-/// A token for a user.
-pub fn token(user: &str) -> String {
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-    jsonwebtoken::encode(&header, &object!({"email":user}), &key).expect("a token")
 }

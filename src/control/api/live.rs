@@ -1,8 +1,11 @@
 //! The gateway second by second: one document for all pages that show it.
 
+use super::alerts::AlertBody;
 use super::connections::Connection;
 use super::overview::{Percentiles, States};
+use super::troubled::{TroubledBody, troubled};
 use super::words::{ClassName, Now, by_class, time};
+use crate::control::alerts::AlertState;
 use crate::control::live::LISTENERS;
 use crate::control::problem::Problem;
 use crate::control::{Control, ask, lock};
@@ -14,12 +17,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Peers that stand in a document, of the slowest and of the most silent.
+/// Peers that stand in a document, of each kind.
 const PEERS: usize = 10;
 
 /// The gateway at one moment, as a page shows it.
@@ -51,9 +53,9 @@ pub(super) struct Live {
     most_silent: Vec<Connection>,
     relay: Relay,
     /// Those that fire, and those that are about to.
-    alerts: Vec<Value>,
+    alerts: Vec<AlertBody>,
     /// The peers with the most trouble over hours.
-    troubled: Vec<Value>,
+    troubled: Vec<TroubledBody>,
 }
 
 /// What happened since the document before, per second.
@@ -135,7 +137,6 @@ impl Teller {
         let slowest = peers(control, Sort::Rtt).await?;
         let most_silent = peers(control, Sort::Silence).await?;
         let snapshot = ask::snapshot(&control.desk).await?;
-        let (alerts, troubled) = trouble(control);
         let (now, stats) = (UnixMillis::now(), &snapshot.stats);
         let minute = lock(&control.series).last_minute(now, stats);
         let totals = Totals::of(now, stats);
@@ -161,15 +162,17 @@ impl Teller {
             slowest,
             most_silent,
             relay: Relay::of(&snapshot.relay),
-            alerts,
-            troubled,
+            alerts: alerts(control),
+            troubled: troubled(control, PEERS),
         })
     }
 }
 
-/// What fires or is about to, and the peers with the most trouble.
-fn trouble(_control: &Control) -> (Vec<Value>, Vec<Value>) {
-    (Vec::new(), Vec::new())
+/// What fires or is about to.
+fn alerts(control: &Control) -> Vec<AlertBody> {
+    let all = control.alerts.all().into_iter();
+    let going_on = all.filter(|alert| alert.state != AlertState::Resolved);
+    going_on.map(AlertBody::from).collect()
 }
 
 async fn peers(control: &Control, sort: Sort) -> Result<Vec<Connection>, Problem> {

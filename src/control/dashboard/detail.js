@@ -209,7 +209,8 @@ function openKick() {
   form.dataset.id = id;
   say(form.querySelector('.wrong'), '');
   const name = el('bdi', { class: 'named' }, visible(user ?? 'nobody yet'));
-  $('kick-who').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`);
+  $('kick-who').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`
+    + (pkg ? ' If it is refused afterwards it is told “App stopped” instead, and not asked back.' : ''));
   $('kick').showModal();
 }
 
@@ -264,7 +265,7 @@ async function drain(event) {
   event.preventDefault();
   const form = event.target, of = form.elements.class.value;
   const ms = name => Math.round(Number(form.elements[name].value) * 1_000);
-  const sent = of ? { class: of, spread_ms: ms('spread'), refuse_ms: ms('refuse') } : { spread_ms: ms('spread'), delay_ms: ms('delay') };
+  const sent = of ? { class: of, spread_ms: ms('spread'), refuse_ms: ms('refuse') } : { class: 'all', spread_ms: ms('spread'), delay_ms: ms('delay') };
   const done = busy(form);
   try {
     const { connections } = await act('POST', 'drain', sent);

@@ -10,7 +10,10 @@ const TRACE = 120;
 let open = () => {};
 let announce = () => {};
 let toast = () => {};
+let endedOf = () => {};
 const parts = {};
+/** Whom the button of a row names. */
+const named = new WeakMap();
 
 // ---- what there is ----
 
@@ -72,7 +75,7 @@ function counter(place, name, label, title) {
 }
 
 export function build(how) {
-  ({ open, announce, toast } = how);
+  ({ open, announce, toast, endedOf } = how);
   parts.dials = Object.fromEntries(Object.keys(CLASSES).map(name => [name, dial(name)]));
   parts.capacity = capacity();
   parts.gauges = {
@@ -105,10 +108,15 @@ export function build(how) {
   parts.troubled = new Table($('troubled'), 'Peers in trouble over hours', [
     {
       head: 'Who', cls: 'who',
-      make: cell => cell.append(el('bdi', { class: 'user' }), el('bdi', { class: 'package' })),
+      make(cell) {
+        const button = el('button', { type: 'button', class: 'who' }, el('bdi', { class: 'user' }), el('bdi', { class: 'package' }));
+        button.addEventListener('click', () => endedOf(...named.get(button)));
+        cell.append(button);
+      },
       fill(cell, item) {
-        setWord(cell.firstChild, item.user);
-        setWord(cell.lastChild, item.package ?? '');
+        named.set(cell.firstChild, [item.user, item.package]);
+        setWord(cell.firstChild.firstChild, item.user);
+        setWord(cell.firstChild.lastChild, item.package ?? '');
       },
     },
     column('Pattern', 'pattern', item => visible(item.pattern)),

@@ -5,6 +5,7 @@
 
 mod relay;
 
+use super::alerts::SinkStats;
 use super::problem::Problem;
 use super::process::{self, Figures};
 use super::state_file::StateFileStats;
@@ -45,6 +46,7 @@ async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Proble
         webhooks: control.runner.webhooks(),
         state_file: control.runner.state_file(),
         errands_lost: control.runner.lost(),
+        alerts: Alerts::of(&control),
         figures: process::figures(),
         started: control.started,
     };
@@ -63,6 +65,7 @@ struct Scrape {
     webhooks: WebhookStats,
     state_file: StateFileStats,
     errands_lost: u64,
+    alerts: Alerts,
     figures: Figures,
     started: UnixMillis,
 }
@@ -76,6 +79,7 @@ impl Collector for Scrape {
         self.relay(&mut page)?;
         self.the_loop(&mut page)?;
         self.errands(&mut page)?;
+        self.alerts.encode(&mut page)?;
         self.process(&mut page)
     }
 }
@@ -365,6 +369,50 @@ impl Scrape {
             "process_start_time_seconds",
             "When the process started, since the Unix epoch",
             self.started.0 as f64 / 1_000.0,
+        )
+    }
+}
+
+/// What is told of trouble.
+#[derive(Debug)]
+struct Alerts {
+    firing: Vec<(&'static str, u64)>,
+    refused: u64,
+    sink: SinkStats,
+}
+
+impl Alerts {
+    fn of(control: &Control) -> Self {
+        Alerts {
+            firing: control.alerts.firing(),
+            refused: control.alerts.refused(),
+            sink: control.alerts.sink().0,
+        }
+    }
+
+    fn encode(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let help = "Alerts that fire now, by rule";
+        page.family(
+            "pulsegate_alerts_firing",
+            help,
+            MetricType::Gauge,
+            |family| {
+                for (name, n) in &self.firing {
+                    let labels = [("name", *name)];
+                    family.encode_family(&labels)?.encode_gauge(&(*n as i64))?;
+                }
+                Ok(())
+            },
+        )?;
+        let help = "Requests to ALERT_WEBHOOK_URL by what became of them";
+        page.counters("pulsegate_alert_posts", help, |family| {
+            family.count(&[("result", "answered")], self.sink.delivered)?;
+            family.count(&[("result", "failed")], self.sink.failed)
+        })?;
+        page.counter(
+            "pulsegate_alerts_lost",
+            "Alerts that were not told because there were too many",
+            self.refused + self.sink.lost,
         )
     }
 }

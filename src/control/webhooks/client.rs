@@ -32,11 +32,16 @@ const ERROR_MAX: usize = 120;
 
 /// What every webhook is sent with.
 pub(super) struct Client {
+    http: Http,
+    websocket_url: Box<str>,
+}
+
+/// Posts JSON, each over a connection of its own.
+pub(in crate::control) struct Http {
     plain: Plain,
     /// Made when it is needed: it has to read what this system trusts. `None`: that is nothing.
     secure: OnceLock<Option<Secure>>,
     timeout: Duration,
-    websocket_url: Box<str>,
 }
 
 type Plain = legacy::Client<HttpConnector, Full<Bytes>>;
@@ -69,10 +74,44 @@ impl Client {
     /// `websocket_url` is where apps shall connect.
     pub(super) fn new(timeout: Duration, websocket_url: Box<str>) -> Self {
         Client {
+            http: Http::new(timeout),
+            websocket_url,
+        }
+    }
+
+    /// Sends it and waits for the answer, as long as is allowed.
+    pub(super) async fn post(&self, post: &Post) -> Reply {
+        match serde_json::to_vec(&self.body(post)) {
+            Ok(body) => self.http.post(&post.url, body).await,
+            Err(_) => Reply::Unreachable("no body".into()),
+        }
+    }
+
+    fn body<'a>(&'a self, post: &'a Post) -> Body<'a> {
+        let (user, package) = (&*post.key.user, &*post.key.package);
+        let (url, reason) = match post.kind {
+            Kind::Start => (Some(&*self.websocket_url), None),
+            Kind::Stop(reason) => (None, Some(reason.name())),
+        };
+        Body {
+            r#type: post.kind.name().name(),
+            session_id: format!("{user}-{package}"),
+            user_id: user,
+            timestamp: humantime::format_rfc3339_millis(UnixMillis::now().into()).to_string(),
+            websocket_url: url,
+            old_websocket_url: url,
+            reason,
+        }
+    }
+}
+
+impl Http {
+    /// `timeout`: for everything from the connection to the answer.
+    pub(in crate::control) fn new(timeout: Duration) -> Self {
+        Http {
             plain: builder().build(connector(timeout)),
             secure: OnceLock::new(),
             timeout,
-            websocket_url,
         }
     }
 
@@ -89,9 +128,9 @@ impl Client {
         self.secure.get_or_init(make).as_ref()
     }
 
-    /// Sends it and waits for the answer, as long as is allowed.
-    pub(super) async fn post(&self, post: &Post) -> Reply {
-        let request = match self.request(post) {
+    /// Posts a body of JSON and waits for the answer, as long as is allowed.
+    pub(in crate::control) async fn post(&self, url: &str, body: Vec<u8>) -> Reply {
+        let request = match request(url, body) {
             Ok(request) => request,
             Err(why) => return Reply::Unreachable(why.into()),
         };
@@ -117,39 +156,21 @@ impl Client {
             Reply::Refused(status.as_u16())
         }
     }
+}
 
-    fn request(&self, post: &Post) -> Result<Request<Full<Bytes>>, &'static str> {
-        let uri: Uri = post.url.parse().map_err(|_| "the URL is not valid")?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("the URL is neither http nor https");
-        }
-        if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
-            return Err("the URL has a user or no host");
-        }
-        let body = serde_json::to_vec(&self.body(post)).map_err(|_| "no body")?;
-        Request::post(uri)
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|_| "the URL is not valid")
+fn request(url: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "the URL is not valid")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("the URL is neither http nor https");
     }
-
-    fn body<'a>(&'a self, post: &'a Post) -> Body<'a> {
-        let (user, package) = (&*post.key.user, &*post.key.package);
-        let (url, reason) = match post.kind {
-            Kind::Start => (Some(&*self.websocket_url), None),
-            Kind::Stop(reason) => (None, Some(reason.name())),
-        };
-        Body {
-            r#type: post.kind.name().name(),
-            session_id: format!("{user}-{package}"),
-            user_id: user,
-            timestamp: humantime::format_rfc3339_millis(UnixMillis::now().into()).to_string(),
-            websocket_url: url,
-            old_websocket_url: url,
-            reason,
-        }
+    if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
+        return Err("the URL has a user or no host");
     }
+    Request::post(uri)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|_| "the URL is not valid")
 }
 
 /// Keeps no connection.

@@ -10,6 +10,8 @@ mod tests;
 
 pub use self::stats::{DownApp, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 
+pub(super) use self::client::Http;
+
 use self::breaker::Change;
 use self::client::Client;
 use self::queue::{App, Post, Queue, Reply};

@@ -64,7 +64,7 @@ impl Kind {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(in crate::control) enum Reply {
     /// With 2xx.
     Answered(u16),
     /// With another status.
@@ -86,7 +86,7 @@ impl Reply {
     }
 
     /// What was wrong, if anything.
-    pub(super) fn error(&self) -> Option<Box<str>> {
+    pub(in crate::control) fn error(&self) -> Option<Box<str>> {
         match self {
             Reply::Answered(_) => None,
             Reply::Refused(status) => Some(format!("answered with status {status}").into()),

@@ -31,7 +31,7 @@ impl Relay {
         next_anonymous: &mut u64,
     ) -> Result<Identity, Reply> {
         let user = if self.credentials.is_open() {
-            match names(request)?.0 {
+            match names(request)?.user {
                 Some(user) if user.starts_with(ANONYMOUS) => {
                     let why = "names that begin with anonymous- are given by the gateway";
                     return Err(Reply::error(400, why));
@@ -65,7 +65,8 @@ impl Relay {
         if !self.credentials.is_open() {
             return Ok(None);
         }
-        match names(request)? {
+        let Names { user, package } = names(request)?;
+        match (user, package) {
             (None, None) => Ok(None),
             (Some(user), Some(package)) => Ok(Some(Identity {
                 user,
@@ -202,8 +203,14 @@ impl Relay {
     }
 }
 
+/// Who somebody says they are, in the query.
+struct Names {
+    user: Option<Box<str>>,
+    package: Option<Box<str>>,
+}
+
 /// User and package as the query has them, decoded.
-fn names(request: &Request) -> Result<(Option<Box<str>>, Option<Box<str>>), Reply> {
+fn names(request: &Request) -> Result<Names, Reply> {
     let query = request.query().unwrap_or_default();
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -217,5 +224,5 @@ fn names(request: &Request) -> Result<(Option<Box<str>>, Option<Box<str>>), Repl
         return Err(Reply::error(400, why));
     }
     let [user, package] = names;
-    Ok((user, package))
+    Ok(Names { user, package })
 }

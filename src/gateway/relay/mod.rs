@@ -6,6 +6,7 @@ mod apps;
 mod backlog;
 mod flapping;
 mod graces;
+mod missed;
 mod places;
 mod post;
 mod routing;
@@ -14,10 +15,12 @@ mod stats;
 pub use self::apps::has_magic_words;
 pub(in crate::gateway) use self::backlog::Backlog;
 pub use self::graces::Due;
+pub use self::missed::{Missed, MissedBox};
 pub use self::stats::{DropReason, RelayStats};
 
 use self::flapping::Flapping;
 use self::graces::Graces;
+use self::missed::MissedSink;
 use super::auth::Credentials;
 use super::blocks::Blocks;
 use super::errands::{Errand, Errands};
@@ -41,6 +44,7 @@ pub(super) struct Relay {
     flapping: Flapping,
     pub(super) stats: RelayStats,
     graces: Graces,
+    missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
     /// The number of the last errand.
@@ -68,6 +72,7 @@ impl Relay {
             flapping: Flapping::default(),
             stats: RelayStats::default(),
             graces: Graces::default(),
+            missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,
             strikes: HashMap::new(),
@@ -118,6 +123,18 @@ impl Relay {
             super::Role::Glasses => self.glasses_arrive(io, id, identity),
             super::Role::Tpa(package) => self.app_arrives(io, id, identity, package),
         }
+    }
+
+    /// Where those are put that were waited for in vain.
+    pub(super) fn missed(&self) -> MissedBox {
+        self.missed.shared()
+    }
+
+    /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
+    pub(super) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
+        let some = self.flapping.refused(now).take(most);
+        let some = some.map(|(identity, _)| identity.clone()).collect();
+        (some, self.flapping.refused(now).count())
     }
 
     /// Whether the timer was ours.

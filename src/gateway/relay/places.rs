@@ -235,6 +235,9 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
+        let absence = session.place_mut(&identity.role).map(|p| &p.absence);
+        let cause = absence.and_then(|a| a.as_ref()?.cause);
+        self.missed.keep(identity, cause);
         match &identity.role {
             Role::Glasses => {
                 session.glasses.absence = None;

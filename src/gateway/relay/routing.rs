@@ -41,7 +41,7 @@ impl Relay {
                 self.stats.unrouted += 1;
                 return;
             }
-            return self.to_apps(io, user, protocol::AUDIO, false, |_| Some(message.clone()));
+            return self.route_to_apps(io, user, protocol::AUDIO, false, |_| Some(message.clone()));
         };
         match FromGlasses::parse(text) {
             Ok(FromGlasses::Init) => answer(io, id, protocol::connection_ack(user)),
@@ -51,7 +51,7 @@ impl Relay {
             Ok(FromGlasses::Data(kind)) => {
                 let kept = !self.is_skipped(&kind);
                 let stream = protocol::stream_of(&kind);
-                self.to_apps(io, user, &stream, kept, |session| {
+                self.route_to_apps(io, user, &stream, kept, |session| {
                     Some(Message::text(protocol::data_stream(session, &stream, text)))
                 });
             }
@@ -94,7 +94,7 @@ impl Relay {
             Ok(FromApp::Ping) => answer(io, id, protocol::PONG.to_owned()),
             Ok(FromApp::Request(kind)) => {
                 let kept = !self.is_skipped(&kind);
-                self.to_glasses(io, &identity.user, &message, kept);
+                self.route_to_glasses(io, &identity.user, &message, kept);
             }
             Err(why) => self.strike(io, id, TO_APPS, &why),
         }
@@ -111,7 +111,7 @@ impl Relay {
     }
 
     /// Sends a frame to every app of a session that wants this stream. It is made when the first one does, and once.
-    fn to_apps(
+    fn route_to_apps(
         &mut self,
         io: &mut Io<'_>,
         user: &str,
@@ -139,7 +139,7 @@ impl Relay {
     }
 
     /// Sends an app's request to its session's glasses as it is.
-    fn to_glasses(&mut self, io: &mut Io<'_>, user: &str, message: &Message, kept: bool) {
+    fn route_to_glasses(&mut self, io: &mut Io<'_>, user: &str, message: &Message, kept: bool) {
         let message = match message {
             Message::Text(text) if kept && text.len() > SHARED => {
                 Cow::Owned(Message::text(text.as_str()))

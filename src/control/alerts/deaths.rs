@@ -1,0 +1,268 @@
+//! Many connections lost at once: of one class, or of one address block. Then it is the network between, not the peers.
+
+use super::sample::CLASSES;
+use crate::cause::{Cause, PeerCode};
+use crate::gateway::{CLASS_NAMES, Closed};
+use crate::time::{Micros, UnixMillis};
+use ipnet::IpNet;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+/// Losses that are remembered: as many as records of ended connections come at a time.
+const DEATHS_MAX: usize = 10_000;
+
+/// How many windows are looked back over, to know what is usual.
+const USUAL_WINDOWS: u64 = 5;
+
+/// So many times more than usual is not usual.
+const UNUSUAL: u64 = 4;
+
+/// A class that is lost from so many blocks at once is named itself, instead of each block.
+const MANY_BLOCKS: usize = 3;
+
+/// A connection that nobody wanted to end.
+#[derive(Debug, Clone, Copy)]
+struct Death {
+    at: UnixMillis,
+    class: usize,
+    block: IpNet,
+    cause: Cause,
+}
+
+/// The latest losses, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Deaths {
+    latest: VecDeque<Death>,
+}
+
+/// What has lost many of its connections at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MassDeath {
+    pub(super) of: Group,
+    /// How many there were.
+    pub(super) count: u64,
+    /// How many it takes.
+    pub(super) needed: u64,
+    /// Of which class most of them were.
+    pub(super) class: usize,
+    /// From how many blocks they came.
+    pub(super) blocks: usize,
+    /// How most of them ended, and how many of them did.
+    pub(super) cause: (Cause, u64),
+}
+
+/// What they have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Group {
+    Class(usize),
+    Block(IpNet),
+}
+
+/// What it takes to be many.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Many {
+    pub(super) least: u64,
+    pub(super) percent: u64,
+    pub(super) window: Micros,
+    /// Connections before, by class.
+    pub(super) live: [u64; CLASSES],
+}
+
+impl Deaths {
+    /// Takes note of connections that have ended, if they were lost.
+    pub(super) fn note<'a>(&mut self, closed: impl IntoIterator<Item = &'a Closed>) {
+        for closed in closed {
+            if let Some(class) = closed.class
+                && usize::from(class.0) < CLASSES
+                && is_loss(closed.cause)
+            {
+                self.add(
+                    closed.at,
+                    class.0.into(),
+                    closed.peer_addr.ip(),
+                    closed.cause,
+                );
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, at: UnixMillis, class: usize, address: IpAddr, cause: Cause) {
+        if self.latest.len() == DEATHS_MAX {
+            self.latest.pop_front();
+        }
+        let block = block_of(address);
+        self.latest.push_back(Death {
+            at,
+            class,
+            block,
+            cause,
+        });
+    }
+
+    /// Forgets what is too old to matter.
+    pub(super) fn forget(&mut self, now: UnixMillis, many: Micros, interval: Micros) {
+        let matters = many.as_millis() * (USUAL_WINDOWS + 1) + interval.as_millis();
+        let is_old = |death: &Death| now.0.saturating_sub(death.at.0) > matters;
+        while self.latest.front().is_some_and(is_old) {
+            self.latest.pop_front();
+        }
+    }
+
+    /// What has lost many at once in the time since the last look, or just before it; one answer for each class at most.
+    pub(super) fn mass(&self, now: UnixMillis, interval: Micros, many: &Many) -> Vec<MassDeath> {
+        let since = now.0.saturating_sub((interval + many.window).as_millis());
+        let all: u64 = many.live.iter().sum();
+        let mut by_block: HashMap<IpNet, Vec<&Death>> = HashMap::new();
+        for death in &self.latest {
+            by_block.entry(death.block).or_default().push(death);
+        }
+        let mut found: Vec<MassDeath> = by_block
+            .iter()
+            .filter_map(|(block, deaths)| at_once(Group::Block(*block), deaths, since, many, all))
+            .collect();
+        // What a block explains is told once.
+        let explained: Vec<Group> = found.iter().map(|mass| mass.of).collect();
+        let is_open = |d: &&Death| !explained.contains(&Group::Block(d.block));
+        for class in 0..CLASSES {
+            let deaths = self.latest.iter().filter(|d| d.class == class);
+            let deaths: Vec<&Death> = deaths.filter(is_open).collect();
+            let group = Group::Class(class);
+            found.extend(at_once(group, &deaths, since, many, many.live[class]));
+        }
+        (0..CLASSES)
+            .filter_map(|class| merge(found.iter().filter(|mass| mass.class == class)))
+            .collect()
+    }
+}
+
+/// One answer for a class: the class if it is lost in many places, else the block that has lost most.
+fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
+    let mut found: Vec<&MassDeath> = found.collect();
+    found.sort_by_key(|mass| std::cmp::Reverse(mass.count));
+    let most = (*found.first()?).clone();
+    let is_everywhere = |mass: &&MassDeath| matches!(mass.of, Group::Class(_));
+    if found.len() < MANY_BLOCKS && !found.iter().any(is_everywhere) {
+        return Some(most);
+    }
+    Some(MassDeath {
+        of: Group::Class(most.class),
+        count: found.iter().map(|mass| mass.count).sum(),
+        blocks: found.iter().map(|mass| mass.blocks).sum(),
+        ..most
+    })
+}
+
+/// The most that a group has lost within one window that ends after `since`, if that is many and not usual.
+fn at_once(of: Group, deaths: &[&Death], since: u64, many: &Many, live: u64) -> Option<MassDeath> {
+    let span = many.window.as_millis();
+    let needed = many.least.max((live * many.percent).div_ceil(100));
+    let (mut from, mut best) = (0, 0..0);
+    for (to, death) in deaths.iter().enumerate() {
+        while deaths[from].at.0.saturating_add(span) <= death.at.0 {
+            from += 1;
+        }
+        if death.at.0 > since && to + 1 - from > best.len() {
+            best = from..to + 1;
+        }
+    }
+    let count = best.len() as u64;
+    let first = deaths.get(best.start)?.at.0;
+    let before = &deaths[..best.start];
+    let is_recent = |d: &&&Death| d.at.0.saturating_add(span * USUAL_WINDOWS) > first;
+    let usual = before.iter().filter(is_recent).count() as u64 / USUAL_WINDOWS;
+    if count < needed.max(1) || count < UNUSUAL * usual {
+        return None;
+    }
+    let lost = &deaths[best];
+    let by_class = |class| lost.iter().filter(|d| d.class == class).count();
+    let class = (0..CLASSES).max_by_key(|class| by_class(*class))?;
+    let mut blocks: Vec<IpNet> = lost.iter().map(|d| d.block).collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    let with = |cause: Cause| {
+        let is = |d: &&&Death| d.cause.index() == cause.index();
+        lost.iter().filter(is).count() as u64
+    };
+    let cause = Cause::ALL.into_iter().max_by_key(|cause| with(*cause))?;
+    Some(MassDeath {
+        of,
+        count,
+        needed,
+        class,
+        blocks: blocks.len(),
+        cause: (cause, with(cause)),
+    })
+}
+
+impl MassDeath {
+    /// What has happened, in words.
+    pub(super) fn summary(&self, window: Micros) -> String {
+        let (cause, with) = self.cause;
+        let most = if with == self.count {
+            "all"
+        } else if with * 2 > self.count {
+            "most"
+        } else {
+            "some"
+        };
+        let whose = match self.of {
+            Group::Class(class) if self.blocks == 1 => format!("of class {}", CLASS_NAMES[class]),
+            Group::Class(class) => format!(
+                "of class {} from {} address blocks",
+                CLASS_NAMES[class], self.blocks
+            ),
+            Group::Block(block) => {
+                format!("from {block}, most of class {},", CLASS_NAMES[self.class])
+            }
+        };
+        format!(
+            "{} connections {whose} were lost within {} s, {most} of them {cause}: it is the network or a proxy, not the peers",
+            self.count,
+            window.0 as f64 / 1e6
+        )
+    }
+}
+
+/// The block in which an address's neighbours are: /24, or /48 of IPv6.
+fn block_of(address: IpAddr) -> IpNet {
+    let address = address.to_canonical();
+    let bits = if address.is_ipv4() { 24 } else { 48 };
+    IpNet::new_assert(address, bits).trunc()
+}
+
+/// Whether a connection ended by nobody's will.
+pub(in crate::control) fn is_loss(cause: Cause) -> bool {
+    match cause {
+        Cause::PeerEof
+        | Cause::PeerReset
+        | Cause::TcpTimeout
+        | Cause::WriteError
+        | Cause::Stale
+        | Cause::FrameTimeout => true,
+        // The peer found fault with us; what it got was not what we sent.
+        Cause::PeerClosed(code) => matches!(PeerCode::of(code), PeerCode::Protocol),
+        Cause::Aborted
+        | Cause::Probe
+        | Cause::Answered
+        | Cause::InitTimeout
+        | Cause::HandshakeTimeout
+        | Cause::BadRequest
+        | Cause::Unauthorized
+        | Cause::Blocked
+        | Cause::Flapping
+        | Cause::AtCapacity
+        | Cause::Protocol
+        | Cause::InvalidData
+        | Cause::TooBig
+        | Cause::Forbidden
+        | Cause::SessionUnknown
+        | Cause::SlowConsumer
+        | Cause::Replaced
+        | Cause::SessionEnded
+        | Cause::AppStopped
+        | Cause::Draining
+        | Cause::Shutdown
+        | Cause::Kicked
+        | Cause::Internal => false,
+    }
+}

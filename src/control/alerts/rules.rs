@@ -1,0 +1,401 @@
+//! The rules, in one table: what is looked at, when it is too much, and what to do then.
+
+use super::deaths::Many;
+use super::sample::{CLASSES, Fleet, View};
+use super::settings::AlertSettings;
+use crate::gateway::{CLASS_NAMES, Role};
+use crate::time::Micros;
+use std::collections::BTreeMap;
+
+/// Users that a summary names.
+const NAMED: usize = 5;
+
+/// Characters of a name that are shown.
+const NAME_SHOWN: usize = 64;
+
+/// What tells an alert from others of its rule.
+pub(super) type Labels = BTreeMap<&'static str, Box<str>>;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Somebody should look soon.
+    Warning,
+    /// Users are cut off, or soon will be.
+    Critical,
+}
+
+/// One rule.
+pub(super) struct Rule {
+    /// In small letters, as in the log.
+    pub(super) name: &'static str,
+    pub(super) severity: Severity,
+    /// One sentence.
+    pub(super) todo: &'static str,
+    /// The value from which on it is too much; 0: never.
+    pub(super) threshold: fn(&AlertSettings) -> f64,
+    /// How long it has to be too much.
+    pub(super) hold: fn(&AlertSettings) -> Micros,
+    /// Whether a mass death, as long as it is alerted of, explains it.
+    pub(super) explained_by_mass_death: bool,
+    /// The values now; what is not named is 0. `None`: they are not known now.
+    pub(super) look: fn(&View<'_>) -> Option<Vec<Reading>>,
+}
+
+/// One value that a rule looks at.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reading {
+    pub(super) labels: Labels,
+    pub(super) value: f64,
+    /// The threshold, where it is not simply the setting's.
+    pub(super) threshold: f64,
+    /// In words, with the numbers.
+    pub(super) summary: String,
+}
+
+/// A mass death is looked at first: it explains others.
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: MASS_DEATH,
+        severity: Severity::Critical,
+        todo: "Look at the network, the proxy or the carrier that the summary names, not at the peers; nothing here needs a restart.",
+        threshold: |s| s.mass_death as f64,
+        hold: |_| Micros::ZERO,
+        explained_by_mass_death: false,
+        look: mass_death,
+    },
+    Rule {
+        name: "many_suspects",
+        severity: Severity::Warning,
+        todo: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
+        threshold: |s| s.suspects_percent as f64,
+        hold: |s| s.suspects_for,
+        explained_by_mass_death: true,
+        look: many_suspects,
+    },
+    Rule {
+        name: "stale_closes",
+        severity: Severity::Critical,
+        todo: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
+        threshold: |s| s.stale_percent as f64,
+        hold: |s| s.stale_for,
+        explained_by_mass_death: true,
+        look: stale_closes,
+    },
+    Rule {
+        name: "rtt_high",
+        severity: Severity::Warning,
+        todo: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
+        threshold: |s| s.rtt_p99.0 as f64 / 1e3,
+        hold: |s| s.rtt_for,
+        explained_by_mass_death: false,
+        look: rtt_high,
+    },
+    Rule {
+        name: "flapping",
+        severity: Severity::Warning,
+        todo: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
+        threshold: |s| s.flapping as f64,
+        hold: |s| s.flapping_for,
+        explained_by_mass_death: false,
+        look: flapping,
+    },
+    Rule {
+        name: "app_down",
+        severity: Severity::Warning,
+        todo: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
+        threshold: |s| f64::from(u8::from(s.app_down)),
+        hold: |s| s.app_down_for,
+        explained_by_mass_death: false,
+        look: app_down,
+    },
+    Rule {
+        name: "loop_stalls",
+        severity: Severity::Warning,
+        todo: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that is moved; nobody was closed for it.",
+        threshold: |s| s.stalls as f64,
+        hold: |_| Micros::ZERO,
+        explained_by_mass_death: false,
+        look: loop_stalls,
+    },
+    Rule {
+        name: "fds_near_limit",
+        severity: Severity::Critical,
+        todo: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
+        threshold: |s| s.fds_percent as f64,
+        hold: |s| s.limits_for,
+        explained_by_mass_death: false,
+        look: fds_near_limit,
+    },
+    Rule {
+        name: "memory_near_limit",
+        severity: Severity::Critical,
+        todo: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
+        threshold: |s| s.memory_percent as f64,
+        hold: |s| s.limits_for,
+        explained_by_mass_death: false,
+        look: memory_near_limit,
+    },
+    Rule {
+        name: "reconnect_storm",
+        severity: Severity::Warning,
+        todo: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
+        threshold: |s| s.storm_percent as f64,
+        hold: |s| s.storm_for,
+        explained_by_mass_death: true,
+        look: reconnect_storm,
+    },
+];
+
+/// The rule that explains others.
+pub(super) const MASS_DEATH: &str = "mass_death";
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    let pairs = pairs.into_iter();
+    pairs.map(|(key, value)| (key, value.into())).collect()
+}
+
+fn percent(part: u64, of: u64) -> f64 {
+    if of == 0 {
+        return 0.0;
+    }
+    100.0 * part as f64 / of as f64
+}
+
+fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let many = Many {
+        least: s.mass_death,
+        percent: s.mass_death_percent,
+        window: s.mass_death_window,
+        live: fleet.most_live,
+    };
+    let found = view.deaths.mass(view.sample.wall, s.interval, &many);
+    let reading = |mass: super::deaths::MassDeath| Reading {
+        labels: labels([("class", CLASS_NAMES[mass.class])]),
+        value: mass.count as f64,
+        threshold: mass.needed as f64,
+        summary: mass.summary(s.mass_death_window),
+    };
+    Some(found.into_iter().map(reading).collect())
+}
+
+/// One reading for each class that is not sent away and big enough.
+fn by_class(
+    view: &View<'_>,
+    fleet: &Fleet<'_>,
+    look: impl Fn(usize, &'static str) -> Option<(f64, f64, String)>,
+) -> Vec<Reading> {
+    let classes = (0..CLASSES).filter(|class| {
+        let enough = fleet.most_live[*class] >= view.settings.min_connections;
+        enough && !fleet.now.draining[*class]
+    });
+    let read = |class: usize| {
+        let (value, threshold, summary) = look(class, CLASS_NAMES[class])?;
+        Some(Reading {
+            labels: labels([("class", CLASS_NAMES[class])]),
+            value,
+            threshold,
+            summary,
+        })
+    };
+    classes.filter_map(read).collect()
+}
+
+fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let threshold = s.suspects_percent as f64;
+    Some(by_class(view, fleet, |class, name| {
+        let (live, suspects) = (fleet.now.live[class], fleet.now.suspects[class]);
+        if live < s.min_connections {
+            return None;
+        }
+        let value = percent(suspects, live);
+        let summary = format!(
+            "{value:.1} % of {name} are suspect, {suspects} of {live} (threshold {threshold} %)"
+        );
+        Some((value, threshold, summary))
+    }))
+}
+
+fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let (stale, threshold) = (fleet.grown(|c| &c.stale), s.stale_percent as f64);
+    Some(by_class(view, fleet, |class, name| {
+        let (stale, most) = (stale[class], fleet.most_live[class]);
+        if stale < s.stale_min {
+            return None;
+        }
+        let value = percent(stale, most);
+        let summary = format!(
+            "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
+            seconds(s.window)
+        );
+        Some((value, threshold, summary))
+    }))
+}
+
+fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let rtt = fleet.now.rtt.since(&fleet.then.rtt);
+    let count = rtt.count();
+    let Some(p99) = rtt.percentile(0.99).filter(|_| count >= s.min_connections) else {
+        return Some(Vec::new());
+    };
+    let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
+            seconds(s.window)
+        ),
+    }])
+}
+
+fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
+    view.fleet.as_ref()?;
+    let mut groups: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for identity in &view.sample.flapping {
+        let package = match &identity.role {
+            Role::Glasses => None,
+            Role::Tpa(package) => Some(&**package),
+        };
+        groups.entry(package).or_default().push(&identity.user);
+    }
+    let threshold = view.settings.flapping as f64;
+    let read = |(package, mut users): (Option<&str>, Vec<&str>)| {
+        users.sort_unstable();
+        let (labels, what) = match package {
+            None => (labels([("class", "glasses")]), "glasses".to_owned()),
+            Some(package) => (
+                labels([("class", "tpa"), ("package", package)]),
+                shown(package),
+            ),
+        };
+        let named: Vec<String> = users.iter().take(NAMED).map(|user| shown(user)).collect();
+        let more = match users.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Reading {
+            labels,
+            value: users.len() as f64,
+            threshold,
+            summary: format!("{what} of {}{more} come back too often", named.join(", ")),
+        }
+    };
+    Some(groups.into_iter().map(read).collect())
+}
+
+fn app_down(view: &View<'_>) -> Option<Vec<Reading>> {
+    let read = |app: &crate::control::webhooks::DownApp| Reading {
+        labels: labels([("package", &app.package)]),
+        value: 1.0,
+        threshold: 1.0,
+        summary: format!(
+            "the webhook of {} fails: {}",
+            shown(&app.package),
+            app.last_error
+        ),
+    };
+    Some(view.sample.down.iter().map(read).collect())
+}
+
+fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
+    let threshold = view.settings.stalls as f64;
+    let (value, summary) = match &view.fleet {
+        // That alone is as bad as what is counted.
+        None => (
+            threshold,
+            "the loop has not answered for seconds".to_owned(),
+        ),
+        Some(fleet) => {
+            let stalls = fleet.now.stalls - fleet.then.stalls;
+            let away = fleet.now.stalled - fleet.then.stalled;
+            let times = if stalls == 1 { "time" } else { "times" };
+            let summary = format!(
+                "the loop was away {stalls} {times}, {} ms in all, within {} s",
+                away.as_millis(),
+                seconds(view.settings.window)
+            );
+            (stalls as f64, summary)
+        }
+    };
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary,
+    }])
+}
+
+fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (open, most) = view.sample.fds?;
+    let (value, threshold) = (percent(open, most), view.settings.fds_percent as f64);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{open} of {most} file descriptors are open, {value:.1} % (threshold {threshold} %)"
+        ),
+    }])
+}
+
+fn memory_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
+    let memory = view.sample.memory?;
+    let (used, limit) = (memory.used, memory.limit);
+    let (value, threshold) = (percent(used, limit), view.settings.memory_percent as f64);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{} MiB of {} MiB are used, {value:.1} % of {} (threshold {threshold} %)",
+            used >> 20,
+            limit >> 20,
+            memory.of
+        ),
+    }])
+}
+
+fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let (opened, ended) = (fleet.grown(|c| &c.opened), fleet.grown(|c| &c.ended));
+    let threshold = s.storm_percent as f64;
+    Some(by_class(view, fleet, |class, name| {
+        // A fleet that comes up only opens, one that goes away only ends.
+        let both = opened[class].min(ended[class]);
+        if both < s.min_connections {
+            return None;
+        }
+        let value = percent(both, fleet.most_live[class]);
+        let summary = format!(
+            "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold {threshold} %)",
+            opened[class],
+            ended[class],
+            seconds(s.window),
+            fleet.most_live[class]
+        );
+        Some((value, threshold, summary))
+    }))
+}
+
+fn seconds(span: Micros) -> f64 {
+    span.0 as f64 / 1e6
+}
+
+/// A peer's name as it is shown to people: one line, and not long.
+fn shown(name: &str) -> String {
+    let mut shown: String = name
+        .chars()
+        .take(NAME_SHOWN)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if name.chars().nth(NAME_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,750 @@
+//! Every rule on looks that a test makes up, on a clock of its own: it fires, is silent just below, resolves, and does not flap.
+
+use super::Watch;
+use super::book::{ACTIVE_MAX, Alert, AlertState, News, RESOLVED_MAX};
+use super::payload::{self, Sender};
+use super::rules::{Labels, RULES, Severity};
+use super::sample::{Counters, Sample};
+use super::settings::AlertSettings;
+use super::sink::{BATCH, Outbox, WAITING_MAX};
+use crate::cause::Cause;
+use crate::control::process::Memory;
+use crate::control::webhooks::DownApp;
+use crate::gateway::{Identity, Role};
+use crate::time::{Micros, UnixMillis};
+use serde_json::Value;
+
+const S: fn(u64) -> Micros = Micros::from_secs;
+
+/// A fleet of made-up counters, looked at every ten seconds with the default settings.
+struct Bench {
+    watch: Watch,
+    settings: AlertSettings,
+    sample: Sample,
+    /// What was told, in order.
+    told: Vec<(&'static str, AlertState)>,
+    news: Vec<News>,
+    deaths: u8,
+}
+
+impl Bench {
+    /// With a thousand glasses and as many apps that are well.
+    fn new() -> Bench {
+        let counters = Counters {
+            live: [1_000, 1_000],
+            opened: [1_000, 1_000],
+            ..Counters::default()
+        };
+        let mut bench = Bench {
+            watch: Watch::default(),
+            settings: AlertSettings::default(),
+            sample: Sample {
+                now: S(1_000),
+                wall: UnixMillis(1_750_000_000_000),
+                counters: Some(counters),
+                fds: Some((100, 1_000)),
+                memory: Some(Memory {
+                    used: 10,
+                    limit: 100,
+                    of: "the machine's memory",
+                }),
+                ..Sample::default()
+            },
+            told: Vec::new(),
+            news: Vec::new(),
+            deaths: 0,
+        };
+        bench.looks(30);
+        assert_eq!(bench.told, [], "all is well");
+        bench
+    }
+
+    fn counters(&mut self) -> &mut Counters {
+        self.sample.counters.as_mut().expect("the loop answers")
+    }
+
+    fn look(&mut self) {
+        self.sample.now += self.settings.interval;
+        self.sample.wall.0 += self.settings.interval.as_millis();
+        for news in self.watch.look(&self.settings, &self.sample) {
+            if let News::Changed(alert) = &news {
+                self.told.push((alert.name, alert.state));
+            }
+            self.news.push(news);
+        }
+    }
+
+    /// So many looks at what there is.
+    fn looks(&mut self, many: u64) {
+        (0..many).for_each(|_| self.look());
+    }
+
+    /// Each look after something has happened again.
+    fn looks_with(&mut self, many: u64, what: impl Fn(&mut Bench)) {
+        for _ in 0..many {
+            what(self);
+            self.look();
+        }
+    }
+
+    fn alert(&self) -> Alert {
+        let last = self.news.last().expect("something was told");
+        match last {
+            News::Changed(alert) | News::Still(alert) => alert.clone(),
+        }
+    }
+
+    #[track_caller]
+    fn told(&mut self, wanted: &[(&'static str, AlertState)]) {
+        assert_eq!(self.told, wanted);
+        self.told.clear();
+    }
+
+    #[track_caller]
+    fn fires(&mut self, name: &'static str) -> Alert {
+        self.told(&[(name, AlertState::Firing)]);
+        self.alert()
+    }
+
+    /// Everything is well again: it is resolved, once.
+    #[track_caller]
+    fn resolves(&mut self, name: &'static str) {
+        self.looks(30);
+        self.told(&[(name, AlertState::Resolved)]);
+        assert!(self.alert().resolved_at.is_some());
+        assert_eq!(self.watch.book.firing().count(), 0);
+    }
+
+    /// Connections of a class are lost, all from this /24, a millisecond apart.
+    fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
+        for n in 0..many {
+            let at = UnixMillis(self.sample.wall.0 + n);
+            self.deaths = self.deaths.wrapping_add(1);
+            let address = [10, 0, block, self.deaths].into();
+            self.watch.deaths.add(at, class, address, cause);
+        }
+        let counters = self.counters();
+        counters.live[class] -= many;
+        counters.ended[class] += many;
+        if cause == Cause::Stale {
+            counters.stale[class] += many;
+        }
+    }
+}
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(k, v)| (k, v.into())).collect()
+}
+
+use AlertState::{Firing, Resolved};
+
+// ---- each rule ----
+
+#[test]
+fn suspects_of_a_class() {
+    let mut bench = Bench::new();
+    bench.counters().suspects = [99, 99];
+    bench.looks(100);
+    bench.told(&[]);
+    bench.counters().suspects[0] = 100;
+    bench.looks(12);
+    bench.told(&[]);
+    bench.look();
+    let alert = bench.fires("many_suspects");
+    assert_eq!(alert.labels, labels([("class", "glasses")]));
+    assert_eq!(
+        alert.summary,
+        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %)"
+    );
+    // Up and down between the bounds.
+    for n in [99, 101, 80, 150, 81, 99, 100] {
+        bench.counters().suspects[0] = n;
+        bench.looks(10);
+    }
+    bench.told(&[]);
+    bench.counters().suspects[0] = 79;
+    bench.looks(6);
+    bench.told(&[]);
+    bench.resolves("many_suspects");
+}
+
+#[test]
+fn a_value_at_the_threshold_does_not_flap() {
+    let mut bench = Bench::new();
+    for n in 0..1_000 {
+        bench.counters().suspects[0] = if n % 2 == 0 { 101 } else { 99 };
+        bench.look();
+    }
+    bench.told(&[]);
+    bench.counters().suspects[0] = 101;
+    bench.looks(20);
+    bench.fires("many_suspects");
+    for n in 0..1_000 {
+        bench.counters().suspects[0] = if n % 2 == 0 { 101 } else { 60 };
+        bench.look();
+    }
+    bench.told(&[]);
+}
+
+#[test]
+fn a_handful_of_connections_has_no_share() {
+    let mut bench = Bench::new();
+    let counters = bench.counters();
+    (counters.live[1], counters.suspects[1]) = (49, 49);
+    bench.looks(100);
+    bench.told(&[]);
+}
+
+#[test]
+fn a_class_that_is_sent_away_is_not_judged() {
+    let mut bench = Bench::new();
+    bench.counters().draining = [true; 2];
+    bench.counters().suspects[0] = 900;
+    bench.looks(100);
+    bench.told(&[]);
+}
+
+#[test]
+fn stale_closes() {
+    // One after the other, from everywhere: nothing dies at once.
+    let trickle = |n: u64| {
+        move |bench: &mut Bench| {
+            bench.counters().stale[1] += n;
+            bench.counters().ended[1] += n;
+        }
+    };
+    let mut bench = Bench::new();
+    bench.looks_with(100, trickle(8));
+    bench.told(&[]);
+    bench.looks_with(30, trickle(9));
+    let alert = bench.fires("stale_closes");
+    assert_eq!(alert.labels, labels([("class", "tpa")]));
+    assert!(alert.summary.starts_with("5"), "{}", alert.summary);
+    bench.resolves("stale_closes");
+    // The share is high, but there are few.
+    bench.counters().live[1] = 100;
+    bench.looks(10);
+    bench.looks_with(100, trickle(8));
+    bench.told(&[]);
+}
+
+#[test]
+fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
+    let mut bench = Bench::new();
+    bench.lose(0, 49, 7, Cause::Stale);
+    bench.looks(60);
+    bench.told(&[]);
+    bench.lose(0, 500, 7, Cause::Stale);
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(alert.labels, labels([("class", "glasses")]));
+    assert_eq!(
+        alert.summary,
+        "500 connections from 10.0.7.0/24, most of class glasses, were lost within 20 s, all of them stale: it is the network or \
+         a proxy, not the peers"
+    );
+    // All of them come back within a few seconds.
+    let counters = bench.counters();
+    counters.live[0] += 500;
+    counters.opened[0] += 500;
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_mass_death_of_a_class_names_the_class() {
+    let mut bench = Bench::new();
+    for block in 0..100 {
+        bench.lose(1, 2, block, Cause::PeerEof);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(alert.labels, labels([("class", "tpa")]));
+    assert!(
+        alert
+            .summary
+            .starts_with("200 connections of class tpa from 100 address blocks were lost"),
+        "{}",
+        alert.summary
+    );
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_class_that_dies_in_big_blocks_is_told_once() {
+    let mut bench = Bench::new();
+    for block in 0..5 {
+        bench.lose(0, 100, block, Cause::PeerReset);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(
+        alert
+            .summary
+            .starts_with("500 connections of class glasses from 5 address blocks"),
+        "{}",
+        alert.summary
+    );
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.lose(0, 60, 7, Cause::Stale);
+        bench.look();
+    }
+    bench.fires("mass_death");
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn what_is_usual_is_no_mass_death() {
+    let mut bench = Bench::new();
+    // A proxy's block from which many come and go all the time.
+    let coming_and_going = |bench: &mut Bench| {
+        bench.lose(0, 20, 7, Cause::PeerEof);
+        bench.counters().live[0] += 20;
+        bench.counters().opened[0] += 20;
+    };
+    bench.settings.storm_percent = 0;
+    bench.looks_with(100, coming_and_going);
+    bench.told(&[]);
+    bench.lose(0, 200, 7, Cause::PeerEof);
+    bench.look();
+    bench.fires("mass_death");
+}
+
+#[test]
+fn who_leaves_or_is_sent_away_has_not_died() {
+    let mut bench = Bench::new();
+    let causes = [
+        Cause::PeerClosed(1000),
+        Cause::PeerClosed(1001),
+        Cause::Draining,
+        Cause::Kicked,
+        Cause::Replaced,
+        Cause::SessionEnded,
+        Cause::Shutdown,
+    ];
+    for cause in causes {
+        assert!(!super::is_loss(cause), "{cause}");
+    }
+    for cause in [
+        Cause::Stale,
+        Cause::PeerEof,
+        Cause::PeerReset,
+        Cause::PeerClosed(1002),
+    ] {
+        assert!(super::is_loss(cause), "{cause}");
+    }
+    // A rolling drain of everybody.
+    bench.looks_with(50, |bench| {
+        bench.counters().live[0] -= 20;
+        bench.counters().ended[0] += 20;
+    });
+    bench.told(&[]);
+}
+
+#[test]
+fn round_trips() {
+    let mut bench = Bench::new();
+    let pongs = |slow: u64, us: u64| {
+        move |bench: &mut Bench| {
+            for _ in 0..1_000 - slow {
+                bench.counters().rtt.record(50_000);
+            }
+            for _ in 0..slow {
+                bench.counters().rtt.record(us);
+            }
+        }
+    };
+    bench.looks_with(100, pongs(9, 20_000_000));
+    bench.looks_with(100, pongs(20, 4_000_000));
+    bench.told(&[]);
+    bench.looks_with(30, pongs(20, 6_000_000));
+    bench.told(&[]);
+    bench.looks_with(10, pongs(20, 6_000_000));
+    let alert = bench.fires("rtt_high");
+    assert!(alert.value >= 5_000.0 && alert.threshold == 5_000.0);
+    bench.looks_with(30, pongs(0, 0));
+    bench.told(&[("rtt_high", Resolved)]);
+    // Slow ones, but hardly any.
+    bench.looks_with(100, |bench| bench.counters().rtt.record(60_000_000));
+    bench.told(&[]);
+}
+
+fn flapping(user: &str, package: Option<&str>) -> Identity {
+    Identity {
+        user: user.into(),
+        role: package.map_or(Role::Glasses, |package| Role::Tpa(package.into())),
+    }
+}
+
+#[test]
+fn flapping_identities_are_named() {
+    let mut bench = Bench::new();
+    bench.settings.flapping = 2;
+    bench.sample.flapping = vec![flapping("ada", Some("org.a"))];
+    bench.looks(10);
+    bench.told(&[]);
+    let users = (0..7).map(|n| flapping(&format!("u{n}"), Some("org.a")));
+    bench.sample.flapping = users.collect();
+    bench.look();
+    let alert = bench.fires("flapping");
+    assert_eq!(
+        alert.labels,
+        labels([("class", "tpa"), ("package", "org.a")])
+    );
+    assert_eq!(
+        alert.summary,
+        "org.a of u0, u1, u2, u3, u4 and 2 more come back too often"
+    );
+    // Let in once, and refused again.
+    bench.sample.flapping.clear();
+    bench.looks(5);
+    bench.sample.flapping = vec![flapping("u1", Some("org.a")), flapping("u2", Some("org.a"))];
+    bench.looks(5);
+    bench.told(&[]);
+    bench.sample.flapping.clear();
+    bench.resolves("flapping");
+    bench.settings.flapping = 1;
+    bench.sample.flapping = vec![flapping(&"x".repeat(10_000), None), flapping("a\nb", None)];
+    bench.look();
+    let alert = bench.fires("flapping");
+    assert_eq!(alert.labels, labels([("class", "glasses")]));
+    assert_eq!(
+        alert.summary,
+        format!("glasses of a b, {}… come back too often", "x".repeat(64))
+    );
+}
+
+#[test]
+fn apps_that_are_down_are_named_each() {
+    let mut bench = Bench::new();
+    let down = |package: &str| DownApp {
+        package: package.into(),
+        since: UnixMillis(0),
+        last_error: "answered with status 503".into(),
+    };
+    bench.sample.down = vec![down("org.a"), down("org.b")];
+    bench.looks(6);
+    bench.told(&[]);
+    bench.look();
+    bench.told(&[("app_down", Firing), ("app_down", Firing)]);
+    assert_eq!(bench.alert().labels, labels([("package", "org.b")]));
+    assert_eq!(
+        bench.alert().summary,
+        "the webhook of org.b fails: answered with status 503"
+    );
+    bench.sample.down = vec![down("org.a")];
+    bench.looks(30);
+    bench.told(&[("app_down", Resolved)]);
+    bench.settings.app_down = false;
+    bench.look();
+    bench.told(&[("app_down", Resolved)]);
+}
+
+#[test]
+fn stalls_of_the_loop() {
+    let mut bench = Bench::new();
+    bench.settings.stalls = 2;
+    let counters = bench.counters();
+    (counters.stalls, counters.stalled) = (1, S(6));
+    bench.looks(30);
+    bench.told(&[]);
+    let counters = bench.counters();
+    (counters.stalls, counters.stalled) = (3, S(18));
+    bench.look();
+    let alert = bench.fires("loop_stalls");
+    assert_eq!(
+        alert.summary,
+        "the loop was away 2 times, 12000 ms in all, within 60 s"
+    );
+    bench.resolves("loop_stalls");
+}
+
+#[test]
+fn a_loop_that_does_not_answer_is_a_stall_and_nothing_else_changes() {
+    let mut bench = Bench::new();
+    bench.counters().suspects[0] = 500;
+    bench.looks(20);
+    bench.fires("many_suspects");
+    let counters = bench.sample.counters.take();
+    bench.looks(100);
+    bench.fires("loop_stalls");
+    bench.sample.counters = counters;
+    bench.counters().suspects[0] = 0;
+    bench.looks(30);
+    bench.told(&[("many_suspects", Resolved), ("loop_stalls", Resolved)]);
+}
+
+#[test]
+fn descriptors() {
+    let mut bench = Bench::new();
+    bench.sample.fds = Some((899, 1_000));
+    bench.looks(30);
+    bench.told(&[]);
+    bench.sample.fds = Some((900, 1_000));
+    bench.looks(10);
+    let alert = bench.fires("fds_near_limit");
+    assert_eq!(
+        alert.summary,
+        "900 of 1000 file descriptors are open, 90.0 % (threshold 90 %)"
+    );
+    bench.sample.fds = Some((730, 1_000));
+    bench.looks(30);
+    bench.told(&[]);
+    // What cannot be read changes nothing.
+    bench.sample.fds = None;
+    bench.looks(30);
+    bench.told(&[]);
+    bench.sample.fds = Some((100, 1_000));
+    bench.resolves("fds_near_limit");
+}
+
+#[test]
+fn memory_says_which_limit() {
+    let mut bench = Bench::new();
+    let memory = |used: u64| Memory {
+        used: used << 20,
+        limit: 1_000 << 20,
+        of: "the cgroup's limit",
+    };
+    bench.sample.memory = Some(memory(899));
+    bench.looks(30);
+    bench.told(&[]);
+    bench.sample.memory = Some(memory(950));
+    bench.looks(10);
+    let alert = bench.fires("memory_near_limit");
+    assert_eq!(
+        alert.summary,
+        "950 MiB of 1000 MiB are used, 95.0 % of the cgroup's limit (threshold 90 %)"
+    );
+    bench.sample.memory = Some(memory(100));
+    bench.resolves("memory_near_limit");
+}
+
+#[test]
+fn a_storm_is_who_comes_and_goes() {
+    let mut bench = Bench::new();
+    let churn = |n: u64| {
+        move |bench: &mut Bench| {
+            bench.counters().opened[0] += n;
+            bench.counters().ended[0] += n;
+        }
+    };
+    bench.looks_with(100, churn(83));
+    bench.told(&[]);
+    bench.looks_with(18, churn(84));
+    bench.told(&[]);
+    bench.looks_with(10, churn(84));
+    let alert = bench.fires("reconnect_storm");
+    assert_eq!(alert.labels, labels([("class", "glasses")]));
+    bench.resolves("reconnect_storm");
+    // A fleet that comes up is none.
+    bench.looks_with(100, |bench| {
+        bench.counters().opened[0] += 1_000;
+        bench.counters().live[0] += 1_000;
+    });
+    bench.told(&[]);
+}
+
+// ---- the book ----
+
+#[test]
+fn a_threshold_of_zero_is_off_and_a_reload_applies() {
+    let mut bench = Bench::new();
+    bench.counters().suspects[0] = 500;
+    bench.looks(20);
+    bench.fires("many_suspects");
+    bench.settings.suspects_percent = 60;
+    bench.looks(10);
+    bench.told(&[]);
+    bench.settings.suspects_percent = 80;
+    bench.looks(10);
+    bench.told(&[("many_suspects", Resolved)]);
+    bench.settings.suspects_percent = 10;
+    bench.looks(20);
+    bench.fires("many_suspects");
+    bench.settings.suspects_percent = 0;
+    bench.look();
+    bench.told(&[("many_suspects", Resolved)]);
+    bench.settings.suspects_percent = 10;
+    bench.looks(20);
+    bench.fires("many_suspects");
+    bench.settings.on = false;
+    bench.sample.counters = None;
+    bench.look();
+    bench.told(&[("many_suspects", Resolved)]);
+    bench.looks(100);
+    bench.told(&[]);
+}
+
+#[test]
+fn what_still_fires_is_told_again_and_no_more_often() {
+    let mut bench = Bench::new();
+    bench.counters().suspects[0] = 500;
+    bench.looks(20);
+    bench.news.clear();
+    // Twelve hours and a bit.
+    bench.looks(6 * 60 * 12 + 10);
+    assert_eq!(bench.news.len(), 3);
+    let is_still = |news: &News| matches!(news, News::Still(alert) if alert.state == Firing);
+    assert!(bench.news.iter().all(is_still));
+}
+
+#[test]
+fn the_book_is_bounded() {
+    let mut bench = Bench::new();
+    bench.settings.app_down_for = Micros::ZERO;
+    bench.settings.resolve = Micros::ZERO;
+    let many = ACTIVE_MAX + 10;
+    let down = |n: usize| DownApp {
+        package: format!("p{n}").into(),
+        since: UnixMillis(0),
+        last_error: "-".into(),
+    };
+    bench.sample.down = (0..many).map(down).collect();
+    bench.looks(2);
+    assert_eq!(bench.told.len(), ACTIVE_MAX);
+    assert_eq!(bench.watch.book.refused, 20);
+    assert_eq!(bench.watch.book.all().len(), ACTIVE_MAX);
+    bench.sample.down.clear();
+    bench.looks(2);
+    assert_eq!(bench.told.len(), 2 * ACTIVE_MAX);
+    assert_eq!(bench.watch.book.all().len(), RESOLVED_MAX);
+}
+
+#[test]
+fn the_rules_are_fit_to_be_shown() {
+    for (nth, rule) in RULES.iter().enumerate() {
+        let is_plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        assert!(rule.name.chars().all(is_plain), "{}", rule.name);
+        assert!(rule.todo.ends_with('.') && !rule.todo.contains(". "));
+        assert!(RULES[..nth].iter().all(|other| other.name != rule.name));
+        assert!((rule.threshold)(&AlertSettings::default()) > 0.0);
+    }
+}
+
+/// The handbook of alerts has each of them, and no other.
+#[test]
+fn the_handbook_has_every_alert() {
+    let page = include_str!("../../../docs/alerts.md");
+    let (_, rest) = page.split_once("<!-- rules:begin -->").expect("a begin");
+    let (rows, _) = rest.split_once("<!-- rules:end -->").expect("an end");
+    let names = rows.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut names: Vec<&str> = names.filter_map(|line| line.split('`').next()).collect();
+    let mut wanted: Vec<&str> = RULES.iter().map(|rule| rule.name).collect();
+    names.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(names, wanted);
+}
+
+// ---- telling ----
+
+fn alert(name: &'static str, package: &str, state: AlertState) -> Alert {
+    Alert {
+        name,
+        labels: labels([("package", package)]),
+        severity: Severity::Warning,
+        state,
+        since: UnixMillis(1_750_000_000_000),
+        resolved_at: (state == Resolved).then_some(UnixMillis(1_750_000_060_000)),
+        value: 1.0,
+        threshold: 1.0,
+        summary: format!("{package} is down"),
+        todo: "Do something.",
+    }
+}
+
+#[test]
+fn only_the_newest_state_of_an_alert_waits() {
+    let mut outbox = Outbox::default();
+    outbox.put(alert("a", "1", Firing));
+    outbox.put(alert("b", "1", Firing));
+    outbox.put(alert("a", "2", Firing));
+    let batch = outbox.take();
+    assert_eq!(batch, [alert("a", "1", Firing), alert("a", "2", Firing)]);
+    // It could not be told, and one of them is over meanwhile.
+    outbox.put(alert("a", "1", Resolved));
+    outbox.put_back(batch);
+    assert_eq!(outbox.take(), [alert("b", "1", Firing)]);
+    assert_eq!(
+        outbox.take(),
+        [alert("a", "1", Resolved), alert("a", "2", Firing)]
+    );
+    assert_eq!(outbox.take(), []);
+}
+
+#[test]
+fn what_waits_is_bounded_and_what_fires_is_kept() {
+    let mut outbox = Outbox::default();
+    let many = 3 * WAITING_MAX;
+    for n in 0..many {
+        let state = if n % 3 == 0 { Firing } else { Resolved };
+        outbox.put(alert("a", &format!("p{n}"), state));
+    }
+    let (mut waited, mut firing) = (0, 0);
+    loop {
+        let batch = outbox.take();
+        if batch.is_empty() {
+            break;
+        }
+        assert!(batch.len() <= BATCH);
+        waited += batch.len();
+        firing += batch.iter().filter(|a| a.state == Firing).count();
+    }
+    assert_eq!((waited, firing), (WAITING_MAX, WAITING_MAX));
+}
+
+#[test]
+fn the_body_is_alertmanagers() {
+    let sender = Sender {
+        instance: "gate-1:8002".to_owned(),
+        url: "http://127.0.0.1:9002".to_owned(),
+    };
+    let alerts = [
+        alert("app_down", "org.a", Firing),
+        alert("app_down", "org.b", Resolved),
+    ];
+    let body = payload::body(&alerts, &sender);
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    let fingerprint = |nth: usize| body["alerts"][nth]["fingerprint"].clone();
+    assert_ne!(fingerprint(0), fingerprint(1));
+    assert_eq!(fingerprint(0).as_str().map(str::len), Some(16));
+    let item = |nth: usize, package: &str, status: &str, ends: &str| {
+        serde_json::json!({
+            "status": status,
+            "labels": {
+                "alertname": "app_down", "instance": "gate-1:8002", "package": package, "severity": "warning",
+            },
+            "annotations": { "action": "Do something.", "summary": format!("{package} is down") },
+            "startsAt": "2025-06-15T15:06:40.000Z",
+            "endsAt": ends,
+            "generatorURL": "http://127.0.0.1:9002/api/v1/alerts",
+            "fingerprint": fingerprint(nth),
+        })
+    };
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "version": "4",
+            "groupKey": "{}:{alertname=\"app_down\"}",
+            "truncatedAlerts": 0,
+            "status": "firing",
+            "receiver": "pulsegate",
+            "groupLabels": { "alertname": "app_down" },
+            "commonLabels": { "alertname": "app_down", "instance": "gate-1:8002", "severity": "warning" },
+            "commonAnnotations": { "action": "Do something." },
+            "externalURL": "http://127.0.0.1:9002",
+            "alerts": [
+                item(0, "org.a", "firing", "0001-01-01T00:00:00Z"),
+                item(1, "org.b", "resolved", "2025-06-15T15:07:40.000Z"),
+            ],
+        })
+    );
+    let body = payload::body(&alerts[1..], &sender);
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body["status"], "resolved");
+}

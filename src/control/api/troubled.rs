@@ -1,0 +1,91 @@
+//! Who has trouble again and again.
+
+use super::connections::page_size;
+use super::words::time;
+use crate::control::problem::{Params, Problem};
+use crate::control::troubled::Ranked;
+use crate::control::{Control, lock};
+use crate::time::UnixMillis;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TroubledParams {
+    /// How many, 1 to 1000; 100 if not given.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// Identities with trouble again and again over the last 24 hours, the worst first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TroubledList {
+    troubled: Vec<TroubledBody>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TroubledBody {
+    user: String,
+    /// Null for the user's glasses.
+    package: Option<String>,
+    /// How bad it is; what is six hours old counts half.
+    score: f64,
+    /// What it looks like, in words.
+    #[schema(example = "12 drops in 3 h, all stale, silence follows RTT above 2 s")]
+    pattern: String,
+    /// Connections that ended by nobody's will, or by a fault.
+    drops: u32,
+    /// Those of them that fell silent.
+    stale: u32,
+    /// Connections whose round-trip time was above 2 s at their end.
+    slow: u32,
+    /// Times that it was waited for in vain.
+    failed_resumes: u32,
+    first_at: String,
+    last_at: String,
+}
+
+/// Who has trouble again and again: users' glasses and apps with at least three problems in the last 24 hours.
+#[utoipa::path(
+    get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
+    responses((status = 200, body = TroubledList), (status = 400, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<TroubledParams>,
+) -> Result<Json<TroubledList>, Problem> {
+    let limit = page_size(params.limit)?;
+    Ok(Json(TroubledList {
+        troubled: troubled(&control, limit),
+    }))
+}
+
+/// The worst of them.
+pub(super) fn troubled(control: &Control, limit: usize) -> Vec<TroubledBody> {
+    // With all that have ended up to now.
+    drop(control.closed());
+    let worst = lock(&control.troubled).worst(UnixMillis::now(), limit);
+    worst.into_iter().map(TroubledBody::from).collect()
+}
+
+impl From<Ranked> for TroubledBody {
+    fn from(ranked: Ranked) -> Self {
+        TroubledBody {
+            user: ranked.user.into(),
+            package: ranked.package.map(String::from),
+            score: (ranked.score * 10.0).round() / 10.0,
+            pattern: ranked.pattern,
+            drops: ranked.drops,
+            stale: ranked.stale,
+            slow: ranked.slow,
+            failed_resumes: ranked.failed_resumes,
+            first_at: time(ranked.first_at),
+            last_at: time(ranked.last_at),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Alerts of a real gateway: to its log, to whoever asks, and to a receiver of webhooks that is down now and again.
+//!
+//! That each rule fires when it should is held beside the rules, on looks that are made up (src/control/alerts/tests.rs).
+
+mod sockets;
+
+use serde_json::{Value, json};
+use sockets::{Client, Event, Gateway, eventually};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Settings with which everything happens soon; of a mass death ten are enough, and nothing that the tests do not do is told.
+const FAST: [(&str, &str); 9] = [
+    ("ALERT_INTERVAL_MS", "50"),
+    ("ALERT_WINDOW_MS", "1500"),
+    ("ALERT_RESOLVE_MS", "300"),
+    ("ALERT_MASS_DEATH", "10"),
+    ("ALERT_MASS_DEATH_WINDOW_MS", "1500"),
+    // A machine that is busy with other tests is no news here.
+    ("ALERT_STALLS", "0"),
+    ("ALERT_FDS_PERCENT", "0"),
+    ("ALERT_MEMORY_PERCENT", "0"),
+    ("FLAPPING_LIMIT", "3"),
+];
+
+/// Receives alerts as Alertmanager's receivers do; told to be down, it answers 503.
+struct Receiver {
+    addr: SocketAddr,
+    is_down: Arc<AtomicBool>,
+    got: Arc<Mutex<Vec<Value>>>,
+    refused: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Receiver {
+    fn new() -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let receiver = Receiver {
+            addr: listener.local_addr().expect("an address"),
+            is_down: Arc::default(),
+            got: Arc::default(),
+            refused: Arc::default(),
+        };
+        let (is_down, got, refused) = (
+            receiver.is_down.clone(),
+            receiver.got.clone(),
+            receiver.refused.clone(),
+        );
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let Some(body) = read_body(&stream) else {
+                    continue;
+                };
+                let is_down = is_down.load(Ordering::SeqCst);
+                let (box_, status) = if is_down {
+                    (&refused, 503)
+                } else {
+                    (&got, 200)
+                };
+                box_.lock().expect("whole").push(body);
+                let answer = format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        receiver
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/alerts?key=s3cret", self.addr)
+    }
+
+    /// Every alert that it was told, in order: name and state.
+    fn told(&self) -> Vec<(String, String)> {
+        let got = self.got.lock().expect("whole");
+        let alerts = got.iter().flat_map(|body| body["alerts"].as_array());
+        let told = alerts.flatten().map(|alert| {
+            let word = |value: &Value| value.as_str().expect("a word").to_owned();
+            (word(&alert["labels"]["alertname"]), word(&alert["status"]))
+        });
+        told.collect()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, wanted: &[(&str, &str)]) {
+        let wanted: Vec<(String, String)> = wanted
+            .iter()
+            .map(|(name, state)| ((*name).to_owned(), (*state).to_owned()))
+            .collect();
+        eventually("the receiver is told", || {
+            (self.told().len() >= wanted.len()).then_some(())
+        });
+        assert_eq!(self.told(), wanted);
+    }
+}
+
+fn read_body(stream: &TcpStream) -> Option<Value> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    assert!(head.starts_with("POST /alerts?key=s3cret HTTP/1.1\r\n"));
+    let head = head.to_lowercase();
+    assert!(head.contains("content-type: application/json\r\n"));
+    let len = head.split_once("content-length: ")?.1.lines().next()?;
+    let mut body = vec![0; len.parse().ok()?];
+    reader.read_exact(&mut body).ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+fn start(more: &[(&str, &str)]) -> Gateway {
+    Gateway::start(&[&FAST, more].concat())
+}
+
+/// Connects many glasses, and loses all of them.
+fn mass_death(gateway: &Gateway) {
+    let open = |n| Client::open(gateway.addr, &format!("/glasses-ws?user=dies{n}"));
+    let clients: Vec<Client> = (0..20).map(open).collect();
+    drop(clients);
+}
+
+/// The alert of this name, as the API has it, once it is in this state.
+#[track_caller]
+fn alert(gateway: &Gateway, name: &str, state: &str) -> Value {
+    eventually(&format!("{name} is {state}"), || {
+        let list = gateway.api("/api/v1/alerts");
+        let alerts = list["alerts"].as_array().expect("a list").clone();
+        let mut those = alerts.into_iter();
+        those.find(|alert| alert["name"] == name && alert["state"] == state)
+    })
+}
+
+#[test]
+fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
+    let receiver = Receiver::new();
+    let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
+    assert_eq!(
+        gateway.api("/api/v1/alerts"),
+        json!({ "alerts": [], "sink": { "configured": true, "delivered": 0, "failed": 0, "last_error": null } })
+    );
+    mass_death(&gateway);
+    let fired = alert(&gateway, "mass_death", "firing");
+    assert_eq!(fired["labels"], json!({ "class": "glasses" }));
+    assert_eq!(fired["resolved_at"], Value::Null);
+    let summary = fired["summary"].as_str().expect("a summary");
+    assert!(
+        summary.contains(
+            " connections from 127.0.0.0/24, most of class glasses, were lost within 1.5 s"
+        )
+    );
+    let resolved = alert(&gateway, "mass_death", "resolved");
+    assert_eq!(resolved["since"], fired["since"]);
+    receiver.wait_for(&[("mass_death", "firing"), ("mass_death", "resolved")]);
+    let got = receiver.got.lock().expect("whole").clone();
+    for (body, status) in got.iter().zip(["firing", "resolved"]) {
+        assert_eq!(
+            (&body["version"], &body["status"], &body["receiver"]),
+            (&json!("4"), &json!(status), &json!("pulsegate"))
+        );
+        let item = &body["alerts"][0];
+        assert_eq!(item["startsAt"], fired["since"]);
+        assert_eq!(item["annotations"]["action"], fired["todo"]);
+        let instance = item["labels"]["instance"].as_str().expect("an instance");
+        assert!(instance.ends_with(&format!(":{}", gateway.addr.port())));
+        assert_eq!(
+            item["generatorURL"],
+            format!(
+                "http://{}/api/v1/alerts",
+                gateway.admin.expect("there is one")
+            )
+        );
+    }
+    assert_eq!(got[0]["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(got[1]["alerts"][0]["endsAt"], resolved["resolved_at"]);
+    assert_eq!(
+        got[0]["alerts"][0]["fingerprint"],
+        got[1]["alerts"][0]["fingerprint"]
+    );
+    gateway.line(&[
+        "[WARN] alert state=firing name=mass_death class=glasses severity=critical value=",
+    ]);
+    gateway.line(&["[INFO] alert state=resolved name=mass_death class=glasses"]);
+    assert_eq!(gateway.lines(&["alert state="]).len(), 2);
+    assert!(gateway.lines(&["s3cret"]).is_empty());
+    let metrics = gateway.metrics();
+    assert_eq!(
+        metrics.get("pulsegate_alert_posts_total{result=\"answered\"}"),
+        2.0
+    );
+    assert_eq!(
+        metrics.get("pulsegate_alerts_firing{name=\"mass_death\"}"),
+        0.0
+    );
+    gateway.end();
+}
+
+#[test]
+fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
+    let receiver = Receiver::new();
+    receiver.is_down.store(true, Ordering::SeqCst);
+    let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
+    mass_death(&gateway);
+    alert(&gateway, "mass_death", "resolved");
+    // Two with one identity take each other's place again and again.
+    let path = "/app-ws?user=ada&package=org.flaps";
+    let mut held = Vec::new();
+    let refused = eventually("it is slowed", || {
+        let mut client = Client::connect(gateway.addr);
+        client.write(sockets::upgrade(path).as_bytes());
+        let mut line = String::new();
+        let read = BufReader::new(&client.stream).read_line(&mut line);
+        read.expect("a line");
+        let status = line.split(' ').nth(1).expect("a status").to_owned();
+        held.push(client);
+        (status != "101").then_some(status)
+    });
+    assert_eq!(refused, "429");
+    let flapping = alert(&gateway, "flapping", "firing");
+    assert_eq!(
+        flapping["labels"],
+        json!({ "class": "tpa", "package": "org.flaps" })
+    );
+    assert_eq!(flapping["summary"], "org.flaps of ada come back too often");
+    eventually("it was tried again", || {
+        (receiver.refused.lock().expect("whole").len() >= 2).then_some(())
+    });
+    let sink = gateway.api("/api/v1/alerts")["sink"].clone();
+    assert_eq!(sink["delivered"], 0);
+    assert_eq!(sink["last_error"], "answered with status 503");
+    gateway.line(&["[WARN] alert sink=down error=\"answered with status 503\""]);
+    receiver.is_down.store(false, Ordering::SeqCst);
+    receiver.wait_for(&[("mass_death", "resolved"), ("flapping", "firing")]);
+    gateway.line(&["[INFO] alert sink=up"]);
+    assert_eq!(gateway.lines(&["alert sink="]).len(), 2);
+    let sink = gateway.api("/api/v1/alerts")["sink"].clone();
+    assert_eq!(sink["last_error"], Value::Null);
+    gateway.end();
+}
+
+#[test]
+fn what_still_fires_is_posted_again() {
+    let receiver = Receiver::new();
+    let gateway = start(&[
+        ("ALERT_WEBHOOK_URL", &receiver.url()),
+        ("ALERT_REPEAT_MS", "300"),
+        ("ALERT_RESOLVE_MS", "2000"),
+    ]);
+    mass_death(&gateway);
+    eventually("it is posted again", || {
+        (receiver.told().len() >= 3).then_some(())
+    });
+    let told = receiver.told();
+    assert!(
+        told[..3]
+            .iter()
+            .all(|(name, state)| name == "mass_death" && state == "firing")
+    );
+    assert_eq!(gateway.lines(&["alert state=firing"]).len(), 1);
+    gateway.end();
+}
+
+#[test]
+fn a_reload_applies_and_off_is_off() {
+    let folder = std::env::temp_dir().join(format!("pulsegate-alerts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("settings.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("room");
+    write("alert_resolve_ms = 86400000\n");
+    let fast = FAST.iter().filter(|(name, _)| *name != "ALERT_RESOLVE_MS");
+    let mut settings: Vec<_> = fast.copied().collect();
+    settings.push(("CONFIG_FILE", file.to_str().expect("a path")));
+    let gateway = Gateway::start(&settings);
+    mass_death(&gateway);
+    alert(&gateway, "mass_death", "firing");
+    write("alerts = \"off\"\nalert_resolve_ms = 86400000\n");
+    gateway.signal("HUP");
+    alert(&gateway, "mass_death", "resolved");
+    mass_death(&gateway);
+    // Those of the second time have ended, and many looks are over.
+    eventually("they are gone", || {
+        let closed = gateway.api("/api/v1/closed");
+        (closed["remembered"].as_u64() >= Some(40)).then_some(())
+    });
+    for _ in 0..20 {
+        gateway.api("/api/v1/alerts");
+    }
+    assert_eq!(gateway.lines(&["alert state=firing"]).len(), 1);
+    gateway.end();
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+}
+
+#[test]
+fn alerts_need_no_admin_listener() {
+    let gateway = start(&[("ADMIN_ADDR", "off")]);
+    mass_death(&gateway);
+    gateway.line(&["alert state=firing name=mass_death"]);
+    gateway.line(&["alert state=resolved name=mass_death"]);
+    gateway.end();
+}
+
+#[test]
+fn a_process_that_was_stopped_says_so() {
+    let gateway = start(&[("ALERT_STALLS", "1"), ("HEARTBEAT_INTERVAL_MS", "200")]);
+    // So that the loop has something to do again and again.
+    let mut client = Client::open(gateway.addr, "/glasses-ws?user=ada");
+    while !matches!(client.next(), Event::Ping(_)) {}
+    gateway.signal("STOP");
+    // Longer than what counts as noise.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    gateway.signal("CONT");
+    let fired = alert(&gateway, "loop_stalls", "firing");
+    assert_eq!(fired["labels"], json!({}));
+    gateway.line(&["loop stalled"]);
+    alert(&gateway, "loop_stalls", "resolved");
+    assert_eq!(gateway.lines(&["alert state="]).len(), 2);
+    gateway.end();
+}
+
+#[test]
+fn who_has_trouble_again_and_again_is_named() {
+    let gateway = start(&[("GLASSES_GRACE_MS", "50"), ("TPA_GRACE_MS", "50")]);
+    for nth in 1..=3 {
+        drop(Client::open(gateway.addr, "/glasses-ws?user=ada"));
+        drop(Client::open(gateway.addr, "/glasses-ws")); // nobody
+        eventually("it is waited for in vain", || {
+            let users = gateway.api("/api/v1/sessions")["total"].clone();
+            (users == 0).then_some(())
+        });
+        let found = gateway.api("/api/v1/troubled?limit=5")["troubled"].clone();
+        // Two problems each time.
+        assert_eq!(found.as_array().map(Vec::len), Some(usize::from(nth > 1)));
+    }
+    let found = eventually("all of it has come in", || {
+        let found = gateway.api("/api/v1/troubled")["troubled"][0].clone();
+        (found["failed_resumes"] == 3).then_some(found)
+    });
+    assert_eq!(
+        (&found["user"], &found["package"]),
+        (&json!("ada"), &Value::Null)
+    );
+    assert_eq!((&found["drops"], &found["stale"]), (&json!(3), &json!(0)));
+    let pattern = found["pattern"].as_str().expect("words");
+    assert!(pattern.starts_with("3 drops in ") && pattern.ends_with("not back in time 3 times"));
+    let wrong = gateway.admin_request("GET", "/api/v1/troubled?limit=0", "", "");
+    assert_eq!(wrong.status, 400);
+    gateway.end();
+}
