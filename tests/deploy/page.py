@@ -71,7 +71,8 @@ class Gateway:
     def __init__(self, binary, **environment):
         self.process = Process(
             "pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", LOG_LEVEL="debug", STATS_INTERVAL_MS="3600000",
-            HEARTBEAT_INTERVAL_MS=str(int(1000 * INTERVAL)), CONNECTION_TIMEOUT_MS=str(int(1000 * TIMEOUT)), CLOSE_TIMEOUT_MS="500", **environment,
+            HEARTBEAT_INTERVAL_MS=str(int(1000 * INTERVAL)), CONNECTION_TIMEOUT_MS=str(int(1000 * TIMEOUT)), CLOSE_TIMEOUT_MS="500",
+            ALERT_INTERVAL_MS="200", ALERT_MASS_DEATH="30", ALERT_MASS_DEATH_WINDOW_MS="3000", **environment,
         )
         start = until(10, "the gateway starts", lambda: self.process.find(r"\] start .*"))[0]
         self.listen, self.admin = (re.search(rf"\b{name}=([\d.]+:\d+)", start)[1] for name in ("listen", "admin"))

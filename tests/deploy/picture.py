@@ -125,10 +125,12 @@ class Crowd:
                 for key in [k for k in self.here if k[1] is None and k[0] % 4 == 1]:
                     self.here.pop(key).silent = True
                     self.task(self.again(key, self.random.uniform(55, 100)))
-        # Some are silent when the pictures are made.
-        for key in self.random.sample([k for k in self.here if k[1] is None], 9):
+        # Once more, shortly before the pictures are made; and some are silent while they are.
+        for key in [k for k in self.here if k[1] is None and k[0] % 7 == 2]:
             self.here[key].silent = True
-        for key in self.random.sample([k for k in self.here if k[1]], 3):
+        await asyncio.sleep(20)
+        glasses = [k for k in self.here if k[1] is None and not self.here[k].silent]
+        for key in self.random.sample(glasses, 9) + self.random.sample([k for k in self.here if k[1]], 3):
             self.here[key].silent = True
 
     async def again(self, key, after):
@@ -170,7 +172,8 @@ def main():
     minutes = float(sys.argv[3]) if len(sys.argv) == 4 else 20
     gateway = Process(
         "pulsegate", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", HEARTBEAT_INTERVAL_MS="5000", CONNECTION_TIMEOUT_MS="25000",
-        FLAPPING_LIMIT="0", MAX_CONNECTIONS="2000",
+        MAX_CONNECTIONS="2000",
+        ALERT_INTERVAL_MS="1000", ALERT_MASS_DEATH="30", ALERT_RTT_MS="1000", ALERT_RTT_FOR_MS="60000",
     )
     browser = None
     try:
@@ -184,7 +187,7 @@ def main():
         browser = Browser()
         browser.look(1280, 900, "light")
         browser.go(f"http://{admin}/")
-        play.result(60 * minutes + 60)
+        play.result(60 * minutes + 120)
         # Silent for as long as makes a suspect, and not yet one that is gone.
         time.sleep(11)
         pictures(browser, f"http://{admin}/", place)
