@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # What a scrape each second, and a list of 1 000 connections each second, add to the longest turn of a gateway that holds
-# many connections. Each kind of load lasts 80 s, so that the last minute that the gateway tells of holds nothing else.
+# many connections.
 #
-#   scrape.sh [CONNECTIONS] [RUNS]                        scrape.sh 18000 3
+#   scrape.sh [CONNECTIONS] [RUNS] [SECONDS]              scrape.sh 18000 3
 #
-# BIN: where the release binaries are. Prints, for each run, the 99th percentile and the longest turn in µs (within 12.5 %)
-# and how late deadlines were.
+# First comes a time without load, of 80 s, so that the last minute that the gateway tells of holds nothing else. Then each
+# load lasts SECONDS, 80 if not given. If they are fewer, its minute holds what was before it, too: the longest turn counts
+# all the same, the percentiles do not.
+# BIN: where the release binaries are. Prints, for each run, the 99th percentile and the longest turn in µs (within 12.5 %),
+# how late deadlines were, and at last the longest turns beside each other.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-N=${1:-18000} RUNS=${2:-3} BIN=${BIN:-${CARGO_TARGET_DIR:-target}/release}
+N=${1:-18000} RUNS=${2:-3} SECONDS_EACH=${3:-80} BIN=${BIN:-${CARGO_TARGET_DIR:-target}/release}
 LOG=$(mktemp)
 LISTEN_ADDR=127.0.0.1:0 ADMIN_ADDR=127.0.0.1:0 HEARTBEAT_INTERVAL_MS=2000 CONNECTION_TIMEOUT_MS=6000 LOG_LEVEL=info \
     "$BIN/pulsegate" 2>"$LOG" &
@@ -22,17 +25,17 @@ done
 address() { grep -oE " $1=[0-9.:]+" "$LOG" | head -n 1 | cut -d= -f2; }
 LISTEN=$(address listen) ADMIN=$(address admin)
 "$BIN/pulsegate-swarm" --target "ws://$LISTEN" --connections "$N" --sources 4 --ramp 4000 \
-    --duration $((RUNS * 250 + 60)) >/dev/null 2>"$LOG.swarm" &
+    --duration $((RUNS * (80 + 2 * SECONDS_EACH + 10) + 60)) >/dev/null 2>"$LOG.swarm" &
 SWARM=$!
 for _ in $(seq 600); do
     grep -q '^holding' "$LOG.swarm" && break
     sleep 0.1
 done
 rm -f "$LOG.swarm"
-# Asks for a path once a second for 80 s; nothing if there is none. Then for what the last minute was like.
+# Asks for a path once a second, for so many seconds; for nothing if there is none. Then for what the last minute was like.
 load() {
-    local name=$1 path=$2
-    for _ in $(seq 80); do
+    local name=$1 seconds=$2 path=${3:-}
+    for _ in $(seq "$seconds"); do
         [ -z "$path" ] || curl -sf -o /dev/null "http://$ADMIN$path"
         sleep 1
     done
@@ -47,7 +50,10 @@ print("%-8s %d connections: turn p99 %s, longest %s µs; lateness p99 %s µs"
 ' "$name"
 }
 for _ in $(seq "$RUNS"); do
-    load nothing ""
-    load scrape /metrics
-    load list "/api/v1/connections?sort=rtt&limit=1000"
+    nothing=$(load nothing 80)
+    scrape=$(load scrape "$SECONDS_EACH" /metrics)
+    list=$(load list "$SECONDS_EACH" "/api/v1/connections?sort=rtt&limit=1000")
+    printf '%s\n' "$nothing" "$scrape" "$list"
+    longest() { sed 's/.*longest \([^ ]*\) .*/\1/' <<<"$1"; }
+    echo "longest turn: without scrapes $(longest "$nothing") µs, with them $(longest "$scrape") µs, with lists $(longest "$list") µs"
 done

@@ -218,6 +218,16 @@ fn warn(settings: &Settings, has_successor: bool) {
         (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
         (Some(_), Some(_)) => {}
     }
+    // A secret that was to be filled in, and was not.
+    for variable in ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"] {
+        if settings.admin_token.is_none()
+            && std::env::var_os(variable).is_some_and(|v| v.is_empty())
+        {
+            log::warn!(
+                "{variable} is empty and counts as not given: whoever reaches ADMIN_ADDR is let in"
+            );
+        }
+    }
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {
         log::warn!(

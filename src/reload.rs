@@ -1,9 +1,9 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
-use pulsegate::Micros;
 use pulsegate::config::{self, Command, Settings};
 use pulsegate::control::AlertSettings;
-use pulsegate::gateway::{Desk, Progress, Reconfiguration};
+use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
+use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,31 +55,51 @@ impl Reload {
             .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
             .collect();
         let words = words.join(" ");
-        let (new, most) = (
+        let (old, new, most) = (
+            self.settings.engine(),
             settings.clone(),
             settings.max_connections.unwrap_or(self.room),
         );
-        let work = Box::new(
-            move |gateway: &mut pulsegate::gateway::Gateway, io: &mut pulsegate::Io<'_>| {
-                let newer = Reconfiguration {
-                    engine: new.engine(),
-                    max_connections: most,
-                    stats_interval: new.stats_interval,
-                    trusted_proxies: new.trusted_proxies.clone(),
-                    relay: new.relay(),
-                    credentials: new.credentials(),
-                };
-                match gateway.reconfigure(io, newer) {
-                    Ok(()) => log::info!("reload {words}"),
-                    Err(e) => log::error!("reload refused error=\"{e}\""),
+        let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
+            // What somebody has changed live is known to the loop alone.
+            let held = old.classes.iter().zip(0..);
+            let held: Vec<_> = held
+                .map(|(class, nth)| (class.policy, io.policy(Class(nth)).copied()))
+                .collect();
+            let newer = Reconfiguration {
+                engine: new.engine(),
+                max_connections: most,
+                stats_interval: new.stats_interval,
+                trusted_proxies: new.trusted_proxies.clone(),
+                relay: new.relay(),
+                credentials: new.credentials(),
+            };
+            match gateway.reconfigure(io, newer) {
+                Ok(()) => {
+                    log::info!("reload {words}");
+                    for (nth, (old, held)) in held.iter().enumerate() {
+                        let new = io.policy(Class(nth as u8)).copied();
+                        if let (Some(held), Some(new)) = (held, new) {
+                            revert(CLASS_NAMES[nth], old, held, &new);
+                        }
+                    }
                 }
-                Progress::Done
-            },
-        );
+                Err(e) => log::error!("reload refused error=\"{e}\""),
+            }
+            Progress::Done
+        });
         if let Err(full) = self.desk.leave(work) {
             return log::error!("reload refused error=\"{full}\"");
         }
-        log::set_max_level(settings.log_level);
+        let (held, new) = (log::max_level(), settings.log_level);
+        log::set_max_level(new);
+        if held != self.settings.log_level && held != new {
+            log::warn!(
+                "reload reverts=log_level from={} to={}",
+                held.as_str().to_ascii_lowercase(),
+                new.as_str().to_ascii_lowercase()
+            );
+        }
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
@@ -91,6 +111,34 @@ impl Reload {
         }
         self.settings = settings;
     }
+}
+
+/// Says what becomes of a class's policy that was changed live: the settings were `old`, it was `held`, now it is `new`.
+fn revert(class: &str, old: &Policy, held: &Policy, new: &Policy) {
+    let fields = words(old).into_iter().zip(words(held)).zip(words(new));
+    let reverted: Vec<String> = fields
+        .filter(|(((_, old), (_, held)), (_, new))| held != old && held != new)
+        .map(|((_, (name, held)), (_, new))| format!("{name}={held:?}->{new:?}"))
+        .collect();
+    if !reverted.is_empty() {
+        log::warn!("reload reverts=policy class={class} {}", reverted.join(" "));
+    }
+}
+
+/// What can be changed live of a policy, as the API names it.
+fn words(policy: &Policy) -> [(&'static str, String); 5] {
+    let ms = |time: Micros| time.as_millis().to_string();
+    let mode = match policy.mode {
+        HeartbeatMode::Always => "always",
+        HeartbeatMode::Idle => "idle",
+    };
+    [
+        ("heartbeat_interval_ms", ms(policy.heartbeat_interval)),
+        ("connection_timeout_ms", ms(policy.connection_timeout)),
+        ("suspect_after", policy.suspect_after.to_string()),
+        ("close_timeout_ms", ms(policy.close_timeout)),
+        ("heartbeat_mode", mode.to_owned()),
+    ]
 }
 
 fn refused(faults: impl Iterator<Item = impl std::fmt::Display>) {

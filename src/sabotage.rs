@@ -41,12 +41,14 @@ pub enum Bug {
     ParkedTooSoon,
     /// Bytes held for an unfinished message stay on the account.
     HeldLeaks,
+    /// Who is here when a policy changes is judged by the new one as if it had always held.
+    ChangeUnseen,
 }
 
 #[cfg(feature = "sabotage")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 19] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -65,6 +67,7 @@ impl Bug {
         Bug::StallBlamed,
         Bug::ParkedTooSoon,
         Bug::HeldLeaks,
+        Bug::ChangeUnseen,
     ];
 }
 

@@ -1,4 +1,4 @@
-//! What a signal means: SIGTERM and SIGINT drain, a second one stops, a third one exits; SIGUSR1 logs the statistics; SIGHUP
+//! What a signal means: SIGTERM and SIGINT drain (or cut a drain by the API short), a second one stops, a third one exits; SIGUSR1 logs the statistics; SIGHUP
 //! reads the settings again.
 
 use crate::reload::Reload;
@@ -29,11 +29,7 @@ pub fn watch(desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
                     match ends {
                         1 => {
                             let (delay, spread) = reload.drain_times();
-                            log::info!(
-                                "signal effect=drain delay_ms={} spread_ms={}",
-                                delay.as_millis(),
-                                spread.as_millis()
-                            );
+                            log_drain(&desk, delay, spread);
                             drain(delay, spread);
                         }
                         2 => {
@@ -51,6 +47,25 @@ pub fn watch(desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
         .name("signals".to_owned())
         .spawn(run)?;
     Ok(())
+}
+
+/// Says what will hold: a drain by the API may be going on, and the shorter times count. Only the loop knows; whether the drain is asked
+/// for before or after it looks makes no difference.
+fn log_drain(desk: &Desk, delay: Micros, spread: Micros) {
+    let say = |(delay, spread): (Micros, Micros)| {
+        log::info!(
+            "signal effect=drain delay_ms={} spread_ms={}",
+            delay.as_millis(),
+            spread.as_millis()
+        );
+    };
+    let left = desk.leave(Box::new(move |_, io| {
+        say(io.drain_with(delay, spread));
+        Progress::Done
+    }));
+    if left.is_err() {
+        say((delay, spread));
+    }
 }
 
 fn log_statistics(desk: &Desk) {

@@ -1279,13 +1279,15 @@ fn a_secret_is_given_by_itself_or_in_a_file() {
         let told = |must: &str| format!("{file_name}={file:?} (flag): must be {must}");
         folder.file("secret", padded + "\n");
         assert_eq!(fault(&flag, &[]), told("a file of at most 65536 bytes"));
-        let holds = "a file that holds 16 to 512 visible ASCII characters without spaces";
+        let least = least_of(name);
+        let with = spaces_of(name);
+        let holds =
+            &format!("a file that holds {least} to 512 visible ASCII characters {with} spaces");
         for content in [
             "",
             "\n",
-            "fifteen-letters",
-            " s3cret-s3cret-s3cret",
-            "s3cret s3cret s3cret",
+            &"x".repeat(least - 1),
+            "s3cret\ts3cret\ts3cret",
             "s3cret-s3cret-s3cr\u{e9}t",
             &"x".repeat(513),
         ] {
@@ -1319,13 +1321,35 @@ fn addr_of(secret: &str) -> &'static str {
     }
 }
 
+/// Whether this secret may have spaces: a token in a header field may not.
+fn spaces_of(secret: &str) -> &'static str {
+    match secret {
+        "ADMIN_TOKEN" => "without",
+        "AUTH_JWT_SECRET" => "or",
+        other => panic!("{other}"),
+    }
+}
+
+/// The fewest characters of this secret.
+fn least_of(secret: &str) -> usize {
+    match secret {
+        "ADMIN_TOKEN" => 16,
+        "AUTH_JWT_SECRET" => 8,
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn a_secret_has_its_bounds_and_is_never_a_flag() {
-    let allowed = "must be 16 to 512 visible ASCII characters without spaces; \
-                   never a flag, which every process could read";
     for (name, _) in SECRETS {
+        let least = least_of(name);
+        let allowed = format!(
+            "must be {least} to 512 visible ASCII characters {} spaces; \
+             never a flag, which every process could read",
+            spaces_of(name)
+        );
         let told = |origin: &str| format!("{name}=\"***\" ({origin}): {allowed}");
-        for (length, right) in [(15, false), (16, true), (512, true), (513, false)] {
+        for (length, right) in [(least - 1, false), (least, true), (512, true), (513, false)] {
             let variable = format!("{name}={}", "x".repeat(length));
             if right {
                 run("", &[&variable]);
@@ -1334,7 +1358,7 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
             }
         }
         for secret in [
-            "s3cret s3cret s3cret",
+            "s3cret\ts3cret\ts3cret",
             "s3cret-s3cret-s3cret\n",
             "s3cret-s3cret-s3cr\u{e9}t",
         ] {
@@ -1731,7 +1755,23 @@ fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     );
     assert_eq!(
         fault("", &["REPLAY_MAX_BYTES=67108865"]),
-        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864"
+        "REPLAY_MAX_BYTES=\"67108865\" (env): must be a whole number of bytes from 0 to 67108864; \
+         at most half of MAX_PENDING_BYTES"
+    );
+    assert_eq!(
+        fault("--replay-max-bytes 2097153", &[]),
+        "REPLAY_MAX_BYTES=\"2097153\" (flag): \
+         must be at most half of MAX_PENDING_BYTES, which is 4194304 (default)"
+    );
+    let small = run(
+        "--max-pending-bytes 70000 --max-message-bytes 1000 --max-buffered-bytes 1000000",
+        &[],
+    );
+    assert_eq!(small.replay.max_bytes, 35_000);
+    assert_eq!(
+        run("", &[]).replay.max_bytes,
+        262_144,
+        "what was to be compared"
     );
 }
 
@@ -1859,6 +1899,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "ADMIN_ADDR",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
+            "APP_WEBSOCKET_URL",
             "STATE_FILE",
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",

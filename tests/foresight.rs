@@ -1,12 +1,16 @@
-//! What a connection's outlook predicts is what then happens; a policy that changes is kept by everybody at once; a preamble
-//! is read however it is cut. All on virtual time.
+//! What a connection's outlook predicts is what then happens, in a drain, too; a policy that changes cuts nobody off who answers, and loses no ghost;
+//! a preamble is read however it is cut. All on virtual time.
+
+mod relaying;
 
 use fastrand::Rng;
 use pulsegate::engine::testing::{Net, PeerId, client_frame, upgrade_request};
 use pulsegate::{
     Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
-    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Verdict,
+    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Upgrade, Verdict,
 };
+use relaying::Fleet;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 /// How late a deadline is met: with the next beat of 10 ms, and the tick of 5 ms behind it.
@@ -42,7 +46,10 @@ impl Handler for Notes {
 
     fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, request: &Request) -> Verdict {
         self.requests.push(request.peer_addr());
-        Verdict::upgrade(Class(0))
+        Verdict::Upgrade(Upgrade {
+            policy: (request.path() == "/own").then(|| timed(10, 30)),
+            ..Upgrade::to(Class(0))
+        })
     }
 
     fn on_message(&mut self, _io: &mut Io<'_>, _id: ConnId, _message: Message) {}
@@ -68,9 +75,20 @@ fn net(policy: Policy) -> Net<Notes> {
             name: "peer".to_owned(),
             policy,
         }],
+        // Many ghosts end in one moment here.
+        stale_closes_per_second: 0,
         ..Config::default()
     };
     Net::new(config, Notes::default())
+}
+
+/// A ping every so many seconds, stale after so many.
+fn timed(interval: u64, timeout: u64) -> Policy {
+    Policy {
+        heartbeat_interval: Micros::from_secs(interval),
+        connection_timeout: Micros::from_secs(timeout),
+        ..Policy::default()
+    }
 }
 
 fn outlook(net: &mut Net<Notes>, peer: PeerId) -> Outlook {
@@ -113,10 +131,26 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
         // At any point of its life, perhaps in the middle of a frame.
         net.advance(rng.u64(0..5 * interval));
         net.mute(peer);
+        // It may have stopped reading, too, with much to read.
+        if rng.u8(0..3) == 0 {
+            let id = net.id(peer);
+            net.set_window(peer, Some(rng.usize(0..100_000)));
+            net.with_io(|_, io| io.send(id, Message::binary(vec![0; 100_000])));
+        }
         // What was on its way has come by then.
         net.advance(interval + rng.u64(0..interval));
         if net.is_open(peer) && rng.u8(0..4) == 0 {
             net.write(peer, &client_frame(0x82, &[0; 100])[..50]);
+        }
+        if net.is_open(peer) && rng.u8(0..3) == 0 {
+            let other = timed(rng.u64(1..5), 5 + rng.u64(0..20));
+            let other = Policy {
+                mode: policy.mode,
+                ..other
+            };
+            net.with_io(|_, io| io.set_policy(Class(0), other))
+                .expect("a good policy");
+            net.settle();
         }
         let mut asked = 0;
         while net.is_open(peer) {
@@ -173,6 +207,38 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
 }
 
 #[test]
+fn a_frozen_peer_is_foretold_no_pings_and_is_suspect_before_it_dies() {
+    for suspect_after in 1..4 {
+        let mut net = net(Policy {
+            suspect_after,
+            ..timed(1, 8)
+        });
+        let peer = net.connect("/");
+        net.advance(5_000);
+        let id = net.id(peer);
+        net.set_window(peer, Some(16_384));
+        net.with_io(|_, io| io.send(id, Message::binary(vec![0; 2 << 20])));
+        net.settle();
+        let (told, pinged, now) = (outlook(&mut net, peer), pings(&net), net.now());
+        assert_eq!(told.next_ping, None);
+        let suspect_at = told.suspect_at.expect("before it dies");
+        assert!(suspect_at <= now + Micros::from_secs(u64::from(suspect_after) + 2));
+        assert_eq!(told.ends_for, Cause::Stale);
+        while net.is_open(peer) {
+            let later = outlook(&mut net, peer);
+            assert_eq!((later.next_ping, later.ends_at), (None, told.ends_at));
+            let expected = Some(suspect_at).filter(|_| net.host().suspect_at.is_empty());
+            assert_eq!(later.suspect_at, expected, "at {}", net.now());
+            net.advance(250);
+        }
+        assert_eq!(pings(&net), pinged);
+        let (suspected, closed) = (net.host().suspect_at[0], net.host().closed[0]);
+        assert!(came_true(suspect_at, suspected.1), "{}", suspected.1);
+        assert!(came_true(told.ends_at, closed.1) && closed.2 == Cause::Stale);
+    }
+}
+
+#[test]
 fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
     let mut net = net(Policy::default());
     let slow = net.open_socket();
@@ -214,8 +280,213 @@ fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
     assert!(net.with_io(|_, io| io.view(id)).is_none());
 }
 
+/// What was foretold to somebody about its end.
+type Foretold = Vec<(PeerId, Micros, Micros, Cause)>;
+
+/// Each was closed by the moment that it was told, and for that cause if a drain was the nearest end.
+fn closed_in_time(foretold: &Foretold, ended: impl Fn(PeerId) -> (Micros, Cause)) {
+    assert!(foretold.len() > 300, "{}", foretold.len());
+    for (peer, drained_by, ends_at, ends_for) in foretold {
+        let (at, cause) = ended(*peer);
+        let context = format!("{peer:?} at {at} for {cause}: {drained_by}, {ends_at} {ends_for}");
+        assert!(
+            at <= *drained_by + LATE && at <= *ends_at + LATE,
+            "{context}"
+        );
+        assert_eq!(cause, Cause::Draining, "{context}");
+    }
+}
+
 #[test]
-fn a_shorter_timeout_holds_for_everybody_at_once() {
+fn in_a_drain_everybody_is_closed_by_when_it_was_foretold_and_for_that() {
+    let mut net = net(timed(15, 45));
+    let peers: Vec<PeerId> = (0..200).map(|_| net.connect("/")).collect();
+    // Those who have left leave holes.
+    let (peers, left): (Vec<PeerId>, Vec<PeerId>) = peers.into_iter().partition(|p| p.0 % 3 > 0);
+    left.iter().for_each(|peer| net.half_close(*peer));
+    net.advance(10_000);
+    assert!(
+        peers
+            .iter()
+            .all(|p| outlook(&mut net, *p).drained_by.is_none())
+    );
+    let (delay, spread) = (Micros::from_secs(1), Micros::from_secs(5));
+    let told = net.now();
+    net.with_io(|_, io| io.remote().drain(delay, spread));
+    net.settle();
+    let slow = net.open_socket();
+    net.write(slow, b"GET / HTTP/1.1\r\n");
+    let waits = |net: &Net<Notes>, peer| peer == slow && net.response(slow).is_none();
+    let mut foretold = Vec::new();
+    for _ in 0..14 {
+        for peer in peers.iter().copied().chain([slow]) {
+            let id = net.id(peer);
+            let outlook = net.with_io(|_, io| io.outlook(id));
+            let Some(outlook) = outlook.filter(|_| net.is_open(peer) || waits(&net, peer)) else {
+                continue;
+            };
+            assert_eq!(outlook.ends_for, Cause::Draining, "nothing ends it sooner");
+            let by = outlook.drained_by.expect("a drain is going on");
+            assert!(by <= told + delay + spread + LATE, "{by}");
+            if peer != slow {
+                foretold.push((peer, by, outlook.ends_at, outlook.ends_for));
+            }
+        }
+        if net.now() > told + delay + spread {
+            break;
+        }
+        net.advance(487);
+    }
+    net.advance(3_000);
+    assert!(
+        net.response(slow)
+            .is_some_and(|r| r.starts_with("HTTP/1.1 503"))
+    );
+    let ids: Vec<ConnId> = peers.iter().map(|p| net.id(*p)).collect();
+    let closed = &net.host().closed;
+    // They answer the close frame in the same moment.
+    closed_in_time(&foretold, |peer| {
+        let nth = peers.iter().position(|p| *p == peer).expect("one of them");
+        let found = closed.iter().find(|(who, ..)| *who == ids[nth]);
+        found.map(|(_, at, cause)| (*at, *cause)).expect("closed")
+    });
+    let sharp = foretold
+        .iter()
+        .filter(|(_, by, ..)| *by + Micros::from_secs(1) < told + delay + spread);
+    assert!(
+        sharp.count() > 50,
+        "the first ones are told that they are among the first"
+    );
+}
+
+#[test]
+fn what_ends_somebody_before_a_drain_is_foretold_beside_it() {
+    let mut net = net(timed(15, 45));
+    let [ghost, peer] = [net.connect("/"), net.connect("/")];
+    net.mute(ghost);
+    net.advance(40_000);
+    net.with_io(|_, io| io.remote().drain(Micros::ZERO, Micros::from_secs(20)));
+    net.settle();
+    let [ghosts, peers] = [ghost, peer].map(|p| outlook(&mut net, p));
+    assert_eq!(ghosts.ends_for, Cause::Stale);
+    assert_eq!(ghosts.drained_by, Some(Micros::from_secs(60)));
+    assert_eq!(
+        (peers.ends_for, peers.ends_at),
+        (Cause::Draining, Micros::from_secs(60))
+    );
+    net.advance(5_020);
+    assert_eq!(net.host().closed[0].2, Cause::Stale);
+}
+
+#[test]
+fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
+    let mut fleet = Fleet::open();
+    let users: Vec<String> = (0..150).map(|n| format!("user{n}")).collect();
+    let mut glasses = Vec::new();
+    let mut apps = Vec::new();
+    for user in &users {
+        glasses.push(fleet.glasses(user));
+        apps.push(fleet.app(user, "p.x"));
+    }
+    let spread = Micros::from_secs(5);
+    let started = fleet.net.now();
+    fleet
+        .net
+        .with_io(|gateway, io| gateway.drain_class(io, Class(0), spread, spread));
+    fleet.net.settle();
+    let portray = |fleet: &mut Fleet, peer: PeerId| {
+        let id = fleet.net.id(peer);
+        let portrait = fleet.net.with_io(|gateway, io| gateway.portrait(io, id));
+        portrait.expect("it is here").outlook
+    };
+    let mut foretold = Vec::new();
+    let mut ended: Vec<Option<(Micros, Cause)>> = vec![None; glasses.len()];
+    while fleet.net.now() < started + spread + LATE {
+        for (nth, peer) in glasses.iter().enumerate() {
+            if !fleet.is_open(*peer) {
+                let cause = fleet.ending(*peer).cause;
+                ended[nth].get_or_insert((fleet.net.now(), cause));
+            } else if fleet.net.now().as_millis() % 500 == 0 {
+                let told = portray(&mut fleet, *peer);
+                assert_eq!(told.ends_for, Cause::Draining);
+                let by = told.drained_by.expect("its class is sent away");
+                foretold.push((*peer, by, told.ends_at, told.ends_for));
+            }
+        }
+        if let Some(app) = apps.first().filter(|app| fleet.is_open(**app)) {
+            assert_eq!(portray(&mut fleet, *app).drained_by, None, "another class");
+        }
+        fleet.net.advance(5);
+    }
+    closed_in_time(&foretold, |peer| {
+        let nth = glasses
+            .iter()
+            .position(|p| *p == peer)
+            .expect("one of them");
+        ended[nth].expect("closed")
+    });
+    let late = fleet.app("somebody", "p.x");
+    fleet
+        .net
+        .with_io(|gateway, io| gateway.drain_class(io, Class(1), spread, Micros::ZERO));
+    fleet.net.advance(100);
+    let newer = fleet.app("another", "p.x");
+    assert!(portray(&mut fleet, late).drained_by.is_some());
+    assert_eq!(
+        portray(&mut fleet, newer).drained_by,
+        None,
+        "it came after the start"
+    );
+}
+
+#[test]
+fn a_second_drain_cuts_the_first_one_short_and_never_makes_it_longer() {
+    let (hour, second) = (Micros::from_secs(3_600), Micros::from_secs(1));
+    let drain = |net: &mut Net<Notes>, delay: Micros, spread: Micros| {
+        net.with_io(|_, io| io.remote().drain(delay, spread));
+        net.settle();
+        net.with_io(|_, io| io.drain_left())
+            .expect("it is draining")
+    };
+    for (wait, spread, left) in [
+        // Announced: accepting goes on for an hour.
+        (hour, hour, (second, second)),
+        (hour, Micros::ZERO, (second, Micros::ZERO)),
+        // Closing.
+        (Micros::ZERO, hour, (Micros::ZERO, second)),
+    ] {
+        let mut net = net(timed(15, 45));
+        let peers: Vec<PeerId> = (0..100).map(|_| net.connect("/")).collect();
+        assert_eq!(net.with_io(|_, io| io.drain_left()), None);
+        drain(&mut net, wait, spread);
+        net.advance(60_000);
+        let gone = net.host().closed.len();
+        assert!(gone <= 2, "{gone}");
+        assert_eq!(drain(&mut net, second, second), left);
+        // The longer one changes nothing.
+        assert_eq!(drain(&mut net, hour, hour), left);
+        let latest = outlook(&mut net, peers[99]).drained_by.expect("a drain");
+        assert!(latest <= net.now() + left.0 + left.1, "{latest}");
+        net.advance(left.0.as_millis() + left.1.as_millis() / 2);
+        let half = net.host().closed.len();
+        match left.1 {
+            Micros::ZERO => {}
+            _ => assert!((45..=55).contains(&half), "evenly: {half}"),
+        }
+        net.advance(left.1.as_millis() / 2 + 20);
+        assert_eq!(net.host().closed.len(), peers.len());
+        assert!(
+            net.host()
+                .closed
+                .iter()
+                .all(|(.., cause)| *cause == Cause::Draining)
+        );
+        assert!(net.engine().is_over());
+    }
+}
+
+#[test]
+fn a_shorter_timeout_holds_for_everybody() {
     // More than are re-armed in one turn.
     let mut net = net(Policy::default());
     let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
@@ -243,6 +514,143 @@ fn a_shorter_timeout_holds_for_everybody_at_once() {
             "{id}: {at} for {ends_at}"
         );
     }
+}
+
+/// How the settings reach the loop.
+#[derive(Debug, Clone, Copy)]
+enum Path {
+    Live,
+    Reload,
+}
+
+fn tell(net: &mut Net<Notes>, path: Path, policy: Policy) {
+    let told = net.with_io(|_, io| match path {
+        Path::Live => io.set_policy(Class(0), policy),
+        Path::Reload => io.reconfigure(Config {
+            classes: vec![ClassConfig {
+                name: "peer".to_owned(),
+                policy,
+            }],
+            stale_closes_per_second: 0,
+            ..Config::default()
+        }),
+    });
+    told.expect("a good policy");
+}
+
+#[test]
+fn whatever_the_policy_becomes_nobody_who_answers_is_closed_and_every_ghost_is() {
+    const TICK: Micros = Micros::from_millis(5);
+    // More than change over in one turn.
+    const PEERS: usize = 1_100;
+    let changes = [
+        (timed(15, 45), timed(2, 6)),
+        (timed(15, 45), timed(1, 2)),
+        (timed(15, 16), timed(2, 30)),
+        (timed(2, 6), timed(15, 45)),
+        (timed(2, 6), timed(15, 16)),
+    ];
+    let modes = [HeartbeatMode::Always, HeartbeatMode::Idle];
+    for (nth, (former, newer)) in changes.into_iter().enumerate() {
+        for (path, from) in [Path::Live, Path::Reload].into_iter().zip(modes) {
+            let to = modes[nth % 2];
+            let context = format!("{path:?}, {former:?} {from:?}, {newer:?} {to:?}");
+            let mut rng = Rng::with_seed(nth as u64);
+            let mut net = net(Policy {
+                mode: from,
+                ..former
+            });
+            let mut peers = Vec::new();
+            for _ in 0..PEERS {
+                let peer = net.connect("/");
+                net.set_latency(peer, rng.u64(0..400));
+                peers.push(peer);
+            }
+            let own = net.connect("/own");
+            net.advance(former.heartbeat_interval.as_millis() * 2 + rng.u64(0..2_000));
+            let (ghosts, alive) = peers.split_at(PEERS / 10);
+            for ghost in ghosts {
+                net.mute(*ghost);
+            }
+            net.advance(rng.u64(500..1_000));
+            assert_eq!(net.host().closed, []);
+            let own_outlook = outlook(&mut net, own);
+            let ends: Vec<Micros> = peers
+                .iter()
+                .map(|p| outlook(&mut net, *p).ends_at)
+                .collect();
+
+            tell(&mut net, path, Policy { mode: to, ..newer });
+            net.settle();
+            let changed = net.now();
+            assert_eq!(outlook(&mut net, own), own_outlook, "{context}");
+            let mut pings = Vec::new();
+            for (peer, former_end) in peers.iter().zip(&ends) {
+                let told = outlook(&mut net, *peer);
+                let heard = told.ends_at >= *former_end.min(&(changed + newer.connection_timeout));
+                assert!(heard, "{context}: {former_end} {told:?}");
+                let pinged = told.next_ping.unwrap_or(told.ends_at);
+                let latest = changed + newer.heartbeat_interval + Micros::from_millis(10);
+                assert!(pinged <= latest, "{context}: {told:?}");
+                pings.push((pinged - changed).0);
+            }
+            // Spread over the interval; those of 16 neighbours go together.
+            let tenth = newer.heartbeat_interval.min(former.heartbeat_interval).0 / 10;
+            for from in (0..10).map(|n| n * tenth) {
+                let n = pings
+                    .iter()
+                    .filter(|p| (from..from + tenth).contains(p))
+                    .count();
+                assert!(n < PEERS / 3, "{context}: {n} pings within {tenth} µs");
+            }
+
+            let told: Vec<(ConnId, Micros)> = ghosts
+                .iter()
+                .map(|p| (net.id(*p), outlook(&mut net, *p).ends_at))
+                .collect();
+            net.advance(newer.connection_timeout.as_millis() + 2 * LATE.as_millis());
+            for (id, ends_at) in told {
+                let end = net
+                    .host()
+                    .closed
+                    .iter()
+                    .find(|(who, ..)| *who == id)
+                    .copied();
+                let (_, at, cause) = end.unwrap_or_else(|| panic!("{id} lives; {context}"));
+                assert_eq!(cause, Cause::Stale, "{context}");
+                assert!(came_true(ends_at, at), "{at} for {ends_at}; {context}");
+                assert!(at <= changed + newer.connection_timeout + TICK, "{context}");
+            }
+            net.advance(newer.connection_timeout.as_millis() * 2);
+            assert_eq!(net.host().closed.len(), ghosts.len(), "{context}");
+            assert!(alive.iter().all(|peer| net.is_open(*peer)), "{context}");
+            let ids: HashSet<ConnId> = alive.iter().map(|peer| net.id(*peer)).collect();
+            let suspects = net.host().suspect_at.iter();
+            let slandered = suspects.filter(|(who, _)| ids.contains(who));
+            assert_eq!(slandered.count(), 0, "{context}");
+            net.check().expect("the books");
+        }
+    }
+}
+
+#[test]
+fn policies_that_are_set_while_one_is_taking_effect_follow_it() {
+    let mut net = net(timed(15, 45));
+    let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
+    net.advance(20_000);
+    for newer in [timed(2, 6), timed(3, 9), timed(1, 30)] {
+        net.with_io(|_, io| io.set_policy(Class(0), newer))
+            .expect("a good policy");
+        net.turn();
+    }
+    let late = net.connect("/");
+    let set = net.with_io(|_, io| io.policy(Class(0)).copied());
+    assert_eq!(set, Some(timed(1, 30)));
+    for peer in peers.iter().chain([&late]) {
+        assert_eq!(outlook(&mut net, *peer).policy, timed(1, 30));
+    }
+    net.advance(100_000);
+    assert_eq!(net.host().closed, []);
 }
 
 #[test]

@@ -112,13 +112,53 @@ fn a_heartbeat_is_not_queued_behind_another_and_waits_its_interval_from_when_it_
     let mut peer = Peer::with(|policy| policy.connection_timeout = at(300.0));
     peer.asks(15.0);
     let payload = peer.health.ping_payload();
+    peer.health.moved(at(29.0));
     peer.looks(30.0, Does::Waits);
     peer.looks(44.999_999, Does::Nothing);
-    peer.looks(45.0, Does::Waits); // not suspect: what has not left cannot be answered
+    peer.health.moved(at(44.0));
+    peer.looks(45.0, Does::Waits); // not suspect: what goes out slowly cannot be answered yet
     assert_eq!(peer.health.ping_payload(), payload, "still the same ping");
+    peer.health.moved(at(52.0));
     peer.leaves(52.0);
     peer.is(52.0, State::Healthy, 1, 67.0);
     peer.looks(67.0, Does::PingsAndSuspects);
+}
+
+#[test]
+fn a_frozen_peer_is_suspect_though_no_ping_leaves() {
+    let mut peer = Peer::with(|policy| policy.connection_timeout = at(300.0));
+    peer.asks(15.0);
+    peer.looks(29.999_999, Does::Nothing);
+    peer.looks(30.0, Does::Suspects);
+    peer.is(30.0, State::Suspect, 0, 45.0);
+    assert!(peer.health.heard(at(31.0)).is_some(), "it was only slow");
+    peer.looks(45.0, Does::Waits);
+    peer.looks(60.0, Does::Suspects);
+}
+
+#[test]
+fn patience_is_counted_in_intervals_that_a_ping_has_waited_too() {
+    let mut peer = Peer::with(|policy| {
+        policy.suspect_after = 3;
+        policy.connection_timeout = at(300.0);
+    });
+    peer.looks(15.0, Does::Pings);
+    peer.asks(30.0);
+    let mut heard = peer.clone();
+    peer.looks(45.0, Does::Waits); // one that went out, and one interval
+    peer.looks(60.0, Does::Suspects);
+
+    let mut moved = heard.clone();
+    moved.looks(45.0, Does::Waits);
+    moved.health.moved(at(45.0)); // only intervals in which nothing moved count
+    moved.looks(60.0, Does::Waits);
+    moved.looks(75.0, Does::Suspects);
+
+    heard.looks(45.0, Does::Waits);
+    assert_eq!(heard.health.heard(at(45.0)), None);
+    heard.looks(60.0, Does::Waits);
+    heard.looks(75.0, Does::Waits);
+    heard.looks(90.0, Does::Suspects);
 }
 
 #[test]
@@ -229,15 +269,110 @@ fn whenever_the_last_byte_moves_suspicion_and_death_count_from_there() {
 }
 
 #[test]
-fn a_new_policy_takes_effect_at_the_next_deadline() {
+fn under_a_shorter_policy_a_peer_has_an_interval_to_be_pinged_and_a_timeout_to_be_heard() {
     let mut peer = Peer::new();
     peer.looks(15.0, Does::Pings);
-    peer.policy.heartbeat_interval = at(5.0);
-    peer.policy.connection_timeout = at(38.0);
-    peer.is(15.0, State::Healthy, 1, 30.0);
+    peer.answers(15.1, 0.1);
+    peer.changes(28.0, 2.0, 6.0);
+    let ping = seconds(peer.due());
+    assert!(ping > 28.0 && ping <= 30.0, "within an interval: {ping}");
+    peer.looks(ping, Does::Pings);
+    let mut ghost = peer.clone();
+    ghost.looks(ping + 2.0, Does::PingsAndSuspects);
+    ghost.looks(33.999_999, Does::Pings);
+    ghost.looks(34.0, Does::Stale);
+    peer.answers(ping + 0.1, 0.1);
+    peer.looks(ping + 2.0, Does::Pings);
+}
+
+#[test]
+fn a_new_policy_gives_nobody_more_time_than_the_former_one() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
     peer.looks(30.0, Does::PingsAndSuspects);
-    peer.looks(35.0, Does::Pings);
-    peer.looks(38.0, Does::Stale);
+    // Not 40 s from now: it would have been stale at 45 s.
+    peer.changes(44.0, 15.0, 40.0);
+    peer.looks(44.999_999, Does::Nothing);
+    peer.looks(45.0, Does::Stale);
+}
+
+#[test]
+fn a_ping_that_is_on_its_way_has_one_of_the_new_intervals_to_be_answered() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.changes(15.5, 2.0, 45.0);
+    peer.looks(16.999_999, Does::Nothing);
+    let due = seconds(peer.due());
+    assert!((17.0..=17.5).contains(&due), "{due}");
+    peer.looks(due, Does::PingsAndSuspects);
+}
+
+#[test]
+fn a_ping_that_waits_has_one_of_the_new_intervals_to_leave() {
+    let mut peer = Peer::new();
+    peer.asks(15.0);
+    peer.changes(15.5, 2.0, 45.0);
+    peer.is(15.5, State::Healthy, 0, 17.5);
+    peer.looks(17.5, Does::Suspects);
+}
+
+#[test]
+fn under_a_longer_policy_the_next_ping_stays_and_silence_counts_from_when_it_began() {
+    let mut peer = Peer::new();
+    peer.looks(15.0, Does::Pings);
+    peer.answers(15.1, 0.1);
+    peer.changes(29.0, 60.0, 180.0);
+    peer.is(29.0, State::Healthy, 0, 30.0);
+    peer.looks(30.0, Does::Pings);
+    peer.looks(90.0, Does::PingsAndSuspects);
+    peer.looks(150.0, Does::Pings);
+    peer.looks(195.099_999, Does::Nothing);
+    peer.looks(195.1, Does::Stale);
+}
+
+#[test]
+fn talkers_who_were_pinged_when_idle_are_pinged_spread_over_the_interval() {
+    let idle = Policy {
+        mode: HeartbeatMode::Idle,
+        ..Policy::default()
+    };
+    let always = Policy::default();
+    let mut dues = Vec::new();
+    for seed in 0..1_000 {
+        let mut health = Health::new(&idle, Micros::ZERO, seed);
+        let first = health.due(&idle);
+        health.on_due(&idle, first);
+        health.ping_sent(&idle, first, false);
+        for second in 16..1_000 {
+            health.heard(at(f64::from(second)));
+        }
+        health.change_policy(&idle, &always, at(1_000.0), seed);
+        dues.push(seconds(health.ping_due(&always)) - 1_000.0);
+    }
+    assert!(dues.iter().all(|due| *due > 0.0 && *due <= 15.0));
+    for tenth in 0..9 {
+        let from = 1.5 * f64::from(tenth);
+        let n = dues
+            .iter()
+            .filter(|d| (from..from + 1.5).contains(*d))
+            .count();
+        assert!((60..150).contains(&n), "{n} from {from} s on");
+    }
+}
+
+#[test]
+fn days_of_silence_that_a_policy_allowed_are_not_blamed_under_a_short_one() {
+    for hours in [1.0, 1.2, 23.9, 70.0] {
+        let day = 72.0 * 3_600.0;
+        let mut peer = Peer::with(|policy| {
+            policy.heartbeat_interval = at(day);
+            policy.connection_timeout = at(2.0 * day);
+        });
+        let now = hours * 3_600.0;
+        peer.changes(now, 2.0, 6.0);
+        let stale_at = seconds(peer.health.stale_at(&peer.policy));
+        assert!((now + 6.0..now + 6.002).contains(&stale_at), "{stale_at}");
+    }
 }
 
 // A list of what happened, against the real thing.
@@ -295,10 +430,14 @@ enum Event {
     Heard,
     /// Bytes of ours that had to wait went out.
     Moved,
+    /// The policy changed; this is when the next heartbeat is due.
+    Changed(Micros),
+    /// A change of policy counts as a sign of life at this point.
+    Spared,
     /// A heartbeat was asked for; the next is not due before this point.
     Asked(Micros),
-    /// One would have been due, but the one before has not left.
-    Held(Micros),
+    /// One would have been due, but the one before has not left; whether nothing had moved for an interval.
+    Held(Micros, bool),
     /// The kernel took it; if it had to wait for that, its interval starts only then.
     Sent(Option<Micros>),
     Suspected,
@@ -347,22 +486,51 @@ impl Story {
 
     fn ping_due(&self, policy: &Policy) -> Micros {
         let restart = |(_, e): &(Micros, Event)| match e {
-            Event::Asked(next) | Event::Held(next) => Some(*next),
+            Event::Asked(next) | Event::Held(next, _) | Event::Changed(next) => Some(*next),
             Event::Sent(next) => *next,
-            Event::Heard | Event::Moved | Event::Suspected | Event::Settled => None,
+            Event::Heard | Event::Moved | Event::Spared | Event::Suspected | Event::Settled => None,
         };
         let Some(next) = self.events.iter().rev().find_map(restart) else {
             return self.first_ping; // in either mode: it spreads the later ones
         };
+        let pinged = self
+            .events
+            .iter()
+            .any(|(_, e)| matches!(e, Event::Asked(_)));
         match policy.mode {
-            HeartbeatMode::Always => next,
-            HeartbeatMode::Idle => next.max(self.heard() + policy.heartbeat_interval),
+            HeartbeatMode::Idle if pinged => next.max(self.heard() + policy.heartbeat_interval),
+            HeartbeatMode::Always | HeartbeatMode::Idle => next,
         }
     }
 
-    fn stale_at(&self, policy: &Policy) -> Micros {
+    fn alive(&self) -> Micros {
         let moved = self.last(Event::Moved).unwrap_or_default();
-        self.heard().max(moved) + policy.connection_timeout
+        let spared = self.last(Event::Spared).unwrap_or_default();
+        self.heard().max(moved).max(spared)
+    }
+
+    fn stale_at(&self, policy: &Policy) -> Micros {
+        self.alive() + policy.connection_timeout
+    }
+
+    /// Whether nothing has moved or was heard for an interval.
+    fn still(&self, policy: &Policy, now: Micros) -> bool {
+        now - self.alive() >= policy.heartbeat_interval
+    }
+
+    /// For how many intervals on end a heartbeat that is queued has waited in vain.
+    fn waited(&self) -> u16 {
+        if !self.queued() {
+            return 0;
+        }
+        let all = self.events.iter().rev();
+        let since = all.take_while(|(_, e)| {
+            let anew = Event::Heard == *e || Event::Moved == *e || Event::Spared == *e;
+            !anew && !matches!(e, Event::Asked(_))
+        });
+        since
+            .filter(|(_, e)| matches!(e, Event::Held(_, true)))
+            .count() as u16
     }
 
     /// What a look at `now` has to say, the numbers of a change left out.
@@ -373,10 +541,9 @@ impl Story {
         if now < self.ping_due(policy) {
             return Does::Nothing;
         }
-        let moved = self.last(Event::Moved).unwrap_or_default();
-        let moving = now - self.heard().max(moved) < policy.heartbeat_interval;
-        let suspects =
-            self.state() == State::Healthy && self.unanswered() >= policy.suspect_after && !moving;
+        let still = self.still(policy, now);
+        let missed = self.unanswered() + self.waited() + u16::from(self.queued() && still);
+        let suspects = self.state() == State::Healthy && missed >= policy.suspect_after && still;
         match (self.queued(), suspects) {
             (false, false) => Does::Pings,
             (false, true) => Does::PingsAndSuspects,
@@ -442,11 +609,45 @@ impl Life {
             15 => self.right_pong(),
             16 => self.wrong_pong(rng),
             17 => self.moves(self.now - Micros(rng.u64(..2) * rng.u64(..20_000_000))),
-            18 if rng.bool() => self.policy = some_policy(rng),
+            18 if rng.bool() => self.change(rng),
             18 => {}
             _ => self.stall(rng),
         }
         self.compare();
+    }
+
+    fn change(&mut self, rng: &mut Rng) {
+        let (former, policy, now, seed) = (self.policy, some_policy(rng), self.now, rng.u64(..));
+        let (story, interval) = (&mut self.story, policy.heartbeat_interval);
+        let always = Policy {
+            mode: HeartbeatMode::Always,
+            ..policy
+        };
+        let mut due = if story.queued() {
+            now + interval
+        } else {
+            Health::new(&always, now, seed).ping_due(&always)
+        };
+        let mut events = story.events.iter().rev();
+        let left = events.find(|(_, e)| matches!(e, Event::Sent(_)));
+        if let Some((left, _)) = left.filter(|_| story.unanswered() > 0 && !story.queued()) {
+            // It may lie in engine time's future, after a stall.
+            due = due.max(now.min(*left) + interval);
+        }
+        assert!(now < due && due <= now + interval, "within an interval");
+        due = due.min(story.ping_due(&former));
+        let stale_at = story.stale_at(&former).min(now + policy.connection_timeout);
+        story.events.push((now, Event::Changed(due)));
+        story
+            .events
+            .push((stale_at - policy.connection_timeout, Event::Spared));
+        self.health.change_policy(&former, &policy, now, seed);
+        self.policy = policy;
+        if let Some((_, _, before)) = &mut self.sent {
+            *before = interval.min(*before);
+        }
+        let stale_at = self.health.stale_at(&policy);
+        assert!(stale_at <= now + policy.connection_timeout || now < self.story.alive());
     }
 
     /// A look when due, or a microsecond early, or a little late. A ping leaves at once, in the same turn, or not yet.
@@ -490,6 +691,7 @@ impl Life {
                     self.story.events.push((now, Event::Suspected));
                 }
                 let payload = self.health.ping_payload();
+                let still = self.story.still(&policy, now);
                 if ping {
                     self.story.events.push((now, Event::Asked(next)));
                     assert!(
@@ -498,7 +700,7 @@ impl Life {
                     );
                     self.payloads.push(payload);
                 } else {
-                    self.story.events.push((now, Event::Held(next)));
+                    self.story.events.push((now, Event::Held(next, still)));
                     assert_eq!(self.payloads.last(), Some(&payload), "still the same ping");
                 }
             }
@@ -523,16 +725,20 @@ impl Life {
     /// Suspect only when a ping is older than an interval (less what it took from being due to leaving, unless that
     /// restarted the interval), and everything since was silence, on our side too if our bytes had to wait.
     fn rules_of_suspicion(&self, change: HealthChange) {
-        let (asked, left, interval) = self.sent.expect("suspect without a ping");
-        assert!(
-            self.now - left + punctual(interval) >= interval - (left - asked),
-            "suspect before an interval was over"
-        );
-        assert!(
-            left >= self.story.heard() || self.story.unanswered() > 0,
-            "heard since"
-        );
-        assert!(change.unanswered >= self.policy.suspect_after);
+        if self.story.queued() {
+            assert!(change.unanswered + self.story.waited() + 1 >= self.policy.suspect_after);
+        } else {
+            let (asked, left, interval) = self.sent.expect("suspect without a ping");
+            assert!(
+                self.now - left + punctual(interval) >= interval - (left - asked),
+                "suspect before an interval was over"
+            );
+            assert!(
+                left >= self.story.heard() || self.story.unanswered() > 0,
+                "heard since"
+            );
+            assert!(change.unanswered >= self.policy.suspect_after);
+        }
         if let Some(moved) = self.story.last(Event::Moved) {
             let still = self.now - moved;
             assert!(
@@ -630,6 +836,9 @@ impl Life {
     fn stall(&mut self, rng: &mut Rng) {
         self.now = (self.now - Micros(rng.u64(..2_000_000))).max(self.story.opened);
         self.health.forget_outstanding();
+        if let Some((asked, left, _)) = &mut self.sent {
+            (*asked, *left) = (self.now.min(*asked), self.now.min(*left));
+        }
         if let Some((_, Event::Sent(_))) = self.story.heartbeat() {
             self.story.events.push((self.now, Event::Settled));
         }
@@ -900,6 +1109,17 @@ impl Peer {
         self.health.heard(at(s));
         let payload = self.health.ping_payload();
         assert_eq!(self.health.pong(&payload, at(s)), Some(at(rtt)), "at {s} s");
+    }
+
+    /// Another interval and timeout hold from now on, in seconds.
+    fn changes(&mut self, s: f64, interval: f64, timeout: f64) {
+        let policy = Policy {
+            heartbeat_interval: at(interval),
+            connection_timeout: at(timeout),
+            ..self.policy
+        };
+        self.health.change_policy(&self.policy, &policy, at(s), 0);
+        self.policy = policy;
     }
 
     fn is(&self, s: f64, state: State, unanswered: u16, due: f64) {

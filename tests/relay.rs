@@ -2,7 +2,7 @@
 
 mod relaying;
 
-use pulsegate::gateway::{Admission, RelaySettings};
+use pulsegate::gateway::{Admission, Kick, RelaySettings};
 use pulsegate::{Cause, Micros};
 use relaying::{Fleet, button, texts};
 use serde_json::json;
@@ -571,6 +571,50 @@ fn after_a_restart_each_app_is_asked_once_when_its_glasses_are_back() {
         1,
         "bob's glasses were waited for as long as any"
     );
+}
+
+#[test]
+fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada");
+    let [x, y] = ["p.x", "p.y"].map(|package| fleet.started(glasses, "ada", package));
+    fleet.drain(glasses);
+    let kick = |fleet: &mut Fleet, package: &str, block: Micros| {
+        let app = fleet.net.with_io(|gateway, io| {
+            let session = gateway.session("ada").expect("a session");
+            let id = session.app(package).and_then(|app| app.place.conn);
+            gateway.kick(io, id.expect("a connection"), "go away", block)
+        });
+        fleet.net.settle();
+        app
+    };
+    // Without a block it is one more loss: it is waited for.
+    assert_eq!(
+        kick(&mut fleet, "p.x", Micros::ZERO),
+        Kick::Done { blocked: false }
+    );
+    fleet.expect_closing(x, Cause::Kicked, 4000);
+    assert_eq!(&*fleet.ending(x).reason, "go away");
+    assert_eq!((fleet.stops(), fleet.starts().len()), (0, 0));
+    let x = fleet.init("ada", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(x)["type"], "tpa_connection_ack");
+    // With one it is stopped, and nobody asks it back.
+    let hour = Micros::from_secs(3_600);
+    assert_eq!(kick(&mut fleet, "p.x", hour), Kick::Done { blocked: true });
+    assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
+    fleet.expect_closing(x, Cause::Kicked, 1000);
+    assert_eq!(&*fleet.ending(x).reason, "App stopped");
+    assert_eq!(fleet.stops(), 1);
+    let told = fleet.texts(glasses);
+    assert_eq!(texts(&told), ["app_stopped", "app_state_change"]);
+    fleet.advance(120_000);
+    assert_eq!(fleet.starts(), [0; 0]);
+    // Its user cannot start it either, and the other app has noticed nothing.
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    let told = fleet.texts(glasses);
+    assert!(told.iter().any(|t| t.contains("blocked by the operator")));
+    assert_eq!(fleet.starts(), [0; 0]);
+    assert!(fleet.is_open(y) && fleet.silent(y));
 }
 
 #[test]

@@ -118,6 +118,49 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
 }
 
 #[test]
+fn a_reload_says_what_it_takes_back() {
+    let folder = Folder::new("revert");
+    let settings = "connection_timeout_ms = 60000\nheartbeat_interval_ms = 20000\n";
+    let file = folder.file("settings.toml", settings);
+    let mut command = Gateway::command(&[("CONFIG_FILE", &file), ("DRAIN_MS", "0")]);
+    command
+        .env_remove("HEARTBEAT_INTERVAL_MS")
+        .env_remove("CONNECTION_TIMEOUT_MS");
+    let gateway = Gateway::start_unread(command).read();
+    let body = r#"{"connection_timeout_ms":30000,"heartbeat_interval_ms":10000}"#;
+    assert_eq!(gateway.act("PATCH", "/api/v1/policies/tpa", body).0, 200);
+    let level = r#"{"level":"debug"}"#;
+    assert_eq!(gateway.act("PUT", "/api/v1/log-level", level).0, 200);
+    // Nothing has changed: nothing is taken back.
+    gateway.signal("HUP");
+    gateway.line(&["reload changed=none"]);
+    assert_eq!(gateway.lines(&["reverts="]), [""; 0]);
+    // Something else has; and one of the live words is said by the file now, too.
+    let newer = "tpa_heartbeat_interval_ms = 10000\nmax_message_bytes = 2000\n";
+    folder.file("settings.toml", &format!("{settings}{newer}"));
+    gateway.signal("HUP");
+    let line = gateway.line(&["[WARN] reload reverts=policy"]);
+    assert!(
+        line.ends_with("class=tpa connection_timeout_ms=\"30000\"->\"60000\""),
+        "{line}"
+    );
+    gateway.line(&["[WARN] reload reverts=log_level from=debug to=info"]);
+    assert_eq!(gateway.lines(&["reverts="]).len(), 2);
+    let policies = gateway.api("/api/v1/policies");
+    assert_eq!(policies["tpa"]["connection_timeout_ms"], 60_000);
+    assert_eq!(policies["tpa"]["heartbeat_interval_ms"], 10_000);
+    gateway.end();
+}
+
+#[test]
+fn a_token_that_was_not_filled_in_is_warned_of() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", "")]);
+    gateway.line(&["[WARN] ADMIN_TOKEN is empty"]);
+    assert_eq!(gateway.lines(&["ADMIN_TOKEN_FILE"]), [""; 0]);
+    gateway.end();
+}
+
+#[test]
 fn the_token_can_come_from_a_file() {
     let folder = Folder::new("token");
     let file = folder.file("token", "a-token-from-a-file-0123\n");

@@ -102,7 +102,7 @@ impl Arguments {
                 | Kind::Address
                 | Kind::AddressOrOff
                 | Kind::Path
-                | Kind::Secret
+                | Kind::Secret { .. }
                 | Kind::SecretUrl
                 | Kind::Networks
                 | Kind::Origins

@@ -35,6 +35,9 @@ impl Eq for Entry {}
 /// What `MAX_PENDING_BYTES` is at least by default.
 const PENDING_BYTES: u64 = 4 << 20;
 
+/// What `REPLAY_MAX_BYTES` is at most by default.
+const REPLAY_BYTES: u64 = 256 << 10;
+
 /// The file of a secret has a line.
 const SECRET_FILE: usize = 64 << 10;
 
@@ -131,6 +134,10 @@ impl Effective {
                 let message = self.number(const { row("MAX_MESSAGE_BYTES") })?;
                 Some(Value::Number(PENDING_BYTES.max(2 * message)))
             }
+            Fallback::Derived(_) if setting.name == "REPLAY_MAX_BYTES" => {
+                let pending = self.number(const { row("MAX_PENDING_BYTES") })?;
+                Some(Value::Number(REPLAY_BYTES.min(pending / 2)))
+            }
             Fallback::Derived(_) | Fallback::Nothing => Some(Value::Nothing),
         }
     }
@@ -145,10 +152,14 @@ impl Effective {
         let read = regular::read(&path, SECRET_FILE).and_then(|content| {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
-                .and_then(Secret::parse)
-                .ok_or_else(|| format!("a file that holds {}", Secret::ALLOWED))
+                .and_then(|text| SETTINGS[secret].kind.parse(text))
+                .ok_or_else(|| format!("a file that holds {}", SETTINGS[secret].kind))
         });
-        self.put(file, read.map(|s| Value::SecretFile(path, s)), faults);
+        let value = read.map(|value| match value {
+            Value::Secret(secret) => Value::SecretFile(path, secret),
+            other => other,
+        });
+        self.put(file, value, faults);
     }
 
     /// Puts the apps beside the path of their file.
@@ -293,7 +304,7 @@ fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) ->
             name: setting.name,
             origin,
             value: match (setting.kind, origin) {
-                (Kind::Secret | Kind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
+                (Kind::Secret { .. } | Kind::SecretUrl, _) => Secret::HIDDEN.to_owned(),
                 (_, Origin::File) => beginning(&text),
                 (_, Origin::Default | Origin::Variable | Origin::Flag) => text.into_owned(),
             },

@@ -110,7 +110,7 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::Address
         | Kind::AddressOrOff
         | Kind::Path
-        | Kind::Secret
+        | Kind::Secret { .. }
         | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins

@@ -33,7 +33,12 @@ pub enum Kind {
     /// A file. What is in it is looked at when it is read.
     Path,
     /// What nobody may see: never a flag, never printed.
-    Secret,
+    Secret {
+        /// The fewest characters.
+        least: usize,
+        /// Whether there may be spaces in it.
+        spaces: bool,
+    },
     /// A URL of HTTP that nobody may see.
     SecretUrl,
     /// IP addresses and CIDR blocks, separated by commas.
@@ -117,7 +122,9 @@ impl Kind {
                 let is_one_line = !text.is_empty() && !text.contains(char::is_control);
                 is_one_line.then(|| Value::Path(text.into()))
             }
-            Kind::Secret => Secret::parse(text).map(Value::Secret),
+            Kind::Secret { least, spaces } => {
+                Secret::parse(text, *least, *spaces).map(Value::Secret)
+            }
             Kind::SecretUrl => Secret::parse_url(text).map(Value::Secret),
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
@@ -151,7 +158,7 @@ impl Kind {
             Kind::Address => "ip:port",
             Kind::AddressOrOff => "ip:port|off",
             Kind::Path => "path",
-            Kind::Secret => "secret",
+            Kind::Secret { .. } => "secret",
             Kind::SecretUrl => "url",
             Kind::Networks => "ip,ip/bits",
             Kind::Origins => "origin,origin",
@@ -180,7 +187,7 @@ impl fmt::Display for Kind {
             }
             Kind::AddressOrOff => write!(f, "off, or {}", Kind::Address),
             Kind::Path => f.write_str("the path of a file"),
-            Kind::Secret => write!(f, "{}", Secret::ALLOWED),
+            Kind::Secret { least, spaces } => f.write_str(&Secret::allowed(*least, *spaces)),
             Kind::SecretUrl => write!(f, "{}", Secret::ALLOWED_URL),
             Kind::Networks => write!(
                 f,

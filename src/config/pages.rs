@@ -90,7 +90,7 @@ fn unit(setting: &Setting) -> String {
         | Kind::Address
         | Kind::AddressOrOff
         | Kind::Path
-        | Kind::Secret
+        | Kind::Secret { .. }
         | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins
@@ -119,7 +119,7 @@ fn allowed(setting: &Setting) -> String {
         | Kind::Address
         | Kind::AddressOrOff
         | Kind::Path
-        | Kind::Secret
+        | Kind::Secret { .. }
         | Kind::SecretUrl
         | Kind::Networks
         | Kind::Origins

@@ -70,6 +70,15 @@ impl Effective {
             faults.push(self.fault(pending, allowed));
         }
 
+        // Who comes back gets all of it at once, and must not be a slow consumer by that.
+        let replay = const { row("REPLAY_MAX_BYTES") };
+        if let (Some(r), Some(p)) = (self.number(replay), self.number(pending))
+            && r > p / 2
+        {
+            let allowed = format!("at most half of {}", self.cite(pending));
+            faults.push(self.fault(replay, allowed));
+        }
+
         let buffered = const { row("MAX_BUFFERED_BYTES") };
         if let (Some(b), Some(p)) = (self.number(buffered), self.number(pending))
             && b < p

@@ -94,7 +94,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "AUTH_JWT_SECRET",
-        kind: Kind::Secret,
+        kind: Kind::Secret {
+            least: 8,
+            spaces: true,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
@@ -148,7 +151,10 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "ADMIN_TOKEN",
-        kind: Kind::Secret,
+        kind: Kind::Secret {
+            least: 16,
+            spaces: false,
+        },
         default: Fallback::Nothing,
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
@@ -431,8 +437,8 @@ pub const SETTINGS: &[Setting] = &[
             least: 0,
             most: 64 << 20,
         },
-        default: Fallback::Value("262144"),
-        rule: None,
+        default: Fallback::Derived("262144, or half of MAX_PENDING_BYTES if that is less"),
+        rule: Some("at most half of MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
         help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped first.",
@@ -812,7 +818,7 @@ impl Setting {
     /// The flag, with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`. A secret has none.
     pub fn flag(&self) -> Option<String> {
         match self.kind {
-            Kind::Secret | Kind::SecretUrl => None,
+            Kind::Secret { .. } | Kind::SecretUrl => None,
             Kind::Number { .. }
             | Kind::Word(_)
             | Kind::Switch

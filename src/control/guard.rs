@@ -45,7 +45,13 @@ pub(super) async fn guard(
     let checked = check(control.token.as_ref(), request.uri(), request.headers());
     let mut response = match checked {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut response = problem.into_response();
+            // Whoever may not ask keeps no place from others who may.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            response
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -69,6 +75,10 @@ fn check(token: Option<&Token>, uri: &Uri, headers: &HeaderMap) -> Result<(), Pr
             .get(name)
             .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
     };
+    // RFC 9112 §3.2. Which of them would be looked at is not the client's to guess.
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Problem::bad_request("there must be one Host"));
+    }
     match token {
         Some(token) => {
             let given = text(header::AUTHORIZATION).and_then(bearer);

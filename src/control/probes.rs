@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
+use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// A loop that does not answer for so long is stalled: the least gap that it calls a stall itself is half of it.
 const STALLED: Duration = Duration::from_secs(1);
@@ -19,21 +20,47 @@ pub(super) fn router() -> Router<Arc<Control>> {
         .route("/readyz", get(readyz))
 }
 
-/// The process runs. Whether the loop turns is the watchdog's question and `/readyz`'s.
-async fn healthz() -> Response {
-    Json(json!({"status": "ok"})).into_response()
+/// How the process, or the gateway, is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Probe {
+    /// `ok`, `ready` or `not ready`.
+    status: &'static str,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
-async fn readyz(State(control): State<Arc<Control>>) -> Response {
+impl Probe {
+    fn good(status: &'static str) -> Response {
+        let reason = None;
+        Json(Probe { status, reason }).into_response()
+    }
+}
+
+/// The process runs. Whether the loop turns is the watchdog's question and `/readyz`'s.
+#[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, body = Probe)))]
+pub(super) async fn healthz() -> Response {
+    Probe::good("ok")
+}
+
+/// Connections are welcome: the loop turns, accepts, and does not go away.
+#[utoipa::path(
+    get, path = "/readyz", tag = "probes",
+    responses((status = 200, body = Probe), (status = 503, body = Probe))
+)]
+pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
     let asked = ask::ask(&control.desk, |_, io| {
         (io.is_draining(), io.stats().accept_paused)
     });
     let not_ready = match tokio::time::timeout(STALLED, asked).await {
-        Ok(Ok((false, false))) => return Json(json!({"status": "ready"})).into_response(),
+        Ok(Ok((false, false))) => return Probe::good("ready"),
         Ok(Ok((true, _))) => "draining",
         Ok(Ok((false, true))) => "accepting is paused",
         Ok(Err(_)) | Err(_) => "the loop is stalled",
     };
-    let body = Json(json!({"status": "not ready", "reason": not_ready}));
-    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+    let probe = Probe {
+        status: "not ready",
+        reason: Some(not_ready),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(probe)).into_response()
 }

@@ -30,6 +30,12 @@ const MOST_PAUSE: Micros = Micros::from_secs(60);
 /// Users that are written down at a time, before others have their turn on the thread.
 const SLICE: usize = 1_000;
 
+/// How the names of files end that are being written.
+const UNFINISHED: &str = ".new";
+
+/// Nobody writes for so long.
+const ABANDONED: Micros = Micros::from_secs(60);
+
 const HEAD: &str = "{\"version\":1,\"started\":{";
 const TAIL: &str = "\n}}\n";
 
@@ -61,6 +67,7 @@ pub struct StateFileStats {
 /// What the system says if the file cannot be read, or its folder cannot be written to.
 pub fn load(path: &Path) -> io::Result<Started> {
     check_folder(path)?;
+    clear(path);
     let mut text = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(MOST as u64 + 1).read_to_end(&mut text)?,
@@ -97,11 +104,34 @@ fn parse(text: &[u8]) -> Result<Started, String> {
     }
 }
 
-/// Whether a file can be made beside it; what was left there half written goes away.
+/// Whether a file can be made beside it.
 fn check_folder(path: &Path) -> io::Result<()> {
-    let unfinished = beside(path, ".new");
-    create(&unfinished)?;
-    fs::remove_file(&unfinished)
+    let (name, _) = create_unfinished(path)?;
+    fs::remove_file(name)
+}
+
+/// Removes what others have left half written. What is young may be in the hands of somebody: a predecessor that still
+/// drains.
+fn clear(path: &Path) {
+    let Some(own) = path.file_name().map(|name| name.to_string_lossy()) else {
+        return;
+    };
+    // Whatever cannot be seen or removed is not in the way.
+    let entries = fs::read_dir(folder_of(path)).into_iter().flatten();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let rest = name.strip_prefix(&*own);
+        let is_ours = rest.is_some_and(|r| r.starts_with('.') && r.ends_with(UNFINISHED));
+        let modified = entry.metadata().and_then(|m| m.modified());
+        let is_old = modified.is_ok_and(|at| {
+            let age = UnixMillis::now().0.saturating_sub(UnixMillis::from(at).0);
+            age > ABANDONED.as_millis()
+        });
+        if is_ours && is_old {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -110,24 +140,36 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// A new, empty file that only we can read. Whatever had its name is gone; a link is not followed.
-fn create(path: &Path) -> io::Result<File> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        Ok(()) | Err(_) => {}
-    }
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A new, empty file that only we can read, under a name that nobody else has: not even a second process with the same
+/// setting can have us give its half of a file the name of the whole.
+fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
+    let name = beside(path, &format!(".{:016x}{UNFINISHED}", fastrand::u64(..)));
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path)
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&name)?;
+    Ok((name, file))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let unfinished = beside(path, ".new");
-    let mut file = create(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    let (unfinished, mut file) = create_unfinished(path)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // It may have filled the disk.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written?;
+    File::open(folder_of(path))?.sync_all()
 }
 
 /// What the file says, or soon will.

@@ -4,7 +4,7 @@ use crate::cause::{Cause, Code};
 use crate::engine::handler::Class;
 use crate::engine::http::Request;
 use crate::engine::out::Out;
-use crate::engine::policies::OwnPolicy;
+use crate::engine::policies::PolicyRef;
 use crate::engine::scan::Scanner;
 use crate::engine::view::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
@@ -28,7 +28,7 @@ pub(crate) struct Conn {
     /// The tick of its entry in the wheel that counts, if it is marked as armed.
     armed: Tick,
     peer_addr: PeerAddr,
-    pub(crate) own_policy: OwnPolicy,
+    pub(crate) policy: PolicyRef,
     pub(crate) class: Class,
     pub(crate) marks: Marks,
 }
@@ -200,7 +200,7 @@ impl Conn {
             traffic: Traffic::default(),
             since: now,
             peer_addr: PeerAddr::from(peer_addr),
-            own_policy: OwnPolicy::default(),
+            policy: PolicyRef::default(),
             phase: Phase::Opening(None),
             out: None,
         }

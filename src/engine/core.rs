@@ -34,6 +34,15 @@ pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 /// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
 const NEIGHBOURS: usize = 16;
 
+/// How far a change of policies, or of limits of time, is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Change {
+    /// From this slot on.
+    from: u32,
+    /// There was another one meanwhile, which is to follow.
+    again: bool,
+}
+
 /// Everything that belongs to the loop except the handler.
 pub(crate) struct Core {
     pub(crate) config: Config,
@@ -60,8 +69,8 @@ pub(crate) struct Core {
     pub(crate) accept_retry: bool,
     /// A new cap on connections, which the driver has not taken over yet.
     pub(crate) new_cap: Option<usize>,
-    /// A policy has changed, and from this slot on deadlines may have become earlier than they are armed for.
-    pub(crate) rearm_from: Option<u32>,
+    /// Policies or limits of time have changed, and not everybody lives under the new ones yet.
+    pub(crate) change: Option<Change>,
     /// Every connection keeps a context of its own: what parking is compared with.
     #[cfg(feature = "testing")]
     pub(crate) never_parks: bool,
@@ -86,7 +95,7 @@ impl Core {
             receipts: Receipts::default(),
             accept_retry: false,
             new_cap: None,
-            rearm_from: None,
+            change: None,
             #[cfg(feature = "testing")]
             never_parks: false,
             config,
@@ -365,7 +374,7 @@ impl Core {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        let timeout = self.policies.of(conn.class, conn.own_policy).close_timeout;
+        let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
         let deadline = now + timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,
@@ -417,7 +426,7 @@ impl Core {
     pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
         policy.validate()?;
         if self.policies.set(class, policy) {
-            self.rearm_from = Some(0);
+            self.begin_change();
             return Ok(());
         }
         Err(format!(
@@ -427,20 +436,53 @@ impl Core {
         ))
     }
 
-    /// Puts those deadlines into the wheel that a new policy has made earlier: so many slots at a time, for 100 000 at once
-    /// would hold everybody up.
-    pub(crate) fn rearm_some(&mut self) {
+    /// Has everybody change over to what was set, a few turns from now. One change follows the other, so that nobody ever has more
+    /// than one former policy; those that are set meanwhile are carried out together.
+    fn begin_change(&mut self) {
+        match &mut self.change {
+            Some(change) => change.again = true,
+            None => {
+                self.policies.begin_change();
+                self.change = Some(Change::default());
+            }
+        }
+    }
+
+    /// Has some change over, and puts the deadlines into the wheel that became earlier: so many slots at a time, for 100 000 at
+    /// once would hold everybody up.
+    pub(crate) fn change_some(&mut self, now: Micros) {
         const SLOTS: u32 = 1_024;
-        let Some(from) = self.rearm_from else {
+        let Some(Change { from, again }) = self.change else {
             return;
         };
         let until = from.saturating_add(SLOTS).min(self.table.bound());
         for slot in from..until {
             if let Some(id) = self.table.id_in(slot) {
+                self.change_over(id, now);
                 self.arm(id);
             }
         }
-        self.rearm_from = (until < self.table.bound()).then_some(until);
+        if until < self.table.bound() {
+            self.change = Some(Change { from: until, again });
+            return;
+        }
+        self.policies.end_change();
+        self.change = None;
+        if again {
+            self.begin_change();
+        }
+    }
+
+    fn change_over(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let change = self.policies.change(conn.class, &mut conn.policy);
+        if let (Some((former, policy)), Phase::Open(_)) = (change, &conn.phase)
+            && !sabotage::on(Bug::ChangeUnseen)
+        {
+            conn.health.change_policy(former, policy, now, seed(id));
+        }
     }
 
     /// Takes new limits and policies. The classes' names stay as they are.
@@ -450,14 +492,15 @@ impl Core {
         if classes != known {
             return Err(format!("{classes} classes; there are {known}"));
         }
+        let mut changed = config.handshake_timeout < self.config.handshake_timeout;
         for (class, wanted) in config.classes.iter().enumerate() {
             if self.policies.classes()[class] != wanted.policy {
                 self.policies.set(Class(class as u8), wanted.policy);
-                self.rearm_from = Some(0);
+                changed = true;
             }
         }
-        if config.handshake_timeout < self.config.handshake_timeout {
-            self.rearm_from = Some(0);
+        if changed {
+            self.begin_change();
         }
         if config.stale_closes_per_second != self.config.stale_closes_per_second {
             self.bucket = Bucket::new(config.stale_closes_per_second);
@@ -482,6 +525,7 @@ impl Core {
             state: health.state(),
             silence: health.silence(now),
             unanswered: health.unanswered(),
+            ping_waits: health.ping_queued(),
             rtt: health.rtt(),
             next_ping: health.ping_due(policy),
             deadline: health.stale_at(policy),
@@ -490,7 +534,7 @@ impl Core {
 
     /// The policy that holds for a connection.
     pub(crate) fn policy_of(&self, conn: &Conn) -> &Policy {
-        self.policies.of(conn.class, conn.own_policy)
+        self.policies.of(conn.class, conn.policy)
     }
 
     #[cfg(feature = "testing")]
@@ -509,8 +553,13 @@ impl Core {
 
     /// Starts the health of a connection that opens.
     pub(crate) fn new_health(&self, id: ConnId, policy: &Policy, now: Micros) -> Health {
-        Health::new(policy, now, (id.slot() / NEIGHBOURS) as u64)
+        Health::new(policy, now, seed(id))
     }
+}
+
+/// What picks the point of the interval at which a connection is pinged.
+fn seed(id: ConnId) -> u64 {
+    (id.slot() / NEIGHBOURS) as u64
 }
 
 /// A close frame; without code and reason for 1005, which must not be sent.

@@ -26,7 +26,7 @@ impl<H: Handler> Engine<H> {
             }
         }
         self.grant_stale_closes(now);
-        self.core.rearm_some();
+        self.core.change_some(now);
         self.settle(now);
     }
 
@@ -54,7 +54,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         conn.set_armed(None);
-        let policy = self.core.policies.of(conn.class, conn.own_policy);
+        let policy = self.core.policies.of(conn.class, conn.policy);
         let Some(due) = conn.due(policy, self.core.config.handshake_timeout) else {
             return;
         };
@@ -72,7 +72,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        let policy = *self.core.policies.of(conn.class, conn.own_policy);
+        let policy = *self.core.policies.of(conn.class, conn.policy);
         let granted = judged && conn.marks.take(Mark::Granted);
         match &conn.phase {
             Phase::Opening(opening) => {
@@ -173,7 +173,7 @@ impl<H: Handler> Engine<H> {
             self.await_tokens(now);
             return;
         }
-        let policy = self.core.policies.of(conn.class, conn.own_policy);
+        let policy = self.core.policies.of(conn.class, conn.policy);
         if granted {
             let since = conn.health.stale_at(policy);
             self.core.stats.stale_delay.record((now - since).0);

@@ -3,6 +3,7 @@
 use crate::cause::Cause;
 use crate::engine::conn::Phase;
 use crate::engine::core::Core;
+use crate::engine::handler::TimerId;
 use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
 use crate::id::ConnId;
@@ -14,9 +15,13 @@ pub(crate) enum Drain {
     /// There is none.
     No,
     /// `/healthz` answers 503; load balancers are given time to notice, and connections are still accepted.
-    Announced { spread: Micros },
+    Announced {
+        until: Micros,
+        spread: Micros,
+        timer: TimerId,
+    },
     /// Who waits in the accept queue is taken in once more; then nobody is.
-    LastAccept { spread: Micros },
+    LastAccept { since: Micros, spread: Micros },
     /// Connections are closed, evenly over the spread.
     Closing {
         started: Micros,
@@ -27,21 +32,102 @@ pub(crate) enum Drain {
     },
 }
 
+/// After how much of the spread so many of all have had their turn, rounded up.
+fn share(spread: Micros, some: u64, all: u64) -> Micros {
+    let part = (u128::from(spread.0) * u128::from(some)).div_ceil(u128::from(all));
+    Micros(part as u64)
+}
+
 /// The reason in the close frame.
 const REASON: &str = "service restart";
 
 impl Core {
+    /// Goes away. If it is going away already, what is left of the delay and of the spread is cut to these.
     pub(crate) fn announce_drain(&mut self, delay: Micros, spread: Micros, now: Micros) {
-        if let Drain::No = self.drain {
-            self.drain = Drain::Announced { spread };
-            self.start_timer(Purpose::Drain, now + delay, now);
+        match &mut self.drain {
+            Drain::No => self.drain_after(now + delay, spread, now),
+            Drain::Announced {
+                until,
+                spread: before,
+                timer,
+            } => {
+                let (until, timer) = ((*until).min(now + delay), *timer);
+                let spread = spread.min(*before);
+                self.timers.cancel(timer);
+                self.drain_after(until, spread, now);
+            }
+            Drain::LastAccept { spread: before, .. } => *before = spread.min(*before),
+            Drain::Closing {
+                started,
+                spread: before,
+                total,
+                done,
+                ..
+            } => {
+                if now + spread < *started + *before {
+                    // The cursor goes on, faster.
+                    let open = self.table.ids().filter(|(_, conn)| conn.is_open());
+                    *total = open.count() as u64;
+                    (*started, *before, *done) = (now, spread, 0);
+                }
+            }
+        }
+    }
+
+    fn drain_after(&mut self, until: Micros, spread: Micros, now: Micros) {
+        let timer = self.start_timer(Purpose::Drain, until, now);
+        self.drain = Drain::Announced {
+            until,
+            spread,
+            timer,
+        };
+    }
+
+    /// Of a drain that is going on: the time until accepting stops, and the time after that by which all are closed.
+    pub(crate) fn drain_left(&self, now: Micros) -> Option<(Micros, Micros)> {
+        match self.drain {
+            Drain::No => None,
+            Drain::Announced { until, spread, .. } => Some((until - now, spread)),
+            Drain::LastAccept { since, spread } => Some((Micros::ZERO, since + spread - now)),
+            Drain::Closing {
+                started, spread, ..
+            } => Some((Micros::ZERO, started + spread - now)),
+        }
+    }
+
+    /// By when a drain closes this connection at the latest, if it will.
+    pub(crate) fn drained_by(&self, id: ConnId) -> Option<Micros> {
+        let is_open = match self.table.get(id)?.phase {
+            Phase::Open(_) => true,
+            Phase::Opening(_) => false,
+            Phase::Closing(_) | Phase::Dead(_) => return None,
+        };
+        match self.drain {
+            Drain::No => None,
+            Drain::Announced { until, spread, .. } => Some(until + spread),
+            Drain::LastAccept { since, spread } => Some(since + spread),
+            Drain::Closing {
+                started,
+                spread,
+                total,
+                done,
+                cursor,
+            } => {
+                // Its turn comes when all before it have had theirs.
+                let ahead = id.slot_u32().checked_sub(cursor).filter(|_| is_open);
+                let turn = ahead.map(|slots| done + u64::from(slots) + 1);
+                let turn = turn.filter(|turn| *turn < total);
+                Some(started + turn.map_or(spread, |turn| share(spread, turn, total)))
+            }
         }
     }
 
     /// The drain's timer has run out.
     pub(crate) fn drain_on(&mut self, now: Micros) {
         match self.drain {
-            Drain::Announced { spread } => self.drain = Drain::LastAccept { spread },
+            Drain::Announced { spread, .. } => {
+                self.drain = Drain::LastAccept { since: now, spread };
+            }
             Drain::Closing { .. } => self.drain_step(now),
             Drain::No | Drain::LastAccept { .. } => {}
         }
@@ -49,7 +135,7 @@ impl Core {
 
     /// The accept queue is empty and the listener gone.
     pub(crate) fn accepting_is_over(&mut self, now: Micros) {
-        if let Drain::LastAccept { spread } = self.drain {
+        if let Drain::LastAccept { spread, .. } = self.drain {
             let total = self.table.len() as u64;
             self.drain = Drain::Closing {
                 started: now,

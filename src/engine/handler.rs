@@ -211,8 +211,10 @@ pub struct HealthView {
     pub state: State,
     /// How long nothing was heard.
     pub silence: Micros,
-    /// Pings that went unanswered.
+    /// Pings that went out and unanswered.
     pub unanswered: u16,
+    /// Whether a ping waits to go out.
+    pub ping_waits: bool,
     /// Round-trip time.
     pub rtt: Rtt,
     /// When the next ping goes out if nothing is heard before.
@@ -298,8 +300,9 @@ impl Io<'_> {
         self.core.timers.cancel(timer);
     }
 
-    /// Changes a class's policy. New timeouts hold at once (within a few turns), a new interval from each connection's next
-    /// ping on.
+    /// Changes a class's policy: for who comes from now on, and within a few turns for who is here. Nobody is closed who answers:
+    /// each is pinged within one new interval of that, and not stale sooner than it would have been or one new timeout
+    /// later, whichever is first. A first message is missed by the new limit since the opening.
     ///
     /// # Errors
     /// What is wrong with the policy, or that there is no such class. Nothing has changed then.
@@ -410,6 +413,18 @@ impl Io<'_> {
     /// Whether the gateway is going away.
     pub fn is_draining(&self) -> bool {
         self.core.is_draining()
+    }
+
+    /// If the gateway is going away: the time until it stops accepting, and the time after that by which everybody is told to
+    /// leave.
+    pub fn drain_left(&self) -> Option<(Micros, Micros)> {
+        self.core.drain_left(self.now)
+    }
+
+    /// The delay and the spread that will hold if a drain with these is asked for now: the shorter ones, if one is going on.
+    pub fn drain_with(&self, delay: Micros, spread: Micros) -> (Micros, Micros) {
+        let (until, left) = self.drain_left().unwrap_or((delay, spread));
+        (delay.min(until), spread.min(left))
     }
 
     /// A handle for other threads.

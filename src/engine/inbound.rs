@@ -5,7 +5,6 @@ use crate::engine::conn::{Conn, Decoder, End, Mark, Middle, Opening, Phase, Unti
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
-use crate::engine::policies::OwnPolicy;
 use crate::engine::scan::{Scanner, heartbeat_pong, may_be_self_contained, self_contained_prefix};
 use crate::engine::wire::Wire;
 use crate::engine::{Engine, Upgrade};
@@ -247,23 +246,23 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         };
-        let own = match upgrade.policy.map(|p| self.core.policies.adopt(p)) {
-            None => OwnPolicy::default(),
+        let which = match upgrade.policy.map(|p| self.core.policies.adopt(p)) {
+            None => self.core.policies.newest(),
             Some(Some(own)) => own,
             Some(None) => {
-                let reply = Reply::error(503, "65535 different policies are in use");
+                let reply = Reply::error(503, "65534 different policies are in use");
                 self.core
                     .reply(id, &reply, request.is_head(), Cause::AtCapacity, now);
                 return;
             }
         };
-        let policy = *self.core.policies.of(upgrade.class, own);
+        let policy = *self.core.policies.of(upgrade.class, which);
         let health = self.core.new_health(id, &policy, now);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         conn.class = upgrade.class;
-        conn.own_policy = own;
+        conn.policy = which;
         conn.health = health;
         conn.since = now;
         conn.phase = Phase::Open(None);

@@ -241,8 +241,8 @@ impl<H: Handler> Engine<H> {
 
     /// How long the driver may sleep; `None`: until something happens.
     pub fn sleep(&self, now: Micros) -> Option<Micros> {
-        let rearming = self.core.rearm_from.is_some();
-        if self.core.table.has_work() || !self.core.doubtful.is_empty() || rearming {
+        let changing = self.core.change.is_some();
+        if self.core.table.has_work() || !self.core.doubtful.is_empty() || changing {
             return Some(Micros::ZERO);
         }
         self.core.wheel.sleep(now)

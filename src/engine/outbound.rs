@@ -135,7 +135,7 @@ impl<H: Handler> Engine<H> {
             self.tell(id, now);
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.pending() as u64;
-                self.core.policies.release(conn.own_policy);
+                self.core.policies.release(conn.policy);
             }
             release(id, reset);
         }
@@ -150,7 +150,7 @@ impl<H: Handler> Engine<H> {
         conn.traffic.bytes_out += bytes as u64;
         if ping {
             self.core.stats.pings += 1;
-            let policy = self.core.policies.of(conn.class, conn.own_policy);
+            let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.ping_sent(policy, now, late);
         }
     }

@@ -282,9 +282,8 @@ impl<H: Handler> Net<H> {
                 let waits = p.inbound.front().is_some_and(|(at, _)| *at <= self.now());
                 waits && !p.unread && self.engine.wants_bytes(p.id)
             };
-            if self.engine.sleep(self.now()) != Some(Micros::ZERO)
-                && !self.peers.iter().any(arrived)
-            {
+            let busy = self.engine.sleep(self.now()) == Some(Micros::ZERO);
+            if !busy && !self.engine.wants_last_accept() && !self.peers.iter().any(arrived) {
                 return;
             }
         }

@@ -56,9 +56,9 @@ impl Timers {
         TimerId { index, generation }
     }
 
-    /// Stops a timer of the host.
+    /// Stops a timer. One that has run out, or was stopped, is left alone.
     pub(crate) fn cancel(&mut self, id: TimerId) {
-        let found = |t: &Timer| t.generation == id.generation && t.purpose == Purpose::Host;
+        let found = |t: &Timer| t.generation == id.generation;
         if self.timers.get(id.index as usize).is_some_and(found) {
             self.remove(id.index);
         }

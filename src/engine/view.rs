@@ -90,11 +90,13 @@ pub struct Outlook {
     pub policy: Policy,
     /// Whether that is one of its own, and not its class's.
     pub own_policy: bool,
-    /// When it is pinged next, if it is before it ends.
+    /// When it is pinged next, if it is before it ends: not while the peer does not take our bytes, for then no ping leaves.
     pub next_ping: Option<Micros>,
     /// When it becomes suspect, if it is not and does before it ends.
     pub suspect_at: Option<Micros>,
-    /// When it ends, or begins to be closed, and for what.
+    /// By when a drain closes it at the latest, if it is to. It may be sooner than anything else that is said here.
+    pub drained_by: Option<Micros>,
+    /// When it ends, or begins to be closed, and for what. If for a drain, then at the latest.
     pub ends_at: Micros,
     /// Why it will.
     pub ends_for: Cause,
@@ -109,6 +111,18 @@ impl Traffic {
 
     pub(crate) fn message_out(&mut self) {
         self.messages_out = self.messages_out.saturating_add(1);
+    }
+}
+
+impl Outlook {
+    /// The host closes it by then at the latest, in the course of a drain ([`Cause::Draining`]).
+    pub fn drained(&mut self, by: Micros) {
+        self.drained_by = Some(self.drained_by.map_or(by, |before| before.min(by)));
+        if by < self.ends_at {
+            (self.ends_at, self.ends_for) = (by, Cause::Draining);
+            self.next_ping = self.next_ping.filter(|at| *at < by);
+            self.suspect_at = self.suspect_at.filter(|at| *at < by);
+        }
     }
 }
 
@@ -160,17 +174,22 @@ impl Core {
         let (ends_at, ends_for) = self.end_of(conn, &policy)?;
         let before_end = |at: &Micros| *at < ends_at;
         let open = conn.is_open();
-        let next_ping = ping_at(conn, &policy);
-        let suspect_at = conn.health.suspect_at(&policy, next_ping);
-        Some(Outlook {
+        let (next_ping, blocked) = (beat(conn.health.ping_due(&policy)), conn.is_blocked());
+        let suspect_at = conn.health.suspect_at(&policy, blocked, beat);
+        let mut outlook = Outlook {
             policy,
-            own_policy: conn.own_policy.is_some(),
-            next_ping: Some(next_ping).filter(|at| open && before_end(at)),
+            own_policy: conn.policy.is_own(),
+            next_ping: Some(next_ping).filter(|at| open && !blocked && before_end(at)),
             suspect_at: suspect_at.filter(|at| open && before_end(at)),
+            drained_by: None,
             ends_at,
             ends_for,
             deferred: conn.marks.has(Mark::Deferred),
-        })
+        };
+        if let Some(by) = self.drained_by(id) {
+            outlook.drained(by);
+        }
+        Some(outlook)
     }
 
     /// When it ends and why, in the order in which [`look`](super::Engine::judge) asks.
@@ -198,7 +217,7 @@ impl Core {
     }
 }
 
-/// When the next heartbeat goes out: with the beat.
-fn ping_at(conn: &Conn, policy: &Policy) -> Micros {
-    Micros(conn.health.ping_due(policy).0.next_multiple_of(BEAT.0))
+/// When a heartbeat that is due goes out.
+fn beat(due: Micros) -> Micros {
+    Micros(due.0.next_multiple_of(BEAT.0))
 }

@@ -1,7 +1,8 @@
 //! Sending the connections of one class away, evenly, while the gateway stays.
 
 use crate::cause::Cause;
-use crate::engine::{Class, Io, PhaseView, TimerId};
+use crate::engine::{Class, ConnView, Io, PhaseView, TimerId};
+use crate::id::ConnId;
 use crate::time::Micros;
 
 /// The time from one step to the next.
@@ -54,6 +55,30 @@ impl ClassDrain {
         self.timer.is_none() && self.refuses(now).is_none()
     }
 
+    /// By when this connection is sent away at the latest, if it is to be.
+    pub(super) fn sends_away(&self, id: ConnId, view: &ConnView) -> Option<Micros> {
+        self.timer?;
+        let slots = (id.slot() as u32).checked_sub(self.cursor)?;
+        if !self.concerns(view) {
+            return None;
+        }
+        // Its turn comes when all before it have had theirs, and the cursor needs a step for every so many slots.
+        let turn = self.done + u64::from(slots) + 1;
+        let share = if turn < self.total {
+            let part = u128::from(self.spread.0) * u128::from(turn);
+            Micros(part.div_ceil(u128::from(self.total)) as u64)
+        } else {
+            self.spread
+        };
+        Some(self.started + share + Micros(STEP.0 * u64::from(slots / SLOTS)))
+    }
+
+    /// Who came after the start stays.
+    fn concerns(&self, view: &ConnView) -> bool {
+        let theirs = view.class == Some(self.class) && view.since <= self.started;
+        theirs && view.phase == PhaseView::Open
+    }
+
     pub(super) fn stop(&mut self, io: &mut Io<'_>) {
         if let Some(timer) = self.timer.take() {
             io.cancel(timer);
@@ -69,7 +94,7 @@ impl ClassDrain {
         ours
     }
 
-    /// Closes those whose turn it is: after a tenth of the spread, a tenth of them. Who came after the start stays.
+    /// Closes those whose turn it is: after a tenth of the spread, a tenth of them.
     fn step(&mut self, io: &mut Io<'_>) {
         let elapsed = io.now() - self.started;
         let quota = if elapsed >= self.spread {
@@ -84,8 +109,7 @@ impl ClassDrain {
             let Some((id, view)) = id.and_then(|id| Some((id, io.view(id)?))) else {
                 continue;
             };
-            let theirs = view.class == Some(self.class) && view.since <= self.started;
-            if theirs && view.phase == PhaseView::Open {
+            if self.concerns(&view) {
                 let code = Cause::Draining.close_code();
                 io.close_for(id, Cause::Draining, code, REASON);
                 self.done += 1;

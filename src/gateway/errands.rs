@@ -128,6 +128,11 @@ impl StopReason {
 pub enum Outcome {
     /// The app's server said yes.
     Answered,
+    /// It failed, with 5xx, and is asked again after this time. Until then nobody is on the way who was asked for.
+    Again {
+        /// How long.
+        after: Micros,
+    },
     /// It did not. Why, in a few words that may be shown and logged.
     Failed(Box<str>),
 }

@@ -25,7 +25,7 @@ pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::Value;
-pub use self::operator::{FLAPPING_MAX, Portrait, Reconfiguration, Snapshot};
+pub use self::operator::{FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::relay::{DropReason, Due, Missed, MissedBox, RelayStats, has_magic_words};
 pub use self::session::{Absence, App, AppState, Identity, Place, Role, Session};

@@ -4,10 +4,10 @@ use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
 use super::{
     ANONYMOUS, CLASS_NAMES, Credentials, Gateway, History, Identity, RelaySettings, RelayStats,
-    Session,
+    Role, Session, StopReason, Value,
 };
 use crate::cause::Cause;
-use crate::engine::{Class, Config, Io, Outlook, Stats};
+use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
@@ -57,6 +57,20 @@ pub struct Reconfiguration {
     pub credentials: Credentials,
 }
 
+/// What became of a kick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kick {
+    /// There is no such connection.
+    NoSuch,
+    /// It is on its way out already. Nothing was done.
+    Closing,
+    /// It is being closed.
+    Done {
+        /// Whether its identity is refused from now on.
+        blocked: bool,
+    },
+}
+
 /// One connection, as much as is known.
 #[derive(Debug, Clone)]
 pub struct Portrait {
@@ -101,6 +115,11 @@ impl Gateway {
         self.identities.get(id)
     }
 
+    /// Whether a connection has said that it leaves, and another has its place already.
+    pub fn is_leaving(&self, id: ConnId) -> bool {
+        self.relay.is_leaving(id)
+    }
+
     /// The session of a user.
     pub fn session(&self, user: &str) -> Option<&Session> {
         self.relay.sessions.get(user)
@@ -117,7 +136,11 @@ impl Gateway {
     /// Everything about one connection. Its history is kept from now on.
     pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
         let view = io.view(id)?;
-        let outlook = io.outlook(id)?;
+        let mut outlook = io.outlook(id)?;
+        let mut drains = self.drains.iter().flatten();
+        if let Some(by) = drains.find_map(|drain| drain.sends_away(id, &view)) {
+            outlook.drained(by);
+        }
         self.histories.asked(io, id);
         let identity = self.identities.get(id);
         Some(Portrait {
@@ -134,19 +157,46 @@ impl Gateway {
         })
     }
 
-    /// Closes a connection in the operator's name. `None`: there is none. Its identity, if it is known.
-    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str) -> Option<Option<Identity>> {
-        io.view(id)?;
+    /// Closes a connection in the operator's name with this reason, and refuses its identity for the time of `block`, if any.
+    /// An app that is refused is stopped: it and its server are told so in the words of its SDK, and it is not asked back.
+    /// What was done stands in the log, whoever still waits for the answer.
+    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str, block: Micros) -> Kick {
+        match io.view(id).map(|view| view.phase) {
+            None => return Kick::NoSuch,
+            Some(PhaseView::Closing { .. }) => return Kick::Closing,
+            Some(PhaseView::Opening { .. } | PhaseView::Open) => {}
+        }
+        let identity = self.identities.get(id).cloned();
+        let blocked = block > Micros::ZERO
+            && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
+        if let Some(identity) = identity.as_ref().filter(|_| blocked)
+            && let Role::Tpa(package) = &identity.role
+        {
+            let (cause, why) = (Cause::Kicked, StopReason::SystemStop);
+            self.relay.stop_app(io, &identity.user, package, cause, why);
+        }
+        // Nothing more happens to one that the relay has closed already.
         io.close(id, Cause::Kicked.close_code(), reason);
-        Some(self.identities.get(id).cloned())
+        log::warn!(
+            "operator action=kick id={id} user={} package={} block_ms={} blocked={blocked} reason={}",
+            Value(identity.as_ref().map_or("-", |i| &i.user)),
+            Value(
+                identity
+                    .as_ref()
+                    .and_then(listing::package_of)
+                    .unwrap_or("-")
+            ),
+            block.as_millis(),
+            Value(reason)
+        );
+        Kick::Done { blocked }
     }
 
     /// Refuses an identity for a time. `false`: 1 000 are refused already, or it is a generated name, which nobody has twice.
-    pub fn block(&mut self, io: &Io<'_>, identity: Identity, span: Micros) -> bool {
-        if identity.user.starts_with(ANONYMOUS) {
-            return false;
-        }
-        self.relay.blocks.block(identity, io.now() + span, io.now())
+    fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
+        let generated = identity.user.starts_with(ANONYMOUS);
+        let blocks = &mut self.relay.blocks;
+        !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }
 
     /// Lets an identity in again. Whether it was refused.

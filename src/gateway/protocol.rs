@@ -321,13 +321,14 @@ mod tests {
             r#"{"type":"ping""#,
             r#"{"type":"a","type":"b"}"#,
             r#"{"type":"a"} {"type":"b"}"#,
-            r#"{"type":"start_app"}"#,
             r#"{"type":"a","x":01}"#,
             "{\"type\":\"a\",\"x\":\"\n\"}",
         ] {
             assert!(FromGlasses::parse(malformed).is_err(), "{malformed}");
             assert!(FromApp::parse(malformed).is_err(), "{malformed}");
         }
+        let nothing = r#"{"type":"start_app"}"#;
+        assert!(FromGlasses::parse(nothing).is_err(), "start what?");
         let deep = format!(r#"{{"type":"a","x":{}}}"#, "[".repeat(100_000));
         assert!(FromGlasses::parse(&deep).is_err());
     }

@@ -76,6 +76,8 @@ pub struct App {
     pub released: bool,
     /// When its server was last asked for a session: engine time.
     pub(super) asked_at: Option<Micros>,
+    /// While it is being asked: who comes before this is not who was asked for.
+    pub(super) not_before: Option<Micros>,
 }
 
 /// How an app is.
@@ -157,6 +159,7 @@ impl App {
             subscriptions: Box::default(),
             released: false,
             asked_at: None,
+            not_before: None,
         }
     }
 }

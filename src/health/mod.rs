@@ -14,7 +14,8 @@ use crate::time::Micros;
 pub enum State {
     /// Nothing speaks against it.
     Healthy,
-    /// A heartbeat has gone unanswered for an interval, and nothing was heard since it was sent.
+    /// A heartbeat has gone unanswered for an interval, and nothing was heard since it was sent; or it could not even be sent
+    /// for that long, and no byte of ours moved.
     Suspect,
 }
 
@@ -25,7 +26,7 @@ pub struct HealthChange {
     pub state: State,
     /// How long nothing had been heard.
     pub silence: Micros,
-    /// Pings that had gone unanswered.
+    /// Pings that had gone out and unanswered.
     pub unanswered: u16,
     /// The round-trip time as last known.
     pub rtt: Rtt,
@@ -53,11 +54,12 @@ pub struct Health {
     heard: Micros,
     next_ping: Micros,
     rtt: Rtt,
-    /// When the latest ping went out: µs, cut to 32 bits.
+    /// When the latest ping went out: µs, cut to 32 bits. While it is queued: for how many intervals it has been, without
+    /// another sign of life.
     ping_sent: u32,
-    /// How long after `heard` bytes of ours that had to wait last went out, in µs, 0 for never: slow is not dead. It ends
-    /// at 71 minutes, which no byte waits.
-    moved_after: u32,
+    /// How long after `heard` there was another sign of life, 0 for never: bytes of ours that had to wait went out (slow is
+    /// not dead), or the policy changed.
+    moved_after: Span,
     ping_seq: u32,
     unanswered: u16,
     state: State,
@@ -78,6 +80,33 @@ enum Heartbeat {
     Sent,
 }
 
+/// A span of time in 32 bits: exact up to 67 minutes, which no byte waits; above that rounded up to a millisecond, and it ends
+/// at 75 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span(u32);
+
+impl Span {
+    const ZERO: Span = Span(0);
+
+    /// From here on it counts milliseconds.
+    const EXACT: u32 = 0xF000_0000;
+
+    fn of(span: Micros) -> Self {
+        match u32::try_from(span.0) {
+            Ok(us) if us <= Self::EXACT => Span(us),
+            Ok(_) | Err(_) => {
+                let ms = (span.0 - u64::from(Self::EXACT)).div_ceil(1_000);
+                Span(Self::EXACT.saturating_add(u32::try_from(ms).unwrap_or(u32::MAX)))
+            }
+        }
+    }
+
+    fn micros(self) -> Micros {
+        let ms = u64::from(self.0.saturating_sub(Self::EXACT));
+        Micros(u64::from(self.0.min(Self::EXACT)) + ms * 1_000)
+    }
+}
+
 /// A ping that is ordered so soon after it was due is not late: ticks are coarse, and turns take time.
 const PUNCTUAL: Micros = Micros::from_millis(20);
 
@@ -85,20 +114,12 @@ impl Health {
     /// A peer whose connection opened at `now`. Its first ping is due within one interval, at a point of the interval that
     /// `seed` picks: clients that reconnect together must not ping together for ever after, unless they share the seed.
     pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
-        let interval = policy.heartbeat_interval.0;
-        let point = ((u128::from(mix(seed)) * u128::from(interval)) >> 64) as u64;
-        let since = now.0 % interval;
-        let ahead = if point >= since {
-            point - since
-        } else {
-            interval - (since - point)
-        };
         Health {
             heard: now,
-            next_ping: now + Micros(ahead + 1),
+            next_ping: spread(policy, now, seed),
             rtt: Rtt::default(),
             ping_sent: 0,
-            moved_after: 0,
+            moved_after: Span::ZERO,
             ping_seq: 0,
             unanswered: 0,
             state: State::Healthy,
@@ -112,7 +133,8 @@ impl Health {
         let alive_at = self.alive_at();
         self.heard = self.heard.max(now);
         // Zero, unless time has stepped back over a stall since.
-        self.moved_after = (alive_at - self.heard).0 as u32;
+        self.moved_after = Span::of(alive_at - self.heard);
+        self.wait_anew();
         let unanswered = std::mem::take(&mut self.unanswered);
         if self.state == State::Healthy {
             return None;
@@ -152,18 +174,35 @@ impl Health {
         }
     }
 
-    /// When the peer becomes suspect if nothing is heard before; `None` if it is already. `ping_at`: when the next ping really
-    /// goes out. Suspicion is judged with each ping, and at no other time.
-    pub fn suspect_at(&self, policy: &Policy, ping_at: Micros) -> Option<Micros> {
-        if self.state == State::Suspect {
+    /// When the peer becomes suspect if nothing is heard before, and no byte of ours that waits goes out; `None` if it is already, or
+    /// will not be before it is stale. `beat`: when [`on_due`](Health::on_due) is really called for a ping that is due then.
+    /// `blocked`: what is asked for from now on does not leave.
+    ///
+    /// It is tried out, one beat after the other: at most three more than `suspect_after`.
+    pub fn suspect_at(
+        &self,
+        policy: &Policy,
+        blocked: bool,
+        beat: impl Fn(Micros) -> Micros,
+    ) -> Option<Micros> {
+        let mut health = self.clone();
+        if health.state == State::Suspect {
             return None;
         }
-        let interval = policy.heartbeat_interval;
-        // Each ping that goes out from now on is unanswered when the next one is due.
-        let missing = u64::from(policy.suspect_after.saturating_sub(self.unanswered));
-        let due = ping_at + Micros(interval.0 * missing);
-        let moving = due - self.alive_at() < interval;
-        Some(if moving { due + interval } else { due })
+        for _ in 0..u32::from(policy.suspect_after) + 3 {
+            if health.heartbeat == Heartbeat::Queued && !blocked {
+                health.ping_sent(policy, health.heard, false);
+            }
+            let at = beat(health.ping_due(policy));
+            match health.on_due(policy, at) {
+                Due::Beat { change: None, .. } => {}
+                Due::Beat {
+                    change: Some(_), ..
+                } => return Some(at),
+                Due::Nothing | Due::Stale => return None,
+            }
+        }
+        None
     }
 
     /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.
@@ -191,19 +230,49 @@ impl Health {
         // Counted from when it was due, so that who shares a tick goes on to share it.
         let punctual = now - due < PUNCTUAL.min(Micros(policy.heartbeat_interval.0 / 4));
         self.next_ping = if punctual { due } else { now } + policy.heartbeat_interval;
+        let queued = self.heartbeat == Heartbeat::Queued;
+        if queued && !self.is_alive(policy, now) {
+            self.ping_sent = self.ping_sent.saturating_add(1);
+        }
         let change = self.suspect(policy, now);
         // None is queued behind an earlier one that has not left.
-        let ping = self.heartbeat != Heartbeat::Queued || sabotage::on(Bug::PingBehindPing);
+        let ping = !queued || sabotage::on(Bug::PingBehindPing);
         if ping {
             self.heartbeat = Heartbeat::Queued;
+            self.ping_sent = 0;
             self.ping_seq = self.ping_seq.wrapping_add(1);
         }
         Due::Beat { ping, change }
     }
 
+    /// Another policy holds from `now` on, `former` until then. `seed` is that of [`new`](Health::new).
+    ///
+    /// The next ping is due within one of the new intervals, at a point of it that `seed` picks, or as it was if that is earlier. The
+    /// peer is stale when it would have been under the former policy or one of the new timeouts from now, whichever is
+    /// first; not before that, however long it was silent when it had every right to be.
+    pub fn change_policy(&mut self, former: &Policy, policy: &Policy, now: Micros, seed: u64) {
+        let interval = policy.heartbeat_interval;
+        let next = match self.heartbeat {
+            // It will have been for an interval by then.
+            Heartbeat::Queued => now + interval,
+            // A ping that went out has an interval to be answered, too.
+            Heartbeat::None | Heartbeat::Sent if self.unanswered > 0 => {
+                // Below zero if time has stepped back over a stall, or after half of what 32 bits hold: then it has all of it.
+                let ago = (now.0 as u32).wrapping_sub(self.ping_sent) as i32;
+                let left = interval - Micros(ago.max(0) as u64);
+                spread(policy, now, seed).max(now + left)
+            }
+            Heartbeat::None | Heartbeat::Sent => spread(policy, now, seed),
+        };
+        self.next_ping = self.ping_due(former).min(next);
+        let timeout = policy.connection_timeout;
+        let stale_at = self.stale_at(former).min(now + timeout);
+        self.is_alive_since(stale_at - timeout);
+    }
+
     fn suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
-        let moving = now - self.alive_at() < policy.heartbeat_interval;
-        if self.unanswered < policy.suspect_after || self.state == State::Suspect || moving {
+        let few = self.missed() < u64::from(policy.suspect_after);
+        if few || self.state == State::Suspect || self.is_alive(policy, now) {
             return None;
         }
         self.state = State::Suspect;
@@ -219,8 +288,7 @@ impl Health {
     /// Bytes of ours that had to wait went out: the peer is not blamed for its silence meanwhile.
     pub fn moved(&mut self, now: Micros) {
         if !sabotage::on(Bug::SlowIsDead) {
-            let after = u32::try_from((now - self.heard).0).unwrap_or(u32::MAX);
-            self.moved_after = self.moved_after.max(after);
+            self.is_alive_since(now);
         }
     }
 
@@ -261,9 +329,36 @@ impl Health {
         self.state
     }
 
-    /// When there was last a sign of life: something heard, or some of our waiting bytes taken.
+    /// When there was last a sign of life: something heard, some of our waiting bytes taken, or what a change of policy counts as
+    /// one.
     fn alive_at(&self) -> Micros {
-        self.heard + Micros(u64::from(self.moved_after))
+        self.heard + self.moved_after.micros()
+    }
+
+    /// Whether an interval has not passed at `now` since the last sign of life.
+    fn is_alive(&self, policy: &Policy, now: Micros) -> bool {
+        now - self.alive_at() < policy.heartbeat_interval
+    }
+
+    fn is_alive_since(&mut self, at: Micros) {
+        self.moved_after = self.moved_after.max(Span::of(at - self.heard));
+        self.wait_anew();
+    }
+
+    /// A heartbeat that is queued has been for no interval.
+    fn wait_anew(&mut self) {
+        if self.heartbeat == Heartbeat::Queued {
+            self.ping_sent = 0;
+        }
+    }
+
+    /// Intervals that heartbeats have gone unanswered for: those that went out, and the one that waits.
+    fn missed(&self) -> u64 {
+        let waits = match self.heartbeat {
+            Heartbeat::Queued => self.ping_sent,
+            Heartbeat::None | Heartbeat::Sent => 0,
+        };
+        u64::from(self.unanswered) + u64::from(waits)
     }
 
     /// How long nothing was heard.
@@ -280,6 +375,19 @@ impl Health {
     pub fn rtt(&self) -> Rtt {
         self.rtt
     }
+}
+
+/// A moment within one interval of `now`, at the point of the interval that `seed` picks.
+fn spread(policy: &Policy, now: Micros, seed: u64) -> Micros {
+    let interval = policy.heartbeat_interval.0;
+    let point = ((u128::from(mix(seed)) * u128::from(interval)) >> 64) as u64;
+    let since = now.0 % interval;
+    let ahead = if point >= since {
+        point - since
+    } else {
+        interval - (since - point)
+    };
+    now + Micros(ahead + 1)
 }
 
 /// SplitMix64's finalizer (Steele, Lea, Flood 2014): slot numbers are sequential, their mixes are not.

@@ -12,7 +12,8 @@ pub enum HeartbeatMode {
     Idle,
 }
 
-/// How the connections of one class are supervised. Changed live, it takes effect at each connection's next deadline.
+/// How the connections of one class are supervised. When it is changed live, nobody who answers is closed for that; see
+/// [`Health::change_policy`](crate::health::Health::change_policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// Time from one ping to the next; at least 10 ms. Default 15 s.

@@ -57,6 +57,9 @@ def labels():
         "state": {"healthy", "suspect", "closing"},
         "type": {"session_request", "stop_request"},
         "result": {"answered", "refused", "timeout", "unreachable", "breaker_open", "cancelled", "shed"},
+        "how": {"first", "resume", "takeover"},
+        "kind": {"start", "revival", "stop"},
+        "reason": {"overflow", "expired", "skipped", "ended"},
         "code": {"normal", "going_away", "none", "protocol", "app_3xxx", "app_4xxx", "other"},
     }
 

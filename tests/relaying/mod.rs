@@ -1,6 +1,8 @@
 //! A fleet on virtual time: the gateway, and peers that speak the contract.
 #![allow(dead_code)] // each test file uses what it needs
 
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
 use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
@@ -8,6 +10,7 @@ use pulsegate::gateway::{
 };
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
+use sha2::Sha256;
 
 /// The secret of tokens in these tests.
 pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
@@ -157,6 +160,25 @@ impl Fleet {
         assert_eq!(self.starts().len(), 1);
         assert_eq!(self.cancelled().len(), 1);
         app
+    }
+
+    /// Glasses connect, unless they are refused.
+    pub fn try_glasses(&mut self, user: &str) -> Option<PeerId> {
+        let peer = self
+            .net
+            .connect(&format!("/glasses-ws?token={}", token(user)));
+        self.net.is_open(peer).then_some(peer)
+    }
+
+    /// Says something, and whether it was heard: what a muted peer says gets nowhere.
+    pub fn say_heard(&mut self, peer: PeerId, frame: Value) -> bool {
+        let before = self.received();
+        self.say(peer, frame);
+        self.received() > before
+    }
+
+    fn received(&self) -> u64 {
+        self.net.engine().stats().messages_in
     }
 
     pub fn say(&mut self, peer: PeerId, frame: Value) {
@@ -323,6 +345,12 @@ impl Fleet {
         self.done(number, Outcome::Failed(why.into()));
     }
 
+    /// The server failed, and is asked again after so many ms.
+    pub fn again(&mut self, number: u64, ms: u64) {
+        let after = Micros::from_millis(ms);
+        self.done(number, Outcome::Again { after });
+    }
+
     fn done(&mut self, number: u64, outcome: Outcome) {
         self.net
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
@@ -332,7 +360,11 @@ impl Fleet {
 
 /// A token for a user.
 pub fn token(user: &str) -> String {
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-    let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
-    jsonwebtoken::encode(&header, &object!({"email":user}), &key).expect("a token")
+    let base64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+    let claims = object!({"email":user}).to_string();
+    let message = [r#"{"alg":"HS256","typ":"JWT"}"#, &claims].map(|part| base64(part.as_bytes()));
+    let message = message.join(".");
+    let key = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
+    let signature = key.chain_update(&message).finalize().into_bytes();
+    format!("{message}.{}", base64(&signature))
 }

@@ -30,11 +30,17 @@ pub fn run(seed: u64, steps: usize) -> Result<(), String> {
         .map_err(|e| format!("seed {seed}, at the end: {e}"))
 }
 
-fn policy(class: usize) -> Policy {
+/// What a class is told at first, and in turns with it later.
+fn policy(class: usize, second: bool) -> Policy {
     let ms = Micros::from_millis;
+    let (intervals, timeouts) = if second {
+        ([300, 900, 1_500], [900, 950, 6_000])
+    } else {
+        ([1_000, 700, 1_500], [3_000, 2_500, 3_100])
+    };
     Policy {
-        heartbeat_interval: ms([1_000, 700, 1_500][class]),
-        connection_timeout: ms([3_000, 2_500, 3_100][class]),
+        heartbeat_interval: ms(intervals[class]),
+        connection_timeout: ms(timeouts[class]),
         first_message_timeout: (class == 2).then_some(ms(2_000)),
         close_timeout: ms(500),
         mode: if class == 1 {
@@ -54,6 +60,9 @@ struct World {
     time: Micros,
     limited: bool,
     old_ids: Vec<ConnId>,
+    policies: [Policy; 3],
+    /// Whether each class is told its second policy.
+    second: [bool; 3],
 }
 
 /// What we know of one peer by ourselves.
@@ -71,6 +80,8 @@ struct Shadow {
     pings: u32,
     last_ping: Option<Micros>,
     watched_since: Option<Micros>,
+    /// A change of policy counts as a sign of life at this point.
+    spared: Micros,
     ever_windowed: bool,
     ever_unread: bool,
     latency: u64,
@@ -191,7 +202,7 @@ impl World {
         let limited = rng.u8(0..4) == 0;
         let class = |i: usize| ClassConfig {
             name: i.to_string(),
-            policy: policy(i),
+            policy: policy(i, false),
         };
         let config = Config {
             classes: (0..3).map(class).collect(),
@@ -208,6 +219,8 @@ impl World {
             time: Micros::ZERO,
             limited,
             old_ids: Vec::new(),
+            policies: [0, 1, 2].map(|class| policy(class, false)),
+            second: [false; 3],
         }
     }
 
@@ -319,6 +332,7 @@ impl World {
                         .push(format!("{old} has ended and takes messages: {sent:?}"));
                 }
             }
+            97 if self.rng.u8(0..4) == 0 => self.change_policy(),
             _ => self.net.settle(),
         }
         self.net.settle();
@@ -362,6 +376,7 @@ impl World {
             pings: 0,
             last_ping: None,
             watched_since: None,
+            spared: Micros::ZERO,
             ever_windowed: false,
             ever_unread: false,
             latency: 0,
@@ -520,6 +535,32 @@ impl World {
         });
     }
 
+    /// A class gets its other policy. Nobody is stale by it who would not have been by the first, before it has had a timeout.
+    fn change_policy(&mut self) {
+        let class = self.rng.usize(0..3);
+        self.second[class] ^= true;
+        let newer = policy(class, self.second[class]);
+        let former = std::mem::replace(&mut self.policies[class], newer);
+        let (now, timeout) = (self.net.now(), newer.connection_timeout);
+        for who in 0..self.shadows.len() {
+            let moved = self.net.moved_at(self.shadows[who].peer).iter();
+            let moved = moved.copied().max().unwrap_or_default();
+            let alive_at = self.heard_at(who, now).max(moved);
+            let shadow = &mut self.shadows[who];
+            if shadow.class == class && self.net.is_open(shadow.peer) {
+                let stale_at = alive_at.max(shadow.spared) + former.connection_timeout;
+                let stale_at = stale_at.min(now + timeout);
+                shadow.spared = shadow.spared.max(stale_at - timeout);
+                // Its next ping is within an interval of now.
+                shadow.watched_since = Some(now);
+                shadow.last_ping = None;
+            }
+        }
+        self.net
+            .with_io(|_, io| io.set_policy(Class(class as u8), newer))
+            .unwrap_or_else(|e| panic!("{e}"));
+    }
+
     // ---- promises ----
 
     fn check(&mut self) -> Result<(), String> {
@@ -548,7 +589,8 @@ impl World {
         let told = self.net.host().told.get(&id).copied();
         let heard_at = self.heard_at(who, told.map_or(now, |(_, at)| at));
         let shadow = &mut self.shadows[who];
-        let policy = policy(shadow.class);
+        let heard_at = heard_at.max(shadow.spared);
+        let policy = self.policies[shadow.class];
         let (timeout, interval) = (policy.connection_timeout, policy.heartbeat_interval);
         let plain = open && !shadow.ever_windowed && !shadow.ever_unread && shadow.latency == 0;
         if open
@@ -629,7 +671,7 @@ impl World {
                 }
             }
             Received::Ping(_) => {
-                let least = policy(shadow.class).heartbeat_interval;
+                let least = self.policies[shadow.class].heartbeat_interval;
                 shadow.watched_since = Some(now);
                 if let Some(last) = shadow.last_ping.replace(now)
                     // A step may take 400 ms, and the ping may have come at its beginning.

@@ -247,9 +247,20 @@ impl Client {
         self.write(&frame(TEXT, text.as_bytes()));
     }
 
-    /// The next thing that comes.
+    /// The next thing that comes, but for the gateway's acknowledgement that a connection has begun.
     #[track_caller]
     pub fn next(&mut self) -> Event {
+        loop {
+            match self.next_or_ack() {
+                Event::Text(text) if text.contains("connection_ack") => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// The next thing that comes.
+    #[track_caller]
+    pub fn next_or_ack(&mut self) -> Event {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(event) = parse(&mut self.input) {

@@ -275,6 +275,8 @@ impl Control {
                     self.write(&frame(super::client::CLOSE, &code.to_be_bytes()));
                     self.close = Some((code, reason, Instant::now()));
                 }
+                // The gateway says first who they are.
+                Event::Text(text) if text.contains("connection_ack") => {}
                 other => panic!("{} got {other:?}", self.path),
             }
         }

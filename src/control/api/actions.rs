@@ -4,6 +4,7 @@ use super::connections::{no_such, parse_id};
 use super::words::ClassName;
 use crate::control::problem::{Body, Part, Problem};
 use crate::control::{Control, ask, lock};
+use crate::gateway::{Kick, has_magic_words};
 use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
@@ -22,11 +23,13 @@ const KICKED: &str = "closed by the operator";
 /// Why and how to close one connection.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kick {
-    /// The reason in the close frame, beside code 4000; cut to 123 bytes.
+pub(super) struct KickBody {
+    /// The reason in the close frame, beside code 4000; cut to 123 bytes. Not the words by which apps know that they were
+    /// stopped, `App stopped` and `User session ended`.
     #[schema(example = "misbehaving")]
     reason: Option<String>,
-    /// Refuse the identity with 403 for so long, in ms; a day at most. 0, or nothing: do not.
+    /// Refuse the identity with 403 for so long, in ms; a day at most. 0, or nothing: do not. An app that is refused is
+    /// stopped: it is closed with 1000 `App stopped`, and not asked back.
     #[schema(maximum = 86_400_000)]
     block_ms: Option<u64>,
 }
@@ -39,12 +42,35 @@ pub(super) struct Kicked {
     blocked: bool,
 }
 
+/// Who is sent away.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Drained {
+    /// Everybody: the gateway ends, as after SIGTERM.
+    All,
+    /// Smart glasses; the gateway stays.
+    Glasses,
+    /// Third-party apps; the gateway stays.
+    Tpa,
+}
+
+impl Drained {
+    fn class(self) -> Option<ClassName> {
+        match self {
+            Drained::All => None,
+            Drained::Glasses => Some(ClassName::Glasses),
+            Drained::Tpa => Some(ClassName::Tpa),
+        }
+    }
+}
+
 /// Whom to send away, and how fast.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
-    /// Only this class; the gateway stays. Without it all: the gateway ends, as after SIGTERM.
-    class: Option<ClassName>,
+    /// One class, or all. It must be said: by omission nothing ends. If all are on their way already, the shorter times hold; a
+    /// drain of a class is begun anew.
+    class: Drained,
     /// The time over which they are closed evenly, in ms; a day at most. As `DRAIN_MS` if not given.
     #[schema(maximum = 86_400_000)]
     spread_ms: Option<u64>,
@@ -59,10 +85,14 @@ pub(super) struct Drain {
 /// What has begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Draining {
-    /// Null: all.
-    class: Option<ClassName>,
+    class: Drained,
     /// Connections that there are to close.
     connections: u64,
+    /// What holds, in ms: if all were being drained already, the shorter of what was left and what was asked for. Null for a
+    /// class, which has no delay.
+    delay_ms: Option<u64>,
+    /// As well.
+    spread_ms: u64,
 }
 
 /// What is logged.
@@ -85,43 +115,46 @@ enum LevelName {
 
 /// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time.
 #[utoipa::path(
-    post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = Kick,
+    post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = KickBody,
     params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
     responses(
         (status = 200, body = Kicked), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "It is kicked, but not blocked: it has no identity, or a generated one, or 1 000 are blocked already."),
+        (status = 409, body = Problem, description = "It is closing already, and nothing was done; or it is kicked, but not blocked: it has no identity, or a generated one, or 1 000 are blocked already."),
         (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
 pub(super) async fn kick(
     State(control): State<Arc<Control>>,
     Part(id): Part<String>,
-    Body(kick): Body<Kick>,
+    Body(kick): Body<KickBody>,
 ) -> Result<Json<Kicked>, Problem> {
     let id = parse_id(&id)?;
-    let span = span("block_ms", kick.block_ms.unwrap_or(0))?;
+    let block = span("block_ms", kick.block_ms.unwrap_or(0))?;
     let reason = kick
         .reason
         .filter(|r| !r.is_empty())
         .unwrap_or_else(|| KICKED.to_owned());
-    let wanted = span > Micros::ZERO;
+    if has_magic_words(&reason) {
+        let error = "reason: apps would take these words for an order to stay away; with block_ms they are told so";
+        return Err(Problem::bad_request(error));
+    }
     let kicked = ask::ask(&control.desk, move |gateway, io| {
-        let identity = gateway.kick(io, id, &reason)?;
-        Some(wanted && identity.is_some_and(|identity| gateway.block(io, identity, span)))
+        gateway.kick(io, id, &reason, block)
     });
     match kicked.await? {
-        None => Err(no_such(&control, id)),
-        Some(false) if wanted => {
+        Kick::NoSuch => Err(no_such(&control, id)),
+        Kick::Closing => {
+            let error = "it is closing already; nothing was done";
+            Err(Problem::new(StatusCode::CONFLICT, error))
+        }
+        Kick::Done { blocked: false } if block > Micros::ZERO => {
             let error = "it is kicked, but not blocked: it has no identity, or a generated one, or 1000 are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        Some(blocked) => {
-            log::warn!("operator action=kick id={id} block_ms={}", span.as_millis());
-            Ok(Json(Kicked {
-                id: id.to_string(),
-                blocked,
-            }))
-        }
+        Kick::Done { blocked } => Ok(Json(Kicked {
+            id: id.to_string(),
+            blocked,
+        })),
     }
 }
 
@@ -141,7 +174,7 @@ pub(super) async fn drain(
     let spread = drain
         .spread_ms
         .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
-    let connections = match drain.class {
+    let (connections, delay, spread) = match drain.class.class() {
         Some(class) => {
             if drain.delay_ms.is_some() {
                 let error = "delay_ms is of a drain of all; of one class it is refuse_ms";
@@ -150,16 +183,16 @@ pub(super) async fn drain(
             let refuse = drain
                 .refuse_ms
                 .map_or(Ok(spread), |ms| span("refuse_ms", ms))?;
-            log::warn!(
-                "operator action=drain class={} spread_ms={} refuse_ms={}",
-                class.name(),
-                spread.as_millis(),
-                refuse.as_millis()
-            );
             let begin = ask::ask(&control.desk, move |gateway, io| {
+                log::warn!(
+                    "operator action=drain class={} spread_ms={} refuse_ms={}",
+                    class.name(),
+                    spread.as_millis(),
+                    refuse.as_millis()
+                );
                 gateway.drain_class(io, class.class(), spread, refuse)
             });
-            begin.await?
+            (begin.await?, None, spread)
         }
         None => {
             if drain.refuse_ms.is_some() {
@@ -169,19 +202,30 @@ pub(super) async fn drain(
             let delay = drain
                 .delay_ms
                 .map_or(Ok(delay), |ms| span("delay_ms", ms))?;
+            let look = ask::ask(&control.desk, move |_, io| {
+                let live = io.stats().live();
+                (live, io.drain_left(), io.drain_with(delay, spread))
+            });
+            let (live, before, holds) = look.await?;
+            let effect = match before {
+                None => "drain",
+                Some(before) if before == holds => "none",
+                Some(_) => "shorter",
+            };
             log::warn!(
-                "operator action=drain class=all delay_ms={} spread_ms={}",
-                delay.as_millis(),
-                spread.as_millis()
+                "operator action=drain class=all effect={effect} delay_ms={} spread_ms={}",
+                holds.0.as_millis(),
+                holds.1.as_millis()
             );
-            let live = ask::ask(&control.desk, |_, io| io.stats().live()).await?;
             (control.drain)(delay, spread);
-            live
+            (live, Some(holds.0.as_millis()), holds.1)
         }
     };
     let body = Draining {
         class: drain.class,
         connections,
+        delay_ms: delay,
+        spread_ms: spread.as_millis(),
     };
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
@@ -197,10 +241,13 @@ pub(super) async fn stop_drain(
     Part(class): Part<ClassName>,
 ) -> Result<StatusCode, Problem> {
     let stop = ask::ask(&control.desk, move |gateway, io| {
-        gateway.stop_drain(io, class.class())
+        let stopped = gateway.stop_drain(io, class.class());
+        if stopped {
+            log::warn!("operator action=stop_drain class={}", class.name());
+        }
+        stopped
     });
     if stop.await? {
-        log::warn!("operator action=stop_drain class={}", class.name());
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("this class is not being drained"))

@@ -2,7 +2,7 @@
 
 use crate::control::problem::{Params, Problem};
 use crate::control::{Control, ask};
-use crate::gateway::{Identity, Role};
+use crate::gateway::{Identity, Role, Value};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -70,8 +70,22 @@ pub(super) async fn lift(
             .package
             .map_or(Role::Glasses, |package| Role::Tpa(package.into())),
     };
-    let lifted = ask::ask(&control.desk, move |gateway, _| gateway.unblock(&identity)).await?;
-    if lifted {
+    let lift = ask::ask(&control.desk, move |gateway, _| {
+        let lifted = gateway.unblock(&identity);
+        if lifted {
+            let package = match &identity.role {
+                Role::Glasses => "-",
+                Role::Tpa(package) => package,
+            };
+            log::warn!(
+                "operator action=unblock user={} package={}",
+                Value(&identity.user),
+                Value(package)
+            );
+        }
+        lifted
+    });
+    if lift.await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("this identity is not blocked"))

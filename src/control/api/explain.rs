@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// What is known of the reasons and of the future of a connection. The moments hold if nothing more is heard from the peer and
-/// nothing more is sent to it; they are met never early, and late by some 10 ms.
+/// nothing more is sent to it; they are met never early, and late by some 10 ms. What a drain does may come earlier than is said.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Explanation {
     /// Why it is in its state.
@@ -17,11 +17,14 @@ pub(super) struct Explanation {
         example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 ms"
     )]
     why: String,
-    /// When it is pinged next; null if it is not before it ends.
+    /// When it is pinged next; null if it is not before it ends, or as long as it does not read.
     next_ping: Option<Moment>,
     /// When it becomes suspect; null if it is already, or ends before.
     suspect: Option<Moment>,
-    /// When and for what it ends, or begins to be closed.
+    /// By when a drain, of all or of its class, closes it at the latest, and perhaps before all that is said here; null if it is
+    /// part of none.
+    drained: Option<Moment>,
+    /// When and for what it ends, or begins to be closed; if for `draining`, then at the latest.
     end: End,
     /// The same as sentences.
     text: Vec<String>,
@@ -62,6 +65,9 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         when: now.coming(outlook.ends_at),
         cause: outlook.ends_for.name(),
         code: match view.phase {
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
+                "http_503".to_owned()
+            }
             PhaseView::Opening { .. } => "http_408".to_owned(),
             PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
@@ -79,10 +85,21 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         ));
     }
     text.push(ending(view, outlook, &end));
+    let drained = outlook.drained_by.map(|at| now.coming(at));
+    if let Some(drained) = drained
+        .as_ref()
+        .filter(|_| outlook.ends_for != Cause::Draining)
+    {
+        let (in_ms, code) = (drained.in_ms, Cause::Draining.close_code());
+        text.push(format!(
+            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {code}"
+        ));
+    }
     Explanation {
         why,
         next_ping,
         suspect,
+        drained,
         end,
         text,
         policy: PolicyBody {
@@ -108,6 +125,11 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         0 => "no ping unanswered".to_owned(),
         1 => "1 ping unanswered".to_owned(),
         n => format!("{n} pings unanswered"),
+    };
+    let unanswered = if health.ping_waits {
+        format!("{unanswered}, and one that waits to go out")
+    } else {
+        unanswered
     };
     let interval = outlook.policy.heartbeat_interval.as_millis();
     match view.phase {
@@ -135,6 +157,9 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         PhaseView::Open => {
             let state = match health.state {
                 State::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
+                State::Suspect if health.ping_waits => {
+                    format!("suspect: nothing heard for {silence} ms, {unanswered}")
+                }
                 State::Suspect => format!(
                     "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval of {interval} ms or, the last, less"
                 ),
@@ -155,12 +180,21 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
     let (in_ms, policy) = (end.when.in_ms, &outlook.policy);
     match view.phase {
         PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),
+        PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
+            format!(
+                "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause draining"
+            )
+        }
         PhaseView::Opening { .. } => {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
         }
         PhaseView::Open if outlook.deferred => {
             "it is closed as stale with one of the next".to_owned()
         }
+        PhaseView::Open if outlook.ends_for == Cause::Draining => format!(
+            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {}",
+            end.code
+        ),
         PhaseView::Open => {
             let what = match outlook.ends_for {
                 Cause::InitTimeout => "if no message comes until then",

@@ -6,6 +6,7 @@ use crate::control::problem::Problem;
 use crate::control::process::{self, Figures};
 use crate::control::{Control, ask, lock};
 use crate::engine::Histogram;
+use crate::gateway::{CLASS_NAMES, DropReason, RelayStats};
 use crate::time::UnixMillis;
 use axum::Json;
 use axum::extract::State;
@@ -38,6 +39,7 @@ pub(super) struct Overview {
     since_start: Counts,
     heartbeats: Heartbeats,
     traffic: Traffic,
+    relay: RelayBody,
     last_minute: LastMinute,
     the_loop: TheLoop,
     blocked_identities: usize,
@@ -70,6 +72,36 @@ struct Traffic {
     bytes_out: u64,
     pending_bytes: u64,
     held_bytes: u64,
+}
+
+/// What the relay has done since the start, and what it keeps now.
+#[derive(Debug, Serialize, ToSchema)]
+struct RelayBody {
+    /// Places that are lost and waited for now, by class.
+    absent: BTreeMap<&'static str, u64>,
+    /// Peers that came back to their place after a loss, by class.
+    resumes: BTreeMap<&'static str, u64>,
+    /// Peers that took over from an older connection of theirs, by class.
+    takeovers: BTreeMap<&'static str, u64>,
+    /// Peers that were declared stale and came back within a second, by class.
+    false_deaths: BTreeMap<&'static str, u64>,
+    /// Newcomers that were refused because their identity comes back too often, by class.
+    flapping: BTreeMap<&'static str, u64>,
+    /// How long those that came back had been lost.
+    absence: Percentiles,
+    frames_relayed: u64,
+    frames_unrouted: u64,
+    frames_malformed: u64,
+    frames_replayed: u64,
+    frames_doubtful: u64,
+    /// Frames for absent peers that were dropped, by reason.
+    frames_dropped: BTreeMap<&'static str, u64>,
+    frames_kept: u64,
+    frames_kept_bytes: u64,
+    /// Requests to the servers of apps: `session_request` for a start or after a loss, `stop_request`.
+    app_starts: u64,
+    app_revivals: u64,
+    app_stops: u64,
 }
 
 /// Percentiles over the last minute, or over the time since the start if that is less; within 12.5 %.
@@ -149,6 +181,7 @@ pub(super) async fn overview(
             pending_bytes: stats.pending_bytes,
             held_bytes: stats.held_bytes,
         },
+        relay: RelayBody::of(&snapshot.relay),
         last_minute: LastMinute {
             span_ms: minute.span_ms,
             rtt: Percentiles::of(&minute.rtt),
@@ -165,6 +198,33 @@ pub(super) async fn overview(
         log_lines_dropped: snapshot.log_dropped,
         process: process::figures(),
     }))
+}
+
+impl RelayBody {
+    fn of(relay: &RelayStats) -> Self {
+        let by_class =
+            |counts: [u64; CLASS_NAMES.len()]| CLASS_NAMES.into_iter().zip(counts).collect();
+        let reasons = DropReason::ALL.into_iter().map(DropReason::name);
+        RelayBody {
+            absent: by_class(relay.absent),
+            resumes: by_class(relay.resumes),
+            takeovers: by_class(relay.takeovers),
+            false_deaths: by_class(relay.false_deaths),
+            flapping: by_class(relay.flapping),
+            absence: Percentiles::of(&relay.absence),
+            frames_relayed: relay.relayed.iter().sum(),
+            frames_unrouted: relay.unrouted,
+            frames_malformed: relay.malformed,
+            frames_replayed: relay.replayed,
+            frames_doubtful: relay.doubtful,
+            frames_dropped: reasons.zip(relay.dropped).collect(),
+            frames_kept: relay.kept,
+            frames_kept_bytes: relay.kept_bytes,
+            app_starts: relay.starts,
+            app_revivals: relay.revivals,
+            app_stops: relay.stops,
+        }
+    }
 }
 
 impl Percentiles {

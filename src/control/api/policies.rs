@@ -89,19 +89,19 @@ pub(super) async fn change(
         let wanted = change.applied_to(current.ok_or("no such class")?);
         check(&wanted)?;
         io.set_policy(class.class(), wanted)?;
+        log::warn!(
+            "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} suspect_after={} close_timeout_ms={} \
+             heartbeat_mode={}",
+            class.name(),
+            wanted.heartbeat_interval.as_millis(),
+            wanted.connection_timeout.as_millis(),
+            wanted.suspect_after,
+            wanted.close_timeout.as_millis(),
+            mode_name(wanted.mode)
+        );
         Ok::<_, String>(wanted)
     });
     let policy = changed.await?.map_err(Problem::bad_request)?;
-    log::warn!(
-        "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} suspect_after={} close_timeout_ms={} \
-         heartbeat_mode={}",
-        class.name(),
-        policy.heartbeat_interval.as_millis(),
-        policy.connection_timeout.as_millis(),
-        policy.suspect_after,
-        policy.close_timeout.as_millis(),
-        mode_name(policy.mode)
-    );
     Ok(Json(PolicyBody::from(&policy)))
 }
 

@@ -16,6 +16,10 @@ const SHARED: usize = 16;
 const ATTEMPTS: u32 = 2;
 const RETRY: Micros = Micros::from_secs(1);
 
+/// How long it takes at least after an answer of 5xx. The SDK gives it when its app could not connect for 5 s; the session that
+/// failed tries once more 2 s later, with nobody listening in it, and would take the place of the one that we ask for anew.
+const ORPHAN: Micros = Micros::from_millis(3_500);
+
 /// How long a persistent start waits after those, doubled with each attempt.
 const LEAST_BACK_OFF: Micros = Micros::from_secs(2);
 const MOST_BACK_OFF: Micros = Micros::from_secs(60);
@@ -101,14 +105,14 @@ impl Queue {
         let Some(key) = self.numbers.remove(&number) else {
             return;
         };
-        self.counts
-            .add(WebhookType::SessionRequest, WebhookResult::Cancelled);
         let Some((nth, job)) = self.start_of(&key) else {
             return;
         };
         job.waiters.retain(|waiter| waiter.number != number);
-        if job.waiters.is_empty() {
-            self.remove_waiting(now, &key, nth);
+        // One that is under way counts as what becomes of it.
+        if job.waiters.is_empty() && self.remove_waiting(now, &key, nth) {
+            self.counts
+                .add(WebhookType::SessionRequest, WebhookResult::Cancelled);
         }
     }
 
@@ -129,8 +133,15 @@ impl Queue {
             }
         };
         match again {
-            Some(span) => {
+            Some(mut span) => {
+                let orphan = post.kind == Kind::Start && matches!(reply, Reply::Refused(500..));
+                if orphan {
+                    span = span.max(ORPHAN);
+                }
                 let due = now + self.jittered(span);
+                if orphan {
+                    self.pausing(key, due - now);
+                }
                 self.schedule(now, key, due);
             }
             None => self.remove(now, key, 0),
@@ -170,6 +181,18 @@ impl Queue {
         if is_over {
             self.remove(now, key, 0);
         }
+    }
+
+    /// Those who wait are told that nobody is asked meanwhile.
+    fn pausing(&mut self, key: &Key, span: Micros) {
+        let job = self.pair(key).and_then(|pair| pair.jobs.front());
+        let numbers = job.map_or_else(Vec::new, |job| {
+            job.waiters.iter().map(|waiter| waiter.number).collect()
+        });
+        let outcomes = numbers
+            .into_iter()
+            .map(|number| (number, Outcome::Again { after: span }));
+        self.outcomes.extend(outcomes);
     }
 
     fn answered(&mut self, key: &Key) {

@@ -81,9 +81,21 @@ impl Bench {
         span
     }
 
-    /// What was told since the last time.
+    /// What was told since the last time, but for pauses.
     fn told(&mut self) -> Vec<(u64, Outcome)> {
-        std::mem::take(&mut self.told)
+        let told = std::mem::take(&mut self.told).into_iter();
+        told.filter(|(_, outcome)| !matches!(outcome, Outcome::Again { .. }))
+            .collect()
+    }
+
+    /// The pauses that were told since the last time; nothing else was.
+    fn pauses(&mut self) -> Vec<(u64, Micros)> {
+        let told = std::mem::take(&mut self.told).into_iter();
+        told.map(|(number, outcome)| match outcome {
+            Outcome::Again { after } => (number, after),
+            Outcome::Answered | Outcome::Failed(_) => panic!("{number}: {outcome:?}"),
+        })
+        .collect()
     }
 
     fn count(&self, kind: WebhookType, result: WebhookResult) -> u64 {
@@ -137,21 +149,35 @@ fn a_start_that_is_answered_is_told_once() {
 
 #[test]
 fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
-    for last in [OK, REFUSED] {
+    for last in [OK, Reply::Timeout] {
         let mut bench = Bench::new();
         bench.start(1, "alice", "p", Once);
-        bench.answer(&REFUSED);
-        assert_eq!(bench.told(), []);
+        bench.answer(&Reply::Timeout);
+        assert_eq!(bench.pauses(), []);
         let waited = bench.pass_to_due();
         assert!((ms(1_000)..=ms(1_250)).contains(&waited), "{waited}");
         assert_eq!(bench.answer(&last).attempt, 2);
         let expected = match last {
             OK => (1, Outcome::Answered),
-            _ => failed(1, "answered with status 500"),
+            _ => failed(1, "no answer in time"),
         };
         assert_eq!(bench.told(), [expected]);
         assert!(bench.is_empty());
     }
+}
+
+/// The SDK answers 500 when its app could not connect, and what is left of it tries once more within 2 s.
+#[test]
+fn after_500_the_next_attempt_waits_and_those_who_wait_are_told_how_long() {
+    let mut bench = Bench::new();
+    bench.start(1, "alice", "p", Once);
+    bench.answer(&REFUSED);
+    let pauses = bench.pauses();
+    let waited = bench.pass_to_due();
+    assert_eq!(pauses, [(1, waited)]);
+    assert!((ms(3_500)..=ms(4_375)).contains(&waited), "{waited}");
+    bench.answer(&OK);
+    assert_eq!(bench.told(), [(1, Outcome::Answered)]);
 }
 
 #[test]
@@ -194,6 +220,7 @@ fn cancelled_in_its_pause_it_is_gone() {
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Persistent);
     bench.answer(&REFUSED);
+    assert_eq!(bench.pauses().len(), 1);
     bench.cancel(1);
     assert!(bench.is_empty());
     assert_eq!(bench.queue.due(), None);
@@ -262,7 +289,7 @@ fn somebody_who_waits_does_not_wait_for_a_long_pause() {
     bench.start(2, "alice", "p", Once);
     assert_eq!(bench.under_way.len(), 1, "at once");
     bench.answer(&REFUSED);
-    assert!(bench.pass_to_due() <= ms(1_250));
+    assert!(bench.pass_to_due() <= ms(4_375));
     bench.answer(&REFUSED);
     assert_eq!(bench.told(), [failed(2, "answered with status 500")]);
     assert!(bench.pass_to_due() > ms(30_000), "the other one goes on");

@@ -1,8 +1,9 @@
 //! Requests as peers send them, and what is made of them.
 
 use super::*;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::{Sha256, Sha384, Sha512};
 
 const SECRET: &str = "the-s3cret-of-this-test";
 
@@ -14,13 +15,18 @@ fn credentials() -> Credentials {
     Credentials::new(Some(SECRET), None, Admission::Started, Vec::new())
 }
 
-fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
-    encode(&Header::new(algorithm), claims, &key).expect("a token")
+/// Any two texts can be signed; not all are a header and claims.
+fn signed<H: EagerHash>(header: &str, payload: &str, secret: &str) -> String {
+    let message = format!("{}.{}", base64(header), base64(payload));
+    let key = Hmac::<H>::new_from_slice(secret.as_bytes()).expect("a key");
+    let signature = key.chain_update(&message).finalize().into_bytes();
+    format!("{message}.{}", base64(signature))
 }
 
+const HEADER: &str = r#"{"typ":"JWT","alg":"HS256"}"#;
+
 fn token(claims: Value) -> String {
-    signed(Algorithm::HS256, SECRET, &claims)
+    signed::<Sha256>(HEADER, &claims.to_string(), SECRET)
 }
 
 /// A request for `target`, with these header lines.
@@ -41,16 +47,8 @@ fn user(token: &str) -> Result<String, TokenFault> {
     user_at(token, NOW)
 }
 
-fn base64(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let groups = text.as_bytes().chunks(3).map(|group| {
-        let bits = (0..3).fold(0, |bits, at| {
-            bits << 8 | u32::from(*group.get(at).unwrap_or(&0))
-        });
-        let digit = |at: usize| char::from(DIGITS[(bits >> (18 - 6 * at)) as usize & 63]);
-        (0..=group.len()).map(digit).collect::<String>()
-    });
-    groups.collect()
+fn base64(bytes: impl AsRef<[u8]>) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(bytes.as_ref())
 }
 
 #[test]
@@ -84,19 +82,49 @@ fn the_user_is_the_email_of_the_token() {
 
 #[test]
 fn only_our_signature_by_hs256_counts() {
-    let claims = json!({"email": "a@b"});
-    let good = token(claims.clone());
+    let claims = r#"{"email":"a@b"}"#;
+    let good = signed::<Sha256>(HEADER, claims, SECRET);
     let [header, payload, signature] = parts(&good);
 
-    let other = signed(Algorithm::HS256, "another-s3cret-of-ours", &claims);
+    let other = signed::<Sha256>(HEADER, claims, "another-s3cret-of-ours");
     assert_eq!(user(&other), Err(TokenFault::Signature));
-    for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-        let stronger = signed(algorithm, SECRET, &claims);
+    for stronger in [
+        signed::<Sha384>(r#"{"alg":"HS384"}"#, claims, SECRET),
+        signed::<Sha512>(r#"{"alg":"HS512"}"#, claims, SECRET),
+    ] {
         assert_eq!(user(&stronger), Err(TokenFault::Algorithm));
     }
+    // Signed with our secret, as something else or by something else than it says.
+    for (header, fault) in [
+        (r#"{"alg":"HS384"}"#, TokenFault::Algorithm),
+        (r#"{"alg":"none"}"#, TokenFault::Malformed),
+        (r#"{"alg":"HS256","alg":"none"}"#, TokenFault::Malformed),
+        (r#"{"alg":"none","alg":"HS256"}"#, TokenFault::Malformed),
+        (r#"{"typ":"JWT"}"#, TokenFault::Malformed),
+        (r#"{"alg":256}"#, TokenFault::Malformed),
+        (r#"{"alg":null}"#, TokenFault::Malformed),
+        (r#"["HS256"]"#, TokenFault::Malformed),
+        (r#"["HS256",null,{}]"#, TokenFault::Malformed),
+        (r#""HS256""#, TokenFault::Malformed),
+        (r#"{"alg":"HS256"}{}"#, TokenFault::Malformed),
+        (r#"{"alg":"HS256","crit":["exp"]}"#, TokenFault::Malformed),
+        (r#"{"alg":"HS256","crit":[]}"#, TokenFault::Malformed),
+        (r#"{"alg":"HS256","crit":"exp"}"#, TokenFault::Malformed),
+    ] {
+        let token = signed::<Sha256>(header, claims, SECRET);
+        assert_eq!(user(&token), Err(fault), "{header}");
+    }
+    for header in [
+        r#"{"alg":"HS256"}"#,
+        r#" { "kid" : "7", "alg" : "HS256", "x": [1, {}] } "#,
+    ] {
+        assert!(user(&signed::<Sha256>(header, claims, SECRET)).is_ok());
+    }
+    let by_another = signed::<Sha512>(HEADER, claims, SECRET);
+    assert_eq!(user(&by_another), Err(TokenFault::Signature));
     // What was signed is not what is said.
     for alg in ["RS256", "ES256", "EdDSA", "PS256", "HS512"] {
-        let header = base64(&format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
+        let header = base64(format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
         let token = format!("{header}.{payload}.{signature}");
         assert_eq!(user(&token), Err(TokenFault::Algorithm), "{alg}");
     }
@@ -106,7 +134,7 @@ fn only_our_signature_by_hs256_counts() {
         Err(TokenFault::Signature)
     );
     for alg in ["none", "None", "NONE", "", "hs256", "HS255"] {
-        let header = base64(&format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
+        let header = base64(format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
         for signature in ["", signature] {
             let token = format!("{header}.{payload}.{signature}");
             assert_eq!(user(&token), Err(TokenFault::Malformed), "{alg}");
@@ -123,13 +151,14 @@ fn only_our_signature_by_hs256_counts() {
         let flipped = format!("{}{flipped}{}", &good[..at], &good[at + 1..]);
         assert!(user(&flipped).is_err(), "{flipped}");
     }
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    let critical = Header {
-        crit: Some(vec!["exp".to_owned()]),
-        ..Header::new(Algorithm::HS256)
-    };
-    let critical = encode(&critical, &claims, &key).expect("a token");
-    assert_eq!(user(&critical), Err(TokenFault::Malformed));
+    // A signature is all of its bytes and no more, and nothing is filled up.
+    assert_eq!(user(&format!("{good}=")), Err(TokenFault::Malformed));
+    let bytes = data_encoding::BASE64URL_NOPAD.decode(signature.as_bytes());
+    let bytes = [bytes.expect("bytes"), vec![0; 32]].concat();
+    for len in (0..64).filter(|len| *len != 32) {
+        let token = format!("{header}.{payload}.{}", base64(&bytes[..len]));
+        assert_eq!(user(&token), Err(TokenFault::Signature), "{len}");
+    }
 }
 
 fn parts(token: &str) -> [&str; 3] {
@@ -207,13 +236,7 @@ fn what_is_no_token_is_malformed() {
     ] {
         assert_eq!(user(token), Err(TokenFault::Malformed), "{token}");
     }
-    let signed = |payload: &str| {
-        // Any payload can be signed; not all are claims.
-        let message = format!("{header}.{}", base64(payload));
-        let key = EncodingKey::from_secret(SECRET.as_bytes());
-        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256);
-        format!("{message}.{}", signature.expect("a signature"))
-    };
+    let signed = |payload: &str| signed::<Sha256>(HEADER, payload, SECRET);
     assert!(user(&signed(r#"{"email":"a@b"}"#)).is_ok());
     for payload in [
         r#"["a@b"]"#,

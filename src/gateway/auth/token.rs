@@ -3,11 +3,23 @@
 use super::super::NAME_MAX;
 use crate::engine::Request;
 use crate::time::UnixMillis;
-use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
+use sha2::Sha256;
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// The one algorithm whose signature counts (RFC 7518 §3.2).
+const ALGORITHM: &str = "HS256";
+
+/// The others that tokens are signed with (RFC 7518 §3.1, RFC 8037): who uses one is told which it must be.
+const OTHER_ALGORITHMS: [&str; 11] = [
+    "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512",
+    "EdDSA",
+];
 
 /// Why a token does not count. It is not repeated, nor is anything in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +78,18 @@ impl fmt::Display for TokenFault {
 
 impl std::error::Error for TokenFault {}
 
+/// The first part of a token. Only an object is one, and it says nothing twice that we look at.
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+    crit: Option<IgnoredAny>,
+    #[serde(flatten)]
+    _others: BTreeMap<String, IgnoredAny>,
+}
+
 /// What tokens are signed with.
 #[derive(Clone)]
-pub(super) struct TokenKey {
-    key: DecodingKey,
-    validation: Validation,
-}
+pub(super) struct TokenKey(Hmac<Sha256>);
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -81,36 +99,32 @@ impl fmt::Debug for TokenKey {
 
 impl TokenKey {
     pub(super) fn new(secret: &str) -> Self {
-        // Some other part of the program may have chosen another one, which does as well. With none the crate would panic if
-        // two were compiled in.
-        let _ = DEFAULT_PROVIDER.install_default();
-        let mut validation = Validation::new(Algorithm::HS256);
-        // Times are checked here, on the clock that we are given; who a token is meant for beside us is not our business.
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        TokenKey {
-            key: DecodingKey::from_secret(secret.as_bytes()),
-            validation,
-        }
+        // RFC 2104 §3: a longer one is hashed, a shorter one filled up.
+        let key = Hmac::new_from_slice(secret.as_bytes());
+        TokenKey(key.expect("a key may have any length"))
     }
 
-    /// The user that the token was made for, if it counts at `now`.
+    /// The user that the token was made for, if it counts at `now`. Who it is meant for beside us is not our business.
     pub(super) fn user(&self, token: &str, now: UnixMillis) -> Result<Box<str>, TokenFault> {
-        let data = decode::<Map<String, Value>>(token, &self.key, &self.validation);
-        let data = data.map_err(|e| match e.kind() {
-            ErrorKind::InvalidAlgorithm => TokenFault::Algorithm,
-            ErrorKind::InvalidSignature => TokenFault::Signature,
-            // `ErrorKind` has no end; whatever else it may be, the token could not be read. Nor could one of an algorithm
-            // that the crate does not know, `none` being one.
-            _ => TokenFault::Malformed,
-        })?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let (head, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let head: Head = read(head)?;
+        if head.alg != ALGORITHM {
+            // Whatever else stands there, `none` being one, is no signature at all.
+            return Err(if OTHER_ALGORITHMS.contains(&&*head.alg) {
+                TokenFault::Algorithm
+            } else {
+                TokenFault::Malformed
+            });
+        }
+        // In a time that does not depend on where the two differ.
+        let verified = (self.0.clone().chain_update(signed)).verify_slice(&decode(signature)?);
+        verified.map_err(|_| TokenFault::Signature)?;
         // RFC 7515 §4.1.11: who does not know an extension that is critical must refuse.
-        if data.header.crit.is_some() {
+        if head.crit.is_some() {
             return Err(TokenFault::Malformed);
         }
-        let claims = data.claims;
+        let claims: Map<String, Value> = read(claims)?;
         // RFC 7519 §4.1.4: on that time it has expired.
         if time(&claims, "exp")?.is_some_and(|exp| now >= exp) {
             return Err(TokenFault::Expired);
@@ -125,6 +139,16 @@ impl TokenKey {
             _ => Err(TokenFault::NoEmail),
         }
     }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
+    let decoded = BASE64URL_NOPAD.decode(part.as_bytes());
+    decoded.map_err(|_| TokenFault::Malformed)
+}
+
+/// A part of a token that is JSON.
+fn read<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
+    serde_json::from_slice(&decode(part)?).map_err(|_| TokenFault::Malformed)
 }
 
 /// A claim that is a time: seconds since 1970, perhaps with a fraction.

@@ -7,7 +7,7 @@ use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
 use crate::gateway::auth::{Admission, Credentials};
 use crate::gateway::protocol::{self, FromApp};
-use crate::gateway::session::{Identity, Role, SESSION_APPS_MAX};
+use crate::gateway::session::{AppState, Identity, Role, SESSION_APPS_MAX};
 use crate::gateway::{NAME_MAX, seconds};
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
@@ -171,7 +171,18 @@ impl Relay {
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
+        // Its server is to be asked again: this is what is left of a session that failed, and nobody listens in it.
+        let orphan = session
+            .and_then(|session| session.app(package))
+            .is_some_and(|app| {
+                matches!(app.state, AppState::Asked { .. })
+                    && app.not_before.is_some_and(|at| now < at)
+            });
         match self.credentials.admission() {
+            _ if orphan => {
+                let why = "the app is being asked for a new session";
+                return refuse("APP_NOT_STARTED", why.into(), Cause::Forbidden);
+            }
             _ if started => {}
             Admission::Started if session.is_none() => {
                 let why = "this user has no session now";

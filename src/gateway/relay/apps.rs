@@ -55,7 +55,7 @@ impl Relay {
                 if state.is_none() {
                     session.apps.push(App::new(package, AppState::Dormant));
                 }
-                self.remember(&identity);
+                self.remember(io, &identity);
                 self.ask(io, &identity, package, false);
             }
         }
@@ -84,7 +84,7 @@ impl Relay {
         cause: Cause,
         reason: StopReason,
     ) -> bool {
-        let Some(app) = self.take_app(user, package) else {
+        let Some(app) = self.take_app(io, user, package) else {
             return false;
         };
         if let Some(conn) = app.place.conn {
@@ -98,7 +98,7 @@ impl Relay {
     }
 
     /// Takes an app out of its session, with all that was waited for.
-    fn take_app(&mut self, user: &str, package: &str) -> Option<App> {
+    fn take_app(&mut self, io: &Io<'_>, user: &str, package: &str) -> Option<App> {
         let identity = app_identity(user, package);
         self.stop_waiting(&identity);
         let session = self.sessions.get_mut(user)?;
@@ -111,10 +111,8 @@ impl Relay {
         if let AppState::Asked { number, .. } = app.state {
             self.forget_errand(number);
         }
-        self.errands.push(Errand::Forget {
-            user: user.into(),
-            package: package.into(),
-        });
+        let (user, package) = (user.into(), package.into());
+        self.note(io, Errand::Forget { user, package });
         Some(app)
     }
 
@@ -125,7 +123,7 @@ impl Relay {
         };
         self.post().0.discard(&mut session.glasses);
         if !session.apps.is_empty() {
-            self.errands.push(Errand::ForgetUser { user: user.into() });
+            self.note(io, Errand::ForgetUser { user: user.into() });
         }
         for mut app in session.apps {
             self.post().0.discard(&mut app.place);
@@ -166,7 +164,7 @@ impl Relay {
             return self.wait_for(io, identity, package, AppState::Expected, ARRIVAL);
         }
         if released {
-            if self.take_app(&identity.user, package).is_some() {
+            if self.take_app(io, &identity.user, package).is_some() {
                 self.tell_stopped(io, &identity.user, package, Some("released"));
             }
             return self.sessions.tidy(&identity.user);
@@ -196,7 +194,7 @@ impl Relay {
             }
             // It has agreed to come, and has not.
             AppState::Expected => {
-                self.take_app(&identity.user, package);
+                self.take_app(io, &identity.user, package);
                 self.tell_stopped(io, &identity.user, package, Some("it did not connect"));
                 self.sessions.tidy(&identity.user);
             }
@@ -211,7 +209,7 @@ impl Relay {
         let session = self.sessions.get_mut(user);
         let app = session.and_then(|s| s.glasses.is_held().then_some(s));
         let Some(session) = app.filter(|_| wanted) else {
-            self.take_app(user, package);
+            self.take_app(io, user, package);
             self.tell_stopped(io, user, package, Some("connection lost"));
             return self.sessions.tidy(user);
         };
@@ -279,6 +277,7 @@ impl Relay {
         {
             app.state = AppState::Asked { number, revival };
             app.asked_at = Some(io.now());
+            app.not_before = None;
         }
         self.asked.insert(number, identity.clone());
         let errand = Errand::Start {
@@ -338,12 +337,20 @@ impl Relay {
         number: u64,
         outcome: &Outcome,
     ) {
-        let Some(identity) = self.asked.remove(&number) else {
+        let Some(identity) = self.asked.get(&number).cloned() else {
             return;
         };
         let Role::Tpa(package) = &identity.role else {
             return;
         };
+        if let Outcome::Again { after } = outcome {
+            let session = self.sessions.get_mut(&identity.user);
+            if let Some(app) = session.and_then(|session| session.app_mut(package)) {
+                app.not_before = Some(io.now() + *after);
+            }
+            return;
+        }
+        self.asked.remove(&number);
         let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
         self.stats.webhooks_answered += u64::from(answered);
         self.stats.webhooks_failed += u64::from(!answered);
@@ -354,6 +361,7 @@ impl Relay {
             return;
         }
         match outcome {
+            Outcome::Again { .. } => {}
             Outcome::Answered => {
                 let patience = self.arrival();
                 self.wait_for(io, &identity, package, AppState::Expected, patience);
@@ -362,7 +370,7 @@ impl Relay {
                 if let Some(app) = self.sessions.get_mut(user).and_then(|s| s.app_mut(package)) {
                     app.state = AppState::Dormant;
                 }
-                self.take_app(user, package);
+                self.take_app(io, user, package);
                 self.tell_stopped(io, user, package, Some(why));
                 self.sessions.tidy(user);
             }
@@ -390,14 +398,21 @@ impl Relay {
     }
 
     /// For the state file: this app runs, and is asked for after a restart.
-    pub(super) fn remember(&mut self, identity: &Identity) {
+    pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
         if let Role::Tpa(package) = &identity.role
             && self.credentials.webhook(package).is_some()
         {
-            self.errands.push(Errand::Remember {
-                user: identity.user.clone(),
-                package: package.clone(),
-            });
+            let (user, package) = (identity.user.clone(), package.clone());
+            self.note(io, Errand::Remember { user, package });
+        }
+    }
+
+    /// Has something kept in the state file. Not while the gateway goes away: what its sessions come to is the next one's
+    /// business, which may write the file already.
+    pub(super) fn note(&mut self, io: &Io<'_>, errand: Errand) {
+        if !io.is_draining() {
+            // One that is lost is counted, and said.
+            self.errands.push(errand);
         }
     }
 

@@ -23,7 +23,7 @@ use self::graces::Graces;
 use self::missed::MissedSink;
 use super::auth::Credentials;
 use super::blocks::Blocks;
-use super::errands::Errands;
+use super::errands::{Errand, Errands};
 use super::session::{Absence, App, AppState, Identity, Session, Sessions};
 use super::settings::RelaySettings;
 use crate::engine::{Io, TimerId};
@@ -51,6 +51,8 @@ pub(super) struct Relay {
     errand: u64,
     /// Who has sent what is not understood, how often, and since when.
     strikes: HashMap<ConnId, (u32, Micros)>,
+    /// Connections that want to leave, and whose place is taken already, by the timer that ends our patience.
+    leaving: HashMap<TimerId, ConnId>,
     /// So many places are waited for at most: as many as there may be connections.
     absent_max: usize,
 }
@@ -74,6 +76,7 @@ impl Relay {
             asked: HashMap::new(),
             errand: 0,
             strikes: HashMap::new(),
+            leaving: HashMap::new(),
             absent_max,
         }
     }
@@ -95,7 +98,7 @@ impl Relay {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             let apps: Vec<App> = known.map(|p| App::new(p, AppState::Dormant)).collect();
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
-                self.errands.push(super::Errand::ForgetUser { user });
+                self.note(io, Errand::ForgetUser { user });
                 continue;
             }
             let glasses = Identity {
@@ -142,7 +145,7 @@ impl Relay {
                 self.waited_in_vain(io, &identity);
             }
         }
-        ours
+        ours || self.on_leaving(io, timer)
     }
 
     /// The session of a user.

@@ -3,7 +3,7 @@
 use super::post::{Parcel, Post, TO_APPS, TO_GLASSES};
 use super::{ANONYMOUS, Relay};
 use crate::cause::Cause;
-use crate::engine::{Ending, Io, Message, Sent};
+use crate::engine::{Ending, Io, Message, Sent, TimerId};
 use crate::gateway::logfmt::Value;
 use crate::gateway::protocol;
 use crate::gateway::session::{Absence, App, AppState, Identity, Place, Role};
@@ -12,6 +12,9 @@ use crate::time::Micros;
 
 /// The close reason of a connection whose place was taken; clients match on it.
 const REPLACED: &str = "replaced by a newer connection";
+
+/// How long a connection may take to close that has said that it leaves.
+const LEAVING: Micros = Micros::from_secs(2);
 
 /// Who comes back so soon after it was declared stale had not been dead.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
@@ -30,6 +33,15 @@ pub(super) enum Taken {
     },
     /// An older connection had it.
     Over(ConnId),
+}
+
+/// What there is to say of an arrival.
+struct Arrival {
+    taken: Taken,
+    replayed: u64,
+    doubtful: u64,
+    /// The app had said on its older connection that it leaves.
+    released: bool,
 }
 
 impl Relay {
@@ -51,7 +63,13 @@ impl Relay {
             log::debug!("ack refused id={id} why={why:?}");
         }
         let replayed = post.replay(io, place, id);
-        self.arrived(io, id, identity, taken, replayed, doubtful);
+        let arrival = Arrival {
+            taken,
+            replayed,
+            doubtful,
+            released: false,
+        };
+        self.arrived(io, id, identity, arrival);
         self.wake_apps(io, &identity.user);
     }
 
@@ -79,14 +97,20 @@ impl Relay {
             self.graces.cancel(absence.due);
         }
         let before = std::mem::replace(&mut app.state, AppState::Running);
-        app.released = false;
+        let released = std::mem::take(&mut app.released);
         let ack = protocol::app_ack(&identity.user, package);
         if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
         }
         let replayed = post.replay(io, &mut app.place, id);
-        self.remember(identity);
-        self.arrived(io, id, identity, taken, replayed, doubtful);
+        self.remember(io, identity);
+        let arrival = Arrival {
+            taken,
+            replayed,
+            doubtful,
+            released,
+        };
+        self.arrived(io, id, identity, arrival);
         match before {
             // The glasses were never told that it was away.
             AppState::Running | AppState::Lost => {}
@@ -101,15 +125,13 @@ impl Relay {
     }
 
     /// What is said and counted of every arrival; an older connection goes.
-    fn arrived(
-        &mut self,
-        io: &mut Io<'_>,
-        id: ConnId,
-        identity: &Identity,
-        taken: Taken,
-        replayed: u64,
-        doubtful: u64,
-    ) {
+    fn arrived(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, arrival: Arrival) {
+        let Arrival {
+            taken,
+            replayed,
+            doubtful,
+            released,
+        } = arrival;
         let (class, code) = match identity.role {
             Role::Glasses => (TO_GLASSES, 4003),
             // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
@@ -138,7 +160,13 @@ impl Relay {
                 log::info!(
                     "takeover {who} id={id} from={older} replayed={replayed} doubtful={doubtful}"
                 );
-                io.close_for(older, Cause::Replaced, code, REPLACED);
+                if released {
+                    // It is about to close that one itself. An SDK that is closed in the middle of it stops its app.
+                    let timer = io.timer(LEAVING);
+                    self.leaving.insert(timer, older);
+                } else {
+                    io.close_for(older, Cause::Replaced, code, REPLACED);
+                }
             }
         }
         if let Some(session) = self.sessions.get_mut(&identity.user)
@@ -219,6 +247,20 @@ impl Relay {
             }
             Role::Tpa(package) => self.app_missed(io, identity, package),
         }
+    }
+
+    /// Whether the timer was that of a connection that wanted to leave. Whoever has not is closed.
+    pub(super) fn on_leaving(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let Some(id) = self.leaving.remove(&timer) else {
+            return false;
+        };
+        io.close_for(id, Cause::Replaced, 1000, REPLACED);
+        true
+    }
+
+    /// Whether a connection wants to leave, and its place is taken already.
+    pub(in crate::gateway) fn is_leaving(&self, id: ConnId) -> bool {
+        self.leaving.values().any(|leaving| *leaving == id)
     }
 
     /// Stops waiting for a place, for another reason than that its time is over.

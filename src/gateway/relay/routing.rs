@@ -36,6 +36,11 @@ impl Relay {
     fn of_glasses(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message) {
         let user = &identity.user;
         let Message::Text(text) = &message else {
+            // The SDK takes an empty frame for an error.
+            if message.is_empty() {
+                self.stats.unrouted += 1;
+                return;
+            }
             return self.to_apps(io, user, protocol::AUDIO, false, |_| Some(message.clone()));
         };
         match FromGlasses::parse(text) {

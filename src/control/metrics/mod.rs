@@ -3,6 +3,8 @@
 //! Nothing is counted twice: a scrape asks the loop for one snapshot and writes it down, so all numbers of a scrape are of one
 //! moment.
 
+mod relay;
+
 use super::alerts::SinkStats;
 use super::problem::Problem;
 use super::process::{self, Figures};
@@ -74,6 +76,7 @@ impl Collector for Scrape {
         self.connections(&mut page)?;
         self.heartbeats(&mut page)?;
         self.traffic(&mut page)?;
+        self.relay(&mut page)?;
         self.the_loop(&mut page)?;
         self.errands(&mut page)?;
         self.alerts.encode(&mut page)?;
@@ -114,7 +117,7 @@ impl Scrape {
         )?;
         page.gauge(
             "pulsegate_sessions",
-            "Users with a connection now",
+            "Users with a connection now, or one that is waited for",
             snapshot.sessions as i64,
         )?;
         page.gauge(
