@@ -301,16 +301,20 @@ fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
 #[test]
 fn what_is_usual_is_no_mass_death() {
     let mut bench = Bench::new();
-    // A proxy's block from which many come and go all the time.
-    let coming_and_going = |bench: &mut Bench| {
-        bench.lose(0, 20, 7, Cause::PeerEof);
-        bench.counters().live[0] += 20;
-        bench.counters().opened[0] += 20;
+    // A proxy's block from which more and more come and go all the time.
+    let coming_and_going = |many: u64| {
+        move |bench: &mut Bench| {
+            bench.lose(0, many, 7, Cause::PeerEof);
+            bench.counters().live[0] += many;
+            bench.counters().opened[0] += many;
+        }
     };
     bench.settings.storm_percent = 0;
-    bench.looks_with(100, coming_and_going);
+    for many in [20, 24, 30, 40] {
+        bench.looks_with(30, coming_and_going(many));
+    }
     bench.told(&[]);
-    bench.lose(0, 200, 7, Cause::PeerEof);
+    bench.lose(0, 400, 7, Cause::PeerEof);
     bench.look();
     bench.fires("mass_death");
 }
@@ -542,11 +546,13 @@ fn a_storm_is_who_comes_and_goes() {
     let alert = bench.fires("reconnect_storm");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     bench.resolves("reconnect_storm");
-    // A fleet that comes up is none.
-    bench.looks_with(100, |bench| {
-        bench.counters().opened[0] += 1_000;
-        bench.counters().live[0] += 1_000;
-    });
+    // A fleet that comes up is none, however fast.
+    for _ in 0..40 {
+        let more = bench.counters().live[0] / 5;
+        bench.counters().opened[0] += more;
+        bench.counters().live[0] += more;
+        bench.look();
+    }
     bench.told(&[]);
 }
 
