@@ -672,7 +672,7 @@ fn a_signal_cuts_a_long_drain_short_and_a_longer_drain_changes_nothing() {
     let mut gateway = Gateway::start(&[("DRAIN_MS", "0"), ("DRAIN_DELAY_MS", "0")]);
     let mut client = glasses(&gateway, "ada");
     let drain = |delay: u64, spread: u64| {
-        let times = json!({"delay_ms":delay,"spread_ms":spread}).to_string();
+        let times = json!({"class":"all","delay_ms":delay,"spread_ms":spread}).to_string();
         let (status, answer) = gateway.act("POST", "/api/v1/drain", &times);
         assert_eq!(status, 202, "{answer}");
         let ms = |name: &str| answer[name].as_u64().unwrap_or_else(|| panic!("{answer}"));

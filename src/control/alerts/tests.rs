@@ -301,16 +301,20 @@ fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
 #[test]
 fn what_is_usual_is_no_mass_death() {
     let mut bench = Bench::new();
-    // A proxy's block from which many come and go all the time.
-    let coming_and_going = |bench: &mut Bench| {
-        bench.lose(0, 20, 7, Cause::PeerEof);
-        bench.counters().live[0] += 20;
-        bench.counters().opened[0] += 20;
+    // A proxy's block from which more and more come and go all the time.
+    let coming_and_going = |many: u64| {
+        move |bench: &mut Bench| {
+            bench.lose(0, many, 7, Cause::PeerEof);
+            bench.counters().live[0] += many;
+            bench.counters().opened[0] += many;
+        }
     };
     bench.settings.storm_percent = 0;
-    bench.looks_with(100, coming_and_going);
+    for many in [20, 24, 30, 40] {
+        bench.looks_with(30, coming_and_going(many));
+    }
     bench.told(&[]);
-    bench.lose(0, 200, 7, Cause::PeerEof);
+    bench.lose(0, 400, 7, Cause::PeerEof);
     bench.look();
     bench.fires("mass_death");
 }
@@ -542,11 +546,13 @@ fn a_storm_is_who_comes_and_goes() {
     let alert = bench.fires("reconnect_storm");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     bench.resolves("reconnect_storm");
-    // A fleet that comes up is none.
-    bench.looks_with(100, |bench| {
-        bench.counters().opened[0] += 1_000;
-        bench.counters().live[0] += 1_000;
-    });
+    // A fleet that comes up is none, however fast.
+    for _ in 0..40 {
+        let more = bench.counters().live[0] / 5;
+        bench.counters().opened[0] += more;
+        bench.counters().live[0] += more;
+        bench.look();
+    }
     bench.told(&[]);
 }
 
@@ -747,4 +753,51 @@ fn the_body_is_alertmanagers() {
     let body = payload::body(&alerts[1..], &sender);
     let body: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(body["status"], "resolved");
+}
+
+// ---- a fleet that is well ----
+
+/// A day and a night with everything that happens to a healthy fleet, behind one proxy's block: nothing is told.
+#[test]
+fn a_healthy_day_is_silent() {
+    let mut random = fastrand::Rng::with_seed(6);
+    for most in [3, 20, 60, 300, 2_000, 18_000] {
+        let mut bench = Bench::new();
+        bench.watch = Watch::default();
+        *bench.counters() = Counters::default();
+        let (looks, mut lost) = (6 * 60 * 24, 0.0);
+        for look in 0..looks {
+            // Ten at night to six in the morning there is a third; all come within the first minutes.
+            let hour = look as f64 / 360.0;
+            let share = if hour < 16.0 { 1.0 } else { 0.33 };
+            let wanted = (most as f64 * share) as u64;
+            for class in 0..2 {
+                let live = bench.counters().live[class];
+                let pace = (most / 30).max(1);
+                let (come, leave) = (
+                    wanted.saturating_sub(live).min(pace),
+                    live.saturating_sub(wanted).min(pace / 10 + 1),
+                );
+                // One in fifty a minute leaves and comes back; one in two hundred is lost.
+                let churn = live / 300;
+                lost += live as f64 / 1_200.0 * random.f64() * 2.0;
+                let losses = (lost as u64).min(live - leave);
+                lost -= losses as f64;
+                bench.lose(class, losses, 1, Cause::Stale);
+                let counters = bench.counters();
+                counters.live[class] = counters.live[class] + come + losses - leave;
+                counters.opened[class] += come + churn + losses;
+                counters.ended[class] += leave + churn;
+                counters.suspects[class] = counters.live[class] * random.u64(0..4) / 100;
+                let pongs = counters.live[class];
+                for _ in 0..pongs.min(200) {
+                    let slow = random.u32(0..200) == 0;
+                    let us = if slow { 6_000_000 } else { 80_000 };
+                    counters.rtt.record(us);
+                }
+            }
+            bench.look();
+        }
+        assert_eq!(bench.told, [], "{most}");
+    }
 }
