@@ -217,6 +217,29 @@ fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
 }
 
 #[test]
+fn whoever_listens_is_not_taken_to_be_idle() {
+    let gateway = quiet(&[]);
+    let mut listener = Listener::begin(&gateway, "");
+    assert_eq!(listener.status(), 200);
+    // More than are served at once, each of which makes room for the next.
+    let mut idle = Vec::new();
+    for _ in 0..80 {
+        let mut stream = gateway.admin_stream();
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("room");
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).expect("an answer");
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        idle.push(stream);
+    }
+    for _ in 0..3 {
+        listener.next();
+    }
+    gateway.end();
+}
+
+#[test]
 fn listening_goes_on_for_longer_than_anybody_may_stand_still() {
     let gateway = quiet(&[]);
     let mut listener = Listener::begin(&gateway, "");
