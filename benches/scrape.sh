@@ -7,7 +7,7 @@
 # First comes a time without load, of 80 s, so that the last minute that the gateway tells of holds nothing else. Then each
 # load lasts SECONDS, 80 if not given. If they are fewer, its minute holds what was before it, too: the longest turn counts
 # all the same, the percentiles do not.
-# BIN: where the release binaries are. Prints, for each run, the 99th percentile and the longest turn in µs (within 12.5 %),
+# NOTHING: how long that first time is instead, in seconds. BIN: where the release binaries are. Prints, for each run, the 99th percentile and the longest turn in µs (within 12.5 %),
 # how late deadlines were, and at last the longest turns beside each other.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -50,7 +50,7 @@ print("%-8s %d connections: turn p99 %s, longest %s µs; lateness p99 %s µs"
 ' "$name"
 }
 for _ in $(seq "$RUNS"); do
-    nothing=$(load nothing 80)
+    nothing=$(load nothing "${NOTHING:-80}")
     scrape=$(load scrape "$SECONDS_EACH" /metrics)
     list=$(load list "$SECONDS_EACH" "/api/v1/connections?sort=rtt&limit=1000")
     printf '%s\n' "$nothing" "$scrape" "$list"
