@@ -470,7 +470,9 @@ fn one_request_serves_all_who_want_the_same() {
     server.wait_for(1);
     assert_eq!(server.asked().len(), 1);
     // The marker's answer may be on its way still.
-    eventually("one is under way", || bench.control.webhooks().in_flight == 1);
+    eventually("one is under way", || {
+        bench.control.webhooks().in_flight == 1
+    });
     assert_eq!(server.asked().len(), 1);
 }
 
