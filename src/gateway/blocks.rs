@@ -1,6 +1,6 @@
 //! Identities that an operator has shut out for a time.
 
-use super::session::Identity;
+use super::identity::Identity;
 use crate::time::Micros;
 use std::collections::HashMap;
 

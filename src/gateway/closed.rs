@@ -3,16 +3,15 @@
 //! The loop only puts records into a box; another thread takes them out, keeps them and searches them, so a search through
 //! 10 000 costs the loop nothing.
 
+use super::handover::{Handover, Sink};
 use super::history::History;
-use super::session::{Identity, Role};
+use super::identity::{Identity, Role};
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Ending, Traffic};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 /// How many ended connections are remembered.
 pub const CLOSED_MAX: usize = 10_000;
@@ -64,30 +63,13 @@ impl Closed {
     }
 }
 
-/// Where the loop puts records of ended connections. Cheap to clone; all clones are one box.
-#[derive(Debug, Clone, Default)]
-pub struct ClosedBox(Arc<Mutex<VecDeque<Closed>>>);
-
-impl ClosedBox {
-    /// Takes out what has come in since the last time, oldest first.
-    pub fn take(&self) -> VecDeque<Closed> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
+/// Where the loop puts records of ended connections.
+pub type ClosedBox = Handover<Closed>;
 
 /// The loop's side of the box.
-#[derive(Debug, Default)]
-pub(super) struct ClosedSink {
-    shared: ClosedBox,
-    /// What could not be put into the box yet: somebody was looking into it.
-    held_back: VecDeque<Closed>,
-}
+pub(super) type ClosedSink = Sink<Closed, CLOSED_MAX>;
 
 impl ClosedSink {
-    pub(super) fn shared(&self) -> ClosedBox {
-        self.shared.clone()
-    }
-
     /// Keeps an ended connection. A port scan or a health check was nobody's connection: they are only counted.
     pub(super) fn keep(
         &mut self,
@@ -106,7 +88,7 @@ impl ClosedSink {
                 Role::Tpa(package) => (Some(user), Some(package)),
             },
         };
-        self.held_back.push_back(Closed {
+        self.put(Closed {
             at: UnixMillis::now(),
             id,
             class: end.class,
@@ -125,19 +107,5 @@ impl ClosedSink {
             traffic: end.traffic,
             history,
         });
-        let mut shared = match self.shared.0.try_lock() {
-            Ok(shared) => shared,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => return bound(&mut self.held_back),
-        };
-        shared.append(&mut self.held_back);
-        bound(&mut shared);
-    }
-}
-
-/// The oldest go first.
-fn bound(records: &mut VecDeque<Closed>) {
-    while records.len() > CLOSED_MAX {
-        records.pop_front();
     }
 }

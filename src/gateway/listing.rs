@@ -1,7 +1,7 @@
 //! Finding connections: filtered, sorted, a page at a time, and in slices that do not hold the loop up.
 
 use super::Gateway;
-use super::session::{Identity, Role};
+use super::identity::{Identity, Role};
 use crate::engine::{Class, ConnView, Io, PhaseView};
 use crate::health::State;
 use crate::id::ConnId;

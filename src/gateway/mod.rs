@@ -6,7 +6,9 @@ mod class_drain;
 mod closed;
 mod desk;
 mod errands;
+mod handover;
 mod history;
+mod identity;
 mod listing;
 mod logfmt;
 mod operator;
@@ -14,7 +16,6 @@ mod protocol;
 mod proxy;
 mod relay;
 mod report;
-mod session;
 mod settings;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
@@ -22,13 +23,17 @@ pub use self::blocks::BLOCKS_MAX;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{Desk, Progress, Work};
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
+pub use self::handover::Handover;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
+pub use self::identity::{Identity, Role};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::Value;
 pub use self::operator::{FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
-pub use self::relay::{DropReason, Due, Missed, MissedBox, RelayStats, has_magic_words};
-pub use self::session::{Absence, App, AppState, Identity, Place, Role, Session};
+pub use self::relay::{
+    Absence, App, AppState, DropReason, Due, Missed, MissedBox, Place, RelayStats, Session,
+    has_magic_words,
+};
 pub use self::settings::{RelaySettings, ReplayLimits};
 
 use self::class_drain::ClassDrain;
@@ -291,6 +296,8 @@ impl Handler for Gateway {
     }
 
     fn on_wake(&mut self, io: &mut Io<'_>) {
+        self.closed.settle();
+        self.relay.missed.settle();
         self.do_some_work(io);
     }
 }

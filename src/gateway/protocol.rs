@@ -393,4 +393,52 @@ mod tests {
             assert!(json(&text)["timestamp"].is_string(), "{text}");
         }
     }
+
+    /// Frames with bytes changed, cut, doubled and moved: nothing panics, and what is passed on is whole JSON that says the same.
+    #[test]
+    fn whatever_comes_is_understood_whole_or_not_at_all() {
+        const FRAMES: [&str; 7] = [
+            r#"{"type":"button_press","buttonId":"main","pressType":"short","n":[1,2.5e3,null,true]}"#,
+            r#"{"type":"start_app","packageName":"com.example.notes"}"#,
+            r#"{"type":"tpa_connection_init","sessionId":"a-b","packageName":"b","apiKey":"k"}"#,
+            r#"{"type":"subscription_update","subscriptions":["a",{"stream":"b","rate":"c"}]}"#,
+            r#"{"type":"ownership_release","reason":"switching_clouds"}"#,
+            r#"{"type":"transcription","text":"\u00e9\ud83d\udc53 \\ \" /"}"#,
+            r#"{"type":"x","deep":[[[[{"a":{"b":[]}}]]]]}"#,
+        ];
+        const BYTES: &[u8] = br#"{}[]",:\u0 etn1"#;
+        let mut rng = fastrand::Rng::with_seed(6455);
+        let (mut passed, mut refused) = (0, 0);
+        for _ in 0..60_000 {
+            let mut bytes = FRAMES[rng.usize(0..FRAMES.len())].as_bytes().to_vec();
+            for _ in 0..rng.u8(0..4) {
+                let at = rng.usize(0..bytes.len());
+                match rng.u8(0..4) {
+                    0 => bytes[at] = BYTES[rng.usize(0..BYTES.len())],
+                    1 => bytes.insert(at, BYTES[rng.usize(0..BYTES.len())]),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.extend_from_within(at..),
+                }
+            }
+            let Ok(text) = String::from_utf8(bytes) else {
+                continue;
+            };
+            drop(FromApp::parse(&text));
+            match FromGlasses::parse(&text) {
+                Ok(FromGlasses::Data(kind)) => {
+                    let sent = json(&data_stream("s", &stream_of(&kind), &text));
+                    assert_eq!(sent["data"], json(&text), "{text}");
+                    assert_eq!(
+                        sent.as_object().map(serde_json::Map::len),
+                        Some(5),
+                        "{text}"
+                    );
+                    passed += 1;
+                }
+                Ok(_) => {}
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(passed > 1_000 && refused > 1_000, "{passed} {refused}");
+    }
 }

@@ -1,8 +1,8 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
+use super::identity::{Identity, Role};
 use super::logfmt::Value;
 use super::relay::RelayStats;
-use super::session::{Identity, Role};
 use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
 use crate::engine::{Ending, Histogram, Io, Stats, TimerId};

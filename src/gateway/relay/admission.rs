@@ -2,12 +2,13 @@
 
 use super::post::{TO_APPS, TO_GLASSES};
 use super::routing::answer;
+use super::session::{AppState, SESSION_APPS_MAX};
 use super::{ANONYMOUS, Relay};
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
 use crate::gateway::auth::{Admission, Credentials};
 use crate::gateway::protocol::{self, FromApp};
-use crate::gateway::session::{AppState, Identity, Role, SESSION_APPS_MAX};
+use crate::gateway::{Identity, Role};
 use crate::gateway::{NAME_MAX, seconds};
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};

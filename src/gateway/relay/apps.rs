@@ -3,11 +3,12 @@
 use super::Relay;
 use super::places::Who;
 use super::post::TO_APPS;
+use super::session::{Absence, App, AppState, SESSION_APPS_MAX};
 use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
 use crate::gateway::protocol;
-use crate::gateway::session::{Absence, App, AppState, Identity, Role, SESSION_APPS_MAX};
+use crate::gateway::{Identity, Role};
 use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other

@@ -10,21 +10,23 @@ mod missed;
 mod places;
 mod post;
 mod routing;
+mod session;
 mod stats;
 
 pub use self::apps::has_magic_words;
-pub(in crate::gateway) use self::backlog::Backlog;
 pub use self::graces::Due;
 pub use self::missed::{Missed, MissedBox};
+pub use self::session::{Absence, App, AppState, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
 use self::flapping::Flapping;
 use self::graces::Graces;
 use self::missed::MissedSink;
+use self::session::Sessions;
 use super::auth::Credentials;
 use super::blocks::Blocks;
 use super::errands::{Errand, Errands};
-use super::session::{Absence, App, AppState, Identity, Session, Sessions};
+use super::identity::Identity;
 use super::settings::RelaySettings;
 use crate::engine::{Io, TimerId};
 use crate::id::ConnId;
@@ -44,7 +46,7 @@ pub(super) struct Relay {
     flapping: Flapping,
     pub(super) stats: RelayStats,
     graces: Graces,
-    missed: MissedSink,
+    pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
     /// The number of the last errand.

@@ -1,12 +1,13 @@
 //! The life of a place: taken, lost, waited for, taken again or given up.
 
 use super::post::{Parcel, Post, TO_APPS, TO_GLASSES};
+use super::session::{Absence, App, AppState, Place};
 use super::{ANONYMOUS, Relay};
 use crate::cause::Cause;
 use crate::engine::{Ending, Io, Message, Sent, TimerId};
 use crate::gateway::logfmt::Value;
 use crate::gateway::protocol;
-use crate::gateway::session::{Absence, App, AppState, Identity, Place, Role};
+use crate::gateway::{Identity, Role};
 use crate::id::ConnId;
 use crate::time::Micros;
 

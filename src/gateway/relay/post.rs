@@ -2,9 +2,9 @@
 
 use super::Relay;
 use super::backlog::{Backlog, Dropped};
+use super::session::Place;
 use super::stats::{DropReason, RelayStats};
 use crate::engine::{Io, Message, Prepared, Sent};
-use crate::gateway::session::Place;
 use crate::gateway::settings::RelaySettings;
 use crate::id::ConnId;
 
@@ -43,7 +43,7 @@ pub(super) struct Post<'a> {
 
 impl Relay {
     /// The post, and the sessions that it delivers to.
-    pub(super) fn post(&mut self) -> (Post<'_>, &mut crate::gateway::session::Sessions) {
+    pub(super) fn post(&mut self) -> (Post<'_>, &mut super::session::Sessions) {
         let post = Post {
             settings: &self.settings,
             stats: &mut self.stats,

@@ -2,10 +2,11 @@
 
 use super::Relay;
 use super::post::{Parcel, TO_APPS, TO_GLASSES};
+use super::session::App;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
 use crate::gateway::protocol::{self, FromApp, FromGlasses, Malformed};
-use crate::gateway::session::{App, Identity, Role};
+use crate::gateway::{Identity, Role};
 use crate::id::ConnId;
 use crate::time::Micros;
 use std::borrow::Cow;

@@ -1,32 +1,16 @@
 //! Who is here, and who is waited for: sessions by user, each with one place for its glasses and one for each app.
 
-use super::relay::{Backlog, Due};
+use super::backlog::Backlog;
+use super::graces::Due;
 use crate::cause::Cause;
+use crate::gateway::Role;
 use crate::id::ConnId;
 use crate::time::Micros;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// The most apps of one session.
-pub(super) const SESSION_APPS_MAX: usize = 1_000;
-
-/// Who a connection is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// The user.
-    pub user: Box<str>,
-    /// What of that user's.
-    pub role: Role,
-}
-
-/// What of a user's a connection is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// The glasses.
-    Glasses,
-    /// With its package.
-    Tpa(Box<str>),
-}
+pub(in crate::gateway) const SESSION_APPS_MAX: usize = 1_000;
 
 /// One user. Packages are few, so a list serves.
 #[derive(Debug, Default)]
@@ -45,7 +29,7 @@ pub struct Place {
     /// If its peer was lost and is waited for.
     pub absence: Option<Box<Absence>>,
     /// What is kept for the peer.
-    pub(super) backlog: Option<Box<Backlog>>,
+    pub(in crate::gateway) backlog: Option<Box<Backlog>>,
     /// How often it was taken again after a loss, or from an older connection.
     pub resumes: u32,
 }
@@ -75,9 +59,9 @@ pub struct App {
     /// It has said that it leaves.
     pub released: bool,
     /// When its server was last asked for a session: engine time.
-    pub(super) asked_at: Option<Micros>,
+    pub(in crate::gateway) asked_at: Option<Micros>,
     /// While it is being asked: who comes before this is not who was asked for.
-    pub(super) not_before: Option<Micros>,
+    pub(in crate::gateway) not_before: Option<Micros>,
 }
 
 /// How an app is.
@@ -137,12 +121,12 @@ impl Session {
         self.apps.iter().find(|app| *app.package == *package)
     }
 
-    pub(super) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
+    pub(in crate::gateway) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
         self.apps.iter_mut().find(|app| *app.package == *package)
     }
 
     /// The place of a role, if there is one.
-    pub(super) fn place_mut(&mut self, role: &Role) -> Option<&mut Place> {
+    pub(in crate::gateway) fn place_mut(&mut self, role: &Role) -> Option<&mut Place> {
         match role {
             Role::Glasses => Some(&mut self.glasses),
             Role::Tpa(package) => self.app_mut(package).map(|app| &mut app.place),
@@ -151,7 +135,7 @@ impl Session {
 }
 
 impl App {
-    pub(super) fn new(package: &str, state: AppState) -> Self {
+    pub(in crate::gateway) fn new(package: &str, state: AppState) -> Self {
         App {
             package: package.into(),
             place: Place::default(),
@@ -166,46 +150,49 @@ impl App {
 
 /// All sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions {
+pub(in crate::gateway) struct Sessions {
     /// In order, so that they can be listed a page at a time; and names that peers choose cannot make it slow.
     by_user: BTreeMap<Box<str>, Session>,
 }
 
 impl Sessions {
-    pub(super) fn get(&self, user: &str) -> Option<&Session> {
+    pub(in crate::gateway) fn get(&self, user: &str) -> Option<&Session> {
         self.by_user.get(user)
     }
 
-    pub(super) fn get_mut(&mut self, user: &str) -> Option<&mut Session> {
+    pub(in crate::gateway) fn get_mut(&mut self, user: &str) -> Option<&mut Session> {
         self.by_user.get_mut(user)
     }
 
     /// The session of a user, made if there is none.
-    pub(super) fn of(&mut self, user: &str) -> &mut Session {
+    pub(in crate::gateway) fn of(&mut self, user: &str) -> &mut Session {
         self.by_user.entry(user.into()).or_default()
     }
 
     /// Takes a session out.
-    pub(super) fn remove(&mut self, user: &str) -> Option<Session> {
+    pub(in crate::gateway) fn remove(&mut self, user: &str) -> Option<Session> {
         self.by_user.remove(user)
     }
 
     /// Forgets a session in which there is nobody any more.
-    pub(super) fn tidy(&mut self, user: &str) {
+    pub(in crate::gateway) fn tidy(&mut self, user: &str) {
         if self.by_user.get(user).is_some_and(Session::is_over) {
             self.by_user.remove(user);
         }
     }
 
     /// The sessions behind this user, in the order of their names.
-    pub(super) fn after(&self, user: Option<&str>) -> impl Iterator<Item = (&str, &Session)> {
+    pub(in crate::gateway) fn after(
+        &self,
+        user: Option<&str>,
+    ) -> impl Iterator<Item = (&str, &Session)> {
         let from = user.map_or(Bound::Unbounded, Bound::Excluded);
         let range = self.by_user.range::<str, _>((from, Bound::Unbounded));
         range.map(|(user, session)| (&**user, session))
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::gateway) fn len(&self) -> usize {
         self.by_user.len()
     }
 }
