@@ -426,8 +426,13 @@ mod tests {
             drop(FromApp::parse(&text));
             match FromGlasses::parse(&text) {
                 Ok(FromGlasses::Data(kind)) => {
+                    // Half a surrogate pair is JSON (RFC 8259 §8.2), and no string of Rust's: it is passed on unread.
+                    let Ok(said) = serde_json::from_str::<serde_json::Value>(&text) else {
+                        assert!(text.contains("\\u"), "{text}");
+                        continue;
+                    };
                     let sent = json(&data_stream("s", &stream_of(&kind), &text));
-                    assert_eq!(sent["data"], json(&text), "{text}");
+                    assert_eq!(sent["data"], said, "{text}");
                     assert_eq!(
                         sent.as_object().map(serde_json::Map::len),
                         Some(5),
