@@ -7,6 +7,7 @@
 //! [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for [`sleep`](Engine::sleep).
 
 mod bucket;
+mod change;
 mod config;
 mod conn;
 mod conn_map;

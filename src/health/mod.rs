@@ -102,8 +102,10 @@ impl Span {
     }
 
     fn micros(self) -> Micros {
-        let ms = u64::from(self.0.saturating_sub(Self::EXACT));
-        Micros(u64::from(self.0.min(Self::EXACT)) + ms * 1_000)
+        match self.0.checked_sub(Self::EXACT) {
+            None => Micros(u64::from(self.0)),
+            Some(ms) => Micros(u64::from(Self::EXACT) + u64::from(ms) * 1_000),
+        }
     }
 }
 
@@ -130,10 +132,14 @@ impl Health {
     /// A complete frame arrived, or enough of one. One store in the usual case; no deadline is touched.
     pub fn heard(&mut self, now: Micros) -> Option<HealthChange> {
         let silence = self.silence(now);
-        let alive_at = self.alive_at();
-        self.heard = self.heard.max(now);
-        // Zero, unless time has stepped back over a stall since.
-        self.moved_after = Span::of(alive_at - self.heard);
+        if self.moved_after == Span::ZERO {
+            self.heard = self.heard.max(now);
+        } else {
+            let alive_at = self.alive_at();
+            self.heard = self.heard.max(now);
+            // Zero, unless time has stepped back over a stall since.
+            self.moved_after = Span::of(alive_at - self.heard);
+        }
         self.wait_anew();
         let unanswered = std::mem::take(&mut self.unanswered);
         if self.state == State::Healthy {

@@ -1,0 +1,113 @@
+//! Policies and limits that change while connections are here.
+
+use crate::engine::Config;
+use crate::engine::bucket::Bucket;
+use crate::engine::conn::Phase;
+use crate::engine::core::{Core, seed};
+use crate::engine::handler::Class;
+use crate::health::Policy;
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+
+/// How far a change of policies, or of limits of time, is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Change {
+    /// From this slot on.
+    from: u32,
+    /// There was another one meanwhile, which is to follow.
+    again: bool,
+}
+
+impl Core {
+    pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
+        policy.validate()?;
+        if self.policies.set(class, policy) {
+            self.begin_change();
+            return Ok(());
+        }
+        Err(format!(
+            "there is no class {}; there are {}",
+            class.0,
+            self.policies.classes().len()
+        ))
+    }
+
+    /// Has everybody change over to what was set, a few turns from now. One change follows the other, so that nobody ever has more
+    /// than one former policy; those that are set meanwhile are carried out together.
+    fn begin_change(&mut self) {
+        match &mut self.change {
+            Some(change) => change.again = true,
+            None => {
+                self.policies.begin_change();
+                self.change = Some(Change::default());
+            }
+        }
+    }
+
+    /// Has some change over, and puts the deadlines into the wheel that became earlier: so many slots at a time, for 100 000 at
+    /// once would hold everybody up.
+    pub(crate) fn change_some(&mut self, now: Micros) {
+        const SLOTS: u32 = 1_024;
+        let Some(Change { from, again }) = self.change else {
+            return;
+        };
+        let until = from.saturating_add(SLOTS).min(self.table.bound());
+        for slot in from..until {
+            if let Some(id) = self.table.id_in(slot) {
+                self.change_over(id, now);
+                self.arm(id);
+            }
+        }
+        if until < self.table.bound() {
+            self.change = Some(Change { from: until, again });
+            return;
+        }
+        self.policies.end_change();
+        self.change = None;
+        if again {
+            self.begin_change();
+        }
+    }
+
+    fn change_over(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let change = self.policies.change(conn.class, &mut conn.policy);
+        if let (Some((former, policy)), Phase::Open(_)) = (change, &conn.phase)
+            && !sabotage::on(Bug::ChangeUnseen)
+        {
+            conn.health.change_policy(former, policy, now, seed(id));
+        }
+    }
+
+    /// Takes new limits and policies. The classes' names stay as they are.
+    pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), String> {
+        config.validate()?;
+        let (classes, known) = (config.classes.len(), self.policies.classes().len());
+        if classes != known {
+            return Err(format!("{classes} classes; there are {known}"));
+        }
+        let mut changed = config.handshake_timeout < self.config.handshake_timeout;
+        for (class, wanted) in config.classes.iter().enumerate() {
+            if self.policies.classes()[class] != wanted.policy {
+                self.policies.set(Class(class as u8), wanted.policy);
+                changed = true;
+            }
+        }
+        if changed {
+            self.begin_change();
+        }
+        if config.stale_closes_per_second != self.config.stale_closes_per_second {
+            self.bucket = Bucket::new(config.stale_closes_per_second);
+        }
+        // It was made for the old size of messages.
+        self.spare = None;
+        self.config = Config {
+            classes: std::mem::take(&mut self.config.classes),
+            ..config
+        };
+        Ok(())
+    }
+}
