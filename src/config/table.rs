@@ -636,7 +636,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: how many of one class or address block (/24, /48) are lost within ALERT_MASS_DEATH_WINDOW_MS; 0 is off.",
+        help: "mass_death: how many identities of one class or address block (/24, /48) are lost within ALERT_MASS_DEATH_WINDOW_MS; 0 is off.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_PERCENT",

@@ -1,11 +1,15 @@
 //! Many connections lost at once: of one class, or of one address block. Then it is the network between, not the peers.
+//!
+//! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
 use super::sample::CLASSES;
 use crate::cause::{Cause, PeerCode};
 use crate::gateway::{CLASS_NAMES, Closed};
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 /// Losses that are remembered: as many as records of ended connections come at a time.
@@ -25,6 +29,8 @@ const MANY_BLOCKS: usize = 3;
 struct Death {
     at: UnixMillis,
     class: usize,
+    /// Whose it was; the same for all connections of one identity.
+    who: u64,
     block: IpNet,
     cause: Cause,
 }
@@ -32,6 +38,8 @@ struct Death {
 /// The latest losses, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Deaths {
+    /// Nobody outside can make names that count as one.
+    hasher: RandomState,
     latest: VecDeque<Death>,
 }
 
@@ -39,7 +47,7 @@ pub(super) struct Deaths {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MassDeath {
     pub(super) of: Group,
-    /// How many there were.
+    /// How many identities there were.
     pub(super) count: u64,
     /// How many it takes.
     pub(super) needed: u64,
@@ -76,17 +84,30 @@ impl Deaths {
                 && usize::from(class.0) < CLASSES
                 && is_loss(closed.cause)
             {
-                self.add(
-                    closed.at,
-                    class.0.into(),
-                    closed.peer_addr.ip(),
-                    closed.cause,
-                );
+                let address = closed.peer_addr.ip();
+                let who = self.who(closed);
+                self.add(closed.at, class.0.into(), who, address, closed.cause);
             }
         }
     }
 
-    pub(super) fn add(&mut self, at: UnixMillis, class: usize, address: IpAddr, cause: Cause) {
+    /// Whose connection it was: its identity's. Who has none, or a name that we gave and that nobody has twice, is known by
+    /// the address.
+    fn who(&self, closed: &Closed) -> u64 {
+        if closed.is_anonymous() {
+            return self.hasher.hash_one(closed.peer_addr.ip());
+        }
+        self.hasher.hash_one((&closed.user, &closed.package))
+    }
+
+    pub(super) fn add(
+        &mut self,
+        at: UnixMillis,
+        class: usize,
+        who: u64,
+        address: IpAddr,
+        cause: Cause,
+    ) {
         if self.latest.len() == DEATHS_MAX {
             self.latest.pop_front();
         }
@@ -94,6 +115,7 @@ impl Deaths {
         self.latest.push_back(Death {
             at,
             class,
+            who,
             block,
             cause,
         });
@@ -152,28 +174,48 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
     })
 }
 
-/// The most that a group has lost within one window that ends after `since`, if that is many and not usual.
+/// The most identities that a group has lost within one window that ends after `since`, if that is many and not usual.
 fn at_once(of: Group, deaths: &[&Death], since: u64, many: &Many, live: u64) -> Option<MassDeath> {
     let span = many.window.as_millis();
     let needed = many.least.max((live * many.percent).div_ceil(100));
-    let (mut from, mut best) = (0, 0..0);
+    let (mut from, mut best, mut count) = (0, 0..0, 0);
+    // How often each was lost within the window.
+    let mut often: HashMap<u64, usize> = HashMap::new();
     for (to, death) in deaths.iter().enumerate() {
+        *often.entry(death.who).or_default() += 1;
         while deaths[from].at.0.saturating_add(span) <= death.at.0 {
+            if let Some(times) = often.get_mut(&deaths[from].who) {
+                *times -= 1;
+                if *times == 0 {
+                    often.remove(&deaths[from].who);
+                }
+            }
             from += 1;
         }
-        if death.at.0 > since && to + 1 - from > best.len() {
-            best = from..to + 1;
+        if death.at.0 > since && often.len() > count {
+            (best, count) = (from..to + 1, often.len());
         }
     }
-    let count = best.len() as u64;
+    let count = count as u64;
     let first = deaths.get(best.start)?.at.0;
     let before = &deaths[..best.start];
-    let is_recent = |d: &&&Death| d.at.0.saturating_add(span * USUAL_WINDOWS) > first;
-    let usual = before.iter().filter(is_recent).count() as u64 / USUAL_WINDOWS;
+    // Each once for each of the windows before.
+    let windows_ago = |d: &Death| first.saturating_sub(d.at.0).checked_div(span);
+    let usual: HashSet<(u64, Option<u64>)> = before
+        .iter()
+        .map(|d| (d.who, windows_ago(d)))
+        .filter(|(_, ago)| ago.is_none_or(|ago| ago < USUAL_WINDOWS))
+        .collect();
+    let usual = usual.len() as u64 / USUAL_WINDOWS;
     if count < needed.max(1) || count < UNUSUAL * usual {
         return None;
     }
-    let lost = &deaths[best];
+    let mut seen = HashSet::new();
+    let lost: Vec<&Death> = deaths[best]
+        .iter()
+        .filter(|d| seen.insert(d.who))
+        .copied()
+        .collect();
     let by_class = |class| lost.iter().filter(|d| d.class == class).count();
     let class = (0..CLASSES).max_by_key(|class| by_class(*class))?;
     let mut blocks: Vec<IpNet> = lost.iter().map(|d| d.block).collect();

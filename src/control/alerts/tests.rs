@@ -7,10 +7,13 @@ use super::rules::{Labels, RULES, Severity};
 use super::sample::{Counters, Sample};
 use super::settings::AlertSettings;
 use super::sink::{BATCH, Outbox, WAITING_MAX};
-use crate::cause::Cause;
+use crate::cause::{By, Cause, Code};
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
-use crate::gateway::{Identity, Role};
+use crate::engine::{Class, Traffic};
+use crate::gateway::{Closed, Identity, Role};
+use crate::health::Rtt;
+use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use serde_json::Value;
 
@@ -24,7 +27,7 @@ struct Bench {
     /// What was told, in order.
     told: Vec<(&'static str, AlertState)>,
     news: Vec<News>,
-    deaths: u8,
+    deaths: u64,
 }
 
 impl Bench {
@@ -119,9 +122,10 @@ impl Bench {
     fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
         for n in 0..many {
             let at = UnixMillis(self.sample.wall.0 + n);
-            self.deaths = self.deaths.wrapping_add(1);
-            let address = [10, 0, block, self.deaths].into();
-            self.watch.deaths.add(at, class, address, cause);
+            self.deaths += 1;
+            let address = [10, 0, block, self.deaths as u8].into();
+            let deaths = &mut self.watch.deaths;
+            deaths.add(at, class, self.deaths, address, cause);
         }
         let counters = self.counters();
         counters.live[class] -= many;
@@ -317,6 +321,69 @@ fn what_is_usual_is_no_mass_death() {
     bench.lose(0, 400, 7, Cause::PeerEof);
     bench.look();
     bench.fires("mass_death");
+}
+
+/// A connection of these glasses that was lost, or of nobody's.
+fn lost(user: Option<&str>, at: UnixMillis, n: u64, address: [u8; 4]) -> Closed {
+    let identity = user.map(|user| flapping(user, None));
+    Closed {
+        at,
+        id: ConnId::new(n as u32, 1),
+        class: Some(Class(0)),
+        user: identity.map(|identity| identity.user),
+        package: None,
+        peer_addr: (address, 4_242).into(),
+        cause: Cause::PeerEof,
+        by: By::Peer,
+        code: Code::None,
+        reason: "".into(),
+        clean: false,
+        age: S(1),
+        silence: Micros::ZERO,
+        unanswered: 0,
+        rtt: Rtt::default(),
+        traffic: Traffic::default(),
+        history: None,
+    }
+}
+
+#[test]
+fn a_few_who_come_back_all_the_time_are_no_mass_death() {
+    let mut bench = Bench::new();
+    bench.settings.storm_percent = 0;
+    // Four users, sixteen times each, within three seconds; and one without a name.
+    for _ in 0..10 {
+        for n in 0..80 {
+            let user = ["ada", "eve", "bob", "joe", ""][n as usize % 5];
+            let user = Some(user).filter(|user| !user.is_empty());
+            let at = UnixMillis(bench.sample.wall.0 + 40 * n);
+            // As from a radio network, where each time the address is another.
+            let address = [10, 0, 7, if user.is_some() { n as u8 } else { 200 }];
+            bench.watch.deaths.note([&lost(user, at, n, address)]);
+        }
+        bench.look();
+    }
+    bench.told(&[]);
+    // The names that we gave are nobody's: whoever has them is known by the address.
+    for n in 0..80 {
+        let at = UnixMillis(bench.sample.wall.0 + n);
+        let name = format!("anonymous-{n}");
+        let closed = lost(Some(&name), at, n, [10, 0, 7, 200]);
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.looks(3);
+    bench.told(&[]);
+    // As many identities are one, though these four are among them.
+    for n in 0..60 {
+        let at = UnixMillis(bench.sample.wall.0 + n);
+        let name = format!("user{n}");
+        let closed = lost(Some(&name), at, n, [10, 0, 7, 1]);
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!((60.0..70.0).contains(&alert.value), "{}", alert.value);
+    bench.resolves("mass_death");
 }
 
 #[test]
