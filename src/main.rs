@@ -93,7 +93,10 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     };
     let state = match &settings.state_file {
         Some(path) => Some(StateFile {
-            started: named("STATE_FILE", control::load_state(path))?,
+            started: named(
+                &format!("STATE_FILE={}", path.display()),
+                control::load_state(path),
+            )?,
             path: path.clone(),
         }),
         None => None,

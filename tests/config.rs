@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -1161,7 +1162,6 @@ fn a_file_that_cannot_be_understood_is_told_without_its_lines() {
 #[cfg(unix)]
 #[test]
 fn only_small_regular_files_are_read() {
-    use std::os::unix::fs::symlink;
     let folder = Folder::new();
     let told = |path: &str, must: &str| {
         let variable = format!("CONFIG_FILE={path}");
@@ -1586,6 +1586,34 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     assert_eq!(
         fault("--apps-file /dev/zero", &[]),
         "APPS_FILE=\"/dev/zero\" (flag): must be a regular file"
+    );
+}
+
+#[test]
+fn where_the_state_is_to_be_kept_is_looked_at_before_the_start() {
+    let folder = Folder::new();
+    let told = |path: &str, must: &str| {
+        let wanted = format!("STATE_FILE={path:?} (env): must be {must}");
+        for args in ["", "--check"] {
+            assert_eq!(fault(args, &[&format!("STATE_FILE={path}")]), wanted);
+        }
+    };
+    let missing = "a file in a folder that is there: No such file or directory (os error 2)";
+    let no_folder = "a file in a folder that is there: Not a directory (os error 20)";
+    let special = "a regular file, or one that is not there yet";
+    told(&folder.path("none/state.json"), missing);
+    told(&folder.path(""), special);
+    told("/dev/zero", special);
+    let file = folder.file("file", "");
+    told(&format!("{file}/state.json"), no_folder);
+    symlink("later.json", folder.path("to-later")).expect("a link");
+    for path in [folder.path("later.json"), folder.path("to-later"), file] {
+        let settings = run("", &[&format!("STATE_FILE={path}")]);
+        assert_eq!(settings.state_file.as_deref(), Some(Path::new(&path)));
+    }
+    assert!(
+        !Path::new(&folder.path("later.json")).exists(),
+        "only looked"
     );
 }
 

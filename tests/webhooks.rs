@@ -664,6 +664,29 @@ fn what_cannot_be_understood_is_moved_aside() {
 }
 
 #[test]
+fn what_was_moved_aside_before_is_kept_and_only_the_last_of_ten_is_not() {
+    let folder = Folder::new("bad-again");
+    for nth in 0..12 {
+        fs::write(folder.state(), format!("{nth}")).expect("written");
+        assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
+    }
+    let mut names = vec!["state.json.bad".to_owned()];
+    names.extend((1..10).map(|n| format!("state.json.bad.{n}")));
+    assert_eq!(folder.names(), names);
+    for (nth, name) in names.iter().enumerate() {
+        let text = fs::read_to_string(folder.0.join(name)).expect("a file");
+        assert_eq!(
+            text,
+            if nth == 9 {
+                "11".to_owned()
+            } else {
+                nth.to_string()
+            }
+        );
+    }
+}
+
+#[test]
 fn what_is_too_large_is_moved_aside_unread() {
     let folder = Folder::new("large");
     let file = fs::File::create(folder.state()).expect("a file");

@@ -82,6 +82,7 @@ impl Effective {
             effective.read_secret(secret, file, faults);
         }
         effective.read_apps(faults);
+        effective.look_for_state(faults);
         effective.check_against_each_other(faults);
         effective
     }
@@ -168,6 +169,14 @@ impl Effective {
         let Some(path) = self.path(at) else { return };
         let read = regular::read(&path, APPS_FILE).and_then(|content| Apps::parse(&content));
         self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
+    }
+
+    /// Where the state is to be kept. It is looked at here so that a check finds what the start would.
+    fn look_for_state(&mut self, faults: &mut Faults) {
+        let at = const { row("STATE_FILE") };
+        let Some(path) = self.path(at) else { return };
+        let looked = regular::look_for_place(&path);
+        self.put(at, looked.map(|()| Value::Path(path)), faults);
     }
 
     /// What was found where a setting points, or the fault of that.

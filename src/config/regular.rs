@@ -1,7 +1,7 @@
-//! Reads small regular files.
+//! Reads small regular files, and looks where one is to be.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// The content of the file at `path`, which may be a link to one, if it has at most `most` bytes.
@@ -27,4 +27,24 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
         return Err(format!("a file of at most {most} bytes"));
     }
     Ok(content)
+}
+
+/// Whether a regular file is at `path`, which may be a link to one, or could be made there: its folder is there. Nothing is
+/// opened or made, so whether we may write there is not known yet.
+///
+/// # Errors
+/// What is wanted instead, in words that go on after "must be".
+pub(super) fn look_for_place(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(_) => return Err("a regular file, or one that is not there yet".to_owned()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(format!("a file in a folder that is there: {e}")),
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    match fs::metadata(folder.unwrap_or(Path::new("."))) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err("a file in a folder; this one's is none".to_owned()),
+        Err(e) => Err(format!("a file in a folder that is there: {e}")),
+    }
 }

@@ -276,7 +276,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "A file in which is kept which apps were started for whom, so that they are started again after a restart.",
+        help: "A file, in a folder that is there, in which is kept which apps were started for whom, so that they are started again after a restart.",
     },
     Setting {
         name: "ALERTS",

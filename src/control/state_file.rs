@@ -33,6 +33,10 @@ const SLICE: usize = 1_000;
 /// How the names of files end that are being written.
 const UNFINISHED: &str = ".new";
 
+/// How many files are kept that could not be understood. Of more, the earlier ones are worth most: `.bad` is what was
+/// there before anything went wrong, and the last name is what happened last.
+const BAD_MAX: usize = 10;
+
 /// Nobody writes for so long.
 const ABANDONED: Micros = Micros::from_secs(60);
 
@@ -61,7 +65,8 @@ pub struct StateFileStats {
 }
 
 /// Reads the state that another process has left. Nothing is there: nothing was started. What cannot be understood is moved
-/// aside to `<path>.bad`, said in the log, and nothing was started.
+/// aside, said in the log, and nothing was started: to `<path>.bad`, or if that is there already to `<path>.bad.1` and so on
+/// to `<path>.bad.9`, which is overwritten.
 ///
 /// # Errors
 /// What the system says if the file cannot be read, or its folder cannot be written to.
@@ -77,7 +82,7 @@ pub fn load(path: &Path) -> io::Result<Started> {
     match parse(&text) {
         Ok(started) => Ok(started),
         Err(why) => {
-            let aside = beside(path, ".bad");
+            let aside = aside(path);
             fs::rename(path, &aside)?;
             log::error!(
                 "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of apps that were started"
@@ -138,6 +143,21 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     name.into()
+}
+
+/// Where a file is moved to that cannot be understood.
+fn aside(path: &Path) -> PathBuf {
+    let name = |nth| match nth {
+        0 => beside(path, ".bad"),
+        nth => beside(path, &format!(".bad.{nth}")),
+    };
+    // What cannot be looked at is taken to be there.
+    let is_free = |name: &PathBuf| {
+        let found = fs::symlink_metadata(name);
+        found.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+    };
+    let free = (0..BAD_MAX - 1).map(name).find(is_free);
+    free.unwrap_or_else(|| name(BAD_MAX - 1))
 }
 
 fn folder_of(path: &Path) -> &Path {
