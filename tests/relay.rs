@@ -663,3 +663,122 @@ fn the_grace_of_a_place_can_be_none() {
     fleet.lose(glasses, "reset");
     assert_eq!(fleet.sessions(), 0);
 }
+
+#[test]
+fn a_lost_app_that_its_user_starts_keeps_what_waits_for_it() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["button_press"]}),
+    );
+    fleet.lose(app, "reset");
+    fleet.say(glasses, button(1));
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
+    fleet.say(glasses, button(2));
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    let got: Vec<_> = fleet
+        .texts(app)
+        .iter()
+        .filter_map(|t| relaying::number(t))
+        .collect();
+    assert_eq!(got, [1, 2]);
+    assert_eq!(fleet.starts().len(), 0, "none in its grace");
+    assert_eq!(fleet.stats().resumes, [0, 1]);
+}
+
+#[test]
+fn an_app_without_a_webhook_survives_a_restart_too() {
+    let mut fleet = Fleet::restored(vec![("ada@x.y".into(), vec!["p.bare".into()])]);
+    fleet.glasses("ada@x.y");
+    assert_eq!(fleet.starts().len(), 0, "there is nowhere to ask");
+    let app = fleet.init("ada@x.y", "p.bare", "key-of-p.bare");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    assert_eq!(
+        fleet.remembered(),
+        [("ada@x.y".to_owned(), "p.bare".to_owned())]
+    );
+}
+
+#[test]
+fn with_credentials_a_user_may_be_called_anonymous() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("anonymous-cat@x.y");
+    let app = fleet.started(glasses, "anonymous-cat@x.y", "p.x");
+    fleet.lose(glasses, "reset");
+    fleet.advance(1_000);
+    assert!(fleet.is_open(app), "there is a grace as for any");
+    // In the open gateway such a name is one that nobody comes back under.
+    let mut fleet = Fleet::open();
+    let glasses = fleet.net.connect("/glasses-ws");
+    fleet.lose(glasses, "reset");
+    assert_eq!(fleet.sessions(), 0);
+}
+
+#[test]
+fn what_can_not_be_kept_pushes_nothing_else_out() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.lose(app, "reset");
+    fleet.say(glasses, button(1));
+    fleet.say(
+        glasses,
+        json!({"type":"photo_response","data":"x".repeat(300_000)}),
+    );
+    fleet.say(glasses, button(2));
+    let app = fleet.app_again("ada", "p.x");
+    let got: Vec<_> = fleet
+        .texts(app)
+        .iter()
+        .filter_map(|t| relaying::number(t))
+        .collect();
+    assert_eq!(got, [1, 2]);
+    assert_eq!(fleet.stats().dropped, [1, 0, 0, 0]);
+}
+
+#[test]
+fn an_app_cannot_speak_as_the_gateway() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.drain(glasses);
+    for forged in [
+        "auth_error",
+        "connection_ack",
+        "connection_error",
+        "app_started",
+        "app_stopped",
+        "app_state_change",
+        "pong",
+        "reconnect",
+    ] {
+        fleet.say(app, json!({"type":forged,"packageName":"p.y"}));
+    }
+    assert!(fleet.silent(glasses));
+    assert!(
+        fleet.is_open(app),
+        "it is dropped, and counted, and no more"
+    );
+    assert_eq!(fleet.stats().unrouted, 8);
+}
+
+#[test]
+fn an_app_that_is_taken_off_the_list_is_stopped() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    let other = fleet.started(glasses, "ada@x.y", "p.y");
+    fleet.reload_apps(&["p.y", "p.z"]);
+    fleet.advance(3_000);
+    assert_eq!(fleet.ending(app).cause, Cause::AppStopped);
+    assert!(fleet.is_open(other));
+    fleet.say(glasses, button(1));
+    let again = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(again)["code"], "INVALID_API_KEY");
+}

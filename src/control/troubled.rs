@@ -377,6 +377,7 @@ mod tests {
         let mut rtt = Rtt::default();
         rtt.sample(rtt_ms * 1_000);
         Closed {
+            generated: false,
             at: UnixMillis(at),
             id: crate::id::ConnId::new(1, 1),
             class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
@@ -478,7 +479,10 @@ mod tests {
                 closed("ada", at, Cause::PeerClosed(1000), 20, 60),
                 closed("ada", at, Cause::Replaced, 20, 60),
                 closed("ada", at, Cause::Draining, 20, 60),
-                closed("anonymous-1", at, Cause::Stale, 20, 60),
+                Closed {
+                    generated: true,
+                    ..closed("anonymous-1", at, Cause::Stale, 20, 60)
+                },
                 Closed {
                     class: None,
                     ..closed("ada", at, Cause::HandshakeTimeout, 20, 60)

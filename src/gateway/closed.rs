@@ -25,6 +25,8 @@ pub struct Closed {
     pub id: ConnId,
     /// Its class, if it was a WebSocket.
     pub class: Option<Class>,
+    /// Whether we gave it its name.
+    pub generated: bool,
     /// Who it was, if it said so.
     pub user: Option<Box<str>>,
     /// Which package of that user, if it was a TPA.
@@ -58,8 +60,7 @@ pub struct Closed {
 impl Closed {
     /// Whether its user's name was given by us: nobody comes back under it.
     pub fn is_anonymous(&self) -> bool {
-        let user = self.user.as_deref();
-        user.is_none_or(|user| user.starts_with(super::ANONYMOUS))
+        self.generated || self.user.is_none()
     }
 }
 
@@ -75,6 +76,7 @@ impl ClosedSink {
         &mut self,
         id: ConnId,
         identity: Option<Identity>,
+        generated: bool,
         history: Option<Box<History>>,
         end: &Ending,
     ) {
@@ -92,6 +94,7 @@ impl ClosedSink {
             at: UnixMillis::now(),
             id,
             class: end.class,
+            generated,
             user,
             package,
             peer_addr: end.peer_addr,

@@ -31,7 +31,7 @@ pub(crate) use self::logfmt::Value;
 pub use self::operator::{FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::relay::{
-    Absence, App, AppState, DropReason, Due, Missed, MissedBox, Place, RelayStats, Session,
+    Absence, App, AppState, DropReason, Due, How, Missed, MissedBox, Place, RelayStats, Session,
     has_magic_words,
 };
 pub use self::settings::{RelaySettings, ReplayLimits};
@@ -41,7 +41,7 @@ use self::closed::ClosedSink;
 use self::desk::Tray;
 use self::history::Histories;
 use self::proxy::Proxies;
-use self::relay::{ANONYMOUS, Relay};
+use self::relay::Relay;
 use self::report::Report;
 use crate::cause::Cause;
 use crate::engine::{
@@ -277,13 +277,15 @@ impl Handler for Gateway {
             self.relay.gone(io, id, identity, end);
         }
         let history = self.histories.take(id);
-        self.closed.keep(id, identity, history, end);
+        let generated = self.is_generated(identity.as_ref());
+        self.closed.keep(id, identity, generated, history, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         self.report.closed(io, id, identity.as_ref(), end);
-        self.closed.keep(id, identity, None, end);
+        let generated = self.is_generated(identity.as_ref());
+        self.closed.keep(id, identity, generated, None, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -305,10 +307,15 @@ impl Handler for Gateway {
 impl Gateway {
     /// A connection whose identity is known is here.
     fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        let how = self.relay.arrive(io, id, identity);
         if log::log_enabled!(log::Level::Debug) {
-            self.report.opened(io, id, identity);
+            self.report.opened(io, id, identity, how);
         }
-        self.relay.arrive(io, id, identity);
+    }
+
+    /// Whether somebody's name was given by us.
+    fn is_generated(&self, identity: Option<&Identity>) -> bool {
+        identity.is_some_and(|identity| self.relay.is_generated(&identity.user))
     }
 
     /// How long newcomers of a class are still refused.

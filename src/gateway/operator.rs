@@ -3,8 +3,8 @@
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
 use super::{
-    ANONYMOUS, CLASS_NAMES, Credentials, Gateway, History, Identity, RelaySettings, RelayStats,
-    Role, Session, StopReason, Value,
+    CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings, RelayStats, Role,
+    Session, StopReason, Value,
 };
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
@@ -84,6 +84,8 @@ pub struct Portrait {
     pub outlook: Outlook,
     /// What was kept of its life. From now on it is kept.
     pub history: Option<History>,
+    /// How it took its place in its session, if it has it still.
+    pub how: Option<How>,
 }
 
 impl Gateway {
@@ -154,6 +156,7 @@ impl Gateway {
             },
             outlook,
             history: self.histories.get(id).cloned(),
+            how: identity.and_then(|identity| self.relay.how(id, identity)),
         })
     }
 
@@ -194,7 +197,7 @@ impl Gateway {
 
     /// Refuses an identity for a time. `false`: 1 000 are refused already, or it is a generated name, which nobody has twice.
     fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
-        let generated = identity.user.starts_with(ANONYMOUS);
+        let generated = self.relay.is_generated(&identity.user);
         let blocks = &mut self.relay.blocks;
         !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }
@@ -244,7 +247,7 @@ impl Gateway {
         self.report.set_interval(io, newer.stats_interval);
         self.proxies.trusted = newer.trusted_proxies;
         self.relay
-            .reconfigure(newer.relay, newer.credentials, newer.max_connections);
+            .reconfigure(io, newer.relay, newer.credentials, newer.max_connections);
         Ok(())
     }
 }

@@ -172,10 +172,27 @@ pub(super) fn stream_of(kind: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether somebody with these subscriptions gets this stream.
+/// Whether a type is the gateway's word to glasses. From an app it would be a forgery: `auth_error`, for one, makes some of them
+/// leave for good.
+pub(super) fn is_ours(kind: &str) -> bool {
+    matches!(
+        kind,
+        "auth_error"
+            | "connection_ack"
+            | "connection_error"
+            | "app_started"
+            | "app_stopped"
+            | "app_state_change"
+            | "pong"
+            | "reconnect"
+    )
+}
+
+/// Whether somebody with these subscriptions gets this stream. Audio is for who asks for it by name.
 pub(super) fn wants(subscriptions: &[Box<str>], stream: &str) -> bool {
     let mut all = subscriptions.iter();
-    all.any(|wanted| matches!(&**wanted, "*" | "all") || **wanted == *stream)
+    let any = stream != AUDIO;
+    all.any(|wanted| (any && matches!(&**wanted, "*" | "all")) || **wanted == *stream)
 }
 
 /// A string as JSON, in its quotes.
@@ -368,6 +385,7 @@ mod tests {
         assert!(!wants(&wanted, "transcription:de-DE"));
         assert!(!wants(&[], "VAD"));
         assert!(wants(&["*".into()], "x") && wants(&["all".into()], "x"));
+        assert!(!wants(&["*".into(), "all".into()], AUDIO) && wants(&[AUDIO.into()], AUDIO));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::identity::{Identity, Role};
 use super::logfmt::Value;
-use super::relay::RelayStats;
+use super::relay::{How, RelayStats};
 use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
 use crate::engine::{Ending, Histogram, Io, Stats, TimerId};
@@ -90,13 +90,14 @@ impl Report {
         }
     }
 
-    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, identity: &Identity) {
+    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, identity: &Identity, how: How) {
         let peer = io.peer_addr(id);
         let class = io.class(id).map_or("none", class_name);
         log::debug!(
-            "open class={class} {} id={id} peer={}",
+            "open class={class} {} id={id} peer={} how={}",
             Who(Some(identity)),
-            Peer(peer)
+            Peer(peer),
+            how.name()
         );
     }
 
@@ -296,20 +297,35 @@ impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
     }
 }
 
+/// µs as ms, or `-` if nothing was measured.
+struct Millis(Option<u64>);
+
+impl std::fmt::Display for Millis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(us) => write!(f, "{}", us / 1_000),
+            None => f.write_str("-"),
+        }
+    }
+}
+
 /// What the relay has done since the last time, and what waits now.
 struct Relayed<'a>(&'a RelayStats, &'a RelayStats);
 
 impl std::fmt::Display for Relayed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (now, last) = (self.0, self.1);
+        let absence = now.absence.since(&last.absence);
         let sum = |of: fn(&RelayStats) -> &[u64]| {
             of(now).iter().sum::<u64>() - of(last).iter().sum::<u64>()
         };
         write!(
             f,
-            " absent={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} malformed={} replayed={} doubtful={} \
+            " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} malformed={} replayed={} doubtful={} \
              dropped={} kept={} webhooks={} webhooks_failed={}",
             now.absent.iter().sum::<u64>(),
+            Millis(absence.percentile(0.50)),
+            Millis(absence.percentile(0.99)),
             sum(|s| &s.resumes),
             sum(|s| &s.takeovers),
             sum(|s| &s.false_deaths),

@@ -7,7 +7,7 @@ mod tokens;
 use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
-    ProxyProtocol, RelaySettings, RelayStats,
+    ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
 };
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
@@ -69,13 +69,7 @@ impl Fleet {
         restored: Vec<(Box<str>, Vec<Box<str>>)>,
     ) -> Self {
         let credentials = admission.map_or_else(Credentials::default, |admission| {
-            let app = |package: &str| {
-                object!({"package":package,"api_key":format!("key-of-{package}"),
-                    "webhook_url":format!("http://127.0.0.1:9/{package}")})
-            };
-            let apps = object!([app("p.x"), app("p.y"), app("p.z")]).to_string();
-            let apps = Apps::parse(apps.as_bytes()).expect("apps");
-            Credentials::new(Some(SECRET), Some(apps), admission, Vec::new())
+            credentials(&["p.x", "p.y", "p.z", "p.bare"], admission)
         });
         let gateway = Gateway::new(Options {
             stats_interval: Micros::from_secs(60),
@@ -89,18 +83,7 @@ impl Fleet {
             restored,
         });
         let errands = gateway.errands();
-        let class = |(nth, name): (usize, &&str)| ClassConfig {
-            name: (*name).to_owned(),
-            policy: Policy {
-                first_message_timeout: (nth == 1).then(|| Micros::from_secs(10)),
-                ..Policy::default()
-            },
-        };
-        let config = Config {
-            classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
-            ..Config::default()
-        };
-        let mut net = Net::new(config, gateway);
+        let mut net = Net::new(config(), gateway);
         net.with_io(Gateway::start);
         Fleet {
             net,
@@ -338,6 +321,35 @@ impl Fleet {
             .len()
     }
 
+    /// What the state file was to remember since the last time.
+    pub fn remembered(&mut self) -> Vec<(String, String)> {
+        self.taken.extend(self.errands.take());
+        let notes = std::mem::take(&mut self.taken).into_iter();
+        notes
+            .filter_map(|errand| match errand {
+                Errand::Remember { user, package } => Some((user.into(), package.into())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The settings are read again, and these are the apps.
+    pub fn reload_apps(&mut self, packages: &[&str]) {
+        let newer = Reconfiguration {
+            engine: config(),
+            max_connections: 100_000,
+            stats_interval: Micros::from_secs(60),
+            trusted_proxies: Vec::new(),
+            relay: RelaySettings::default(),
+            credentials: credentials(packages, Admission::Started),
+        };
+        let done = self
+            .net
+            .with_io(|gateway, io| gateway.reconfigure(io, newer));
+        done.expect("valid settings");
+        self.net.settle();
+    }
+
     pub fn answer(&mut self, number: u64) {
         self.done(number, Outcome::Answered);
     }
@@ -356,5 +368,34 @@ impl Fleet {
         self.net
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
         self.net.settle();
+    }
+}
+
+/// Apps with keys, and with webhooks but for `p.bare`.
+fn credentials(packages: &[&str], admission: Admission) -> Credentials {
+    let app = |package: &&str| {
+        let mut app = object!({"package":package,"api_key":format!("key-of-{package}")});
+        if *package != "p.bare" {
+            app["webhook_url"] = format!("http://127.0.0.1:9/{package}").into();
+        }
+        app
+    };
+    let apps: Vec<Value> = packages.iter().map(app).collect();
+    let apps = Apps::parse(Value::from(apps).to_string().as_bytes()).expect("apps");
+    Credentials::new(Some(SECRET), Some(apps), admission, Vec::new())
+}
+
+/// The classes of the gateway with their default policies.
+fn config() -> Config {
+    let class = |(nth, name): (usize, &&str)| ClassConfig {
+        name: (*name).to_owned(),
+        policy: Policy {
+            first_message_timeout: (nth == 1).then(|| Micros::from_secs(10)),
+            ..Policy::default()
+        },
+    };
+    Config {
+        classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
+        ..Config::default()
     }
 }

@@ -102,6 +102,9 @@ pub(super) struct Connection {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Detail {
     connection: Connection,
+    /// How it took its place in its session: `first`, `resume` (after a loss) or `takeover` (from an older connection). Null: it has
+    /// none.
+    taken: Option<&'static str>,
     explain: Explanation,
     /// What was kept of its recent life: of suspects, of a sample, and of those that were asked for, from then on.
     history: Option<HistoryBody>,
@@ -197,6 +200,7 @@ pub(super) async fn one(
     Ok(Json(Detail {
         explain: explain::explain(&portrait, &now),
         connection: Connection::of(portrait.row, &now),
+        taken: portrait.how.map(|how| how.name()),
         history: portrait.history.map(HistoryBody::from),
     }))
 }

@@ -51,8 +51,9 @@ impl Relay {
         };
         match state {
             Some(AppState::Running) => self.tell_started(io, &identity, package),
-            Some(AppState::Asked { .. } | AppState::Expected) => {}
-            None | Some(AppState::Lost | AppState::Dormant) => {
+            // A lost one is waited for, and asked if it does not come: what waits for it stays.
+            Some(AppState::Asked { .. } | AppState::Expected | AppState::Lost) => {}
+            None | Some(AppState::Dormant) => {
                 if state.is_none() {
                     session.apps.push(App::new(package, AppState::Dormant));
                 }
@@ -331,6 +332,20 @@ impl Relay {
         }
     }
 
+    /// Apps that are not known any more are stopped: who took their key away means it. How many that were.
+    pub(super) fn stop_unknown(&mut self, io: &mut Io<'_>) -> usize {
+        let sessions = self.sessions.after(None);
+        let unknown: Vec<(Box<str>, Box<str>)> = sessions
+            .flat_map(|(user, session)| session.apps.iter().map(move |app| (user, app)))
+            .filter(|(_, app)| !self.credentials.knows(&app.package))
+            .map(|(user, app)| (user.into(), app.package.clone()))
+            .collect();
+        for (user, package) in &unknown {
+            self.stop_app(io, user, package, Cause::AppStopped, StopReason::SystemStop);
+        }
+        unknown.len()
+    }
+
     /// What became of asking an app's server.
     pub(in crate::gateway) fn errand_done(
         &mut self,
@@ -401,7 +416,7 @@ impl Relay {
     /// For the state file: this app runs, and is asked for after a restart.
     pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
         if let Role::Tpa(package) = &identity.role
-            && self.credentials.webhook(package).is_some()
+            && !self.credentials.is_open()
         {
             let (user, package) = (identity.user.clone(), package.clone());
             self.note(io, Errand::Remember { user, package });

@@ -62,12 +62,23 @@ impl Backlog {
         now: Micros,
         limits: &ReplayLimits,
     ) -> Dropped {
-        self.push(frame, number, now);
-        self.bound(now, limits)
+        if fits(&frame, limits) {
+            self.push(frame, number, now);
+            return self.bound(now, limits);
+        }
+        self.let_go = self.let_go.saturating_add(1);
+        self.let_go_last = number;
+        Dropped::default()
     }
 
     /// A frame waits for the peer to come back.
     pub(super) fn waits(&mut self, frame: Prepared, now: Micros, limits: &ReplayLimits) -> Dropped {
+        if !fits(&frame, limits) {
+            return Dropped {
+                overflow: 1,
+                ..Dropped::default()
+            };
+        }
         self.push(frame, 0, now);
         self.bound(now, limits)
     }
@@ -147,6 +158,11 @@ impl Backlog {
     }
 }
 
+/// Whether a frame could be kept at all. One that could not shall not push all others out.
+fn fits(frame: &Prepared, limits: &ReplayLimits) -> bool {
+    limits.max_messages > 0 && frame.wire_len() <= limits.max_bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,8 +218,13 @@ mod tests {
         let dropped = backlog.waits(frame("y"), at(1_001), &LIMITS);
         assert_eq!((dropped.expired, dropped.overflow), (2, 0));
         assert_eq!(texts(&mut backlog, 2_002), (vec![], 1));
+        backlog.waits(frame("y"), at(0), &LIMITS);
         let too_big = backlog.waits(frame(&"x".repeat(99)), at(0), &LIMITS);
-        assert_eq!((too_big.overflow, backlog.len()), (1, 0));
+        assert_eq!(
+            (too_big.overflow, backlog.len()),
+            (1, 1),
+            "it alone is dropped"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod stats;
 pub use self::apps::has_magic_words;
 pub use self::graces::Due;
 pub use self::missed::{Missed, MissedBox};
-pub use self::session::{Absence, App, AppState, Place, Session};
+pub use self::session::{Absence, App, AppState, How, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
 use self::flapping::Flapping;
@@ -34,7 +34,7 @@ use crate::time::Micros;
 use std::collections::HashMap;
 
 /// How names begin that are given to glasses without one. Nobody comes back under such a name.
-pub(super) const ANONYMOUS: &str = "anonymous-";
+const ANONYMOUS: &str = "anonymous-";
 
 /// Sessions, and what holds them together.
 pub(super) struct Relay {
@@ -83,14 +83,19 @@ impl Relay {
         }
     }
 
-    /// Takes new settings. What is waited for already keeps its time.
+    /// Takes new settings. What is waited for already keeps its time; apps that are not known any more are stopped.
     pub(super) fn reconfigure(
         &mut self,
+        io: &mut Io<'_>,
         settings: RelaySettings,
         credentials: Credentials,
         absent_max: usize,
     ) {
         (self.settings, self.credentials, self.absent_max) = (settings, credentials, absent_max);
+        let stopped = self.stop_unknown(io);
+        if stopped > 0 {
+            log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
+        }
     }
 
     /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now.
@@ -119,8 +124,13 @@ impl Relay {
         }
     }
 
-    /// A connection whose identity is known, and let in, takes its place.
-    pub(super) fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+    /// Whether a name was given by us. With credentials none is, and a user may be called so.
+    pub(super) fn is_generated(&self, user: &str) -> bool {
+        self.credentials.is_open() && user.starts_with(ANONYMOUS)
+    }
+
+    /// A connection whose identity is known, and let in, takes its place. How.
+    pub(super) fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> How {
         match &identity.role {
             super::Role::Glasses => self.glasses_arrive(io, id, identity),
             super::Role::Tpa(package) => self.app_arrives(io, id, identity, package),
@@ -148,6 +158,16 @@ impl Relay {
             }
         }
         ours || self.on_leaving(io, timer)
+    }
+
+    /// How a connection took its place, if it has it still.
+    pub(super) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
+        let session = self.sessions.get(&identity.user)?;
+        let place = match &identity.role {
+            super::Role::Glasses => &session.glasses,
+            super::Role::Tpa(package) => &session.app(package)?.place,
+        };
+        (place.conn == Some(id)).then_some(place.how)
     }
 
     /// The session of a user.

@@ -1,8 +1,8 @@
 //! The life of a place: taken, lost, waited for, taken again or given up.
 
+use super::Relay;
 use super::post::{Parcel, Post, TO_APPS, TO_GLASSES};
-use super::session::{Absence, App, AppState, Place};
-use super::{ANONYMOUS, Relay};
+use super::session::{Absence, App, AppState, How, Place};
 use crate::cause::Cause;
 use crate::engine::{Ending, Io, Message, Sent, TimerId};
 use crate::gateway::logfmt::Value;
@@ -47,7 +47,12 @@ struct Arrival {
 
 impl Relay {
     /// Glasses that have proved who they are take their place.
-    pub(super) fn glasses_arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+    pub(super) fn glasses_arrive(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+    ) -> How {
         let ack = protocol::connection_ack(&identity.user);
         let place = &mut self.sessions.of(&identity.user).glasses;
         let mut post = Post {
@@ -70,8 +75,9 @@ impl Relay {
             doubtful,
             released: false,
         };
-        self.arrived(io, id, identity, arrival);
+        let how = self.arrived(io, id, identity, arrival);
         self.wake_apps(io, &identity.user);
+        how
     }
 
     /// An app that is let in takes its place.
@@ -81,7 +87,7 @@ impl Relay {
         id: ConnId,
         identity: &Identity,
         package: &str,
-    ) {
+    ) -> How {
         let session = self.sessions.of(&identity.user);
         let at = session.apps.iter().position(|app| *app.package == *package);
         let at = at.unwrap_or_else(|| {
@@ -111,7 +117,7 @@ impl Relay {
             doubtful,
             released,
         };
-        self.arrived(io, id, identity, arrival);
+        let how = self.arrived(io, id, identity, arrival);
         match before {
             // The glasses were never told that it was away.
             AppState::Running | AppState::Lost => {}
@@ -123,10 +129,17 @@ impl Relay {
             }
             AppState::Expected | AppState::Dormant => self.tell_started(io, identity, package),
         }
+        how
     }
 
     /// What is said and counted of every arrival; an older connection goes.
-    fn arrived(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, arrival: Arrival) {
+    fn arrived(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        arrival: Arrival,
+    ) -> How {
         let Arrival {
             taken,
             replayed,
@@ -139,13 +152,17 @@ impl Relay {
             Role::Tpa(_) => (TO_APPS, 1000),
         };
         let who = Who(identity);
-        match taken {
-            Taken::First => return self.stats.firsts[class] += 1,
+        let how = match taken {
+            Taken::First => {
+                self.stats.firsts[class] += 1;
+                return self.took(identity, How::First);
+            }
             Taken::Resumed { absence, cause } => {
                 self.stats.absent[class] -= 1;
                 // Nobody has come back to a session from before a restart, or to a place that was only kept free.
                 let Some(cause) = cause else {
-                    return self.stats.firsts[class] += 1;
+                    self.stats.firsts[class] += 1;
+                    return self.took(identity, How::First);
                 };
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
@@ -155,6 +172,7 @@ impl Relay {
                     "resume {who} id={id} absent_ms={} lost_for={cause} replayed={replayed} false_death={alive}",
                     absence.as_millis()
                 );
+                How::Resume
             }
             Taken::Over(older) => {
                 self.stats.takeovers[class] += 1;
@@ -168,15 +186,24 @@ impl Relay {
                 } else {
                     io.close_for(older, Cause::Replaced, code, REPLACED);
                 }
+                How::Takeover
             }
-        }
-        if let Some(session) = self.sessions.get_mut(&identity.user)
-            && let Some(place) = session.place_mut(&identity.role)
-        {
-            place.resumes = place.resumes.saturating_add(1);
-        }
+        };
         let limit = self.settings.flapping_limit;
         self.flapping.came_back(identity, limit, io.now());
+        self.took(identity, how)
+    }
+
+    /// Notes how a place was taken.
+    fn took(&mut self, identity: &Identity, how: How) -> How {
+        let session = self.sessions.get_mut(&identity.user);
+        if let Some(place) = session.and_then(|session| session.place_mut(&identity.role)) {
+            place.how = how;
+            if how != How::First {
+                place.resumes = place.resumes.saturating_add(1);
+            }
+        }
+        how
     }
 
     /// A connection with an identity is over. A late end of one that was replaced changes nothing.
@@ -187,6 +214,7 @@ impl Relay {
         identity: &Identity,
         end: &Ending,
     ) {
+        let generated = self.is_generated(&identity.user);
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
@@ -210,7 +238,7 @@ impl Relay {
             stats: &mut self.stats,
         };
         post.lost(place, end.traffic.messages_out - end.unsent);
-        if released || grace == Micros::ZERO || identity.user.starts_with(ANONYMOUS) {
+        if released || grace == Micros::ZERO || generated {
             return match &identity.role {
                 Role::Glasses => self.end_session(io, &identity.user),
                 Role::Tpa(package) => self.app_left(io, identity, package, released),

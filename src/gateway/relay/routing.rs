@@ -93,6 +93,7 @@ impl Relay {
                 }
             }
             Ok(FromApp::Ping) => answer(io, id, protocol::PONG.to_owned()),
+            Ok(FromApp::Request(kind)) if protocol::is_ours(&kind) => self.stats.unrouted += 1,
             Ok(FromApp::Request(kind)) => {
                 let kept = !self.is_skipped(&kind);
                 self.route_to_glasses(io, &identity.user, &message, kept);

@@ -32,6 +32,31 @@ pub struct Place {
     pub(in crate::gateway) backlog: Option<Box<Backlog>>,
     /// How often it was taken again after a loss, or from an older connection.
     pub resumes: u32,
+    /// How it was taken last.
+    pub how: How,
+}
+
+/// How a place was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum How {
+    /// Nobody had it, and nobody was waited for.
+    #[default]
+    First,
+    /// It had been lost.
+    Resume,
+    /// An older connection had it.
+    Takeover,
+}
+
+impl How {
+    /// In one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            How::First => "first",
+            How::Resume => "resume",
+            How::Takeover => "takeover",
+        }
+    }
 }
 
 /// A loss.
