@@ -1,10 +1,9 @@
-//! The handbook and the code say the same. (`tests/config.rs` holds the table of settings.)
+//! The handbook and the code say the same. (`tests/config.rs` holds the table of settings, `tests/process.rs` that
+//! of the statistics, on a line as it is logged.)
 
 use pulsegate::cause::Cause;
-use std::collections::BTreeSet;
 
 const HANDBOOK: &str = include_str!("../docs/operations.md");
-const REPORT: &str = include_str!("../src/gateway/report.rs");
 
 /// The rows between two markers, as cells.
 fn rows(section: &str) -> Vec<Vec<&'static str>> {
@@ -31,7 +30,11 @@ fn every_cause_is_explained_with_its_code_and_by_whom() {
     for (row, cause) in rows.iter().zip(Cause::ALL) {
         assert_eq!(quoted(row[0]), [cause.name()]);
         assert_eq!(row[3], cause.by().name(), "{cause}");
-        let code = cause.close_code();
+        let code = match cause {
+            // Nobody but an app says who it is once it is open, and the words that it is told go with this code.
+            Cause::Blocked => 1000,
+            cause => cause.close_code(),
+        };
         if code != 0 && !matches!(cause, Cause::PeerClosed(_)) {
             assert!(
                 row[2].contains(&code.to_string()),
@@ -40,19 +43,4 @@ fn every_cause_is_explained_with_its_code_and_by_whom() {
             );
         }
     }
-}
-
-#[test]
-fn every_statistic_is_explained_and_nothing_else() {
-    let line = REPORT.split_once("fn statistics").expect("the function").1;
-    let line = line.split_once("log::info!").expect("its end").0;
-    let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '='));
-    let mut logged: BTreeSet<&str> = words.filter_map(|w| w.strip_suffix('=')).collect();
-    logged.remove("");
-    logged.extend(pulsegate::gateway::CLASS_NAMES);
-    let explained: BTreeSet<&str> = rows("statistics")
-        .iter()
-        .flat_map(|r| quoted(r[0]))
-        .collect();
-    assert_eq!(logged, explained);
 }

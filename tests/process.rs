@@ -4,6 +4,7 @@
 mod sockets;
 
 use sockets::{Client, Controls, Event, Gateway, eventually, field, frame};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -355,6 +356,21 @@ fn a_second_sigterm_ends_it_at_once() {
     assert!(status.code().is_some(), "it was not killed: {status}");
 }
 
+/// The keys of the handbook's table of statistics.
+fn explained() -> BTreeSet<&'static str> {
+    let handbook = include_str!("../docs/operations.md");
+    let (_, rest) = handbook
+        .split_once("<!-- statistics:begin -->")
+        .expect("a begin");
+    let (table, _) = rest.split_once("<!-- statistics:end -->").expect("an end");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.flat_map(|row| {
+        let cell = row.split(" | ").next().unwrap_or_default();
+        cell.trim_end_matches('`').split("`, `")
+    })
+    .collect()
+}
+
 #[test]
 fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "86400000")]);
@@ -369,6 +385,11 @@ fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     // 17 of the control clients are glasses, 33 TPAs.
     assert!(line.contains("=17"), "{line}");
     assert!(line.contains("=33"), "{line}");
+    let logged: BTreeSet<&str> = line
+        .split_whitespace()
+        .filter_map(|word| Some(word.split_once('=')?.0))
+        .collect();
+    assert_eq!(logged, explained(), "the handbook's table of statistics");
     gateway.signal("HUP");
     controls.await_pings(1);
     assert_eq!(gateway.health(), 200);

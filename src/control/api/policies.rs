@@ -68,8 +68,9 @@ pub(super) async fn list(
     Ok(Json(known.collect()))
 }
 
-/// Changes a class's policy, within the bounds that hold at the start, until the next reload or restart. New timeouts hold at
-/// once, a new interval from each connection's next ping on.
+/// Changes a class's policy, within the bounds that hold at the start, until the next reload or restart. Within a few turns
+/// everybody changes over: each is pinged within one new interval, and is stale not sooner than before or one new timeout
+/// later, whichever is first.
 #[utoipa::path(
     patch, path = "/api/v1/policies/{class}", tag = "act", request_body = PolicyChange,
     params(("class" = ClassName, Path)),
