@@ -163,7 +163,7 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
         );
         let item = &body["alerts"][0];
         assert_eq!(item["startsAt"], fired["since"]);
-        assert_eq!(item["annotations"]["action"], fired["todo"]);
+        assert_eq!(item["annotations"]["action"], fired["action"]);
         let instance = item["labels"]["instance"].as_str().expect("an instance");
         assert!(instance.ends_with(&format!(":{}", gateway.addr.port())));
         assert_eq!(

@@ -240,7 +240,7 @@ def alerts_and_trouble_are_shown(browser):
     """Whatever the gateway may say of them, put into a document that it has made."""
     alert = lambda name, state, **more: {
         "name": name, "labels": {"class": "glasses"}, "state": state, "since": "2026-01-31T12:00:00.000Z", "resolved_at": None, "value": 12.3,
-        "threshold": 10.0, "summary": "12.3 % of glasses are suspect (threshold 10 %)", "todo": "Look at their network.", **more,
+        "threshold": 10.0, "summary": "12.3 % of glasses are suspect (threshold 10 %)", "action": "Look at their network.", **more,
     }
     peer = lambda n, pattern: {
         "user": f"<img src=x onerror=alert(1)>{n}\u202e", "package": None, "score": 37.5, "pattern": pattern, "drops": 12, "stale": 12, "slow": 3,

@@ -51,7 +51,7 @@ pub(in crate::control) struct Alert {
     pub(in crate::control) value: f64,
     pub(in crate::control) threshold: f64,
     pub(in crate::control) summary: String,
-    pub(in crate::control) todo: &'static str,
+    pub(in crate::control) action: &'static str,
 }
 
 /// What is to be told.
@@ -171,7 +171,7 @@ impl Book {
                 value,
                 threshold,
                 summary: summary.clone(),
-                todo: rule.todo,
+                action: rule.action,
             };
             let active = Active {
                 alert,

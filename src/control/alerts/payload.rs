@@ -88,7 +88,7 @@ fn item(alert: &Alert, sender: &Sender) -> Item {
         fingerprint: format!("{:016x}", fingerprint(&labels)),
         labels,
         annotations: BTreeMap::from([
-            ("action", alert.todo.to_owned()),
+            ("action", alert.action.to_owned()),
             ("summary", alert.summary.clone()),
         ]),
         starts_at: rfc3339(alert.since),

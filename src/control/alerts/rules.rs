@@ -31,7 +31,7 @@ pub(super) struct Rule {
     pub(super) name: &'static str,
     pub(super) severity: Severity,
     /// One sentence.
-    pub(super) todo: &'static str,
+    pub(super) action: &'static str,
     /// The value from which on it is too much; 0: never.
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long it has to be too much.
@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: MASS_DEATH,
         severity: Severity::Critical,
-        todo: "Look at the network, the proxy or the carrier that the summary names, not at the peers; nothing here needs a restart.",
+        action: "Look at the network, the proxy or the carrier that the summary names, not at the peers; nothing here needs a restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
         explained_by_mass_death: false,
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "many_suspects",
         severity: Severity::Warning,
-        todo: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
+        action: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |s| s.suspects_for,
         explained_by_mass_death: true,
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "stale_closes",
         severity: Severity::Critical,
-        todo: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
+        action: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
         threshold: |s| s.stale_percent as f64,
         hold: |s| s.stale_for,
         explained_by_mass_death: true,
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "rtt_high",
         severity: Severity::Warning,
-        todo: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
+        action: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
         threshold: |s| s.rtt_p99.0 as f64 / 1e3,
         hold: |s| s.rtt_for,
         explained_by_mass_death: false,
@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "flapping",
         severity: Severity::Warning,
-        todo: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
+        action: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
         threshold: |s| s.flapping as f64,
         hold: |s| s.flapping_for,
         explained_by_mass_death: false,
@@ -103,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "app_down",
         severity: Severity::Warning,
-        todo: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
+        action: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
         threshold: |s| f64::from(u8::from(s.app_down)),
         hold: |s| s.app_down_for,
         explained_by_mass_death: false,
@@ -112,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "loop_stalls",
         severity: Severity::Warning,
-        todo: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that is moved; nobody was closed for it.",
+        action: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that is moved; nobody was closed for it.",
         threshold: |s| s.stalls as f64,
         hold: |_| Micros::ZERO,
         explained_by_mass_death: false,
@@ -121,7 +121,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "fds_near_limit",
         severity: Severity::Critical,
-        todo: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
+        action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
         threshold: |s| s.fds_percent as f64,
         hold: |s| s.limits_for,
         explained_by_mass_death: false,
@@ -130,7 +130,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "memory_near_limit",
         severity: Severity::Critical,
-        todo: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
+        action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
         threshold: |s| s.memory_percent as f64,
         hold: |s| s.limits_for,
         explained_by_mass_death: false,
@@ -139,7 +139,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "reconnect_storm",
         severity: Severity::Warning,
-        todo: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
+        action: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
         threshold: |s| s.storm_percent as f64,
         hold: |s| s.storm_for,
         explained_by_mass_death: true,

@@ -330,6 +330,7 @@ fn lost(user: Option<&str>, at: UnixMillis, n: u64, address: [u8; 4]) -> Closed 
         at,
         id: ConnId::new(n as u32, 1),
         class: Some(Class(0)),
+        generated: user.is_some_and(|user| user.starts_with("anonymous-")),
         user: identity.map(|identity| identity.user),
         package: None,
         peer_addr: (address, 4_242).into(),
@@ -694,7 +695,7 @@ fn the_rules_are_fit_to_be_shown() {
     for (nth, rule) in RULES.iter().enumerate() {
         let is_plain = |c: char| c.is_ascii_lowercase() || c == '_';
         assert!(rule.name.chars().all(is_plain), "{}", rule.name);
-        assert!(rule.todo.ends_with('.') && !rule.todo.contains(". "));
+        assert!(rule.action.ends_with('.') && !rule.action.contains(". "));
         assert!(RULES[..nth].iter().all(|other| other.name != rule.name));
         assert!((rule.threshold)(&AlertSettings::default()) > 0.0);
     }
@@ -727,7 +728,7 @@ fn alert(name: &'static str, package: &str, state: AlertState) -> Alert {
         value: 1.0,
         threshold: 1.0,
         summary: format!("{package} is down"),
-        todo: "Do something.",
+        action: "Do something.",
     }
 }
 

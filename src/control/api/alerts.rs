@@ -34,7 +34,7 @@ pub(super) struct AlertBody {
     /// What is the matter, with the numbers.
     summary: String,
     /// What to do, in one sentence.
-    todo: &'static str,
+    action: &'static str,
 }
 
 /// How an alert is.
@@ -102,7 +102,7 @@ impl From<Alert> for AlertBody {
             value: alert.value,
             threshold: alert.threshold,
             summary: alert.summary,
-            todo: alert.todo,
+            action: alert.action,
         }
     }
 }

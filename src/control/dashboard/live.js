@@ -209,7 +209,7 @@ function alertItem(alert) {
     el('span', { class: 'what' }, el('b', {}, visible(title(alert))), ' ', visible(alert.summary)),
     el('time', {}, when),
   );
-  if (alert.todo) item.append(el('span', { class: 'todo' }, visible(alert.todo)));
+  if (alert.action) item.append(el('span', { class: 'action' }, visible(alert.action)));
   return item;
 }
 
