@@ -199,6 +199,23 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
 }
 
 #[test]
+fn one_peer_that_is_lost_again_and_again_is_no_mass_death() {
+    let gateway = start(&[("FLAPPING_LIMIT", "0")]);
+    for n in 0..30 {
+        drop(Client::open(gateway.addr, "/glasses-ws?user=ada"));
+        eventually("it is noticed", || {
+            let closed = gateway.api("/api/v1/closed");
+            (closed["remembered"].as_u64() > Some(n)).then_some(())
+        });
+    }
+    mass_death(&gateway);
+    let fired = alert(&gateway, "mass_death", "firing");
+    assert!(fired["value"].as_f64() <= Some(21.0), "{fired}");
+    assert_eq!(gateway.lines(&["alert state=firing"]).len(), 1);
+    gateway.end();
+}
+
+#[test]
 fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
     let receiver = Receiver::new();
     receiver.is_down.store(true, Ordering::SeqCst);
