@@ -58,11 +58,15 @@ class WebSocket:
         """The next complete frame of the buffer, which are small and in one piece here."""
         if len(self.buffer) < 2:
             return None
-        opcode, length = self.buffer[0] & 15, self.buffer[1]
-        assert length < 126, "a long frame"
-        if len(self.buffer) < 2 + length:
+        opcode, length, head = self.buffer[0] & 15, self.buffer[1], 2
+        assert length < 127, "a long frame"
+        if length == 126:
+            if len(self.buffer) < 4:
+                return None
+            length, head = struct.unpack("!H", self.buffer[2:4])[0], 4
+        if len(self.buffer) < head + length:
             return None
-        payload, self.buffer = self.buffer[2 : 2 + length], self.buffer[2 + length :]
+        payload, self.buffer = self.buffer[head : head + length], self.buffer[head + length :]
         return opcode, payload
 
     def receive(self, seconds, answer=True):
@@ -70,7 +74,7 @@ class WebSocket:
         end = time.monotonic() + seconds
         while True:
             while (frame := self.frame()) is not None:
-                if frame[0] == 1 and b'"connection_ack"' in frame[1]:
+                if frame[0] == 1 and b'connection_ack"' in frame[1]:
                     continue
                 if frame[0] != 9:
                     return frame

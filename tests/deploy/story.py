@@ -44,6 +44,10 @@ def upgraded(listen, user):
     while b"\r\n\r\n" not in head:
         head += peer.recv(1)
     expect(head.startswith(b"HTTP/1.1 101"), head)
+    # Whoever leaves with something unread sends an RST: the acknowledgement is read here.
+    ack = b""
+    while b'"connection_ack"' not in ack or not ack.endswith(b"}"):
+        ack += peer.recv(1)
     return peer
 
 
