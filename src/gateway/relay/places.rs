@@ -237,7 +237,8 @@ impl Relay {
             settings: &self.settings,
             stats: &mut self.stats,
         };
-        post.lost(place, end.traffic.messages_out - end.unsent);
+        let begun = end.traffic.messages_out.saturating_sub(end.unsent);
+        post.lost(place, begun);
         if released || grace == Micros::ZERO || generated {
             return match &identity.role {
                 Role::Glasses => self.end_session(io, &identity.user),
@@ -360,7 +361,7 @@ impl Post<'_> {
         if let Some(older) = older {
             // What has not left the older connection shall not leave it any more: it goes over this one.
             let unsent = io.take_back(older);
-            let begun = io.messages_sent(older) - unsent;
+            let begun = io.messages_sent(older).saturating_sub(unsent);
             return (Taken::Over(older), self.lost(place, begun));
         }
         match &place.absence {
