@@ -782,3 +782,34 @@ fn an_app_that_is_taken_off_the_list_is_stopped() {
     let again = fleet.init("ada@x.y", "p.x", "key-of-p.x");
     assert_eq!(fleet.next(again)["code"], "INVALID_API_KEY");
 }
+
+#[test]
+fn an_app_that_made_room_and_whose_new_connection_was_lost_on_its_way_is_asked_again() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    fleet.lose(app, "reset");
+    fleet.advance(15_100);
+    assert_eq!(fleet.starts().len(), 1);
+    // It comes by itself, then hears that it was asked, and makes room; the connection that should follow never comes.
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    fleet.say(app, json!({"type":"ownership_release","reason":"x"}));
+    fleet.lose(app, "close");
+    fleet.advance(14_900);
+    assert_eq!(fleet.starts().len(), 0);
+    fleet.advance(200);
+    let starts = fleet.starts();
+    assert_eq!(starts.len(), 1, "it is no zombie");
+    // A server that says yes for ever and an app that never comes are given up in the end.
+    let mut number = starts[0];
+    for again in 0..3 {
+        fleet.answer(number);
+        fleet.advance(15_100);
+        let starts = fleet.starts();
+        assert_eq!(starts.len(), usize::from(again < 2), "{again}");
+        number = starts.first().copied().unwrap_or_default();
+    }
+    fleet.drain(glasses);
+    let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(app)["code"], "APP_NOT_STARTED");
+}

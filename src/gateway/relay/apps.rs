@@ -27,6 +27,9 @@ const AFTER: Micros = Micros::from_millis(100);
 /// How long an app that has agreed to come may take, if a lost one has no grace.
 const ARRIVAL: Micros = Micros::from_secs(15);
 
+/// How often an app that ran is asked again although it has agreed to come and has not.
+const MISSES: u8 = 3;
+
 impl Relay {
     /// The user wants an app.
     pub(super) fn start_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
@@ -192,6 +195,11 @@ impl Relay {
                 if let Some(left) = self.flapping.refused_for(identity, io.now()) {
                     return self.wait_for(io, identity, package, AppState::Lost, left);
                 }
+                self.revive(io, identity, package);
+            }
+            // It ran, made room for the connection that it was asked for, and that was lost on its way: it is asked again.
+            AppState::Expected if app.missed.is_some_and(|missed| missed < MISSES) => {
+                app.missed = app.missed.map(|missed| missed + 1);
                 self.revive(io, identity, package);
             }
             // It has agreed to come, and has not.

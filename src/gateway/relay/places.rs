@@ -105,6 +105,7 @@ impl Relay {
         }
         let before = std::mem::replace(&mut app.state, AppState::Running);
         let released = std::mem::take(&mut app.released);
+        app.missed = Some(0);
         let ack = protocol::app_ack(&identity.user, package);
         if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");

@@ -85,6 +85,8 @@ pub struct App {
     pub released: bool,
     /// When its server was last asked for a session: engine time.
     pub(in crate::gateway) asked_at: Option<Micros>,
+    /// Since when it last ran it was expected in vain so often; `None`: it has not run yet.
+    pub(in crate::gateway) missed: Option<u8>,
     /// While it is being asked: who comes before this is not who was asked for.
     pub(in crate::gateway) not_before: Option<Micros>,
 }
@@ -168,6 +170,7 @@ impl App {
             subscriptions: Box::default(),
             released: false,
             asked_at: None,
+            missed: None,
             not_before: None,
         }
     }
