@@ -51,7 +51,8 @@ impl Queue {
         // Behind a start there is nothing now.
         let pair = self.pair(&key);
         let last = pair.and_then(|pair| Some((pair.stands, pair.jobs.back_mut()?)));
-        match last.filter(|(_, job)| job.kind == Kind::Start) {
+        // One under way that nobody waits for any more was for somebody who came, and is gone again: its answer says nothing.
+        match last.filter(|(_, job)| job.kind == Kind::Start && !job.waiters.is_empty()) {
             Some((_, job)) if job.waiters.len() >= SHARED => {
                 return self.give_up(number, WebhookResult::Shed);
             }

@@ -261,13 +261,16 @@ fn there_is_one_request_for_an_app_of_a_user() {
     bench.answer(&OK);
     let all: Vec<_> = (0..5).map(|n| (n, Outcome::Answered)).collect();
     assert_eq!(bench.told(), all);
-    // And one that was cancelled serves the next.
+    // The answer to one that was cancelled under way is not taken for the answer to the next, which follows.
     bench.under_way.clear();
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Once);
     bench.cancel(1);
     bench.start(2, "alice", "p", Once);
     assert_eq!(bench.under_way.len(), 1);
+    bench.answer(&OK);
+    assert_eq!(bench.told(), []);
+    assert_eq!(bench.under_way.len(), 1, "the next one is made");
     bench.answer(&OK);
     assert_eq!(bench.told(), [(2, Outcome::Answered)]);
     assert!(bench.is_empty());
