@@ -3,7 +3,8 @@
 // Several users with glasses, each with three apps: two plain ones that keep the SDK's rules, and one on the real SDK, in one
 // process for all users. Everybody sends all the time. The seed gives the same schedule again (not the same interleaving).
 // Checked: the delivery promise for every frame (ledger.mjs); no app is a zombie at the end; no session is doubled; at least
-// CUTS disturbances of live connections took place. Environment: USERS (8), TRACE (a file for every event).
+// CUTS disturbances of live connections took place. Environment: USERS (8), TRACE (a file for every event, with the
+// gateway's log at debug).
 // Prints a summary; exit code 0 all held, 1 something did not, 2 usage. Bounded in time.
 
 import { createHash } from "node:crypto";
@@ -72,6 +73,8 @@ class Run {
   faults = [];
   applied = { reset: 0, end: 0, ghost: 0, freeze: 0, stop: 0 };
   closes = {};
+  /** While the process of the SDK's apps is stopped: `[end, disturbance]` of each of them. */
+  stopped = undefined;
   unexplained = [];
   refused = 0;
   peak = 0;
@@ -93,8 +96,12 @@ class Run {
       TPA_GRACE_MS: String(TPA_GRACE_MS),
       REPLAY_MAX_MESSAGES: "2000",
       REPLAY_MAX_AGE_MS: String(AGE_MS),
+      LOG_LEVEL: process.env.TRACE ? "debug" : "info",
     });
-    this.gateway.onLine((text) => this.#line(text));
+    this.gateway.onLine((text) => {
+      this.trace("gateway", text);
+      this.#line(text);
+    });
     this.proxy.target = this.gateway.port;
     for (const app of this.plain) app.onSession = (session) => this.#follow(session);
     this.sdk.onEvent((event) => this.#sdkSays(event));
@@ -203,9 +210,11 @@ class Run {
     if (!["data", "sent", "unsent"].includes(event)) this.trace(`sdk-${event}`, sessionId, code);
     switch (event) {
       case "session":
-        return end.lives(at, true);
       case "resumed":
-        return end.lives(at, false);
+        end.lives(at, event === "session");
+        // It said so before it was stopped.
+        this.stopped?.push([end, end.hurts(Date.now())]);
+        return;
       case "disconnected":
         end.loses(at);
         // It dials by itself after a second; what is logged then may be about either.
@@ -272,7 +281,7 @@ class Run {
     if (kind === "stop") return this.#stop(ms);
     const phone = this.phones.find(({ user }) => user === target);
     const end = this.end(target);
-    const [link] = phone ? phone.proxy.of() : this.proxy.of(target);
+    const link = phone ? phone.proxy.current() : this.proxy.current(target);
     if (!link || link.frozen || end.state !== "live" || (target.endsWith(SDK) && this.stopped)) return false;
     const at = Date.now();
     this.trace(kind, target, ms, away);
@@ -311,19 +320,18 @@ class Run {
   /** The process of the SDK's apps is stopped, with all their connections. */
   #stop(ms) {
     if (this.stopped) return false;
-    this.stopped = true;
     const mine = [...this.ends.values()].filter(({ name }) => name.endsWith(`-${SDK}`));
     this.trace("stop", SDK, ms);
     // Also of those that are just connecting.
-    const wounds = mine.map((end) => end.hurts(Date.now()));
+    const wounds = mine.map((end) => [end, end.hurts(Date.now())]);
+    this.stopped = wounds;
     this.sdk.freeze();
     sleep(ms).then(async () => {
       this.trace("cont", SDK);
       this.sdk.thaw();
       await sleep(SETTLE_MS);
-      const frozen = (name) => this.proxy.of(name).some((link) => link.frozen);
-      mine.forEach((end, i) => frozen(end.name) || end.heals(Date.now(), wounds[i]));
-      this.stopped = false;
+      this.stopped = undefined;
+      for (const [end, wound] of wounds) end.heals(Date.now(), wound);
     });
     this.applied.stop += 1;
     return true;
@@ -387,7 +395,10 @@ async function play(run, seconds, cuts, seed) {
 
   // Everybody has to come back: an app whose grace is over, too.
   const late = TIMEOUT_MS + TPA_GRACE_MS + 30_000;
-  await until(late, () => `everybody is back; not ${everybody()}`, () => everybody().length === 0).catch((error) => run.fault(error.message));
+  await until(late, () => `everybody is back; not ${everybody().map((name) => `${name} (${run.end(name).state})`)}`, () => everybody().length === 0).catch(async (error) => {
+    run.fault(error.message);
+    run.trace("sessions", JSON.stringify(await run.look()));
+  });
   await sleep(2 * SETTLE_MS);
   await lastFrames(run, users);
   run.over = true;

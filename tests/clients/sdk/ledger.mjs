@@ -22,7 +22,8 @@ export class End {
   resumes = 0;
   #sound = undefined;
   #certain = undefined;
-  #wound = 0;
+  /** Disturbances of its connection that are not over. */
+  #wounds = new Set();
   /** Frames sent, as `{n, at}`. */
   sent = [];
   /** By sender: the numbers received, in their order. */
@@ -41,6 +42,7 @@ export class End {
   lives(at, fresh) {
     this.resumes += 1;
     this.#close(at);
+    this.#wounds.clear();
     this.connecting = false;
     this.state = "live";
     this.#sound = { start: at };
@@ -48,17 +50,19 @@ export class End {
     this.#certain.back = at;
   }
 
-  /** Its connection, if it has one, is disturbed from now on. Returns a name for that. */
+  /** Its connection, if it has one, is disturbed from now on. Returns a name for that disturbance. */
   hurts(at) {
     this.#close(at);
     this.#certain = undefined;
     if (this.state === "live") this.state = "hurt";
-    return (this.#wound += 1);
+    const wound = Symbol();
+    this.#wounds.add(wound);
+    return wound;
   }
 
-  /** That disturbance is over, and nobody noticed it; unless there was another since. */
+  /** That disturbance is over. If nobody noticed, and there is no other, it is as before. */
   heals(at, wound) {
-    if (this.state !== "hurt" || this.#certain || wound !== this.#wound) return;
+    if (!this.#wounds.delete(wound) || this.#wounds.size > 0 || this.state !== "hurt" || this.#certain) return;
     this.state = "live";
     this.#sound = { start: at };
     this.#certain = { start: at, back: at };
@@ -67,6 +71,7 @@ export class End {
   /** It sees the end of its connection. */
   loses(at) {
     if (this.state === "live") this.hurts(at);
+    this.#wounds.clear();
     this.state = "dark";
     this.connecting = false;
   }

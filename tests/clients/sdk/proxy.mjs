@@ -21,9 +21,15 @@ export class Proxy {
     return `ws://127.0.0.1:${this.port}`;
   }
 
-  /** Those of a session, by what their first message said; all if none is named. */
+  /** Those of a session, by what their first message said, oldest first; all if none is named. */
   of(session) {
     return [...this.links].filter((link) => !link.over && (session === undefined || link.session === session));
+  }
+
+  /** The newest of those, once it has its ack: the one that counts. An older one may linger, thawed or not. */
+  current(session) {
+    const link = this.of(session).at(-1);
+    return link?.acked ? link : undefined;
   }
 
   close() {
@@ -44,9 +50,12 @@ export class Proxy {
 class Link {
   /** `sessionId` of the `tpa_connection_init` that passed, if one did. */
   session = undefined;
+  /** Whether the gateway's ack passed. */
+  acked = false;
   over = false;
   frozen = false;
   #peeked = Buffer.alloc(0);
+  #answered = Buffer.alloc(0);
 
   constructor(proxy, client, upstream) {
     Object.assign(this, { proxy, client, upstream });
@@ -57,6 +66,7 @@ class Link {
       if (!upstream.write(bytes)) client.pause();
     });
     upstream.on("data", (bytes) => {
+      this.#awaitAck(bytes);
       // Nobody is there to read what a ghost is sent.
       if (!client.destroyed && !client.write(bytes)) upstream.pause();
     });
@@ -105,6 +115,14 @@ class Link {
     this.client.removeAllListeners("end");
     this.client.resetAndDestroy();
     this.upstream.on("close", () => this.proxy.links.delete(this));
+  }
+
+  #awaitAck(bytes) {
+    if (this.acked) return;
+    this.#answered = Buffer.concat([this.#answered, bytes]);
+    // `connection_ack` to glasses, `tpa_connection_ack` to an app; what a server says is not masked.
+    this.acked = this.#answered.includes('connection_ack"');
+    if (this.acked) this.#answered = undefined;
   }
 
   /** Looks for the session in the client's first message. */
