@@ -22,6 +22,8 @@ export class End {
   resumes = 0;
   #sound = undefined;
   #certain = undefined;
+  /** From when it is sure to be subscribed. `Infinity`: it was disturbed before that, and has to come back first. */
+  #subscribed = 0;
   /** Disturbances of its connection that are not over. */
   #wounds = new Set();
   /** Frames sent, as `{n, at}`. */
@@ -46,7 +48,8 @@ export class End {
     this.connecting = false;
     this.state = "live";
     this.#sound = { start: at };
-    if (fresh || !this.#certain) this.#certain = { start: fresh ? at + SETTLE_MS : at };
+    if (fresh || this.#subscribed === Infinity) this.#subscribed = at + SETTLE_MS;
+    if (fresh || !this.#certain) this.#certain = { start: Math.max(at, this.#subscribed) };
     this.#certain.back = at;
   }
 
@@ -54,6 +57,7 @@ export class End {
   hurts(at) {
     this.#close(at);
     this.#certain = undefined;
+    if (at < this.#subscribed) this.#subscribed = Infinity;
     if (this.state === "live") this.state = "hurt";
     const wound = Symbol();
     this.#wounds.add(wound);
@@ -65,7 +69,8 @@ export class End {
     if (!this.#wounds.delete(wound) || this.#wounds.size > 0 || this.state !== "hurt" || this.#certain) return;
     this.state = "live";
     this.#sound = { start: at };
-    this.#certain = { start: at, back: at };
+    if (this.#subscribed === Infinity) this.#subscribed = at + SETTLE_MS;
+    this.#certain = { start: Math.max(at, this.#subscribed), back: at };
   }
 
   /** It sees the end of its connection. */
@@ -80,6 +85,8 @@ export class End {
   missed(at) {
     // One that is connecting anew may be back already; then this was about the connection before.
     if (this.state === "live" || this.connecting || this.#certain) return;
+    // Nothing waits for an app that subscribed to nothing.
+    if (this.#subscribed === Infinity) return;
     this.#certain = { start: at };
   }
 
