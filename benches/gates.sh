@@ -2,6 +2,7 @@
 # What must not grow unnoticed, in units that do not depend on how busy the machine is: instructions and system calls per
 # heartbeat round, bytes per idle connection. (tests/allocations.rs holds allocations.) Times are never gated.
 #
+# FEATURES: the features to build with (none but the defaults), so that a build that is there already serves.
 # Needs Linux, valgrind, python3, and perf or strace. Exit: 0 all within their bounds; 1 something is not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +25,7 @@ gate() { # NAME VALUE MAX
 instructions() {
     command -v valgrind >/dev/null || { echo "gates.sh: valgrind is missing"; exit 1; }
     local bin short long
-    bin=$(cargo bench --no-run --bench rounds --message-format=json 2>/dev/null |
+    bin=$(cargo bench --no-run --features "${FEATURES:-}" --bench rounds --message-format=json 2>/dev/null |
         python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("target",{}).get("name")=="rounds" and m.get("executable")][-1])')
     count() {
         local text
@@ -66,7 +67,7 @@ bytes_of() { # NAME MAX COMMAND...
     gate "bytes per idle connection, $name" "$(((after - before) / n))" "$max"
 }
 
-cargo build --release --quiet --bins --example echo
+cargo build --release --quiet --features "${FEATURES:-}" --bins --example echo
 BIN=${CARGO_TARGET_DIR:-target}/release
 instructions
 bytes_of loop "$LOOP_BYTES_MAX" "$BIN/examples/echo"

@@ -46,7 +46,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 build() {
-    cargo build --release --quiet --bin pulsegate --bin pulsegate-swarm || fail "the build failed"
+    cargo build --release --quiet --features "${FEATURES:-}" --bin pulsegate --bin pulsegate-swarm || fail "the build failed"
     BIN=${CARGO_TARGET_DIR:-target}/release
     ulimit -S -n "$(ulimit -H -n)"
     [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -gt $((CONNECTIONS + 64)) ] ||
