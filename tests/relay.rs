@@ -574,6 +574,45 @@ fn after_a_restart_each_app_is_asked_once_when_its_glasses_are_back() {
 }
 
 #[test]
+fn an_app_that_ran_before_a_restart_is_asked_again_if_it_agrees_and_does_not_come() {
+    let mut fleet = Fleet::restored(vec![("ada@x.y".into(), vec!["p.x".into()])]);
+    let glasses = fleet.glasses("ada@x.y");
+    for _ in 0..4 {
+        let starts = fleet.starts();
+        assert_eq!(starts.len(), 1);
+        fleet.answer(starts[0]);
+        fleet.advance(15_100);
+    }
+    let news = texts(&fleet.texts(glasses));
+    assert_eq!(fleet.starts().len(), 0);
+    assert!(news.contains(&"app_stopped".to_owned()), "{news:?}");
+}
+
+/// Places are waited for as long as there is room for them, and one that may not be taken now is no exception.
+#[test]
+fn apps_that_flap_wait_for_no_longer_than_there_is_room() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    fleet.reload(&["p.x", "p.y"], 1);
+    let apps = ["p.x", "p.y"].map(|package| {
+        let mut app = fleet.started(glasses, "ada@x.y", package);
+        let key = format!("key-of-{package}");
+        for _ in 0..15 {
+            app = fleet.init("ada@x.y", package, &key);
+            assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+        }
+        let newer = fleet.init("ada@x.y", package, &key);
+        assert_eq!(fleet.next(newer)["code"], "RECONNECTS_TOO_OFTEN");
+        app
+    });
+    fleet.starts();
+    fleet.lose(apps[0], "reset");
+    assert_eq!((fleet.stats().absent[1], fleet.starts().len()), (1, 0));
+    fleet.lose(apps[1], "reset");
+    assert_eq!((fleet.stats().absent[1], fleet.starts().len()), (1, 1));
+}
+
+#[test]
 fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada");

@@ -634,6 +634,15 @@ fn it_is_written_without_being_asked_and_only_if_something_has_changed() {
 }
 
 #[test]
+fn an_app_that_an_edited_file_names_twice_is_one_app() {
+    let folder = Folder::new("twice");
+    let text = r#"{"version":1,"started":{"alice":["q","p","q"]}}"#;
+    fs::write(folder.state(), text).expect("written");
+    let expected = started(&[("alice", &["p", "q"])]);
+    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+}
+
+#[test]
 fn what_cannot_be_understood_is_moved_aside() {
     for (nth, text) in [
         "",

@@ -97,14 +97,19 @@ fn parse(text: &[u8]) -> Result<Started, String> {
     #[serde(deny_unknown_fields)]
     struct Document {
         version: u32,
-        started: BTreeMap<Box<str>, Vec<Box<str>>>,
+        // Sets: a file that somebody has edited may name an app twice.
+        started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
     }
     if text.len() > MOST {
         return Err(format!("it has more than {MOST} bytes"));
     }
     let document: Document = serde_json::from_slice(text).map_err(|e| e.to_string())?;
     match document.version {
-        1 => Ok(document.started.into_iter().collect()),
+        1 => {
+            let users = document.started.into_iter();
+            let lists = users.map(|(user, packages)| (user, packages.into_iter().collect()));
+            Ok(lists.collect())
+        }
         other => Err(format!("its version is {other}; 1 is known")),
     }
 }

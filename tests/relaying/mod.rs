@@ -335,9 +335,14 @@ impl Fleet {
 
     /// The settings are read again, and these are the apps.
     pub fn reload_apps(&mut self, packages: &[&str]) {
+        self.reload(packages, 100_000);
+    }
+
+    /// The settings are read again.
+    pub fn reload(&mut self, packages: &[&str], max_connections: usize) {
         let newer = Reconfiguration {
             engine: config(),
-            max_connections: 100_000,
+            max_connections,
             stats_interval: Micros::from_secs(60),
             trusted_proxies: Vec::new(),
             relay: RelaySettings::default(),

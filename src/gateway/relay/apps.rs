@@ -1,7 +1,7 @@
 //! Apps of a session: started and stopped by their user, asked back when they were lost.
 
 use super::Relay;
-use super::places::Who;
+use super::places::{Room, Who};
 use super::post::TO_APPS;
 use super::session::{Absence, App, AppState, SESSION_APPS_MAX};
 use crate::cause::Cause;
@@ -177,8 +177,14 @@ impl Relay {
         self.revive(io, identity, package);
     }
 
-    /// An app was waited for long enough.
-    pub(super) fn app_missed(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
+    /// An app was waited for long enough, or there is no room to wait for it.
+    pub(super) fn app_missed(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        room: Room,
+    ) {
         let Some(app) = self
             .sessions
             .get_mut(&identity.user)
@@ -192,7 +198,8 @@ impl Relay {
         match app.state {
             AppState::Lost => {
                 // It may not come now. It is asked when it may.
-                if let Some(left) = self.flapping.refused_for(identity, io.now()) {
+                let refused = self.flapping.refused_for(identity, io.now());
+                if let Some(left) = refused.filter(|_| room == Room::Yes) {
                     return self.wait_for(io, identity, package, AppState::Lost, left);
                 }
                 self.revive(io, identity, package);

@@ -22,6 +22,7 @@ pub use self::stats::{DropReason, RelayStats};
 use self::flapping::Flapping;
 use self::graces::Graces;
 use self::missed::MissedSink;
+use self::places::Room;
 use self::session::Sessions;
 use super::auth::Credentials;
 use super::blocks::Blocks;
@@ -103,7 +104,12 @@ impl Relay {
         let at = io.now() + self.settings.glasses_grace;
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
-            let apps: Vec<App> = known.map(|p| App::new(p, AppState::Dormant)).collect();
+            // They ran: they are asked as often as one that was lost.
+            let ran = |package| App {
+                missed: Some(0),
+                ..App::new(package, AppState::Dormant)
+            };
+            let apps: Vec<App> = known.map(|package| ran(package)).collect();
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
                 self.note(io, Errand::ForgetUser { user });
                 continue;
@@ -154,7 +160,7 @@ impl Relay {
         let ours = self.graces.on_timer(timer);
         if ours {
             for identity in self.graces.take_due(io) {
-                self.waited_in_vain(io, &identity);
+                self.waited_in_vain(io, &identity, Room::Yes);
             }
         }
         ours || self.on_leaving(io, timer)

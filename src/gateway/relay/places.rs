@@ -36,6 +36,13 @@ pub(super) enum Taken {
     Over(ConnId),
 }
 
+/// Whether there is room to wait for a place once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Yes,
+    No,
+}
+
 /// What there is to say of an arrival.
 struct Arrival {
     taken: Taken,
@@ -261,8 +268,8 @@ impl Relay {
         self.bound_absences(io);
     }
 
-    /// A place was waited for long enough.
-    pub(super) fn waited_in_vain(&mut self, io: &mut Io<'_>, identity: &Identity) {
+    /// A place was waited for long enough, or there is no room to wait for it.
+    pub(super) fn waited_in_vain(&mut self, io: &mut Io<'_>, identity: &Identity, room: Room) {
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
@@ -276,7 +283,7 @@ impl Relay {
                 self.stats.expired_places[TO_GLASSES] += 1;
                 self.end_session(io, &identity.user);
             }
-            Role::Tpa(package) => self.app_missed(io, identity, package),
+            Role::Tpa(package) => self.app_missed(io, identity, package, room),
         }
     }
 
@@ -317,7 +324,7 @@ impl Relay {
         while self.graces.len() > self.absent_max
             && let Some(identity) = self.graces.take_first()
         {
-            self.waited_in_vain(io, &identity);
+            self.waited_in_vain(io, &identity, Room::No);
         }
     }
 
