@@ -91,7 +91,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
         (None, None) => None,
     };
-    let state = match &settings.state_file {
+    let mut state = match &settings.state_file {
         Some(path) => Some(StateFile {
             started: named(
                 &format!("STATE_FILE={}", path.display()),
@@ -101,6 +101,13 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         }),
         None => None,
     };
+    if let Some(state) = &mut state
+        && state.started.len() > max_connections
+    {
+        let lost = state.started.len() - max_connections;
+        log::warn!("state_file users_forgotten={lost} reason=\"more than MAX_CONNECTIONS\"");
+        state.started.truncate(max_connections);
+    }
     let gateway = Gateway::new(Options {
         stats_interval: settings.stats_interval,
         log_dropped: Box::new(move || queue.dropped()),

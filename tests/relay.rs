@@ -125,6 +125,82 @@ fn frames_for_who_is_known_to_be_absent_arrive_once_in_order_after_the_ack() {
     }
 }
 
+/// Its connection is closed for that, and nothing of what waited is lost.
+#[test]
+fn what_a_returning_peer_has_no_room_for_waits_on() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada");
+    let app = fleet.started(glasses, "ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.lose(app, "reset");
+    fleet.say(glasses, json!({"type":"big","text":"x".repeat(2_000)}));
+    fleet.say(glasses, button(1));
+    fleet.reload(&["p.x"], |newer| {
+        newer.engine.max_message_bytes = 1_000;
+        newer.engine.max_pending_bytes = 1_100;
+    });
+    for _ in 0..3 {
+        let back = fleet.init("ada", "p.x", "key-of-p.x");
+        // The ack has not gone out either.
+        assert_eq!(texts(&fleet.texts(back)), [""; 0]);
+        fleet.expect_closing(back, Cause::SlowConsumer, 1013);
+        fleet.lose(back, "close");
+    }
+    fleet.reload_apps(&["p.x"]);
+    let back = fleet.init("ada", "p.x", "key-of-p.x");
+    let got = texts(&fleet.texts(back));
+    assert_eq!(got, ["tpa_connection_ack", "data_stream", "data_stream"]);
+    let stats = fleet.stats();
+    assert_eq!((stats.replayed, stats.dropped.iter().sum::<u64>()), (2, 0));
+}
+
+#[test]
+fn what_is_kept_for_all_together_is_bounded_too() {
+    const TOTAL: usize = 2_000;
+    let settings = RelaySettings {
+        replay_total_bytes: TOTAL,
+        ..RelaySettings::default()
+    };
+    let mut fleet = Fleet::with(settings, None);
+    let glasses = fleet.glasses("ada");
+    let apps = ["p.x", "p.y"].map(|package| {
+        let app = fleet.app("ada", package);
+        fleet.say(
+            app,
+            json!({"type":"subscription_update","subscriptions":[package]}),
+        );
+        app
+    });
+    // A heartbeat confirms what was sent.
+    fleet.advance(16_000);
+    assert_eq!(fleet.stats().kept, 0);
+    apps.into_iter().for_each(|app| fleet.lose(app, "reset"));
+    let padding = "x".repeat(200);
+    for package in ["p.x", "p.y"] {
+        for n in 0..10 {
+            fleet.say(glasses, json!({"type":package,"n":n,"padding":padding}));
+            assert!(fleet.stats().kept_bytes <= TOTAL as u64);
+        }
+    }
+    let kept = fleet.stats().kept;
+    assert!((1..10).contains(&kept), "{kept}");
+    assert_eq!(fleet.stats().dropped.iter().sum::<u64>(), 20 - kept);
+    // The first has its newest frames, the second has found no room.
+    let [x, y] = ["p.x", "p.y"].map(|package| {
+        let app = fleet.app_again("ada", package);
+        let got = fleet.texts(app);
+        let numbers = got[1..]
+            .iter()
+            .map(|t| relaying::json(t)["data"]["n"].clone());
+        numbers.collect::<Vec<_>>()
+    });
+    assert_eq!(x, (10 - kept..10).collect::<Vec<_>>());
+    assert!(y.is_empty(), "{y:?}");
+}
+
 #[test]
 fn frames_for_absent_glasses_wait_too() {
     let mut fleet = Fleet::open();
@@ -346,6 +422,21 @@ fn a_peer_that_flaps_is_slowed_and_nobody_else() {
     fleet.advance(60_000);
     fleet.glasses("ada");
     assert_eq!(fleet.stats().flapping, [1, 0]);
+}
+
+#[test]
+fn a_session_has_no_more_than_1000_apps() {
+    let mut fleet = Fleet::open();
+    let apps: Vec<_> = (0..1_000)
+        .map(|n| fleet.app("ada", &format!("p.{n}")))
+        .collect();
+    let (status, _) = fleet.refused("/app-ws?user=ada&package=p.1000");
+    assert_eq!(status, 503);
+    let late = fleet.init("ada", "p.1000", "any");
+    assert_eq!(fleet.next(late)["code"], "TOO_MANY_APPS");
+    fleet.app("ada", "p.7");
+    fleet.app("bob", "p.1000");
+    assert!(apps.iter().filter(|app| fleet.is_open(**app)).count() == 999);
 }
 
 #[test]
@@ -588,12 +679,57 @@ fn an_app_that_ran_before_a_restart_is_asked_again_if_it_agrees_and_does_not_com
     assert!(news.contains(&"app_stopped".to_owned()), "{news:?}");
 }
 
+#[test]
+fn an_app_that_may_not_come_yet_is_missed_only_when_it_may() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let mut app = fleet.started(glasses, "ada@x.y", "p.x");
+    for _ in 0..15 {
+        app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    }
+    let refused = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+    assert_eq!(fleet.next(refused)["code"], "RECONNECTS_TOO_OFTEN");
+    fleet.lose(app, "reset");
+    fleet.advance(58_000);
+    let stats = fleet.stats();
+    assert_eq!((stats.absent[1], stats.expired_places[1]), (1, 0));
+    assert_eq!(fleet.starts().len(), 0);
+    fleet.advance(3_000);
+    let stats = fleet.stats();
+    assert_eq!((stats.absent[1], stats.expired_places[1]), (0, 1));
+    assert_eq!(fleet.starts().len(), 1);
+}
+
+/// Whoever is sent away goes to the next process, and takes nothing of what is left here for an order.
+#[test]
+fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let [x, y] = ["p.x", "p.y"].map(|package| fleet.started(glasses, "ada@x.y", package));
+    fleet.drain(glasses);
+    fleet.net.with_io(|_, io| {
+        let hour = Micros::from_secs(3_600);
+        io.remote().drain(Micros::ZERO, hour);
+    });
+    fleet.net.settle();
+    fleet.lose(y, "reset");
+    fleet.advance(16_000);
+    assert_eq!(texts(&fleet.texts(glasses)), [""; 0], "y is away");
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.z"}));
+    assert_eq!(fleet.starts().len(), 1);
+    fleet.lose(glasses, "reset");
+    fleet.advance(61_000);
+    fleet.expect_closing(x, Cause::Draining, 1012);
+    assert_eq!(texts(&fleet.texts(x)), [""; 0]);
+    assert_eq!((fleet.stops(), fleet.sessions()), (0, 0));
+}
+
 /// Places are waited for as long as there is room for them, and one that may not be taken now is no exception.
 #[test]
 fn apps_that_flap_wait_for_no_longer_than_there_is_room() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
-    fleet.reload(&["p.x", "p.y"], 1);
+    fleet.reload(&["p.x", "p.y"], |newer| newer.max_connections = 1);
     let apps = ["p.x", "p.y"].map(|package| {
         let mut app = fleet.started(glasses, "ada@x.y", package);
         let key = format!("key-of-{package}");

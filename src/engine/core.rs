@@ -300,12 +300,15 @@ impl Core {
         };
         let reason = cut_reason(reason);
         let frame = close_frame(code, reason);
+        let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = 0;
         // What a ghost, a slow reader or a peer in an endless frame has not taken yet would only hold up the close.
-        let discard = matches!(
-            cause,
-            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout | Cause::AtCapacity
-        );
+        let discard = match cause {
+            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout => true,
+            // The host may have said why.
+            Cause::AtCapacity => pending > UNSENT_SMALL,
+            _ => false,
+        };
         self.queue(id, |out| {
             if discard {
                 unsent = out.discard_unsent();

@@ -11,6 +11,8 @@ pub struct RelaySettings {
     pub tpa_grace: Micros,
     /// What is kept for one peer that is absent.
     pub replay: ReplayLimits,
+    /// What is kept for all peers together, in bytes.
+    pub replay_total_bytes: usize,
     /// The types of frames that are never kept: they tell of a moment that has passed.
     pub replay_skip: Vec<Box<str>>,
     /// Whether frames that were written before the loss, and that no pong has confirmed, are sent again. They may then arrive
@@ -49,6 +51,7 @@ impl Default for RelaySettings {
             glasses_grace: Micros::from_secs(60),
             tpa_grace: Micros::from_secs(15),
             replay: ReplayLimits::default(),
+            replay_total_bytes: 1 << 30,
             replay_skip: ["VAD", "location_update", "head_position"]
                 .map(Box::from)
                 .to_vec(),

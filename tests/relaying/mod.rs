@@ -335,19 +335,20 @@ impl Fleet {
 
     /// The settings are read again, and these are the apps.
     pub fn reload_apps(&mut self, packages: &[&str]) {
-        self.reload(packages, 100_000);
+        self.reload(packages, |_| {});
     }
 
-    /// The settings are read again.
-    pub fn reload(&mut self, packages: &[&str], max_connections: usize) {
-        let newer = Reconfiguration {
+    /// The settings are read again, and something else is different, too.
+    pub fn reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
+        let mut newer = Reconfiguration {
             engine: config(),
-            max_connections,
+            max_connections: 100_000,
             stats_interval: Micros::from_secs(60),
             trusted_proxies: Vec::new(),
             relay: RelaySettings::default(),
             credentials: credentials(packages, Admission::Started),
         };
+        change(&mut newer);
         let done = self
             .net
             .with_io(|gateway, io| gateway.reconfigure(io, newer));

@@ -14,6 +14,9 @@ use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
 
+/// Why an app is not let in whose session has [`SESSION_APPS_MAX`].
+const TOO_MANY_APPS: &str = "this session has 1000 apps already";
+
 /// Why an app is not let in: what it is told, and for which cause it is closed.
 struct Refusal {
     code: &'static str,
@@ -69,10 +72,18 @@ impl Relay {
         let Names { user, package } = names(request)?;
         match (user, package) {
             (None, None) => Ok(None),
-            (Some(user), Some(package)) => Ok(Some(Identity {
-                user,
-                role: Role::Tpa(package),
-            })),
+            (Some(user), Some(package)) => {
+                let full = self.sessions.get(&user).is_some_and(|session| {
+                    session.apps.len() >= SESSION_APPS_MAX && session.app(&package).is_none()
+                });
+                if full {
+                    return Err(Reply::error(503, TOO_MANY_APPS));
+                }
+                Ok(Some(Identity {
+                    user,
+                    role: Role::Tpa(package),
+                }))
+            }
             (Some(_), None) | (None, Some(_)) => {
                 let why = "user and package are required in the query, or neither";
                 Err(Reply::error(400, why))
@@ -197,8 +208,7 @@ impl Relay {
             Admission::Key => {}
         }
         if !started && session.is_some_and(|session| session.apps.len() >= SESSION_APPS_MAX) {
-            let why = "this session has 1000 apps already";
-            return refuse("TOO_MANY_APPS", why.into(), Cause::AtCapacity);
+            return refuse("TOO_MANY_APPS", TOO_MANY_APPS.into(), Cause::AtCapacity);
         }
         Ok(identity)
     }

@@ -140,6 +140,12 @@ impl Relay {
                 self.forget_errand(number);
             }
             match app.place.conn {
+                // It is the next one's now, with its glasses.
+                Some(conn) if io.is_draining() => {
+                    let code = Cause::Draining.close_code();
+                    io.close_for(conn, Cause::Draining, code, "service restart");
+                }
+                None if io.is_draining() => {}
                 Some(conn) => {
                     super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
                     io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
@@ -185,25 +191,25 @@ impl Relay {
         package: &str,
         room: Room,
     ) {
-        let Some(app) = self
-            .sessions
-            .get_mut(&identity.user)
-            .and_then(|s| s.app_mut(package))
-        else {
+        let Some(app) = self.sessions.app_mut(&identity.user, package) else {
             return;
         };
-        app.place.absence = None;
-        self.stats.absent[TO_APPS] -= 1;
-        self.stats.expired_places[TO_APPS] += 1;
+        if room == Room::Yes
+            && app.state == AppState::Lost
+            && let Some(absence) = &mut app.place.absence
+            && let Some(left) = self.flapping.refused_for(identity, io.now())
+        {
+            // It may not come now. It is waited for until it may, and asked then.
+            absence.due = self.graces.add(io, identity.clone(), io.now() + left);
+            return;
+        }
+        if let Some(absence) = app.place.absence.take() {
+            self.missed.keep(identity, absence.cause);
+            self.stats.absent[TO_APPS] -= 1;
+            self.stats.expired_places[TO_APPS] += 1;
+        }
         match app.state {
-            AppState::Lost => {
-                // It may not come now. It is asked when it may.
-                let refused = self.flapping.refused_for(identity, io.now());
-                if let Some(left) = refused.filter(|_| room == Room::Yes) {
-                    return self.wait_for(io, identity, package, AppState::Lost, left);
-                }
-                self.revive(io, identity, package);
-            }
+            AppState::Lost => self.revive(io, identity, package),
             // It ran, made room for the connection that it was asked for, and that was lost on its way: it is asked again.
             AppState::Expected if app.missed.is_some_and(|missed| missed < MISSES) => {
                 app.missed = app.missed.map(|missed| missed + 1);
@@ -222,7 +228,12 @@ impl Relay {
     /// A lost app does not come back by itself: its server is asked, once the glasses are there.
     fn revive(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
         let user = &identity.user;
-        let wanted = self.credentials.webhook(package).is_some() && !io.is_draining();
+        if io.is_draining() {
+            // It is the next one's, and runs there: its glasses shall hear nothing else.
+            self.take_app(io, user, package);
+            return self.sessions.tidy(user);
+        }
+        let wanted = self.credentials.webhook(package).is_some();
         let session = self.sessions.get_mut(user);
         let app = session.and_then(|s| s.glasses.is_held().then_some(s));
         let Some(session) = app.filter(|_| wanted) else {
@@ -246,7 +257,7 @@ impl Relay {
 
     fn discard_kept(&mut self, user: &str, package: &str) {
         let (mut post, sessions) = self.post();
-        if let Some(app) = sessions.get_mut(user).and_then(|s| s.app_mut(package)) {
+        if let Some(app) = sessions.app_mut(user, package) {
             post.discard(&mut app.place);
         }
     }
@@ -287,11 +298,7 @@ impl Relay {
             "webhook ordered {} number={number} revival={revival}",
             Who(identity)
         );
-        if let Some(app) = self
-            .sessions
-            .get_mut(&identity.user)
-            .and_then(|s| s.app_mut(package))
-        {
+        if let Some(app) = self.sessions.app_mut(&identity.user, package) {
             app.state = AppState::Asked { number, revival };
             app.asked_at = Some(io.now());
             app.not_before = None;
@@ -323,11 +330,7 @@ impl Relay {
         state: AppState,
         patience: Micros,
     ) {
-        let Some(app) = self
-            .sessions
-            .get_mut(&identity.user)
-            .and_then(|s| s.app_mut(package))
-        else {
+        let Some(app) = self.sessions.app_mut(&identity.user, package) else {
             return;
         };
         let due = self.graces.add(io, identity.clone(), io.now() + patience);
@@ -375,8 +378,7 @@ impl Relay {
             return;
         };
         if let Outcome::Again { after } = outcome {
-            let session = self.sessions.get_mut(&identity.user);
-            if let Some(app) = session.and_then(|session| session.app_mut(package)) {
+            if let Some(app) = self.sessions.app_mut(&identity.user, package) {
                 app.not_before = Some(io.now() + *after);
             }
             return;
@@ -398,9 +400,6 @@ impl Relay {
                 self.wait_for(io, &identity, package, AppState::Expected, patience);
             }
             Outcome::Failed(why) => {
-                if let Some(app) = self.sessions.get_mut(user).and_then(|s| s.app_mut(package)) {
-                    app.state = AppState::Dormant;
-                }
                 self.take_app(io, user, package);
                 self.tell_stopped(io, user, package, Some(why));
                 self.sessions.tidy(user);

@@ -18,8 +18,8 @@ pub(in crate::gateway) struct Backlog {
 }
 
 #[derive(Debug)]
-struct Kept {
-    frame: Prepared,
+pub(super) struct Kept {
+    pub(super) frame: Prepared,
     /// When it was to be sent.
     at: Micros,
     /// Its number on the connection that it went over; 0: it waits.
@@ -111,14 +111,19 @@ impl Backlog {
     }
 
     /// Takes out what waits, in order, but for what is too old; how many were.
-    pub(super) fn take(&mut self, now: Micros, limits: &ReplayLimits) -> (VecDeque<Prepared>, u64) {
-        let before = self.frames.len();
-        let taken = std::mem::take(&mut self.frames).into_iter();
-        let young = taken.filter(|kept| now - kept.at <= limits.max_age);
-        let frames: VecDeque<_> = young.map(|kept| kept.frame).collect();
+    pub(super) fn take(&mut self, now: Micros, limits: &ReplayLimits) -> (VecDeque<Kept>, u64) {
+        let mut frames = std::mem::take(&mut self.frames);
+        let before = frames.len();
+        frames.retain(|kept| now - kept.at <= limits.max_age);
         self.bytes = 0;
         let expired = (before - frames.len()) as u64;
         (frames, expired)
+    }
+
+    /// Puts back what was taken out and was not sent after all, behind what was.
+    pub(super) fn put_back(&mut self, frames: VecDeque<Kept>) {
+        self.bytes += frames.iter().map(|k| k.frame.wire_len()).sum::<usize>();
+        self.frames.extend(frames);
     }
 
     fn push(&mut self, frame: Prepared, number: u32, now: Micros) {
@@ -184,7 +189,10 @@ mod tests {
 
     fn texts(backlog: &mut Backlog, now: u64) -> (Vec<usize>, u64) {
         let (frames, expired) = backlog.take(at(now), &LIMITS);
-        (frames.iter().map(|f| f.wire_len() - 2).collect(), expired)
+        (
+            frames.iter().map(|k| k.frame.wire_len() - 2).collect(),
+            expired,
+        )
     }
 
     #[test]

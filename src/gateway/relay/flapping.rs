@@ -17,10 +17,15 @@ const MOST: Micros = Micros::from_secs(60);
 /// Identities that are counted at one time. Somebody who has more of them than this does not flap with each.
 const IDENTITIES_MAX: usize = 10_000;
 
+/// How often a full table is looked through at most.
+const SWEEP: Micros = Micros::from_secs(1);
+
 /// Who has come back lately.
 #[derive(Debug, Default)]
 pub(super) struct Flapping {
     by_identity: HashMap<Identity, Comebacks>,
+    /// When a full table is looked through again: where very many come back at once, not for each of them.
+    next_sweep: Micros,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +44,8 @@ impl Flapping {
             return;
         }
         if !self.by_identity.contains_key(identity) {
-            if self.by_identity.len() >= IDENTITIES_MAX {
+            if self.by_identity.len() >= IDENTITIES_MAX && now >= self.next_sweep {
+                self.next_sweep = now + SWEEP;
                 self.by_identity
                     .retain(|_, comebacks| !comebacks.is_over(now));
             }

@@ -20,6 +20,9 @@ const LEAVING: Micros = Micros::from_secs(2);
 /// Who comes back so soon after it was declared stale had not been dead.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
 
+/// Places that are given up in one turn because there is no room to wait for them.
+const GIVEN_UP_AT_ONCE: usize = 64;
+
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -273,14 +276,13 @@ impl Relay {
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
-        let absence = session.place_mut(&identity.role).map(|p| &p.absence);
-        let cause = absence.and_then(|a| a.as_ref()?.cause);
-        self.missed.keep(identity, cause);
         match &identity.role {
             Role::Glasses => {
-                session.glasses.absence = None;
-                self.stats.absent[TO_GLASSES] -= 1;
-                self.stats.expired_places[TO_GLASSES] += 1;
+                if let Some(absence) = session.glasses.absence.take() {
+                    self.missed.keep(identity, absence.cause);
+                    self.stats.absent[TO_GLASSES] -= 1;
+                    self.stats.expired_places[TO_GLASSES] += 1;
+                }
                 self.end_session(io, &identity.user);
             }
             Role::Tpa(package) => self.app_missed(io, identity, package, room),
@@ -320,11 +322,15 @@ impl Relay {
     }
 
     /// Peers that come and go under ever new names must not fill the memory with places that are waited for.
+    /// After a lowered limit there may be many too many: each loss makes room for some more than itself.
     fn bound_absences(&mut self, io: &mut Io<'_>) {
-        while self.graces.len() > self.absent_max
-            && let Some(identity) = self.graces.take_first()
-        {
-            self.waited_in_vain(io, &identity, Room::No);
+        for _ in 0..GIVEN_UP_AT_ONCE {
+            if self.graces.len() <= self.absent_max {
+                return;
+            }
+            if let Some(identity) = self.graces.take_first() {
+                self.waited_in_vain(io, &identity, Room::No);
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use super::backlog::{Backlog, Dropped};
 use super::session::Place;
 use super::stats::{DropReason, RelayStats};
 use crate::engine::{Io, Message, Prepared, Sent};
-use crate::gateway::settings::RelaySettings;
+use crate::gateway::settings::{RelaySettings, ReplayLimits};
 use crate::id::ConnId;
+use std::collections::VecDeque;
 
 /// A frame on its way to one or more places, built once.
 #[derive(Debug, Clone)]
@@ -77,23 +78,23 @@ impl Post<'_> {
     /// Sends what has waited. What is not taken waits on.
     pub(super) fn replay(&mut self, io: &mut Io<'_>, place: &mut Place, id: ConnId) -> u64 {
         let limits = self.settings.replay;
-        let mut waited = Default::default();
+        let mut waiting = VecDeque::new();
         self.change(place, |backlog, stats| {
             let (frames, expired) = backlog.take(io.now(), &limits);
             stats.drop_some(DropReason::Expired, expired);
-            waited = frames;
+            waiting = frames;
         });
         let mut replayed = 0;
-        for frame in waited {
-            if let Sent::Refused(_) = io.send_prepared(id, &frame) {
-                let now = io.now();
-                self.change(place, |backlog, stats| {
-                    stats.drop_all(backlog.waits(frame, now, &limits));
-                });
-                continue;
+        while let Some(kept) = waiting.pop_front() {
+            if let Sent::Refused(_) = io.send_prepared(id, &kept.frame) {
+                // The connection is on its way out.
+                waiting.push_front(kept);
+                place.backlog.get_or_insert_default();
+                self.change(place, |backlog, _| backlog.put_back(waiting));
+                break;
             }
             replayed += 1;
-            self.keep_sent(io, place, id, frame);
+            self.keep_sent(io, place, id, kept.frame);
         }
         self.stats.replayed += replayed;
         replayed
@@ -130,7 +131,7 @@ impl Post<'_> {
 
     /// Keeps a frame that was sent until it is confirmed.
     fn keep_sent(&mut self, io: &mut Io<'_>, place: &mut Place, conn: ConnId, frame: Prepared) {
-        let (number, now, limits) = (io.messages_sent(conn), io.now(), self.settings.replay);
+        let (number, now, limits) = (io.messages_sent(conn), io.now(), self.limits(place));
         io.watch(conn, true);
         place.backlog.get_or_insert_default();
         self.change(place, |backlog, stats| {
@@ -143,11 +144,23 @@ impl Post<'_> {
         if !parcel.kept {
             return self.stats.drop_some(DropReason::Skipped, 1);
         }
-        let (now, limits) = (io.now(), self.settings.replay);
+        let (now, limits) = (io.now(), self.limits(place));
         place.backlog.get_or_insert_default();
         self.change(place, |backlog, stats| {
             stats.drop_all(backlog.waits(parcel.frame.clone(), now, &limits));
         });
+    }
+
+    /// What may be kept for a place: less than the settings say if all places together hold as much as they may. Then each
+    /// has what it has, and its own oldest frames make room.
+    fn limits(&self, place: &Place) -> ReplayLimits {
+        let limits = self.settings.replay;
+        let (own, all) = (place.kept().1, self.stats.kept_bytes as usize);
+        let room = self.settings.replay_total_bytes.saturating_sub(all);
+        ReplayLimits {
+            max_bytes: limits.max_bytes.min(own + room),
+            ..limits
+        }
     }
 
     /// Changes what is kept for a place, and keeps the account. An empty backlog is given up.

@@ -104,7 +104,7 @@ impl Relay {
 
     /// The app whose connection this is still.
     fn app_of(&mut self, id: ConnId, identity: &Identity, package: &str) -> Option<&mut App> {
-        let app = self.sessions.get_mut(&identity.user)?.app_mut(package)?;
+        let app = self.sessions.app_mut(&identity.user, package)?;
         (app.place.conn == Some(id)).then_some(app)
     }
 

@@ -192,6 +192,11 @@ impl Sessions {
         self.by_user.get_mut(user)
     }
 
+    /// An app of a user's session.
+    pub(in crate::gateway) fn app_mut(&mut self, user: &str, package: &str) -> Option<&mut App> {
+        self.get_mut(user)?.app_mut(package)
+    }
+
     /// The session of a user, made if there is none.
     pub(in crate::gateway) fn of(&mut self, user: &str) -> &mut Session {
         self.by_user.entry(user.into()).or_default()
