@@ -353,6 +353,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             glasses_grace: wanted.glasses_grace,
             tpa_grace: wanted.tpa_grace,
             replay: wanted.replay,
+            replay_total_bytes: wanted.max_buffered_bytes,
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,

@@ -2,7 +2,7 @@
 
 mod relaying;
 
-use pulsegate::gateway::{Admission, Kick, RelaySettings};
+use pulsegate::gateway::{Admission, Kick, Outcome, RelaySettings};
 use pulsegate::{Cause, Micros};
 use relaying::{Fleet, button, texts};
 use serde_json::json;
@@ -604,16 +604,19 @@ fn an_app_is_not_asked_while_the_glasses_are_away() {
 fn an_app_that_leaves_on_purpose_is_not_asked_back() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
-    let app = fleet.started(glasses, "ada@x.y", "p.x");
-    fleet.advance(20_000);
-    fleet.say(
-        app,
-        json!({"type":"ownership_release","reason":"switching_clouds"}),
-    );
-    fleet.lose(app, "close");
-    fleet.advance(60_000);
-    assert_eq!(fleet.starts().len(), 0);
-    assert_eq!(fleet.stats().absent, [0, 0]);
+    // Also soon after its start: its server has answered, so there is no new connection on its way.
+    for ms in [100, 20_000] {
+        let app = fleet.started(glasses, "ada@x.y", "p.x");
+        fleet.advance(ms);
+        fleet.say(
+            app,
+            json!({"type":"ownership_release","reason":"switching_clouds"}),
+        );
+        fleet.lose(app, "close");
+        assert_eq!(fleet.stats().absent, [0, 0]);
+        fleet.advance(60_000);
+        assert_eq!(fleet.starts().len(), 0);
+    }
 }
 
 #[test]
@@ -636,6 +639,28 @@ fn an_app_that_makes_room_for_the_connection_it_was_asked_for_is_let_in() {
     fleet.advance(60_000);
     assert!(fleet.is_open(app));
     assert_eq!(fleet.starts().len(), 0);
+}
+
+/// A server that has not answered in time may act upon it still; one that was not asked after all does not.
+#[test]
+fn what_became_of_a_start_says_whether_a_released_app_makes_room() {
+    for (outcome, waited_for) in [("down", 1), ("cancelled", 0)] {
+        let mut fleet = Fleet::closed(Admission::Started);
+        let glasses = fleet.glasses("ada@x.y");
+        let app = fleet.started(glasses, "ada@x.y", "p.x");
+        fleet.lose(app, "reset");
+        fleet.advance(15_100);
+        let number = fleet.starts()[0];
+        let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
+        match outcome {
+            "down" => fleet.fail(number, outcome),
+            _ => fleet.done(number, Outcome::Cancelled),
+        }
+        assert!(fleet.is_open(app));
+        fleet.say(app, json!({"type":"ownership_release","reason":"x"}));
+        fleet.lose(app, "close");
+        assert_eq!(fleet.stats().absent, [0, waited_for], "{outcome}");
+    }
 }
 
 #[test]

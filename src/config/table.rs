@@ -402,7 +402,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that all connections together may hold in buffers, received and unsent.",
+        help: "The bytes that all connections together may hold in buffers, received and unsent; and, apart from them, those of all frames that are kept for a replay.",
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",

@@ -52,8 +52,8 @@ pub enum Errand {
         /// Why.
         reason: StopReason,
     },
-    /// A start is not wanted any more. Its outcome is not told; an attempt under way may still arrive. An outcome that is on
-    /// its way already may still come, too.
+    /// A start is not wanted any more. No new attempt is made; one that is under way may still arrive, and its outcome is told
+    /// when it is back. If none is, [`Outcome::Cancelled`] is.
     Cancel {
         /// Which start.
         number: u64,
@@ -133,6 +133,8 @@ pub enum Outcome {
         /// How long.
         after: Micros,
     },
+    /// It is not asked any more, as was wanted, and no attempt is under way.
+    Cancelled,
     /// It did not. Why, in a few words that may be shown and logged.
     Failed(Box<str>),
 }

@@ -136,13 +136,15 @@ impl Fleet {
         peer
     }
 
-    /// Glasses start an app, and it comes.
+    /// Glasses start an app, it comes, and its server answers.
     pub fn started(&mut self, glasses: PeerId, user: &str, package: &str) -> PeerId {
         self.say(glasses, object!({"type":"start_app","packageName":package}));
         let app = self.init(user, package, &format!("key-of-{package}"));
         assert_eq!(self.next(app)["type"], "tpa_connection_ack");
-        assert_eq!(self.starts().len(), 1);
-        assert_eq!(self.cancelled().len(), 1);
+        let starts = self.starts();
+        assert_eq!(starts.len(), 1);
+        assert_eq!(self.cancelled(), starts);
+        self.answer(starts[0]);
         app
     }
 
@@ -370,7 +372,7 @@ impl Fleet {
         self.done(number, Outcome::Again { after });
     }
 
-    fn done(&mut self, number: u64, outcome: Outcome) {
+    pub fn done(&mut self, number: u64, outcome: Outcome) {
         self.net
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
         self.net.settle();

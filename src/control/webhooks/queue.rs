@@ -153,6 +153,8 @@ pub(super) struct Job {
     pub(super) due: Micros,
     /// Those who wait for a start; none if it was cancelled while it was under way.
     pub(super) waiters: Vec<Waiter>,
+    /// Starts that were cancelled while this was under way: they are told what becomes of it.
+    pub(super) cancelled: Vec<u64>,
 }
 
 pub(super) struct Waiter {

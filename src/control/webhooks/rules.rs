@@ -73,6 +73,7 @@ impl Queue {
                     attempts: 0,
                     due,
                     waiters: vec![waiter],
+                    cancelled: Vec::new(),
                 };
                 if !self.add(now, &key, job) {
                     return self.give_up(number, WebhookResult::Shed);
@@ -95,6 +96,7 @@ impl Queue {
             attempts: 0,
             due: now,
             waiters: Vec::new(),
+            cancelled: Vec::new(),
         };
         if !self.add(now, &key, job) {
             self.counts
@@ -103,18 +105,29 @@ impl Queue {
     }
 
     pub(super) fn cancel(&mut self, now: Micros, number: u64) {
-        let Some(key) = self.numbers.remove(&number) else {
+        let Some(key) = self.numbers.get(&number).cloned() else {
             return;
         };
+        let stands = self.pair(&key).map(|pair| pair.stands);
         let Some((nth, job)) = self.start_of(&key) else {
             return;
         };
+        let waiting = job.waiters.len();
         job.waiters.retain(|waiter| waiter.number != number);
-        // One that is under way counts as what becomes of it.
-        if job.waiters.is_empty() && self.remove_waiting(now, &key, nth) {
+        if job.waiters.len() == waiting {
+            // It was cancelled before, or is behind one that is not wanted any more either.
+            return;
+        }
+        if nth == 0 && matches!(stands, Some(Stands::UnderWay { .. })) {
+            // It counts as what becomes of it.
+            return job.cancelled.push(number);
+        }
+        if job.waiters.is_empty() {
+            self.remove(now, &key, nth);
             self.counts
                 .add(WebhookType::SessionRequest, WebhookResult::Cancelled);
         }
+        self.tell(number, Outcome::Cancelled);
     }
 
     /// A request has come back.
@@ -201,8 +214,12 @@ impl Queue {
         let Some(job) = pair.and_then(|pair| pair.jobs.front_mut()) else {
             return;
         };
+        let cancelled = std::mem::take(&mut job.cancelled);
         for waiter in std::mem::take(&mut job.waiters) {
             self.tell(waiter.number, Outcome::Answered);
+        }
+        for number in cancelled {
+            self.tell(number, Outcome::Answered);
         }
     }
 
@@ -216,7 +233,7 @@ impl Queue {
             // Whoever stands behind it wants the contrary.
             return (is_last && attempts < ATTEMPTS).then_some(RETRY);
         }
-        let mut given_up = Vec::new();
+        let mut given_up = std::mem::take(&mut job.cancelled);
         job.waiters.retain_mut(|waiter| {
             waiter.failures += 1;
             let is_over = waiter.patience == Patience::Once && waiter.failures >= ATTEMPTS;

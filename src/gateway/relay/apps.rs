@@ -3,7 +3,7 @@
 use super::Relay;
 use super::places::{Room, Who};
 use super::post::TO_APPS;
-use super::session::{Absence, App, AppState, SESSION_APPS_MAX};
+use super::session::{Absence, App, AppState, Called, SESSION_APPS_MAX};
 use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
@@ -113,7 +113,7 @@ impl Relay {
             .position(|app| *app.package == *package)?;
         let mut app = session.apps.remove(at);
         self.post().0.discard(&mut app.place);
-        if let AppState::Asked { number, .. } = app.state {
+        if let Called::Open(number) = app.called {
             self.forget_errand(number);
         }
         let (user, package) = (user.into(), package.into());
@@ -136,7 +136,7 @@ impl Relay {
                 self.graces.cancel(absence.due);
                 self.stats.absent[TO_APPS] -= 1;
             }
-            if let AppState::Asked { number, .. } = app.state {
+            if let Called::Open(number) = app.called {
                 self.forget_errand(number);
             }
             match app.place.conn {
@@ -168,7 +168,11 @@ impl Relay {
         package: &str,
         released: bool,
     ) {
-        let called = |app: &App| app.asked_at.is_some_and(|at| io.now() - at < ARRIVAL);
+        let called = |app: &App| match app.called {
+            Called::No => false,
+            Called::Open(_) => true,
+            Called::Until(at) => io.now() < at,
+        };
         let app = self.session(&identity.user).and_then(|s| s.app(package));
         if released && app.is_some_and(called) {
             // It makes room for the connection that it was asked for, which is on its way.
@@ -300,7 +304,7 @@ impl Relay {
         );
         if let Some(app) = self.sessions.app_mut(&identity.user, package) {
             app.state = AppState::Asked { number, revival };
-            app.asked_at = Some(io.now());
+            app.called = Called::Open(number);
             app.not_before = None;
         }
         self.asked.insert(number, identity.clone());
@@ -385,16 +389,23 @@ impl Relay {
         }
         self.asked.remove(&number);
         let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
-        self.stats.webhooks_answered += u64::from(answered);
-        self.stats.webhooks_failed += u64::from(!answered);
-        let app = self.sessions.get(user).and_then(|s| s.app(package));
-        // It has come meanwhile, or is not wanted any more.
-        if !matches!(app.map(|app| app.state), Some(AppState::Asked { number: n, .. }) if n == number)
-        {
+        let Some(app) = self.sessions.app_mut(user, package) else {
+            return;
+        };
+        if app.called == Called::Open(number) {
+            app.called = match outcome {
+                Outcome::Failed(_) => Called::Until(io.now() + ARRIVAL),
+                Outcome::Answered | Outcome::Cancelled | Outcome::Again { .. } => Called::No,
+            };
+        }
+        // Or it has come meanwhile.
+        if !matches!(app.state, AppState::Asked { number: n, .. } if n == number) {
             return;
         }
+        self.stats.webhooks_answered += u64::from(answered);
+        self.stats.webhooks_failed += u64::from(!answered);
         match outcome {
-            Outcome::Again { .. } => {}
+            Outcome::Again { .. } | Outcome::Cancelled => {}
             Outcome::Answered => {
                 let patience = self.arrival();
                 self.wait_for(io, &identity, package, AppState::Expected, patience);
@@ -407,7 +418,12 @@ impl Relay {
         }
     }
 
-    /// An errand is not wanted any more.
+    /// An app has come before its server has answered. Whether it is the one that was asked for is known when it has.
+    pub(super) fn came_early(&mut self, number: u64) {
+        self.errands.push(Errand::Cancel { number });
+    }
+
+    /// An errand is not wanted any more, nor what becomes of it.
     pub(super) fn forget_errand(&mut self, number: u64) {
         if self.asked.remove(&number).is_some() {
             self.errands.push(Errand::Cancel { number });

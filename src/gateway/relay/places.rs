@@ -135,7 +135,7 @@ impl Relay {
             AppState::Asked { number, .. } => {
                 // That it has come is its answer.
                 self.stats.webhooks_answered += 1;
-                self.forget_errand(number);
+                self.came_early(number);
                 self.tell_started(io, identity, package);
             }
             AppState::Expected | AppState::Dormant => self.tell_started(io, identity, package),

@@ -83,8 +83,8 @@ pub struct App {
     pub subscriptions: Box<[Box<str>]>,
     /// It has said that it leaves.
     pub released: bool,
-    /// When its server was last asked for a session: engine time.
-    pub(in crate::gateway) asked_at: Option<Micros>,
+    /// Whether a new connection of it may be on its way.
+    pub(in crate::gateway) called: Called,
     /// Since when it last ran it was expected in vain so often; `None`: it has not run yet.
     pub(in crate::gateway) missed: Option<u8>,
     /// While it is being asked: who comes before this is not who was asked for.
@@ -109,6 +109,18 @@ pub enum AppState {
     Expected,
     /// It will be asked when the glasses are back.
     Dormant,
+}
+
+/// Whether an app's server was asked for a session and may act upon it still. Its SDK then releases the connection that is there
+/// and opens another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Called {
+    /// It was not, or has done what it was asked for: it answers when the new connection is there.
+    No,
+    /// This errand has no outcome yet.
+    Open(u64),
+    /// It has not answered; it may act upon it until then.
+    Until(Micros),
 }
 
 impl AppState {
@@ -169,7 +181,7 @@ impl App {
             state,
             subscriptions: Box::default(),
             released: false,
-            asked_at: None,
+            called: Called::No,
             missed: None,
             not_before: None,
         }
