@@ -40,6 +40,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 struct Breaker {
     state: State,
+    url: Arc<str>,
     last_failure: Micros,
     last_error: Box<str>,
 }
@@ -95,6 +96,14 @@ impl Breakers {
         }
     }
 
+    /// An app's server is at `url`: what it did elsewhere says nothing of it.
+    pub(super) fn found_at(&mut self, package: &str, url: &str) {
+        let breaker = self.by_package.get(package);
+        if breaker.is_some_and(|breaker| *breaker.url != *url) {
+            self.by_package.remove(package);
+        }
+    }
+
     /// An attempt was answered.
     pub(super) fn succeeded(&mut self, package: &str) -> Option<Change> {
         match self.by_package.remove(package)?.state {
@@ -107,6 +116,7 @@ impl Breakers {
     pub(super) fn failed(
         &mut self,
         package: &Arc<str>,
+        url: &Arc<str>,
         now: Micros,
         is_probe: bool,
         error: &str,
@@ -116,6 +126,7 @@ impl Breakers {
         }
         let breaker = self.by_package.entry(package.clone()).or_insert(Breaker {
             state: State::Closed(0),
+            url: url.clone(),
             last_failure: now,
             last_error: error.into(),
         });
@@ -171,7 +182,7 @@ mod tests {
     const S: fn(u64) -> Micros = Micros::from_secs;
 
     fn fail(breakers: &mut Breakers, now: u64, is_probe: bool) -> Option<Change> {
-        breakers.failed(&"p".into(), S(now), is_probe, "status 500")
+        breakers.failed(&"p".into(), &"u".into(), S(now), is_probe, "status 500")
     }
 
     fn opened() -> Breakers {
@@ -232,10 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_has_moved_begins_anew() {
+        let mut breakers = opened();
+        breakers.found_at("p", "u");
+        assert_eq!(breakers.admits("p", S(0)), Admission::No);
+        breakers.found_at("p", "elsewhere");
+        assert_eq!(breakers.admits("p", S(0)), Admission::Yes);
+    }
+
+    #[test]
     fn only_so_many_are_remembered() {
         let mut breakers = Breakers::default();
         for n in 0..REMEMBERED as u64 + 5 {
-            breakers.failed(&format!("p{n}").into(), S(n), false, "");
+            breakers.failed(&format!("p{n}").into(), &"u".into(), S(n), false, "");
         }
         assert_eq!(breakers.by_package.len(), REMEMBERED);
         assert!(!breakers.by_package.contains_key("p4"));

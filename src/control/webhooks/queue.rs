@@ -85,6 +85,15 @@ impl Reply {
         }
     }
 
+    /// Whether the server is down, or what stands before it says so. Any other answer shows that it is there.
+    pub(super) fn is_down(&self) -> bool {
+        match self {
+            Reply::Answered(_) => false,
+            Reply::Refused(status) => (502..=504).contains(status),
+            Reply::Timeout | Reply::Unreachable(_) => true,
+        }
+    }
+
     /// What was wrong, if anything.
     pub(in crate::control) fn error(&self) -> Option<Box<str>> {
         match self {

@@ -36,6 +36,7 @@ impl Queue {
         if self.numbers.contains_key(&number) {
             return;
         }
+        self.breakers.found_at(app.package, app.url);
         let is_down = self.breakers.admits(app.package, now) == Admission::No;
         if is_down && patience == Patience::Once {
             return self.give_up(number, WebhookResult::BreakerOpen);
@@ -143,7 +144,14 @@ impl Queue {
             Some(why) => {
                 let again = self.attempt_failed(key, &why);
                 let package = &key.package;
-                (again, self.breakers.failed(package, now, is_probe, &why))
+                // One user's failures must not shut an app out for all.
+                let change = if reply.is_down() {
+                    self.breakers
+                        .failed(package, &post.url, now, is_probe, &why)
+                } else {
+                    self.breakers.succeeded(package)
+                };
+                (again, change)
             }
         };
         match again {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use Patience::{Once, Persistent};
 
 const OK: Reply = Reply::Answered(200);
-const REFUSED: Reply = Reply::Refused(500);
+const REFUSED: Reply = Reply::Refused(503);
 
 /// The queue, its clock, and the requests that are under way.
 struct Bench {
@@ -244,7 +244,7 @@ fn cancelled_in_its_pause_it_is_gone() {
 fn cancelled_under_way_it_is_told_what_becomes_of_it() {
     for (reply, outcome) in [
         (OK, (1, Outcome::Answered)),
-        (REFUSED, failed(1, "answered with status 500")),
+        (REFUSED, failed(1, "answered with status 503")),
     ] {
         let mut bench = Bench::new();
         bench.start(1, "alice", "p", Persistent);
@@ -302,7 +302,7 @@ fn somebody_who_waits_does_not_wait_for_a_long_pause() {
     bench.answer(&REFUSED);
     assert!(bench.pass_to_due() <= ms(4_375));
     bench.answer(&REFUSED);
-    assert_eq!(bench.told(), [failed(2, "answered with status 500")]);
+    assert_eq!(bench.told(), [failed(2, "answered with status 503")]);
     assert!(bench.pass_to_due() > ms(30_000), "the other one goes on");
     bench.answer(&OK);
     assert_eq!(bench.told(), [(1, Outcome::Answered)]);
@@ -318,11 +318,25 @@ fn too_many_that_wait_for_one_request_are_refused() {
 }
 
 #[test]
+fn a_server_that_fails_for_one_user_is_not_down() {
+    let mut bench = Bench::new();
+    bench.start(1, "ada", "p", Persistent);
+    for status in [500, 403, 500, 404, 500, 501, 505, 500] {
+        assert_eq!(bench.under_way.len(), 1);
+        bench.answer(&Reply::Refused(status));
+        bench.pass(Micros::from_secs(100));
+    }
+    assert_eq!(bench.queue.stats(bench.now).breakers_open, 0);
+    bench.start(2, "bob", "p", Once);
+    assert_eq!(bench.under_way.len(), 2, "others are asked");
+}
+
+#[test]
 fn the_breaker_opens_and_lets_one_through() {
     let mut bench = Bench::new();
     bench.break_down("p");
     let stats = bench.queue.stats(bench.now);
-    assert_eq!(&*stats.down[0].last_error, "answered with status 500");
+    assert_eq!(&*stats.down[0].last_error, "answered with status 503");
     // Without patience: at once. Others wait.
     bench.start(1, "alice", "p", Once);
     assert_eq!(bench.told(), [failed(1, "the app's server is down")]);
