@@ -351,6 +351,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
         read.relay(),
         RelaySettings {
             glasses_grace: wanted.glasses_grace,
+            overlap: wanted.drain_delay + wanted.drain,
             tpa_grace: wanted.tpa_grace,
             replay: wanted.replay,
             replay_total_bytes: wanted.max_buffered_bytes,

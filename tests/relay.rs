@@ -749,6 +749,105 @@ fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
     assert_eq!((fleet.stops(), fleet.sessions()), (0, 0));
 }
 
+/// What a user wants while the gateway goes away holds in the next one, unless that runs already and writes the file itself.
+#[test]
+fn what_a_user_wants_in_a_drain_is_kept_for_the_next_process() {
+    for overlap in [0, 60_000] {
+        let mut fleet = Fleet::with(
+            RelaySettings {
+                overlap: Micros::from_millis(overlap),
+                ..RelaySettings::default()
+            },
+            Some(Admission::Started),
+        );
+        let glasses = fleet.glasses("ada@x.y");
+        fleet.started(glasses, "ada@x.y", "p.x");
+        assert_eq!(fleet.remembered().len(), 2, "started, and arrived");
+        fleet.net.with_io(|_, io| {
+            let minute = Micros::from_secs(60);
+            io.remote().drain(minute, minute);
+        });
+        fleet.net.settle();
+        fleet.say(glasses, json!({"type":"start_app","packageName":"p.y"}));
+        fleet.say(glasses, json!({"type":"stop_app","packageName":"p.x"}));
+        let (started, stopped) = fleet.noted();
+        let alone = usize::from(overlap == 0);
+        assert_eq!((started.len(), stopped.len()), (alone, alone));
+        if overlap == 0 {
+            assert_eq!((&*started[0].1, &*stopped[0].1), ("p.y", "p.x"));
+        }
+    }
+}
+
+/// A successor waits for glasses as long as its predecessor may have them.
+#[test]
+fn sessions_of_a_predecessor_that_lives_are_not_over() {
+    let sessions = || vec![("ada@x.y".into(), vec!["p.x".into()])];
+    for (overlap, held) in [(0, 0), (300, 1)] {
+        let relay = RelaySettings {
+            overlap: Micros::from_secs(overlap),
+            ..RelaySettings::default()
+        };
+        let mut fleet = Fleet::start(relay, Some(Admission::Started), sessions());
+        fleet.advance(359_000.min(61_000 + overlap * 990));
+        assert_eq!((fleet.sessions(), fleet.stops()), (held, 1 - held));
+        fleet.advance(20_000);
+        assert_eq!(fleet.sessions(), 0);
+    }
+}
+
+/// Who waits as told finds the session as it was, though the grace is shorter.
+#[test]
+fn glasses_that_flap_are_waited_for_until_they_may_come() {
+    let mut fleet = Fleet::with(
+        RelaySettings {
+            glasses_grace: Micros::from_secs(5),
+            ..RelaySettings::default()
+        },
+        Some(Admission::Started),
+    );
+    let first = fleet.glasses("ada@x.y");
+    let app = fleet.started(first, "ada@x.y", "p.x");
+    fleet.lose(first, "reset");
+    while let Some(glasses) = fleet.try_glasses("ada@x.y") {
+        fleet.lose(glasses, "reset");
+    }
+    fleet.advance(59_000);
+    assert!(fleet.is_open(app), "the session is there");
+    fleet.advance(1_500);
+    let back = fleet.try_glasses("ada@x.y").expect("they may come");
+    assert!(fleet.is_open(back) && fleet.is_open(app));
+    // Those that never come are not waited for for ever.
+    fleet.lose(back, "reset");
+    fleet.advance(120_000);
+    assert_eq!(fleet.ending(app).cause, Cause::SessionEnded);
+    assert_eq!(fleet.sessions(), 0);
+}
+
+/// A server that is asked again and again is asked where it is now.
+#[test]
+fn a_server_that_has_moved_is_asked_at_its_new_address() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    for package in ["p.x", "p.y"] {
+        fleet.say(glasses, json!({"type":"start_app","packageName":package}));
+    }
+    let before = fleet.starts();
+    assert_eq!(before.len(), 2);
+    fleet.reload(&["p.x", "p.y"], |newer| {
+        newer.credentials = relaying::credentials_at(&["p.x"], &["p.y"], Admission::Started);
+    });
+    assert_eq!(fleet.cancelled(), before[..1], "p.y stands where it stood");
+    let again = fleet.starts();
+    assert_eq!(again.len(), 1);
+    fleet.answer(before[0]);
+    fleet.fail(again[0], "down");
+    assert_eq!(
+        texts(&fleet.texts(glasses)).last().map(String::as_str),
+        Some("app_state_change")
+    );
+}
+
 /// Places are waited for as long as there is room for them, and one that may not be taken now is no exception.
 #[test]
 fn apps_that_flap_wait_for_no_longer_than_there_is_room() {
@@ -974,7 +1073,10 @@ fn an_app_that_is_taken_off_the_list_is_stopped() {
     let glasses = fleet.glasses("ada@x.y");
     let app = fleet.started(glasses, "ada@x.y", "p.x");
     let other = fleet.started(glasses, "ada@x.y", "p.y");
-    fleet.reload_apps(&["p.y", "p.z"]);
+    let away = fleet.started(glasses, "ada@x.y", "p.z");
+    fleet.lose(away, "reset");
+    fleet.reload_apps(&["p.y"]);
+    assert_eq!(fleet.stops(), 2, "also the server of the one that is away");
     fleet.advance(3_000);
     assert_eq!(fleet.ending(app).cause, Cause::AppStopped);
     assert!(fleet.is_open(other));

@@ -226,18 +226,17 @@ fn lives(seed: u64) {
     let mut apps: BTreeMap<(&str, &str), PeerId> = BTreeMap::new();
     let mut all: Vec<PeerId> = Vec::new();
     let mut asked: Vec<u64> = Vec::new();
-    let mut flapped = 0;
     for _ in 0..150 {
         let user = USERS[rng.usize(0..USERS.len())];
         let package = PACKAGES[rng.usize(0..PACKAGES.len())];
         match rng.u8(0..12) {
-            0 | 1 => match fleet.try_glasses(user) {
-                Some(peer) => {
+            // Or they come too often, and are refused.
+            0 | 1 => {
+                if let Some(peer) = fleet.try_glasses(user) {
                     all.push(peer);
                     glasses.insert(user, peer);
                 }
-                None => flapped += 1,
-            },
+            }
             2 | 3 => {
                 let key = format!("key-of-{package}");
                 let peer = fleet.init(user, package, &key);
@@ -278,7 +277,6 @@ fn lives(seed: u64) {
         }
         one_of_each(&mut fleet, &all, seed);
     }
-    assert!(flapped <= 150);
     all_ends(&mut fleet, seed);
 }
 

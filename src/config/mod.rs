@@ -201,6 +201,11 @@ impl Settings {
     pub fn relay(&self) -> RelaySettings {
         RelaySettings {
             glasses_grace: self.glasses_grace,
+            overlap: if self.reuse_port {
+                self.drain_delay + self.drain
+            } else {
+                Micros::ZERO
+            },
             tpa_grace: self.tpa_grace,
             replay: self.replay,
             // The loop holds as much again at most: unsent bytes, and messages that have come in part.

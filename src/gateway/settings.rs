@@ -7,6 +7,8 @@ use crate::time::Micros;
 pub struct RelaySettings {
     /// How long a session waits for glasses that were lost; zero: not at all.
     pub glasses_grace: Micros,
+    /// How long another process on the same port may still hold sessions of the state file beside this one; zero: there is none.
+    pub overlap: Micros,
     /// How long an app's place in its session waits for it; zero: not at all.
     pub tpa_grace: Micros,
     /// What is kept for one peer that is absent.
@@ -49,6 +51,7 @@ impl Default for RelaySettings {
     fn default() -> Self {
         RelaySettings {
             glasses_grace: Micros::from_secs(60),
+            overlap: Micros::ZERO,
             tpa_grace: Micros::from_secs(15),
             replay: ReplayLimits::default(),
             replay_total_bytes: 1 << 30,

@@ -323,16 +323,23 @@ impl Fleet {
             .len()
     }
 
+    /// What the state file was to remember, and to forget, since the last time.
+    pub fn noted(&mut self) -> (Vec<(String, String)>, Vec<(String, String)>) {
+        self.taken.extend(self.errands.take());
+        let mut noted = (Vec::new(), Vec::new());
+        for errand in std::mem::take(&mut self.taken) {
+            match errand {
+                Errand::Remember { user, package } => noted.0.push((user.into(), package.into())),
+                Errand::Forget { user, package } => noted.1.push((user.into(), package.into())),
+                _ => {}
+            }
+        }
+        noted
+    }
+
     /// What the state file was to remember since the last time.
     pub fn remembered(&mut self) -> Vec<(String, String)> {
-        self.taken.extend(self.errands.take());
-        let notes = std::mem::take(&mut self.taken).into_iter();
-        notes
-            .filter_map(|errand| match errand {
-                Errand::Remember { user, package } => Some((user.into(), package.into())),
-                _ => None,
-            })
-            .collect()
+        self.noted().0
     }
 
     /// The settings are read again, and these are the apps.
@@ -381,14 +388,21 @@ impl Fleet {
 
 /// Apps with keys, and with webhooks but for `p.bare`.
 fn credentials(packages: &[&str], admission: Admission) -> Credentials {
-    let app = |package: &&str| {
+    credentials_at(&[], packages, admission)
+}
+
+/// Credentials of some apps whose servers have moved, and of others.
+pub fn credentials_at(moved: &[&str], packages: &[&str], admission: Admission) -> Credentials {
+    let app = |package: &str, port: u16| {
         let mut app = object!({"package":package,"api_key":format!("key-of-{package}")});
-        if *package != "p.bare" {
-            app["webhook_url"] = format!("http://127.0.0.1:9/{package}").into();
+        if package != "p.bare" {
+            app["webhook_url"] = format!("http://127.0.0.1:{port}/{package}").into();
         }
         app
     };
-    let apps: Vec<Value> = packages.iter().map(app).collect();
+    let moved = moved.iter().map(|package| app(package, 8));
+    let apps = moved.chain(packages.iter().map(|package| app(package, 9)));
+    let apps: Vec<Value> = apps.collect();
     let apps = Apps::parse(Value::from(apps).to_string().as_bytes()).expect("apps");
     Credentials::new(Some(SECRET), Some(apps), admission, Vec::new())
 }

@@ -8,7 +8,7 @@ use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
 use crate::gateway::protocol;
-use crate::gateway::{Identity, Role};
+use crate::gateway::{Credentials, Identity, Role};
 use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
@@ -92,6 +92,11 @@ impl Relay {
         let Some(app) = self.take_app(io, user, package) else {
             return false;
         };
+        if io.is_draining() {
+            // What takes an app out does not write it then.
+            let (user, package) = (user.into(), package.into());
+            self.note_wish(io, Errand::Forget { user, package });
+        }
         if let Some(conn) = app.place.conn {
             super::routing::answer(io, conn, protocol::app_stopped(reason.name()));
             io.close_for(conn, cause, 1000, STOPPED);
@@ -355,17 +360,40 @@ impl Relay {
     }
 
     /// Apps that are not known any more are stopped: who took their key away means it. How many that were.
-    pub(super) fn stop_unknown(&mut self, io: &mut Io<'_>) -> usize {
+    pub(super) fn stop_unknown(&mut self, io: &mut Io<'_>, newer: &Credentials) -> usize {
         let sessions = self.sessions.after(None);
         let unknown: Vec<(Box<str>, Box<str>)> = sessions
             .flat_map(|(user, session)| session.apps.iter().map(move |app| (user, app)))
-            .filter(|(_, app)| !self.credentials.knows(&app.package))
+            .filter(|(_, app)| !newer.knows(&app.package))
             .map(|(user, app)| (user.into(), app.package.clone()))
             .collect();
         for (user, package) in &unknown {
             self.stop_app(io, user, package, Cause::AppStopped, StopReason::SystemStop);
         }
         unknown.len()
+    }
+
+    /// Servers that have moved are asked at their new addresses: the old ones may never answer.
+    pub(super) fn ask_the_moved(&mut self, io: &mut Io<'_>, older: &Credentials) {
+        let sessions = self.sessions.after(None);
+        let moved: Vec<(Identity, u64, bool)> = sessions
+            .flat_map(|(user, session)| session.apps.iter().map(move |app| (user, app)))
+            .filter(|(_, app)| {
+                older.webhook(&app.package) != self.credentials.webhook(&app.package)
+            })
+            .filter_map(|(user, app)| match app.state {
+                AppState::Asked { number, revival } => {
+                    Some((app_identity(user, &app.package), number, revival))
+                }
+                _ => None,
+            })
+            .collect();
+        for (identity, number, revival) in moved {
+            if let Role::Tpa(package) = &identity.role {
+                self.forget_errand(number);
+                self.ask(io, &identity, package, revival);
+            }
+        }
     }
 
     /// What became of asking an app's server.
@@ -449,15 +477,22 @@ impl Relay {
             && !self.credentials.is_open()
         {
             let (user, package) = (identity.user.clone(), package.clone());
-            self.note(io, Errand::Remember { user, package });
+            self.note_wish(io, Errand::Remember { user, package });
         }
     }
 
-    /// Has something kept in the state file. Not while the gateway goes away: what its sessions come to is the next one's
-    /// business, which may write the file already.
+    /// Has kept in the state file what became of an app. Not while the gateway goes away: what its sessions come to is the
+    /// next one's business.
     pub(super) fn note(&mut self, io: &Io<'_>, errand: Errand) {
         if !io.is_draining() {
             // One that is lost is counted, and said.
+            self.errands.push(errand);
+        }
+    }
+
+    /// Has kept what somebody wants of an app: while the gateway goes away, too, unless a successor beside it has the file.
+    fn note_wish(&mut self, io: &Io<'_>, errand: Errand) {
+        if !io.is_draining() || self.settings.overlap == Micros::ZERO {
             self.errands.push(errand);
         }
     }

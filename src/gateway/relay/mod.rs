@@ -92,16 +92,20 @@ impl Relay {
         credentials: Credentials,
         absent_max: usize,
     ) {
-        (self.settings, self.credentials, self.absent_max) = (settings, credentials, absent_max);
-        let stopped = self.stop_unknown(io);
+        // Those who leave are told at the addresses that they had.
+        let stopped = self.stop_unknown(io, &credentials);
+        let older = std::mem::replace(&mut self.credentials, credentials);
+        (self.settings, self.absent_max) = (settings, absent_max);
+        self.ask_the_moved(io, &older);
         if stopped > 0 {
             log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
         }
     }
 
-    /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now.
+    /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now,
+    /// or when a predecessor that may live yet has let go of the last.
     pub(super) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
-        let at = io.now() + self.settings.glasses_grace;
+        let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             // They ran: they are asked as often as one that was lost.

@@ -278,6 +278,15 @@ impl Relay {
         };
         match &identity.role {
             Role::Glasses => {
+                if room == Room::Yes
+                    && let Some(absence) = &mut session.glasses.absence
+                    && let Some(left) = self.flapping.refused_for(identity, io.now())
+                {
+                    // They may not come now. They are waited for once more when they may.
+                    let at = io.now() + left + self.settings.glasses_grace;
+                    absence.due = self.graces.add(io, identity.clone(), at);
+                    return;
+                }
                 if let Some(absence) = session.glasses.absence.take() {
                     self.missed.keep(identity, absence.cause);
                     self.stats.absent[TO_GLASSES] -= 1;
