@@ -43,6 +43,11 @@ impl Reload {
             Ok(settings) => settings,
             Err(faults) => return refused(faults.iter()),
         };
+        if settings.credentials().is_open() && !self.settings.credentials().is_open() {
+            // Whether it may, and what is said of it, is decided at a start.
+            let fault = "AUTH_JWT_SECRET and APPS_FILE: without both, anybody may come in; that takes a restart";
+            return refused([fault].iter());
+        }
         if !changes.restart.is_empty() {
             let names = changes.restart.join(",");
             log::warn!("reload settings={names} effect=\"none before a restart\"");

@@ -117,6 +117,32 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     gateway.end();
 }
 
+/// Whether anybody may come in is decided at a start, which looks at the address, too.
+#[test]
+fn a_reload_does_not_open_the_gateway() {
+    let folder = Folder::new("opened");
+    let apps = folder.file("apps.json", r#"[{"package":"p.x","api_key":"k"}]"#);
+    let closed = format!("apps_file = {apps:?}\n");
+    let file = folder.file("settings.toml", &closed);
+    let command = Gateway::command(&[("CONFIG_FILE", &file), ("DRAIN_MS", "0")]);
+    let gateway = Gateway::start_unread(command).read();
+    let refused = || Client::refused(gateway.addr, "/glasses-ws?user=ada").status;
+    assert_eq!(refused(), 401);
+    folder.file("settings.toml", "max_message_bytes = 2000\n");
+    gateway.signal("HUP");
+    gateway.line(&["[ERROR] reload refused", "AUTH_JWT_SECRET and APPS_FILE"]);
+    gateway.line(&["[ERROR] reload refused", "the settings before hold"]);
+    assert_eq!(refused(), 401);
+    // With other settings it goes on.
+    folder.file(
+        "settings.toml",
+        &format!("{closed}max_message_bytes = 2000\n"),
+    );
+    gateway.signal("HUP");
+    gateway.line(&["[INFO] reload ", "max_message_bytes="]);
+    gateway.end();
+}
+
 #[test]
 fn a_reload_says_what_it_takes_back() {
     let folder = Folder::new("revert");
