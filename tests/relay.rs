@@ -779,6 +779,37 @@ fn what_a_user_wants_in_a_drain_is_kept_for_the_next_process() {
     }
 }
 
+/// However often it is sent again: what is too old is not.
+#[test]
+fn a_frame_that_is_sent_again_grows_no_younger() {
+    let mut fleet = Fleet::with(
+        RelaySettings {
+            replay_unconfirmed: true,
+            ..RelaySettings::default()
+        },
+        None,
+    );
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["button_press"]}),
+    );
+    fleet.lose(app, "reset");
+    fleet.say(glasses, button(1));
+    for again in 0..12 {
+        let app = fleet.app_again("ada", "p.x");
+        let is_there = fleet
+            .texts(app)
+            .iter()
+            .any(|text| relaying::number(text) == Some(1));
+        assert_eq!(is_there, again < 10, "after {again} times 3 s");
+        // Sooner than the first heartbeat.
+        fleet.lose(app, "reset");
+        fleet.advance(3_000);
+    }
+}
+
 /// A successor waits for glasses as long as its predecessor may have them.
 #[test]
 fn sessions_of_a_predecessor_that_lives_are_not_over() {

@@ -23,6 +23,9 @@ pub struct Fleet {
     closed: bool,
 }
 
+/// Users and packages.
+pub type Noted = Vec<(String, String)>;
+
 /// A frame of the glasses with a number.
 pub fn button(n: u64) -> Value {
     object!({"type":"button_press","buttonId":"a","pressType":"short","n":n})
@@ -324,7 +327,7 @@ impl Fleet {
     }
 
     /// What the state file was to remember, and to forget, since the last time.
-    pub fn noted(&mut self) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    pub fn noted(&mut self) -> (Noted, Noted) {
         self.taken.extend(self.errands.take());
         let mut noted = (Vec::new(), Vec::new());
         for errand in std::mem::take(&mut self.taken) {

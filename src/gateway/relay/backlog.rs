@@ -21,7 +21,7 @@ pub(in crate::gateway) struct Backlog {
 pub(super) struct Kept {
     pub(super) frame: Prepared,
     /// When it was to be sent.
-    at: Micros,
+    pub(super) at: Micros,
     /// Its number on the connection that it went over; 0: it waits.
     number: u32,
 }
@@ -54,16 +54,17 @@ impl Backlog {
         self.bytes
     }
 
-    /// A frame was sent, as the connection's message of this number.
+    /// A frame that came at `at` was sent, as the connection's message of this number.
     pub(super) fn sent(
         &mut self,
         frame: Prepared,
         number: u32,
+        at: Micros,
         now: Micros,
         limits: &ReplayLimits,
     ) -> Dropped {
         if fits(&frame, limits) {
-            self.push(frame, number, now);
+            self.push(frame, number, at);
             return self.bound(now, limits);
         }
         self.let_go = self.let_go.saturating_add(1);
@@ -126,13 +127,9 @@ impl Backlog {
         self.frames.extend(frames);
     }
 
-    fn push(&mut self, frame: Prepared, number: u32, now: Micros) {
+    fn push(&mut self, frame: Prepared, number: u32, at: Micros) {
         self.bytes += frame.wire_len();
-        self.frames.push_back(Kept {
-            frame,
-            at: now,
-            number,
-        });
+        self.frames.push_back(Kept { frame, at, number });
     }
 
     fn pop(&mut self) -> Option<Kept> {
@@ -201,7 +198,7 @@ mod tests {
             let mut backlog = Backlog::default();
             for number in 1..=4 {
                 let text = "x".repeat(number as usize);
-                backlog.sent(frame(&text), number, at(0), &LIMITS);
+                backlog.sent(frame(&text), number, at(0), at(0), &LIMITS);
             }
             backlog.confirm(1);
             // Message 4 had not begun to go out.
@@ -239,7 +236,7 @@ mod tests {
     fn frames_that_were_sent_and_let_go_are_in_doubt_until_they_are_confirmed() {
         let mut backlog = Backlog::default();
         for number in 1..=6 {
-            let dropped = backlog.sent(frame("x"), number, at(0), &LIMITS);
+            let dropped = backlog.sent(frame("x"), number, at(0), at(0), &LIMITS);
             assert_eq!(dropped, Dropped::default(), "they have been sent");
         }
         backlog.confirm(1);
@@ -249,7 +246,7 @@ mod tests {
             "which of the two let go is not known"
         );
         for number in 1..=6 {
-            backlog.sent(frame("x"), number, at(0), &LIMITS);
+            backlog.sent(frame("x"), number, at(0), at(0), &LIMITS);
         }
         backlog.confirm(4);
         assert_eq!(backlog.lost(6, false), 2);

@@ -7,6 +7,7 @@ use super::stats::{DropReason, RelayStats};
 use crate::engine::{Io, Message, Prepared, Sent};
 use crate::gateway::settings::{RelaySettings, ReplayLimits};
 use crate::id::ConnId;
+use crate::time::Micros;
 use std::collections::VecDeque;
 
 /// A frame on its way to one or more places, built once.
@@ -66,7 +67,7 @@ impl Post<'_> {
             Sent::Flowing | Sent::Pending => {
                 self.stats.relayed[parcel.to] += 1;
                 if parcel.kept {
-                    self.keep_sent(io, place, conn, parcel.frame.clone());
+                    self.keep_sent(io, place, conn, parcel.frame.clone(), io.now());
                 }
             }
             // It is on its way out, and its end will be told.
@@ -94,7 +95,8 @@ impl Post<'_> {
                 break;
             }
             replayed += 1;
-            self.keep_sent(io, place, id, kept.frame);
+            // It grows no younger by that.
+            self.keep_sent(io, place, id, kept.frame, kept.at);
         }
         self.stats.replayed += replayed;
         replayed
@@ -124,18 +126,25 @@ impl Post<'_> {
         self.change(place, |backlog, stats| {
             stats.drop_some(DropReason::Ended, backlog.waiting());
             // However old: all of it goes.
-            drop(backlog.take(crate::time::Micros::ZERO, &limits));
+            drop(backlog.take(Micros::ZERO, &limits));
         });
         place.backlog = None;
     }
 
-    /// Keeps a frame that was sent until it is confirmed.
-    fn keep_sent(&mut self, io: &mut Io<'_>, place: &mut Place, conn: ConnId, frame: Prepared) {
+    /// Keeps a frame that came at `at` and was sent, until it is confirmed.
+    fn keep_sent(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        conn: ConnId,
+        frame: Prepared,
+        at: Micros,
+    ) {
         let (number, now, limits) = (io.messages_sent(conn), io.now(), self.limits(place));
         io.watch(conn, true);
         place.backlog.get_or_insert_default();
         self.change(place, |backlog, stats| {
-            stats.drop_all(backlog.sent(frame, number, now, &limits));
+            stats.drop_all(backlog.sent(frame, number, at, now, &limits));
         });
     }
 
