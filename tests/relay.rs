@@ -2,6 +2,7 @@
 
 mod relaying;
 
+use pulsegate::engine::testing::PeerId;
 use pulsegate::gateway::{Admission, Kick, Outcome, RelaySettings};
 use pulsegate::{Cause, Micros};
 use relaying::{Fleet, button, texts};
@@ -222,22 +223,26 @@ fn frames_for_absent_glasses_wait_too() {
     assert!(fleet.is_open(app));
 }
 
+/// A session whose app listens to buttons; what is in doubt is sent again, or not.
+fn pressed(replay_unconfirmed: bool) -> (Fleet, PeerId, PeerId) {
+    let relay = RelaySettings {
+        replay_unconfirmed,
+        ..RelaySettings::default()
+    };
+    let mut fleet = Fleet::with(relay, None);
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["button_press"]}),
+    );
+    (fleet, glasses, app)
+}
+
 #[test]
 fn what_was_written_before_a_loss_is_in_doubt_until_a_pong_confirms_it() {
     for unconfirmed in [false, true] {
-        let mut fleet = Fleet::with(
-            RelaySettings {
-                replay_unconfirmed: unconfirmed,
-                ..RelaySettings::default()
-            },
-            None,
-        );
-        let glasses = fleet.glasses("ada");
-        let app = fleet.app("ada", "p.x");
-        fleet.say(
-            app,
-            json!({"type":"subscription_update","subscriptions":["button_press"]}),
-        );
+        let (mut fleet, glasses, app) = pressed(unconfirmed);
         fleet.say(glasses, button(1));
         assert_eq!(relaying::number(&fleet.texts(app)[0]), Some(1));
         // A heartbeat and its pong.
@@ -782,19 +787,7 @@ fn what_a_user_wants_in_a_drain_is_kept_for_the_next_process() {
 /// However often it is sent again: what is too old is not.
 #[test]
 fn a_frame_that_is_sent_again_grows_no_younger() {
-    let mut fleet = Fleet::with(
-        RelaySettings {
-            replay_unconfirmed: true,
-            ..RelaySettings::default()
-        },
-        None,
-    );
-    let glasses = fleet.glasses("ada");
-    let app = fleet.app("ada", "p.x");
-    fleet.say(
-        app,
-        json!({"type":"subscription_update","subscriptions":["button_press"]}),
-    );
+    let (mut fleet, glasses, app) = pressed(true);
     fleet.lose(app, "reset");
     fleet.say(glasses, button(1));
     for again in 0..12 {
@@ -814,13 +807,13 @@ fn a_frame_that_is_sent_again_grows_no_younger() {
 #[test]
 fn sessions_of_a_predecessor_that_lives_are_not_over() {
     let sessions = || vec![("ada@x.y".into(), vec!["p.x".into()])];
-    for (overlap, held) in [(0, 0), (300, 1)] {
+    for (overlap, passed, held) in [(0, 61, 0), (300, 359, 1)] {
         let relay = RelaySettings {
             overlap: Micros::from_secs(overlap),
             ..RelaySettings::default()
         };
         let mut fleet = Fleet::start(relay, Some(Admission::Started), sessions());
-        fleet.advance(359_000.min(61_000 + overlap * 990));
+        fleet.advance(passed * 1_000);
         assert_eq!((fleet.sessions(), fleet.stops()), (held, 1 - held));
         fleet.advance(20_000);
         assert_eq!(fleet.sessions(), 0);
