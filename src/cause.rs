@@ -37,8 +37,10 @@ pub enum Cause {
     Blocked,
     /// This identity reconnects too often.
     Flapping,
-    /// No room: connections (before the upgrade) or buffers (after it).
+    /// `max_connections` is reached.
     AtCapacity,
+    /// The memory for buffers (`max_buffered_bytes`) is used up, and this connection held the most of it for the longest.
+    BuffersFull,
     /// The peer broke RFC 6455.
     Protocol,
     /// Text that is not UTF-8.
@@ -153,7 +155,7 @@ impl Cause {
     /// How many causes there are, a peer's close codes counted as one.
     pub const COUNT: usize = Cause::NAMES.len();
 
-    const NAMES: [&'static str; 30] = [
+    const NAMES: [&'static str; 31] = [
         "peer_closed",
         "peer_eof",
         "peer_reset",
@@ -171,6 +173,7 @@ impl Cause {
         "blocked",
         "flapping",
         "at_capacity",
+        "buffers_full",
         "protocol",
         "invalid_data",
         "too_big",
@@ -205,6 +208,7 @@ impl Cause {
         Cause::Blocked,
         Cause::Flapping,
         Cause::AtCapacity,
+        Cause::BuffersFull,
         Cause::Protocol,
         Cause::InvalidData,
         Cause::TooBig,
@@ -240,19 +244,20 @@ impl Cause {
             Cause::Blocked => 14,
             Cause::Flapping => 15,
             Cause::AtCapacity => 16,
-            Cause::Protocol => 17,
-            Cause::InvalidData => 18,
-            Cause::TooBig => 19,
-            Cause::Forbidden => 20,
-            Cause::SessionUnknown => 21,
-            Cause::SlowConsumer => 22,
-            Cause::Replaced => 23,
-            Cause::SessionEnded => 24,
-            Cause::AppStopped => 25,
-            Cause::Draining => 26,
-            Cause::Shutdown => 27,
-            Cause::Kicked => 28,
-            Cause::Internal => 29,
+            Cause::BuffersFull => 17,
+            Cause::Protocol => 18,
+            Cause::InvalidData => 19,
+            Cause::TooBig => 20,
+            Cause::Forbidden => 21,
+            Cause::SessionUnknown => 22,
+            Cause::SlowConsumer => 23,
+            Cause::Replaced => 24,
+            Cause::SessionEnded => 25,
+            Cause::AppStopped => 26,
+            Cause::Draining => 27,
+            Cause::Shutdown => 28,
+            Cause::Kicked => 29,
+            Cause::Internal => 30,
         }
     }
 
@@ -285,6 +290,7 @@ impl Cause {
             | Cause::Blocked
             | Cause::Flapping
             | Cause::AtCapacity
+            | Cause::BuffersFull
             | Cause::Protocol
             | Cause::InvalidData
             | Cause::TooBig
@@ -307,9 +313,11 @@ impl Cause {
             Cause::InvalidData => 1007,
             Cause::TooBig => 1009,
             Cause::Forbidden | Cause::Unauthorized | Cause::Blocked => 1008,
-            Cause::SessionUnknown | Cause::SlowConsumer | Cause::AtCapacity | Cause::Flapping => {
-                1013
-            }
+            Cause::SessionUnknown
+            | Cause::SlowConsumer
+            | Cause::AtCapacity
+            | Cause::BuffersFull
+            | Cause::Flapping => 1013,
             Cause::Replaced | Cause::SessionEnded | Cause::AppStopped => 1000,
             Cause::Draining => 1012,
             Cause::Kicked => 4000,

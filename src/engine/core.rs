@@ -258,8 +258,7 @@ impl Core {
 
     /// Whether all connections together hold as much as they may.
     pub(crate) fn is_full(&self) -> bool {
-        let total = self.stats.pending_bytes + self.stats.held_bytes;
-        total > self.config.max_buffered_bytes as u64
+        self.stats.buffered_bytes() > self.config.max_buffered_bytes as u64
     }
 
     /// The loop is full, and this one takes part in that.
@@ -267,8 +266,8 @@ impl Core {
         let reason = format!("no room for {bytes} unsent bytes");
         self.shut(
             id,
-            Cause::AtCapacity,
-            Cause::AtCapacity.close_code(),
+            Cause::BuffersFull,
+            Cause::BuffersFull.close_code(),
             &reason,
             now,
         );
@@ -306,7 +305,7 @@ impl Core {
         let discard = match cause {
             Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout => true,
             // The host may have said why.
-            Cause::AtCapacity => pending > UNSENT_SMALL,
+            Cause::BuffersFull => pending > UNSENT_SMALL,
             _ => false,
         };
         self.queue(id, |out| {
@@ -321,7 +320,7 @@ impl Core {
             | Cause::Protocol
             | Cause::InvalidData
             | Cause::TooBig
-            | Cause::AtCapacity
+            | Cause::BuffersFull
             | Cause::FrameTimeout => Until::PeerLeaves,
             _ => Until::PeerCloses,
         };

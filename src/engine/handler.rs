@@ -329,6 +329,31 @@ impl Io<'_> {
         self.core.new_cap = Some(most);
     }
 
+    /// Counts `units` of the host's own work against the budget of the turn and the share of the connection whose call
+    /// this is. The engine counts one unit for each frame, each delivery and each 4 KiB of input by itself; a unit is about a
+    /// microsecond of CPU. A host calls this for work that grows with what a peer sends: list entries, rows, searches.
+    pub fn spend(&mut self, units: u32) {
+        self.core.stats.work_units += u64::from(units);
+    }
+
+    /// Counts `bytes` that the host keeps on behalf of its peers against
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes), until [`release`](Io::release). Charge what is
+    /// allocated: capacities and the overhead of each entry, not lengths.
+    pub fn charge(&mut self, bytes: usize) {
+        self.core.stats.host_bytes += bytes as u64;
+    }
+
+    /// Takes back a [`charge`](Io::charge).
+    pub fn release(&mut self, bytes: usize) {
+        self.core.stats.host_bytes = self.core.stats.host_bytes.saturating_sub(bytes as u64);
+    }
+
+    /// Whether the host may keep `bytes` more within [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let most = self.core.config.max_buffered_bytes as u64;
+        self.core.stats.buffered_bytes() + bytes as u64 <= most
+    }
+
     /// Says that the client is somewhere else than the socket's other end: a trusted proxy has named it. An unknown port is 0.
     pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {
         if let Some(conn) = self.core.table.get_mut(id) {

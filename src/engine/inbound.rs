@@ -466,13 +466,12 @@ impl<H: Handler> Engine<H> {
         let before = std::mem::replace(&mut middle.held, held);
         self.core.stats.held_bytes += held;
         self.core.release_held(before);
-        let total = self.core.stats.held_bytes + self.core.stats.pending_bytes;
-        if held > before.max(SMALL) && total > self.core.config.max_buffered_bytes as u64 {
+        if held > before.max(SMALL) && self.core.is_full() {
             let reason = format!("no room for {held} bytes of a message");
             self.core.shut(
                 id,
-                Cause::AtCapacity,
-                Cause::AtCapacity.close_code(),
+                Cause::BuffersFull,
+                Cause::BuffersFull.close_code(),
                 &reason,
                 now,
             );

@@ -48,6 +48,10 @@ pub struct Stats {
     pub pending_bytes: u64,
     /// Bytes held for unfinished messages and frames now.
     pub held_bytes: u64,
+    /// Bytes that the host has charged for what it keeps ([`Io::charge`](crate::Io::charge)) now.
+    pub host_bytes: u64,
+    /// Work units spent since the start; see [`Io::spend`](crate::Io::spend).
+    pub work_units: u64,
 }
 
 /// The connections of one class.
@@ -108,7 +112,14 @@ impl Stats {
             accept_paused: false,
             pending_bytes: 0,
             held_bytes: 0,
+            host_bytes: 0,
+            work_units: 0,
         }
+    }
+
+    /// All bytes that count against [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    pub fn buffered_bytes(&self) -> u64 {
+        self.pending_bytes + self.held_bytes + self.host_bytes
     }
 
     /// WebSockets opened, over all classes.

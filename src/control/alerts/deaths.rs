@@ -293,6 +293,7 @@ pub(in crate::control) fn is_loss(cause: Cause) -> bool {
         | Cause::Blocked
         | Cause::Flapping
         | Cause::AtCapacity
+        | Cause::BuffersFull
         | Cause::Protocol
         | Cause::InvalidData
         | Cause::TooBig
