@@ -43,12 +43,20 @@ pub enum Bug {
     HeldLeaks,
     /// Who is here when a policy changes is judged by the new one as if it had always held.
     ChangeUnseen,
+    /// The work of one peer has no bound within a turn.
+    BudgetIgnored,
+    /// Bytes that a share did not cover are forgotten.
+    LeftoverLost,
+    /// Memory is charged by what a message holds, not by what is allocated.
+    ChargedTooLittle,
+    /// A peer that we do not read is called stale.
+    UnreadIsDead,
 }
 
 #[cfg(feature = "sabotage")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 23] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -68,6 +76,10 @@ impl Bug {
         Bug::ParkedTooSoon,
         Bug::HeldLeaks,
         Bug::ChangeUnseen,
+        Bug::BudgetIgnored,
+        Bug::LeftoverLost,
+        Bug::ChargedTooLittle,
+        Bug::UnreadIsDead,
     ];
 }
 

@@ -152,6 +152,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// Unsent bytes per connection; at least a message and its frame header.
     pub max_pending_bytes: usize,
+    /// How long more than that may wait for a peer that reads nothing.
+    pub slow_after: Micros,
     /// Bytes in buffers of all connections together; at least `max_pending_bytes`.
     pub max_buffered_bytes: usize,
     /// Stale connections closed in a second; 0: no limit.
@@ -182,6 +184,7 @@ impl Settings {
             handshake_timeout: self.handshake_timeout,
             max_message_bytes: self.max_message_bytes,
             max_pending_bytes: self.max_pending_bytes,
+            slow_after: self.slow_after,
             max_buffered_bytes: self.max_buffered_bytes,
             stale_closes_per_second: self.stale_closes_per_second,
         }

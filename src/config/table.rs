@@ -389,7 +389,16 @@ pub const SETTINGS: &[Setting] = &[
         rule: Some("at least MAX_MESSAGE_BYTES and 14 more"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may wait for one peer to read them; with more it is a slow consumer and closed with code 1013.",
+        help: "The bytes that may wait for one peer to read them. A peer that stays above it for SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code 1013; at twice as many it is closed at once.",
+    },
+    Setting {
+        name: "SLOW_CONSUMER_MS",
+        kind: TIME,
+        default: Fallback::Value("1000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long more than MAX_PENDING_BYTES may wait for a peer that reads nothing of it.",
     },
     Setting {
         name: "MAX_BUFFERED_BYTES",

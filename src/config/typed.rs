@@ -26,6 +26,9 @@ pub(super) const CLASSES: [(usize, usize); 2] = [
     ),
 ];
 
+/// The longest introduction of an app, in bytes. Names of 256 bytes, a key and a timestamp fit in well.
+const TPA_INIT_BYTES: usize = 4 * 1024;
+
 impl Effective {
     /// The settings as the program uses them; `None` only if there was a fault.
     pub(super) fn settings(&self) -> Option<Settings> {
@@ -34,6 +37,7 @@ impl Effective {
             glasses: glasses?,
             tpa: Policy {
                 first_message_timeout: Some(self.millis(const { row("TPA_INIT_TIMEOUT_MS") })?),
+                first_message_bytes: Some(TPA_INIT_BYTES),
                 ..tpa?
             },
             stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
@@ -77,6 +81,7 @@ impl Effective {
             max_connections: self.size(const { row("MAX_CONNECTIONS") }),
             max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
             max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
+            slow_after: self.millis(const { row("SLOW_CONSUMER_MS") })?,
             max_buffered_bytes: self.size(const { row("MAX_BUFFERED_BYTES") })?,
             stale_closes_per_second: self
                 .number(const { row("STALE_CLOSES_PER_SECOND") })

@@ -45,9 +45,9 @@ impl Core {
         }
     }
 
-    /// Has some change over, and puts the deadlines into the wheel that became earlier: so many slots at a time, for 100 000 at
-    /// once would hold everybody up.
-    pub(crate) fn change_some(&mut self, now: Micros) {
+    /// Migrates the next 1 024 slots to the new policies, and arms the deadlines that became earlier: 100 000 at once would delay
+    /// every heartbeat.
+    pub(crate) fn migrate_batch(&mut self, now: Micros) {
         const SLOTS: u32 = 1_024;
         let Some(Change { from, again }) = self.change else {
             return;

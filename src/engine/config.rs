@@ -12,9 +12,13 @@ pub struct Config {
     pub handshake_timeout: Micros,
     /// The longest message, and frame, taken from a peer, in bytes. Default 1 MiB.
     pub max_message_bytes: usize,
-    /// The most unsent bytes per connection; room for one message at least. Default 4 MiB.
+    /// The most unsent bytes per connection; room for one message at least. Default 4 MiB. A connection above it for
+    /// [`slow_after`](Config::slow_after) without progress is closed as a slow consumer; twice as much is refused at once.
     pub max_pending_bytes: usize,
-    /// The most bytes, unsent and of unfinished messages, over all connections. Default 1 GiB.
+    /// How long a connection may be above `max_pending_bytes` without taking a byte. Default 1 s.
+    pub slow_after: Micros,
+    /// The most bytes in buffers over all connections: unsent, of unfinished messages, and what the host charges. Default
+    /// 1 GiB. Peers that have not introduced themselves may use a sixteenth of it.
     pub max_buffered_bytes: usize,
     /// The most stale connections closed in a second, 0 for no limit. Default 5 000.
     pub stale_closes_per_second: u32,
@@ -40,6 +44,7 @@ impl Default for Config {
             handshake_timeout: Micros::from_secs(10),
             max_message_bytes: 1 << 20,
             max_pending_bytes: 4 << 20,
+            slow_after: Micros::from_secs(1),
             max_buffered_bytes: 1 << 30,
             stale_closes_per_second: 5_000,
         }
@@ -49,6 +54,11 @@ impl Default for Config {
 impl Config {
     /// Bytes of the longest frame header that we write (RFC 6455 §5.2).
     pub const FRAME_HEADER_MAX: usize = 10;
+
+    /// Bytes that all peers together may hold that have not introduced themselves.
+    pub(crate) fn strangers_bytes(&self) -> u64 {
+        self.max_buffered_bytes as u64 / 16
+    }
 
     /// Whether an engine can run with this.
     ///
@@ -68,6 +78,13 @@ impl Config {
             faults.push(format!(
                 "handshake_timeout is {}; at least {}",
                 self.handshake_timeout,
+                Policy::LEAST
+            ));
+        }
+        if self.slow_after < Policy::LEAST {
+            faults.push(format!(
+                "slow_after is {}; at least {}",
+                self.slow_after,
                 Policy::LEAST
             ));
         }

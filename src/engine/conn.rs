@@ -1,17 +1,20 @@
 //! One connection: Opening | Open | Closing | Dead.
 
 use crate::cause::{Cause, Code};
+use crate::engine::Config;
 use crate::engine::handler::Class;
 use crate::engine::http::Request;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
-use crate::engine::scan::Scanner;
+use crate::engine::chunks::Chunks;
+use crate::engine::scan::{CloseFinder, Header};
 use crate::engine::view::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
+use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use tungstenite::protocol::WebSocketContext;
 
 /// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
 pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
@@ -71,6 +74,8 @@ pub(crate) enum Mark {
     Introduced,
     /// The host wants to hear of every round-trip time.
     Watched,
+    /// The host has paused reading from it.
+    Paused,
 }
 
 impl Marks {
@@ -82,7 +87,7 @@ impl Marks {
         self.0 |= 1 << mark as u16;
     }
 
-    /// Takes a mark off. Whether it was there.
+    /// Clears a mark; returns whether it was set.
     pub(crate) fn take(&mut self, mark: Mark) -> bool {
         let had = self.has(mark);
         self.0 &= !(1 << mark as u16);
@@ -108,31 +113,86 @@ pub(crate) struct Opening {
     pub(crate) deferred: Option<Box<Request>>,
 }
 
-/// In the middle of a frame or of a fragmented message.
+/// What an open connection is in the middle of: a frame, a message in fragments, or bytes that its share did not cover.
+#[derive(Default)]
 pub(crate) struct Middle {
-    pub(crate) decoder: Decoder,
-    pub(crate) scanner: Scanner,
-    /// Since when the frame in progress is, if there is one.
-    pub(crate) frame_since: Option<Micros>,
+    /// Bytes that were read and not looked at yet; the first `looked_at` of them were.
+    pub(crate) leftover: Vec<u8>,
+    pub(crate) looked_at: usize,
+    pub(crate) frame: Option<Gathering>,
+    pub(crate) message: Option<Fragments>,
+    /// Units that it owes; see [`Work`](crate::engine::work::Work).
+    pub(crate) debt: u32,
+    /// It has used up its share, and reads 4 KiB at a time until a turn has ended within it.
+    pub(crate) slow: bool,
+    /// Since when it waits for its next share.
+    pub(crate) throttled_since: Option<Micros>,
+    /// When the host was last told so.
+    pub(crate) throttled_told: Option<Micros>,
+    /// What the socket said while bytes of the peer waited: told when those are worked off.
+    pub(crate) failed: Option<ErrorKind>,
     /// What it adds to the bytes held by the loop.
     pub(crate) held: u64,
 }
 
-/// Where the bytes of an unfinished frame or message wait.
-pub(crate) enum Decoder {
-    /// The beginning of a frame that the loop's spare context will take when it is whole: most of them. It costs what has
-    /// come and no more.
-    Gathering(Vec<u8>),
-    /// A context of its own: a fragmented message, a large frame, or an error.
-    Own(Box<WebSocketContext>),
-    /// Taken out.
-    AtWork,
+/// A frame of which not all has arrived.
+pub(crate) struct Gathering {
+    /// The header as far as it has arrived.
+    pub(crate) head: [u8; 14],
+    pub(crate) have: u8,
+    /// The header, once it is whole.
+    pub(crate) header: Option<Header>,
+    pub(crate) payload: Chunks,
+    /// Bytes of payload since progress was last counted as heard.
+    pub(crate) credit: u32,
+    /// When its first byte arrived.
+    pub(crate) since: Micros,
+}
+
+/// A message in fragments of which not all has arrived: the payload so far, unmasked.
+pub(crate) struct Fragments {
+    pub(crate) opcode: u8,
+    pub(crate) payload: Chunks,
+}
+
+impl Middle {
+    /// Whether bytes wait that were read and not looked at.
+    pub(crate) fn has_leftover(&self) -> bool {
+        self.looked_at < self.leftover.len()
+    }
+
+    /// Whether it waits for its next share of a turn.
+    pub(crate) fn is_held(&self) -> bool {
+        self.has_leftover() || self.debt > 0
+    }
+
+    /// Whether nothing in it matters to what follows.
+    pub(crate) fn at_rest(&self) -> bool {
+        let parts = self.frame.is_some() || self.message.is_some();
+        let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
+        !parts && !self.is_held() && !self.slow && self.failed.is_none()
+    }
+
+    /// Bytes that are allocated for it.
+    pub(crate) fn allocated(&self) -> u64 {
+        if sabotage::on(Bug::ChargedTooLittle) {
+            return self.message.as_ref().map_or(0, |m| m.payload.len() as u64);
+        }
+        let frame = self.frame.as_ref().map_or(0, |f| f.payload.allocated());
+        let message = self.message.as_ref().map_or(0, |m| m.payload.allocated());
+        (size_of::<Middle>() + self.leftover.capacity() + frame + message) as u64
+    }
 }
 
 pub(crate) struct Closing {
     pub(crate) end: End,
     pub(crate) until: Until,
-    pub(crate) scanner: Scanner,
+    pub(crate) finder: CloseFinder,
+    /// When it began.
+    pub(crate) since: Micros,
+    /// How long the peer may take for the close, or to take any of our bytes.
+    pub(crate) timeout: Micros,
+    /// When it is given up.
     pub(crate) deadline: Micros,
     pub(crate) fin_sent: bool,
 }
@@ -240,6 +300,11 @@ impl Conn {
         self.out.as_ref().map_or(0, |o| o.pending())
     }
 
+    /// Bytes that are allocated for what waits to be sent.
+    pub(crate) fn charged(&self) -> usize {
+        self.out.as_ref().map_or(0, |o| o.charged())
+    }
+
     /// Whether bytes wait that the peer does not take.
     pub(crate) fn is_blocked(&self) -> bool {
         self.out
@@ -248,16 +313,16 @@ impl Conn {
     }
 
     /// When this connection wants to be looked at.
-    pub(crate) fn due(&self, policy: &Policy, handshake_timeout: Micros) -> Option<Micros> {
+    pub(crate) fn due(&self, policy: &Policy, limits: &Config) -> Option<Micros> {
         match &self.phase {
-            Phase::Opening(_) => Some(self.handshake_due(handshake_timeout)),
+            Phase::Opening(_) => Some(self.handshake_due(limits.handshake_timeout)),
             Phase::Open(_) => {
                 let earlier =
                     |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
                 let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(BEAT.0));
                 let alive = ping.min(self.health.stale_at(policy));
                 let due = earlier(alive, self.init_due(policy));
-                Some(earlier(earlier(due, self.frame_due()), self.slow_due()))
+                Some(earlier(earlier(due, self.frame_due()), self.slow_due(limits.slow_after)))
             }
             Phase::Closing(closing) => Some(closing.deadline),
             Phase::Dead(_) => None,
@@ -288,14 +353,38 @@ impl Conn {
     /// When the frame in progress has taken too long.
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
-            Phase::Open(Some(middle)) => middle.frame_since.map(|t| t + FRAME_TIME),
+            Phase::Open(Some(middle)) => middle.frame.as_ref().map(|f| f.since + FRAME_TIME),
             _ => None,
         }
     }
 
-    /// When our bytes have waited too long.
-    pub(crate) fn slow_due(&self) -> Option<Micros> {
-        Some(self.out.as_ref()?.blocked_since()? + FRAME_TIME)
+    /// When our bytes have waited too long, or too many of them for `slow_after` without progress.
+    pub(crate) fn slow_due(&self, slow_after: Micros) -> Option<Micros> {
+        let out = self.out.as_ref()?;
+        let waited = out.blocked_since()? + FRAME_TIME;
+        let over = out.over_since().map(|since| since + slow_after);
+        Some(over.map_or(waited, |over| over.min(waited)))
+    }
+
+    /// Whether the peer has not introduced itself: it pays from the strangers' part of the buffers.
+    pub(crate) fn is_stranger(&self) -> bool {
+        !self.marks.has(Mark::Spoke)
+    }
+
+    /// Whether bytes of the peer wait for its next share of a turn.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
+    }
+
+    /// Whether its socket has failed, and what was read before is still worked off.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&self.phase, Phase::Open(Some(middle)) if middle.failed.is_some())
+    }
+
+    /// Whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has
+    /// paused reading.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.marks.has(Mark::Paused) || self.is_held()
     }
 }
 

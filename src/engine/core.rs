@@ -2,6 +2,7 @@
 
 use crate::cause::{Cause, Code, cut_reason};
 use crate::engine::Config;
+use crate::engine::broadcast::Broadcast;
 use crate::engine::bucket::Bucket;
 use crate::engine::change::Change;
 use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
@@ -13,11 +14,12 @@ use crate::engine::policies::Policies;
 use crate::engine::prepared::{Outgoing, render};
 use crate::engine::receipts::Receipts;
 use crate::engine::remote::Remote;
-use crate::engine::scan::Scanner;
+use crate::engine::scan::CloseFinder;
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
 use crate::engine::timers::{Purpose, Timers};
-use crate::engine::wheel::Wheel;
+use crate::engine::wheel::{Tick, Wheel};
+use crate::engine::work::{LOOKS_PER_TURN, Work};
 use crate::health::{Health, Policy, State};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
@@ -28,8 +30,11 @@ use tungstenite::protocol::WebSocketContext;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::frame::{CloseFrame, Frame};
 
-/// Who waits for no more than this is not closed because others have filled the loop.
+/// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
+
+/// Bytes that go out in one turn, heartbeats not counted; the rest waits for the next turn, in order.
+pub(crate) const FLUSH_PER_TURN: usize = 1024 * 1024;
 
 /// So many neighbouring slots are pinged together: they lie together in memory, as their sockets mostly do in the kernel's, and a
 /// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
@@ -63,9 +68,30 @@ pub(crate) struct Core {
     pub(crate) new_cap: Option<usize>,
     /// Policies or limits of time have changed, and not everybody lives under the new ones yet.
     pub(crate) change: Option<Change>,
-    /// Every connection keeps a context of its own: what parking is compared with.
-    #[cfg(feature = "testing")]
-    pub(crate) never_parks: bool,
+    pub(crate) work: Work,
+    /// Connections whose input is to be looked at, though the kernel tells of no more: what they sent was kept outside of a
+    /// share, or reading was resumed.
+    pub(crate) ready: Vec<ConnId>,
+    /// Connections whose reading was paused or resumed in this turn.
+    pub(crate) repolled: Vec<ConnId>,
+    /// Messages to whole classes that are not sent to all of them yet.
+    pub(crate) broadcasts: VecDeque<Broadcast>,
+    /// Deadlines that fired and are not looked at yet, all of one tick.
+    pub(crate) fired: (Tick, VecDeque<u32>),
+    /// From which slot on the next search for memory begins.
+    pub(crate) shortage_cursor: u32,
+    /// Bytes that may go out in this turn.
+    pub(crate) flush_left: usize,
+    /// Last looks that may be had in this turn.
+    pub(crate) looks_left: usize,
+}
+
+/// What a connection was in the middle of when it ceased to be open.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) finder: CloseFinder,
+    /// The peer's close frame stood among the bytes that were not looked at.
+    pub(crate) closed: bool,
 }
 
 impl Core {
@@ -88,8 +114,14 @@ impl Core {
             accept_retry: false,
             new_cap: None,
             change: None,
-            #[cfg(feature = "testing")]
-            never_parks: false,
+            work: Work::default(),
+            ready: Vec::new(),
+            repolled: Vec::new(),
+            broadcasts: VecDeque::new(),
+            fired: Default::default(),
+            shortage_cursor: 0,
+            flush_left: FLUSH_PER_TURN,
+            looks_left: LOOKS_PER_TURN,
             config,
         }
     }
@@ -102,7 +134,7 @@ impl Core {
         let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
             return;
         };
-        let Some(due) = conn.due(self.policy_of(conn), self.config.handshake_timeout) else {
+        let Some(due) = conn.due(self.policy_of(conn), &self.config) else {
             return;
         };
         if conn
@@ -165,7 +197,8 @@ impl Core {
             }
         };
         let pending = conn.pending() + len;
-        if pending > self.config.max_pending_bytes {
+        // A peer that is slow is found at the flush; more than twice the limit is refused at once.
+        if pending > 2 * self.config.max_pending_bytes {
             self.slow_consumer(id, now);
             return Sent::Refused(Refused::OverLimit);
         }
@@ -174,6 +207,7 @@ impl Core {
             return Sent::Refused(Refused::OverLimit);
         }
         let blocked = conn.is_blocked();
+        self.spend(1);
         match outgoing {
             Outgoing::Data(frame) => {
                 self.stats.messages_out += 1;
@@ -207,10 +241,29 @@ impl Core {
     /// Changes what is to go out, and keeps the account.
     pub(crate) fn change_out(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
         if let Some(conn) = self.table.get_mut(id) {
+            let before = conn.charged() as u64;
             let out = conn.out.get_or_insert_default();
-            let before = out.pending() as u64;
             change(out);
-            self.stats.pending_bytes = self.stats.pending_bytes + out.pending() as u64 - before;
+            self.stats.pending_bytes = self.stats.pending_bytes + out.charged() as u64 - before;
+        }
+    }
+
+    /// Gives up everything that waits to be sent: the socket takes no more.
+    pub(crate) fn discard_out(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id) {
+            self.stats.pending_bytes -= conn.charged() as u64;
+            conn.out = None;
+        }
+    }
+
+    /// A closing connection took `bytes` and is still behind: the close has a close timeout more to go out, ten at most.
+    pub(crate) fn extend_close(&mut self, id: ConnId, bytes: usize, now: Micros) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Closing(closing) = &mut conn.phase
+            && bytes > 0
+        {
+            let most = closing.since + Micros(10 * closing.timeout.0);
+            closing.deadline = most.min(now + closing.timeout);
         }
     }
 
@@ -261,6 +314,13 @@ impl Core {
         self.stats.buffered_bytes() > self.config.max_buffered_bytes as u64
     }
 
+    /// Whether there is no room for more that this connection sends: peers that have not introduced themselves have a part of
+    /// their own, so that they cannot take it from the others.
+    pub(crate) fn is_full_for(&self, id: ConnId) -> bool {
+        let stranger = self.table.get(id).is_some_and(Conn::is_stranger);
+        self.is_full() || stranger && self.stats.stranger_bytes > self.config.strangers_bytes()
+    }
+
     /// The loop is full, and this one takes part in that.
     pub(crate) fn no_room(&mut self, id: ConnId, bytes: usize, now: Micros) {
         let reason = format!("no room for {bytes} unsent bytes");
@@ -294,19 +354,20 @@ impl Core {
 
     /// Queues our close frame on an open connection. From here on the peer's bytes are skipped.
     pub(crate) fn shut(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
-        let Some(scanner) = self.leave_open(id) else {
+        let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
+        let Some(left) = self.leave_open(id) else {
             return;
         };
         let reason = cut_reason(reason);
         let frame = close_frame(code, reason);
         let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = 0;
-        // What a ghost, a slow reader or a peer in an endless frame has not taken yet would only hold up the close.
+        // What the peer has not taken yet would only hold up the close. What waits for nothing but the end of this turn may say
+        // why it is closed, and goes out before.
         let discard = match cause {
             Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout => true,
-            // The host may have said why.
-            Cause::BuffersFull => pending > UNSENT_SMALL,
-            _ => false,
+            Cause::BuffersFull => blocked || pending > UNSENT_SMALL,
+            _ => blocked,
         };
         self.queue(id, |out| {
             if discard {
@@ -329,7 +390,7 @@ impl Core {
         end.reason = reason.into();
         end.reset = cause == Cause::Stale;
         end.unsent = unsent;
-        self.enter_closing(id, end, until, scanner, now);
+        self.enter_closing(id, end, until, left, now);
         if cause == Cause::Stale {
             self.table.tell_now(id);
         }
@@ -354,7 +415,7 @@ impl Core {
         end.code = Code::Http(reply.status);
         end.reason = cut_reason(reply.error_text()).into();
         self.queue_control(id, &reply.render(is_head));
-        self.enter_closing(id, end, Until::PeerLeaves, Scanner::default(), now);
+        self.enter_closing(id, end, Until::PeerLeaves, Left::default(), now);
     }
 
     pub(crate) fn enter_closing(
@@ -362,19 +423,20 @@ impl Core {
         id: ConnId,
         end: End,
         until: Until,
-        scanner: Scanner,
+        left: Left,
         now: Micros,
     ) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
         let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
-        let deadline = now + timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,
             until,
-            scanner,
-            deadline,
+            finder: left.finder,
+            since: now,
+            timeout,
+            deadline: now + timeout,
             fin_sent: false,
         }));
         conn.marks.take(Mark::Ping);
@@ -382,30 +444,128 @@ impl Core {
             conn.marks.set(Mark::Closing);
             self.stats.classes[usize::from(conn.class.0)].closing += 1;
         }
+        if conn.marks.take(Mark::Paused) {
+            self.repolled.push(id);
+        }
         self.arm(id);
         self.table.mark_dirty(id);
+        if left.closed {
+            self.peer_closed_too(id);
+        }
+    }
+
+    /// The peer answered our close frame, or sent its own meanwhile: the closing handshake is complete.
+    pub(crate) fn peer_closed_too(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let nothing_waits = conn.out.is_none();
+        let Phase::Closing(closing) = &mut conn.phase else {
+            return;
+        };
+        if closing.until != Until::PeerCloses {
+            return;
+        }
+        closing.until = Until::Flushed;
+        closing.end.clean = true;
+        if nothing_waits {
+            let end = closing.end.clone();
+            self.bury(id, end);
+        }
     }
 
     /// Takes what an open connection was in the middle of. `None` if it is not open.
-    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Scanner> {
+    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Left> {
         let conn = self.table.get_mut(id)?;
         let Phase::Open(middle) = &mut conn.phase else {
             return None;
         };
-        let (scanner, held) = middle
-            .take()
-            .map_or_else(Default::default, |m| (m.scanner, m.held));
+        let middle = middle.take();
         conn.marks.take(Mark::Deferred);
-        if conn.health.state() == State::Suspect {
-            self.stats.classes[usize::from(conn.class.0)].suspects -= 1;
+        let class = &mut self.stats.classes[usize::from(conn.class.0)];
+        class.suspects -= u64::from(conn.health.state() == State::Suspect);
+        let mut left = Left::default();
+        if let Some(middle) = middle {
+            class.throttled -= u64::from(middle.throttled_since.is_some());
+            if let Some(frame) = &middle.frame {
+                // It is in the middle of a frame, so no close frame can end here.
+                let _ = left.finder.advance(&frame.head[..usize::from(frame.have)]);
+                for piece in frame.payload.iter() {
+                    let _ = left.finder.advance(piece);
+                }
+            }
+            let rest = &middle.leftover[middle.looked_at..];
+            left.closed = left.finder.advance(rest).is_break();
+            self.release_held(id, middle.held);
         }
-        self.release_held(held);
-        Some(scanner)
+        Some(left)
     }
 
-    pub(crate) fn release_held(&mut self, held: u64) {
-        if !sabotage::on(Bug::HeldLeaks) {
-            self.stats.held_bytes -= held;
+    // ---- memory ----
+
+    /// Counts bytes that a connection holds for what it has sent.
+    pub(crate) fn hold(&mut self, id: ConnId, bytes: u64) {
+        self.stats.held_bytes += bytes;
+        if self.table.get(id).is_some_and(Conn::is_stranger) {
+            self.stats.stranger_bytes += bytes;
+        }
+    }
+
+    pub(crate) fn release_held(&mut self, id: ConnId, bytes: u64) {
+        if sabotage::on(Bug::HeldLeaks) {
+            return;
+        }
+        self.stats.held_bytes -= bytes;
+        if self.table.get(id).is_some_and(Conn::is_stranger) {
+            self.stats.stranger_bytes -= bytes;
+        }
+    }
+
+    // ---- work ----
+
+    /// Counts work.
+    pub(crate) fn spend(&mut self, units: u32) {
+        self.work.spend(units, &mut self.stats);
+    }
+
+    /// Counts a frame, or a part of one, of this many bytes.
+    pub(crate) fn spend_frame(&mut self, bytes: usize) {
+        self.spend(1);
+        self.work.spend_bytes(bytes, &mut self.stats);
+    }
+
+    /// Whether more of this connection's input may be worked on now.
+    pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
+        let paused = self.table.get(id).is_some_and(|c| c.marks.has(Mark::Paused));
+        self.work.is_current(id) && self.work.may_go_on() && !paused
+    }
+
+    /// Notes that a connection waits for its next share.
+    pub(crate) fn throttle(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        // It is we that keep the pong waiting.
+        conn.health.forget_outstanding();
+        if let Phase::Open(Some(middle)) = &mut conn.phase {
+            middle.slow = true;
+            if middle.throttled_since.is_none() {
+                middle.throttled_since = Some(now);
+                self.stats.classes[usize::from(conn.class.0)].throttled += 1;
+            }
+        }
+    }
+
+    /// Notes that a connection waits for no share any more.
+    pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Open(Some(middle)) = &mut conn.phase
+            && let Some(since) = middle.throttled_since.take()
+        {
+            middle.throttled_told = None;
+            let class = &mut self.stats.classes[usize::from(conn.class.0)];
+            class.throttled -= 1;
+            class.throttled_time += now - since;
         }
     }
 
@@ -438,16 +598,6 @@ impl Core {
     /// The policy that holds for a connection.
     pub(crate) fn policy_of(&self, conn: &Conn) -> &Policy {
         self.policies.of(conn.class, conn.policy)
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn parks(&self) -> bool {
-        !self.never_parks
-    }
-
-    #[cfg(not(feature = "testing"))]
-    pub(crate) const fn parks(&self) -> bool {
-        true
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -7,6 +7,7 @@ use super::handler::Handler;
 use super::http::Reply;
 use super::timers::{Purpose, Timers};
 use super::wheel::{TICK, Tick};
+use super::work::DEADLINES_PER_TURN;
 use crate::cause::Cause;
 use crate::health::{Due, Policy};
 use crate::id::ConnId;
@@ -14,24 +15,43 @@ use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
 impl<H: Handler> Engine<H> {
-    /// Fires the deadlines up to `now`.
+    /// Fires the deadlines up to `now`, 2 048 at most in one turn, and takes what goes on over many turns one step further.
     pub fn advance(&mut self, now: Micros) {
-        while let Some((tick, fired)) = self.core.wheel.next(now) {
-            self.core.table.touch(&fired);
-            for slot in fired {
-                match Timers::index(slot) {
-                    Some(index) => self.timer(index, tick, now),
-                    None => self.deadline(slot, tick, now),
-                }
+        for _ in 0..DEADLINES_PER_TURN {
+            let Some((tick, slot)) = self.next_fired(now) else {
+                break;
+            };
+            match Timers::index(slot) {
+                Some(index) => self.timer(index, tick, now),
+                None => self.deadline(slot, tick, now),
             }
         }
         self.grant_stale_closes(now);
-        self.core.change_some(now);
+        self.core.migrate_batch(now);
+        self.core.broadcast_batch(now);
+        self.core.relieve_shortage(now);
         self.settle(now);
     }
 
-    /// Somebody whom only silence speaks against: read its socket once more, hand in what came, then [`judge`](Engine::judge).
+    /// The next entry of the wheel that is due.
+    fn next_fired(&mut self, now: Micros) -> Option<(Tick, u32)> {
+        if self.core.fired.1.is_empty() {
+            let (tick, slots) = self.core.wheel.next(now)?;
+            self.core.table.touch(&slots);
+            self.core.fired = (tick, slots.into());
+        }
+        let (tick, slots) = &mut self.core.fired;
+        slots.pop_front().map(|slot| (*tick, slot))
+    }
+
+    /// A connection that seems stale: read its socket once more as [`intake`](Engine::intake) says, hand in what came, then
+    /// [`judge`](Engine::judge). 64 in one turn at most; the others wait.
     pub fn next_doubtful(&mut self) -> Option<ConnId> {
+        self.core.work.begin_looks();
+        self.core.looks_left = self.core.looks_left.checked_sub(1)?;
+        if !self.core.work.turn_has_room() {
+            return None;
+        }
         self.core.doubtful.pop_front()
     }
 
@@ -55,7 +75,7 @@ impl<H: Handler> Engine<H> {
         };
         conn.set_armed(None);
         let policy = self.core.policies.of(conn.class, conn.policy);
-        let Some(due) = conn.due(policy, self.core.config.handshake_timeout) else {
+        let Some(due) = conn.due(policy, &self.core.config) else {
             return;
         };
         if due <= now {
@@ -100,7 +120,7 @@ impl<H: Handler> Engine<H> {
                 } else if passed(conn.frame_due()) {
                     let reason = format!("a frame took more than {}", conn::FRAME_TIME);
                     self.core.shut(id, Cause::FrameTimeout, 3008, &reason, now);
-                } else if passed(conn.slow_due()) {
+                } else if passed(conn.slow_due(self.core.config.slow_after)) {
                     self.core.slow_consumer(id, now);
                 } else {
                     self.beat(id, &policy, now, judged, granted);
@@ -127,6 +147,16 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
+            // It is we that do not read it: its silence says nothing, and it is not asked.
+            conn.health.skip_ping(policy, now);
+            self.heard(id, now);
+            if granted {
+                self.core.bucket.give_back();
+            }
+            self.core.arm(id);
+            return;
+        }
         let unanswered = conn.health.unanswered() > 0;
         match conn.health.on_due(policy, now) {
             Due::Stale if !judged => {
@@ -142,8 +172,7 @@ impl<H: Handler> Engine<H> {
                 self.core.stats.unanswered += u64::from(unanswered);
                 let class = usize::from(conn.class.0);
                 if ping {
-                    conn.marks.set(Mark::Ping);
-                    self.core.table.mark_dirty(id);
+                    self.core.table.mark_beat(id);
                 }
                 if let Some(change) = change {
                     self.core.stats.classes[class].suspects += 1;

@@ -5,7 +5,7 @@ use crate::engine::Config;
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
 use crate::engine::http::{Reply, Request};
-use crate::engine::prepared::Prepared;
+use crate::engine::prepared::{Outgoing, Prepared};
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
 use crate::engine::timers::Purpose;
@@ -48,6 +48,10 @@ pub trait Handler {
 
     /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
+
+    /// The peer has sent more than its share of the loop's work for `waited`: what it sends waits, for others have their turn.
+    /// Told after a second of that, and once a minute while it goes on.
+    fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
     /// The connection is over: exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] that was given, even if
     /// it never opened. A stale one is told at once, others when their socket is let go. The id takes no messages any more.
@@ -162,7 +166,8 @@ pub enum Refused {
     Closing,
     /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids, or a close as a raw frame.
     Illegal,
-    /// More would wait than is allowed; the connection is closed as a slow consumer (1013), for its stream has a gap now.
+    /// More would wait than is allowed: twice `max_pending_bytes`, or memory is short. The connection is closed (1013), for its
+    /// stream has a gap now.
     OverLimit,
 }
 
@@ -173,7 +178,7 @@ pub struct Ending {
     pub cause: Cause,
     /// Who ended it.
     pub by: By,
-    /// What the peer was told, or told us.
+    /// What the peer was told, or told us; [`Code::None`] if our close frame never left.
     pub code: Code,
     /// The close reason that went with the code; at most 123 bytes.
     pub reason: Box<str>,
@@ -261,14 +266,30 @@ impl Io<'_> {
         self.core.take_back(id)
     }
 
-    /// Sends one message to every open connection of a class, as [`send_many`](Io::send_many) does.
-    pub fn broadcast(&mut self, class: Class, message: &Message) -> usize {
-        let ids: Vec<ConnId> = self.connections(class).collect();
-        self.send_many(ids, message)
+    /// Sends one message to every connection of a class that is open now, over some turns: 1 024 slots in each. The frame is
+    /// built once and shared. Returns whether it will be sent: not a control frame that is not legal, and no more than 64
+    /// broadcasts may be under way.
+    pub fn broadcast(&mut self, class: Class, message: &Message) -> bool {
+        match Outgoing::of(message) {
+            Ok(frame) => self.core.broadcast(class, frame),
+            Err(_) => false,
+        }
+    }
+
+    /// Stops reading from an open connection. Until [`resume_reading`](Io::resume_reading) it is not pinged, its silence does not
+    /// count, and what it has sent stays in the kernel. For a peer whose messages have one destination that is behind.
+    pub fn pause_reading(&mut self, id: ConnId) {
+        self.core.set_paused(id, true, self.now);
+    }
+
+    /// Reads from a connection again. Its timeout begins anew.
+    pub fn resume_reading(&mut self, id: ConnId) {
+        self.core.set_paused(id, false, self.now);
     }
 
     /// Closes a connection in the host's name ([`Cause::Kicked`]), with this close code (RFC 6455 §7.4) and reason (cut to
-    /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first.
+    /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first, unless the peer is behind: then
+    /// the messages of which nothing has gone out are taken back ([`Ending::unsent`]), so that it learns of the close.
     pub fn close(&mut self, id: ConnId, code: u16, reason: &str) {
         self.core.close(id, Cause::Kicked, code, reason, self.now);
     }
@@ -333,7 +354,7 @@ impl Io<'_> {
     /// this is. The engine counts one unit for each frame, each delivery and each 4 KiB of input by itself; a unit is about a
     /// microsecond of CPU. A host calls this for work that grows with what a peer sends: list entries, rows, searches.
     pub fn spend(&mut self, units: u32) {
-        self.core.stats.work_units += u64::from(units);
+        self.core.spend(units);
     }
 
     /// Counts `bytes` that the host keeps on behalf of its peers against

@@ -1,17 +1,18 @@
 //! Bytes that came in: request heads, frames, and what is skipped.
 
 use crate::cause::{Cause, Code};
-use crate::engine::conn::{Conn, Decoder, End, Mark, Middle, Opening, Phase, Until};
+use crate::engine::chunks::Chunks;
+use crate::engine::conn::{Conn, End, Fragments, Gathering, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
-use crate::engine::scan::{Scanner, heartbeat_pong, may_be_self_contained, self_contained_prefix};
+use crate::engine::scan::{Header, Kind, heartbeat_pong, whole_header};
+use crate::engine::work::REQUEST_UNITS;
 use crate::engine::wire::Wire;
 use crate::engine::{Engine, Upgrade};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use std::io::ErrorKind;
 use tungstenite::Bytes;
 use tungstenite::error::Error as WsError;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -19,25 +20,70 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 /// What a context reads at once. Its default of 128 KiB is zeroed for each message and allocated for each context.
 const READ_BUFFER: usize = 1_024;
 
-/// How far ahead, at most, room is made for a frame that comes in pieces.
-const GATHER_STEP: usize = 16 * 1024;
+/// The same for a frame above [`SHARED_FRAME_MAX`].
+const LARGE_READ_BUFFER: usize = 16 * 1024;
+
+/// The most bytes of a frame that are gathered in one step.
+const GATHER_STEP: usize = 64 * 1024;
+
+/// Larger frames, in bytes on the wire, never go through the shared context: it would keep the memory.
+const SHARED_FRAME_MAX: usize = 64 * 1024 + 14;
+
+/// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
+/// frame on a slow link, but a byte a minute must not keep a peer alive.
+const PROGRESS_STEP: u32 = 4_096;
 
 /// A message that takes no more than this is let in however full the loop is: it is gone again at once.
 const SMALL: u64 = 4 * 1024;
 
-/// How a context came through a stretch of bytes.
-enum Drive {
-    /// All of them are used up, and the connection is as open as before.
-    Drained,
-    /// The connection is not open any more; the context is of no use to anybody.
-    Over,
+/// What has become of a piece of input.
+enum Step {
+    /// So many bytes of it are worked off, and the connection is open.
+    Took(usize),
+    /// So many bytes of it are worked off, and the connection is not open any more.
+    Over(usize),
+}
+
+/// A whole frame.
+enum Body<'a> {
+    /// In one piece.
+    Slice(&'a [u8]),
+    /// Its header, and its payload in pieces.
+    Pieces([u8; 14], Chunks),
+}
+
+impl Body<'_> {
+    /// Copies a control frame whose header has `head` bytes; returns its length.
+    fn copy(self, head: usize, frame: &mut [u8; 14 + 125]) -> usize {
+        match self {
+            Body::Slice(bytes) => {
+                frame[..bytes.len()].copy_from_slice(bytes);
+                bytes.len()
+            }
+            Body::Pieces(header, mut payload) => {
+                frame[..head].copy_from_slice(&header[..head]);
+                head + payload.read(&mut frame[head..])
+            }
+        }
+    }
+}
+
+/// The code in the payload of a close frame; 1005 if there is none (RFC 6455 §7.1.5).
+fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
+    match payload {
+        [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
+        _ => 1005,
+    }
 }
 
 impl<H: Handler> Engine<H> {
     pub(super) fn inbound(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
         match self.core.table.get(id).map(|c| &c.phase) {
             Some(Phase::Opening(_)) => self.head(id, bytes, now),
-            Some(Phase::Open(_)) => self.frames(id, bytes, now),
+            Some(Phase::Open(_)) => {
+                let used = self.frames(id, bytes, now);
+                self.keep(id, &bytes[used..], now);
+            }
             Some(Phase::Closing(_)) => self.skipped(id, bytes),
             Some(Phase::Dead(_)) | None => {}
         }
@@ -138,6 +184,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
+        self.core.spend(REQUEST_UNITS);
         let is_head = request.is_head();
         let no_room = self
             .core
@@ -283,155 +330,302 @@ impl<H: Handler> Engine<H> {
 
     // ---- frames ----
 
-    fn frames(&mut self, id: ConnId, mut data: &[u8], now: Micros) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        if let Phase::Open(None) = conn.phase {
-            let parks = self.core.parks();
-            if let Some(payload) = heartbeat_pong(data).filter(|_| parks) {
-                self.heard(id, now);
-                self.pong(id, &payload, now);
-                return;
-            }
-            let whole = if parks {
-                self_contained_prefix(data)
-            } else {
-                0
-            };
-            if whole > 0 {
-                self.heard(id, now);
-                if let Drive::Over = self.drive_spare(id, &data[..whole], now) {
-                    return self.inbound(id, &data[whole..], now);
-                }
-                data = &data[whole..];
-            }
-            if data.is_empty() {
-                return;
-            }
-            let decoder = if parks && self.is_gathered(data) {
-                Decoder::Gathering(Vec::new())
-            } else {
-                Decoder::Own(self.context())
-            };
-            let middle = Middle {
-                decoder,
-                scanner: Scanner::default(),
-                frame_since: None,
-                held: 0,
-            };
-            let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
-                // The host closed it when it heard that it is healthy again.
-                return self.inbound(id, data, now);
-            };
-            conn.phase = Phase::Open(Some(Box::new(middle)));
+    /// Works frames off while the connection's share lasts. Returns how many bytes that took.
+    fn frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
+        if let Some(payload) = heartbeat_pong(data)
+            && let Some(Phase::Open(None)) = self.core.table.get(id).map(|c| &c.phase)
+        {
+            self.core.spend(1);
+            self.heard(id, now);
+            self.pong(id, &payload, now);
+            return data.len();
         }
-        self.middle(id, data, now);
+        let mut at = 0;
+        while at < data.len() && self.core.may_go_on(id) {
+            let units = self.core.work.spent();
+            match self.frame(id, &data[at..], now) {
+                Step::Took(bytes) => at += bytes,
+                Step::Over(bytes) => {
+                    self.skipped(id, &data[at + bytes..]);
+                    at = data.len();
+                }
+            }
+            let units = self.core.work.spent().saturating_sub(units);
+            self.core.stats.frame_units_max = self.core.stats.frame_units_max.max(units);
+        }
+        at
     }
 
-    /// Bytes for a connection that is in the middle of something.
-    fn middle(&mut self, id: ConnId, data: &[u8], now: Micros) {
-        let Some(middle) = self.middle_of(id) else {
-            return;
+    /// Works one frame off, or as much of it as is here.
+    fn frame(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
+        let Some(conn) = self.core.table.get(id).filter(|c| c.is_open()) else {
+            return Step::Over(0);
         };
-        let was_in_frame = middle.scanner.in_frame();
-        let seen = middle.scanner.advance(data);
-        if !middle.scanner.in_frame() {
-            middle.frame_since = None;
-        } else if seen.frames > 0 || !was_in_frame {
-            middle.frame_since = Some(now);
+        if let Phase::Open(Some(middle)) = &conn.phase
+            && middle.frame.is_some()
+        {
+            return self.gather(id, data, now);
         }
-        if seen.heard() {
+        let Some(header) = Header::parse(data) else {
+            return self.begin_gathering(id, data, now);
+        };
+        if data.len() < header.frame_len() {
+            return match self.kind_of_frame(conn, &header) {
+                Ok(_) => self.begin_gathering(id, data, now),
+                Err(e) => self.broken_step(id, &e, now),
+            };
+        }
+        let kind = match self.kind_of_frame(conn, &header) {
+            Ok(kind) => kind,
+            Err(e) => return self.broken_step(id, &e, now),
+        };
+        let len = header.frame_len();
+        self.core.spend_frame(len);
+        self.heard(id, now);
+        let open = self.complete(id, kind, header, Body::Slice(&data[..len]), now);
+        if open {
+            Step::Took(len)
+        } else {
+            Step::Over(len)
+        }
+    }
+
+    fn broken_step(&mut self, id: ConnId, error: &WsError, now: Micros) -> Step {
+        self.core.spend(1);
+        self.broken(id, error, now);
+        Step::Over(0)
+    }
+
+    /// Judges a frame by its header.
+    fn kind_of_frame(&self, conn: &Conn, header: &Header) -> Result<Kind, WsError> {
+        let most = self.core.config.max_message_bytes;
+        let first = self.core.policy_of(conn).first_message_bytes;
+        let most = match first {
+            Some(first) if conn.is_stranger() => first.min(most),
+            Some(_) | None => most,
+        };
+        let in_message = match &conn.phase {
+            Phase::Open(Some(middle)) => middle.message.as_ref().map(|m| m.payload.len()),
+            _ => None,
+        };
+        header.judge(in_message, if header.is_data() { most } else { usize::MAX })
+    }
+
+    /// Begins to gather a frame of which only the beginning is here.
+    fn begin_gathering(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
+        if let Some(middle) = self.middle_or_new(id) {
+            middle.frame = Some(Gathering {
+                head: [0; 14],
+                have: 0,
+                header: None,
+                payload: Chunks::default(),
+                credit: 0,
+                since: now,
+            });
+        }
+        self.gather(id, data, now)
+    }
+
+    /// Takes more of a frame whose beginning is here, at most 64 KiB.
+    fn gather(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
+        let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) else {
+            return Step::Over(0);
+        };
+        let mut used = 0;
+        let mut fresh = None;
+        while frame.header.is_none() && used < data.len() {
+            frame.head[usize::from(frame.have)] = data[used];
+            frame.have += 1;
+            used += 1;
+            frame.header = Header::parse(&frame.head[..usize::from(frame.have)]);
+            fresh = frame.header;
+        }
+        let mut progress = sabotage::on(Bug::EveryByteIsHeard);
+        let mut whole = None;
+        if let Some(header) = frame.header {
+            let left = header.payload - frame.payload.len() as u64;
+            let take = usize::try_from(left).unwrap_or(usize::MAX);
+            let take = take.min(data.len() - used).min(GATHER_STEP);
+            frame.payload.push(&data[used..used + take]);
+            used += take;
+            frame.credit += take as u32;
+            if frame.credit >= PROGRESS_STEP {
+                frame.credit %= PROGRESS_STEP;
+                progress = true;
+            }
+            whole = Some(header).filter(|h| frame.payload.len() as u64 == h.payload);
+        }
+        let verdict = match (fresh.or(whole), self.core.table.get(id)) {
+            (Some(header), Some(conn)) => self.kind_of_frame(conn, &header).map(Some),
+            _ => Ok(None),
+        };
+        let kind = match verdict {
+            Ok(kind) => kind,
+            Err(e) => {
+                self.core.spend(1);
+                self.broken(id, &e, now);
+                return Step::Over(used);
+            }
+        };
+        self.core.spend_frame(used);
+        if progress || whole.is_some() {
             self.heard(id, now);
         }
-        if !self.account_for_held(id, now) {
-            if seen.close.is_some() {
-                self.peer_closed_too(id);
-            }
-            return;
+        if let (Some(header), Some(kind)) = (whole, kind) {
+            let gathered = self.middle_of(id).and_then(|m| m.frame.take());
+            let open = gathered.is_some_and(|frame| {
+                let body = Body::Pieces(frame.head, frame.payload);
+                self.complete(id, kind, header, body, now)
+            });
+            return if open {
+                Step::Took(used)
+            } else {
+                Step::Over(used)
+            };
         }
-        let Some(middle) = self.middle_of(id) else {
+        if self.account_for_held(id, now) {
+            Step::Took(used)
+        } else {
+            Step::Over(used)
+        }
+    }
+
+    /// A frame is here whole. Returns whether the connection is still open.
+    fn complete(
+        &mut self,
+        id: ConnId,
+        kind: Kind,
+        header: Header,
+        body: Body<'_>,
+        now: Micros,
+    ) -> bool {
+        let open = match kind {
+            Kind::Whole => match body {
+                Body::Slice(frame) => self.drive(id, frame, None, None, now),
+                Body::Pieces(head, mut payload) => {
+                    self.drive(id, &head[..header.len], Some(&mut payload), None, now)
+                }
+            },
+            Kind::Close => {
+                let mut frame = [0; 14 + 125];
+                let bytes = body.copy(header.len, &mut frame);
+                let code = close_code(&frame[header.len..bytes], header.mask());
+                self.drive(id, &frame[..bytes], None, Some(code), now)
+            }
+            Kind::First(opcode) => {
+                if let Some(middle) = self.middle_or_new(id) {
+                    let payload = Chunks::default();
+                    middle.message = Some(Fragments { opcode, payload });
+                }
+                self.fragment(id, &header, &body);
+                self.account_for_held(id, now)
+            }
+            Kind::Middle => {
+                self.fragment(id, &header, &body);
+                self.account_for_held(id, now)
+            }
+            Kind::Last => {
+                self.fragment(id, &header, &body);
+                drop(body);
+                let message = self.middle_of(id).and_then(|m| m.message.take());
+                message.is_some_and(|Fragments { opcode, mut payload }| {
+                    let (head, len) = whole_header(opcode, payload.len());
+                    self.drive(id, &head[..len], Some(&mut payload), None, now)
+                })
+            }
+        };
+        open && self.rest(id, now)
+    }
+
+    /// Appends the payload of a fragment to its message.
+    fn fragment(&mut self, id: ConnId, header: &Header, body: &Body<'_>) {
+        let Some(message) = self.middle_of(id).and_then(|m| m.message.as_mut()) else {
             return;
         };
-        let decoder = std::mem::replace(&mut middle.decoder, Decoder::AtWork);
-        let decoder = match decoder {
-            Decoder::Gathering(bytes) => self.gather(id, bytes, data, seen.close, now),
-            Decoder::Own(context) => self.drive_own(context, id, data, seen.close, now),
-            Decoder::AtWork => None,
-        };
-        let parks = self.core.parks();
-        match (decoder, self.middle_of(id)) {
-            (Some(_), Some(middle)) if middle.scanner.at_rest() && parks => self.park(id),
-            (Some(decoder), Some(middle)) => {
-                middle.decoder = decoder;
-                self.core.arm(id);
+        match body {
+            Body::Slice(frame) => {
+                let payload = &frame[header.len..];
+                message.payload.push_unmasked(payload, header.mask(), 0);
             }
-            (_, _) => {
-                // Closed by the host, and the peer's close frame was among the bytes that nobody reads any more.
-                if seen.close.is_some() {
-                    self.peer_closed_too(id);
+            Body::Pieces(_, pieces) => {
+                let mut offset = 0;
+                for piece in pieces.iter() {
+                    message.payload.push_unmasked(piece, header.mask(), offset);
+                    offset += piece.len();
                 }
             }
         }
     }
 
-    /// Whether bytes that begin a frame are kept until the shared context can take it whole.
-    fn is_gathered(&self, data: &[u8]) -> bool {
-        may_be_self_contained(data, self.core.config.max_message_bytes as u64)
+    // ---- what waits ----
+
+    /// Keeps bytes that the connection's share did not cover.
+    fn keep(&mut self, id: ConnId, rest: &[u8], now: Micros) {
+        if rest.is_empty() || sabotage::on(Bug::LeftoverLost) {
+            return;
+        }
+        if !self.core.table.get(id).is_some_and(Conn::is_open) {
+            return self.skipped(id, rest);
+        }
+        let in_turn = self.core.work.is_current(id);
+        if let Some(middle) = self.middle_or_new(id) {
+            middle.leftover.reserve_exact(rest.len());
+            middle.leftover.extend_from_slice(rest);
+        }
+        if !in_turn {
+            self.core.ready.push(id);
+        }
+        if self.account_for_held(id, now) {
+            self.core.throttle(id, now);
+        }
     }
 
-    /// More of a frame that waits to be whole: what it waits in from now on, `None` if the connection is not open any more.
-    fn gather(
-        &mut self,
-        id: ConnId,
-        mut bytes: Vec<u8>,
-        data: &[u8],
-        close: Option<u16>,
-        now: Micros,
-    ) -> Option<Decoder> {
-        // To size at first; who sends in drops must not have it copied for each of them.
-        let more = data.len().max(bytes.len().min(GATHER_STEP));
-        if bytes.capacity() - bytes.len() < data.len() {
-            bytes.reserve_exact(more);
-        }
-        bytes.extend_from_slice(data);
-        let whole = self_contained_prefix(&bytes);
-        if whole > 0 {
-            if let Drive::Over = self.drive_spare(id, &bytes[..whole], now) {
-                return None;
+    /// Works off what was kept.
+    pub(super) fn leftover(&mut self, id: ConnId, now: Micros) {
+        let Some(middle) = self.middle_of(id) else {
+            return;
+        };
+        let bytes = std::mem::take(&mut middle.leftover);
+        let mut at = std::mem::take(&mut middle.looked_at);
+        at += self.frames(id, &bytes[at..], now);
+        match self.middle_or_new(id) {
+            Some(middle) if at < bytes.len() => {
+                (middle.leftover, middle.looked_at) = (bytes, at);
             }
-            bytes = bytes[whole..].to_vec();
+            Some(_) => {}
+            None => self.skipped(id, &bytes[at..]),
         }
-        if bytes.is_empty() || self.is_gathered(&bytes) {
-            return Some(Decoder::Gathering(bytes));
-        }
-        let context = self.context();
-        self.drive_own(context, id, &bytes, close, now)
+        self.rest(id, now);
     }
 
-    fn drive_own(
-        &mut self,
-        mut context: Box<WebSocketContext>,
-        id: ConnId,
-        data: &[u8],
-        close: Option<u16>,
-        now: Micros,
-    ) -> Option<Decoder> {
-        match self.drive(&mut context, id, data, close, now) {
-            Drive::Drained => Some(Decoder::Own(context)),
-            Drive::Over => None,
+    /// Parks the connection if it is in the middle of nothing, else counts what it holds. Returns whether it is still open.
+    pub(super) fn rest(&mut self, id: ConnId, now: Micros) -> bool {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return false;
+        };
+        let Phase::Open(middle) = &mut conn.phase else {
+            return false;
+        };
+        let Some(inner) = middle else {
+            return true;
+        };
+        let failed = inner.failed.filter(|_| !inner.has_leftover());
+        if !inner.is_held() {
+            self.core.unthrottle(id, now);
         }
-    }
-
-    /// Whole frames, read by the context that serves everybody.
-    fn drive_spare(&mut self, id: ConnId, data: &[u8], now: Micros) -> Drive {
-        let mut spare = self.core.spare.take().unwrap_or_else(|| self.context());
-        let drive = self.drive(&mut spare, id, data, None, now);
-        // It may have left-overs in it when it is over: the next one gets a new one.
-        if let Drive::Drained = drive {
-            self.core.spare = Some(spare);
+        if let Some(kind) = failed {
+            self.on_error(id, &kind.into());
+            return false;
         }
-        drive
+        let Some(Phase::Open(middle)) = self.core.table.get_mut(id).map(|c| &mut c.phase) else {
+            return false;
+        };
+        if middle.as_ref().is_some_and(|m| m.at_rest()) {
+            let held = middle.take().map_or(0, |m| m.held);
+            self.core.release_held(id, held);
+            return true;
+        }
+        self.account_for_held(id, now)
     }
 
     fn middle_of(&mut self, id: ConnId) -> Option<&mut Middle> {
@@ -441,106 +635,116 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// In the middle of nothing: gives the context and its buffers up.
-    fn park(&mut self, id: ConnId) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        if let Phase::Open(middle) = &mut conn.phase {
-            let held = middle.take().map_or(0, |m| m.held);
-            self.core.release_held(held);
+    /// What an open connection is in the middle of, from now on if it was at rest.
+    pub(super) fn middle_or_new(&mut self, id: ConnId) -> Option<&mut Middle> {
+        match &mut self.core.table.get_mut(id)?.phase {
+            Phase::Open(middle) => Some(middle.get_or_insert_default()),
+            _ => None,
         }
     }
 
-    /// Counts what the context is about to hold. `false`: there is no room for it, and the connection is closing.
-    fn account_for_held(&mut self, id: ConnId, now: Micros) -> bool {
-        let most = self.core.config.max_message_bytes as u64;
+    /// Counts what a connection holds. Returns whether there is room for it; if not, it is closing.
+    pub(super) fn account_for_held(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(middle) = self.middle_of(id) else {
-            return false;
+            return self.core.table.get(id).is_some_and(Conn::is_open);
         };
-        let held = match middle.decoder {
-            Decoder::Gathering(_) => middle.scanner.holding(most),
-            // A context gives no memory back until it is dropped.
-            Decoder::Own(_) | Decoder::AtWork => middle.scanner.holding(most).max(middle.held),
-        };
+        let held = middle.allocated();
         let before = std::mem::replace(&mut middle.held, held);
-        self.core.stats.held_bytes += held;
-        self.core.release_held(before);
-        if held > before.max(SMALL) && self.core.is_full() {
+        self.core.hold(id, held);
+        self.core.release_held(id, before);
+        self.core.arm(id);
+        if held > before.max(SMALL) && self.core.is_full_for(id) {
             let reason = format!("no room for {held} bytes of a message");
-            self.core.shut(
-                id,
-                Cause::BuffersFull,
-                Cause::BuffersFull.close_code(),
-                &reason,
-                now,
-            );
+            let code = Cause::BuffersFull.close_code();
+            self.core.shut(id, Cause::BuffersFull, code, &reason, now);
             return false;
         }
         true
     }
 
-    /// Has a context read `data`, and the host hear what came of it.
-    /// `close` is the code of the peer's close frame, if there is one in `data`.
+    /// Has a context read one frame, and the host hear what came of it. `close` is the code of the peer's close frame, if it
+    /// is one. Returns whether the connection is still open.
     fn drive(
         &mut self,
-        context: &mut WebSocketContext,
         id: ConnId,
-        data: &[u8],
+        input: &[u8],
+        rest: Option<&mut Chunks>,
         close: Option<u16>,
         now: Micros,
-    ) -> Drive {
-        let mut input = data;
+    ) -> bool {
+        let large = input.len() + rest.as_ref().map_or(0, |r| r.len()) > SHARED_FRAME_MAX;
+        let spare = self.core.spare.take().filter(|_| !large);
+        let mut context = spare.unwrap_or_else(|| self.context(large));
         let mut output = std::mem::take(&mut self.core.scratch);
-        let mut peers_reason = String::new();
-        let drive = loop {
-            let mut wire = Wire {
-                input,
-                output: &mut output,
-            };
-            let result = context.read(&mut wire);
-            input = wire.input;
-            match result {
-                Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
-                    let deaf = sabotage::on(Bug::DeliverAfterClose);
-                    let open = |c: &&mut Conn| c.is_open() || deaf;
-                    let Some(conn) = self.core.table.get_mut(id).filter(open) else {
-                        break Drive::Over;
-                    };
-                    conn.marks.set(Mark::Spoke);
-                    conn.traffic.message_in();
-                    self.core.stats.messages_in += 1;
-                    self.call(now, |handler, io| handler.on_message(io, id, message));
-                    if !deaf && !self.core.table.get(id).is_some_and(|c| c.is_open()) {
-                        break Drive::Over;
-                    }
-                }
-                Ok(Message::Pong(payload)) => self.pong(id, &payload, now),
-                // The context answers by itself: pings, and a close at the next read. Pongs up to then go their own way.
-                Ok(Message::Close(frame)) => {
-                    self.core.queue_control(id, &output);
-                    output.clear();
-                    peers_reason = frame.map_or_else(String::new, |f| f.reason.to_string());
-                }
-                Ok(Message::Ping(_) | Message::Frame(_)) => {}
-                Err(WsError::Io(e)) if e.kind() == ErrorKind::WouldBlock => break Drive::Drained,
-                Err(WsError::ConnectionClosed) => {
-                    self.peer_closed(id, close.unwrap_or(1005), &peers_reason, &output, now);
-                    output.clear();
-                    break Drive::Over;
-                }
-                Err(e) => {
-                    self.broken(id, &e, now);
-                    break Drive::Over;
-                }
+        let result = context.read(&mut Wire {
+            input,
+            rest,
+            output: &mut output,
+        });
+        let mut answer = Wire {
+            input: &[],
+            rest: None,
+            output: &mut output,
+        };
+        let reusable = match result {
+            Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
+                self.deliver(id, message, now);
+                true
+            }
+            Ok(Message::Pong(payload)) => {
+                self.pong(id, &payload, now);
+                true
+            }
+            Ok(Message::Ping(_)) => {
+                // The context answers by itself; the wire takes everything.
+                let _ = context.flush(&mut answer);
+                self.core.queue_control(id, &output);
+                true
+            }
+            Ok(Message::Close(frame)) => {
+                // It reports that the connection is closed, which we know.
+                let _ = context.flush(&mut answer);
+                let reason = frame.map_or_else(String::new, |f| f.reason.to_string());
+                self.peer_closed(id, close.unwrap_or(1005), &reason, &output, now);
+                false
+            }
+            Ok(Message::Frame(_)) => true,
+            Err(e) => {
+                self.broken(id, &e, now);
+                false
             }
         };
-        self.core.queue_control(id, &output);
         if !sabotage::on(Bug::PongToAnother) {
             output.clear();
         }
         self.core.scratch = output;
-        drive
+        // One that has failed may have left-overs in it, and one that was made for a large frame keeps the memory.
+        if reusable && !large {
+            self.core.spare = Some(context);
+        }
+        self.core.table.get(id).is_some_and(Conn::is_open)
+    }
+
+    /// Hands a message to the host. The first one that leaves the connection open introduces the peer.
+    fn deliver(&mut self, id: ConnId, message: Message, now: Micros) {
+        let deaf = sabotage::on(Bug::DeliverAfterClose);
+        let open = |c: &&mut Conn| c.is_open() || deaf;
+        let Some(conn) = self.core.table.get_mut(id).filter(open) else {
+            return;
+        };
+        conn.traffic.message_in();
+        self.core.stats.messages_in += 1;
+        self.call(now, |handler, io| handler.on_message(io, id, message));
+        if let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open())
+            && !conn.marks.has(Mark::Spoke)
+        {
+            let held = match &conn.phase {
+                Phase::Open(Some(middle)) => middle.held,
+                _ => 0,
+            };
+            conn.marks.set(Mark::Spoke);
+            self.core.stats.stranger_bytes -= held;
+        }
     }
 
     fn pong(&mut self, id: ConnId, payload: &[u8], now: Micros) {
@@ -563,7 +767,7 @@ impl<H: Handler> Engine<H> {
     /// The peer sent a close frame; the context has written the answer.
     fn peer_closed(&mut self, id: ConnId, code: u16, reason: &str, answer: &[u8], now: Micros) {
         let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
-        let Some(scanner) = self.core.leave_open(id) else {
+        let Some(left) = self.core.leave_open(id) else {
             return;
         };
         // What was sent before goes out before. Only a peer that does not read will not read it now.
@@ -581,7 +785,7 @@ impl<H: Handler> Engine<H> {
         end.clean = true;
         end.unsent = unsent;
         self.core
-            .enter_closing(id, end, Until::Flushed, scanner, now);
+            .enter_closing(id, end, Until::Flushed, left, now);
     }
 
     /// tungstenite has found a fault. It sends no close frame for it; we do.
@@ -595,7 +799,7 @@ impl<H: Handler> Engine<H> {
         self.core.shut(id, cause, cause.close_code(), &reason, now);
     }
 
-    /// Bytes of a peer whose connection is closing.
+    /// Looks through bytes of a peer whose connection is closing for its close frame.
     fn skipped(&mut self, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -603,37 +807,22 @@ impl<H: Handler> Engine<H> {
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.until == Until::PeerCloses && closing.scanner.advance(bytes).close.is_some() {
-            self.peer_closed_too(id);
-        }
-    }
-
-    /// The peer answered our close frame, or sent its own meanwhile: the closing handshake is complete.
-    fn peer_closed_too(&mut self, id: ConnId) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        let nothing_waits = conn.out.is_none();
-        let Phase::Closing(closing) = &mut conn.phase else {
-            return;
-        };
-        if closing.until != Until::PeerCloses {
-            return;
-        }
-        closing.until = Until::Flushed;
-        closing.end.clean = true;
-        if nothing_waits {
-            let end = closing.end.clone();
-            self.core.bury(id, end);
+        if closing.until == Until::PeerCloses && closing.finder.advance(bytes).is_break() {
+            self.core.peer_closed_too(id);
         }
     }
 
     // ---- contexts ----
 
-    fn context(&self) -> Box<WebSocketContext> {
+    fn context(&self, large: bool) -> Box<WebSocketContext> {
         let most = Some(self.core.config.max_message_bytes);
+        let at_once = if large {
+            LARGE_READ_BUFFER
+        } else {
+            READ_BUFFER
+        };
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
+            .read_buffer_size(at_once)
             .write_buffer_size(0)
             .max_message_size(most)
             .max_frame_size(most);

@@ -1,13 +1,16 @@
 //! Connections without sockets: bytes and the time in, bytes and calls of the handler out.
 //!
-//! Whoever drives an [`Engine`] (the reactor, or a test on virtual time) does, in this order, turn by turn:
-//! [`accept`](Engine::accept), [`on_bytes`](Engine::on_bytes) and its like for what came in,
-//! [`advance`](Engine::advance), a last look at each [`next_doubtful`](Engine::next_doubtful) and
-//! [`judge`](Engine::judge), [`flush`](Engine::flush) for each that [`take_dirty`](Engine::take_dirty) names, and
-//! [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for [`sleep`](Engine::sleep).
+//! A driver (the reactor, or a test on virtual time) makes these calls, in this order, turn by turn:
+//! [`accept`](Engine::accept); for each connection that may have input, and each that [`take_ready`](Engine::take_ready)
+//! names, [`intake`](Engine::intake) and what that asks for; [`advance`](Engine::advance); a last look at each
+//! [`next_doubtful`](Engine::next_doubtful) and [`judge`](Engine::judge); [`flush`](Engine::flush) for each that
+//! [`take_dirty`](Engine::take_dirty) names; and [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for
+//! [`sleep`](Engine::sleep).
 
+mod broadcast;
 mod bucket;
 mod change;
+mod chunks;
 mod config;
 mod conn;
 mod conn_map;
@@ -17,6 +20,7 @@ mod drain;
 mod handler;
 mod http;
 mod inbound;
+mod intake;
 mod out;
 mod outbound;
 mod policies;
@@ -24,6 +28,7 @@ mod prepared;
 mod receipts;
 mod remote;
 mod scan;
+mod shortage;
 mod stats;
 mod table;
 #[cfg(feature = "testing")]
@@ -33,6 +38,7 @@ mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
 mod wire;
+mod work;
 
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
@@ -41,12 +47,14 @@ pub use handler::{
     Upgrade, Verdict,
 };
 pub use http::{Reply, Request};
+pub use intake::Intake;
 pub use out::WriteVectored;
 pub use outbound::Flushed;
 pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 pub use view::{Awaits, ConnView, Outlook, PhaseView, Traffic};
+pub use work::{SHARE_UNITS, TURN_UNITS};
 
 use self::conn::{Conn, End, Mark, Phase, Until};
 use self::core::Core;
@@ -158,13 +166,6 @@ impl<H: Handler> Engine<H> {
         id
     }
 
-    /// Bytes came in; `now` is when they were read.
-    pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        self.count_in(id, bytes.len());
-        self.inbound(id, bytes, now);
-        self.settle(now);
-    }
-
     /// The peer sends no more.
     pub fn on_eof(&mut self, id: ConnId) {
         let Some(conn) = self.core.table.get_mut(id) else {
@@ -209,9 +210,10 @@ impl<H: Handler> Engine<H> {
         self.core.bury(id, End::of(Cause::AtCapacity));
     }
 
-    /// Carries out what other threads asked for.
+    /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
     pub fn take_commands(&mut self, now: Micros) {
         for command in self.core.remote.take() {
+            self.core.spend(1);
             match command {
                 Command::Send(id, message) => {
                     self.core.send(id, message, now);
@@ -242,8 +244,7 @@ impl<H: Handler> Engine<H> {
 
     /// How long the driver may sleep; `None`: until something happens.
     pub fn sleep(&self, now: Micros) -> Option<Micros> {
-        let changing = self.core.change.is_some();
-        if self.core.table.has_work() || !self.core.doubtful.is_empty() || changing {
+        if self.core.has_work() {
             return Some(Micros::ZERO);
         }
         self.core.wheel.sleep(now)

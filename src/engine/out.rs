@@ -1,6 +1,7 @@
 //! What is to go out to one peer and has not gone yet.
 
 use crate::engine::Config;
+use crate::engine::scan::Header;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use std::collections::VecDeque;
@@ -12,6 +13,15 @@ pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usi
 
 /// The most slices handed to one write; more wait for the next.
 const SLICES: usize = 32;
+
+/// Frames up to this size, in bytes on the wire, are copied into a byte string of the connection; larger ones stay shared.
+const COPIED: usize = 512;
+
+/// The most bytes of such a string; more frames make another one.
+const STRING: usize = 4 * 1024;
+
+/// What an entry of the queue costs beside its bytes: its place in the queue, and the counter of shared bytes.
+const ENTRY: usize = 96;
 
 /// Pending bytes of one connection. It exists only while there are some.
 ///
@@ -25,17 +35,70 @@ pub(crate) struct Out {
     /// The offset in `control` behind the heartbeat that waits there.
     ping_end: Option<usize>,
     /// Data frames, and at the very end our close frame.
-    frames: VecDeque<OutFrame>,
-    /// Bytes of the first frame that are gone.
+    pieces: VecDeque<Piece>,
+    /// Bytes of the first piece that are gone.
     head_sent: usize,
+    /// Bytes of the frame in progress that are not gone; 0 between frames.
+    frame_left: usize,
+    /// Bytes of all pieces that are not gone.
     frame_bytes: usize,
-    /// Whether the last of the frames is our close frame, which is no message.
+    /// What the pieces cost.
+    charged: usize,
+    /// Messages of which nothing is gone.
+    unsent: u32,
+    /// Whether the last frame is our close frame, which is no message.
     closing: bool,
     /// While the socket takes less than there is.
     blocked: Option<Blocked>,
+    /// Since when there is more than the connection may have, and no byte has gone out.
+    over: Option<Micros>,
 }
 
-/// One frame, shared by all who are sent it.
+/// A part of the queue.
+#[derive(Debug)]
+enum Piece {
+    /// Small frames, one behind the other.
+    String(Vec<u8>),
+    /// One frame, which may be shared with other connections.
+    Frame(OutFrame),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Piece::String(bytes) => bytes.len(),
+            Piece::Frame(frame) => frame.len(),
+        }
+    }
+
+    /// What it costs: what is allocated, and a shared frame as if it were not shared.
+    fn charge(&self) -> usize {
+        ENTRY
+            + match self {
+                Piece::String(bytes) => bytes.capacity(),
+                Piece::Frame(frame) => frame.len(),
+            }
+    }
+
+    /// The length of the frame that begins at `at`.
+    fn frame_len(&self, at: usize) -> usize {
+        match self {
+            Piece::Frame(frame) => frame.len() - at,
+            Piece::String(bytes) => Header::parse(&bytes[at..])
+                .map_or(bytes.len() - at, |header| header.frame_len()),
+        }
+    }
+
+    /// The bytes from `from` to `to`, in two parts, either of which may be empty.
+    fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
+        match self {
+            Piece::String(bytes) => [&bytes[from..to], &[]],
+            Piece::Frame(frame) => frame.range(from, to),
+        }
+    }
+}
+
+/// One frame, shared by all connections that are sent it.
 #[derive(Debug, Clone)]
 pub(crate) struct OutFrame {
     /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
@@ -58,11 +121,14 @@ impl OutFrame {
         usize::from(self.header_len) + self.body.len()
     }
 
-    /// What is left of it behind its first `sent` bytes, in two parts, either of which may be empty.
-    fn rest(&self, sent: usize) -> [&[u8]; 2] {
+    /// Its bytes from `from` to `to`, in two parts, either of which may be empty.
+    fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
         let header = &self.header[..usize::from(self.header_len)];
-        let of_body = sent.saturating_sub(header.len());
-        [&header[sent.min(header.len())..], &self.body[of_body..]]
+        let of_body = |at: usize| at.saturating_sub(header.len());
+        [
+            &header[from.min(header.len())..to.min(header.len())],
+            &self.body[of_body(from)..of_body(to)],
+        ]
     }
 }
 
@@ -113,30 +179,68 @@ impl Out {
 
     pub(crate) fn push_frame(&mut self, frame: impl Into<OutFrame>) {
         let frame = frame.into();
+        self.unsent = self.unsent.saturating_add(1);
         self.frame_bytes += frame.len();
-        self.frames.push_back(frame);
+        // A frame that goes out alone is not copied.
+        if self.pieces.is_empty() || frame.len() > COPIED || frame.header_len > 0 {
+            self.push_piece(Piece::Frame(frame));
+            return;
+        }
+        if let Some(Piece::String(string)) = self.pieces.back_mut()
+            && string.len() + frame.len() <= STRING
+        {
+            let before = string.capacity();
+            if string.len() + frame.len() > string.capacity() && 2 * before > STRING {
+                string.reserve_exact(STRING - string.len());
+            }
+            string.extend_from_slice(&frame.body);
+            self.charged += string.capacity() - before;
+            return;
+        }
+        self.push_piece(Piece::String(frame.body.to_vec()));
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        self.charged += piece.charge();
+        self.pieces.push_back(piece);
     }
 
     /// Our close frame; nothing comes behind it.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
-        self.push_frame(frame);
+        self.frame_bytes += frame.len();
+        self.push_piece(Piece::Frame(frame.into()));
         self.closing = true;
     }
 
     /// Takes back every message of which nothing is sent yet. Returns how many.
     pub(crate) fn discard_unsent(&mut self) -> u32 {
-        let unsent = self.unsent();
-        let keep = usize::from(self.head_sent > 0);
-        let discarded = self.frames.drain(keep..keep + unsent as usize);
-        self.frame_bytes -= discarded.map(|f| f.len()).sum::<usize>();
+        let unsent = std::mem::take(&mut self.unsent);
+        if unsent == 0 {
+            return 0;
+        }
+        let close = self.closing.then(|| self.pieces.pop_back()).flatten();
+        let in_progress = self.frame_left > 0;
+        self.pieces.truncate(usize::from(in_progress));
+        if let Some(Piece::String(string)) = self.pieces.front_mut() {
+            string.truncate(self.head_sent + self.frame_left);
+        }
+        self.pieces.extend(close);
+        if !in_progress {
+            self.head_sent = 0;
+        }
+        self.frame_bytes = self.pieces.iter().map(Piece::len).sum::<usize>() - self.head_sent;
+        self.charged = self.pieces.iter().map(Piece::charge).sum();
         unsent
     }
 
     /// Messages of which nothing is sent yet.
     pub(crate) fn unsent(&self) -> u32 {
-        let others = usize::from(self.head_sent > 0) + usize::from(self.closing);
-        // The frame in progress may be the close frame itself.
-        u32::try_from(self.frames.len().saturating_sub(others)).unwrap_or(u32::MAX)
+        self.unsent
+    }
+
+    /// Whether our close frame is in the queue, or a part of it.
+    pub(crate) fn has_close(&self) -> bool {
+        self.closing && self.frame_bytes > 0
     }
 
     /// Bytes that are not sent yet.
@@ -144,8 +248,28 @@ impl Out {
         self.control.len() - self.control_sent + self.frame_bytes
     }
 
+    /// Bytes that are allocated for it.
+    pub(crate) fn charged(&self) -> usize {
+        size_of::<Out>() + self.control.capacity() + self.charged
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pending() == 0
+    }
+
+    /// Since when there is more than the connection may have, and no byte has gone out.
+    pub(crate) fn over_since(&self) -> Option<Micros> {
+        self.over
+    }
+
+    /// Judges what is left at the end of a flush: `over` says that it is more than the connection may have, `moved` that
+    /// bytes have gone out.
+    pub(crate) fn note_over(&mut self, over: bool, moved: bool, now: Micros) {
+        self.over = match self.over {
+            _ if !over => None,
+            Some(since) if !moved => Some(since),
+            Some(_) | None => Some(now),
+        };
     }
 
     /// Since when some byte has waited, while the socket takes less than there is.
@@ -197,7 +321,6 @@ impl Out {
 
     /// The bytes in the order in which they go: the frame in progress, control frames, data.
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
-        let mut frames = self.frames.iter();
         let mut count = 0;
         let mut push = |bytes: &'a [u8]| {
             if !bytes.is_empty() && count < SLICES {
@@ -205,29 +328,36 @@ impl Out {
                 count += 1;
             }
         };
-        let in_progress =
-            |f: Option<&'a OutFrame>| f.map_or([&[] as &[u8]; 2], |f| f.rest(self.head_sent));
-        if self.head_sent > 0 && !self.control_jumps_in() {
-            in_progress(frames.next()).into_iter().for_each(&mut push);
-        }
-        push(&self.control[self.control_sent..]);
+        let control = &self.control[self.control_sent..];
+        let first = self.pieces.front();
+        let begun = self.head_sent + self.frame_left;
         if self.control_jumps_in() {
-            in_progress(frames.next()).into_iter().for_each(&mut push);
+            push(control);
         }
-        for frame in frames.take(SLICES) {
-            frame.rest(0).into_iter().for_each(&mut push);
+        if let Some(piece) = first {
+            let in_progress = piece.range(self.head_sent, begun);
+            in_progress.into_iter().for_each(&mut push);
+        }
+        if !self.control_jumps_in() {
+            push(control);
+        }
+        if let Some(piece) = first {
+            piece.range(begun, piece.len()).into_iter().for_each(&mut push);
+        }
+        for piece in self.pieces.iter().skip(1).take(SLICES) {
+            piece.range(0, piece.len()).into_iter().for_each(&mut push);
         }
         count
     }
 
-    /// Takes `taken` bytes off, in the same order. Whether the heartbeat's last byte was among them.
+    /// Takes `taken` bytes off, in the same order. Returns whether the heartbeat's last byte was among them.
     fn consume(&mut self, taken: usize) -> bool {
         if sabotage::on(Bug::PendingNotReduced) {
             return false;
         }
         let mut left = taken;
-        if self.head_sent > 0 && !self.control_jumps_in() {
-            left = self.consume_head(left);
+        if self.frame_left > 0 && !self.control_jumps_in() {
+            left = self.consume_frame(left);
         }
         let control = left.min(self.control.len() - self.control_sent);
         self.control_sent += control;
@@ -241,20 +371,28 @@ impl Out {
             self.control_sent = 0;
         }
         while left > 0 {
-            left = self.consume_head(left);
+            left = self.consume_frame(left);
         }
         ping
     }
 
-    fn consume_head(&mut self, left: usize) -> usize {
-        let Some(head) = self.frames.front() else {
+    /// Takes bytes off the frame in progress, or off the next one. Returns how many of `left` are left.
+    fn consume_frame(&mut self, left: usize) -> usize {
+        let Some(head) = self.pieces.front() else {
             return 0;
         };
-        let take = left.min(head.len() - self.head_sent);
+        if self.frame_left == 0 {
+            self.frame_left = head.frame_len(self.head_sent);
+            // Our close frame is the only one that is no message.
+            self.unsent = self.unsent.saturating_sub(1);
+        }
+        let take = left.min(self.frame_left);
         self.head_sent += take;
+        self.frame_left -= take;
         self.frame_bytes -= take;
         if self.head_sent == head.len() {
-            self.frames.pop_front();
+            self.charged -= head.charge();
+            self.pieces.pop_front();
             self.head_sent = 0;
         }
         left - take
@@ -370,6 +508,34 @@ mod tests {
                 "headPAYLOADcnext",
                 "step {step}"
             );
+        }
+    }
+
+    #[test]
+    fn small_frames_share_a_string_and_are_still_counted_one_by_one() {
+        for step in 1..40 {
+            let mut out = Out::default();
+            let mut expected = Vec::new();
+            for i in 0..2_000u32 {
+                let frame = vec![vec![0x82, 4], i.to_be_bytes().to_vec()].concat();
+                expected.extend(&frame);
+                out.push_frame(Bytes::from(frame));
+            }
+            assert_eq!((out.unsent(), out.pending()), (2_000, 12_000));
+            assert!(out.charged() < 12_000 + 4_096 + 600, "{}", out.charged());
+            let (mut got, _) = write(&mut out, step, 1);
+            out.push_control(b"cc");
+            let at = step.next_multiple_of(6);
+            expected.splice(at..at, *b"cc");
+            got.extend(write(&mut out, step, 100).0);
+            assert_eq!(got, expected[..got.len()], "step {step}");
+            let whole = (got.len() - 2).div_ceil(6);
+            let unsent = out.discard_unsent();
+            assert_eq!(unsent as usize, 2_000 - whole, "step {step}");
+            out.push_close(Bytes::from_static(b"close"));
+            got.extend(write(&mut out, 1_000, 9).0);
+            assert_eq!(got[..got.len() - 5], expected[..whole * 6 + 2]);
+            assert!(got.ends_with(b"close") && out.is_empty());
         }
     }
 

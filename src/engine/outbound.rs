@@ -1,11 +1,11 @@
 //! Bytes that go out, and connections that are over.
 
 use super::Engine;
-use super::conn::{Mark, Phase, Until};
+use super::conn::{Conn, Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
 use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
-use crate::cause::{Cause, PeerCode};
+use crate::cause::{Cause, Code, PeerCode};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
@@ -13,6 +13,9 @@ use std::io::{self, ErrorKind};
 
 /// The most bytes that one flush writes to one peer; a fast reader of much must not hold up the others.
 const FLUSH_BUDGET: usize = 512 * 1024;
+
+/// The most bytes that go out with a heartbeat when the turn has sent as much as it may.
+const BEAT_BUDGET: usize = 16 * 1024;
 
 /// What has become of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +29,13 @@ pub enum Flushed {
 }
 
 impl<H: Handler> Engine<H> {
-    /// Who has something to write: each is to be flushed once, then the turn is over for it.
+    /// The connections to be flushed in this turn: those with a heartbeat first, then up to 512 others in the order in which
+    /// they became due. The rest follows in the next turn.
     pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         self.core.table.take_dirty(into);
     }
 
-    /// The socket of a peer that was [`Flushed::Blocked`] takes more: flush it in this turn.
+    /// The socket of a peer that was [`Flushed::Blocked`] takes more: flush it soon.
     pub fn flush_soon(&mut self, id: ConnId) {
         self.core.table.mark_dirty(id);
     }
@@ -41,9 +45,24 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
-        conn.marks.take(Mark::Dirty);
         if matches!(conn.phase, Phase::Dead(_)) {
+            conn.marks.take(Mark::Dirty);
             return Flushed::Done;
+        }
+        if conn.has_failed() {
+            // The socket takes nothing any more; only what was read before is worked off.
+            conn.marks.take(Mark::Dirty);
+            conn.marks.take(Mark::Ping);
+            self.core.discard_out(id);
+            return Flushed::Done;
+        }
+        let beats = conn.marks.has(Mark::Ping);
+        if !beats {
+            if self.core.flush_left == 0 && conn.out.is_some() {
+                self.core.table.flush_later(id);
+                return Flushed::Done;
+            }
+            conn.marks.take(Mark::Dirty);
         }
         // Only a ping that found others waiting is late: its interval starts when it left.
         let late = conn.is_blocked();
@@ -74,7 +93,7 @@ impl<H: Handler> Engine<H> {
                         self.core.change_out(id, |out| out.push_ping(&frame));
                     }
                     Err(e) => {
-                        self.on_error(id, &e);
+                        self.on_write_error(id, &e);
                         return Flushed::Done;
                     }
                 }
@@ -89,15 +108,21 @@ impl<H: Handler> Engine<H> {
             return self.flushed(id, false, now);
         };
         let was_blocked = late;
-        let before = out.pending();
-        let written = out.write(now, FLUSH_BUDGET, socket);
+        let before = out.charged();
+        // A heartbeat goes out however much has gone out in this turn; what waits with it has its own turn.
+        let budget = self.core.flush_left.clamp(BEAT_BUDGET, FLUSH_BUDGET);
+        let written = out.write(now, budget, socket);
         let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
+        let over = pending > self.core.config.max_pending_bytes && blocked;
+        let moved = written.as_ref().map_or(0, |w| w.bytes);
+        out.note_over(over, moved > 0, now);
+        self.core.flush_left = self.core.flush_left.saturating_sub(moved);
         // Also what went out before an error.
-        self.core.stats.pending_bytes -= (before - pending) as u64;
+        self.core.stats.pending_bytes -= (before - out.charged()) as u64;
         let written = match written {
             Ok(written) => written,
             Err(e) => {
-                self.on_error(id, &e);
+                self.on_write_error(id, &e);
                 return Flushed::Done;
             }
         };
@@ -113,13 +138,23 @@ impl<H: Handler> Engine<H> {
             self.core.table.mark_dirty(id);
             return Flushed::Done;
         }
-        if pending > self.core.config.max_pending_bytes {
-            self.core.slow_consumer(id, now);
-        } else if pending > UNSENT_SMALL && self.core.is_full() {
+        if pending > UNSENT_SMALL && self.core.is_full() {
             self.core.no_room(id, pending, now);
         }
+        self.core.extend_close(id, written.bytes, now);
         self.core.arm(id);
         Flushed::Blocked
+    }
+
+    /// Writing failed. Input that was read before is worked off first.
+    fn on_write_error(&mut self, id: ConnId, error: &io::Error) {
+        let held = self.core.table.get(id).is_some_and(Conn::is_held);
+        if held && let Some(middle) = self.middle_or_new(id) {
+            middle.failed.get_or_insert(error.kind());
+            self.core.discard_out(id);
+        } else {
+            self.on_error(id, error);
+        }
     }
 
     /// Tells the host who has ended and frees their slots; `release` lets a socket go, with an RST if the flag says so.
@@ -134,12 +169,13 @@ impl<H: Handler> Engine<H> {
             };
             self.tell(id, now);
             if let Some(conn) = self.core.table.free(id) {
-                self.core.stats.pending_bytes -= conn.pending() as u64;
+                self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
             }
             release(id, reset);
         }
         self.settle(now);
+        self.end_turn(now);
     }
 
     fn sent(&mut self, id: ConnId, bytes: usize, ping: bool, late: bool, now: Micros) {
@@ -160,6 +196,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
+        self.core.stats.pending_bytes -= conn.charged() as u64;
         conn.out = None;
         match &mut conn.phase {
             Phase::Open(_) if was_blocked => {
@@ -172,11 +209,15 @@ impl<H: Handler> Engine<H> {
                     let end = closing.end.clone();
                     self.core.bury(id, end);
                 }
-                Until::PeerLeaves if !closing.fin_sent => {
-                    closing.fin_sent = true;
-                    return Flushed::Fin;
+                Until::PeerLeaves | Until::PeerCloses => {
+                    // The peer has its time from when it can have read the close.
+                    let most = closing.since + Micros(10 * closing.timeout.0);
+                    closing.deadline = most.min(now + closing.timeout);
+                    if closing.until == Until::PeerLeaves && !closing.fin_sent {
+                        closing.fin_sent = true;
+                        return Flushed::Fin;
+                    }
                 }
-                Until::PeerLeaves | Until::PeerCloses => {}
             },
             Phase::Opening(_) | Phase::Open(_) | Phase::Dead(_) => {}
         }
@@ -189,6 +230,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let waiting = conn.out.as_ref().map_or(0, |out| out.unsent());
+        let close_waits = conn.out.as_ref().is_some_and(|out| out.has_close());
         let end = match &mut conn.phase {
             Phase::Closing(closing) => &mut closing.end,
             Phase::Dead(end) => end,
@@ -201,7 +243,8 @@ impl<H: Handler> Engine<H> {
         let ending = Ending {
             cause: end.cause,
             by: end.cause.by(),
-            code: end.code,
+            // What was not sent was not told.
+            code: if close_waits { Code::None } else { end.code },
             reason: end.reason.clone(),
             clean: end.clean,
             class: conn.marks.has(Mark::Counted).then_some(conn.class),

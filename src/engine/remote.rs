@@ -5,10 +5,14 @@ use crate::id::ConnId;
 use crate::time::Micros;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most commands that wait for the loop; it takes all of them each turn.
+/// The most commands that wait for the loop.
 const CAPACITY: usize = 16 * 1024;
+
+/// The most commands that are carried out in one turn.
+const PER_TURN: usize = 1_024;
 
 /// Tells the loop what to do, from any thread. Cheap to clone.
 ///
@@ -33,6 +37,8 @@ pub(crate) enum Command {
 
 pub(crate) struct Inbox {
     commands: Mutex<VecDeque<Command>>,
+    /// The loop has not taken all of them: it needs no waking.
+    left_over: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -42,6 +48,7 @@ impl Remote {
         Remote {
             inbox: Arc::new(Inbox {
                 commands: Mutex::default(),
+                left_over: AtomicBool::new(false),
                 wake,
             }),
         }
@@ -93,8 +100,21 @@ impl Remote {
         (self.inbox.wake)();
     }
 
-    pub(crate) fn take(&self) -> VecDeque<Command> {
-        std::mem::take(&mut self.lock())
+    /// Takes the oldest commands, as many as one turn carries out.
+    pub(crate) fn take(&self) -> Vec<Command> {
+        let mut commands = self.lock();
+        let some = commands.len().min(PER_TURN);
+        let taken = commands.drain(..some).collect();
+        if commands.is_empty() && commands.capacity() > PER_TURN {
+            *commands = VecDeque::new();
+        }
+        self.inbox.left_over.store(!commands.is_empty(), Relaxed);
+        taken
+    }
+
+    /// Whether the last [`take`](Remote::take) has left commands.
+    pub(crate) fn has_left_over(&self) -> bool {
+        self.inbox.left_over.load(Relaxed)
     }
 
     fn put(&self, command: Command) -> Result<(), Full> {

@@ -44,14 +44,21 @@ pub struct Stats {
     pub accept_pauses: u64,
     /// Whether newcomers are left waiting or refused now: there is no room, or no listener any more.
     pub accept_paused: bool,
-    /// Bytes that wait to be sent now.
+    /// Bytes allocated for what waits to be sent now.
     pub pending_bytes: u64,
-    /// Bytes held for unfinished messages and frames now.
+    /// Bytes allocated for unfinished messages and frames, and for input that waits for its turn, now.
     pub held_bytes: u64,
+    /// Those of them that belong to peers that have not introduced themselves.
+    pub stranger_bytes: u64,
     /// Bytes that the host has charged for what it keeps ([`Io::charge`](crate::Io::charge)) now.
     pub host_bytes: u64,
     /// Work units spent since the start; see [`Io::spend`](crate::Io::spend).
     pub work_units: u64,
+    /// The most units that the input of all peers has cost in one turn: at most [`TURN_UNITS`](crate::engine::TURN_UNITS), and
+    /// what the last frame overshot.
+    pub turn_units_max: u32,
+    /// The most units that one frame, or one step of a large one, has cost: what cannot be divided.
+    pub frame_units_max: u32,
 }
 
 /// The connections of one class.
@@ -65,6 +72,10 @@ pub struct ClassStats {
     pub suspects: u64,
     /// Those of them that are closing.
     pub closing: u64,
+    /// Those of them whose input waits for its next share of a turn.
+    pub throttled: u64,
+    /// How long connections have waited for their share, in all.
+    pub throttled_time: Micros,
     /// WebSockets ended, by [`Cause::index`].
     pub closed: [u64; Cause::COUNT],
     /// Those of them that the peer closed, by the code that it gave ([`PeerCode`] as a number).
@@ -77,6 +88,8 @@ impl ClassStats {
         live: 0,
         suspects: 0,
         closing: 0,
+        throttled: 0,
+        throttled_time: Micros::ZERO,
         closed: [0; Cause::COUNT],
         peer_codes: [0; PeerCode::ALL.len()],
     };
@@ -112,8 +125,11 @@ impl Stats {
             accept_paused: false,
             pending_bytes: 0,
             held_bytes: 0,
+            stranger_bytes: 0,
             host_bytes: 0,
             work_units: 0,
+            turn_units_max: 0,
+            frame_units_max: 0,
         }
     }
 

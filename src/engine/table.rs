@@ -4,14 +4,22 @@ use crate::engine::conn::{Conn, Mark, Phase};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use slab::Slab;
+use std::collections::VecDeque;
+
+/// Connections that are flushed in one turn, those with a heartbeat not counted.
+const FLUSHES_PER_TURN: usize = 512;
 
 /// All connections, by slot. An id finds its connection only while the generation agrees.
 #[derive(Default)]
 pub(crate) struct Table {
     slots: Slab<Conn>,
     generation: u32,
-    /// To be flushed, each once.
-    dirty: Vec<ConnId>,
+    /// To be flushed, each once, in order.
+    dirty: VecDeque<ConnId>,
+    /// To be flushed before those: a heartbeat is due.
+    beats: Vec<ConnId>,
+    /// To be flushed in the next turn before the others: this turn has sent as much as it may.
+    later: Vec<ConnId>,
     /// Ended, each once; freed in the last step of the turn.
     dead: Vec<ConnId>,
     /// Still here, but their end is to be told now.
@@ -65,6 +73,11 @@ impl Table {
         self.slots.len()
     }
 
+    /// The generation of the newest connection.
+    pub(crate) fn newest(&self) -> u32 {
+        self.generation
+    }
+
     /// No slot at or above this is in use.
     pub(crate) fn bound(&self) -> u32 {
         self.slots.capacity() as u32
@@ -77,13 +90,38 @@ impl Table {
         }
         if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.has(Mark::Dirty)) {
             conn.marks.set(Mark::Dirty);
-            self.dirty.push(id);
+            self.dirty.push_back(id);
         }
+    }
+
+    /// Asks for a heartbeat to be sent at the end of the turn.
+    pub(crate) fn mark_beat(&mut self, id: ConnId) {
+        if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
+            return;
+        }
+        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.has(Mark::Ping)) {
+            conn.marks.set(Mark::Ping);
+            self.beats.push(id);
+        }
+    }
+
+    /// Puts a connection that was taken to be flushed, and keeps its mark, before those of the next turn.
+    pub(crate) fn flush_later(&mut self, id: ConnId) {
+        self.later.push(id);
     }
 
     pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         into.clear();
-        std::mem::swap(&mut self.dirty, into);
+        into.append(&mut self.beats);
+        let some = self.dirty.len().min(FLUSHES_PER_TURN);
+        into.extend(self.dirty.drain(..some));
+    }
+
+    /// Ends the turn for what could not be flushed in it.
+    pub(crate) fn end_turn(&mut self) {
+        for id in self.later.drain(..).rev() {
+            self.dirty.push_front(id);
+        }
     }
 
     /// Ends a connection. What it was in the middle of must have been taken from it before.
@@ -117,6 +155,6 @@ impl Table {
 
     /// Whether the turn is not over for somebody.
     pub(crate) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty() && self.dead.is_empty() && self.to_tell.is_empty())
+        !(self.dirty.is_empty() && self.beats.is_empty() && self.later.is_empty() && self.dead.is_empty() && self.to_tell.is_empty())
     }
 }

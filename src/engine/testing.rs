@@ -19,12 +19,12 @@
 //! ```
 
 use crate::cause::Cause;
-use crate::engine::conn::{Mark, Phase};
+use crate::engine::conn::{Mark, Middle, Phase};
 use crate::engine::handler::{Ending, Handler, Io, Message, Pong, Preamble, TimerId, Verdict};
 use crate::engine::http::Request;
-use crate::engine::scan::{Scanner, self_contained_prefix};
+use crate::engine::scan::Header;
 use crate::engine::wheel::TICK;
-use crate::engine::{Config, Engine, Flushed};
+use crate::engine::{Config, Engine, Flushed, Intake};
 use crate::health::{HealthChange, State};
 use crate::id::ConnId;
 use crate::time::{Micros, Stalls};
@@ -39,6 +39,10 @@ pub struct Net<H> {
     stalls: Stalls,
     asked: Micros,
     peers: Vec<Peer>,
+    /// The peer that is read from first.
+    first: usize,
+    /// The last turn has left input for the next one.
+    more: bool,
 }
 
 /// A peer of a [`Net`].
@@ -114,13 +118,9 @@ impl<H: Handler> Net<H> {
             stalls: Stalls::default(),
             asked: Micros::ZERO,
             peers: Vec::new(),
+            first: 0,
+            more: false,
         }
-    }
-
-    /// Has every connection keep a context of its own from its first byte on, instead of being parked at rest: what came
-    /// of a connection must not depend on that.
-    pub fn never_park(&mut self) {
-        self.engine.core.never_parks = true;
     }
 
     // ---- what peers do ----
@@ -249,7 +249,7 @@ impl<H: Handler> Net<H> {
             let arrival = self
                 .peers
                 .iter()
-                .filter(|p| !p.unread && self.engine.wants_bytes(p.id))
+                .filter(|p| !p.unread && self.engine.reads_from(p.id))
                 .filter_map(|p| p.inbound.front().map(|(at, _)| *at))
                 .min();
             let wake = self.engine.sleep(self.now()).map(|s| self.now() + s);
@@ -280,10 +280,10 @@ impl<H: Handler> Net<H> {
             self.turn();
             let arrived = |p: &Peer| {
                 let waits = p.inbound.front().is_some_and(|(at, _)| *at <= self.now());
-                waits && !p.unread && self.engine.wants_bytes(p.id)
+                waits && !p.unread && self.engine.reads_from(p.id)
             };
             let busy = self.engine.sleep(self.now()) == Some(Micros::ZERO);
-            if !busy && !self.engine.wants_last_accept() && !self.peers.iter().any(arrived) {
+            if !busy && !self.more && !self.engine.wants_last_accept() && !self.peers.iter().any(arrived) {
                 return;
             }
         }
@@ -303,7 +303,16 @@ impl<H: Handler> Net<H> {
         if self.engine.wants_last_accept() {
             self.engine.accepting_is_over(now);
         }
-        for index in 0..self.peers.len() {
+        // Every peer is asked each turn, so the engine's own list tells nothing new.
+        self.engine.take_ready(&mut Vec::new());
+        self.engine.take_repolled();
+        self.more = false;
+        let (first, all) = (self.first, self.peers.len());
+        for index in (first..all).chain(0..first) {
+            if !self.engine.has_budget() {
+                (self.first, self.more) = (index, true);
+                break;
+            }
             if !self.peers[index].unread {
                 self.read_from(index, now);
             }
@@ -345,20 +354,36 @@ impl<H: Handler> Net<H> {
 
     fn read_from(&mut self, index: usize, now: Micros) {
         let id = self.peers[index].id;
-        while self.peers[index]
-            .inbound
-            .front()
-            .is_some_and(|(at, _)| *at <= now)
-            && self.engine.wants_bytes(id)
-        {
-            if let Some((_, bytes)) = self.peers[index].inbound.pop_front() {
-                self.engine.on_bytes(id, &bytes, now);
-            }
-        }
-        let peer = &self.peers[index];
-        if peer.released.is_some() {
+        if self.peers[index].released.is_some() {
             return;
         }
+        loop {
+            let most = match self.engine.intake(id, now) {
+                Intake::Read(most) => most,
+                Intake::Leftover => {
+                    self.engine.on_leftover(id, now);
+                    continue;
+                }
+                Intake::NextTurn => {
+                    self.more = true;
+                    return;
+                }
+                Intake::Paused | Intake::Over => return,
+            };
+            let peer = &mut self.peers[index];
+            let arrived = peer.inbound.front_mut().filter(|(at, _)| *at <= now);
+            let Some((_, bytes)) = arrived else {
+                self.engine.on_drained(id, now);
+                break;
+            };
+            let rest = bytes.split_off(most.min(bytes.len()));
+            let bytes = std::mem::replace(bytes, rest);
+            if peer.inbound.front().is_some_and(|(_, rest)| rest.is_empty()) {
+                peer.inbound.pop_front();
+            }
+            self.engine.on_bytes(id, &bytes, now);
+        }
+        let peer = &self.peers[index];
         if peer.reset {
             self.engine.on_error(id, &ErrorKind::ConnectionReset.into());
         } else if peer.half_closed && peer.inbound.is_empty() {
@@ -527,7 +552,7 @@ impl<H: Handler> Net<H> {
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         let (mut opening, mut closing) = (0, 0);
         for (id, conn) in core.table.ids() {
-            pending += conn.pending() as u64;
+            pending += conn.charged() as u64;
             counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
             opening += u64::from(matches!(conn.phase, Phase::Opening(_)));
             if let Phase::Closing(closes) = &conn.phase {
@@ -539,12 +564,10 @@ impl<H: Handler> Net<H> {
                 suspects += u64::from(conn.health.state() == State::Suspect);
                 if let Some(middle) = middle {
                     held += middle.held;
-                    if middle.scanner.at_rest() && core.parks() {
-                        return Err(format!("{id} is at rest and not parked"));
-                    }
+                    check_middle(middle).map_err(|e| format!("{id} {e}"))?;
                 }
             }
-            let Some(due) = conn.due(core.policy_of(conn), core.config.handshake_timeout) else {
+            let Some(due) = conn.due(core.policy_of(conn), &core.config) else {
                 return Err(format!("{id} is dead and was not reaped"));
             };
             if conn.marks.has(Mark::Deferred) {
@@ -595,6 +618,23 @@ impl<H: Handler> Net<H> {
     pub fn wheel_entries(&self) -> usize {
         self.engine.core.wheel.entries()
     }
+}
+
+/// What must hold of a connection that is in the middle of something.
+fn check_middle(middle: &Middle) -> Result<(), String> {
+    if middle.at_rest() {
+        return Err("is at rest and not parked".to_owned());
+    }
+    if middle.is_held() != middle.throttled_since.is_some() {
+        return Err("waits for its share and is not counted, or the other way round".to_owned());
+    }
+    let frame = middle.frame.as_ref().map_or(0, |f| f.payload.len());
+    let message = middle.message.as_ref().map_or(0, |m| m.payload.len());
+    let least = (middle.leftover.len() + frame + message) as u64;
+    if middle.held < least {
+        return Err(format!("holds {least} bytes, {} on the account", middle.held));
+    }
+    Ok(())
 }
 
 fn ended(phase: &Phase) -> bool {
@@ -711,11 +751,14 @@ impl<H: Handler> Handler for Recorder<H> {
     }
 }
 
-/// What the boundary scanner makes of a stretch of frames, for benchmarks: how many end in it, and how long the prefix is
-/// that the shared context may take.
-pub fn scan(data: &[u8]) -> (u32, usize) {
-    let frames = Scanner::default().advance(data).frames;
-    (frames, self_contained_prefix(data))
+/// How many whole frames `data` begins with, by their headers, for benchmarks.
+pub fn count_frames(mut data: &[u8]) -> u32 {
+    let mut frames = 0;
+    while let Some(rest) = Header::parse(data).and_then(|h| data.get(h.frame_len()..)) {
+        data = rest;
+        frames += 1;
+    }
+    frames
 }
 
 /// A request for a WebSocket.

@@ -44,6 +44,10 @@ pub struct ConnView {
     pub blocked_since: Option<Micros>,
     /// Bytes held for an unfinished message or frame.
     pub held: u64,
+    /// Since when its input waits for its next share of a turn, if it does ([`SHARE_UNITS`](crate::engine::SHARE_UNITS)).
+    pub throttled_since: Option<Micros>,
+    /// The host has paused reading from it.
+    pub paused: bool,
     /// What went through it.
     pub traffic: Traffic,
 }
@@ -164,6 +168,11 @@ impl Core {
             pending: conn.pending(),
             blocked_since: conn.out.as_ref().and_then(|o| o.blocked_since()),
             held,
+            throttled_since: match &conn.phase {
+                Phase::Open(Some(middle)) => middle.throttled_since,
+                _ => None,
+            },
+            paused: conn.marks.has(Mark::Paused),
             traffic: conn.traffic,
         })
     }
@@ -175,12 +184,13 @@ impl Core {
         let before_end = |at: &Micros| *at < ends_at;
         let open = conn.is_open();
         let (next_ping, blocked) = (beat(conn.health.ping_due(&policy)), conn.is_blocked());
+        let asked = open && !conn.is_unread();
         let suspect_at = conn.health.suspect_at(&policy, blocked, beat);
         let mut outlook = Outlook {
             policy,
             own_policy: conn.policy.is_own(),
-            next_ping: Some(next_ping).filter(|at| open && !blocked && before_end(at)),
-            suspect_at: suspect_at.filter(|at| open && before_end(at)),
+            next_ping: Some(next_ping).filter(|at| asked && !blocked && before_end(at)),
+            suspect_at: suspect_at.filter(|at| asked && before_end(at)),
             drained_by: None,
             ends_at,
             ends_for,
@@ -204,7 +214,7 @@ impl Core {
                 let others = [
                     (conn.init_due(policy), Cause::InitTimeout),
                     (conn.frame_due(), Cause::FrameTimeout),
-                    (conn.slow_due(), Cause::SlowConsumer),
+                    (conn.slow_due(self.config.slow_after), Cause::SlowConsumer),
                 ];
                 let others = others
                     .into_iter()

@@ -313,6 +313,19 @@ impl Health {
         }
     }
 
+    /// The connection is not read now: a ping that is due is left out, and the next one is due an interval from now.
+    pub fn skip_ping(&mut self, policy: &Policy, now: Micros) {
+        self.forget_outstanding();
+        if self.ping_due(policy) <= now {
+            self.next_ping = now + policy.heartbeat_interval;
+        }
+    }
+
+    /// How long there has been no sign of life: nothing was heard, and no byte of ours that had to wait went out.
+    pub fn idle(&self, now: Micros) -> Micros {
+        now - self.alive_at()
+    }
+
     /// The loop was away: how long the outstanding ping took says nothing.
     pub fn forget_outstanding(&mut self) {
         if self.heartbeat == Heartbeat::Sent {

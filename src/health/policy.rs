@@ -24,6 +24,9 @@ pub struct Policy {
     pub suspect_after: u16,
     /// How long an open connection may take to its first data message; `None`: for ever (the default).
     pub first_message_timeout: Option<Micros>,
+    /// The longest first message, in bytes; `None`: as any other (the default). A longer one is answered 1009 as soon as its
+    /// header is here. It bounds what a peer can cost that has not introduced itself.
+    pub first_message_bytes: Option<usize>,
     /// How long a peer may take to answer our close frame before its socket is dropped. Default 2 s.
     pub close_timeout: Micros,
     /// When pings go out.
@@ -37,6 +40,7 @@ impl Default for Policy {
             connection_timeout: Micros::from_secs(45),
             suspect_after: 1,
             first_message_timeout: None,
+            first_message_bytes: None,
             close_timeout: Micros::from_secs(2),
             mode: HeartbeatMode::Always,
         }

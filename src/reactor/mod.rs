@@ -5,7 +5,7 @@ mod accept;
 pub use accept::{granted_backlog, listen};
 
 use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_MAX, RETRY_AFTER};
-use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
+use crate::engine::{Config, Engine, Flushed, Handler, Intake, Io, Remote};
 use crate::id::ConnId;
 use crate::time::{Clock, Micros};
 use mio::net::TcpStream;
@@ -22,15 +22,18 @@ const EVENTS: usize = 1_024;
 /// The loop's read buffer, shared by all connections.
 const READ_BUFFER: usize = 64 * 1024;
 
-/// The most bytes read from one connection in one turn; a flood must not hold up the others.
+/// The most bytes read from one connection in one turn. What they cost is bounded by the engine's budget besides.
 const READ_BUDGET: usize = 4 * READ_BUFFER;
+
+/// The same in a last look.
+const LOOK_BUDGET: usize = READ_BUFFER;
 
 /// How long accepting, and how long reading, may take in one turn; who is not reached is first in the next. What is read
 /// makes work for the steps behind it, too, some four times as much when connections come and go; so a storm of them delays a
 /// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
 const STEP_TIME: Micros = Micros::from_millis(2);
 
-/// The clock is looked at for that once in so many connections, and after each that uses up its budget.
+/// The clock is looked at for accepting once in so many connections.
 const STEP_CHECK: usize = 16;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -225,6 +228,12 @@ impl<H: Handler> Reactor<H> {
                     }
                     let closed = event.is_read_closed() || event.is_error();
                     socket.closed |= closed;
+                    if event.is_error() && self.engine.is_paused(id) {
+                        // It is not read, and an error is told only once.
+                        let error = socket.stream.take_error().ok().flatten();
+                        let reset = || ErrorKind::ConnectionReset.into();
+                        self.engine.on_error(id, &error.unwrap_or_else(reset));
+                    }
                     // Each once, also beside what was left over: or else a flood had several budgets in one turn.
                     if (event.is_readable() || closed)
                         && !std::mem::replace(&mut socket.ready, true)
@@ -317,13 +326,15 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn read(&mut self) {
+        self.take_ready();
         let mut ready = std::mem::take(&mut self.ready);
-        let until = self.clock.now() + STEP_TIME;
+        let mut now = self.clock.now();
+        let until = now + STEP_TIME;
         let (mut at, mut kept) = (0, 0);
-        while at < ready.len() {
+        while at < ready.len() && self.engine.has_budget() {
             let id = ready[at];
             at += 1;
-            let more = self.read_one(id, READ_BUDGET);
+            let more = self.read_one(id, READ_BUDGET, &mut now);
             if self.engine.wants_bytes(id)
                 && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
             {
@@ -333,43 +344,77 @@ impl<H: Handler> Reactor<H> {
                 ready[kept] = id;
                 kept += 1;
             }
-            if (more || at.is_multiple_of(STEP_CHECK)) && self.clock.now() >= until {
+            if now >= until {
                 break;
             }
         }
-        // Those who were not reached go before those who have more: a few that flood must not keep the others out.
+        // Those that were not reached go before those that have more: a few that flood must not keep the others out.
         ready.drain(kept..at);
         ready.rotate_left(kept);
         self.ready = ready;
     }
 
-    /// Reads from one connection and hands in what came. Whether there is more.
-    fn read_one(&mut self, id: ConnId, budget: usize) -> bool {
+    /// Takes over the connections that the engine wants to be read from, and those whose reading was paused or resumed.
+    fn take_ready(&mut self) {
+        for id in self.engine.take_repolled() {
+            self.reregister(id);
+        }
+        let mut named = Vec::new();
+        self.engine.take_ready(&mut named);
+        for id in named {
+            self.read_again(id);
+        }
+    }
+
+    /// Has a connection read from, once in a turn.
+    fn read_again(&mut self, id: ConnId) {
+        if self.engine.wants_bytes(id)
+            && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+            && !std::mem::replace(&mut socket.ready, true)
+        {
+            self.ready.push(id);
+        }
+    }
+
+    /// Reads from one connection and hands in what came, as far as its share of the turn goes. Returns whether there is more.
+    /// `now` is the time of the last look at the clock.
+    fn read_one(&mut self, id: ConnId, budget: usize, now: &mut Micros) -> bool {
         let mut left = budget;
-        while self.engine.wants_bytes(id) {
+        loop {
+            let most = match self.engine.intake(id, *now) {
+                Intake::Read(_) if left == 0 => return true,
+                Intake::Read(most) => most.min(left),
+                Intake::Leftover => {
+                    *now = self.clock.now();
+                    self.engine.on_leftover(id, *now);
+                    continue;
+                }
+                Intake::NextTurn => return true,
+                Intake::Paused | Intake::Over => return false,
+            };
             let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
                 return false;
             };
-            if left == 0 {
-                return true;
-            }
-            let room = left.min(self.buffer.len());
+            let room = most.min(self.buffer.len());
             match socket.stream.read(&mut self.buffer[..room]) {
                 Ok(0) => {
                     self.engine.on_eof(id);
                     return false;
                 }
                 Ok(n) => {
-                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
-                    self.engine
-                        .on_bytes(id, &self.buffer[..n], self.clock.now());
-                    left -= n;
                     // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
-                    if n < room && !socket.closed {
-                        return false;
+                    let drained = n < room && !socket.closed;
+                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
+                    *now = self.clock.now();
+                    self.engine.on_bytes(id, &self.buffer[..n], *now);
+                    left -= n;
+                    if drained {
+                        return !self.engine.on_drained(id, *now);
                     }
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return false,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    return !self.engine.on_drained(id, *now);
+                }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {
                     self.engine.on_error(id, &e);
@@ -377,7 +422,6 @@ impl<H: Handler> Reactor<H> {
                 }
             }
         }
-        false
     }
 
     fn time(&mut self) {
@@ -385,11 +429,9 @@ impl<H: Handler> Reactor<H> {
         self.engine.advance(self.clock.now());
         // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
         while let Some(id) = self.engine.next_doubtful() {
-            if self.read_one(id, READ_BUDGET)
-                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
-                && !std::mem::replace(&mut socket.ready, true)
-            {
-                self.ready.push(id);
+            let mut now = self.clock.now();
+            if self.read_one(id, LOOK_BUDGET, &mut now) {
+                self.read_again(id);
             }
             self.engine.judge(id, self.clock.now());
         }
@@ -440,19 +482,29 @@ impl<H: Handler> Reactor<H> {
             Behind::No
         };
         if was_behind != is_behind {
-            let interest = if is_behind {
-                Interest::READABLE | Interest::WRITABLE
-            } else {
-                Interest::READABLE
-            };
-            if let Err(e) = self
-                .poll
-                .registry()
-                .reregister(&mut socket.stream, id.into(), interest)
-            {
-                log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
-                self.engine.on_no_room(id);
-            }
+            self.reregister(id);
+        }
+    }
+
+    /// Tells the kernel what is waited for. A socket that is not read waits for room only: with READABLE it would wake the loop for
+    /// each segment that arrives. Errors are reported all the same.
+    fn reregister(&mut self, id: ConnId) {
+        let paused = self.engine.is_paused(id);
+        let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+            return;
+        };
+        if !self.engine.wants_bytes(id) {
+            return;
+        }
+        let interest = match (paused, socket.behind) {
+            (true, _) => Interest::WRITABLE,
+            (false, Behind::No) => Interest::READABLE,
+            (false, Behind::Waiting | Behind::Writable) => Interest::READABLE | Interest::WRITABLE,
+        };
+        let registry = self.poll.registry();
+        if let Err(e) = registry.reregister(&mut socket.stream, id.into(), interest) {
+            log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
+            self.engine.on_no_room(id);
         }
     }
 

@@ -84,6 +84,7 @@ struct Shadow {
     spared: Micros,
     ever_windowed: bool,
     ever_unread: bool,
+    paused: bool,
     latency: u64,
     muted: bool,
     gone: bool,
@@ -147,6 +148,10 @@ impl Handler for Host {
                 .push(format!("{id} said {tag}/{seq}, expected /{expected}"));
         }
         *expected += 1;
+        // Some messages are dear.
+        if seq.is_multiple_of(37) {
+            io.spend(150);
+        }
         if self.farewells.contains(&id) {
             self.wrong.push(format!("{id} was closed and speaks"));
         }
@@ -210,6 +215,7 @@ impl World {
             max_message_bytes: MAX_MESSAGE,
             max_pending_bytes: MAX_PENDING,
             max_buffered_bytes: 2_000_000,
+            slow_after: Micros::from_millis(700),
             stale_closes_per_second: if limited { rng.u32(1..4) } else { 0 },
         };
         World {
@@ -242,7 +248,11 @@ impl World {
             45..=49 => self.peer_sends_fragments(who),
             50..=53 => self.peer_sends_part(who),
             54..=57 => self.peer_pings(who),
-            58 => self.peer_sends_at_once(who),
+            58 => match self.rng.u8(0..3) {
+                0 => self.peers_flood(&alive),
+                1 => self.host_pauses(who),
+                _ => self.peer_sends_at_once(who),
+            },
             59..=70 => self.host_sends(who),
             71 => self.shadow(who).mute_with(|net, p| net.mute(p)),
             72..=75 => {
@@ -379,6 +389,7 @@ impl World {
             spared: Micros::ZERO,
             ever_windowed: false,
             ever_unread: false,
+            paused: false,
             latency: 0,
             muted: false,
             gone: false,
@@ -433,6 +444,39 @@ impl World {
         }
         self.shadows[who].closed_by_host |= farewell;
         self.shadow(who).write_whole(&frames);
+    }
+
+    /// Some peers send far more small frames than one turn has room for.
+    fn peers_flood(&mut self, alive: &[usize]) {
+        for who in alive.iter().copied().take(6) {
+            if !self.speaks(who) {
+                continue;
+            }
+            let mut frames = Vec::new();
+            for _ in 0..self.rng.usize(100..900) {
+                let data = tagged(who as u32, self.shadows[who].sent, 8);
+                self.shadows[who].sent += 1;
+                frames.extend(client_frame(0x82, &data));
+            }
+            self.shadow(who).write_whole(&frames);
+        }
+    }
+
+    /// The host stops reading from a peer, or goes on.
+    fn host_pauses(&mut self, who: usize) {
+        let shadow = &mut self.shadows[who];
+        let id = self.net.id(shadow.peer);
+        if !self.net.is_open(shadow.peer) {
+            return;
+        }
+        shadow.paused ^= true;
+        shadow.ever_unread = true;
+        if shadow.paused {
+            self.net.with_io(|_, io| io.pause_reading(id));
+        } else {
+            shadow.spared = self.net.now();
+            self.net.with_io(|_, io| io.resume_reading(id));
+        }
     }
 
     fn peer_sends_fragments(&mut self, who: usize) {
@@ -506,7 +550,7 @@ impl World {
         let data = tagged(who as u32, seq, self.size());
         let sent = self.net.with_io(|_, io| {
             let sent = io.send(id, Message::binary(data));
-            let most = MAX_PENDING + MAX_MESSAGE;
+            let most = 2 * MAX_PENDING;
             if io.pending(id) > most {
                 panic!("{} bytes pending", io.pending(id));
             }
@@ -568,6 +612,11 @@ impl World {
         if let Some(wrong) = self.net.host().wrong.first() {
             return Err(wrong.clone());
         }
+        let stats = self.net.engine().stats();
+        let (turn, frame) = (stats.turn_units_max, stats.frame_units_max);
+        if turn > TURN_UNITS + frame {
+            return Err(format!("{turn} units in one turn, {frame} for one frame"));
+        }
         if self.net.now() != self.time {
             return Err(format!("a stall counts: it should be {}", self.time));
         }
@@ -625,6 +674,9 @@ impl World {
                 let alive_at = heard_at.max(progress);
                 if cause == Cause::Stale && at < alive_at + timeout {
                     return Err(format!("closed as stale at {at}, alive at {alive_at}"));
+                }
+                if cause == Cause::Stale && shadow.paused {
+                    return Err("closed as stale while it is not read".to_owned());
                 }
                 let peers_fault =
                     matches!(cause, Cause::Protocol | Cause::InvalidData | Cause::TooBig);

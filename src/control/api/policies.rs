@@ -114,6 +114,7 @@ impl PolicyChange {
             connection_timeout: ms(self.connection_timeout_ms, policy.connection_timeout),
             suspect_after: self.suspect_after.unwrap_or(policy.suspect_after),
             first_message_timeout: policy.first_message_timeout,
+            first_message_bytes: policy.first_message_bytes,
             close_timeout: ms(self.close_timeout_ms, policy.close_timeout),
             mode: match self.heartbeat_mode {
                 None => policy.mode,

@@ -1,0 +1,67 @@
+//! Messages to a whole class, some connections at a time.
+
+use crate::engine::core::Core;
+use crate::engine::handler::Class;
+use crate::engine::prepared::Outgoing;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// Slots looked at in one turn.
+const SLOTS_PER_TURN: u32 = 1_024;
+
+/// Messages that may be on their way to their classes; more are refused.
+const BROADCASTS_MAX: usize = 64;
+
+/// A message that goes to a class.
+pub(crate) struct Broadcast {
+    class: Class,
+    frame: Outgoing,
+    /// From which slot on.
+    from: u32,
+    /// The newest generation there was when it was sent: later connections do not get it.
+    newest: u32,
+}
+
+impl Core {
+    /// Sends a message to every connection of a class that is open now. Returns whether there was room for it.
+    pub(crate) fn broadcast(&mut self, class: Class, frame: Outgoing) -> bool {
+        if self.broadcasts.len() >= BROADCASTS_MAX {
+            return false;
+        }
+        self.broadcasts.push_back(Broadcast {
+            class,
+            frame,
+            from: 0,
+            newest: self.table.newest(),
+        });
+        true
+    }
+
+    /// Takes the oldest broadcast some slots further.
+    pub(crate) fn broadcast_batch(&mut self, now: Micros) {
+        let Some(mut broadcast) = self.broadcasts.pop_front() else {
+            return;
+        };
+        let until = broadcast.from.saturating_add(SLOTS_PER_TURN);
+        let until = until.min(self.table.bound());
+        for slot in broadcast.from..until {
+            let Some(id) = self.table.id_in(slot) else {
+                continue;
+            };
+            if self.gets(id, &broadcast) {
+                self.send_frame(id, broadcast.frame.clone(), now);
+            }
+        }
+        broadcast.from = until;
+        if until < self.table.bound() {
+            self.broadcasts.push_front(broadcast);
+        }
+    }
+
+    fn gets(&self, id: ConnId, broadcast: &Broadcast) -> bool {
+        // Generations wrap around; a connection is newer if it is less than half of them ahead.
+        let newer = id.generation().wrapping_sub(broadcast.newest) as i32 > 0;
+        let conn = self.table.get(id);
+        !newer && conn.is_some_and(|c| c.is_open() && c.class == broadcast.class)
+    }
+}

@@ -1,0 +1,232 @@
+//! What a driver does with one connection's input: read it, wait, or work off what was read before.
+
+use crate::engine::Engine;
+use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::core::Core;
+use crate::engine::handler::Handler;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// The most bytes read from a connection at once.
+const READ: usize = 64 * 1024;
+
+/// The same for one that has used up its share: what is read and does not fit into the next share is held in memory.
+const SLOW_READ: usize = 4 * 1024;
+
+/// How long a connection waits for its share before the host is told, and how often it is told again.
+const THROTTLE_TOLD_AFTER: Micros = Micros::from_secs(1);
+const THROTTLE_TOLD_EVERY: Micros = Micros::from_secs(60);
+
+/// What is to be done next with the input of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    /// Read this many bytes at most, and hand them to [`Engine::on_bytes`], [`Engine::on_eof`] or [`Engine::on_error`]; if there
+    /// is nothing to read, say [`Engine::on_drained`].
+    Read(usize),
+    /// Do not read: call [`Engine::on_leftover`].
+    Leftover,
+    /// Nothing in this turn: ask again in the next one, whatever the kernel says.
+    NextTurn,
+    /// Nothing until the connection is named by [`Engine::take_ready`].
+    Paused,
+    /// Nothing any more: it has ended.
+    Over,
+}
+
+impl<H: Handler> Engine<H> {
+    /// What is to be done with the input of a connection. To be asked before each read, until it is neither
+    /// [`Intake::Read`] nor [`Intake::Leftover`].
+    pub fn intake(&mut self, id: ConnId, now: Micros) -> Intake {
+        let Some(conn) = self.core.table.get(id) else {
+            return Intake::Over;
+        };
+        let slow = match &conn.phase {
+            Phase::Dead(_) => return Intake::Over,
+            Phase::Open(Some(middle)) => middle.slow,
+            Phase::Open(None) | Phase::Opening(_) | Phase::Closing(_) => false,
+        };
+        if conn.marks.has(Mark::Paused) {
+            return Intake::Paused;
+        }
+        self.enter(id, now);
+        if !self.core.work.may_go_on() {
+            self.wait_for_share(id, now);
+            return Intake::NextTurn;
+        }
+        match self.core.table.get(id).map(|c| &c.phase) {
+            Some(Phase::Open(Some(middle))) if middle.has_leftover() => Intake::Leftover,
+            _ => Intake::Read(if slow { SLOW_READ } else { READ }),
+        }
+    }
+
+    /// Bytes came in; `now` is when they were read. What the connection's share of the turn does not cover is kept, 64 KiB at
+    /// most if the driver reads as [`intake`](Engine::intake) says.
+    pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
+        self.count_in(id, bytes.len());
+        self.enter(id, now);
+        self.inbound(id, bytes, now);
+        self.settle(now);
+    }
+
+    /// Works off what was read before.
+    pub fn on_leftover(&mut self, id: ConnId, now: Micros) {
+        self.enter(id, now);
+        self.leftover(id, now);
+        self.settle(now);
+    }
+
+    /// There is nothing to read. Returns whether nothing is left to work off, either.
+    pub fn on_drained(&mut self, id: ConnId, now: Micros) -> bool {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return true;
+        };
+        let Phase::Open(Some(middle)) = &mut conn.phase else {
+            return true;
+        };
+        if middle.is_held() {
+            return false;
+        }
+        if std::mem::take(&mut middle.slow) {
+            self.rest(id, now);
+        }
+        true
+    }
+
+    /// The connections whose input is to be looked at though the kernel tells of no more: reading was resumed, or what they sent
+    /// could not be worked off when it came.
+    pub fn take_ready(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.core.ready);
+    }
+
+    /// The connections whose reading was paused or resumed since the last call: see [`is_paused`](Engine::is_paused).
+    pub fn take_repolled(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.core.repolled)
+    }
+
+    /// Whether the host has paused reading from a connection: then the driver waits only for its socket to take bytes.
+    pub fn is_paused(&self, id: ConnId) -> bool {
+        let conn = self.core.table.get(id);
+        conn.is_some_and(|c| c.marks.has(Mark::Paused))
+    }
+
+    /// Whether input of this connection is read when it comes.
+    pub fn reads_from(&self, id: ConnId) -> bool {
+        self.wants_bytes(id) && !self.is_paused(id)
+    }
+
+    /// Whether more input may be worked on in this turn.
+    pub fn has_budget(&self) -> bool {
+        self.core.work.turn_has_room()
+    }
+
+    /// Begins the share of a connection, unless it has begun.
+    fn enter(&mut self, id: ConnId, now: Micros) {
+        if self.core.work.is_current(id) {
+            return;
+        }
+        self.end_share(now);
+        let middle = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
+            Some(Phase::Open(Some(middle))) => Some(middle),
+            _ => None,
+        };
+        let debt = middle.as_ref().map_or(0, |m| m.debt);
+        let left = self.core.work.begin_share(id, debt);
+        if let Some(middle) = middle.filter(|_| debt > 0) {
+            middle.debt = left;
+            self.rest(id, now);
+        }
+    }
+
+    /// Ends the share of the current connection; what it has spent too much it owes.
+    fn end_share(&mut self, now: Micros) {
+        let Some((id, debt)) = self.core.work.end_share().filter(|(_, debt)| *debt > 0) else {
+            return;
+        };
+        if let Some(middle) = self.middle_or_new(id) {
+            middle.debt = middle.debt.saturating_add(debt);
+            self.core.throttle(id, now);
+            self.account_for_held(id, now);
+            self.core.ready.push(id);
+        }
+    }
+
+    /// Its input waits for the next turn. What it has sent counts as heard.
+    fn wait_for_share(&mut self, id: ConnId, now: Micros) {
+        if !self.core.table.get(id).is_some_and(Conn::is_held) {
+            return;
+        }
+        self.heard(id, now);
+        let told = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
+            Some(Phase::Open(Some(middle))) => middle.tell_throttled(now),
+            _ => None,
+        };
+        if let Some(waited) = told {
+            self.call(now, |handler, io| handler.on_throttled(io, id, waited));
+        }
+    }
+
+    /// Ends the turn: what is counted by the turn begins anew.
+    pub(super) fn end_turn(&mut self, now: Micros) {
+        self.end_share(now);
+        self.core.end_turn();
+    }
+}
+
+impl crate::engine::conn::Middle {
+    /// How long it has waited for its shares, if the host is to be told now.
+    fn tell_throttled(&mut self, now: Micros) -> Option<Micros> {
+        let since = self.throttled_since?;
+        let due = match self.throttled_told {
+            None => since + THROTTLE_TOLD_AFTER,
+            Some(told) => told + THROTTLE_TOLD_EVERY,
+        };
+        (now >= due).then(|| {
+            self.throttled_told = Some(now);
+            now - since
+        })
+    }
+}
+
+impl Core {
+    /// Whether the next turn has something to do already.
+    pub(crate) fn has_work(&self) -> bool {
+        self.table.has_work()
+            || !self.doubtful.is_empty()
+            || self.change.is_some()
+            || !self.ready.is_empty()
+            || !self.repolled.is_empty()
+            || !self.broadcasts.is_empty()
+            || !self.fired.1.is_empty()
+            || self.is_short()
+            || self.remote.has_left_over()
+    }
+
+    fn end_turn(&mut self) {
+        self.work.end_turn(&mut self.stats);
+        self.table.end_turn();
+        self.flush_left = crate::engine::core::FLUSH_PER_TURN;
+        self.looks_left = crate::engine::work::LOOKS_PER_TURN;
+    }
+
+    /// Stops reading from an open connection, or goes on. While it is paused it is not pinged and its silence does not count.
+    pub(crate) fn set_paused(&mut self, id: ConnId, paused: bool, now: Micros) {
+        let Some(conn) = self.table.get_mut(id).filter(|c| c.is_open()) else {
+            return;
+        };
+        if conn.marks.has(Mark::Paused) == paused {
+            return;
+        }
+        // Nothing that is outstanding says anything: the pong lies unread, or took as long as the pause.
+        conn.health.forget_outstanding();
+        if paused {
+            conn.marks.set(Mark::Paused);
+        } else {
+            conn.marks.take(Mark::Paused);
+            // Its time begins anew.
+            conn.health.moved(now);
+            self.ready.push(id);
+        }
+        self.repolled.push(id);
+        self.arm(id);
+    }
+}

@@ -1,0 +1,168 @@
+//! The budget of a turn: how much work the peers may cause before the loop looks after its deadlines again.
+//!
+//! Work is counted in units, not in time: the engine reads no clock, and the same input costs the same everywhere. A unit
+//! is about a microsecond of CPU. Connections share a turn by deficit round robin (Shreedhar and Varghese, 1995): each gets
+//! its share, and a connection whose last frame cost more than what was left pays the difference in its next turns.
+
+use crate::engine::stats::Stats;
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+
+/// Units that the input of all connections may cost in one turn.
+pub const TURN_UNITS: u32 = 2_000;
+
+/// Units that the input of one connection may cost in one turn. Its last frame may overshoot.
+pub const SHARE_UNITS: u32 = 200;
+
+/// The part of a turn's units that is left for last looks at connections that seem stale.
+const LOOKS_UNITS: u32 = 200;
+
+/// Last looks in one turn, and so stale closes.
+pub(crate) const LOOKS_PER_TURN: usize = 64;
+
+/// Units of a request head: parsing it, the verdict, the answer.
+pub(crate) const REQUEST_UNITS: u32 = 8;
+
+/// Timers and deadlines that fire in one turn, at one unit each; the rest follows in the next turn, in order.
+pub(crate) const DEADLINES_PER_TURN: u32 = 2_048;
+
+/// Bytes of input that cost one unit.
+const BYTES_PER_UNIT: usize = 4 * 1024;
+
+/// A debt below this is not remembered for a connection that is at rest: it would cost memory.
+const DEBT_MIN: u32 = 16;
+
+/// What was spent, and by which connection.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Spent on input in this turn.
+    turn: u32,
+    /// Whose input is being worked on.
+    current: Option<ConnId>,
+    /// What that connection may spend in this turn, and what it has spent.
+    allowed: u32,
+    spent: u32,
+    /// Bytes that do not make a unit yet.
+    bytes: usize,
+    /// The last looks of this turn have begun.
+    looking: bool,
+}
+
+impl Work {
+    /// Counts work of any kind.
+    pub(crate) fn spend(&mut self, units: u32, stats: &mut Stats) {
+        stats.work_units += u64::from(units);
+        if self.current.is_some() {
+            self.turn = self.turn.saturating_add(units);
+            self.spent = self.spent.saturating_add(units);
+        }
+    }
+
+    /// Counts input by its length.
+    pub(crate) fn spend_bytes(&mut self, bytes: usize, stats: &mut Stats) {
+        self.bytes += bytes;
+        let units = self.bytes / BYTES_PER_UNIT;
+        self.bytes %= BYTES_PER_UNIT;
+        self.spend(u32::try_from(units).unwrap_or(u32::MAX), stats);
+    }
+
+    /// Whether a connection is being worked on.
+    pub(crate) fn is_current(&self, id: ConnId) -> bool {
+        self.current == Some(id)
+    }
+
+    /// Begins the share of a connection that owes `debt` units. Returns what it still owes after this turn: more than zero if
+    /// it gets nothing now.
+    pub(crate) fn begin_share(&mut self, id: ConnId, debt: u32) -> u32 {
+        self.current = Some(id);
+        self.spent = 0;
+        self.allowed = SHARE_UNITS.saturating_sub(debt);
+        debt.saturating_sub(SHARE_UNITS)
+    }
+
+    /// Ends the share of the current connection. Returns what it owes.
+    pub(crate) fn end_share(&mut self) -> Option<(ConnId, u32)> {
+        let id = self.current.take()?;
+        let debt = self.spent.saturating_sub(self.allowed);
+        Some((id, if debt < DEBT_MIN { 0 } else { debt }))
+    }
+
+    /// Whether the current connection may spend more in this turn.
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.spent < self.allowed && self.turn_has_room() || sabotage::on(Bug::BudgetIgnored)
+    }
+
+    /// Whether any connection may spend more in this turn.
+    pub(crate) fn turn_has_room(&self) -> bool {
+        let kept = if self.looking { 0 } else { LOOKS_UNITS };
+        self.turn < TURN_UNITS - kept || sabotage::on(Bug::BudgetIgnored)
+    }
+
+    /// From now on the turn's units are for last looks.
+    pub(crate) fn begin_looks(&mut self) {
+        self.looking = true;
+    }
+
+    /// Units spent by the current connection so far.
+    pub(crate) fn spent(&self) -> u32 {
+        self.spent
+    }
+
+    /// Ends the turn.
+    pub(crate) fn end_turn(&mut self, stats: &mut Stats) {
+        stats.turn_units_max = stats.turn_units_max.max(self.turn);
+        self.turn = 0;
+        self.looking = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_paid_back_by_the_turn() {
+        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        let id = ConnId::new(3, 1);
+        assert_eq!(work.begin_share(id, 0), 0);
+        work.spend(SHARE_UNITS - 1, &mut stats);
+        assert!(work.may_go_on());
+        work.spend(2 * SHARE_UNITS + 1, &mut stats);
+        assert!(!work.may_go_on());
+        let (_, debt) = work.end_share().expect("a share");
+        assert_eq!(debt, 2 * SHARE_UNITS);
+        let debt = work.begin_share(id, debt);
+        assert!(debt == SHARE_UNITS && !work.may_go_on());
+        let debt = work.begin_share(id, debt);
+        assert!(debt == 0 && !work.may_go_on());
+        assert!(work.begin_share(id, debt) == 0 && work.may_go_on());
+    }
+
+    #[test]
+    fn bytes_add_up_over_calls() {
+        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        work.begin_share(ConnId::new(0, 1), 0);
+        for _ in 0..8 {
+            work.spend_bytes(1_024, &mut stats);
+        }
+        assert_eq!((work.spent(), stats.work_units), (2, 2));
+    }
+
+    #[test]
+    fn a_turn_ends_for_all_when_its_units_are_spent() {
+        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        for slot in 0..TURN_UNITS / SHARE_UNITS {
+            if !work.turn_has_room() {
+                work.begin_looks();
+            }
+            assert!(work.turn_has_room());
+            work.begin_share(ConnId::new(slot, 1), 0);
+            work.spend(SHARE_UNITS, &mut stats);
+            work.end_share();
+        }
+        assert!(!work.turn_has_room());
+        work.end_turn(&mut stats);
+        assert!(work.turn_has_room());
+        assert_eq!(stats.turn_units_max, TURN_UNITS);
+    }
+}
