@@ -1314,6 +1314,41 @@ fn more_than_the_limit_pending_is_a_slow_consumer() {
         assert_eq!(send(&mut net), Sent::Pending);
     }
     assert_eq!(net.with_io(|_, io| io.pending(id)), 4_990);
+    assert_eq!(send(&mut net), Sent::Pending, "it may be over for a while");
+    net.advance(999);
+    assert!(net.is_open(peer));
+    net.advance(6);
+    net.set_window(peer, None);
+    net.settle();
+    let received = net.received(peer);
+    let [Received::Message(_), Received::Close(1013, reason)] = &received[..] else {
+        panic!("the frame in progress, then the close: {received:?}");
+    };
+    assert!(reason.starts_with("5990 bytes unsent for 100"), "{reason}");
+    net.expect_closed(peer, Cause::SlowConsumer);
+    assert_eq!(send(&mut net), Sent::Refused(Refused::Gone));
+    check_the_books(&mut net);
+}
+
+#[test]
+fn twice_the_limit_pending_is_refused_at_once() {
+    let limits = Config {
+        max_message_bytes: 1_000,
+        max_pending_bytes: 5_000,
+        ..Config::default()
+    };
+    let mut net = server(limits);
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.set_window(peer, Some(10));
+    let send = |net: &mut Net<Host>| {
+        net.with_io(|_, io| io.send(id, Message::binary(pattern(996)))) // a frame of 1 000
+    };
+    assert_eq!(send(&mut net), Sent::Flowing);
+    net.settle();
+    for _ in 0..9 {
+        assert_eq!(send(&mut net), Sent::Pending);
+    }
     assert_eq!(send(&mut net), Sent::Refused(Refused::OverLimit));
     assert_eq!(send(&mut net), Sent::Refused(Refused::Closing));
     net.set_window(peer, None);
@@ -1322,9 +1357,38 @@ fn more_than_the_limit_pending_is_a_slow_consumer() {
     let [Received::Message(_), Received::Close(1013, reason)] = &received[..] else {
         panic!("the frame in progress, then the close: {received:?}");
     };
-    assert_eq!(reason, "4990 bytes unsent for 0 ms");
+    assert_eq!(reason, "9990 bytes unsent for 0 ms");
     net.expect_closed(peer, Cause::SlowConsumer);
-    assert_eq!(send(&mut net), Sent::Refused(Refused::Gone));
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_reader_over_the_limit_that_moves_on_is_not_slow() {
+    let limits = Config {
+        max_message_bytes: 1_000,
+        max_pending_bytes: 5_000,
+        ..Config::default()
+    };
+    let mut net = server(limits);
+    let peer = net.connect("/sink");
+    let id = net.id(peer);
+    net.set_window(peer, Some(10));
+    for _ in 0..9 {
+        net.with_io(|_, io| io.send(id, Message::binary(pattern(996))));
+    }
+    net.settle();
+    // A byte every 900 ms is progress.
+    for _ in 0..20 {
+        net.advance(900);
+        net.set_window(peer, Some(1));
+        net.settle();
+        assert!(net.is_open(peer));
+    }
+    net.set_window(peer, None);
+    net.settle();
+    assert_eq!(net.received(peer).len(), 9 + 1, "all messages, and a ping");
+    net.half_close(peer);
+    net.settle();
     check_the_books(&mut net);
 }
 
@@ -1778,10 +1842,10 @@ fn a_reader_a_megabyte_behind_costs_the_others_nothing() {
         assert_eq!(waits > 1 << 20, at == 0, "{waits} bytes wait for peer {at}");
     }
     // Each of its bytes is there once, for all the others, too; and it gets them in order when it reads again.
-    assert_eq!(
-        net.engine().stats().pending_bytes,
-        (MESSAGES * (64 * 1024 + 10)) as u64
-    );
+    let bytes = (MESSAGES * (64 * 1024 + 10)) as u64;
+    let charged = net.engine().stats().pending_bytes;
+    let most = bytes + MESSAGES as u64 * 96 + 400;
+    assert!((bytes..=most).contains(&charged), "{charged}");
     net.set_window(peers[0], None);
     net.settle();
     let received = net.received(peers[0]);
@@ -2006,20 +2070,19 @@ fn what_has_come_of_fragments_and_frames_is_counted_and_bounded() {
     let peers: Vec<PeerId> = (0..3).map(|_| net.connect("/sink")).collect();
     let fragment = client_frame(0x02, &vec![7; (1 << 20) - 1]);
     for peer in &peers {
+        net.send(*peer, Message::text("it is introduced"));
         net.write(*peer, &fragment);
         net.settle();
-        // A continuation that would make the message too big: what was held is still held.
-        net.write(*peer, &announcement(0x80, 0)[..14]);
-        net.settle();
+        let held = net.engine().stats().held_bytes;
+        assert!(held <= 2 << 20, "{held}");
+        net.advance(1_000);
     }
     let held = net.engine().stats().held_bytes;
-    assert!((1 << 20..=(2 << 20) + 70_000).contains(&held), "{held}");
-    assert!(
-        net.is_open(peers[0]) && !net.is_open(peers[2]),
-        "the newcomer has no room"
-    );
+    assert!((1 << 20..2 << 20).contains(&held), "{held}");
+    assert!(net.is_open(peers[2]), "the newest has progressed last");
     net.advance(3_000);
-    net.expect_closed(peers[2], Cause::AtCapacity);
+    net.expect_closed(peers[0], Cause::BuffersFull);
+    net.expect_closed(peers[1], Cause::BuffersFull);
     net.shutdown();
     assert_eq!(net.engine().stats().held_bytes, 0);
 }

@@ -1,9 +1,16 @@
-//! A connection at rest owns no context, and a spare one serves its whole frames. Nobody must be able to tell: random
-//! streams of frames, faults and cuts give the same messages, bytes and endings as with a context per connection.
+//! The loop gathers frames and fragments by itself, and a spare tungstenite context judges what is whole. Random streams of
+//! frames, faults and cuts give the same messages and endings as a context that reads the whole stream at once.
 
 use fastrand::Rng;
+use pulsegate::cause::{Cause, Code};
 use pulsegate::engine::testing::{Net, Received, client_frame};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Request, Verdict};
+use std::io::{self, ErrorKind, Read, Write};
+use tungstenite::error::Error as WsError;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+/// A message of this length has the host close the connection.
+const FAREWELL: usize = 77;
 
 /// Answers every message with its length, closes when asked to, and remembers what it heard.
 #[derive(Default)]
@@ -16,57 +23,37 @@ impl Handler for Host {
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         io.send(id, Message::text(message.len().to_string()));
-        if message.len() == 77 {
+        if message.len() == FAREWELL {
             io.close(id, 4000, "77");
         }
         self.0.push((id.slot(), message));
     }
 }
 
-/// What somebody can see of a run.
-#[derive(PartialEq)]
-struct Seen {
-    heard: Vec<(usize, Message)>,
-    received: Vec<Vec<Received>>,
-    endings: Vec<String>,
+/// What came of one stream.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    messages: Vec<Message>,
+    pongs: Vec<Vec<u8>>,
+    end: Option<(Cause, Code)>,
 }
 
-impl Seen {
-    /// Enough to see where two runs part, without the payloads.
+impl Outcome {
+    /// Enough to see where two outcomes part, without the payloads.
     fn outline(&self) -> String {
-        let heard: Vec<_> = self
-            .heard
-            .iter()
-            .map(|(who, m)| (who, m.is_text(), m.len()))
-            .collect();
-        let brief = |r: &Received| match r {
-            Received::Message(m) => format!("message {}", m.len()),
-            Received::Ping(p) => format!("ping {}", p.len()),
-            Received::Pong(p) => format!("pong {}", p.len()),
-            Received::Close(code, reason) => format!("close {code} {reason}"),
-        };
-        let received: Vec<Vec<String>> = self
-            .received
-            .iter()
-            .map(|r| r.iter().map(brief).collect())
-            .collect();
-        format!(
-            "heard {heard:?}\nreceived {received:?}\nendings {:?}",
-            self.endings
-        )
+        let messages: Vec<_> = self.messages.iter().map(|m| (m.is_text(), m.len())).collect();
+        let pongs: Vec<_> = self.pongs.iter().map(Vec::len).collect();
+        format!("messages {messages:?}\npongs {pongs:?}\nend {:?}", self.end)
     }
 }
 
 /// Three peers that each write their stream in pieces, all interleaved in one order.
-fn run(writes: &[(usize, Vec<u8>)], most: usize, parking: bool) -> Seen {
+fn run(writes: &[(usize, Vec<u8>)], most: usize) -> Vec<Outcome> {
     let config = Config {
         max_message_bytes: most,
         ..Config::default()
     };
     let mut net = Net::new(config, Host::default());
-    if !parking {
-        net.never_park();
-    }
     let peers = [0, 1, 2].map(|_| net.connect("/"));
     for (who, bytes) in writes {
         net.write(peers[*who], bytes);
@@ -74,14 +61,82 @@ fn run(writes: &[(usize, Vec<u8>)], most: usize, parking: bool) -> Seen {
     }
     net.check().unwrap_or_else(|e| panic!("{e}"));
     net.advance(3_000);
-    Seen {
-        heard: std::mem::take(&mut net.host().0),
-        received: peers.iter().map(|p| net.received(*p)).collect(),
-        endings: net
-            .endings()
-            .iter()
-            .map(|(id, end)| format!("{id} {end:?}"))
-            .collect(),
+    let heard = std::mem::take(&mut net.host().0);
+    let outcome = |peer| {
+        let slot = net.id(peer).slot();
+        let messages = heard.iter().filter(|(of, _)| *of == slot);
+        let messages = messages.map(|(_, message)| message.clone()).collect();
+        let end = net.ending(peer).map(|end| (end.cause, end.code));
+        let pongs = net.received(peer).into_iter().filter_map(|received| match received {
+            Received::Pong(payload) => Some(payload),
+            _ => None,
+        });
+        let pongs = pongs.collect();
+        Outcome {
+            messages,
+            pongs,
+            end,
+        }
+    };
+    peers.map(outcome).into()
+}
+
+/// A stream that a context reads at once.
+struct Stream<'a>(&'a [u8]);
+
+impl Read for Stream<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(buf) {
+            Ok(0) => Err(ErrorKind::WouldBlock.into()),
+            other => other,
+        }
+    }
+}
+
+impl Write for Stream<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What tungstenite makes of a whole stream.
+fn expected(stream: &[u8], most: usize) -> Outcome {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most));
+    let mut context = WebSocketContext::new(Role::Server, Some(config));
+    let mut stream = Stream(stream);
+    let (mut messages, mut pongs) = (Vec::new(), Vec::new());
+    let end = loop {
+        match context.read(&mut stream) {
+            Ok(Message::Ping(payload)) => pongs.push(payload.to_vec()),
+            Ok(Message::Close(frame)) => {
+                let code = frame.map_or(1005, |f| f.code.into());
+                break Some((Cause::PeerClosed(code), Code::Close(code)));
+            }
+            Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
+                let farewell = message.len() == FAREWELL;
+                messages.push(message);
+                if farewell {
+                    break Some((Cause::Kicked, Code::Close(4000)));
+                }
+            }
+            Ok(_) => {}
+            Err(WsError::Io(_)) => break None,
+            Err(WsError::Protocol(_)) => break Some((Cause::Protocol, Code::Close(1002))),
+            Err(WsError::Capacity(_)) => break Some((Cause::TooBig, Code::Close(1009))),
+            Err(WsError::Utf8(_)) => break Some((Cause::InvalidData, Code::Close(1007))),
+            Err(e) => panic!("{e}"),
+        }
+    };
+    Outcome {
+        messages,
+        pongs,
+        end,
     }
 }
 
@@ -135,17 +190,26 @@ fn pieces(rng: &mut Rng) -> Vec<(usize, Vec<u8>)> {
 }
 
 #[test]
-fn nobody_can_tell_whether_a_connection_was_parked() {
+fn gathered_streams_mean_what_whole_ones_do() {
     let (mut messages, mut endings) = (0, 0);
     for seed in 0..3_000 {
         let mut rng = Rng::with_seed(seed);
         let writes = pieces(&mut rng);
         let most = [300, 70_000, 70_000, 70_000][rng.usize(0..4)];
-        let (parked, kept) = (run(&writes, most, true), run(&writes, most, false));
-        let outlines = || format!("parked: {}\n\nkept: {}", parked.outline(), kept.outline());
-        assert!(parked == kept, "seed {seed}\n{}", outlines());
-        messages += parked.heard.len();
-        endings += parked.endings.len();
+        let outcomes = run(&writes, most);
+        for (who, outcome) in outcomes.into_iter().enumerate() {
+            let pieces = writes.iter().filter(|(of, _)| *of == who);
+            let stream: Vec<u8> = pieces.flat_map(|(_, bytes)| bytes.clone()).collect();
+            let expected = expected(&stream, most);
+            messages += outcome.messages.len();
+            endings += usize::from(outcome.end.is_some());
+            assert!(
+                outcome == expected,
+                "seed {seed}, peer {who}\nfound: {}\n\nexpected: {}",
+                outcome.outline(),
+                expected.outline()
+            );
+        }
     }
     assert!(
         messages > 10_000 && endings > 2_000,

@@ -119,6 +119,8 @@ pub(crate) struct Middle {
     /// Bytes that were read and not looked at yet; the first `looked_at` of them were.
     pub(crate) leftover: Vec<u8>,
     pub(crate) looked_at: usize,
+    /// They have been taken out to be worked off.
+    pub(crate) at_work: bool,
     pub(crate) frame: Option<Gathering>,
     pub(crate) message: Option<Fragments>,
     /// Units that it owes; see [`Work`](crate::engine::work::Work).
@@ -163,7 +165,7 @@ impl Middle {
 
     /// Whether it waits for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
-        self.has_leftover() || self.debt > 0
+        self.has_leftover() || self.at_work || self.debt > 0
     }
 
     /// Whether nothing in it matters to what follows.

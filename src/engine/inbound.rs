@@ -585,14 +585,17 @@ impl<H: Handler> Engine<H> {
         let Some(middle) = self.middle_of(id) else {
             return;
         };
+        middle.at_work = true;
         let bytes = std::mem::take(&mut middle.leftover);
         let mut at = std::mem::take(&mut middle.looked_at);
         at += self.frames(id, &bytes[at..], now);
-        match self.middle_or_new(id) {
-            Some(middle) if at < bytes.len() => {
-                (middle.leftover, middle.looked_at) = (bytes, at);
+        match self.middle_of(id) {
+            Some(middle) => {
+                middle.at_work = false;
+                if at < bytes.len() {
+                    (middle.leftover, middle.looked_at) = (bytes, at);
+                }
             }
-            Some(_) => {}
             None => self.skipped(id, &bytes[at..]),
         }
         self.rest(id, now);
@@ -609,7 +612,7 @@ impl<H: Handler> Engine<H> {
         let Some(inner) = middle else {
             return true;
         };
-        let failed = inner.failed.filter(|_| !inner.has_leftover());
+        let failed = inner.failed.filter(|_| !inner.is_held());
         if !inner.is_held() {
             self.core.unthrottle(id, now);
         }

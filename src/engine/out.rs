@@ -84,8 +84,10 @@ impl Piece {
     fn frame_len(&self, at: usize) -> usize {
         match self {
             Piece::Frame(frame) => frame.len() - at,
-            Piece::String(bytes) => Header::parse(&bytes[at..])
-                .map_or(bytes.len() - at, |header| header.frame_len()),
+            Piece::String(bytes) => {
+                let rest = &bytes[at..];
+                Header::parse(rest).map_or(rest.len(), |h| h.frame_len().min(rest.len()))
+            }
         }
     }
 

@@ -271,6 +271,13 @@ impl<H: Handler> Net<H> {
         self.settle();
     }
 
+    /// Time passes, then the server makes one turn, whatever is left to do: what a busy loop looks like from outside.
+    pub fn turn_after(&mut self, ms: u64) {
+        self.asked = Micros::from_millis(ms);
+        self.raw += self.asked;
+        self.turn();
+    }
+
     /// Turns until nothing happens any more at this moment.
     ///
     /// # Panics
@@ -730,6 +737,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.host.on_writable(io, id);
+    }
+
+    fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
+        self.host.on_throttled(io, id, waited);
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {

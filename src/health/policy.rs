@@ -86,6 +86,9 @@ impl Policy {
                 Self::LEAST
             ));
         }
+        if let Some(bytes) = self.first_message_bytes.filter(|b| *b < 125) {
+            faults.push(format!("first_message_bytes is {bytes}; at least 125"));
+        }
         if faults.is_empty() {
             Ok(())
         } else {

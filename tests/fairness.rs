@@ -1,0 +1,583 @@
+//! Nobody's work delays anybody's heartbeat: what one peer can make the loop do in a turn, and what becomes of the rest.
+//! On virtual time, turn by turn; work is counted in units, never in time.
+
+use pulsegate::cause::{Cause, Code};
+use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
+use pulsegate::engine::{
+    ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS, Verdict,
+};
+use pulsegate::health::Policy;
+use pulsegate::{Class, ConnId, Micros};
+
+/// What a frame costs that nothing is done for: its own unit.
+const FRAME: u32 = 1;
+
+/// Counts messages. `/fan` sends each to all of `/sink`, `/dear` spends 1 000 units on each, `/pause` pauses reading from its
+/// sender at each. Messages of `/sink` are only counted.
+#[derive(Default)]
+struct Host {
+    sinks: Vec<ConnId>,
+    fans: Vec<ConnId>,
+    dear: Vec<ConnId>,
+    pausing: Vec<ConnId>,
+    heard: Vec<(ConnId, Vec<u8>)>,
+    throttled: Vec<(ConnId, Micros)>,
+}
+
+impl Handler for Host {
+    fn on_request(&mut self, _: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        match request.path() {
+            "/sink" => self.sinks.push(id),
+            "/fan" => self.fans.push(id),
+            "/dear" => self.dear.push(id),
+            "/pause" => self.pausing.push(id),
+            "/introduced" => return Verdict::upgrade(Class(1)),
+            _ => {}
+        }
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        if self.fans.contains(&id) {
+            io.send_many(self.sinks.iter().copied(), &message);
+        }
+        if self.dear.contains(&id) {
+            io.spend(1_000);
+        }
+        if self.pausing.contains(&id) {
+            io.pause_reading(id);
+        }
+        self.heard.push((id, message.into_data().to_vec()));
+    }
+
+    fn on_throttled(&mut self, _: &mut Io<'_>, id: ConnId, waited: Micros) {
+        self.throttled.push((id, waited));
+    }
+}
+
+fn net(config: Config) -> Net<Host> {
+    Net::new(config, Host::default())
+}
+
+fn numbered(count: usize) -> Vec<u8> {
+    let frame = |i: usize| client_frame(0x82, &(i as u32).to_be_bytes());
+    (0..count).flat_map(frame).collect()
+}
+
+/// One turn; returns the units that it cost.
+fn turn(net: &mut Net<Host>) -> u64 {
+    let before = net.engine().stats().work_units;
+    net.turn();
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+    net.engine().stats().work_units - before
+}
+
+fn pongs(net: &mut Net<Host>, peer: PeerId) -> usize {
+    let received = net.received(peer);
+    let is_pong = |r: &&Received| matches!(r, Received::Pong(_));
+    received.iter().filter(is_pong).count()
+}
+
+// ---- shares ----
+
+#[test]
+fn a_flood_of_small_frames_is_worked_off_share_by_share() {
+    let mut net = net(Config::default());
+    let (heavy, light) = (net.connect("/"), net.connect("/"));
+    net.write(heavy, &numbered(15_000));
+    let mut turns = 0;
+    while net.host().heard.len() < 15_000 {
+        net.write(light, &client_frame(0x89, b"there?"));
+        // Its share, the bytes of what was read, and the ping.
+        let units = turn(&mut net);
+        assert!(units <= u64::from(SHARE_UNITS) + 24, "{units} units");
+        assert_eq!(pongs(&mut net, light), 1, "answered in the same turn");
+        turns += 1;
+        assert!(turns < 200, "{} heard", net.host().heard.len());
+    }
+    assert!(turns >= 15_000 / SHARE_UNITS as usize, "{turns} turns");
+    let heard = std::mem::take(&mut net.host().heard);
+    let in_order = (0..15_000u32).map(|i| i.to_be_bytes().to_vec());
+    assert!(heard.into_iter().map(|(_, data)| data).eq(in_order));
+    let class = net.engine().stats().classes[0].clone();
+    assert_eq!(class.throttled, 0, "it is within its share again");
+}
+
+#[test]
+fn deliveries_count_for_the_peer_that_causes_them() {
+    let mut net = net(Config::default());
+    for _ in 0..200 {
+        net.connect("/sink");
+    }
+    let (heavy, light) = (net.connect("/fan"), net.connect("/"));
+    net.write(heavy, &numbered(40));
+    let mut turns = 0;
+    while net.host().heard.len() < 40 {
+        net.write(light, &client_frame(0x89, b"there?"));
+        let units = turn(&mut net);
+        assert!(units <= 201 + 24, "one frame to 200 peers, {units} units");
+        assert_eq!(pongs(&mut net, light), 1);
+        turns += 1;
+        assert!(turns < 100);
+    }
+    assert!(turns >= 40, "{turns} turns");
+}
+
+#[test]
+fn a_dear_frame_is_paid_for_in_the_next_turns() {
+    let mut net = net(Config::default());
+    let (dear, light) = (net.connect("/dear"), net.connect("/"));
+    net.write(dear, &numbered(3));
+    net.write(light, &numbered(1));
+    let mut spent = Vec::new();
+    while spent.len() < 18 {
+        spent.push(turn(&mut net) >= 1_000);
+    }
+    // 1 000 units are five shares: one now, four that it owes.
+    let at: Vec<usize> = (0..18).filter(|i| spent[*i]).collect();
+    assert_eq!(at, [0, 5, 10], "{spent:?}");
+    assert_eq!(net.host().heard.len(), 4);
+}
+
+#[test]
+fn all_peers_together_cost_no_more_than_a_turn_has() {
+    let mut net = net(Config::default());
+    let heavy: Vec<PeerId> = (0..30).map(|_| net.connect("/")).collect();
+    for peer in &heavy {
+        net.write(*peer, &numbered(2_000));
+    }
+    let mut least = vec![0; heavy.len()];
+    for _ in 0..20 {
+        turn(&mut net);
+        for (peer, heard) in heavy.iter().zip(&mut least) {
+            let id = net.id(*peer);
+            *heard = net.host().heard.iter().filter(|(of, _)| *of == id).count();
+        }
+    }
+    let stats = net.engine().stats();
+    assert!(stats.turn_units_max <= TURN_UNITS, "{stats:?}");
+    assert!(stats.frame_units_max <= FRAME + 1, "{stats:?}");
+    // Each has had its turns: none is more than two shares behind another.
+    let (fewest, most) = (least.iter().min(), least.iter().max());
+    let apart = most.expect("peers") - fewest.expect("peers");
+    assert!(apart <= 2 * SHARE_UNITS as usize, "{least:?}");
+}
+
+#[test]
+fn frames_behind_the_upgrade_have_a_share_too() {
+    let mut net = net(Config::default());
+    let peer = net.open_socket();
+    let all = [upgrade_request("/").into_bytes(), numbered(1_000)].concat();
+    net.write(peer, &all);
+    turn(&mut net);
+    let heard = net.host().heard.len();
+    assert!((100..=SHARE_UNITS as usize).contains(&heard), "{heard}");
+    net.settle();
+    assert_eq!(net.host().heard.len(), 1_000);
+}
+
+#[test]
+fn the_end_of_a_stream_is_told_behind_what_waits() {
+    for reset in [false, true] {
+        let mut net = net(Config::default());
+        let peer = net.connect("/");
+        net.write(peer, &numbered(900));
+        net.turn();
+        assert!(net.host().heard.len() < 900);
+        if reset {
+            net.reset(peer);
+        } else {
+            net.half_close(peer);
+        }
+        net.settle();
+        assert_eq!(net.host().heard.len(), 900);
+        let cause = if reset {
+            Cause::PeerReset
+        } else {
+            Cause::PeerEof
+        };
+        net.expect_closed(peer, cause);
+    }
+}
+
+#[test]
+fn a_failed_write_is_told_behind_what_waits() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    net.write(peer, &numbered(900));
+    net.turn();
+    net.break_after(peer, 0);
+    let id = net.id(peer);
+    net.with_io(|_, io| io.send(id, Message::text("it is gone")));
+    net.settle();
+    assert_eq!(net.host().heard.len(), 900);
+    net.expect_closed(peer, Cause::PeerReset);
+    assert_eq!(net.engine().stats().pending_bytes, 0);
+}
+
+#[test]
+fn a_peer_that_waits_for_its_share_is_not_taken_for_dead() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/dear");
+    // 1 000 units a frame, a turn every two seconds: each frame takes ten seconds, the timeout is 45.
+    net.write(peer, &numbered(20));
+    net.mute(peer);
+    for _ in 0..98 {
+        net.turn_after(2_000);
+        net.check().unwrap_or_else(|e| panic!("{e}"));
+        assert!(net.is_open(peer));
+        let view = net.with_io(|_, io| io.stats().suspects());
+        assert_eq!(view, 0);
+    }
+    assert_eq!(net.host().heard.len(), 20);
+    let pings = net.received(peer).len();
+    assert!(pings <= 1, "{pings} pings to a peer that we do not read");
+    let told = std::mem::take(&mut net.host().throttled);
+    assert!((2..=5).contains(&told.len()), "once a minute: {told:?}");
+    let class = net.engine().stats().classes[0].clone();
+    assert!(class.throttled_time >= Micros::from_secs(150), "{class:?}");
+    net.advance(60_000);
+    net.expect_closed(peer, Cause::Stale);
+}
+
+#[test]
+fn large_frames_are_gathered_in_steps() {
+    let config = Config {
+        max_message_bytes: 4 << 20,
+        max_pending_bytes: 16 << 20,
+        ..Config::default()
+    };
+    let mut net = net(config);
+    let peer = net.connect("/");
+    let payload = vec![7; 4 << 20];
+    net.write(peer, &client_frame(0x82, &payload));
+    let mut turns = 0;
+    while net.host().heard.is_empty() {
+        let units = turn(&mut net);
+        assert!(units <= u64::from(SHARE_UNITS) + 20, "{units}");
+        turns += 1;
+    }
+    assert!((5..20).contains(&turns), "1 024 units of 4 KiB: {turns}");
+    assert!(net.host().heard[0].1 == payload);
+}
+
+// ---- before credentials ----
+
+#[test]
+fn a_first_message_is_bounded_until_it_was_accepted() {
+    let policy = Policy {
+        first_message_bytes: Some(4_096),
+        ..Policy::default()
+    };
+    let classes = vec![ClassConfig {
+        name: "app".to_owned(),
+        policy,
+    }];
+    let config = Config {
+        classes,
+        ..Config::default()
+    };
+    for first in [
+        client_frame(0x81, &[b'x'; 4_097])[..14].to_vec(),
+        [
+            client_frame(0x01, &[b'x'; 4_000]),
+            client_frame(0x80, &[b'x'; 97])[..8].to_vec(),
+        ]
+        .concat(),
+    ] {
+        let mut net = net(config.clone());
+        let peer = net.connect("/");
+        net.write(peer, &first);
+        net.settle();
+        assert!(net.host().heard.is_empty());
+        let told = net.received(peer);
+        assert!(
+            matches!(&told[..], [Received::Close(1009, _)]),
+            "{told:?}, as soon as the header was here"
+        );
+        net.half_close(peer);
+        net.settle();
+        net.expect_closed(peer, Cause::TooBig);
+    }
+    let mut net = net(config);
+    let peer = net.connect("/");
+    net.write(peer, &client_frame(0x81, &[b'x'; 4_096]));
+    net.write(peer, &client_frame(0x81, &[b'x'; 100_000]));
+    net.settle();
+    assert_eq!(net.host().heard.len(), 2);
+}
+
+// ---- the other steps of a turn ----
+
+#[test]
+fn commands_have_a_bound_and_none_is_lost() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    let (id, remote) = (net.id(peer), net.engine().remote());
+    for i in 0..3_000u32 {
+        let message = Message::binary(i.to_be_bytes().to_vec());
+        remote.try_send(id, message).expect("room");
+    }
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        net.turn();
+        counts.push(net.received(peer).len());
+    }
+    assert_eq!(counts, [1_024, 1_024, 952, 0]);
+}
+
+#[test]
+fn a_broadcast_takes_turns_and_reaches_whoever_was_there() {
+    let mut net = net(Config::default());
+    let peers: Vec<PeerId> = (0..2_500).map(|_| net.connect("/")).collect();
+    let took = net.with_io(|_, io| io.broadcast(Class(0), &Message::text("to all")));
+    assert!(took);
+    let late = net.connect("/");
+    net.settle();
+    let all = [Received::Message(Message::text("to all"))];
+    assert!(peers.iter().all(|p| net.received(*p) == all));
+    assert!(net.received(late).is_empty(), "it came later");
+    // One turn looks at 1 024 slots.
+    net.with_io(|_, io| io.broadcast(Class(0), &Message::text("again")));
+    let before = net.engine().stats().messages_out;
+    net.turn();
+    assert_eq!(net.engine().stats().messages_out - before, 1_024);
+}
+
+#[test]
+fn what_goes_out_in_a_turn_is_bounded_and_heartbeats_go_first() {
+    let mut net = net(Config::default());
+    let peers: Vec<PeerId> = (0..40).map(|_| net.connect("/")).collect();
+    let ids: Vec<ConnId> = peers.iter().map(|p| net.id(*p)).collect();
+    net.advance(14_000);
+    peers.iter().for_each(|p| drop(net.received(*p)));
+    // 40 times 128 KiB; then heartbeats become due.
+    let large = Message::binary(vec![1; 128 * 1024]);
+    net.with_io(|_, io| io.send_many(ids.iter().copied(), &large));
+    let before = net.engine().stats().bytes_out;
+    net.turn_after(0);
+    let out = net.engine().stats().bytes_out - before;
+    assert!(out <= (1 << 20) + 130 * 1024 * 2, "{out} bytes in one turn");
+    let mut got: Vec<usize> = peers.iter().map(|p| net.received(*p).len()).collect();
+    assert!(got.iter().sum::<usize>() < 20, "{got:?}");
+    for _ in 0..8 {
+        net.turn();
+    }
+    got = peers.iter().map(|p| net.received(*p).len()).collect();
+    assert!(got.iter().sum::<usize>() >= 30, "{got:?}");
+}
+
+#[test]
+fn a_mass_death_is_looked_at_64_in_a_turn() {
+    let config = Config {
+        stale_closes_per_second: 0,
+        ..Config::default()
+    };
+    let mut net = net(config);
+    let peers: Vec<PeerId> = (0..500).map(|_| net.connect("/")).collect();
+    peers.iter().for_each(|p| net.mute(*p));
+    net.advance(44_900);
+    let mut most = 0;
+    let mut ended = 0;
+    while ended < 500 {
+        net.turn_after(1);
+        let now = net.endings().len();
+        most = most.max(now - ended);
+        ended = now;
+        assert!(net.now() < Micros::from_secs(50));
+    }
+    assert!(most <= 64, "{most} in one turn");
+}
+
+// ---- pausing ----
+
+#[test]
+fn a_paused_peer_is_neither_read_nor_pinged_nor_dead() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/pause");
+    net.write(peer, &numbered(3));
+    net.settle();
+    assert_eq!(net.host().heard.len(), 1, "paused at the first");
+    net.mute(peer);
+    drop(net.received(peer));
+    net.advance(300_000);
+    assert!(net.is_open(peer));
+    assert!(net.received(peer).is_empty(), "not pinged");
+    let id = net.id(peer);
+    net.with_io(|host, io| {
+        host.pausing.clear();
+        io.resume_reading(id);
+    });
+    let resumed = net.now();
+    net.settle();
+    assert_eq!(net.host().heard.len(), 3);
+    net.advance(44_000);
+    assert!(net.is_open(peer), "its time begins anew");
+    net.advance(2_000);
+    net.expect_closed(peer, Cause::Stale);
+    assert!(net.now() >= resumed + Micros::from_secs(45));
+}
+
+#[test]
+fn a_ping_from_before_a_pause_gives_no_round_trip_time() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    let id = net.id(peer);
+    net.set_latency(peer, 100);
+    // The first ping is on its way when reading stops.
+    while net.received(peer).is_empty() {
+        net.advance(10);
+    }
+    net.with_io(|_, io| io.pause_reading(id));
+    net.advance(60_000);
+    net.with_io(|_, io| io.resume_reading(id));
+    net.settle();
+    let rtt = net.with_io(|_, io| io.health(id)).expect("open").rtt;
+    assert_eq!(rtt.srtt_us(), None, "{rtt:?}");
+}
+
+// ---- slow consumers, and the close that reaches them ----
+
+#[test]
+fn a_burst_to_a_peer_that_reads_is_no_offence() {
+    let config = Config {
+        max_pending_bytes: 4 << 20,
+        ..Config::default()
+    };
+    let mut net = net(config);
+    let (large, small) = (net.connect("/"), net.connect("/"));
+    let (large_id, small_id) = (net.id(large), net.id(small));
+    for i in 0..8 {
+        let message = Message::binary(vec![i; 900_000]);
+        let sent = net.with_io(|_, io| io.send(large_id, message));
+        assert!(!matches!(sent, Sent::Refused(_)), "{sent:?}");
+    }
+    for i in 0..50_000u32 {
+        let message = Message::binary(i.to_be_bytes().to_vec());
+        net.with_io(|_, io| io.send(small_id, message));
+    }
+    net.settle();
+    assert_eq!(net.received(large).len(), 8);
+    assert_eq!(net.received(small).len(), 50_000);
+    assert!(net.is_open(large) && net.is_open(small));
+}
+
+/// A peer that reads 150 KB a second, with 859 KB behind a drain.
+#[test]
+fn the_close_reaches_a_peer_that_is_behind_and_reads() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    let id = net.id(peer);
+    net.set_window(peer, Some(0));
+    for i in 0..10 {
+        net.with_io(|_, io| io.send(id, Message::binary(vec![i; 85_900])));
+    }
+    net.settle();
+    net.set_window(peer, Some(10_000));
+    net.settle();
+    net.with_io(|_, io| io.close_for(id, Cause::Draining, 1012, "service restart"));
+    for _ in 0..10 {
+        net.set_window(peer, Some(15_000));
+        net.advance(100);
+    }
+    let received = net.received(peer);
+    let [Received::Message(first), Received::Close(1012, reason)] = &received[..] else {
+        panic!("the frame in progress, then the close: {received:?}");
+    };
+    assert_eq!((first.len(), &**reason), (85_900, "service restart"));
+    net.settle();
+    let end = net.ending(peer).expect("it has ended");
+    assert_eq!((end.cause, end.code), (Cause::Draining, Code::Close(1012)));
+    assert!(end.clean);
+    assert_eq!(end.unsent, 9, "for the host to keep");
+}
+
+#[test]
+fn a_close_that_never_left_was_not_told() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    let id = net.id(peer);
+    net.set_window(peer, Some(10));
+    net.with_io(|_, io| io.send(id, Message::binary(vec![1; 1_000])));
+    net.settle();
+    net.with_io(|_, io| io.close_for(id, Cause::Draining, 1012, "service restart"));
+    net.advance(1_900);
+    assert!(net.ending(peer).is_none());
+    net.advance(200);
+    let end = net.ending(peer).expect("no byte moved for a close timeout");
+    assert_eq!((end.cause, end.code), (Cause::Draining, Code::None));
+    // One that trickles has ten close timeouts in all.
+    let peer = net.connect("/");
+    let id = net.id(peer);
+    net.set_window(peer, Some(10));
+    net.with_io(|_, io| io.send(id, Message::binary(vec![1; 1_000])));
+    net.settle();
+    net.with_io(|_, io| io.close(id, 4000, "out"));
+    let closed = net.now();
+    while net.ending(peer).is_none() {
+        net.set_window(peer, Some(1));
+        net.advance(500);
+    }
+    let took = net.now() - closed;
+    let most = Micros::from_secs(20);
+    assert!((most..=most + Micros::from_secs(1)).contains(&took), "{took}");
+}
+
+// ---- who pays when memory is short ----
+
+fn small_memory() -> Net<Host> {
+    net(Config {
+        max_pending_bytes: 2 << 20,
+        max_buffered_bytes: 64 << 20,
+        ..Config::default()
+    })
+}
+
+#[test]
+fn strangers_cannot_take_the_memory_of_others() {
+    let mut net = small_memory();
+    let known = net.connect("/");
+    net.send(known, Message::text("hello"));
+    net.settle();
+    let strangers: Vec<PeerId> = (0..70).map(|_| net.connect("/")).collect();
+    for stranger in &strangers {
+        let frame = client_frame(0x82, &vec![1; 1 << 20]);
+        net.write(*stranger, &frame[..frame.len() - 1]);
+        net.settle();
+        net.advance(1);
+    }
+    let held = net.engine().stats().held_bytes;
+    assert!(held <= 4 << 20, "{held}: a sixteenth is theirs");
+    let message = client_frame(0x82, &[2; 100_000]);
+    net.write(known, &message[..50_000]);
+    net.settle();
+    net.write(known, &message[50_000..]);
+    net.settle();
+    assert_eq!(net.host().heard.len(), 2);
+    net.advance(3_000);
+    net.expect_closed(strangers[0], Cause::BuffersFull);
+    assert!(net.is_open(known));
+}
+
+#[test]
+fn the_one_that_holds_most_for_longest_goes_first() {
+    let mut net = small_memory();
+    let peers: Vec<PeerId> = (0..70).map(|_| net.connect("/")).collect();
+    for (nth, peer) in peers.iter().enumerate() {
+        net.send(*peer, Message::text("hello"));
+        let bytes = if nth == 5 { 1_000_000 } else { 900_000 };
+        let frame = client_frame(0x82, &vec![1; bytes]);
+        net.write(*peer, &frame[..frame.len() - 1]);
+        net.set_in_frame(*peer, true);
+        net.settle();
+        net.advance(if nth < 10 { 0 } else { 100 });
+    }
+    let full = net.engine().stats().buffered_bytes();
+    assert!(full <= 64 << 20, "{full}");
+    let first = net.endings().first().map(|(id, _)| *id);
+    net.advance(3_000);
+    let first = first.or(net.endings().first().map(|(id, _)| *id));
+    assert_eq!(first, Some(net.id(peers[5])), "the most bytes, as long as any");
+    assert!(net.endings().iter().all(|(_, end)| end.cause == Cause::BuffersFull));
+    assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
+}
