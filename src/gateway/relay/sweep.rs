@@ -121,12 +121,13 @@ impl Relay {
         let others = others.map(|(user, session)| (user, session, session.apps.len()));
         for (user, session, left) in rest.into_iter().chain(others) {
             let mut left = left.min(session.apps.len());
+            let act = ACT_NS + BESIDE_NS * session.apps.len() as u32;
             effort.add(SESSION_NS);
-            while left > 0 && !effort.is_spent() {
+            while left > 0 && !effort.is_too_much(APP_NS + act) {
                 left -= 1;
                 effort.add(APP_NS);
                 if let Some(what) = self.deed(session, left) {
-                    effort.add(ACT_NS + BESIDE_NS * session.apps.len() as u32);
+                    effort.add(act);
                     found.push(Found {
                         user: user.into(),
                         package: session.apps[left].package.clone(),
@@ -134,7 +135,7 @@ impl Relay {
                     });
                 }
             }
-            if effort.is_spent() {
+            if left > 0 || effort.is_too_much(SESSION_NS) {
                 let user = user.into();
                 return (found, Some(Spot { user, left }));
             }
