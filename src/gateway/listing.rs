@@ -14,7 +14,7 @@ use std::collections::BinaryHeap;
 pub const PAGE_MAX: usize = 1_000;
 
 /// What it costs to look at a slot and the connection in it, most of it cache misses.
-const SLOT_NS: u32 = 250;
+const SLOT_NS: u32 = 150;
 
 /// What it costs to make a row.
 const ROW_NS: u32 = 500;

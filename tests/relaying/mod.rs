@@ -353,7 +353,7 @@ impl Fleet {
     /// The settings are read again, and something else is different, too.
     pub fn reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
         self.begin_reload(packages, change);
-        self.net.settle();
+        self.rest();
     }
 
     /// As [`reload`](Self::reload), but the loop has not turned since.
@@ -385,9 +385,13 @@ impl Fleet {
         self.net.with_io(|_, io| io.stats().work_units)
     }
 
-    /// Whether the loop has something to do at once.
-    pub fn is_busy(&self) -> bool {
-        self.net.engine().sleep(self.net.now()) == Some(Micros::ZERO)
+    /// Turns until nothing is left of what takes several turns.
+    pub fn rest(&mut self) {
+        self.net.settle();
+        let mut idle = 0;
+        while idle < 3 {
+            idle = if self.turn() == 0 { idle + 1 } else { 0 };
+        }
     }
 
     pub fn answer(&mut self, number: u64) {
