@@ -1,37 +1,54 @@
-//! What operators cost the loop at 18 000 connections: each call here is what one turn does for one request at most.
+//! What operators cost the loop at 18 000 connections, and with sessions of 1 000 apps: each call here is one slice, of which
+//! the desk does as many in a turn as are sure to stay within its budget. The work units that a slice counts are printed beside
+//! the worst time that one took, so that the costs in the sources can be held against what they stand for.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::engine::testing::Net;
 use pulsegate::gateway::{
-    CLASS_NAMES, Credentials, Filter, Gateway, Options, ProxyProtocol, Query, RelaySettings,
-    Search, Sort,
+    Admission, Apps, CLASS_NAMES, Credentials, Filter, GLASSES, Gateway, Options, ProxyProtocol,
+    Query, Reconfiguration, RelaySettings, Search, Sort,
 };
-use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
+use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 18_000;
 
-fn net() -> Net<Gateway> {
+/// Users with many apps, and how many.
+const USERS: usize = 30;
+const APPS: usize = 1_000;
+
+fn config() -> Config {
     let classes = CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
         policy: Policy::default(),
     });
-    let config = Config {
+    Config {
         classes: classes.to_vec(),
+        max_buffered_bytes: 4 << 30,
         ..Config::default()
-    };
+    }
+}
+
+fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> Net<Gateway> {
     let gateway = Gateway::new(Options {
         stats_interval: Micros::from_secs(86_400),
         log_dropped: Box::new(|| 0),
         proxy_protocol: ProxyProtocol::Off,
         trusted_proxies: Vec::new(),
-        max_connections: CONNECTIONS,
+        max_connections: 100_000,
         watchdog: None,
         relay: RelaySettings::default(),
-        credentials: Credentials::default(),
-        restored: Vec::new(),
+        credentials,
+        restored,
     });
-    let mut net = Net::new(config, gateway);
+    let mut net = Net::new(config(), gateway);
+    net.with_io(Gateway::start);
+    net
+}
+
+fn net() -> Net<Gateway> {
+    let mut net = empty(Credentials::default(), Vec::new());
     for i in 0..CONNECTIONS {
         // Their order in memory is not that of their names.
         net.connect(&format!(
@@ -43,7 +60,136 @@ fn net() -> Net<Gateway> {
     net
 }
 
+/// Users with 1 000 connected apps each, which have 64 subscriptions.
+fn crowded() -> Net<Gateway> {
+    let mut net = empty(Credentials::default(), Vec::new());
+    let names: Vec<String> = (0..64)
+        .map(|n| format!("\"stream_with_a_name_{n}\""))
+        .collect();
+    let names = names.join(",");
+    for nth in 0..USERS * APPS {
+        // Their order in memory is not that of their names.
+        let nth = nth * 7_919 % (USERS * APPS);
+        let (user, app) = (nth / APPS, nth % APPS);
+        let path = format!("/tpa-ws?user=user-{user}&package=com.example.package.{app}");
+        let app = net.connect(&path);
+        let update = format!(r#"{{"type":"subscription_update","subscriptions":[{names}]}}"#);
+        net.send(app, Message::text(update));
+    }
+    net.settle();
+    net
+}
+
+/// Apps of these numbers, without webhooks.
+fn credentials(apps: std::ops::Range<usize>) -> Credentials {
+    let app = |n| {
+        format!(
+            r#"{{"package":"com.example.package.{n}","api_key":"k","webhook_url":"http://127.0.0.1:9/"}}"#
+        )
+    };
+    let json: Vec<String> = apps.map(app).collect();
+    let apps = Apps::parse(format!("[{}]", json.join(",")).as_bytes()).expect("apps");
+    let secret = "a-secret-that-nobody-knows-anywhere";
+    Credentials::new(Some(secret), Some(apps), Admission::Key, Vec::new())
+}
+
+/// The worst time that a slice takes, and the most units that it counts.
+fn worst(
+    what: &str,
+    net: &mut Net<Gateway>,
+    mut slice: impl FnMut(&mut Gateway, &mut Io<'_>) -> bool,
+) {
+    let (mut time, mut sum, mut units, mut slices) = (Duration::ZERO, Duration::ZERO, 0, 0u32);
+    loop {
+        let (took, counted, more) = net.with_io(|gateway, io| {
+            let (began, before) = (Instant::now(), io.stats().work_units);
+            let more = slice(gateway, io);
+            (began.elapsed(), io.stats().work_units - before, more)
+        });
+        (time, units, sum, slices) = (time.max(took), units.max(counted), sum + took, slices + 1);
+        if !more {
+            break;
+        }
+    }
+    let mean = sum / slices;
+    println!(
+        "{what}: {slices} slices, the worst {time:.0?}, on average {mean:.0?}; at most {units} units"
+    );
+}
+
+fn crowd(c: &mut Criterion) {
+    let mut net = crowded();
+    let mut group = c.benchmark_group("sessions of 1000 apps");
+    group.bench_function("one slice of sessions", |b| {
+        b.iter(|| {
+            net.with_io(|gateway, io| black_box(gateway.session_slice(io, Some("user-1"), 1_000)))
+        });
+    });
+    group.bench_function("one slice of a session", |b| {
+        b.iter(|| {
+            net.with_io(|gateway, io| {
+                black_box(gateway.apps_slice(io, "user-1", Some("com.example.package.4"), 1_000))
+            })
+        });
+    });
+    group.finish();
+    let mut after: Option<Box<str>> = None;
+    worst("sessions of 1000 apps", &mut net, |gateway, io| {
+        let slice = gateway.session_slice(io, after.as_deref(), 1_000);
+        after = slice.rows.last().map(|row| row.user.clone());
+        slice.more
+    });
+    let mut after: Option<Box<str>> = None;
+    worst("a session of 1000 apps", &mut net, |gateway, io| {
+        let row = gateway
+            .apps_slice(io, "user-1", after.as_deref(), 1_000)
+            .expect("it is there");
+        after = row.apps.last().map(|row| row.package.clone());
+        row.more_apps
+    });
+}
+
+/// A reload that takes half of the apps off the list.
+fn reload() {
+    let packages: Vec<Box<str>> = (0..APPS)
+        .map(|n| format!("com.example.package.{n}").into())
+        .collect();
+    let users = (0..USERS).map(|user| (format!("user-{user}").into(), packages.clone()));
+    let mut net = empty(credentials(0..APPS), users.collect());
+    net.with_io(|gateway, io| {
+        let newer = Reconfiguration {
+            engine: config(),
+            max_connections: 100_000,
+            stats_interval: Micros::from_secs(86_400),
+            trusted_proxies: Vec::new(),
+            relay: RelaySettings::default(),
+            credentials: credentials(0..APPS / 2),
+        };
+        gateway.reconfigure(io, newer).expect("valid settings");
+    });
+    let (mut time, mut most, mut turns, mut idle) = (Duration::ZERO, 0, 0, 0);
+    while idle < 3 {
+        let before = net.with_io(|_, io| io.stats().work_units);
+        let began = Instant::now();
+        net.turn();
+        time = time.max(began.elapsed());
+        let units = net.with_io(|_, io| io.stats().work_units) - before;
+        most = most.max(units);
+        (turns, idle) = if units == 0 {
+            (turns, idle + 1)
+        } else {
+            (turns + 1, 0)
+        };
+    }
+    println!(
+        "a reload that stops {} apps: {turns} turns, the worst {time:.0?}; at most {most} units",
+        USERS * APPS / 2
+    );
+}
+
 fn operator(c: &mut Criterion) {
+    reload();
+    crowd(c);
     let mut net = net();
     let mut group = c.benchmark_group("operator");
     group.bench_function("a scrape's snapshot", |b| {
@@ -70,18 +216,55 @@ fn operator(c: &mut Criterion) {
     });
     group.bench_function("one slice of sessions", |b| {
         b.iter(|| {
-            net.with_io(|gateway, _| {
-                let (sessions, _) = gateway.sessions_after(Some("user-5"));
-                black_box(
-                    sessions
-                        .take(256)
-                        .map(|(user, _)| user.len())
-                        .sum::<usize>(),
-                )
-            })
+            net.with_io(|gateway, io| black_box(gateway.session_slice(io, Some("user-5"), 1_000)))
         });
     });
     group.finish();
+    for sort in [Sort::Rtt, Sort::Silence, Sort::Age, Sort::Pending] {
+        let mut search = Search::new(Query {
+            sort,
+            limit: 1_000,
+            ..Query::default()
+        });
+        worst(&format!("a search by {sort:?}"), &mut net, |gateway, io| {
+            search.step(gateway, io).is_none()
+        });
+    }
+    let mut search = Search::new(Query {
+        filter: Filter {
+            user: Some("nobody".to_owned()),
+            ..Filter::default()
+        },
+        limit: 1_000,
+        ..Query::default()
+    });
+    worst("a search for a user", &mut net, |gateway, io| {
+        search.step(gateway, io).is_none()
+    });
+    let mut after: Option<Box<str>> = None;
+    worst("sessions", &mut net, |gateway, io| {
+        let slice = gateway.session_slice(io, after.as_deref(), 1_000);
+        after = slice.rows.last().map(|row| row.user.clone());
+        slice.more
+    });
+    for nth in 0..1_000 {
+        let id: ConnId = net.with_io(|_, io| io.in_slot(nth)).expect("somebody");
+        net.with_io(|gateway, io| gateway.kick(io, id, "bench", Micros::from_secs(3_600)));
+    }
+    let mut after = None;
+    worst("blocks", &mut net, |gateway, io| {
+        let slice = gateway.blocked(io, after, 1_000);
+        after = slice.blocks.last().map(|(place, _)| *place);
+        slice.more
+    });
+    worst(
+        "the first step of a class drain",
+        &mut net,
+        |gateway, io| {
+            gateway.drain_class(io, GLASSES, Micros::ZERO, Micros::ZERO);
+            false
+        },
+    );
 }
 
 criterion_group!(benches, operator);

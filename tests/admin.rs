@@ -495,6 +495,153 @@ fn connections_are_filtered_sorted_and_paged() {
     gateway.end();
 }
 
+/// The largest page, in bytes: what its entries take, and some for what is around them.
+const PAGE_MAX: usize = (1 << 20) + 1_000;
+
+/// All entries of a list, page by page, and how many pages there were.
+#[track_caller]
+fn all_pages(gateway: &Gateway, path: &str, list: &str, cursor: &str) -> (Vec<Value>, usize) {
+    let (mut entries, mut pages, mut next) = (Vec::new(), 0, String::new());
+    loop {
+        let answer = gateway.admin_request("GET", &format!("{path}{next}"), "", "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(
+            answer.body.len() <= PAGE_MAX,
+            "{path}: {}",
+            answer.body.len()
+        );
+        let mut page: Value = serde_json::from_str(&answer.body).expect("JSON");
+        pages += 1;
+        let found = page[list].as_array_mut().expect("a list");
+        assert!(!found.is_empty(), "{path}: page {pages}");
+        entries.append(found);
+        next = match &page["next"] {
+            Value::Null => return (entries, pages),
+            Value::String(next) => format!("&{cursor}={next}"),
+            next => format!("&{cursor}={next}"),
+        };
+        next = next.replace('\u{1}', "%01");
+    }
+}
+
+#[test]
+fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "20000"),
+        ("CONNECTION_TIMEOUT_MS", "60000"),
+        ("TPA_GRACE_MS", "600000"),
+    ]);
+    // Names that take six times as much as JSON.
+    let long = "%01".repeat(250);
+    let user = |n: usize| format!("u{n:02}{long}");
+    let package = |n: usize| format!("p{n:02}{long}");
+    let crowd = |users: std::ops::Range<usize>| -> Vec<Client> {
+        let apps = users.flat_map(|user| (0..64).map(move |app| (user, app)));
+        apps.map(|(u, p)| tpa(&gateway, &user(u), &package(p)))
+            .collect()
+    };
+    let is_once = |entries: &[Value], count: usize, key: &str| {
+        assert_eq!(entries.len(), count);
+        let keys: std::collections::BTreeSet<_> =
+            entries.iter().map(|entry| entry[key].to_string()).collect();
+        assert_eq!(keys.len(), count, "nothing is skipped, nothing comes twice");
+    };
+    let first = crowd(0..5);
+    let (found, pages) = all_pages(
+        &gateway,
+        "/api/v1/connections?limit=1000&sort=age",
+        "connections",
+        "after",
+    );
+    is_once(&found, 320, "id");
+    assert_eq!(pages, 2);
+    // Eight at a time take no more than eight pages.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                all_pages(
+                    &gateway,
+                    "/api/v1/connections?limit=1000",
+                    "connections",
+                    "after",
+                )
+            });
+        }
+    });
+    drop(first);
+    drop(crowd(5..10));
+    eventually("all have ended", || {
+        (gateway.api("/api/v1/closed?limit=1")["remembered"] == 640).then_some(())
+    });
+    let (found, pages) = all_pages(&gateway, "/api/v1/closed?limit=1000", "closed", "before");
+    is_once(&found, 640, "id");
+    assert_eq!(pages, 3);
+    let (found, pages) = all_pages(&gateway, "/api/v1/sessions?limit=1000", "sessions", "after");
+    is_once(&found, 10, "user");
+    assert_eq!(pages, 2);
+    for session in &found {
+        assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
+        assert_eq!(session["tpas_total"], 64);
+        assert_eq!(session["tpas_next"], Value::Null);
+    }
+    // One more than a list names: the rest is asked for.
+    drop(tpa(&gateway, &user(3), "zz"));
+    let list = gateway.api(&format!("/api/v1/sessions?limit=1&after={}", user(2)));
+    let session = &list["sessions"][0];
+    assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
+    assert_eq!(session["tpas_total"], 65);
+    let next = session["tpas_next"].as_str().expect("there is one more");
+    let next = next.replace('\u{1}', "%01");
+    let rest = gateway.api(&format!("/api/v1/sessions/{}?after={next}", user(3)));
+    assert_eq!(rest["tpas"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&rest["tpas"][0]["package"], &rest["tpas_next"]),
+        (&json!("zz"), &Value::Null)
+    );
+    let some = gateway.api(&format!("/api/v1/sessions/{}?limit=10", user(3)));
+    assert_eq!(some["tpas"].as_array().map(Vec::len), Some(10));
+    assert_eq!(some["tpas_next"], some["tpas"][9]["package"]);
+    gateway.end();
+}
+
+#[test]
+fn blocks_are_listed_a_page_at_a_time() {
+    let gateway = quiet();
+    let clients: Vec<Client> = (0..9)
+        .map(|n| glasses(&gateway, &format!("u{n}")))
+        .collect();
+    for n in 0..9 {
+        let id = gateway.connection(&format!("user=u{n}"))["id"].clone();
+        let path = format!("/api/v1/connections/{}/kick", id.as_str().expect("an id"));
+        let (status, _) = gateway.act(
+            "POST",
+            &path,
+            &format!(r#"{{"block_ms":{}}}"#, 600_000 - n * 1_000),
+        );
+        assert_eq!(status, 200);
+    }
+    assert_eq!(
+        gateway.api("/api/v1/blocks")["blocks"]
+            .as_array()
+            .map(Vec::len),
+        Some(9)
+    );
+    let (blocks, pages) = all_pages(&gateway, "/api/v1/blocks?limit=4", "blocks", "after");
+    let users: Vec<_> = blocks
+        .iter()
+        .map(|block| block["user"].as_str().expect("a user"))
+        .collect();
+    assert_eq!(
+        users,
+        ["u8", "u7", "u6", "u5", "u4", "u3", "u2", "u1", "u0"]
+    );
+    assert_eq!(pages, 3);
+    assert_eq!(gateway.act("GET", "/api/v1/blocks?after=x", "").0, 400);
+    drop(clients);
+    gateway.end();
+}
+
 // ---- acting ----
 
 #[test]

@@ -3,10 +3,15 @@
 mod relaying;
 
 use pulsegate::engine::testing::PeerId;
-use pulsegate::gateway::{Admission, Kick, Outcome, RelaySettings};
+use pulsegate::gateway::{
+    Admission, GLASSES, Kick, Outcome, Progress, Query, RelaySettings, SLICE_UNITS, Search,
+    TURN_UNITS, Work,
+};
 use pulsegate::{Cause, Micros};
 use relaying::{Fleet, button, texts};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn a_frame_of_the_glasses_reaches_exactly_who_subscribed() {
@@ -1138,4 +1143,258 @@ fn an_app_that_made_room_and_whose_new_connection_was_lost_on_its_way_is_asked_a
     fleet.drain(glasses);
     let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
     assert_eq!(fleet.next(app)["code"], "APP_NOT_STARTED");
+}
+
+// ---- work over all sessions or connections is done in slices ----
+
+/// Users with the apps `p.x` and `p.y`, and one with 1 000 others, all waited for.
+fn many_apps(fleet: &mut Fleet) -> Vec<String> {
+    let packages: Vec<String> = (0..1_000).map(|n| format!("q.{n}")).collect();
+    let mut known: Vec<&str> = packages.iter().map(|package| &**package).collect();
+    known.extend(["p.x", "p.y"]);
+    fleet.reload_apps(&known);
+    let glasses = fleet.glasses("ada");
+    for package in &packages {
+        fleet.say(glasses, json!({"type":"start_app","packageName":package}));
+    }
+    fleet.drain(glasses);
+    assert_eq!(fleet.starts().len(), packages.len());
+    packages
+}
+
+fn restored_users(users: usize) -> Vec<(Box<str>, Vec<Box<str>>)> {
+    let apps = || vec!["p.x".into(), "p.y".into()];
+    (0..users)
+        .map(|n| (format!("u{n:04}").into(), apps()))
+        .collect()
+}
+
+#[test]
+fn a_reload_stops_apps_over_many_turns_and_each_turn_does_its_share() {
+    let mut fleet = Fleet::restored(restored_users(2_000));
+    let packages = many_apps(&mut fleet);
+    fleet.begin_reload(&["p.y"], |_| {});
+    assert_eq!(fleet.stops(), 0, "nothing is done but in turns");
+    let (mut stopped, mut turns) = (0, 0);
+    while stopped < packages.len() + 2_000 {
+        let units = fleet.turn();
+        let stops = fleet.stops();
+        assert!(stops <= 80, "{stops} in one turn");
+        assert!(units <= u64::from(TURN_UNITS), "{units} units");
+        assert!(units > 0 || stops == 0, "{stops} stops for nothing");
+        (stopped, turns) = (stopped + stops, turns + 1);
+        assert!(turns < 10_000, "{stopped}");
+    }
+    fleet.rest();
+    assert_eq!(fleet.stops(), 0, "each is told once");
+    assert!(turns > 50, "{turns}");
+    fleet.net.with_io(|gateway, _| {
+        for (user, session) in gateway.sessions_after(None).0 {
+            let left: Vec<&str> = session.apps.iter().map(|app| &*app.package).collect();
+            let expected: &[&str] = if user == "ada" { &[] } else { &["p.y"] };
+            assert_eq!(left, expected, "{user}");
+        }
+    });
+}
+
+#[test]
+fn a_second_reload_meanwhile_loses_nothing_and_the_newest_list_judges() {
+    let mut fleet = Fleet::restored(restored_users(2_000));
+    let glasses = fleet.glasses("u1999");
+    fleet.begin_reload(&["p.y", "p.z"], |_| {});
+    for _ in 0..4 {
+        fleet.turn();
+    }
+    let first = fleet.stops();
+    assert!((1..1_000).contains(&first), "it is under way: {first}");
+    // `p.x` is back before most were looked at, and `p.y` is gone.
+    fleet.begin_reload(&["p.x", "p.z"], |_| {});
+    fleet.rest();
+    assert!(fleet.is_open(glasses));
+    assert_eq!(
+        fleet.stops(),
+        2_000,
+        "every p.y, at the address that it had"
+    );
+    let (mut kept, mut gone) = (0, 0);
+    fleet.net.with_io(|gateway, _| {
+        for n in 0..2_000 {
+            let session = gateway.session(&format!("u{n:04}"));
+            assert!(session.is_none_or(|session| session.app("p.y").is_none()));
+            match session.and_then(|session| session.app("p.x")) {
+                Some(_) => kept += 1,
+                None => gone += 1,
+            }
+        }
+    });
+    assert_eq!((kept, gone), (2_000 - first, first));
+    fleet.say(glasses, json!({"type":"start_app","packageName":"p.y"}));
+    let told = fleet.texts(glasses);
+    assert!(
+        told.iter()
+            .any(|text| text.contains("there is no such app"))
+    );
+}
+
+#[test]
+fn an_app_that_its_user_stops_before_a_reload_has_come_to_it_is_told_where_it_was() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada");
+    fleet.started(glasses, "ada", "p.x");
+    fleet.stops();
+    // The reload is known, and no app is looked at yet.
+    fleet.begin_reload(&["p.y"], |_| {});
+    fleet.net.with_io(|gateway, io| {
+        let session = gateway.session("ada").expect("a session");
+        let id = session.app("p.x").and_then(|app| app.place.conn);
+        gateway.kick(io, id.expect("a connection"), "", Micros::from_secs(60))
+    });
+    assert_eq!(fleet.stops(), 1);
+    fleet.rest();
+    assert_eq!(fleet.stops(), 0, "once");
+}
+
+/// A gateway with 20 sessions of 1 000 apps, and 1 000 of one.
+fn crowded() -> Fleet {
+    let packages = |n: usize| (0..n).map(|n| format!("p.{:04}", n * 7_919 % 1_000).into());
+    let users = (0..20).map(|n| (format!("big{n:02}").into(), packages(1_000).collect()));
+    let small = (0..1_000).map(|n| (format!("small{n:04}").into(), packages(1).collect()));
+    let users = users.chain(small).collect();
+    Fleet::start(RelaySettings::default(), None, users)
+}
+
+/// Work that a slice may overshoot by: its last step.
+const OVERSHOOT: u64 = 5;
+
+#[test]
+fn a_slice_of_an_operators_question_stops_in_the_middle_of_a_session_of_1000_apps() {
+    let mut fleet = crowded();
+    let slice = |fleet: &mut Fleet, after: Option<&str>| {
+        let before = fleet.work_units();
+        let slice = fleet
+            .net
+            .with_io(|gateway, io| gateway.session_slice(io, after, 1_000));
+        let units = fleet.work_units() - before;
+        assert!(units <= u64::from(SLICE_UNITS) + OVERSHOOT, "{units} units");
+        assert!(units as usize >= slice.rows.len() / 4, "{units} units");
+        slice
+    };
+    let (mut users, mut after) = (Vec::new(), None::<Box<str>>);
+    loop {
+        let found = slice(&mut fleet, after.as_deref());
+        assert_eq!(found.total, 1_020);
+        for row in &found.rows {
+            let many = row.user.starts_with("big");
+            assert_eq!(row.apps_total, if many { 1_000 } else { 1 });
+            assert_eq!(
+                (row.apps.len(), row.more_apps),
+                (if many { 64 } else { 1 }, many)
+            );
+            users.push(row.user.clone());
+        }
+        after = users.last().cloned();
+        if !found.more {
+            break;
+        }
+    }
+    assert!(users.is_sorted_by(|a, b| a < b));
+    assert_eq!(
+        users.len(),
+        1_020,
+        "nobody is left out, nobody is named twice"
+    );
+
+    let (mut packages, mut after) = (Vec::new(), None::<Box<str>>);
+    loop {
+        let before = fleet.work_units();
+        let row = fleet
+            .net
+            .with_io(|gateway, io| gateway.apps_slice(io, "big07", after.as_deref(), 1_000))
+            .expect("a session");
+        let units = fleet.work_units() - before;
+        assert!(units <= u64::from(SLICE_UNITS) + OVERSHOOT, "{units} units");
+        packages.extend(row.apps.into_iter().map(|app| app.package));
+        after = packages.last().cloned();
+        if !row.more_apps {
+            break;
+        }
+    }
+    let expected: Vec<Box<str>> = (0..1_000).map(|n| format!("p.{n:04}").into()).collect();
+    assert_eq!(packages, expected);
+}
+
+#[test]
+fn all_operators_together_have_one_share_of_a_turn() {
+    let mut fleet = crowded();
+    for n in 0..300 {
+        fleet.glasses(&format!("small{n:04}"));
+    }
+    let desk = fleet.net.with_io(|gateway, io| gateway.desk(io.remote()));
+    let done = Arc::new(AtomicUsize::new(0));
+    for nth in 0..8 {
+        let (mut after, done) = (None::<Box<str>>, done.clone());
+        let mut search = Search::new(Query {
+            limit: 1_000,
+            ..Query::default()
+        });
+        let work: Work = Box::new(move |gateway, io| {
+            let more = if nth % 2 == 0 {
+                search.step(gateway, io).is_none()
+            } else {
+                let slice = gateway.session_slice(io, after.as_deref(), 1_000);
+                after = slice.rows.last().map(|row| row.user.clone());
+                slice.more
+            };
+            if more {
+                return Progress::More;
+            }
+            done.fetch_add(1, Ordering::Relaxed);
+            Progress::Done
+        });
+        desk.leave(work).expect("room");
+    }
+    let (mut turns, mut most) = (0, 0);
+    while done.load(Ordering::Relaxed) < 8 {
+        let units = fleet.turn();
+        assert!(units <= u64::from(TURN_UNITS) + OVERSHOOT, "{units} units");
+        (turns, most) = (turns + 1, most.max(units));
+    }
+    assert!(
+        turns > 20 && most > u64::from(SLICE_UNITS) / 2,
+        "{turns} turns, {most} units"
+    );
+    // What counts no rows is cheap, and still counted: many of them share a turn, but not all.
+    for _ in 0..60 {
+        desk.leave(Box::new(|_, _| Progress::Done)).expect("room");
+    }
+    let mut turns = 0;
+    loop {
+        match fleet.turn() {
+            0 => break,
+            units => assert!(units <= u64::from(TURN_UNITS)),
+        }
+        turns += 1;
+    }
+    assert!((4..=8).contains(&turns), "{turns}");
+}
+
+#[test]
+fn a_class_drain_closes_so_many_in_one_step_and_no_more() {
+    let mut fleet = Fleet::open();
+    let glasses: Vec<_> = (0..700).map(|n| fleet.glasses(&format!("u{n}"))).collect();
+    let before = fleet.work_units();
+    fleet
+        .net
+        .with_io(|gateway, io| gateway.drain_class(io, GLASSES, Micros::ZERO, Micros::ZERO));
+    let mut left = glasses.len();
+    let mut steps = vec![(fleet.work_units() - before, 0)];
+    while left > 0 {
+        fleet.net.advance(5);
+        let open = glasses.iter().filter(|peer| fleet.is_open(**peer)).count();
+        steps.push((0, left - open));
+        left = open;
+        assert!(steps.len() < 100);
+    }
+    assert!(steps[0].0 > 100 && steps[0].0 < 600, "{steps:?}");
+    assert!(steps.iter().all(|(_, closed)| *closed <= 256), "{steps:?}");
 }

@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 /// Errands that are done at a time, before others have their turn on the thread.
 const SLICE: usize = 1_000;
 
-/// Outcomes that the loop hears in one turn.
-const OUTCOMES: usize = 256;
+/// Outcomes that the loop hears in one slice.
+const OUTCOMES: usize = 32;
 
 /// How long to wait if the desk is full.
 const DESK_RETRY: Duration = Duration::from_millis(10);

@@ -172,6 +172,13 @@ impl Troubled {
         worst.into_iter().map(ranked).collect()
     }
 
+    /// How many have so much trouble that it is told.
+    pub(super) fn count(&self) -> usize {
+        let all = self.by_identity.values();
+        all.filter(|trouble| trouble.sums().problems() >= LEAST_PROBLEMS)
+            .count()
+    }
+
     fn of(&mut self, who: Who, now: UnixMillis) -> &mut Trouble {
         if !self.by_identity.contains_key(&who) && self.by_identity.len() >= IDENTITIES_MAX {
             self.make_room(now);

@@ -19,6 +19,9 @@ const CAPACITY: usize = 65_536;
 /// what nobody wants, or the state file would say what is not so.
 const CAPACITY_OF_MEMORIES: usize = 2 * CAPACITY;
 
+/// What it costs to take an outcome in: an app may be taken out of its session, and its glasses told.
+const OUTCOME_UNITS: u32 = 5;
+
 /// How often at most lost errands are logged, in ms.
 const LOG_EVERY: u64 = 1_000;
 
@@ -274,6 +277,7 @@ impl Gateway {
 
     /// The outcome of a start.
     pub fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &Outcome) {
+        io.spend(OUTCOME_UNITS);
         self.relay.errand_done(io, number, outcome);
     }
 }

@@ -1,6 +1,7 @@
 //! Finding connections: filtered, sorted, a page at a time, and in slices that do not hold the loop up.
 
 use super::Gateway;
+use super::desk::Effort;
 use super::identity::{Identity, Role};
 use crate::engine::{Class, ConnView, Io, PhaseView};
 use crate::health::State;
@@ -12,11 +13,14 @@ use std::collections::BinaryHeap;
 /// The most connections on one page.
 pub const PAGE_MAX: usize = 1_000;
 
-/// Slots that are looked at in one turn: a few hundred microseconds, most of them cache misses.
-const SLOTS: u32 = 1_024;
+/// What it costs to look at a slot and the connection in it, most of it cache misses.
+const SLOT_NS: u32 = 150;
 
-/// Rows that are made in one turn.
-const ROWS: usize = 256;
+/// What it costs to make a row.
+const ROW_NS: u32 = 500;
+
+/// What it costs to put a place of the page in order, when all slots were looked at.
+const SORT_NS: u32 = 60;
 
 /// Which connections are wanted. What is `None` excludes nobody.
 #[derive(Debug, Clone, Default)]
@@ -104,8 +108,8 @@ pub struct Page {
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
-    /// The connections, in order.
-    pub rows: Vec<Row>,
+    /// The connections, in order, each with its place: a page that ends earlier goes on behind the place of its last row.
+    pub rows: Vec<(Position, Row)>,
     /// How many fit the filter, on all pages.
     pub matched: usize,
     /// Where the next page begins, if there is one.
@@ -172,32 +176,52 @@ impl Search {
         }
     }
 
-    /// Goes on for one turn. The page, once it is complete.
-    pub fn step(&mut self, gateway: &Gateway, io: &Io<'_>) -> Option<Page> {
-        if self.slot < io.slots() {
-            let until = self.slot.saturating_add(SLOTS).min(io.slots());
-            for id in (self.slot..until).filter_map(|slot| io.in_slot(slot)) {
+    /// Goes on for one slice. Returns the page, once it is complete.
+    pub fn step(&mut self, gateway: &Gateway, io: &mut Io<'_>) -> Option<Page> {
+        let mut effort = Effort::default();
+        let page = self.slice(gateway, io, &mut effort);
+        effort.spend(io);
+        page
+    }
+
+    fn slice(&mut self, gateway: &Gateway, io: &Io<'_>, effort: &mut Effort) -> Option<Page> {
+        while self.slot < io.slots() {
+            if effort.is_spent() {
+                return None;
+            }
+            effort.add(SLOT_NS);
+            if let Some(id) = io.in_slot(self.slot) {
                 self.consider(gateway, io, id);
             }
-            self.slot = until;
-            return None;
+            self.slot += 1;
+        }
+        if self.chosen.is_none() {
+            let sorting = SORT_NS * self.best.len() as u32;
+            if effort.is_too_much(sorting) {
+                return None;
+            }
+            effort.add(sorting);
         }
         let best = &mut self.best;
         let chosen = self
             .chosen
             .get_or_insert_with(|| std::mem::take(best).into_sorted_vec().into_iter());
-        for place in chosen.take(ROWS) {
+        while !effort.is_spent()
+            && let Some(place) = chosen.next()
+        {
+            effort.add(ROW_NS);
             self.last = Some(place);
             // It may have ended since.
             if let Some(view) = io.view(place.id) {
                 let identity = gateway.identity(place.id);
                 let package = identity.and_then(package_of).map(Box::from);
-                self.page.rows.push(Row {
+                let row = Row {
                     id: place.id,
                     user: identity.map(|i| i.user.clone()),
                     package,
                     view,
-                });
+                };
+                self.page.rows.push((place, row));
             }
         }
         if chosen.len() > 0 {

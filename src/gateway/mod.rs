@@ -16,23 +16,27 @@ mod protocol;
 mod proxy;
 mod relay;
 mod report;
+mod roster;
 mod settings;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
-pub use self::blocks::BLOCKS_MAX;
+pub use self::blocks::{BLOCKS_MAX, BlockPlace};
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
-pub use self::desk::{Desk, Progress, Work};
+pub use self::desk::{Desk, Progress, SLICE_UNITS, TURN_UNITS, Work};
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::handover::Handover;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::identity::{Identity, Role};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::Value;
-pub use self::operator::{FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
+pub use self::operator::{BlockSlice, FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::relay::{
     Absence, App, AppState, DropReason, Due, How, Missed, MissedBox, Place, RelayStats, Session,
     has_magic_words,
+};
+pub use self::roster::{
+    APPS_NAMED, AppRow, PlaceRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice,
 };
 pub use self::settings::{RelaySettings, ReplayLimits};
 

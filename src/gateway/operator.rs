@@ -1,5 +1,6 @@
 //! What operators ask and do, through the desk. Every call is one slice of work for the loop.
 
+use super::blocks::BlockPlace;
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
 use super::{
@@ -14,6 +15,26 @@ use ipnet::IpNet;
 
 /// How many identities [`Gateway::flapping`] names.
 pub const FLAPPING_MAX: usize = 64;
+
+/// Blocks that one slice names: two allocations each.
+const BLOCKS_IN_A_SLICE: usize = 200;
+
+/// What it costs to look through [`BLOCKS_MAX`](super::BLOCKS_MAX) blocks, and to sort them.
+const BLOCKS_LOOK_UNITS: u32 = 60;
+
+/// What it costs to look through all identities that have come back lately, 10 000 at most.
+const FLAPPING_LOOK_UNITS: u32 = 100;
+
+/// Identities that are shut out, in the order in which they are let in again.
+#[derive(Debug, Clone)]
+pub struct BlockSlice {
+    /// Engine time.
+    pub now: Micros,
+    /// Who, each with its place.
+    pub blocks: Vec<(BlockPlace, Identity)>,
+    /// Whether others stand behind them.
+    pub more: bool,
+}
 
 /// What is counted and measured at one moment, for metrics.
 #[derive(Debug, Clone)]
@@ -108,7 +129,8 @@ impl Gateway {
     }
 
     /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
-    pub fn flapping(&self, io: &Io<'_>) -> (Vec<Identity>, usize) {
+    pub fn flapping(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
+        io.spend(FLAPPING_LOOK_UNITS);
         self.relay.flapping(FLAPPING_MAX, io.now())
     }
 
@@ -127,7 +149,8 @@ impl Gateway {
         self.relay.sessions.get(user)
     }
 
-    /// The sessions behind this user, in the order of their names, and how many there are in all.
+    /// The sessions behind this user, in the order of their names, and how many there are in all. Nobody counts what is looked
+    /// at: operators ask for [`session_slice`](Self::session_slice).
     pub fn sessions_after(
         &self,
         user: Option<&str>,
@@ -140,7 +163,7 @@ impl Gateway {
         let view = io.view(id)?;
         let mut outlook = io.outlook(id)?;
         let mut drains = self.drains.iter().flatten();
-        if let Some(by) = drains.find_map(|drain| drain.sends_away(id, &view)) {
+        if let Some(by) = drains.find_map(|drain| drain.sends_away(id, &view, io.now())) {
             outlook.drained(by);
         }
         self.histories.asked(io, id);
@@ -207,9 +230,21 @@ impl Gateway {
         self.relay.blocks.lift(identity)
     }
 
-    /// Who is refused, and for how long still.
-    pub fn blocked(&mut self, io: &Io<'_>) -> Vec<(Identity, Micros)> {
-        self.relay.blocks.all(io.now())
+    /// One slice of those who are refused, from behind this place on, at most `most` of them; see [`BlockSlice`].
+    pub fn blocked(
+        &mut self,
+        io: &mut Io<'_>,
+        after: Option<BlockPlace>,
+        most: usize,
+    ) -> BlockSlice {
+        let most = most.min(BLOCKS_IN_A_SLICE);
+        let (blocks, more) = self.relay.blocks.after(after, most, io.now());
+        io.spend(BLOCKS_LOOK_UNITS + blocks.len() as u32 / 2);
+        BlockSlice {
+            now: io.now(),
+            blocks,
+            more,
+        }
     }
 
     /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class
@@ -236,7 +271,8 @@ impl Gateway {
         })
     }
 
-    /// Takes new settings. No connection is touched: who is here stays, also if it would not be let in now.
+    /// Takes new settings. No connection is touched: who is here stays, also if it would not be let in now. Only apps that are
+    /// not known any more are stopped, over as many turns as it takes ([`SLICE_UNITS`](super::SLICE_UNITS)).
     ///
     /// # Errors
     /// What is wrong with the engine's configuration. Nothing has changed then.
@@ -246,8 +282,13 @@ impl Gateway {
         io.set_max_connections(newer.max_connections);
         self.report.set_interval(io, newer.stats_interval);
         self.proxies.trusted = newer.trusted_proxies;
-        self.relay
-            .reconfigure(io, newer.relay, newer.credentials, newer.max_connections);
+        let begins = self
+            .relay
+            .reconfigure(newer.relay, newer.credentials, newer.max_connections);
+        if begins {
+            let sweep = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.sweep_apps(io);
+            self.begin(io, Box::new(sweep));
+        }
         Ok(())
     }
 }

@@ -352,6 +352,12 @@ impl Fleet {
 
     /// The settings are read again, and something else is different, too.
     pub fn reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
+        self.begin_reload(packages, change);
+        self.rest();
+    }
+
+    /// As [`reload`](Self::reload), but the loop has not turned since.
+    pub fn begin_reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
         let mut newer = Reconfiguration {
             engine: config(),
             max_connections: 100_000,
@@ -365,7 +371,27 @@ impl Fleet {
             .net
             .with_io(|gateway, io| gateway.reconfigure(io, newer));
         done.expect("valid settings");
+    }
+
+    /// One turn. Returns the work units that it spent.
+    pub fn turn(&mut self) -> u64 {
+        let before = self.work_units();
+        self.net.turn();
+        self.work_units() - before
+    }
+
+    /// Work units since the start.
+    pub fn work_units(&mut self) -> u64 {
+        self.net.with_io(|_, io| io.stats().work_units)
+    }
+
+    /// Turns until nothing is left of what takes several turns.
+    pub fn rest(&mut self) {
         self.net.settle();
+        let mut idle = 0;
+        while idle < 3 {
+            idle = if self.turn() == 0 { idle + 1 } else { 0 };
+        }
     }
 
     pub fn answer(&mut self, number: u64) {

@@ -1,5 +1,6 @@
 //! Alerts, and how telling them goes.
 
+use super::page::Entries;
 use super::words::time;
 use crate::control::Control;
 use crate::control::alerts::{Alert, AlertState};
@@ -10,9 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Alerts: firing ones first, then pending ones, then the last 50 that were resolved.
+/// Alerts: firing ones first, then pending ones, then the last 50 that were resolved; as many as fit into 1 MiB.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertList {
+    /// How many there are, those included that are not listed; 1 050 at most.
+    total: usize,
     alerts: Vec<AlertBody>,
     sink: SinkBody,
 }
@@ -69,8 +72,17 @@ pub(super) struct SinkBody {
 )]
 pub(super) async fn list(State(control): State<Arc<Control>>) -> Json<AlertList> {
     let (stats, configured) = control.alerts.sink();
+    let all = control.alerts.all();
+    let total = all.len();
+    let mut alerts = Entries::new(total);
+    for alert in all {
+        if !alerts.push(AlertBody::from(alert)) {
+            break;
+        }
+    }
     Json(AlertList {
-        alerts: alerts(&control),
+        total,
+        alerts: alerts.into_vec(),
         sink: SinkBody {
             configured,
             delivered: stats.delivered,
@@ -78,12 +90,6 @@ pub(super) async fn list(State(control): State<Arc<Control>>) -> Json<AlertList>
             last_error: stats.last_error.map(String::from),
         },
     })
-}
-
-/// All alerts.
-pub(super) fn alerts(control: &Control) -> Vec<AlertBody> {
-    let all = control.alerts.all().into_iter();
-    all.map(AlertBody::from).collect()
 }
 
 impl From<Alert> for AlertBody {

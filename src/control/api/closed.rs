@@ -1,6 +1,7 @@
 //! Connections that have ended: the last 10 000.
 
 use super::connections::{HistoryBody, page_size, parse_address, parse_id};
+use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
 use crate::cause::Cause;
 use crate::control::Control;
@@ -28,7 +29,7 @@ pub(super) struct ClosedParams {
     /// Only for this cause.
     #[param(example = "stale")]
     cause: Option<String>,
-    /// How many, 1 to 1000; 100 if not given.
+    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its records take 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
@@ -88,7 +89,7 @@ pub(super) struct ClosedDetail {
     history: Option<HistoryBody>,
 }
 
-/// Ended connections, newest first; of a health check or a port scan nothing is kept.
+/// Ended connections, newest first, a page at a time: as many as are asked for, and as fit into 1 MiB. Of a health check or a port scan nothing is kept.
 #[utoipa::path(
     get, path = "/api/v1/closed", tag = "closed", params(ClosedParams),
     responses((status = 200, body = ClosedList), (status = 400, body = Problem))
@@ -107,18 +108,20 @@ pub(super) async fn list(
     let cause = params.cause.as_deref().map(parse_cause).transpose()?;
     let ring = control.closed();
     let fits = |closed: &Closed| params.fit(closed, address, cause);
-    let mut found = ring
+    let found = ring
         .newest(params.before)
         .filter(|(_, closed)| fits(closed));
-    let page: Vec<_> = found.by_ref().take(limit).collect();
-    let more = found.next().is_some();
-    let last = page.last().map(|(number, _)| *number);
+    let (mut closed, mut last, mut more) = (Entries::new(limit), None, false);
+    for (number, record) in found {
+        if !closed.push(ClosedBody::of(number, record)) {
+            more = true;
+            break;
+        }
+        last = Some(number);
+    }
     Ok(Json(ClosedList {
         remembered: ring.len(),
-        closed: page
-            .into_iter()
-            .map(|(number, closed)| ClosedBody::of(number, closed))
-            .collect(),
+        closed: closed.into_vec(),
         next: last.filter(|_| more),
     }))
 }

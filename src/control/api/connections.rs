@@ -1,6 +1,7 @@
 //! Connections: a page of them, and one with everything that is known of it.
 
 use super::explain::{self, Explanation};
+use super::page::Entries;
 use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
 use crate::control::problem::{Params, Part, Problem};
 use crate::control::{Control, ask};
@@ -36,7 +37,7 @@ pub(super) struct ListParams {
     sort: Option<SortName>,
     /// `desc` (as `sort` says) or `asc` (the reverse).
     order: Option<Order>,
-    /// How many, 1 to 1000; 100 if not given.
+    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its connections take 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
@@ -148,7 +149,7 @@ struct ChangeBody {
     unanswered: u16,
 }
 
-/// Connections, filtered and sorted, a page at a time.
+/// Connections, filtered and sorted, a page at a time: as many as are asked for, and as fit into 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/connections", tag = "connections", params(ListParams),
     responses((status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem))
@@ -157,21 +158,25 @@ pub(super) async fn list(
     State(control): State<Arc<Control>>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<List>, Problem> {
-    let page = ask::search(&control.desk, params.query()?).await?;
+    let query = params.query()?;
+    let mut connections = Entries::new(query.limit);
+    let page = ask::search(&control.desk, query).await?;
     let now = Now {
         wall: page.wall,
         engine: page.now,
     };
+    let (mut next, mut last) = (page.next, None);
+    for (place, row) in page.rows {
+        if !connections.push(Connection::of(row, &now)) {
+            next = last;
+            break;
+        }
+        last = Some(place);
+    }
     Ok(Json(List {
         matched: page.matched,
-        connections: page
-            .rows
-            .into_iter()
-            .map(|row| Connection::of(row, &now))
-            .collect(),
-        next: page
-            .next
-            .map(|place| format!("{:x}-{}", place.key, place.id)),
+        connections: connections.into_vec(),
+        next: next.map(|place| format!("{:x}-{}", place.key, place.id)),
     }))
 }
 

@@ -163,7 +163,7 @@ impl Teller {
             most_silent,
             relay: Relay::of(&snapshot.relay),
             alerts: alerts(control),
-            troubled: troubled(control, PEERS),
+            troubled: troubled(control, PEERS).0,
         })
     }
 }
@@ -187,7 +187,7 @@ async fn peers(control: &Control, sort: Sort) -> Result<Vec<Connection>, Problem
         engine: page.now,
     };
     let rows = page.rows.into_iter();
-    Ok(rows.map(|row| Connection::of(row, &now)).collect())
+    Ok(rows.map(|(_, row)| Connection::of(row, &now)).collect())
 }
 
 pub(super) fn drained(snapshot: &Snapshot) -> Vec<ClassName> {

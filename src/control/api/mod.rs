@@ -9,6 +9,7 @@ mod connections;
 mod explain;
 pub(super) mod live;
 mod overview;
+mod page;
 mod policies;
 mod sessions;
 mod troubled;

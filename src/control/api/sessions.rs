@@ -1,11 +1,12 @@
 //! Sessions: users with their glasses and apps, those included that are waited for.
 
 use super::connections::page_size;
+use super::page::Entries;
 use super::words::StateName;
 use crate::control::problem::{Params, Part, Problem};
 use crate::control::{Control, ask};
-use crate::engine::Io;
-use crate::gateway::{App, AppState, ConnState, Place, Session};
+use crate::gateway::{AppRow, AppState, PAGE_MAX, PlaceRow, SessionRow};
+use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,21 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SessionParams {
-    /// How many, 1 to 1000; 100 if not given.
+    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its sessions take 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before: only users behind this one.
+    after: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AppsParams {
+    /// How many apps, 1 to 1000; all of them, which are 1000 at most, if not given. A page ends earlier when they take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `tpas_next` of the page before: only apps whose packages stand behind this one.
     after: Option<String>,
 }
 
@@ -39,8 +51,15 @@ pub(super) struct SessionBody {
     user: String,
     /// The glasses; null if they never were here.
     glasses: Option<PlaceBody>,
-    /// The apps.
+    /// The apps, by package; in a list of sessions the first 64.
     tpas: Vec<AppBody>,
+    /// How many apps there are in all, those included that are not in `tpas`.
+    tpas_total: usize,
+    /// Where the apps go on that are not in `tpas`: give it as `after` to `/api/v1/sessions/{user}`. Null: there are none behind.
+    tpas_next: Option<String>,
+    /// Frames that are kept for the glasses and all apps.
+    kept_frames: usize,
+    kept_bytes: usize,
 }
 
 /// An app of a session.
@@ -93,7 +112,7 @@ enum AppStateName {
     Dormant,
 }
 
-/// Sessions in the order of their users, a page at a time.
+/// Sessions in the order of their users, a page at a time: as many as are asked for, and as fit into 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/sessions", tag = "sessions", params(SessionParams),
     responses((status = 200, body = SessionList), (status = 400, body = Problem), (status = 503, body = Problem))
@@ -102,74 +121,99 @@ pub(super) async fn list(
     State(control): State<Arc<Control>>,
     Params(params): Params<SessionParams>,
 ) -> Result<Json<SessionList>, Problem> {
-    /// Sessions that the loop looks at in one turn.
-    const SLICE: usize = 256;
-    let limit = page_size(params.limit)?;
-    let (mut sessions, mut after, mut total) = (Vec::new(), params.after, 0);
-    let mut more = true;
-    while more && sessions.len() < limit {
-        let (from, most) = (after.clone(), SLICE.min(limit - sessions.len()));
+    let mut sessions = Entries::new(page_size(params.limit)?);
+    let mut after = params.after;
+    loop {
+        let (from, most) = (after.clone(), sessions.left());
         let slice = ask::ask(&control.desk, move |gateway, io| {
-            let (mut found, total) = gateway.sessions_after(from.as_deref());
-            let body = |(user, session)| SessionBody::of(user, session, false, io);
-            let slice: Vec<_> = found.by_ref().take(most).map(body).collect();
-            (slice, found.next().is_some(), total)
+            gateway.session_slice(io, from.as_deref(), most)
         });
         let slice = slice.await?;
-        (more, total) = (slice.1, slice.2);
-        sessions.extend(slice.0);
-        after = sessions.last().map(|session| session.user.clone());
+        let mut is_full = false;
+        for row in slice.rows {
+            let user = row.user.to_string();
+            is_full = !sessions.push(SessionBody::of(row, slice.now));
+            if is_full {
+                break;
+            }
+            after = Some(user);
+        }
+        let more = slice.more || is_full;
+        if is_full || !more || sessions.left() == 0 {
+            return Ok(Json(SessionList {
+                total: slice.total,
+                next: after.filter(|_| more),
+                sessions: sessions.into_vec(),
+            }));
+        }
     }
-    Ok(Json(SessionList {
-        total,
-        next: after.filter(|_| more),
-        sessions,
-    }))
 }
 
-/// One session.
+/// One session with its apps by package, a page of them at a time: as many as are asked for, and as fit into 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/sessions/{user}", tag = "sessions",
-    params(("user" = String, Path, description = "The user")),
-    responses((status = 200, body = SessionBody), (status = 404, body = Problem), (status = 503, body = Problem))
+    params(("user" = String, Path, description = "The user"), AppsParams),
+    responses((status = 200, body = SessionBody), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
 )]
 pub(super) async fn one(
     State(control): State<Arc<Control>>,
     Part(user): Part<String>,
+    Params(params): Params<AppsParams>,
 ) -> Result<Json<SessionBody>, Problem> {
-    let found = ask::ask(&control.desk, move |gateway, io| {
-        let session = gateway.session(&user)?;
-        Some(SessionBody::of(&user, session, true, io))
-    });
-    let found = found.await?;
-    found
-        .map(Json)
-        .ok_or_else(|| Problem::not_found("this user has no session"))
+    let mut apps = Entries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
+    let mut after = params.after;
+    let user: Arc<str> = user.into();
+    loop {
+        let (name, from, most) = (user.clone(), after.clone(), apps.left());
+        let slice = ask::ask(&control.desk, move |gateway, io| {
+            let row = gateway.apps_slice(io, &name, from.as_deref(), most);
+            row.map(|row| (row, io.now()))
+        });
+        let Some((mut row, now)) = slice.await? else {
+            return Err(Problem::not_found("this user has no session"));
+        };
+        let mut is_full = false;
+        for app in std::mem::take(&mut row.apps) {
+            let package = app.package.to_string();
+            is_full = !apps.push(AppBody::of(app, now));
+            if is_full {
+                break;
+            }
+            after = Some(package);
+        }
+        row.more_apps |= is_full;
+        if is_full || !row.more_apps || apps.left() == 0 {
+            let next = after.filter(|_| row.more_apps);
+            let mut body = SessionBody::of(row, now);
+            (body.tpas, body.tpas_next) = (apps.into_vec(), next);
+            return Ok(Json(body));
+        }
+    }
 }
 
-/// Subscriptions of an app that are named.
-const NAMED: usize = 64;
-
 impl SessionBody {
-    fn of(user: &str, session: &Session, names: bool, io: &Io<'_>) -> Self {
-        let glasses = Some(&session.glasses).filter(|place| place.is_held());
+    /// The session in a row, as it was at this time.
+    fn of(row: SessionRow, now: Micros) -> Self {
+        let last = row.apps.last().filter(|_| row.more_apps);
         SessionBody {
-            user: user.to_owned(),
-            glasses: glasses.map(|place| PlaceBody::of(place, io)),
-            tpas: session
-                .apps
-                .iter()
-                .map(|app| AppBody::of(app, names, io))
+            user: row.user.into(),
+            glasses: row.glasses.map(|place| PlaceBody::of(place, now)),
+            tpas_next: last.map(|app| app.package.to_string()),
+            tpas_total: row.apps_total,
+            tpas: (row.apps.into_iter())
+                .map(|app| AppBody::of(app, now))
                 .collect(),
+            kept_frames: row.kept_frames,
+            kept_bytes: row.kept_bytes,
         }
     }
 }
 
 impl AppBody {
-    fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
-        let named = app.subscriptions.iter().take(NAMED);
+    fn of(app: AppRow, now: Micros) -> Self {
+        let names = app.subscriptions;
         AppBody {
-            package: app.package.to_string(),
+            package: app.package.into(),
             app: match app.state {
                 AppState::Running => AppStateName::Running,
                 AppState::Lost => AppStateName::Lost,
@@ -177,30 +221,25 @@ impl AppBody {
                 AppState::Expected => AppStateName::Expected,
                 AppState::Dormant => AppStateName::Dormant,
             },
-            subscribed: app.subscriptions.len(),
-            subscriptions: names.then(|| named.map(|name| name.to_string()).collect()),
-            place: PlaceBody::of(&app.place, io),
+            subscribed: app.subscribed,
+            subscriptions: names.map(|names| names.into_iter().map(String::from).collect()),
+            place: PlaceBody::of(app.place, now),
         }
     }
 }
 
 impl PlaceBody {
-    fn of(place: &Place, io: &Io<'_>) -> Self {
-        let state = |id| {
-            io.view(id)
-                .map_or(StateName::Closing, |view| ConnState::of(&view).into())
-        };
-        let absence = place.absence.as_ref();
-        let (kept_frames, kept_bytes) = place.kept();
+    fn of(place: PlaceRow, now: Micros) -> Self {
+        let absence = place.absence;
         PlaceBody {
-            id: place.conn.map(|id| id.to_string()),
-            state: place.conn.map(state),
-            absent_ms: absence.map(|absence| (io.now() - absence.since).as_millis()),
-            waits_ms: absence.map(|absence| (absence.due.at - io.now()).as_millis()),
+            id: place.conn.map(|(id, _)| id.to_string()),
+            state: place.conn.map(|(_, state)| state.into()),
+            absent_ms: absence.map(|absence| (now - absence.since).as_millis()),
+            waits_ms: absence.map(|absence| (absence.due.at - now).as_millis()),
             lost_for: absence.and_then(|absence| Some(absence.cause?.name())),
             resumes: place.resumes,
-            kept_frames,
-            kept_bytes,
+            kept_frames: place.kept_frames,
+            kept_bytes: place.kept_bytes,
         }
     }
 }

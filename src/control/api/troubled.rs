@@ -1,6 +1,7 @@
 //! Who has trouble again and again.
 
 use super::connections::page_size;
+use super::page::Entries;
 use super::words::time;
 use crate::control::problem::{Params, Problem};
 use crate::control::troubled::Ranked;
@@ -16,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TroubledParams {
-    /// How many, 1 to 1000; 100 if not given.
+    /// How many, 1 to 1000; 100 if not given. There are fewer when they take 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
@@ -24,6 +25,8 @@ pub(super) struct TroubledParams {
 /// Identities with trouble again and again over the last 24 hours, the worst first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TroubledList {
+    /// How many there are, those included that are not listed; 2 000 at most.
+    total: usize,
     troubled: Vec<TroubledBody>,
 }
 
@@ -60,17 +63,25 @@ pub(super) async fn list(
     Params(params): Params<TroubledParams>,
 ) -> Result<Json<TroubledList>, Problem> {
     let limit = page_size(params.limit)?;
-    Ok(Json(TroubledList {
-        troubled: troubled(&control, limit),
-    }))
+    let (troubled, total) = troubled(&control, limit);
+    Ok(Json(TroubledList { total, troubled }))
 }
 
-/// The worst of them.
-pub(super) fn troubled(control: &Control, limit: usize) -> Vec<TroubledBody> {
+/// The worst of them, as many as fit on a page, and how many there are in all.
+pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, usize) {
     // With all that have ended up to now.
     drop(control.closed());
-    let worst = lock(&control.troubled).worst(UnixMillis::now(), limit);
-    worst.into_iter().map(TroubledBody::from).collect()
+    let mut all = lock(&control.troubled);
+    let worst = all.worst(UnixMillis::now(), limit);
+    let total = all.count();
+    drop(all);
+    let mut page = Entries::new(limit);
+    for ranked in worst {
+        if !page.push(TroubledBody::from(ranked)) {
+            break;
+        }
+    }
+    (page.into_vec(), total)
 }
 
 impl From<Ranked> for TroubledBody {

@@ -72,18 +72,18 @@ export function build(how) {
       head: 'Apps', cls: 'places',
       fill(cell, session) {
         const named = session.tpas.slice(0, 4).map(app => placeOf(app, app.package));
-        cell.replaceChildren(...named, session.tpas.length > 4 ? el('span', {}, `and ${session.tpas.length - 4} more`) : session.tpas.length ? '' : '–');
+        const more = session.tpas_total - named.length;
+        cell.replaceChildren(...named, more > 0 ? el('span', {}, `and ${more} more`) : named.length ? '' : '–');
       },
     },
-    column('Kept for them', 'n some', session => kept([session.glasses, ...session.tpas])),
+    column('Kept for them', 'n some', kept),
   ]);
   fields();
 }
 
-const kept = places => {
-  const [frames, size] = places.filter(Boolean).reduce(([n, b], p) => [n + p.kept_frames, b + p.kept_bytes], [0, 0]);
-  return frames ? `${plural(frames, 'frame')}, ${bytes(size)}` : '–';
-};
+function kept(session) {
+  return session.kept_frames ? `${plural(session.kept_frames, 'frame')}, ${bytes(session.kept_bytes)}` : '–';
+}
 
 function placeOf(place, name) {
   const absent = place.absent_ms != null;

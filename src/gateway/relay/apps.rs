@@ -8,7 +8,7 @@ use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
 use crate::gateway::protocol;
-use crate::gateway::{Credentials, Identity, Role};
+use crate::gateway::{Identity, Role};
 use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
@@ -287,7 +287,13 @@ impl Relay {
     }
 
     /// Has an app's server asked for a session. An app without a webhook is only expected.
-    fn ask(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str, revival: bool) {
+    pub(super) fn ask(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        revival: bool,
+    ) {
         let Some(url) = self.credentials.webhook(package).map(Box::from) else {
             self.stop_waiting(identity);
             let patience = self.arrival();
@@ -359,43 +365,6 @@ impl Relay {
         }
     }
 
-    /// Apps that are not known any more are stopped: who took their key away means it. How many that were.
-    pub(super) fn stop_unknown(&mut self, io: &mut Io<'_>, newer: &Credentials) -> usize {
-        let sessions = self.sessions.after(None);
-        let unknown: Vec<(Box<str>, Box<str>)> = sessions
-            .flat_map(|(user, session)| session.apps.iter().map(move |app| (user, app)))
-            .filter(|(_, app)| !newer.knows(&app.package))
-            .map(|(user, app)| (user.into(), app.package.clone()))
-            .collect();
-        for (user, package) in &unknown {
-            self.stop_app(io, user, package, Cause::AppStopped, StopReason::SystemStop);
-        }
-        unknown.len()
-    }
-
-    /// Servers that have moved are asked at their new addresses: the old ones may never answer.
-    pub(super) fn ask_the_moved(&mut self, io: &mut Io<'_>, older: &Credentials) {
-        let sessions = self.sessions.after(None);
-        let moved: Vec<(Identity, u64, bool)> = sessions
-            .flat_map(|(user, session)| session.apps.iter().map(move |app| (user, app)))
-            .filter(|(_, app)| {
-                older.webhook(&app.package) != self.credentials.webhook(&app.package)
-            })
-            .filter_map(|(user, app)| match app.state {
-                AppState::Asked { number, revival } => {
-                    Some((app_identity(user, &app.package), number, revival))
-                }
-                _ => None,
-            })
-            .collect();
-        for (identity, number, revival) in moved {
-            if let Role::Tpa(package) = &identity.role {
-                self.forget_errand(number);
-                self.ask(io, &identity, package, revival);
-            }
-        }
-    }
-
     /// What became of asking an app's server.
     pub(in crate::gateway) fn errand_done(
         &mut self,
@@ -459,7 +428,7 @@ impl Relay {
     }
 
     fn order_stop(&mut self, user: &str, package: &str, reason: StopReason) {
-        let Some(url) = self.credentials.webhook(package).map(Box::from) else {
+        let Some(url) = self.last_webhook(package).map(Box::from) else {
             return;
         };
         self.stats.stops += 1;
@@ -511,7 +480,7 @@ impl Relay {
     }
 }
 
-fn app_identity(user: &str, package: &str) -> Identity {
+pub(super) fn app_identity(user: &str, package: &str) -> Identity {
     Identity {
         user: user.into(),
         role: Role::Tpa(package.into()),

@@ -12,6 +12,7 @@ mod post;
 mod routing;
 mod session;
 mod stats;
+mod sweep;
 
 pub use self::apps::has_magic_words;
 pub use self::graces::Due;
@@ -24,6 +25,7 @@ use self::graces::Graces;
 use self::missed::MissedSink;
 use self::places::Room;
 use self::session::Sessions;
+use self::sweep::Sweep;
 use super::auth::Credentials;
 use super::blocks::Blocks;
 use super::errands::{Errand, Errands};
@@ -52,6 +54,8 @@ pub(super) struct Relay {
     asked: HashMap<u64, Identity>,
     /// The number of the last errand.
     errand: u64,
+    /// What a reload has still to do.
+    sweep: Sweep,
     /// Who has sent what is not understood, how often, and since when.
     strikes: HashMap<ConnId, (u32, Micros)>,
     /// Connections that want to leave, and whose place is taken already, by the timer that ends our patience.
@@ -78,28 +82,24 @@ impl Relay {
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,
+            sweep: Sweep::default(),
             strikes: HashMap::new(),
             leaving: HashMap::new(),
             absent_max,
         }
     }
 
-    /// Takes new settings. What is waited for already keeps its time; apps that are not known any more are stopped.
+    /// Takes new settings. What is waited for already keeps its time. Apps that are not known any more are stopped by
+    /// [`sweep_apps`](Self::sweep_apps); returns whether that has to begin.
     pub(super) fn reconfigure(
         &mut self,
-        io: &mut Io<'_>,
         settings: RelaySettings,
         credentials: Credentials,
         absent_max: usize,
-    ) {
-        // Those who leave are told at the addresses that they had.
-        let stopped = self.stop_unknown(io, &credentials);
+    ) -> bool {
         let older = std::mem::replace(&mut self.credentials, credentials);
         (self.settings, self.absent_max) = (settings, absent_max);
-        self.ask_the_moved(io, &older);
-        if stopped > 0 {
-            log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
-        }
+        self.sweep.begin(older, self.errand)
     }
 
     /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now,
@@ -154,9 +154,11 @@ impl Relay {
 
     /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
     pub(super) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
-        let some = self.flapping.refused(now).take(most);
-        let some = some.map(|(identity, _)| identity.clone()).collect();
-        (some, self.flapping.refused(now).count())
+        let mut refused = self.flapping.refused(now);
+        let some = refused.by_ref().take(most);
+        let some: Vec<Identity> = some.map(|(identity, _)| identity.clone()).collect();
+        let all = some.len() + refused.count();
+        (some, all)
     }
 
     /// Whether the timer was ours.

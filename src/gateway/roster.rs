@@ -1,0 +1,251 @@
+//! Listing sessions: users by name, and the apps of each by package, in slices that do not hold the loop up.
+//!
+//! A cursor is a name, and not a number: it stays true while users and apps come and go.
+
+use super::desk::Effort;
+use super::listing::ConnState;
+use super::relay::{Absence, App, AppState, Place, Session};
+use super::{Gateway, Io};
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// The most apps that a session names in a list of sessions.
+pub const APPS_NAMED: usize = 64;
+
+/// The most subscriptions that an app names.
+pub const SUBSCRIPTIONS_NAMED: usize = 64;
+
+/// Apps of one slice of one session: with their subscriptions.
+const APPS_IN_A_SLICE: usize = 32;
+
+/// What it costs to go to a session and to make its row.
+const SESSION_NS: u32 = 800;
+
+/// What it costs to look at an app of a session, and to put it in order: most of it cache misses ...
+const LOOK_NS: u32 = 160;
+
+/// ... and where slice after slice looks at the same session.
+const LOOK_AGAIN_NS: u32 = 60;
+
+/// What it costs to make the row of an app: a connection is looked at.
+const APP_NS: u32 = 500;
+
+/// What it costs to copy the name of a subscription.
+const NAME_NS: u32 = 50;
+
+/// Sessions that one slice has found.
+#[derive(Debug, Clone)]
+pub struct SessionSlice {
+    /// Engine time.
+    pub now: Micros,
+    /// How many sessions there are in all.
+    pub total: usize,
+    /// The sessions, by user.
+    pub rows: Vec<SessionRow>,
+    /// Whether others stand behind them.
+    pub more: bool,
+}
+
+/// One user. In a list the first [`APPS_NAMED`] apps are named.
+#[derive(Debug, Clone)]
+pub struct SessionRow {
+    /// Who.
+    pub user: Box<str>,
+    /// The glasses; `None` if they never were here.
+    pub glasses: Option<PlaceRow>,
+    /// Apps, by package.
+    pub apps: Vec<AppRow>,
+    /// How many apps it has in all.
+    pub apps_total: usize,
+    /// Whether it has apps behind those.
+    pub more_apps: bool,
+    /// Frames kept for the glasses and all apps.
+    pub kept_frames: usize,
+    /// Bytes of those frames.
+    pub kept_bytes: usize,
+}
+
+/// An app of a session.
+#[derive(Debug, Clone)]
+pub struct AppRow {
+    /// Which.
+    pub package: Box<str>,
+    /// How it is.
+    pub state: AppState,
+    /// How many streams it has subscribed to.
+    pub subscribed: usize,
+    /// The first [`SUBSCRIPTIONS_NAMED`] of them, if they were asked for.
+    pub subscriptions: Option<Vec<Box<str>>>,
+    /// Its place.
+    pub place: PlaceRow,
+}
+
+/// Room for one peer of a session.
+#[derive(Debug, Clone)]
+pub struct PlaceRow {
+    /// Its connection, and how that is.
+    pub conn: Option<(ConnId, ConnState)>,
+    /// If it was lost and is waited for.
+    pub absence: Option<Absence>,
+    /// How often it came back, or took over from an older connection.
+    pub resumes: u32,
+    /// Frames that are kept for it.
+    pub kept_frames: usize,
+    /// Bytes of those frames.
+    pub kept_bytes: usize,
+}
+
+impl Gateway {
+    /// One slice of the sessions behind this user, at most `most` of them and at least one if there is one.
+    pub fn session_slice(&self, io: &mut Io<'_>, after: Option<&str>, most: usize) -> SessionSlice {
+        let (mut effort, mut rows) = (Effort::default(), Vec::new());
+        let mut sessions = self.relay.sessions.after(after).peekable();
+        while rows.len() < most
+            && let Some((user, session)) = sessions.peek()
+        {
+            let named = session.apps.len().min(APPS_NAMED) as u32;
+            let cost = SESSION_NS + LOOK_NS * session.apps.len() as u32 + APP_NS * named;
+            if !rows.is_empty() && effort.is_too_much(cost) {
+                break;
+            }
+            effort.add(cost);
+            rows.push(SessionRow::of(user, session, None, APPS_NAMED, false, io));
+            sessions.next();
+        }
+        let more = sessions.peek().is_some();
+        effort.spend(io);
+        SessionSlice {
+            now: io.now(),
+            total: self.relay.sessions.len(),
+            rows,
+            more,
+        }
+    }
+
+    /// One slice of a user's session: its apps behind this package with their subscriptions, at most `most` of them.
+    pub fn apps_slice(
+        &self,
+        io: &mut Io<'_>,
+        user: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Option<SessionRow> {
+        let session = self.relay.sessions.get(user)?;
+        let row = SessionRow::of(user, session, after, most.min(APPS_IN_A_SLICE), true, io);
+        let mut effort = Effort::default();
+        effort.add(SESSION_NS + LOOK_AGAIN_NS * session.apps.len() as u32);
+        for app in &row.apps {
+            let names = app.subscriptions.as_ref().map_or(0, Vec::len);
+            effort.add(APP_NS + NAME_NS * names as u32);
+        }
+        effort.spend(io);
+        Some(row)
+    }
+}
+
+impl SessionRow {
+    fn of(
+        user: &str,
+        session: &Session,
+        after: Option<&str>,
+        most: usize,
+        names: bool,
+        io: &Io<'_>,
+    ) -> Self {
+        let glasses = Some(&session.glasses).filter(|place| place.is_held());
+        let places = session.apps.iter().map(|app| &app.place);
+        let (mut kept_frames, mut kept_bytes) = (0, 0);
+        for (frames, bytes) in places.chain([&session.glasses]).map(Place::kept) {
+            kept_frames += frames;
+            kept_bytes += bytes;
+        }
+        let apps = session.apps.iter();
+        let behind = apps.filter(|app| after.is_none_or(|after| *app.package > *after));
+        let (apps, more_apps) = first(behind.collect(), most);
+        SessionRow {
+            user: user.into(),
+            glasses: glasses.map(|place| PlaceRow::of(place, io)),
+            apps: apps
+                .into_iter()
+                .map(|app| AppRow::of(app, names, io))
+                .collect(),
+            apps_total: session.apps.len(),
+            more_apps,
+            kept_frames,
+            kept_bytes,
+        }
+    }
+}
+
+/// The first so many of these apps by package, in order; and whether there are more.
+fn first(mut apps: Vec<&App>, most: usize) -> (Vec<&App>, bool) {
+    let by_package = |a: &&App, b: &&App| a.package.cmp(&b.package);
+    let more = apps.len() > most;
+    if more {
+        apps.select_nth_unstable_by(most, by_package);
+        apps.truncate(most);
+    }
+    apps.sort_unstable_by(by_package);
+    (apps, more)
+}
+
+impl AppRow {
+    fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
+        let named = app.subscriptions.iter().take(SUBSCRIPTIONS_NAMED);
+        AppRow {
+            package: app.package.clone(),
+            state: app.state,
+            subscribed: app.subscriptions.len(),
+            subscriptions: names.then(|| named.cloned().collect()),
+            place: PlaceRow::of(&app.place, io),
+        }
+    }
+}
+
+impl PlaceRow {
+    fn of(place: &Place, io: &Io<'_>) -> Self {
+        let state = |id| {
+            let view = io.view(id);
+            let state = view.map_or(ConnState::Closing, |view| ConnState::of(&view));
+            (id, state)
+        };
+        let (kept_frames, kept_bytes) = place.kept();
+        PlaceRow {
+            conn: place.conn.map(state),
+            absence: place.absence.as_deref().copied(),
+            resumes: place.resumes,
+            kept_frames,
+            kept_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_app_is_named_once_whatever_comes_and_goes() {
+        let app = |n: u32| App::new(&format!("p.{n:04}"), AppState::Dormant);
+        // Not in the order of their names.
+        let mut apps: Vec<App> = (0..1_000).map(|n| app(n * 7_919 % 1_000)).collect();
+        let (mut seen, mut after) = (Vec::new(), None::<Box<str>>);
+        loop {
+            let behind = apps.iter().filter(|app| {
+                let after = after.as_deref();
+                after.is_none_or(|after| *app.package > *after)
+            });
+            let (page, more) = first(behind.collect(), 64);
+            seen.extend(page.iter().map(|app| app.package.clone()));
+            after = seen.last().cloned();
+            if !more {
+                break;
+            }
+            // The last one that was named goes, and one with an early name comes.
+            apps.retain(|app| Some(&app.package) != after.as_ref());
+            apps.push(App::new("a", AppState::Dormant));
+        }
+        let expected: Vec<Box<str>> = (0..1_000).map(|n| format!("p.{n:04}").into()).collect();
+        assert_eq!(seen, expected);
+    }
+}
