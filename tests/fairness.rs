@@ -520,7 +520,10 @@ fn a_close_that_never_left_was_not_told() {
     }
     let took = net.now() - closed;
     let most = Micros::from_secs(20);
-    assert!((most..=most + Micros::from_secs(1)).contains(&took), "{took}");
+    assert!(
+        (most..=most + Micros::from_secs(1)).contains(&took),
+        "{took}"
+    );
 }
 
 // ---- who pays when memory is short ----
@@ -577,7 +580,15 @@ fn the_one_that_holds_most_for_longest_goes_first() {
     let first = net.endings().first().map(|(id, _)| *id);
     net.advance(3_000);
     let first = first.or(net.endings().first().map(|(id, _)| *id));
-    assert_eq!(first, Some(net.id(peers[5])), "the most bytes, as long as any");
-    assert!(net.endings().iter().all(|(_, end)| end.cause == Cause::BuffersFull));
+    assert_eq!(
+        first,
+        Some(net.id(peers[5])),
+        "the most bytes, as long as any"
+    );
+    assert!(
+        net.endings()
+            .iter()
+            .all(|(_, end)| end.cause == Cause::BuffersFull)
+    );
     assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
 }

@@ -41,7 +41,11 @@ struct Outcome {
 impl Outcome {
     /// Enough to see where two outcomes part, without the payloads.
     fn outline(&self) -> String {
-        let messages: Vec<_> = self.messages.iter().map(|m| (m.is_text(), m.len())).collect();
+        let messages: Vec<_> = self
+            .messages
+            .iter()
+            .map(|m| (m.is_text(), m.len()))
+            .collect();
         let pongs: Vec<_> = self.pongs.iter().map(Vec::len).collect();
         format!("messages {messages:?}\npongs {pongs:?}\nend {:?}", self.end)
     }
@@ -67,10 +71,13 @@ fn run(writes: &[(usize, Vec<u8>)], most: usize) -> Vec<Outcome> {
         let messages = heard.iter().filter(|(of, _)| *of == slot);
         let messages = messages.map(|(_, message)| message.clone()).collect();
         let end = net.ending(peer).map(|end| (end.cause, end.code));
-        let pongs = net.received(peer).into_iter().filter_map(|received| match received {
-            Received::Pong(payload) => Some(payload),
-            _ => None,
-        });
+        let pongs = net
+            .received(peer)
+            .into_iter()
+            .filter_map(|received| match received {
+                Received::Pong(payload) => Some(payload),
+                _ => None,
+            });
         let pongs = pongs.collect();
         Outcome {
             messages,

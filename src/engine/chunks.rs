@@ -68,7 +68,13 @@ impl Chunks {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let read = self.read;
         let pieces = self.pieces.iter().enumerate();
-        pieces.map(move |(index, piece)| if index == 0 { &piece[read..] } else { &piece[..] })
+        pieces.map(move |(index, piece)| {
+            if index == 0 {
+                &piece[read..]
+            } else {
+                &piece[..]
+            }
+        })
     }
 
     /// Takes bytes out into `buf`, and gives the memory of each piece back when it was read. Returns how many.

@@ -2,11 +2,11 @@
 
 use crate::cause::{Cause, Code};
 use crate::engine::Config;
+use crate::engine::chunks::Chunks;
 use crate::engine::handler::Class;
 use crate::engine::http::Request;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
-use crate::engine::chunks::Chunks;
 use crate::engine::scan::{CloseFinder, Header};
 use crate::engine::view::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
@@ -324,7 +324,10 @@ impl Conn {
                 let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(BEAT.0));
                 let alive = ping.min(self.health.stale_at(policy));
                 let due = earlier(alive, self.init_due(policy));
-                Some(earlier(earlier(due, self.frame_due()), self.slow_due(limits.slow_after)))
+                Some(earlier(
+                    earlier(due, self.frame_due()),
+                    self.slow_due(limits.slow_after),
+                ))
             }
             Phase::Closing(closing) => Some(closing.deadline),
             Phase::Dead(_) => None,

@@ -536,7 +536,10 @@ impl Core {
 
     /// Whether more of this connection's input may be worked on now.
     pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
-        let paused = self.table.get(id).is_some_and(|c| c.marks.has(Mark::Paused));
+        let paused = self
+            .table
+            .get(id)
+            .is_some_and(|c| c.marks.has(Mark::Paused));
         self.work.is_current(id) && self.work.may_go_on() && !paused
     }
 

@@ -7,8 +7,8 @@ use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
 use crate::engine::scan::{Header, Kind, heartbeat_pong, whole_header};
-use crate::engine::work::REQUEST_UNITS;
 use crate::engine::wire::Wire;
+use crate::engine::work::REQUEST_UNITS;
 use crate::engine::{Engine, Upgrade};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
@@ -528,10 +528,15 @@ impl<H: Handler> Engine<H> {
                 self.fragment(id, &header, &body);
                 drop(body);
                 let message = self.middle_of(id).and_then(|m| m.message.take());
-                message.is_some_and(|Fragments { opcode, mut payload }| {
-                    let (head, len) = whole_header(opcode, payload.len());
-                    self.drive(id, &head[..len], Some(&mut payload), None, now)
-                })
+                message.is_some_and(
+                    |Fragments {
+                         opcode,
+                         mut payload,
+                     }| {
+                        let (head, len) = whole_header(opcode, payload.len());
+                        self.drive(id, &head[..len], Some(&mut payload), None, now)
+                    },
+                )
             }
         };
         open && self.rest(id, now)
@@ -787,8 +792,7 @@ impl<H: Handler> Engine<H> {
         end.reason = reason.into();
         end.clean = true;
         end.unsent = unsent;
-        self.core
-            .enter_closing(id, end, Until::Flushed, left, now);
+        self.core.enter_closing(id, end, Until::Flushed, left, now);
     }
 
     /// tungstenite has found a fault. It sends no close frame for it; we do.

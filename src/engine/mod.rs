@@ -212,6 +212,7 @@ impl<H: Handler> Engine<H> {
 
     /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
     pub fn take_commands(&mut self, now: Micros) {
+        let mut woken = false;
         for command in self.core.remote.take() {
             self.core.spend(1);
             match command {
@@ -224,8 +225,13 @@ impl<H: Handler> Engine<H> {
                 Command::Answer(id, verdict) => self.core.answers.push_back((id, verdict)),
                 Command::Drain { delay, spread } => self.core.announce_drain(delay, spread, now),
                 Command::Stop => self.shutdown(),
-                Command::Wake => self.call(now, |handler, io| handler.on_wake(io)),
+                Command::Wake => woken = true,
             }
+            self.settle(now);
+        }
+        // Once in a turn, and behind everything that was asked for before.
+        if woken {
+            self.call(now, |handler, io| handler.on_wake(io));
             self.settle(now);
         }
     }

@@ -344,7 +344,10 @@ impl Out {
             push(control);
         }
         if let Some(piece) = first {
-            piece.range(begun, piece.len()).into_iter().for_each(&mut push);
+            piece
+                .range(begun, piece.len())
+                .into_iter()
+                .for_each(&mut push);
         }
         for piece in self.pieces.iter().skip(1).take(SLICES) {
             piece.range(0, piece.len()).into_iter().for_each(&mut push);

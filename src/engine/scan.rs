@@ -286,7 +286,9 @@ mod tests {
         .concat();
         for cut in [1, 2, 3, 7, 100, 4_096, stream.len()] {
             let mut finder = CloseFinder::default();
-            let at = stream.chunks(cut).position(|c| finder.advance(c).is_break());
+            let at = stream
+                .chunks(cut)
+                .position(|c| finder.advance(c).is_break());
             assert_eq!(at, Some((stream.len() - 1) / cut), "cut {cut}");
         }
         let mut finder = CloseFinder::default();

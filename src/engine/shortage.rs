@@ -17,8 +17,7 @@ impl Core {
     /// what arrives until connections have been closed.
     pub(crate) fn is_short(&self) -> bool {
         let nearly = |most: u64| most - most / 8;
-        self.stats.buffered_bytes() > nearly(self.config.max_buffered_bytes as u64)
-            && self.hoards()
+        self.stats.buffered_bytes() > nearly(self.config.max_buffered_bytes as u64) && self.hoards()
             || self.strangers_are_short()
     }
 

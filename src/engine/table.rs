@@ -155,6 +155,10 @@ impl Table {
 
     /// Whether the turn is not over for somebody.
     pub(crate) fn has_work(&self) -> bool {
-        !(self.dirty.is_empty() && self.beats.is_empty() && self.later.is_empty() && self.dead.is_empty() && self.to_tell.is_empty())
+        !(self.dirty.is_empty()
+            && self.beats.is_empty()
+            && self.later.is_empty()
+            && self.dead.is_empty()
+            && self.to_tell.is_empty())
     }
 }

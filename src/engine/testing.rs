@@ -290,7 +290,11 @@ impl<H: Handler> Net<H> {
                 waits && !p.unread && self.engine.reads_from(p.id)
             };
             let busy = self.engine.sleep(self.now()) == Some(Micros::ZERO);
-            if !busy && !self.more && !self.engine.wants_last_accept() && !self.peers.iter().any(arrived) {
+            if !busy
+                && !self.more
+                && !self.engine.wants_last_accept()
+                && !self.peers.iter().any(arrived)
+            {
                 return;
             }
         }
@@ -385,7 +389,11 @@ impl<H: Handler> Net<H> {
             };
             let rest = bytes.split_off(most.min(bytes.len()));
             let bytes = std::mem::replace(bytes, rest);
-            if peer.inbound.front().is_some_and(|(_, rest)| rest.is_empty()) {
+            if peer
+                .inbound
+                .front()
+                .is_some_and(|(_, rest)| rest.is_empty())
+            {
                 peer.inbound.pop_front();
             }
             self.engine.on_bytes(id, &bytes, now);
@@ -639,7 +647,10 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
     let message = middle.message.as_ref().map_or(0, |m| m.payload.len());
     let least = (middle.leftover.len() + frame + message) as u64;
     if middle.held < least {
-        return Err(format!("holds {least} bytes, {} on the account", middle.held));
+        return Err(format!(
+            "holds {least} bytes, {} on the account",
+            middle.held
+        ));
     }
     Ok(())
 }

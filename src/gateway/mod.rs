@@ -18,6 +18,7 @@ mod relay;
 mod report;
 mod roster;
 mod settings;
+mod throttled;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
@@ -47,6 +48,7 @@ use self::history::Histories;
 use self::proxy::Proxies;
 use self::relay::Relay;
 use self::report::Report;
+use self::throttled::Throttled;
 use crate::cause::Cause;
 use crate::engine::{
     Class, ConnMap, Ending, Handler, Io, Message, Pong, Preamble, Remote, Reply, Request, TimerId,
@@ -107,6 +109,7 @@ pub struct Gateway {
     identities: ConnMap<Identity>,
     anonymous: u64,
     report: Report,
+    throttled: Throttled,
     tray: Tray,
     closed: ClosedSink,
     histories: Histories,
@@ -128,6 +131,7 @@ impl Gateway {
             identities: ConnMap::new(),
             anonymous: 0,
             report: Report::new(options.stats_interval, options.log_dropped),
+            throttled: Throttled::default(),
             tray: Tray::default(),
             closed: ClosedSink::default(),
             histories: Histories::default(),
@@ -270,6 +274,14 @@ impl Handler for Gateway {
                 change.silence.as_millis(),
                 change.unanswered
             );
+        }
+    }
+
+    fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
+        let identity = self.identities.get(id);
+        let address = io.peer_addr(id).map(|addr| addr.ip());
+        if self.throttled.admits(identity, address, io.now()) {
+            Report::throttled(io, id, identity, waited);
         }
     }
 

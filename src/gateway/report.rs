@@ -139,6 +139,17 @@ impl Report {
         );
     }
 
+    /// A peer sends more than its share of the loop's work.
+    pub(super) fn throttled(io: &Io<'_>, id: ConnId, identity: Option<&Identity>, waited: Micros) {
+        log::warn!(
+            "throttled class={} {} id={id} peer={} waited_ms={} effect=\"its input waits for its share of each turn\"",
+            io.class(id).map_or("none", class_name),
+            Who(identity),
+            Peer(io.peer_addr(id)),
+            waited.as_millis()
+        );
+    }
+
     pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {
         self.window.sum_up();
         let now = io.stats();

@@ -164,6 +164,18 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
                     "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval of {interval} ms or, the last, less"
                 ),
             };
+            let state = match view.throttled_since {
+                None => state,
+                Some(since) => format!(
+                    "{state}; it sends more than its share of the loop's work, and its input has waited for {} ms",
+                    (now.engine - since).as_millis()
+                ),
+            };
+            let state = if view.paused {
+                format!("{state}; it is not read, for what it sends has no room where it goes")
+            } else {
+                state
+            };
             match view.blocked_since {
                 None => state,
                 Some(since) => format!(

@@ -105,6 +105,27 @@ impl Scrape {
             }
             Ok(())
         })?;
+        let help = "WebSockets now whose input waits for its next share of a turn, by class";
+        page.family(
+            "pulsegate_connections_throttled",
+            help,
+            MetricType::Gauge,
+            |family| {
+                for (class, counts) in self.classes() {
+                    let metric = family.encode_family(&[("class", class)]);
+                    metric?.encode_gauge(&(counts.throttled as i64))?;
+                }
+                Ok(())
+            },
+        )?;
+        let help = "Time that input has waited for its next share of a turn, over all connections, by class";
+        page.counters("pulsegate_throttled_seconds", help, |family| {
+            for (class, counts) in self.classes() {
+                let mut metric = family.0.encode_family(&[("class", class)])?;
+                metric.encode_counter(&seconds(counts.throttled_time), NO_EXEMPLAR)?;
+            }
+            Ok(())
+        })?;
         page.gauge(
             "pulsegate_connections_opening",
             "Connections now whose request or its answer is not complete",
@@ -191,6 +212,16 @@ impl Scrape {
             "pulsegate_heartbeat_rtt_seconds",
             "Round-trip times of heartbeats",
             &stats.rtt,
+        )?;
+        page.counter(
+            "pulsegate_work_units",
+            "Work done for what peers and operators sent, in units of about a microsecond",
+            stats.work_units,
+        )?;
+        page.gauge(
+            "pulsegate_turn_units_max",
+            "The most units that the input of all peers has cost in one turn since the start",
+            i64::from(stats.turn_units_max),
         )?;
         page.histogram(
             "pulsegate_stale_close_delay_seconds",
