@@ -112,8 +112,9 @@ impl Scrape {
             MetricType::Gauge,
             |family| {
                 for (class, counts) in self.classes() {
-                    let metric = family.encode_family(&[("class", class)]);
-                    metric?.encode_gauge(&(counts.throttled as i64))?;
+                    let labels = [("class", class)];
+                    let throttled = counts.throttled as i64;
+                    family.encode_family(&labels)?.encode_gauge(&throttled)?;
                 }
                 Ok(())
             },
@@ -121,8 +122,10 @@ impl Scrape {
         let help = "Time that input has waited for its next share of a turn, over all connections, by class";
         page.counters("pulsegate_throttled_seconds", help, |family| {
             for (class, counts) in self.classes() {
-                let mut metric = family.0.encode_family(&[("class", class)])?;
-                metric.encode_counter(&seconds(counts.throttled_time), NO_EXEMPLAR)?;
+                let labels = [("class", class)];
+                let waited = seconds(counts.throttled_time);
+                let mut metric = family.0.encode_family(&labels)?;
+                metric.encode_counter(&waited, NO_EXEMPLAR)?;
             }
             Ok(())
         })?;
