@@ -354,7 +354,6 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             overlap: wanted.drain_delay + wanted.drain,
             tpa_grace: wanted.tpa_grace,
             replay: wanted.replay,
-            replay_total_bytes: wanted.max_buffered_bytes,
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,

@@ -17,6 +17,7 @@ mod proxy;
 mod relay;
 mod report;
 mod settings;
+mod subscriptions;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
 pub use self::blocks::BLOCKS_MAX;
@@ -35,6 +36,7 @@ pub use self::relay::{
     has_magic_words,
 };
 pub use self::settings::{RelaySettings, ReplayLimits};
+pub use self::subscriptions::Subscriptions;
 
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
@@ -65,6 +67,9 @@ pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 const NAME_MAX: usize = 256;
+
+/// The longest key of an app, in bytes.
+const KEY_MAX: usize = 512;
 
 /// What the gateway is told at its start.
 pub struct Options {
@@ -232,7 +237,7 @@ impl Handler for Gateway {
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         let remembered = self.histories.answered(id, pong.rtt);
         let identity = self.identities.get(id);
-        let unconfirmed = identity.is_some_and(|who| self.relay.confirm(id, who, pong.received));
+        let unconfirmed = identity.is_some_and(|who| self.relay.confirm(io, id, who, pong.received));
         if !remembered && !unconfirmed {
             io.watch(id, false);
         }

@@ -1,9 +1,11 @@
 //! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
 //! waited for.
 
+mod account;
 mod admission;
 mod apps;
 mod backlog;
+mod chores;
 mod flapping;
 mod graces;
 mod missed;
@@ -11,6 +13,7 @@ mod places;
 mod post;
 mod routing;
 mod session;
+mod starts;
 mod stats;
 
 pub use self::apps::has_magic_words;
@@ -19,11 +22,14 @@ pub use self::missed::{Missed, MissedBox};
 pub use self::session::{Absence, App, AppState, How, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
+use self::account::Vacancies;
+use self::chores::{Chore, Chores, Reload};
 use self::flapping::Flapping;
 use self::graces::Graces;
 use self::missed::MissedSink;
 use self::places::Room;
 use self::session::Sessions;
+use self::starts::Starts;
 use super::auth::Credentials;
 use super::blocks::Blocks;
 use super::errands::{Errand, Errands};
@@ -37,6 +43,9 @@ use std::collections::HashMap;
 /// How names begin that are given to glasses without one. Nobody comes back under such a name.
 const ANONYMOUS: &str = "anonymous-";
 
+/// Work units for the end of waiting for a place.
+const PER_GRACE: u32 = 2;
+
 /// Sessions, and what holds them together.
 pub(super) struct Relay {
     pub(super) sessions: Sessions,
@@ -45,8 +54,13 @@ pub(super) struct Relay {
     pub(super) blocks: Blocks,
     pub(super) errands: Errands,
     flapping: Flapping,
+    /// How often each user has started and stopped apps lately.
+    starts: Starts,
     pub(super) stats: RelayStats,
     graces: Graces,
+    /// Places of apps that no connection has.
+    vacancies: Vacancies,
+    chores: Chores,
     pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
@@ -73,8 +87,11 @@ impl Relay {
             blocks: Blocks::default(),
             errands: Errands::default(),
             flapping: Flapping::default(),
+            starts: Starts::default(),
             stats: RelayStats::default(),
             graces: Graces::default(),
+            vacancies: Vacancies::default(),
+            chores: Chores::default(),
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,
@@ -92,20 +109,23 @@ impl Relay {
         credentials: Credentials,
         absent_max: usize,
     ) {
-        // Those who leave are told at the addresses that they had.
-        let stopped = self.stop_unknown(io, &credentials);
+        self.finish_reload(io);
         let older = std::mem::replace(&mut self.credentials, credentials);
         (self.settings, self.absent_max) = (settings, absent_max);
-        self.ask_the_moved(io, &older);
-        if stopped > 0 {
-            log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
-        }
+        let reload = Reload {
+            older,
+            errand: self.errand,
+            after: None,
+            stopped: 0,
+        };
+        self.begin(io, Chore::Reload(reload));
     }
 
     /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now,
     /// or when a predecessor that may live yet has let go of the last.
     pub(super) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
         let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
+        let (mut places, mut forgotten) = (0, 0);
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             // They ran: they are asked as often as one that was lost.
@@ -114,10 +134,13 @@ impl Relay {
                 ..App::new(package, AppState::Dormant)
             };
             let apps: Vec<App> = known.map(|package| ran(package)).collect();
-            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
+            let fits = places + 1 + apps.len() <= self.absent_max;
+            forgotten += u64::from(!fits);
+            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {
                 self.note(io, Errand::ForgetUser { user });
                 continue;
             }
+            places += 1 + apps.len();
             let glasses = Identity {
                 user: user.clone(),
                 role: super::Role::Glasses,
@@ -130,7 +153,17 @@ impl Relay {
                 due,
             }));
             session.apps = apps;
+            io.charge(account::place_bytes(&user, ""));
+            for app in &session.apps {
+                self.vacancies.add(io, &user, app);
+            }
             self.stats.absent[0] += 1;
+        }
+        if forgotten > 0 {
+            let most = self.absent_max;
+            log::warn!(
+                "restored sessions_forgotten={forgotten} reason=\"more than {most} places (MAX_CONNECTIONS)\""
+            );
         }
     }
 
@@ -163,9 +196,14 @@ impl Relay {
     pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {
-            for identity in self.graces.take_due(io) {
-                self.waited_in_vain(io, &identity, Room::Yes);
+            for (due, identity) in self.graces.take_due(io) {
+                io.spend(PER_GRACE);
+                self.waited_in_vain(io, &identity, due, Room::Yes);
             }
+        }
+        if self.chores.on_timer(timer) {
+            self.do_chores(io);
+            return true;
         }
         ours || self.on_leaving(io, timer)
     }

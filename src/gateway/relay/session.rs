@@ -3,7 +3,7 @@
 use super::backlog::Backlog;
 use super::graces::Due;
 use crate::cause::Cause;
-use crate::gateway::Role;
+use crate::gateway::{Role, Subscriptions};
 use crate::id::ConnId;
 use crate::time::Micros;
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ pub struct App {
     /// How it is.
     pub state: AppState,
     /// What it wants to hear, exactly.
-    pub subscriptions: Box<[Box<str>]>,
+    pub subscriptions: Subscriptions,
     /// It has said that it leaves.
     pub released: bool,
     /// Whether a new connection of it may be on its way.
@@ -179,7 +179,7 @@ impl App {
             package: package.into(),
             place: Place::default(),
             state,
-            subscriptions: Box::default(),
+            subscriptions: Subscriptions::default(),
             released: false,
             called: Called::No,
             missed: None,
