@@ -144,6 +144,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
                 }
             }
         }
+        fleet.charged();
         for ((user, package), app) in &mut apps {
             app.read(&mut fleet);
             // Its grace, or its session, is over: what was owed to it is not any more.
@@ -209,6 +210,7 @@ fn all_ends(fleet: &mut Fleet, seed: u64) {
     assert_eq!(fleet.sessions(), 0, "seed {seed}");
     assert_eq!(stats.absent, [0, 0], "seed {seed}");
     assert_eq!((stats.kept, stats.kept_bytes), (0, 0), "seed {seed}");
+    assert_eq!(fleet.charged(), 0, "seed {seed}");
 }
 
 #[test]
@@ -275,6 +277,7 @@ fn lives(seed: u64) {
                 }
             }
         }
+        fleet.charged();
         one_of_each(&mut fleet, &all, seed);
     }
     all_ends(&mut fleet, seed);
