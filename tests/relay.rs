@@ -1162,7 +1162,8 @@ fn an_app_with_a_list_sends_only_what_is_on_it() {
         texts(&fleet.texts(glasses))
     };
     assert_eq!(said(&mut fleet), ["display_event", "photo_request"]);
-    let listed = |may_send: serde_json::Value| json!([{"package":"p.x","api_key":"k","may_send":may_send}]);
+    let listed =
+        |may_send: serde_json::Value| json!([{"package":"p.x","api_key":"k","may_send":may_send}]);
     reload(
         &mut fleet,
         listed(json!(["display_event", "settings_update"])),
@@ -1179,7 +1180,10 @@ fn an_app_with_a_list_sends_only_what_is_on_it() {
         json!({"type":"subscription_update","subscriptions":["*"]}),
     );
     fleet.say(glasses, button(1));
-    assert_eq!(texts(&fleet.texts(app)).last().map(String::as_str), Some("data_stream"));
+    assert_eq!(
+        texts(&fleet.texts(app)).last().map(String::as_str),
+        Some("data_stream")
+    );
     reload(&mut fleet, listed(serde_json::Value::Null));
     assert_eq!(said(&mut fleet), ["display_event", "photo_request"]);
 }
@@ -1327,12 +1331,21 @@ fn how_often_a_user_starts_and_stops_apps_is_bounded() {
     for _ in 0..100 {
         fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
         let told = fleet.next(ada);
-        assert_eq!((&told["type"], &told["packageName"]), (&json!("app_stopped"), &json!("p.x")));
+        assert_eq!(
+            (&told["type"], &told["packageName"]),
+            (&json!("app_stopped"), &json!("p.x"))
+        );
         let why = told["reason"].as_str().unwrap_or_default();
-        assert_eq!(why, "apps are started and stopped too often: try again in 1 s");
+        assert_eq!(
+            why,
+            "apps are started and stopped too often: try again in 1 s"
+        );
         fleet.say(ada, json!({"type":"stop_app","packageName":"p.x"}));
         let told = fleet.next(ada);
-        assert_eq!((&told["type"], &told["code"]), (&json!("connection_error"), &json!("TOO_OFTEN")));
+        assert_eq!(
+            (&told["type"], &told["code"]),
+            (&json!("connection_error"), &json!("TOO_OFTEN"))
+        );
     }
     assert_eq!((fleet.starts().len(), fleet.stops()), (0, 0));
     // Other glasses of the same user change nothing, and other users are not touched.
@@ -1356,7 +1369,9 @@ fn a_long_list_is_not_read_to_its_end() {
     for (peer, cause) in [(stranger, Cause::Forbidden), (app, Cause::Forbidden)] {
         for _ in 0..5 {
             let mut counted = 0;
-            fleet.net.send(peer, pulsegate::Message::text(update.as_str()));
+            fleet
+                .net
+                .send(peer, pulsegate::Message::text(update.as_str()));
             let allocated = allocation_counter::measure(|| fleet.net.settle());
             counted += allocated.count_total;
             assert!(counted < 1_000, "{counted} allocations");
@@ -1371,7 +1386,10 @@ fn long_names_are_no_names() {
     let glasses = fleet.glasses("ada");
     fleet.drain(glasses);
     for kind in ["start_app", "stop_app"] {
-        fleet.say(glasses, json!({"type":kind,"packageName":"x".repeat(100_000)}));
+        fleet.say(
+            glasses,
+            json!({"type":kind,"packageName":"x".repeat(100_000)}),
+        );
         let told = fleet.next(glasses);
         assert_eq!(told["code"], "MALFORMED_MESSAGE");
         assert!(told.to_string().len() < 200, "{told}");
@@ -1395,9 +1413,14 @@ fn subscriptions_count_against_the_room_of_all() {
         json!({"type":"subscription_update","subscriptions":names})
     };
     let mut refused = 0;
-    let apps: Vec<_> = (0..10).map(|n| fleet.app("ada", &format!("p.{n}"))).collect();
+    let apps: Vec<_> = (0..10)
+        .map(|n| fleet.app("ada", &format!("p.{n}")))
+        .collect();
     for app in &apps {
-        fleet.say(*app, json!({"type":"subscription_update","subscriptions":["button_press"]}));
+        fleet.say(
+            *app,
+            json!({"type":"subscription_update","subscriptions":["button_press"]}),
+        );
         fleet.say(*app, update(256));
         let told = fleet.texts(*app);
         refused += usize::from(told.iter().any(|t| t.contains("NO_ROOM")));
@@ -1430,7 +1453,10 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
         .map(|n| fleet.app("ada", &format!("p.{n}")))
         .collect();
     for app in &apps {
-        fleet.say(*app, json!({"type":"subscription_update","subscriptions":["*"]}));
+        fleet.say(
+            *app,
+            json!({"type":"subscription_update","subscriptions":["*"]}),
+        );
     }
     fleet.lose(glasses, "reset");
     // Some of them wait, and are charged with what waits.
@@ -1451,7 +1477,10 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
     assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
     assert_eq!(fleet.stats().absent, [0, 0]);
     for app in &apps[100..] {
-        assert_eq!(texts(&fleet.texts(*app)).last().map(String::as_str), Some("app_stopped"));
+        assert_eq!(
+            texts(&fleet.texts(*app)).last().map(String::as_str),
+            Some("app_stopped")
+        );
         fleet.expect_closed(*app, Cause::SessionEnded);
     }
 }
@@ -1461,8 +1490,10 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
 fn a_new_session_is_not_ended_with_the_one_before() {
     let packages = many(500);
     let mut fleet = with_apps(&packages, 10_000);
-    let sessions: Vec<(Box<str>, Vec<Box<str>>)> =
-        vec![("ada".into(), packages.iter().map(|p| p.as_str().into()).collect())];
+    let sessions: Vec<(Box<str>, Vec<Box<str>>)> = vec![(
+        "ada".into(),
+        packages.iter().map(|p| p.as_str().into()).collect(),
+    )];
     fleet = {
         drop(fleet);
         let names: Vec<&str> = packages.iter().map(String::as_str).collect();
@@ -1557,14 +1588,21 @@ fn a_long_backlog_is_sent_again_a_few_frames_at_a_time() {
     let mut fleet = Fleet::with(settings, None);
     let glasses = fleet.glasses("ada");
     let mut app = fleet.app("ada", "p.x");
-    fleet.say(app, json!({"type":"subscription_update","subscriptions":["*"]}));
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
     fleet.lose(app, "reset");
     for n in 0..FRAMES {
         fleet.say(glasses, button(n));
     }
     for cut in [true, false] {
         app = fleet.app_again("ada", "p.x");
-        let mut got: Vec<u64> = fleet.texts(app).iter().filter_map(|t| relaying::number(t)).collect();
+        let mut got: Vec<u64> = fleet
+            .texts(app)
+            .iter()
+            .filter_map(|t| relaying::number(t))
+            .collect();
         assert!((1..=256).contains(&got.len()), "{}", got.len());
         if cut {
             // What was sent is in doubt, what was not waits on.
@@ -1589,7 +1627,9 @@ fn a_long_backlog_is_sent_again_a_few_frames_at_a_time() {
 #[test]
 fn a_thousand_graces_end_over_several_turns() {
     let mut fleet = Fleet::open();
-    let glasses: Vec<_> = (0..1_000).map(|n| fleet.glasses(&format!("u{n}"))).collect();
+    let glasses: Vec<_> = (0..1_000)
+        .map(|n| fleet.glasses(&format!("u{n}")))
+        .collect();
     for glasses in glasses {
         fleet.net.reset(glasses);
     }

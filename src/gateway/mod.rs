@@ -237,7 +237,8 @@ impl Handler for Gateway {
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         let remembered = self.histories.answered(id, pong.rtt);
         let identity = self.identities.get(id);
-        let unconfirmed = identity.is_some_and(|who| self.relay.confirm(io, id, who, pong.received));
+        let unconfirmed =
+            identity.is_some_and(|who| self.relay.confirm(io, id, who, pong.received));
         if !remembered && !unconfirmed {
             io.watch(id, false);
         }

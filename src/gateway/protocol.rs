@@ -166,7 +166,9 @@ impl<'a> FromApp<'a> {
         Ok(match (&*frame.kind, frame.subscriptions) {
             ("tpa_connection_init", _) => FromApp::Init(parse(text)?),
             ("subscription_update", Some(subscriptions)) => FromApp::Subscribe(subscriptions),
-            ("subscription_update", None) => FromApp::Subscribe(parse::<Update>(text)?.subscriptions),
+            ("subscription_update", None) => {
+                FromApp::Subscribe(parse::<Update>(text)?.subscriptions)
+            }
             ("ownership_release", _) => FromApp::Release,
             ("ping", _) => FromApp::Ping,
             _ => FromApp::Request(frame.kind),
@@ -236,9 +238,7 @@ impl<'de> Deserialize<'de> for Frame<'de> {
                             let value: Option<Bounded<'_, NAME_MAX>> = map.next_value()?;
                             set(&mut package, "packageName", value.map(|name| name.0))?;
                         }
-                        Field::Subscriptions
-                            if kind.as_deref() == Some("subscription_update") =>
-                        {
+                        Field::Subscriptions if kind.as_deref() == Some("subscription_update") => {
                             set(&mut subscriptions, "subscriptions", map.next_value()?)?;
                         }
                         Field::Subscriptions | Field::Other => {

@@ -113,14 +113,8 @@ mod tests {
         ] {
             assert_eq!(wanted.wants(stream), is_wanted, "{stream}");
         }
-        let [none, star, all, both, audio] = [
-            &[][..],
-            &["*"],
-            &["all"],
-            &["*", "all"],
-            &[AUDIO],
-        ]
-        .map(|names: &[&str]| Subscriptions::new(names.iter().copied()));
+        let [none, star, all, both, audio] = [&[][..], &["*"], &["all"], &["*", "all"], &[AUDIO]]
+            .map(|names: &[&str]| Subscriptions::new(names.iter().copied()));
         assert!(!none.wants("VAD") && none.is_empty() && none.allocated() == 0);
         assert!(star.wants("x") && all.wants("x"));
         assert!(!both.wants(AUDIO) && audio.wants(AUDIO));

@@ -204,7 +204,9 @@ impl Relay {
             let Some((user, session)) = next else {
                 if reload.stopped > 0 {
                     let stopped = reload.stopped;
-                    log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
+                    log::warn!(
+                        "reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\""
+                    );
                 }
                 return None;
             };

@@ -1,10 +1,10 @@
 //! The life of a place: taken, lost, waited for, taken again or given up.
 
+use super::Relay;
 use super::account::place_bytes;
 use super::chores::{Chore, units};
 use super::graces::Due;
 use super::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
-use super::Relay;
 use super::session::{Absence, App, AppState, How, Place};
 use crate::cause::Cause;
 use crate::engine::{Ending, Io, Message, Sent, TimerId};

@@ -1,12 +1,12 @@
 //! What goes where: frames of the glasses to the apps that subscribed, requests of apps to their session's glasses.
 
 use super::Relay;
+use super::account::moved;
+use super::chores::units;
 use super::post::{Parcel, TO_APPS, TO_GLASSES};
 use super::session::App;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
-use super::account::moved;
-use super::chores::units;
 use crate::gateway::protocol::{self, FromApp, FromGlasses, Malformed};
 use crate::gateway::subscriptions::AUDIO;
 use crate::gateway::{Identity, Role, Subscriptions};
@@ -131,7 +131,9 @@ impl Relay {
         package: &str,
         subscriptions: Subscriptions,
     ) {
-        io.spend(units(self.session(&identity.user).map_or(0, |s| s.apps.len())));
+        io.spend(units(
+            self.session(&identity.user).map_or(0, |s| s.apps.len()),
+        ));
         io.spend(subscriptions.len() as u32 / SORTED);
         let Some(app) = self.app_of(id, identity, package) else {
             return;
