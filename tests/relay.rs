@@ -1489,20 +1489,12 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
 #[test]
 fn a_new_session_is_not_ended_with_the_one_before() {
     let packages = many(500);
-    let mut fleet = with_apps(&packages, 10_000);
-    let sessions: Vec<(Box<str>, Vec<Box<str>>)> = vec![(
-        "ada".into(),
-        packages.iter().map(|p| p.as_str().into()).collect(),
-    )];
-    fleet = {
-        drop(fleet);
-        let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-        let settings = RelaySettings::default();
-        Fleet::tuned(settings, Some(Admission::Started), |options, _| {
-            options.credentials = relaying::credentials(&names, Admission::Started);
-            options.restored = sessions;
-        })
-    };
+    let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, Some(Admission::Started), |options, _| {
+        options.credentials = relaying::credentials(&names, Admission::Started);
+        options.restored = vec![("ada".into(), names.iter().map(|p| Box::from(*p)).collect())];
+    });
     while fleet.sessions() > 0 {
         fleet.advance(5);
     }
@@ -1510,7 +1502,7 @@ fn a_new_session_is_not_ended_with_the_one_before() {
     assert!((1..100).contains(&before), "{before}");
     // The last of the list is told last.
     let glasses = fleet.glasses("ada");
-    let app = fleet.started(glasses, "ada", "p.499");
+    let app = fleet.started(glasses, "ada", "p.99");
     fleet.advance(1_000);
     assert_eq!(before + fleet.stops(), 499);
     assert!(fleet.is_open(app));

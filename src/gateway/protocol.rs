@@ -8,7 +8,7 @@ use crate::time::UnixMillis;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The answer to a JSON ping.
 pub(super) const PONG: &str = r#"{"type":"pong"}"#;
@@ -459,13 +459,21 @@ fn now() -> String {
 
 /// A frame of the glasses, as it goes to every app that subscribed. `frame` must be whole JSON.
 pub(super) fn data_stream(session: &str, stream: &str, frame: &str) -> String {
-    format!(
+    // It may be kept as it is: no more is allocated than it needs.
+    let mut text = String::with_capacity(frame.len() + session.len() + stream.len() + ENVELOPE);
+    // Writing into a String does not fail.
+    let _ = write!(
+        text,
         r#"{{"type":"data_stream","sessionId":{},"streamType":{},"timestamp":"{}","data":{frame}}}"#,
         Quoted(session),
         Quoted(stream),
         now()
-    )
+    );
+    text
 }
+
+/// Bytes of a `data_stream` besides its frame and its names.
+const ENVELOPE: usize = 128;
 
 /// What glasses are told when they are in.
 pub(super) fn connection_ack(session: &str) -> String {

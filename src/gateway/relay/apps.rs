@@ -51,9 +51,9 @@ impl Relay {
         }
         let (started, most) = (self.vacancies.started, self.absent_max);
         let session = self.sessions.of(user);
-        io.spend(units(session.apps.len()));
-        let state = match session.app(package) {
-            Some(app) => Some(app.state),
+        let at = session.position(package);
+        let state = match at.ok().map(|at| session.apps[at].state) {
+            Some(state) => Some(state),
             None if session.apps.len() >= SESSION_APPS_MAX => {
                 return refused(self, io, "this session has 1000 apps already");
             }
@@ -68,10 +68,11 @@ impl Relay {
             // A lost one is waited for, and asked if it does not come: what waits for it stays.
             Some(AppState::Asked { .. } | AppState::Expected | AppState::Lost) => {}
             None | Some(AppState::Dormant) => {
-                if state.is_none() {
+                if let Err(at) = at {
                     let app = App::new(package, AppState::Dormant);
                     self.vacancies.add(io, user, &app);
-                    session.apps.push(app);
+                    io.spend(units(session.apps.len() - at));
+                    session.apps.insert(at, app);
                 }
                 self.remember(io, &identity);
                 self.ask(io, &identity, package, false);
@@ -129,12 +130,9 @@ impl Relay {
         let identity = app_identity(user, package);
         self.stop_waiting(&identity);
         let session = self.sessions.get_mut(user)?;
-        let at = session
-            .apps
-            .iter()
-            .position(|app| *app.package == *package)?;
+        let at = session.position(package).ok()?;
         let mut app = session.apps.remove(at);
-        io.spend(units(session.apps.len()));
+        io.spend(units(session.apps.len() - at));
         self.release_app(io, user, &mut app);
         if let Called::Open(number) = app.called {
             self.forget_errand(number);

@@ -167,7 +167,7 @@ impl Relay {
             if *left == 0 {
                 return Some(Chore::Wake(user));
             }
-            spend(left, PER_APP + 2 * units(session.apps.len()));
+            spend(left, PER_APP);
             let package = dormant.package.clone();
             let identity = Identity {
                 user: user.clone(),

@@ -133,7 +133,10 @@ impl Relay {
                 missed: Some(0),
                 ..App::new(package, AppState::Dormant)
             };
-            let apps: Vec<App> = known.map(|package| ran(package)).collect();
+            let mut apps: Vec<App> = known.map(|package| ran(package)).collect();
+            apps.sort_by(|a, b| a.package.cmp(&b.package));
+            apps.dedup_by(|a, b| a.package == b.package);
+            apps.truncate(session::SESSION_APPS_MAX);
             let fits = places + 1 + apps.len() <= self.absent_max;
             forgotten += u64::from(!fits);
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {

@@ -103,12 +103,14 @@ impl Relay {
         package: &str,
     ) -> How {
         let session = self.sessions.of(&identity.user);
-        io.spend(units(session.apps.len()));
-        let at = session.apps.iter().position(|app| *app.package == *package);
-        let is_new = at.is_none();
-        let at = at.unwrap_or_else(|| {
-            session.apps.push(App::new(package, AppState::Expected));
-            session.apps.len() - 1
+        let at = session.position(package);
+        let is_new = at.is_err();
+        let at = at.unwrap_or_else(|at| {
+            io.spend(units(session.apps.len() - at));
+            session
+                .apps
+                .insert(at, App::new(package, AppState::Expected));
+            at
         });
         let app = &mut session.apps[at];
         if !is_new && app.place.conn.is_none() {
@@ -261,7 +263,6 @@ impl Relay {
         if let Role::Tpa(package) = &identity.role
             && let Some(app) = session.app(package)
         {
-            io.spend(units(session.apps.len()));
             self.vacancies.add(io, &identity.user, app);
         }
         let Some(place) = session.place_mut(&identity.role) else {

@@ -131,9 +131,6 @@ impl Relay {
         package: &str,
         subscriptions: Subscriptions,
     ) {
-        io.spend(units(
-            self.session(&identity.user).map_or(0, |s| s.apps.len()),
-        ));
         io.spend(subscriptions.len() as u32 / SORTED);
         let Some(app) = self.app_of(id, identity, package) else {
             return;

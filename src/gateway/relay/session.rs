@@ -12,12 +12,12 @@ use std::ops::Bound;
 /// The most apps of one session.
 pub(in crate::gateway) const SESSION_APPS_MAX: usize = 1_000;
 
-/// One user. Packages are few, so a list serves.
+/// One user.
 #[derive(Debug, Default)]
 pub struct Session {
     /// The glasses' place.
     pub glasses: Place,
-    /// The apps, in the order in which they came.
+    /// The apps, in the order of their packages.
     pub apps: Vec<App>,
 }
 
@@ -157,11 +157,17 @@ impl Session {
 
     /// The app of this package.
     pub fn app(&self, package: &str) -> Option<&App> {
-        self.apps.iter().find(|app| *app.package == *package)
+        self.position(package).ok().map(|at| &self.apps[at])
+    }
+
+    /// Where the app of this package is in the list, or where it would be.
+    pub(in crate::gateway) fn position(&self, package: &str) -> Result<usize, usize> {
+        self.apps
+            .binary_search_by(|app| (*app.package).cmp(package))
     }
 
     pub(in crate::gateway) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
-        self.apps.iter_mut().find(|app| *app.package == *package)
+        self.position(package).ok().map(|at| &mut self.apps[at])
     }
 
     /// The place of a role, if there is one.
