@@ -1553,7 +1553,7 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
     let apps = "a list of apps without faults: \
         app 1: package is not a string of 1 to 256 bytes without control characters, \
-        app 2: has a field other than package, api_key and webhook_url, \
+        app 2: has a field other than package, api_key, webhook_url and may_send, \
         app 2: api_key is not a string of 1 to 512 bytes without control characters";
     assert_eq!(
         faults(

@@ -345,6 +345,37 @@ mod tests {
     }
 
     #[test]
+    fn what_an_app_may_send_is_listed_or_not_bounded() {
+        let apps = |may_send: &str| {
+            let json = format!(r#"[{{"package":"a","api_key":"k"{may_send}}}]"#);
+            Apps::parse(json.as_bytes())
+        };
+        for all in ["", r#","may_send":null"#] {
+            assert!(apps(all).is_ok_and(|apps| apps.may_send("a", "display_event")));
+        }
+        let some = apps(r#","may_send":["display_event","x"]"#).expect("apps");
+        let may = |kind| some.may_send("a", kind);
+        assert!(may("display_event") && may("x") && !may("photo_request") && !may(""));
+        assert!(apps(r#","may_send":[]"#).is_ok_and(|apps| !apps.may_send("a", "x")));
+        assert_ne!(apps(""), apps(r#","may_send":[]"#), "a reload sees it");
+        let many = vec![r#""x""#; TYPES_MAX + 1].join(",");
+        let long = "x".repeat(NAME_MAX + 1);
+        for wrong in [
+            r#""x""#.to_owned(),
+            "1".to_owned(),
+            "[1]".to_owned(),
+            r#"[""]"#.to_owned(),
+            format!("[{many}]"),
+            format!(r#"["{long}"]"#),
+        ] {
+            let told = apps(&format!(r#","may_send":{wrong}"#)).expect_err(&wrong);
+            assert!(told.ends_with(
+                "app 1: may_send is not an array of at most 64 types of 1 to 256 bytes"
+            ));
+        }
+    }
+
+    #[test]
     fn what_is_no_list_is_told_with_its_place() {
         for (json, told) in [
             ("", "a file in JSON, which line 1, column 0 is not"),
