@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::account::moved;
-use super::chores::{Chore, units};
+use super::chores::Chore;
 use super::places::{Room, Who};
 use super::post::TO_APPS;
 use super::session::{Absence, App, AppState, Called, SESSION_APPS_MAX};
@@ -71,8 +71,7 @@ impl Relay {
                 if let Err(at) = at {
                     let app = App::new(package, AppState::Dormant);
                     self.vacancies.add(io, user, &app);
-                    io.spend(units(session.apps.len() - at));
-                    session.apps.insert(at, app);
+                    session.apps.insert(at, Box::new(app));
                 }
                 self.remember(io, &identity);
                 self.ask(io, &identity, package, false);
@@ -132,14 +131,13 @@ impl Relay {
         let session = self.sessions.get_mut(user)?;
         let at = session.position(package).ok()?;
         let mut app = session.apps.remove(at);
-        io.spend(units(session.apps.len() - at));
         self.release_app(io, user, &mut app);
         if let Called::Open(number) = app.called {
             self.forget_errand(number);
         }
         let (user, package) = (user.into(), package.into());
         self.note(io, Errand::Forget { user, package });
-        Some(app)
+        Some(*app)
     }
 
     /// The session is over: its glasses did not come back.

@@ -167,11 +167,20 @@ impl Backlog {
         if let Some(shared) = &entry.shared {
             return Some(Waiting::Shared(shared));
         }
-        let payload = self.sent_small..self.sent_small + usize::from(entry.small);
-        let payload = self.small.range(payload).copied().collect();
+        let payload = self.small_bytes(self.sent_small, usize::from(entry.small));
         // It was a text when it was copied.
         let text = String::from_utf8(payload).unwrap_or_default();
         Some(Waiting::Copied(Message::text(text)))
+    }
+
+    fn small_bytes(&self, start: usize, len: usize) -> Vec<u8> {
+        let (first, second) = self.small.as_slices();
+        let end = start + len;
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend_from_slice(&first[start.min(first.len())..end.min(first.len())]);
+        let [start, end] = [start, end].map(|at| at.saturating_sub(first.len()));
+        bytes.extend_from_slice(&second[start..end]);
+        bytes
     }
 
     /// The first frame that waits was sent, as the connection's message of this number. It grows no younger by that.

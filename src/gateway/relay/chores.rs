@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 const SLICE: u32 = 250;
 
 /// Work units of a slice for an app that is told something or asked for, beside what the engine counts.
-const PER_APP: u32 = 4;
+const PER_APP: u32 = 6;
 
 /// Apps in a list that are looked at for a unit.
 const LOOKED_AT: usize = 16;
@@ -34,7 +34,8 @@ pub(super) enum Chore {
     /// The glasses of this user are back: apps that only waited for them are asked.
     Wake(Box<str>),
     /// The session of this user is over, and these are its apps.
-    End(Box<str>, Vec<App>),
+    #[expect(clippy::vec_box, reason = "as a session has them")]
+    End(Box<str>, Vec<Box<App>>),
     /// Other apps are known since a reload.
     Reload(Reload),
 }
@@ -181,14 +182,14 @@ impl Relay {
         &mut self,
         io: &mut Io<'_>,
         user: Box<str>,
-        mut apps: Vec<App>,
+        #[expect(clippy::vec_box, reason = "as a session has them")] mut apps: Vec<Box<App>>,
         left: &mut u32,
     ) -> Option<Chore> {
         while *left > 0
             && let Some(app) = apps.pop()
         {
             spend(left, PER_APP);
-            self.end_app(io, &user, app);
+            self.end_app(io, &user, *app);
         }
         (!apps.is_empty()).then_some(Chore::End(user, apps))
     }

@@ -6,7 +6,7 @@ use crate::time::Micros;
 use std::collections::BTreeMap;
 
 /// How many may end in one turn.
-const SLICE: usize = 256;
+const SLICE: usize = 32;
 
 /// When waiting for a place ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -133,7 +133,7 @@ impl Relay {
                 missed: Some(0),
                 ..App::new(package, AppState::Dormant)
             };
-            let mut apps: Vec<App> = known.map(|package| ran(package)).collect();
+            let mut apps: Vec<Box<App>> = known.map(|package| Box::new(ran(package))).collect();
             apps.sort_by(|a, b| a.package.cmp(&b.package));
             apps.dedup_by(|a, b| a.package == b.package);
             apps.truncate(session::SESSION_APPS_MAX);

@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::account::place_bytes;
-use super::chores::{Chore, units};
+use super::chores::Chore;
 use super::graces::Due;
 use super::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
 use super::session::{Absence, App, AppState, How, Place};
@@ -106,10 +106,8 @@ impl Relay {
         let at = session.position(package);
         let is_new = at.is_err();
         let at = at.unwrap_or_else(|at| {
-            io.spend(units(session.apps.len() - at));
-            session
-                .apps
-                .insert(at, App::new(package, AppState::Expected));
+            let app = App::new(package, AppState::Expected);
+            session.apps.insert(at, Box::new(app));
             at
         });
         let app = &mut session.apps[at];

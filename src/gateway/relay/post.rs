@@ -9,7 +9,7 @@ use crate::gateway::settings::RelaySettings;
 use crate::id::ConnId;
 
 /// Frames that are sent again at once to a peer that is back; more follow in later turns.
-const REPLAYED_AT_ONCE: u64 = 256;
+const REPLAYED_AT_ONCE: u64 = 128;
 
 /// A frame on its way to one or more places, built once.
 #[derive(Debug, Clone)]

@@ -168,7 +168,7 @@ impl Relay {
             return;
         };
         io.spend(units(session.apps.len()));
-        let wanted = |app: &&mut App| app.subscriptions.wants(stream);
+        let wanted = |app: &&mut Box<App>| app.subscriptions.wants(stream);
         let mut apps = session.apps.iter_mut().filter(wanted).peekable();
         let parcel = match apps.peek() {
             Some(_) => make(user).and_then(|m| Parcel::new(m, TO_APPS, kept)),

@@ -18,7 +18,11 @@ pub struct Session {
     /// The glasses' place.
     pub glasses: Place,
     /// The apps, in the order of their packages.
-    pub apps: Vec<App>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a list of a thousand is changed in its middle"
+    )]
+    pub apps: Vec<Box<App>>,
 }
 
 /// Room for one peer: it is there, or it was lost and is waited for, or neither.
@@ -157,7 +161,7 @@ impl Session {
 
     /// The app of this package.
     pub fn app(&self, package: &str) -> Option<&App> {
-        self.position(package).ok().map(|at| &self.apps[at])
+        self.position(package).ok().map(|at| &*self.apps[at])
     }
 
     /// Where the app of this package is in the list, or where it would be.
@@ -167,7 +171,7 @@ impl Session {
     }
 
     pub(in crate::gateway) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
-        self.position(package).ok().map(|at| &mut self.apps[at])
+        self.position(package).ok().map(|at| &mut *self.apps[at])
     }
 
     /// The place of a role, if there is one.
