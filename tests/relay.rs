@@ -319,6 +319,8 @@ fn what_waits_is_bounded_by_number_and_age_and_live_media_do_not_wait() {
     fleet.say(glasses, json!({"type":"VAD","status":true}));
     fleet.binary(glasses, b"audio");
     let app = fleet.app_again("ada", "p.x");
+    // The rest goes out in the next turns.
+    fleet.advance(50);
     let got = fleet.texts(app);
     let numbers: Vec<_> = got.iter().filter_map(|t| relaying::number(t)).collect();
     assert_eq!(
@@ -1278,7 +1280,7 @@ fn places_that_users_start_are_bounded_by_the_connections() {
     });
     assert!((MOST / 2..=MOST).contains(&places), "{places}");
     assert_eq!(told as u64, 200 * 300 - places);
-    assert!(fleet.charged() >= places * 256);
+    assert!(fleet.charged() >= places * 160);
     // What their servers agree to is waited for, no more of it than before.
     for number in fleet.starts() {
         fleet.answer(number);

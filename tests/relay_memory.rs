@@ -190,6 +190,7 @@ fn places_of_apps_that_are_started() {
     });
     assert_eq!(fleet.charged(), charged);
     let allocated = (asked + more.bytes_current) as f64;
+    println!("waited for: {allocated} B allocated, {charged} B charged");
     assert!(
         allocated <= 1.5 * charged as f64,
         "waited for: {allocated} B"
@@ -215,6 +216,7 @@ fn places_of_a_state_file() {
     let mut fleet = fleet.expect("a fleet");
     let charged = fleet.charged();
     let allocated = allocated.bytes_current as f64;
+    println!("a state file: {allocated} B allocated, {charged} B charged");
     // They are not asked yet, so less is held than for others.
     assert!(
         charged as f64 <= 1.25 * allocated,
