@@ -7,7 +7,7 @@
 use allocation_counter::measure;
 use pulsegate::engine::testing::{client_frame, upgrade_request};
 use pulsegate::engine::{
-    Config, ConnMap, Engine, Handler, Intake, Io, Message, Request, SHARE_UNITS, Verdict,
+    Config, Engine, Handler, Intake, Io, Message, Request, SHARE_UNITS, Verdict,
 };
 use pulsegate::{Class, ConnId, Micros};
 use std::io::{ErrorKind, IoSlice};
@@ -16,7 +16,7 @@ use std::io::{ErrorKind, IoSlice};
 const SLACK: u64 = 128 * 1024;
 
 #[derive(Default)]
-struct Host(ConnMap<u32>);
+struct Host;
 
 impl Handler for Host {
     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
@@ -42,7 +42,7 @@ impl House {
             max_buffered_bytes: 4 << 30,
             ..Config::default()
         };
-        let engine = Engine::new(config, Host::default(), Box::new(|| ())).expect("valid");
+        let engine = Engine::new(config, Host, Box::new(|| ())).expect("valid");
         let mut house = House {
             engine,
             ids: Vec::new(),

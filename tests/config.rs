@@ -354,7 +354,6 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             overlap: wanted.drain_delay + wanted.drain,
             tpa_grace: wanted.tpa_grace,
             replay: wanted.replay,
-            replay_total_bytes: wanted.max_buffered_bytes,
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,
@@ -1554,7 +1553,7 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
     let apps = "a list of apps without faults: \
         app 1: package is not a string of 1 to 256 bytes without control characters, \
-        app 2: has a field other than package, api_key and webhook_url, \
+        app 2: has a field other than package, api_key, webhook_url and may_send, \
         app 2: api_key is not a string of 1 to 512 bytes without control characters";
     assert_eq!(
         faults(

@@ -4,8 +4,8 @@ mod relaying;
 
 use pulsegate::engine::testing::PeerId;
 use pulsegate::gateway::{
-    Admission, GLASSES, Kick, Outcome, Progress, Query, RelaySettings, SLICE_UNITS, Search,
-    TURN_UNITS, Work,
+    Admission, Apps, Credentials, GLASSES, Kick, Outcome, Progress, Query, RelaySettings,
+    ReplayLimits, SLICE_UNITS, Search, TURN_UNITS, Work,
 };
 use pulsegate::{Cause, Micros};
 use relaying::{Fleet, button, texts};
@@ -165,12 +165,13 @@ fn what_a_returning_peer_has_no_room_for_waits_on() {
 
 #[test]
 fn what_is_kept_for_all_together_is_bounded_too() {
-    const TOTAL: usize = 2_000;
-    let settings = RelaySettings {
-        replay_total_bytes: TOTAL,
-        ..RelaySettings::default()
-    };
-    let mut fleet = Fleet::with(settings, None);
+    const TOTAL: usize = 10_000;
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, None, |_, config| {
+        config.max_message_bytes = 2_000;
+        config.max_pending_bytes = TOTAL;
+        config.max_buffered_bytes = TOTAL;
+    });
     let glasses = fleet.glasses("ada");
     let apps = ["p.x", "p.y"].map(|package| {
         let app = fleet.app("ada", package);
@@ -184,11 +185,11 @@ fn what_is_kept_for_all_together_is_bounded_too() {
     fleet.advance(16_000);
     assert_eq!(fleet.stats().kept, 0);
     apps.into_iter().for_each(|app| fleet.lose(app, "reset"));
-    let padding = "x".repeat(200);
+    let padding = "x".repeat(1_000);
     for package in ["p.x", "p.y"] {
         for n in 0..10 {
             fleet.say(glasses, json!({"type":package,"n":n,"padding":padding}));
-            assert!(fleet.stats().kept_bytes <= TOTAL as u64);
+            assert!(fleet.charged() <= TOTAL as u64);
         }
     }
     let kept = fleet.stats().kept;
@@ -321,6 +322,8 @@ fn what_waits_is_bounded_by_number_and_age_and_live_media_do_not_wait() {
     fleet.say(glasses, json!({"type":"VAD","status":true}));
     fleet.binary(glasses, b"audio");
     let app = fleet.app_again("ada", "p.x");
+    // The rest goes out in the next turns.
+    fleet.advance(50);
     let got = fleet.texts(app);
     let numbers: Vec<_> = got.iter().filter_map(|t| relaying::number(t)).collect();
     assert_eq!(
@@ -1072,11 +1075,7 @@ fn what_can_not_be_kept_pushes_nothing_else_out() {
 
 #[test]
 fn an_app_cannot_speak_as_the_gateway() {
-    let mut fleet = Fleet::open();
-    let glasses = fleet.glasses("ada");
-    let app = fleet.app("ada", "p.x");
-    fleet.drain(glasses);
-    for forged in [
+    const FORGED: [&str; 14] = [
         "auth_error",
         "connection_ack",
         "connection_error",
@@ -1085,15 +1084,113 @@ fn an_app_cannot_speak_as_the_gateway() {
         "app_state_change",
         "pong",
         "reconnect",
-    ] {
-        fleet.say(app, json!({"type":forged,"packageName":"p.y"}));
+        "settings_update",
+        "microphone_state_change",
+        "set_location_tier",
+        "augmentos_settings_update",
+        "tpa_connection_ack",
+        "data_stream",
+    ];
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.drain(glasses);
+    for forged in FORGED {
+        fleet.say(app, json!({"type":forged,"packageName":"p.x"}));
     }
     assert!(fleet.silent(glasses));
     assert!(
         fleet.is_open(app),
         "it is dropped, and counted, and no more"
     );
-    assert_eq!(fleet.stats().unrouted, 8);
+    assert_eq!(fleet.stats().forbidden, FORGED.len() as u64);
+    // What apps say according to the contract.
+    let said = [
+        "display_event",
+        "dashboard_content_update",
+        "photo_request",
+        "audio_play_request",
+        "audio_stop_request",
+        "rgb_led_control",
+    ];
+    for kind in said {
+        fleet.say(app, json!({"type":kind,"packageName":"p.x","sessionId":""}));
+    }
+    assert_eq!(texts(&fleet.texts(glasses)), said);
+}
+
+#[test]
+fn an_app_cannot_speak_as_another_app() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let app = fleet.app("ada", "p.x");
+    fleet.app("ada", "p.y");
+    fleet.drain(glasses);
+    let frames = [
+        r#"{"type":"display_event","packageName":"p.y"}"#,
+        r#"{"packageName":"p.y","type":"subscription_update","subscriptions":["*"]}"#,
+        r#"{"type":"display_event","packageN\u0061me":"p.y"}"#,
+        r#"{"type":"display_event","packageName":"p.x","packageName":"p.y"}"#,
+    ];
+    for frame in frames {
+        fleet.say_text(app, frame);
+        assert_eq!(fleet.next(app)["code"], "MALFORMED_MESSAGE", "{frame}");
+    }
+    fleet.say(glasses, button(1));
+    assert!(fleet.silent(glasses) && fleet.silent(app));
+    assert_eq!(fleet.stats().malformed, 4);
+    fleet.say(app, json!({"type":"display_event","packageName":"p.x"}));
+    fleet.say(app, json!({"type":"display_event"}));
+    assert_eq!(fleet.texts(glasses).len(), 2);
+    fleet.say_text(app, frames[0]);
+    fleet.expect_closing(app, Cause::Forbidden, 1008);
+}
+
+#[test]
+fn an_app_with_a_list_sends_only_what_is_on_it() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada@x.y");
+    let app = fleet.started(glasses, "ada@x.y", "p.x");
+    let reload = |fleet: &mut Fleet, apps: serde_json::Value| {
+        let apps = Apps::parse(apps.to_string().as_bytes()).expect("apps");
+        fleet.reload(&[], |newer| {
+            let secret = Some(relaying::SECRET);
+            newer.credentials =
+                Credentials::new(secret, Some(apps), Admission::Started, Vec::new());
+        });
+    };
+    let said = |fleet: &mut Fleet| {
+        fleet.drain(glasses);
+        for kind in ["display_event", "photo_request", "settings_update"] {
+            fleet.say(app, json!({"type":kind,"packageName":"p.x"}));
+        }
+        texts(&fleet.texts(glasses))
+    };
+    assert_eq!(said(&mut fleet), ["display_event", "photo_request"]);
+    let listed =
+        |may_send: serde_json::Value| json!([{"package":"p.x","api_key":"k","may_send":may_send}]);
+    reload(
+        &mut fleet,
+        listed(json!(["display_event", "settings_update"])),
+    );
+    // The gateway's words stay its own.
+    assert_eq!(said(&mut fleet), ["display_event"]);
+    reload(&mut fleet, listed(json!([])));
+    assert!(said(&mut fleet).is_empty());
+    assert!(fleet.is_open(app));
+    assert_eq!(fleet.stats().forbidden, 1 + 2 + 3);
+    // What an app asks of the gateway is no business of the list.
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.say(glasses, button(1));
+    assert_eq!(
+        texts(&fleet.texts(app)).last().map(String::as_str),
+        Some("data_stream")
+    );
+    reload(&mut fleet, listed(serde_json::Value::Null));
+    assert_eq!(said(&mut fleet), ["display_event", "photo_request"]);
 }
 
 #[test]
@@ -1397,4 +1494,406 @@ fn a_class_drain_closes_so_many_in_one_step_and_no_more() {
     }
     assert!(steps[0].0 > 100 && steps[0].0 < 600, "{steps:?}");
     assert!(steps.iter().all(|(_, closed)| *closed <= 256), "{steps:?}");
+}
+
+// ---- nothing is unbounded ----
+
+fn many(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("p.{n}")).collect()
+}
+
+/// A gateway that knows so many apps, with `MAX_CONNECTIONS` as given.
+fn with_apps(packages: &[String], max_connections: usize) -> Fleet {
+    let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+    Fleet::tuned(
+        RelaySettings::default(),
+        Some(Admission::Started),
+        |options, _| {
+            options.max_connections = max_connections;
+            options.credentials = relaying::credentials(&names, Admission::Started);
+        },
+    )
+}
+
+/// 200 users who each start 300 apps make no more places than there may be connections, and each is told.
+#[test]
+fn places_that_users_start_are_bounded_by_the_connections() {
+    const MOST: u64 = 300;
+    let packages = many(300);
+    let mut fleet = with_apps(&packages, MOST as usize);
+    let mut told = 0;
+    for user in 0..200 {
+        let glasses = fleet.glasses(&format!("u{user}"));
+        fleet.drain(glasses);
+        for package in &packages {
+            fleet.say(glasses, json!({"type":"start_app","packageName":package}));
+        }
+        let refused = fleet.texts(glasses);
+        told += refused.iter().filter(|t| t.contains("app_stopped")).count();
+    }
+    let places = fleet.net.with_io(|gateway, _| {
+        let sessions = gateway.sessions_after(None).0;
+        sessions.map(|(_, s)| s.apps.len() as u64).sum::<u64>()
+    });
+    assert!((MOST / 2..=MOST).contains(&places), "{places}");
+    assert_eq!(told as u64, 200 * 300 - places);
+    assert!(fleet.charged() >= places * 160);
+    // What their servers agree to is waited for, no more of it than before.
+    for number in fleet.starts() {
+        fleet.answer(number);
+    }
+    assert_eq!(fleet.stats().absent, [0, places]);
+    fleet.charged();
+    // Those that had a connection find room all the same.
+    let user = "u0";
+    let glasses = fleet.glasses(user);
+    let app = fleet.init(user, "p.0", "key-of-p.0");
+    assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
+    fleet.lose(app, "reset");
+    assert_eq!(fleet.stats().absent, [0, places]);
+    assert!(fleet.is_open(glasses));
+    fleet.advance(60_000);
+    assert_eq!(fleet.stats().absent[1], 0);
+}
+
+#[test]
+fn a_state_file_makes_no_more_places_than_there_may_be_connections() {
+    let apps = many(9);
+    let sessions = (0..20).map(|user| {
+        let apps = apps.iter().map(|p| p.as_str().into()).collect();
+        (format!("u{user}").into(), apps)
+    });
+    let names: Vec<&str> = apps.iter().map(String::as_str).collect();
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, Some(Admission::Started), |options, _| {
+        options.credentials = relaying::credentials(&names, Admission::Started);
+        options.restored = sessions.collect();
+        options.max_connections = 55;
+    });
+    assert_eq!(fleet.sessions(), 5, "of ten places each");
+    assert!(fleet.charged() > 0);
+    fleet.advance(70_000);
+    assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
+}
+
+#[test]
+fn how_often_a_user_starts_and_stops_apps_is_bounded() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let [ada, bob] = ["ada", "bob"].map(|user| fleet.glasses(user));
+    fleet.drain(ada);
+    for _ in 0..30 {
+        fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
+        fleet.say(ada, json!({"type":"stop_app","packageName":"p.x"}));
+    }
+    assert_eq!((fleet.starts().len(), fleet.stops()), (30, 30));
+    fleet.drain(ada);
+    for _ in 0..100 {
+        fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
+        let told = fleet.next(ada);
+        assert_eq!(
+            (&told["type"], &told["packageName"]),
+            (&json!("app_stopped"), &json!("p.x"))
+        );
+        let why = told["reason"].as_str().unwrap_or_default();
+        assert_eq!(
+            why,
+            "apps are started and stopped too often: try again in 1 s"
+        );
+        fleet.say(ada, json!({"type":"stop_app","packageName":"p.x"}));
+        let told = fleet.next(ada);
+        assert_eq!(
+            (&told["type"], &told["code"]),
+            (&json!("connection_error"), &json!("TOO_OFTEN"))
+        );
+    }
+    assert_eq!((fleet.starts().len(), fleet.stops()), (0, 0));
+    // Other glasses of the same user change nothing, and other users are not touched.
+    let ada = fleet.glasses("ada");
+    fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
+    fleet.say(bob, json!({"type":"start_app","packageName":"p.x"}));
+    assert_eq!(fleet.starts().len(), 1);
+    fleet.advance(1_000);
+    fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
+    assert_eq!(fleet.starts().len(), 1);
+}
+
+/// The first message is refused for its type: a list of 74 000 entries costs nothing then, nor later.
+#[test]
+fn a_long_list_is_not_read_to_its_end() {
+    let entries = vec![r#"{"stream":""}"#; 74_000].join(",");
+    let update = format!(r#"{{"type":"subscription_update","subscriptions":[{entries}]}}"#);
+    let mut fleet = Fleet::open();
+    let stranger = fleet.net.connect("/app-ws");
+    let app = fleet.app("ada", "p.x");
+    for (peer, cause) in [(stranger, Cause::Forbidden), (app, Cause::Forbidden)] {
+        for _ in 0..5 {
+            let mut counted = 0;
+            fleet
+                .net
+                .send(peer, pulsegate::Message::text(update.as_str()));
+            let allocated = allocation_counter::measure(|| fleet.net.settle());
+            counted += allocated.count_total;
+            assert!(counted < 1_000, "{counted} allocations");
+        }
+        fleet.expect_closing(peer, cause, 1008);
+    }
+}
+
+#[test]
+fn long_names_are_no_names() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    let glasses = fleet.glasses("ada");
+    fleet.drain(glasses);
+    for kind in ["start_app", "stop_app"] {
+        fleet.say(
+            glasses,
+            json!({"type":kind,"packageName":"x".repeat(100_000)}),
+        );
+        let told = fleet.next(glasses);
+        assert_eq!(told["code"], "MALFORMED_MESSAGE");
+        assert!(told.to_string().len() < 200, "{told}");
+    }
+    fleet.say(glasses, json!({"type":"x".repeat(100_000)}));
+    assert_eq!(fleet.next(glasses)["code"], "MALFORMED_MESSAGE");
+}
+
+/// Subscriptions that there is no room for are refused, and those from before hold.
+#[test]
+fn subscriptions_count_against_the_room_of_all() {
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, None, |_, config| {
+        config.max_buffered_bytes = 300_000;
+        config.max_pending_bytes = 300_000;
+        config.max_message_bytes = 200_000;
+    });
+    let glasses = fleet.glasses("ada");
+    let update = |n: usize| {
+        let names: Vec<String> = (0..n).map(|n| format!("{n:0256}")).collect();
+        json!({"type":"subscription_update","subscriptions":names})
+    };
+    let mut refused = 0;
+    let apps: Vec<_> = (0..10)
+        .map(|n| fleet.app("ada", &format!("p.{n}")))
+        .collect();
+    for app in &apps {
+        fleet.say(
+            *app,
+            json!({"type":"subscription_update","subscriptions":["button_press"]}),
+        );
+        fleet.say(*app, update(256));
+        let told = fleet.texts(*app);
+        refused += usize::from(told.iter().any(|t| t.contains("NO_ROOM")));
+        assert!(fleet.charged() <= 300_000);
+    }
+    assert_eq!(refused, 6, "66 560 bytes each");
+    assert!(fleet.charged() > 4 * 66_560);
+    fleet.say(glasses, button(1));
+    let heard = apps.iter().filter(|app| !fleet.silent(**app)).count();
+    assert_eq!(heard, refused);
+    // A small one finds room always, and makes some.
+    fleet.say(apps[0], update(1));
+    assert!(fleet.silent(apps[0]));
+    fleet.say(apps[9], update(256));
+    assert!(fleet.silent(apps[9]));
+    for app in apps {
+        fleet.lose(app, "close");
+    }
+    fleet.lose(glasses, "close");
+    fleet.advance(200_000);
+    assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
+}
+
+/// One session with a thousand apps ends over several turns.
+#[test]
+fn a_session_of_1000_apps_ends_a_few_at_a_time() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let apps: Vec<_> = (0..1_000)
+        .map(|n| fleet.app("ada", &format!("p.{n}")))
+        .collect();
+    for app in &apps {
+        fleet.say(
+            *app,
+            json!({"type":"subscription_update","subscriptions":["*"]}),
+        );
+    }
+    fleet.lose(glasses, "reset");
+    // Some of them wait, and are charged with what waits.
+    for app in &apps[..100] {
+        fleet.net.reset(*app);
+    }
+    fleet.advance(59_000);
+    let mut most = 0;
+    let mut told = 100;
+    while told < 1_000 {
+        fleet.advance(5);
+        fleet.charged();
+        let open = apps.iter().filter(|app| fleet.is_open(**app)).count();
+        most = most.max(1_000 - open - told);
+        told = 1_000 - open;
+    }
+    assert!((10..=100).contains(&most), "{most} in one turn");
+    assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
+    assert_eq!(fleet.stats().absent, [0, 0]);
+    for app in &apps[100..] {
+        assert_eq!(
+            texts(&fleet.texts(*app)).last().map(String::as_str),
+            Some("app_stopped")
+        );
+        fleet.expect_closed(*app, Cause::SessionEnded);
+    }
+}
+
+/// An app that is started anew while the session before is still ending is not stopped by that.
+#[test]
+fn a_new_session_is_not_ended_with_the_one_before() {
+    let packages = many(500);
+    let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, Some(Admission::Started), |options, _| {
+        options.credentials = relaying::credentials(&names, Admission::Started);
+        options.restored = vec![("ada".into(), names.iter().map(|p| Box::from(*p)).collect())];
+    });
+    while fleet.sessions() > 0 {
+        fleet.advance(5);
+    }
+    let before = fleet.stops();
+    assert!((1..100).contains(&before), "{before}");
+    // The last of the list is told last.
+    let glasses = fleet.glasses("ada");
+    let app = fleet.started(glasses, "ada", "p.99");
+    fleet.advance(1_000);
+    assert_eq!(before + fleet.stops(), 499);
+    assert!(fleet.is_open(app));
+    assert!(fleet.charged() < 500);
+}
+
+/// A thousand apps that wait for their glasses are asked over several turns.
+#[test]
+fn apps_that_waited_for_their_glasses_are_asked_a_few_at_a_time() {
+    let packages = many(1_000);
+    let names: Vec<&str> = packages.iter().map(String::as_str).collect();
+    let settings = RelaySettings::default();
+    let mut fleet = Fleet::tuned(settings, Some(Admission::Started), |options, _| {
+        options.credentials = relaying::credentials(&names, Admission::Started);
+        options.restored = vec![("ada".into(), names.iter().map(|p| Box::from(*p)).collect())];
+    });
+    fleet.glasses("ada");
+    let (mut asked, mut most) = (0, 0);
+    for _ in 0..1_000 {
+        let now = fleet.starts().len();
+        asked += now;
+        most = most.max(now);
+        fleet.advance(5);
+    }
+    assert_eq!(asked, 1_000);
+    assert!((1..=100).contains(&most), "{most} in one turn");
+    fleet.charged();
+}
+
+/// A reload that takes a thousand apps off the list stops them over several turns.
+#[test]
+fn a_reload_stops_apps_a_few_at_a_time() {
+    let packages = many(1_000);
+    let mut fleet = with_apps(&packages, 10_000);
+    for user in 0..20 {
+        let glasses = fleet.glasses(&format!("u{user:02}"));
+        for package in &packages[user * 50..(user + 1) * 50] {
+            fleet.say(glasses, json!({"type":"start_app","packageName":package}));
+        }
+    }
+    assert_eq!(fleet.starts().len(), 1_000);
+    fleet.cancelled();
+    let known: Vec<&str> = packages.iter().skip(950).map(String::as_str).collect();
+    fleet.reload_apps(&known);
+    let (mut stopped, mut most) = (0, 0);
+    for _ in 0..200 {
+        let now = fleet.stops();
+        stopped += now;
+        most = most.max(now);
+        fleet.advance(5);
+    }
+    assert_eq!(stopped, 950);
+    assert!((1..=100).contains(&most), "{most} in one turn");
+    fleet.charged();
+    // A second reload ends the first one's work before its own.
+    fleet.reload_apps(&[]);
+    fleet.reload_apps(&packages.iter().map(String::as_str).collect::<Vec<_>>());
+    fleet.advance(2_000);
+    assert_eq!(fleet.stops(), 50);
+    assert!(fleet.charged() > 0, "the glasses' backlog");
+}
+
+/// A long backlog goes out over several turns, in its order, and what comes meanwhile goes behind it.
+#[test]
+fn a_long_backlog_is_sent_again_a_few_frames_at_a_time() {
+    const FRAMES: u64 = 3_000;
+    let settings = RelaySettings {
+        replay: ReplayLimits {
+            max_messages: 10_000,
+            max_bytes: 4 << 20,
+            ..ReplayLimits::default()
+        },
+        ..RelaySettings::default()
+    };
+    let mut fleet = Fleet::with(settings, None);
+    let glasses = fleet.glasses("ada");
+    let mut app = fleet.app("ada", "p.x");
+    fleet.say(
+        app,
+        json!({"type":"subscription_update","subscriptions":["*"]}),
+    );
+    fleet.lose(app, "reset");
+    for n in 0..FRAMES {
+        fleet.say(glasses, button(n));
+    }
+    for cut in [true, false] {
+        app = fleet.app_again("ada", "p.x");
+        let mut got: Vec<u64> = fleet
+            .texts(app)
+            .iter()
+            .filter_map(|t| relaying::number(t))
+            .collect();
+        assert!((1..=128).contains(&got.len()), "{}", got.len());
+        if cut {
+            // What was sent is in doubt, what was not waits on.
+            fleet.lose(app, "reset");
+            fleet.charged();
+            continue;
+        }
+        let first = got[0];
+        for n in FRAMES..FRAMES + 100 {
+            fleet.say(glasses, button(n));
+            fleet.advance(5);
+            got.extend(fleet.texts(app).iter().filter_map(|t| relaying::number(t)));
+        }
+        assert_eq!(got, (first..FRAMES + 100).collect::<Vec<_>>());
+    }
+    fleet.advance(16_000);
+    assert_eq!(fleet.stats().kept, 0);
+    assert!(fleet.charged() < 100, "the set of subscriptions");
+}
+
+/// Graces that end at the same moment end over several turns.
+#[test]
+fn a_thousand_graces_end_over_several_turns() {
+    let mut fleet = Fleet::open();
+    let glasses: Vec<_> = (0..1_000)
+        .map(|n| fleet.glasses(&format!("u{n}")))
+        .collect();
+    for glasses in glasses {
+        fleet.net.reset(glasses);
+    }
+    fleet.net.settle();
+    assert_eq!(fleet.stats().absent[0], 1_000);
+    let (mut most, mut before) = (0, 1_000);
+    fleet.advance(59_900);
+    while before > 0 {
+        fleet.advance(5);
+        let now = fleet.sessions();
+        most = most.max(before - now);
+        before = now;
+    }
+    assert!(most <= 64, "{most} in one turn");
+    assert_eq!(fleet.charged(), 0);
 }

@@ -144,6 +144,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
                 }
             }
         }
+        fleet.charged();
         for ((user, package), app) in &mut apps {
             app.read(&mut fleet);
             // Its grace, or its session, is over: what was owed to it is not any more.
@@ -209,6 +210,7 @@ fn all_ends(fleet: &mut Fleet, seed: u64) {
     assert_eq!(fleet.sessions(), 0, "seed {seed}");
     assert_eq!(stats.absent, [0, 0], "seed {seed}");
     assert_eq!((stats.kept, stats.kept_bytes), (0, 0), "seed {seed}");
+    assert_eq!(fleet.charged(), 0, "seed {seed}");
 }
 
 #[test]
@@ -275,6 +277,7 @@ fn lives(seed: u64) {
                 }
             }
         }
+        fleet.charged();
         one_of_each(&mut fleet, &all, seed);
     }
     all_ends(&mut fleet, seed);
@@ -332,4 +335,106 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
             "seed {seed}: {id} is open and has no place"
         );
     }
+}
+
+/// With little room for all, whatever happens: the account is exact after each step, never above what there is, and even
+/// in the end.
+#[test]
+fn the_account_is_exact_and_never_overdrawn() {
+    for seed in 0..60 {
+        accounts(seed);
+    }
+}
+
+fn accounts(seed: u64) {
+    const ROOM: usize = 64 << 10;
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let settings = RelaySettings {
+        replay_unconfirmed: rng.bool(),
+        flapping_limit: 0,
+        ..RelaySettings::default()
+    };
+    let packages = ["p.x", "p.y", "p.z", "p.bare"];
+    let mut fleet = Fleet::tuned(settings, Some(Admission::Started), |options, config| {
+        options.max_connections = rng.usize(1..8);
+        config.max_message_bytes = 60 << 10;
+        config.max_pending_bytes = ROOM;
+        config.max_buffered_bytes = ROOM;
+    });
+    let mut glasses: BTreeMap<&str, PeerId> = BTreeMap::new();
+    let mut apps: BTreeMap<(&str, &str), PeerId> = BTreeMap::new();
+    let mut asked: Vec<u64> = Vec::new();
+    for step in 0..200 {
+        let user = USERS[rng.usize(0..USERS.len())];
+        let package = packages[rng.usize(0..packages.len())];
+        let app = apps.get(&(user, package)).copied();
+        let phone = glasses.get(user).copied();
+        match rng.u8(0..14) {
+            0 | 1 => {
+                glasses.extend(fleet.try_glasses(user).map(|peer| (user, peer)));
+            }
+            2 | 3 => {
+                let peer = fleet.init(user, package, &format!("key-of-{package}"));
+                apps.insert((user, package), peer);
+            }
+            4 | 5 => {
+                if let Some(peer) = [app, phone][rng.usize(0..2)] {
+                    lose(&mut fleet, &mut rng, peer);
+                }
+            }
+            6 => fleet.advance(rng.u64(1..20_000)),
+            7 => {
+                asked.extend(fleet.starts());
+                if !asked.is_empty() {
+                    let number = asked.swap_remove(rng.usize(0..asked.len()));
+                    match rng.bool() {
+                        true => fleet.answer(number),
+                        false => fleet.fail(number, "down"),
+                    }
+                }
+            }
+            8 => {
+                if let Some(peer) = app.filter(|peer| fleet.is_open(*peer)) {
+                    let names: Vec<String> = (0..rng.usize(0..200))
+                        .map(|n| format!("{n:0100}"))
+                        .chain(["*".to_owned()])
+                        .collect();
+                    fleet.say(
+                        peer,
+                        json!({"type":"subscription_update","subscriptions":names}),
+                    );
+                }
+            }
+            9 => {
+                let kind = ["start_app", "stop_app"][rng.usize(0..2)];
+                if let Some(peer) = phone.filter(|peer| fleet.is_open(*peer)) {
+                    fleet.say(peer, json!({"type":kind,"packageName":package}));
+                }
+            }
+            10 if step % 5 == 0 => {
+                let known = rng.usize(1..packages.len() + 1);
+                fleet.reload(&packages[..known], |newer| {
+                    newer.max_connections = rng.usize(1..8);
+                    newer.engine.max_message_bytes = 60 << 10;
+                    newer.engine.max_pending_bytes = ROOM;
+                    newer.engine.max_buffered_bytes = ROOM;
+                });
+            }
+            _ => {
+                let frame = json!({"type":"said","text":"x".repeat(rng.usize(0..3_000))});
+                for peer in [app, phone].into_iter().flatten() {
+                    if fleet.is_open(peer) {
+                        fleet.say(peer, frame.clone());
+                    }
+                }
+            }
+        }
+        let charged = fleet.charged();
+        // Small things are taken all the same: a set of subscriptions, a place for each that is lost.
+        assert!(
+            charged <= (ROOM + (8 << 10)) as u64,
+            "seed {seed}: {charged} B"
+        );
+    }
+    all_ends(&mut fleet, seed);
 }

@@ -211,8 +211,6 @@ impl Settings {
             },
             tpa_grace: self.tpa_grace,
             replay: self.replay,
-            // The loop holds as much again at most: unsent bytes, and messages that have come in part.
-            replay_total_bytes: self.max_buffered_bytes,
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,
             flapping_limit: self.flapping_limit,

@@ -120,7 +120,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url, at most 16 MiB; without it and AUTH_JWT_SECRET anybody may connect, with AUTH_JWT_SECRET alone no app may.",
+        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and AUTH_JWT_SECRET anybody may connect, with AUTH_JWT_SECRET alone no app may.",
     },
     Setting {
         name: "APP_ADMISSION",
@@ -411,7 +411,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that all connections together may hold in buffers, received and unsent; and, apart from them, those of all frames that are kept for a replay.",
+        help: "The bytes that may be held for all connections together: received and unsent, frames kept for a replay, subscriptions, and places without a connection.",
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",

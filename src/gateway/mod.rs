@@ -18,6 +18,7 @@ mod relay;
 mod report;
 mod roster;
 mod settings;
+mod subscriptions;
 mod throttled;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
@@ -40,6 +41,7 @@ pub use self::roster::{
     APPS_NAMED, AppRow, PlaceRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice,
 };
 pub use self::settings::{RelaySettings, ReplayLimits};
+pub use self::subscriptions::Subscriptions;
 
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
@@ -71,6 +73,9 @@ pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 const NAME_MAX: usize = 256;
+
+/// The longest key of an app, in bytes.
+const KEY_MAX: usize = 512;
 
 /// What the gateway is told at its start.
 pub struct Options {
@@ -240,7 +245,8 @@ impl Handler for Gateway {
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         let remembered = self.histories.answered(id, pong.rtt);
         let identity = self.identities.get(id);
-        let unconfirmed = identity.is_some_and(|who| self.relay.confirm(id, who, pong.received));
+        let unconfirmed =
+            identity.is_some_and(|who| self.relay.confirm(io, id, who, pong.received));
         if !remembered && !unconfirmed {
             io.watch(id, false);
         }

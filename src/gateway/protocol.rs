@@ -2,20 +2,16 @@
 //! sent on is not encoded anew.
 
 use super::auth::iso;
+use super::subscriptions::{STREAM_MAX, SUBSCRIPTIONS_MAX, Subscriptions};
+use super::{KEY_MAX, NAME_MAX};
 use crate::time::UnixMillis;
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The answer to a JSON ping.
 pub(super) const PONG: &str = r#"{"type":"pong"}"#;
-
-/// What binary frames of glasses are to those who subscribe.
-pub(super) const AUDIO: &str = "audio_chunk";
-
-/// The most subscriptions of one app, and the longest, in bytes. The SDK knows some forty.
-const SUBSCRIPTIONS_MAX: usize = 256;
-const SUBSCRIPTION_BYTES_MAX: usize = 256;
 
 /// What glasses say.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +34,7 @@ pub(super) enum FromApp<'a> {
     /// `tpa_connection_init`: who it is.
     Init(Init),
     /// `subscription_update`: all that it wants from now on.
-    Subscribe(Box<[Box<str>]>),
+    Subscribe(Subscriptions),
     /// `ownership_release`: it leaves on purpose.
     Release,
     /// `ping`.
@@ -48,12 +44,10 @@ pub(super) enum FromApp<'a> {
 }
 
 /// An app's introduction.
-#[derive(Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
+#[derive(PartialEq, Eq)]
 pub(super) struct Init {
     session_id: String,
     pub(super) package_name: String,
-    #[serde(default)]
     pub(super) api_key: String,
 }
 
@@ -73,30 +67,89 @@ impl Init {
         let user = self.session_id.strip_suffix(&self.package_name)?;
         user.strip_suffix('-').filter(|user| !user.is_empty())
     }
+
+    /// The first message of an app. A message of another type is given up as soon as its type is read, and no field is
+    /// taken that the introduction does not need.
+    pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
+        parse(text)
+    }
 }
 
 /// Why a frame is not understood, for whoever sent it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) String);
 
+/// What [`Bounded`] says of a string that is too long.
+const TOO_LONG: &str = "a name or a key is too long";
+const TOO_MANY: &str = "more than 256 subscriptions";
+const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
+/// What [`Init`] says of a message that is none.
+pub(super) const NO_INIT: &str = "the first message must be tpa_connection_init";
+const OTHER_PACKAGE: &str = "packageName is not this connection's";
+
+/// A string of at most `MOST` bytes as decoded. A longer one is refused before it is copied.
+struct Bounded<'a, const MOST: usize>(Cow<'a, str>);
+
+impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for Bounded<'a, MOST> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Short<const MOST: usize>;
+
+        impl<'de, const MOST: usize> Visitor<'de> for Short<MOST> {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                check(text, MOST)?;
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                check(text, MOST)?;
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_str(Short::<MOST>).map(Bounded)
+    }
+}
+
+fn check<E: Error>(text: &str, most: usize) -> Result<(), E> {
+    if text.len() > most {
+        return Err(E::custom(TOO_LONG));
+    }
+    Ok(())
+}
+
+/// Puts a field into its place; a field that stands twice is a fault.
+fn set<T, E: Error>(field: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
+    }
+}
+
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+    kind: Bounded<'a, STREAM_MAX>,
 }
 
 impl<'a> FromGlasses<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         #[derive(Deserialize)]
-        struct App {
-            #[serde(rename = "packageName")]
-            package: Box<str>,
+        struct App<'a> {
+            #[serde(borrow, rename = "packageName")]
+            package: Bounded<'a, NAME_MAX>,
         }
-        let kind = parse::<Head<'_>>(text)?.kind;
+        let package = |text| Ok(parse::<App<'_>>(text)?.package.0.into());
+        let kind = parse::<Head<'_>>(text)?.kind.0;
         Ok(match &*kind {
             "connection_init" => FromGlasses::Init,
-            "start_app" => FromGlasses::StartApp(parse::<App>(text)?.package),
-            "stop_app" => FromGlasses::StopApp(parse::<App>(text)?.package),
+            "start_app" => FromGlasses::StartApp(package(text)?),
+            "stop_app" => FromGlasses::StopApp(package(text)?),
             "ping" => FromGlasses::Ping,
             _ => FromGlasses::Data(kind),
         })
@@ -104,14 +157,21 @@ impl<'a> FromGlasses<'a> {
 }
 
 impl<'a> FromApp<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
-        let kind = parse::<Head<'_>>(text)?.kind;
-        Ok(match &*kind {
-            "tpa_connection_init" => FromApp::Init(parse(text)?),
-            "subscription_update" => FromApp::Subscribe(subscriptions(text)?),
-            "ownership_release" => FromApp::Release,
-            "ping" => FromApp::Ping,
-            _ => FromApp::Request(kind),
+    /// A frame of the app of this package. A frame that names another one is malformed.
+    pub(super) fn parse(text: &'a str, package: &str) -> Result<Self, Malformed> {
+        let frame = parse::<Frame<'_>>(text)?;
+        if frame.package.is_some_and(|named| *named != *package) {
+            return Err(Malformed(OTHER_PACKAGE.to_owned()));
+        }
+        Ok(match (&*frame.kind, frame.subscriptions) {
+            ("tpa_connection_init", _) => FromApp::Init(parse(text)?),
+            ("subscription_update", Some(subscriptions)) => FromApp::Subscribe(subscriptions),
+            ("subscription_update", None) => {
+                FromApp::Subscribe(parse::<Update>(text)?.subscriptions)
+            }
+            ("ownership_release", _) => FromApp::Release,
+            ("ping", _) => FromApp::Ping,
+            _ => FromApp::Request(frame.kind),
         })
     }
 }
@@ -123,77 +183,266 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
         let (line, column) = (e.line(), e.column());
         Malformed(match e.classify() {
             serde_json::error::Category::Data => {
-                format!("a field is missing or of the wrong type (line {line}, column {column})")
+                let told = e.to_string();
+                let ours = [TOO_LONG, TOO_MANY, NO_INIT].into_iter();
+                match ours.into_iter().find(|ours| told.starts_with(ours)) {
+                    Some(ours) => ours.to_owned(),
+                    None => format!(
+                        "a field is missing or of the wrong type (line {line}, column {column})"
+                    ),
+                }
             }
             _ => format!("not JSON (line {line}, column {column})"),
         })
     })
 }
 
-fn subscriptions(text: &str) -> Result<Box<[Box<str>]>, Malformed> {
-    #[derive(Deserialize)]
-    struct Update {
-        subscriptions: Vec<Item>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Item {
-        Name(Box<str>),
-        With { stream: Box<str> },
-    }
-    let items = parse::<Update>(text)?.subscriptions;
-    if items.len() > SUBSCRIPTIONS_MAX {
-        let most = format!("more than {SUBSCRIPTIONS_MAX} subscriptions");
-        return Err(Malformed(most));
-    }
-    let mut names: Vec<Box<str>> = Vec::with_capacity(items.len());
-    for item in items {
-        let (Item::Name(name) | Item::With { stream: name }) = item;
-        if name.len() > SUBSCRIPTION_BYTES_MAX {
-            let most = format!("a subscription of more than {SUBSCRIPTION_BYTES_MAX} bytes");
-            return Err(Malformed(most));
+/// What routing needs of an app's frame.
+struct Frame<'a> {
+    kind: Cow<'a, str>,
+    /// `packageName`, if it is there and not null.
+    package: Option<Cow<'a, str>>,
+    /// Of a `subscription_update` whose list stands behind its type, as it does in the SDK's.
+    subscriptions: Option<Subscriptions>,
+}
+
+impl<'de> Deserialize<'de> for Frame<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "camelCase")]
+        enum Field {
+            Type,
+            PackageName,
+            Subscriptions,
+            #[serde(other)]
+            Other,
         }
-        let name = match stream_of(&name) {
-            Cow::Borrowed(same) if same.len() == name.len() => name,
-            other => other.into(),
-        };
-        if !names.contains(&name) {
-            names.push(name);
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Frame<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a type")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut kind, mut package, mut subscriptions) = (None, None, None);
+                while let Some(field) = map.next_key()? {
+                    match field {
+                        Field::Type => {
+                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
+                            set(&mut kind, "type", value)?;
+                        }
+                        Field::PackageName => {
+                            let value: Option<Bounded<'_, NAME_MAX>> = map.next_value()?;
+                            set(&mut package, "packageName", value.map(|name| name.0))?;
+                        }
+                        Field::Subscriptions if kind.as_deref() == Some("subscription_update") => {
+                            set(&mut subscriptions, "subscriptions", map.next_value()?)?;
+                        }
+                        Field::Subscriptions | Field::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Frame {
+                    kind: kind.ok_or_else(|| A::Error::missing_field("type"))?,
+                    package: package.flatten(),
+                    subscriptions,
+                })
+            }
         }
+
+        deserializer.deserialize_map(Fields)
     }
-    Ok(names.into())
+}
+
+impl<'de> Deserialize<'de> for Init {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "camelCase")]
+        enum Field {
+            Type,
+            SessionId,
+            PackageName,
+            ApiKey,
+            #[serde(other)]
+            Other,
+        }
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Init;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tpa_connection_init")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Init, A::Error> {
+                let (mut kind, mut session, mut package, mut key) = (None, None, None, None);
+                while let Some(field) = map.next_key()? {
+                    match field {
+                        Field::Type => {
+                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
+                            if value != "tpa_connection_init" {
+                                return Err(A::Error::custom(NO_INIT));
+                            }
+                            set(&mut kind, "type", ())?;
+                        }
+                        Field::SessionId => {
+                            let value: Bounded<'_, { 2 * NAME_MAX + 1 }> = map.next_value()?;
+                            set(&mut session, "sessionId", value.0.into_owned())?;
+                        }
+                        Field::PackageName => {
+                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
+                            set(&mut package, "packageName", value.0.into_owned())?;
+                        }
+                        Field::ApiKey => {
+                            let value: Bounded<'_, KEY_MAX> = map.next_value()?;
+                            set(&mut key, "apiKey", value.0.into_owned())?;
+                        }
+                        Field::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                let missing = A::Error::missing_field;
+                kind.ok_or_else(|| missing("type"))?;
+                Ok(Init {
+                    session_id: session.ok_or_else(|| missing("sessionId"))?,
+                    package_name: package.ok_or_else(|| missing("packageName"))?,
+                    api_key: key.unwrap_or_default(),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[derive(Deserialize)]
+struct Update {
+    subscriptions: Subscriptions,
+}
+
+impl<'de> Deserialize<'de> for Subscriptions {
+    /// Stops at the first name that is one too many or too long: what is read of a list is bounded, however long it is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Subscriptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of subscriptions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut names: Vec<Cow<'de, str>> = Vec::new();
+                while let Some(name) = seq.next_element_seed(Item)? {
+                    if names.len() == SUBSCRIPTIONS_MAX {
+                        return Err(A::Error::custom(TOO_MANY));
+                    }
+                    names.push(name);
+                }
+                Ok(Subscriptions::new(names.iter().map(|name| stream_of(name))))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// One subscription: a name, or an object whose `stream` is the name.
+struct Item;
+
+impl<'de> DeserializeSeed<'de> for Item {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Item {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stream")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        check(name, STREAM_MAX)?;
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        check(name, STREAM_MAX)?;
+        Ok(Cow::Owned(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct With<'a> {
+            #[serde(borrow)]
+            stream: Bounded<'a, STREAM_MAX>,
+        }
+        let with = With::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        Ok(with.stream.0)
+    }
 }
 
 /// The stream that a type, or a subscription, stands for: the SDK knows transcriptions by their language only.
-pub(super) fn stream_of(kind: &str) -> Cow<'_, str> {
+pub(super) fn stream_of(kind: &str) -> &str {
     match kind {
-        "transcription" => Cow::Borrowed("transcription:en-US"),
-        other => Cow::Borrowed(other),
+        "transcription" => "transcription:en-US",
+        other => other,
     }
 }
 
-/// Whether a type is the gateway's word to glasses. From an app it would be a forgery: `auth_error`, for one, makes some of them
-/// leave for good.
-pub(super) fn is_ours(kind: &str) -> bool {
-    matches!(
-        kind,
-        "auth_error"
-            | "connection_ack"
-            | "connection_error"
-            | "app_started"
-            | "app_stopped"
-            | "app_state_change"
-            | "pong"
-            | "reconnect"
-    )
+/// Returns whether only the gateway says this to glasses or apps. From an app it would be a forgery: `auth_error`, for one,
+/// makes some glasses leave for good, and `microphone_state_change` turns their microphone on.
+pub(super) fn is_reserved(kind: &str) -> bool {
+    RESERVED.binary_search(&kind).is_ok()
 }
 
-/// Whether somebody with these subscriptions gets this stream. Audio is for who asks for it by name.
-pub(super) fn wants(subscriptions: &[Box<str>], stream: &str) -> bool {
-    let mut all = subscriptions.iter();
-    let any = stream != AUDIO;
-    all.any(|wanted| (any && matches!(&**wanted, "*" | "all")) || **wanted == *stream)
-}
+/// The gateway's own words, sorted. What apps ask of glasses (`display_event`, `photo_request`, `audio_play_request`, …) and
+/// what their cloud serves (`app_broadcast_message`, …) is not among them.
+const RESERVED: [&str; 32] = [
+    "app_message_received",
+    "app_started",
+    "app_state_change",
+    "app_stopped",
+    "app_user_joined",
+    "app_user_left",
+    "audio_play_response",
+    "augmentos_settings_update",
+    "auth_error",
+    "capabilities_update",
+    "connection_ack",
+    "connection_error",
+    "custom_message",
+    "dashboard_always_on_changed",
+    "dashboard_mode_changed",
+    "data_stream",
+    "device_state_update",
+    "managed_stream_status",
+    "microphone_state_change",
+    "permission_error",
+    "photo_response",
+    "pong",
+    "reconnect",
+    "reconnect_ack",
+    "reconnect_deferred",
+    "reconnect_rejected",
+    "rtmp_stream_status",
+    "set_location_tier",
+    "settings_update",
+    "stream_status_check_response",
+    "tpa_connection_ack",
+    "tpa_connection_error",
+];
 
 /// A string as JSON, in its quotes.
 struct Quoted<'a>(&'a str);
@@ -210,13 +459,21 @@ fn now() -> String {
 
 /// A frame of the glasses, as it goes to every app that subscribed. `frame` must be whole JSON.
 pub(super) fn data_stream(session: &str, stream: &str, frame: &str) -> String {
-    format!(
+    // It may be kept as it is: no more is allocated than it needs.
+    let mut text = String::with_capacity(frame.len() + session.len() + stream.len() + ENVELOPE);
+    // Writing into a String does not fail.
+    let _ = write!(
+        text,
         r#"{{"type":"data_stream","sessionId":{},"streamType":{},"timestamp":"{}","data":{frame}}}"#,
         Quoted(session),
         Quoted(stream),
         now()
-    )
+    );
+    text
 }
+
+/// Bytes of a `data_stream` besides its frame and its names.
+const ENVELOPE: usize = 128;
 
 /// What glasses are told when they are in.
 pub(super) fn connection_ack(session: &str) -> String {
@@ -310,9 +567,10 @@ mod tests {
             let text = format!(
                 r#"{{"type":"tpa_connection_init","sessionId":"{session}","packageName":"{package}","apiKey":"k"}}"#
             );
-            let Ok(FromApp::Init(init)) = FromApp::parse(&text) else {
+            let Ok(FromApp::Init(init)) = FromApp::parse(&text, package) else {
                 panic!("{text}");
             };
+            assert_eq!(Init::parse(&text).as_ref(), Ok(&init));
             assert_eq!(init.user(), user, "{text}");
             assert!(!format!("{init:?}").contains("\"k\""));
         }
@@ -342,7 +600,8 @@ mod tests {
             "{\"type\":\"a\",\"x\":\"\n\"}",
         ] {
             assert!(FromGlasses::parse(malformed).is_err(), "{malformed}");
-            assert!(FromApp::parse(malformed).is_err(), "{malformed}");
+            assert!(FromApp::parse(malformed, "p").is_err(), "{malformed}");
+            assert!(Init::parse(malformed).is_err(), "{malformed}");
         }
         let nothing = r#"{"type":"start_app"}"#;
         assert!(FromGlasses::parse(nothing).is_err(), "start what?");
@@ -354,9 +613,9 @@ mod tests {
     fn an_app_subscribes_by_name_and_by_object() {
         let update = |items: &str| {
             let text = format!(r#"{{"type":"subscription_update","subscriptions":[{items}]}}"#);
-            match FromApp::parse(&text) {
+            match FromApp::parse(&text, "p") {
                 Ok(FromApp::Subscribe(names)) => {
-                    Ok(names.iter().map(|n| n.to_string()).collect::<Vec<_>>())
+                    Ok(names.iter().map(str::to_owned).collect::<Vec<_>>())
                 }
                 Ok(other) => panic!("{other:?}"),
                 Err(e) => Err(e.0),
@@ -376,16 +635,127 @@ mod tests {
         assert!(update(&format!(r#""{}""#, "x".repeat(257))).is_err());
     }
 
+    /// A list ends at its limit, wherever it stands and whatever is behind it: no JSON, even.
     #[test]
-    fn streams_are_matched_exactly() {
-        let wanted = ["VAD".into(), "transcription:en-US".into()];
-        assert!(wants(&wanted, "VAD"));
-        assert!(wants(&wanted, &stream_of("transcription")));
-        assert!(!wants(&wanted, "VA"));
-        assert!(!wants(&wanted, "transcription:de-DE"));
-        assert!(!wants(&[], "VAD"));
-        assert!(wants(&["*".into()], "x") && wants(&["all".into()], "x"));
-        assert!(!wants(&["*".into(), "all".into()], AUDIO) && wants(&[AUDIO.into()], AUDIO));
+    fn a_list_that_is_too_long_is_read_to_its_limit_only() {
+        let many = vec![r#"{"stream":""}"#; 257].join(",");
+        let wrong = Err(Malformed(TOO_MANY.to_owned()));
+        let text = format!(r#"{{"type":"subscription_update","subscriptions":[{many},!!"#);
+        assert_eq!(FromApp::parse(&text, "p"), wrong);
+        // The type behind the list is looked for; the list is not built for that.
+        let text = format!(r#"{{"subscriptions":[{many},1],"type":"subscription_update"}}"#);
+        assert_eq!(FromApp::parse(&text, "p"), wrong);
+        let text = format!(r#"{{"subscriptions":[{many},1],"type":"custom"}}"#);
+        assert_eq!(
+            FromApp::parse(&text, "p"),
+            Ok(FromApp::Request("custom".into()))
+        );
+        let long = "x".repeat(257);
+        let escaped = "\\u0078".repeat(257);
+        for item in [&*long, &*escaped] {
+            for item in [format!(r#""{item}""#), format!(r#"{{"stream":"{item}"}}"#)] {
+                let text = format!(r#"{{"type":"subscription_update","subscriptions":[{item},!!"#);
+                assert_eq!(
+                    FromApp::parse(&text, "p"),
+                    Err(Malformed(TOO_LONG.to_owned()))
+                );
+            }
+        }
+    }
+
+    /// A first message of another type is given up at its type: what is behind it is not even JSON.
+    #[test]
+    fn of_a_first_message_only_the_introduction_is_read() {
+        for text in [
+            r#"{"type":"subscription_update","subscriptions":[!!"#,
+            r#"{"x":[{"y":1}],"type":"display_event",!!"#,
+        ] {
+            assert_eq!(Init::parse(text), Err(Malformed(NO_INIT.to_owned())));
+        }
+        let long = "x".repeat(1_000);
+        for field in ["type", "sessionId", "packageName", "apiKey"] {
+            let text = format!(r#"{{"{field}":"{long}",!!"#);
+            let refused = Init::parse(&text).map_err(|e| e.0);
+            assert_eq!(refused, Err(TOO_LONG.to_owned()), "{field}");
+        }
+        let sorted =
+            r#"{"apiKey":"k","packageName":"p","sessionId":"a-p","type":"tpa_connection_init"}"#;
+        assert_eq!(Init::parse(sorted).map(|init| init.api_key), Ok("k".into()));
+        let twice = r#"{"type":"tpa_connection_init","packageName":"p","packageName":"q","sessionId":"a-p"}"#;
+        assert!(Init::parse(twice).is_err());
+    }
+
+    #[test]
+    fn names_are_bounded_before_they_are_copied() {
+        let long = "x".repeat(257);
+        for text in [
+            format!(r#"{{"type":"{long}"}}"#),
+            format!(r#"{{"type":"start_app","packageName":"{long}"}}"#),
+        ] {
+            let refused = FromGlasses::parse(&text);
+            assert_eq!(refused, Err(Malformed(TOO_LONG.to_owned())));
+            assert!(FromApp::parse(&text, &long).is_err());
+        }
+    }
+
+    #[test]
+    fn an_app_names_itself_or_nobody() {
+        let parsed = |fields: &str| {
+            let text = format!(r#"{{"type":"display_event"{fields}}}"#);
+            FromApp::parse(&text, "com.x").map(|_| ()).map_err(|e| e.0)
+        };
+        for fields in [
+            "",
+            r#","packageName":"com.x""#,
+            r#","packageName":"com.\u0078""#,
+            r#","packageName":null"#,
+            r#","layout":{"packageName":"com.y"}"#,
+        ] {
+            assert_eq!(parsed(fields), Ok(()), "{fields}");
+        }
+        for fields in [
+            r#","packageName":"com.y""#,
+            r#","packageName":"""#,
+            r#","packageN\u0061me":"com.y""#,
+        ] {
+            assert_eq!(parsed(fields), Err(OTHER_PACKAGE.to_owned()), "{fields}");
+        }
+        // A field that stands twice could be read both ways.
+        assert!(parsed(r#","packageName":"com.x","packageName":"com.y""#).is_err());
+        assert!(parsed(r#","packageName":["com.y"]"#).is_err());
+        assert!(parsed(r#","type":"auth_error""#).is_err());
+    }
+
+    #[test]
+    fn the_gateways_words_are_reserved_and_those_of_apps_are_not() {
+        assert!(RESERVED.is_sorted());
+        for kind in RESERVED {
+            assert!(is_reserved(kind), "{kind}");
+        }
+        for kind in [
+            "display_event",
+            "dashboard_content_update",
+            "dashboard_mode_change",
+            "dashboard_system_update",
+            "photo_request",
+            "rtmp_stream_request",
+            "rtmp_stream_stop",
+            "managed_stream_request",
+            "managed_stream_stop",
+            "stream_status_check",
+            "audio_play_request",
+            "audio_stop_request",
+            "rgb_led_control",
+            "location_poll_request",
+            "request_wifi_setup",
+            "app_broadcast_message",
+            "app_direct_message",
+            "app_room_join",
+            "app_room_leave",
+            "anything_else",
+        ] {
+            assert!(!is_reserved(kind), "{kind}");
+        }
     }
 
     #[test]
@@ -441,7 +811,8 @@ mod tests {
             let Ok(text) = String::from_utf8(bytes) else {
                 continue;
             };
-            drop(FromApp::parse(&text));
+            drop(FromApp::parse(&text, "b"));
+            drop(Init::parse(&text));
             match FromGlasses::parse(&text) {
                 Ok(FromGlasses::Data(kind)) => {
                     // Half a surrogate pair is JSON (RFC 8259 §8.2), and no string of Rust's: it is passed on unread.

@@ -165,7 +165,7 @@ impl Report {
         let _ = write!(
             line,
             " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} rtt_p99_us={} lateness_p99_us={} \
-             turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} accept_pauses={} log_dropped={}",
+             turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} host_bytes={} accept_pauses={} log_dropped={}",
             now.suspects(),
             now.opened() - last.opened(),
             ByCause(now, last, closed),
@@ -180,6 +180,7 @@ impl Report {
             (now.stalled - last.stalled).as_millis(),
             now.pending_bytes,
             now.held_bytes,
+            now.host_bytes,
             now.accept_pauses - last.accept_pauses,
             (self.log_dropped)(),
         );
@@ -332,7 +333,7 @@ impl std::fmt::Display for Relayed<'_> {
         };
         write!(
             f,
-            " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} malformed={} replayed={} doubtful={} \
+            " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} forbidden={} malformed={} replayed={} doubtful={} \
              dropped={} kept={} webhooks={} webhooks_failed={}",
             now.absent.iter().sum::<u64>(),
             Millis(absence.percentile(0.50)),
@@ -343,6 +344,7 @@ impl std::fmt::Display for Relayed<'_> {
             sum(|s| &s.flapping),
             sum(|s| &s.relayed),
             now.unrouted - last.unrouted,
+            now.forbidden - last.forbidden,
             now.malformed - last.malformed,
             now.replayed - last.replayed,
             now.doubtful - last.doubtful,

@@ -159,14 +159,18 @@ impl SessionRow {
             kept_frames += frames;
             kept_bytes += bytes;
         }
-        let apps = session.apps.iter();
-        let behind = apps.filter(|app| after.is_none_or(|after| *app.package > *after));
-        let (apps, more_apps) = first(behind.collect(), most);
+        // They are kept in the order of their packages.
+        let behind = session
+            .apps
+            .partition_point(|app| after.is_some_and(|a| *app.package <= *a));
+        let apps = &session.apps[behind..];
+        let more_apps = apps.len() > most;
         SessionRow {
             user: user.into(),
             glasses: glasses.map(|place| PlaceRow::of(place, io)),
             apps: apps
-                .into_iter()
+                .iter()
+                .take(most)
                 .map(|app| AppRow::of(app, names, io))
                 .collect(),
             apps_total: session.apps.len(),
@@ -177,18 +181,6 @@ impl SessionRow {
     }
 }
 
-/// The first so many of these apps by package, in order; and whether there are more.
-fn first(mut apps: Vec<&App>, most: usize) -> (Vec<&App>, bool) {
-    let by_package = |a: &&App, b: &&App| a.package.cmp(&b.package);
-    let more = apps.len() > most;
-    if more {
-        apps.select_nth_unstable_by(most, by_package);
-        apps.truncate(most);
-    }
-    apps.sort_unstable_by(by_package);
-    (apps, more)
-}
-
 impl AppRow {
     fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
         let named = app.subscriptions.iter().take(SUBSCRIPTIONS_NAMED);
@@ -196,7 +188,7 @@ impl AppRow {
             package: app.package.clone(),
             state: app.state,
             subscribed: app.subscriptions.len(),
-            subscriptions: names.then(|| named.cloned().collect()),
+            subscriptions: names.then(|| named.map(Into::into).collect()),
             place: PlaceRow::of(&app.place, io),
         }
     }
@@ -217,35 +209,5 @@ impl PlaceRow {
             kept_frames,
             kept_bytes,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_app_is_named_once_whatever_comes_and_goes() {
-        let app = |n: u32| App::new(&format!("p.{n:04}"), AppState::Dormant);
-        // Not in the order of their names.
-        let mut apps: Vec<App> = (0..1_000).map(|n| app(n * 7_919 % 1_000)).collect();
-        let (mut seen, mut after) = (Vec::new(), None::<Box<str>>);
-        loop {
-            let behind = apps.iter().filter(|app| {
-                let after = after.as_deref();
-                after.is_none_or(|after| *app.package > *after)
-            });
-            let (page, more) = first(behind.collect(), 64);
-            seen.extend(page.iter().map(|app| app.package.clone()));
-            after = seen.last().cloned();
-            if !more {
-                break;
-            }
-            // The last one that was named goes, and one with an early name comes.
-            apps.retain(|app| Some(&app.package) != after.as_ref());
-            apps.push(App::new("a", AppState::Dormant));
-        }
-        let expected: Vec<Box<str>> = (0..1_000).map(|n| format!("p.{n:04}").into()).collect();
-        assert_eq!(seen, expected);
     }
 }

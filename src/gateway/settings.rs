@@ -13,8 +13,6 @@ pub struct RelaySettings {
     pub tpa_grace: Micros,
     /// What is kept for one peer that is absent.
     pub replay: ReplayLimits,
-    /// What is kept for all peers together, in bytes.
-    pub replay_total_bytes: usize,
     /// The types of frames that are never kept: they tell of a moment that has passed.
     pub replay_skip: Vec<Box<str>>,
     /// Whether frames that were written before the loss, and that no pong has confirmed, are sent again. They may then arrive
@@ -54,7 +52,6 @@ impl Default for RelaySettings {
             overlap: Micros::ZERO,
             tpa_grace: Micros::from_secs(15),
             replay: ReplayLimits::default(),
-            replay_total_bytes: 1 << 30,
             replay_skip: ["VAD", "location_update", "head_position"]
                 .map(Box::from)
                 .to_vec(),

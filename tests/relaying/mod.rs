@@ -71,10 +71,20 @@ impl Fleet {
         admission: Option<Admission>,
         restored: Vec<(Box<str>, Vec<Box<str>>)>,
     ) -> Self {
+        Self::tuned(relay, admission, |options, _| options.restored = restored)
+    }
+
+    /// A fleet whose gateway and loop are told something else than usual.
+    pub fn tuned(
+        relay: RelaySettings,
+        admission: Option<Admission>,
+        tune: impl FnOnce(&mut Options, &mut Config),
+    ) -> Self {
         let credentials = admission.map_or_else(Credentials::default, |admission| {
             credentials(&["p.x", "p.y", "p.z", "p.bare"], admission)
         });
-        let gateway = Gateway::new(Options {
+        let mut config = config();
+        let mut options = Options {
             stats_interval: Micros::from_secs(60),
             log_dropped: Box::new(|| 0),
             proxy_protocol: ProxyProtocol::Off,
@@ -83,16 +93,19 @@ impl Fleet {
             watchdog: None,
             relay,
             credentials,
-            restored,
-        });
+            restored: Vec::new(),
+        };
+        tune(&mut options, &mut config);
+        let closed = !options.credentials.is_open();
+        let gateway = Gateway::new(options);
         let errands = gateway.errands();
-        let mut net = Net::new(config(), gateway);
+        let mut net = Net::new(config, gateway);
         net.with_io(Gateway::start);
         Fleet {
             net,
             errands,
             taken: Vec::new(),
-            closed: admission.is_some(),
+            closed,
         }
     }
 
@@ -289,6 +302,16 @@ impl Fleet {
         self.net.with_io(|gateway, io| gateway.snapshot(io)).relay
     }
 
+    /// What the relay has charged to the loop; it is what it comes to if it is added up anew.
+    #[track_caller]
+    pub fn charged(&mut self) -> u64 {
+        self.net.with_io(|gateway, io| {
+            let charged = io.stats().host_bytes;
+            assert_eq!(charged, gateway.recount());
+            charged
+        })
+    }
+
     pub fn sessions(&mut self) -> usize {
         self.net
             .with_io(|gateway, io| gateway.snapshot(io))
@@ -416,7 +439,7 @@ impl Fleet {
 }
 
 /// Apps with keys, and with webhooks but for `p.bare`.
-fn credentials(packages: &[&str], admission: Admission) -> Credentials {
+pub fn credentials(packages: &[&str], admission: Admission) -> Credentials {
     credentials_at(&[], packages, admission)
 }
 

@@ -73,6 +73,8 @@ struct Traffic {
     bytes_out: u64,
     pending_bytes: u64,
     held_bytes: u64,
+    /// What the relay holds: frames that are kept, subscriptions, places without a connection.
+    host_bytes: u64,
 }
 
 /// What the relay has done since the start, and what it keeps now.
@@ -92,6 +94,7 @@ struct RelayBody {
     absence: Percentiles,
     frames_relayed: u64,
     frames_unrouted: u64,
+    frames_forbidden: u64,
     frames_malformed: u64,
     frames_replayed: u64,
     frames_doubtful: u64,
@@ -167,6 +170,7 @@ pub(super) async fn overview(
             bytes_out: stats.bytes_out,
             pending_bytes: stats.pending_bytes,
             held_bytes: stats.held_bytes,
+            host_bytes: stats.host_bytes,
         },
         relay: RelayBody::of(&snapshot.relay),
         last_minute: LastMinute {
@@ -209,6 +213,7 @@ impl RelayBody {
             absence: Percentiles::of(&relay.absence),
             frames_relayed: relay.relayed.iter().sum(),
             frames_unrouted: relay.unrouted,
+            frames_forbidden: relay.forbidden,
             frames_malformed: relay.malformed,
             frames_replayed: relay.replayed,
             frames_doubtful: relay.doubtful,

@@ -268,6 +268,11 @@ impl Scrape {
             "pulsegate_held_bytes",
             "Bytes of unfinished messages and frames held now",
             stats.held_bytes as i64,
+        )?;
+        page.gauge(
+            "pulsegate_host_bytes",
+            "Bytes held by the relay now: kept frames, subscriptions, places without a connection",
+            stats.host_bytes as i64,
         )
     }
 

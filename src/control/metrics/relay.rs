@@ -98,6 +98,11 @@ impl Scrape {
                 relay.unrouted,
             ),
             (
+                "pulsegate_frames_forbidden",
+                "Frames of apps that they may not send to glasses",
+                relay.forbidden,
+            ),
+            (
                 "pulsegate_frames_malformed",
                 "Frames that were no JSON of the contract",
                 relay.malformed,

@@ -1,6 +1,6 @@
 //! The apps that may connect: the content of `APPS_FILE`.
 
-use super::super::NAME_MAX;
+use super::super::{KEY_MAX, NAME_MAX};
 use super::url::is_url;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq;
 /// The most apps that one gateway knows.
 pub const APPS_MAX: usize = 10_000;
 
-/// The longest key, in bytes.
-const KEY_MAX: usize = 512;
+/// The most types that `may_send` names.
+const TYPES_MAX: usize = 64;
 
 /// More faults are not told one by one.
 const FAULTS_MAX: usize = 20;
@@ -29,6 +29,8 @@ struct App {
     /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
     key: [u8; 32],
     webhook: Option<Box<str>>,
+    /// The types of frames that it may send to glasses; `None`: all that are not the gateway's.
+    may_send: Option<Box<[Box<str>]>>,
 }
 
 impl fmt::Debug for Apps {
@@ -38,7 +40,7 @@ impl fmt::Debug for Apps {
 }
 
 impl Apps {
-    /// Reads a JSON array of apps: `{"package": …, "api_key": …, "webhook_url": …}`, the last one optional.
+    /// Reads a JSON array of apps: `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
     ///
     /// # Errors
     /// Everything that is wrong, in words that go on after "must be", on one line. Apps are named by their places, counted
@@ -97,6 +99,12 @@ impl Apps {
         self.0.get(package)?.webhook.as_deref()
     }
 
+    pub(super) fn may_send(&self, package: &str, kind: &str) -> bool {
+        let app = self.0.get(package);
+        let allowed = app.and_then(|app| app.may_send.as_ref());
+        allowed.is_none_or(|types| types.iter().any(|allowed| **allowed == *kind))
+    }
+
     /// Whether this is the package's key. The time that it takes depends on the length of the given key alone.
     pub(super) fn admits(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
@@ -123,14 +131,15 @@ impl Entry {
             faults.push(place, "is no object");
             return None;
         };
-        let [mut package, mut key, mut webhook] = [const { None }; 3];
+        let [mut package, mut key, mut webhook, mut types] = [const { None }; 4];
         for (name, value) in fields {
             let field = match name.as_str() {
                 "package" => &mut package,
                 "api_key" => &mut key,
                 "webhook_url" => &mut webhook,
+                "may_send" => &mut types,
                 _ => {
-                    let why = "has a field other than package, api_key and webhook_url";
+                    let why = "has a field other than package, api_key, webhook_url and may_send";
                     faults.push(place, why);
                     continue;
                 }
@@ -158,12 +167,31 @@ impl Entry {
             let why = "webhook_url is not a URL with http:// or https://, a host, and no user";
             faults.push(place, why);
         }
+        let is_limited = !matches!(types, None | Some(Value::Null));
+        let may_send = names(types);
+        if is_limited && may_send.is_none() {
+            let why = "may_send is not an array of at most 64 types of 1 to 256 bytes";
+            faults.push(place, why);
+        }
         let app = App {
             key: digest(&key?),
             webhook: webhook.map(Into::into),
+            may_send,
         };
         Some((package?.into(), app))
     }
+}
+
+/// A list of types of frames.
+fn names(value: Option<Value>) -> Option<Box<[Box<str>]>> {
+    let Some(Value::Array(values)) = value else {
+        return None;
+    };
+    let is_name = |name: &String| (1..=NAME_MAX).contains(&name.len());
+    let names = values.into_iter().take(TYPES_MAX + 1);
+    let names = names.map(|value| text(Some(value)).filter(is_name).map(Into::into));
+    let names: Box<[Box<str>]> = names.collect::<Option<_>>()?;
+    (names.len() <= TYPES_MAX).then_some(names)
 }
 
 fn text(value: Option<Value>) -> Option<String> {
@@ -317,6 +345,37 @@ mod tests {
     }
 
     #[test]
+    fn what_an_app_may_send_is_listed_or_not_bounded() {
+        let apps = |may_send: &str| {
+            let json = format!(r#"[{{"package":"a","api_key":"k"{may_send}}}]"#);
+            Apps::parse(json.as_bytes())
+        };
+        for all in ["", r#","may_send":null"#] {
+            assert!(apps(all).is_ok_and(|apps| apps.may_send("a", "display_event")));
+        }
+        let some = apps(r#","may_send":["display_event","x"]"#).expect("apps");
+        let may = |kind| some.may_send("a", kind);
+        assert!(may("display_event") && may("x") && !may("photo_request") && !may(""));
+        assert!(apps(r#","may_send":[]"#).is_ok_and(|apps| !apps.may_send("a", "x")));
+        assert_ne!(apps(""), apps(r#","may_send":[]"#), "a reload sees it");
+        let many = vec![r#""x""#; TYPES_MAX + 1].join(",");
+        let long = "x".repeat(NAME_MAX + 1);
+        for wrong in [
+            r#""x""#.to_owned(),
+            "1".to_owned(),
+            "[1]".to_owned(),
+            r#"[""]"#.to_owned(),
+            format!("[{many}]"),
+            format!(r#"["{long}"]"#),
+        ] {
+            let told = apps(&format!(r#","may_send":{wrong}"#)).expect_err(&wrong);
+            assert!(told.ends_with(
+                "app 1: may_send is not an array of at most 64 types of 1 to 256 bytes"
+            ));
+        }
+    }
+
+    #[test]
     fn what_is_no_list_is_told_with_its_place() {
         for (json, told) in [
             ("", "a file in JSON, which line 1, column 0 is not"),
@@ -353,7 +412,7 @@ mod tests {
         let package = "package is not a string of 1 to 256 bytes without control characters";
         let key = "api_key is not a string of 1 to 512 bytes without control characters";
         let url = "webhook_url is not a URL with http:// or https://, a host, and no user";
-        let field = "has a field other than package, api_key and webhook_url";
+        let field = "has a field other than package, api_key, webhook_url and may_send";
         let long = "x".repeat(257);
         let long_key = "x".repeat(513);
         let json = format!(

@@ -87,6 +87,12 @@ impl Credentials {
         }
     }
 
+    /// Whether an app of this package may send frames of this type to glasses. Words of the gateway's own are another matter.
+    pub fn may_send(&self, package: &str, kind: &str) -> bool {
+        let apps = self.apps.as_ref();
+        apps.is_none_or(|apps| apps.may_send(package, kind))
+    }
+
     /// When an app with the right key is let in. An open gateway asks for no consent either.
     pub fn admission(&self) -> Admission {
         if self.is_open() {

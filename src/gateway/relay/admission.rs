@@ -7,7 +7,7 @@ use super::{ANONYMOUS, Relay};
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
 use crate::gateway::auth::{Admission, Credentials};
-use crate::gateway::protocol::{self, FromApp};
+use crate::gateway::protocol::{self, Init};
 use crate::gateway::{Identity, Role};
 use crate::gateway::{NAME_MAX, seconds};
 use crate::id::ConnId;
@@ -149,13 +149,12 @@ impl Relay {
     ) -> Result<Identity, Refusal> {
         let refuse = |code, why: Cow<'static, str>, cause| Err(Refusal { code, why, cause });
         let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::Forbidden);
-        let first = "the first message must be tpa_connection_init";
         let Message::Text(text) = message else {
-            return malformed(first.into());
+            return malformed(protocol::NO_INIT.into());
         };
-        let init = match FromApp::parse(text) {
-            Ok(FromApp::Init(init)) => init,
-            Ok(_) => return malformed(first.into()),
+        io.spend(super::routing::parsed(text));
+        let init = match Init::parse(text) {
+            Ok(init) => init,
             Err(why) => return malformed(why.0.into()),
         };
         let package = &*init.package_name;

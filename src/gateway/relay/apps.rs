@@ -1,6 +1,8 @@
 //! Apps of a session: started and stopped by their user, asked back when they were lost.
 
 use super::Relay;
+use super::account::moved;
+use super::chores::Chore;
 use super::places::{Room, Who};
 use super::post::TO_APPS;
 use super::session::{Absence, App, AppState, Called, SESSION_APPS_MAX};
@@ -8,7 +10,7 @@ use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
 use crate::gateway::protocol;
-use crate::gateway::{Identity, Role};
+use crate::gateway::{Identity, Role, Subscriptions};
 use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
@@ -37,18 +39,27 @@ impl Relay {
             let news = protocol::app_news("app_stopped", package, Some(why));
             relay.tell_glasses(io, user, news);
         };
-        if package.len() > crate::gateway::NAME_MAX || !self.credentials.knows(package) {
+        if let Some(left) = self.starts.refuses(user, io.now()) {
+            return refused(self, io, &too_often(left));
+        }
+        if !self.credentials.knows(package) {
             return refused(self, io, "there is no such app");
         }
         let identity = app_identity(user, package);
         if self.blocks.left(&identity, io.now()).is_some() {
             return refused(self, io, "blocked by the operator");
         }
+        let (started, most) = (self.vacancies.started, self.absent_max);
         let session = self.sessions.of(user);
-        let state = match session.app(package) {
-            Some(app) => Some(app.state),
+        let at = session.position(package);
+        let state = match at.ok().map(|at| session.apps[at].state) {
+            Some(state) => Some(state),
             None if session.apps.len() >= SESSION_APPS_MAX => {
                 return refused(self, io, "this session has 1000 apps already");
+            }
+            // Of the room for places without a connection a quarter is for those that had one.
+            None if started >= most - most / 4 => {
+                return refused(self, io, "too many apps are being started: try again later");
             }
             None => None,
         };
@@ -57,8 +68,10 @@ impl Relay {
             // A lost one is waited for, and asked if it does not come: what waits for it stays.
             Some(AppState::Asked { .. } | AppState::Expected | AppState::Lost) => {}
             None | Some(AppState::Dormant) => {
-                if state.is_none() {
-                    session.apps.push(App::new(package, AppState::Dormant));
+                if let Err(at) = at {
+                    let app = App::new(package, AppState::Dormant);
+                    self.vacancies.add(io, user, &app);
+                    session.apps.insert(at, Box::new(app));
                 }
                 self.remember(io, &identity);
                 self.ask(io, &identity, package, false);
@@ -68,6 +81,10 @@ impl Relay {
 
     /// The user does not want an app any more.
     pub(super) fn user_stops_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
+        if let Some(left) = self.starts.refuses(user, io.now()) {
+            let error = protocol::glasses_error("TOO_OFTEN", &too_often(left));
+            return self.tell_glasses(io, user, error);
+        }
         if !self.stop_app(
             io,
             user,
@@ -108,22 +125,19 @@ impl Relay {
     }
 
     /// Takes an app out of its session, with all that was waited for.
-    fn take_app(&mut self, io: &Io<'_>, user: &str, package: &str) -> Option<App> {
+    fn take_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) -> Option<App> {
         let identity = app_identity(user, package);
         self.stop_waiting(&identity);
         let session = self.sessions.get_mut(user)?;
-        let at = session
-            .apps
-            .iter()
-            .position(|app| *app.package == *package)?;
+        let at = session.position(package).ok()?;
         let mut app = session.apps.remove(at);
-        self.post().0.discard(&mut app.place);
+        self.release_app(io, user, &mut app);
         if let Called::Open(number) = app.called {
             self.forget_errand(number);
         }
         let (user, package) = (user.into(), package.into());
         self.note(io, Errand::Forget { user, package });
-        Some(app)
+        Some(*app)
     }
 
     /// The session is over: its glasses did not come back.
@@ -131,37 +145,56 @@ impl Relay {
         let Some(mut session) = self.sessions.remove(user) else {
             return;
         };
-        self.post().0.discard(&mut session.glasses);
+        self.post().0.discard(io, &mut session.glasses);
         if !session.apps.is_empty() {
             self.note(io, Errand::ForgetUser { user: user.into() });
-        }
-        for mut app in session.apps {
-            self.post().0.discard(&mut app.place);
-            if let Some(absence) = app.place.absence.take() {
-                self.graces.cancel(absence.due);
-                self.stats.absent[TO_APPS] -= 1;
-            }
-            if let Called::Open(number) = app.called {
-                self.forget_errand(number);
-            }
-            match app.place.conn {
-                // It is the next one's now, with its glasses.
-                Some(conn) if io.is_draining() => {
-                    let code = Cause::Draining.close_code();
-                    io.close_for(conn, Cause::Draining, code, "service restart");
-                }
-                None if io.is_draining() => {}
-                Some(conn) => {
-                    super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
-                    io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
-                }
-                // One that is away has nobody else to tell it.
-                None => self.order_stop(user, &app.package, StopReason::SystemStop),
-            }
         }
         if log::log_enabled!(log::Level::Debug) {
             let user = crate::gateway::logfmt::Value(user);
             log::debug!("session ended user={user}");
+        }
+        // They are taken from the end.
+        session.apps.reverse();
+        self.begin(io, Chore::End(user.into(), session.apps));
+    }
+
+    /// An app of a session that is over is told so.
+    pub(super) fn end_app(&mut self, io: &mut Io<'_>, user: &str, mut app: App) {
+        self.release_app(io, user, &mut app);
+        if let Some(absence) = app.place.absence.take() {
+            self.graces.cancel(absence.due);
+            self.stats.absent[TO_APPS] -= 1;
+        }
+        if let Called::Open(number) = app.called {
+            self.forget_errand(number);
+        }
+        // It may have been lost meanwhile.
+        let conn = app.place.conn.filter(|conn| io.view(*conn).is_some());
+        match conn {
+            // It is the next one's now, with its glasses.
+            Some(conn) if io.is_draining() => {
+                let code = Cause::Draining.close_code();
+                io.close_for(conn, Cause::Draining, code, "service restart");
+            }
+            None if io.is_draining() => {}
+            Some(conn) => {
+                super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
+                io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
+            }
+            // A newer session of the user has the app already.
+            None if self.sessions.app_mut(user, &app.package).is_some() => {}
+            // One that is away has nobody else to tell it.
+            None => self.order_stop(user, &app.package, StopReason::SystemStop),
+        }
+    }
+
+    /// An app is out of its session: what it was charged with is released.
+    fn release_app(&mut self, io: &mut Io<'_>, user: &str, app: &mut App) {
+        self.post().0.discard(io, &mut app.place);
+        moved(io, app.subscriptions.allocated(), 0);
+        app.subscriptions = Subscriptions::default();
+        if app.place.conn.is_none() {
+            self.vacancies.remove(io, user, app);
         }
     }
 
@@ -250,13 +283,20 @@ impl Relay {
             self.tell_stopped(io, user, package, Some("connection lost"));
             return self.sessions.tidy(user);
         };
+        if self.vacancies.apps as u64 - self.stats.absent[TO_APPS] > self.absent_max as u64 {
+            self.take_app(io, user, package);
+            let why = Some("too many apps are being started");
+            self.tell_stopped(io, user, package, why);
+            return self.sessions.tidy(user);
+        }
         let here = session.glasses.conn.is_some();
         if let Some(app) = session.app_mut(package) {
             app.state = AppState::Dormant;
             // It begins anew, and says again what it wants to hear.
-            app.subscriptions = Box::default();
+            moved(io, app.subscriptions.allocated(), 0);
+            app.subscriptions = Subscriptions::default();
         }
-        self.discard_kept(user, package);
+        self.discard_kept(io, user, package);
         let news = protocol::app_state_change(package, "resurrecting");
         self.tell_glasses(io, user, news);
         if here {
@@ -264,25 +304,10 @@ impl Relay {
         }
     }
 
-    fn discard_kept(&mut self, user: &str, package: &str) {
+    fn discard_kept(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
         let (mut post, sessions) = self.post();
         if let Some(app) = sessions.app_mut(user, package) {
-            post.discard(&mut app.place);
-        }
-    }
-
-    /// The glasses are there: apps that only waited for them are asked to come.
-    pub(super) fn wake_apps(&mut self, io: &mut Io<'_>, user: &str) {
-        let Some(session) = self.sessions.get(user) else {
-            return;
-        };
-        let dormant = session
-            .apps
-            .iter()
-            .filter(|app| app.state == AppState::Dormant);
-        let packages: Vec<Box<str>> = dormant.map(|app| app.package.clone()).collect();
-        for package in packages {
-            self.ask(io, &app_identity(user, &package), &package, true);
+            post.discard(io, &mut app.place);
         }
     }
 
@@ -356,6 +381,7 @@ impl Relay {
             due,
         }));
         self.stats.absent[TO_APPS] += 1;
+        self.bound_absences(io);
     }
 
     fn arrival(&self) -> Micros {
@@ -478,6 +504,12 @@ impl Relay {
         self.tell_glasses(io, user, stopped);
         self.tell_glasses(io, user, protocol::app_state_change(package, "stopped"));
     }
+}
+
+/// What glasses are told that start or stop apps too often.
+fn too_often(left: Micros) -> String {
+    let seconds = crate::gateway::seconds(left);
+    format!("apps are started and stopped too often: try again in {seconds} s")
 }
 
 pub(super) fn app_identity(user: &str, package: &str) -> Identity {

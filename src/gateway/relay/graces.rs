@@ -6,7 +6,7 @@ use crate::time::Micros;
 use std::collections::BTreeMap;
 
 /// How many may end in one turn.
-const SLICE: usize = 1_024;
+const SLICE: usize = 32;
 
 /// When waiting for a place ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,21 +55,21 @@ impl Graces {
     }
 
     /// Takes out who is waited for no longer, some at a time; what is left over follows in the next turn.
-    pub(super) fn take_due(&mut self, io: &mut Io<'_>) -> Vec<Identity> {
+    pub(super) fn take_due(&mut self, io: &mut Io<'_>) -> Vec<(Due, Identity)> {
         let mut over = Vec::new();
         while over.len() < SLICE
             && let Some(first) = self.by_due.first_entry()
             && first.key().at <= io.now()
         {
-            over.push(first.remove());
+            over.push(first.remove_entry());
         }
         self.arm(io);
         over
     }
 
     /// Takes out whose time would be over first.
-    pub(super) fn take_first(&mut self) -> Option<Identity> {
-        self.by_due.pop_first().map(|(_, identity)| identity)
+    pub(super) fn take_first(&mut self) -> Option<(Due, Identity)> {
+        self.by_due.pop_first()
     }
 
     /// Has the timer run out when the first is due.

@@ -1,9 +1,11 @@
 //! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
 //! waited for.
 
+mod account;
 mod admission;
 mod apps;
 mod backlog;
+mod chores;
 mod flapping;
 mod graces;
 mod missed;
@@ -11,6 +13,7 @@ mod places;
 mod post;
 mod routing;
 mod session;
+mod starts;
 mod stats;
 mod sweep;
 
@@ -20,11 +23,14 @@ pub use self::missed::{Missed, MissedBox};
 pub use self::session::{Absence, App, AppState, How, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
+use self::account::Vacancies;
+use self::chores::Chores;
 use self::flapping::Flapping;
 use self::graces::Graces;
 use self::missed::MissedSink;
 use self::places::Room;
 use self::session::Sessions;
+use self::starts::Starts;
 use self::sweep::Sweep;
 use super::auth::Credentials;
 use super::blocks::Blocks;
@@ -39,6 +45,9 @@ use std::collections::HashMap;
 /// How names begin that are given to glasses without one. Nobody comes back under such a name.
 const ANONYMOUS: &str = "anonymous-";
 
+/// Work units for the end of waiting for a place.
+const PER_GRACE: u32 = 2;
+
 /// Sessions, and what holds them together.
 pub(super) struct Relay {
     pub(super) sessions: Sessions,
@@ -47,8 +56,13 @@ pub(super) struct Relay {
     pub(super) blocks: Blocks,
     pub(super) errands: Errands,
     flapping: Flapping,
+    /// How often each user has started and stopped apps lately.
+    starts: Starts,
     pub(super) stats: RelayStats,
     graces: Graces,
+    /// Places of apps that no connection has.
+    vacancies: Vacancies,
+    chores: Chores,
     pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
@@ -77,8 +91,11 @@ impl Relay {
             blocks: Blocks::default(),
             errands: Errands::default(),
             flapping: Flapping::default(),
+            starts: Starts::default(),
             stats: RelayStats::default(),
             graces: Graces::default(),
+            vacancies: Vacancies::default(),
+            chores: Chores::default(),
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,
@@ -106,6 +123,7 @@ impl Relay {
     /// or when a predecessor that may live yet has let go of the last.
     pub(super) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
         let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
+        let (mut places, mut forgotten) = (0, 0);
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             // They ran: they are asked as often as one that was lost.
@@ -113,11 +131,17 @@ impl Relay {
                 missed: Some(0),
                 ..App::new(package, AppState::Dormant)
             };
-            let apps: Vec<App> = known.map(|package| ran(package)).collect();
-            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO {
+            let mut apps: Vec<Box<App>> = known.map(|package| Box::new(ran(package))).collect();
+            apps.sort_by(|a, b| a.package.cmp(&b.package));
+            apps.dedup_by(|a, b| a.package == b.package);
+            apps.truncate(session::SESSION_APPS_MAX);
+            let fits = places + 1 + apps.len() <= self.absent_max;
+            forgotten += u64::from(!fits);
+            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {
                 self.note(io, Errand::ForgetUser { user });
                 continue;
             }
+            places += 1 + apps.len();
             let glasses = Identity {
                 user: user.clone(),
                 role: super::Role::Glasses,
@@ -130,7 +154,17 @@ impl Relay {
                 due,
             }));
             session.apps = apps;
+            io.charge(account::place_bytes(&user, ""));
+            for app in &session.apps {
+                self.vacancies.add(io, &user, app);
+            }
             self.stats.absent[0] += 1;
+        }
+        if forgotten > 0 {
+            let most = self.absent_max;
+            log::warn!(
+                "restored sessions_forgotten={forgotten} reason=\"more than {most} places (MAX_CONNECTIONS)\""
+            );
         }
     }
 
@@ -165,9 +199,14 @@ impl Relay {
     pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {
-            for identity in self.graces.take_due(io) {
-                self.waited_in_vain(io, &identity, Room::Yes);
+            for (due, identity) in self.graces.take_due(io) {
+                io.spend(PER_GRACE);
+                self.waited_in_vain(io, &identity, due, Room::Yes);
             }
+        }
+        if self.chores.on_timer(timer) {
+            self.do_chores(io);
+            return true;
         }
         ours || self.on_leaving(io, timer)
     }

@@ -1,7 +1,10 @@
 //! The life of a place: taken, lost, waited for, taken again or given up.
 
 use super::Relay;
-use super::post::{Parcel, Post, TO_APPS, TO_GLASSES};
+use super::account::place_bytes;
+use super::chores::Chore;
+use super::graces::Due;
+use super::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
 use super::session::{Absence, App, AppState, How, Place};
 use crate::cause::Cause;
 use crate::engine::{Ending, Io, Message, Sent, TimerId};
@@ -20,8 +23,8 @@ const LEAVING: Micros = Micros::from_secs(2);
 /// Who comes back so soon after it was declared stale had not been dead.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
 
-/// Places that are given up in one turn because there is no room to wait for them.
-const GIVEN_UP_AT_ONCE: usize = 64;
+/// Places that are given up for each one that is lost, as long as there are too many.
+const GIVEN_UP_AT_ONCE: usize = 4;
 
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(super) enum Room {
 /// What there is to say of an arrival.
 struct Arrival {
     taken: Taken,
-    replayed: u64,
+    replayed: Replayed,
     doubtful: u64,
     /// The app had said on its older connection that it leaves.
     released: bool,
@@ -74,6 +77,7 @@ impl Relay {
             && let Some(absence) = place.absence.take()
         {
             self.graces.cancel(absence.due);
+            io.release(place_bytes(&identity.user, ""));
         }
         if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
@@ -86,7 +90,7 @@ impl Relay {
             released: false,
         };
         let how = self.arrived(io, id, identity, arrival);
-        self.wake_apps(io, &identity.user);
+        self.begin(io, Chore::Wake(identity.user.clone()));
         how
     }
 
@@ -99,12 +103,17 @@ impl Relay {
         package: &str,
     ) -> How {
         let session = self.sessions.of(&identity.user);
-        let at = session.apps.iter().position(|app| *app.package == *package);
-        let at = at.unwrap_or_else(|| {
-            session.apps.push(App::new(package, AppState::Expected));
-            session.apps.len() - 1
+        let at = session.position(package);
+        let is_new = at.is_err();
+        let at = at.unwrap_or_else(|at| {
+            let app = App::new(package, AppState::Expected);
+            session.apps.insert(at, Box::new(app));
+            at
         });
         let app = &mut session.apps[at];
+        if !is_new && app.place.conn.is_none() {
+            self.vacancies.remove(io, &identity.user, app);
+        }
         let mut post = Post {
             settings: &self.settings,
             stats: &mut self.stats,
@@ -162,6 +171,9 @@ impl Relay {
             // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
             Role::Tpa(_) => (TO_APPS, 1000),
         };
+        if replayed.more {
+            self.put_off(io, Chore::Replay(id, identity.clone()));
+        }
         let who = Who(identity);
         let how = match taken {
             Taken::First => {
@@ -180,15 +192,17 @@ impl Relay {
                 let alive = cause == Cause::Stale && absence <= FALSE_DEATH;
                 self.stats.false_deaths[class] += u64::from(alive);
                 log::info!(
-                    "resume {who} id={id} absent_ms={} lost_for={cause} replayed={replayed} false_death={alive}",
-                    absence.as_millis()
+                    "resume {who} id={id} absent_ms={} lost_for={cause} replayed={} false_death={alive}",
+                    absence.as_millis(),
+                    replayed.frames
                 );
                 How::Resume
             }
             Taken::Over(older) => {
                 self.stats.takeovers[class] += 1;
                 log::info!(
-                    "takeover {who} id={id} from={older} replayed={replayed} doubtful={doubtful}"
+                    "takeover {who} id={id} from={older} replayed={} doubtful={doubtful}",
+                    replayed.frames
                 );
                 if released {
                     // It is about to close that one itself. An SDK that is closed in the middle of it stops its app.
@@ -244,12 +258,20 @@ impl Relay {
             return;
         }
         place.conn = None;
+        if let Role::Tpa(package) = &identity.role
+            && let Some(app) = session.app(package)
+        {
+            self.vacancies.add(io, &identity.user, app);
+        }
+        let Some(place) = session.place_mut(&identity.role) else {
+            return;
+        };
         let mut post = Post {
             settings: &self.settings,
             stats: &mut self.stats,
         };
         let begun = end.traffic.messages_out.saturating_sub(end.unsent);
-        post.lost(place, begun);
+        post.lost(io, place, begun);
         if released || grace == Micros::ZERO || generated {
             return match &identity.role {
                 Role::Glasses => self.end_session(io, &identity.user),
@@ -263,19 +285,34 @@ impl Relay {
             due,
         }));
         self.stats.absent[class] += 1;
-        if let Role::Tpa(package) = &identity.role
-            && let Some(app) = session.app_mut(package)
-        {
-            app.state = AppState::Lost;
+        match &identity.role {
+            Role::Glasses => io.charge(place_bytes(&identity.user, "")),
+            Role::Tpa(package) => {
+                if let Some(app) = session.app_mut(package) {
+                    app.state = AppState::Lost;
+                }
+            }
         }
         self.bound_absences(io);
     }
 
     /// A place was waited for long enough, or there is no room to wait for it.
-    pub(super) fn waited_in_vain(&mut self, io: &mut Io<'_>, identity: &Identity, room: Room) {
+    pub(super) fn waited_in_vain(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        due: Due,
+        room: Room,
+    ) {
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
+        // The place may be one of a newer session.
+        let place = session.place_mut(&identity.role);
+        let absence = place.and_then(|place| place.absence.as_ref());
+        if absence.is_none_or(|absence| absence.due != due) {
+            return;
+        }
         match &identity.role {
             Role::Glasses => {
                 if room == Room::Yes
@@ -289,6 +326,7 @@ impl Relay {
                 }
                 if let Some(absence) = session.glasses.absence.take() {
                     self.missed.keep(identity, absence.cause);
+                    io.release(place_bytes(&identity.user, ""));
                     self.stats.absent[TO_GLASSES] -= 1;
                     self.stats.expired_places[TO_GLASSES] += 1;
                 }
@@ -332,13 +370,14 @@ impl Relay {
 
     /// Peers that come and go under ever new names must not fill the memory with places that are waited for.
     /// After a lowered limit there may be many too many: each loss makes room for some more than itself.
-    fn bound_absences(&mut self, io: &mut Io<'_>) {
+    pub(super) fn bound_absences(&mut self, io: &mut Io<'_>) {
         for _ in 0..GIVEN_UP_AT_ONCE {
             if self.graces.len() <= self.absent_max {
                 return;
             }
-            if let Some(identity) = self.graces.take_first() {
-                self.waited_in_vain(io, &identity, Room::No);
+            if let Some((due, identity)) = self.graces.take_first() {
+                io.spend(super::PER_GRACE);
+                self.waited_in_vain(io, &identity, due, Room::No);
             }
         }
     }
@@ -346,6 +385,7 @@ impl Relay {
     /// Whether a pong has left something unconfirmed on this connection.
     pub(in crate::gateway) fn confirm(
         &mut self,
+        io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
         received: u32,
@@ -354,7 +394,7 @@ impl Relay {
         let session = sessions.get_mut(&identity.user);
         let place = session.and_then(|session| session.place_mut(&identity.role));
         match place.filter(|place| place.conn == Some(id)) {
-            Some(place) => post.confirm(place, received),
+            Some(place) => post.confirm(io, place, received),
             None => false,
         }
     }
@@ -385,7 +425,7 @@ impl Post<'_> {
             // What has not left the older connection shall not leave it any more: it goes over this one.
             let unsent = io.take_back(older);
             let begun = io.messages_sent(older).saturating_sub(unsent);
-            return (Taken::Over(older), self.lost(place, begun));
+            return (Taken::Over(older), self.lost(io, place, begun));
         }
         match &place.absence {
             Some(absence) => {

@@ -1,19 +1,20 @@
 //! Sending to a place: to its peer, or to the frames that wait for it.
 
 use super::Relay;
-use super::backlog::{Backlog, Dropped};
+use super::backlog::{Backlog, Dropped, Frame, Waiting};
 use super::session::Place;
 use super::stats::{DropReason, RelayStats};
-use crate::engine::{Io, Message, Prepared, Sent};
-use crate::gateway::settings::{RelaySettings, ReplayLimits};
+use crate::engine::{Io, Message, Sent};
+use crate::gateway::settings::RelaySettings;
 use crate::id::ConnId;
-use crate::time::Micros;
-use std::collections::VecDeque;
+
+/// Frames that are sent again at once to a peer that is back; more follow in later turns.
+const REPLAYED_AT_ONCE: u64 = 128;
 
 /// A frame on its way to one or more places, built once.
 #[derive(Debug, Clone)]
 pub(super) struct Parcel {
-    frame: Prepared,
+    frame: Frame,
     /// Whether it is kept for who is absent.
     kept: bool,
     /// Of which class its addressees are.
@@ -27,13 +28,13 @@ pub(super) const TO_APPS: usize = 1;
 
 impl Parcel {
     /// `None` for what is neither text nor binary.
-    pub(super) fn new(message: &Message, to: usize, kept: bool) -> Option<Self> {
-        let frame = Prepared::new(message)?;
+    pub(super) fn new(message: Message, to: usize, kept: bool) -> Option<Self> {
+        let frame = Frame::new(message)?;
         Some(Parcel { frame, kept, to })
     }
 
     pub(super) fn text(text: String, to: usize) -> Option<Self> {
-        Self::new(&Message::text(text), to, true)
+        Self::new(Message::text(text), to, true)
     }
 }
 
@@ -54,6 +55,15 @@ impl Relay {
     }
 }
 
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Replayed {
+    /// Frames that were sent.
+    pub(super) frames: u64,
+    /// Whether there are more, to be sent in a later turn.
+    pub(super) more: bool,
+}
+
 impl Post<'_> {
     /// Sends a frame to whoever has the place, or keeps it for whoever is waited for. `false`: there is nobody.
     pub(super) fn deliver(&mut self, io: &mut Io<'_>, place: &mut Place, parcel: &Parcel) -> bool {
@@ -63,11 +73,16 @@ impl Post<'_> {
             }
             return place.absence.is_some();
         };
-        match io.send_prepared(conn, &parcel.frame) {
+        // What waits still goes first.
+        if parcel.kept && place.backlog.as_ref().is_some_and(|b| b.waiting() > 0) {
+            self.keep(io, place, parcel);
+            return true;
+        }
+        match io.send_prepared(conn, &parcel.frame.prepared) {
             Sent::Flowing | Sent::Pending => {
                 self.stats.relayed[parcel.to] += 1;
                 if parcel.kept {
-                    self.keep_sent(io, place, conn, parcel.frame.clone(), io.now());
+                    self.keep_sent(io, place, conn, &parcel.frame);
                 }
             }
             // It is on its way out, and its end will be told.
@@ -76,115 +91,125 @@ impl Post<'_> {
         true
     }
 
-    /// Sends what has waited. What is not taken waits on.
-    pub(super) fn replay(&mut self, io: &mut Io<'_>, place: &mut Place, id: ConnId) -> u64 {
+    /// Sends what has waited, some of it at once. What is not taken waits on.
+    pub(super) fn replay(&mut self, io: &mut Io<'_>, place: &mut Place, id: ConnId) -> Replayed {
         let limits = self.settings.replay;
-        let mut waiting = VecDeque::new();
-        self.change(place, |backlog, stats| {
-            let (frames, expired) = backlog.take(io.now(), &limits);
-            stats.drop_some(DropReason::Expired, expired);
-            waiting = frames;
-        });
-        let mut replayed = 0;
-        while let Some(kept) = waiting.pop_front() {
-            if let Sent::Refused(_) = io.send_prepared(id, &kept.frame) {
-                // The connection is on its way out.
-                waiting.push_front(kept);
-                place.backlog.get_or_insert_default();
-                self.change(place, |backlog, _| backlog.put_back(waiting));
-                break;
-            }
-            replayed += 1;
-            // It grows no younger by that.
-            self.keep_sent(io, place, id, kept.frame, kept.at);
+        let mut replayed = Replayed {
+            frames: 0,
+            more: false,
+        };
+        if place.backlog.is_none() {
+            return replayed;
         }
-        self.stats.replayed += replayed;
+        self.change(io, place, |backlog, stats, io| {
+            stats.drop_some(DropReason::Expired, backlog.expire(io.now(), &limits));
+            while let Some(waiting) = backlog.first_waiting() {
+                if replayed.frames >= REPLAYED_AT_ONCE {
+                    replayed.more = true;
+                    break;
+                }
+                let sent = match waiting {
+                    Waiting::Copied(text) => io.send(id, text),
+                    Waiting::Shared(frame) => io.send_prepared(id, frame),
+                };
+                if let Sent::Refused(_) = sent {
+                    // The connection is on its way out.
+                    break;
+                }
+                replayed.frames += 1;
+                backlog.mark_sent(io.messages_sent(id));
+            }
+        });
+        if replayed.frames > 0 {
+            io.watch(id, true);
+        }
+        self.stats.replayed += replayed.frames;
         replayed
     }
 
     /// The connection of a place is lost: of its messages up to `begun` a byte or more has gone out. Returns how many frames are
     /// in doubt by that.
-    pub(super) fn lost(&mut self, place: &mut Place, begun: u32) -> u64 {
+    pub(super) fn lost(&mut self, io: &mut Io<'_>, place: &mut Place, begun: u32) -> u64 {
+        if place.backlog.is_none() {
+            return 0;
+        }
         let keep = self.settings.replay_unconfirmed;
         let mut doubtful = 0;
-        self.change(place, |backlog, stats| {
+        self.change(io, place, |backlog, stats, _| {
             doubtful = backlog.lost(begun, keep);
             stats.doubtful += doubtful;
         });
+        io.spend(units(doubtful, 16));
         doubtful
     }
 
     /// The peer has got every message up to this number. Whether anything is unconfirmed still.
-    pub(super) fn confirm(&mut self, place: &mut Place, received: u32) -> bool {
-        self.change(place, |backlog, _| backlog.confirm(received));
+    pub(super) fn confirm(&mut self, io: &mut Io<'_>, place: &mut Place, received: u32) -> bool {
+        if place.backlog.is_some() {
+            self.change(io, place, |backlog, _, io| {
+                io.spend(units(backlog.confirm(received) as u64, 16));
+            });
+        }
         place.backlog.is_some()
     }
 
     /// Nobody is waited for any more.
-    pub(super) fn discard(&mut self, place: &mut Place) {
-        let limits = self.settings.replay;
-        self.change(place, |backlog, stats| {
-            stats.drop_some(DropReason::Ended, backlog.waiting());
-            // However old: all of it goes.
-            drop(backlog.take(Micros::ZERO, &limits));
+    pub(super) fn discard(&mut self, io: &mut Io<'_>, place: &mut Place) {
+        if place.backlog.is_none() {
+            return;
+        }
+        self.change(io, place, |backlog, stats, io| {
+            io.spend(units(backlog.len() as u64, 16));
+            stats.drop_some(DropReason::Ended, backlog.waiting() as u64);
+            *backlog = Backlog::default();
         });
-        place.backlog = None;
     }
 
-    /// Keeps a frame that came at `at` and was sent, until it is confirmed.
-    fn keep_sent(
-        &mut self,
-        io: &mut Io<'_>,
-        place: &mut Place,
-        conn: ConnId,
-        frame: Prepared,
-        at: Micros,
-    ) {
-        let (number, now, limits) = (io.messages_sent(conn), io.now(), self.limits(place));
+    /// Keeps a frame that was sent, until it is confirmed.
+    fn keep_sent(&mut self, io: &mut Io<'_>, place: &mut Place, conn: ConnId, frame: &Frame) {
+        let (number, limits) = (io.messages_sent(conn), self.settings.replay);
         io.watch(conn, true);
-        place.backlog.get_or_insert_default();
-        self.change(place, |backlog, stats| {
-            stats.drop_all(backlog.sent(frame, number, at, now, &limits));
+        self.change(io, place, |backlog, stats, io| {
+            let has_room = |bytes| io.has_room(bytes);
+            stats.drop_all(backlog.sent(frame, number, io.now(), &limits, &has_room));
         });
     }
 
     /// Keeps a frame for who is absent, if it is of a kind that is kept.
-    fn keep(&mut self, io: &Io<'_>, place: &mut Place, parcel: &Parcel) {
+    fn keep(&mut self, io: &mut Io<'_>, place: &mut Place, parcel: &Parcel) {
         if !parcel.kept {
             return self.stats.drop_some(DropReason::Skipped, 1);
         }
-        let (now, limits) = (io.now(), self.limits(place));
-        place.backlog.get_or_insert_default();
-        self.change(place, |backlog, stats| {
-            stats.drop_all(backlog.waits(parcel.frame.clone(), now, &limits));
+        let limits = self.settings.replay;
+        self.change(io, place, |backlog, stats, io| {
+            let has_room = |bytes| io.has_room(bytes);
+            stats.drop_all(backlog.waits(&parcel.frame, io.now(), &limits, &has_room));
         });
     }
 
-    /// What may be kept for a place: less than the settings say if all places together hold as much as they may. Then each
-    /// has what it has, and its own oldest frames make room.
-    fn limits(&self, place: &Place) -> ReplayLimits {
-        let limits = self.settings.replay;
-        let (own, all) = (place.kept().1, self.stats.kept_bytes as usize);
-        let room = self.settings.replay_total_bytes.saturating_sub(all);
-        ReplayLimits {
-            max_bytes: limits.max_bytes.min(own + room),
-            ..limits
-        }
-    }
-
-    /// Changes what is kept for a place, and keeps the account. An empty backlog is given up.
-    fn change(&mut self, place: &mut Place, change: impl FnOnce(&mut Backlog, &mut RelayStats)) {
-        let Some(backlog) = &mut place.backlog else {
-            return;
-        };
-        let (frames, bytes) = (backlog.len() as u64, backlog.bytes() as u64);
-        change(backlog, self.stats);
-        self.stats.kept = self.stats.kept + backlog.len() as u64 - frames;
-        self.stats.kept_bytes = self.stats.kept_bytes + backlog.bytes() as u64 - bytes;
+    /// Changes what is kept for a place, and keeps the accounts. An empty backlog is given up.
+    fn change(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        change: impl FnOnce(&mut Backlog, &mut RelayStats, &mut Io<'_>),
+    ) {
+        let before = (place.kept(), place.allocated());
+        let backlog = place.backlog.get_or_insert_default();
+        change(backlog, self.stats, io);
         if backlog.is_empty() {
             place.backlog = None;
         }
+        let after = (place.kept(), place.allocated());
+        self.stats.kept = self.stats.kept + after.0.0 as u64 - before.0.0 as u64;
+        self.stats.kept_bytes = self.stats.kept_bytes + after.0.1 as u64 - before.0.1 as u64;
+        super::account::moved(io, before.1, after.1);
     }
+}
+
+/// Work units for things of which so many take a microsecond.
+fn units(things: u64, each: u64) -> u32 {
+    u32::try_from(things / each).unwrap_or(u32::MAX)
 }
 
 impl RelayStats {

@@ -1,20 +1,31 @@
 //! What goes where: frames of the glasses to the apps that subscribed, requests of apps to their session's glasses.
 
 use super::Relay;
+use super::account::moved;
+use super::chores::units;
 use super::post::{Parcel, TO_APPS, TO_GLASSES};
 use super::session::App;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
 use crate::gateway::protocol::{self, FromApp, FromGlasses, Malformed};
-use crate::gateway::{Identity, Role};
+use crate::gateway::subscriptions::AUDIO;
+use crate::gateway::{Identity, Role, Subscriptions};
 use crate::id::ConnId;
 use crate::time::Micros;
-use std::borrow::Cow;
 
 /// Frames of one connection in a minute that may be no JSON of the contract; the one that makes this many closes it.
 const STRIKES: u32 = 5;
 
 const STRIKE_WINDOW: Micros = Micros::from_secs(60);
+
+/// Sets of subscriptions of at most this many bytes are taken even if there is no room.
+const SMALL_SET: usize = 1024;
+
+/// Subscriptions that are read and sorted in a microsecond.
+const SORTED: u32 = 4;
+
+/// Bytes of JSON that are looked through in a microsecond.
+const JSON: usize = 512;
 
 /// Payloads above this size are not copied when their frame is built, and may be part of a buffer that is larger still.
 const SHARED: usize = 64 * 1024;
@@ -42,8 +53,9 @@ impl Relay {
                 self.stats.unrouted += 1;
                 return;
             }
-            return self.route_to_apps(io, user, protocol::AUDIO, false, |_| Some(message.clone()));
+            return self.route_to_apps(io, user, AUDIO, false, |_| Some(message.clone()));
         };
+        io.spend(parsed(text));
         match FromGlasses::parse(text) {
             Ok(FromGlasses::Init) => answer(io, id, protocol::connection_ack(user)),
             Ok(FromGlasses::StartApp(package)) => self.start_app(io, user, &package),
@@ -52,8 +64,8 @@ impl Relay {
             Ok(FromGlasses::Data(kind)) => {
                 let kept = !self.is_skipped(&kind);
                 let stream = protocol::stream_of(&kind);
-                self.route_to_apps(io, user, &stream, kept, |session| {
-                    Some(Message::text(protocol::data_stream(session, &stream, text)))
+                self.route_to_apps(io, user, stream, kept, |session| {
+                    Some(Message::text(protocol::data_stream(session, stream, text)))
                 });
             }
             Err(why) => self.strike(io, id, TO_GLASSES, &why),
@@ -73,19 +85,17 @@ impl Relay {
             self.stats.unrouted += 1;
             return;
         };
-        match FromApp::parse(text) {
+        io.spend(parsed(text));
+        match FromApp::parse(text, package) {
             Ok(FromApp::Init(init)) => {
-                let same = init.user() == Some(&identity.user) && init.package_name == package;
-                if !same {
-                    let why = "another user or package than this connection's".to_owned();
+                if init.user() != Some(&identity.user) {
+                    let why = "another user than this connection's".to_owned();
                     return self.strike(io, id, TO_APPS, &Malformed(why));
                 }
                 answer(io, id, protocol::app_ack(&identity.user, package));
             }
             Ok(FromApp::Subscribe(subscriptions)) => {
-                if let Some(app) = self.app_of(id, identity, package) {
-                    app.subscriptions = subscriptions;
-                }
+                self.subscribe(io, id, identity, package, subscriptions);
             }
             Ok(FromApp::Release) => {
                 if let Some(app) = self.app_of(id, identity, package) {
@@ -93,13 +103,45 @@ impl Relay {
                 }
             }
             Ok(FromApp::Ping) => answer(io, id, protocol::PONG.to_owned()),
-            Ok(FromApp::Request(kind)) if protocol::is_ours(&kind) => self.stats.unrouted += 1,
+            Ok(FromApp::Request(kind)) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
+            Ok(FromApp::Request(kind)) if !self.credentials.may_send(package, &kind) => {
+                self.stats.forbidden += 1;
+            }
+            // Its session is over, and its turn to hear so has not come.
+            Ok(FromApp::Request(_))
+                if self.chores.has_ends() && self.app_of(id, identity, package).is_none() =>
+            {
+                self.stats.unrouted += 1;
+            }
             Ok(FromApp::Request(kind)) => {
                 let kept = !self.is_skipped(&kind);
                 self.route_to_glasses(io, &identity.user, &message, kept);
             }
             Err(why) => self.strike(io, id, TO_APPS, &why),
         }
+    }
+
+    /// Replaces an app's set, if there is room for it. A small one always finds some: there are no more of them than
+    /// connections.
+    fn subscribe(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        package: &str,
+        subscriptions: Subscriptions,
+    ) {
+        io.spend(subscriptions.len() as u32 / SORTED);
+        let Some(app) = self.app_of(id, identity, package) else {
+            return;
+        };
+        let (before, after) = (app.subscriptions.allocated(), subscriptions.allocated());
+        if after > before && after > SMALL_SET && !io.has_room(after - before) {
+            let why = "no room for these subscriptions now: those from before hold";
+            return answer(io, id, protocol::app_error("NO_ROOM", why));
+        }
+        moved(io, before, after);
+        app.subscriptions = subscriptions;
     }
 
     /// The app whose connection this is still.
@@ -125,10 +167,11 @@ impl Relay {
         let Some(session) = sessions.get_mut(user) else {
             return;
         };
-        let wanted = |app: &&mut App| protocol::wants(&app.subscriptions, stream);
+        io.spend(units(session.apps.len()));
+        let wanted = |app: &&mut Box<App>| app.subscriptions.wants(stream);
         let mut apps = session.apps.iter_mut().filter(wanted).peekable();
         let parcel = match apps.peek() {
-            Some(_) => make(user).and_then(|m| Parcel::new(&m, TO_APPS, kept)),
+            Some(_) => make(user).and_then(|m| Parcel::new(m, TO_APPS, kept)),
             None => None,
         };
         let mut reached = 0;
@@ -143,14 +186,12 @@ impl Relay {
     /// Sends an app's request to its session's glasses as it is.
     fn route_to_glasses(&mut self, io: &mut Io<'_>, user: &str, message: &Message, kept: bool) {
         let message = match message {
-            Message::Text(text) if kept && text.len() > SHARED => {
-                Cow::Owned(Message::text(text.as_str()))
-            }
-            message => Cow::Borrowed(message),
+            Message::Text(text) if kept && text.len() > SHARED => Message::text(text.as_str()),
+            message => message.clone(),
         };
         let (mut post, sessions) = self.post();
         let glasses = sessions.get_mut(user).map(|session| &mut session.glasses);
-        let parcel = Parcel::new(&message, TO_GLASSES, kept);
+        let parcel = Parcel::new(message, TO_GLASSES, kept);
         let reached = match (glasses, parcel) {
             (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),
             (None, _) | (_, None) => false,
@@ -186,6 +227,11 @@ impl Relay {
             self.strikes.remove(&id);
         }
     }
+}
+
+/// Work units for a text whose JSON is looked through.
+pub(super) fn parsed(text: &str) -> u32 {
+    u32::try_from(text.len() / JSON).unwrap_or(u32::MAX)
 }
 
 /// Answers whoever has asked. It is not kept: who is not there has not asked.

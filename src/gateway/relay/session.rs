@@ -3,7 +3,7 @@
 use super::backlog::Backlog;
 use super::graces::Due;
 use crate::cause::Cause;
-use crate::gateway::Role;
+use crate::gateway::{Role, Subscriptions};
 use crate::id::ConnId;
 use crate::time::Micros;
 use std::collections::BTreeMap;
@@ -12,13 +12,17 @@ use std::ops::Bound;
 /// The most apps of one session.
 pub(in crate::gateway) const SESSION_APPS_MAX: usize = 1_000;
 
-/// One user. Packages are few, so a list serves.
+/// One user.
 #[derive(Debug, Default)]
 pub struct Session {
     /// The glasses' place.
     pub glasses: Place,
-    /// The apps, in the order in which they came.
-    pub apps: Vec<App>,
+    /// The apps, in the order of their packages.
+    #[expect(
+        clippy::vec_box,
+        reason = "a list of a thousand is changed in its middle"
+    )]
+    pub apps: Vec<Box<App>>,
 }
 
 /// Room for one peer: it is there, or it was lost and is waited for, or neither.
@@ -80,7 +84,7 @@ pub struct App {
     /// How it is.
     pub state: AppState,
     /// What it wants to hear, exactly.
-    pub subscriptions: Box<[Box<str>]>,
+    pub subscriptions: Subscriptions,
     /// It has said that it leaves.
     pub released: bool,
     /// Whether a new connection of it may be on its way.
@@ -157,11 +161,17 @@ impl Session {
 
     /// The app of this package.
     pub fn app(&self, package: &str) -> Option<&App> {
-        self.apps.iter().find(|app| *app.package == *package)
+        self.position(package).ok().map(|at| &*self.apps[at])
+    }
+
+    /// Where the app of this package is in the list, or where it would be.
+    pub(in crate::gateway) fn position(&self, package: &str) -> Result<usize, usize> {
+        self.apps
+            .binary_search_by(|app| (*app.package).cmp(package))
     }
 
     pub(in crate::gateway) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
-        self.apps.iter_mut().find(|app| *app.package == *package)
+        self.position(package).ok().map(|at| &mut *self.apps[at])
     }
 
     /// The place of a role, if there is one.
@@ -179,7 +189,7 @@ impl App {
             package: package.into(),
             place: Place::default(),
             state,
-            subscriptions: Box::default(),
+            subscriptions: Subscriptions::default(),
             released: false,
             called: Called::No,
             missed: None,

@@ -26,6 +26,8 @@ pub struct RelayStats {
     pub relayed: [u64; CLASS_NAMES.len()],
     /// Frames that nobody wanted: no subscriber, no glasses.
     pub unrouted: u64,
+    /// Frames of apps that they may not send to glasses: the gateway's own words, and what `may_send` does not name.
+    pub forbidden: u64,
     /// Frames that were no JSON of the contract.
     pub malformed: u64,
     /// Frames that had waited and were sent to a peer that came back.

@@ -3,7 +3,7 @@
 
 use super::Relay;
 use super::apps::app_identity;
-use super::session::{AppState, Session};
+use super::session::{App, AppState, Session};
 use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::Credentials;
@@ -36,12 +36,11 @@ pub(super) struct Sweep {
     stopped: usize,
 }
 
-/// A place in the walk: the apps of a session are looked at from the last to the first. Apps that are added then stand behind
-/// it, and if one is taken out, none that stands before it is left out.
+/// A place in the walk. Apps stand in the order of their packages, so a name is a place that stays while apps come and go.
 struct Spot {
     user: Box<str>,
-    /// Apps of this session that are not looked at yet, the first so many.
-    left: usize,
+    /// The last app of this session that was looked at; `None`: none was.
+    after: Option<Box<str>>,
 }
 
 /// What has to be done about an app.
@@ -115,29 +114,33 @@ impl Relay {
         let begun = self.sweep.at.as_ref();
         let rest = begun.and_then(|at| {
             let session = self.sessions.get(&at.user)?;
-            Some((&*at.user, session, at.left))
+            let looked_at = |app: &Box<App>| Some(&app.package) <= at.after.as_ref();
+            Some((&*at.user, session, session.apps.partition_point(looked_at)))
         });
         let others = self.sessions.after(begun.map(|at| &*at.user));
-        let others = others.map(|(user, session)| (user, session, session.apps.len()));
-        for (user, session, left) in rest.into_iter().chain(others) {
-            let mut left = left.min(session.apps.len());
+        let others = others.map(|(user, session)| (user, session, 0));
+        for (user, session, from) in rest.into_iter().chain(others) {
+            let mut nth = from;
             let act = ACT_NS + BESIDE_NS * session.apps.len() as u32;
             effort.add(SESSION_NS);
-            while left > 0 && !effort.is_too_much(APP_NS + act) {
-                left -= 1;
+            while nth < session.apps.len() && !effort.is_too_much(APP_NS + act) {
                 effort.add(APP_NS);
-                if let Some(what) = self.deed(session, left) {
+                if let Some(what) = self.deed(session, nth) {
                     effort.add(act);
                     found.push(Found {
                         user: user.into(),
-                        package: session.apps[left].package.clone(),
+                        package: session.apps[nth].package.clone(),
                         what,
                     });
                 }
+                nth += 1;
             }
-            if left > 0 || effort.is_too_much(SESSION_NS) {
+            if nth < session.apps.len() || effort.is_too_much(SESSION_NS) {
+                let last = nth
+                    .checked_sub(1)
+                    .map(|last| session.apps[last].package.clone());
                 let user = user.into();
-                return (found, Some(Spot { user, left }));
+                return (found, Some(Spot { user, after: last }));
             }
         }
         (found, None)

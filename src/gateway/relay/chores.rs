@@ -1,0 +1,175 @@
+//! Work over many places that one action of a peer or of the operator asks for, done a slice at a time: the end of a session
+//! with a thousand apps takes several turns, and nobody else waits for it.
+
+use super::Relay;
+use super::session::{App, AppState};
+use crate::engine::{Io, TimerId};
+use crate::gateway::{Identity, Role};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::collections::VecDeque;
+
+/// Work units of one slice; the action itself does the first.
+const SLICE: u32 = 250;
+
+/// Work units of a slice for an app that is told something or asked for, beside what the engine counts.
+const PER_APP: u32 = 6;
+
+/// Apps in a list that are looked at for a unit.
+const LOOKED_AT: usize = 16;
+
+/// What is still to be done, in order. One timer of the loop serves it all.
+#[derive(Default)]
+pub(super) struct Chores {
+    queue: VecDeque<Chore>,
+    timer: Option<TimerId>,
+}
+
+pub(super) enum Chore {
+    /// More frames wait for this peer than were sent at once.
+    Replay(ConnId, Identity),
+    /// The glasses of this user are back: apps that only waited for them are asked.
+    Wake(Box<str>),
+    /// The session of this user is over, and these are its apps.
+    #[expect(clippy::vec_box, reason = "as a session has them")]
+    End(Box<str>, Vec<Box<App>>),
+}
+
+impl Chores {
+    /// What the apps of sessions that are over are still charged with.
+    pub(super) fn charged(&self) -> usize {
+        let charged = |chore: &Chore| match chore {
+            Chore::End(user, apps) => apps.iter().map(|app| app.charged(user)).sum(),
+            Chore::Replay(..) | Chore::Wake(_) => 0,
+        };
+        self.queue.iter().map(charged).sum()
+    }
+
+    /// Returns whether a session is over whose apps are not all told so yet.
+    pub(super) fn has_ends(&self) -> bool {
+        let mut chores = self.queue.iter();
+        chores.any(|chore| matches!(chore, Chore::End(..)))
+    }
+
+    /// Returns whether the timer was ours.
+    pub(super) fn on_timer(&mut self, timer: TimerId) -> bool {
+        let ours = self.timer == Some(timer);
+        if ours {
+            self.timer = None;
+        }
+        ours
+    }
+
+    fn arm(&mut self, io: &mut Io<'_>) {
+        if self.timer.is_none() && !self.queue.is_empty() {
+            self.timer = Some(io.timer(Micros::ZERO));
+        }
+    }
+}
+
+impl Relay {
+    /// Does the first slice of something, and the rest later.
+    pub(super) fn begin(&mut self, io: &mut Io<'_>, chore: Chore) {
+        let mut left = SLICE;
+        if let Some(rest) = self.do_some(io, chore, &mut left) {
+            self.chores.queue.push_back(rest);
+        }
+        io.spend(SLICE - left);
+        self.chores.arm(io);
+    }
+
+    /// Leaves something for a later turn.
+    pub(super) fn put_off(&mut self, io: &mut Io<'_>, chore: Chore) {
+        self.chores.queue.push_back(chore);
+        self.chores.arm(io);
+    }
+
+    /// Does a slice of what is still to be done.
+    pub(super) fn do_chores(&mut self, io: &mut Io<'_>) {
+        let mut left = SLICE;
+        while left > 0
+            && let Some(chore) = self.chores.queue.pop_front()
+        {
+            if let Some(rest) = self.do_some(io, chore, &mut left) {
+                // Others have their turn in between.
+                self.chores.queue.push_back(rest);
+            }
+        }
+        io.spend(SLICE - left);
+        self.chores.arm(io);
+    }
+
+    /// Returns what is left of it.
+    fn do_some(&mut self, io: &mut Io<'_>, chore: Chore, left: &mut u32) -> Option<Chore> {
+        match chore {
+            Chore::Replay(id, identity) => self.replay_some(io, id, identity, left),
+            Chore::Wake(user) => self.wake_some(io, user, left),
+            Chore::End(user, apps) => self.end_some(io, user, apps, left),
+        }
+    }
+
+    fn replay_some(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: Identity,
+        left: &mut u32,
+    ) -> Option<Chore> {
+        // The engine counts what is sent.
+        spend(left, SLICE);
+        let (mut post, sessions) = self.post();
+        let session = sessions.get_mut(&identity.user)?;
+        let place = session.place_mut(&identity.role)?;
+        if place.conn != Some(id) {
+            return None;
+        }
+        let more = post.replay(io, place, id).more;
+        more.then_some(Chore::Replay(id, identity))
+    }
+
+    fn wake_some(&mut self, io: &mut Io<'_>, user: Box<str>, left: &mut u32) -> Option<Chore> {
+        loop {
+            let session = self.sessions.get(&user)?;
+            // They are lost again, or it is not for this process to ask.
+            session.glasses.conn?;
+            spend(left, units(session.apps.len()));
+            let mut apps = session.apps.iter();
+            let dormant = apps.find(|app| app.state == AppState::Dormant)?;
+            if *left == 0 {
+                return Some(Chore::Wake(user));
+            }
+            spend(left, PER_APP);
+            let package = dormant.package.clone();
+            let identity = Identity {
+                user: user.clone(),
+                role: Role::Tpa(package.clone()),
+            };
+            self.ask(io, &identity, &package, true);
+        }
+    }
+
+    fn end_some(
+        &mut self,
+        io: &mut Io<'_>,
+        user: Box<str>,
+        #[expect(clippy::vec_box, reason = "as a session has them")] mut apps: Vec<Box<App>>,
+        left: &mut u32,
+    ) -> Option<Chore> {
+        while *left > 0
+            && let Some(app) = apps.pop()
+        {
+            spend(left, PER_APP);
+            self.end_app(io, &user, *app);
+        }
+        (!apps.is_empty()).then_some(Chore::End(user, apps))
+    }
+}
+
+fn spend(left: &mut u32, units: u32) {
+    *left = left.saturating_sub(units);
+}
+
+/// Work units for looking through so many apps.
+pub(super) fn units(apps: usize) -> u32 {
+    (apps / LOOKED_AT) as u32
+}
