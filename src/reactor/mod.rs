@@ -4,7 +4,9 @@ mod accept;
 
 pub use accept::{granted_backlog, listen};
 
-use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_MAX, RETRY_AFTER};
+use self::accept::{
+    ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, RETRY_AFTER,
+};
 use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
 use crate::id::ConnId;
 use crate::time::{Clock, Micros};
@@ -88,7 +90,7 @@ enum Behind {
 impl<H: Handler> Reactor<H> {
     /// A loop on a listener that was bound before ([`listen`], or the host's own).
     ///
-    /// At `max_connections` newcomers are answered 503, for which 16 descriptors more must be there.
+    /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
     ///
     /// # Errors
     /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
@@ -107,7 +109,8 @@ impl<H: Handler> Reactor<H> {
             }
         });
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
-        let engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        engine.set_max_connections(max_connections);
         let mut acceptor = Acceptor::new(listener, max_connections)?;
         poll.registry()
             .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
@@ -252,6 +255,7 @@ impl<H: Handler> Reactor<H> {
         } else {
             unread.max(STEP_CHECK)
         };
+        self.acceptor.iter_mut().for_each(Acceptor::begin_turn);
         let until = self.clock.now() + STEP_TIME;
         for accepted in 0..budget {
             if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
@@ -503,7 +507,7 @@ impl<H: Handler> Reactor<H> {
 }
 
 /// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and those to be refused.
-pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_MAX;
+pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_DESCRIPTORS;
 
 impl<H> AsRawFd for Reactor<H> {
     /// Readable when a turn has something to do.
