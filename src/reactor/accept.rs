@@ -175,6 +175,14 @@ impl Acceptor {
     }
 }
 
+/// Returns whether descriptors have run out, of the process (EMFILE) or of the system (ENFILE).
+pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
+    /// The same on every Unix.
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(e.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 /// accept(2): errors of the new socket's network are reported here, and concern only that socket.
 fn is_of_one_peer(e: &io::Error) -> bool {
     matches!(

@@ -6,6 +6,7 @@ pub use accept::{granted_backlog, listen};
 
 use self::accept::{
     ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, RETRY_AFTER,
+    is_out_of_descriptors,
 };
 use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
 use crate::id::ConnId;
@@ -270,6 +271,8 @@ impl<H: Handler> Reactor<H> {
                 Accepted::Lost => {}
                 Accepted::Nobody => break,
                 Accepted::Exhausted(e, news) => {
+                    let ran_out = u64::from(is_out_of_descriptors(&e));
+                    self.engine.stats_mut().out_of_descriptors += ran_out;
                     if news {
                         self.engine.stats_mut().accept_pauses += 1;
                         log::warn!("accept paused live={} error=\"{e}\"", self.engine.len());
