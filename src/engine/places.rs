@@ -94,6 +94,12 @@ impl<H: Handler> Engine<H> {
         self.half_open.most = half_open_max(most);
     }
 
+    /// The connections that may be accepted before a half-open one has to yield.
+    pub fn half_open_left(&self) -> usize {
+        let places = &self.half_open;
+        places.most.saturating_sub(places.taken.len())
+    }
+
     /// Gives a connection that was just accepted its place, at the expense of another one if all are taken.
     pub(super) fn take_place(&mut self, id: ConnId, refused: bool) {
         let yields = if refused {

@@ -249,6 +249,8 @@ impl<H: Handler> Reactor<H> {
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
+        // Each beyond that has another one yield, and both are here until the turn ends.
+        let unread = unread.min(self.engine.half_open_left());
         let budget = if last && self.inherited {
             0
         } else if last {
