@@ -103,9 +103,8 @@ impl Settings {
         warnings
     }
 
-    /// `MAX_BUFFERED_BYTES`, as it was given or filled in; before that the least that it can be.
+    /// `MAX_BUFFERED_BYTES`, as it was given or filled in; before that what holds where no limit of memory is known.
     pub(super) fn buffered(&self) -> usize {
-        let least = self.max_pending_bytes.max(BUFFERED_LEAST as usize);
-        self.max_buffered_bytes.unwrap_or(least)
+        self.max_buffered_bytes.unwrap_or(BUFFERED_UNKNOWN as usize)
     }
 }
