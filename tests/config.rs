@@ -791,11 +791,11 @@ fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
 #[test]
 fn max_connections_is_at_most_what_descriptors_allow() {
     for (descriptors, room) in [
-        (1_048_576, 1_048_576 - 192 - 35),
-        (1_024, 797),
-        (768, 541),
-        (200, 115),
-        (64, 13),
+        (1_048_576, 1_048_576 - 192 - 83),
+        (1_024, 749),
+        (768, 493),
+        (200, 67),
+        (64, 1),
         (3, 1),
     ] {
         let machine = machine(descriptors, 1 << 20);

@@ -5,8 +5,8 @@ mod accept;
 pub use accept::{granted_backlog, listen};
 
 use self::accept::{
-    ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, RETRY_AFTER,
-    is_out_of_descriptors,
+    ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, REFUSED_PER_TURN,
+    RETRY_AFTER, is_out_of_descriptors,
 };
 use crate::engine::{Config, Engine, Flushed, Handler, Io, Remote};
 use crate::id::ConnId;
@@ -250,7 +250,7 @@ impl<H: Handler> Reactor<H> {
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
         // Each beyond that has another one yield, and both are here until the turn ends.
-        let unread = unread.min(self.engine.half_open_left());
+        let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = if last && self.inherited {
             0
         } else if last {
