@@ -1246,6 +1246,36 @@ fn a_request_that_lies_in_the_socket_is_found_before_a_connection_yields() {
 }
 
 #[test]
+fn a_connection_that_is_answered_by_its_last_look_does_not_linger() {
+    for (beyond, path, places, cause) in [
+        (true, "/", 16, Cause::AtCapacity),
+        (true, "/healthz", 16, Cause::Answered),
+        (false, "/nowhere", 64, Cause::BadRequest),
+    ] {
+        let mut net = server(Config::default());
+        net.set_max_connections(256);
+        let mut peers = Vec::new();
+        for _ in 0..200 {
+            let peer = match beyond {
+                true => net.open_socket_beyond_the_cap(),
+                false => net.open_socket(),
+            };
+            net.set_unread(peer, true);
+            net.write(peer, upgrade_request(path).as_bytes());
+            net.settle();
+            net.check().unwrap_or_else(|e| panic!("{e}"));
+            peers.push(peer);
+        }
+        assert_eq!(net.engine().len(), places, "{path}");
+        for peer in &peers[..200 - places] {
+            assert!(net.response(*peer).is_some(), "{path}");
+            assert_eq!(net.released(*peer), Some(false), "{path}");
+            net.expect_closed(*peer, cause);
+        }
+    }
+}
+
+#[test]
 fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
     let mut net = server(Config::default());
     let mut refused: Vec<PeerId> = Vec::new();

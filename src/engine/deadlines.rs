@@ -76,7 +76,7 @@ impl<H: Handler> Engine<H> {
         let granted = judged && conn.marks.take(Mark::Granted);
         match &conn.phase {
             // It is looked at before its time, for a newer one needs its place.
-            Phase::Opening(_) if judged && conn.awaits_request() => {
+            Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_no_websocket() => {
                 self.yield_place(id, now);
                 return;
             }

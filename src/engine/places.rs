@@ -72,17 +72,22 @@ fn half_open_max(max_connections: usize) -> usize {
 
 impl Conn {
     /// Returns whether it was accepted and has not sent its whole request yet.
-    pub(super) fn awaits_request(&self) -> bool {
+    fn awaits_request(&self) -> bool {
         match &self.phase {
             Phase::Opening(opening) => opening.as_ref().is_none_or(|o| o.deferred.is_none()),
             Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_) => false,
         }
     }
 
+    /// Returns whether it awaits its request, or was answered otherwise than with 101 and has not left.
+    pub(super) fn is_no_websocket(&self) -> bool {
+        let is_answered = matches!(self.phase, Phase::Closing(_)) && !self.marks.has(Mark::Counted);
+        self.awaits_request() || is_answered
+    }
+
     /// Returns whether it holds the place of a half-open connection.
     fn is_half_open(&self) -> bool {
-        let is_answered = matches!(self.phase, Phase::Closing(_)) && !self.marks.has(Mark::Counted);
-        !self.marks.has(Mark::Refused) && (self.awaits_request() || is_answered)
+        !self.marks.has(Mark::Refused) && self.is_no_websocket()
     }
 }
 
@@ -158,28 +163,29 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Has a connection yield whose request did not come with the last look either. It is told, and let go without waiting
-    /// for its FIN, which it may hold back.
+    /// Has a connection yield after its last look. If that has not found a request to answer, it is told so. Either way it is let
+    /// go without waiting for its FIN, which it may hold back.
     pub(super) fn yield_place(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get(id) else {
             return;
         };
-        let (reply, cause) = if conn.marks.has(Mark::Refused) {
-            (http::no_room(id), Cause::AtCapacity)
-        } else {
-            let age = now - conn.since;
-            let reply = Reply::error(
-                408,
-                &format!("no request head within {age}, and newer connections need the place"),
-            );
-            let reply = reply.retry_after(http::retry_after_s(id));
-            (reply, Cause::HandshakeTimeout)
-        };
-        self.core.reply(id, &reply, false, cause, now);
+        if conn.awaits_request() {
+            let (reply, cause) = if conn.marks.has(Mark::Refused) {
+                (http::no_room(id), Cause::AtCapacity)
+            } else {
+                let age = now - conn.since;
+                let why =
+                    format!("no request head within {age}, and newer connections need the place");
+                let reply = Reply::error(408, &why).retry_after(http::retry_after_s(id));
+                (reply, Cause::HandshakeTimeout)
+            };
+            self.core.reply(id, &reply, false, cause, now);
+        }
         if let Some(conn) = self.core.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase
         {
             closing.until = Until::Flushed;
+            self.core.table.mark_dirty(id);
         }
     }
 
