@@ -5,11 +5,11 @@ mod service;
 mod signals;
 
 use pulsegate::Micros;
-use pulsegate::config::{self, Command, Settings};
+use pulsegate::config::{self, Command, Machine, Settings};
 use pulsegate::control::{self, StateFile, Token, WebhookOptions};
 use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogQueue};
-use pulsegate::reactor::{EXTRA_DESCRIPTORS, Reactor, granted_backlog, listen};
+use pulsegate::reactor::{Reactor, granted_backlog, listen};
 use reload::Reload;
 use std::ffi::OsString;
 use std::io;
@@ -22,10 +22,6 @@ use std::time::Duration;
 /// one keeps a sixth more than there was (tests/memory.rs). Its thread gives memory back also when nothing else happens.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections and
-/// 64 webhooks, and what libraries open for a moment.
-const OTHER_DESCRIPTORS: usize = 192;
 
 /// How long the last changes of the state file may take to be on disk.
 const LAST_STATE: Duration = Duration::from_secs(2);
@@ -71,11 +67,17 @@ fn main() -> ExitCode {
 
 fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Result<()> {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
-    let room = descriptors
-        .saturating_sub(EXTRA_DESCRIPTORS + OTHER_DESCRIPTORS)
-        .max(1);
+    let machine = Machine {
+        descriptors,
+        memory: control::memory_limit(),
+    };
     let as_given = settings.clone();
-    let max_connections = *settings.max_connections.get_or_insert(room);
+    let buffered_origin = match settings.max_buffered_bytes {
+        Some(_) => "given",
+        None => "default",
+    };
+    let warnings = settings.fit(&machine);
+    let max_connections = settings.max_connections.unwrap_or(1);
     let inherited = service::inherited()?;
     check_inherited(&settings, &inherited)?;
     let leave_queue = inherited.listener.is_some();
@@ -159,7 +161,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         desk: desk.clone(),
         drain: drain_times,
         alerts,
-        room,
+        descriptors,
     };
     signals::watch(desk, drain, reload)?;
     log::info!(
@@ -172,12 +174,13 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
         settings.describe()
     );
+    log::info!(
+        "memory max_buffered_bytes={} origin={buffered_origin} {}",
+        settings.max_buffered_bytes.unwrap_or_default(),
+        machine.describe_memory()
+    );
     warn(&settings, leave_queue);
-    if max_connections > room {
-        log::warn!(
-            "max_connections={max_connections} is more than the descriptors allow, {room}; accepting will pause"
-        );
-    }
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
     reactor.with_io(Gateway::start);
     service::ready();
     reactor.run()?;

@@ -1,7 +1,7 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
-use pulsegate::config::{self, Command, Settings};
-use pulsegate::control::AlertSettings;
+use pulsegate::config::{self, Command, Machine, Settings};
+use pulsegate::control::{self, AlertSettings};
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
@@ -19,8 +19,8 @@ pub struct Reload {
     pub drain: Arc<Mutex<(Micros, Micros)>>,
     /// When alerts fire, which the side thread looks at.
     pub alerts: Arc<Mutex<AlertSettings>>,
-    /// Connections that the limit of descriptors allows.
-    pub room: usize,
+    /// The limit of descriptors.
+    pub descriptors: usize,
 }
 
 impl Reload {
@@ -60,11 +60,14 @@ impl Reload {
             .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
             .collect();
         let words = words.join(" ");
-        let (old, new, most) = (
-            self.settings.engine(),
-            settings.clone(),
-            settings.max_connections.unwrap_or(self.room),
-        );
+        let (old, mut new) = (self.settings.engine(), settings.clone());
+        let machine = Machine {
+            descriptors: self.descriptors,
+            // A cgroup's limit may have been changed meanwhile.
+            memory: control::memory_limit(),
+        };
+        let warnings = new.fit(&machine);
+        let most = new.max_connections.unwrap_or(1);
         let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
             let held = old.classes.iter().zip(0..);
@@ -108,12 +111,7 @@ impl Reload {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
-        if most > self.room {
-            log::warn!(
-                "max_connections={most} is more than the descriptors allow, {}; accepting will pause",
-                self.room
-            );
-        }
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
         self.settings = settings;
     }
 }

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use log::LevelFilter;
 use pulsegate::config::{
-    Audience, Change, Command, Fallback, Fault, Faults, Kind, Origin, SETTINGS, Secret, Settings,
-    check_policy, load, markdown_table,
+    Audience, Change, Command, Fallback, Fault, Faults, Kind, Machine, Origin, SETTINGS, Secret,
+    Settings, check_policy, load, markdown_table,
 };
-use pulsegate::control::{AlertSettings, WebhookUrl};
+use pulsegate::control::{AlertSettings, MemoryLimit, WebhookUrl};
 use pulsegate::gateway::{Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits, WebOrigin};
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
@@ -140,7 +140,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.max_connections = None;
     settings.max_message_bytes = 1 << 20;
     settings.max_pending_bytes = 4 << 20;
-    settings.max_buffered_bytes = 1 << 30;
+    settings.max_buffered_bytes = None;
     settings.stale_closes_per_second = 5_000;
     settings.log_level = LevelFilter::Info;
     settings.config_file = None;
@@ -340,7 +340,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.max_connections = Some(77);
     wanted.max_message_bytes = 70_000;
     wanted.max_pending_bytes = 70_015;
-    wanted.max_buffered_bytes = 70_020;
+    wanted.max_buffered_bytes = Some(70_020);
     wanted.stale_closes_per_second = 0;
     wanted.log_level = LevelFilter::Debug;
     assert_eq!(read, wanted);
@@ -710,6 +710,115 @@ fn other_machines_are_let_in_only_on_purpose() {
     );
 }
 
+// ---- what the machine allows ----
+
+const MIB: u64 = 1 << 20;
+
+fn machine(descriptors: usize, mebibytes: u64) -> Machine {
+    let of = "the cgroup's limit";
+    let bytes = mebibytes * MIB;
+    Machine {
+        descriptors,
+        memory: Some(MemoryLimit { bytes, of }),
+    }
+}
+
+#[test]
+fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
+    // Connections, the limit in MiB, and what is left for buffers: max(64 MiB, (limit - 64 MiB - connections x 9 KiB) / 2).
+    for (connections, limit, buffered) in [
+        (1_024, 4_096, (4_096 - 64 - 9) * MIB / 2),
+        (18_000, 1_024, (960 * MIB - 18_000 * 9 * 1_024) / 2),
+        (1_024, 201, 64 * MIB),
+        (1_024, 203, 65 * MIB),
+        (1_024, 100, 64 * MIB),
+        (1_024, 1, 64 * MIB),
+        (1_024, 1 << 30, 1 << 40),
+    ] {
+        let mut settings = run("", &[&format!("MAX_CONNECTIONS={connections}")]);
+        let warnings = settings.fit(&machine(1_000_000, limit));
+        let what = format!("{connections} connections in {limit} MiB");
+        assert_eq!(
+            settings.max_buffered_bytes,
+            Some(buffered as usize),
+            "{what}"
+        );
+        assert_eq!(settings.engine().max_buffered_bytes, buffered as usize);
+        assert_eq!(settings.engine().validate(), Ok(()), "{what}");
+        let fits = limit >= 201;
+        assert_eq!(warnings.is_empty(), fits, "{what}: {warnings:?}");
+        let line = settings.describe();
+        assert!(
+            line.contains(&format!(" max_buffered_bytes={buffered} ")),
+            "{line}"
+        );
+    }
+    // It must hold what one peer may have.
+    let mut settings = run("", &["MAX_PENDING_BYTES=200000000"]);
+    settings.fit(&machine(1_024, 256));
+    assert_eq!(settings.max_buffered_bytes, Some(200_000_000));
+    assert_eq!(settings.engine().validate(), Ok(()));
+    // Where no limit can be read.
+    let mut settings = run("", &[]);
+    let nothing = Machine {
+        descriptors: 1_024,
+        memory: None,
+    };
+    assert_eq!(settings.fit(&nothing), [""; 0]);
+    assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
+}
+
+#[test]
+fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
+    let given = ["MAX_CONNECTIONS=1024", "MAX_BUFFERED_BYTES=1073741824"];
+    let mut settings = run("", &given);
+    let warnings = settings.fit(&machine(10_000, 512));
+    assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
+    assert_eq!(
+        warnings,
+        [
+            "MAX_BUFFERED_BYTES=\"1073741824\" (as given): at most 230162432 fit beside MAX_CONNECTIONS=1024: \
+             the cgroup's limit is 536870912 bytes; beyond that the kernel may end the process"
+        ]
+    );
+    let mut settings = run("", &given);
+    assert_eq!(settings.fit(&machine(10_000, 4_096)), [""; 0]);
+    assert_eq!(settings.max_buffered_bytes, Some(1 << 30));
+}
+
+#[test]
+fn max_connections_is_at_most_what_descriptors_allow() {
+    for (descriptors, room) in [
+        (1_048_576, 1_048_576 - 192 - 83),
+        (1_024, 749),
+        (768, 493),
+        (200, 67),
+        (64, 1),
+        (3, 1),
+    ] {
+        let machine = machine(descriptors, 1 << 20);
+        let mut settings = run("", &[]);
+        assert_eq!(settings.fit(&machine), [""; 0]);
+        assert_eq!(settings.max_connections, Some(room), "{descriptors}");
+
+        let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room + 1)]);
+        let warnings = settings.fit(&machine);
+        assert_eq!(settings.max_connections, Some(room));
+        assert_eq!(
+            warnings,
+            [format!(
+                "MAX_CONNECTIONS=\"{}\": at most {room}, which holds now: the limit of file descriptors is {descriptors}, \
+                 of which some are kept for the admin listener, the state file and reloads",
+                room + 1
+            )]
+        );
+
+        let mut settings = run("", &[&format!("MAX_CONNECTIONS={room}")]);
+        assert_eq!(settings.fit(&machine), [""; 0]);
+        assert_eq!(settings.max_connections, Some(room));
+    }
+}
+
 #[test]
 fn one_message_tells_every_fault() {
     let error = start(
@@ -778,6 +887,7 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "REPLAY_UNCONFIRMED=off # default",
         "TRUSTED_PROXIES= # default: none",
         "MAX_CONNECTIONS= # default: what the limit of file descriptors allows",
+        "MAX_BUFFERED_BYTES= # default: what memory allows",
         "MAX_PENDING_BYTES=4194304 # default: 4194304, or twice MAX_MESSAGE_BYTES if that is more",
     ] {
         assert!(lines.contains(&line), "{line}\n{text}");
@@ -850,8 +960,12 @@ fn the_table_is_fit_to_be_shown() {
 #[test]
 fn the_start_line_describes_every_setting_that_holds() {
     let mut settings = run("--reuse-port --log-level=trace", &[]);
-    assert!(settings.describe().contains(" max_connections=unknown "));
+    for key in ["max_connections", "max_buffered_bytes"] {
+        let unknown = format!(" {key}=unknown ");
+        assert!(settings.describe().contains(&unknown), "{key}");
+    }
     settings.max_connections = Some(1_000);
+    settings.max_buffered_bytes = Some(5_000_000);
     let line = settings.describe();
     let pairs: HashMap<_, _> = line
         .split(' ')

@@ -1122,6 +1122,232 @@ fn ten_thousand_phases_are_closed_on_time_and_never_early() {
     assert_eq!(bare.engine.stats().closed(Cause::Stale.index()), 10_000);
 }
 
+// ---- places ----
+
+/// Peers that have sent the beginning of a request.
+fn half_open(net: &mut Net<Host>, many: usize) -> Vec<PeerId> {
+    let open = |_| {
+        let peer = net.open_socket();
+        net.write(peer, b"GET / HTTP/1.1\r\nHost: a\r\n");
+        net.settle();
+        peer
+    };
+    (0..many).map(open).collect()
+}
+
+fn retry_after(response: &str) -> u32 {
+    let value = response
+        .lines()
+        .find_map(|l| l.strip_prefix("retry-after: "));
+    let value = value.unwrap_or_else(|| panic!("no Retry-After: {response}"));
+    value.parse().expect("seconds")
+}
+
+#[test]
+fn half_open_connections_get_a_quarter_of_the_room_and_the_oldest_yields() {
+    let mut net = server(Config::default());
+    net.set_max_connections(400);
+    let early = net.connect("/");
+    let peers = half_open(&mut net, 400);
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(
+        net.engine().len(),
+        101,
+        "nobody waits for a FIN of those that yield"
+    );
+    let (gone, here) = peers.split_at(300);
+    for peer in gone {
+        let response = net.response(*peer).expect("an answer").to_owned();
+        check_response("yields", &response, 408, false);
+        assert!(response.contains("newer connections"), "{response}");
+        assert!((5..=20).contains(&retry_after(&response)));
+        assert_eq!(net.released(*peer), Some(false));
+        net.expect_closed(*peer, Cause::HandshakeTimeout);
+    }
+    assert!(here.iter().all(|p| net.released(*p).is_none()));
+    // There is room for the rest of the world.
+    let late = net.connect("/");
+    assert!(net.is_open(early) && net.is_open(late));
+    // The newcomer has taken a place and left it again: one more did yield, no second one.
+    net.connect("/");
+    let left = here.iter().filter(|p| net.released(**p).is_none());
+    assert_eq!(left.count(), 99);
+    net.advance(13 * S);
+    assert_eq!(net.engine().len(), 3);
+    net.shutdown();
+    check_the_books(&mut net);
+}
+
+#[test]
+fn sixty_four_half_open_connections_are_allowed_however_small_the_room() {
+    let mut net = server(Config::default());
+    net.set_max_connections(8);
+    half_open(&mut net, 64);
+    assert_eq!(net.endings().len(), 0);
+    half_open(&mut net, 1);
+    assert_eq!(net.endings().len(), 1);
+}
+
+#[test]
+fn a_deferred_verdict_holds_no_place_of_a_half_open_connection() {
+    let mut net = server(Config::default());
+    net.set_max_connections(0);
+    let deferred: Vec<PeerId> = (0..200).map(|_| net.connect("/defer")).collect();
+    half_open(&mut net, 64);
+    assert_eq!(net.endings().len(), 0);
+    // Refused at last and not gone yet, it holds one: it is the oldest, and has its answer.
+    let first = net.id(deferred[0]);
+    net.with_io(|_, io| io.answer(first, Verdict::refuse(403, "no")));
+    net.settle();
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(net.released(deferred[0]), None);
+    half_open(&mut net, 1);
+    assert_eq!(net.released(deferred[0]), Some(false));
+    net.expect_closed(deferred[0], Cause::Blocked);
+    // One that is let in holds none.
+    let second = net.id(deferred[1]);
+    net.with_io(|_, io| io.answer(second, Verdict::upgrade(Class(0))));
+    net.settle();
+    assert!(net.is_open(deferred[1]));
+    half_open(&mut net, 64);
+    assert!(net.is_open(deferred[1]));
+    assert!(deferred[2..].iter().all(|p| net.released(*p).is_none()));
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn connections_that_were_answered_and_do_not_leave_are_dropped_for_newer_ones() {
+    let mut net = server(Config::default());
+    net.set_max_connections(256);
+    for _ in 0..256 {
+        net.connect("/nowhere");
+    }
+    assert_eq!(net.engine().len(), 64);
+    let counted = net.engine().stats().rejected[Cause::of_status(404).index()];
+    assert_eq!(counted, 192);
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_request_that_lies_in_the_socket_is_found_before_a_connection_yields() {
+    let mut net = server(Config::default());
+    net.set_max_connections(256);
+    let overlooked = net.open_socket();
+    net.set_unread(overlooked, true);
+    net.write(overlooked, upgrade_request("/").as_bytes());
+    let deferred = net.open_socket();
+    net.set_unread(deferred, true);
+    net.write(deferred, upgrade_request("/defer").as_bytes());
+    half_open(&mut net, 70);
+    assert!(net.is_open(overlooked));
+    assert_eq!(net.released(deferred), None);
+    assert!(net.response(deferred).is_none());
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn a_connection_that_is_answered_by_its_last_look_does_not_linger() {
+    for (beyond, path, places, cause) in [
+        (true, "/", 16, Cause::AtCapacity),
+        (true, "/healthz", 16, Cause::Answered),
+        (false, "/nowhere", 64, Cause::BadRequest),
+    ] {
+        let mut net = server(Config::default());
+        net.set_max_connections(256);
+        let mut peers = Vec::new();
+        for _ in 0..200 {
+            let peer = match beyond {
+                true => net.open_socket_beyond_the_cap(),
+                false => net.open_socket(),
+            };
+            net.set_unread(peer, true);
+            net.write(peer, upgrade_request(path).as_bytes());
+            net.settle();
+            net.check().unwrap_or_else(|e| panic!("{e}"));
+            peers.push(peer);
+        }
+        assert_eq!(net.engine().len(), places, "{path}");
+        for peer in &peers[..200 - places] {
+            assert!(net.response(*peer).is_some(), "{path}");
+            assert_eq!(net.released(*peer), Some(false), "{path}");
+            net.expect_closed(*peer, cause);
+        }
+    }
+}
+
+#[test]
+fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
+    let mut net = server(Config::default());
+    let mut refused: Vec<PeerId> = Vec::new();
+    for n in 0..100 {
+        let peer = net.open_socket_beyond_the_cap();
+        if n % 2 == 0 {
+            net.write(peer, b"GET / HT");
+        }
+        net.settle();
+        refused.push(peer);
+    }
+    assert_eq!(net.engine().len(), 16);
+    let mut values = Vec::new();
+    for peer in &refused[..84] {
+        let response = net.response(*peer).expect("an answer").to_owned();
+        check_response("refused", &response, 503, false);
+        values.push(retry_after(&response));
+        net.expect_closed(*peer, Cause::AtCapacity);
+    }
+    assert!(values.windows(2).all(|w| w[0] != w[1]), "{values:?}");
+    assert!(values.iter().all(|v| (5..=20).contains(v)), "{values:?}");
+    let probe = net.open_socket_beyond_the_cap();
+    net.write(probe, upgrade_request("/healthz").as_bytes());
+    net.settle();
+    let response = net.response(probe).expect("an answer").to_owned();
+    check_response("/healthz", &response, 200, false);
+}
+
+#[test]
+fn beyond_the_cap_an_answered_connection_that_lingers_holds_no_place() {
+    let mut net = server(Config::default());
+    let silent: Vec<PeerId> = (0..15).map(|_| net.open_socket_beyond_the_cap()).collect();
+    for _ in 0..100 {
+        let peer = net.open_socket_beyond_the_cap();
+        net.write(peer, upgrade_request("/").as_bytes());
+        net.settle();
+        check_response("full", net.response(peer).expect("an answer"), 503, false);
+        assert!(net.released(peer).is_none(), "it has not left yet");
+    }
+    assert_eq!(net.engine().len(), 16);
+    assert!(silent.iter().all(|p| net.released(*p).is_none()));
+    net.check().unwrap_or_else(|e| panic!("{e}"));
+    // They are no half-open ones: those have places of their own.
+    half_open(&mut net, 64);
+    assert_eq!(net.engine().len(), 80);
+}
+
+#[test]
+fn who_asks_during_a_drain_is_told_different_times_to_come_back() {
+    let mut net = server(Config::default());
+    net.connect("/");
+    net.with_io(|_, io| io.remote().drain(Micros::ZERO, Micros::from_secs(5)));
+    net.advance(20);
+    let mut values = Vec::new();
+    for _ in 0..16 {
+        let peer = net.connect("/");
+        values.push(retry_after(net.response(peer).expect("an answer")));
+    }
+    // Their requests are still on the way when it ends.
+    let slow: Vec<PeerId> = (0..16).map(|_| net.open_socket()).collect();
+    net.advance(5 * S + 20);
+    for peer in slow {
+        let response = net.response(peer).expect("an answer");
+        assert!(response.contains("service restart"), "{response}");
+        values.push(retry_after(response));
+    }
+    assert!(values.windows(2).all(|w| w[0] != w[1]), "{values:?}");
+    values.sort_unstable();
+    values.dedup();
+    assert!(values.len() >= 14, "{values:?}");
+}
+
 // ---- timeouts ----
 
 /// Lets time pass until the connection has ended. When that was.

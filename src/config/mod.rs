@@ -8,6 +8,7 @@ mod faults;
 mod file;
 mod kinds;
 mod lists;
+mod machine;
 mod networks;
 mod pages;
 mod policy;
@@ -20,6 +21,7 @@ mod typed;
 pub use changes::{Change, Changes};
 pub use faults::{Fault, Faults, Origin};
 pub use kinds::{Kind, Unit};
+pub use machine::Machine;
 pub use pages::markdown_table;
 pub use policy::check_policy;
 pub use secret::Secret;
@@ -154,8 +156,8 @@ pub struct Settings {
     pub max_pending_bytes: usize,
     /// How long more than that may wait for a peer that reads nothing.
     pub slow_after: Micros,
-    /// Bytes in buffers of all connections together; at least `max_pending_bytes`.
-    pub max_buffered_bytes: usize,
+    /// Bytes in buffers of all connections together; at least `max_pending_bytes`. `None`: what memory allows.
+    pub max_buffered_bytes: Option<usize>,
     /// Stale connections closed in a second; 0: no limit.
     pub stale_closes_per_second: u32,
     /// What is logged; never `Off`.
@@ -185,7 +187,7 @@ impl Settings {
             max_message_bytes: self.max_message_bytes,
             max_pending_bytes: self.max_pending_bytes,
             slow_after: self.slow_after,
-            max_buffered_bytes: self.max_buffered_bytes,
+            max_buffered_bytes: self.buffered(),
             stale_closes_per_second: self.stale_closes_per_second,
         }
     }
@@ -219,16 +221,16 @@ impl Settings {
 
     /// The effective settings for the log line of the start: `key=value`, the keys being the variables in small letters.
     ///
-    /// Put the real number into `max_connections` first if it came from the limit of file descriptors; it says `unknown`
-    /// otherwise.
+    /// [`fit`](Self::fit) the settings first: of what follows from the machine it says `unknown` otherwise.
     pub fn describe(&self) -> String {
         let mut line = String::new();
+        let known = |number: Option<usize>| number.map_or("unknown".to_owned(), |n| n.to_string());
         for (setting, words) in self.effective.in_words() {
-            let value = match (setting.name, self.max_connections) {
-                ("MAX_CONNECTIONS", Some(n)) => n.to_string(),
-                ("MAX_CONNECTIONS", None) => "unknown".to_owned(),
+            let value = match setting.name {
+                "MAX_CONNECTIONS" => known(self.max_connections),
+                "MAX_BUFFERED_BYTES" => known(self.max_buffered_bytes),
                 // Also one from a file.
-                (name, _) if self.effective.secret(row(name)).is_some() => "set".to_owned(),
+                name if self.effective.secret(row(name)).is_some() => "set".to_owned(),
                 _ if words == Secret::HIDDEN => "set".to_owned(),
                 _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
                 _ => words,

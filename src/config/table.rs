@@ -407,7 +407,7 @@ pub const SETTINGS: &[Setting] = &[
             least: 64 << 10,
             most: 1 << 40,
         },
-        default: Fallback::Value("1073741824"),
+        default: Fallback::Derived("what memory allows"),
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,

@@ -82,7 +82,7 @@ impl Effective {
             max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
             max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
             slow_after: self.millis(const { row("SLOW_CONSUMER_MS") })?,
-            max_buffered_bytes: self.size(const { row("MAX_BUFFERED_BYTES") })?,
+            max_buffered_bytes: self.size(const { row("MAX_BUFFERED_BYTES") }),
             stale_closes_per_second: self
                 .number(const { row("STALE_CLOSES_PER_SECOND") })
                 .and_then(|n| u32::try_from(n).ok())?,

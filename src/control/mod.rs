@@ -23,6 +23,7 @@ mod webhooks;
 
 pub use self::alerts::{AlertSettings, WebhookUrl};
 pub use self::guard::Token;
+pub use self::process::{MemoryLimit, memory_limit};
 pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
 pub use self::webhooks::{
     DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookStats, WebhookType,

@@ -58,6 +58,33 @@ pub(super) struct Memory {
     pub(super) of: &'static str,
 }
 
+const CGROUP: &str = "the cgroup's limit";
+const MACHINE: &str = "the machine's memory";
+
+/// How much memory the process may have, of which the kernel's share for its sockets is a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimit {
+    /// In bytes.
+    pub bytes: u64,
+    /// Whose limit it is, in words.
+    pub of: &'static str,
+}
+
+/// The least of the cgroups' limits and the machine's memory, as far as they can be read.
+pub fn memory_limit() -> Option<MemoryLimit> {
+    least(cgroup(), machine())
+}
+
+fn least(cgroup: Option<u64>, machine: Option<u64>) -> Option<MemoryLimit> {
+    let of = |bytes: Option<u64>, of| bytes.map(|bytes| MemoryLimit { bytes, of });
+    let limits = [of(machine, MACHINE), of(cgroup, CGROUP)];
+    limits.into_iter().flatten().min_by_key(|limit| limit.bytes)
+}
+
+fn machine() -> Option<u64> {
+    Some(Meminfo::current().ok()?.mem_total)
+}
+
 /// The limit of memory that this process is nearest to: its cgroup's, its own, or the machine's.
 pub(super) fn memory() -> Option<Memory> {
     let process = Process::myself().ok()?;
@@ -68,11 +95,10 @@ pub(super) fn memory() -> Option<Memory> {
         LimitValue::Value(most) => Some(most),
         LimitValue::Unlimited => None,
     });
-    let machine = Meminfo::current().ok().map(|info| info.mem_total);
     nearest([
-        (resident, cgroup(), "the cgroup's limit"),
+        (resident, cgroup(), CGROUP),
         (stat.vsize, own, "the process's limit of address space"),
-        (resident, machine, "the machine's memory"),
+        (resident, machine(), MACHINE),
     ])
 }
 
@@ -92,9 +118,15 @@ fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<Memory> {
     known.max_by(is_nearer)
 }
 
-/// The least limit of the cgroups that this process is in, of version 2 or 1, as far as it can see them.
+/// The least limit of the cgroups that this process is in, as far as it can see them.
 fn cgroup() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    cgroup_limit(&groups, |file| std::fs::read_to_string(file).ok())
+}
+
+/// The least limit of cgroups of version 2 or 1: of those that `groups` names (`/proc/self/cgroup`) and of their parents,
+/// whose files `read` returns.
+fn cgroup_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let mut limits = Vec::new();
     for line in groups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -111,8 +143,8 @@ fn cgroup() -> Option<u64> {
         // Each group is also held to what its parents may; a container sees its own as the root.
         for above in Path::new(path).ancestors() {
             let relative = above.strip_prefix("/").unwrap_or(above);
-            let read = std::fs::read_to_string(Path::new(root).join(relative).join(file));
-            limits.extend(read.ok().and_then(|text| limit_of(&text)));
+            let text = read(&Path::new(root).join(relative).join(file));
+            limits.extend(text.and_then(|text| limit_of(&text)));
         }
     }
     limits.into_iter().min()
@@ -149,11 +181,64 @@ mod tests {
         );
     }
 
+    /// The limit of the groups in `/proc/self/cgroup` with these files below `/sys/fs/cgroup`.
+    fn limit(groups: &str, files: &[(&str, &str)]) -> Option<u64> {
+        cgroup_limit(groups, |wanted| {
+            let wanted = wanted.strip_prefix("/sys/fs/cgroup").ok()?;
+            let file = files.iter().find(|(path, _)| Path::new(path) == wanted)?;
+            Some(file.1.to_owned())
+        })
+    }
+
+    #[test]
+    fn of_nested_cgroups_the_smallest_limit_counts() {
+        let groups = "0::/system.slice/pulsegate.service/main\n";
+        let own = "system.slice/pulsegate.service/main/memory.max";
+        let parent = "system.slice/pulsegate.service/memory.max";
+        let slice = "system.slice/memory.max";
+        assert_eq!(limit(groups, &[(own, "536870912\n")]), Some(512 << 20));
+        let files = [
+            (own, "max\n"),
+            (parent, "268435456\n"),
+            (slice, "536870912\n"),
+        ];
+        assert_eq!(limit(groups, &files), Some(256 << 20));
+        let files = [(own, "536870912\n"), (slice, "268435456\n")];
+        assert_eq!(limit(groups, &files), Some(256 << 20));
+        assert_eq!(limit(groups, &[(own, "max\n"), (slice, "max\n")]), None);
+    }
+
+    #[test]
+    fn a_container_sees_its_own_cgroup_as_the_root() {
+        assert_eq!(
+            limit("0::/\n", &[("memory.max", "1073741824\n")]),
+            Some(1 << 30)
+        );
+        // Version 1, with the path as the host sees it and the container's group mounted as the root.
+        let groups = "12:cpu,cpuacct:/docker/abc\n9:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/docker/abc\n";
+        let file = "memory/memory.limit_in_bytes";
+        assert_eq!(limit(groups, &[(file, "1073741824\n")]), Some(1 << 30));
+        assert_eq!(limit(groups, &[(file, "9223372036854771712\n")]), None);
+        let files = [("memory/docker/abc/memory.limit_in_bytes", "209715200\n")];
+        assert_eq!(limit(groups, &files), Some(200 << 20));
+        assert_eq!(limit("", &[("memory.max", "1\n")]), None);
+    }
+
+    #[test]
+    fn a_cgroup_above_the_machine_is_no_limit() {
+        let found = least(Some(512), Some(1_024)).map(|m| (m.bytes, m.of));
+        assert_eq!(found, Some((512, CGROUP)));
+        let found = least(Some(2_048), Some(1_024)).map(|m| (m.bytes, m.of));
+        assert_eq!(found, Some((1_024, MACHINE)));
+        assert_eq!(least(None, None), None);
+    }
+
     #[test]
     fn limits_are_read_and_none_is_none() {
         assert_eq!(limit_of("1048576\n"), Some(1 << 20));
         assert_eq!(limit_of("max\n"), None);
         assert_eq!(limit_of("9223372036854771712\n"), None);
+        assert!(memory_limit().is_some_and(|m| m.bytes > 0));
         assert!(memory().is_some_and(|m| m.used > 0 && m.limit > 0));
     }
 }

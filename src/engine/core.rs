@@ -8,7 +8,7 @@ use crate::engine::change::Change;
 use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{HealthView, Message, Refused, Sent, TimerId, Verdict};
-use crate::engine::http::{RETRY_AFTER_S, Reply};
+use crate::engine::http::{Reply, retry_after_s};
 use crate::engine::out::Out;
 use crate::engine::policies::Policies;
 use crate::engine::prepared::{Outgoing, render};
@@ -300,7 +300,7 @@ impl Core {
             }
             Phase::Opening(_) => {
                 let reply = match cause {
-                    Cause::Draining => Reply::error(503, reason).retry_after(RETRY_AFTER_S),
+                    Cause::Draining => Reply::error(503, reason).retry_after(retry_after_s(id)),
                     _ => Reply::error(403, reason),
                 };
                 self.reply(id, &reply, false, cause, now);

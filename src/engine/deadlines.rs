@@ -95,6 +95,11 @@ impl<H: Handler> Engine<H> {
         let policy = *self.core.policies.of(conn.class, conn.policy);
         let granted = judged && conn.marks.take(Mark::Granted);
         match &conn.phase {
+            // It is looked at before its time, for a newer one needs its place.
+            Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_no_websocket() => {
+                self.yield_place(id, now);
+                return;
+            }
             Phase::Opening(opening) => {
                 if now >= conn.handshake_due(self.core.config.handshake_timeout) {
                     let what = if opening.as_ref().is_some_and(|o| o.deferred.is_some()) {

@@ -5,7 +5,7 @@ use crate::engine::chunks::Chunks;
 use crate::engine::conn::{Conn, End, Fragments, Gathering, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
-use crate::engine::http::{self, HEAD_MAX, Head, RETRY_AFTER_S, Reply, Request};
+use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
 use crate::engine::scan::{Header, Kind, heartbeat_pong, whole_header};
 use crate::engine::wire::Wire;
 use crate::engine::work::REQUEST_UNITS;
@@ -205,15 +205,15 @@ impl<H: Handler> Engine<H> {
             };
             self.core.reply(id, &reply, is_head, Cause::Answered, now);
         } else if no_room {
-            let reply =
-                Reply::error(503, "no room for more connections").retry_after(RETRY_AFTER_S);
-            self.core.reply(id, &reply, is_head, Cause::AtCapacity, now);
+            self.core
+                .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
         } else if let Drain::Closing { .. } = self.core.drain {
-            let reply = Reply::error(503, "service restart").retry_after(RETRY_AFTER_S);
+            let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::Draining, now);
         } else {
             let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
             self.verdict(id, request, tail, verdict, now);
+            self.recount_place(id);
         }
     }
 
@@ -230,6 +230,7 @@ impl<H: Handler> Engine<H> {
         };
         let tail = std::mem::take(&mut opening.bytes);
         self.verdict(id, request, &tail, verdict, now);
+        self.recount_place(id);
     }
 
     fn verdict(

@@ -23,6 +23,7 @@ mod inbound;
 mod intake;
 mod out;
 mod outbound;
+mod places;
 mod policies;
 mod prepared;
 mod receipts;
@@ -50,6 +51,7 @@ pub use http::{Reply, Request};
 pub use intake::Intake;
 pub use out::WriteVectored;
 pub use outbound::Flushed;
+pub(crate) use places::REFUSED_MAX;
 pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
@@ -59,6 +61,7 @@ pub use work::{SHARE_UNITS, TURN_UNITS};
 use self::conn::{Conn, End, Mark, Phase, Until};
 use self::core::Core;
 use self::drain::Drain;
+use self::places::Places;
 use self::remote::Command;
 use self::timers::Purpose;
 use crate::cause::Cause;
@@ -72,6 +75,8 @@ use std::net::SocketAddr;
 pub struct Engine<H> {
     core: Core,
     handler: H,
+    half_open: Places,
+    refused: Places,
 }
 
 impl<H: Handler> Engine<H> {
@@ -88,6 +93,8 @@ impl<H: Handler> Engine<H> {
         Ok(Engine {
             core: Core::new(config, Remote::new(wake)),
             handler,
+            half_open: Places::new(usize::MAX),
+            refused: Places::new(REFUSED_MAX),
         })
     }
 
@@ -152,6 +159,9 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes a new connection in. `refuse`: there is no room for it; its request will be answered 503.
+    ///
+    /// Beyond 16 refused ones, or more half-open ones than [`set_max_connections`](Engine::set_max_connections) allows, an
+    /// older one yields in this turn.
     pub fn accept(&mut self, peer_addr: SocketAddr, refuse: bool, now: Micros) -> ConnId {
         self.core.stats.accepted += 1;
         self.core.wheel.catch_up(now);
@@ -163,6 +173,7 @@ impl<H: Handler> Engine<H> {
             conn
         });
         self.core.arm(id);
+        self.take_place(id, refuse);
         id
     }
 
@@ -271,7 +282,9 @@ impl<H: Handler> Engine<H> {
 
     /// The cap on connections that the host has asked for since the last call ([`Io::set_max_connections`]).
     pub fn take_max_connections(&mut self) -> Option<usize> {
-        self.core.new_cap.take()
+        let most = self.core.new_cap.take()?;
+        self.set_max_connections(most);
+        Some(most)
     }
 
     /// Whether the driver is to empty its accept queue, close its listener, and say [`accepting_is_over`](Engine::accepting_is_over).

@@ -171,6 +171,7 @@ impl<H: Handler> Engine<H> {
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
+                self.free_place(id, &conn);
             }
             release(id, reset);
         }

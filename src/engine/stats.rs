@@ -42,6 +42,8 @@ pub struct Stats {
     pub stalled: Micros,
     /// Times that accepting was paused or restricted.
     pub accept_pauses: u64,
+    /// Times that accepting failed because descriptors had run out, of the process or the system.
+    pub out_of_descriptors: u64,
     /// Whether newcomers are left waiting or refused now: there is no room, or no listener any more.
     pub accept_paused: bool,
     /// Bytes allocated for what waits to be sent now.
@@ -122,6 +124,7 @@ impl Stats {
             stalls: 0,
             stalled: Micros::ZERO,
             accept_pauses: 0,
+            out_of_descriptors: 0,
             accept_paused: false,
             pending_bytes: 0,
             held_bytes: 0,

@@ -123,13 +123,27 @@ impl<H: Handler> Net<H> {
         }
     }
 
+    /// Tells the server how many connections it has room for: see [`Engine::set_max_connections`].
+    pub fn set_max_connections(&mut self, most: usize) {
+        self.engine.set_max_connections(most);
+    }
+
     // ---- what peers do ----
 
     /// A peer connects to the server and sends nothing yet.
     pub fn open_socket(&mut self) -> PeerId {
+        self.knock(false)
+    }
+
+    /// A peer connects to a server that has no room for it, and sends nothing yet.
+    pub fn open_socket_beyond_the_cap(&mut self) -> PeerId {
+        self.knock(true)
+    }
+
+    fn knock(&mut self, refuse: bool) -> PeerId {
         let addr =
             std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
-        let id = self.engine.accept(addr, false, self.now());
+        let id = self.engine.accept(addr, refuse, self.now());
         self.peers.push(Peer {
             id,
             inbound: VecDeque::new(),
@@ -597,6 +611,7 @@ impl<H: Handler> Net<H> {
                 return Err(format!("{id} was due at {due} and it is {now}"));
             }
         }
+        self.engine.check_places()?;
         let stats = &core.stats;
         let told: u64 = (0..Cause::COUNT)
             .map(|c| stats.closed(c) + stats.rejected[c])

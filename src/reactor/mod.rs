@@ -4,7 +4,10 @@ mod accept;
 
 pub use accept::{granted_backlog, listen};
 
-use self::accept::{ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_MAX, RETRY_AFTER};
+use self::accept::{
+    ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, REFUSED_PER_TURN,
+    RETRY_AFTER, is_out_of_descriptors,
+};
 use crate::engine::{Config, Engine, Flushed, Handler, Intake, Io, Remote};
 use crate::id::ConnId;
 use crate::time::{Clock, Micros};
@@ -91,7 +94,7 @@ enum Behind {
 impl<H: Handler> Reactor<H> {
     /// A loop on a listener that was bound before ([`listen`], or the host's own).
     ///
-    /// At `max_connections` newcomers are answered 503, for which 16 descriptors more must be there.
+    /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
     ///
     /// # Errors
     /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
@@ -110,7 +113,8 @@ impl<H: Handler> Reactor<H> {
             }
         });
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
-        let engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        engine.set_max_connections(max_connections);
         let mut acceptor = Acceptor::new(listener, max_connections)?;
         poll.registry()
             .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
@@ -254,6 +258,8 @@ impl<H: Handler> Reactor<H> {
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
+        // Each beyond that has another one yield, and both are here until the turn ends.
+        let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = if last && self.inherited {
             0
         } else if last {
@@ -261,6 +267,7 @@ impl<H: Handler> Reactor<H> {
         } else {
             unread.max(STEP_CHECK)
         };
+        self.acceptor.iter_mut().for_each(Acceptor::begin_turn);
         let until = self.clock.now() + STEP_TIME;
         for accepted in 0..budget {
             if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
@@ -275,6 +282,8 @@ impl<H: Handler> Reactor<H> {
                 Accepted::Lost => {}
                 Accepted::Nobody => break,
                 Accepted::Exhausted(e, news) => {
+                    let ran_out = u64::from(is_out_of_descriptors(&e));
+                    self.engine.stats_mut().out_of_descriptors += ran_out;
                     if news {
                         self.engine.stats_mut().accept_pauses += 1;
                         log::warn!("accept paused live={} error=\"{e}\"", self.engine.len());
@@ -555,7 +564,7 @@ impl<H: Handler> Reactor<H> {
 }
 
 /// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and those to be refused.
-pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_MAX;
+pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_DESCRIPTORS;
 
 impl<H> AsRawFd for Reactor<H> {
     /// Readable when a turn has something to do.

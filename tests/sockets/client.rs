@@ -218,6 +218,12 @@ impl Client {
         response
     }
 
+    /// Reads the head of an answer, whatever comes behind it.
+    #[track_caller]
+    pub fn refusal(&mut self) -> String {
+        self.head()
+    }
+
     #[track_caller]
     fn head(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;

@@ -196,7 +196,7 @@ impl Book {
         }
         if value < threshold || is_explained {
             self.active.remove(&key);
-        } else if now - active.above >= (rule.hold)(view.settings) {
+        } else if now - active.above >= (rule.hold)(view) {
             active.alert.state = AlertState::Firing;
             active.told = now;
             news.push(News::Changed(active.alert.clone()));

@@ -35,7 +35,7 @@ pub(super) struct Rule {
     /// The value from which on it is too much; 0: never.
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long it has to be too much.
-    pub(super) hold: fn(&AlertSettings) -> Micros,
+    pub(super) hold: fn(&View<'_>) -> Micros,
     /// Whether a mass death, as long as it is alerted of, explains it.
     pub(super) explained_by_mass_death: bool,
     /// The values now; what is not named is 0. `None`: they are not known now.
@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         action: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
-        hold: |s| s.suspects_for,
+        hold: |v| v.settings.suspects_for,
         explained_by_mass_death: true,
         look: many_suspects,
     },
@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
         threshold: |s| s.stale_percent as f64,
-        hold: |s| s.stale_for,
+        hold: |v| v.settings.stale_for,
         explained_by_mass_death: true,
         look: stale_closes,
     },
@@ -87,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         action: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
         threshold: |s| s.rtt_p99.0 as f64 / 1e3,
-        hold: |s| s.rtt_for,
+        hold: |v| v.settings.rtt_for,
         explained_by_mass_death: false,
         look: rtt_high,
     },
@@ -96,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         action: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
         threshold: |s| s.flapping as f64,
-        hold: |s| s.flapping_for,
+        hold: |v| v.settings.flapping_for,
         explained_by_mass_death: false,
         look: flapping,
     },
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         action: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
         threshold: |s| f64::from(u8::from(s.app_down)),
-        hold: |s| s.app_down_for,
+        hold: |v| v.settings.app_down_for,
         explained_by_mass_death: false,
         look: app_down,
     },
@@ -123,7 +123,11 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
         threshold: |s| s.fds_percent as f64,
-        hold: |s| s.limits_for,
+        // What has run out already is not waited for.
+        hold: |v| match out_of_descriptors(v) {
+            0 => v.settings.limits_for,
+            _ => Micros::ZERO,
+        },
         explained_by_mass_death: false,
         look: fds_near_limit,
     },
@@ -132,7 +136,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
         threshold: |s| s.memory_percent as f64,
-        hold: |s| s.limits_for,
+        hold: |v| v.settings.limits_for,
         explained_by_mass_death: false,
         look: memory_near_limit,
     },
@@ -141,7 +145,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Warning,
         action: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
         threshold: |s| s.storm_percent as f64,
-        hold: |s| s.storm_for,
+        hold: |v| v.settings.storm_for,
         explained_by_mass_death: true,
         look: reconnect_storm,
     },
@@ -331,9 +335,33 @@ fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
     }])
 }
 
+/// How often accepting has failed within the window because descriptors had run out.
+fn out_of_descriptors(view: &View<'_>) -> u64 {
+    let fleet = view.fleet.as_ref();
+    fleet.map_or(0, |f| {
+        f.now
+            .out_of_descriptors
+            .saturating_sub(f.then.out_of_descriptors)
+    })
+}
+
 fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
+    let threshold = view.settings.fds_percent as f64;
+    let failed = out_of_descriptors(view);
+    if failed > 0 {
+        let times = if failed == 1 { "time" } else { "times" };
+        return Some(vec![Reading {
+            labels: Labels::new(),
+            value: 100.0,
+            threshold,
+            summary: format!(
+                "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
+                seconds(view.settings.window)
+            ),
+        }]);
+    }
     let (open, most) = view.sample.fds?;
-    let (value, threshold) = (percent(open, most), view.settings.fds_percent as f64);
+    let value = percent(open, most);
     Some(vec![Reading {
         labels: Labels::new(),
         value,

@@ -47,6 +47,7 @@ pub(super) struct Counters {
     pub(super) rtt: Histogram,
     pub(super) stalls: u64,
     pub(super) stalled: Micros,
+    pub(super) out_of_descriptors: u64,
 }
 
 impl From<&Snapshot> for Counters {
@@ -56,6 +57,7 @@ impl From<&Snapshot> for Counters {
             rtt: stats.rtt.clone(),
             stalls: stats.stalls,
             stalled: stats.stalled,
+            out_of_descriptors: stats.out_of_descriptors,
             ..Counters::default()
         };
         for (nth, class) in stats.classes.iter().enumerate().take(CLASSES) {

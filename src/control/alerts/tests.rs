@@ -576,6 +576,30 @@ fn descriptors() {
 }
 
 #[test]
+fn descriptors_that_have_run_out_are_told_at_once() {
+    let mut bench = Bench::new();
+    // Some were free again when the figures were read.
+    bench.sample.fds = Some((100, 1_000));
+    bench.counters().out_of_descriptors = 7;
+    bench.look();
+    let alert = bench.fires("fds_near_limit");
+    assert_eq!(
+        alert.summary,
+        "accepting failed 7 times within 60 s: file descriptors have run out (threshold 90 %)"
+    );
+    // It is counted over the window, and needs no figures of the process.
+    bench.sample.fds = None;
+    bench.looks(5);
+    bench.told(&[]);
+    bench.sample.fds = Some((100, 1_000));
+    bench.resolves("fds_near_limit");
+    bench.settings.fds_percent = 0;
+    bench.counters().out_of_descriptors = 8;
+    bench.looks(30);
+    bench.told(&[]);
+}
+
+#[test]
 fn memory_says_which_limit() {
     let mut bench = Bench::new();
     let memory = |used: u64| Memory {

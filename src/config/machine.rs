@@ -1,0 +1,110 @@
+//! What the machine allows: the settings that follow from it, and warnings about those that it cannot hold.
+
+use super::Settings;
+use crate::control::MemoryLimit;
+use crate::reactor::EXTRA_DESCRIPTORS;
+
+/// Descriptors kept for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections
+/// and 64 webhooks, the state file, what a reload reads, and what libraries open for a moment.
+const RESERVED_DESCRIPTORS: usize = 192;
+
+/// The least that `MAX_BUFFERED_BYTES` is by default.
+const BUFFERED_LEAST: u64 = 64 << 20;
+
+/// What `MAX_BUFFERED_BYTES` is by default where no limit of memory is known.
+const BUFFERED_UNKNOWN: u64 = 1 << 30;
+
+/// The most that `MAX_BUFFERED_BYTES` may be.
+const BUFFERED_MOST: u64 = 1 << 40;
+
+/// Memory of the process without connections and buffers, in bytes.
+const PROCESS_BYTES: u64 = 64 << 20;
+
+/// Memory of one idle connection, in bytes: what the process and the kernel hold, which a cgroup counts as well, with room for
+/// its handshake.
+const CONNECTION_BYTES: u64 = 9 << 10;
+
+/// What a process may use on this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// File descriptors.
+    pub descriptors: usize,
+    /// Memory; `None`: not known.
+    pub memory: Option<MemoryLimit>,
+}
+
+impl Machine {
+    /// The connections that the descriptors allow, at least 1. 192 descriptors, or a quarter if that is less, are kept for the
+    /// admin listener, webhooks, the state file and a reload.
+    pub fn connections(&self) -> usize {
+        let reserved = RESERVED_DESCRIPTORS.min(self.descriptors / 4);
+        let room = self
+            .descriptors
+            .saturating_sub(EXTRA_DESCRIPTORS + reserved);
+        room.max(1)
+    }
+
+    /// The limit of memory for the log: `key=value`.
+    pub fn describe_memory(&self) -> String {
+        match self.memory {
+            Some(MemoryLimit { bytes, of }) => format!("limit_bytes={bytes} limit_of=\"{of}\""),
+            None => "limit_bytes=unknown".to_owned(),
+        }
+    }
+
+    /// The bytes in buffers that memory allows beside this many connections. The factor of 2 is for frames kept for a
+    /// replay, which are bounded apart, and for what allocations cost beyond what is counted.
+    fn buffers(&self, connections: usize) -> Option<u64> {
+        let idle = PROCESS_BYTES + connections as u64 * CONNECTION_BYTES;
+        let limit = self.memory?.bytes;
+        Some(limit.saturating_sub(idle) / 2)
+    }
+}
+
+impl Settings {
+    /// Fills in what was not given and follows from the machine, and lowers `MAX_CONNECTIONS` to what its descriptors allow.
+    /// Returns what an operator must know of settings that do not fit, each in one sentence.
+    pub fn fit(&mut self, machine: &Machine) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let room = machine.connections();
+        let connections = self.max_connections.unwrap_or(room).min(room);
+        if let Some(given) = self.max_connections.filter(|given| *given > room) {
+            warnings.push(format!(
+                "MAX_CONNECTIONS=\"{given}\": at most {room}, which holds now: the limit of file descriptors is {}, of which \
+                 some are kept for the admin listener, the state file and reloads",
+                machine.descriptors
+            ));
+        }
+        self.max_connections = Some(connections);
+
+        let room = machine.buffers(connections);
+        let by_default = || {
+            let most = room.map_or(BUFFERED_UNKNOWN, |room| {
+                room.clamp(BUFFERED_LEAST, BUFFERED_MOST)
+            });
+            usize::try_from(most)
+                .unwrap_or(usize::MAX)
+                .max(self.max_pending_bytes)
+        };
+        let (buffered, origin) = match self.max_buffered_bytes {
+            Some(given) => (given, "as given"),
+            None => (by_default(), "by default"),
+        };
+        if let (Some(room), Some(memory)) = (room, machine.memory)
+            && buffered as u64 > room
+        {
+            warnings.push(format!(
+                "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): at most {room} fit beside MAX_CONNECTIONS={connections}: {} is {} \
+                 bytes; beyond that the kernel may end the process",
+                memory.of, memory.bytes
+            ));
+        }
+        self.max_buffered_bytes = Some(buffered);
+        warnings
+    }
+
+    /// `MAX_BUFFERED_BYTES`, as it was given or filled in; before that what holds where no limit of memory is known.
+    pub(super) fn buffered(&self) -> usize {
+        self.max_buffered_bytes.unwrap_or(BUFFERED_UNKNOWN as usize)
+    }
+}
