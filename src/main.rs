@@ -23,7 +23,7 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections and
+/// Descriptors for everything but the loop: standard streams, the signals' pipe, the side threads with their 64 connections and
 /// 64 webhooks, and what libraries open for a moment.
 const OTHER_DESCRIPTORS: usize = 192;
 
@@ -127,6 +127,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
+    let webhooks = Arc::new(Mutex::new(settings.webhooks()));
     let remote = reactor.remote();
     let drain: signals::Drain = Arc::new(move |delay, spread| {
         service::stopping();
@@ -146,6 +147,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
             websocket_url: app_url(&settings, reactor.local_addr()).into(),
+            settings: webhooks.clone(),
         },
         state,
         listen_addr: reactor.local_addr(),
@@ -159,6 +161,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         desk: desk.clone(),
         drain: drain_times,
         alerts,
+        webhooks,
         room,
     };
     signals::watch(desk, drain, reload)?;

@@ -1,7 +1,7 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
 use pulsegate::config::{self, Command, Settings};
-use pulsegate::control::AlertSettings;
+use pulsegate::control::{AlertSettings, WebhookSettings};
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
@@ -19,6 +19,8 @@ pub struct Reload {
     pub drain: Arc<Mutex<(Micros, Micros)>>,
     /// When alerts fire, which the side thread looks at.
     pub alerts: Arc<Mutex<AlertSettings>>,
+    /// Where webhooks may go and what they are signed with, which the side thread looks at.
+    pub webhooks: Arc<Mutex<WebhookSettings>>,
     /// Connections that the limit of descriptors allows.
     pub room: usize,
 }
@@ -108,6 +110,7 @@ impl Reload {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
+        *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhooks();
         if most > self.room {
             log::warn!(
                 "max_connections={most} is more than the descriptors allow, {}; accepting will pause",

@@ -1369,6 +1369,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         webhooks: WebhookOptions {
             timeout: std::time::Duration::from_secs(10),
             websocket_url: "ws://127.0.0.1/app-ws".into(),
+            settings: Arc::default(),
         },
         state: None,
         listen_addr: reactor.local_addr(),

@@ -1,7 +1,10 @@
-//! The side thread: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
+//! The side threads: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
 //!
-//! It asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the connections
-//! that have ended, the causes over time, alerts, and who has trouble again and again. And it runs the loop's errands: webhooks, and the state file.
+//! The thread `control` asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the
+//! connections that have ended, the causes over time, alerts, and who has trouble again and again.
+//!
+//! The thread `errands` talks to servers of others: it sends webhooks and alerts, and writes the state file. So nothing that
+//! such a server answers delays the admin listener.
 
 mod alerts;
 mod api;
@@ -25,7 +28,8 @@ pub use self::alerts::{AlertSettings, WebhookUrl};
 pub use self::guard::Token;
 pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
 pub use self::webhooks::{
-    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookStats, WebhookType,
+    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats,
+    WebhookType,
 };
 
 use self::alerts::Alerts;
@@ -38,10 +42,12 @@ use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, UnixMillis};
 use axum::Router;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// How often the counters are looked at, for causes over time and rates.
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -95,7 +101,7 @@ struct Control {
     live: Live,
 }
 
-/// Threads for what may stand still: writing the state file, and looking up names, which are given up after the time for a
+/// Threads that `errands` may have for what may stand still: writing the state file, and looking up names, which are given up after the time for a
 /// webhook but go on; each takes some 30 s at most.
 const BLOCKING_THREADS: usize = 128;
 
@@ -131,21 +137,17 @@ impl Handle {
     }
 }
 
-/// Starts the side thread. It never ends; the process does.
+/// Starts the side threads. They never end; the process does.
 ///
 /// # Errors
-/// What the system says of the listener or of the thread.
+/// What the system says of the listener or of the threads.
 pub fn start(options: Options) -> io::Result<Handle> {
     let listener = options.listener;
     let addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()?;
+    let (control_runtime, errands_runtime) = (runtime()?, runtime()?);
     let runner = Arc::new(Runner::new(
         options.errands,
         options.desk.clone(),
@@ -174,20 +176,38 @@ pub fn start(options: Options) -> io::Result<Handle> {
         addr,
         runner: runner.clone(),
     };
-    std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::spawn(alerts::watch(control.clone()));
-                if let Some(listener) = listener {
-                    tokio::spawn(sample(control.clone()));
-                    tokio::spawn(live::run(control.clone()));
-                    tokio::spawn(serve::serve(listener, router(control)));
-                }
-                runner.run().await;
-            });
-        })?;
+    let alerts = control.clone();
+    spawn("errands", errands_runtime, async move {
+        tokio::spawn(async move { alerts.alerts.post().await });
+        runner.run().await;
+    })?;
+    spawn("control", control_runtime, async move {
+        if let Some(listener) = listener {
+            tokio::spawn(sample(control.clone()));
+            tokio::spawn(live::run(control.clone()));
+            tokio::spawn(serve::serve(listener, router(control.clone())));
+        }
+        alerts::watch(control).await;
+    })?;
     Ok(handle)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+}
+
+/// Starts a thread that does this for ever.
+fn spawn(
+    name: &str,
+    runtime: Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || runtime.block_on(work)).map(drop)
 }
 
 /// Looks at the counters now and again.

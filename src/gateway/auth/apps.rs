@@ -2,6 +2,8 @@
 
 use super::super::NAME_MAX;
 use super::url::is_url;
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -20,16 +22,26 @@ const KEY_MAX: usize = 512;
 /// More faults are not told one by one.
 const FAULTS_MAX: usize = 20;
 
-/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by.
+/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by and what they sign with.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Apps(Arc<HashMap<Box<str>, App>>);
 
-#[derive(PartialEq, Eq)]
 struct App {
     /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
     key: [u8; 32],
+    /// HMAC-SHA-256 after its key, before a message.
+    signer: Hmac<Sha256>,
     webhook: Option<Box<str>>,
 }
+
+impl PartialEq for App {
+    fn eq(&self, other: &Self) -> bool {
+        // The signer is another form of the key.
+        (self.key, &self.webhook) == (other.key, &other.webhook)
+    }
+}
+
+impl Eq for App {}
 
 impl fmt::Debug for Apps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,6 +109,16 @@ impl Apps {
         self.0.get(package)?.webhook.as_deref()
     }
 
+    /// The value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`, an HMAC-SHA-256 with the package's key
+    /// over `at` (seconds since the Unix epoch), a full stop and the body. `None`: there is no such app.
+    pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
+        let mut signer = self.0.get(package)?.signer.clone();
+        signer.update(format!("{at}.").as_bytes());
+        signer.update(body);
+        let signature = HEXLOWER.encode(&signer.finalize().into_bytes());
+        Some(format!("t={at},v1={signature}"))
+    }
+
     /// Whether this is the package's key. The time that it takes depends on the length of the given key alone.
     pub(super) fn admits(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
@@ -105,6 +127,10 @@ impl Apps {
         let is_right = bool::from(right.ct_eq(&digest(key)));
         is_right & app.is_some()
     }
+}
+
+fn signer(key: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).expect("a key may have any length")
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -158,8 +184,10 @@ impl Entry {
             let why = "webhook_url is not a URL with http:// or https://, a host, and no user";
             faults.push(place, why);
         }
+        let key = key?;
         let app = App {
-            key: digest(&key?),
+            key: digest(&key),
+            signer: signer(&key),
             webhook: webhook.map(Into::into),
         };
         Some((package?.into(), app))
