@@ -14,6 +14,7 @@ mod dashboard;
 mod errands;
 mod guard;
 mod live;
+mod logins;
 mod metrics;
 mod probes;
 mod problem;
@@ -36,6 +37,7 @@ use self::alerts::Alerts;
 use self::closed::ClosedRing;
 use self::errands::Runner;
 use self::live::Live;
+use self::logins::Logins;
 use self::series::Series;
 use self::troubled::Troubled;
 use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
@@ -85,6 +87,7 @@ pub struct Options {
 /// What the answers are made from.
 struct Control {
     token: Option<Token>,
+    logins: Logins,
     desk: Desk,
     listen_addr: SocketAddr,
     check_policy: fn(&Policy) -> Result<(), String>,
@@ -157,6 +160,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let started = UnixMillis::now();
     let control = Arc::new(Control {
         token: options.token,
+        logins: Logins::new(),
         desk: options.desk,
         listen_addr: options.listen_addr,
         check_policy: options.check_policy,
