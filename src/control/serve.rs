@@ -243,7 +243,7 @@ struct Guest {
     is_whole: bool,
     /// A request of it is being answered.
     is_busy: bool,
-    /// Since when that is so, or is not.
+    /// When it came, or when its last request did or was answered.
     since: u64,
     /// It is to make room, once what has arrived was read.
     is_leaving: bool,
@@ -262,12 +262,12 @@ impl Guests {
         proven.filter(|guest| !guest.is_leaving).count()
     }
 
-    /// Has one of those make room that this is true of: an idle one if there is any, and of several the one that has been so
-    /// for longest. Returns whether there is any.
+    /// Has one of those make room that this is true of: the one that has done nothing new for longest. What is in the middle of an
+    /// answer is not spared: by reading slowly a client could hold its place. Returns whether there is any.
     fn dismiss(&mut self, may: impl Fn(&Guest) -> bool) -> bool {
         let those = self.by_seat.values_mut();
         let those = those.filter(|guest| !guest.is_leaving && may(guest));
-        let Some(guest) = those.min_by_key(|guest| (guest.is_busy, guest.since)) else {
+        let Some(guest) = those.min_by_key(|guest| guest.since) else {
             return false;
         };
         guest.is_leaving = true;
