@@ -150,7 +150,8 @@ pub fn start(options: Options) -> io::Result<Handle> {
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
-    let (control_runtime, errands_runtime) = (runtime()?, runtime()?);
+    // What `control` does never stands still.
+    let (control_runtime, errands_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
     let runner = Arc::new(Runner::new(
         options.errands,
         options.desk.clone(),
@@ -196,11 +197,11 @@ pub fn start(options: Options) -> io::Result<Handle> {
     Ok(handle)
 }
 
-fn runtime() -> io::Result<Runtime> {
+fn runtime(blocking_threads: usize) -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(BLOCKING_THREADS)
+        .max_blocking_threads(blocking_threads)
         .build()
 }
 
