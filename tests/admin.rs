@@ -1209,11 +1209,13 @@ fn strangers_who_fetch_the_page_do_not_evict_an_operator() {
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     let mut operator = gateway.admin_stream();
     assert!(ask_over(&mut operator, &bearer).starts_with("HTTP/1.1 200"));
-    let mut strangers: Vec<TcpStream> = (0..70).map(|_| gateway.admin_stream()).collect();
-    // The last ones are there for sure. Others have made room for them.
-    for stranger in strangers.iter_mut().skip(14) {
-        ask_for_page(stranger);
-    }
+    let strangers: Vec<TcpStream> = (0..70)
+        .map(|_| {
+            let mut stranger = gateway.admin_stream();
+            ask_for_page(&mut stranger);
+            stranger
+        })
+        .collect();
     assert!(ask_over(&mut operator, &bearer).starts_with("HTTP/1.1 200"));
     eventually("strangers beyond their 56 places have made room", || {
         (strangers.iter().filter(|s| is_over(s)).count() == 14).then_some(())
