@@ -161,7 +161,7 @@ fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
         assert_eq!(bench.answer(&last).attempt, 2);
         let expected = match last {
             OK => (1, Outcome::Answered),
-            _ => failed(1, "no answer in time"),
+            _ => failed(1, "the app's server has not answered in time"),
         };
         assert_eq!(bench.told(), [expected]);
         assert!(bench.is_empty());
