@@ -861,6 +861,10 @@ fn the_start_line_describes_every_setting_that_holds() {
     assert!(settings.describe().contains(" max_connections=unknown "));
     settings.max_connections = Some(1_000);
     let line = settings.describe();
+    // A value with spaces is in quotes.
+    let words = "all but link-local and metadata addresses";
+    assert!(line.contains(&format!(" webhook_allow=\"{words}\" ")));
+    let line = line.replace(&format!("\"{words}\""), "words");
     let pairs: HashMap<_, _> = line
         .split(' ')
         .map(|p| p.split_once('=').unwrap())
