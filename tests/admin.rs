@@ -1455,6 +1455,58 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_nobody_up() {
 }
 
 #[test]
+fn a_reload_changes_where_webhooks_may_go() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "http://{}/webhook",
+        server.local_addr().expect("an address")
+    );
+    let name = |what: &str| {
+        let name = format!("pulsegate-egress-{}-{what}", std::process::id());
+        std::env::temp_dir().join(name)
+    };
+    let (apps, config) = (name("apps.json"), name("settings.toml"));
+    let list = json!([{"package": "p", "api_key": "key", "webhook_url": url}]);
+    std::fs::write(&apps, list.to_string()).expect("a file");
+    std::fs::write(&config, "webhook_allow = ['203.0.113.0/24']").expect("a file");
+    let secret = "the-secret-of-this-test-and-no-other";
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("AUTH_JWT_SECRET", secret),
+        ("APPS_FILE", apps.to_str().expect("UTF-8")),
+        ("CONFIG_FILE", config.to_str().expect("UTF-8")),
+    ]);
+    let path = format!("/glasses-ws?token={}", tokens::token("ada", secret));
+    let mut glasses = Client::open(gateway.addr, &path);
+    let start = json!({"type": "start_app", "packageName": "p"}).to_string();
+    glasses.send_text(&start);
+    gateway.line(&["127.0.0.1 is in no network that WEBHOOK_ALLOW lists"]);
+    loop {
+        match glasses.next_answering() {
+            Event::Text(text) if text.contains("app_stopped") => break,
+            Event::Text(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    std::fs::write(&config, "webhook_allow = ['127.0.0.0/8']").expect("a file");
+    gateway.signal("HUP");
+    gateway.line(&["[INFO] reload webhook_allow="]);
+    glasses.send_text(&start);
+    let (mut asked, _) = server.accept().expect("a connection");
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        asked.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("UTF-8");
+    assert!(head.contains("x-pulsegate-signature: t="), "{head}");
+    for file in [apps, config] {
+        std::fs::remove_file(file).expect("ours");
+    }
+    gateway.end();
+}
+
+#[test]
 fn who_asks_nothing_does_not_stay() {
     let gateway = quiet();
     let mut silent = gateway.admin_stream();
