@@ -129,6 +129,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
+    let webhooks = Arc::new(Mutex::new(settings.webhooks()));
     let remote = reactor.remote();
     let drain: signals::Drain = Arc::new(move |delay, spread| {
         service::stopping();
@@ -148,6 +149,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
             websocket_url: app_url(&settings, reactor.local_addr()).into(),
+            settings: webhooks.clone(),
         },
         state,
         listen_addr: reactor.local_addr(),
@@ -162,6 +164,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         drain: drain_times,
         alerts,
         descriptors,
+        webhooks,
     };
     signals::watch(desk, drain, reload)?;
     log::info!(

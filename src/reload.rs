@@ -1,7 +1,7 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
 use pulsegate::config::{self, Command, Machine, Settings};
-use pulsegate::control::{self, AlertSettings};
+use pulsegate::control::{self, AlertSettings, WebhookSettings};
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
@@ -21,6 +21,8 @@ pub struct Reload {
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The limit of descriptors.
     pub descriptors: usize,
+    /// Where webhooks may go and what they are signed with, which the side thread looks at.
+    pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 
 impl Reload {
@@ -112,6 +114,7 @@ impl Reload {
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhooks();
         self.settings = settings;
     }
 }

@@ -1,12 +1,13 @@
 //! The gateway as an operator sees it: a process, its admin listener, its log, and peers that misbehave.
 
 mod sockets;
+mod tokens;
 
 use serde_json::{Value, json};
 use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 const CLOSE: u8 = 8;
 const TEXT: u8 = 1;
@@ -956,11 +957,7 @@ fn nothing_is_reached_without_the_token() {
     let wrong = format!("Authorization: Bearer {}x\r\n", &TOKEN[..31]);
     let short = format!("Authorization: Bearer {}\r\n", &TOKEN[..31]);
     let basic = format!("Authorization: Basic {TOKEN}\r\n");
-    for (method, path) in all_paths(&document) {
-        let path = path
-            .replace("{id}", "1.1")
-            .replace("{class}", "tpa")
-            .replace("{user}", "u");
+    let refused = |method: &str, path: &str| {
         for header in [
             "",
             "Authorization: Bearer \r\n",
@@ -969,7 +966,7 @@ fn nothing_is_reached_without_the_token() {
             &short,
             &basic,
         ] {
-            let response = gateway.admin_request(&method, &path, header, "");
+            let response = gateway.admin_request(method, path, header, "");
             assert_eq!(
                 response.status, 401,
                 "{method} {path} {header:?}: {response:?}"
@@ -979,9 +976,24 @@ fn nothing_is_reached_without_the_token() {
                 "{response:?}"
             );
         }
+    };
+    let paths: Vec<(String, String)> = all_paths(&document)
+        .into_iter()
+        .map(|(method, path)| {
+            let path = path.replace("{id}", "1.1").replace("{class}", "tpa");
+            (method, path.replace("{user}", "u"))
+        })
+        .collect();
+    // Side by side: wrong tokens are slowed.
+    std::thread::scope(|scope| {
+        for (method, path) in &paths {
+            scope.spawn(|| refused(method, path));
+        }
+    });
+    for (method, path) in &paths {
         // What goes on and on is read by tests/page.rs.
         if path != "/api/v1/live" {
-            let response = gateway.admin_request(&method, &path, &bearer, "");
+            let response = gateway.admin_request(method, path, &bearer, "");
             assert_ne!(response.status, 401, "{method} {path}: {response:?}");
         }
     }
@@ -1291,25 +1303,26 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
         );
         assert_eq!(stranger.read(&mut [0]).expect("an end"), 0);
     }
-    // Operators who keep all the places but one, and a stranger who has the last.
-    let mut operators: Vec<TcpStream> = (0..63).map(|_| gateway.admin_stream()).collect();
+    // Operators who keep all the places that they may keep, and strangers who have the rest.
+    let mut operators: Vec<TcpStream> = (0..56).map(|_| gateway.admin_stream()).collect();
     for operator in &mut operators {
         assert!(ask_over(operator, &bearer).starts_with("HTTP/1.1 200"));
     }
-    let stranger = gateway.admin_stream();
+    let strangers: Vec<TcpStream> = (0..8).map(|_| gateway.admin_stream()).collect();
     let mut newcomer = gateway.admin_stream();
     assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
-    eventually("the stranger has gone", || is_over(&stranger).then_some(()));
-    assert!(!operators.iter().any(is_over));
+    eventually("a stranger has gone", || {
+        is_over(&strangers[0]).then_some(())
+    });
     // Of operators the one that has been idle for longest makes room, which is not the oldest.
+    eventually("it has gone", || is_over(&operators[0]).then_some(()));
+    operators.remove(0);
     assert!(ask_over(&mut operators[0], &bearer).starts_with("HTTP/1.1 200"));
-    let mut newcomer = gateway.admin_stream();
-    assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
+    let mut another = gateway.admin_stream();
+    assert!(ask_over(&mut another, &bearer).starts_with("HTTP/1.1 200"));
     eventually("it has gone", || is_over(&operators[1]).then_some(()));
     operators.remove(1);
-    assert!(!operators.iter().any(is_over));
-    // A flood of strangers, some of them silent, some not: it takes no more than one operator's place, and nobody waits for
-    // them.
+    // A flood of strangers, some of them silent, some not: it takes no operator's place, and nobody waits for them.
     let strangers: Vec<TcpStream> = (0..200)
         .map(|i| {
             let mut stranger = gateway.admin_stream();
@@ -1318,10 +1331,325 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
             stranger
         })
         .collect();
-    let mut newcomer = gateway.admin_stream();
-    assert!(ask_over(&mut newcomer, &bearer).starts_with("HTTP/1.1 200"));
-    assert!(operators.iter().filter(|o| is_over(o)).count() <= 1);
+    operators.extend([newcomer, another]);
+    for operator in &mut operators {
+        assert!(ask_over(operator, &bearer).starts_with("HTTP/1.1 200"));
+    }
     drop(strangers);
+    gateway.end();
+}
+
+/// Asks for the page over a connection that stays, and reads all of it.
+fn ask_for_page(stream: &mut TcpStream) {
+    let request = b"GET /page/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).expect("room");
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while !answer.ends_with(b"</svg>\n") {
+        assert_eq!(stream.read(&mut byte).expect("an answer"), 1);
+        answer.push(byte[0]);
+    }
+}
+
+#[test]
+fn strangers_who_fetch_the_page_do_not_evict_an_operator() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let mut operator = gateway.admin_stream();
+    assert!(ask_over(&mut operator, &bearer).starts_with("HTTP/1.1 200"));
+    let strangers: Vec<TcpStream> = (0..70)
+        .map(|_| {
+            let mut stranger = gateway.admin_stream();
+            ask_for_page(&mut stranger);
+            stranger
+        })
+        .collect();
+    assert!(ask_over(&mut operator, &bearer).starts_with("HTTP/1.1 200"));
+    eventually("strangers beyond their 56 places have made room", || {
+        (strangers.iter().filter(|s| is_over(s)).count() == 14).then_some(())
+    });
+    gateway.end();
+}
+
+#[test]
+fn what_has_arrived_is_read_before_a_connection_makes_room() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let request =
+        format!("GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    // All of it is there at once when the gateway looks: first the operators, then a flood.
+    gateway.signal("STOP");
+    let operators: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut operator = gateway.admin_stream();
+            operator.write_all(request.as_bytes()).expect("room");
+            operator
+        })
+        .collect();
+    let flood: Vec<TcpStream> = (0..300).map(|_| gateway.admin_stream()).collect();
+    gateway.signal("CONT");
+    for mut operator in operators {
+        let mut status = [0; 12];
+        operator.read_exact(&mut status).expect("an answer");
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
+    drop(flood);
+    gateway.end();
+}
+
+#[test]
+fn a_flood_of_connections_resets_no_operators_new_one() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let made = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut held = std::collections::VecDeque::new();
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    // The queue may be full.
+                    let addr = gateway.admin.expect("an address");
+                    held.extend(TcpStream::connect(addr).ok());
+                    if held.len() > 200 {
+                        held.pop_front();
+                    }
+                    made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+        let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually("the flood", || {
+                (made.load(std::sync::atomic::Ordering::Relaxed) > 1_000).then_some(())
+            });
+            for _ in 0..300 {
+                let response = gateway.admin_request("GET", "/healthz", &bearer, "");
+                assert_eq!(response.status, 200, "{response:?}");
+            }
+        }));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Err(panic) = asked {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    gateway.end();
+}
+
+/// A request whose body does not come.
+const SLOW_BODY: &[u8] =
+    b"POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                           Content-Length: 19\r\n\r\n{";
+
+#[test]
+fn slow_bodies_without_the_token_are_refused_at_the_head() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    for _ in 0..80 {
+        let mut stranger = gateway.admin_stream();
+        stranger.write_all(SLOW_BODY).expect("room");
+        let mut answer = Vec::new();
+        // Its end may be a reset: what it has sent was not read.
+        let _ = stranger.read_to_end(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{answer:?}");
+    }
+    gateway.end();
+}
+
+#[test]
+fn slow_bodies_make_room_where_there_is_no_token() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("LOG_LEVEL", "debug")]);
+    // One that was answered before and one that was not.
+    let slow: Vec<TcpStream> = (0..80)
+        .map(|i| {
+            let mut stream = gateway.admin_stream();
+            if i % 2 == 0 {
+                assert!(ask_over(&mut stream, "").starts_with("HTTP/1.1 200"));
+            }
+            stream.write_all(SLOW_BODY).expect("room");
+            stream
+        })
+        .collect();
+    let mut operator = gateway.admin_stream();
+    assert!(ask_over(&mut operator, "").starts_with("HTTP/1.1 200"));
+    gateway.line(&["admin connection ended", "made room"]);
+    // The youngest goes on where it was.
+    let mut youngest = slow.last().expect("one");
+    youngest.write_all(b"\"class\":\"nowhere\"}").expect("room");
+    let mut status = [0; 12];
+    youngest.read_exact(&mut status).expect("an answer");
+    assert!(status.starts_with(b"HTTP/1.1 4"), "{status:?}");
+    assert!(ask_over(&mut operator, "").starts_with("HTTP/1.1 200"));
+    gateway.end();
+}
+
+#[test]
+fn failed_logins_are_counted_logged_and_slowed() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let wrong = "Authorization: Bearer a-wrong-token-of-32-characters-01\r\n";
+    let begun = std::time::Instant::now();
+    for _ in 0..6 {
+        let response = gateway.admin_request("GET", "/healthz", wrong, "");
+        assert_eq!(response.status, 401);
+    }
+    let least = [50, 100, 200, 400, 800, 1_000].into_iter().sum();
+    let took = begun.elapsed();
+    assert!(took >= std::time::Duration::from_millis(least), "{took:?}");
+    for _ in 0..20 {
+        assert_eq!(gateway.admin_request("GET", "/healthz", "", "").status, 401);
+    }
+    // The right token is not slowed, also from there: it overtakes a wrong one.
+    eventually("the right one is first", || {
+        let mut guess = gateway.admin_stream();
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
+        guess.write_all(request.as_bytes()).expect("room");
+        eventually("it has come", || {
+            let metrics = gateway.admin_request("GET", "/metrics", &bearer, "");
+            let counts = Metrics(metrics.body);
+            let wrong = counts.get("pulsegate_admin_logins_failed_total{token=\"wrong\"}");
+            (wrong > 6.0).then_some(())
+        });
+        guess.set_nonblocking(true).expect("a mode");
+        let read = guess.read(&mut [0]);
+        read.is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock)
+            .then_some(())
+    });
+    let metrics = gateway.admin_request("GET", "/metrics", &bearer, "");
+    let metrics = Metrics(metrics.body);
+    let count = |token: &str| {
+        let series = format!("pulsegate_admin_logins_failed_total{{token=\"{token}\"}}");
+        metrics.get(&series) as u64
+    };
+    assert_eq!(count("missing"), 20);
+    let failed = count("missing") + count("wrong");
+    // All of them are in the log, in few lines.
+    eventually("all are told of", || {
+        let lines = gateway.lines(&["[WARN] admin login=failed"]);
+        let told: u64 = lines
+            .iter()
+            .map(|line| {
+                field(line, "failures")
+                    .expect("a sum")
+                    .parse::<u64>()
+                    .expect("a number")
+            })
+            .sum();
+        (told == failed).then_some(())
+    });
+    let lines = gateway.lines(&["admin login=failed", "last_address=127.0.0.1"]);
+    assert!(lines.len() < 12, "{lines:?}");
+    assert!(lines[0].contains("failures=1") && lines[0].contains("last_token=wrong"));
+    let log = gateway.log.clone();
+    gateway.end();
+    let log = log.lock().expect("no panic");
+    assert!(!log.iter().any(|line| line.contains("wrong-token")));
+}
+
+#[test]
+fn an_app_server_that_answers_100_continue_for_ever_holds_nobody_up() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "http://{}/webhook",
+        server.local_addr().expect("an address")
+    );
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let mut stream = stream.expect("a connection");
+            std::thread::spawn(move || {
+                let some = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
+                while stream.write_all(&some).is_ok() {}
+            });
+        }
+    });
+    let apps: Vec<Value> = (0..16)
+        .map(|n| json!({"package": format!("p{n}"), "api_key": "key", "webhook_url": url}))
+        .collect();
+    let file = std::env::temp_dir().join(format!("pulsegate-continue-{}", std::process::id()));
+    std::fs::write(&file, Value::from(apps).to_string()).expect("a file");
+    let secret = "the-secret-of-this-test-and-no-other";
+    // Time never ends these webhooks.
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("AUTH_JWT_SECRET", secret),
+        ("APPS_FILE", file.to_str().expect("UTF-8")),
+        ("WEBHOOK_TIMEOUT_MS", "3600000"),
+    ]);
+    let path = format!("/glasses-ws?token={}", tokens::token("ada", secret));
+    let mut glasses = Client::open(gateway.addr, &path);
+    for n in 0..16 {
+        glasses
+            .send_text(&json!({"type": "start_app", "packageName": format!("p{n}")}).to_string());
+    }
+    for _ in 0..100 {
+        let response = gateway.admin_request("GET", "/healthz", "", "");
+        assert_eq!(response.status, 200);
+    }
+    gateway.line(&[
+        "outcome=unreachable",
+        "65536 bytes have come without a final response head",
+    ]);
+    // The user is told that, and no more.
+    let told = loop {
+        match glasses.next_answering() {
+            Event::Text(text) if text.contains("app_stopped") => break text,
+            Event::Text(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(
+        told.contains("the app's server cannot be reached"),
+        "{told}"
+    );
+    std::fs::remove_file(&file).expect("ours");
+    gateway.end();
+}
+
+#[test]
+fn a_reload_changes_where_webhooks_may_go() {
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "http://{}/webhook",
+        server.local_addr().expect("an address")
+    );
+    let name = |what: &str| {
+        let name = format!("pulsegate-egress-{}-{what}", std::process::id());
+        std::env::temp_dir().join(name)
+    };
+    let (apps, config) = (name("apps.json"), name("settings.toml"));
+    let list = json!([{"package": "p", "api_key": "key", "webhook_url": url}]);
+    std::fs::write(&apps, list.to_string()).expect("a file");
+    std::fs::write(&config, "webhook_allow = ['203.0.113.0/24']").expect("a file");
+    let secret = "the-secret-of-this-test-and-no-other";
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("AUTH_JWT_SECRET", secret),
+        ("APPS_FILE", apps.to_str().expect("UTF-8")),
+        ("CONFIG_FILE", config.to_str().expect("UTF-8")),
+    ]);
+    let path = format!("/glasses-ws?token={}", tokens::token("ada", secret));
+    let mut glasses = Client::open(gateway.addr, &path);
+    let start = json!({"type": "start_app", "packageName": "p"}).to_string();
+    glasses.send_text(&start);
+    gateway.line(&["127.0.0.1 is in no network that WEBHOOK_ALLOW lists"]);
+    loop {
+        match glasses.next_answering() {
+            Event::Text(text) if text.contains("app_stopped") => break,
+            Event::Text(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    std::fs::write(&config, "webhook_allow = ['127.0.0.0/8']").expect("a file");
+    gateway.signal("HUP");
+    gateway.line(&["[INFO] reload webhook_allow="]);
+    glasses.send_text(&start);
+    let (mut asked, _) = server.accept().expect("a connection");
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        asked.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("UTF-8");
+    assert!(head.contains("x-pulsegate-signature: t="), "{head}");
+    for file in [apps, config] {
+        std::fs::remove_file(file).expect("ours");
+    }
     gateway.end();
 }
 
@@ -1516,6 +1844,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         webhooks: WebhookOptions {
             timeout: std::time::Duration::from_secs(10),
             websocket_url: "ws://127.0.0.1/app-ws".into(),
+            settings: Arc::default(),
         },
         state: None,
         listen_addr: reactor.local_addr(),

@@ -133,6 +133,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.flapping_limit = 15;
     settings.app_websocket_url = None;
     settings.webhook_timeout = Micros::from_secs(10);
+    settings.webhook_allow = None;
     settings.state_file = None;
     settings.alerts = AlertSettings::default();
     settings.proxy_protocol = ProxyProtocol::Off;
@@ -200,6 +201,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("REPLAY_UNCONFIRMED", "On"),
     ("FLAPPING_LIMIT", "0"),
     ("WEBHOOK_TIMEOUT_MS", "901"),
+    ("WEBHOOK_ALLOW", "203.0.113.0/24,::ffff:192.168.1.1"),
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
@@ -303,6 +305,11 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.flapping_limit = 0;
     wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
     wanted.webhook_timeout = Micros::from_millis(901);
+    wanted.webhook_allow = Some(
+        ["203.0.113.0/24", "192.168.1.1/32"]
+            .map(|network| network.parse().unwrap())
+            .to_vec(),
+    );
     wanted.state_file = None;
     wanted.alerts = AlertSettings {
         on: false,
@@ -967,6 +974,10 @@ fn the_start_line_describes_every_setting_that_holds() {
     settings.max_connections = Some(1_000);
     settings.max_buffered_bytes = Some(5_000_000);
     let line = settings.describe();
+    // A value with spaces is in quotes.
+    let words = "all but link-local and metadata addresses";
+    assert!(line.contains(&format!(" webhook_allow=\"{words}\" ")));
+    let line = line.replace(&format!("\"{words}\""), "words");
     let pairs: HashMap<_, _> = line
         .split(' ')
         .map(|p| p.split_once('=').unwrap())

@@ -25,7 +25,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("SystemTime", &["time.rs"]),
     ("mio", &["id.rs", "reactor/"]),
     ("socket2", &["reactor/"]),
-    ("TcpStream", &["reactor/", "control/serve.rs"]),
+    (
+        "TcpStream",
+        &[
+            "reactor/",
+            "control/serve.rs",
+            "control/webhooks/connector.rs",
+        ],
+    ),
     (
         "TcpListener",
         &["reactor/", "control/", "main.rs", "service.rs"],
@@ -63,7 +70,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("utoipa", &["control/"]),
     (
         "hyper_util",
-        &["control/serve.rs", "control/webhooks/client.rs"],
+        &[
+            "control/serve.rs",
+            "control/webhooks/client.rs",
+            "control/webhooks/connector.rs",
+        ],
     ),
     ("hyper_rustls", &["control/webhooks/client.rs"]),
     ("rustls", &["control/webhooks/client.rs"]),
@@ -77,7 +88,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("signal_hook", &["main.rs", "signals.rs"]),
     ("rlimit", &["main.rs"]),
     ("tokio", &["control/"]),
-    ("hyper", &["control/serve.rs", "control/webhooks/client.rs"]),
+    (
+        "hyper",
+        &[
+            "control/serve.rs",
+            "control/webhooks/client.rs",
+            "control/webhooks/connector.rs",
+        ],
+    ),
     ("axum", &["control/"]),
 ];
 

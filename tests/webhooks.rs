@@ -1,7 +1,9 @@
 //! Errands of a real loop, done by the side thread: webhooks to HTTP servers of our own, and the state file.
 
-use pulsegate::control::{self, Handle, Started, StateFile, WebhookOptions};
+use hmac::{Hmac, KeyInit, Mac};
+use pulsegate::control::{self, Handle, Started, StateFile, WebhookOptions, WebhookSettings};
 use pulsegate::control::{WebhookResult, WebhookType, load_state};
+use pulsegate::gateway::Apps;
 use pulsegate::gateway::StopReason;
 use pulsegate::gateway::{
     Credentials, Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol, RelaySettings,
@@ -54,6 +56,8 @@ struct Bench {
     desk: Desk,
     remote: Remote,
     control: Handle,
+    /// Where webhooks may go and what they are signed with.
+    settings: Arc<Mutex<WebhookSettings>>,
     turning: Option<JoinHandle<()>>,
     /// The number of the last start.
     number: u64,
@@ -64,7 +68,15 @@ impl Bench {
         Bench::with_state(timeout, None)
     }
 
+    fn with_settings(settings: WebhookSettings) -> Bench {
+        let bench = Bench::new(LONG);
+        *bench.settings.lock().expect("whole") = settings;
+        bench
+    }
+
     fn with_state(timeout: Duration, state: Option<StateFile>) -> Bench {
+        let settings = Arc::<Mutex<WebhookSettings>>::default();
+        let thread_settings = settings.clone();
         let (told, parts) = std::sync::mpsc::channel();
         // The gateway stays on the thread that makes it.
         let turning = std::thread::spawn(move || {
@@ -85,6 +97,7 @@ impl Bench {
                 webhooks: WebhookOptions {
                     timeout,
                     websocket_url: "ws://gateway.example/app-ws".into(),
+                    settings: thread_settings,
                 },
                 state,
                 listen_addr: reactor.local_addr(),
@@ -102,6 +115,7 @@ impl Bench {
             desk,
             remote,
             control,
+            settings,
             turning: Some(turning),
             number: 0,
         }
@@ -185,9 +199,11 @@ enum Answer {
     Endless,
     /// Not at all, until the other side goes away.
     Never,
+    /// With `100 Continue`, again and again, until the other side has had enough.
+    Continue,
 }
 
-use Answer::{Endless, Never};
+use Answer::{Continue, Endless, Never};
 
 fn status(status: u16) -> Answer {
     Answer::Bytes(format!(
@@ -198,6 +214,8 @@ fn status(status: u16) -> Answer {
 #[derive(Debug, Clone)]
 struct Asked {
     head: String,
+    /// As it came.
+    bytes: Vec<u8>,
     body: Value,
 }
 
@@ -265,10 +283,10 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
     }
     let lower = head.to_lowercase();
     let len = lower.split_once("content-length: ")?.1.lines().next()?;
-    let mut body = vec![0; len.parse().ok()?];
-    reader.read_exact(&mut body).ok()?;
-    let body = serde_json::from_slice(&body).ok()?;
-    Some(Asked { head, body })
+    let mut bytes = vec![0; len.parse().ok()?];
+    reader.read_exact(&mut bytes).ok()?;
+    let body = serde_json::from_slice(&bytes).ok()?;
+    Some(Asked { head, bytes, body })
 }
 
 fn respond(mut stream: TcpStream, answer: &Answer) {
@@ -282,6 +300,10 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
         Endless => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
             while stream.write_all(&[b'x'; 4096]).is_ok() {}
+        }
+        Continue => {
+            let some = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
+            while stream.write_all(&some).is_ok() {}
         }
     }
 }
@@ -418,6 +440,172 @@ fn an_answer_without_an_end_is_an_answer_and_is_not_read_to_its_end() {
     bench.start("alice", "p", &server.url(), Patience::Once);
     bench.wait_for(WebhookResult::Answered, 1);
     eventually("it is cut off", || *server.left.lock().expect("whole") == 1);
+}
+
+/// What the breaker says of the app that this URL leads to.
+#[track_caller]
+fn why_it_is_down(bench: &mut Bench, url: &str) -> String {
+    for n in 0..5 {
+        bench.start(&format!("user{n}"), "p", url, Patience::Persistent);
+    }
+    eventually("the breaker", || {
+        bench.control.webhooks().breakers_open == 1
+    });
+    bench.control.webhooks().down[0].last_error.to_string()
+}
+
+#[test]
+fn interim_responses_without_an_end_end_the_webhook_and_say_why() {
+    let server = AppServer::new(&[Continue]);
+    // Its time never runs out: only the bytes end it.
+    let mut bench = Bench::new(Duration::from_secs(3_600));
+    let why = why_it_is_down(&mut bench, &server.url());
+    assert_eq!(why, "65536 bytes have come without a final response head");
+    assert_eq!(bench.count(WebhookResult::Timeout), 0);
+    let asked = server.asked().len();
+    eventually("all are cut off", || {
+        *server.left.lock().expect("whole") >= asked
+    });
+}
+
+#[test]
+fn some_interim_responses_before_an_answer_are_no_fault() {
+    let some = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n";
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let server = AppServer::new(&[Answer::Bytes(some.repeat(100) + answer)]);
+    let mut bench = Bench::new(LONG);
+    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Answered, 1);
+}
+
+#[test]
+fn webhooks_and_the_admin_listener_have_a_thread_each() {
+    let _bench = Bench::new(LONG);
+    let threads = || {
+        let threads = fs::read_dir("/proc/self/task").expect("threads");
+        let name =
+            |t: std::io::Result<fs::DirEntry>| fs::read_to_string(t.ok()?.path().join("comm")).ok();
+        let names: Vec<String> = threads.filter_map(name).collect();
+        let is = |name: &str| names.iter().any(|n| n.trim() == name);
+        is("control") && is("errands")
+    };
+    eventually("both threads", threads);
+}
+
+fn allow(networks: &[&str]) -> WebhookSettings {
+    let networks = networks.iter().map(|n| n.parse().expect("a network"));
+    WebhookSettings {
+        allow: Some(networks.collect()),
+        apps: None,
+    }
+}
+
+#[test]
+fn link_local_and_metadata_addresses_are_not_asked_however_they_are_written() {
+    for (host, address) in [
+        ("169.254.169.254", "169.254.169.254"),
+        ("[::ffff:169.254.169.254]", "169.254.169.254"),
+        ("[fe80::1]", "fe80::1"),
+        ("[fd00:ec2::254]", "fd00:ec2::254"),
+        // Not an address to a URL, but to the resolver: what counts is where it leads.
+        ("0xa9fea9fe", "169.254.169.254"),
+        ("2852039166", "169.254.169.254"),
+    ] {
+        let mut bench = Bench::new(LONG);
+        let why = why_it_is_down(&mut bench, &format!("http://{host}:9/latest/meta-data"));
+        let wanted = format!(
+            "{address} is link-local or a metadata service, and WEBHOOK_ALLOW does not name it"
+        );
+        assert_eq!(why, wanted, "{host}");
+    }
+}
+
+#[test]
+fn a_webhook_goes_only_to_networks_that_are_allowed() {
+    let server = AppServer::new(&[status(200)]);
+    // A name is held to the same, after it was resolved.
+    let by_name = format!("http://localhost:{}/webhook", server.addr.port());
+    for url in [server.url(), by_name] {
+        let mut bench = Bench::with_settings(allow(&["203.0.113.0/24"]));
+        let why = why_it_is_down(&mut bench, &url);
+        assert!(
+            why.ends_with(" is in no network that WEBHOOK_ALLOW lists"),
+            "{why}"
+        );
+        assert_eq!(server.asked().len(), 0);
+    }
+    let mut bench = Bench::with_settings(allow(&["203.0.113.0/24", "127.0.0.0/8"]));
+    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Answered, 1);
+    // A change holds from the next webhook on.
+    *bench.settings.lock().expect("whole") = allow(&[]);
+    bench.start("alice", "q", &server.url(), Patience::Once);
+    bench.wait_for(WebhookResult::Unreachable, 2);
+    assert_eq!(server.asked().len(), 1);
+}
+
+fn apps(key: &str) -> Option<Apps> {
+    let list = json!([{"package": "signed", "api_key": key}]);
+    Some(Apps::parse(list.to_string().as_bytes()).expect("apps"))
+}
+
+/// The signature of a request, checked as an app's server would.
+#[track_caller]
+fn check_signature(asked: &Asked, key: &str) {
+    let head = asked.head.to_lowercase();
+    let (_, value) = head
+        .split_once("x-pulsegate-signature: ")
+        .expect("a signature");
+    let value = value.lines().next().expect("a line");
+    let (at, hex) = value
+        .strip_prefix("t=")
+        .and_then(|v| v.split_once(",v1="))
+        .expect("t and v1");
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).expect("later");
+    let at_seconds: u64 = at.parse().expect("seconds");
+    assert!(now.as_secs().abs_diff(at_seconds) < 60, "{value}");
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).expect("a key");
+    mac.update(&[at.as_bytes(), b".", &asked.bytes].concat());
+    let wanted: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    assert_eq!(hex, wanted, "over {:?}", asked.body);
+}
+
+#[test]
+fn a_webhook_is_signed_with_the_key_of_its_app() {
+    let server = AppServer::new(&[status(200)]);
+    // One shorter and one longer than a block of the hash.
+    for key in ["the-key-of-an-app", &"long".repeat(100)] {
+        let before = server.asked().len();
+        let mut bench = Bench::with_settings(WebhookSettings {
+            allow: None,
+            apps: apps(key),
+        });
+        bench.start("zoë", "signed", &server.url(), Patience::Once);
+        check_signature(&server.wait_for(before + 1)[before], key);
+        bench.wait_for_rest();
+        bench.send_on(vec![Errand::Stop {
+            user: "zoë".into(),
+            package: "signed".into(),
+            url: server.url().into(),
+            reason: StopReason::SystemStop,
+        }]);
+        check_signature(&server.wait_for(before + 2)[before + 1], key);
+        bench.wait_for_rest();
+        // After a reload it is the new key's.
+        bench.settings.lock().expect("whole").apps = apps("another-key");
+        bench.start("zoë", "signed", &server.url(), Patience::Once);
+        check_signature(&server.wait_for(before + 3)[before + 2], "another-key");
+        bench.wait_for_rest();
+        // What has no key has no signature.
+        bench.start("zoë", "unsigned", &server.url(), Patience::Once);
+        let asked = server.wait_for(before + 4)[before + 3].clone();
+        assert!(!asked.head.to_lowercase().contains("x-pulsegate"));
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::control::AlertSettings;
+use crate::control::{AlertSettings, WebhookSettings};
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
@@ -140,6 +140,8 @@ pub struct Settings {
     pub app_websocket_url: Option<String>,
     /// How long an app may take to answer a webhook; at least 10 ms.
     pub webhook_timeout: Micros,
+    /// The networks that webhooks may go to. `None`: all but link-local ones and metadata services.
+    pub webhook_allow: Option<Vec<IpNet>>,
     /// Where it is kept which apps were started for whom.
     pub state_file: Option<PathBuf>,
     /// When alerts fire, and where they are sent.
@@ -200,6 +202,14 @@ impl Settings {
             self.app_admission,
             self.allowed_origins.clone(),
         )
+    }
+
+    /// What webhooks are held against when they are sent.
+    pub fn webhooks(&self) -> WebhookSettings {
+        WebhookSettings {
+            allow: self.webhook_allow.clone(),
+            apps: self.apps.clone(),
+        }
     }
 
     /// What the relay is told.

@@ -502,6 +502,15 @@ pub const SETTINGS: &[Setting] = &[
         help: "How long a third-party app may take to answer when it is started or stopped.",
     },
     Setting {
+        name: "WEBHOOK_ALLOW",
+        kind: Kind::Networks,
+        default: Fallback::Derived("all but link-local and metadata addresses"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The networks that webhooks of third-party apps may go to, checked after the name was resolved; link-local and metadata addresses only if a network within those is named.",
+    },
+    Setting {
         name: "REUSE_PORT",
         kind: Kind::Switch,
         default: Fallback::Value("0"),

@@ -70,6 +70,7 @@ impl Effective {
                 .and_then(|n| u32::try_from(n).ok())?,
             app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
             webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,
+            webhook_allow: self.networks_if_given(const { row("WEBHOOK_ALLOW") })?,
             state_file: self.path(const { row("STATE_FILE") }),
             alerts: self.alerts()?,
             proxy_protocol: match self.word(const { row("PROXY_PROTOCOL") })? {
@@ -149,6 +150,14 @@ impl Effective {
             return None;
         };
         Some(path.clone())
+    }
+
+    /// The networks of a setting that allows more if it is not given than if it is empty.
+    fn networks_if_given(&self, at: usize) -> Option<Option<Vec<IpNet>>> {
+        if self.is_absent(at) {
+            return Some(None);
+        }
+        Some(Some(self.networks(at)?.to_vec()))
     }
 
     /// None are none.

@@ -6,7 +6,9 @@
 //!
 //! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
 
+use super::logins::Failure;
 use super::problem::Problem;
+use super::serve::Caller;
 use super::{Control, dashboard};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -45,15 +47,28 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let page = dashboard::is_page(request.method(), request.uri().path());
-    let checked = check(
-        control.token.as_ref(),
-        page,
-        request.uri(),
-        request.headers(),
-    );
+    let token = control.token.as_ref();
+    let login = token.map(|token| login(token, request.headers()));
+    let checked = check(login, page, request.uri(), request.headers());
+    if let Some(caller) = request.extensions().get::<Caller>() {
+        match login {
+            // What it proves does not depend on what it asks for.
+            Some(Ok(())) => caller.has_token(),
+            None if checked.is_ok() => caller.may_ask(),
+            Some(Err(_)) | None => {}
+        }
+    }
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => {
+            let peer = request.extensions().get::<Caller>().map(|c| c.peer);
+            // Nothing is read of a body that nobody may send.
+            drop(request);
+            if let (Some(Err(why)), Some(peer)) = (login, peer)
+                && problem.is_unauthorized()
+            {
+                tokio::time::sleep(control.logins.failed(peer, why)).await;
+            }
             let mut response = problem.into_response();
             // Whoever may not ask keeps no place from others who may.
             let close = HeaderValue::from_static("close");
@@ -76,7 +91,20 @@ pub(super) async fn guard(
     response
 }
 
-fn check(token: Option<&Token>, page: bool, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a request has the token.
+fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
+    let field = headers.get(header::AUTHORIZATION).ok_or(Failure::Missing)?;
+    let given = field.to_str().ok().and_then(bearer);
+    let is_right = given.is_some_and(|given| token.is(given));
+    is_right.then_some(()).ok_or(Failure::Wrong)
+}
+
+fn check(
+    login: Option<Result<(), Failure>>,
+    page: bool,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let forbidden = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
     let text = |name| {
         headers
@@ -87,14 +115,12 @@ fn check(token: Option<&Token>, page: bool, uri: &Uri, headers: &HeaderMap) -> R
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Err(Problem::bad_request("there must be one Host"));
     }
-    match token {
-        Some(_) if page => {}
-        Some(token) => {
-            let given = text(header::AUTHORIZATION).and_then(bearer);
-            if !given.is_some_and(|given| token.is(given)) {
-                let error = "a token is required: Authorization: Bearer …";
-                return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
-            }
+    match login {
+        Some(Ok(())) => {}
+        Some(Err(_)) if page => {}
+        Some(Err(_)) => {
+            let error = "a token is required: Authorization: Bearer …";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
         None => {
             // Not so with a token: a page that was led here by its own name does not know it.

@@ -1,7 +1,10 @@
-//! The side thread: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
+//! The side threads: what operators and their tools ask over HTTP, by well-kept libraries, beside the loop and never in its way.
 //!
-//! It asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the connections
-//! that have ended, the causes over time, alerts, and who has trouble again and again. And it runs the loop's errands: webhooks, and the state file.
+//! The thread `control` asks the loop through the [`Desk`], which answers in slices, and keeps for itself what can be kept here: the
+//! connections that have ended, the causes over time, alerts, and who has trouble again and again.
+//!
+//! The thread `errands` talks to servers of others: it sends webhooks and alerts, and writes the state file. So nothing that
+//! such a server answers delays the admin listener.
 
 mod alerts;
 mod api;
@@ -11,6 +14,7 @@ mod dashboard;
 mod errands;
 mod guard;
 mod live;
+mod logins;
 mod metrics;
 mod probes;
 mod problem;
@@ -26,23 +30,27 @@ pub use self::guard::Token;
 pub use self::process::{MemoryLimit, memory_limit};
 pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
 pub use self::webhooks::{
-    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookStats, WebhookType,
+    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats,
+    WebhookType,
 };
 
 use self::alerts::Alerts;
 use self::closed::ClosedRing;
 use self::errands::Runner;
 use self::live::Live;
+use self::logins::Logins;
 use self::series::Series;
 use self::troubled::Troubled;
 use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, UnixMillis};
 use axum::Router;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// How often the counters are looked at, for causes over time and rates.
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -80,6 +88,7 @@ pub struct Options {
 /// What the answers are made from.
 struct Control {
     token: Option<Token>,
+    logins: Logins,
     desk: Desk,
     listen_addr: SocketAddr,
     check_policy: fn(&Policy) -> Result<(), String>,
@@ -96,7 +105,7 @@ struct Control {
     live: Live,
 }
 
-/// Threads for what may stand still: writing the state file, and looking up names, which are given up after the time for a
+/// Threads that `errands` may have for what may stand still: writing the state file, and looking up names, which are given up after the time for a
 /// webhook but go on; each takes some 30 s at most.
 const BLOCKING_THREADS: usize = 128;
 
@@ -132,21 +141,18 @@ impl Handle {
     }
 }
 
-/// Starts the side thread. It never ends; the process does.
+/// Starts the side threads. They never end; the process does.
 ///
 /// # Errors
-/// What the system says of the listener or of the thread.
+/// What the system says of the listener or of the threads.
 pub fn start(options: Options) -> io::Result<Handle> {
     let listener = options.listener;
     let addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()?;
+    // What `control` does never stands still.
+    let (control_runtime, errands_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
     let runner = Arc::new(Runner::new(
         options.errands,
         options.desk.clone(),
@@ -156,6 +162,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let started = UnixMillis::now();
     let control = Arc::new(Control {
         token: options.token,
+        logins: Logins::new(),
         desk: options.desk,
         listen_addr: options.listen_addr,
         check_policy: options.check_policy,
@@ -175,20 +182,38 @@ pub fn start(options: Options) -> io::Result<Handle> {
         addr,
         runner: runner.clone(),
     };
-    std::thread::Builder::new()
-        .name("control".to_owned())
-        .spawn(move || {
-            runtime.block_on(async {
-                tokio::spawn(alerts::watch(control.clone()));
-                if let Some(listener) = listener {
-                    tokio::spawn(sample(control.clone()));
-                    tokio::spawn(live::run(control.clone()));
-                    tokio::spawn(serve::serve(listener, router(control)));
-                }
-                runner.run().await;
-            });
-        })?;
+    let alerts = control.clone();
+    spawn("errands", errands_runtime, async move {
+        tokio::spawn(async move { alerts.alerts.post().await });
+        runner.run().await;
+    })?;
+    spawn("control", control_runtime, async move {
+        if let Some(listener) = listener {
+            tokio::spawn(sample(control.clone()));
+            tokio::spawn(live::run(control.clone()));
+            tokio::spawn(serve::serve(listener, router(control.clone())));
+        }
+        alerts::watch(control).await;
+    })?;
     Ok(handle)
+}
+
+fn runtime(blocking_threads: usize) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(blocking_threads)
+        .build()
+}
+
+/// Starts a thread that does this for ever.
+fn spawn(
+    name: &str,
+    runtime: Runtime,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(move || runtime.block_on(work)).map(drop)
 }
 
 /// Looks at the counters now and again.

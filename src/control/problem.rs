@@ -41,6 +41,11 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, error)
     }
 
+    /// Returns whether this is for want of the token.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// More questions wait for the loop than it takes.
     pub(super) fn busy() -> Self {
         Problem::new(

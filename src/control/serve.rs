@@ -1,30 +1,39 @@
 //! The admin listener: few connections, none of them for ever, and none that keeps others out by doing nothing.
+//!
+//! A connection proves itself by a request with a valid token; where there is no token, by any whole request that may be made.
+//! What has not proved itself makes room for newcomers, and never takes a place from what has.
 
 use super::lock;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::StatusCode;
+use axum::http::Request;
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections at one time. Whoever comes on top takes the place of one that is idle; if none is, it waits, and the others in
-/// the kernel's queue. Each may hold one answer, a few megabytes at most.
+/// Connections at one time. Each may hold one answer, a few megabytes at most.
 const CONNECTIONS: usize = 64;
+
+/// Of which for connections that have proved themselves: what has not never holds more than the rest. So an operator who is here
+/// has a place, whoever else comes.
+const RESERVED: usize = 8;
+
+/// Of which to come in by: what has proved itself never holds more than the rest while it is idle. So an operator who is not here
+/// yet finds a place, and takes it from nobody who has proved itself before it has done so, too.
+const ENTRANCE: usize = 8;
 
 /// How long a client may take for its first request head.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(5);
@@ -50,8 +59,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     };
     let places = Arc::new(Places::default());
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(e) => {
                 log::debug!("admin accept failed error=\"{e}\"");
                 tokio::time::sleep(RETRY).await;
@@ -61,28 +70,32 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         while !places.make_room() {
             places.changed.notified().await;
         }
-        places.fill(stream, router.clone());
+        places.fill(stream, peer.ip().to_canonical(), router.clone());
     }
 }
 
 /// Serves one connection up to its end.
-async fn converse(stream: TcpStream, router: Router, seat: Arc<Seat>) {
+async fn converse(stream: TcpStream, router: Router, caller: Caller) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STANDSTILL));
     let router = TowerToHyperService::new(router);
-    let sitting = seat.clone();
-    let service = service_fn(move |request| {
-        sitting.asks();
-        let (answer, sitting) = (router.call(request), sitting.clone());
+    let seat = caller.seat.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let seat = caller.seat.clone();
+        seat.asks(request.body().is_end_stream());
+        request.extensions_mut().insert(caller.clone());
+        let request = request.map(|body| Coming {
+            body,
+            seat: seat.clone(),
+        });
+        let answer = router.call(request);
         async move {
             // Whichever it is, the seat is told by what is dropped.
             let mut going = Going {
                 body: Body::empty(),
-                seat: sitting,
-                let_in: false,
+                seat,
             };
             answer.await.map(|answer: Response| {
-                going.let_in = is_let_in(answer.status());
                 answer.map(|body| {
                     going.body = body;
                     going
@@ -96,6 +109,7 @@ async fn converse(stream: TcpStream, router: Router, seat: Arc<Seat>) {
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let (mut served, mut first) = (pin!(served), pin!(tokio::time::sleep(FIRST_HEAD_TIME)));
+    let mut last_look = None;
     let ended = poll_fn(|cx| {
         if let Poll::Ready(served) = served.as_mut().poll(cx) {
             return Poll::Ready(served.map_err(|e| e.to_string()));
@@ -104,10 +118,71 @@ async fn converse(stream: TcpStream, router: Router, seat: Arc<Seat>) {
         if !seat.has_asked() && first.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err("no request in time".to_owned()));
         }
-        Poll::Pending
+        if !seat.is_leaving(cx) {
+            last_look = None;
+            return Poll::Pending;
+        }
+        // The runtime looks at all sockets before this is ready. So what has arrived by now is read, just above, before the
+        // connection is given up: it may be a request that proves it.
+        let last_look = last_look.get_or_insert_with(|| Box::pin(tokio::task::yield_now()));
+        last_look
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err("made room".to_owned()))
     });
     if let Err(e) = ended.await {
         log::debug!("admin connection ended error=\"{e}\"");
+    }
+}
+
+/// The connection that a request came over. It is among the request's extensions.
+#[derive(Clone)]
+pub(super) struct Caller {
+    seat: Arc<Seat>,
+    /// The other end; IPv4 as IPv4.
+    pub(super) peer: IpAddr,
+}
+
+impl Caller {
+    /// The request has brought the token: the connection has proved itself for good.
+    pub(super) fn has_token(&self) {
+        self.seat.prove();
+    }
+
+    /// The request is one that may be made, and there is no token: the connection has proved itself if the whole of the request
+    /// is there, or once it is.
+    pub(super) fn may_ask(&self) {
+        self.seat.prove_when_whole();
+    }
+}
+
+/// A request's body on its way in.
+struct Coming {
+    body: Incoming,
+    seat: Arc<Seat>,
+}
+
+impl hyper::body::Body for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.seat.is_whole();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -115,7 +190,6 @@ async fn converse(stream: TcpStream, router: Router, seat: Arc<Seat>) {
 struct Going {
     body: Body,
     seat: Arc<Seat>,
-    let_in: bool,
 }
 
 impl hyper::body::Body for Going {
@@ -140,19 +214,15 @@ impl hyper::body::Body for Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        self.seat.answered(self.let_in);
+        self.seat.answered();
     }
-}
-
-fn is_let_in(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 /// The connections that are served.
 #[derive(Default)]
 struct Places {
     guests: Mutex<Guests>,
-    /// Somebody has left, or has become idle.
+    /// A connection has ended, or one that was to make room stays.
     changed: Notify,
 }
 
@@ -165,12 +235,20 @@ struct Guests {
 
 /// One connection, and what decides whether it makes room.
 struct Guest {
-    task: AbortHandle,
-    /// It was let in: it has got another answer than that it may not ask.
-    known: bool,
+    /// It has sent a valid token; or, where there is none, a request that may be made, whole.
+    is_proven: bool,
     has_asked: bool,
-    /// Since when it has no request that is being answered, if it has none.
-    idle: Option<u64>,
+    /// The request at hand may be made and counts once it is whole.
+    counts_when_whole: bool,
+    is_whole: bool,
+    /// A request of it is being answered.
+    is_busy: bool,
+    /// When it came, or when its last request did or was answered.
+    since: u64,
+    /// It is to make room, once what has arrived was read.
+    is_leaving: bool,
+    /// What looks after it.
+    waker: Option<Waker>,
 }
 
 impl Guests {
@@ -178,44 +256,77 @@ impl Guests {
         self.moment += 1;
         self.moment
     }
-}
 
-impl Places {
-    /// Whether there is room; if need be, by ending who has been idle for longest. Whoever was not let in yet goes before all
-    /// who were: without the token nobody keeps out who has it.
-    fn make_room(&self) -> bool {
-        let mut guests = lock(&self.guests);
-        if guests.by_seat.len() < CONNECTIONS {
-            return true;
-        }
-        let idle = guests.by_seat.iter();
-        let idle = idle.filter_map(|(seat, guest)| Some((guest.known, guest.idle?, *seat)));
-        let Some((_, _, seat)) = idle.min() else {
+    fn proven(&self) -> usize {
+        let proven = self.by_seat.values().filter(|guest| guest.is_proven);
+        proven.filter(|guest| !guest.is_leaving).count()
+    }
+
+    /// Has one of those make room that this is true of: the one that has done nothing new for longest. What is in the middle of an
+    /// answer is not spared: by reading slowly a client could hold its place. Returns whether there is any.
+    fn dismiss(&mut self, may: impl Fn(&Guest) -> bool) -> bool {
+        let those = self.by_seat.values_mut();
+        let those = those.filter(|guest| !guest.is_leaving && may(guest));
+        let Some(guest) = those.min_by_key(|guest| guest.since) else {
             return false;
         };
-        if let Some(guest) = guests.by_seat.remove(&seat) {
-            guest.task.abort();
+        guest.is_leaving = true;
+        if let Some(waker) = guest.waker.take() {
+            waker.wake();
         }
         true
     }
 
+    /// Of those that have proved themselves, the ones that have been idle for longest make room for what has come behind them.
+    fn keep_entrance(&mut self) {
+        while self.proven() > CONNECTIONS - ENTRANCE
+            && self.dismiss(|guest| guest.is_proven && !guest.is_busy)
+        {}
+    }
+}
+
+impl Places {
+    /// Returns whether there is room for a newcomer, which has proved nothing. If there is none, one that has not either
+    /// is told to make some; nothing else is, so without the token nothing keeps out what has it. `changed` tells when to ask again.
+    fn make_room(&self) -> bool {
+        let mut guests = lock(&self.guests);
+        let all = guests.by_seat.len();
+        let proven = guests
+            .by_seat
+            .values()
+            .filter(|guest| guest.is_proven)
+            .count();
+        if all < CONNECTIONS && all - proven < CONNECTIONS - RESERVED {
+            return true;
+        }
+        // One at a time: it may yet prove itself.
+        if !guests.by_seat.values().any(|guest| guest.is_leaving) {
+            guests.dismiss(|guest| !guest.is_proven);
+        }
+        false
+    }
+
     /// Serves a connection.
-    fn fill(self: &Arc<Self>, stream: TcpStream, router: Router) {
-        // Held until it is written down: it may end at once.
+    fn fill(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, router: Router) {
         let mut guests = lock(&self.guests);
         let number = guests.now();
+        let guest = Guest {
+            is_proven: false,
+            has_asked: false,
+            counts_when_whole: false,
+            is_whole: false,
+            is_busy: false,
+            since: number,
+            is_leaving: false,
+            waker: None,
+        };
+        guests.by_seat.insert(number, guest);
+        drop(guests);
         let seat = Arc::new(Seat {
             places: self.clone(),
             number,
         });
-        let task = tokio::spawn(converse(stream, router, seat)).abort_handle();
-        let guest = Guest {
-            task,
-            known: false,
-            has_asked: false,
-            idle: Some(number),
-        };
-        guests.by_seat.insert(number, guest);
+        tokio::spawn(converse(stream, router, Caller { seat, peer }));
     }
 }
 
@@ -226,21 +337,64 @@ struct Seat {
 }
 
 impl Seat {
-    /// A request has come.
-    fn asks(&self) {
-        if let Some(guest) = lock(&self.places.guests).by_seat.get_mut(&self.number) {
-            (guest.has_asked, guest.idle) = (true, None);
+    /// A request has come: its head, and perhaps the whole of it.
+    fn asks(&self, is_whole: bool) {
+        let mut guests = lock(&self.places.guests);
+        let now = guests.now();
+        if let Some(guest) = guests.by_seat.get_mut(&self.number) {
+            (guest.has_asked, guest.is_busy, guest.since) = (true, true, now);
+            (guest.is_whole, guest.counts_when_whole) = (is_whole, false);
+            if guest.is_proven {
+                guest.is_leaving = false;
+            }
+        }
+        self.places.changed.notify_one();
+    }
+
+    fn prove(&self) {
+        let mut guests = lock(&self.places.guests);
+        if let Some(guest) = guests.by_seat.get_mut(&self.number) {
+            (guest.is_proven, guest.is_leaving) = (true, false);
+        }
+        guests.keep_entrance();
+        self.places.changed.notify_one();
+    }
+
+    /// Without a token: a body that does not come takes away what was proved before.
+    fn prove_when_whole(&self) {
+        let mut guests = lock(&self.places.guests);
+        let Some(guest) = guests.by_seat.get_mut(&self.number) else {
+            return;
+        };
+        if !guest.is_whole {
+            (guest.counts_when_whole, guest.is_proven) = (true, false);
+            return;
+        }
+        drop(guests);
+        self.prove();
+    }
+
+    /// The request's body has come.
+    fn is_whole(&self) {
+        let mut guests = lock(&self.places.guests);
+        let Some(guest) = guests.by_seat.get_mut(&self.number) else {
+            return;
+        };
+        guest.is_whole = true;
+        if std::mem::take(&mut guest.counts_when_whole) {
+            drop(guests);
+            self.prove();
         }
     }
 
     /// Its answer is given.
-    fn answered(&self, let_in: bool) {
+    fn answered(&self) {
         let mut guests = lock(&self.places.guests);
         let now = guests.now();
         if let Some(guest) = guests.by_seat.get_mut(&self.number) {
-            guest.known |= let_in;
-            guest.idle = Some(now);
+            (guest.is_busy, guest.since) = (false, now);
         }
+        guests.keep_entrance();
         self.places.changed.notify_one();
     }
 
@@ -248,6 +402,16 @@ impl Seat {
         let guests = lock(&self.places.guests);
         let guest = guests.by_seat.get(&self.number);
         guest.is_some_and(|guest| guest.has_asked)
+    }
+
+    /// Returns whether the connection is to make room; if not, it is woken when it is.
+    fn is_leaving(&self, cx: &Context<'_>) -> bool {
+        let mut guests = lock(&self.places.guests);
+        let Some(guest) = guests.by_seat.get_mut(&self.number) else {
+            return true;
+        };
+        guest.waker = Some(cx.waker().clone());
+        guest.is_leaving
     }
 }
 

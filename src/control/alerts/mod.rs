@@ -119,6 +119,11 @@ impl Alerts {
         (self.sink.stats(), self.sink.is_configured())
     }
 
+    /// Posts what there is to tell, for ever.
+    pub(super) async fn post(&self) {
+        self.sink.clone().run().await;
+    }
+
     fn tell(&self, news: Vec<News>) {
         for news in news {
             match news {
@@ -135,7 +140,6 @@ impl Alerts {
 /// Looks again and again, and tells of what is found; for ever.
 pub(super) async fn watch(control: Arc<Control>) {
     let alerts = &control.alerts;
-    tokio::spawn(alerts.sink.clone().run());
     let mut looked: Option<Micros> = None;
     loop {
         let settings = lock(&alerts.settings).clone();

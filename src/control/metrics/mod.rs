@@ -6,6 +6,7 @@
 mod relay;
 
 use super::alerts::SinkStats;
+use super::logins::{Failure, LoginCounts};
 use super::problem::Problem;
 use super::process::{self, Figures};
 use super::state_file::StateFileStats;
@@ -46,6 +47,7 @@ async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Proble
         webhooks: control.runner.webhooks(),
         state_file: control.runner.state_file(),
         errands_lost: control.runner.lost(),
+        logins: control.logins.counts(),
         alerts: Alerts::of(&control),
         figures: process::figures(),
         started: control.started,
@@ -65,6 +67,7 @@ struct Scrape {
     webhooks: WebhookStats,
     state_file: StateFileStats,
     errands_lost: u64,
+    logins: LoginCounts,
     alerts: Alerts,
     figures: Figures,
     started: UnixMillis,
@@ -358,6 +361,16 @@ impl Scrape {
             "Errands of the loop that the side thread did not take in time",
             self.errands_lost,
         )?;
+        let help = "Requests to ADMIN_ADDR that were refused for want of the token";
+        page.counters("pulsegate_admin_logins_failed", help, |family| {
+            for (why, count) in [
+                (Failure::Missing, self.logins.missing),
+                (Failure::Wrong, self.logins.wrong),
+            ] {
+                family.count(&[("token", why.name())], count)?;
+            }
+            Ok(())
+        })?;
         page.counter(
             "pulsegate_state_file_errors",
             "Times that the state file could not be written",

@@ -4,24 +4,35 @@
 //! requests under way. Redirects are not followed and proxies of the environment are not asked: a webhook goes where the
 //! operator has it go, or nowhere.
 
+use super::connector::{Connector, Meter};
+use super::egress::Egress;
 use super::queue::{Kind, Post, Reply};
+use super::settings::WebhookSettings;
+use crate::control::lock;
 use crate::time::UnixMillis;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use hyper::http::uri::Scheme;
 use hyper::{Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, DefaultServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
 use rustls::crypto::ring;
 use serde::Serialize;
 use std::error::Error;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-/// As much of an answer's body is read and thrown away, so that its sender is not cut off in the middle of it.
+/// The header with which an app's server tells that a webhook is ours.
+const SIGNATURE: &str = "x-pulsegate-signature";
+
+/// Bytes that are read at a time, which is also the longest response head.
+const READ_MAX: usize = 16 * 1024;
+
+/// As much of an answer's body is read and thrown away, so that its sender is not cut off in the middle of it. In bytes as on
+/// the wire.
 const BODY_MAX: usize = 64 * 1024;
 
 /// For how long at most.
@@ -34,18 +45,15 @@ const ERROR_MAX: usize = 120;
 pub(super) struct Client {
     http: Http,
     websocket_url: Box<str>,
+    settings: Arc<Mutex<WebhookSettings>>,
 }
 
 /// Posts JSON, each over a connection of its own.
 pub(in crate::control) struct Http {
-    plain: Plain,
     /// Made when it is needed: it has to read what this system trusts. `None`: that is nothing.
-    secure: OnceLock<Option<Secure>>,
+    tls: OnceLock<Option<Arc<ClientConfig>>>,
     timeout: Duration,
 }
-
-type Plain = legacy::Client<HttpConnector, Full<Bytes>>;
-type Secure = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// What is posted, as the contract has it.
 #[derive(Serialize)]
@@ -72,19 +80,30 @@ struct Body<'a> {
 
 impl Client {
     /// `websocket_url` is where apps shall connect.
-    pub(super) fn new(timeout: Duration, websocket_url: Box<str>) -> Self {
+    pub(super) fn new(
+        timeout: Duration,
+        websocket_url: Box<str>,
+        settings: Arc<Mutex<WebhookSettings>>,
+    ) -> Self {
         Client {
             http: Http::new(timeout),
             websocket_url,
+            settings,
         }
     }
 
-    /// Sends it and waits for the answer, as long as is allowed.
+    /// Sends it and waits for the answer, as long as is allowed. It is signed with the key that the app has now.
     pub(super) async fn post(&self, post: &Post) -> Reply {
-        match serde_json::to_vec(&self.body(post)) {
-            Ok(body) => self.http.post(&post.url, body).await,
-            Err(_) => Reply::Unreachable("no body".into()),
-        }
+        let Ok(body) = serde_json::to_vec(&self.body(post)) else {
+            return Reply::Unreachable("no body".into());
+        };
+        let settings = lock(&self.settings).clone();
+        let seconds = UnixMillis::now().0 / 1_000;
+        let apps = settings.apps.as_ref();
+        let signature = apps.and_then(|apps| apps.sign(&post.key.package, seconds, &body));
+        let egress = Egress::new(settings.allow);
+        let request = request(&post.url, body, signature);
+        self.http.send(request, Some(Arc::new(egress))).await
     }
 
     fn body<'a>(&'a self, post: &'a Post) -> Body<'a> {
@@ -109,44 +128,56 @@ impl Http {
     /// `timeout`: for everything from the connection to the answer.
     pub(in crate::control) fn new(timeout: Duration) -> Self {
         Http {
-            plain: builder().build(connector(timeout)),
-            secure: OnceLock::new(),
+            tls: OnceLock::new(),
             timeout,
         }
     }
 
-    fn secure(&self) -> Option<&Secure> {
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
         let make = || {
-            let provider = ring::default_provider();
-            let made = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider);
+            let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+            let builder = builder.with_safe_default_protocol_versions();
+            let builder = builder.map_err(std::io::Error::other);
+            let made = builder.and_then(ConfigBuilderExt::with_native_roots);
             let made = made.inspect_err(|e| log::error!("webhook https=off error=\"{e}\""));
-            let https = made.ok()?.https_only().enable_http1();
-            let mut connector = connector(self.timeout);
-            connector.enforce_http(false);
-            Some(builder().build(https.wrap_connector(connector)))
+            Some(Arc::new(made.ok()?.with_no_client_auth()))
         };
-        self.secure.get_or_init(make).as_ref()
+        self.tls.get_or_init(make).clone()
     }
 
-    /// Posts a body of JSON and waits for the answer, as long as is allowed.
+    /// Posts a body of JSON to wherever the operator has said and waits for the answer, as long as is allowed.
     pub(in crate::control) async fn post(&self, url: &str, body: Vec<u8>) -> Reply {
-        let request = match request(url, body) {
+        self.send(request(url, body, None), None).await
+    }
+
+    /// Sends a request to an address that `egress` allows, or to any if there is none.
+    async fn send(
+        &self,
+        request: Result<Request<Full<Bytes>>, &'static str>,
+        egress: Option<Arc<Egress>>,
+    ) -> Reply {
+        let request = match request {
             Ok(request) => request,
             Err(why) => return Reply::Unreachable(why.into()),
         };
+        let meter = Meter::new();
+        let connector = Connector::new(self.timeout, egress, meter.clone());
         let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
-            match self.secure() {
-                Some(client) => client.request(request),
-                None => return Reply::Unreachable("this system trusts no certificates".into()),
-            }
+            let Some(tls) = self.tls() else {
+                return Reply::Unreachable("this system trusts no certificates".into());
+            };
+            let names = Arc::new(DefaultServerNameResolver::default());
+            let connector = HttpsConnector::new(connector, tls, true, names);
+            builder().build(connector).request(request)
         } else {
-            self.plain.request(request)
+            builder().build(connector).request(request)
         };
         let response = match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(response)) => response,
             Ok(Err(e)) => return Reply::Unreachable(cause_of(&e)),
             Err(_) => return Reply::Timeout,
         };
+        meter.allow_body(BODY_MAX);
         let status = response.status();
         // Whatever becomes of the body, the answer is there.
         let _ = tokio::time::timeout(BODY_TIME, throw_away(response)).await;
@@ -158,7 +189,11 @@ impl Http {
     }
 }
 
-fn request(url: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, &'static str> {
+fn request(
+    url: &str,
+    body: Vec<u8>,
+    signature: Option<String>,
+) -> Result<Request<Full<Bytes>>, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "the URL is not valid")?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err("the URL is neither http nor https");
@@ -166,35 +201,29 @@ fn request(url: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, &'static st
     if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
         return Err("the URL has a user or no host");
     }
-    Request::post(uri)
+    let mut request = Request::post(uri)
         .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")));
+    if let Some(signature) = signature {
+        request = request.header(SIGNATURE, signature);
+    }
+    request
         .body(Full::new(Bytes::from(body)))
         .map_err(|_| "the URL is not valid")
 }
 
-/// Keeps no connection.
+/// Keeps no connection, and reads an answer in steps.
 fn builder() -> legacy::Builder {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder.pool_max_idle_per_host(0);
+    builder.http1_read_buf_exact_size(READ_MAX);
     builder
 }
 
-fn connector(timeout: Duration) -> HttpConnector {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(timeout));
-    connector
-}
-
 async fn throw_away(response: Response<Incoming>) {
-    let (mut body, mut len) = (response.into_body(), 0);
-    while let Some(Ok(frame)) = body.frame().await {
-        len += frame.data_ref().map_or(0, Bytes::len);
-        if len > BODY_MAX {
-            return;
-        }
-    }
+    // Up to its end, or to that of what its meter allows.
+    let mut body = response.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// The innermost error, which says what happened; the outer ones say where in the library.

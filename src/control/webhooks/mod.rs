@@ -2,12 +2,16 @@
 
 mod breaker;
 mod client;
+mod connector;
+mod egress;
 mod queue;
 mod rules;
+mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use self::settings::WebhookSettings;
 pub use self::stats::{DownApp, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 
 pub(super) use self::client::Http;
@@ -29,6 +33,8 @@ pub struct WebhookOptions {
     pub timeout: Duration,
     /// Where apps shall connect: `ws://…/app-ws`.
     pub websocket_url: Box<str>,
+    /// Where they may go and what they are signed with; may change.
+    pub settings: Arc<Mutex<WebhookSettings>>,
 }
 
 /// The webhooks, and whoever sends them.
@@ -52,7 +58,7 @@ impl Webhooks {
     pub(super) fn new(options: WebhookOptions, wake: Arc<Notify>) -> Self {
         Webhooks {
             clock: Clock::start(),
-            client: Client::new(options.timeout, options.websocket_url),
+            client: Client::new(options.timeout, options.websocket_url, options.settings),
             queue: Mutex::new(Queue::new(fastrand::Rng::new())),
             returned: Mutex::default(),
             wake,

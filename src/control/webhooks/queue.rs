@@ -94,7 +94,18 @@ impl Reply {
         }
     }
 
-    /// What was wrong, if anything.
+    /// What the user is told, if anything was wrong. It says nothing of the network behind us: neither an app server's status
+    /// nor why there is no connection to it. Both are in the log and in the API.
+    pub(super) fn told(&self) -> Option<&'static str> {
+        match self {
+            Reply::Answered(_) => None,
+            Reply::Refused(_) => Some("the app's server has refused"),
+            Reply::Timeout => Some("the app's server has not answered in time"),
+            Reply::Unreachable(_) => Some("the app's server cannot be reached"),
+        }
+    }
+
+    /// What was wrong, if anything; for the operator.
     pub(in crate::control) fn error(&self) -> Option<Box<str>> {
         match self {
             Reply::Answered(_) => None,

@@ -142,7 +142,7 @@ impl Queue {
                 (None, self.breakers.succeeded(&key.package))
             }
             Some(why) => {
-                let again = self.attempt_failed(key, &why);
+                let again = self.attempt_failed(key, reply.told().unwrap_or_default());
                 let package = &key.package;
                 // One user's failures must not shut an app out for all.
                 let change = if reply.is_down() {

@@ -161,7 +161,7 @@ fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
         assert_eq!(bench.answer(&last).attempt, 2);
         let expected = match last {
             OK => (1, Outcome::Answered),
-            _ => failed(1, "no answer in time"),
+            _ => failed(1, "the app's server has not answered in time"),
         };
         assert_eq!(bench.told(), [expected]);
         assert!(bench.is_empty());
@@ -244,7 +244,7 @@ fn cancelled_in_its_pause_it_is_gone() {
 fn cancelled_under_way_it_is_told_what_becomes_of_it() {
     for (reply, outcome) in [
         (OK, (1, Outcome::Answered)),
-        (REFUSED, failed(1, "answered with status 503")),
+        (REFUSED, failed(1, "the app's server has refused")),
     ] {
         let mut bench = Bench::new();
         bench.start(1, "alice", "p", Persistent);
@@ -302,7 +302,7 @@ fn somebody_who_waits_does_not_wait_for_a_long_pause() {
     bench.answer(&REFUSED);
     assert!(bench.pass_to_due() <= ms(4_375));
     bench.answer(&REFUSED);
-    assert_eq!(bench.told(), [failed(2, "answered with status 503")]);
+    assert_eq!(bench.told(), [failed(2, "the app's server has refused")]);
     assert!(bench.pass_to_due() > ms(30_000), "the other one goes on");
     bench.answer(&OK);
     assert_eq!(bench.told(), [(1, Outcome::Answered)]);

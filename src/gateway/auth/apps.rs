@@ -2,6 +2,8 @@
 
 use super::super::{KEY_MAX, NAME_MAX};
 use super::url::is_url;
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -20,18 +22,28 @@ const TYPES_MAX: usize = 64;
 /// More faults are not told one by one.
 const FAULTS_MAX: usize = 20;
 
-/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by.
+/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by and what they sign with.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Apps(Arc<HashMap<Box<str>, App>>);
 
-#[derive(PartialEq, Eq)]
 struct App {
     /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
     key: [u8; 32],
+    /// HMAC-SHA-256 after its key, before a message.
+    signer: Hmac<Sha256>,
     webhook: Option<Box<str>>,
     /// The types of frames that it may send to glasses; `None`: all that are not the gateway's.
     may_send: Option<Box<[Box<str>]>>,
 }
+
+impl PartialEq for App {
+    fn eq(&self, other: &Self) -> bool {
+        // The signer is another form of the key.
+        (self.key, &self.webhook, &self.may_send) == (other.key, &other.webhook, &other.may_send)
+    }
+}
+
+impl Eq for App {}
 
 impl fmt::Debug for Apps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +117,16 @@ impl Apps {
         allowed.is_none_or(|types| types.iter().any(|allowed| **allowed == *kind))
     }
 
+    /// The value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`, an HMAC-SHA-256 with the package's key
+    /// over `at` (seconds since the Unix epoch), a full stop and the body. `None`: there is no such app.
+    pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
+        let mut signer = self.0.get(package)?.signer.clone();
+        signer.update(format!("{at}.").as_bytes());
+        signer.update(body);
+        let signature = HEXLOWER.encode(&signer.finalize().into_bytes());
+        Some(format!("t={at},v1={signature}"))
+    }
+
     /// Whether this is the package's key. The time that it takes depends on the length of the given key alone.
     pub(super) fn admits(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
@@ -113,6 +135,10 @@ impl Apps {
         let is_right = bool::from(right.ct_eq(&digest(key)));
         is_right & app.is_some()
     }
+}
+
+fn signer(key: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).expect("a key may have any length")
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -173,8 +199,10 @@ impl Entry {
             let why = "may_send is not an array of at most 64 types of 1 to 256 bytes";
             faults.push(place, why);
         }
+        let key = key?;
         let app = App {
-            key: digest(&key?),
+            key: digest(&key),
+            signer: signer(&key),
             webhook: webhook.map(Into::into),
             may_send,
         };

@@ -480,3 +480,28 @@ fn times_are_written_as_javascript_does() {
     );
     assert_eq!(iso(UnixMillis(u64::MAX)), "9999-12-31T23:59:59.999Z");
 }
+
+// ---- what webhooks are signed with ----
+
+#[test]
+fn a_webhook_is_signed_with_the_key_of_its_package() {
+    let long = "l".repeat(100);
+    let list = json!([{"package": "notes", "api_key": "k3y-of-notes"}, {"package": "long", "api_key": long}]);
+    let apps = Apps::parse(list.to_string().as_bytes()).expect("apps");
+    let body = br#"{"type":"session_request"}"#;
+    // Python: hmac.new(key, b"1767225600." + body, "sha256").hexdigest(); the second key is longer than a block.
+    for (package, hex) in [
+        (
+            "notes",
+            "dcbe546fa762e781edc390dcaf89f0c674f00ab2b4c292daac111f20f42bb51c",
+        ),
+        (
+            "long",
+            "82c72d7acfbe2606380cebdf059ae8cb25f164a3ec861a4436385d8e244a4daa",
+        ),
+    ] {
+        let signature = apps.sign(package, 1_767_225_600, body);
+        assert_eq!(signature, Some(format!("t=1767225600,v1={hex}")));
+    }
+    assert_eq!(apps.sign("other", 1_767_225_600, body), None);
+}
