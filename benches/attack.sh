@@ -10,7 +10,7 @@
 # all figures are left there, too.
 #
 # GATEWAY is the binary to attack, so that an old build and a new one can be compared; if not given, a release build of this
-# tree. FLOOR likewise. PRECEDENCE=1 starts the servers with nice -15: for machines on which others work, too.
+# tree. FLOOR likewise. PRECEDENCE=1 starts servers and attackers with nice -15: for machines on which others work, too.
 #
 # Loopback only; each attack ends by itself. Some 15 s more than SECONDS for each. Needs Linux, two CPUs, taskset, python3.
 # Exit: 0 all goals are met; 1 some are not; 2 could not measure.
@@ -24,7 +24,7 @@ fail() {
 
 SECS=${1:-5}
 [ $# = 0 ] || shift
-[[ $SECS =~ ^[1-9][0-9]?$ ]] || { sed -n '2,19s/^# \{0,1\}//p' benches/attack.sh >&2; exit 2; }
+[[ $SECS =~ ^([1-9]|[12][0-9]|30)$ ]] || { sed -n '2,19s/^# \{0,1\}//p' benches/attack.sh >&2; exit 2; }
 [ "$(nproc)" -ge 2 ] && command -v taskset >/dev/null || fail "two CPUs and taskset are needed: one for the server alone"
 ulimit -S -n "$(ulimit -H -n)"
 if [ -z "${GATEWAY:-}" ]; then

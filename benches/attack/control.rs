@@ -9,6 +9,8 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const PEERS: usize = 50;
@@ -26,7 +28,7 @@ struct Peer {
     heartbeat: Option<u64>,
 }
 
-/// Pings for so long. Returns what it was like, as JSON.
+/// Pings for so long, or until the standard input is closed. Returns what it was like, as JSON.
 ///
 /// # Errors
 /// If they cannot connect, or polling fails.
@@ -65,6 +67,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
         });
     }
     eprintln!("holding");
+    let over = over();
     let end = Instant::now() + time;
     let (mut rtts, mut gaps, mut lost, mut sent) = (Vec::new(), Vec::new(), 0, 0u64);
     let mut own_lateness = 0;
@@ -78,7 +81,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
     }
     loop {
         let now = Instant::now();
-        if now >= end {
+        if now >= end || over.load(Relaxed) {
             break;
         }
         let next = peers.iter().map(|p| p.due).min().unwrap_or(end);
@@ -175,6 +178,17 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
         gaps.len(),
         late.map_or("null".to_owned(), |late| late.to_string()),
     ))
+}
+
+/// Becomes true when the standard input is closed: that is how they are told that the attack is over.
+fn over() -> Arc<AtomicBool> {
+    let over = Arc::new(AtomicBool::new(false));
+    let told = over.clone();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        told.store(true, Relaxed);
+    });
+    over
 }
 
 /// The first frame of a server: its first byte, its payload, its length in all.

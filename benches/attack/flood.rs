@@ -20,6 +20,9 @@ const CONNECTING: usize = 512;
 /// A server that refuses is not asked again at once for ever: so many failures in a row end it.
 const FAILURES: u64 = 10_000;
 
+/// The time starts when all are connected, or so long after the start.
+const SET_UP: Duration = Duration::from_secs(15);
+
 /// Source addresses, each with ports of its own.
 const SOURCES: u64 = 16;
 
@@ -82,11 +85,15 @@ pub fn run(plan: Plan, addr: SocketAddr, time: Duration) -> io::Result<String> {
     let mut groups = plan.groups.into_iter();
     let mut events = Events::with_capacity(4_096);
     let mut ready_after = None;
-    while start.elapsed() < time && attack.tally.failures < FAILURES {
-        if attack.conns.iter().all(|c| c.through) {
+    while attack.tally.failures < FAILURES {
+        let elapsed = start.elapsed();
+        if elapsed >= ready_after.unwrap_or(SET_UP) + time {
+            break;
+        }
+        if ready_after.is_none() && attack.conns.iter().all(|c| c.through) {
             match groups.next() {
                 Some(group) => attack.add(group, addr),
-                None => ready_after = ready_after.or(Some(start.elapsed())),
+                None => ready_after = Some(elapsed),
             }
         }
         attack.connect();
@@ -109,7 +116,7 @@ pub fn run(plan: Plan, addr: SocketAddr, time: Duration) -> io::Result<String> {
     Ok(format!(
         "{{\"seconds\":{:.2},\"set_up_after\":{:.2},\"connections\":{},\"handshakes\":{},\"closed_by_server\":{},\"failures\":{},\"written\":{},\"read\":{}}}",
         start.elapsed().as_secs_f64(),
-        ready_after.unwrap_or(time).as_secs_f64(),
+        ready_after.unwrap_or(SET_UP).as_secs_f64(),
         t.connections,
         t.handshakes,
         t.closed,
@@ -212,6 +219,8 @@ impl Attack {
                                 return self.end(index, false);
                             }
                         }
+                    } else if is_close(&self.buffer[..n]) {
+                        return self.end(index, true);
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
@@ -326,6 +335,13 @@ impl Conn {
             over
         })
     }
+}
+
+/// Whether a close frame is the last of what was read. Nothing that a server says here looks like one otherwise.
+fn is_close(bytes: &[u8]) -> bool {
+    let from = bytes.len().saturating_sub(127);
+    (from..bytes.len().saturating_sub(1))
+        .any(|at| bytes[at] == 0x88 && at + 2 + usize::from(bytes[at + 1]) == bytes.len())
 }
 
 fn open(addr: SocketAddr, number: u64, registry: &Registry, index: usize) -> io::Result<TcpStream> {

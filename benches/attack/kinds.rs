@@ -19,8 +19,7 @@ pub const NAMES: [&str; 19] = [
     "handshakes",
     "header_only",
     "header_only_strangers",
-    // Not an attack of its own: makes the memory that `header_only` is to find used.
-    "fill_memory",
+    "header_only_reused",
     "admin_sessions",
     "admin_sessions_many",
     // For comparison.
@@ -118,16 +117,15 @@ pub fn plan(name: &str, admin: Option<SocketAddr>) -> Result<Plan, String> {
             vec![group(scripts.collect())]
         }
         "header_only_strangers" => vec![same(1_200, message("/app-ws", header(1 << 20)))],
-        "fill_memory" => {
-            let mut bytes = header(1 << 20);
-            bytes.resize(1 << 20, 0);
+        // Each begins with a whole message, so that the allocator has used memory at hand.
+        "header_only_reused" => {
+            let whole: Rc<[u8]> = frame(0x82, &vec![0; 800_000]).into();
             let scripts = (0..1_200).map(|n| {
-                let path = format!("/glasses-ws?user=header-{n}");
-                message(&path, bytes.clone())
+                let mut script = message(&format!("/glasses-ws?user=header-{n}"), header(1 << 20));
+                script.insert(2, Step::Write(whole.clone()));
+                script
             });
-            let mut group = group(scripts.collect());
-            group.reconnect = false;
-            vec![group]
+            vec![group(scripts.collect())]
         }
         "admin_sessions" => {
             let admin = admin.ok_or("ADMIN_ADDR is missing")?;

@@ -12,29 +12,29 @@ import threading
 import time
 import urllib.request
 
-# Attack: settings of the gateway that are not the defaults, what runs before it, whether the floor is attacked, too.
+# Attack: settings of the gateway that are not the defaults, and whether the floor is attacked, too.
 ATTACKS = {
-    "none": ({}, None, True),
-    "first_message": ({}, None, False),
-    "first_message_64m": ({"MAX_MESSAGE_BYTES": str(64 << 20)}, None, False),
-    "fanout_10": ({}, None, False),
-    "fanout_50": ({}, None, False),
-    "fanout_200": ({}, None, False),
-    "pings": ({}, None, True),
-    "one_byte_frames": ({}, None, True),
-    "empty_fragments": ({}, None, False),
-    "updates_64k": ({}, None, False),
-    "updates_1m": ({}, None, False),
-    "half_open": ({}, None, True),
-    "handshakes": ({}, None, True),
-    "header_only": ({}, None, False),
-    "header_only_reused": ({}, "fill_memory", False),
-    "header_only_strangers": ({}, None, False),
-    "admin_sessions": ({}, None, False),
-    "admin_sessions_many": ({}, None, False),
+    "none": ({}, True),
+    "first_message": ({}, False),
+    "first_message_64m": ({"MAX_MESSAGE_BYTES": str(64 << 20)}, False),
+    "fanout_10": ({}, False),
+    "fanout_50": ({}, False),
+    "fanout_200": ({}, False),
+    "pings": ({}, True),
+    "one_byte_frames": ({}, True),
+    "empty_fragments": ({}, False),
+    "updates_64k": ({}, False),
+    "updates_1m": ({}, False),
+    "half_open": ({}, True),
+    "handshakes": ({}, True),
+    "header_only": ({}, False),
+    "header_only_reused": ({}, False),
+    "header_only_strangers": ({}, False),
+    "admin_sessions": ({}, False),
+    "admin_sessions_many": ({}, False),
 }
-# What the attacker calls it.
-KINDS = {"header_only_reused": "header_only"}
+# Attacks that take longer, in seconds more: what they look at comes after what they begin with.
+LONGER = {"header_only_reused": 6}
 
 GOALS = {"turn_ms": 10, "ping_ms": 50, "heartbeat_ms": 20, "stalls": 0}
 COUNTERS = ("pulsegate_pending_bytes", "pulsegate_held_bytes", "pulsegate_host_bytes", "pulsegate_frames_kept_bytes")
@@ -177,11 +177,11 @@ class Watch(threading.Thread):
                 continue
             counted = sum(counters.get(name, 0) for name in COUNTERS)
             self.counted = max(self.counted, counted)
-            self.pairs.append((memory(self.server.process.pid)[1], counted))
+            self.pairs.append((time.monotonic(), memory(self.server.process.pid)[1], counted))
 
 
 def attack_command(args, kind, seconds, server):
-    command = ["taskset", "-c", "1", args.attack, kind, str(seconds), server.addr]
+    command = ["taskset", "-c", "1", *PRECEDENCE, args.attack, kind, str(seconds), server.addr]
     return [*command, server.admin] if isinstance(server, Gateway) else command
 
 
@@ -197,36 +197,40 @@ def outcome(process, seconds):
 
 def measure(args, name, server):
     is_gateway = isinstance(server, Gateway)
-    kind, seconds = KINDS.get(name, name), args.seconds
-    before = ATTACKS[name][1]
-    base = memory(server.process.pid)[1]
-    if before:
-        subprocess.run(attack_command(args, before, 3, server), stdout=subprocess.DEVNULL, check=False)
-        time.sleep(0.5)
+    base, seconds = memory(server.process.pid)[1], args.seconds + LONGER.get(name, 0)
     # The control peers begin before the attack and end after it.
-    command = ["taskset", "-c", "1", *REAL_TIME, args.attack, "control", str(seconds + 4), server.addr]
-    control = subprocess.Popen(command + ([] if is_gateway else ["--floor"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = ["taskset", "-c", "1", *REAL_TIME, args.attack, "control", "60", server.addr]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    control = subprocess.Popen(command + ([] if is_gateway else ["--floor"]), **pipes, text=True)
     if control.stderr.readline().strip() != "holding":
         fail(f"{name}: the control peers did not connect")
     time.sleep(1)
     watch = Watch(server) if is_gateway else None
     if watch:
         watch.start()
-    attack = subprocess.Popen(attack_command(args, kind, seconds, server), stdout=subprocess.PIPE, text=True)
-    figures = {"attack": outcome(attack, seconds), "control": outcome(control, seconds + 4)}
+    attack = subprocess.Popen(attack_command(args, name, seconds, server), stdout=subprocess.PIPE, text=True)
+    figures = {"attack": outcome(attack, seconds)}
+    ended = time.monotonic()
+    # What was sent is worked off meanwhile.
+    time.sleep(2)
+    control.stdin.close()
+    control.stdin = None
+    figures["control"] = outcome(control, 1)
     died = server.process.poll()
     figures["died"] = died
     if watch:
         watch.over.set()
         watch.join()
-        peak = max(watch.pairs, default=(0, 0))
+        held = [pair for pair in watch.pairs if pair[0] < ended]
+        last = held[-1] if held else (0, base, 0)
         figures["memory"] = {
             "before": base,
             "resident": watch.resident,
-            "anonymous": watch.anonymous,
+            "anonymous": max([watch.anonymous, *(pair[1] for pair in watch.pairs)]),
             "counted": watch.counted,
-            "counted_at_largest_sample": peak[1],
-            "largest_sample": peak[0],
+            # The last sample while the attackers were still connected.
+            "anonymous_at_end": last[1],
+            "counted_at_end": last[2],
         }
         if died is None:
             overview = json.loads(get(server.admin, "/api/v1/overview", 60))
@@ -240,7 +244,7 @@ def measure(args, name, server):
     return figures
 
 
-def row(name, figures):
+def row(figures):
     """The figures of a line of the table, in its order."""
     control, memory_ = figures["control"] or {}, figures.get("memory")
     ms = lambda us: None if us is None else us / 1000
@@ -253,12 +257,14 @@ def row(name, figures):
         "stalls": max(figures.get("stalls", 0), figures.get("stalls_logged", 0)) if memory_ else None,
         "resident": (memory_["anonymous"] - memory_["before"]) / MIB if memory_ else None,
         "counted": memory_["counted"] / MIB if memory_ else None,
+        "resident_at_end": (memory_["anonymous_at_end"] - memory_["before"]) / MIB if memory_ else None,
+        "counted_at_end": memory_["counted_at_end"] / MIB if memory_ else None,
         "closed": control.get("closed"),
     }
 
 
 def met(figures):
-    line = row("", figures)
+    line = row(figures)
     return (
         figures["died"] is None
         and figures["control"] is not None
@@ -272,7 +278,7 @@ def main():
     names = args.attacks or list(ATTACKS)
     results = {"gateway": {}, "floor": {}}
     for name in names:
-        settings, _, on_floor = ATTACKS[name]
+        settings, on_floor = ATTACKS[name]
         targets = [("gateway", lambda: Gateway(args.gateway, settings))]
         if on_floor:
             command = [args.floor, "--listen", "127.0.0.1:0", "--interval-ms", "1000", "--pongs"]
@@ -293,17 +299,17 @@ def main():
 
 def table(args, names, results):
     lines = [
-        "| attack | worst turn, ms | worst ping, ms | p99 ping, ms | heartbeat late, ms | stalls | resident, MiB | counted, MiB | floor: worst / p99 ping, ms | goals |",
+        "| attack | worst turn, ms | worst ping, ms | p99 ping, ms | heartbeat late, ms | stalls | resident / counted at their peaks, MiB | at the end, MiB | floor: worst / p99 ping, ms | goals |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     text = lambda value, digits=1: "–" if value is None else f"{value:.{digits}f}"
     for name in names:
         figures = results["gateway"][name]
-        line = row(name, figures)
+        line = row(figures)
         floor = results["floor"].get(name)
         beside = "–"
         if floor:
-            other = row(name, floor)
+            other = row(floor)
             beside = "died" if floor["died"] is not None else f"{text(other['ping_ms'])} / {text(other['p99_ms'])}"
         verdict = "met" if met(figures) else "MISSED"
         if figures["died"] is not None:
@@ -312,7 +318,7 @@ def table(args, names, results):
             verdict += f", {line['closed']} control peers closed"
         lines.append(
             f"| {name} | {text(line['turn_ms'])} | {text(line['ping_ms'])} | {text(line['p99_ms'])} | {text(line['heartbeat_ms'])} "
-            f"| {text(line['stalls'], 0)} | {text(line['resident'])} | {text(line['counted'])} | {beside} | {verdict} |"
+            f"| {text(line['stalls'], 0)} | {text(line['resident'])} / {text(line['counted'])} | {text(line['resident_at_end'])} / {text(line['counted_at_end'])} | {beside} | {verdict} |"
         )
     lines += [
         "",
@@ -320,9 +326,10 @@ def table(args, names, results):
         f"heartbeats late by at most {GOALS['heartbeat_ms']} ms, no stall logged; no control peer closed.",
         f"{args.seconds} s each, 50 control peers that each send a ping every 20 ms, "
         f"{'with real-time priority (SCHED_FIFO)' if REAL_TIME else 'WITHOUT real-time priority, which is not allowed here: they share their CPU with the attacker'}; "
-        f"the servers {'with nice -15' if PRECEDENCE else 'with ordinary priority'}.",
+        f"servers and attackers {'with nice -15' if PRECEDENCE else 'with ordinary priority'}.",
         "Turns and lateness are the gateway's own (within 12.5 %); a heartbeat's lateness is the worse of that and of what the control peers saw. "
-        "`resident` is the growth of anonymous memory at its peak, `counted` the most that the counters said: bytes pending, held, charged by the host, and kept.",
+        "`resident` is the growth of anonymous memory at its peak, `counted` the most that the counters said: bytes pending, held, charged by the host, and kept; at the end: the last look at both "
+        "while the attackers were connected.",
         "The floor answers each read with one pong; a head that comes in pieces it closes at once.",
     ]
     return "\n".join(lines)
