@@ -4,12 +4,14 @@
 //!
 //! A step cannot be interrupted, so its cost is what everybody else waits for at least. Without callgrind it only runs.
 
-use pulsegate::engine::testing::{Net, PeerId, client_frame};
+use pulsegate::engine::Engine;
+use pulsegate::engine::testing::{client_frame, upgrade_request};
 use pulsegate::gateway::{
     CLASS_NAMES, Credentials, Gateway, Options, ProxyProtocol, RelaySettings,
 };
-use pulsegate::{ClassConfig, Config, Message, Micros, Policy};
+use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
 use std::hint::black_box;
+use std::io::IoSlice;
 
 /// What the reactor reads at once.
 const READ: usize = 64 * 1024;
@@ -18,7 +20,6 @@ const READ: usize = 64 * 1024;
 const APPS: usize = 200;
 
 fn main() {
-    // What is not ours is cargo's or criterion's.
     // Here the input begins whose name was printed last: see `benches/step.py`.
     for (name, run) in INPUTS {
         println!("input {name}");
@@ -71,7 +72,7 @@ const INPUTS: [(&str, fn()); 13] = [
     ("updates_1m", || update(&many_entries(1 << 20))),
     ("heads", || {
         let mut net = net(Config::default());
-        let peer = net.open_socket();
+        let peer = net.accept();
         feed(&mut net, peer, b"GET /glasses-ws HTTP/1.1\r\n");
         for _ in 0..8 {
             feed(&mut net, peer, "X: y\r\n".repeat(128).as_bytes());
@@ -104,12 +105,62 @@ fn flood(frame: &[u8]) {
     feed(&mut net, glasses, &filled(frame));
 }
 
-/// As the reactor hands in what it has read, until nothing happens any more.
-fn feed(net: &mut Net<Gateway>, peer: PeerId, bytes: &[u8]) {
-    for chunk in bytes.chunks(READ) {
-        net.write(peer, chunk);
+/// A step: bytes that were read go in.
+#[inline(never)]
+fn on_bytes(engine: &mut Engine<Gateway>, id: ConnId, bytes: &[u8]) {
+    engine.on_bytes(id, bytes, Micros::ZERO);
+}
+
+/// A step: what waits for one connection goes out, to a socket that takes everything.
+#[inline(never)]
+fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
+    let mut socket = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
+    engine.flush(id, Micros::ZERO, &mut socket);
+}
+
+/// A loop without sockets.
+struct Loop {
+    engine: Engine<Gateway>,
+    dirty: Vec<ConnId>,
+}
+
+impl Loop {
+    fn accept(&mut self) -> ConnId {
+        let addr = ([127, 0, 0, 1], 1).into();
+        self.engine.accept(addr, false, Micros::ZERO)
     }
-    net.settle();
+
+    fn connect(&mut self, path: &str) -> ConnId {
+        let id = self.accept();
+        feed(self, id, upgrade_request(path).as_bytes());
+        id
+    }
+
+    /// The rest of a turn behind what was read, until nothing waits any more.
+    fn settle(&mut self) {
+        loop {
+            self.engine.take_commands(Micros::ZERO);
+            self.engine.advance(Micros::ZERO);
+            self.engine.take_dirty(&mut self.dirty);
+            if self.dirty.is_empty() {
+                break;
+            }
+            for id in self.dirty.drain(..) {
+                flush(&mut self.engine, id);
+            }
+            self.engine.reap(Micros::ZERO, &mut |_, _| {});
+        }
+    }
+}
+
+/// As the reactor hands in what it has read, a turn for each read.
+fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
+    for chunk in bytes.chunks(READ) {
+        if net.engine.wants_bytes(id) {
+            on_bytes(&mut net.engine, id, chunk);
+        }
+        net.settle();
+    }
 }
 
 /// As many of a frame as one read holds.
@@ -117,25 +168,24 @@ fn filled(frame: &[u8]) -> Vec<u8> {
     frame.repeat(READ / frame.len())
 }
 
-fn glasses() -> (Net<Gateway>, PeerId) {
+fn glasses() -> (Loop, ConnId) {
     let mut net = net(Config::default());
     let glasses = net.connect("/glasses-ws?user=ada");
     (net, glasses)
 }
 
 /// Glasses and apps that have subscribed to these.
-fn session(subscriptions: &str) -> (Net<Gateway>, PeerId) {
+fn session(subscriptions: &str) -> (Loop, ConnId) {
     let (mut net, glasses) = glasses();
     for n in 0..APPS {
         let app = net.connect(&format!("/app-ws?user=ada&package=com.example.app{n}"));
         let update = format!(r#"{{"type":"subscription_update","subscriptions":{subscriptions}}}"#);
-        net.send(app, Message::text(update));
+        feed(&mut net, app, &client_frame(0x81, update.as_bytes()));
     }
-    net.settle();
     (net, glasses)
 }
 
-fn net(config: Config) -> Net<Gateway> {
+fn net(config: Config) -> Loop {
     let classes = CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
         policy: Policy::default(),
@@ -155,7 +205,11 @@ fn net(config: Config) -> Net<Gateway> {
         credentials: Credentials::default(),
         restored: Vec::new(),
     });
-    Net::new(config, gateway)
+    let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");
+    Loop {
+        engine,
+        dirty: Vec::new(),
+    }
 }
 
 /// A `subscription_update` of at most so many bytes, with as many entries as fit.
