@@ -5,11 +5,12 @@
 //! frames, no limits, no timeouts (but see `--close-after-ms`) and no manners: it is to be measured, never to be used.
 //!
 //! ```sh
-//! cargo bench --bench floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000]
+//! cargo bench --bench floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000] [--pongs]
 //! ```
 //!
 //! With `--close-after-ms`, a connection that was not heard for so long is closed with its tick: how late the machine
-//! itself is with a deadline. Without `--listen` it checks itself for a moment, and ends.
+//! itself is with a deadline. With `--pongs`, each read is answered by a pong of its last 8 bytes, which is right for a peer
+//! that sends nothing but unmasked pings of 8 bytes (`benches/attack`). Without `--listen` it checks itself for a moment, and ends.
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -36,6 +37,8 @@ struct Server {
     /// Whose silence may be too long in which tick; empty unless that is asked for.
     deadlines: Ring,
     close_after: Option<Duration>,
+    /// Whether each read is answered with a pong.
+    pongs: bool,
     start: Instant,
     /// Ticks done.
     ticks: u64,
@@ -89,6 +92,7 @@ impl Server {
             pings: Ring::new(interval, 0),
             deadlines: Ring::new(close_after.unwrap_or_default(), 2),
             close_after,
+            pongs: false,
             start: Instant::now(),
             ticks: 0,
             buffer: vec![0; 64 * 1024].into_boxed_slice(),
@@ -151,7 +155,14 @@ impl Server {
         let read = stream.read(&mut self.buffer);
         let lives = !event.is_read_closed() && !event.is_error();
         match read {
-            Ok(n) if n > 0 && lives && slot.open => slot.heard = now.as_millis() as u32 + 1,
+            Ok(n) if n > 0 && lives && slot.open => {
+                slot.heard = now.as_millis() as u32 + 1;
+                if self.pongs && n >= 8 {
+                    let mut pong = [0x8A, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+                    pong[2..].copy_from_slice(&self.buffer[n - 8..n]);
+                    let _ = stream.write(&pong);
+                }
+            }
             Ok(n) if n > 0 && lives && answer(stream, &self.buffer[..n]) => {
                 slot.open = true;
                 slot.heard = now.as_millis() as u32 + 1;
@@ -282,6 +293,7 @@ fn check_itself() -> io::Result<()> {
 
 fn main() -> ExitCode {
     let (mut listen, mut interval, mut close_after) = (None, Duration::from_secs(15), None);
+    let mut pongs = false;
     let mut args = std::env::args().skip(1);
     // What is not ours is cargo's or criterion's.
     while let Some(arg) = args.next() {
@@ -290,12 +302,14 @@ fn main() -> ExitCode {
             "--interval-ms" => interval = number().map_or(interval, Duration::from_millis),
             "--close-after-ms" => close_after = number().map(Duration::from_millis),
             "--listen" => listen = args.next(),
+            "--pongs" => pongs = true,
             _ => {}
         }
     }
     let outcome = match listen.map(|addr| addr.parse()) {
         None => check_itself(),
         Some(Ok(addr)) => Server::new(addr, interval, close_after).and_then(|mut server| {
+            server.pongs = pongs;
             println!("listening on {}", server.listener.local_addr()?);
             server.run()
         }),

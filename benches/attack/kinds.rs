@@ -1,0 +1,302 @@
+//! The attacks: how many connections, and what each of them does.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// Every attack, by its name on the command line.
+pub const NAMES: [&str; 19] = [
+    "first_message",
+    "first_message_64m",
+    "fanout_10",
+    "fanout_50",
+    "fanout_200",
+    "pings",
+    "one_byte_frames",
+    "empty_fragments",
+    "updates_64k",
+    "updates_1m",
+    "half_open",
+    "handshakes",
+    "header_only",
+    "header_only_strangers",
+    "header_only_reused",
+    "admin_sessions",
+    "admin_sessions_many",
+    // For comparison.
+    "none",
+    "admin_sessions_idle",
+];
+
+/// One thing that a connection does.
+#[derive(Clone)]
+pub enum Step {
+    /// Write these bytes, as fast as they are taken.
+    Write(Rc<[u8]>),
+    /// Write these bytes, one in each pass over all connections.
+    Drip(Rc<[u8]>),
+    /// Wait for the end of a response's head.
+    AwaitHead,
+    /// Go back to this step.
+    Repeat(usize),
+    /// Read what comes until the server closes.
+    Stay,
+    /// Close, and begin anew.
+    Close,
+}
+
+/// Connections that all do the same.
+pub struct Group {
+    /// One list for each connection.
+    pub scripts: Vec<Vec<Step>>,
+    /// Where they connect to, if it is not the gateway's own address.
+    pub addr: Option<SocketAddr>,
+    /// Whether one that is closed comes back.
+    pub reconnect: bool,
+}
+
+/// What is connected, in this order; each group begins when all connections before it have got through their handshake.
+pub struct Plan {
+    pub groups: Vec<Group>,
+    /// The most connections begun in all.
+    pub budget: u64,
+}
+
+/// The attack of this name.
+///
+/// # Errors
+/// If there is none, or it needs an address that is not given.
+pub fn plan(name: &str, admin: Option<SocketAddr>) -> Result<Plan, String> {
+    let groups = match name {
+        "none" => Vec::new(),
+        "first_message" => {
+            let update = frame(0x81, many_entries(1 << 20).as_bytes());
+            vec![same(150, message("/app-ws", update))]
+        }
+        "first_message_64m" => {
+            let update = frame(0x81, many_entries(64 << 20).as_bytes());
+            vec![same(1, message("/app-ws", update))]
+        }
+        "fanout_10" => fanout(10),
+        "fanout_50" => fanout(50),
+        "fanout_200" => fanout(200),
+        "pings" => flood(4, "pings", &frame(0x89, b"")),
+        "one_byte_frames" => flood(4, "frames", &frame(0x82, b"x")),
+        "empty_fragments" => {
+            let mut scripts = Vec::new();
+            for n in 0..4 {
+                let mut script = upgraded(&format!("/glasses-ws?user=fragments-{n}"));
+                script.push(Step::Write(frame(0x01, b"").into()));
+                script.push(Step::Write(times(&frame(0x00, b""), 64 << 10)));
+                script.push(Step::Repeat(3));
+                scripts.push(script);
+            }
+            vec![group(scripts)]
+        }
+        "updates_64k" => updates(&largest_subscriptions()),
+        "updates_1m" => updates(&many_entries(1 << 20)),
+        "half_open" => {
+            let head = format!(
+                "GET /glasses-ws HTTP/1.1\r\nHost: x\r\nX: {}",
+                "x".repeat(4_000)
+            );
+            vec![same(
+                4_000,
+                vec![Step::Drip(head.into_bytes().into()), Step::Stay],
+            )]
+        }
+        "handshakes" => {
+            let mut script = upgraded("/glasses-ws");
+            script.push(Step::Close);
+            vec![same(256, script)]
+        }
+        "header_only" => {
+            let scripts = (0..1_200).map(|n| {
+                let path = format!("/glasses-ws?user=header-{n}");
+                message(&path, header(1 << 20))
+            });
+            vec![group(scripts.collect())]
+        }
+        "header_only_strangers" => vec![same(1_200, message("/app-ws", header(1 << 20)))],
+        // Each begins with a whole message, so that the allocator has used memory at hand.
+        "header_only_reused" => {
+            let whole: Rc<[u8]> = frame(0x82, &vec![0; 800_000]).into();
+            let scripts = (0..1_200).map(|n| {
+                let mut script = message(&format!("/glasses-ws?user=header-{n}"), header(1 << 20));
+                script.insert(2, Step::Write(whole.clone()));
+                script
+            });
+            vec![group(scripts.collect())]
+        }
+        "admin_sessions" => {
+            let admin = admin.ok_or("ADMIN_ADDR is missing")?;
+            vec![apps("victim", 1_000, None), sessions(admin, 8)]
+        }
+        "admin_sessions_many" => {
+            let admin = admin.ok_or("ADMIN_ADDR is missing")?;
+            let mut groups: Vec<_> = (0..10)
+                .map(|n| apps(&format!("victim-{n}"), 1_000, None))
+                .collect();
+            groups.push(sessions(admin, 8));
+            groups
+        }
+        "admin_sessions_idle" => {
+            let admin = admin.ok_or("ADMIN_ADDR is missing")?;
+            vec![sessions(admin, 8)]
+        }
+        other => return Err(format!("no such attack: {other}")),
+    };
+    Ok(Plan {
+        groups,
+        budget: 400_000,
+    })
+}
+
+/// Every plan can be made.
+pub fn check() {
+    let admin = Some(([127, 0, 0, 1], 1).into());
+    for name in NAMES {
+        assert!(plan(name, admin).is_ok(), "{name}");
+    }
+    assert!(many_entries(1 << 20).len() <= 1 << 20);
+    assert!((60 << 10..68 << 10).contains(&largest_subscriptions().len()));
+}
+
+fn group(scripts: Vec<Vec<Step>>) -> Group {
+    Group {
+        scripts,
+        addr: None,
+        reconnect: true,
+    }
+}
+
+fn same(connections: usize, script: Vec<Step>) -> Group {
+    group(vec![script; connections])
+}
+
+/// The same tiny frame for ever, from this many glasses.
+fn flood(connections: usize, name: &str, one: &[u8]) -> Vec<Group> {
+    let bytes = times(one, 64 << 10);
+    let scripts = (0..connections).map(|n| {
+        let mut script = upgraded(&format!("/glasses-ws?user={name}-{n}"));
+        script.push(Step::Write(bytes.clone()));
+        script.push(Step::Repeat(2));
+        script
+    });
+    vec![group(scripts.collect())]
+}
+
+/// One user's apps, then the user's glasses, which send 15 000 tiny frames at once, again and again.
+fn fanout(count: usize) -> Vec<Group> {
+    let tiny = frame(0x81, br#"{"type":"a"}"#);
+    let mut glasses = upgraded("/glasses-ws?user=victim");
+    glasses.push(Step::Write(times(&tiny, 15_000 * tiny.len())));
+    glasses.push(Step::Repeat(2));
+    let all = r#"{"type":"subscription_update","subscriptions":["*"]}"#;
+    vec![apps("victim", count, Some(all)), same(1, glasses)]
+}
+
+/// Apps of a user, each of which says this once.
+fn apps(user: &str, count: usize, words: Option<&str>) -> Group {
+    let words: Option<Rc<[u8]>> = words.map(|w| frame(0x81, w.as_bytes()).into());
+    let scripts = (0..count).map(|n| {
+        let mut script = upgraded(&format!("/app-ws?user={user}&package=com.example.app{n}"));
+        script.extend(words.clone().map(Step::Write));
+        script.push(Step::Stay);
+        script
+    });
+    group(scripts.collect())
+}
+
+/// An introduced app that says what it wants to hear in a loop; four of them.
+fn updates(text: &str) -> Vec<Group> {
+    let update: Rc<[u8]> = frame(0x81, text.as_bytes()).into();
+    let scripts = (0..4).map(|n| {
+        let path = format!("/app-ws?user=updates-{n}&package=com.example.app");
+        let mut script = upgraded(&path);
+        script.push(Step::Write(update.clone()));
+        script.push(Step::Repeat(2));
+        script
+    });
+    vec![group(scripts.collect())]
+}
+
+/// Requests for the longest page of sessions, each on a connection of its own.
+fn sessions(admin: SocketAddr, parallel: usize) -> Group {
+    let request = format!(
+        "GET /api/v1/sessions?limit=1000 HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+    );
+    let script = vec![Step::Write(request.into_bytes().into()), Step::Stay];
+    Group {
+        addr: Some(admin),
+        ..same(parallel, script)
+    }
+}
+
+/// A connection that is upgraded, sends this once, and stays.
+fn message(path: &str, bytes: Vec<u8>) -> Vec<Step> {
+    let mut script = upgraded(path);
+    script.push(Step::Write(bytes.into()));
+    script.push(Step::Stay);
+    script
+}
+
+fn upgraded(path: &str) -> Vec<Step> {
+    vec![
+        Step::Write(upgrade(path).into_bytes().into()),
+        Step::AwaitHead,
+    ]
+}
+
+pub fn upgrade(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+fn times(one: &[u8], bytes: usize) -> Rc<[u8]> {
+    one.repeat(bytes / one.len()).into()
+}
+
+/// A `subscription_update` of at most so many bytes, with as many entries as fit.
+fn many_entries(most: usize) -> String {
+    const ENTRY: &str = r#"{"stream":""}"#;
+    let (begin, end) = (r#"{"type":"subscription_update","subscriptions":["#, "]}");
+    let entries = (most - begin.len() - end.len() + 1) / (ENTRY.len() + 1);
+    format!("{begin}{}{end}", vec![ENTRY; entries].join(","))
+}
+
+/// A valid `subscription_update` with the most and the longest entries: 64 KB. They differ at their ends.
+fn largest_subscriptions() -> String {
+    let entries = (0..256).map(|n| format!(r#""{}{n:04}""#, "x".repeat(252)));
+    let entries: Vec<_> = entries.collect();
+    let entries = entries.join(",");
+    format!(r#"{{"type":"subscription_update","subscriptions":[{entries}]}}"#)
+}
+
+/// The header of a masked text frame, and nothing else. The mask is zero, so what follows it stands as it is.
+fn header(payload: usize) -> Vec<u8> {
+    let mut bytes = vec![0x81, 0xFF];
+    bytes.extend((payload as u64).to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes
+}
+
+/// A masked frame; the mask is zero.
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match payload.len() {
+        n @ 0..=125 => bytes.push(0x80 | n as u8),
+        n @ 126..=65_535 => {
+            bytes.push(0xFE);
+            bytes.extend((n as u16).to_be_bytes());
+        }
+        n => {
+            bytes.push(0xFF);
+            bytes.extend((n as u64).to_be_bytes());
+        }
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(payload);
+    bytes
+}

@@ -1,0 +1,230 @@
+//! The dearest single step of the engine over the inputs of attacks, to be counted by callgrind: what one call of `on_bytes`
+//! or of `flush` costs with the gateway as the host, for each read of 64 KiB that an attacker can make. See
+//! `benches/step.py`, which counts, and `benches/gates.sh`.
+//!
+//! A step cannot be interrupted, so its cost is what everybody else waits for at least. Without callgrind it only runs.
+
+use pulsegate::engine::Engine;
+use pulsegate::engine::testing::{client_frame, upgrade_request};
+use pulsegate::gateway::{
+    CLASS_NAMES, Credentials, Gateway, Options, ProxyProtocol, RelaySettings,
+};
+use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
+use std::hint::black_box;
+use std::io::IoSlice;
+
+/// What the reactor reads at once.
+const READ: usize = 64 * 1024;
+
+/// Apps of the user whose glasses are heard by all of them.
+const APPS: usize = 200;
+
+fn main() {
+    // Here the input begins whose name was printed last: see `benches/step.py`.
+    for (name, run) in INPUTS {
+        println!("input {name}");
+        mark();
+        run();
+    }
+    mark();
+}
+
+/// Callgrind is told to end a dump where this is called.
+#[inline(never)]
+fn mark() {
+    black_box(());
+}
+
+const INPUTS: [(&str, fn()); 13] = [
+    ("first_message", || {
+        first_message(1 << 20, Config::default())
+    }),
+    ("first_message_large", || {
+        // As with MAX_MESSAGE_BYTES at 64 MiB; 4 MiB are enough to show a cost that grows with them.
+        let config = Config {
+            max_message_bytes: 64 << 20,
+            max_pending_bytes: 128 << 20,
+            ..Config::default()
+        };
+        first_message(4 << 20, config);
+    }),
+    ("fanout", || {
+        let (mut net, glasses) = session(r#"["*"]"#);
+        let tiny = client_frame(0x81, br#"{"type":"a"}"#);
+        feed(&mut net, glasses, &filled(&tiny));
+    }),
+    ("fanout_large", || {
+        let (mut net, glasses) = session(r#"["audio_chunk"]"#);
+        feed(&mut net, glasses, &client_frame(0x82, &vec![7; 900_000]));
+    }),
+    ("pings", || flood(&client_frame(0x89, b""))),
+    ("pongs", || flood(&client_frame(0x8A, b""))),
+    ("one_byte_frames", || flood(&client_frame(0x82, b"x"))),
+    ("json_pings", || {
+        flood(&client_frame(0x81, br#"{"type":"ping"}"#));
+    }),
+    ("empty_fragments", || {
+        let (mut net, glasses) = glasses();
+        feed(&mut net, glasses, &client_frame(0x01, b""));
+        feed(&mut net, glasses, &filled(&client_frame(0x00, b"")));
+    }),
+    ("updates_64k", || update(&largest_subscriptions())),
+    ("updates_1m", || update(&many_entries(1 << 20))),
+    ("heads", || {
+        let mut net = net(Config::default());
+        let peer = net.accept();
+        feed(&mut net, peer, b"GET /glasses-ws HTTP/1.1\r\n");
+        for _ in 0..8 {
+            feed(&mut net, peer, "X: y\r\n".repeat(128).as_bytes());
+        }
+        net.connect("/glasses-ws?user=ada");
+    }),
+    ("header_only", || {
+        let (mut net, glasses) = glasses();
+        let whole = client_frame(0x82, &vec![7; 1 << 20]);
+        feed(&mut net, glasses, &whole[..14]);
+    }),
+];
+
+fn first_message(bytes: usize, config: Config) {
+    let mut net = net(config);
+    let stranger = net.connect("/app-ws");
+    let update = client_frame(0x81, many_entries(bytes).as_bytes());
+    feed(&mut net, stranger, &update);
+}
+
+fn update(text: &str) {
+    let mut net = net(Config::default());
+    let app = net.connect("/app-ws?user=ada&package=com.example.app");
+    feed(&mut net, app, &client_frame(0x81, text.as_bytes()));
+    feed(&mut net, app, &client_frame(0x81, text.as_bytes()));
+}
+
+fn flood(frame: &[u8]) {
+    let (mut net, glasses) = glasses();
+    feed(&mut net, glasses, &filled(frame));
+}
+
+/// A step: bytes that were read go in.
+#[inline(never)]
+fn on_bytes(engine: &mut Engine<Gateway>, id: ConnId, bytes: &[u8]) {
+    engine.on_bytes(id, bytes, Micros::ZERO);
+}
+
+/// A step: what waits for one connection goes out, to a socket that takes everything.
+#[inline(never)]
+fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
+    let mut socket = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
+    engine.flush(id, Micros::ZERO, &mut socket);
+}
+
+/// A loop without sockets.
+struct Loop {
+    engine: Engine<Gateway>,
+    dirty: Vec<ConnId>,
+}
+
+impl Loop {
+    fn accept(&mut self) -> ConnId {
+        let addr = ([127, 0, 0, 1], 1).into();
+        self.engine.accept(addr, false, Micros::ZERO)
+    }
+
+    fn connect(&mut self, path: &str) -> ConnId {
+        let id = self.accept();
+        feed(self, id, upgrade_request(path).as_bytes());
+        id
+    }
+
+    /// The rest of a turn behind what was read, until nothing waits any more.
+    fn settle(&mut self) {
+        loop {
+            self.engine.take_commands(Micros::ZERO);
+            self.engine.advance(Micros::ZERO);
+            self.engine.take_dirty(&mut self.dirty);
+            if self.dirty.is_empty() {
+                break;
+            }
+            for id in self.dirty.drain(..) {
+                flush(&mut self.engine, id);
+            }
+            self.engine.reap(Micros::ZERO, &mut |_, _| {});
+        }
+    }
+}
+
+/// As the reactor hands in what it has read, a turn for each read.
+fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
+    for chunk in bytes.chunks(READ) {
+        if net.engine.wants_bytes(id) {
+            on_bytes(&mut net.engine, id, chunk);
+        }
+        net.settle();
+    }
+}
+
+/// As many of a frame as one read holds.
+fn filled(frame: &[u8]) -> Vec<u8> {
+    frame.repeat(READ / frame.len())
+}
+
+fn glasses() -> (Loop, ConnId) {
+    let mut net = net(Config::default());
+    let glasses = net.connect("/glasses-ws?user=ada");
+    (net, glasses)
+}
+
+/// Glasses and apps that have subscribed to these.
+fn session(subscriptions: &str) -> (Loop, ConnId) {
+    let (mut net, glasses) = glasses();
+    for n in 0..APPS {
+        let app = net.connect(&format!("/app-ws?user=ada&package=com.example.app{n}"));
+        let update = format!(r#"{{"type":"subscription_update","subscriptions":{subscriptions}}}"#);
+        feed(&mut net, app, &client_frame(0x81, update.as_bytes()));
+    }
+    (net, glasses)
+}
+
+fn net(config: Config) -> Loop {
+    let classes = CLASS_NAMES.map(|name| ClassConfig {
+        name: name.to_owned(),
+        policy: Policy::default(),
+    });
+    let config = Config {
+        classes: classes.to_vec(),
+        ..config
+    };
+    let gateway = Gateway::new(Options {
+        stats_interval: Micros::from_secs(86_400),
+        log_dropped: Box::new(|| 0),
+        proxy_protocol: ProxyProtocol::Off,
+        trusted_proxies: Vec::new(),
+        max_connections: 1_000,
+        watchdog: None,
+        relay: RelaySettings::default(),
+        credentials: Credentials::default(),
+        restored: Vec::new(),
+    });
+    let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");
+    Loop {
+        engine,
+        dirty: Vec::new(),
+    }
+}
+
+/// A `subscription_update` of at most so many bytes, with as many entries as fit.
+fn many_entries(most: usize) -> String {
+    const ENTRY: &str = r#"{"stream":""}"#;
+    let (begin, end) = (r#"{"type":"subscription_update","subscriptions":["#, "]}");
+    let entries = (most - begin.len() - end.len() + 1) / (ENTRY.len() + 1);
+    format!("{begin}{}{end}", vec![ENTRY; entries].join(","))
+}
+
+/// A valid `subscription_update` with the most and the longest entries. They differ at their ends.
+fn largest_subscriptions() -> String {
+    let entries: Vec<_> = (0..256)
+        .map(|n| format!(r#""{}{n:04}""#, "x".repeat(252)))
+        .collect();
+    let entries = entries.join(",");
+    format!(r#"{{"type":"subscription_update","subscriptions":[{entries}]}}"#)
+}
