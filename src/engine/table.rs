@@ -38,7 +38,9 @@ impl Default for Table {
             slots: Slab::with_capacity(RESERVED),
             bound: 0,
             generation: 0,
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
+            beats: Vec::new(),
+            later: Vec::new(),
             dead: Vec::new(),
             to_tell: Vec::new(),
         }
