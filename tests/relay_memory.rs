@@ -217,9 +217,9 @@ fn places_of_a_state_file() {
     let charged = fleet.charged();
     let allocated = allocated.bytes_current as f64;
     println!("a state file: {allocated} B allocated, {charged} B charged");
-    // They are not asked yet, so less is held than for others.
+    // Charged is what they hold when they are asked, which is as soon as their glasses are back.
     assert!(
-        charged as f64 <= 1.25 * allocated,
+        charged as f64 <= 1.4 * allocated,
         "{charged} B for {allocated} B"
     );
     assert!(

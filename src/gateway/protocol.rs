@@ -820,7 +820,7 @@ mod tests {
                         assert!(text.contains("\\u"), "{text}");
                         continue;
                     };
-                    let sent = json(&data_stream("s", &stream_of(&kind), &text));
+                    let sent = json(&data_stream("s", stream_of(&kind), &text));
                     assert_eq!(sent["data"], said, "{text}");
                     assert_eq!(
                         sent.as_object().map(serde_json::Map::len),

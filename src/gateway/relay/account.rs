@@ -9,7 +9,7 @@ use crate::gateway::Gateway;
 
 /// What a place without a connection costs besides names: its entry in the session, its absence, its entry among those that
 /// are waited for or asked, and its errand.
-const PLACE: usize = 160;
+const PLACE: usize = 192;
 
 /// How often the names of a place are held: by the session, and by the one of those lists that the place is in.
 const NAMES: usize = 2;

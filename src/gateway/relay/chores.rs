@@ -148,11 +148,12 @@ impl Relay {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "as a session has them")]
     fn end_some(
         &mut self,
         io: &mut Io<'_>,
         user: Box<str>,
-        #[expect(clippy::vec_box, reason = "as a session has them")] mut apps: Vec<Box<App>>,
+        mut apps: Vec<Box<App>>,
         left: &mut u32,
     ) -> Option<Chore> {
         while *left > 0

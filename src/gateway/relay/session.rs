@@ -17,11 +17,7 @@ pub(in crate::gateway) const SESSION_APPS_MAX: usize = 1_000;
 pub struct Session {
     /// The glasses' place.
     pub glasses: Place,
-    /// The apps, in the order of their packages.
-    #[expect(
-        clippy::vec_box,
-        reason = "a list of a thousand is changed in its middle"
-    )]
+    /// The apps, in the order of their packages. Boxed: a list of a thousand is changed in its middle.
     pub apps: Vec<Box<App>>,
 }
 
