@@ -38,6 +38,10 @@ fn share(spread: Micros, some: u64, all: u64) -> Micros {
     Micros(part as u64)
 }
 
+/// Slots that are looked at, and connections that are closed, in one step of a drain; there is a step with each tick.
+const SLOTS_PER_STEP: u32 = 8 * 1_024;
+const CLOSES_PER_STEP: u32 = 512;
+
 /// The reason in the close frame.
 const REASON: &str = "service restart";
 
@@ -163,17 +167,23 @@ impl Core {
         let elapsed = now - started;
         let over = elapsed >= spread;
         let quota = if over {
-            // Whoever finished a handshake behind the cursor goes now, too.
-            cursor = 0;
             u64::MAX
         } else {
             (u128::from(total) * u128::from(elapsed.0) / u128::from(spread.0)) as u64
         };
-        while done < quota && cursor < self.table.bound() {
+        let (mut slots, mut closes) = (SLOTS_PER_STEP, CLOSES_PER_STEP);
+        while done < quota && slots > 0 && closes > 0 {
+            if cursor >= self.table.bound() {
+                if !over {
+                    break;
+                }
+                // Those that finished a handshake behind the cursor go now, too.
+                cursor = 0;
+            }
             let id = self.table.id_in(cursor);
-            cursor += 1;
+            (cursor, slots) = (cursor + 1, slots - 1);
             if id.is_some_and(|id| self.drain_one(id, over, now)) {
-                done += 1;
+                (done, closes) = (done + 1, closes - 1);
             }
         }
         self.drain = Drain::Closing {

@@ -283,6 +283,12 @@ impl Handler for Gateway {
         }
     }
 
+    fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        if let Some(identity) = self.identities.get(id) {
+            self.relay.caught_up(io, id, identity);
+        }
+    }
+
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
         let identity = self.identities.get(id);
         let address = io.peer_addr(id).map(|addr| addr.ip());

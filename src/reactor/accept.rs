@@ -125,6 +125,11 @@ impl Acceptor {
         self.exhausted = false;
     }
 
+    /// Whether the queue was not found empty, and nothing keeps us from emptying it.
+    pub(crate) fn may_have_more(&self) -> bool {
+        self.waiting && !self.exhausted
+    }
+
     /// Whether the next turn has something to accept.
     pub(crate) fn has_work(&self) -> bool {
         self.waiting && !self.exhausted && !(self.full && self.refused >= REFUSED_DESCRIPTORS)

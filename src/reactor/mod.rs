@@ -68,6 +68,8 @@ pub struct Reactor<H> {
     more_events: bool,
     /// Somebody else holds the listener's socket, too.
     inherited: bool,
+    /// Connections that may yet be taken in when a drain empties the accept queue.
+    last_accepts: usize,
 }
 
 struct Socket {
@@ -133,6 +135,7 @@ impl<H: Handler> Reactor<H> {
             woken: Micros::ZERO,
             more_events: false,
             inherited: false,
+            last_accepts: LAST_ACCEPTS,
         })
     }
 
@@ -260,12 +263,10 @@ impl<H: Handler> Reactor<H> {
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
         // Each beyond that has another one yield, and both are here until the turn ends.
         let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
-        let budget = if last && self.inherited {
-            0
-        } else if last {
-            LAST_ACCEPTS
-        } else {
-            unread.max(STEP_CHECK)
+        let budget = match last {
+            true if self.inherited => 0,
+            true => ACCEPTS_PER_TURN.min(self.last_accepts),
+            false => unread.max(STEP_CHECK),
         };
         self.acceptor.iter_mut().for_each(Acceptor::begin_turn);
         let until = self.clock.now() + STEP_TIME;
@@ -294,8 +295,13 @@ impl<H: Handler> Reactor<H> {
             }
         }
         if last {
-            self.acceptor = None;
-            self.engine.accepting_is_over(self.clock.now());
+            self.last_accepts -= budget;
+            // Some of them a turn, until the queue is empty: at the cap they take the places of each other.
+            let waiting = self.acceptor.as_ref().is_some_and(Acceptor::may_have_more);
+            if !waiting || self.last_accepts == 0 || self.inherited {
+                self.acceptor = None;
+                self.engine.accepting_is_over(self.clock.now());
+            }
         }
     }
 

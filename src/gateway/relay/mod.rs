@@ -5,6 +5,7 @@ mod account;
 mod admission;
 mod apps;
 mod backlog;
+mod backpressure;
 mod chores;
 mod flapping;
 mod graces;
@@ -24,6 +25,7 @@ pub use self::session::{Absence, App, AppState, How, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
 use self::account::Vacancies;
+use self::backpressure::Backpressure;
 use self::chores::Chores;
 use self::flapping::Flapping;
 use self::graces::Graces;
@@ -63,6 +65,7 @@ pub(super) struct Relay {
     /// Places of apps that no connection has.
     vacancies: Vacancies,
     chores: Chores,
+    backpressure: Backpressure,
     pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
@@ -96,6 +99,7 @@ impl Relay {
             graces: Graces::default(),
             vacancies: Vacancies::default(),
             chores: Chores::default(),
+            backpressure: Backpressure::default(),
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,

@@ -73,6 +73,9 @@ impl Relay {
             stats: &mut self.stats,
         };
         let (taken, doubtful) = post.occupy(io, place, id, TO_GLASSES);
+        if let Taken::Over(older) = taken {
+            self.backpressure.ends(io, older);
+        }
         if let Taken::Resumed { .. } = taken
             && let Some(absence) = place.absence.take()
         {
@@ -239,6 +242,7 @@ impl Relay {
         identity: &Identity,
         end: &Ending,
     ) {
+        self.caught_up(io, id, identity);
         let generated = self.is_generated(&identity.user);
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;

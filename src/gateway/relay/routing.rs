@@ -115,7 +115,7 @@ impl Relay {
             }
             Ok(FromApp::Request(kind)) => {
                 let kept = !self.is_skipped(&kind);
-                self.route_to_glasses(io, &identity.user, &message, kept);
+                self.route_to_glasses(io, id, &identity.user, &message, kept);
             }
             Err(why) => self.strike(io, id, TO_APPS, &why),
         }
@@ -184,7 +184,14 @@ impl Relay {
     }
 
     /// Sends an app's request to its session's glasses as it is.
-    fn route_to_glasses(&mut self, io: &mut Io<'_>, user: &str, message: &Message, kept: bool) {
+    fn route_to_glasses(
+        &mut self,
+        io: &mut Io<'_>,
+        app: ConnId,
+        user: &str,
+        message: &Message,
+        kept: bool,
+    ) {
         let message = match message {
             Message::Text(text) if kept && text.len() > SHARED => Message::text(text.as_str()),
             message => message.clone(),
@@ -197,6 +204,13 @@ impl Relay {
             (None, _) | (_, None) => false,
         };
         post.stats.unrouted += u64::from(!reached);
+        let glasses = self
+            .sessions
+            .get(user)
+            .and_then(|session| session.glasses.conn);
+        if let Some(glasses) = glasses {
+            self.backpressure.sent(io, app, glasses);
+        }
     }
 
     /// A frame was not understood: that is answered, and when it happens again and again the connection is closed.
