@@ -13,9 +13,10 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -34,6 +35,10 @@ const RESERVED: usize = 8;
 /// Of which to come in by: what has proved itself never holds more than the rest while it is idle. So an operator who is not here
 /// yet finds a place, and takes it from nobody who has proved itself before it has done so, too.
 const ENTRANCE: usize = 8;
+
+/// Newcomers that are accepted at a time, and that have room made for them together. In a flood each look at all sockets then
+/// serves so many.
+const NEWCOMERS: usize = 16;
 
 /// How long a client may take for its first request head.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(5);
@@ -58,20 +63,35 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         Err(e) => return log::error!("admin listener lost error=\"{e}\""),
     };
     let places = Arc::new(Places::default());
+    let mut newcomers = VecDeque::with_capacity(NEWCOMERS);
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(e) => {
-                log::debug!("admin accept failed error=\"{e}\"");
-                tokio::time::sleep(RETRY).await;
-                continue;
+        let accepted = accept(&listener, &mut newcomers).await;
+        while let Some((stream, peer)) = newcomers.pop_front() {
+            while !places.make_room(1 + newcomers.len()) {
+                places.changed.notified().await;
             }
-        };
-        while !places.make_room() {
-            places.changed.notified().await;
+            places.fill(stream, peer.ip().to_canonical(), router.clone());
         }
-        places.fill(stream, peer.ip().to_canonical(), router.clone());
+        if let Err(e) = accepted {
+            log::debug!("admin accept failed error=\"{e}\"");
+            tokio::time::sleep(RETRY).await;
+        }
     }
+}
+
+/// Waits for a newcomer, and takes those that wait already along.
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    newcomers: &mut VecDeque<(TcpStream, SocketAddr)>,
+) -> io::Result<()> {
+    newcomers.push_back(listener.accept().await?);
+    while newcomers.len() < NEWCOMERS {
+        match poll_fn(|cx| Poll::Ready(listener.poll_accept(cx))).await {
+            Poll::Ready(newcomer) => newcomers.push_back(newcomer?),
+            Poll::Pending => break,
+        }
+    }
+    Ok(())
 }
 
 /// Serves one connection up to its end.
@@ -286,9 +306,9 @@ impl Guests {
 }
 
 impl Places {
-    /// Returns whether there is room for a newcomer, which has proved nothing. If there is none, one that has not either
-    /// is told to make some; nothing else is, so without the token nothing keeps out what has it. `changed` tells when to ask again.
-    fn make_room(&self) -> bool {
+    /// Returns whether there is room for a newcomer, which has proved nothing. If there is none, as many as wait are told to make
+    /// some, none of which has proved itself: so without the token nothing keeps out what has it. `changed` tells when to ask again.
+    fn make_room(&self, waiting: usize) -> bool {
         let mut guests = lock(&self.guests);
         let all = guests.by_seat.len();
         let proven = guests
@@ -299,8 +319,9 @@ impl Places {
         if all < CONNECTIONS && all - proven < CONNECTIONS - RESERVED {
             return true;
         }
-        // One at a time: it may yet prove itself.
-        if !guests.by_seat.values().any(|guest| guest.is_leaving) {
+        // No more than are needed: each may yet prove itself.
+        let leaving = guests.by_seat.values().filter(|guest| guest.is_leaving);
+        for _ in leaving.count()..waiting {
             guests.dismiss(|guest| !guest.is_proven);
         }
         false
