@@ -111,6 +111,8 @@ pub(crate) struct Opening {
     /// What has come of the head; behind a deferred verdict, what came after the head.
     pub(crate) bytes: Vec<u8>,
     pub(crate) deferred: Option<Box<Request>>,
+    /// What it adds to the bytes held by the loop.
+    pub(crate) held: u64,
 }
 
 /// What an open connection is in the middle of: a frame, a message in fragments, or bytes that its share did not cover.

@@ -5,7 +5,7 @@ use crate::engine::Config;
 use crate::engine::broadcast::Broadcast;
 use crate::engine::bucket::Bucket;
 use crate::engine::change::Change;
-use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
+use crate::engine::conn::{Closing, Conn, End, Mark, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{HealthView, Message, Refused, Sent, TimerId, Verdict};
 use crate::engine::http::{Reply, retry_after_s};
@@ -15,6 +15,7 @@ use crate::engine::prepared::{Outgoing, render};
 use crate::engine::receipts::Receipts;
 use crate::engine::remote::Remote;
 use crate::engine::scan::CloseFinder;
+use crate::engine::shortage::Shortage;
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
 use crate::engine::timers::{Purpose, Timers};
@@ -32,6 +33,10 @@ use tungstenite::protocol::frame::{CloseFrame, Frame};
 
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
+
+/// A message, or a part of a request, that takes no more than this is let in however full the loop is: it is gone again at
+/// once.
+pub(crate) const SMALL: u64 = 4 * 1024;
 
 /// Bytes that go out in one turn, heartbeats not counted; the rest waits for the next turn, in order.
 pub(crate) const FLUSH_PER_TURN: usize = 1024 * 1024;
@@ -78,8 +83,7 @@ pub(crate) struct Core {
     pub(crate) broadcasts: VecDeque<Broadcast>,
     /// Deadlines that fired and are not looked at yet, all of one tick.
     pub(crate) fired: (Tick, VecDeque<u32>),
-    /// From which slot on the next search for memory begins.
-    pub(crate) shortage_cursor: u32,
+    pub(crate) shortage: Shortage,
     /// Bytes that may go out in this turn.
     pub(crate) flush_left: usize,
     /// Last looks that may be had in this turn.
@@ -119,7 +123,7 @@ impl Core {
             repolled: Vec::new(),
             broadcasts: VecDeque::new(),
             fired: Default::default(),
-            shortage_cursor: 0,
+            shortage: Shortage::default(),
             flush_left: FLUSH_PER_TURN,
             looks_left: LOOKS_PER_TURN,
             config,
@@ -411,6 +415,7 @@ impl Core {
         if !matches!(conn.phase, Phase::Opening(_)) {
             return;
         }
+        self.leave_opening(id);
         let mut end = End::of(cause);
         end.code = Code::Http(reply.status);
         end.reason = cut_reason(reply.error_text()).into();
@@ -572,8 +577,34 @@ impl Core {
         }
     }
 
+    /// Gives up what has come of a request.
+    pub(crate) fn leave_opening(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Opening(opening) = &mut conn.phase
+            && let Some(opening) = opening.take()
+        {
+            self.release_held(id, opening.held);
+        }
+    }
+
+    /// Counts what has come of a request. Returns whether there is room for it.
+    pub(crate) fn account_for_head(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.table.get_mut(id) else {
+            return true;
+        };
+        let Phase::Opening(Some(opening)) = &mut conn.phase else {
+            return true;
+        };
+        let held = (size_of::<Opening>() + opening.bytes.capacity()) as u64;
+        let before = std::mem::replace(&mut opening.held, held);
+        self.hold(id, held);
+        self.release_held(id, before);
+        held <= SMALL || !self.is_full_for(id)
+    }
+
     /// Ends a connection in this turn, whatever it was doing.
     pub(crate) fn bury(&mut self, id: ConnId, end: End) {
+        self.leave_opening(id);
         self.leave_open(id);
         self.table.bury(id, end);
     }

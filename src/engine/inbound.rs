@@ -2,6 +2,7 @@
 
 use crate::cause::{Cause, Code};
 use crate::engine::chunks::Chunks;
+use crate::engine::core::SMALL;
 use crate::engine::conn::{Conn, End, Fragments, Gathering, Mark, Middle, Opening, Phase, Until};
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
@@ -32,9 +33,6 @@ const SHARED_FRAME_MAX: usize = 64 * 1024 + 14;
 /// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
 /// frame on a slow link, but a byte a minute must not keep a peer alive.
 const PROGRESS_STEP: u32 = 4_096;
-
-/// A message that takes no more than this is let in however full the loop is: it is gone again at once.
-const SMALL: u64 = 4 * 1024;
 
 /// What has become of a piece of input.
 enum Step {
@@ -111,6 +109,7 @@ impl<H: Handler> Engine<H> {
         let mut gathered = Vec::new();
         let mut data = bytes;
         let mut known = 0;
+        let mut only_preamble = false;
         let mut peer_addr = peer_addr;
         if let Some(opening) = opening {
             opening.bytes.reserve_exact(bytes.len());
@@ -120,6 +119,8 @@ impl<H: Handler> Engine<H> {
                     let reply =
                         Reply::error(400, "more than 8192 bytes before the request was answered");
                     self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                } else if !self.core.account_for_head(id) {
+                    self.no_room_for_head(id, now);
                 }
                 return;
             }
@@ -131,11 +132,7 @@ impl<H: Handler> Engine<H> {
             match self.handler.on_preamble(peer_addr, data) {
                 Preamble::Partial if data.len() < HEAD_MAX => {
                     let bytes = data.to_vec();
-                    *opening = Some(Box::new(Opening {
-                        bytes,
-                        deferred: None,
-                    }));
-                    return;
+                    return self.keep_head(id, bytes, None, now);
                 }
                 Preamble::Partial => {
                     let reply = Reply::error(400, "a preamble above 8192 bytes");
@@ -152,19 +149,19 @@ impl<H: Handler> Engine<H> {
                     data = &data[len.min(data.len())..];
                     known = 0;
                     // Who sends no more than this has asked for nothing: it is a proxy's check.
-                    *opening = None;
+                    only_preamble = true;
                     peer_addr = client.unwrap_or(peer_addr);
                     conn.set_peer_addr(peer_addr);
                 }
             }
             conn.marks.set(Mark::Introduced);
+            if only_preamble {
+                self.core.leave_opening(id);
+            }
             if data.is_empty() {
                 return;
             }
         }
-        let Phase::Opening(opening) = &mut conn.phase else {
-            return;
-        };
         match http::parse(data, known, peer_addr) {
             // The usual case, a head that came whole, is parsed where it was read.
             Head::Complete(request, len) => self.request(id, request, &data[len..], now),
@@ -175,12 +172,35 @@ impl<H: Handler> Engine<H> {
                 if gathered.len() != data.len() {
                     gathered = data.to_vec();
                 }
-                *opening = Some(Box::new(Opening {
-                    bytes: gathered,
-                    deferred: None,
-                }));
+                self.keep_head(id, gathered, None, now);
             }
         }
+    }
+
+    /// Keeps what has come of a request, or behind one whose verdict is deferred.
+    fn keep_head(
+        &mut self,
+        id: ConnId,
+        bytes: Vec<u8>,
+        deferred: Option<Box<Request>>,
+        now: Micros,
+    ) {
+        self.core.leave_opening(id);
+        if let Some(conn) = self.core.table.get_mut(id) {
+            conn.phase = Phase::Opening(Some(Box::new(Opening {
+                bytes,
+                deferred,
+                held: 0,
+            })));
+        }
+        if !self.core.account_for_head(id) {
+            self.no_room_for_head(id, now);
+        }
+    }
+
+    fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
+        let reply = Reply::error(503, "no room for the request").retry_after(http::retry_after_s(id));
+        self.core.reply(id, &reply, false, Cause::BuffersFull, now);
     }
 
     fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
@@ -260,11 +280,7 @@ impl<H: Handler> Engine<H> {
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
             Verdict::Defer => {
-                let opening = Opening {
-                    bytes: tail.to_vec(),
-                    deferred: Some(request),
-                };
-                conn.phase = Phase::Opening(Some(Box::new(opening)));
+                self.keep_head(id, tail.to_vec(), Some(request), now);
             }
         }
     }
@@ -306,6 +322,7 @@ impl<H: Handler> Engine<H> {
         };
         let policy = *self.core.policies.of(upgrade.class, which);
         let health = self.core.new_health(id, &policy, now);
+        self.core.leave_opening(id);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };

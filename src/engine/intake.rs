@@ -197,7 +197,6 @@ impl Core {
             || !self.repolled.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.1.is_empty()
-            || self.is_short()
             || self.remote.has_left_over()
     }
 

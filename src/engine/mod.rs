@@ -264,7 +264,8 @@ impl<H: Handler> Engine<H> {
         if self.core.has_work() {
             return Some(Micros::ZERO);
         }
-        self.core.wheel.sleep(now)
+        let memory = self.core.shortage_due().map(|due| due - now);
+        [self.core.wheel.sleep(now), memory].into_iter().flatten().min()
     }
 
     /// Has [`take_accept_retry`](Engine::take_accept_retry) say yes once, `after` from now.

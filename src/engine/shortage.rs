@@ -3,6 +3,7 @@
 use crate::cause::Cause;
 use crate::engine::conn::{Conn, Phase};
 use crate::engine::core::Core;
+use crate::engine::http::{Reply, retry_after_s};
 use crate::id::ConnId;
 use crate::time::Micros;
 
@@ -10,55 +11,72 @@ use crate::time::Micros;
 const SLOTS_PER_TURN: u32 = 1_024;
 
 /// Connections that hold no more than this, in bytes, are not closed for it.
-const HARMLESS: u64 = 16 * 1024;
+const HARMLESS: u64 = 4 * 1024;
+
+/// How long the search rests when it has looked at all connections and closed none.
+const REST: Micros = Micros::from_millis(100);
+
+/// How far the search for connections to close is.
+#[derive(Debug, Default)]
+pub(crate) struct Shortage {
+    /// The next slot.
+    from: u32,
+    /// Slots that were looked at since one was closed.
+    in_vain: u32,
+    /// When the next step is due.
+    due: Micros,
+}
 
 impl Core {
-    /// Whether more than seven eighths of the room for buffers, or of the strangers' part of it, are used. What is left is for
-    /// what arrives until connections have been closed.
-    pub(crate) fn is_short(&self) -> bool {
-        let nearly = |most: u64| most - most / 8;
-        self.stats.buffered_bytes() > nearly(self.config.max_buffered_bytes as u64) && self.hoards()
-            || self.strangers_are_short()
+    /// When memory is looked for next, if it is short: more than seven eighths of the room for buffers, or of the strangers'
+    /// part of it, are used. What is left is for what arrives until connections have been closed.
+    pub(crate) fn shortage_due(&self) -> Option<Micros> {
+        (self.common_is_short() || self.strangers_are_short()).then_some(self.shortage.due)
+    }
+
+    /// What the host keeps is the host's to give up: connections are closed only if they hold an eighth of the room.
+    fn common_is_short(&self) -> bool {
+        let most = self.config.max_buffered_bytes as u64;
+        let theirs = self.stats.pending_bytes + self.stats.held_bytes;
+        self.stats.buffered_bytes() > most - most / 8 && theirs > most / 8
     }
 
     fn strangers_are_short(&self) -> bool {
         let most = self.config.strangers_bytes();
-        self.stats.stranger_bytes > most - most / 8 && self.stats.stranger_bytes > HARMLESS
-    }
-
-    /// Whether connections hold enough for it to be worth while to look for them: what the host keeps is the host's to give up.
-    fn hoards(&self) -> bool {
-        let harmless = HARMLESS * self.table.len() as u64;
-        let theirs = self.stats.pending_bytes + self.stats.held_bytes;
-        theirs > harmless.min(self.config.max_buffered_bytes as u64 / 8)
+        self.stats.stranger_bytes > most - most / 8
     }
 
     /// Looks at the next 1 024 slots, and closes those of them that hold the most for the longest until there is room again. The
     /// order is exact up to 1 024 connections, and by groups above that.
     pub(crate) fn relieve_shortage(&mut self, now: Micros) {
-        if !self.is_short() {
+        if self.shortage_due().is_none_or(|due| due > now) {
             return;
         }
-        let only_strangers = self.strangers_are_short()
-            && self.stats.buffered_bytes() <= self.config.max_buffered_bytes as u64 / 8 * 7;
+        let only_strangers = !self.common_is_short();
         let bound = self.table.bound();
-        let from = if self.shortage_cursor < bound {
-            self.shortage_cursor
+        let from = if self.shortage.from < bound {
+            self.shortage.from
         } else {
             0
         };
         let until = from.saturating_add(SLOTS_PER_TURN).min(bound);
-        self.shortage_cursor = until;
+        self.shortage.from = until;
         let mut holders: Vec<(u128, ConnId)> = (from..until)
             .filter_map(|slot| self.table.id_in(slot))
             .filter_map(|id| Some((self.weight(id, only_strangers, now)?, id)))
             .collect();
         holders.sort_unstable_by(|a, b| b.cmp(a));
+        self.shortage.in_vain += until - from;
         for (_, id) in holders {
-            if !self.is_short() {
-                return;
+            if self.shortage_due().is_none() {
+                break;
             }
             self.close_holder(id, now);
+            self.shortage.in_vain = 0;
+        }
+        if self.shortage.in_vain >= bound {
+            self.shortage.in_vain = 0;
+            self.shortage.due = now + REST;
         }
     }
 
@@ -70,7 +88,8 @@ impl Core {
         }
         let bytes = conn.charged() as u64 + held(conn);
         let idle = conn.health.idle(now);
-        (bytes > HARMLESS && conn.is_open()).then(|| u128::from(bytes) * u128::from(idle.0.max(1)))
+        let alive = matches!(conn.phase, Phase::Opening(_) | Phase::Open(_));
+        (bytes > HARMLESS && alive).then(|| u128::from(bytes) * u128::from(idle.0.max(1)))
     }
 
     fn close_holder(&mut self, id: ConnId, now: Micros) {
@@ -80,8 +99,13 @@ impl Core {
         let bytes = conn.charged() as u64 + held(conn);
         let idle = conn.health.idle(now);
         let reason = format!("held {bytes} bytes for {idle} while memory was short");
-        let code = Cause::BuffersFull.close_code();
-        self.shut(id, Cause::BuffersFull, code, &reason, now);
+        let cause = Cause::BuffersFull;
+        if conn.is_open() {
+            self.shut(id, cause, cause.close_code(), &reason, now);
+        } else {
+            let reply = Reply::error(503, &reason).retry_after(retry_after_s(id));
+            self.reply(id, &reply, false, cause, now);
+        }
     }
 }
 
@@ -89,6 +113,7 @@ impl Core {
 fn held(conn: &Conn) -> u64 {
     match &conn.phase {
         Phase::Open(Some(middle)) => middle.held,
-        Phase::Opening(_) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => 0,
+        Phase::Opening(Some(opening)) => opening.held,
+        Phase::Opening(None) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => 0,
     }
 }

@@ -19,7 +19,7 @@
 //! ```
 
 use crate::cause::Cause;
-use crate::engine::conn::{Mark, Middle, Phase};
+use crate::engine::conn::{Conn, Mark, Middle, Phase};
 use crate::engine::handler::{Ending, Handler, Io, Message, Pong, Preamble, TimerId, Verdict};
 use crate::engine::http::Request;
 use crate::engine::scan::Header;
@@ -579,7 +579,7 @@ impl<H: Handler> Net<H> {
     pub fn check(&self) -> Result<(), String> {
         let (core, now) = (&self.engine.core, self.now());
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
-        let (mut opening, mut closing) = (0, 0);
+        let (mut opening, mut closing, mut strangers) = (0, 0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
             counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
@@ -589,6 +589,13 @@ impl<H: Handler> Net<H> {
                 closing += u64::from(is_websocket && !closes.end.told);
                 opening += u64::from(!is_websocket);
             }
+            if let Phase::Opening(Some(head)) = &conn.phase {
+                held += head.held;
+                if head.held < head.bytes.len() as u64 {
+                    return Err(format!("{id} holds more of a head than it is charged"));
+                }
+            }
+            strangers += if conn.is_stranger() { held_of(conn) } else { 0 };
             if let Phase::Open(middle) = &conn.phase {
                 suspects += u64::from(conn.health.state() == State::Suspect);
                 if let Some(middle) = middle {
@@ -620,6 +627,7 @@ impl<H: Handler> Net<H> {
         for (what, kept, found) in [
             ("pending bytes", stats.pending_bytes, pending),
             ("held bytes", stats.held_bytes, held),
+            ("bytes of strangers", stats.stranger_bytes, strangers),
             ("suspects", stats.suspects(), suspects),
             ("opening", stats.opening(), opening),
             (
@@ -647,6 +655,14 @@ impl<H: Handler> Net<H> {
     /// Entries in the wheel, dead ones included.
     pub fn wheel_entries(&self) -> usize {
         self.engine.core.wheel.entries()
+    }
+}
+
+fn held_of(conn: &Conn) -> u64 {
+    match &conn.phase {
+        Phase::Opening(Some(head)) => head.held,
+        Phase::Open(Some(middle)) => middle.held,
+        _ => 0,
     }
 }
 
