@@ -106,7 +106,7 @@ bytes_of() { # NAME MAX COMMAND...
 calls_of() {
     local name=$1 seconds=6
     shift
-    HEARTBEAT_INTERVAL_MS=2000 CONNECTION_TIMEOUT_MS=6000 LOG_LEVEL=warn start "$name" "$@"
+    HEARTBEAT_INTERVAL_MS=2000 CONNECTION_TIMEOUT_MS=6000 start "$name" "$@"
     hold "$name" 8000
     # One interval: all are pinged, and nobody's handshake is under way.
     sleep 3

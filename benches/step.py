@@ -2,7 +2,7 @@
 
     step.py BINARY          prints a line `input NAME STEP INSTRUCTIONS` for each input and kind of step
 
-One run of valgrind: it counts only inside the steps, and dumps what it has counted at the end of each of them.
+A run of valgrind for each kind of step: it counts only inside the steps, and dumps what it has counted at the end of each.
 """
 
 import collections
@@ -40,12 +40,18 @@ def main():
     if missing:
         sys.exit(f"step.py: not in the binary (inlined, or renamed): {' '.join(missing)}")
     kinds = {mangled: kind for kind, all_ in names.items() for mangled in all_}
+    for step in STEPS:
+        for name, cost in dearest_of(step, binary, names, kinds).items():
+            print(f"input {name} {step} {cost}")
+
+
+def dearest_of(step, binary, names, kinds):
+    """By input. A run of its own: callgrind counts nothing when two functions toggle its collecting."""
     with tempfile.TemporaryDirectory() as place:
         command = ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={place}/out", "--collect-atstart=no"]
         command += [f"--dump-before={mangled}" for mangled in names["mark"]]
-        for step in STEPS:
-            for mangled in names[step]:
-                command += [f"--toggle-collect={mangled}", f"--dump-after={mangled}"]
+        for mangled in names[step]:
+            command += [f"--toggle-collect={mangled}", f"--dump-after={mangled}"]
         run = subprocess.run([*command, binary], capture_output=True, text=True)
         if run.returncode:
             sys.exit(f"step.py: {run.stdout[-500:]}{run.stderr[-500:]}")
@@ -60,12 +66,10 @@ def main():
                 current = next(inputs, None)
             elif kind and current:
                 cost = int(re.search(r"^totals: (\d+)", text, re.M).group(1))
-                key = current, kind
-                dearest[key] = max(dearest.get(key, 0), cost)
-    if next(inputs, None) is not None or not dearest:
-        sys.exit("step.py: not every input was seen")
-    for (name, kind), cost in dearest.items():
-        print(f"input {name} {kind} {cost}")
+                dearest[current] = max(dearest.get(current, 0), cost)
+    if next(inputs, None) is not None or not any(dearest.values()):
+        sys.exit(f"step.py: not every input was seen, or nothing was counted in {step}")
+    return dearest
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
     let mut own_lateness = 0;
     let mut events = Events::with_capacity(256);
     let mut buffer = vec![0; 64 << 10];
-    let mut alive = vec![true; PEERS];
+    let mut alive = [true; PEERS];
     // All of them begin anew: the set-up is not measured.
     let begin = Instant::now();
     for (n, peer) in peers.iter_mut().enumerate() {
