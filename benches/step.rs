@@ -1,16 +1,17 @@
-//! The dearest single step of the engine over the inputs of attacks, to be counted by callgrind: what one call of `on_bytes`
-//! or of `flush` costs with the gateway as the host, for each read of 64 KiB that an attacker can make. See
-//! `benches/step.py`, which counts, and `benches/gates.sh`.
+//! The dearest single step of the engine over the inputs of attacks, to be counted by callgrind: what one frame, or 64 KiB of a
+//! large one, and what one flush costs with the gateway as the host. See `benches/step.py`, which counts, and
+//! `benches/gates.sh`.
 //!
-//! A step cannot be interrupted, so its cost is what everybody else waits for at least. Without callgrind it only runs.
+//! The loop looks at its budget behind each frame, so a frame is what cannot be divided: its cost is what everybody else
+//! waits for at least. Without callgrind it only runs.
 
-use pulsegate::engine::Engine;
 use pulsegate::engine::testing::{client_frame, upgrade_request};
+use pulsegate::engine::{Engine, Intake};
 use pulsegate::gateway::{
     CLASS_NAMES, Credentials, Gateway, Options, ProxyProtocol, RelaySettings,
 };
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
-use std::hint::black_box;
+use std::cell::Cell;
 use std::io::IoSlice;
 
 /// What the reactor reads at once.
@@ -19,20 +20,22 @@ const READ: usize = 64 * 1024;
 /// Apps of the user whose glasses are heard by all of them.
 const APPS: usize = 200;
 
-fn main() {
-    // Here the input begins whose name was printed last: see `benches/step.py`.
-    for (name, run) in INPUTS {
-        println!("input {name}");
-        mark();
-        run();
-    }
-    mark();
+thread_local! {
+    /// Calls of each step so far: of `on_bytes`, of `flush`.
+    static CALLS: [Cell<usize>; 2] = const { [Cell::new(0), Cell::new(0)] };
 }
 
-/// Callgrind is told to end a dump where this is called.
-#[inline(never)]
-fn mark() {
-    black_box(());
+fn count(step: usize) {
+    CALLS.with(|calls| calls[step].set(calls[step].get() + 1));
+}
+
+fn main() {
+    for (name, run) in INPUTS {
+        run();
+        // How many calls of each step there were up to here: see `benches/step.py`.
+        let [reads, flushes] = CALLS.with(|calls| [calls[0].get(), calls[1].get()]);
+        println!("input {name} on_bytes {reads} flush {flushes}");
+    }
 }
 
 const INPUTS: [(&str, fn()); 13] = [
@@ -51,7 +54,7 @@ const INPUTS: [(&str, fn()); 13] = [
     ("fanout", || {
         let (mut net, glasses) = session(r#"["*"]"#);
         let tiny = client_frame(0x81, br#"{"type":"a"}"#);
-        feed(&mut net, glasses, &filled(&tiny));
+        several(&mut net, glasses, &tiny);
     }),
     ("fanout_large", || {
         let (mut net, glasses) = session(r#"["audio_chunk"]"#);
@@ -66,7 +69,7 @@ const INPUTS: [(&str, fn()); 13] = [
     ("empty_fragments", || {
         let (mut net, glasses) = glasses();
         feed(&mut net, glasses, &client_frame(0x01, b""));
-        feed(&mut net, glasses, &filled(&client_frame(0x00, b"")));
+        several(&mut net, glasses, &client_frame(0x00, b""));
     }),
     ("updates_64k", || update(&largest_subscriptions())),
     ("updates_1m", || update(&many_entries(1 << 20))),
@@ -102,18 +105,20 @@ fn update(text: &str) {
 
 fn flood(frame: &[u8]) {
     let (mut net, glasses) = glasses();
-    feed(&mut net, glasses, &filled(frame));
+    several(&mut net, glasses, frame);
 }
 
 /// A step: bytes that were read go in.
 #[inline(never)]
 fn on_bytes(engine: &mut Engine<Gateway>, id: ConnId, bytes: &[u8]) {
+    count(0);
     engine.on_bytes(id, bytes, Micros::ZERO);
 }
 
 /// A step: what waits for one connection goes out, to a socket that takes everything.
 #[inline(never)]
 fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
+    count(1);
     let mut socket = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
     engine.flush(id, Micros::ZERO, &mut socket);
 }
@@ -142,30 +147,41 @@ impl Loop {
             self.engine.take_commands(Micros::ZERO);
             self.engine.advance(Micros::ZERO);
             self.engine.take_dirty(&mut self.dirty);
-            if self.dirty.is_empty() {
-                break;
-            }
             for id in self.dirty.drain(..) {
                 flush(&mut self.engine, id);
             }
             self.engine.reap(Micros::ZERO, &mut |_, _| {});
+            self.engine.take_ready(&mut Vec::new());
+            if self.engine.sleep(Micros::ZERO) != Some(Micros::ZERO) {
+                break;
+            }
         }
     }
 }
 
-/// As the reactor hands in what it has read, a turn for each read.
+/// As the reactor hands in what it has read, a turn for each read, and for each share that it costs.
 fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
     for chunk in bytes.chunks(READ) {
-        if net.engine.wants_bytes(id) {
-            on_bytes(&mut net.engine, id, chunk);
+        loop {
+            match net.engine.intake(id, Micros::ZERO) {
+                Intake::Read(_) => {
+                    on_bytes(&mut net.engine, id, chunk);
+                    net.settle();
+                    break;
+                }
+                Intake::Leftover => net.engine.on_leftover(id, Micros::ZERO),
+                Intake::NextTurn => net.settle(),
+                Intake::Paused | Intake::Over => return,
+            }
         }
-        net.settle();
     }
 }
 
-/// As many of a frame as one read holds.
-fn filled(frame: &[u8]) -> Vec<u8> {
-    frame.repeat(READ / frame.len())
+/// The same frame some times, each in a read of its own.
+fn several(net: &mut Loop, id: ConnId, frame: &[u8]) {
+    for _ in 0..20 {
+        feed(net, id, frame);
+    }
 }
 
 fn glasses() -> (Loop, ConnId) {
@@ -188,7 +204,10 @@ fn session(subscriptions: &str) -> (Loop, ConnId) {
 fn net(config: Config) -> Loop {
     let classes = CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
-        policy: Policy::default(),
+        policy: Policy {
+            first_message_bytes: (name == CLASS_NAMES[1]).then_some(4 * 1024),
+            ..Policy::default()
+        },
     });
     let config = Config {
         classes: classes.to_vec(),

@@ -140,7 +140,7 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
     let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
     assert_eq!(
         gateway.api("/api/v1/alerts"),
-        json!({ "alerts": [], "sink": { "configured": true, "delivered": 0, "failed": 0, "last_error": null } })
+        json!({ "alerts": [], "total": 0, "sink": { "configured": true, "delivered": 0, "failed": 0, "last_error": null } })
     );
     mass_death(&gateway);
     let fired = alert(&gateway, "mass_death", "firing");
@@ -211,6 +211,9 @@ fn one_peer_that_is_lost_again_and_again_is_no_mass_death() {
     mass_death(&gateway);
     let fired = alert(&gateway, "mass_death", "firing");
     assert!(fired["value"].as_f64() <= Some(21.0), "{fired}");
+    eventually("it is in the log", || {
+        (!gateway.lines(&["alert state=firing"]).is_empty()).then_some(())
+    });
     assert_eq!(gateway.lines(&["alert state=firing"]).len(), 1);
     gateway.end();
 }

@@ -104,6 +104,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.glasses = Policy::default();
     settings.tpa = Policy {
         first_message_timeout: Some(Micros::from_secs(10)),
+        first_message_bytes: Some(4 * 1024),
         ..Policy::default()
     };
     settings.stats_interval = Micros::from_secs(60);
@@ -141,6 +142,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.max_connections = None;
     settings.max_message_bytes = 1 << 20;
     settings.max_pending_bytes = 4 << 20;
+    settings.slow_after = Micros::from_secs(1);
     settings.max_buffered_bytes = None;
     settings.stale_closes_per_second = 5_000;
     settings.log_level = LevelFilter::Info;
@@ -192,6 +194,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("HANDSHAKE_TIMEOUT_MS", "601"),
     ("CLOSE_TIMEOUT_MS", "701"),
     ("MAX_PENDING_BYTES", "70015"),
+    ("SLOW_CONSUMER_MS", "1234"),
     ("MAX_BUFFERED_BYTES", "70020"),
     ("STALE_CLOSES_PER_SECOND", "0"),
     ("REPLAY_MAX_MESSAGES", "0"),
@@ -278,6 +281,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.glasses = policy(1_002, 3_002);
     wanted.tpa = Policy {
         first_message_timeout: Some(Micros::from_millis(801)),
+        first_message_bytes: Some(4 * 1024),
         ..policy(1_003, 3_003)
     };
     wanted.stats_interval = Micros::from_millis(501);
@@ -347,6 +351,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.max_connections = Some(77);
     wanted.max_message_bytes = 70_000;
     wanted.max_pending_bytes = 70_015;
+    wanted.slow_after = Micros::from_millis(1_234);
     wanted.max_buffered_bytes = Some(70_020);
     wanted.stale_closes_per_second = 0;
     wanted.log_level = LevelFilter::Debug;

@@ -2174,7 +2174,8 @@ fn a_remote_is_bounded_and_its_commands_are_carried_out_in_order() {
             .iter()
             .filter(|(_, t)| *t == Told::Woken)
             .count(),
-        2
+        1,
+        "once for all that were asked for before the turn"
     );
     assert_eq!(
         net.received(peer),

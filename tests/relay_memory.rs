@@ -202,20 +202,20 @@ fn places_of_apps_that_are_started() {
 fn places_of_a_state_file() {
     let packages: Vec<String> = (0..10).map(|n| format!("org.example.app-{n}")).collect();
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
-    let mut fleet = None;
-    let allocated = measure(|| {
+    let make = |users: usize| {
         let settings = RelaySettings::default();
-        let made = Fleet::tuned(settings, Some(Admission::Started), |options, _| {
+        Fleet::tuned(settings, Some(Admission::Started), |options, _| {
             options.credentials = relaying::credentials(&names, Admission::Started);
             let apps: Vec<Box<str>> = names.iter().map(|name| (*name).into()).collect();
-            let users = (0..1_000).map(|n| (format!("user-{n}@example.org").into(), apps.clone()));
+            let users = (0..users).map(|n| (format!("user-{n}@example.org").into(), apps.clone()));
             options.restored = users.collect();
-        });
-        fleet = Some(made);
-    });
+        })
+    };
+    let (mut empty, mut fleet) = (None, None);
+    let before = measure(|| empty = Some(make(0))).bytes_current;
+    let allocated = measure(|| fleet = Some(make(1_000))).bytes_current - before;
     let mut fleet = fleet.expect("a fleet");
-    let charged = fleet.charged();
-    let allocated = allocated.bytes_current as f64;
+    let (charged, allocated) = (fleet.charged(), allocated as f64);
     println!("a state file: {allocated} B allocated, {charged} B charged");
     // Charged is what they hold when they are asked, which is as soon as their glasses are back.
     assert!(

@@ -389,7 +389,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: Some("at least MAX_MESSAGE_BYTES and 14 more"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may wait for one peer to read them. A peer that stays above it for SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code 1013; at twice as many it is closed at once.",
+        help: "The bytes that may wait for one peer to read them; a peer that stays above it for SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code 1013, and at twice as many at once.",
     },
     Setting {
         name: "SLOW_CONSUMER_MS",

@@ -38,6 +38,9 @@ pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 /// once.
 pub(crate) const SMALL: u64 = 4 * 1024;
 
+/// Bytes that are given back to the allocator for one unit of work.
+const FREED_PER_UNIT: u64 = 16 * 1024;
+
 /// Bytes that go out in one turn, heartbeats not counted; the rest waits for the next turn, in order.
 pub(crate) const FLUSH_PER_TURN: usize = 1024 * 1024;
 
@@ -502,6 +505,8 @@ impl Core {
             let rest = &middle.leftover[middle.looked_at..];
             left.closed = left.finder.advance(rest).is_break();
             self.release_held(id, middle.held);
+            // Giving memory back takes its time, too.
+            self.spend(u32::try_from(middle.held / FREED_PER_UNIT).unwrap_or(u32::MAX));
         }
         Some(left)
     }

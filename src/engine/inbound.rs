@@ -2,8 +2,8 @@
 
 use crate::cause::{Cause, Code};
 use crate::engine::chunks::Chunks;
-use crate::engine::core::SMALL;
 use crate::engine::conn::{Conn, End, Fragments, Gathering, Mark, Middle, Opening, Phase, Until};
+use crate::engine::core::SMALL;
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
@@ -82,7 +82,10 @@ impl<H: Handler> Engine<H> {
                 let used = self.frames(id, bytes, now);
                 self.keep(id, &bytes[used..], now);
             }
-            Some(Phase::Closing(_)) => self.skipped(id, bytes),
+            Some(Phase::Closing(_)) => {
+                self.core.spend_frame(bytes.len());
+                self.skipped(id, bytes);
+            }
             Some(Phase::Dead(_)) | None => {}
         }
     }
@@ -199,7 +202,8 @@ impl<H: Handler> Engine<H> {
     }
 
     fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
-        let reply = Reply::error(503, "no room for the request").retry_after(http::retry_after_s(id));
+        let reply =
+            Reply::error(503, "no room for the request").retry_after(http::retry_after_s(id));
         self.core.reply(id, &reply, false, Cause::BuffersFull, now);
     }
 
@@ -698,7 +702,10 @@ impl<H: Handler> Engine<H> {
         close: Option<u16>,
         now: Micros,
     ) -> bool {
-        let large = input.len() + rest.as_ref().map_or(0, |r| r.len()) > SHARED_FRAME_MAX;
+        let gathered = rest.as_ref().map_or(0, |r| r.len());
+        // What was gathered is copied once more.
+        self.core.work.spend_bytes(gathered, &mut self.core.stats);
+        let large = input.len() + gathered > SHARED_FRAME_MAX;
         let spare = self.core.spare.take().filter(|_| !large);
         let mut context = spare.unwrap_or_else(|| self.context(large));
         let mut output = std::mem::take(&mut self.core.scratch);

@@ -119,6 +119,12 @@ impl<H: Handler> Engine<H> {
         self.core.work.turn_has_room()
     }
 
+    /// Whether more input may be worked on in this turn of connections that were within their share the last time. They go first,
+    /// so that many heavy ones do not delay them; what this leaves is for the heavy ones.
+    pub fn has_budget_for_light(&self) -> bool {
+        self.core.work.turn_has_room_for_light()
+    }
+
     /// Begins the share of a connection, unless it has begun.
     fn enter(&mut self, id: ConnId, now: Micros) {
         if self.core.work.is_current(id) {

@@ -64,6 +64,7 @@ use self::drain::Drain;
 use self::places::Places;
 use self::remote::Command;
 use self::timers::Purpose;
+use self::work::END_UNITS;
 use crate::cause::Cause;
 use crate::health::State;
 use crate::id::ConnId;
@@ -179,6 +180,7 @@ impl<H: Handler> Engine<H> {
 
     /// The peer sends no more.
     pub fn on_eof(&mut self, id: ConnId) {
+        self.core.spend(END_UNITS);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -199,6 +201,7 @@ impl<H: Handler> Engine<H> {
 
     /// The socket failed.
     pub fn on_error(&mut self, id: ConnId, error: &io::Error) {
+        self.core.spend(END_UNITS);
         let Some(conn) = self.core.table.get(id) else {
             return;
         };
@@ -265,7 +268,10 @@ impl<H: Handler> Engine<H> {
             return Some(Micros::ZERO);
         }
         let memory = self.core.shortage_due().map(|due| due - now);
-        [self.core.wheel.sleep(now), memory].into_iter().flatten().min()
+        [self.core.wheel.sleep(now), memory]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Has [`take_accept_retry`](Engine::take_accept_retry) say yes once, `after` from now.

@@ -5,6 +5,7 @@ use super::conn::{Conn, Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
 use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
+use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
@@ -157,12 +158,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Tells the host who has ended and frees their slots; `release` lets a socket go, with an RST if the flag says so.
+    /// Tells the host of connections that have ended and frees their slots, 128 of them at most, and ends the turn. `release` lets a
+    /// socket go, with an RST if the flag says so.
     pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
         for id in self.core.table.take_to_tell() {
             self.tell(id, now);
         }
-        for id in self.core.table.take_dead() {
+        for id in self.core.table.take_dead(ENDS_PER_TURN) {
             let reset = match self.core.table.get(id).map(|c| &c.phase) {
                 Some(Phase::Dead(end)) => end.reset,
                 _ => continue,

@@ -27,7 +27,7 @@ pub(crate) struct Table {
     /// To be flushed in the next turn before the others: this turn has sent as much as it may.
     later: Vec<ConnId>,
     /// Ended, each once; freed in the last step of the turn.
-    dead: Vec<ConnId>,
+    dead: VecDeque<ConnId>,
     /// Still here, but their end is to be told now.
     to_tell: Vec<ConnId>,
 }
@@ -41,7 +41,7 @@ impl Default for Table {
             dirty: VecDeque::new(),
             beats: Vec::new(),
             later: Vec::new(),
-            dead: Vec::new(),
+            dead: VecDeque::new(),
             to_tell: Vec::new(),
         }
     }
@@ -154,7 +154,7 @@ impl Table {
         {
             conn.phase = Phase::Dead(Box::new(end));
             conn.set_armed(None);
-            self.dead.push(id);
+            self.dead.push_back(id);
         }
     }
 
@@ -166,8 +166,10 @@ impl Table {
         std::mem::take(&mut self.to_tell)
     }
 
-    pub(crate) fn take_dead(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.dead)
+    /// Takes the connections that ended first, `most` of them at most.
+    pub(crate) fn take_dead(&mut self, most: usize) -> Vec<ConnId> {
+        let some = self.dead.len().min(most);
+        self.dead.drain(..some).collect()
     }
 
     pub(crate) fn free(&mut self, id: ConnId) -> Option<Conn> {

@@ -17,11 +17,20 @@ pub const SHARE_UNITS: u32 = 200;
 /// The part of a turn's units that is left for last looks at connections that seem stale.
 const LOOKS_UNITS: u32 = 200;
 
+/// The part of a turn's units that is left for connections that had more to say than fitted into their last share.
+const HEAVY_UNITS: u32 = 600;
+
 /// Last looks in one turn, and so stale closes.
 pub(crate) const LOOKS_PER_TURN: usize = 64;
 
 /// Units of a request head: parsing it, the verdict, the answer.
-pub(crate) const REQUEST_UNITS: u32 = 8;
+pub(crate) const REQUEST_UNITS: u32 = 32;
+
+/// Units of the end of a stream, which makes work for the last step of the turn: the host is told, the socket is closed.
+pub(crate) const END_UNITS: u32 = 16;
+
+/// Connections that are let go in one turn; closing a socket is the dearest call there is. The rest waits for the next turn.
+pub(crate) const ENDS_PER_TURN: usize = 128;
 
 /// Timers and deadlines that fire in one turn, at one unit each; the rest follows in the next turn, in order.
 pub(crate) const DEADLINES_PER_TURN: u32 = 2_048;
@@ -96,6 +105,11 @@ impl Work {
     pub(crate) fn turn_has_room(&self) -> bool {
         let kept = if self.looking { 0 } else { LOOKS_UNITS };
         self.turn < TURN_UNITS - kept || sabotage::on(Bug::BudgetIgnored)
+    }
+
+    /// Whether connections may spend more in this turn that were within their share the last time.
+    pub(crate) fn turn_has_room_for_light(&self) -> bool {
+        self.turn < TURN_UNITS - LOOKS_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
     }
 
     /// From now on the turn's units are for last looks.

@@ -14,6 +14,7 @@ use crate::time::{Clock, Micros};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::SockRef;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
@@ -36,6 +37,9 @@ const LOOK_BUDGET: usize = READ_BUFFER;
 /// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
 const STEP_TIME: Micros = Micros::from_millis(2);
 
+/// How long reading from connections that have more than their share may take at least.
+const LEAST_HEAVY_TIME: Micros = Micros::from_millis(1);
+
 /// The clock is looked at for accepting once in so many connections.
 const STEP_CHECK: usize = 16;
 
@@ -56,8 +60,10 @@ pub struct Reactor<H> {
     local_addr: SocketAddr,
     /// By slot, as the engine's connections.
     sockets: Vec<Option<Socket>>,
-    /// Who is to be read from, with what was left over of the last turn.
+    /// Connections to be read from; first those that the last turn did not reach.
     ready: Vec<ConnId>,
+    /// Those that had more than fitted into their last share.
+    heavy: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
@@ -129,6 +135,7 @@ impl<H: Handler> Reactor<H> {
             local_addr,
             sockets: Vec::new(),
             ready: Vec::new(),
+            heavy: VecDeque::new(),
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
@@ -182,6 +189,7 @@ impl<H: Handler> Reactor<H> {
         // Events that did not fit raise no new edge in a poll that this one is nested in.
         let more = self.more_events
             || !self.ready.is_empty()
+            || !self.heavy.is_empty()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if more || self.engine.wants_last_accept() {
             return Some(Duration::ZERO);
@@ -340,33 +348,43 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
+    /// Reads from the connections that have something. Those that had more than fitted into their last share go behind the
+    /// others: many that flood must not delay one that says a little.
     fn read(&mut self) {
         self.take_ready();
-        let mut ready = std::mem::take(&mut self.ready);
         let mut now = self.clock.now();
         let until = now + STEP_TIME;
-        let (mut at, mut kept) = (0, 0);
-        while at < ready.len() && self.engine.has_budget() {
-            let id = ready[at];
+        let light = std::mem::take(&mut self.ready);
+        let mut at = 0;
+        while at < light.len() && self.engine.has_budget_for_light() && now < until {
+            self.visit(light[at], READ_BUFFER, &mut now);
             at += 1;
-            let more = self.read_one(id, READ_BUDGET, &mut now);
-            if self.engine.wants_bytes(id)
-                && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
-            {
-                socket.ready = more;
-            }
-            if more {
-                ready[kept] = id;
-                kept += 1;
-            }
-            if now >= until {
+        }
+        // Those that were not reached are first in the next turn.
+        self.ready = light;
+        self.ready.drain(..at);
+        let until = until.max(now + LEAST_HEAVY_TIME);
+        for _ in 0..self.heavy.len() {
+            if !self.engine.has_budget() || now >= until {
                 break;
             }
+            if let Some(id) = self.heavy.pop_front() {
+                self.visit(id, READ_BUDGET, &mut now);
+            }
         }
-        // Those that were not reached go before those that have more: a few that flood must not keep the others out.
-        ready.drain(kept..at);
-        ready.rotate_left(kept);
-        self.ready = ready;
+    }
+
+    /// Gives a connection its share of the turn.
+    fn visit(&mut self, id: ConnId, budget: usize, now: &mut Micros) {
+        let more = self.read_one(id, budget, now);
+        if self.engine.wants_bytes(id)
+            && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+        {
+            socket.ready = more;
+            if more {
+                self.heavy.push_back(id);
+            }
+        }
     }
 
     /// Takes over the connections that the engine wants to be read from, and those whose reading was paused or resumed.
