@@ -6,7 +6,7 @@ use super::core::Core;
 use super::handler::Handler;
 use super::http::Reply;
 use super::timers::{Purpose, Timers};
-use super::wheel::{TICK, Tick};
+use super::wheel::{BEAT, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
 use crate::cause::Cause;
 use crate::health::{Due, Policy};
@@ -154,7 +154,14 @@ impl<H: Handler> Engine<H> {
         };
         if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
             // It is we that do not read it: its silence says nothing, and it is not asked.
-            conn.health.skip_ping(policy, now);
+            // One that only waits for its share is asked as soon as it has had that.
+            let paused = conn.marks.has(Mark::Paused);
+            let after = if paused {
+                policy.heartbeat_interval
+            } else {
+                BEAT
+            };
+            conn.health.put_off_ping(policy, now, after);
             self.heard(id, now);
             if granted {
                 self.core.bucket.give_back();

@@ -114,6 +114,11 @@ impl<H: Handler> Engine<H> {
         self.wants_bytes(id) && !self.is_paused(id)
     }
 
+    /// Whether a peer has not introduced itself: what it sends is looked at behind what the others send.
+    pub fn is_stranger(&self, id: ConnId) -> bool {
+        self.core.table.get(id).is_some_and(Conn::is_stranger)
+    }
+
     /// Whether more input may be worked on in this turn.
     pub fn has_budget(&self) -> bool {
         self.core.work.turn_has_room()

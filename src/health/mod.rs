@@ -313,11 +313,11 @@ impl Health {
         }
     }
 
-    /// The connection is not read now: a ping that is due is left out, and the next one is due an interval from now.
-    pub fn skip_ping(&mut self, policy: &Policy, now: Micros) {
+    /// The connection is not read now: a ping that is due is put off by `after`, an interval at most.
+    pub fn put_off_ping(&mut self, policy: &Policy, now: Micros, after: Micros) {
         self.forget_outstanding();
         if self.ping_due(policy) <= now {
-            self.next_ping = now + policy.heartbeat_interval;
+            self.next_ping = now + after.min(policy.heartbeat_interval);
         }
     }
 

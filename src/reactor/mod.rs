@@ -37,8 +37,8 @@ const LOOK_BUDGET: usize = READ_BUFFER;
 /// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
 const STEP_TIME: Micros = Micros::from_millis(2);
 
-/// How long reading from connections that have more than their share may take at least.
-const LEAST_HEAVY_TIME: Micros = Micros::from_millis(1);
+/// How long reading from the connections behind the others may take at least.
+const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
 
 /// The clock is looked at for accepting once in so many connections.
 const STEP_CHECK: usize = 16;
@@ -62,8 +62,8 @@ pub struct Reactor<H> {
     sockets: Vec<Option<Socket>>,
     /// Connections to be read from; first those that the last turn did not reach.
     ready: Vec<ConnId>,
-    /// Those that had more than fitted into their last share.
-    heavy: VecDeque<ConnId>,
+    /// Those that are read behind them: they had more than fitted into their last share, or have not introduced themselves.
+    behind: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
@@ -135,7 +135,7 @@ impl<H: Handler> Reactor<H> {
             local_addr,
             sockets: Vec::new(),
             ready: Vec::new(),
-            heavy: VecDeque::new(),
+            behind: VecDeque::new(),
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
@@ -189,7 +189,7 @@ impl<H: Handler> Reactor<H> {
         // Events that did not fit raise no new edge in a poll that this one is nested in.
         let more = self.more_events
             || !self.ready.is_empty()
-            || !self.heavy.is_empty()
+            || !self.behind.is_empty()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if more || self.engine.wants_last_accept() {
             return Some(Duration::ZERO);
@@ -253,7 +253,11 @@ impl<H: Handler> Reactor<H> {
                     if (event.is_readable() || closed)
                         && !std::mem::replace(&mut socket.ready, true)
                     {
-                        self.ready.push(id);
+                        if self.engine.is_stranger(id) {
+                            self.behind.push_back(id);
+                        } else {
+                            self.ready.push(id);
+                        }
                     }
                 }
             }
@@ -268,7 +272,7 @@ impl<H: Handler> Reactor<H> {
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
-        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len());
+        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.behind.len());
         // Each beyond that has another one yield, and both are here until the turn ends.
         let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = match last {
@@ -348,8 +352,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Reads from the connections that have something. Those that had more than fitted into their last share go behind the
-    /// others: many that flood must not delay one that says a little.
+    /// Reads from the connections that have something. Those that had more than fitted into their last share, and those that have not
+    /// introduced themselves, go behind the others: many that flood must not delay one that says a little.
     fn read(&mut self) {
         self.take_ready();
         let mut now = self.clock.now();
@@ -363,12 +367,12 @@ impl<H: Handler> Reactor<H> {
         // Those that were not reached are first in the next turn.
         self.ready = light;
         self.ready.drain(..at);
-        let until = until.max(now + LEAST_HEAVY_TIME);
-        for _ in 0..self.heavy.len() {
+        let until = until.max(now + LEAST_TIME_BEHIND);
+        for _ in 0..self.behind.len() {
             if !self.engine.has_budget() || now >= until {
                 break;
             }
-            if let Some(id) = self.heavy.pop_front() {
+            if let Some(id) = self.behind.pop_front() {
                 self.visit(id, READ_BUDGET, &mut now);
             }
         }
@@ -382,7 +386,7 @@ impl<H: Handler> Reactor<H> {
         {
             socket.ready = more;
             if more {
-                self.heavy.push_back(id);
+                self.behind.push_back(id);
             }
         }
     }
