@@ -85,8 +85,19 @@ impl Room {
         assert!(self.flush() >= READERS * message.len());
     }
 
-    /// Ends the turn. Returns the bytes that went out.
+    /// Ends turns until everything has gone out. Returns the bytes that did.
     fn flush(&mut self) -> usize {
+        let mut all = 0;
+        loop {
+            let bytes = self.turn();
+            all += bytes;
+            if self.engine.sleep(Micros::ZERO) != Some(Micros::ZERO) {
+                return all;
+            }
+        }
+    }
+
+    fn turn(&mut self) -> usize {
         let mut bytes = 0;
         self.engine.take_dirty(&mut self.dirty);
         for id in self.dirty.drain(..) {

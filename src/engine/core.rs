@@ -6,6 +6,7 @@ use crate::engine::broadcast::Broadcast;
 use crate::engine::bucket::Bucket;
 use crate::engine::change::Change;
 use crate::engine::conn::{Closing, Conn, End, Mark, Opening, Phase, Until};
+use crate::engine::deadlines::Fired;
 use crate::engine::drain::Drain;
 use crate::engine::handler::{HealthView, Message, Refused, Sent, TimerId, Verdict};
 use crate::engine::http::{Reply, retry_after_s};
@@ -19,7 +20,7 @@ use crate::engine::shortage::Shortage;
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
 use crate::engine::timers::{Purpose, Timers};
-use crate::engine::wheel::{Tick, Wheel};
+use crate::engine::wheel::Wheel;
 use crate::engine::work::{LOOKS_PER_TURN, Work};
 use crate::health::{Health, Policy, State};
 use crate::id::ConnId;
@@ -84,8 +85,7 @@ pub(crate) struct Core {
     pub(crate) repolled: Vec<ConnId>,
     /// Messages to whole classes that are not sent to all of them yet.
     pub(crate) broadcasts: VecDeque<Broadcast>,
-    /// Deadlines that fired and are not looked at yet, all of one tick.
-    pub(crate) fired: (Tick, VecDeque<u32>),
+    pub(crate) fired: Fired,
     pub(crate) shortage: Shortage,
     /// Bytes that may go out in this turn.
     pub(crate) flush_left: usize,
@@ -125,7 +125,7 @@ impl Core {
             ready: Vec::new(),
             repolled: Vec::new(),
             broadcasts: VecDeque::new(),
-            fired: Default::default(),
+            fired: Fired::default(),
             shortage: Shortage::default(),
             flush_left: FLUSH_PER_TURN,
             looks_left: LOOKS_PER_TURN,

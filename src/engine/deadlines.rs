@@ -14,6 +14,21 @@ use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
+/// Entries of the wheel that are due, all of one tick, and how many of them were looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Fired {
+    tick: Tick,
+    slots: Vec<u32>,
+    at: usize,
+}
+
+impl Fired {
+    /// Whether all of them were looked at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.at >= self.slots.len()
+    }
+}
+
 impl<H: Handler> Engine<H> {
     /// Fires the deadlines up to `now`, 2 048 at most in one turn, and takes what goes on over many turns one step further.
     pub fn advance(&mut self, now: Micros) {
@@ -35,13 +50,16 @@ impl<H: Handler> Engine<H> {
 
     /// The next entry of the wheel that is due.
     fn next_fired(&mut self, now: Micros) -> Option<(Tick, u32)> {
-        if self.core.fired.1.is_empty() {
-            let (tick, slots) = self.core.wheel.next(now)?;
-            self.core.table.touch(&slots);
-            self.core.fired = (tick, slots.into());
+        let fired = &mut self.core.fired;
+        if let Some(slot) = fired.slots.get(fired.at) {
+            fired.at += 1;
+            return Some((fired.tick, *slot));
         }
-        let (tick, slots) = &mut self.core.fired;
-        slots.pop_front().map(|slot| (*tick, slot))
+        let (tick, slots) = self.core.wheel.next(now)?;
+        self.core.table.touch(&slots);
+        let first = slots.first().copied();
+        self.core.fired = Fired { tick, slots, at: 1 };
+        first.map(|slot| (tick, slot))
     }
 
     /// A connection that seems stale: read its socket once more as [`intake`](Engine::intake) says, hand in what came, then

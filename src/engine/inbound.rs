@@ -7,7 +7,7 @@ use crate::engine::core::SMALL;
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
-use crate::engine::scan::{Header, Kind, heartbeat_pong, whole_header};
+use crate::engine::scan::{Header, Kind, whole_header};
 use crate::engine::wire::Wire;
 use crate::engine::work::REQUEST_UNITS;
 use crate::engine::{Engine, Upgrade};
@@ -354,14 +354,6 @@ impl<H: Handler> Engine<H> {
 
     /// Works frames off while the connection's share lasts. Returns how many bytes that took.
     fn frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
-        if let Some(payload) = heartbeat_pong(data)
-            && let Some(Phase::Open(None)) = self.core.table.get(id).map(|c| &c.phase)
-        {
-            self.core.spend(1);
-            self.heard(id, now);
-            self.pong(id, &payload, now);
-            return data.len();
-        }
         let mut at = 0;
         while at < data.len() && self.core.may_go_on(id) {
             let units = self.core.work.spent();

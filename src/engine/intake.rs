@@ -3,7 +3,9 @@
 use crate::engine::Engine;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::core::Core;
-use crate::engine::handler::Handler;
+use crate::engine::handler::{Handler, Pong};
+use crate::engine::scan::heartbeat_pong;
+use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
 
@@ -12,6 +14,9 @@ const READ: usize = 64 * 1024;
 
 /// The same for one that has used up its share: what is read and does not fit into the next share is held in memory.
 const SLOW_READ: usize = 4 * 1024;
+
+/// Bytes of the answer to a heartbeat.
+const HEARTBEAT_PONG: usize = 10;
 
 /// How long a connection waits for its share before the host is told, and how often it is told again.
 const THROTTLE_TOLD_AFTER: Micros = Micros::from_secs(1);
@@ -40,14 +45,21 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get(id) else {
             return Intake::Over;
         };
-        let slow = match &conn.phase {
-            Phase::Dead(_) => return Intake::Over,
-            Phase::Open(Some(middle)) => middle.slow,
-            Phase::Open(None) | Phase::Opening(_) | Phase::Closing(_) => false,
-        };
         if conn.marks.has(Mark::Paused) {
             return Intake::Paused;
         }
+        let slow = match &conn.phase {
+            Phase::Dead(_) => return Intake::Over,
+            // Its share begins with what it has to say, if that is more than a pong.
+            Phase::Open(None) if !self.core.work.is_current(id) => {
+                return match self.core.work.turn_has_room() {
+                    true => Intake::Read(READ),
+                    false => Intake::NextTurn,
+                };
+            }
+            Phase::Open(Some(middle)) => middle.slow,
+            Phase::Open(None) | Phase::Opening(_) | Phase::Closing(_) => false,
+        };
         self.enter(id, now);
         if !self.core.work.may_go_on() {
             self.wait_for_share(id, now);
@@ -62,10 +74,46 @@ impl<H: Handler> Engine<H> {
     /// Bytes came in; `now` is when they were read. What the connection's share of the turn does not cover is kept, 64 KiB at
     /// most if the driver reads as [`intake`](Engine::intake) says.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
+        if let Some(payload) = heartbeat_pong(bytes)
+            && self.lone_pong(id, payload, now)
+        {
+            return;
+        }
         self.count_in(id, bytes.len());
         self.enter(id, now);
         self.inbound(id, bytes, now);
         self.settle(now);
+    }
+
+    /// The answer to a heartbeat, and nothing else, from a healthy connection at rest: what most reads of a fleet at rest are.
+    /// Returns whether it was that.
+    fn lone_pong(&mut self, id: ConnId, payload: [u8; 4], now: Micros) -> bool {
+        let Core {
+            table, work, stats, ..
+        } = &mut self.core;
+        let Some(conn) = table.get_mut(id) else {
+            return false;
+        };
+        let at_rest = matches!(conn.phase, Phase::Open(None));
+        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != State::Healthy {
+            return false;
+        }
+        stats.bytes_in += HEARTBEAT_PONG as u64;
+        conn.traffic.bytes_in += HEARTBEAT_PONG as u64;
+        work.spend_on_pong(stats);
+        conn.health.heard(now);
+        let Some(rtt) = conn.health.pong(&payload, now) else {
+            return true;
+        };
+        stats.pongs += 1;
+        stats.rtt.record(rtt.0);
+        if conn.marks.has(Mark::Watched) {
+            let received = self.core.receipts.read(id);
+            let pong = Pong { rtt, received };
+            self.call(now, |handler, io| handler.on_pong(io, id, pong));
+            self.settle(now);
+        }
+        true
     }
 
     /// Works off what was read before.
@@ -207,7 +255,7 @@ impl Core {
             || !self.ready.is_empty()
             || !self.repolled.is_empty()
             || !self.broadcasts.is_empty()
-            || !self.fired.1.is_empty()
+            || !self.fired.is_empty()
             || self.remote.has_left_over()
     }
 

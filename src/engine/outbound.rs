@@ -199,8 +199,9 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
-        self.core.stats.pending_bytes -= conn.charged() as u64;
-        conn.out = None;
+        if let Some(out) = conn.out.take() {
+            self.core.stats.pending_bytes -= out.charged() as u64;
+        }
         match &mut conn.phase {
             Phase::Open(_) if was_blocked => {
                 self.core.arm(id);

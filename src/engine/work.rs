@@ -67,6 +67,12 @@ impl Work {
         }
     }
 
+    /// Counts the answer to a heartbeat, which needs no share.
+    pub(crate) fn spend_on_pong(&mut self, stats: &mut Stats) {
+        stats.work_units += 1;
+        self.turn = self.turn.saturating_add(1);
+    }
+
     /// Counts input by its length.
     pub(crate) fn spend_bytes(&mut self, bytes: usize, stats: &mut Stats) {
         self.bytes += bytes;
