@@ -13,6 +13,9 @@ const SLOTS_PER_TURN: u32 = 1_024;
 /// Connections that hold no more than this, in bytes, are not closed for it.
 const HARMLESS: u64 = 4 * 1024;
 
+/// Connections that have progressed so recently are not closed for it: they may be through in a moment.
+const IDLE_MIN: Micros = Micros::from_millis(10);
+
 /// How long the search rests when it has looked at all connections and closed none.
 const REST: Micros = Micros::from_millis(100);
 
@@ -83,21 +86,19 @@ impl Core {
     /// Bytes held times the time without progress; `None` if the connection is not to be closed.
     fn weight(&self, id: ConnId, only_strangers: bool, now: Micros) -> Option<u128> {
         let conn = self.table.get(id)?;
-        if only_strangers && !conn.is_stranger() {
+        let closable = matches!(conn.phase, Phase::Opening(_) | Phase::Open(_));
+        if !closable || only_strangers && !conn.is_stranger() {
             return None;
         }
-        let bytes = conn.charged() as u64 + held(conn);
-        let idle = conn.health.idle(now);
-        let alive = matches!(conn.phase, Phase::Opening(_) | Phase::Open(_));
-        (bytes > HARMLESS && alive).then(|| u128::from(bytes) * u128::from(idle.0.max(1)))
+        let (bytes, idle) = (holding(conn), conn.health.idle(now));
+        (bytes > HARMLESS && idle >= IDLE_MIN).then(|| u128::from(bytes) * u128::from(idle.0))
     }
 
     fn close_holder(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get(id) else {
             return;
         };
-        let bytes = conn.charged() as u64 + held(conn);
-        let idle = conn.health.idle(now);
+        let (bytes, idle) = (holding(conn), conn.health.idle(now));
         let reason = format!("held {bytes} bytes for {idle} while memory was short");
         let cause = Cause::BuffersFull;
         if conn.is_open() {
@@ -109,11 +110,13 @@ impl Core {
     }
 }
 
-/// Bytes held for what a connection has sent.
-fn held(conn: &Conn) -> u64 {
-    match &conn.phase {
+/// Bytes that a connection holds: for what it has sent, and unsent ones that its socket does not take.
+fn holding(conn: &Conn) -> u64 {
+    let unsent = if conn.is_blocked() { conn.charged() } else { 0 };
+    let held = match &conn.phase {
         Phase::Open(Some(middle)) => middle.held,
         Phase::Opening(Some(opening)) => opening.held,
         Phase::Opening(None) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => 0,
-    }
+    };
+    unsent as u64 + held
 }

@@ -359,6 +359,8 @@ impl<H: Handler> Reactor<H> {
         let mut now = self.clock.now();
         let until = now + STEP_TIME;
         let light = std::mem::take(&mut self.ready);
+        // Those that come to stand behind in this turn have had theirs.
+        let behind = self.behind.len();
         let mut at = 0;
         while at < light.len() && self.engine.has_budget_for_light() && now < until {
             self.visit(light[at], READ_BUFFER, &mut now);
@@ -368,7 +370,7 @@ impl<H: Handler> Reactor<H> {
         self.ready = light;
         self.ready.drain(..at);
         let until = until.max(now + LEAST_TIME_BEHIND);
-        for _ in 0..self.behind.len() {
+        for _ in 0..behind {
             if !self.engine.has_budget() || now >= until {
                 break;
             }
