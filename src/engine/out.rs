@@ -522,7 +522,7 @@ mod tests {
             let mut out = Out::default();
             let mut expected = Vec::new();
             for i in 0..2_000u32 {
-                let frame = vec![vec![0x82, 4], i.to_be_bytes().to_vec()].concat();
+                let frame = [&[0x82, 4][..], &i.to_be_bytes()].concat();
                 expected.extend(&frame);
                 out.push_frame(Bytes::from(frame));
             }

@@ -3,7 +3,7 @@
 
 use super::Relay;
 use super::apps::app_identity;
-use super::session::{App, AppState, Session};
+use super::session::{AppState, Session};
 use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::Credentials;
@@ -114,8 +114,11 @@ impl Relay {
         let begun = self.sweep.at.as_ref();
         let rest = begun.and_then(|at| {
             let session = self.sessions.get(&at.user)?;
-            let looked_at = |app: &Box<App>| Some(&app.package) <= at.after.as_ref();
-            Some((&*at.user, session, session.apps.partition_point(looked_at)))
+            let after = at.after.as_ref();
+            let from = session
+                .apps
+                .partition_point(|app| Some(&app.package) <= after);
+            Some((&*at.user, session, from))
         });
         let others = self.sessions.after(begun.map(|at| &*at.user));
         let others = others.map(|(user, session)| (user, session, 0));
