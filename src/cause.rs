@@ -39,7 +39,7 @@ pub enum Cause {
     Flapping,
     /// `max_connections` is reached.
     AtCapacity,
-    /// The memory for buffers (`max_buffered_bytes`) is used up, and this connection held the most of it for the longest.
+    /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for long, or needed more.
     BuffersFull,
     /// The peer broke RFC 6455.
     Protocol,

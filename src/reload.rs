@@ -17,11 +17,11 @@ pub struct Reload {
     pub desk: Desk,
     /// The delay and the spread of a drain, which others look at, too.
     pub drain: Arc<Mutex<(Micros, Micros)>>,
-    /// When alerts fire, which the side thread looks at.
+    /// When alerts fire, which the control thread looks at.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The limit of descriptors.
     pub descriptors: usize,
-    /// Where webhooks may go and what they are signed with, which the side thread looks at.
+    /// Where webhooks may go and what they are signed with, which the errands thread looks at.
     pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 

@@ -4,8 +4,8 @@ mod relaying;
 
 use pulsegate::engine::testing::PeerId;
 use pulsegate::gateway::{
-    Admission, Apps, Credentials, GLASSES, Kick, Outcome, Progress, Query, RelaySettings,
-    ReplayLimits, SLICE_UNITS, Search, TURN_UNITS, Work,
+    Admission, Apps, Credentials, DESK_UNITS, GLASSES, Kick, Outcome, Progress, Query,
+    RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
 };
 use pulsegate::{Cause, Message, Micros};
 use relaying::{Fleet, button, texts};
@@ -1279,7 +1279,7 @@ fn a_reload_stops_apps_over_many_turns_and_each_turn_does_its_share() {
         let units = fleet.turn();
         let stops = fleet.stops();
         assert!(stops <= 80, "{stops} in one turn");
-        assert!(units <= u64::from(TURN_UNITS) + OVERSHOOT, "{units} units");
+        assert!(units <= u64::from(DESK_UNITS) + OVERSHOOT, "{units} units");
         assert!(units > 0 || stops == 0, "{stops} stops for nothing");
         (stopped, turns) = (stopped + stops, turns + 1);
         assert!(turns < 10_000, "{stopped}");
@@ -1459,7 +1459,7 @@ fn all_operators_together_have_one_share_of_a_turn() {
     let (mut turns, mut most) = (0, 0);
     while done.load(Ordering::Relaxed) < 8 {
         let units = fleet.turn();
-        assert!(units <= u64::from(TURN_UNITS) + OVERSHOOT, "{units} units");
+        assert!(units <= u64::from(DESK_UNITS) + OVERSHOOT, "{units} units");
         (turns, most) = (turns + 1, most.max(units));
     }
     assert!(
@@ -1474,7 +1474,7 @@ fn all_operators_together_have_one_share_of_a_turn() {
     loop {
         match fleet.turn() {
             0 => break,
-            units => assert!(units <= u64::from(TURN_UNITS)),
+            units => assert!(units <= u64::from(DESK_UNITS)),
         }
         turns += 1;
     }

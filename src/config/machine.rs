@@ -4,7 +4,7 @@ use super::Settings;
 use crate::control::MemoryLimit;
 use crate::reactor::EXTRA_DESCRIPTORS;
 
-/// Descriptors kept for everything but the loop: standard streams, the signals' pipe, the side thread with its 64 connections
+/// Descriptors kept for everything but the loop: standard streams, the signals' pipe, the side threads with their 64 connections
 /// and 64 webhooks, the state file, what a reload reads, and what libraries open for a moment.
 const RESERVED_DESCRIPTORS: usize = 192;
 

@@ -375,7 +375,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a peer may take to answer a close frame before its connection is dropped.",
+        help: "How long a peer may take to answer a close frame before its connection is dropped; while it still takes bytes the time begins anew, ten times as long in all.",
     },
     Setting {
         name: "MAX_PENDING_BYTES",
@@ -411,7 +411,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may be held for all connections together: received and unsent, frames kept for a replay, subscriptions, and places without a connection.",
+        help: "The bytes that may be held for all connections together: received and unsent, frames kept for a replay, subscriptions, and places without a connection; peers may use a sixteenth of it before their first accepted message.",
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",

@@ -1,4 +1,4 @@
-//! The loop's errands on the side thread: taken, done, and what became of them brought back.
+//! The loop's errands on the errands thread: taken, done, and what became of them brought back.
 
 use super::lock;
 use super::state_file::{Flush, StateFile, StateFileStats, Store};

@@ -91,7 +91,7 @@ pub(super) async fn guard(
     response
 }
 
-/// Whether a request has the token.
+/// Returns whether a request has the token.
 fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
     let field = headers.get(header::AUTHORIZATION).ok_or(Failure::Missing)?;
     let given = field.to_str().ok().and_then(bearer);

@@ -55,7 +55,7 @@ use tokio::runtime::Runtime;
 /// How often the counters are looked at, for causes over time and rates.
 const SAMPLE: Duration = Duration::from_secs(10);
 
-/// What the side thread is told at its start.
+/// What the side threads are told at their start.
 pub struct Options {
     /// Where operators ask; bound already. `None`: nowhere.
     pub listener: Option<TcpListener>,

@@ -16,7 +16,7 @@ const BROADCASTS_MAX: usize = 64;
 pub(crate) struct Broadcast {
     class: Class,
     frame: Outgoing,
-    /// From which slot on.
+    /// The next slot.
     from: u32,
     /// The newest generation there was when it was sent: later connections do not get it.
     newest: u32,

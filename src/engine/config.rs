@@ -60,7 +60,7 @@ impl Config {
         self.max_buffered_bytes as u64 / 16
     }
 
-    /// Whether an engine can run with this.
+    /// Returns whether an engine can run with this.
     ///
     /// # Errors
     /// Every fault in one text, each with the field, its value and what is allowed.

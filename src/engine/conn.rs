@@ -127,7 +127,7 @@ pub(crate) struct Middle {
     pub(crate) message: Option<Fragments>,
     /// Units that it owes; see [`Work`](crate::engine::work::Work).
     pub(crate) debt: u32,
-    /// It has used up its share, and reads 4 KiB at a time until a turn has ended within it.
+    /// It used up its share: it reads 4 KiB at a time until a turn ends within its share.
     pub(crate) slow: bool,
     /// Since when it waits for its next share.
     pub(crate) throttled_since: Option<Micros>,
@@ -160,17 +160,17 @@ pub(crate) struct Fragments {
 }
 
 impl Middle {
-    /// Whether bytes wait that were read and not looked at.
+    /// Returns whether bytes wait that were read and not looked at.
     pub(crate) fn has_leftover(&self) -> bool {
         self.looked_at < self.leftover.len()
     }
 
-    /// Whether it waits for its next share of a turn.
+    /// Returns whether it waits for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
         self.has_leftover() || self.at_work || self.debt > 0
     }
 
-    /// Whether nothing in it matters to what follows.
+    /// Returns whether nothing in it matters to what follows.
     pub(crate) fn at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
@@ -309,7 +309,7 @@ impl Conn {
         self.out.as_ref().map_or(0, |o| o.charged())
     }
 
-    /// Whether bytes wait that the peer does not take.
+    /// Returns whether bytes wait that the peer does not take.
     pub(crate) fn is_blocked(&self) -> bool {
         self.out
             .as_ref()
@@ -373,17 +373,17 @@ impl Conn {
         Some(over.map_or(waited, |over| over.min(waited)))
     }
 
-    /// Whether the peer has not introduced itself: it pays from the strangers' part of the buffers.
+    /// Returns whether the peer has not introduced itself: it pays from the strangers' part of the buffers.
     pub(crate) fn is_stranger(&self) -> bool {
         !self.marks.has(Mark::Spoke)
     }
 
-    /// Whether bytes of the peer wait for its next share of a turn.
+    /// Returns whether bytes of the peer wait for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
     }
 
-    /// Whether its socket has failed, and what was read before is still worked off.
+    /// Returns whether its socket has failed, and what was read before is still worked off.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.failed.is_some())
     }

@@ -35,8 +35,7 @@ use tungstenite::protocol::frame::{CloseFrame, Frame};
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 
-/// A message, or a part of a request, that takes no more than this is let in however full the loop is: it is gone again at
-/// once.
+/// A message, or a part of a request, of at most this many bytes is accepted even when memory is short, because it is small.
 pub(crate) const SMALL: u64 = 4 * 1024;
 
 /// Bytes that are given back to the allocator for one unit of work.
@@ -316,7 +315,7 @@ impl Core {
         }
     }
 
-    /// Whether all connections together hold as much as they may.
+    /// Returns whether all connections together hold as much as they may.
     pub(crate) fn is_full(&self) -> bool {
         self.stats.buffered_bytes() > self.config.max_buffered_bytes as u64
     }
@@ -544,7 +543,7 @@ impl Core {
         self.work.spend_bytes(bytes, &mut self.stats);
     }
 
-    /// Whether more of this connection's input may be worked on now.
+    /// Returns whether more of this connection's input may be worked on now.
     pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
         let paused = self
             .table

@@ -23,7 +23,7 @@ pub(crate) struct Fired {
 }
 
 impl Fired {
-    /// Whether all of them were looked at.
+    /// Returns whether all of them were looked at.
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.slots.len()
     }

@@ -369,7 +369,7 @@ impl Io<'_> {
         self.core.stats.host_bytes = self.core.stats.host_bytes.saturating_sub(bytes as u64);
     }
 
-    /// Whether the host may keep `bytes` more within [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    /// Returns whether the host may keep `bytes` more within [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
     pub fn has_room(&self, bytes: usize) -> bool {
         let most = self.core.config.max_buffered_bytes as u64;
         self.core.stats.buffered_bytes() + bytes as u64 <= most
@@ -462,7 +462,7 @@ impl Io<'_> {
         &self.core.stats
     }
 
-    /// Whether the gateway is going away.
+    /// Returns whether the gateway is going away.
     pub fn is_draining(&self) -> bool {
         self.core.is_draining()
     }

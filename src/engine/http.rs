@@ -73,7 +73,7 @@ impl Request {
         self.peer_addr
     }
 
-    /// Whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
+    /// Returns whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
     pub fn is_upgrade(&self) -> bool {
         self.header("upgrade")
             .is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
@@ -342,7 +342,7 @@ fn write_fields<'a>(
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// Whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
+/// Returns whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
 fn holds_blank_line(data: &[u8], known: usize) -> bool {
     let from = known.saturating_sub(2);
     data[from..]

@@ -36,9 +36,9 @@ const PROGRESS_STEP: u32 = 4_096;
 
 /// What has become of a piece of input.
 enum Step {
-    /// So many bytes of it are worked off, and the connection is open.
+    /// Consumed this many bytes; the connection is open.
     Took(usize),
-    /// So many bytes of it are worked off, and the connection is not open any more.
+    /// Consumed this many bytes; the connection is not open any more.
     Over(usize),
 }
 
@@ -684,7 +684,7 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Has a context read one frame, and the host hear what came of it. `close` is the code of the peer's close frame, if it
+    /// Decodes one frame with the shared context and hands the result to the host. `close` is the code of the peer's close frame, if it
     /// is one. Returns whether the connection is still open.
     fn drive(
         &mut self,

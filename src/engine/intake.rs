@@ -151,23 +151,23 @@ impl<H: Handler> Engine<H> {
         std::mem::take(&mut self.core.repolled)
     }
 
-    /// Whether the host has paused reading from a connection: then the driver waits only for its socket to take bytes.
+    /// Returns whether the host has paused reading from a connection: then the driver waits only for its socket to take bytes.
     pub fn is_paused(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
         conn.is_some_and(|c| c.marks.has(Mark::Paused))
     }
 
-    /// Whether input of this connection is read when it comes.
+    /// Returns whether input of this connection is read when it comes.
     pub fn reads_from(&self, id: ConnId) -> bool {
         self.wants_bytes(id) && !self.is_paused(id)
     }
 
-    /// Whether a peer has not introduced itself: what it sends is looked at behind what the others send.
+    /// Returns whether a peer has not introduced itself: what it sends is looked at behind what the others send.
     pub fn is_stranger(&self, id: ConnId) -> bool {
         self.core.table.get(id).is_some_and(Conn::is_stranger)
     }
 
-    /// Whether more input may be worked on in this turn.
+    /// Returns whether more input may be worked on in this turn.
     pub fn has_budget(&self) -> bool {
         self.core.work.turn_has_room()
     }
@@ -247,7 +247,7 @@ impl crate::engine::conn::Middle {
 }
 
 impl Core {
-    /// Whether the next turn has something to do already.
+    /// Returns whether the next turn has something to do already.
     pub(crate) fn has_work(&self) -> bool {
         self.table.has_work()
             || !self.doubtful.is_empty()

@@ -141,7 +141,7 @@ impl<H: Handler> Engine<H> {
         self.core.remote.clone()
     }
 
-    /// Whether a connection is still of interest: what its peer sends is looked at, if only to be skipped.
+    /// Returns whether a connection is still of interest: what its peer sends is looked at, if only to be skipped.
     pub fn wants_bytes(&self, id: ConnId) -> bool {
         self.core
             .table
@@ -154,7 +154,7 @@ impl<H: Handler> Engine<H> {
         self.core.table.len()
     }
 
-    /// Whether there is no connection.
+    /// Returns whether there is no connection.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -282,7 +282,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Whether accepting is to be tried again.
+    /// Returns whether accepting is to be tried again.
     pub fn take_accept_retry(&mut self) -> bool {
         std::mem::take(&mut self.core.accept_retry)
     }
@@ -305,7 +305,7 @@ impl<H: Handler> Engine<H> {
         self.settle(now);
     }
 
-    /// Whether a drain or stop has ended with the last connection.
+    /// Returns whether a drain or stop has ended with the last connection.
     pub fn is_over(&self) -> bool {
         self.is_empty() && matches!(self.core.drain, Drain::Closing { .. })
     }

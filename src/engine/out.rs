@@ -240,7 +240,7 @@ impl Out {
         self.unsent
     }
 
-    /// Whether our close frame is in the queue, or a part of it.
+    /// Returns whether our close frame is in the queue, or a part of it.
     pub(crate) fn has_close(&self) -> bool {
         self.closing && self.frame_bytes > 0
     }

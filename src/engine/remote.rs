@@ -112,7 +112,7 @@ impl Remote {
         taken
     }
 
-    /// Whether the last [`take`](Remote::take) has left commands.
+    /// Returns whether the last [`take`](Remote::take) has left commands.
     pub(crate) fn has_left_over(&self) -> bool {
         self.inbox.left_over.load(Relaxed)
     }

@@ -73,7 +73,7 @@ impl Header {
         self.mask.unwrap_or_default()
     }
 
-    /// Whether it is a text, binary or continuation frame.
+    /// Returns whether it is a text, binary or continuation frame.
     pub(crate) fn is_data(&self) -> bool {
         self.first & 0x08 == 0
     }

@@ -177,7 +177,7 @@ impl Table {
         self.slots.try_remove(id.slot())
     }
 
-    /// Whether the turn is not over for somebody.
+    /// Returns whether the turn is not over for somebody.
     pub(crate) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
             && self.beats.is_empty()

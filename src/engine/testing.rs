@@ -203,7 +203,7 @@ impl<H: Handler> Net<H> {
         }
     }
 
-    /// Whether the peer is in the middle of a frame: then it answers pings only behind it.
+    /// Returns whether the peer is in the middle of a frame: then it answers pings only behind it.
     pub fn set_in_frame(&mut self, peer: PeerId, in_frame: bool) {
         let now = self.now();
         self.peers[peer.0].in_frame = in_frame;
@@ -504,7 +504,7 @@ impl<H: Handler> Net<H> {
         self.peers[peer.0].id
     }
 
-    /// Whether the server holds this peer's connection for open.
+    /// Returns whether the server holds this peer's connection for open.
     pub fn is_open(&self, peer: PeerId) -> bool {
         self.engine
             .core
@@ -513,12 +513,12 @@ impl<H: Handler> Net<H> {
             .is_some_and(|c| c.is_open())
     }
 
-    /// Whether the server has let the socket go; if so, whether with an RST.
+    /// Returns whether the server has let the socket go; if so, whether with an RST.
     pub fn released(&self, peer: PeerId) -> Option<bool> {
         self.peers[peer.0].released
     }
 
-    /// Whether the server has sent its FIN (or let go).
+    /// Returns whether the server has sent its FIN (or let go).
     pub fn fin_received(&self, peer: PeerId) -> bool {
         self.peers[peer.0].fin || self.peers[peer.0].released.is_some()
     }

@@ -81,7 +81,7 @@ impl Work {
         self.spend(u32::try_from(units).unwrap_or(u32::MAX), stats);
     }
 
-    /// Whether a connection is being worked on.
+    /// Returns whether a connection is being worked on.
     pub(crate) fn is_current(&self, id: ConnId) -> bool {
         self.current == Some(id)
     }
@@ -102,18 +102,18 @@ impl Work {
         Some((id, if debt < DEBT_MIN { 0 } else { debt }))
     }
 
-    /// Whether the current connection may spend more in this turn.
+    /// Returns whether the current connection may spend more in this turn.
     pub(crate) fn may_go_on(&self) -> bool {
         self.spent < self.allowed && self.turn_has_room() || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// Whether any connection may spend more in this turn.
+    /// Returns whether any connection may spend more in this turn.
     pub(crate) fn turn_has_room(&self) -> bool {
         let kept = if self.looking { 0 } else { LOOKS_UNITS };
         self.turn < TURN_UNITS - kept || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// Whether connections may spend more in this turn that were within their share the last time.
+    /// Returns whether connections may spend more in this turn that were within their share the last time.
     pub(crate) fn turn_has_room_for_light(&self) -> bool {
         self.turn < TURN_UNITS - LOOKS_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
     }

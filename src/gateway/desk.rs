@@ -1,7 +1,7 @@
 //! The desk: where other threads leave work for the loop, and the loop does some slices of it per turn.
 //!
 //! A turn's budget counts work units, whatever the work is: a slice stops after [`SLICE_UNITS`], also in the middle of one
-//! session with 1 000 apps, and all slices of a turn together take [`TURN_UNITS`] at most.
+//! session with 1 000 apps, and all slices of a turn together take [`DESK_UNITS`] at most.
 //!
 //! The loop never waits here: it only tries the lock, and whoever waits for an answer waits elsewhere.
 
@@ -19,7 +19,7 @@ const CAPACITY: usize = 64;
 pub const SLICE_UNITS: u32 = 200;
 
 /// The work units that all slices of one turn take together at most.
-pub const TURN_UNITS: u32 = 400;
+pub const DESK_UNITS: u32 = 400;
 
 /// What a piece of work counts at least: being fetched, called, and answered.
 const PIECE_UNITS: u32 = 20;
@@ -139,11 +139,11 @@ impl Tray {
 }
 
 impl Gateway {
-    /// Does slices of the work that waits, each piece in its turn, as many as are sure to stay within [`TURN_UNITS`].
+    /// Does slices of the work that waits, each piece in its turn, as many as are sure to stay within [`DESK_UNITS`].
     pub(super) fn do_some_work(&mut self, io: &mut Io<'_>) {
         let collected = self.tray.collect();
         let mut used = 0;
-        while used + SLICE_UNITS <= TURN_UNITS
+        while used + SLICE_UNITS <= DESK_UNITS
             && let Some(mut work) = self.tray.begun.pop_front()
         {
             let before = io.stats().work_units;

@@ -1,6 +1,6 @@
-//! Errands: what the loop has the side thread do (webhooks, the state file), and what became of it.
+//! Errands: what the loop has the errands thread do (webhooks, the state file), and what became of it.
 //!
-//! The loop only puts errands into a channel, which never waits; the side thread takes them out when it is told to. What
+//! The loop only puts errands into a channel, which never waits; the errands thread takes them out when it is told to. What
 //! becomes of a start comes back through the [`Desk`](super::Desk).
 
 use super::Gateway;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// stands still. What asks for something new ([`Errand::Start`], [`Errand::Stop`]) finds room up to here.
 const CAPACITY: usize = 65_536;
 
-/// What takes something back or keeps it in mind finds room for as many again: without it the side thread would go on with
+/// What takes something back or keeps it in mind finds room for as many again: without it the errands thread would go on with
 /// what nobody wants, or the state file would say what is not so.
 const CAPACITY_OF_MEMORIES: usize = 2 * CAPACITY;
 
@@ -25,7 +25,7 @@ const OUTCOME_UNITS: u32 = 5;
 /// How often at most lost errands are logged, in ms.
 const LOG_EVERY: u64 = 1_000;
 
-/// Something for the side thread to do.
+/// Something for the errands thread to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
     /// Ask an app's server for a session of this user: POST `session_request`.
@@ -142,7 +142,7 @@ pub enum Outcome {
     Failed(Box<str>),
 }
 
-/// Where the side thread finds its errands. Cheap to clone; all clones are one box.
+/// Where the errands thread finds its errands. Cheap to clone; all clones are one box.
 #[derive(Clone)]
 pub struct ErrandBox(Arc<Shared>);
 
@@ -150,7 +150,7 @@ struct Shared {
     errands: Mutex<Receiver<Errand>>,
     waiting: AtomicUsize,
     lost: AtomicU64,
-    /// Whether the side thread was told of what waits.
+    /// Whether the errands thread was told of what waits.
     told: AtomicBool,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -167,7 +167,7 @@ impl ErrandBox {
         taken
     }
 
-    /// How the side thread is told that something waits, from now on and also of what waits already. It must not wait for
+    /// How the errands thread is told that something waits, from now on and also of what waits already. It must not wait for
     /// anything. Only the first one counts.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
         if self.0.wake.set(wake).is_ok() {
@@ -259,18 +259,18 @@ impl Errands {
             .is_none_or(|at| now.0.abs_diff(at.0) >= LOG_EVERY)
         {
             self.logged = Some(now);
-            log::error!("errands lost={lost} reason=\"the side thread does not take them\"");
+            log::error!("errands lost={lost} reason=\"the errands thread does not take them\"");
         }
     }
 }
 
 impl Gateway {
-    /// Where the side thread finds its errands.
+    /// Where the errands thread finds its errands.
     pub fn errands(&self) -> ErrandBox {
         self.relay.errands.shared()
     }
 
-    /// Has the side thread do something. `false`: it will not, too many errands wait.
+    /// Has the errands thread do something. `false`: it will not, too many errands wait.
     pub fn send_on(&mut self, errand: Errand) -> bool {
         self.relay.errands.push(errand)
     }

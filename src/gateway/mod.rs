@@ -24,7 +24,7 @@ mod throttled;
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
-pub use self::desk::{Desk, Progress, SLICE_UNITS, TURN_UNITS, Work};
+pub use self::desk::{DESK_UNITS, Desk, Progress, SLICE_UNITS, Work};
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub use self::handover::Handover;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};

@@ -26,7 +26,7 @@ pub(super) struct Throttled {
 }
 
 impl Throttled {
-    /// Whether a line is due for this peer; it then counts as written.
+    /// Returns whether a line is due for this peer, and marks it as written.
     pub(super) fn admits(
         &mut self,
         identity: Option<&Identity>,

@@ -110,7 +110,7 @@ impl Acceptor {
         self.waiting = true;
     }
 
-    /// Whether newcomers are left waiting or refused.
+    /// Returns whether newcomers are left waiting or refused.
     pub(crate) fn is_paused(&self) -> bool {
         self.exhausted || self.struggling || self.full
     }
@@ -125,12 +125,12 @@ impl Acceptor {
         self.exhausted = false;
     }
 
-    /// Whether the queue was not found empty, and nothing keeps us from emptying it.
+    /// Returns whether the queue was not found empty, and nothing keeps us from emptying it.
     pub(crate) fn may_have_more(&self) -> bool {
         self.waiting && !self.exhausted
     }
 
-    /// Whether the next turn has something to accept.
+    /// Returns whether the next turn has something to accept.
     pub(crate) fn has_work(&self) -> bool {
         self.waiting && !self.exhausted && !(self.full && self.refused >= REFUSED_DESCRIPTORS)
     }

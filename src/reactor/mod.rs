@@ -34,13 +34,13 @@ const LOOK_BUDGET: usize = READ_BUFFER;
 
 /// How long accepting, and how long reading, may take in one turn; who is not reached is first in the next. What is read
 /// makes work for the steps behind it, too, some four times as much when connections come and go; so a storm of them delays a
-/// heartbeat by a tick or two. (Writing has no limit of its own: it would fall behind, and heartbeats wait in its queue.)
+/// heartbeat by a tick or two. Writing is bounded by connections and bytes instead ([`Engine::take_dirty`]), heartbeats first.
 const STEP_TIME: Micros = Micros::from_millis(2);
 
 /// How long reading from the connections behind the others may take at least.
 const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
 
-/// The clock is looked at for accepting once in so many connections.
+/// Accepted connections between two readings of the clock.
 const STEP_CHECK: usize = 16;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -62,8 +62,8 @@ pub struct Reactor<H> {
     sockets: Vec<Option<Socket>>,
     /// Connections to be read from; first those that the last turn did not reach.
     ready: Vec<ConnId>,
-    /// Those that are read behind them: they had more than fitted into their last share, or have not introduced themselves.
-    behind: VecDeque<ConnId>,
+    /// Connections that are read last: their input exceeded their last share, or they have not introduced themselves.
+    heavy: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
@@ -135,7 +135,7 @@ impl<H: Handler> Reactor<H> {
             local_addr,
             sockets: Vec::new(),
             ready: Vec::new(),
-            behind: VecDeque::new(),
+            heavy: VecDeque::new(),
             dirty: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
@@ -179,7 +179,7 @@ impl<H: Handler> Reactor<H> {
         Ok(())
     }
 
-    /// Whether a drain or a stop has ended: there is nothing left to turn for.
+    /// Returns whether a drain or a stop has ended: there is nothing left to turn for.
     pub fn is_over(&self) -> bool {
         self.engine.is_over()
     }
@@ -189,7 +189,7 @@ impl<H: Handler> Reactor<H> {
         // Events that did not fit raise no new edge in a poll that this one is nested in.
         let more = self.more_events
             || !self.ready.is_empty()
-            || !self.behind.is_empty()
+            || !self.heavy.is_empty()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
         if more || self.engine.wants_last_accept() {
             return Some(Duration::ZERO);
@@ -254,7 +254,7 @@ impl<H: Handler> Reactor<H> {
                         && !std::mem::replace(&mut socket.ready, true)
                     {
                         if self.engine.is_stranger(id) {
-                            self.behind.push_back(id);
+                            self.heavy.push_back(id);
                         } else {
                             self.ready.push(id);
                         }
@@ -272,7 +272,7 @@ impl<H: Handler> Reactor<H> {
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
-        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.behind.len());
+        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.heavy.len());
         // Each beyond that has another one yield, and both are here until the turn ends.
         let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = match last {
@@ -360,7 +360,7 @@ impl<H: Handler> Reactor<H> {
         let until = now + STEP_TIME;
         let light = std::mem::take(&mut self.ready);
         // Those that come to stand behind in this turn have had theirs.
-        let behind = self.behind.len();
+        let behind = self.heavy.len();
         let mut at = 0;
         while at < light.len() && self.engine.has_budget_for_light() && now < until {
             self.visit(light[at], READ_BUFFER, &mut now);
@@ -374,7 +374,7 @@ impl<H: Handler> Reactor<H> {
             if !self.engine.has_budget() || now >= until {
                 break;
             }
-            if let Some(id) = self.behind.pop_front() {
+            if let Some(id) = self.heavy.pop_front() {
                 self.visit(id, READ_BUDGET, &mut now);
             }
         }
@@ -388,7 +388,7 @@ impl<H: Handler> Reactor<H> {
         {
             socket.ready = more;
             if more {
-                self.behind.push_back(id);
+                self.heavy.push_back(id);
             }
         }
     }
@@ -405,7 +405,7 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Has a connection read from, once in a turn.
+    /// Schedules a read, at most once for each connection.
     fn read_again(&mut self, id: ConnId) {
         if self.engine.wants_bytes(id)
             && let Some(Some(socket)) = self.sockets.get_mut(id.slot())

@@ -97,7 +97,7 @@ def numbers(values):
     for larger, smaller, text in (
         (tunnel, stale, "haproxy.cfg: timeout tunnel is not above the connection timeout and the close timeout"),
         (delay, looks, "pulsegate.toml: drain_delay_ms is not above HAProxy's inter and fastinter"),
-        (stop, delay + drain + 2, "pulsegate.service: TimeoutStopSec is not above the drain"),
+        (stop, delay + drain + 20, "pulsegate.service: TimeoutStopSec is not above the drain"),
         (watchdog, 5.6, "pulsegate.service: WatchdogSec is not above a stall that the loop forgives"),
     ):
         if larger <= smaller:

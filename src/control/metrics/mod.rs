@@ -329,7 +329,7 @@ impl Scrape {
         })
     }
 
-    /// What the side thread does for the loop, counted here.
+    /// What the errands thread does for the loop, counted here.
     fn errands(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let help = "Webhooks by what became of an attempt, or why there was none";
         page.counters("pulsegate_webhooks", help, |family| {
@@ -358,7 +358,7 @@ impl Scrape {
         )?;
         page.counter(
             "pulsegate_errands_lost",
-            "Errands of the loop that the side thread did not take in time",
+            "Errands of the loop that the errands thread did not take in time",
             self.errands_lost,
         )?;
         let help = "Requests to ADMIN_ADDR that were refused for want of the token";

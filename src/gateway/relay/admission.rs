@@ -91,7 +91,7 @@ impl Relay {
         }
     }
 
-    /// Whether an identity is refused for a time, and how that is answered.
+    /// Returns whether an identity is refused for a time, and how that is answered.
     pub(in crate::gateway) fn refuses(
         &mut self,
         identity: &Identity,

@@ -18,12 +18,12 @@ use crate::time::Micros;
 pub(in crate::gateway) const STOPPED: &str = "App stopped";
 pub(in crate::gateway) const SESSION_ENDED: &str = "User session ended";
 
-/// Whether a reason has words that the SDK would take for an order to stay away.
+/// Returns whether a reason has words that the SDK would take for an order to stay away.
 pub fn has_magic_words(reason: &str) -> bool {
     reason.contains(STOPPED) || reason.contains(SESSION_ENDED)
 }
 
-/// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the side thread.
+/// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the errands thread.
 const AFTER: Micros = Micros::from_millis(100);
 
 /// How long an app that has agreed to come may take, if a lost one has no grace.

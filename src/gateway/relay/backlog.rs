@@ -366,7 +366,7 @@ fn wire_len(payload: usize) -> usize {
     payload + if payload < 126 { 2 } else { 4 }
 }
 
-/// Whether a frame could be kept at all. One that could not shall not push all others out.
+/// Returns whether a frame could be kept at all. One that could not shall not push all others out.
 fn fits(frame: &Frame, limits: &ReplayLimits) -> bool {
     limits.max_messages > 0 && frame.wire_len() <= limits.max_bytes
 }

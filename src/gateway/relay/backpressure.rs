@@ -7,7 +7,7 @@ use crate::gateway::{Identity, Role};
 use crate::id::ConnId;
 use std::collections::HashMap;
 
-/// From this many apps of one pair of glasses on, those that are gone are looked for.
+/// Paused apps per glasses above which closed ones are removed.
 const PRUNE: usize = 64;
 
 /// Apps that are not read, by the glasses that are behind.

@@ -45,7 +45,7 @@ impl Graces {
         self.by_due.remove(&due);
     }
 
-    /// Whether the timer was ours.
+    /// Returns whether the timer was ours.
     pub(super) fn on_timer(&mut self, timer: TimerId) -> bool {
         let ours = self.timer.is_some_and(|(id, _)| id == timer);
         if ours {

@@ -172,7 +172,7 @@ impl Relay {
         }
     }
 
-    /// Whether a name was given by us. With credentials none is, and a user may be called so.
+    /// Returns whether a name was given by us. With credentials none is, and a user may be called so.
     pub(super) fn is_generated(&self, user: &str) -> bool {
         self.credentials.is_open() && user.starts_with(ANONYMOUS)
     }
@@ -199,7 +199,7 @@ impl Relay {
         (some, all)
     }
 
-    /// Whether the timer was ours.
+    /// Returns whether the timer was ours.
     pub(super) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {

@@ -340,7 +340,7 @@ impl Relay {
         }
     }
 
-    /// Whether the timer was that of a connection that wanted to leave. Whoever has not is closed.
+    /// Returns whether the timer was that of a connection that wanted to leave. Whoever has not is closed.
     pub(super) fn on_leaving(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let Some(id) = self.leaving.remove(&timer) else {
             return false;
@@ -349,7 +349,7 @@ impl Relay {
         true
     }
 
-    /// Whether a connection wants to leave, and its place is taken already.
+    /// Returns whether a connection wants to leave, and its place is taken already.
     pub(in crate::gateway) fn is_leaving(&self, id: ConnId) -> bool {
         self.leaving.values().any(|leaving| *leaving == id)
     }
@@ -386,7 +386,7 @@ impl Relay {
         }
     }
 
-    /// Whether a pong has left something unconfirmed on this connection.
+    /// Returns whether a pong has left something unconfirmed on this connection.
     pub(in crate::gateway) fn confirm(
         &mut self,
         io: &mut Io<'_>,

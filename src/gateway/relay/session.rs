@@ -137,7 +137,7 @@ impl AppState {
 }
 
 impl Place {
-    /// Whether the peer is there or waited for.
+    /// Returns whether the peer is there or waited for.
     pub fn is_held(&self) -> bool {
         self.conn.is_some() || self.absence.is_some()
     }
@@ -150,7 +150,7 @@ impl Place {
 }
 
 impl Session {
-    /// Whether there is nobody, and nobody is waited for.
+    /// Returns whether there is nobody, and nobody is waited for.
     fn is_over(&self) -> bool {
         !self.glasses.is_held() && self.apps.is_empty()
     }
