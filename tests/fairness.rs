@@ -595,3 +595,95 @@ fn the_one_that_holds_most_for_longest_goes_first() {
     );
     assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
 }
+
+// ---- what a review by an attacker found ----
+
+#[test]
+fn pongs_that_a_stranger_does_not_read_are_few() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/");
+    net.set_window(peer, Some(0));
+    net.write(peer, &client_frame(0x89, &[7; 125]).repeat(2_000));
+    for _ in 0..2_000 {
+        net.turn();
+        // It reads a little, which is progress.
+        net.set_window(peer, Some(1));
+    }
+    let id = net.id(peer);
+    let pending = net.with_io(|_, io| io.pending(id));
+    assert!(pending <= 64 * 1024 + 200, "{pending}");
+    net.set_window(peer, None);
+    net.half_close(peer);
+    net.settle();
+    net.expect_closed(peer, Cause::SlowConsumer);
+}
+
+#[test]
+fn small_frames_between_fragments_are_no_progress_of_the_message() {
+    let mut net = small_memory();
+    let hoarders: Vec<PeerId> = (0..60).map(|_| net.connect("/")).collect();
+    for hoarder in &hoarders {
+        net.send(*hoarder, Message::text("hello"));
+        net.write(*hoarder, &client_frame(0x02, &vec![1; 1_000_000]));
+        net.settle();
+        for other in &hoarders {
+            net.write(*other, &client_frame(0x89, b"here"));
+        }
+        net.advance(5);
+    }
+    net.advance(3_000);
+    let ended = net.endings().len();
+    assert!(
+        ended >= 1,
+        "{ended} of those that keep saying that they are there"
+    );
+    let full = net.engine().stats().buffered_bytes();
+    assert!(full <= (64 << 20) * 7 / 8, "{full}");
+}
+
+#[test]
+fn a_destination_that_was_over_its_limit_tells_when_nothing_waits_though_it_never_blocked() {
+    struct Telling(u32);
+    impl Handler for Telling {
+        fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+            Verdict::upgrade(Class(0))
+        }
+        fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
+        fn on_writable(&mut self, _: &mut Io<'_>, _: ConnId) {
+            self.0 += 1;
+        }
+    }
+    let mut net = Net::new(Config::default(), Telling(0));
+    let peer = net.connect("/");
+    let id = net.id(peer);
+    for _ in 0..6 {
+        net.with_io(|_, io| io.send(id, Message::binary(vec![0; 1 << 20])));
+    }
+    assert!(net.with_io(|_, io| io.is_over_limit(id)));
+    net.settle();
+    assert_eq!(net.received(peer).len(), 6);
+    assert_eq!(net.host().0, 1);
+}
+
+#[test]
+fn what_others_do_later_in_a_turn_is_not_charged_to_the_peer_that_was_read_last() {
+    let mut net = net(Config::default());
+    for _ in 0..1_000 {
+        net.connect("/sink");
+    }
+    let light = net.connect("/");
+    let remote = net.engine().remote();
+    for _ in 0..20 {
+        net.write(light, &client_frame(0x89, b"there?"));
+        net.with_io(|_, io| io.broadcast(Class(0), &Message::text("to all")));
+        for _ in 0..500 {
+            remote
+                .try_send(net.id(light), Message::text("x"))
+                .expect("room");
+        }
+        net.turn();
+        net.check().unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(net.engine().stats().classes[0].throttled, 0);
+        assert_eq!(pongs(&mut net, light), 1);
+    }
+}

@@ -76,6 +76,8 @@ pub(crate) enum Mark {
     Watched,
     /// The host has paused reading from it.
     Paused,
+    /// More waits for it, or has since nothing waited, than it may have.
+    OverLimit,
 }
 
 impl Marks {
@@ -137,6 +139,9 @@ pub(crate) struct Middle {
     pub(crate) failed: Option<ErrorKind>,
     /// What it adds to the bytes held by the loop.
     pub(crate) held: u64,
+    /// What that was when it last grew by 4 KiB, and when that was: small frames in between are no progress.
+    pub(crate) grown: u64,
+    pub(crate) grown_at: Micros,
 }
 
 /// A frame of which not all has arrived.
@@ -328,7 +333,7 @@ impl Conn {
                 let due = earlier(alive, self.init_due(policy));
                 Some(earlier(
                     earlier(due, self.frame_due()),
-                    self.slow_due(limits.slow_after),
+                    self.slow_due(limits),
                 ))
             }
             Phase::Closing(closing) => Some(closing.deadline),
@@ -360,16 +365,22 @@ impl Conn {
     /// When the frame in progress has taken too long.
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
-            Phase::Open(Some(middle)) => middle.frame.as_ref().map(|f| f.since + FRAME_TIME),
+            // While it is paused its frame cannot go on.
+            Phase::Open(Some(middle)) if !self.marks.has(Mark::Paused) => {
+                middle.frame.as_ref().map(|f| f.since + FRAME_TIME)
+            }
             _ => None,
         }
     }
 
     /// When our bytes have waited too long, or too many of them for `slow_after` without progress.
-    pub(crate) fn slow_due(&self, slow_after: Micros) -> Option<Micros> {
+    pub(crate) fn slow_due(&self, limits: &Config) -> Option<Micros> {
         let out = self.out.as_ref()?;
         let waited = out.blocked_since()? + FRAME_TIME;
-        let over = out.over_since().map(|since| since + slow_after);
+        let over = out
+            .over_since()
+            .filter(|_| out.pending() > limits.max_pending_bytes);
+        let over = over.map(|since| since + limits.slow_after);
         Some(over.map_or(waited, |over| over.min(waited)))
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Core {
     pub(crate) shortage: Shortage,
     /// Bytes that may go out in this turn.
     pub(crate) flush_left: usize,
+    /// Every connection is let go at once.
+    pub(crate) stopping: bool,
     /// Last looks that may be had in this turn.
     pub(crate) looks_left: usize,
 }
@@ -127,6 +129,7 @@ impl Core {
             fired: Fired::default(),
             shortage: Shortage::default(),
             flush_left: FLUSH_PER_TURN,
+            stopping: false,
             looks_left: LOOKS_PER_TURN,
             config,
         }
@@ -213,6 +216,11 @@ impl Core {
             return Sent::Refused(Refused::OverLimit);
         }
         let blocked = conn.is_blocked();
+        if pending > self.config.max_pending_bytes
+            && let Some(conn) = self.table.get_mut(id)
+        {
+            conn.marks.set(Mark::OverLimit);
+        }
         self.spend(1);
         match outgoing {
             Outgoing::Data(frame) => {
@@ -229,6 +237,21 @@ impl Core {
             Sent::Pending
         } else {
             Sent::Flowing
+        }
+    }
+
+    /// Queues the answer to a ping. A peer that sends pings and does not read the answers is slow; one that has not introduced
+    /// itself may have few of them.
+    pub(crate) fn answer_ping(&mut self, id: ConnId, pong: &[u8], now: Micros) {
+        let most = match self.table.get(id).is_some_and(Conn::is_stranger) {
+            true => UNSENT_SMALL,
+            false => 2 * self.config.max_pending_bytes,
+        };
+        let pending = self.table.get(id).map_or(0, Conn::pending) + pong.len();
+        if pending > most {
+            self.slow_consumer(id, now);
+        } else {
+            self.queue_control(id, pong);
         }
     }
 

@@ -32,6 +32,7 @@ impl Fired {
 impl<H: Handler> Engine<H> {
     /// Fires the deadlines up to `now`, 2 048 at most in one turn, and takes what goes on over many turns one step further.
     pub fn advance(&mut self, now: Micros) {
+        self.end_share(now);
         for _ in 0..DEADLINES_PER_TURN {
             let Some((tick, slot)) = self.next_fired(now) else {
                 break;
@@ -143,7 +144,7 @@ impl<H: Handler> Engine<H> {
                 } else if passed(conn.frame_due()) {
                     let reason = format!("a frame took more than {}", conn::FRAME_TIME);
                     self.core.shut(id, Cause::FrameTimeout, 3008, &reason, now);
-                } else if passed(conn.slow_due(self.core.config.slow_after)) {
+                } else if passed(conn.slow_due(&self.core.config)) {
                     self.core.slow_consumer(id, now);
                 } else {
                     self.beat(id, &policy, now, judged, granted);

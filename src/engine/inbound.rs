@@ -672,6 +672,9 @@ impl<H: Handler> Engine<H> {
         };
         let held = middle.allocated();
         let before = std::mem::replace(&mut middle.held, held);
+        if held < middle.grown || held >= middle.grown + PROGRESS_STEP as u64 {
+            (middle.grown, middle.grown_at) = (held, now);
+        }
         self.core.hold(id, held);
         self.core.release_held(id, before);
         self.core.arm(id);
@@ -723,7 +726,7 @@ impl<H: Handler> Engine<H> {
             Ok(Message::Ping(_)) => {
                 // The context answers by itself; the wire takes everything.
                 let _ = context.flush(&mut answer);
-                self.core.queue_control(id, &output);
+                self.core.answer_ping(id, &output, now);
                 true
             }
             Ok(Message::Close(frame)) => {

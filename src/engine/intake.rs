@@ -197,7 +197,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Ends the share of the current connection; what it has spent too much it owes.
-    fn end_share(&mut self, now: Micros) {
+    pub(super) fn end_share(&mut self, now: Micros) {
         let Some((id, debt)) = self.core.work.end_share().filter(|(_, debt)| *debt > 0) else {
             return;
         };
@@ -282,6 +282,11 @@ impl Core {
             conn.marks.take(Mark::Paused);
             // Its time begins anew.
             conn.health.moved(now);
+            if let Phase::Open(Some(middle)) = &mut conn.phase
+                && let Some(frame) = &mut middle.frame
+            {
+                frame.since = now;
+            }
             self.ready.push(id);
         }
         self.repolled.push(id);

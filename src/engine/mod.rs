@@ -111,6 +111,7 @@ impl<H: Handler> Engine<H> {
 
     /// Calls the host outside of any event, with hands to act.
     pub fn with_io<T>(&mut self, now: Micros, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
+        self.end_share(now);
         let result = self.call(now, f);
         self.settle(now);
         result
@@ -180,7 +181,7 @@ impl<H: Handler> Engine<H> {
 
     /// The peer sends no more.
     pub fn on_eof(&mut self, id: ConnId) {
-        self.core.spend(END_UNITS);
+        self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -201,7 +202,14 @@ impl<H: Handler> Engine<H> {
 
     /// The socket failed.
     pub fn on_error(&mut self, id: ConnId, error: &io::Error) {
-        self.core.spend(END_UNITS);
+        self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
+        // What was read before is worked off first.
+        if self.core.table.get(id).is_some_and(Conn::is_held)
+            && let Some(middle) = self.middle_or_new(id)
+        {
+            middle.failed.get_or_insert(error.kind());
+            return self.core.discard_out(id);
+        }
         let Some(conn) = self.core.table.get(id) else {
             return;
         };
@@ -226,6 +234,7 @@ impl<H: Handler> Engine<H> {
 
     /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
     pub fn take_commands(&mut self, now: Micros) {
+        self.end_share(now);
         let mut woken = false;
         for command in self.core.remote.take() {
             self.core.spend(1);
@@ -305,6 +314,11 @@ impl<H: Handler> Engine<H> {
         self.settle(now);
     }
 
+    /// Returns whether no connection is taken in any more: a drain has closed its listener, or everything stops.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.core.drain, Drain::Closing { .. })
+    }
+
     /// Returns whether a drain or stop has ended with the last connection.
     pub fn is_over(&self) -> bool {
         self.is_empty() && matches!(self.core.drain, Drain::Closing { .. })
@@ -312,6 +326,7 @@ impl<H: Handler> Engine<H> {
 
     /// Ends every connection at once; nothing is sent.
     pub fn shutdown(&mut self) {
+        self.core.stopping = true;
         let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
         for id in ids {
             let Some(conn) = self.core.table.get(id) else {

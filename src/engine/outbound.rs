@@ -1,7 +1,7 @@
 //! Bytes that go out, and connections that are over.
 
 use super::Engine;
-use super::conn::{Conn, Mark, Phase, Until};
+use super::conn::{Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
 use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
@@ -27,6 +27,9 @@ pub enum Flushed {
     Fin,
     /// The socket takes no more now: flush again when it is writable.
     Blocked,
+    /// Nothing was written: this turn has sent as much as it may. It is named again by the next
+    /// [`take_dirty`](Engine::take_dirty).
+    Later,
 }
 
 impl<H: Handler> Engine<H> {
@@ -61,7 +64,7 @@ impl<H: Handler> Engine<H> {
         if !beats {
             if self.core.flush_left == 0 && conn.out.is_some() {
                 self.core.table.flush_later(id);
-                return Flushed::Done;
+                return Flushed::Later;
             }
             conn.marks.take(Mark::Dirty);
         }
@@ -94,7 +97,7 @@ impl<H: Handler> Engine<H> {
                         self.core.change_out(id, |out| out.push_ping(&frame));
                     }
                     Err(e) => {
-                        self.on_write_error(id, &e);
+                        self.on_error(id, &e);
                         return Flushed::Done;
                     }
                 }
@@ -123,7 +126,7 @@ impl<H: Handler> Engine<H> {
         let written = match written {
             Ok(written) => written,
             Err(e) => {
-                self.on_write_error(id, &e);
+                self.on_error(id, &e);
                 return Flushed::Done;
             }
         };
@@ -147,24 +150,18 @@ impl<H: Handler> Engine<H> {
         Flushed::Blocked
     }
 
-    /// Writing failed. Input that was read before is worked off first.
-    fn on_write_error(&mut self, id: ConnId, error: &io::Error) {
-        let held = self.core.table.get(id).is_some_and(Conn::is_held);
-        if held && let Some(middle) = self.middle_or_new(id) {
-            middle.failed.get_or_insert(error.kind());
-            self.core.discard_out(id);
-        } else {
-            self.on_error(id, error);
-        }
-    }
-
     /// Tells the host of connections that have ended and frees their slots, 128 of them at most, and ends the turn. `release` lets a
     /// socket go, with an RST if the flag says so.
     pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
+        let ends = if self.core.stopping {
+            usize::MAX
+        } else {
+            ENDS_PER_TURN
+        };
         for id in self.core.table.take_to_tell() {
             self.tell(id, now);
         }
-        for id in self.core.table.take_dead(ENDS_PER_TURN) {
+        for id in self.core.table.take_dead(ends) {
             let reset = match self.core.table.get(id).map(|c| &c.phase) {
                 Some(Phase::Dead(end)) => end.reset,
                 _ => continue,
@@ -202,8 +199,9 @@ impl<H: Handler> Engine<H> {
         if let Some(out) = conn.out.take() {
             self.core.stats.pending_bytes -= out.charged() as u64;
         }
+        let was_over = conn.marks.take(Mark::OverLimit);
         match &mut conn.phase {
-            Phase::Open(_) if was_blocked => {
+            Phase::Open(_) if was_blocked || was_over => {
                 self.core.arm(id);
                 self.call(now, |handler, io| handler.on_writable(io, id));
                 self.settle(now);

@@ -1,7 +1,7 @@
 //! What happens when memory for buffers is short: the connections that hold the most for the longest are closed first.
 
 use crate::cause::Cause;
-use crate::engine::conn::{Conn, Phase};
+use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::core::Core;
 use crate::engine::http::{Reply, retry_after_s};
 use crate::id::ConnId;
@@ -90,15 +90,19 @@ impl Core {
         if !closable || only_strangers && !conn.is_stranger() {
             return None;
         }
-        let (bytes, idle) = (holding(conn), conn.health.idle(now));
-        (bytes > HARMLESS && idle >= IDLE_MIN).then(|| u128::from(bytes) * u128::from(idle.0))
+        let [(held, held_since), (unsent, unsent_since)] = holding(conn);
+        let (bytes, idle) = (held + unsent, now - held_since.min(unsent_since));
+        let weight = |bytes: u64, since: Micros| u128::from(bytes) * u128::from((now - since).0);
+        let closable = bytes > HARMLESS && idle >= IDLE_MIN && !conn.marks.has(Mark::Paused);
+        closable.then(|| weight(held, held_since) + weight(unsent, unsent_since))
     }
 
     fn close_holder(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get(id) else {
             return;
         };
-        let (bytes, idle) = (holding(conn), conn.health.idle(now));
+        let [(held, held_since), (unsent, unsent_since)] = holding(conn);
+        let (bytes, idle) = (held + unsent, now - held_since.min(unsent_since));
         let reason = format!("held {bytes} bytes for {idle} while memory was short");
         let cause = Cause::BuffersFull;
         if conn.is_open() {
@@ -110,13 +114,16 @@ impl Core {
     }
 }
 
-/// Bytes that a connection holds: for what it has sent, and unsent ones that its socket does not take.
-fn holding(conn: &Conn) -> u64 {
-    let unsent = if conn.is_blocked() { conn.charged() } else { 0 };
+/// Bytes that a connection holds for what it has sent, and unsent ones that its socket does not take; each with when they last
+/// made progress.
+fn holding(conn: &Conn) -> [(u64, Micros); 2] {
+    let never = Micros(u64::MAX);
+    let blocked = conn.out.as_ref().and_then(|out| out.blocked_since());
+    let unsent = blocked.map_or((0, never), |since| (conn.charged() as u64, since));
     let held = match &conn.phase {
-        Phase::Open(Some(middle)) => middle.held,
-        Phase::Opening(Some(opening)) => opening.held,
-        Phase::Opening(None) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => 0,
+        Phase::Open(Some(middle)) => (middle.held, middle.grown_at),
+        Phase::Opening(Some(opening)) => (opening.held, conn.since),
+        Phase::Opening(None) | Phase::Open(None) | Phase::Closing(_) | Phase::Dead(_) => (0, never),
     };
-    unsent as u64 + held
+    [held, unsent]
 }

@@ -57,7 +57,7 @@ pub struct Stats {
     /// Work units spent since the start; see [`Io::spend`](crate::Io::spend).
     pub work_units: u64,
     /// The most units that the input of all peers has cost in one turn: at most [`TURN_UNITS`](crate::engine::TURN_UNITS), and
-    /// what the last frame overshot.
+    /// what the last frame overshot, of reading and of the last looks.
     pub turn_units_max: u32,
     /// The most units that one frame, or one step of a large one, has cost: what cannot be divided.
     pub frame_units_max: u32,

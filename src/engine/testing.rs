@@ -451,7 +451,11 @@ impl<H: Handler> Net<H> {
         };
         let flushed = self.engine.flush(id, now, &mut socket);
         peer.fin |= flushed == Flushed::Fin;
-        let was_blocked = std::mem::replace(&mut peer.blocked, flushed == Flushed::Blocked);
+        let blocked = match flushed {
+            Flushed::Later => peer.blocked,
+            flushed => flushed == Flushed::Blocked,
+        };
+        let was_blocked = std::mem::replace(&mut peer.blocked, blocked);
         if peer.bytes.len() > before && (was_blocked || peer.blocked) {
             peer.moved.push(now);
         }

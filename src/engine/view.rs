@@ -214,7 +214,7 @@ impl Core {
                 let others = [
                     (conn.init_due(policy), Cause::InitTimeout),
                     (conn.frame_due(), Cause::FrameTimeout),
-                    (conn.slow_due(self.config.slow_after), Cause::SlowConsumer),
+                    (conn.slow_due(&self.config), Cause::SlowConsumer),
                 ];
                 let others = others
                     .into_iter()

@@ -53,8 +53,8 @@ pub(crate) struct Work {
     spent: u32,
     /// Bytes that do not make a unit yet.
     bytes: usize,
-    /// The last looks of this turn have begun.
-    looking: bool,
+    /// What was spent when the last looks of this turn began.
+    looks_from: Option<u32>,
 }
 
 impl Work {
@@ -71,6 +71,12 @@ impl Work {
     pub(crate) fn spend_on_pong(&mut self, stats: &mut Stats) {
         stats.work_units += 1;
         self.turn = self.turn.saturating_add(1);
+    }
+
+    /// Counts the end of a connection, which no share is charged for.
+    pub(crate) fn spend_on_end(&mut self, units: u32, stats: &mut Stats) {
+        stats.work_units += u64::from(units);
+        self.turn = self.turn.saturating_add(units);
     }
 
     /// Counts input by its length.
@@ -109,8 +115,8 @@ impl Work {
 
     /// Returns whether any connection may spend more in this turn.
     pub(crate) fn turn_has_room(&self) -> bool {
-        let kept = if self.looking { 0 } else { LOOKS_UNITS };
-        self.turn < TURN_UNITS - kept || sabotage::on(Bug::BudgetIgnored)
+        let most = self.looks_from.unwrap_or(TURN_UNITS - 2 * LOOKS_UNITS) + LOOKS_UNITS;
+        self.turn < most || sabotage::on(Bug::BudgetIgnored)
     }
 
     /// Returns whether connections may spend more in this turn that were within their share the last time.
@@ -118,9 +124,9 @@ impl Work {
         self.turn < TURN_UNITS - LOOKS_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// From now on the turn's units are for last looks.
+    /// From now on this turn works for last looks, which have units of their own whatever reading has overshot.
     pub(crate) fn begin_looks(&mut self) {
-        self.looking = true;
+        self.looks_from.get_or_insert(self.turn);
     }
 
     /// Units spent by the current connection so far.
@@ -132,7 +138,7 @@ impl Work {
     pub(crate) fn end_turn(&mut self, stats: &mut Stats) {
         stats.turn_units_max = stats.turn_units_max.max(self.turn);
         self.turn = 0;
-        self.looking = false;
+        self.looks_from = None;
     }
 }
 

@@ -269,6 +269,10 @@ impl<H: Handler> Reactor<H> {
         if self.engine.take_accept_retry() {
             self.acceptor.iter_mut().for_each(Acceptor::retry);
         }
+        if self.engine.is_leaving() {
+            self.acceptor = None;
+            return;
+        }
         // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
         let last = self.engine.wants_last_accept();
         // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
@@ -506,6 +510,9 @@ impl<H: Handler> Reactor<H> {
             many => stream.write_vectored(many),
         };
         let flushed = self.engine.flush(id, self.clock.now(), &mut write);
+        if flushed == Flushed::Later {
+            return;
+        }
         if flushed == Flushed::Fin {
             // It may have gone already; then reading says so.
             let _ = socket.stream.shutdown(std::net::Shutdown::Write);

@@ -614,7 +614,7 @@ impl World {
         }
         let stats = self.net.engine().stats();
         let (turn, frame) = (stats.turn_units_max, stats.frame_units_max);
-        if turn > TURN_UNITS + frame {
+        if turn > TURN_UNITS + 2 * frame {
             return Err(format!("{turn} units in one turn, {frame} for one frame"));
         }
         if self.net.now() != self.time {
