@@ -146,17 +146,6 @@ impl<H: Handler> Engine<H> {
         into.append(&mut self.core.ready);
     }
 
-    /// The connections whose reading was paused or resumed since the last call: see [`is_paused`](Engine::is_paused).
-    pub fn take_repolled(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.core.repolled)
-    }
-
-    /// Returns whether the host has paused reading from a connection: then the driver waits only for its socket to take bytes.
-    pub fn is_paused(&self, id: ConnId) -> bool {
-        let conn = self.core.table.get(id);
-        conn.is_some_and(|c| c.marks.has(Mark::Paused))
-    }
-
     /// Returns whether input of this connection is read when it comes.
     pub fn reads_from(&self, id: ConnId) -> bool {
         self.wants_bytes(id) && !self.is_paused(id)
@@ -264,32 +253,5 @@ impl Core {
         self.table.end_turn();
         self.flush_left = crate::engine::core::FLUSH_PER_TURN;
         self.looks_left = crate::engine::work::LOOKS_PER_TURN;
-    }
-
-    /// Stops reading from an open connection, or goes on. While it is paused it is not pinged and its silence does not count.
-    pub(crate) fn set_paused(&mut self, id: ConnId, paused: bool, now: Micros) {
-        let Some(conn) = self.table.get_mut(id).filter(|c| c.is_open()) else {
-            return;
-        };
-        if conn.marks.has(Mark::Paused) == paused {
-            return;
-        }
-        // Nothing that is outstanding says anything: the pong lies unread, or took as long as the pause.
-        conn.health.forget_outstanding();
-        if paused {
-            conn.marks.set(Mark::Paused);
-        } else {
-            conn.marks.take(Mark::Paused);
-            // Its time begins anew.
-            conn.health.moved(now);
-            if let Phase::Open(Some(middle)) = &mut conn.phase
-                && let Some(frame) = &mut middle.frame
-            {
-                frame.since = now;
-            }
-            self.ready.push(id);
-        }
-        self.repolled.push(id);
-        self.arm(id);
     }
 }

@@ -23,6 +23,7 @@ mod inbound;
 mod intake;
 mod out;
 mod outbound;
+mod pausing;
 mod places;
 mod policies;
 mod prepared;
