@@ -394,11 +394,6 @@ impl Conn {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
     }
 
-    /// Returns whether its socket has failed, and what was read before is still worked off.
-    pub(crate) fn has_failed(&self) -> bool {
-        matches!(&self.phase, Phase::Open(Some(middle)) if middle.failed.is_some())
-    }
-
     /// Whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has
     /// paused reading.
     pub(crate) fn is_unread(&self) -> bool {

@@ -49,16 +49,19 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
-        if matches!(conn.phase, Phase::Dead(_)) {
-            conn.marks.take(Mark::Dirty);
-            return Flushed::Done;
-        }
-        if conn.has_failed() {
+        match &conn.phase {
+            Phase::Dead(_) => {
+                conn.marks.take(Mark::Dirty);
+                return Flushed::Done;
+            }
             // The socket takes nothing any more; only what was read before is worked off.
-            conn.marks.take(Mark::Dirty);
-            conn.marks.take(Mark::Ping);
-            self.core.discard_out(id);
-            return Flushed::Done;
+            Phase::Open(Some(middle)) if middle.failed.is_some() => {
+                conn.marks.take(Mark::Dirty);
+                conn.marks.take(Mark::Ping);
+                self.core.discard_out(id);
+                return Flushed::Done;
+            }
+            Phase::Opening(_) | Phase::Open(_) | Phase::Closing(_) => {}
         }
         let beats = conn.marks.has(Mark::Ping);
         if !beats {
@@ -196,10 +199,11 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
         };
+        let mut was_over = false;
         if let Some(out) = conn.out.take() {
             self.core.stats.pending_bytes -= out.charged() as u64;
+            was_over = conn.marks.take(Mark::OverLimit);
         }
-        let was_over = conn.marks.take(Mark::OverLimit);
         match &mut conn.phase {
             Phase::Open(_) if was_blocked || was_over => {
                 self.core.arm(id);
