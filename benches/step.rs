@@ -2,7 +2,7 @@
 //! large one, and what one flush costs with the gateway as the host. See `benches/step.py`, which counts, and
 //! `benches/gates.sh`.
 //!
-//! The loop looks at its budget behind each frame, so a frame is what cannot be divided: its cost is what everybody else
+//! The loop looks at its budget behind each frame, so a frame is what cannot be divided: its cost is what every other connection
 //! waits for at least. Without callgrind it only runs.
 
 use pulsegate::engine::testing::{client_frame, upgrade_request};

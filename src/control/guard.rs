@@ -62,7 +62,7 @@ pub(super) async fn guard(
         Ok(()) => next.run(request).await,
         Err(problem) => {
             let peer = request.extensions().get::<Caller>().map(|c| c.peer);
-            // Nothing is read of a body that nobody may send.
+            // The body of a refused request is not read.
             drop(request);
             if let (Some(Err(why)), Some(peer)) = (login, peer)
                 && problem.is_unauthorized()

@@ -321,11 +321,6 @@ impl Health {
         }
     }
 
-    /// How long there has been no sign of life: nothing was heard, and no byte of ours that had to wait went out.
-    pub fn idle(&self, now: Micros) -> Micros {
-        now - self.alive_at()
-    }
-
     /// The loop was away: how long the outstanding ping took says nothing.
     pub fn forget_outstanding(&mut self) {
         if self.heartbeat == Heartbeat::Sent {

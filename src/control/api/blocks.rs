@@ -24,7 +24,7 @@ pub(super) struct BlocksParams {
     after: Option<String>,
 }
 
-/// Everybody who is refused, a page at a time; 1 000 at most.
+/// Blocked identities, a page at a time; 1 000 at most.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BlockList {
     blocks: Vec<Block>,
@@ -51,7 +51,7 @@ pub(super) struct BlockParams {
     package: Option<String>,
 }
 
-/// Everybody who is refused, who is let in again soonest first, a page at a time: as many as are asked for, and as fit into 1 MiB.
+/// Blocked identities, the block that ends first coming first, a page at a time: as many as are asked for, and as fit into 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/blocks", tag = "act", params(BlocksParams),
     responses((status = 200, body = BlockList), (status = 400, body = Problem), (status = 503, body = Problem))

@@ -84,7 +84,7 @@ impl Relay {
         } in found
         {
             match what {
-                // Who took its key away means it.
+                // The operator took its key away, so it is stopped at once.
                 Deed::Stop => {
                     let (cause, why) = (Cause::AppStopped, StopReason::SystemStop);
                     self.sweep.stopped +=
