@@ -47,6 +47,8 @@ pub enum Bug {
     BudgetIgnored,
     /// Bytes that a share did not cover are forgotten.
     LeftoverLost,
+    /// A host that has not finished with a message is not called again.
+    UnfinishedForgotten,
     /// Memory is charged by what a message holds, not by what is allocated.
     ChargedTooLittle,
     /// A peer that we do not read is called stale.
@@ -56,7 +58,7 @@ pub enum Bug {
 #[cfg(feature = "sabotage")]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 23] = [
+    pub const ALL: [Bug; 24] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -78,6 +80,7 @@ impl Bug {
         Bug::ChangeUnseen,
         Bug::BudgetIgnored,
         Bug::LeftoverLost,
+        Bug::UnfinishedForgotten,
         Bug::ChargedTooLittle,
         Bug::UnreadIsDead,
     ];

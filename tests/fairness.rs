@@ -254,14 +254,78 @@ fn large_frames_are_gathered_in_steps() {
     let mut turns = 0;
     while net.host().heard.is_empty() {
         let units = turn(&mut net);
-        // The turn that completes it copies all of it once more: 1 024 units.
-        let whole = !net.host().heard.is_empty();
-        let most = SHARE_UNITS + 20 + if whole { 1_024 } else { 0 };
-        assert!(units <= u64::from(most), "{units}");
+        // When it is whole it is joined: 512 KiB, or 128 units, at a time.
+        assert!(units <= u64::from(SHARE_UNITS + 128), "{units}");
         turns += 1;
     }
-    assert!((5..20).contains(&turns), "1 024 units of 4 KiB: {turns}");
+    assert!(
+        (10..30).contains(&turns),
+        "1 024 units of 4 KiB to gather, and as many to join: {turns}"
+    );
     assert!(net.host().heard[0].1 == payload);
+}
+
+/// A host that does a tenth of a share at a time for each message, and 30 such steps for a message of more than 100 bytes.
+#[derive(Default)]
+struct Slow {
+    left: usize,
+    steps: usize,
+    heard: Vec<usize>,
+}
+
+impl Slow {
+    fn step(&mut self, io: &mut Io<'_>, id: ConnId) {
+        io.spend(SHARE_UNITS / 10);
+        self.steps += 1;
+        self.left -= 1;
+        if self.left > 0 {
+            io.unfinished(id);
+        }
+    }
+}
+
+impl Handler for Slow {
+    fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        assert_eq!(self.left, 0, "the last message is not finished");
+        self.heard.push(message.len());
+        self.left = if message.len() > 100 { 30 } else { 1 };
+        self.step(io, id);
+    }
+
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.step(io, id);
+    }
+}
+
+/// What a host leaves for later is done in shares of the connection, and what came behind it waits, its end included.
+#[test]
+fn a_host_works_on_a_message_in_shares() {
+    let mut net = Net::new(Config::default(), Slow::default());
+    let peer = net.connect("/");
+    let other = net.connect("/");
+    net.write(peer, &client_frame(0x82, &[7; 101]));
+    net.write(peer, &client_frame(0x82, &[7; 3]));
+    net.write(peer, &client_frame(0x88, &1000u16.to_be_bytes()));
+    net.half_close(peer);
+    let mut turns = 0;
+    while net.ending(peer).is_none() {
+        let before = net.engine().stats().work_units;
+        net.turn();
+        let units = net.engine().stats().work_units - before;
+        assert!(units <= u64::from(SHARE_UNITS + 50), "{units}");
+        net.check().unwrap_or_else(|e| panic!("{e}"));
+        turns += 1;
+        assert!(turns < 20);
+    }
+    assert!(turns >= 3, "600 units in shares of 200: {turns}");
+    assert_eq!(net.host().heard, [101, 3]);
+    assert_eq!(net.host().steps, 31);
+    net.expect_closed(peer, Cause::PeerClosed(1000));
+    assert!(net.is_open(other));
 }
 
 // ---- before credentials ----

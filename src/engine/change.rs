@@ -102,8 +102,6 @@ impl Core {
         if config.stale_closes_per_second != self.config.stale_closes_per_second {
             self.bucket = Bucket::new(config.stale_closes_per_second);
         }
-        // It was made for the old size of messages.
-        self.spare = None;
         self.config = Config {
             classes: std::mem::take(&mut self.config.classes),
             ..config

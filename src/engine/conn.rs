@@ -2,12 +2,12 @@
 
 use crate::cause::{Cause, Code};
 use crate::engine::Config;
-use crate::engine::chunks::Chunks;
 use crate::engine::handler::Class;
 use crate::engine::http::Request;
+use crate::engine::incoming::Incoming;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
-use crate::engine::scan::{CloseFinder, Header};
+use crate::engine::scan::{CloseFinder, Header, Kind};
 use crate::engine::view::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
@@ -126,7 +126,11 @@ pub(crate) struct Middle {
     /// They have been taken out to be worked off.
     pub(crate) at_work: bool,
     pub(crate) frame: Option<Gathering>,
-    pub(crate) message: Option<Fragments>,
+    pub(crate) message: Option<Incoming>,
+    /// The message is here whole, and is being joined.
+    pub(crate) joining: bool,
+    /// The host has not finished with the last message.
+    pub(crate) unfinished: bool,
     /// Units that it owes; see [`Work`](crate::engine::work::Work).
     pub(crate) debt: u32,
     /// It used up its share: it reads 4 KiB at a time until a turn ends within its share.
@@ -149,19 +153,16 @@ pub(crate) struct Gathering {
     /// The header as far as it has arrived.
     pub(crate) head: [u8; 14],
     pub(crate) have: u8,
-    /// The header, once it is whole.
-    pub(crate) header: Option<Header>,
-    pub(crate) payload: Chunks,
+    /// The header, once it is whole, and what is done with the frame.
+    pub(crate) header: Option<(Header, Kind)>,
+    /// Bytes of payload that have arrived. Those of a data frame are part of the message already.
+    pub(crate) payload: u64,
+    /// The payload of a control frame.
+    pub(crate) control: Vec<u8>,
     /// Bytes of payload since progress was last counted as heard.
     pub(crate) credit: u32,
     /// When its first byte arrived.
     pub(crate) since: Micros,
-}
-
-/// A message in fragments of which not all has arrived: the payload so far, unmasked.
-pub(crate) struct Fragments {
-    pub(crate) opcode: u8,
-    pub(crate) payload: Chunks,
 }
 
 impl Middle {
@@ -172,7 +173,12 @@ impl Middle {
 
     /// Returns whether it waits for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
-        self.has_leftover() || self.at_work || self.debt > 0
+        self.has_leftover() || self.at_work || self.debt > 0 || self.is_busy()
+    }
+
+    /// Returns whether the last message is to be joined, or the host has not finished with it: nothing behind it is looked at.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.joining || self.unfinished
     }
 
     /// Returns whether nothing in it matters to what follows.
@@ -185,10 +191,10 @@ impl Middle {
     /// Bytes that are allocated for it.
     pub(crate) fn allocated(&self) -> u64 {
         if sabotage::on(Bug::ChargedTooLittle) {
-            return self.message.as_ref().map_or(0, |m| m.payload.len() as u64);
+            return self.message.as_ref().map_or(0, |m| m.len() as u64);
         }
-        let frame = self.frame.as_ref().map_or(0, |f| f.payload.allocated());
-        let message = self.message.as_ref().map_or(0, |m| m.payload.allocated());
+        let frame = self.frame.as_ref().map_or(0, |f| f.control.capacity());
+        let message = self.message.as_ref().map_or(0, Incoming::allocated);
         (size_of::<Middle>() + self.leftover.capacity() + frame + message) as u64
     }
 }
@@ -392,6 +398,11 @@ impl Conn {
     /// Returns whether bytes of the peer wait for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
+    }
+
+    /// Returns whether the last message of the peer is not worked off.
+    pub(crate) fn is_busy(&self) -> bool {
+        matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_busy())
     }
 
     /// Whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has

@@ -518,11 +518,8 @@ impl Core {
         if let Some(middle) = middle {
             class.throttled -= u64::from(middle.throttled_since.is_some());
             if let Some(frame) = &middle.frame {
-                // It is in the middle of a frame, so no close frame can end here.
-                let _ = left.finder.advance(&frame.head[..usize::from(frame.have)]);
-                for piece in frame.payload.iter() {
-                    let _ = left.finder.advance(piece);
-                }
+                let head = &frame.head[..usize::from(frame.have)];
+                left.finder = CloseFinder::inside(head, frame.payload);
             }
             let rest = &middle.leftover[middle.looked_at..];
             left.closed = left.finder.advance(rest).is_break();
@@ -568,11 +565,26 @@ impl Core {
 
     /// Returns whether more of this connection's input may be worked on now.
     pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
-        let paused = self
-            .table
-            .get(id)
-            .is_some_and(|c| c.marks.has(Mark::Paused));
-        self.work.is_current(id) && self.work.may_go_on() && !paused
+        let waits = |c: &Conn| c.marks.has(Mark::Paused) || c.is_busy();
+        self.work.is_current(id) && self.work.may_go_on() && !self.table.get(id).is_some_and(waits)
+    }
+
+    /// Notes that the host has not finished with the last message of an open connection.
+    pub(crate) fn set_unfinished(&mut self, id: ConnId, now: Micros) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Open(middle) = &mut conn.phase
+        {
+            middle.get_or_insert_default().unfinished = true;
+            self.hold_back(id, now);
+        }
+    }
+
+    /// Leaves the next step of what a connection has sent to its share of the loop's work.
+    pub(crate) fn hold_back(&mut self, id: ConnId, now: Micros) {
+        if !self.work.is_current(id) {
+            self.ready.push(id);
+        }
+        self.throttle(id, now);
     }
 
     /// Notes that a connection waits for its next share.

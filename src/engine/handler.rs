@@ -37,8 +37,13 @@ pub trait Handler {
     /// The upgrade was answered; messages may be sent.
     fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// A text or binary message. It may share the loop's read buffer: who keeps it, copies it.
+    /// A text or binary message, which owns its bytes. A host whose work on it grows with the message does some of it, and leaves
+    /// the rest for [`on_continue`](Handler::on_continue).
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
+
+    /// Goes on with a message after [`Io::unfinished`]: called for each call of that, when it is this connection's turn again and
+    /// before anything behind that message is looked at. Not called any more once the connection is closing.
+    fn on_continue(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
     /// The peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
@@ -355,6 +360,13 @@ impl Io<'_> {
     /// microsecond of CPU. A host calls this for work that grows with what a peer sends: list entries, rows, searches.
     pub fn spend(&mut self, units: u32) {
         self.core.spend(units);
+    }
+
+    /// Says that the host has not finished with the message of this connection that it was given last. What the peer has sent behind it is
+    /// not looked at, and counts as heard; [`Handler::on_continue`] is called within the connection's shares of the loop's work. A step
+    /// between two calls delays every other connection, so it should cost no more than some 100 units.
+    pub fn unfinished(&mut self, id: ConnId) {
+        self.core.set_unfinished(id, self.now);
     }
 
     /// Counts `bytes` that the host keeps on behalf of its peers against

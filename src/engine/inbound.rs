@@ -1,13 +1,14 @@
 //! Bytes that came in: request heads, frames, and what is skipped.
 
 use crate::cause::{Cause, Code};
-use crate::engine::chunks::Chunks;
-use crate::engine::conn::{Conn, End, Fragments, Gathering, Mark, Middle, Opening, Phase, Until};
+use crate::engine::chunks::JOINED_AT_ONCE;
+use crate::engine::conn::{Conn, End, Gathering, Mark, Middle, Opening, Phase, Until};
 use crate::engine::core::SMALL;
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
 use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
-use crate::engine::scan::{Header, Kind, whole_header};
+use crate::engine::incoming::{Incoming, NotUtf8};
+use crate::engine::scan::{Header, Kind};
 use crate::engine::wire::Wire;
 use crate::engine::work::REQUEST_UNITS;
 use crate::engine::{Engine, Upgrade};
@@ -18,17 +19,11 @@ use tungstenite::Bytes;
 use tungstenite::error::Error as WsError;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-/// What a context reads at once. Its default of 128 KiB is zeroed for each message and allocated for each context.
-const READ_BUFFER: usize = 1_024;
-
-/// The same for a frame above [`SHARED_FRAME_MAX`].
-const LARGE_READ_BUFFER: usize = 16 * 1024;
+/// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
+const READ_BUFFER: usize = 14 + 125;
 
 /// The most bytes of a frame that are gathered in one step.
 const GATHER_STEP: usize = 64 * 1024;
-
-/// Larger frames, in bytes on the wire, never go through the shared context: it would keep the memory.
-const SHARED_FRAME_MAX: usize = 64 * 1024 + 14;
 
 /// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
 /// frame on a slow link, but a byte a minute must not keep a peer alive.
@@ -40,30 +35,6 @@ enum Step {
     Took(usize),
     /// Consumed this many bytes; the connection is not open any more.
     Over(usize),
-}
-
-/// A whole frame.
-enum Body<'a> {
-    /// In one piece.
-    Slice(&'a [u8]),
-    /// Its header, and its payload in pieces.
-    Pieces([u8; 14], Chunks),
-}
-
-impl Body<'_> {
-    /// Copies a control frame whose header has `head` bytes; returns its length.
-    fn copy(self, head: usize, frame: &mut [u8; 14 + 125]) -> usize {
-        match self {
-            Body::Slice(bytes) => {
-                frame[..bytes.len()].copy_from_slice(bytes);
-                bytes.len()
-            }
-            Body::Pieces(header, mut payload) => {
-                frame[..head].copy_from_slice(&header[..head]);
-                head + payload.read(&mut frame[head..])
-            }
-        }
-    }
 }
 
 /// The code in the payload of a close frame; 1005 if there is none (RFC 6455 §7.1.5).
@@ -383,31 +354,38 @@ impl<H: Handler> Engine<H> {
         let Some(header) = Header::parse(data) else {
             return self.begin_gathering(id, data, now);
         };
-        if data.len() < header.frame_len() {
-            return match self.kind_of_frame(conn, &header) {
-                Ok(_) => self.begin_gathering(id, data, now),
-                Err(e) => self.broken_step(id, &e, now),
-            };
-        }
         let kind = match self.kind_of_frame(conn, &header) {
             Ok(kind) => kind,
-            Err(e) => return self.broken_step(id, &e, now),
+            Err(e) => {
+                self.core.spend(1);
+                self.broken(id, &e, now);
+                return Step::Over(0);
+            }
         };
         let len = header.frame_len();
+        if data.len() < len {
+            return self.begin_gathering(id, data, now);
+        }
         self.core.spend_frame(len);
         self.heard(id, now);
-        let open = self.complete(id, kind, header, Body::Slice(&data[..len]), now);
-        if open {
+        let frame = &data[..len];
+        let (payload, mask) = (&frame[header.len..], header.mask());
+        let open = match kind {
+            Kind::Whole(opcode) => match Incoming::whole(opcode, payload, mask) {
+                Ok(message) => self.deliver(id, message, now),
+                Err(NotUtf8) => self.not_utf8(id, now),
+            },
+            Kind::First(_) | Kind::Middle | Kind::Last => {
+                self.begin_message(id, kind);
+                self.append(id, payload, mask, 0, now) && self.frame_ends(id, kind, now)
+            }
+            Kind::Control | Kind::Close => self.control(id, kind, frame, &header, now),
+        };
+        if open && self.rest(id, now) {
             Step::Took(len)
         } else {
             Step::Over(len)
         }
-    }
-
-    fn broken_step(&mut self, id: ConnId, error: &WsError, now: Micros) -> Step {
-        self.core.spend(1);
-        self.broken(id, error, now);
-        Step::Over(0)
     }
 
     /// Judges a frame by its header.
@@ -419,7 +397,7 @@ impl<H: Handler> Engine<H> {
             Some(_) | None => most,
         };
         let in_message = match &conn.phase {
-            Phase::Open(Some(middle)) => middle.message.as_ref().map(|m| m.payload.len()),
+            Phase::Open(Some(middle)) => middle.message.as_ref().map(Incoming::len),
             _ => None,
         };
         header.judge(in_message, if header.is_data() { most } else { usize::MAX })
@@ -432,7 +410,8 @@ impl<H: Handler> Engine<H> {
                 head: [0; 14],
                 have: 0,
                 header: None,
-                payload: Chunks::default(),
+                payload: 0,
+                control: Vec::new(),
                 credit: 0,
                 since: now,
             });
@@ -447,132 +426,177 @@ impl<H: Handler> Engine<H> {
         };
         let mut used = 0;
         let mut fresh = None;
-        while frame.header.is_none() && used < data.len() {
+        while frame.header.is_none() && fresh.is_none() && used < data.len() {
             frame.head[usize::from(frame.have)] = data[used];
             frame.have += 1;
             used += 1;
-            frame.header = Header::parse(&frame.head[..usize::from(frame.have)]);
-            fresh = frame.header;
+            fresh = Header::parse(&frame.head[..usize::from(frame.have)]);
         }
-        let mut progress = sabotage::on(Bug::EveryByteIsHeard);
+        if let Some(header) = fresh
+            && let Err(step) = self.begin_frame(id, header, used, now)
+        {
+            return step;
+        }
         let mut whole = None;
-        if let Some(header) = frame.header {
-            let left = header.payload - frame.payload.len() as u64;
-            let take = usize::try_from(left).unwrap_or(usize::MAX);
-            let take = take.min(data.len() - used).min(GATHER_STEP);
-            frame.payload.push(&data[used..used + take]);
-            used += take;
-            frame.credit += take as u32;
+        let mut open = true;
+        let mut progress = sabotage::on(Bug::EveryByteIsHeard);
+        if let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut())
+            && let Some((header, kind)) = frame.header
+        {
+            let left = usize::try_from(header.payload - frame.payload).unwrap_or(usize::MAX);
+            let bytes = &data[used..];
+            let bytes = &bytes[..left.min(bytes.len()).min(GATHER_STEP)];
+            let offset = frame.payload as usize;
+            used += bytes.len();
+            frame.payload += bytes.len() as u64;
+            frame.credit += bytes.len() as u32;
             if frame.credit >= PROGRESS_STEP {
                 frame.credit %= PROGRESS_STEP;
                 progress = true;
             }
-            whole = Some(header).filter(|h| frame.payload.len() as u64 == h.payload);
-        }
-        let verdict = match (fresh.or(whole), self.core.table.get(id)) {
-            (Some(header), Some(conn)) => self.kind_of_frame(conn, &header).map(Some),
-            _ => Ok(None),
-        };
-        let kind = match verdict {
-            Ok(kind) => kind,
-            Err(e) => {
-                self.core.spend(1);
-                self.broken(id, &e, now);
-                return Step::Over(used);
+            whole = (frame.payload == header.payload).then_some((header, kind));
+            match kind {
+                Kind::Control | Kind::Close => frame.control.extend_from_slice(bytes),
+                Kind::Whole(_) | Kind::First(_) | Kind::Middle | Kind::Last => {
+                    open = self.append(id, bytes, header.mask(), offset, now);
+                }
             }
-        };
+        }
         self.core.spend_frame(used);
-        if progress || whole.is_some() {
+        if open && (progress || whole.is_some()) {
             self.heard(id, now);
         }
-        if let (Some(header), Some(kind)) = (whole, kind) {
-            let gathered = self.middle_of(id).and_then(|m| m.frame.take());
-            let open = gathered.is_some_and(|frame| {
-                let body = Body::Pieces(frame.head, frame.payload);
-                self.complete(id, kind, header, body, now)
+        if let Some((header, kind)) = whole.filter(|_| open) {
+            let frame = self.middle_of(id).and_then(|m| m.frame.take());
+            open = frame.is_some_and(|frame| match kind {
+                Kind::Control | Kind::Close => {
+                    let bytes = [&frame.head[..header.len], &frame.control].concat();
+                    self.control(id, kind, &bytes, &header, now)
+                }
+                Kind::Whole(_) | Kind::First(_) | Kind::Middle | Kind::Last => {
+                    self.frame_ends(id, kind, now)
+                }
             });
-            return if open {
-                Step::Took(used)
-            } else {
-                Step::Over(used)
-            };
+            open = open && self.rest(id, now);
         }
-        if self.account_for_held(id, now) {
+        if open && self.account_for_held(id, now) {
             Step::Took(used)
         } else {
             Step::Over(used)
         }
     }
 
-    /// A frame is here whole. Returns whether the connection is still open.
-    fn complete(
+    /// The header of the frame that is gathered is whole; `used` bytes were used for that.
+    ///
+    /// # Errors
+    /// What the frame has come to if it may not be.
+    fn begin_frame(
         &mut self,
         id: ConnId,
-        kind: Kind,
         header: Header,
-        body: Body<'_>,
+        used: usize,
         now: Micros,
-    ) -> bool {
-        let open = match kind {
-            Kind::Whole => match body {
-                Body::Slice(frame) => self.drive(id, frame, None, None, now),
-                Body::Pieces(head, mut payload) => {
-                    self.drive(id, &head[..header.len], Some(&mut payload), None, now)
-                }
-            },
-            Kind::Close => {
-                let mut frame = [0; 14 + 125];
-                let bytes = body.copy(header.len, &mut frame);
-                let code = close_code(&frame[header.len..bytes], header.mask());
-                self.drive(id, &frame[..bytes], None, Some(code), now)
-            }
-            Kind::First(opcode) => {
-                if let Some(middle) = self.middle_or_new(id) {
-                    let payload = Chunks::default();
-                    middle.message = Some(Fragments { opcode, payload });
-                }
-                self.fragment(id, &header, &body);
-                self.account_for_held(id, now)
-            }
-            Kind::Middle => {
-                self.fragment(id, &header, &body);
-                self.account_for_held(id, now)
-            }
-            Kind::Last => {
-                self.fragment(id, &header, &body);
-                drop(body);
-                let message = self.middle_of(id).and_then(|m| m.message.take());
-                message.is_some_and(
-                    |Fragments {
-                         opcode,
-                         mut payload,
-                     }| {
-                        let (head, len) = whole_header(opcode, payload.len());
-                        self.drive(id, &head[..len], Some(&mut payload), None, now)
-                    },
-                )
-            }
+    ) -> Result<(), Step> {
+        let Some(conn) = self.core.table.get(id) else {
+            return Err(Step::Over(used));
         };
-        open && self.rest(id, now)
+        match self.kind_of_frame(conn, &header) {
+            Ok(kind) => {
+                if let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) {
+                    frame.header = Some((header, kind));
+                }
+                self.begin_message(id, kind);
+                Ok(())
+            }
+            Err(e) => {
+                self.core.spend(1);
+                self.broken(id, &e, now);
+                Err(Step::Over(used))
+            }
+        }
     }
 
-    /// Appends the payload of a fragment to its message.
-    fn fragment(&mut self, id: ConnId, header: &Header, body: &Body<'_>) {
-        let Some(message) = self.middle_of(id).and_then(|m| m.message.as_mut()) else {
+    /// Begins a message if a frame of this kind does.
+    fn begin_message(&mut self, id: ConnId, kind: Kind) {
+        if let Some(opcode) = kind.begins()
+            && let Some(middle) = self.middle_or_new(id)
+        {
+            middle.message = Some(Incoming::new(opcode));
+        }
+    }
+
+    /// Appends payload to the message that arrives. Returns whether the connection is still open.
+    fn append(
+        &mut self,
+        id: ConnId,
+        payload: &[u8],
+        mask: [u8; 4],
+        offset: usize,
+        now: Micros,
+    ) -> bool {
+        let message = self.middle_of(id).and_then(|m| m.message.as_mut());
+        match message.map(|message| message.push(payload, mask, offset)) {
+            Some(Ok(())) => true,
+            Some(Err(NotUtf8)) => self.not_utf8(id, now),
+            None => false,
+        }
+    }
+
+    /// A data frame is here whole, and part of its message. Returns whether the connection is still open.
+    fn frame_ends(&mut self, id: ConnId, kind: Kind, now: Micros) -> bool {
+        if let Kind::First(_) | Kind::Middle = kind {
+            return self.account_for_held(id, now);
+        }
+        let message = self.middle_of(id).and_then(|m| m.message.as_ref());
+        match message.map(Incoming::finish) {
+            Some(Ok(())) => self.join(id, now),
+            Some(Err(NotUtf8)) => self.not_utf8(id, now),
+            None => false,
+        }
+    }
+
+    /// Joins a message that is here whole, or the next 512 KiB of it, and hands it to the host. Returns whether the connection is still
+    /// open.
+    fn join(&mut self, id: ConnId, now: Micros) -> bool {
+        let Some(middle) = self.middle_of(id) else {
+            return false;
+        };
+        let Some(incoming) = &mut middle.message else {
+            return true;
+        };
+        let joined = incoming.join();
+        let bytes = incoming.len().min(JOINED_AT_ONCE);
+        middle.joining = joined.is_none();
+        if joined.is_some() {
+            middle.message = None;
+        }
+        self.core.work.spend_bytes(bytes, &mut self.core.stats);
+        match joined {
+            Some(message) => self.deliver(id, message, now),
+            None => {
+                self.core.hold_back(id, now);
+                self.account_for_held(id, now)
+            }
+        }
+    }
+
+    /// Does the next step of what the last message needs: joins more of it, or calls the host that has not finished with it.
+    #[inline(never)]
+    pub(super) fn go_on(&mut self, id: ConnId, now: Micros) {
+        let Some(middle) = self.middle_of(id) else {
             return;
         };
-        match body {
-            Body::Slice(frame) => {
-                let payload = &frame[header.len..];
-                message.payload.push_unmasked(payload, header.mask(), 0);
+        let open = if middle.joining {
+            self.join(id, now)
+        } else {
+            middle.unfinished = false;
+            if !sabotage::on(Bug::UnfinishedForgotten) {
+                self.call(now, |handler, io| handler.on_continue(io, id));
             }
-            Body::Pieces(_, pieces) => {
-                let mut offset = 0;
-                for piece in pieces.iter() {
-                    message.payload.push_unmasked(piece, header.mask(), offset);
-                    offset += piece.len();
-                }
-            }
+            true
+        };
+        if open {
+            self.rest(id, now);
         }
     }
 
@@ -586,16 +610,12 @@ impl<H: Handler> Engine<H> {
         if !self.core.table.get(id).is_some_and(Conn::is_open) {
             return self.skipped(id, rest);
         }
-        let in_turn = self.core.work.is_current(id);
         if let Some(middle) = self.middle_or_new(id) {
             middle.leftover.reserve_exact(rest.len());
             middle.leftover.extend_from_slice(rest);
         }
-        if !in_turn {
-            self.core.ready.push(id);
-        }
         if self.account_for_held(id, now) {
-            self.core.throttle(id, now);
+            self.core.hold_back(id, now);
         }
     }
 
@@ -687,38 +707,28 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Decodes one frame with the shared context and hands the result to the host. `close` is the code of the peer's close frame, if it
-    /// is one. Returns whether the connection is still open.
-    fn drive(
+    /// Decodes one control frame with the shared context and acts on it. Returns whether the connection is still open.
+    fn control(
         &mut self,
         id: ConnId,
-        input: &[u8],
-        rest: Option<&mut Chunks>,
-        close: Option<u16>,
+        kind: Kind,
+        frame: &[u8],
+        header: &Header,
         now: Micros,
     ) -> bool {
-        let gathered = rest.as_ref().map_or(0, |r| r.len());
-        // What was gathered is copied once more.
-        self.core.work.spend_bytes(gathered, &mut self.core.stats);
-        let large = input.len() + gathered > SHARED_FRAME_MAX;
-        let spare = self.core.spare.take().filter(|_| !large);
-        let mut context = spare.unwrap_or_else(|| self.context(large));
+        let code = close_code(&frame[header.len..], header.mask());
+        let spare = self.core.spare.take();
+        let mut context = spare.unwrap_or_else(|| self.context());
         let mut output = std::mem::take(&mut self.core.scratch);
         let result = context.read(&mut Wire {
-            input,
-            rest,
+            input: frame,
             output: &mut output,
         });
         let mut answer = Wire {
             input: &[],
-            rest: None,
             output: &mut output,
         };
         let reusable = match result {
-            Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
-                self.deliver(id, message, now);
-                true
-            }
             Ok(Message::Pong(payload)) => {
                 self.pong(id, &payload, now);
                 true
@@ -729,14 +739,17 @@ impl<H: Handler> Engine<H> {
                 self.core.answer_ping(id, &output, now);
                 true
             }
-            Ok(Message::Close(frame)) => {
+            Ok(Message::Close(close)) => {
                 // It reports that the connection is closed, which we know.
                 let _ = context.flush(&mut answer);
-                let reason = frame.map_or_else(String::new, |f| f.reason.to_string());
-                self.peer_closed(id, close.unwrap_or(1005), &reason, &output, now);
+                let reason = close.map_or_else(String::new, |f| f.reason.to_string());
+                self.peer_closed(id, code, &reason, &output, now);
                 false
             }
-            Ok(Message::Frame(_)) => true,
+            Ok(Message::Text(_) | Message::Binary(_) | Message::Frame(_)) => {
+                debug_assert!(false, "{kind:?} is no data frame");
+                false
+            }
             Err(e) => {
                 self.broken(id, &e, now);
                 false
@@ -746,26 +759,28 @@ impl<H: Handler> Engine<H> {
             output.clear();
         }
         self.core.scratch = output;
-        // One that has failed may have left-overs in it, and one that was made for a large frame keeps the memory.
-        if reusable && !large {
+        // One that has failed may have left-overs in it.
+        if reusable {
             self.core.spare = Some(context);
         }
         self.core.table.get(id).is_some_and(Conn::is_open)
     }
 
-    /// Hands a message to the host. The first one that leaves the connection open introduces the peer.
-    fn deliver(&mut self, id: ConnId, message: Message, now: Micros) {
+    /// Hands a message to the host. The first one that leaves the connection open introduces the peer. Returns whether the connection is
+    /// still open.
+    fn deliver(&mut self, id: ConnId, message: Message, now: Micros) -> bool {
         let deaf = sabotage::on(Bug::DeliverAfterClose);
         let open = |c: &&mut Conn| c.is_open() || deaf;
         let Some(conn) = self.core.table.get_mut(id).filter(open) else {
-            return;
+            return false;
         };
         conn.traffic.message_in();
         self.core.stats.messages_in += 1;
         self.call(now, |handler, io| handler.on_message(io, id, message));
-        if let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open())
-            && !conn.marks.has(Mark::Spoke)
-        {
+        let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
+            return false;
+        };
+        if !conn.marks.has(Mark::Spoke) {
             let held = match &conn.phase {
                 Phase::Open(Some(middle)) => middle.held,
                 _ => 0,
@@ -773,6 +788,7 @@ impl<H: Handler> Engine<H> {
             conn.marks.set(Mark::Spoke);
             self.core.stats.stranger_bytes -= held;
         }
+        true
     }
 
     fn pong(&mut self, id: ConnId, payload: &[u8], now: Micros) {
@@ -815,6 +831,14 @@ impl<H: Handler> Engine<H> {
         self.core.enter_closing(id, end, Until::Flushed, left, now);
     }
 
+    /// A text is not UTF-8. Returns that the connection is not open any more.
+    fn not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
+        let cause = Cause::InvalidData;
+        let reason = "text that is not UTF-8";
+        self.core.shut(id, cause, cause.close_code(), reason, now);
+        false
+    }
+
     /// tungstenite has found a fault. It sends no close frame for it; we do.
     fn broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
         let (cause, reason) = match error {
@@ -841,18 +865,10 @@ impl<H: Handler> Engine<H> {
 
     // ---- contexts ----
 
-    fn context(&self, large: bool) -> Box<WebSocketContext> {
-        let most = Some(self.core.config.max_message_bytes);
-        let at_once = if large {
-            LARGE_READ_BUFFER
-        } else {
-            READ_BUFFER
-        };
+    fn context(&self) -> Box<WebSocketContext> {
         let config = WebSocketConfig::default()
-            .read_buffer_size(at_once)
-            .write_buffer_size(0)
-            .max_message_size(most)
-            .max_frame_size(most);
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0);
         Box::new(WebSocketContext::new(Role::Server, Some(config)))
     }
 }

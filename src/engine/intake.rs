@@ -66,7 +66,9 @@ impl<H: Handler> Engine<H> {
             return Intake::NextTurn;
         }
         match self.core.table.get(id).map(|c| &c.phase) {
-            Some(Phase::Open(Some(middle))) if middle.has_leftover() => Intake::Leftover,
+            Some(Phase::Open(Some(middle))) if middle.has_leftover() || middle.is_busy() => {
+                Intake::Leftover
+            }
             _ => Intake::Read(if slow { SLOW_READ } else { READ }),
         }
     }
@@ -116,10 +118,14 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Works off what was read before.
+    /// Works off what was read before: the next step of the last message, or what came behind it.
     pub fn on_leftover(&mut self, id: ConnId, now: Micros) {
         self.enter(id, now);
-        self.leftover(id, now);
+        if self.core.table.get(id).is_some_and(Conn::is_busy) {
+            self.go_on(id, now);
+        } else {
+            self.leftover(id, now);
+        }
         self.settle(now);
     }
 

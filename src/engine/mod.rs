@@ -20,6 +20,7 @@ mod drain;
 mod handler;
 mod http;
 mod inbound;
+mod incoming;
 mod intake;
 mod out;
 mod outbound;

@@ -9,8 +9,8 @@ const RSV: u8 = 0x70;
 const OPCODE: u8 = 0x0F;
 const MASKED: u8 = 0x80;
 const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
 const CLOSE: u8 = 0x8;
 const PONG: u8 = 0xA;
 
@@ -31,16 +31,28 @@ pub(crate) struct Header {
 /// What is done with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A whole message, or a ping or pong.
-    Whole,
+    /// A whole message, of this opcode.
+    Whole(u8),
     /// The first frame of a message in fragments, of this opcode.
     First(u8),
     /// A fragment that more follow.
     Middle,
     /// The last fragment.
     Last,
+    /// A ping or pong.
+    Control,
     /// A close frame.
     Close,
+}
+
+impl Kind {
+    /// The opcode of the message that begins with the frame.
+    pub(crate) fn begins(self) -> Option<u8> {
+        match self {
+            Kind::Whole(opcode) | Kind::First(opcode) => Some(opcode),
+            Kind::Middle | Kind::Last | Kind::Control | Kind::Close => None,
+        }
+    }
 }
 
 impl Header {
@@ -104,7 +116,7 @@ impl Header {
                 return Ok(if opcode == CLOSE {
                     Kind::Close
                 } else {
-                    Kind::Whole
+                    Kind::Control
                 });
             }
             (CLOSE.., _) if !is_final => ProtocolError::FragmentedControlFrame,
@@ -117,22 +129,12 @@ impl Header {
                 OpCode::Data(data) => ProtocolError::ExpectedFragment(data),
                 OpCode::Control(_) => ProtocolError::ExpectedFragment(Data::Reserved(opcode)),
             },
-            (TEXT | BINARY, None) if is_final => return Ok(Kind::Whole),
+            (TEXT | BINARY, None) if is_final => return Ok(Kind::Whole(opcode)),
             (TEXT | BINARY, None) => return Ok(Kind::First(opcode)),
             (_, None) => ProtocolError::UnknownDataFrameType(opcode),
         };
         Err(fault.into())
     }
-}
-
-/// The header of an unfragmented frame whose mask changes nothing: what a message in fragments is handed on with when all of it
-/// is here.
-pub(crate) fn whole_header(opcode: u8, payload: usize) -> ([u8; 14], usize) {
-    let mut header = [0; 14];
-    header[0] = FIN | opcode;
-    header[1] = MASKED | 127;
-    header[2..10].copy_from_slice(&(payload as u64).to_be_bytes());
-    (header, 14)
 }
 
 /// The payload, if `data` is exactly one pong as it answers a heartbeat of ours: final, masked, of four bytes. Most reads
@@ -154,6 +156,15 @@ pub(crate) struct CloseFinder {
 }
 
 impl CloseFinder {
+    /// Begins in the middle of a frame, of which `head` and `payload` bytes have arrived.
+    pub(crate) fn inside(head: &[u8], payload: u64) -> Self {
+        let mut finder = CloseFinder::default();
+        // No close frame ends inside a frame.
+        let _ = finder.advance(head);
+        finder.left = finder.left.map(|left| left - payload);
+        finder
+    }
+
     /// Takes the next bytes of the stream. Breaks when a close frame was completed.
     pub(crate) fn advance(&mut self, mut data: &[u8]) -> ControlFlow<()> {
         while !data.is_empty() {
@@ -249,8 +260,8 @@ mod tests {
                 .judge(in_message, 1_000)
                 .map_err(|e| e.to_string())
         };
-        assert_eq!(judge(FIN | TEXT, 200, None), Ok(Kind::Whole));
-        assert_eq!(judge(FIN | PONG, 125, Some(3)), Ok(Kind::Whole));
+        assert_eq!(judge(FIN | TEXT, 200, None), Ok(Kind::Whole(TEXT)));
+        assert_eq!(judge(FIN | PONG, 125, Some(3)), Ok(Kind::Control));
         assert_eq!(judge(FIN | CLOSE, 2, Some(3)), Ok(Kind::Close));
         assert_eq!(judge(BINARY, 3, None), Ok(Kind::First(BINARY)));
         assert_eq!(judge(CONTINUATION, 3, Some(3)), Ok(Kind::Middle));

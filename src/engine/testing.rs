@@ -678,8 +678,8 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
     if middle.is_held() != middle.throttled_since.is_some() {
         return Err("waits for its share and is not counted, or the other way round".to_owned());
     }
-    let frame = middle.frame.as_ref().map_or(0, |f| f.payload.len());
-    let message = middle.message.as_ref().map_or(0, |m| m.payload.len());
+    let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());
+    let message = middle.message.as_ref().map_or(0, |m| m.len());
     let least = (middle.leftover.len() + frame + message) as u64;
     if middle.held < least {
         return Err(format!(
@@ -775,6 +775,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         self.host.on_message(io, id, message);
+    }
+
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_continue(io, id);
     }
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {

@@ -103,6 +103,8 @@ struct Host {
     owed: HashSet<ConnId>,
     told: HashMap<ConnId, (Cause, Micros)>,
     received: HashMap<ConnId, u32>,
+    /// How often each asks to go on with its last message.
+    unfinished: HashMap<ConnId, u32>,
     deferred: Vec<ConnId>,
     timers: HashMap<TimerId, Micros>,
     farewells: HashSet<ConnId>,
@@ -148,6 +150,15 @@ impl Handler for Host {
                 .push(format!("{id} said {tag}/{seq}, expected /{expected}"));
         }
         *expected += 1;
+        if self.unfinished.contains_key(&id) {
+            self.wrong
+                .push(format!("{id}: {seq} before its last message was finished"));
+        }
+        // Some are worked on in steps.
+        if seq.is_multiple_of(5) {
+            self.unfinished.insert(id, seq % 3 + 1);
+            io.unfinished(id);
+        }
         // Some messages are dear.
         if seq.is_multiple_of(37) {
             io.spend(150);
@@ -161,7 +172,21 @@ impl Handler for Host {
         }
     }
 
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        let left = self.unfinished.remove(&id).unwrap_or_default();
+        match left {
+            0 => self.wrong.push(format!("{id} goes on with nothing")),
+            1 => {}
+            _ => {
+                self.unfinished.insert(id, left - 1);
+                io.unfinished(id);
+                io.spend(60);
+            }
+        }
+    }
+
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.unfinished.remove(&id);
         if !self.owed.remove(&id) {
             self.wrong.push(format!(
                 "{id} is told to be over, and nobody waits for that"

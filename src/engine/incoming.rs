@@ -1,0 +1,248 @@
+//! A message that arrives: its payload unmasked (RFC 6455 §5.3), text checked for UTF-8 as it comes (§8.1), and joined when all of
+//! it is here. No step costs more than its bytes, and none takes more than 512 KiB.
+
+use crate::engine::chunks::Chunks;
+use crate::engine::handler::Message;
+use crate::engine::scan::TEXT;
+
+/// Bytes that are unmasked and checked at once: they stay in the processor's first cache.
+const WINDOW: usize = 2 * 1024;
+
+/// Text that is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotUtf8;
+
+/// A message of which some has arrived.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    payload: Payload,
+    /// Bytes of the payload so far.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Binary(Chunks<Vec<u8>>),
+    /// Text, and the beginning of a character whose end has not arrived.
+    Text(Chunks<String>, Partial),
+}
+
+/// The first bytes of a character, at most three.
+#[derive(Debug, Default)]
+struct Partial {
+    bytes: [u8; 3],
+    len: usize,
+}
+
+impl Incoming {
+    /// A message of this opcode of which nothing has arrived.
+    pub(crate) fn new(opcode: u8) -> Self {
+        let payload = if opcode == TEXT {
+            Payload::Text(Chunks::default(), Partial::default())
+        } else {
+            Payload::Binary(Chunks::default())
+        };
+        Incoming { payload, len: 0 }
+    }
+
+    /// A message whose only frame is here in one piece.
+    ///
+    /// # Errors
+    /// Text that is not UTF-8.
+    pub(crate) fn whole(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Result<Message, NotUtf8> {
+        let mut bytes = payload.to_vec();
+        unmask(&mut bytes, mask, 0);
+        if opcode == TEXT {
+            let text = String::from_utf8(bytes).map_err(|_| NotUtf8)?;
+            Ok(Message::text(text))
+        } else {
+            Ok(Message::binary(bytes))
+        }
+    }
+
+    /// Bytes that have arrived.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes that are allocated.
+    pub(crate) fn allocated(&self) -> usize {
+        match &self.payload {
+            Payload::Binary(bytes) => bytes.allocated(),
+            Payload::Text(text, _) => text.allocated(),
+        }
+    }
+
+    /// Appends bytes of a frame's payload; `offset` is where in that payload they stand.
+    ///
+    /// # Errors
+    /// Text that cannot become UTF-8 any more.
+    pub(crate) fn push(
+        &mut self,
+        bytes: &[u8],
+        mask: [u8; 4],
+        offset: usize,
+    ) -> Result<(), NotUtf8> {
+        let mut at = 0;
+        for window in bytes.chunks(WINDOW) {
+            let (offset, coming) = (offset + at, bytes.len() - at);
+            match &mut self.payload {
+                Payload::Binary(chunks) => {
+                    let piece = chunks.last_for(window.len(), coming);
+                    let from = piece.len();
+                    piece.extend_from_slice(window);
+                    unmask(&mut piece[from..], mask, offset);
+                }
+                Payload::Text(chunks, partial) => {
+                    let mut buffer = [0; 3 + WINDOW];
+                    let (held, fresh) = buffer.split_at_mut(partial.len);
+                    held.copy_from_slice(&partial.bytes[..partial.len]);
+                    fresh[..window.len()].copy_from_slice(window);
+                    unmask(&mut fresh[..window.len()], mask, offset);
+                    let bytes = &buffer[..partial.len + window.len()];
+                    let (text, rest) = characters(bytes)?;
+                    let piece = chunks.last_for(text.len(), coming + partial.len);
+                    piece.push_str(text);
+                    partial.len = rest.len();
+                    partial.bytes[..rest.len()].copy_from_slice(rest);
+                }
+            }
+            at += window.len();
+        }
+        self.len += at;
+        Ok(())
+    }
+
+    /// The last byte has arrived.
+    ///
+    /// # Errors
+    /// Text that ends inside a character.
+    pub(crate) fn finish(&self) -> Result<(), NotUtf8> {
+        match &self.payload {
+            Payload::Text(_, partial) if partial.len > 0 => Err(NotUtf8),
+            Payload::Text(..) | Payload::Binary(_) => Ok(()),
+        }
+    }
+
+    /// Joins the next 512 KiB of a message that is here whole. Returns the message when that was the last.
+    pub(crate) fn join(&mut self) -> Option<Message> {
+        match &mut self.payload {
+            Payload::Binary(chunks) => chunks.join().map(Message::binary),
+            Payload::Text(chunks, _) => chunks.join().map(Message::text),
+        }
+    }
+}
+
+/// Splits bytes into whole characters and the beginning of one.
+fn characters(bytes: &[u8]) -> Result<(&str, &[u8]), NotUtf8> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok((text, &[])),
+        Err(e) if e.error_len().is_some() => Err(NotUtf8),
+        Err(e) => {
+            let (whole, rest) = bytes.split_at(e.valid_up_to());
+            // Valid up to there.
+            let text = std::str::from_utf8(whole).map_err(|_| NotUtf8)?;
+            Ok((text, rest))
+        }
+    }
+}
+
+/// Applies a mask to a run of a payload that begins at `offset` (RFC 6455 §5.3).
+fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
+    let turned: [u8; 4] = std::array::from_fn(|i| mask[(offset + i) % 4]);
+    let word = u32::from_ne_bytes(turned);
+    let wide = u64::from(word) | u64::from(word) << 32;
+    let (words, rest) = bytes.as_chunks_mut::<8>();
+    for chunk in words {
+        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(turned.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::scan::BINARY;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn masked(plain: &[u8]) -> Vec<u8> {
+        let mut bytes = plain.to_vec();
+        unmask(&mut bytes, MASK, 0);
+        assert!(
+            bytes
+                .iter()
+                .zip(plain)
+                .enumerate()
+                .all(|(i, (a, b))| a ^ b == MASK[i % 4])
+        );
+        bytes
+    }
+
+    /// The message made of frames of one payload that comes in runs of `cut` bytes.
+    fn arrive(opcode: u8, payload: &[u8], cut: usize) -> Result<Message, NotUtf8> {
+        let mut incoming = Incoming::new(opcode);
+        let mut offset = 0;
+        for run in masked(payload).chunks(cut) {
+            incoming.push(run, MASK, offset)?;
+            offset += run.len();
+            assert_eq!(incoming.len(), offset);
+            let most = offset + offset / 16 + 500;
+            assert!(incoming.allocated() <= most, "{}", incoming.allocated());
+        }
+        incoming.finish()?;
+        loop {
+            if let Some(message) = incoming.join() {
+                break Ok(message);
+            }
+            // While it is joined it is there once, but for the piece under way.
+            assert!(incoming.allocated() <= 2 * payload.len() + 1_000);
+        }
+    }
+
+    #[test]
+    fn what_comes_in_any_cuts_is_one_message() {
+        let bytes: Vec<u8> = (0..3_000_001u32).map(|i| (i % 251) as u8).collect();
+        let text = "aé€𝄞".repeat(30_000);
+        for cut in [1, 3, 777, 2_048, 2_049, 65_535, 65_536, 70_000] {
+            let part = if cut < 100 { &bytes[..10_000] } else { &bytes };
+            let got = arrive(BINARY, part, cut);
+            assert!(got == Ok(Message::binary(part.to_vec())), "cut {cut}");
+            let part = if cut < 100 { &text[..10_000] } else { &text };
+            assert!(
+                arrive(TEXT, part.as_bytes(), cut) == Ok(Message::text(part)),
+                "cut {cut}"
+            );
+        }
+        for payload in ["", "x", "€"] {
+            let whole = Incoming::whole(TEXT, &masked(payload.as_bytes()), MASK);
+            assert_eq!(whole, Ok(Message::text(payload)));
+            assert_eq!(arrive(TEXT, payload.as_bytes(), 1), whole);
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused_wherever_it_is_cut() {
+        for wrong in [
+            &b"\xff"[..],
+            b"\xc3",
+            b"a\xed\xa0\x80b",
+            b"\xe2\x82",
+            b"\xf4\x90\x80\x80",
+            b"\xc0\x80",
+        ] {
+            for before in [0, 1, 2_046, 2_047, 2_048, 65_535, 65_536] {
+                let bytes = [&vec![b'a'; before][..], wrong].concat();
+                for cut in [1, 2, 2_048, 70_000] {
+                    if cut > 2 || before < 3 {
+                        assert_eq!(arrive(TEXT, &bytes, cut), Err(NotUtf8), "{wrong:?}");
+                    }
+                }
+                let whole = Incoming::whole(TEXT, &masked(&bytes), MASK);
+                assert_eq!(whole, Err(NotUtf8));
+            }
+        }
+    }
+}
