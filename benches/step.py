@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 # The functions of benches/step.rs that are one step each.
-STEPS = ("on_bytes", "flush")
+STEPS = ("on_bytes", "on_leftover", "flush")
 
 
 def symbols(binary):

@@ -1,9 +1,9 @@
 //! The dearest single step of the engine over the inputs of attacks, to be counted by callgrind: what one frame, or 64 KiB of a
-//! large one, and what one flush costs with the gateway as the host. See `benches/step.py`, which counts, and
-//! `benches/gates.sh`.
+//! large one, one step of the work that a frame has left, and one flush cost with the gateway as the host. See
+//! `benches/step.py`, which counts, and `benches/gates.sh`.
 //!
-//! The loop looks at its budget behind each frame, so a frame is what cannot be divided: its cost is what every other connection
-//! waits for at least. Without callgrind it only runs.
+//! The loop looks at its budget between steps, so a step is what cannot be divided: its cost is what every other connection waits
+//! for at least. Without callgrind it only runs.
 
 use pulsegate::engine::testing::{client_frame, upgrade_request};
 use pulsegate::engine::{Engine, Intake};
@@ -14,15 +14,15 @@ use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
 use std::cell::Cell;
 use std::io::IoSlice;
 
-/// What the reactor reads at once.
-const READ: usize = 64 * 1024;
+/// What is handed in at once: what the loop takes of a large frame in one step.
+const READ: usize = 8 * 1024;
 
 /// Apps of the user whose glasses are heard by all of them.
 const APPS: usize = 200;
 
 thread_local! {
-    /// Calls of each step so far: of `on_bytes`, of `flush`.
-    static CALLS: [Cell<usize>; 2] = const { [Cell::new(0), Cell::new(0)] };
+    /// Calls of each step so far: of `on_bytes`, of `on_leftover`, of `flush`.
+    static CALLS: [Cell<usize>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
 fn count(step: usize) {
@@ -30,15 +30,21 @@ fn count(step: usize) {
 }
 
 fn main() {
-    for (name, run) in INPUTS {
+    // All inputs, or those that are named.
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|n| n == name);
+    for (name, run) in INPUTS.into_iter().filter(|(name, _)| wanted(name)) {
         run();
         // How many calls of each step there were up to here: see `benches/step.py`.
-        let [reads, flushes] = CALLS.with(|calls| [calls[0].get(), calls[1].get()]);
-        println!("input {name} on_bytes {reads} flush {flushes}");
+        let [reads, rests, flushes] = CALLS.with(|calls| [0, 1, 2].map(|nth| calls[nth].get()));
+        println!("input {name} on_bytes {reads} on_leftover {rests} flush {flushes}");
     }
 }
 
-const INPUTS: [(&str, fn()); 13] = [
+const INPUTS: [(&str, fn()); 18] = [
     ("first_message", || {
         first_message(1 << 20, Config::default())
     }),
@@ -59,6 +65,49 @@ const INPUTS: [(&str, fn()); 13] = [
     ("fanout_large", || {
         let (mut net, glasses) = session(r#"["audio_chunk"]"#);
         feed(&mut net, glasses, &client_frame(0x82, &vec![7; 900_000]));
+    }),
+    ("fanout_nobody", || {
+        // The largest sets of the longest names, which differ at their ends: nobody wants the frame, and that takes long to find.
+        let (mut net, glasses) = session(&largest_list());
+        let kind = format!(r#"{{"type":"{}"}}"#, "x".repeat(256));
+        several(&mut net, glasses, &client_frame(0x81, kind.as_bytes()));
+    }),
+    ("text_1m", || {
+        let (mut net, glasses) = session(r#"["*"]"#);
+        let text = format!(r#"{{"type":"a","x":[{}]}}"#, vec!["1"; 500_000].join(","));
+        feed(&mut net, glasses, &client_frame(0x81, text.as_bytes()));
+    }),
+    ("text_of_an_app_1m", || {
+        let (mut net, _) = session(r#"["*"]"#);
+        let app = net.last.expect("an app");
+        let text = format!(
+            r#"{{"type":"a","x":[{}]}}"#,
+            vec![r#""é""#; 110_000].join(",")
+        );
+        feed(&mut net, app, &client_frame(0x81, text.as_bytes()));
+    }),
+    ("fragments_1m", || {
+        let (mut net, glasses) = session(r#"["*"]"#);
+        feed(
+            &mut net,
+            glasses,
+            &client_frame(0x01, br#"{"type":"a","x":""#),
+        );
+        feed(
+            &mut net,
+            glasses,
+            &client_frame(0x00, "é".repeat(500_000).as_bytes()),
+        );
+        feed(&mut net, glasses, &client_frame(0x80, br#""}"#));
+    }),
+    ("updates_in_escapes", || {
+        let list = largest_list().replace(
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            r"\u0078\u0078\u0078\u0078\u0078",
+        );
+        update(&format!(
+            r#"{{"type":"subscription_update","subscriptions":{list}}}"#
+        ));
     }),
     ("pings", || flood(&client_frame(0x89, b""))),
     ("pongs", || flood(&client_frame(0x8A, b""))),
@@ -115,10 +164,17 @@ fn on_bytes(engine: &mut Engine<Gateway>, id: ConnId, bytes: &[u8]) {
     engine.on_bytes(id, bytes, Micros::ZERO);
 }
 
+/// A step: the next one of what was left of before.
+#[inline(never)]
+fn on_leftover(engine: &mut Engine<Gateway>, id: ConnId) {
+    count(1);
+    engine.on_leftover(id, Micros::ZERO);
+}
+
 /// A step: what waits for one connection goes out, to a socket that takes everything.
 #[inline(never)]
 fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
-    count(1);
+    count(2);
     let mut socket = |slices: &[IoSlice<'_>]| Ok(slices.iter().map(|s| s.len()).sum());
     engine.flush(id, Micros::ZERO, &mut socket);
 }
@@ -126,6 +182,8 @@ fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
 /// A loop without sockets.
 struct Loop {
     engine: Engine<Gateway>,
+    /// The connection that was opened last.
+    last: Option<ConnId>,
     dirty: Vec<ConnId>,
 }
 
@@ -138,6 +196,7 @@ impl Loop {
     fn connect(&mut self, path: &str) -> ConnId {
         let id = self.accept();
         feed(self, id, upgrade_request(path).as_bytes());
+        self.last = Some(id);
         id
     }
 
@@ -159,20 +218,21 @@ impl Loop {
     }
 }
 
-/// As the reactor hands in what it has read, a turn for each read, and for each share that it costs.
+/// As the reactor hands in what it has read, a turn for each read and for each share that it costs, until all is worked off.
 fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
-    for chunk in bytes.chunks(READ) {
-        loop {
-            match net.engine.intake(id, Micros::ZERO) {
-                Intake::Read(_) => {
-                    on_bytes(&mut net.engine, id, chunk);
-                    net.settle();
-                    break;
-                }
-                Intake::Leftover => net.engine.on_leftover(id, Micros::ZERO),
-                Intake::NextTurn => net.settle(),
-                Intake::Paused | Intake::Over => return,
+    let mut chunks = bytes.chunks(READ);
+    loop {
+        match net.engine.intake(id, Micros::ZERO) {
+            Intake::Read(_) => {
+                let Some(chunk) = chunks.next() else {
+                    return;
+                };
+                on_bytes(&mut net.engine, id, chunk);
+                net.settle();
             }
+            Intake::Leftover => on_leftover(&mut net.engine, id),
+            Intake::NextTurn => net.settle(),
+            Intake::Paused | Intake::Over => return,
         }
     }
 }
@@ -227,6 +287,7 @@ fn net(config: Config) -> Loop {
     let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");
     Loop {
         engine,
+        last: None,
         dirty: Vec::new(),
     }
 }
@@ -239,11 +300,16 @@ fn many_entries(most: usize) -> String {
     format!("{begin}{}{end}", vec![ENTRY; entries].join(","))
 }
 
-/// A valid `subscription_update` with the most and the longest entries. They differ at their ends.
+/// A valid `subscription_update` with the most and the longest entries.
 fn largest_subscriptions() -> String {
+    let list = largest_list();
+    format!(r#"{{"type":"subscription_update","subscriptions":{list}}}"#)
+}
+
+/// The most and the longest entries. They differ at their ends.
+fn largest_list() -> String {
     let entries: Vec<_> = (0..256)
         .map(|n| format!(r#""{}{n:04}""#, "x".repeat(252)))
         .collect();
-    let entries = entries.join(",");
-    format!(r#"{{"type":"subscription_update","subscriptions":[{entries}]}}"#)
+    format!("[{}]", entries.join(","))
 }

@@ -254,8 +254,8 @@ fn large_frames_are_gathered_in_steps() {
     let mut turns = 0;
     while net.host().heard.is_empty() {
         let units = turn(&mut net);
-        // When it is whole it is joined: 512 KiB, or 128 units, at a time.
-        assert!(units <= u64::from(SHARE_UNITS + 128), "{units}");
+        // When it is whole it is joined: 128 KiB, or 32 units, at a time.
+        assert!(units <= u64::from(SHARE_UNITS + 32), "{units}");
         turns += 1;
     }
     assert!(

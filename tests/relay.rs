@@ -8,7 +8,7 @@ use pulsegate::gateway::{
     RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
 };
 use pulsegate::{Cause, Message, Micros};
-use relaying::{Fleet, button, texts};
+use relaying::{Fleet, button, number, texts};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -1668,8 +1668,8 @@ fn long_names_are_no_names() {
 fn subscriptions_count_against_the_room_of_all() {
     let settings = RelaySettings::default();
     let mut fleet = Fleet::tuned(settings, None, |_, config| {
-        // Four sets, and the message that the fifth comes in.
-        config.max_buffered_bytes = 370_000;
+        // Four sets, and the message that the fifth comes in, with the copy of it that is parsed.
+        config.max_buffered_bytes = 440_000;
         config.max_pending_bytes = 300_000;
         config.max_message_bytes = 200_000;
     });
@@ -1708,6 +1708,170 @@ fn subscriptions_count_against_the_room_of_all() {
     fleet.lose(glasses, "close");
     fleet.advance(200_000);
     assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
+}
+
+/// `n` apps of one user that want everything.
+fn listeners(fleet: &mut Fleet, n: usize) -> Vec<PeerId> {
+    let app = |n: usize| {
+        let app = fleet.app("ada", &format!("p.{n:04}"));
+        fleet.say(
+            app,
+            json!({"type":"subscription_update","subscriptions":["*"]}),
+        );
+        fleet.drain(app);
+        app
+    };
+    (0..n).map(app).collect()
+}
+
+/// A frame for 500 apps is delivered over several turns, and the next one comes behind it, everywhere.
+#[test]
+fn a_frame_for_many_apps_is_delivered_in_steps_and_in_order() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let apps = listeners(&mut fleet, 500);
+    for n in 1..=3 {
+        let text = button(n).to_string();
+        fleet.net.send(glasses, Message::text(text));
+    }
+    let (mut turns, mut reached) = (0, 0);
+    while reached < 3 * 500 {
+        let units = fleet.turn();
+        assert!(units <= 300, "{units}");
+        fleet.charged();
+        let relayed = fleet.stats().relayed[1];
+        assert!(
+            turns == 0 || relayed - reached <= 300,
+            "{relayed} {reached}"
+        );
+        (reached, turns) = (relayed, turns + 1);
+        assert!(turns < 50, "{reached} in {turns} turns");
+    }
+    assert!(turns >= 5, "1 500 deliveries in {turns} turns");
+    for app in &apps {
+        let heard: Vec<_> = fleet.texts(*app).iter().map(|t| number(t)).collect();
+        assert_eq!(heard, [Some(1), Some(2), Some(3)]);
+    }
+    assert_eq!(fleet.stats().unrouted, 0);
+}
+
+/// What glasses have sent before they are lost, or replaced, still reaches every app, before what they send next.
+#[test]
+fn a_frame_under_way_survives_its_connection() {
+    for end in ["reset", "takeover", "kick", "session"] {
+        let settings = RelaySettings {
+            glasses_grace: Micros::from_secs(if end == "session" { 0 } else { 60 }),
+            ..RelaySettings::default()
+        };
+        let mut fleet = Fleet::with(settings, None);
+        let glasses = fleet.glasses("ada");
+        let apps = listeners(&mut fleet, 500);
+        let before = fleet.stats().relayed[1];
+        fleet
+            .net
+            .send(glasses, Message::text(button(1).to_string()));
+        fleet.turn();
+        let reached = fleet.stats().relayed[1] - before;
+        assert!((1..500).contains(&reached), "{reached}");
+        // An app that goes, and one that comes, while the frame is on its way.
+        fleet.net.reset(apps[250]);
+        match end {
+            "reset" => fleet.net.reset(glasses),
+            "takeover" => {
+                let newer = fleet.glasses("ada");
+                fleet.say(newer, button(2));
+            }
+            _ => {
+                let id = fleet.net.id(glasses);
+                fleet.net.with_io(|_, io| io.close(id, 4000, "kicked"));
+                fleet.advance(10_000);
+            }
+        }
+        fleet.rest();
+        fleet.charged();
+        for (n, app) in apps.iter().enumerate().filter(|(n, _)| *n != 250) {
+            let heard: Vec<_> = fleet.texts(*app).iter().filter_map(|t| number(t)).collect();
+            let all: &[u64] = if end == "takeover" { &[1, 2] } else { &[1] };
+            assert_eq!(heard, all, "{end}: app {n}");
+        }
+        fleet.advance(200_000);
+        let left = usize::from(end == "takeover");
+        assert_eq!(fleet.sessions(), left, "{end}");
+        assert!(left == 1 || fleet.charged() == 0, "{end}");
+    }
+}
+
+/// Texts of a megabyte are read, put into their envelope and sent on in steps, and arrive as they were.
+#[test]
+fn large_texts_arrive_as_they_were() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let apps = listeners(&mut fleet, 2);
+    let pad = "é1,\\\"".repeat(100_000);
+    let text = format!(r#"{{"pad":"{pad}","type":"photo","n":[1,2,3]}}"#);
+    for (from, to) in [(glasses, apps[1]), (apps[0], glasses)] {
+        fleet.drain(to);
+        fleet.net.send(from, Message::text(&*text));
+        let mut turns = 0;
+        let got = loop {
+            let units = fleet.turn();
+            assert!(units <= 300, "{units}");
+            fleet.charged();
+            turns += 1;
+            assert!(turns < 200);
+            if let Some(got) = fleet.texts(to).pop() {
+                break got;
+            }
+        };
+        assert!(turns > 3, "{turns}");
+        let whole = if to == glasses {
+            got == text
+        } else {
+            got.starts_with(r#"{"type":"data_stream""#)
+                && got.ends_with(&format!("\"data\":{text}}}"))
+        };
+        assert!(whole, "{}", &got[..200]);
+    }
+    // Refused as a small one is, wherever the fault stands.
+    for wrong in [&text[..text.len() - 1], &text.replace("[1,2", "[1,,2")] {
+        fleet.say_text(glasses, wrong);
+        let told = fleet.texts(glasses);
+        assert!(told[0].contains("MALFORMED_MESSAGE"), "{told:?}");
+    }
+    let forged = text.replace(r#""type":"photo""#, r#""type":"auth_error""#);
+    fleet.say_text(apps[0], &forged);
+    assert!(fleet.silent(glasses));
+    assert_eq!(fleet.stats().forbidden, 1);
+    fleet.drain(apps[0]);
+    let other = text.replace(r#""n":"#, r#""packageName":"com.other","n":"#);
+    fleet.say_text(apps[0], &other);
+    assert_eq!(fleet.next(apps[0])["code"], "MALFORMED_MESSAGE");
+    let long = format!(
+        r#"{{"type":"subscription_update","subscriptions":["{}"]}}"#,
+        "x".repeat(200_000)
+    );
+    fleet.say_text(apps[0], &long);
+    let told = fleet.next(apps[0]).to_string();
+    assert!(told.contains("more than 81920 bytes"), "{told}");
+}
+
+/// A text whose connection is closed before it was read whole is counted.
+#[test]
+fn a_text_that_was_not_read_whole_is_counted() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let text = format!(r#"{{"type":"a","n":[1{}]}}"#, ",1".repeat(60_000));
+    fleet.net.send(glasses, Message::text(text));
+    let id = fleet.net.id(glasses);
+    for _ in 0..2 {
+        fleet.turn();
+    }
+    assert!(fleet.charged() > 100_000);
+    fleet.net.with_io(|_, io| io.close(id, 4000, "now"));
+    fleet.rest();
+    assert_eq!(fleet.stats().unrouted, 1);
+    fleet.advance(200_000);
+    assert_eq!(fleet.charged(), 0);
 }
 
 /// One session with a thousand apps ends over several turns.

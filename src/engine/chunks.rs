@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 const CHUNK: usize = 64 * 1024;
 
 /// Bytes that are joined in one step.
-pub(crate) const JOINED_AT_ONCE: usize = 512 * 1024;
+pub(crate) const JOINED_AT_ONCE: usize = 128 * 1024;
 
 /// A run of bytes, or of text.
 pub(crate) trait Piece: Default {
@@ -90,7 +90,7 @@ impl<P: Piece> Chunks<P> {
         last
     }
 
-    /// Joins the next 512 KiB. Returns the whole when nothing is left to be joined.
+    /// Joins the next 128 KiB. Returns the whole when nothing is left to be joined.
     pub(crate) fn join(&mut self) -> Option<P> {
         if self.whole.capacity() == 0 {
             if self.pieces.len() <= 1 {

@@ -570,21 +570,20 @@ impl Core {
     }
 
     /// Notes that the host has not finished with the last message of an open connection.
-    pub(crate) fn set_unfinished(&mut self, id: ConnId, now: Micros) {
+    pub(crate) fn set_unfinished(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Open(middle) = &mut conn.phase
         {
             middle.get_or_insert_default().unfinished = true;
-            self.hold_back(id, now);
+            self.hold_back(id);
         }
     }
 
     /// Leaves the next step of what a connection has sent to its share of the loop's work.
-    pub(crate) fn hold_back(&mut self, id: ConnId, now: Micros) {
+    pub(crate) fn hold_back(&mut self, id: ConnId) {
         if !self.work.is_current(id) {
             self.ready.push(id);
         }
-        self.throttle(id, now);
     }
 
     /// Notes that a connection waits for its next share.

@@ -366,7 +366,7 @@ impl Io<'_> {
     /// not looked at, and counts as heard; [`Handler::on_continue`] is called within the connection's shares of the loop's work. A step
     /// between two calls delays every other connection, so it should cost no more than some 100 units.
     pub fn unfinished(&mut self, id: ConnId) {
-        self.core.set_unfinished(id, self.now);
+        self.core.set_unfinished(id);
     }
 
     /// Counts `bytes` that the host keeps on behalf of its peers against

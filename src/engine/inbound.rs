@@ -22,8 +22,8 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 /// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
 const READ_BUFFER: usize = 14 + 125;
 
-/// The most bytes of a frame that are gathered in one step.
-const GATHER_STEP: usize = 64 * 1024;
+/// The most bytes of a frame that are gathered in one step. Checking text for UTF-8 costs up to 16 instructions a byte.
+const GATHER_STEP: usize = 8 * 1024;
 
 /// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
 /// frame on a slow link, but a byte a minute must not keep a peer alive.
@@ -363,16 +363,19 @@ impl<H: Handler> Engine<H> {
             }
         };
         let len = header.frame_len();
-        if data.len() < len {
+        if data.len() < len || len > GATHER_STEP {
             return self.begin_gathering(id, data, now);
         }
-        self.core.spend_frame(len);
+        self.core.spend_frame(header.len);
         self.heard(id, now);
         let frame = &data[..len];
         let (payload, mask) = (&frame[header.len..], header.mask());
         let open = match kind {
             Kind::Whole(opcode) => match Incoming::whole(opcode, payload, mask) {
-                Ok(message) => self.deliver(id, message, now),
+                Ok((message, worth)) => {
+                    self.core.work.spend_bytes(worth, &mut self.core.stats);
+                    self.deliver(id, message, now)
+                }
                 Err(NotUtf8) => self.not_utf8(id, now),
             },
             Kind::First(_) | Kind::Middle | Kind::Last => {
@@ -419,7 +422,7 @@ impl<H: Handler> Engine<H> {
         self.gather(id, data, now)
     }
 
-    /// Takes more of a frame whose beginning is here, at most 64 KiB.
+    /// Takes more of a frame whose beginning is here, at most 8 KiB.
     fn gather(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
         let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) else {
             return Step::Over(0);
@@ -462,7 +465,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        self.core.spend_frame(used);
+        self.core.spend(1);
         if open && (progress || whole.is_some()) {
             self.heard(id, now);
         }
@@ -536,7 +539,10 @@ impl<H: Handler> Engine<H> {
     ) -> bool {
         let message = self.middle_of(id).and_then(|m| m.message.as_mut());
         match message.map(|message| message.push(payload, mask, offset)) {
-            Some(Ok(())) => true,
+            Some(Ok(worth)) => {
+                self.core.work.spend_bytes(worth, &mut self.core.stats);
+                true
+            }
             Some(Err(NotUtf8)) => self.not_utf8(id, now),
             None => false,
         }
@@ -549,13 +555,31 @@ impl<H: Handler> Engine<H> {
         }
         let message = self.middle_of(id).and_then(|m| m.message.as_ref());
         match message.map(Incoming::finish) {
-            Some(Ok(())) => self.join(id, now),
+            Some(Ok(())) => self.begin_to_join(id, now),
             Some(Err(NotUtf8)) => self.not_utf8(id, now),
             None => false,
         }
     }
 
-    /// Joins a message that is here whole, or the next 512 KiB of it, and hands it to the host. Returns whether the connection is still
+    /// A message is here whole. Joining a large one is a step of its own. Returns whether the connection is still open.
+    fn begin_to_join(&mut self, id: ConnId, now: Micros) -> bool {
+        match self.middle_of(id) {
+            Some(middle)
+                if middle
+                    .message
+                    .as_ref()
+                    .is_some_and(|m| m.len() > GATHER_STEP) =>
+            {
+                middle.joining = true;
+                self.core.hold_back(id);
+                self.account_for_held(id, now)
+            }
+            Some(_) => self.join(id, now),
+            None => false,
+        }
+    }
+
+    /// Joins a message that is here whole, or the next 128 KiB of it, and hands it to the host. Returns whether the connection is still
     /// open.
     fn join(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(middle) = self.middle_of(id) else {
@@ -574,7 +598,7 @@ impl<H: Handler> Engine<H> {
         match joined {
             Some(message) => self.deliver(id, message, now),
             None => {
-                self.core.hold_back(id, now);
+                self.core.hold_back(id);
                 self.account_for_held(id, now)
             }
         }
@@ -614,8 +638,9 @@ impl<H: Handler> Engine<H> {
             middle.leftover.reserve_exact(rest.len());
             middle.leftover.extend_from_slice(rest);
         }
+        self.core.hold_back(id);
         if self.account_for_held(id, now) {
-            self.core.hold_back(id, now);
+            self.core.throttle(id, now);
         }
     }
 

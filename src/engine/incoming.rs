@@ -1,5 +1,5 @@
 //! A message that arrives: its payload unmasked (RFC 6455 §5.3), text checked for UTF-8 as it comes (§8.1), and joined when all of
-//! it is here. No step costs more than its bytes, and none takes more than 512 KiB.
+//! it is here. No step costs more than its bytes, and none takes more than 128 KiB.
 
 use crate::engine::chunks::Chunks;
 use crate::engine::handler::Message;
@@ -7,6 +7,9 @@ use crate::engine::scan::TEXT;
 
 /// Bytes that are unmasked and checked at once: they stay in the processor's first cache.
 const WINDOW: usize = 2 * 1024;
+
+/// What a byte of text beyond ASCII costs more than another one, in bytes.
+const DEAR: usize = 8;
 
 /// Text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,18 +48,23 @@ impl Incoming {
         Incoming { payload, len: 0 }
     }
 
-    /// A message whose only frame is here in one piece.
+    /// A message whose only frame is here in one piece, and how many bytes that was worth.
     ///
     /// # Errors
     /// Text that is not UTF-8.
-    pub(crate) fn whole(opcode: u8, payload: &[u8], mask: [u8; 4]) -> Result<Message, NotUtf8> {
+    pub(crate) fn whole(
+        opcode: u8,
+        payload: &[u8],
+        mask: [u8; 4],
+    ) -> Result<(Message, usize), NotUtf8> {
         let mut bytes = payload.to_vec();
         unmask(&mut bytes, mask, 0);
         if opcode == TEXT {
             let text = String::from_utf8(bytes).map_err(|_| NotUtf8)?;
-            Ok(Message::text(text))
+            let worth = text.len() + dearness(&text);
+            Ok((Message::text(text), worth))
         } else {
-            Ok(Message::binary(bytes))
+            Ok((Message::binary(bytes), payload.len()))
         }
     }
 
@@ -73,7 +81,8 @@ impl Incoming {
         }
     }
 
-    /// Appends bytes of a frame's payload; `offset` is where in that payload they stand.
+    /// Appends bytes of a frame's payload; `offset` is where in that payload they stand. Returns how many bytes that was worth: text
+    /// beyond ASCII counts more.
     ///
     /// # Errors
     /// Text that cannot become UTF-8 any more.
@@ -82,8 +91,9 @@ impl Incoming {
         bytes: &[u8],
         mask: [u8; 4],
         offset: usize,
-    ) -> Result<(), NotUtf8> {
+    ) -> Result<usize, NotUtf8> {
         let mut at = 0;
+        let mut worth = bytes.len();
         for window in bytes.chunks(WINDOW) {
             let (offset, coming) = (offset + at, bytes.len() - at);
             match &mut self.payload {
@@ -101,6 +111,7 @@ impl Incoming {
                     unmask(&mut fresh[..window.len()], mask, offset);
                     let bytes = &buffer[..partial.len + window.len()];
                     let (text, rest) = characters(bytes)?;
+                    worth += dearness(text);
                     let piece = chunks.last_for(text.len(), coming + partial.len);
                     piece.push_str(text);
                     partial.len = rest.len();
@@ -110,7 +121,7 @@ impl Incoming {
             at += window.len();
         }
         self.len += at;
-        Ok(())
+        Ok(worth)
     }
 
     /// The last byte has arrived.
@@ -124,12 +135,21 @@ impl Incoming {
         }
     }
 
-    /// Joins the next 512 KiB of a message that is here whole. Returns the message when that was the last.
+    /// Joins the next 128 KiB of a message that is here whole. Returns the message when that was the last.
     pub(crate) fn join(&mut self) -> Option<Message> {
         match &mut self.payload {
             Payload::Binary(chunks) => chunks.join().map(Message::binary),
             Payload::Text(chunks, _) => chunks.join().map(Message::text),
         }
+    }
+}
+
+/// What a text counts beside its bytes: checking it for UTF-8 is dear where it is not ASCII.
+fn dearness(text: &str) -> usize {
+    if text.is_ascii() {
+        0
+    } else {
+        DEAR * text.len()
     }
 }
 
@@ -218,6 +238,7 @@ mod tests {
         }
         for payload in ["", "x", "€"] {
             let whole = Incoming::whole(TEXT, &masked(payload.as_bytes()), MASK);
+            let whole = whole.map(|(message, _)| message);
             assert_eq!(whole, Ok(Message::text(payload)));
             assert_eq!(arrive(TEXT, payload.as_bytes(), 1), whole);
         }
@@ -241,7 +262,7 @@ mod tests {
                     }
                 }
                 let whole = Incoming::whole(TEXT, &masked(&bytes), MASK);
-                assert_eq!(whole, Err(NotUtf8));
+                assert_eq!(whole.map(|_| ()), Err(NotUtf8));
             }
         }
     }

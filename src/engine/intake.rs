@@ -210,6 +210,7 @@ impl<H: Handler> Engine<H> {
             return;
         }
         self.heard(id, now);
+        self.core.throttle(id, now);
         let told = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
             Some(Phase::Open(Some(middle))) => middle.tell_throttled(now),
             _ => None,

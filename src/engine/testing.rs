@@ -675,7 +675,9 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
     if middle.at_rest() {
         return Err("is at rest and not parked".to_owned());
     }
-    if middle.is_held() != middle.throttled_since.is_some() {
+    // One that is in the middle of its share is busy, and waits for nothing.
+    let waits = middle.throttled_since.is_some();
+    if waits && !middle.is_held() || middle.is_held() && !middle.is_busy() && !waits {
         return Err("waits for its share and is not counted, or the other way round".to_owned());
     }
     let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());

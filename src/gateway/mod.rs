@@ -12,6 +12,7 @@ mod identity;
 mod listing;
 mod logfmt;
 mod operator;
+mod outline;
 mod protocol;
 mod proxy;
 mod relay;
@@ -269,6 +270,12 @@ impl Handler for Gateway {
         }
     }
 
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        if let Some(identity) = self.identities.get(id) {
+            self.relay.go_on(io, id, identity);
+        }
+    }
+
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.histories.changed(io, id, change);
         if log::log_enabled!(log::Level::Debug) {
@@ -300,7 +307,7 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         self.report.closed(io, id, identity.as_ref(), end);
-        self.relay.forgive(id);
+        self.relay.forget(io, id);
         if let Some(identity) = &identity {
             self.relay.gone(io, id, identity, end);
         }

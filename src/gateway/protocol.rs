@@ -79,6 +79,13 @@ impl Init {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) String);
 
+impl Malformed {
+    /// Returns whether a name, key or list is beyond its limit.
+    pub(super) fn is_limit(&self) -> bool {
+        [TOO_LONG, TOO_MANY].contains(&&*self.0)
+    }
+}
+
 /// What [`Bounded`] says of a string that is too long.
 const TOO_LONG: &str = "a name or a key is too long";
 const TOO_MANY: &str = "more than 256 subscriptions";
@@ -457,20 +464,24 @@ fn now() -> String {
     iso(UnixMillis::now())
 }
 
-/// A frame of the glasses, as it goes to every app that subscribed. `frame` must be whole JSON.
-pub(super) fn data_stream(session: &str, stream: &str, frame: &str) -> String {
+/// The beginning of a frame of the glasses as it goes to every app that subscribed; the frame itself, which must be whole JSON and
+/// has `len` bytes, and [`DATA_END`] follow.
+pub(super) fn data_stream(session: &str, stream: &str, len: usize) -> String {
     // It may be kept as it is: no more is allocated than it needs.
-    let mut text = String::with_capacity(frame.len() + session.len() + stream.len() + ENVELOPE);
+    let mut text = String::with_capacity(len + session.len() + stream.len() + ENVELOPE);
     // Writing into a String does not fail.
     let _ = write!(
         text,
-        r#"{{"type":"data_stream","sessionId":{},"streamType":{},"timestamp":"{}","data":{frame}}}"#,
+        r#"{{"type":"data_stream","sessionId":{},"streamType":{},"timestamp":"{}","data":"#,
         Quoted(session),
         Quoted(stream),
         now()
     );
     text
 }
+
+/// The end of a `data_stream`.
+pub(super) const DATA_END: char = '}';
 
 /// Bytes of a `data_stream` besides its frame and its names.
 const ENVELOPE: usize = 128;
@@ -544,6 +555,13 @@ pub(super) fn app_stopped(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn whole_data_stream(session: &str, stream: &str, frame: &str) -> String {
+        let mut text = data_stream(session, stream, frame.len());
+        text.push_str(frame);
+        text.push(DATA_END);
+        text
+    }
 
     fn json(text: &str) -> serde_json::Value {
         serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -761,7 +779,7 @@ mod tests {
     #[test]
     fn what_is_sent_is_json_whatever_the_names_are() {
         let odd = "a\"b\\c\n\u{202e}</script>";
-        let data = json(&data_stream(odd, odd, r#"{"type":"x","n":[1,2]}"#));
+        let data = json(&whole_data_stream(odd, odd, r#"{"type":"x","n":[1,2]}"#));
         assert_eq!(
             (data["sessionId"].as_str(), data["streamType"].as_str()),
             (Some(odd), Some(odd))
@@ -820,7 +838,7 @@ mod tests {
                         assert!(text.contains("\\u"), "{text}");
                         continue;
                     };
-                    let sent = json(&data_stream("s", stream_of(&kind), &text));
+                    let sent = json(&whole_data_stream("s", stream_of(&kind), &text));
                     assert_eq!(sent["data"], said, "{text}");
                     assert_eq!(
                         sent.as_object().map(serde_json::Map::len),

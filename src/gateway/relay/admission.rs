@@ -152,7 +152,7 @@ impl Relay {
         let Message::Text(text) = message else {
             return malformed(protocol::NO_INIT.into());
         };
-        io.spend(super::routing::parsed(text));
+        io.spend(super::routing::parsed(text.len()));
         let init = match Init::parse(text) {
             Ok(init) => init,
             Err(why) => return malformed(why.0.into()),

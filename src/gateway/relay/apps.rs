@@ -2,7 +2,7 @@
 
 use super::Relay;
 use super::account::moved;
-use super::chores::Chore;
+use super::chores::{Chore, Ended};
 use super::places::{Room, Who};
 use super::post::TO_APPS;
 use super::session::{Absence, App, AppState, Called, SESSION_APPS_MAX};
@@ -155,7 +155,11 @@ impl Relay {
         }
         // They are taken from the end.
         session.apps.reverse();
-        self.begin(io, Chore::End(user.into(), session.apps));
+        let ended = Ended {
+            apps: session.apps,
+            fan_outs: session.fan_outs,
+        };
+        self.begin(io, Chore::End(user.into(), ended));
     }
 
     /// An app of a session that is over is told so.

@@ -41,7 +41,7 @@ impl Frame {
         }
     }
 
-    fn wire_len(&self) -> usize {
+    pub(super) fn wire_len(&self) -> usize {
         self.prepared.wire_len()
     }
 }

@@ -2,6 +2,8 @@
 //! with a thousand apps takes several turns, and nobody else waits for it.
 
 use super::Relay;
+use super::account::moved;
+use super::fanout::FanOuts;
 use super::session::{App, AppState};
 use crate::engine::{Io, TimerId};
 use crate::gateway::{Identity, Role};
@@ -30,17 +32,30 @@ pub(super) enum Chore {
     Replay(ConnId, Identity),
     /// The glasses of this user are back: apps that only waited for them are asked.
     Wake(Box<str>),
-    /// The session of this user is over, and these are its apps.
+    /// Frames are under way to the apps of this user, and the connection that they came from is gone.
+    FanOut(Box<str>),
+    /// The session of this user is over.
+    End(Box<str>, Ended),
+}
+
+/// What a session that is over has left.
+pub(super) struct Ended {
+    /// Its apps, the last one first.
     #[expect(clippy::vec_box, reason = "as a session has them")]
-    End(Box<str>, Vec<Box<App>>),
+    pub(super) apps: Vec<Box<App>>,
+    /// Frames that have not reached all of them.
+    pub(super) fan_outs: FanOuts,
 }
 
 impl Chores {
     /// What the apps of sessions that are over are still charged with.
     pub(super) fn charged(&self) -> usize {
         let charged = |chore: &Chore| match chore {
-            Chore::End(user, apps) => apps.iter().map(|app| app.charged(user)).sum(),
-            Chore::Replay(..) | Chore::Wake(_) => 0,
+            Chore::End(user, ended) => {
+                let apps = ended.apps.iter().map(|app| app.charged(user));
+                apps.sum::<usize>() + ended.fan_outs.allocated()
+            }
+            Chore::Replay(..) | Chore::Wake(_) | Chore::FanOut(_) => 0,
         };
         self.queue.iter().map(charged).sum()
     }
@@ -104,7 +119,12 @@ impl Relay {
         match chore {
             Chore::Replay(id, identity) => self.replay_some(io, id, identity, left),
             Chore::Wake(user) => self.wake_some(io, user, left),
-            Chore::End(user, apps) => self.end_some(io, user, apps, left),
+            Chore::FanOut(user) => {
+                // The engine counts deliveries; another slice is for others.
+                spend(left, SLICE);
+                self.fan_out_some(io, &user).then_some(Chore::FanOut(user))
+            }
+            Chore::End(user, ended) => self.end_some(io, user, ended, left),
         }
     }
 
@@ -148,21 +168,30 @@ impl Relay {
         }
     }
 
-    #[expect(clippy::vec_box, reason = "as a session has them")]
     fn end_some(
         &mut self,
         io: &mut Io<'_>,
         user: Box<str>,
-        mut apps: Vec<Box<App>>,
+        mut ended: Ended,
         left: &mut u32,
     ) -> Option<Chore> {
         while *left > 0
-            && let Some(app) = apps.pop()
+            && let Some(mut app) = ended.apps.pop()
         {
             spend(left, PER_APP);
+            if !ended.fan_outs.is_empty() {
+                let before = ended.fan_outs.allocated();
+                let (mut post, _) = self.post();
+                ended.fan_outs.offer_last(&mut post, io, &user, &mut app);
+                moved(io, before, ended.fan_outs.allocated());
+            }
             self.end_app(io, &user, *app);
         }
-        (!apps.is_empty()).then_some(Chore::End(user, apps))
+        if ended.apps.is_empty() {
+            io.release(ended.fan_outs.allocated());
+            return None;
+        }
+        Some(Chore::End(user, ended))
     }
 }
 

@@ -7,11 +7,13 @@ mod apps;
 mod backlog;
 mod backpressure;
 mod chores;
+mod fanout;
 mod flapping;
 mod graces;
 mod missed;
 mod places;
 mod post;
+mod reading;
 mod routing;
 mod session;
 mod starts;
@@ -31,6 +33,7 @@ use self::flapping::Flapping;
 use self::graces::Graces;
 use self::missed::MissedSink;
 use self::places::Room;
+use self::reading::Readings;
 use self::session::Sessions;
 use self::starts::Starts;
 use self::sweep::Sweep;
@@ -66,6 +69,7 @@ pub(super) struct Relay {
     vacancies: Vacancies,
     chores: Chores,
     backpressure: Backpressure,
+    readings: Readings,
     pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
@@ -100,6 +104,7 @@ impl Relay {
             vacancies: Vacancies::default(),
             chores: Chores::default(),
             backpressure: Backpressure::default(),
+            readings: Readings::default(),
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,

@@ -93,6 +93,9 @@ impl Relay {
             released: false,
         };
         let how = self.arrived(io, id, identity, arrival);
+        if let Taken::Over(_) = taken {
+            self.fan_out_without(io, &identity.user);
+        }
         self.begin(io, Chore::Wake(identity.user.clone()));
         how
     }
@@ -243,6 +246,9 @@ impl Relay {
         end: &Ending,
     ) {
         self.caught_up(io, id, identity);
+        if identity.role == Role::Glasses {
+            self.fan_out_without(io, &identity.user);
+        }
         let generated = self.is_generated(&identity.user);
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;

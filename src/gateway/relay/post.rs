@@ -33,6 +33,11 @@ impl Parcel {
         Some(Parcel { frame, kept, to })
     }
 
+    /// Its length on the wire, in bytes.
+    pub(super) fn wire_len(&self) -> usize {
+        self.frame.wire_len()
+    }
+
     pub(super) fn text(text: String, to: usize) -> Option<Self> {
         Self::new(Message::text(text), to, true)
     }

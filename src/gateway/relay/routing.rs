@@ -2,8 +2,9 @@
 
 use super::Relay;
 use super::account::moved;
-use super::chores::units;
+use super::fanout::FanOut;
 use super::post::{Parcel, TO_APPS, TO_GLASSES};
+use super::reading::Read;
 use super::session::App;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
@@ -24,11 +25,8 @@ const SMALL_SET: usize = 1024;
 /// Subscriptions that are read and sorted in a microsecond.
 const SORTED: u32 = 4;
 
-/// Bytes of JSON that are looked through in a microsecond.
-const JSON: usize = 512;
-
-/// Payloads above this size are not copied when their frame is built, and may be part of a buffer that is larger still.
-const SHARED: usize = 64 * 1024;
+/// Bytes of JSON that are parsed for a work unit.
+const JSON: usize = 256;
 
 impl Relay {
     /// A message of a connection whose identity is known.
@@ -39,37 +37,88 @@ impl Relay {
         identity: &Identity,
         message: Message,
     ) {
-        match &identity.role {
-            Role::Glasses => self.of_glasses(io, id, identity, message),
-            Role::Tpa(package) => self.of_app(io, id, identity, package, message),
+        let read = self.read(io, id, message);
+        self.act_on(io, id, identity, read);
+    }
+
+    /// Goes on with the last message of a connection: with reading it, or with sending it to many.
+    pub(in crate::gateway) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        if self.readings.has(id) {
+            let read = self.read_on(io, id);
+            self.act_on(io, id, identity, read);
+        } else if self.fan_out_some(io, &identity.user) {
+            io.unfinished(id);
         }
     }
 
-    fn of_glasses(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message) {
-        let user = &identity.user;
-        let Message::Text(text) = &message else {
-            // The SDK takes an empty frame for an error.
-            if message.is_empty() {
-                self.stats.unrouted += 1;
-                return;
+    /// Acts on a message that was read, if it was.
+    fn act_on(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        read: Option<Result<Read, Malformed>>,
+    ) {
+        let done = match read {
+            None => return,
+            Some(Err(why)) => Err(why),
+            Some(Ok(read)) => {
+                let done = match &identity.role {
+                    Role::Glasses => self.of_glasses(io, id, identity, &read),
+                    Role::Tpa(package) => self.of_app(io, id, identity, package, &read),
+                };
+                io.release(read.charged);
+                done
             }
-            return self.route_to_apps(io, user, AUDIO, false, |_| Some(message.clone()));
         };
-        io.spend(parsed(text));
-        match FromGlasses::parse(text) {
-            Ok(FromGlasses::Init) => answer(io, id, protocol::connection_ack(user)),
-            Ok(FromGlasses::StartApp(package)) => self.start_app(io, user, &package),
-            Ok(FromGlasses::StopApp(package)) => self.user_stops_app(io, user, &package),
-            Ok(FromGlasses::Ping) => answer(io, id, protocol::PONG.to_owned()),
-            Ok(FromGlasses::Data(kind)) => {
+        if let Err(why) = done {
+            let of = match identity.role {
+                Role::Glasses => TO_GLASSES,
+                Role::Tpa(_) => TO_APPS,
+            };
+            self.strike(io, id, of, &why);
+        }
+    }
+
+    fn of_glasses(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        read: &Read,
+    ) -> Result<(), Malformed> {
+        let user = &identity.user;
+        if !read.message.is_text() {
+            // The SDK takes an empty frame for an error.
+            if read.message.is_empty() {
+                self.stats.unrouted += 1;
+            } else {
+                self.fan_out(
+                    io,
+                    id,
+                    user,
+                    FanOut::new(read.message.clone(), AUDIO, false),
+                );
+            }
+            return Ok(());
+        }
+        match read.parse(FromGlasses::parse)? {
+            FromGlasses::Init => answer(io, id, protocol::connection_ack(user)),
+            FromGlasses::StartApp(package) => self.start_app(io, user, &package),
+            FromGlasses::StopApp(package) => self.user_stops_app(io, user, &package),
+            FromGlasses::Ping => answer(io, id, protocol::PONG.to_owned()),
+            FromGlasses::Data(kind) => {
                 let kept = !self.is_skipped(&kind);
                 let stream = protocol::stream_of(&kind);
-                self.route_to_apps(io, user, stream, kept, |session| {
-                    Some(Message::text(protocol::data_stream(session, stream, text)))
-                });
+                self.fan_out(
+                    io,
+                    id,
+                    user,
+                    FanOut::new(read.message.clone(), stream, kept),
+                );
             }
-            Err(why) => self.strike(io, id, TO_GLASSES, &why),
         }
+        Ok(())
     }
 
     fn of_app(
@@ -78,47 +127,45 @@ impl Relay {
         id: ConnId,
         identity: &Identity,
         package: &str,
-        message: Message,
-    ) {
-        let Message::Text(text) = &message else {
+        read: &Read,
+    ) -> Result<(), Malformed> {
+        if !read.message.is_text() {
             // Apps have nothing to say in binary.
             self.stats.unrouted += 1;
-            return;
-        };
-        io.spend(parsed(text));
-        match FromApp::parse(text, package) {
-            Ok(FromApp::Init(init)) => {
+            return Ok(());
+        }
+        match read.parse(|text| FromApp::parse(text, package))? {
+            FromApp::Init(init) => {
                 if init.user() != Some(&identity.user) {
-                    let why = "another user than this connection's".to_owned();
-                    return self.strike(io, id, TO_APPS, &Malformed(why));
+                    return Err(Malformed("another user than this connection's".to_owned()));
                 }
                 answer(io, id, protocol::app_ack(&identity.user, package));
             }
-            Ok(FromApp::Subscribe(subscriptions)) => {
+            FromApp::Subscribe(subscriptions) => {
                 self.subscribe(io, id, identity, package, subscriptions);
             }
-            Ok(FromApp::Release) => {
+            FromApp::Release => {
                 if let Some(app) = self.app_of(id, identity, package) {
                     app.released = true;
                 }
             }
-            Ok(FromApp::Ping) => answer(io, id, protocol::PONG.to_owned()),
-            Ok(FromApp::Request(kind)) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
-            Ok(FromApp::Request(kind)) if !self.credentials.may_send(package, &kind) => {
+            FromApp::Ping => answer(io, id, protocol::PONG.to_owned()),
+            FromApp::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
+            FromApp::Request(kind) if !self.credentials.may_send(package, &kind) => {
                 self.stats.forbidden += 1;
             }
             // Its session is over, and its turn to hear so has not come.
-            Ok(FromApp::Request(_))
+            FromApp::Request(_)
                 if self.chores.has_ends() && self.app_of(id, identity, package).is_none() =>
             {
                 self.stats.unrouted += 1;
             }
-            Ok(FromApp::Request(kind)) => {
+            FromApp::Request(kind) => {
                 let kept = !self.is_skipped(&kind);
-                self.route_to_glasses(io, id, &identity.user, &message, kept);
+                self.route_to_glasses(io, id, &identity.user, &read.message, kept);
             }
-            Err(why) => self.strike(io, id, TO_APPS, &why),
         }
+        Ok(())
     }
 
     /// Replaces an app's set, if there is room for it. A small one always finds some: there are no more of them than
@@ -154,35 +201,6 @@ impl Relay {
         self.settings.replay_skip.iter().any(|skip| **skip == *kind)
     }
 
-    /// Sends a frame to every app of a session that wants this stream. It is made when the first one does, and once.
-    fn route_to_apps(
-        &mut self,
-        io: &mut Io<'_>,
-        user: &str,
-        stream: &str,
-        kept: bool,
-        make: impl FnOnce(&str) -> Option<Message>,
-    ) {
-        let (mut post, sessions) = self.post();
-        let Some(session) = sessions.get_mut(user) else {
-            return;
-        };
-        io.spend(units(session.apps.len()));
-        let wanted = |app: &&mut Box<App>| app.subscriptions.wants(stream);
-        let mut apps = session.apps.iter_mut().filter(wanted).peekable();
-        let parcel = match apps.peek() {
-            Some(_) => make(user).and_then(|m| Parcel::new(m, TO_APPS, kept)),
-            None => None,
-        };
-        let mut reached = 0;
-        for app in apps {
-            if let Some(parcel) = &parcel {
-                reached += usize::from(post.deliver(io, &mut app.place, parcel));
-            }
-        }
-        post.stats.unrouted += u64::from(reached == 0);
-    }
-
     /// Sends an app's request to its session's glasses as it is.
     fn route_to_glasses(
         &mut self,
@@ -192,13 +210,9 @@ impl Relay {
         message: &Message,
         kept: bool,
     ) {
-        let message = match message {
-            Message::Text(text) if kept && text.len() > SHARED => Message::text(text.as_str()),
-            message => message.clone(),
-        };
         let (mut post, sessions) = self.post();
         let glasses = sessions.get_mut(user).map(|session| &mut session.glasses);
-        let parcel = Parcel::new(message, TO_GLASSES, kept);
+        let parcel = Parcel::new(message.clone(), TO_GLASSES, kept);
         let reached = match (glasses, parcel) {
             (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),
             (None, _) | (_, None) => false,
@@ -235,17 +249,18 @@ impl Relay {
         }
     }
 
-    /// Nothing more is counted of a connection that is over.
-    pub(in crate::gateway) fn forgive(&mut self, id: ConnId) {
+    /// Nothing more is counted of a connection that is over, nor read.
+    pub(in crate::gateway) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.give_up_reading(io, id);
         if !self.strikes.is_empty() {
             self.strikes.remove(&id);
         }
     }
 }
 
-/// Work units for a text whose JSON is looked through.
-pub(super) fn parsed(text: &str) -> u32 {
-    u32::try_from(text.len() / JSON).unwrap_or(u32::MAX)
+/// Work units for JSON of so many bytes that is looked through.
+pub(super) fn parsed(bytes: usize) -> u32 {
+    u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
 }
 
 /// Answers whoever has asked. It is not kept: who is not there has not asked.

@@ -1,6 +1,7 @@
 //! Who is here, and who is waited for: sessions by user, each with one place for its glasses and one for each app.
 
 use super::backlog::Backlog;
+use super::fanout::FanOuts;
 use super::graces::Due;
 use crate::cause::Cause;
 use crate::gateway::{Role, Subscriptions};
@@ -19,6 +20,8 @@ pub struct Session {
     pub glasses: Place,
     /// The apps, in the order of their packages. Boxed: a list of a thousand is changed in its middle.
     pub apps: Vec<Box<App>>,
+    /// Frames of the glasses that have not reached all apps.
+    pub(in crate::gateway) fan_outs: FanOuts,
 }
 
 /// Room for one peer: it is there, or it was lost and is waited for, or neither.

@@ -1,0 +1,570 @@
+//! What routing reads of a large JSON text, taken out of it in steps.
+//!
+//! A parser that runs through a megabyte at once delays every other connection. This one is left and entered again at any byte. It
+//! checks the grammar of the whole text (RFC 8259 §2 to §7) and copies the few fields of the outermost object that routing
+//! needs into a short text, which is parsed as any other.
+
+use super::protocol::Malformed;
+
+/// The most bytes that the fields may have together: 256 subscriptions of 256 bytes, and room for names and objects.
+pub(super) const OUTLINE_MAX: usize = 80 * 1024;
+
+/// What an escape in a field counts beside its bytes: it costs as much to decode as so many plain characters.
+const ESCAPE: usize = 128;
+
+/// Tokens that are read for a work unit.
+const TOKENS_PER_UNIT: usize = 64;
+
+/// The fields of the outermost object that are read of any message.
+const FIELDS: [&str; 5] = [
+    "type",
+    "packageName",
+    "subscriptions",
+    "sessionId",
+    "apiKey",
+];
+
+/// The longest name of such a field in JSON: each of its characters may be an escape of six bytes.
+const FIELD_MAX: usize = 6 * 13;
+
+/// A text that is being read.
+#[derive(Debug)]
+pub(super) struct Outline {
+    /// Bytes that were read.
+    at: usize,
+    expected: Expected,
+    /// Whether the string that is being read is a name.
+    is_name: bool,
+    /// Bytes that were read of a word, or digits of an escape.
+    part: usize,
+    nesting: Nesting,
+    /// Where the name of the current field of the outermost object begins, with its quote.
+    name: usize,
+    /// Where the current field begins, if it is to be copied.
+    field: Option<usize>,
+    /// What the escapes in the fields count beside their bytes.
+    escapes: usize,
+    /// The fields so far.
+    copied: String,
+    /// Tokens, and parts of tokens, that were read since [`spent`](Outline::spent) was last called.
+    tokens: usize,
+}
+
+/// What a text has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// There is more to be read.
+    Partial,
+    /// It is an object, and these are its fields.
+    Whole(String),
+    /// The fields have more than [`OUTLINE_MAX`] bytes: their beginning.
+    TooLong(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Value,
+    /// The first value of an array, or its end.
+    FirstValue,
+    Name,
+    /// The first name of an object, or its end.
+    FirstName,
+    Colon,
+    /// A comma, or the end of an array or object.
+    Comma,
+    /// Nothing but white space.
+    Nothing,
+    /// The rest of a string.
+    Characters,
+    /// What follows a backslash.
+    Escape,
+    /// Hexadecimal digits of an escape.
+    Digits,
+    /// The rest of a number, behind such a part of it.
+    Number(Number),
+    /// The rest of `true`, `false` or `null`.
+    Word(Word),
+    /// Not what was read last: it is not JSON.
+    NotThis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    True,
+    False,
+    Null,
+}
+
+impl Word {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Word::True => b"true",
+            Word::False => b"false",
+            Word::Null => b"null",
+        }
+    }
+}
+
+/// The part of a number that was read last (RFC 8259 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    Power,
+}
+
+impl Number {
+    /// The part that a byte begins or continues; `None`: the number ends before it.
+    fn next(self, byte: u8) -> Option<Self> {
+        use Number::{Exponent, ExponentSign, Fraction, Integer, Minus, Point, Power, Zero};
+        Some(match (self, byte) {
+            (Minus, b'0') => Zero,
+            (Minus | Integer, b'0'..=b'9') => Integer,
+            (Zero | Integer, b'.') => Point,
+            (Point | Fraction, b'0'..=b'9') => Fraction,
+            (Zero | Integer | Fraction, b'e' | b'E') => Exponent,
+            (Exponent, b'+' | b'-') => ExponentSign,
+            (Exponent | ExponentSign | Power, b'0'..=b'9') => Power,
+            _ => return None,
+        })
+    }
+
+    /// Reads as much of a number as there is. Returns how much, and the part that it ends with.
+    fn run(self, bytes: &[u8]) -> (usize, Self) {
+        let mut part = self;
+        for (at, byte) in bytes.iter().enumerate() {
+            match part.next(*byte) {
+                Some(next) => part = next,
+                None => return (at, part),
+            }
+        }
+        (bytes.len(), part)
+    }
+
+    /// Returns whether a number may end behind this part.
+    fn may_end(self) -> bool {
+        matches!(
+            self,
+            Number::Zero | Number::Integer | Number::Fraction | Number::Power
+        )
+    }
+}
+
+/// The arrays and objects that are not closed, a bit for each.
+#[derive(Debug, Default)]
+struct Nesting {
+    bits: Vec<u64>,
+    depth: usize,
+}
+
+impl Nesting {
+    fn push(&mut self, is_object: bool) {
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        if word == self.bits.len() {
+            self.bits.push(0);
+        }
+        self.bits[word] = self.bits[word] & !(1 << bit) | u64::from(is_object) << bit;
+        self.depth += 1;
+    }
+
+    fn is_in_object(&self) -> bool {
+        let Some(at) = self.depth.checked_sub(1) else {
+            return false;
+        };
+        self.bits[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+impl Outline {
+    /// Of a text of which nothing was read.
+    pub(super) fn new() -> Self {
+        Outline {
+            at: 0,
+            expected: Expected::Value,
+            is_name: false,
+            part: 0,
+            nesting: Nesting::default(),
+            name: 0,
+            field: None,
+            escapes: 0,
+            copied: String::new(),
+            tokens: 0,
+        }
+    }
+
+    /// Work units for what was read since the last call.
+    pub(super) fn spent(&mut self) -> u32 {
+        let units = 1 + std::mem::take(&mut self.tokens) / TOKENS_PER_UNIT;
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes that are allocated.
+    pub(super) fn allocated(&self) -> usize {
+        self.copied.capacity() + self.nesting.bits.capacity() * size_of::<u64>()
+    }
+
+    /// Reads `most` bytes more of `text`, which must be the same each time.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn read(&mut self, text: &str, most: usize) -> Result<Reading, Malformed> {
+        let end = text.len().min(self.at.saturating_add(most));
+        let mut too_long = false;
+        while self.at < end && self.expected != Expected::NotThis && !too_long {
+            // Where the current field must end.
+            let room = OUTLINE_MAX.saturating_sub(self.copied.len() + self.escapes);
+            let until = self.field.map_or(end, |from| end.min(from + room));
+            self.run(text, until);
+            too_long = self.field.is_some_and(|from| self.at - from >= room);
+        }
+        if self.expected == Expected::NotThis {
+            return Err(Malformed(match self.nesting.depth {
+                0 if text[..self.at].trim_start().is_empty() => "not an object of JSON".to_owned(),
+                _ => format!("not JSON (byte {})", self.at + 1),
+            }));
+        }
+        if too_long {
+            self.copy(text);
+            return Ok(Reading::TooLong(std::mem::take(&mut self.copied)));
+        }
+        if end < text.len() {
+            return Ok(Reading::Partial);
+        }
+        if self.expected != Expected::Nothing {
+            return Err(Malformed("not JSON (it ends too soon)".to_owned()));
+        }
+        let end = if self.copied.is_empty() { "{}" } else { "}" };
+        self.copied.push_str(end);
+        Ok(Reading::Whole(std::mem::take(&mut self.copied)))
+    }
+
+    /// Reads up to `end`, or until a field that is to be copied begins, or until something is not JSON.
+    fn run(&mut self, text: &str, end: usize) {
+        let bytes = &text.as_bytes()[..end];
+        let mut at = self.at;
+        let mut expected = self.expected;
+        while let Some(&byte) = bytes.get(at) {
+            self.tokens += 1;
+            // What is expected next; `None`: a value has ended.
+            let next = match expected {
+                Expected::Value | Expected::FirstValue => self.value(byte, expected),
+                Expected::Number(part) => {
+                    let (read, part) = part.run(&bytes[at..]);
+                    at += read;
+                    match part.may_end() {
+                        _ if at == end => {
+                            expected = Expected::Number(part);
+                            break;
+                        }
+                        // What ends it is read again.
+                        true => {
+                            at -= 1;
+                            None
+                        }
+                        false => Some(Expected::NotThis),
+                    }
+                }
+                Expected::Comma => match byte {
+                    b',' if self.nesting.is_in_object() => Some(Expected::Name),
+                    b',' => Some(Expected::Value),
+                    b'}' | b']' => self.close(byte),
+                    _ => Some(space(byte, expected)),
+                },
+                Expected::Characters => {
+                    at += plain_run(&bytes[at..]);
+                    match bytes.get(at) {
+                        None => break,
+                        Some(b'"') if self.is_name => {
+                            if self.nesting.depth == 1 && is_read(&text[self.name..=at]) {
+                                self.field = Some(self.name);
+                                (at, expected) = (at + 1, Expected::Colon);
+                                break;
+                            }
+                            Some(Expected::Colon)
+                        }
+                        Some(b'"') => None,
+                        Some(b'\\') if self.field.is_some() && self.escapes < OUTLINE_MAX => {
+                            // Its field may end sooner now.
+                            self.escapes += ESCAPE;
+                            (at, expected) = (at + 1, Expected::Escape);
+                            break;
+                        }
+                        Some(b'\\') => Some(Expected::Escape),
+                        Some(_) => Some(Expected::NotThis),
+                    }
+                }
+                Expected::Escape => Some(match byte {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Expected::Characters,
+                    b'u' => {
+                        self.part = 0;
+                        Expected::Digits
+                    }
+                    _ => Expected::NotThis,
+                }),
+                Expected::Digits => Some(match self.part {
+                    _ if !byte.is_ascii_hexdigit() => Expected::NotThis,
+                    3 => Expected::Characters,
+                    _ => {
+                        self.part += 1;
+                        Expected::Digits
+                    }
+                }),
+                Expected::Colon => Some(match byte {
+                    b':' => Expected::Value,
+                    _ => space(byte, expected),
+                }),
+                Expected::Name | Expected::FirstName => match byte {
+                    b'"' => {
+                        (self.name, self.is_name) = (at, true);
+                        Some(Expected::Characters)
+                    }
+                    b'}' if expected == Expected::FirstName => self.close(byte),
+                    _ => Some(space(byte, expected)),
+                },
+                Expected::Word(word) => match word.text()[self.part..] {
+                    [last] if last == byte => None,
+                    [next, ..] if next == byte => {
+                        self.part += 1;
+                        Some(expected)
+                    }
+                    _ => Some(Expected::NotThis),
+                },
+                Expected::Nothing => Some(space(byte, expected)),
+                Expected::NotThis => break,
+            };
+            if next == Some(Expected::NotThis) {
+                expected = Expected::NotThis;
+                break;
+            }
+            at += 1;
+            expected = match (next, self.nesting.depth) {
+                (Some(next), _) => next,
+                (None, 0) => Expected::Nothing,
+                (None, depth) => {
+                    if depth == 1 && self.field.is_some() {
+                        self.at = at;
+                        self.copy(text);
+                    }
+                    Expected::Comma
+                }
+            };
+        }
+        (self.at, self.expected) = (at, expected);
+    }
+
+    /// Reads the first byte of a value, or the end of an array.
+    fn value(&mut self, byte: u8, expected: Expected) -> Option<Expected> {
+        Some(match byte {
+            b'{' => {
+                self.nesting.push(true);
+                Expected::FirstName
+            }
+            // The outermost value is an object.
+            _ if self.nesting.depth == 0 => return Some(space(byte, expected)),
+            b'[' => {
+                self.nesting.push(false);
+                Expected::FirstValue
+            }
+            b'"' => {
+                self.is_name = false;
+                Expected::Characters
+            }
+            b'0' => Expected::Number(Number::Zero),
+            b'1'..=b'9' => Expected::Number(Number::Integer),
+            b'-' => Expected::Number(Number::Minus),
+            b't' => self.word(Word::True),
+            b'f' => self.word(Word::False),
+            b'n' => self.word(Word::Null),
+            b']' if expected == Expected::FirstValue => return self.close(byte),
+            _ => space(byte, expected),
+        })
+    }
+
+    fn word(&mut self, word: Word) -> Expected {
+        self.part = 1;
+        Expected::Word(word)
+    }
+
+    /// Reads the end of an array or object.
+    fn close(&mut self, byte: u8) -> Option<Expected> {
+        if self.nesting.is_in_object() != (byte == b'}') {
+            return Some(Expected::NotThis);
+        }
+        self.nesting.depth -= 1;
+        None
+    }
+
+    /// Copies the current field as far as it was read.
+    fn copy(&mut self, text: &str) {
+        if let Some(from) = self.field.take() {
+            // A cut inside a character leaves the field out; what was cut is no JSON anyway.
+            let field = text.get(from..self.at).unwrap_or_default();
+            self.copied.reserve_exact(field.len() + 2);
+            self.copied
+                .push(if self.copied.is_empty() { '{' } else { ',' });
+            self.copied.push_str(field);
+        }
+    }
+}
+
+/// What is expected behind a byte that must be white space.
+fn space(byte: u8, expected: Expected) -> Expected {
+    match byte {
+        b' ' | b'\t' | b'\n' | b'\r' => expected,
+        _ => Expected::NotThis,
+    }
+}
+
+/// The length of the run at the beginning of `bytes` that a string may have as it is.
+fn plain_run(bytes: &[u8]) -> usize {
+    let ends = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+    // Eight at a time: whole runs without a branch for each byte.
+    let (eights, _) = bytes.as_chunks::<8>();
+    let whole = eights
+        .iter()
+        .take_while(|eight| !eight.iter().fold(false, |any, b| any | ends(b)))
+        .count();
+    let rest = bytes[8 * whole..].iter();
+    8 * whole + rest.take_while(|b| !ends(b)).count()
+}
+
+/// Returns whether a field of this name, in its quotes, is read.
+fn is_read(quoted: &str) -> bool {
+    let name = &quoted[1..quoted.len() - 1];
+    if name.len() > FIELD_MAX || !name.contains('\\') {
+        return FIELDS.contains(&name);
+    }
+    serde_json::from_str::<String>(quoted).is_ok_and(|name| FIELDS.contains(&&*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IgnoredAny;
+
+    fn read(text: &str, step: usize) -> Result<Reading, Malformed> {
+        let mut outline = Outline::new();
+        loop {
+            match outline.read(text, step) {
+                Ok(Reading::Partial) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn whole(text: &str) -> String {
+        match read(text, 7) {
+            Ok(Reading::Whole(fields)) => fields,
+            other => panic!("{other:?}: {text}"),
+        }
+    }
+
+    #[test]
+    fn the_fields_that_are_read_are_copied_as_they_stand() {
+        for (text, fields) in [
+            (r#" { } "#, "{}"),
+            (r#"{"x":1}"#, "{}"),
+            (
+                r#"{"x":[{"type":"no"}], "type" : "a" ,"pad":"é\"}","packageName":null}"#,
+                r#"{"type" : "a","packageName":null}"#,
+            ),
+            (
+                r#"{"subscriptions":["a",{"stream":"b"}],"type":"a","type":-1.5e+3}"#,
+                r#"{"subscriptions":["a",{"stream":"b"}],"type":"a","type":-1.5e+3}"#,
+            ),
+            (r#"{"packageN\u0061me":"p"}"#, r#"{"packageN\u0061me":"p"}"#),
+            (r#"{"type":true,"types":1,"Type":2}"#, r#"{"type":true}"#),
+        ] {
+            assert_eq!(whole(text), fields, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_too_long_are_given_up() {
+        let long = format!(
+            r#"{{"a":1,"subscriptions":["{}"#,
+            "x".repeat(2 * OUTLINE_MAX)
+        );
+        let Ok(Reading::TooLong(begin)) = read(&long, 1_000) else {
+            panic!("no end");
+        };
+        assert!(begin.starts_with(r#"{"subscriptions":["xx"#));
+        assert!(begin.len() <= OUTLINE_MAX + 1_002, "{}", begin.len());
+        let many = format!("{{{}", r#""type":"aaaaaaaaa","#.repeat(10_000));
+        assert!(matches!(read(&many, 1_000), Ok(Reading::TooLong(_))));
+        let other = format!(r#"{{"a":"{}","type":"b"}}"#, "x".repeat(2 * OUTLINE_MAX));
+        assert_eq!(whole(&other), r#"{"type":"b"}"#);
+    }
+
+    #[test]
+    fn nesting_costs_a_bit_a_level() {
+        let deep = format!(r#"{{"x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let mut outline = Outline::new();
+        assert_eq!(outline.read(&deep, 150_000), Ok(Reading::Partial));
+        assert!(outline.allocated() < 40_000, "{}", outline.allocated());
+        assert_eq!(whole(&deep), "{}");
+        let crossed = r#"{"x":[{]}}"#;
+        assert!(read(crossed, 3).is_err());
+    }
+
+    /// Texts with bytes changed, cut, doubled and moved are taken when serde takes them, whatever the steps, and their fields say the same.
+    #[test]
+    fn it_judges_as_serde_does() {
+        const TEXTS: [&str; 6] = [
+            r#"{"type":"a","n":[1,-2.5e3,0,0.1,1E-7,null,true,false],"packageName":"p"}"#,
+            r#"{"subscriptions":["a",{"stream":"b","rate":"c"}],"type":"subscription_update"}"#,
+            r#"{"t\u0079pe":"a","text":"\u00e9\ud83d\udc53 \\ \" / \b\f\n\r\t"}"#,
+            r#"{"deep":[[[[{"a":{"b":[]}}]]]],"type":"x"}"#,
+            " {\n\t\"type\" : \"a\" , \"x\" : { } , \"y\" : [ ] }\r ",
+            r#"{"type":"é€𝄞","é":"€"}"#,
+        ];
+        const BYTES: &[u8] = br#"{}[]",:\u0 etn1-+.E/"#;
+        let mut rng = fastrand::Rng::with_seed(8259);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..60_000 {
+            let mut bytes = TEXTS[rng.usize(0..TEXTS.len())].as_bytes().to_vec();
+            for _ in 0..rng.u8(0..4) {
+                let at = rng.usize(0..bytes.len());
+                match rng.u8(0..4) {
+                    0 => bytes[at] = BYTES[rng.usize(0..BYTES.len())],
+                    1 => bytes.insert(at, BYTES[rng.usize(0..BYTES.len())]),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.extend_from_within(at..),
+                }
+            }
+            let Ok(text) = String::from_utf8(bytes) else {
+                continue;
+            };
+            let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok()
+                && text.trim_start().starts_with('{');
+            match read(&text, rng.usize(1..20)) {
+                Ok(Reading::Whole(fields)) => {
+                    assert!(is_json, "{text}");
+                    taken += 1;
+                    // Half a surrogate pair is JSON, and no string of Rust's.
+                    let (Ok(said), Ok(read)) = (
+                        serde_json::from_str::<serde_json::Value>(&text),
+                        serde_json::from_str::<serde_json::Value>(&fields),
+                    ) else {
+                        assert!(text.contains("\\u"), "{text}");
+                        continue;
+                    };
+                    for field in FIELDS {
+                        assert_eq!(said.get(field), read.get(field), "{text}");
+                    }
+                }
+                Ok(other) => panic!("{other:?}: {text}"),
+                Err(_) => {
+                    assert!(!is_json, "{text}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(taken > 10_000 && refused > 10_000, "{taken} {refused}");
+    }
+}

@@ -1,0 +1,266 @@
+//! One frame of the glasses for many apps, delivered in steps: however many apps there are, no step delays other users.
+
+use super::Relay;
+use super::chores::{Chore, units};
+use super::post::{Parcel, Post, TO_APPS};
+use super::session::{App, Session};
+use crate::engine::{Io, Message};
+use crate::gateway::protocol;
+use crate::id::ConnId;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use tungstenite::Utf8Bytes;
+
+/// What one step may cost: 48 deliveries, or as many looks as cost the same.
+const STEP: usize = 48 * DELIVERY;
+
+/// Bytes of a text that are put into its envelope in one step, and the work units of that.
+const BUILT_AT_ONCE: usize = 128 * 1024;
+const BUILT_UNITS: u32 = 32;
+
+/// What a delivery costs, in looks at an app that does not want the frame.
+const DELIVERY: usize = 4;
+
+/// A frame of the glasses on its way to the apps that want it, in the order of their packages.
+#[derive(Debug)]
+pub(super) struct FanOut<'a> {
+    stream: Cow<'a, str>,
+    content: Content,
+    /// Whether it is kept for apps that are absent.
+    kept: bool,
+    /// The package of the last app that was looked at.
+    after: Option<Box<str>>,
+    /// Whether an app wanted it.
+    reached: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// As it came.
+    Received(Message),
+    /// The text that came, and what was built of it so far: all before the byte at `from`.
+    Building {
+        text: Utf8Bytes,
+        built: String,
+        from: usize,
+    },
+    /// As it goes out; `None`: it is neither text nor binary.
+    Built(Option<Parcel>),
+}
+
+impl<'a> FanOut<'a> {
+    /// A frame of which no app has heard.
+    pub(super) fn new(message: Message, stream: &'a str, kept: bool) -> Self {
+        FanOut {
+            stream: Cow::Borrowed(stream),
+            content: Content::Received(message),
+            kept,
+            after: None,
+            reached: false,
+        }
+    }
+
+    fn into_owned(self) -> FanOut<'static> {
+        FanOut {
+            stream: Cow::Owned(self.stream.into_owned()),
+            ..self
+        }
+    }
+
+    /// Bytes of memory that it is charged with while it waits.
+    fn allocated(&self) -> usize {
+        match &self.content {
+            Content::Received(message) => message.len(),
+            Content::Building { text, built, .. } => text.len() + built.capacity(),
+            Content::Built(parcel) => parcel.as_ref().map_or(0, Parcel::wire_len),
+        }
+    }
+
+    /// Delivers it to the next apps of its session. Returns whether it has come to the last.
+    fn step(
+        &mut self,
+        post: &mut Post<'_>,
+        io: &mut Io<'_>,
+        user: &str,
+        session: &mut Session,
+    ) -> bool {
+        let from = match &self.after {
+            None => 0,
+            Some(package) => match session.position(package) {
+                Ok(at) => at + 1,
+                Err(at) => at,
+            },
+        };
+        let mut spent = 0;
+        let mut looked_at = 0;
+        for app in &mut session.apps[from..] {
+            if spent >= STEP {
+                break;
+            }
+            if !app.subscriptions.wants(&self.stream) {
+                spent += 1;
+            } else if self.build(user) {
+                self.deliver(post, io, app);
+                spent += DELIVERY;
+            } else {
+                // Next time this app is looked at again.
+                io.spend(BUILT_UNITS);
+                break;
+            }
+            looked_at += 1;
+        }
+        io.spend(units(looked_at));
+        let next = from + looked_at;
+        if next < session.apps.len() {
+            self.after = session.apps[..next].last().map(|app| app.package.clone());
+            return false;
+        }
+        post.stats.unrouted += u64::from(!self.reached);
+        true
+    }
+
+    /// Builds what goes out, or more of it. Returns whether it is built. Done when the first app wants it, and once.
+    fn build(&mut self, user: &str) -> bool {
+        if let Content::Received(message) = &self.content {
+            self.content = match message {
+                Message::Text(text) => Content::Building {
+                    text: text.clone(),
+                    built: protocol::data_stream(user, &self.stream, text.len() + 1),
+                    from: 0,
+                },
+                audio => Content::Built(Parcel::new(audio.clone(), TO_APPS, self.kept)),
+            };
+        }
+        if let Content::Building { text, built, from } = &mut self.content {
+            let mut to = text.len().min(*from + BUILT_AT_ONCE);
+            while !text.is_char_boundary(to) {
+                to -= 1;
+            }
+            built.push_str(&text[*from..to]);
+            *from = to;
+            if to < text.len() {
+                return false;
+            }
+            built.push(protocol::DATA_END);
+            let whole = Message::text(std::mem::take(built));
+            self.content = Content::Built(Parcel::new(whole, TO_APPS, self.kept));
+        }
+        true
+    }
+
+    fn deliver(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, app: &mut App) {
+        if let Content::Built(Some(parcel)) = &self.content {
+            self.reached |= post.deliver(io, &mut app.place, parcel);
+        }
+    }
+
+    /// Delivers it to an app of a session that is over, unless the app has heard of it.
+    fn offer_last(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, user: &str, app: &mut App) {
+        let has_heard = self
+            .after
+            .as_ref()
+            .is_some_and(|after| *after >= app.package);
+        if !has_heard && app.subscriptions.wants(&self.stream) {
+            while !self.build(user) {}
+            self.deliver(post, io, app);
+        }
+    }
+}
+
+/// Frames of one session that are under way to its apps, in order.
+#[derive(Debug, Default)]
+pub(in crate::gateway) struct FanOuts(Option<Box<VecDeque<FanOut<'static>>>>);
+
+impl FanOuts {
+    /// Returns whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes of memory that they are charged with.
+    pub(super) fn allocated(&self) -> usize {
+        let queue = self.0.iter().flat_map(|queue| queue.iter());
+        queue.map(FanOut::allocated).sum()
+    }
+
+    fn push(&mut self, fan_out: FanOut<'_>) {
+        self.0
+            .get_or_insert_default()
+            .push_back(fan_out.into_owned());
+    }
+
+    fn pop(&mut self) -> Option<FanOut<'static>> {
+        let queue = self.0.as_mut()?;
+        let first = queue.pop_front();
+        if queue.is_empty() {
+            self.0 = None;
+        }
+        first
+    }
+
+    fn push_front(&mut self, fan_out: FanOut<'static>) {
+        self.0.get_or_insert_default().push_front(fan_out);
+    }
+
+    /// Delivers them to an app of a session that is over.
+    pub(super) fn offer_last(
+        &mut self,
+        post: &mut Post<'_>,
+        io: &mut Io<'_>,
+        user: &str,
+        app: &mut App,
+    ) {
+        for fan_out in self.0.iter_mut().flat_map(|queue| queue.iter_mut()) {
+            fan_out.offer_last(post, io, user, app);
+        }
+    }
+}
+
+impl Relay {
+    /// Sends a frame of the glasses to every app of their session that wants it: to some at once, to the rest in their connection's
+    /// next shares.
+    pub(super) fn fan_out(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        user: &str,
+        mut frame: FanOut<'_>,
+    ) {
+        let (mut post, sessions) = self.post();
+        let Some(session) = sessions.get_mut(user) else {
+            return;
+        };
+        if session.fan_outs.is_empty() && frame.step(&mut post, io, user, session) {
+            return;
+        }
+        // Behind those of an older connection.
+        io.charge(frame.allocated());
+        session.fan_outs.push(frame);
+        io.unfinished(id);
+    }
+
+    /// Goes on with what is under way to the apps of a session. Returns whether something is left.
+    pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> bool {
+        let (mut post, sessions) = self.post();
+        let Some(session) = sessions.get_mut(user) else {
+            return false;
+        };
+        let Some(mut frame) = session.fan_outs.pop() else {
+            return false;
+        };
+        io.release(frame.allocated());
+        if !frame.step(&mut post, io, user, session) {
+            io.charge(frame.allocated());
+            session.fan_outs.push_front(frame);
+        }
+        !session.fan_outs.is_empty()
+    }
+
+    /// The glasses' connection is gone: what it has sent still reaches its apps.
+    pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, user: &str) {
+        let session = self.sessions.get(user);
+        if session.is_some_and(|session| !session.fan_outs.is_empty()) {
+            self.put_off(io, Chore::FanOut(user.into()));
+        }
+    }
+}
