@@ -7,6 +7,8 @@ use sockets::{Client, Controls, Event, Gateway, eventually, field, frame};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 const CLOSE: u8 = 8;
@@ -202,6 +204,50 @@ fn above_max_connections_503_and_then_service_again() {
     let mut served = glasses(&gateway, "served");
     served.send_text("{\"type\":\"ping\"}");
     assert!(matches!(served.next_answering(), Event::Text(_)));
+    controls.finish();
+    gateway.end();
+}
+
+#[test]
+fn a_flood_is_slowed_and_everybody_is_told_so() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    let mut flood = glasses(&gateway, "flood");
+    let over = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let over = Arc::clone(&over);
+        let frames = frame(1, br#"{"type":"a"}"#).repeat(10_000);
+        move || while !over.load(Relaxed) && flood.try_write(&frames) {}
+    });
+    // It is logged after a second of that, and shown meanwhile.
+    let line = gateway.line(&["[WARN] throttled ", "user=flood"]);
+    assert_eq!(field(&line, "class"), Some("glasses"), "{line}");
+    let waited = field(&line, "waited_ms").and_then(|ms| ms.parse().ok());
+    assert!(waited.is_some_and(|ms: u64| ms >= 1_000), "{line}");
+    let series = |name: &str| {
+        gateway
+            .metrics()
+            .get(&format!("{name}{{class=\"glasses\"}}"))
+    };
+    eventually("the gauge shows it", || {
+        (series("pulsegate_connections_throttled") == 1.0).then_some(())
+    });
+    eventually("it is explained", || {
+        let id = gateway.connection("user=flood")["id"].clone();
+        let path = format!("/api/v1/connections/{}", id.as_str().expect("an id"));
+        let told = gateway.api(&path).to_string();
+        told.contains("more than its share").then_some(())
+    });
+    over.store(true, Relaxed);
+    writer.join().expect("no panic");
+    eventually("the time is counted", || {
+        (series("pulsegate_throttled_seconds_total") >= 1.0).then_some(())
+    });
+    eventually("what is left is worked off", || {
+        (series("pulsegate_connections_throttled") == 0.0).then_some(())
+    });
+    assert_eq!(gateway.lines(&["[WARN] throttled "]).len(), 1);
+    assert_eq!(gateway.lines(&["stall"]), [""; 0]);
     controls.finish();
     gateway.end();
 }

@@ -76,6 +76,8 @@ pub(crate) enum Mark {
     Watched,
     /// The host has paused reading from it.
     Paused,
+    /// It seems stale, and is on the list of those to be looked at once more.
+    Doubtful,
     /// More waits for it, or has since nothing waited, than it may have.
     OverLimit,
 }
@@ -137,8 +139,8 @@ pub(crate) struct Middle {
     pub(crate) slow: bool,
     /// Since when it waits for its next share.
     pub(crate) throttled_since: Option<Micros>,
-    /// When the host was last told so.
-    pub(crate) throttled_told: Option<Micros>,
+    /// Up to when that wait was counted, and the host told.
+    pub(crate) throttled_counted: Micros,
     /// What the socket said while bytes of the peer waited: told when those are worked off.
     pub(crate) failed: Option<ErrorKind>,
     /// What it adds to the bytes held by the loop.

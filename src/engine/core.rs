@@ -530,6 +530,16 @@ impl Core {
         Some(left)
     }
 
+    /// Notes a connection that seems stale, to be looked at once more.
+    pub(crate) fn doubt(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id)
+            && !conn.marks.has(Mark::Doubtful)
+        {
+            conn.marks.set(Mark::Doubtful);
+            self.doubtful.push_back(id);
+        }
+    }
+
     // ---- memory ----
 
     /// Counts bytes that a connection holds for what it has sent.
@@ -597,22 +607,38 @@ impl Core {
             middle.slow = true;
             if middle.throttled_since.is_none() {
                 middle.throttled_since = Some(now);
+                middle.throttled_counted = now;
                 self.stats.classes[usize::from(conn.class.0)].throttled += 1;
             }
         }
     }
 
-    /// Notes that a connection waits for no share any more.
-    pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) {
+    /// Counts how long a connection has waited for its shares since that was last counted. Returns it if it is at least `least`.
+    pub(crate) fn count_wait(&mut self, id: ConnId, least: Micros, now: Micros) -> Option<Micros> {
+        let conn = self.table.get_mut(id)?;
+        let Phase::Open(Some(middle)) = &mut conn.phase else {
+            return None;
+        };
+        middle.throttled_since?;
+        let waited = now - middle.throttled_counted;
+        if waited < least {
+            return None;
+        }
+        middle.throttled_counted = now;
+        self.stats.classes[usize::from(conn.class.0)].throttled_time += waited;
+        Some(waited)
+    }
+
+    /// Notes that a connection waits for no share any more. Returns how long it has waited since that was last counted.
+    pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) -> Option<Micros> {
+        let waited = self.count_wait(id, Micros::ZERO, now)?;
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Open(Some(middle)) = &mut conn.phase
-            && let Some(since) = middle.throttled_since.take()
         {
-            middle.throttled_told = None;
-            let class = &mut self.stats.classes[usize::from(conn.class.0)];
-            class.throttled -= 1;
-            class.throttled_time += now - since;
+            middle.throttled_since = None;
+            self.stats.classes[usize::from(conn.class.0)].throttled -= 1;
         }
+        Some(waited)
     }
 
     /// Gives up what has come of a request.

@@ -71,7 +71,11 @@ impl<H: Handler> Engine<H> {
         if !self.core.work.turn_has_room() {
             return None;
         }
-        self.core.doubtful.pop_front()
+        let id = self.core.doubtful.pop_front()?;
+        if let Some(conn) = self.core.table.get_mut(id) {
+            conn.marks.take(Mark::Doubtful);
+        }
+        Some(id)
     }
 
     /// Closes a doubtful connection if it is still silent.
@@ -191,7 +195,7 @@ impl<H: Handler> Engine<H> {
         let unanswered = conn.health.unanswered() > 0;
         match conn.health.on_due(policy, now) {
             Due::Stale if !judged => {
-                self.core.doubtful.push_back(id);
+                self.core.doubt(id);
                 return;
             }
             Due::Stale => {
@@ -264,7 +268,7 @@ impl<H: Handler> Engine<H> {
             if let Some(conn) = self.core.table.get_mut(id).filter(|_| waits) {
                 conn.marks.take(Mark::Deferred);
                 conn.marks.set(Mark::Granted);
-                self.core.doubtful.push_back(id);
+                self.core.doubt(id);
             }
         }
     }

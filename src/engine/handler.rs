@@ -54,8 +54,8 @@ pub trait Handler {
     /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// The peer has sent more than its share of the loop's work for `waited`: what it sends waits, for others have their turn.
-    /// Told after a second of that, and once a minute while it goes on.
+    /// The peer has sent more than its share of the loop's work, and its input has waited for `waited` while others had their turn.
+    /// Told when it goes on, and each second until then; the waits add up.
     fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
     /// The connection is over: exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] that was given, even if

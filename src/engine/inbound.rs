@@ -677,8 +677,11 @@ impl<H: Handler> Engine<H> {
             return true;
         };
         let failed = inner.failed.filter(|_| !inner.is_held());
-        if !inner.is_held() {
-            self.core.unthrottle(id, now);
+        if !inner.is_held()
+            && let Some(waited) = self.core.unthrottle(id, now)
+            && waited > Micros::ZERO
+        {
+            self.call(now, |handler, io| handler.on_throttled(io, id, waited));
         }
         if let Some(kind) = failed {
             self.on_error(id, &kind.into());

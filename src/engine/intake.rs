@@ -18,9 +18,8 @@ const SLOW_READ: usize = 4 * 1024;
 /// Bytes of the answer to a heartbeat.
 const HEARTBEAT_PONG: usize = 10;
 
-/// How long a connection waits for its share before the host is told, and how often it is told again.
-const THROTTLE_TOLD_AFTER: Micros = Micros::from_secs(1);
-const THROTTLE_TOLD_EVERY: Micros = Micros::from_secs(60);
+/// How often the wait of a connection for its share is counted while it goes on.
+const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
 
 /// What is to be done next with the input of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,11 +210,7 @@ impl<H: Handler> Engine<H> {
         }
         self.heard(id, now);
         self.core.throttle(id, now);
-        let told = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
-            Some(Phase::Open(Some(middle))) => middle.tell_throttled(now),
-            _ => None,
-        };
-        if let Some(waited) = told {
+        if let Some(waited) = self.core.count_wait(id, WAIT_COUNTED_EVERY, now) {
             self.call(now, |handler, io| handler.on_throttled(io, id, waited));
         }
     }
@@ -224,21 +219,6 @@ impl<H: Handler> Engine<H> {
     pub(super) fn end_turn(&mut self, now: Micros) {
         self.end_share(now);
         self.core.end_turn();
-    }
-}
-
-impl crate::engine::conn::Middle {
-    /// How long it has waited for its shares, if the host is to be told now.
-    fn tell_throttled(&mut self, now: Micros) -> Option<Micros> {
-        let since = self.throttled_since?;
-        let due = match self.throttled_told {
-            None => since + THROTTLE_TOLD_AFTER,
-            Some(told) => told + THROTTLE_TOLD_EVERY,
-        };
-        (now >= due).then(|| {
-            self.throttled_told = Some(now);
-            now - since
-        })
     }
 }
 

@@ -7,8 +7,7 @@ use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tungstenite::protocol::frame::{Frame, FrameHeader};
 
-/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write, and
-/// what shares the loop's buffer does not keep all of it while it waits.
+/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write.
 const UNCOPIED: usize = 64 * 1024;
 
 /// A text or binary message whose frame is built: to be sent to many, or later, or again. Cheap to clone; the clones share it.
@@ -17,7 +16,7 @@ pub struct Prepared(OutFrame);
 
 impl Prepared {
     /// Builds the frame; `None` for anything but text and binary. A payload of more than 64 KiB is shared with the message, a
-    /// smaller one is copied: a message of the loop's own buffer may be kept in this form.
+    /// smaller one is copied.
     pub fn new(message: &Message) -> Option<Self> {
         match (message, Outgoing::of(message)) {
             (Message::Text(_) | Message::Binary(_), Ok(Outgoing::Data(frame))) => {

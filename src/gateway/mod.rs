@@ -299,7 +299,8 @@ impl Handler for Gateway {
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
         let identity = self.identities.get(id);
         let address = io.peer_addr(id).map(|addr| addr.ip());
-        if self.throttled.admits(identity, address, io.now()) {
+        let now = io.now();
+        if let Some(waited) = self.throttled.add(identity, address, waited, now) {
             Report::throttled(io, id, identity, waited);
         }
     }

@@ -1,4 +1,4 @@
-//! Which peers were last reported as throttled: one line a minute for each identity.
+//! Which peers wait for their share of the loop's work, and for how long: one line a minute for each identity.
 
 use super::Identity;
 use crate::time::Micros;
@@ -19,36 +19,60 @@ enum Key {
     Address(Option<IpAddr>),
 }
 
-/// When each peer was reported.
+/// A peer is reported if its waits within [`WINDOW`] add up to this.
+const NOTED: Micros = Micros::from_secs(1);
+
+const WINDOW: Micros = Micros::from_secs(10);
+
+/// The waits of each peer.
 #[derive(Debug, Default)]
 pub(super) struct Throttled {
-    reported: HashMap<Key, Micros>,
+    peers: HashMap<Key, Waits>,
+}
+
+#[derive(Debug)]
+struct Waits {
+    /// When the window began.
+    since: Micros,
+    /// Their sum in it.
+    sum: Micros,
+    /// When the peer was last reported.
+    reported: Option<Micros>,
 }
 
 impl Throttled {
-    /// Returns whether a line is due for this peer, and marks it as written.
-    pub(super) fn admits(
+    /// Adds a wait that ends now. If a line is due for the peer, marks it as written and returns how long the peer has waited in the
+    /// last seconds.
+    pub(super) fn add(
         &mut self,
         identity: Option<&Identity>,
         address: Option<IpAddr>,
+        waited: Micros,
         now: Micros,
-    ) -> bool {
+    ) -> Option<Micros> {
         let key = identity.map_or(Key::Address(address), |i| Key::Identity(i.clone()));
-        if let Some(at) = self.reported.get_mut(&key) {
-            let due = now >= *at + EVERY;
-            if due {
-                *at = now;
+        let is_due = |waits: &Waits| waits.reported.is_none_or(|at| now >= at + EVERY);
+        if !self.peers.contains_key(&key) && self.peers.len() >= MOST {
+            self.peers
+                .retain(|_, waits| !is_due(waits) || now < waits.since + WINDOW);
+            if self.peers.len() >= MOST {
+                return None;
             }
-            return due;
         }
-        if self.reported.len() >= MOST {
-            self.reported.retain(|_, at| now < *at + EVERY);
+        let waits = self.peers.entry(key).or_insert(Waits {
+            since: now,
+            sum: Micros::ZERO,
+            reported: None,
+        });
+        if now >= waits.since + WINDOW {
+            (waits.since, waits.sum) = (now, Micros::ZERO);
         }
-        let room = self.reported.len() < MOST;
-        if room {
-            self.reported.insert(key, now);
+        waits.sum += waited;
+        if waits.sum < NOTED || !is_due(waits) {
+            return None;
         }
-        room
+        waits.reported = Some(now);
+        Some(waits.sum)
     }
 }
 
@@ -64,24 +88,40 @@ mod tests {
         }
     }
 
+    const SECOND: Micros = Micros::from_secs(1);
+
     #[test]
     fn an_identity_is_reported_once_a_minute() {
         let mut throttled = Throttled::default();
-        let mut admits = |name, s| throttled.admits(Some(&user(name)), None, Micros::from_secs(s));
-        assert!(admits(1, 0) && admits(2, 1));
-        assert!(!admits(1, 59));
-        assert!(admits(1, 60));
-        assert!(!admits(1, 119));
+        let mut add =
+            |name, s| throttled.add(Some(&user(name)), None, SECOND, Micros::from_secs(s));
+        assert!(add(1, 0).is_some() && add(2, 1).is_some());
+        assert!(add(1, 59).is_none());
+        assert!(add(1, 60).is_some());
+        assert!(add(1, 119).is_none());
+    }
+
+    #[test]
+    fn short_waits_add_up_within_ten_seconds() {
+        let mut throttled = Throttled::default();
+        let mut add = |us, at| throttled.add(None, None, Micros(us), Micros(at));
+        for n in 0..999 {
+            assert_eq!(add(1_000, 5_000 * n), None);
+        }
+        assert_eq!(add(1_000, 5_000_000), Some(SECOND));
+        // A wait of 300 ms in each window is no news.
+        for n in 0..100 {
+            assert_eq!(add(300_000, 100_000_000 + 10_000_000 * n), None);
+        }
     }
 
     #[test]
     fn what_is_remembered_has_a_bound() {
         let mut throttled = Throttled::default();
-        let now = Micros::from_secs(1);
-        let reported = (0..3 * MOST).filter(|n| throttled.admits(Some(&user(*n)), None, now));
+        let mut add = |n, s| throttled.add(Some(&user(n)), None, SECOND, Micros::from_secs(s));
+        let reported = (0..3 * MOST).filter(|n| add(*n, 1).is_some());
         assert_eq!(reported.count(), MOST);
-        let later = Micros::from_secs(61);
-        assert!(throttled.admits(Some(&user(9_999)), None, later));
-        assert_eq!(throttled.reported.len(), 1);
+        assert!(add(9_999, 61).is_some());
+        assert_eq!(throttled.peers.len(), 1);
     }
 }
