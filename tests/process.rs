@@ -247,7 +247,7 @@ fn a_flood_is_slowed_and_everybody_is_told_so() {
         (series("pulsegate_connections_throttled") == 0.0).then_some(())
     });
     assert_eq!(gateway.lines(&["[WARN] throttled "]).len(), 1);
-    assert_eq!(gateway.lines(&["stall"]), [""; 0]);
+    assert_eq!(gateway.lines(&["[WARN] stall"]), [""; 0]);
     controls.finish();
     gateway.end();
 }
