@@ -70,7 +70,7 @@ struct Fleet {
     interval: Micros,
     dirty: Vec<ConnId>,
     /// Pongs on their way, in the order of their pings: a whole frame each.
-    pongs: Vec<(ConnId, [u8; 10])>,
+    pongs: Vec<(ConnId, [u8; 14])>,
 }
 
 impl Fleet {
@@ -157,13 +157,18 @@ impl Fleet {
 }
 
 /// What a client answers, masked.
-fn pong_to(ping: &[u8]) -> [u8; 10] {
+fn pong_to(ping: &[u8]) -> [u8; 14] {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let [0x89, 4, a, b, c, d] = *ping else {
+    let [0x89, 8, ref payload @ ..] = *ping else {
         panic!("{ping:x?} is no heartbeat")
     };
-    let [m, n, o, p] = MASK;
-    [0x8A, 0x84, m, n, o, p, a ^ m, b ^ n, c ^ o, d ^ p]
+    let mut pong = [0; 14];
+    pong[..2].copy_from_slice(&[0x8A, 0x88]);
+    pong[2..6].copy_from_slice(&MASK);
+    for (at, byte) in payload.iter().enumerate() {
+        pong[6 + at] = byte ^ MASK[at % 4];
+    }
+    pong
 }
 
 /// Takes everybody in, and wants no trouble.

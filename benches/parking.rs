@@ -18,7 +18,6 @@ fn parking(c: &mut Criterion) {
     .concat();
     // What comes, to a parked connection and to an unparked one, and the messages in it.
     let cases = [
-        ("heartbeat_pong", client_frame(0x8A, b"1234"), None, 0),
         ("pong", client_frame(0x8A, b"12345678"), None, 0),
         ("ping", client_frame(0x89, b"12345678"), None, 0),
         ("message", client_frame(0x81, &payload), Some(fragments), 1),

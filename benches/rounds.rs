@@ -53,12 +53,13 @@ fn main() {
         engine.advance(now);
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {
-            let mut pong = [0x8A, 0x84, 1, 2, 3, 4, 0, 0, 0, 0];
+            let mut pong = [0x8A, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             let mut pinged = false;
             engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
-                if let [0x89, 4, a, b, c, d] = *slices[0] {
+                if let [0x89, 8, ref payload @ ..] = *slices[0] {
                     pinged = true;
-                    pong[6..].copy_from_slice(&[a ^ 1, b ^ 2, c ^ 3, d ^ 4]);
+                    // The mask is zero.
+                    pong[6..].copy_from_slice(payload);
                 }
                 Ok(slices.iter().map(|s| s.len()).sum())
             });

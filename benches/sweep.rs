@@ -94,7 +94,7 @@ struct Peers {
     by_id: HashMap<u64, Peer>,
     /// One decoder for all. That flatters the sweep: where it comes from, each connection has one of its own.
     context: WebSocketContext,
-    pongs: Vec<(u64, [u8; 10])>,
+    pongs: Vec<(u64, [u8; 14])>,
 }
 
 /// What a sweep looks at, and so much beside it (a socket, an address, buffers) that it is as large as a slot of ours.
@@ -103,7 +103,7 @@ struct Peer {
     ping_sent: Micros,
     rtt: Micros,
     is_alive: bool,
-    ping: u32,
+    ping: u64,
     _beside: [u64; 9],
 }
 
@@ -149,12 +149,13 @@ impl Peers {
             assert!(peer.is_alive);
             peer.is_alive = false;
             peer.ping = peer.ping.wrapping_add(1);
-            let [a, b, c, d] = peer.ping.to_be_bytes();
+            let [a, b, c, d, e, f, g, h] = peer.ping.to_be_bytes();
             let socket: WriteVectored<'_> = &mut |slices: &[IoSlice<'_>]| {
                 sent(*id, &slices[0]);
                 Ok(slices[0].len())
             };
-            asked += usize::from(socket(&[IoSlice::new(&[0x89, 4, a, b, c, d])]).is_ok());
+            asked +=
+                usize::from(socket(&[IoSlice::new(&[0x89, 8, a, b, c, d, e, f, g, h])]).is_ok());
             peer.ping_sent = now;
         }
         asked
@@ -186,13 +187,18 @@ impl Peers {
 }
 
 /// What a client answers, masked.
-fn pong_to(ping: &[u8]) -> [u8; 10] {
+fn pong_to(ping: &[u8]) -> [u8; 14] {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let [0x89, 4, a, b, c, d] = *ping else {
+    let [0x89, 8, ref payload @ ..] = *ping else {
         panic!("{ping:x?} is no heartbeat")
     };
-    let [m, n, o, p] = MASK;
-    [0x8A, 0x84, m, n, o, p, a ^ m, b ^ n, c ^ o, d ^ p]
+    let mut pong = [0; 14];
+    pong[..2].copy_from_slice(&[0x8A, 0x88]);
+    pong[2..6].copy_from_slice(&MASK);
+    for (at, byte) in payload.iter().enumerate() {
+        pong[6 + at] = byte ^ MASK[at % 4];
+    }
+    pong
 }
 
 /// What the decoder reads from; it has nothing to write.

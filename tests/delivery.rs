@@ -93,7 +93,7 @@ fn what_stands_behind_the_heartbeat_is_not_proved_by_it() {
     net.advance(1_100);
     assert_eq!(net.host().received, 0);
     // The rest of the second, and the heartbeat.
-    net.set_window(peer, Some(50 + 6));
+    net.set_window(peer, Some(50 + 10));
     net.advance(50);
     assert_eq!(net.host().received, 2);
     let taken = net.with_io(|_, io| io.take_back(id));

@@ -996,7 +996,7 @@ impl Bare {
         let (now, told) = (self.now, self.engine.handler().diary.len());
         self.engine.advance(now);
         while let Some(id) = self.engine.next_doubtful() {
-            self.engine.judge(id, now);
+            self.engine.judge(id, None, now);
         }
         let (mut dirty, written) = (Vec::new(), &mut self.written);
         self.engine.take_dirty(&mut dirty);
@@ -1638,7 +1638,7 @@ fn one_byte_pending_for_ten_minutes_is_a_slow_consumer() {
     let end = net.ending(peer).expect("an end");
     assert_eq!(
         (&*end.reason, end.clean),
-        ("12 bytes unsent for 600000 ms", false),
+        ("16 bytes unsent for 600000 ms", false),
         "the message, and a ping that could not leave either"
     );
     check_the_books(&mut net);

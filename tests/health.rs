@@ -560,7 +560,7 @@ struct Life {
     story: Story,
     now: Micros,
     /// Payloads of all pings asked for.
-    payloads: Vec<[u8; 4]>,
+    payloads: Vec<[u8; 8]>,
     /// The latest ping: when it was asked for, when it left, and the interval in force then.
     sent: Option<(Micros, Micros, Micros)>,
     samples: Vec<Micros>,

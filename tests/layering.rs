@@ -337,6 +337,7 @@ fn the_library_without_features_is_the_data_plane() {
         "httparse",
         "log",
         "mio",
+        "nix",
         "slab",
         "socket2",
         "tungstenite",

@@ -292,6 +292,30 @@ fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_serv
     gateway.end();
 }
 
+/// The loop's thread goes first where there are not enough CPUs for all.
+#[test]
+fn threads_beside_the_loop_stand_back() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    assert_eq!(gateway.health(), 200);
+    let nice = |name: &str| {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).expect("threads");
+        let named = tasks.flatten().find_map(|task| {
+            let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+            // proc_pid_stat(5): the name stands in parentheses, and nice is the seventeenth field behind it.
+            let (head, fields) = stat.rsplit_once(") ")?;
+            let nice = fields.split(' ').nth(16)?.parse::<i32>().ok()?;
+            head.ends_with(&format!("({name}")).then_some(nice)
+        });
+        named.unwrap_or_else(|| panic!("no thread {name}"))
+    };
+    let main = nice("pulsegate");
+    let wanted = (main + 10).min(19);
+    eventually("they have begun", || {
+        (nice("control") == wanted && nice("errands") == wanted).then_some(())
+    });
+    gateway.end();
+}
+
 #[test]
 fn buffers_are_bounded_by_memory_and_the_log_says_where_that_comes_from() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "100")]);

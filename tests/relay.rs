@@ -1852,7 +1852,7 @@ fn large_texts_arrive_as_they_were() {
     );
     fleet.say_text(apps[0], &long);
     let told = fleet.next(apps[0]).to_string();
-    assert!(told.contains("more than 81920 bytes"), "{told}");
+    assert!(told.contains("more than 139264 bytes"), "{told}");
 }
 
 /// A text whose connection is closed before it was read whole is counted.

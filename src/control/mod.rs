@@ -16,6 +16,7 @@ mod guard;
 mod live;
 mod logins;
 mod metrics;
+mod priority;
 mod probes;
 mod problem;
 mod process;
@@ -213,7 +214,11 @@ fn spawn(
     work: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let thread = std::thread::Builder::new().name(name.to_owned());
-    thread.spawn(move || runtime.block_on(work)).map(drop)
+    let run = move || {
+        priority::stand_back();
+        runtime.block_on(work);
+    };
+    thread.spawn(run).map(drop)
 }
 
 /// Looks at the counters now and again.

@@ -34,6 +34,10 @@ pub(crate) struct Conn {
     pub(crate) policy: PolicyRef,
     pub(crate) class: Class,
     pub(crate) marks: Marks,
+    /// Bytes written up to the end of the latest heartbeat: the low half.
+    pub(crate) ping_end: u32,
+    /// Bytes that the peer's kernel had acknowledged when that was last asked for: the low half.
+    pub(crate) acked: u32,
 }
 
 /// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label and scope.
@@ -78,6 +82,8 @@ pub(crate) enum Mark {
     Paused,
     /// It seems stale, and is on the list of those to be looked at once more.
     Doubtful,
+    /// A proxy stands between us and the peer.
+    Proxied,
     /// More waits for it, or has since nothing waited, than it may have.
     OverLimit,
 }
@@ -280,6 +286,8 @@ impl Conn {
             policy: PolicyRef::default(),
             phase: Phase::Opening(None),
             out: None,
+            ping_end: 0,
+            acked: 0,
         }
     }
 
@@ -440,9 +448,9 @@ mod tests {
     /// What a connection at rest costs, besides its entries in the wheel and in the reactor's table of sockets. It may
     /// grow only on purpose.
     #[test]
-    fn a_slot_has_128_bytes() {
+    fn a_slot_has_136_bytes() {
         assert_eq!(size_of::<Health>(), 40);
-        assert_eq!(size_of::<Conn>(), 128);
+        assert_eq!(size_of::<Conn>(), 136);
     }
 
     #[test]

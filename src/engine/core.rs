@@ -59,6 +59,10 @@ pub(crate) struct Core {
     /// Verdicts that the host gave later, to be carried out when it has returned.
     pub(crate) answers: VecDeque<(ConnId, Verdict)>,
     /// Whom health would call stale, before their sockets were looked at once more.
+    /// Connections that are not open any more, with whose last message the host has not finished.
+    pub(crate) left_unfinished: Vec<ConnId>,
+    /// Connections whose latest heartbeat has gone unanswered for an interval.
+    pub(crate) unanswered: Vec<ConnId>,
     pub(crate) doubtful: VecDeque<ConnId>,
     /// Stale ones beyond the rate, oldest first.
     pub(crate) deferred: VecDeque<ConnId>,
@@ -111,6 +115,8 @@ impl Core {
             stats: Stats::new(config.classes.len()),
             remote,
             answers: VecDeque::new(),
+            left_unfinished: Vec::new(),
+            unanswered: Vec::new(),
             doubtful: VecDeque::new(),
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),
@@ -520,6 +526,9 @@ impl Core {
             if let Some(frame) = &middle.frame {
                 let head = &frame.head[..usize::from(frame.have)];
                 left.finder = CloseFinder::inside(head, frame.payload);
+            }
+            if middle.unfinished {
+                self.left_unfinished.push(id);
             }
             let rest = &middle.leftover[middle.looked_at..];
             left.closed = left.finder.advance(rest).is_break();

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::conn::{self, Mark, Phase};
 use super::core::Core;
+use super::evidence::Kernel;
 use super::handler::Handler;
 use super::http::Reply;
 use super::timers::{Purpose, Timers};
@@ -78,8 +79,11 @@ impl<H: Handler> Engine<H> {
         Some(id)
     }
 
-    /// Closes a doubtful connection if it is still silent.
-    pub fn judge(&mut self, id: ConnId, now: Micros) {
+    /// Closes a doubtful connection if it is still silent. `kernel`: what the kernel knows of it; `None` is no evidence.
+    pub fn judge(&mut self, id: ConnId, kernel: Option<Kernel>, now: Micros) {
+        if let Some(kernel) = kernel {
+            self.observe(id, kernel, now);
+        }
         self.look(id, now, true);
         self.settle(now);
     }
@@ -193,6 +197,7 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let unanswered = conn.health.unanswered() > 0;
+        let is_silent = unanswered || conn.health.ping_queued();
         match conn.health.on_due(policy, now) {
             Due::Stale if !judged => {
                 self.core.doubt(id);
@@ -205,6 +210,9 @@ impl<H: Handler> Engine<H> {
             Due::Nothing => {}
             Due::Beat { ping, change } => {
                 self.core.stats.unanswered += u64::from(unanswered);
+                if is_silent {
+                    self.core.unanswered.push(id);
+                }
                 let class = usize::from(conn.class.0);
                 if ping {
                     self.core.table.mark_beat(id);
@@ -242,12 +250,12 @@ impl<H: Handler> Engine<H> {
             let since = conn.health.stale_at(policy);
             self.core.stats.stale_delay.record((now - since).0);
         }
-        let unanswered = conn.health.unanswered();
-        let plural = if unanswered == 1 { "" } else { "s" };
-        let reason = format!(
-            "nothing heard for {}, {unanswered} ping{plural} unanswered",
-            conn.health.silence(now)
-        );
+        let silence = conn.health.silence(now);
+        let reason = match conn.health.unanswered() {
+            0 => format!("nothing heard for {silence}, no ping could be sent"),
+            1 => format!("nothing heard for {silence}, 1 ping unanswered"),
+            many => format!("nothing heard for {silence}, {many} pings unanswered"),
+        };
         self.core
             .shut(id, Cause::Stale, Cause::Stale.close_code(), &reason, now);
     }

@@ -41,8 +41,9 @@ pub trait Handler {
     /// the rest for [`on_continue`](Handler::on_continue).
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
 
-    /// Goes on with a message after [`Io::unfinished`]: called for each call of that, when it is this connection's turn again and
-    /// before anything behind that message is looked at. Not called any more once the connection is closing.
+    /// Goes on with a message after [`Io::unfinished`]: called once after that, when it is this connection's turn again and
+    /// before anything behind that message is looked at; while its reading is paused, after that. When the connection begins to close it
+    /// is called at once, for the last time.
     fn on_continue(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
     /// The peer became suspect, or healthy again.
@@ -50,6 +51,10 @@ pub trait Handler {
 
     /// The peer answered its latest heartbeat. Told only of connections that are [watched](Io::watch).
     fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
+
+    /// A pong came that is no echo of a heartbeat, while one is waited for: the client changes payloads, as some do that take them for C
+    /// strings. It counts as life, and yields no round-trip time.
+    fn on_mangled_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _payload: &[u8]) {}
 
     /// After a send was [`Sent::Pending`]: nothing waits for this peer any more.
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
@@ -388,9 +393,11 @@ impl Io<'_> {
     }
 
     /// Says that the client is somewhere else than the socket's other end: a trusted proxy has named it. An unknown port is 0.
+    /// Acknowledgements are the proxy's then, and count for one timeout at most.
     pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {
         if let Some(conn) = self.core.table.get_mut(id) {
             conn.set_peer_addr(addr);
+            conn.marks.set(Mark::Proxied);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::engine::scan::{Header, Kind};
 use crate::engine::wire::Wire;
 use crate::engine::work::REQUEST_UNITS;
 use crate::engine::{Engine, Upgrade};
+use crate::health::Health;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
@@ -126,6 +127,9 @@ impl<H: Handler> Engine<H> {
                     only_preamble = true;
                     peer_addr = client.unwrap_or(peer_addr);
                     conn.set_peer_addr(peer_addr);
+                    if client.is_some() {
+                        conn.marks.set(Mark::Proxied);
+                    }
                 }
             }
             conn.marks.set(Mark::Introduced);
@@ -823,6 +827,11 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
+        if conn.health.awaits_pong() && !Health::is_echo(payload) {
+            self.core.stats.pongs_mangled += 1;
+            self.call(now, |handler, io| handler.on_mangled_pong(io, id, payload));
+            return;
+        }
         if let Some(rtt) = conn.health.pong(payload, now) {
             self.core.stats.pongs += 1;
             self.core.stats.rtt.record(rtt.0);

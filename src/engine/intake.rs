@@ -5,7 +5,7 @@ use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::core::Core;
 use crate::engine::handler::{Handler, Pong};
 use crate::engine::scan::heartbeat_pong;
-use crate::health::State;
+use crate::health::{PAYLOAD, State};
 use crate::id::ConnId;
 use crate::time::Micros;
 
@@ -16,7 +16,7 @@ const READ: usize = 64 * 1024;
 const SLOW_READ: usize = 4 * 1024;
 
 /// Bytes of the answer to a heartbeat.
-const HEARTBEAT_PONG: usize = 10;
+const HEARTBEAT_PONG: usize = 2 + 4 + PAYLOAD;
 
 /// How often the wait of a connection for its share is counted while it goes on.
 const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
@@ -88,7 +88,7 @@ impl<H: Handler> Engine<H> {
 
     /// The answer to a heartbeat, and nothing else, from a healthy connection at rest: what most reads of a fleet at rest are.
     /// Returns whether it was that.
-    fn lone_pong(&mut self, id: ConnId, payload: [u8; 4], now: Micros) -> bool {
+    fn lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD], now: Micros) -> bool {
         let Core {
             table, work, stats, ..
         } = &mut self.core;
@@ -96,7 +96,11 @@ impl<H: Handler> Engine<H> {
             return false;
         };
         let at_rest = matches!(conn.phase, Phase::Open(None));
-        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != State::Healthy {
+        if !at_rest
+            || payload != conn.health.ping_payload()
+            || conn.marks.has(Mark::Deferred)
+            || conn.health.state() != State::Healthy
+        {
             return false;
         }
         stats.bytes_in += HEARTBEAT_PONG as u64;

@@ -17,6 +17,7 @@ mod conn_map;
 mod core;
 mod deadlines;
 mod drain;
+mod evidence;
 mod handler;
 mod http;
 mod inbound;
@@ -45,6 +46,7 @@ mod work;
 
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
+pub use evidence::Kernel;
 pub use handler::{
     Class, Ending, Handler, HealthView, Io, Message, Pong, Preamble, Refused, Sent, TimerId,
     Upgrade, Verdict,
@@ -365,6 +367,9 @@ impl<H: Handler> Engine<H> {
     fn settle(&mut self, now: Micros) {
         while let Some((id, verdict)) = self.core.answers.pop_front() {
             self.answer(id, verdict, now);
+        }
+        while let Some(id) = self.core.left_unfinished.pop() {
+            self.call(now, |handler, io| handler.on_continue(io, id));
         }
     }
 

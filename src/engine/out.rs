@@ -11,6 +11,14 @@ use tungstenite::Bytes;
 /// Takes slices of bytes as a socket does: how many were taken, or `WouldBlock`, or an error for good.
 pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
+/// The most bytes handed to one write. What the kernel has taken stands before the next heartbeat, on a slow link for long.
+const WRITE: usize = 64 * 1024;
+
+/// The same while the peer is behind; doubled each time its socket has room again within [`SOON`].
+const WRITE_BEHIND: usize = 4 * 1024;
+
+const SOON: Micros = Micros::from_millis(20);
+
 /// The most slices handed to one write; more wait for the next.
 const SLICES: usize = 32;
 
@@ -151,14 +159,20 @@ impl From<Bytes> for OutFrame {
 struct Blocked {
     since: Micros,
     ahead: usize,
+    /// When the socket last had no room.
+    full_at: Micros,
+    /// The most bytes of one write.
+    write: usize,
 }
 
 /// What one [`Out::write`] came to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) bytes: usize,
-    /// The last byte of the heartbeat went out.
+    /// The last byte of the heartbeat went out,
     pub(crate) ping: bool,
+    /// and so many bytes behind it.
+    pub(crate) behind_ping: usize,
     /// It ended because the socket takes no more now.
     pub(crate) full: bool,
 }
@@ -290,15 +304,28 @@ impl Out {
         socket: WriteVectored<'_>,
     ) -> io::Result<Written> {
         let mut written = Written::default();
+        let mut most = WRITE;
+        if let Some(blocked) = &mut self.blocked {
+            let is_soon = now - blocked.full_at <= SOON;
+            blocked.write = match is_soon {
+                true => WRITE.min(2 * blocked.write),
+                false => WRITE_BEHIND,
+            };
+            most = blocked.write;
+        }
         while !self.is_empty() && written.bytes < budget {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.slices(&mut slices);
+            let count = self.slices(&mut slices, most);
             match socket(&slices[..count]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(taken) => {
                     written.bytes += taken;
-                    written.ping |= self.consume(taken);
-                    if let Some(Blocked { since, ahead }) = &mut self.blocked {
+                    match self.consume(taken) {
+                        Some(behind) => (written.ping, written.behind_ping) = (true, behind),
+                        None if written.ping => written.behind_ping += taken,
+                        None => {}
+                    }
+                    if let Some(Blocked { since, ahead, .. }) = &mut self.blocked {
                         *ahead = ahead.saturating_sub(taken);
                         if *ahead == 0 {
                             (*since, *ahead) = (
@@ -310,7 +337,13 @@ impl Out {
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
                     let ahead = self.pending();
-                    self.blocked.get_or_insert(Blocked { since: now, ahead });
+                    let blocked = Blocked {
+                        since: now,
+                        ahead,
+                        full_at: now,
+                        write: WRITE_BEHIND / 2,
+                    };
+                    self.blocked.get_or_insert(blocked).full_at = now;
                     written.full = true;
                     break;
                 }
@@ -321,13 +354,15 @@ impl Out {
         Ok(written)
     }
 
-    /// The bytes in the order in which they go: the frame in progress, control frames, data.
-    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
-        let mut count = 0;
+    /// The next bytes, `most` at most, in the order in which they go: the frame in progress, control frames, data.
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES], most: usize) -> usize {
+        let (mut count, mut left) = (0, most);
         let mut push = |bytes: &'a [u8]| {
+            let bytes = &bytes[..bytes.len().min(left)];
             if !bytes.is_empty() && count < SLICES {
                 slices[count] = IoSlice::new(bytes);
                 count += 1;
+                left -= bytes.len();
             }
         };
         let control = &self.control[self.control_sent..];
@@ -355,10 +390,10 @@ impl Out {
         count
     }
 
-    /// Takes `taken` bytes off, in the same order. Returns whether the heartbeat's last byte was among them.
-    fn consume(&mut self, taken: usize) -> bool {
+    /// Takes `taken` bytes off, in the same order. If the heartbeat's last byte was among them, returns how many went behind it.
+    fn consume(&mut self, taken: usize) -> Option<usize> {
         if sabotage::on(Bug::PendingNotReduced) {
-            return false;
+            return None;
         }
         let mut left = taken;
         if self.frame_left > 0 && !self.control_jumps_in() {
@@ -367,8 +402,9 @@ impl Out {
         let control = left.min(self.control.len() - self.control_sent);
         self.control_sent += control;
         left -= control;
-        let ping = self.ping_end.is_some_and(|end| self.control_sent >= end);
-        if ping {
+        let ping = self.ping_end.filter(|end| self.control_sent >= *end);
+        let behind_ping = ping.map(|end| self.control_sent - end + left);
+        if ping.is_some() {
             self.ping_end = None;
         }
         if self.control_sent == self.control.len() {
@@ -378,7 +414,7 @@ impl Out {
         while left > 0 {
             left = self.consume_frame(left);
         }
-        ping
+        behind_ping
     }
 
     /// Takes bytes off the frame in progress, or off the next one. Returns how many of `left` are left.

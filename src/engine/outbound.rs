@@ -7,6 +7,7 @@ use super::handler::{Ending, Handler};
 use super::out::WriteVectored;
 use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};
+use crate::health::PAYLOAD;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
@@ -73,9 +74,10 @@ impl<H: Handler> Engine<H> {
         }
         // Only a ping that found others waiting is late: its interval starts when it left.
         let late = conn.is_blocked();
+        let stuck = late && conn.health.ping_queued();
         if conn.marks.take(Mark::Ping) {
-            let [a, b, c, d] = conn.health.ping_payload();
-            let frame = [0x89, 4, a, b, c, d];
+            let [a, b, c, d, e, f, g, h] = conn.health.ping_payload();
+            let frame = [0x89, PAYLOAD as u8, a, b, c, d, e, f, g, h];
             if conn.marks.has(Mark::Watched) {
                 // It goes out behind the frame in progress and before every other.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
@@ -85,13 +87,12 @@ impl<H: Handler> Engine<H> {
             if conn.out.is_none() {
                 match socket(&[io::IoSlice::new(&frame)]) {
                     Ok(n) if n == frame.len() => {
-                        self.sent(id, n, true, false, now);
+                        self.sent(id, n, Some(0), false, now);
                         return self.flushed(id, false, now);
                     }
                     Ok(n) => {
                         self.core.stats.bytes_out += n as u64;
                         conn.traffic.bytes_out += n as u64;
-                        conn.health.moved(now);
                         self.core.change_out(id, |out| out.push_ping(&frame[n..]));
                     }
                     Err(e)
@@ -133,10 +134,13 @@ impl<H: Handler> Engine<H> {
                 return Flushed::Done;
             }
         };
-        if written.bytes > 0 && (was_blocked || blocked) {
+        // The kernel had room again, so the peer's has acknowledged something, and the heartbeat waits behind that. The write that
+        // fills the socket says nothing, nor does any other once the heartbeat is on its way: that is to be answered.
+        if written.bytes > 0 && stuck {
             conn.health.moved(now);
         }
-        self.sent(id, written.bytes, written.ping, late, now);
+        let ping = written.ping.then_some(written.behind_ping);
+        self.sent(id, written.bytes, ping, late, now);
         if pending == 0 {
             return self.flushed(id, was_blocked, now);
         }
@@ -181,13 +185,15 @@ impl<H: Handler> Engine<H> {
         self.end_turn(now);
     }
 
-    fn sent(&mut self, id: ConnId, bytes: usize, ping: bool, late: bool, now: Micros) {
+    /// Bytes went out; if a heartbeat was among them, `ping` says how many went behind it.
+    fn sent(&mut self, id: ConnId, bytes: usize, ping: Option<usize>, late: bool, now: Micros) {
         self.core.stats.bytes_out += bytes as u64;
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         conn.traffic.bytes_out += bytes as u64;
-        if ping {
+        if let Some(behind) = ping {
+            conn.ping_end = (conn.traffic.bytes_out - behind as u64) as u32;
             self.core.stats.pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
             conn.health.ping_sent(policy, now, late);

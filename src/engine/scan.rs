@@ -1,5 +1,6 @@
 //! Frame headers and frame boundaries in what peers send (RFC 6455 §5.2).
 
+use crate::health::PAYLOAD;
 use std::ops::ControlFlow;
 use tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -137,13 +138,15 @@ impl Header {
     }
 }
 
-/// The payload, if `data` is exactly one pong as it answers a heartbeat of ours: final, masked, of four bytes. Most reads
+/// The payload, if `data` is exactly one pong as it answers a heartbeat of ours: final, masked, of eight bytes. Most reads
 /// of a fleet at rest are that and nothing else; it needs no context to be understood.
-pub(crate) fn heartbeat_pong(data: &[u8]) -> Option<[u8; 4]> {
-    let [0x8A, 0x84, m, n, o, p, a, b, c, d] = *data else {
+pub(crate) fn heartbeat_pong(data: &[u8]) -> Option<[u8; PAYLOAD]> {
+    let [0x8A, 0x88, m, n, o, p, ref payload @ ..] = *data else {
         return None;
     };
-    Some([a ^ m, b ^ n, c ^ o, d ^ p])
+    let masked = u64::from_ne_bytes(*<&[u8; PAYLOAD]>::try_from(payload).ok()?);
+    let mask = u64::from_ne_bytes([m, n, o, p, m, n, o, p]);
+    Some((masked ^ mask).to_ne_bytes())
 }
 
 /// Looks for the peer's close frame in a stream of which nothing else is of interest any more.
@@ -308,17 +311,16 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_pong_of_four_bytes_is_read_through_its_mask() {
-        let pong = frame(FIN | PONG, 4);
-        assert_eq!(
-            heartbeat_pong(&pong),
-            Some([0x55 ^ 1, 0x55 ^ 2, 0x55 ^ 3, 0x55 ^ 4])
-        );
+    fn a_lone_pong_of_eight_bytes_is_read_through_its_mask() {
+        let pong = frame(FIN | PONG, 8);
+        let [m, n, o, p] = [0x55 ^ 1, 0x55 ^ 2, 0x55 ^ 3, 0x55 ^ 4];
+        assert_eq!(heartbeat_pong(&pong), Some([m, n, o, p, m, n, o, p]));
         for other in [
-            &pong[..9],
+            &pong[..13],
             &[&pong[..], &[0]].concat(),
-            &frame(FIN | 0x9, 4),
-            &frame(FIN | PONG, 5),
+            &frame(FIN | 0x9, 8),
+            &frame(FIN | PONG, 4),
+            &frame(FIN | PONG, 9),
         ] {
             assert_eq!(heartbeat_pong(other), None);
         }

@@ -16,6 +16,8 @@ pub struct Stats {
     pub pings: u64,
     /// Heartbeats answered, each once.
     pub pongs: u64,
+    /// Pongs that are no echo of a heartbeat, while one was waited for.
+    pub pongs_mangled: u64,
     /// Heartbeats after which nothing had been heard when the next one was due.
     pub unanswered: u64,
     /// Data messages received.
@@ -111,6 +113,7 @@ impl Stats {
             rejected: [0; Cause::COUNT],
             pings: 0,
             pongs: 0,
+            pongs_mangled: 0,
             unanswered: 0,
             messages_in: 0,
             messages_out: 0,

@@ -24,7 +24,7 @@ use crate::engine::handler::{Ending, Handler, Io, Message, Pong, Preamble, Timer
 use crate::engine::http::Request;
 use crate::engine::scan::Header;
 use crate::engine::wheel::TICK;
-use crate::engine::{Config, Engine, Flushed, Intake};
+use crate::engine::{Config, Engine, Flushed, Intake, Kernel};
 use crate::health::{HealthChange, State};
 use crate::id::ConnId;
 use crate::time::{Micros, Stalls};
@@ -82,7 +82,11 @@ struct Peer {
     received: Vec<Received>,
     fin: bool,
     released: Option<bool>,
-    /// When bytes that had to wait reached it.
+    /// Bytes that it, or its kernel, has taken.
+    taken: u64,
+    /// The link between the server and it, if it is slow.
+    link: Option<Link>,
+    /// When bytes that had to wait reached it while a heartbeat was stuck behind them.
     moved: Vec<Micros>,
     blocked: bool,
     /// When the answers that it gave by itself reached the server.
@@ -91,6 +95,39 @@ struct Peer {
     in_frame: bool,
     held_answers: Vec<Vec<u8>>,
 }
+
+/// A link that takes its time: what the server's kernel has taken and the peer's has not acknowledged.
+struct Link {
+    bytes_per_s: u64,
+    /// The most bytes that the server's kernel takes.
+    buffer: usize,
+    queue: VecDeque<u8>,
+    /// Up to when the queue was drained, in µs times bytes a second that are left over.
+    at: Micros,
+    credit: u64,
+    last_ack: Micros,
+}
+
+impl Link {
+    /// The bytes that have reached the peer by now.
+    fn arrive(&mut self, now: Micros) -> Vec<u8> {
+        self.credit += (now - self.at).0 * self.bytes_per_s;
+        self.at = now;
+        let bytes = (self.credit / 1_000_000).min(self.queue.len() as u64);
+        self.credit -= bytes * 1_000_000;
+        if self.queue.len() as u64 == bytes {
+            // An idle link saves nothing up.
+            self.credit = 0;
+        }
+        if bytes > 0 {
+            self.last_ack = now;
+        }
+        self.queue.drain(..bytes as usize).collect()
+    }
+}
+
+/// How often bytes leave a link.
+const LINK_STEP: Micros = Micros::from_millis(5);
 
 /// Passes on what the host is told, and keeps the endings.
 struct Recorder<H> {
@@ -159,6 +196,8 @@ impl<H: Handler> Net<H> {
             received: Vec::new(),
             fin: false,
             released: None,
+            taken: 0,
+            link: None,
             moved: Vec::new(),
             blocked: false,
             answers: Vec::new(),
@@ -227,6 +266,26 @@ impl<H: Handler> Net<H> {
         peer.inbound.clear();
     }
 
+    /// Puts a link of so many bytes a second before a peer; what the server's kernel takes beyond that is up to `buffer` bytes. At 0
+    /// bytes a second the link is cut: nothing arrives any more, from either side.
+    pub fn set_link(&mut self, peer: PeerId, bytes_per_s: u64, buffer: usize) {
+        let now = self.now();
+        let peer = &mut self.peers[peer.0];
+        let link = peer.link.get_or_insert(Link {
+            bytes_per_s,
+            buffer,
+            queue: VecDeque::new(),
+            at: now,
+            credit: 0,
+            last_ack: now,
+        });
+        (link.bytes_per_s, link.buffer, link.credit) = (bytes_per_s, buffer, 0);
+        if bytes_per_s == 0 {
+            peer.muted = true;
+            peer.inbound.clear();
+        }
+    }
+
     /// How many more bytes the peer takes; `None`: any number.
     pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
         self.peers[peer.0].window = window;
@@ -267,7 +326,10 @@ impl<H: Handler> Net<H> {
                 .filter_map(|p| p.inbound.front().map(|(at, _)| *at))
                 .min();
             let wake = self.engine.sleep(self.now()).map(|s| self.now() + s);
-            let next = [arrival, wake]
+            let is_moving = |p: &Peer| p.link.as_ref().is_some_and(|l| !l.queue.is_empty());
+            let link = self.peers.iter().any(is_moving);
+            let link = link.then(|| self.now() + LINK_STEP);
+            let next = [arrival, wake, link]
                 .into_iter()
                 .flatten()
                 .fold(target, Micros::min)
@@ -325,6 +387,14 @@ impl<H: Handler> Net<H> {
             self.engine.on_stall(stall);
         }
         let now = self.now();
+        for peer in &mut self.peers {
+            if let Some(link) = &mut peer.link {
+                let bytes = link.arrive(now);
+                peer.taken += bytes.len() as u64;
+                peer.bytes.extend(bytes);
+                peer.understand(now);
+            }
+        }
         if self.engine.wants_last_accept() {
             self.engine.accepting_is_over(now);
         }
@@ -344,6 +414,13 @@ impl<H: Handler> Net<H> {
         }
         self.engine.take_commands(now);
         self.engine.advance(now);
+        let mut unanswered = Vec::new();
+        self.engine.take_unanswered(&mut unanswered);
+        for id in unanswered {
+            if let Some(kernel) = self.kernel(id, now) {
+                self.engine.observe(id, kernel, now);
+            }
+        }
         while let Some(id) = self.engine.next_doubtful() {
             if let Some(index) = self
                 .peers
@@ -352,7 +429,8 @@ impl<H: Handler> Net<H> {
             {
                 self.read_from(index, now);
             }
-            self.engine.judge(id, now);
+            let kernel = self.kernel(id, now);
+            self.engine.judge(id, kernel, now);
         }
         let mut dirty = Vec::new();
         self.engine.take_dirty(&mut dirty);
@@ -360,7 +438,7 @@ impl<H: Handler> Net<H> {
         dirty.extend(
             self.peers
                 .iter()
-                .filter(|p| p.blocked && p.window != Some(0) && p.released.is_none())
+                .filter(|p| p.blocked && p.has_room() && p.released.is_none())
                 .map(|p| p.id),
         );
         for id in dirty {
@@ -375,6 +453,18 @@ impl<H: Handler> Net<H> {
                 peer.released = Some(reset);
             }
         });
+    }
+
+    /// What the server's kernel knows of a connection.
+    fn kernel(&self, id: ConnId, now: Micros) -> Option<Kernel> {
+        let mut peers = self.peers.iter();
+        let peer = peers.find(|p| p.id == id && p.released.is_none())?;
+        let link = peer.link.as_ref();
+        Some(Kernel {
+            acked: peer.taken,
+            in_flight: link.map_or(0, |l| u32::from(!l.queue.is_empty())),
+            last_ack: now - link.map_or(now, |l| l.last_ack),
+        })
     }
 
     fn read_from(&mut self, index: usize, now: Micros) {
@@ -428,8 +518,15 @@ impl<H: Handler> Net<H> {
         else {
             return;
         };
+        let stuck = self
+            .engine
+            .core
+            .table
+            .get(id)
+            .is_some_and(|c| c.health.ping_queued());
         let (window, bytes, reset, breaks) =
             (&mut peer.window, &mut peer.bytes, peer.reset, peer.breaks);
+        let (link, total) = (&mut peer.link, &mut peer.taken);
         let before = bytes.len();
         let mut socket = |slices: &[IoSlice<'_>]| -> io::Result<usize> {
             if reset {
@@ -437,13 +534,24 @@ impl<H: Handler> Net<H> {
             }
             let offered: usize = slices.iter().map(|s| s.len()).sum();
             let taken = window.map_or(offered, |w| w.min(offered));
+            let room = link
+                .as_ref()
+                .map(|l| l.buffer.saturating_sub(l.queue.len()));
+            let taken = room.map_or(taken, |room| room.min(taken));
             if taken == 0 && breaks {
                 return Err(ErrorKind::ConnectionReset.into());
             }
             if taken == 0 {
                 return Err(ErrorKind::WouldBlock.into());
             }
-            bytes.extend(slices.iter().flat_map(|s| s.iter()).take(taken));
+            let took = slices.iter().flat_map(|s| s.iter()).take(taken);
+            match link {
+                Some(link) => link.queue.extend(took),
+                None => {
+                    bytes.extend(took);
+                    *total += taken as u64;
+                }
+            }
             if let Some(w) = window {
                 *w -= taken;
             }
@@ -456,7 +564,7 @@ impl<H: Handler> Net<H> {
             flushed => flushed == Flushed::Blocked,
         };
         let was_blocked = std::mem::replace(&mut peer.blocked, blocked);
-        if peer.bytes.len() > before && (was_blocked || peer.blocked) {
+        if peer.bytes.len() > before && was_blocked && stuck {
             peer.moved.push(now);
         }
         peer.understand(now);
@@ -701,6 +809,12 @@ fn ended(phase: &Phase) -> bool {
 }
 
 impl Peer {
+    /// Returns whether the server's kernel takes bytes for it.
+    fn has_room(&self) -> bool {
+        let link = self.link.as_ref();
+        self.window != Some(0) && link.is_none_or(|l| l.queue.len() < l.buffer)
+    }
+
     /// Sends its answers, unless it is in the middle of a frame.
     fn give_answers(&mut self, now: Micros) {
         if !self.in_frame {
@@ -789,6 +903,10 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.host.on_writable(io, id);
+    }
+
+    fn on_mangled_pong(&mut self, io: &mut Io<'_>, id: ConnId, payload: &[u8]) {
+        self.host.on_mangled_pong(io, id, payload);
     }
 
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {

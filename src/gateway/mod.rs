@@ -296,6 +296,11 @@ impl Handler for Gateway {
         }
     }
 
+    fn on_mangled_pong(&mut self, io: &mut Io<'_>, id: ConnId, payload: &[u8]) {
+        self.report
+            .pong_mangled(io, id, self.identities.get(id), payload);
+    }
+
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
         let identity = self.identities.get(id);
         let address = io.peer_addr(id).map(|addr| addr.ip());

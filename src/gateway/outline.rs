@@ -6,8 +6,12 @@
 
 use super::protocol::Malformed;
 
-/// The most bytes that the fields may have together: 256 subscriptions of 256 bytes, and room for names and objects.
-pub(super) const OUTLINE_MAX: usize = 80 * 1024;
+/// The most that the fields may have together, in bytes and what tokens and escapes count: 256 subscriptions of 256 bytes, each an
+/// object.
+pub(super) const OUTLINE_MAX: usize = 136 * 1024;
+
+/// What a token in a field counts beside its bytes.
+const TOKEN: usize = 32;
 
 /// What an escape in a field counts beside its bytes: it costs as much to decode as so many plain characters.
 const ESCAPE: usize = 128;
@@ -24,8 +28,8 @@ const FIELDS: [&str; 5] = [
     "apiKey",
 ];
 
-/// The longest name of such a field in JSON: each of its characters may be an escape of six bytes.
-const FIELD_MAX: usize = 6 * 13;
+/// The one of them whose value is a list, in its quotes.
+const SUBSCRIPTIONS: &str = "\"subscriptions\"";
 
 /// A text that is being read.
 #[derive(Debug)]
@@ -40,10 +44,12 @@ pub(super) struct Outline {
     nesting: Nesting,
     /// Where the name of the current field of the outermost object begins, with its quote.
     name: usize,
+    /// Where the name of the current field ends.
+    name_end: usize,
     /// Where the current field begins, if it is to be copied.
     field: Option<usize>,
-    /// What the escapes in the fields count beside their bytes.
-    escapes: usize,
+    /// What tokens and escapes in the fields count beside their bytes.
+    weight: usize,
     /// The fields so far.
     copied: String,
     /// Tokens, and parts of tokens, that were read since [`spent`](Outline::spent) was last called.
@@ -190,8 +196,9 @@ impl Outline {
             part: 0,
             nesting: Nesting::default(),
             name: 0,
+            name_end: 0,
             field: None,
-            escapes: 0,
+            weight: 0,
             copied: String::new(),
             tokens: 0,
         }
@@ -214,21 +221,18 @@ impl Outline {
     /// What is wrong with it.
     pub(super) fn read(&mut self, text: &str, most: usize) -> Result<Reading, Malformed> {
         let end = text.len().min(self.at.saturating_add(most));
-        let mut too_long = false;
-        while self.at < end && self.expected != Expected::NotThis && !too_long {
-            // Where the current field must end.
-            let room = OUTLINE_MAX.saturating_sub(self.copied.len() + self.escapes);
-            let until = self.field.map_or(end, |from| end.min(from + room));
-            self.run(text, until);
-            too_long = self.field.is_some_and(|from| self.at - from >= room);
+        while self.at < end && self.expected != Expected::NotThis && !self.is_too_long(self.at) {
+            self.run(text, end);
         }
         if self.expected == Expected::NotThis {
-            return Err(Malformed(match self.nesting.depth {
-                0 if text[..self.at].trim_start().is_empty() => "not an object of JSON".to_owned(),
-                _ => format!("not JSON (byte {})", self.at + 1),
+            // Not even its brace has come.
+            let is_object = !self.nesting.bits.is_empty();
+            return Err(Malformed(match is_object {
+                true => format!("not JSON (byte {})", self.at + 1),
+                false => "not an object of JSON".to_owned(),
             }));
         }
-        if too_long {
+        if self.is_too_long(self.at) {
             self.copy(text);
             return Ok(Reading::TooLong(std::mem::take(&mut self.copied)));
         }
@@ -250,9 +254,20 @@ impl Outline {
         let mut expected = self.expected;
         while let Some(&byte) = bytes.get(at) {
             self.tokens += 1;
+            if self.field.is_some() {
+                self.weight += TOKEN;
+                if self.is_too_long(at) {
+                    break;
+                }
+            }
             // What is expected next; `None`: a value has ended.
             let next = match expected {
-                Expected::Value | Expected::FirstValue => self.value(byte, expected),
+                Expected::Value | Expected::FirstValue => {
+                    if self.nesting.depth == 1 && matches!(byte, b'[' | b'{') {
+                        self.leave_out(text);
+                    }
+                    self.value(byte, expected)
+                }
                 Expected::Number(part) => {
                     let (read, part) = part.run(&bytes[at..]);
                     at += read;
@@ -280,21 +295,28 @@ impl Outline {
                     match bytes.get(at) {
                         None => break,
                         Some(b'"') if self.is_name => {
-                            if self.nesting.depth == 1 && is_read(&text[self.name..=at]) {
-                                self.field = Some(self.name);
-                                (at, expected) = (at + 1, Expected::Colon);
-                                break;
+                            let name = &text[self.name..=at];
+                            match self.nesting.depth {
+                                1 => match Name::of(name) {
+                                    Name::Read => {
+                                        self.field = Some(self.name);
+                                        self.name_end = at + 1;
+                                        Some(Expected::Colon)
+                                    }
+                                    Name::Other => Some(Expected::Colon),
+                                    Name::Wrong => Some(Expected::NotThis),
+                                },
+                                _ => Some(Expected::Colon),
                             }
-                            Some(Expected::Colon)
                         }
                         Some(b'"') => None,
-                        Some(b'\\') if self.field.is_some() && self.escapes < OUTLINE_MAX => {
-                            // Its field may end sooner now.
-                            self.escapes += ESCAPE;
-                            (at, expected) = (at + 1, Expected::Escape);
-                            break;
+                        Some(b'\\') => {
+                            let is_name = self.is_name && self.nesting.depth == 1;
+                            if is_name || self.field.is_some() {
+                                self.weight += ESCAPE;
+                            }
+                            Some(Expected::Escape)
                         }
-                        Some(b'\\') => Some(Expected::Escape),
                         Some(_) => Some(Expected::NotThis),
                     }
                 }
@@ -399,6 +421,26 @@ impl Outline {
         None
     }
 
+    /// Returns whether the fields are too long when the text was read up to `at`.
+    fn is_too_long(&self, at: usize) -> bool {
+        let field = self.field.map_or(0, |from| at - from);
+        self.copied.len() + self.weight + field > OUTLINE_MAX
+    }
+
+    /// An array or object begins. It is copied of subscriptions only; of any other field an empty array stands for it, which is as wrong
+    /// there and costs nothing.
+    fn leave_out(&mut self, text: &str) {
+        if let Some(from) = self.field
+            && &text[from..self.name_end] != SUBSCRIPTIONS
+        {
+            self.field = None;
+            self.copied
+                .push(if self.copied.is_empty() { '{' } else { ',' });
+            self.copied.push_str(&text[from..self.name_end]);
+            self.copied.push_str(":[]");
+        }
+    }
+
     /// Copies the current field as far as it was read.
     fn copy(&mut self, text: &str) {
         if let Some(from) = self.field.take() {
@@ -433,19 +475,40 @@ fn plain_run(bytes: &[u8]) -> usize {
     8 * whole + rest.take_while(|b| !ends(b)).count()
 }
 
-/// Returns whether a field of this name, in its quotes, is read.
-fn is_read(quoted: &str) -> bool {
-    let name = &quoted[1..quoted.len() - 1];
-    if name.len() > FIELD_MAX || !name.contains('\\') {
-        return FIELDS.contains(&name);
+/// What a name of the outermost object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// That of a field that is read.
+    Read,
+    Other,
+    /// It has half a surrogate pair, which parsers refuse in a name that they look at.
+    Wrong,
+}
+
+impl Name {
+    /// Judges a name in its quotes.
+    fn of(quoted: &str) -> Self {
+        let name = &quoted[1..quoted.len() - 1];
+        let is_read = if name.contains('\\') {
+            match serde_json::from_str::<String>(quoted) {
+                Ok(name) => FIELDS.contains(&&*name),
+                Err(_) => return Name::Wrong,
+            }
+        } else {
+            FIELDS.contains(&name)
+        };
+        if is_read { Name::Read } else { Name::Other }
     }
-    serde_json::from_str::<String>(quoted).is_ok_and(|name| FIELDS.contains(&&*name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde::de::IgnoredAny;
+    use std::collections::BTreeMap;
+
+    /// As small texts are parsed: names are looked at, values are not.
+    type Names = BTreeMap<String, IgnoredAny>;
 
     fn read(text: &str, step: usize) -> Result<Reading, Malformed> {
         let mut outline = Outline::new();
@@ -455,6 +518,10 @@ mod tests {
                 done => return done,
             }
         }
+    }
+
+    fn read_all(text: &str) -> Result<Reading, Malformed> {
+        read(text, 1_000)
     }
 
     fn whole(text: &str) -> String {
@@ -495,6 +562,17 @@ mod tests {
         };
         assert!(begin.starts_with(r#"{"subscriptions":["xx"#));
         assert!(begin.len() <= OUTLINE_MAX + 1_002, "{}", begin.len());
+        let nested = r#"{"type":["a"],"packageName":{"b":1},"apiKey":[1,1],"subscriptions":["c"]}"#;
+        let left = r#"{"type":[],"packageName":[],"apiKey":[],"subscriptions":["c"]}"#;
+        assert_eq!(whole(nested), left);
+        // A list of so many numbers would take long to parse.
+        let dense = format!(r#"{{"subscriptions":[{}]"#, vec!["1"; 2_000].join(","));
+        assert!(matches!(read_all(&dense), Ok(Reading::TooLong(_))));
+        let escaped = format!("{{{}", r#""\u0061\u0062":1,"#.repeat(1_000));
+        assert!(matches!(read_all(&escaped), Ok(Reading::TooLong(_))));
+        let largest = vec![format!(r#"{{"stream":"{}"}}"#, "x".repeat(256)); 256].join(",");
+        let largest = format!(r#"{{"type":"subscription_update","subscriptions":[{largest}]}}"#);
+        assert_eq!(read(&largest, 4_096), Ok(Reading::Whole(largest.clone())));
         let many = format!("{{{}", r#""type":"aaaaaaaaa","#.repeat(10_000));
         assert!(matches!(read(&many, 1_000), Ok(Reading::TooLong(_))));
         let other = format!(r#"{{"a":"{}","type":"b"}}"#, "x".repeat(2 * OUTLINE_MAX));
@@ -540,8 +618,8 @@ mod tests {
             let Ok(text) = String::from_utf8(bytes) else {
                 continue;
             };
-            let is_json = serde_json::from_str::<IgnoredAny>(&text).is_ok()
-                && text.trim_start().starts_with('{');
+            let is_json =
+                serde_json::from_str::<Names>(&text).is_ok() && text.trim_start().starts_with('{');
             match read(&text, rng.usize(1..20)) {
                 Ok(Reading::Whole(fields)) => {
                     assert!(is_json, "{text}");
@@ -555,7 +633,11 @@ mod tests {
                         continue;
                     };
                     for field in FIELDS {
-                        assert_eq!(said.get(field), read.get(field), "{text}");
+                        let nested = |v: &&serde_json::Value| v.is_array() || v.is_object();
+                        let said = said.get(field);
+                        if field == "subscriptions" || said.is_none_or(|v| !nested(&v)) {
+                            assert_eq!(said, read.get(field), "{text}");
+                        }
                     }
                 }
                 Ok(other) => panic!("{other:?}: {text}"),

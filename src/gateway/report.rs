@@ -25,6 +25,7 @@ pub(super) struct Report {
     last: Option<Stats>,
     last_relay: Option<RelayStats>,
     window: Window,
+    pong_was_mangled: bool,
 }
 
 /// The current second of lines about ends.
@@ -51,6 +52,7 @@ impl Report {
             last: None,
             last_relay: None,
             window,
+            pong_was_mangled: false,
         }
     }
 
@@ -147,6 +149,26 @@ impl Report {
             Who(identity),
             Peer(io.peer_addr(id)),
             waited.as_millis()
+        );
+    }
+
+    /// A client changes the payloads of our pings. The first one is told; the others are counted.
+    pub(super) fn pong_mangled(
+        &mut self,
+        io: &Io<'_>,
+        id: ConnId,
+        identity: Option<&Identity>,
+        payload: &[u8],
+    ) {
+        if std::mem::replace(&mut self.pong_was_mangled, true) {
+            return;
+        }
+        log::warn!(
+            "pong mangled class={} {} id={id} peer={} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
+            io.class(id).map_or("none", class_name),
+            Who(identity),
+            Peer(io.peer_addr(id)),
+            payload.len()
         );
     }
 

@@ -66,13 +66,18 @@ pub struct Health {
     heartbeat: Heartbeat,
 }
 
+/// Bytes of a ping's payload.
+pub const PAYLOAD: usize = 8;
+
 /// With a longer interval no RTT is measured: 32 bits of µs hold 71 minutes.
 const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
 
 /// Where the latest ping is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
-    /// None is on its way: none was sent yet, or the latest was answered or given up for an RTT.
+    /// None was asked for yet.
+    First,
+    /// None is on its way: the latest was answered or given up for an RTT.
     None,
     /// Asked for; the kernel has not taken it yet.
     Queued,
@@ -122,10 +127,10 @@ impl Health {
             rtt: Rtt::default(),
             ping_sent: 0,
             moved_after: Span::ZERO,
-            ping_seq: 0,
+            ping_seq: mix(seed ^ now.0) as u32,
             unanswered: 0,
             state: State::Healthy,
-            heartbeat: Heartbeat::None,
+            heartbeat: Heartbeat::First,
         }
     }
 
@@ -156,7 +161,7 @@ impl Health {
 
     /// A pong arrived. An RTT comes only from the pong of the latest ping, and only once.
     pub fn pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
-        if self.heartbeat != Heartbeat::Sent || payload != self.ping_seq.to_be_bytes() {
+        if self.heartbeat != Heartbeat::Sent || payload != self.ping_payload() {
             return None;
         }
         self.heartbeat = Heartbeat::None;
@@ -175,7 +180,7 @@ impl Health {
         match policy.mode {
             HeartbeatMode::Always => self.next_ping,
             // The first goes out whatever was heard: without it nothing would spread the later ones.
-            HeartbeatMode::Idle if self.ping_seq == 0 => self.next_ping,
+            HeartbeatMode::Idle if self.heartbeat == Heartbeat::First => self.next_ping,
             HeartbeatMode::Idle => self.next_ping.max(self.heard + policy.heartbeat_interval),
         }
     }
@@ -262,13 +267,13 @@ impl Health {
             // It will have been for an interval by then.
             Heartbeat::Queued => now + interval,
             // A ping that went out has an interval to be answered, too.
-            Heartbeat::None | Heartbeat::Sent if self.unanswered > 0 => {
+            Heartbeat::First | Heartbeat::None | Heartbeat::Sent if self.unanswered > 0 => {
                 // Below zero if time has stepped back over a stall, or after half of what 32 bits hold: then it has all of it.
                 let ago = (now.0 as u32).wrapping_sub(self.ping_sent) as i32;
                 let left = interval - Micros(ago.max(0) as u64);
                 spread(policy, now, seed).max(now + left)
             }
-            Heartbeat::None | Heartbeat::Sent => spread(policy, now, seed),
+            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => spread(policy, now, seed),
         };
         self.next_ping = self.ping_due(former).min(next);
         let timeout = policy.connection_timeout;
@@ -328,9 +333,22 @@ impl Health {
         }
     }
 
-    /// What the latest ping carries, so that its pong is known from others.
-    pub fn ping_payload(&self) -> [u8; 4] {
-        self.ping_seq.to_be_bytes()
+    /// What the latest ping carries, so that its pong is known from others: eight letters from `a` to `p`, one for each nibble of
+    /// its number. Clients that treat a payload as a C string, or as text, echo them as they are.
+    pub fn ping_payload(&self) -> [u8; PAYLOAD] {
+        letters(self.ping_seq)
+    }
+
+    /// Returns whether the latest heartbeat is out, and its pong is waited for.
+    pub fn awaits_pong(&self) -> bool {
+        self.heartbeat == Heartbeat::Sent
+    }
+
+    /// Returns whether a pong with this payload can be the echo of a heartbeat, be it an older one, or be sent unasked (RFC 6455
+    /// §5.5.3: then it may carry anything; an empty one is taken for that).
+    pub fn is_echo(payload: &[u8]) -> bool {
+        payload.is_empty()
+            || payload.len() == PAYLOAD && payload.iter().all(|b| (b'a'..=b'p').contains(b))
     }
 
     /// Whether a ping was asked for that the kernel has not taken yet.
@@ -370,7 +388,7 @@ impl Health {
     fn missed(&self) -> u64 {
         let waits = match self.heartbeat {
             Heartbeat::Queued => self.ping_sent,
-            Heartbeat::None | Heartbeat::Sent => 0,
+            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => 0,
         };
         u64::from(self.unanswered) + u64::from(waits)
     }
@@ -389,6 +407,16 @@ impl Health {
     pub fn rtt(&self) -> Rtt {
         self.rtt
     }
+}
+
+/// A letter for each nibble, the highest first.
+fn letters(number: u32) -> [u8; PAYLOAD] {
+    // Four bits to a byte: halves, quarters and eighths are moved apart.
+    let wide = u64::from(number);
+    let wide = (wide | wide << 16) & 0x0000_FFFF_0000_FFFF;
+    let wide = (wide | wide << 8) & 0x00FF_00FF_00FF_00FF;
+    let wide = (wide | wide << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    (wide + u64::from_ne_bytes([b'a'; PAYLOAD])).to_be_bytes()
 }
 
 /// A moment within one interval of `now`, at the point of the interval that `seed` picks.

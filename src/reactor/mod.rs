@@ -1,6 +1,7 @@
 //! Sockets and the clock: the thin shell around the engine.
 
 mod accept;
+mod kernel;
 
 pub use accept::{granted_backlog, listen};
 
@@ -8,7 +9,7 @@ use self::accept::{
     ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, REFUSED_PER_TURN,
     RETRY_AFTER, is_out_of_descriptors,
 };
-use crate::engine::{Config, Engine, Flushed, Handler, Intake, Io, Remote};
+use crate::engine::{Config, Engine, Flushed, Handler, Intake, Io, Kernel, Remote};
 use crate::id::ConnId;
 use crate::time::{Clock, Micros};
 use mio::net::TcpStream;
@@ -65,6 +66,8 @@ pub struct Reactor<H> {
     /// Connections that are read last: their input exceeded their last share, or they have not introduced themselves.
     heavy: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
+    /// Connections that have left a heartbeat unanswered.
+    unanswered: Vec<ConnId>,
     buffer: Box<[u8]>,
     /// How long the turn before meant to sleep.
     asked: Micros,
@@ -137,6 +140,7 @@ impl<H: Handler> Reactor<H> {
             ready: Vec::new(),
             heavy: VecDeque::new(),
             dirty: Vec::new(),
+            unanswered: Vec::new(),
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
             asked: Micros::ZERO,
             woken: Micros::ZERO,
@@ -470,14 +474,26 @@ impl<H: Handler> Reactor<H> {
     fn time(&mut self) {
         self.checkpoint(Micros::ZERO);
         self.engine.advance(self.clock.now());
+        self.engine.take_unanswered(&mut self.unanswered);
+        while let Some(id) = self.unanswered.pop() {
+            if let Some(kernel) = self.kernel(id) {
+                self.engine.observe(id, kernel, self.clock.now());
+            }
+        }
         // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
         while let Some(id) = self.engine.next_doubtful() {
             let mut now = self.clock.now();
             if self.read_one(id, LOOK_BUDGET, &mut now) {
                 self.read_again(id);
             }
-            self.engine.judge(id, self.clock.now());
+            let kernel = self.kernel(id);
+            self.engine.judge(id, kernel, self.clock.now());
         }
+    }
+
+    /// What the kernel knows of a connection's bytes.
+    fn kernel(&self, id: ConnId) -> Option<Kernel> {
+        kernel::of(&self.sockets.get(id.slot())?.as_ref()?.stream)
     }
 
     fn flush(&mut self) {
@@ -504,8 +520,10 @@ impl<H: Handler> Reactor<H> {
         };
         let full = socket.behind == Behind::Waiting;
         let stream = &mut socket.stream;
+        let was_behind = socket.behind != Behind::No;
         let mut write = |slices: &[IoSlice<'_>]| match slices {
             _ if full => Err(ErrorKind::WouldBlock.into()),
+            slices if was_behind => kernel::write_apart(stream, slices),
             [one] => stream.write(one),
             many => stream.write_vectored(many),
         };
@@ -520,7 +538,6 @@ impl<H: Handler> Reactor<H> {
         if !self.engine.wants_bytes(id) {
             return;
         }
-        let was_behind = socket.behind != Behind::No;
         let is_behind = flushed == Flushed::Blocked;
         socket.behind = if is_behind {
             Behind::Waiting

@@ -18,6 +18,7 @@ NOT_ON_THE_DASHBOARD = {
     "pulsegate_alert_posts": OWN_ALERTS,
     "pulsegate_alerts_lost": OWN_ALERTS,
     "pulsegate_turn_units_max": "it is the most since the start, so it has no course",
+    "pulsegate_pongs_mangled": "it is a property of clients, and the log names the first",
     "pulsegate_admin_logins_failed": "it says nothing of connections, and the log names the addresses",
 }
 

@@ -210,6 +210,11 @@ impl Scrape {
             stats.pongs,
         )?;
         page.counter(
+            "pulsegate_pongs_mangled",
+            "Pongs that are no echo of a heartbeat, while one was waited for",
+            stats.pongs_mangled,
+        )?;
+        page.counter(
             "pulsegate_heartbeats_unanswered",
             "Heartbeats after which nothing had been heard when the next one was due",
             stats.unanswered,

@@ -175,20 +175,27 @@ impl Relay {
         mut ended: Ended,
         left: &mut u32,
     ) -> Option<Chore> {
+        if !ended.fan_outs.is_empty() {
+            let before = ended.fan_outs.allocated();
+            let is_built = ended.fan_outs.build(&user);
+            moved(io, before, ended.fan_outs.allocated());
+            if !is_built {
+                spend(left, SLICE);
+                return Some(Chore::End(user, ended));
+            }
+        }
+        let each = PER_APP + 2 * ended.fan_outs.len() as u32;
         while *left > 0
             && let Some(mut app) = ended.apps.pop()
         {
-            spend(left, PER_APP);
-            if !ended.fan_outs.is_empty() {
-                let before = ended.fan_outs.allocated();
-                let (mut post, _) = self.post();
-                ended.fan_outs.offer_last(&mut post, io, &user, &mut app);
-                moved(io, before, ended.fan_outs.allocated());
-            }
+            spend(left, each);
+            let (mut post, _) = self.post();
+            ended.fan_outs.offer_last(&mut post, io, &user, &mut app);
             self.end_app(io, &user, *app);
         }
         if ended.apps.is_empty() {
             io.release(ended.fan_outs.allocated());
+            self.stats.unrouted += ended.fan_outs.unrouted();
             return None;
         }
         Some(Chore::End(user, ended))

@@ -9,7 +9,6 @@ use crate::gateway::protocol;
 use crate::id::ConnId;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use tungstenite::Utf8Bytes;
 
 /// What one step may cost: 48 deliveries, or as many looks as cost the same.
 const STEP: usize = 48 * DELIVERY;
@@ -40,7 +39,7 @@ enum Content {
     Received(Message),
     /// The text that came, and what was built of it so far: all before the byte at `from`.
     Building {
-        text: Utf8Bytes,
+        text: Message,
         built: String,
         from: usize,
     },
@@ -69,11 +68,13 @@ impl<'a> FanOut<'a> {
 
     /// Bytes of memory that it is charged with while it waits.
     fn allocated(&self) -> usize {
-        match &self.content {
+        let names = self.stream.len() + self.after.as_ref().map_or(0, |after| after.len());
+        let content = match &self.content {
             Content::Received(message) => message.len(),
             Content::Building { text, built, .. } => text.len() + built.capacity(),
             Content::Built(parcel) => parcel.as_ref().map_or(0, Parcel::wire_len),
-        }
+        };
+        size_of::<Self>() + names + content
     }
 
     /// Delivers it to the next apps of its session. Returns whether it has come to the last.
@@ -124,14 +125,16 @@ impl<'a> FanOut<'a> {
         if let Content::Received(message) = &self.content {
             self.content = match message {
                 Message::Text(text) => Content::Building {
-                    text: text.clone(),
+                    text: message.clone(),
                     built: protocol::data_stream(user, &self.stream, text.len() + 1),
                     from: 0,
                 },
                 audio => Content::Built(Parcel::new(audio.clone(), TO_APPS, self.kept)),
             };
         }
-        if let Content::Building { text, built, from } = &mut self.content {
+        if let Content::Building { text, built, from } = &mut self.content
+            && let Message::Text(text) = text
+        {
             let mut to = text.len().min(*from + BUILT_AT_ONCE);
             while !text.is_char_boundary(to) {
                 to -= 1;
@@ -160,8 +163,7 @@ impl<'a> FanOut<'a> {
             .after
             .as_ref()
             .is_some_and(|after| *after >= app.package);
-        if !has_heard && app.subscriptions.wants(&self.stream) {
-            while !self.build(user) {}
+        if !has_heard && app.subscriptions.wants(&self.stream) && self.build(user) {
             self.deliver(post, io, app);
         }
     }
@@ -169,37 +171,62 @@ impl<'a> FanOut<'a> {
 
 /// Frames of one session that are under way to its apps, in order.
 #[derive(Debug, Default)]
-pub(in crate::gateway) struct FanOuts(Option<Box<VecDeque<FanOut<'static>>>>);
+pub(in crate::gateway) struct FanOuts(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<FanOut<'static>>,
+    /// A chore delivers them, for their connection is gone.
+    has_chore: bool,
+}
 
 impl FanOuts {
     /// Returns whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
 
     /// Bytes of memory that they are charged with.
     pub(super) fn allocated(&self) -> usize {
-        let queue = self.0.iter().flat_map(|queue| queue.iter());
+        let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
         queue.map(FanOut::allocated).sum()
     }
 
     fn push(&mut self, fan_out: FanOut<'_>) {
-        self.0
-            .get_or_insert_default()
-            .push_back(fan_out.into_owned());
+        let queue = self.0.get_or_insert_default();
+        queue.frames.push_back(fan_out.into_owned());
     }
 
     fn pop(&mut self) -> Option<FanOut<'static>> {
-        let queue = self.0.as_mut()?;
-        let first = queue.pop_front();
-        if queue.is_empty() {
-            self.0 = None;
-        }
-        first
+        self.0.as_mut()?.frames.pop_front()
     }
 
     fn push_front(&mut self, fan_out: FanOut<'static>) {
-        self.0.get_or_insert_default().push_front(fan_out);
+        self.0.get_or_insert_default().frames.push_front(fan_out);
+    }
+
+    /// Gives up an empty queue.
+    fn tidy(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.frames.len())
+    }
+
+    /// Builds the first of them that is not built, or more of it. Returns whether all are.
+    pub(super) fn build(&mut self, user: &str) -> bool {
+        let mut queue = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
+        queue.all(|fan_out| fan_out.build(user))
+    }
+
+    /// How many of them reached no app.
+    pub(super) fn unrouted(&self) -> u64 {
+        let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
+        queue.filter(|fan_out| !fan_out.reached).count() as u64
     }
 
     /// Delivers them to an app of a session that is over.
@@ -210,7 +237,7 @@ impl FanOuts {
         user: &str,
         app: &mut App,
     ) {
-        for fan_out in self.0.iter_mut().flat_map(|queue| queue.iter_mut()) {
+        for fan_out in self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut()) {
             fan_out.offer_last(post, io, user, app);
         }
     }
@@ -253,13 +280,16 @@ impl Relay {
             io.charge(frame.allocated());
             session.fan_outs.push_front(frame);
         }
+        session.fan_outs.tidy();
         !session.fan_outs.is_empty()
     }
 
     /// The glasses' connection is gone: what it has sent still reaches its apps.
     pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, user: &str) {
-        let session = self.sessions.get(user);
-        if session.is_some_and(|session| !session.fan_outs.is_empty()) {
+        if let Some(session) = self.sessions.get_mut(user)
+            && let Some(queue) = &mut session.fan_outs.0
+            && !std::mem::replace(&mut queue.has_chore, true)
+        {
             self.put_off(io, Chore::FanOut(user.into()));
         }
     }

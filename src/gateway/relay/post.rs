@@ -185,6 +185,8 @@ impl Post<'_> {
         if !parcel.kept {
             return self.stats.drop_some(DropReason::Skipped, 1);
         }
+        // As for one that is sent, which the engine counts.
+        io.spend(1);
         let limits = self.settings.replay;
         self.change(io, place, |backlog, stats, io| {
             let has_room = |bytes| io.has_room(bytes);

@@ -10,7 +10,7 @@ use crate::id::ConnId;
 use std::collections::HashMap;
 
 /// Texts of at most this many bytes are parsed at once.
-const SMALL: usize = 8 * 1024;
+const SMALL: usize = 2 * 1024;
 
 /// Bytes that are read of a larger one in a step.
 const STEP: usize = 4 * 1024;
@@ -152,7 +152,8 @@ impl Relay {
                 return Some(Err(why));
             }
         };
-        io.spend(parsed(fields.len()));
+        // It is parsed in the next step, and a message of two forms twice.
+        io.spend(2 * parsed(fields.len()));
         text.fields = Some(Fields::Outline { text: fields, cut });
         moved(io, before, text.allocated());
         io.unfinished(id);

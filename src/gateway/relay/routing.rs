@@ -26,7 +26,7 @@ const SMALL_SET: usize = 1024;
 const SORTED: u32 = 4;
 
 /// Bytes of JSON that are parsed for a work unit.
-const JSON: usize = 256;
+const JSON: usize = 64;
 
 impl Relay {
     /// A message of a connection whose identity is known.
@@ -43,9 +43,12 @@ impl Relay {
 
     /// Goes on with the last message of a connection: with reading it, or with sending it to many.
     pub(in crate::gateway) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        if self.readings.has(id) {
+        if self.readings.has(id) && io.class(id).is_some() {
             let read = self.read_on(io, id);
             self.act_on(io, id, identity, read);
+        } else if io.class(id).is_none() {
+            // It is not open any more: what it has sent is delivered without it.
+            self.fan_out_without(io, &identity.user);
         } else if self.fan_out_some(io, &identity.user) {
             io.unfinished(id);
         }

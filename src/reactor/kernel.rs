@@ -1,0 +1,97 @@
+//! What only the kernel knows, and how bytes are given to it.
+
+use crate::engine::Kernel;
+use crate::time::Micros;
+use mio::net::TcpStream;
+use socket2::SockRef;
+use std::io::{self, IoSlice};
+
+/// What the kernel knows of a connection's bytes; `None` where it does not tell: on other systems, and for Unix sockets.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn of(_: &TcpStream) -> Option<Kernel> {
+    None
+}
+
+/// What the kernel knows of a connection's bytes; `None` where it does not tell, as for Unix sockets.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn of(stream: &TcpStream) -> Option<Kernel> {
+    let info = nix::sys::socket::getsockopt(stream, linux::TcpInfo).ok()?;
+    Some(Kernel {
+        acked: info.bytes_acked,
+        in_flight: info.unacked,
+        last_ack: Micros::from_millis(u64::from(info.last_ack_recv)),
+    })
+}
+
+/// Writes bytes of a peer that is behind. They are not merged with what is written next: small segments leave less in the
+/// kernel before the next heartbeat.
+pub(super) fn write_apart(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let flags = nix::libc::MSG_EOR | nix::libc::MSG_NOSIGNAL;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let flags = 0;
+    SockRef::from(stream).send_vectored_with_flags(slices, flags)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    use nix::{getsockopt_impl, libc, sockopt_impl};
+
+    /// The first 160 bytes of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), which every kernel since 4.9 fills.
+    #[repr(C)]
+    #[derive(Debug, Clone, Copy)]
+    pub struct Info {
+        small: [u8; 8],
+        timing: [u32; 4],
+        pub(super) unacked: u32,
+        segments: [u32; 4],
+        last_data_sent: u32,
+        last_ack_sent: u32,
+        last_data_recv: u32,
+        pub(super) last_ack_recv: u32,
+        metrics: [u32; 11],
+        rates: [u64; 2],
+        pub(super) bytes_acked: u64,
+        bytes_received: u64,
+        counts: [u32; 6],
+    }
+
+    const _: () = assert!(size_of::<Info>() == 160);
+
+    sockopt_impl!(
+        /// `TCP_INFO`, as far as it is read.
+        TcpInfo,
+        GetOnly,
+        nix::libc::IPPROTO_TCP,
+        nix::libc::TCP_INFO,
+        Info
+    );
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn the_kernel_counts_what_is_acknowledged() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let mut client = std::net::TcpStream::connect(addr).expect("a connection");
+        let (server, _) = listener.accept().expect("a connection");
+        let mut server = TcpStream::from_std(server);
+        assert_eq!(of(&server).map(|kernel| kernel.acked), Some(0));
+        server.write_all(b"123").expect("room");
+        assert_eq!(write_apart(&server, &[IoSlice::new(b"4567")]).ok(), Some(4));
+        client.read_exact(&mut [0; 7]).expect("seven bytes");
+        let is_acked = || of(&server).is_some_and(|k| k.acked == 7 && k.in_flight == 0);
+        let waited = (0..10_000).find(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            is_acked()
+        });
+        assert!(waited.is_some(), "{:?}", of(&server));
+        let kernel = of(&server).expect("a TCP connection");
+        assert_eq!((kernel.acked, kernel.in_flight), (7, 0));
+        assert!(kernel.last_ack < Micros::from_secs(10));
+    }
+}
