@@ -197,6 +197,9 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
                 "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause draining"
             )
         }
+        PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => {
+            format!("if it sends nothing until then, it is closed in {in_ms} ms, cause probe")
+        }
         PhaseView::Opening { .. } => {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
         }
