@@ -811,6 +811,11 @@ fn check_response(what: &str, response: &str, status: u16, is_head: bool) -> Str
         head.starts_with(&format!("HTTP/1.1 {status} ")),
         "{what}: {head}"
     );
+    // Embedded clients compare names letter by letter.
+    for name in head.lines().skip(1).filter_map(|l| l.split(':').next()) {
+        let is_usual = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
+        assert!(name.split('-').all(is_usual), "{what}: {name}");
+    }
     let head = head.to_ascii_lowercase();
     let field = |name: &str| {
         head.lines()
