@@ -282,7 +282,7 @@ fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_
     assert_eq!(chosen(app, "v1.apps").as_deref(), Some("v1.apps"));
     let head = asked(&gateway, glasses, "").refusal();
     assert!(
-        head.starts_with("HTTP/1.1 101 ") && !head.contains("Protocol"),
+        head.starts_with("HTTP/1.1 101 ") && !head.contains("-Protocol"),
         "{head}"
     );
     let refused = offering(app, "v3.apps").response();
