@@ -380,7 +380,7 @@ fn is_key(key: &[u8]) -> bool {
 }
 
 /// A value of a peer for an error text: in quotes, in ASCII, on one line, of at most 64 characters.
-pub(crate) fn shown(value: &[u8]) -> String {
+fn shown(value: &[u8]) -> String {
     const MOST: usize = 64;
     let mut text = String::from("\"");
     text.extend(value.iter().take(MOST).copied().map(|b| match b {

@@ -68,6 +68,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
             PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
                 "http_503".to_owned()
             }
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => Code::None.to_string(),
             PhaseView::Opening { .. } => "http_408".to_owned(),
             PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
