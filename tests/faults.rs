@@ -1398,7 +1398,7 @@ fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
 }
 
 #[test]
-fn a_request_head_may_have_16_kib_or_what_the_settings_say_and_is_parsed_once() {
+fn a_request_head_may_have_16_kib_or_what_the_settings_say() {
     let padded = |len: usize| {
         let plain = upgrade_request("/").replace("\r\n\r\n", "\r\nCookie: \r\n\r\n");
         let cookie = "c".repeat(len - plain.len());

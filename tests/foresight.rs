@@ -756,6 +756,12 @@ fn without_the_preamble_that_is_required_a_connection_is_refused() {
     net.half_close(probe);
     net.settle();
     assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::Probe));
+    // One that waits behind its preamble, as a browser's spare connection through a proxy does, is told nothing either.
+    let spare = net.open_socket();
+    net.write(spare, b"PROXY something\r\n");
+    net.advance(10_100);
+    assert_eq!(net.response(spare), None);
+    assert_eq!(net.ending(spare).map(|end| end.cause), Some(Cause::Probe));
     // One that stops in the middle has the time of a request.
     let slow = net.open_socket();
     net.write(slow, b"PROXY");
