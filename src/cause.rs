@@ -17,7 +17,7 @@ pub enum Cause {
     WriteError,
     /// The peer left before its request was answered.
     Aborted,
-    /// The peer sent not one byte: a port scan, or a load balancer's check.
+    /// The peer sent not one byte: a port scan, a load balancer's check, or a connection that a browser opened in advance.
     Probe,
     /// A plain HTTP request was answered; nothing was asked of a WebSocket.
     Answered,

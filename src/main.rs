@@ -33,7 +33,10 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(Command::Run(settings)) => settings,
-        Ok(Command::Check(_)) => {
+        Ok(Command::Check(settings)) => {
+            for warning in settings.warnings() {
+                eprintln!("pulsegate: warning: {warning}");
+            }
             println!("pulsegate: the settings are valid");
             return ExitCode::SUCCESS;
         }
@@ -253,6 +256,10 @@ fn warn(settings: &Settings, has_successor: bool) {
             "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
         );
     }
+    settings
+        .warnings()
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {
         log::warn!(

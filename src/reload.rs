@@ -68,7 +68,8 @@ impl Reload {
             // A cgroup's limit may have been changed meanwhile.
             memory: control::memory_limit(),
         };
-        let warnings = new.fit(&machine);
+        let mut warnings = new.fit(&machine);
+        warnings.extend(new.warnings());
         let most = new.max_connections.unwrap_or(1);
         let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.

@@ -14,7 +14,10 @@ use pulsegate::config::{
     Settings, check_policy, load, markdown_table,
 };
 use pulsegate::control::{AlertSettings, MemoryLimit, WebhookUrl};
-use pulsegate::gateway::{Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits, WebOrigin};
+use pulsegate::gateway::{
+    AcceptedSubprotocols, Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits,
+    Subprotocols, WebOrigin,
+};
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::time::Micros;
 
@@ -93,6 +96,10 @@ impl Drop for Folder {
     }
 }
 
+fn only(names: &[&str]) -> AcceptedSubprotocols {
+    AcceptedSubprotocols::Only(names.iter().map(|name| Box::from(*name)).collect())
+}
+
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
@@ -132,6 +139,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
         .to_vec();
     settings.replay_unconfirmed = false;
     settings.flapping_limit = 15;
+    settings.subprotocols = Default::default();
     settings.app_websocket_url = None;
     settings.webhook_timeout = Micros::from_secs(10);
     settings.webhook_allow = None;
@@ -140,6 +148,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.proxy_protocol = ProxyProtocol::Off;
     settings.trusted_proxies = vec![];
     settings.max_connections = None;
+    settings.max_head_bytes = 16 << 10;
     settings.max_message_bytes = 1 << 20;
     settings.max_pending_bytes = 4 << 20;
     settings.slow_after = Micros::from_secs(1);
@@ -163,7 +172,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("APP_ADMISSION", "KEY"),
     (
         "ALLOWED_ORIGINS",
-        "https://App.example.org:443,http://localhost:3000",
+        "https://App.example.org:443,http://localhost:3000,file://",
     ),
     ("ADMIN_ADDR", "[::]:9003"),
     ("ADMIN_TOKEN", TOKEN),
@@ -191,7 +200,12 @@ const GIVEN: &[(&str, &str)] = &[
     ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
     ("TPA_INIT_TIMEOUT_MS", "801"),
     ("HEARTBEAT_MODE", "idle"),
+    ("GLASSES_SUBPROTOCOLS", "v2.glasses, v1.glasses"),
+    ("GLASSES_SUBPROTOCOL_REQUIRED", "true"),
+    ("TPA_SUBPROTOCOLS", "apps"),
+    ("TPA_SUBPROTOCOL_REQUIRED", "1"),
     ("HANDSHAKE_TIMEOUT_MS", "601"),
+    ("MAX_HEAD_BYTES", "1024"),
     ("CLOSE_TIMEOUT_MS", "701"),
     ("MAX_PENDING_BYTES", "70015"),
     ("SLOW_CONSUMER_MS", "1234"),
@@ -294,9 +308,13 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.admin_addr = Some(addr("[::]:9003"));
     wanted.apps = None;
     wanted.app_admission = Admission::Key;
-    wanted.allowed_origins = ["https://app.example.org", "http://localhost:3000"]
-        .map(|origin| WebOrigin::parse(origin).unwrap())
-        .to_vec();
+    wanted.allowed_origins = [
+        "https://app.example.org",
+        "http://localhost:3000",
+        "file://",
+    ]
+    .map(|origin| WebOrigin::parse(origin).unwrap())
+    .to_vec();
     wanted.glasses_grace = Micros::ZERO;
     wanted.tpa_grace = Micros::from_millis(1);
     wanted.replay = ReplayLimits {
@@ -307,6 +325,16 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.replay_skip = ["VAD", "transcription:en-US"].map(Box::from).to_vec();
     wanted.replay_unconfirmed = true;
     wanted.flapping_limit = 0;
+    wanted.subprotocols = [
+        Subprotocols {
+            accepted: only(&["v2.glasses", "v1.glasses"]),
+            required: true,
+        },
+        Subprotocols {
+            accepted: only(&["apps"]),
+            required: true,
+        },
+    ];
     wanted.app_websocket_url = Some("wss://gateway.example.org/gate/app-ws?x=1".to_owned());
     wanted.webhook_timeout = Micros::from_millis(901);
     wanted.webhook_allow = Some(
@@ -349,6 +377,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
         .map(|network| network.parse().unwrap())
         .to_vec();
     wanted.max_connections = Some(77);
+    wanted.max_head_bytes = 1_024;
     wanted.max_message_bytes = 70_000;
     wanted.max_pending_bytes = 70_015;
     wanted.slow_after = Micros::from_millis(1_234);
@@ -369,6 +398,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
             flapping_limit: 0,
+            subprotocols: wanted.subprotocols.clone(),
         }
     );
 
@@ -622,6 +652,75 @@ fn a_timeout_must_be_above_its_interval_in_each_class() {
     assert_eq!(
         run("--connection-timeout-ms 15001", &[]).tpa.validate(),
         Ok(())
+    );
+}
+
+#[test]
+fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
+    let warnings = |args: &str, env: &[&str]| run(args, env).warnings();
+    for fine in [
+        "",
+        "--connection-timeout-ms 30000",
+        "--heartbeat-interval-ms 10 --connection-timeout-ms 20",
+        // Nobody uses the general pair here.
+        "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 --tpa-heartbeat-interval-ms 10",
+    ] {
+        assert_eq!(warnings(fine, &[]), [""; 0], "{fine}");
+    }
+    assert_eq!(
+        warnings("", &["CONNECTION_TIMEOUT_MS=29999"]),
+        [
+            "CONNECTION_TIMEOUT_MS, which is 29999 (env), is less than twice HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
+             one lost ping closes a live peer; let it be at least 30000"
+        ],
+        "both classes inherit it: one warning"
+    );
+    assert_eq!(
+        warnings(
+            "--tpa-heartbeat-interval-ms 22501 --glasses-connection-timeout-ms 16000",
+            &[]
+        ),
+        [
+            "GLASSES_CONNECTION_TIMEOUT_MS, which is 16000 (flag), is less than twice HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
+             one lost ping closes a live peer; let it be at least 30000",
+            "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice TPA_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
+             one lost ping closes a live peer; let it be at least 45002"
+        ]
+    );
+}
+
+#[test]
+fn a_subprotocol_is_required_only_where_one_is_accepted() {
+    for class in ["GLASSES", "TPA"] {
+        let [accepted, required] = [
+            format!("{class}_SUBPROTOCOLS"),
+            format!("{class}_SUBPROTOCOL_REQUIRED=1"),
+        ];
+        let env = |list: &str| format!("{accepted}={list}");
+        assert_eq!(
+            fault("", &[&env("none"), &required]),
+            format!(
+                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, or {accepted} must name at least one: \
+                 nobody could connect"
+            )
+        );
+        run("", &[&env("a"), &required]);
+        run("", &[&env("any"), &required]);
+        run("", &[&env("none")]);
+        assert_eq!(
+            fault("", &[&env("a,b c")]),
+            format!(
+                "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, tokens (RFC 9110) of up to \
+                 128 characters; or any, or none"
+            )
+        );
+    }
+    let folder = Folder::new();
+    let file = folder.file("settings", "glasses_subprotocols = ['b', 'a']");
+    let text = printed("--print-config", &[&format!("CONFIG_FILE={file}")]);
+    assert!(
+        text.contains("\nGLASSES_SUBPROTOCOLS=b,a # file\n"),
+        "{text}"
     );
 }
 
@@ -1776,7 +1875,8 @@ fn no_slip_in_the_apps_shows_a_key() {
 #[test]
 fn pages_are_named_by_their_origins() {
     let allowed = "up to 64 origins, separated by commas, such as \
-                   https://app.example.org,http://localhost:3000";
+                   https://app.example.org,http://localhost:3000,file://,null, each as clients send it, \
+                   without *";
     let origins = |env: &str| {
         let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
         origins.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -1788,7 +1888,12 @@ fn pages_are_named_by_their_origins() {
     );
     assert_eq!(origins(&vec!["https://a"; 64].join(",")).len(), 64);
     let many = vec!["https://a"; 65].join(",");
-    for wrong in ["*", "null", "a.example", "https://a/", "https://a,", &many] {
+    assert_eq!(
+        origins("file://,null,https://A/Path,a.example"),
+        ["file://", "null", "https://A/Path", "a.example"],
+        "what no browser's page has is compared as it is"
+    );
+    for wrong in ["*", "https://*.example", "https://a b", "https://a,", &many] {
         assert_eq!(
             fault("", &[&format!("ALLOWED_ORIGINS={wrong}")]),
             format!("ALLOWED_ORIGINS={wrong:?} (env): must be {allowed}")

@@ -619,7 +619,7 @@ fn requests() -> Vec<Plain> {
         after
     };
     let version: &[&str] = &["upgrade: websocket", "sec-websocket-version: 13"];
-    let long = format!("a: {}\r\n", "b".repeat(9_000));
+    let long = format!("a: {}\r\n", "b".repeat(17_000));
     vec![
         ("health", get("/healthz", ""), 200, &[], Cause::Answered),
         (
@@ -791,7 +791,7 @@ fn requests() -> Vec<Plain> {
             &[],
             Cause::BadRequest,
         ),
-        ("no end", "G".repeat(9_000), 431, &[], Cause::BadRequest),
+        ("no end", "G".repeat(17_000), 431, &[], Cause::BadRequest),
         (
             "TLS",
             "\x16\x03\x01\x02\0\x01\0\x01\u{7f}\x03\x03".into(),
@@ -811,6 +811,11 @@ fn check_response(what: &str, response: &str, status: u16, is_head: bool) -> Str
         head.starts_with(&format!("HTTP/1.1 {status} ")),
         "{what}: {head}"
     );
+    // Embedded clients compare names letter by letter.
+    for name in head.lines().skip(1).filter_map(|l| l.split(':').next()) {
+        let is_usual = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
+        assert!(name.split('-').all(is_usual), "{what}: {name}");
+    }
     let head = head.to_ascii_lowercase();
     let field = |name: &str| {
         head.lines()
@@ -1138,7 +1143,7 @@ fn half_open(net: &mut Net<Host>, many: usize) -> Vec<PeerId> {
 fn retry_after(response: &str) -> u32 {
     let value = response
         .lines()
-        .find_map(|l| l.strip_prefix("retry-after: "));
+        .find_map(|l| l.strip_prefix("Retry-After: "));
     let value = value.unwrap_or_else(|| panic!("no Retry-After: {response}"));
     value.parse().expect("seconds")
 }
@@ -1361,6 +1366,85 @@ fn end_time(net: &mut Net<Host>, peer: PeerId, at_most: u64) -> Micros {
     panic!("still here after {at_most} ms");
 }
 
+/// Browsers open connections in advance, and would take an answer on one for that to their next request.
+#[test]
+fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
+    let mut net = server(Config::default());
+    net.advance(123);
+    let peer = net.open_socket();
+    let rest = 10_123 - net.now().as_millis();
+    net.advance(rest - 1);
+    assert_eq!(net.released(peer), None);
+    net.advance(11);
+    assert_eq!(
+        net.response(peer),
+        None,
+        "nothing is written to it, least of all a 408"
+    );
+    assert_eq!(net.released(peer), Some(false), "a FIN, no RST");
+    net.expect_closed(peer, Cause::Probe);
+    check_the_books(&mut net);
+
+    // The same if a newer one needs its place before that.
+    let mut net = server(Config::default());
+    net.set_max_connections(8);
+    let oldest = net.open_socket();
+    half_open(&mut net, 64);
+    assert_eq!(net.response(oldest), None);
+    assert_eq!(net.released(oldest), Some(false));
+    net.expect_closed(oldest, Cause::Probe);
+    net.shutdown();
+    check_the_books(&mut net);
+}
+
+#[test]
+fn a_request_head_may_have_16_kib_or_what_the_settings_say() {
+    let padded = |len: usize| {
+        let plain = upgrade_request("/").replace("\r\n\r\n", "\r\nCookie: \r\n\r\n");
+        let cookie = "c".repeat(len - plain.len());
+        plain.replace("Cookie: ", &format!("Cookie: {cookie}"))
+    };
+    for (most, len, status) in [
+        (16 << 10, 16 << 10, 101),
+        (16 << 10, (16 << 10) + 1, 431),
+        (1 << 10, 1 << 10, 101),
+        (1 << 10, (1 << 10) + 1, 431),
+        (64 << 10, 64 << 10, 101),
+    ] {
+        for step in [usize::MAX, 1_000] {
+            let config = Config {
+                max_head_bytes: most,
+                ..Config::default()
+            };
+            let mut net = server(config);
+            let peer = net.open_socket();
+            let request = padded(len);
+            for piece in request.as_bytes().chunks(step.min(len)) {
+                net.write(peer, piece);
+                net.settle();
+            }
+            let response = net.response(peer).expect("an answer");
+            assert!(
+                response.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{len} of {most} in pieces of {step}: {response}"
+            );
+            if status == 431 {
+                assert!(response.contains(&format!("above {most} bytes")));
+            }
+            net.shutdown();
+            check_the_books(&mut net);
+        }
+    }
+    for wrong in [0, 1_023, (64 << 10) + 1] {
+        let config = Config {
+            max_head_bytes: wrong,
+            ..Config::default()
+        };
+        let why = config.validate().expect_err("out of bounds");
+        assert_eq!(why, format!("max_head_bytes is {wrong}; 1024 to 65536"));
+    }
+}
+
 #[test]
 fn no_head_no_verdict_in_time_is_408() {
     type Deed = fn(&mut Net<Host>, PeerId);
@@ -1371,11 +1455,7 @@ fn no_head_no_verdict_in_time_is_408() {
         }
     };
     let deferred: Deed = |net, peer| net.write(peer, upgrade_request("/defer").as_bytes());
-    for (deed, what) in [
-        (slowly, "request head"),
-        (deferred, "verdict"),
-        (|_, _| {}, "request head"),
-    ] {
+    for (deed, what) in [(slowly, "request head"), (deferred, "verdict")] {
         let mut net = server(Config::default());
         net.advance(123);
         let peer = net.open_socket();

@@ -255,6 +255,16 @@ fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
             .is_some_and(|r| r.starts_with("HTTP/1.1 408"))
     );
 
+    // One that has sent nothing is closed without an answer.
+    let silent = net.open_socket();
+    net.settle();
+    let told = outlook(&mut net, silent);
+    assert_eq!(told.ends_for, Cause::Probe);
+    net.advance((told.ends_at - net.now()).as_millis() - 1);
+    assert!(net.ending(silent).is_none());
+    net.advance(20);
+    assert_eq!(net.ending(silent).map(|end| end.cause), Some(Cause::Probe));
+
     let kicked = net.connect("/");
     let id = net.id(kicked);
     net.mute(kicked);
@@ -746,6 +756,12 @@ fn without_the_preamble_that_is_required_a_connection_is_refused() {
     net.half_close(probe);
     net.settle();
     assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::Probe));
+    // One that waits behind its preamble, as a browser's spare connection through a proxy does, is told nothing either.
+    let spare = net.open_socket();
+    net.write(spare, b"PROXY something\r\n");
+    net.advance(10_100);
+    assert_eq!(net.response(spare), None);
+    assert_eq!(net.ending(spare).map(|end| end.cause), Some(Cause::Probe));
     // One that stops in the middle has the time of a request.
     let slow = net.open_socket();
     net.write(slow, b"PROXY");

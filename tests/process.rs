@@ -3,7 +3,7 @@
 
 mod sockets;
 
-use sockets::{Client, Controls, Event, Gateway, eventually, field, frame};
+use sockets::{Client, Controls, Event, Gateway, eventually, field, frame, upgrade};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::Command;
@@ -205,6 +205,119 @@ fn above_max_connections_503_and_then_service_again() {
     served.send_text("{\"type\":\"ping\"}");
     assert!(matches!(served.next_answering(), Event::Text(_)));
     controls.finish();
+    gateway.end();
+}
+
+// ---- clients that exist ----
+
+/// The response to an upgrade request for `path` with these lines more.
+fn asked(gateway: &Gateway, path: &str, lines: &str) -> Client {
+    let mut client = Client::connect(gateway.addr);
+    let host = format!("Host: {}\r\n", gateway.addr);
+    let request = upgrade(path).replace("Host: test\r\n", &format!("{host}{lines}"));
+    client.write(request.as_bytes());
+    client
+}
+
+#[test]
+fn a_refused_origin_stands_in_the_log_and_in_the_reply() {
+    let settings = [("DRAIN_MS", "0"), ("ALLOWED_ORIGINS", "file://,null")];
+    let gateway = Gateway::start(&settings);
+    let with = |origin: &str| asked(&gateway, "/glasses-ws?user=ada", origin);
+    let mut refused = with("Origin: https://evil.example:1/a?b\r\n");
+    let response = refused.response();
+    assert_eq!(response.status, 403, "{response:?}");
+    let why = r#"origin \"https://evil.example:1/a?b\" is not in ALLOWED_ORIGINS"#;
+    assert!(response.body.contains(why), "{response:?}");
+    drop(refused);
+    gateway.line(&[
+        "cause=blocked",
+        "https://evil.example:1/a?b",
+        "ALLOWED_ORIGINS",
+    ]);
+    // Escaped and cut, so that it fills neither line.
+    let mut long = with(&format!(
+        "Origin: https://\u{e9}\t\"{}\r\n",
+        "x".repeat(4_000)
+    ));
+    let response = long.response();
+    assert_eq!(response.status, 403, "{response:?}");
+    assert!(
+        response.body.len() < 200 && response.body.contains("xx…"),
+        "{response:?}"
+    );
+    drop(long);
+    let line = gateway.line(&["cause=blocked", "xxxx"]);
+    assert!(line.len() < 600 && !line.contains('\t'), "{line}");
+    // What was named, and the address that was asked, as Python's websocket-client sends it.
+    let own = format!("http://{}", gateway.addr);
+    for origin in ["file://", "null", &own] {
+        with(&format!("Origin: {origin}\r\n")).switched();
+    }
+    gateway.end();
+}
+
+#[test]
+fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_so() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("TPA_SUBPROTOCOLS", "v2.apps, v1.apps"),
+        ("TPA_SUBPROTOCOL_REQUIRED", "1"),
+    ]);
+    let offering = |path: &str, offer: &str| {
+        let line = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+        asked(&gateway, path, &line)
+    };
+    let chosen = |path: &str, offer: &str| {
+        let head = offering(path, offer).refusal();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        let chosen = head
+            .lines()
+            .find_map(|l| l.strip_prefix("Sec-WebSocket-Protocol: "));
+        chosen.map(str::to_owned)
+    };
+    let (glasses, app) = ("/glasses-ws?user=ada", "/app-ws?user=ada&package=p.x");
+    assert_eq!(chosen(glasses, "a, b").as_deref(), Some("a"));
+    assert_eq!(chosen(app, "v1.apps,\tv2.apps").as_deref(), Some("v2.apps"));
+    assert_eq!(chosen(app, "v1.apps").as_deref(), Some("v1.apps"));
+    let head = asked(&gateway, glasses, "").refusal();
+    assert!(
+        head.starts_with("HTTP/1.1 101 ") && !head.contains("-Protocol"),
+        "{head}"
+    );
+    let refused = offering(app, "v3.apps").response();
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(
+        refused.body.contains("accepted: v2.apps, v1.apps"),
+        "{refused:?}"
+    );
+    gateway.line(&[
+        "cause=bad_request",
+        "no offered subprotocol is accepted here",
+    ]);
+    let refused = asked(&gateway, app, "").response();
+    assert!(
+        refused.body.contains("a subprotocol is required"),
+        "{refused:?}"
+    );
+    gateway.end();
+}
+
+#[test]
+fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_start() {
+    let settings = [("CONNECTION_TIMEOUT_MS", "1999"), ("DRAIN_MS", "0")];
+    let warning = "CONNECTION_TIMEOUT_MS, which is 1999 (env), is less than twice HEARTBEAT_INTERVAL_MS, \
+                   which is 1000 (env): one lost ping closes a live peer; let it be at least 2000";
+    let checked = Gateway::command(&settings).arg("--check").output();
+    let checked = checked.expect("it runs");
+    assert!(checked.status.success(), "it is allowed");
+    let said = String::from_utf8(checked.stderr).expect("UTF-8");
+    assert_eq!(said, format!("pulsegate: warning: {warning}\n"));
+    let gateway = Gateway::start(&settings);
+    gateway.line(&["[WARN] ", warning]);
+    gateway.end();
+    let gateway = Gateway::start(&[("CONNECTION_TIMEOUT_MS", "2000"), ("DRAIN_MS", "0")]);
+    assert_eq!(gateway.lines(&["one lost ping"]), [""; 0]);
     gateway.end();
 }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::secret::Secret;
 use super::{lists, networks};
-use crate::gateway::{Apps, WebOrigin, is_url};
+use crate::gateway::{AcceptedSubprotocols, Apps, WebOrigin, is_url};
 
 /// What the values of a setting are.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,8 @@ pub enum Kind {
     Origins,
     /// What JSON frames have in their `type`, separated by commas.
     FrameTypes,
+    /// Subprotocols of WebSockets, separated by commas, or `any`.
+    Subprotocols,
     /// A URL of a WebSocket.
     WebSocketUrl,
 }
@@ -89,6 +91,7 @@ pub(super) enum Value {
     Networks(Vec<IpNet>),
     Origins(Vec<WebOrigin>),
     FrameTypes(Vec<Box<str>>),
+    Subprotocols(AcceptedSubprotocols),
     Url(String),
     /// A file and the apps that were read from it, as for a secret.
     AppsFile(PathBuf, Apps),
@@ -129,6 +132,7 @@ impl Kind {
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
+            Kind::Subprotocols => lists::subprotocols(text).map(Value::Subprotocols),
             Kind::WebSocketUrl => {
                 let has_path = text
                     .split_once("://")
@@ -163,6 +167,7 @@ impl Kind {
             Kind::Networks => "ip,ip/bits",
             Kind::Origins => "origin,origin",
             Kind::FrameTypes => "type,type|none",
+            Kind::Subprotocols => "name,name|any|none",
             Kind::WebSocketUrl => "url",
         }
     }
@@ -196,7 +201,7 @@ impl fmt::Display for Kind {
             ),
             Kind::Origins => write!(
                 f,
-                "up to {} origins, separated by commas, such as https://app.example.org,http://localhost:3000",
+                "up to {} origins, separated by commas, such as https://app.example.org,http://localhost:3000,file://,null, each as clients send it, without *",
                 lists::ORIGINS_MAX
             ),
             Kind::FrameTypes => write!(
@@ -204,6 +209,14 @@ impl fmt::Display for Kind {
                 "up to {} types of frames, separated by commas, of up to {} visible ASCII characters; or {}",
                 lists::TYPES_MAX,
                 lists::TYPE_MAX,
+                lists::NONE
+            ),
+            Kind::Subprotocols => write!(
+                f,
+                "up to {} subprotocols, separated by commas, tokens (RFC 9110) of up to {} characters; or {}, or {}",
+                lists::SUBPROTOCOLS_MAX,
+                lists::SUBPROTOCOL_MAX,
+                lists::ANY,
                 lists::NONE
             ),
             Kind::WebSocketUrl => {
@@ -251,6 +264,11 @@ impl fmt::Display for Value {
             }
             Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
             Value::FrameTypes(types) => f.write_str(&types.join(",")),
+            Value::Subprotocols(AcceptedSubprotocols::Any) => f.write_str(lists::ANY),
+            Value::Subprotocols(AcceptedSubprotocols::Only(names)) if names.is_empty() => {
+                f.write_str(lists::NONE)
+            }
+            Value::Subprotocols(AcceptedSubprotocols::Only(names)) => f.write_str(&names.join(",")),
             Value::Url(url) => f.write_str(url),
             Value::Nothing => Ok(()),
         }

@@ -1,6 +1,6 @@
 //! Lists of names, separated by commas.
 
-use crate::gateway::WebOrigin;
+use crate::gateway::{AcceptedSubprotocols, WebOrigin};
 
 /// More origins than anybody has pages, or a slip.
 pub(super) const ORIGINS_MAX: usize = 64;
@@ -10,6 +10,15 @@ pub(super) const TYPES_MAX: usize = 64;
 
 /// The longest type of a frame, in bytes.
 pub(super) const TYPE_MAX: usize = 128;
+
+/// More subprotocols than a class of peers speaks.
+pub(super) const SUBPROTOCOLS_MAX: usize = 16;
+
+/// The longest subprotocol, in bytes.
+pub(super) const SUBPROTOCOL_MAX: usize = 128;
+
+/// The word for all subprotocols.
+pub(super) const ANY: &str = "any";
 
 /// The word for an empty list where the default is not empty.
 pub(super) const NONE: &str = "none";
@@ -29,6 +38,27 @@ pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
             (1..=TYPE_MAX).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_graphic());
         is_type.then(|| one.into())
     })
+}
+
+/// The subprotocols that `text` lists, if each may be one (RFC 6455 §4.1). `any` and `none` stand alone.
+pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if is(ANY) {
+        return Some(AcceptedSubprotocols::Any);
+    }
+    if is(NONE) {
+        return Some(AcceptedSubprotocols::Only(Vec::new()));
+    }
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let names = list(text, SUBPROTOCOLS_MAX, |one| {
+        let is_word = [ANY, NONE]
+            .iter()
+            .any(|word| one.eq_ignore_ascii_case(word));
+        let is_name =
+            (1..=SUBPROTOCOL_MAX).contains(&one.len()) && one.bytes().all(is_token) && !is_word;
+        is_name.then(|| Box::from(one))
+    });
+    names.map(AcceptedSubprotocols::Only)
 }
 
 fn list<T>(text: &str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
@@ -57,16 +87,45 @@ mod tests {
             ("https://a , http://b:1", Some("https://a http://b:1")),
             ("https://a,", None),
             (",", None),
-            ("a", None),
+            ("a", Some("a")),
             ("*", None),
-            ("null", None),
-            ("https://a/path", None),
+            ("https://*.a", None),
+            ("null,file://", Some("null file://")),
+            ("https://a/Path", Some("https://a/Path")),
         ] {
             assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
         }
         let many = |n| vec!["http://a"; n].join(",");
         assert_eq!(origins(&many(ORIGINS_MAX)).map(|o| o.len()), Some(64));
         assert_eq!(origins(&many(ORIGINS_MAX + 1)), None);
+    }
+
+    #[test]
+    fn subprotocols_are_tokens_in_their_order() {
+        let shown = |text: &str| match subprotocols(text)? {
+            AcceptedSubprotocols::Any => Some("*".to_owned()),
+            AcceptedSubprotocols::Only(names) => Some(names.join(" ")),
+        };
+        for (text, wanted) in [
+            ("any", Some("*")),
+            ("ANY", Some("*")),
+            ("none", Some("")),
+            ("", Some("")),
+            ("b, a", Some("b a")),
+            ("v1.relay", Some("v1.relay")),
+            ("a,any", None),
+            ("none,a", None),
+            ("a,", None),
+            ("a b", None),
+            ("a(b)", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
+        }
+        let many = |n| vec!["a"; n].join(",");
+        assert!(subprotocols(&many(SUBPROTOCOLS_MAX)).is_some());
+        assert!(subprotocols(&many(SUBPROTOCOLS_MAX + 1)).is_none());
+        assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX)).is_some());
+        assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX + 1)).is_none());
     }
 
     #[test]

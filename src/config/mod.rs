@@ -38,7 +38,7 @@ use crate::control::{AlertSettings, WebhookSettings};
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
-    WebOrigin,
+    Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::time::Micros;
@@ -136,6 +136,8 @@ pub struct Settings {
     pub replay_unconfirmed: bool,
     /// Returns and takeovers of one identity in a minute; 0: no limit.
     pub flapping_limit: u32,
+    /// The subprotocols of glasses and of third-party apps.
+    pub subprotocols: [Subprotocols; 2],
     /// Where apps are told to connect. `None`: it follows from where we listen.
     pub app_websocket_url: Option<String>,
     /// How long an app may take to answer a webhook; at least 10 ms.
@@ -152,6 +154,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections at once; `None`: what the limit of file descriptors allows.
     pub max_connections: Option<usize>,
+    /// Longest request head, in bytes; 1 to 64 KiB.
+    pub max_head_bytes: usize,
     /// Largest message and frame of a peer, in bytes; at least 125.
     pub max_message_bytes: usize,
     /// Unsent bytes per connection; at least a message and its frame header.
@@ -186,6 +190,7 @@ impl Settings {
                 },
             ],
             handshake_timeout: self.handshake_timeout,
+            max_head_bytes: self.max_head_bytes,
             max_message_bytes: self.max_message_bytes,
             max_pending_bytes: self.max_pending_bytes,
             slow_after: self.slow_after,
@@ -226,7 +231,13 @@ impl Settings {
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,
             flapping_limit: self.flapping_limit,
+            subprotocols: self.subprotocols.clone(),
         }
+    }
+
+    /// What an operator should know of settings that are allowed: one text each, with numbers.
+    pub fn warnings(&self) -> Vec<String> {
+        self.effective.warnings()
     }
 
     /// The effective settings for the log line of the start: `key=value`, the keys being the variables in small letters.

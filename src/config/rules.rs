@@ -4,7 +4,8 @@ use super::effective::{Effective, SECRETS};
 use super::faults::Faults;
 use super::kinds::Value;
 use super::table::{SETTINGS, row};
-use super::typed::CLASSES;
+use super::typed::{CLASSES, SUBPROTOCOLS};
+use crate::gateway::AcceptedSubprotocols;
 
 /// The settings of which one must be given, or anybody may connect.
 const CREDENTIALS: [usize; 3] = [
@@ -13,10 +14,36 @@ const CREDENTIALS: [usize; 3] = [
     row("APPS_FILE"),
 ];
 
+/// The least timeout that survives one lost ping or answer, in intervals.
+const INTERVALS: u64 = 2;
+
 /// The longest header of a frame (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = 14;
 
 impl Effective {
+    /// What is allowed and closes live peers: a timeout that ends before a second ping could be answered.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (timeout, interval) in CLASSES {
+            let (timeout, interval) = (self.source(timeout), self.source(interval));
+            if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
+                && t < INTERVALS * i
+            {
+                let warning = format!(
+                    "{}, is less than twice {}: one lost ping closes a live peer; let it be at least {}",
+                    self.cite(timeout),
+                    self.cite(interval),
+                    INTERVALS * i
+                );
+                // Two classes that both inherit the general pair have one warning, not two.
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
+            }
+        }
+        warnings
+    }
+
     /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
     pub(super) fn check_against_each_other(&self, faults: &mut Faults) {
         let address = const { row("LISTEN_ADDR") };
@@ -58,6 +85,17 @@ impl Effective {
             {
                 faults.push(self.fault(timeout, format!("more than {}", self.cite(interval))));
                 told.push((timeout, interval));
+            }
+        }
+
+        for (accepted, required) in SUBPROTOCOLS {
+            if self.switch(required) == Some(true)
+                && let Some(AcceptedSubprotocols::Only(names)) = self.subprotocols(accepted)
+                && names.is_empty()
+            {
+                let name = SETTINGS[accepted].name;
+                let allowed = format!("0, or {name} must name at least one: nobody could connect");
+                faults.push(self.fault(required, allowed));
             }
         }
 

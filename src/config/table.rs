@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::kinds::{Kind, Unit};
+use crate::engine::Config;
 use Audience::{Advanced, Basic};
 
 /// One setting: an environment variable, the flag of the same name, and the key in the file.
@@ -138,7 +139,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The web pages that may connect, told by the header Origin, which what is no browser rarely sends; with credentials none given means all, without them none.",
+        help: "The web pages that may connect, told by the header Origin, which clients that are no browsers rarely send; with credentials none given means all, without them none but those of an IP address or localhost that is the request's own Host.",
     },
     Setting {
         name: "ADMIN_ADDR",
@@ -360,13 +361,62 @@ pub const SETTINGS: &[Setting] = &[
         help: "Whether a ping goes out every interval, or only when nothing was heard for an interval.",
     },
     Setting {
+        name: "GLASSES_SUBPROTOCOLS",
+        kind: Kind::Subprotocols,
+        default: Fallback::Value("any"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The subprotocols (Sec-WebSocket-Protocol) that glasses may speak, the preferred one first; the first that the client offers is chosen, with any the client's first.",
+    },
+    Setting {
+        name: "GLASSES_SUBPROTOCOL_REQUIRED",
+        kind: Kind::Switch,
+        default: Fallback::Value("0"),
+        rule: Some("0 if GLASSES_SUBPROTOCOLS is none"),
+        audience: Advanced,
+        reload: true,
+        help: "Whether glasses that offer no accepted subprotocol are refused with HTTP 400; otherwise they get a connection without one.",
+    },
+    Setting {
+        name: "TPA_SUBPROTOCOLS",
+        kind: Kind::Subprotocols,
+        default: Fallback::Value("any"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The subprotocols (Sec-WebSocket-Protocol) that third-party apps may speak, the preferred one first; the first that the client offers is chosen, with any the client's first.",
+    },
+    Setting {
+        name: "TPA_SUBPROTOCOL_REQUIRED",
+        kind: Kind::Switch,
+        default: Fallback::Value("0"),
+        rule: Some("0 if TPA_SUBPROTOCOLS is none"),
+        audience: Advanced,
+        reload: true,
+        help: "Whether third-party apps that offer no accepted subprotocol are refused with HTTP 400; otherwise they get a connection without one.",
+    },
+    Setting {
         name: "HANDSHAKE_TIMEOUT_MS",
         kind: TIME,
         default: Fallback::Value("10000"),
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a request may take from the accepted connection to its answer; then it is answered with HTTP 408.",
+        help: "How long a request may take from the accepted connection to its answer; then it is answered with HTTP 408, or closed silently if nothing of it has come.",
+    },
+    Setting {
+        name: "MAX_HEAD_BYTES",
+        kind: Kind::Number {
+            unit: Unit::Bytes,
+            least: Config::HEAD_LEAST as u64,
+            most: Config::HEAD_MOST as u64,
+        },
+        default: Fallback::Value("16384"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "The longest head of a request, its cookies and tokens included; a longer one is answered with HTTP 431.",
     },
     Setting {
         name: "CLOSE_TIMEOUT_MS",
@@ -846,6 +896,7 @@ impl Setting {
             | Kind::Networks
             | Kind::Origins
             | Kind::FrameTypes
+            | Kind::Subprotocols
             | Kind::WebSocketUrl => Some(self.dashed()),
         }
     }

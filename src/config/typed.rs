@@ -10,7 +10,9 @@ use super::effective::{Effective, SECRETS};
 use super::kinds::Value;
 use super::secret::Secret;
 use super::table::row;
-use crate::gateway::{Admission, Apps, ProxyProtocol, ReplayLimits, WebOrigin};
+use crate::gateway::{
+    AcceptedSubprotocols, Admission, Apps, ProxyProtocol, ReplayLimits, Subprotocols, WebOrigin,
+};
 use crate::health::{HeartbeatMode, Policy};
 use crate::time::Micros;
 
@@ -24,6 +26,15 @@ pub(super) const CLASSES: [(usize, usize); 2] = [
         row("TPA_CONNECTION_TIMEOUT_MS"),
         row("TPA_HEARTBEAT_INTERVAL_MS"),
     ),
+];
+
+/// The settings that say which subprotocols a class speaks, and whether it must speak one of them, by class.
+pub(super) const SUBPROTOCOLS: [(usize, usize); 2] = [
+    (
+        row("GLASSES_SUBPROTOCOLS"),
+        row("GLASSES_SUBPROTOCOL_REQUIRED"),
+    ),
+    (row("TPA_SUBPROTOCOLS"), row("TPA_SUBPROTOCOL_REQUIRED")),
 ];
 
 /// The longest introduction of an app, in bytes. Names of 256 bytes, a key and a timestamp fit in well.
@@ -68,6 +79,15 @@ impl Effective {
             flapping_limit: self
                 .number(const { row("FLAPPING_LIMIT") })
                 .and_then(|n| u32::try_from(n).ok())?,
+            subprotocols: {
+                let [glasses, tpa] = SUBPROTOCOLS.map(|(accepted, required)| {
+                    Some(Subprotocols {
+                        accepted: self.subprotocols(accepted)?.clone(),
+                        required: self.switch(required)?,
+                    })
+                });
+                [glasses?, tpa?]
+            },
             app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
             webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,
             webhook_allow: self.networks_if_given(const { row("WEBHOOK_ALLOW") })?,
@@ -80,6 +100,7 @@ impl Effective {
             },
             trusted_proxies: self.networks(const { row("TRUSTED_PROXIES") })?.to_vec(),
             max_connections: self.size(const { row("MAX_CONNECTIONS") }),
+            max_head_bytes: self.size(const { row("MAX_HEAD_BYTES") })?,
             max_message_bytes: self.size(const { row("MAX_MESSAGE_BYTES") })?,
             max_pending_bytes: self.size(const { row("MAX_PENDING_BYTES") })?,
             slow_after: self.millis(const { row("SLOW_CONSUMER_MS") })?,
@@ -187,6 +208,13 @@ impl Effective {
             return None;
         };
         Some(types)
+    }
+
+    pub(super) fn subprotocols(&self, at: usize) -> Option<&AcceptedSubprotocols> {
+        let Value::Subprotocols(accepted) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(accepted)
     }
 
     pub(super) fn url(&self, at: usize) -> Option<String> {

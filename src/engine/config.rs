@@ -10,6 +10,8 @@ pub struct Config {
     pub classes: Vec<ClassConfig>,
     /// Time from accepting to the verdict on the request. Default 10 s.
     pub handshake_timeout: Micros,
+    /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered 431.
+    pub max_head_bytes: usize,
     /// The longest message, and frame, taken from a peer, in bytes. Default 1 MiB.
     pub max_message_bytes: usize,
     /// The most unsent bytes per connection; room for one message at least. Default 4 MiB. A connection above it for
@@ -42,6 +44,7 @@ impl Default for Config {
                 policy: Policy::default(),
             }],
             handshake_timeout: Micros::from_secs(10),
+            max_head_bytes: 16 << 10,
             max_message_bytes: 1 << 20,
             max_pending_bytes: 4 << 20,
             slow_after: Micros::from_secs(1),
@@ -54,6 +57,12 @@ impl Default for Config {
 impl Config {
     /// Bytes of the longest frame header that we write (RFC 6455 §5.2).
     pub const FRAME_HEADER_MAX: usize = 10;
+
+    /// The least that [`max_head_bytes`](Config::max_head_bytes) may be: what a plain upgrade of a browser needs.
+    pub const HEAD_LEAST: usize = 1 << 10;
+
+    /// The most that [`max_head_bytes`](Config::max_head_bytes) may be: what is read at once.
+    pub const HEAD_MOST: usize = 64 << 10;
 
     /// Bytes that all peers together may hold that have not introduced themselves.
     pub(crate) fn strangers_bytes(&self) -> u64 {
@@ -86,6 +95,14 @@ impl Config {
                 "slow_after is {}; at least {}",
                 self.slow_after,
                 Policy::LEAST
+            ));
+        }
+        if !(Self::HEAD_LEAST..=Self::HEAD_MOST).contains(&self.max_head_bytes) {
+            faults.push(format!(
+                "max_head_bytes is {}; {} to {}",
+                self.max_head_bytes,
+                Self::HEAD_LEAST,
+                Self::HEAD_MOST
             ));
         }
         if self.max_message_bytes < 125 {

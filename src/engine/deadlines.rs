@@ -127,9 +127,15 @@ impl<H: Handler> Engine<H> {
                 self.yield_place(id, now);
                 return;
             }
-            Phase::Opening(opening) => {
+            Phase::Opening(None) => {
                 if now >= conn.handshake_due(self.core.config.handshake_timeout) {
-                    let what = if opening.as_ref().is_some_and(|o| o.deferred.is_some()) {
+                    self.end_as_probe(id);
+                    return;
+                }
+            }
+            Phase::Opening(Some(opening)) => {
+                if now >= conn.handshake_due(self.core.config.handshake_timeout) {
+                    let what = if opening.deferred.is_some() {
                         "verdict"
                     } else {
                         "request head"

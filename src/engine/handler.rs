@@ -113,7 +113,7 @@ pub struct Upgrade {
     pub class: Class,
     /// The subprotocol; it is sent only if the client offered it.
     pub protocol: Option<String>,
-    /// More header fields of the response.
+    /// More header fields of the response. Names are sent in their usual spelling, such as `X-Request-ID`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// A policy of its own, instead of the class's. An invalid one is answered 500.
     pub policy: Option<Policy>,

@@ -4,8 +4,7 @@ use crate::id::ConnId;
 use httparse::Status;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use tungstenite::error::{Error as WsError, ProtocolError};
-use tungstenite::handshake::server::create_response;
+use tungstenite::handshake::derive_accept_key;
 use tungstenite::http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, RETRY_AFTER,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
@@ -13,9 +12,7 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
-/// The longest request head that is read, in bytes; browsers send less than 2 KiB.
-pub(crate) const HEAD_MAX: usize = 8 * 1024;
-/// The most header lines in it.
+/// The most header lines in a request head.
 const HEADERS_MAX: usize = 64;
 
 /// The least that `Retry-After` says when we are full or going away, in seconds.
@@ -75,26 +72,36 @@ impl Request {
 
     /// Returns whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
     pub fn is_upgrade(&self) -> bool {
-        self.header("upgrade")
-            .is_some_and(|v| v.eq_ignore_ascii_case("websocket"))
+        self.lists(&UPGRADE, b"websocket")
     }
 
-    /// The subprotocols that the client offers, in its order of preference.
+    /// The subprotocols that the client offers, in its order of preference. An offer that is no token (RFC 6455 §4.1) is left
+    /// out.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
-        self.head
-            .headers()
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','))
-            .map(str::trim)
-            .filter(|p| !p.is_empty())
+        self.elements(&SEC_WEBSOCKET_PROTOCOL)
+            .filter(|offer| offer.iter().all(|b| is_token_byte(*b)))
+            .filter_map(|offer| str::from_utf8(offer).ok())
+    }
+
+    /// The elements of a list field, over all its lines, without the white space around them; empty ones are left out
+    /// (RFC 9110 §5.6.1).
+    fn elements(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let lines = self.head.headers().get_all(name).iter();
+        lines
+            .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+            .map(trim_ows)
+            .filter(|element| !element.is_empty())
+    }
+
+    /// Returns whether a list field has this element, in capitals or not.
+    fn lists(&self, name: &HeaderName, element: &[u8]) -> bool {
+        self.elements(name).any(|e| e.eq_ignore_ascii_case(element))
     }
 
     /// The request of a whole head, for tests of what handlers make of one.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
-        match parse(head.as_bytes(), 0, ([127, 0, 0, 1], 1).into()) {
+        match parse(head.as_bytes(), 0, 16 << 10, ([127, 0, 0, 1], 1).into()) {
             Head::Complete(request, _) => *request,
             other => panic!("{head:?}: {other:?}"),
         }
@@ -198,30 +205,29 @@ pub(crate) enum Head {
     Refused(Reply, bool),
 }
 
-/// Looks for a whole request head at the start of `data`; the first `known` bytes hold no end of one.
-pub(crate) fn parse(data: &[u8], known: usize, peer_addr: SocketAddr) -> Head {
+/// Looks for a whole request head of at most `most` bytes at the start of `data`; the first `known` bytes hold no end of one.
+pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAddr) -> Head {
     let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
+    let too_long = || refuse(431, &format!("request head above {most} bytes"));
     // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
     match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
         Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "not an HTTP request"),
         _ => {}
     }
     if !holds_blank_line(data, known) {
-        if data.len() >= HEAD_MAX {
-            return refuse(431, "request head above 8192 bytes");
+        if data.len() >= most {
+            return too_long();
         }
         return Head::Partial;
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     let len = match parsed.parse(data) {
-        Ok(Status::Complete(len)) if len > HEAD_MAX => {
-            return refuse(431, "request head above 8192 bytes");
-        }
+        Ok(Status::Complete(len)) if len > most => return too_long(),
         Ok(Status::Complete(len)) => len,
         // Blank lines before the request line: there is more to come.
-        Ok(Status::Partial) if data.len() < HEAD_MAX => return Head::Partial,
-        Ok(Status::Partial) => return refuse(431, "request head above 8192 bytes"),
+        Ok(Status::Partial) if data.len() < most => return Head::Partial,
+        Ok(Status::Partial) => return too_long(),
         Err(httparse::Error::TooManyHeaders) => {
             return refuse(431, "more than 64 header fields");
         }
@@ -267,16 +273,6 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Repl
     if !no_body || headers.contains_key(TRANSFER_ENCODING) {
         return Err(Reply::error(400, "a request body is not accepted"));
     }
-    // RFC 9110 §5.3: several lines of a list are one list; create_response looks at the first only.
-    if headers.get_all(CONNECTION).iter().count() > 1 {
-        let lines: Vec<_> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
-        let joined = HeaderValue::from_bytes(&lines.join(&b", "[..])).map_err(|_| malformed())?;
-        headers.insert(CONNECTION, joined);
-    }
     let uri: Uri = parsed
         .path
         .unwrap_or_default()
@@ -299,33 +295,121 @@ pub(crate) fn switching_protocols(
     protocol: Option<&str>,
     extra: &[(HeaderName, HeaderValue)],
 ) -> Result<Vec<u8>, Reply> {
-    if request.headers().get_all(SEC_WEBSOCKET_KEY).iter().count() > 1 {
+    let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY).iter();
+    let (key, second_key) = (keys.next(), keys.next());
+    if second_key.is_some() {
         return Err(Reply::error(400, "more than one Sec-WebSocket-Key"));
     }
-    let response = create_response(&request.head).map_err(|e| match e {
-        WsError::Protocol(
-            ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey,
-        ) => Reply::error(400, "Sec-WebSocket-Key must be 16 bytes in base64"),
-        WsError::Protocol(ProtocolError::WrongHttpMethod) => {
-            Reply::error(405, "a WebSocket is opened with GET")
-                .with(ALLOW, HeaderValue::from_static("GET"))
-        }
-        _ => Reply::error(426, "this path speaks WebSocket, version 13, over HTTP/1.1")
+    if request.head.method() != Method::GET {
+        return Err(Reply::error(405, "a WebSocket is opened with GET")
+            .with(ALLOW, HeaderValue::from_static("GET")));
+    }
+    let faults = faults_of_upgrade(request);
+    if !faults.is_empty() {
+        let faults = faults.join("; ");
+        let why = format!("{faults}: this path speaks WebSocket, version 13, over HTTP/1.1");
+        return Err(Reply::error(426, &why)
             .with(UPGRADE, HeaderValue::from_static("websocket"))
-            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")),
-    })?;
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+    }
+    let Some(key) = key.filter(|key| is_key(key.as_bytes())) else {
+        let why = "Sec-WebSocket-Key must be 22 base64 characters and ==";
+        return Err(Reply::error(400, why));
+    };
+    let accept = derive_accept_key(key.as_bytes());
     let mut bytes = Vec::with_capacity(192);
-    bytes.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    bytes.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    bytes.extend_from_slice(accept.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
     let protocol = protocol
         .filter(|wanted| request.protocols().any(|offered| offered == *wanted))
         .and_then(|p| HeaderValue::from_str(p).ok());
-    let own = response.headers().iter();
     let chosen = protocol.iter().map(|p| (&SEC_WEBSOCKET_PROTOCOL, p));
     write_fields(
         &mut bytes,
-        own.chain(chosen).chain(extra.iter().map(|(n, v)| (n, v))),
+        chosen.chain(extra.iter().map(|(name, value)| (name, value))),
     );
     Ok(bytes)
+}
+
+/// What keeps a request from being an upgrade to a WebSocket (RFC 6455 §4.2.1), each with the header and its value.
+fn faults_of_upgrade(request: &Request) -> Vec<String> {
+    let mut faults = Vec::new();
+    if request.head.version() < Version::HTTP_11 {
+        faults.push("the request is HTTP/1.0".to_owned());
+    }
+    let mut must = |name: &HeaderName, is_right: bool, must: &str| {
+        if !is_right {
+            let name = spelled(name);
+            let lines = request.headers().get_all(&*name).iter();
+            let lines: Vec<_> = lines.take(3).map(|line| shown(line.as_bytes())).collect();
+            let is = if lines.is_empty() {
+                "is missing".to_owned()
+            } else {
+                format!("is {}", lines.join(" and "))
+            };
+            faults.push(format!("{name} {is}, it must {must}"));
+        }
+    };
+    must(
+        &UPGRADE,
+        request.lists(&UPGRADE, b"websocket"),
+        "name websocket",
+    );
+    must(
+        &CONNECTION,
+        request.lists(&CONNECTION, b"upgrade"),
+        "list Upgrade",
+    );
+    let version = request.headers().get(SEC_WEBSOCKET_VERSION);
+    let is_13 = version.is_some_and(|v| trim_ows(v.as_bytes()) == b"13");
+    must(&SEC_WEBSOCKET_VERSION, is_13, "be 13");
+    faults
+}
+
+/// Returns whether `key` is 16 bytes in base64. The spare bits of the last character may be set, as in the example of RFC 6455
+/// §4.1: embedded clients choose the characters at random, and the answer is computed from the characters.
+fn is_key(key: &[u8]) -> bool {
+    const CHARACTERS: usize = 22;
+    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    key.len() == CHARACTERS + 2
+        && key[..CHARACTERS].iter().all(is_base64)
+        && &key[CHARACTERS..] == b"=="
+}
+
+/// A value of a peer for an error text: in quotes, in ASCII, on one line, of at most 64 characters.
+fn shown(value: &[u8]) -> String {
+    const MOST: usize = 64;
+    let mut text = String::from("\"");
+    text.extend(value.iter().take(MOST).copied().map(|b| match b {
+        b'"' | b'\\' => '?',
+        b if b.is_ascii_graphic() || b == b' ' => char::from(b),
+        b'\t' => ' ',
+        _ => '?',
+    }));
+    if value.len() > MOST {
+        text.push('…');
+    }
+    text.push('"');
+    text
+}
+
+/// Without the spaces and tabs around it (OWS, RFC 9110 §5.6.3).
+fn trim_ows(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Returns whether a token may have this byte (RFC 9110 §5.6.2).
+fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
 /// Header fields and the blank line.
@@ -334,12 +418,37 @@ fn write_fields<'a>(
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
 ) {
     for (name, value) in fields {
-        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(spelled(name).as_bytes());
         bytes.extend_from_slice(b": ");
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(b"\r\n");
+}
+
+/// The name of a header field in its usual spelling, such as `Retry-After`: embedded clients compare names as they are, although
+/// RFC 9110 §5.1 has them without regard to capitals.
+fn spelled(name: &HeaderName) -> String {
+    /// The words that are not just written with a capital.
+    const WORDS: [(&str, &str); 6] = [
+        ("etag", "ETag"),
+        ("id", "ID"),
+        ("te", "TE"),
+        ("websocket", "WebSocket"),
+        ("www", "WWW"),
+        ("xss", "XSS"),
+    ];
+    let words = name.as_str().split('-').map(|word| {
+        if let Some((_, usual)) = WORDS.iter().find(|(plain, _)| *plain == word) {
+            return (*usual).to_owned();
+        }
+        let mut word = word.to_owned();
+        if let Some(first) = word.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        word
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Returns whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
@@ -366,6 +475,8 @@ fn reason(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
+    const HEAD_MAX: usize = 16 << 10;
+
     const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
 
@@ -373,6 +484,7 @@ mod tests {
         parse(
             text.as_bytes(),
             0,
+            HEAD_MAX,
             "127.0.0.1:1".parse().expect("an address"),
         )
     }
@@ -404,6 +516,7 @@ mod tests {
             let whole = parse(
                 UPGRADE_HEAD.as_bytes(),
                 cut,
+                HEAD_MAX,
                 "127.0.0.1:1".parse().expect("an address"),
             );
             assert!(
@@ -423,20 +536,141 @@ mod tests {
     fn the_answer_is_the_one_of_the_rfc() {
         let (request, _) = complete(UPGRADE_HEAD);
         let answer = switching_protocols(&request, Some("b"), &[]).expect("a valid request");
-        let answer = String::from_utf8(answer).expect("ASCII").to_lowercase();
-        assert!(answer.starts_with("http/1.1 101 switching protocols\r\n"));
-        // RFC 6455 §1.3
-        assert!(
-            answer
-                .contains(&"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n".to_lowercase())
+        let answer = String::from_utf8(answer).expect("ASCII");
+        // RFC 6455 §1.3. Embedded clients look for these very letters.
+        assert_eq!(
+            answer,
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: b\r\n\r\n"
         );
-        assert!(answer.contains("sec-websocket-protocol: b\r\n") && answer.ends_with("\r\n\r\n"));
         let unoffered = switching_protocols(&request, Some("c"), &[]).expect("a valid request");
         assert!(
             !String::from_utf8(unoffered)
                 .expect("ASCII")
-                .contains("protocol:")
+                .contains("Protocol:")
         );
+    }
+
+    #[test]
+    fn a_key_of_any_22_letters_is_taken() {
+        let with = |key: &str| status(&UPGRADE_HEAD.replace("dGhlIHNhbXBsZSBub25jZQ==", key));
+        for key in [
+            // RFC 6455 §4.1, with spare bits that are set.
+            "AQIDBAUGBwgJCgsMDQ4PEC==",
+            "zzzzzzzzzzzzzzzzzzzzzz==",
+            "+/+/+/+/+/+/+/+/+/+/+/==",
+        ] {
+            assert_eq!(with(key), 101, "{key}");
+        }
+        for key in [
+            "AQIDBAUGBwgJCgsMDQ4PE===",
+            "AQIDBAUGBwgJCgsMDQ4PECA=",
+            "AQIDBAUGBwgJCgsMDQ4PEC=",
+            "AQIDBAUGBwgJCgsMDQ4PEC",
+            "AQIDBAUGBwgJCgsMDQ4PEC====",
+            "AQIDBAUGBwgJCgsMDQ4_EC==",
+            "AQIDBAUGBwgJ CgsMDQ4EC==",
+        ] {
+            assert_eq!(with(key), 400, "{key}");
+        }
+    }
+
+    #[test]
+    fn white_space_and_other_elements_are_no_matter_in_lists() {
+        let with = |from: &str, to: &str| UPGRADE_HEAD.replace(from, to);
+        for list in [
+            "keep-alive,\tUpgrade",
+            "keep-alive\t,\t upgrade\t, x",
+            ",,\tUPGRADE ,",
+            "keep-alive\r\nConnection:\tUpgrade",
+        ] {
+            assert_eq!(status(&with("keep-alive, Upgrade", list)), 101, "{list:?}");
+        }
+        for list in ["h2c,\twebsocket", "websocket\t,h2c"] {
+            let head = with("Upgrade: WebSocket", &format!("Upgrade: {list}"));
+            assert!(complete(&head).0.is_upgrade(), "{list:?}");
+            assert_eq!(status(&head), 101, "{list:?}");
+        }
+        for (list, offers) in [
+            ("a,\tb\t,\t c", vec!["a", "b", "c"]),
+            (
+                "a\r\nSec-WebSocket-Protocol:\tb,,\u{e9},c d,c",
+                vec!["a", "b", "c"],
+            ),
+        ] {
+            let (request, _) = complete(&with("a, b", list));
+            assert_eq!(request.protocols().collect::<Vec<_>>(), offers, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn a_426_names_each_header_that_is_wrong() {
+        let why = |from: &str, to: &str| {
+            let (request, _) = complete(&UPGRADE_HEAD.replace(from, to));
+            let reply = switching_protocols(&request, None, &[]).expect_err("no upgrade");
+            assert_eq!(reply.status, 426);
+            let text = reply.error_text().to_owned();
+            let end = ": this path speaks WebSocket, version 13, over HTTP/1.1";
+            text.strip_suffix(end).expect("what is spoken").to_owned()
+        };
+        for (from, to, wrong) in [
+            (
+                "keep-alive, Upgrade",
+                "close",
+                r#"Connection is \"close\", it must list Upgrade"#,
+            ),
+            (
+                "keep-alive, Upgrade",
+                "keep\r\nConnection: Up\"grade",
+                r#"Connection is \"keep\" and \"Up?grade\", it must list Upgrade"#,
+            ),
+            (
+                "Connection: keep-alive, Upgrade\r\n",
+                "",
+                "Connection is missing, it must list Upgrade",
+            ),
+            (
+                "Upgrade: WebSocket\r\n",
+                "",
+                "Upgrade is missing, it must name websocket",
+            ),
+            (
+                "Version: 13",
+                "Version: 8",
+                r#"Sec-WebSocket-Version is \"8\", it must be 13"#,
+            ),
+            ("HTTP/1.1", "HTTP/1.0", "the request is HTTP/1.0"),
+        ] {
+            assert_eq!(why(from, to), wrong, "{to:?}");
+        }
+        let both = "Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n";
+        assert_eq!(
+            why(both, ""),
+            "Upgrade is missing, it must name websocket; Sec-WebSocket-Version is missing, it must be 13"
+        );
+        let long = why("keep-alive, Upgrade", &"x".repeat(1_000));
+        assert!(long.len() < 120 && long.contains("xx…"), "{long}");
+    }
+
+    #[test]
+    fn header_names_are_written_in_their_usual_spelling() {
+        for usual in [
+            "Allow",
+            "Connection",
+            "Content-Type",
+            "ETag",
+            "Retry-After",
+            "Sec-WebSocket-Accept",
+            "Sec-WebSocket-Protocol",
+            "Sec-WebSocket-Version",
+            "Upgrade",
+            "WWW-Authenticate",
+            "X-Forwarded-For",
+            "X-Request-ID",
+        ] {
+            let name: HeaderName = usual.parse().expect("a name");
+            assert_eq!(spelled(&name), usual);
+        }
     }
 
     #[test]
@@ -513,7 +747,7 @@ mod tests {
                 && text.contains("Connection: close\r\n")
         );
         assert!(
-            text.contains("retry-after: 3\r\n")
+            text.contains("Retry-After: 3\r\n")
                 && text.ends_with("{\"status\":404,\"error\":\"no \\\"such\\\"\\u000apath\"}")
         );
         let head = String::from_utf8(reply.render(true)).expect("ASCII");

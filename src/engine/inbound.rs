@@ -6,7 +6,7 @@ use crate::engine::conn::{Conn, End, Gathering, Mark, Middle, Opening, Phase, Un
 use crate::engine::core::SMALL;
 use crate::engine::drain::Drain;
 use crate::engine::handler::{Handler, Message, Pong, Preamble, Verdict};
-use crate::engine::http::{self, HEAD_MAX, Head, Reply, Request};
+use crate::engine::http::{self, Head, Reply, Request};
 use crate::engine::incoming::{Incoming, NotUtf8};
 use crate::engine::scan::{Header, Kind};
 use crate::engine::wire::Wire;
@@ -29,6 +29,9 @@ const GATHER_STEP: usize = 8 * 1024;
 /// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
 /// frame on a slow link, but a byte a minute must not keep a peer alive.
 const PROGRESS_STEP: u32 = 4_096;
+
+/// The most bytes of a preamble, and of what a peer sends before its request is answered.
+const EARLY_MAX: usize = 8 * 1024;
 
 /// What has become of a piece of input.
 enum Step {
@@ -90,7 +93,7 @@ impl<H: Handler> Engine<H> {
             opening.bytes.reserve_exact(bytes.len());
             opening.bytes.extend_from_slice(bytes);
             if opening.deferred.is_some() {
-                if opening.bytes.len() > HEAD_MAX {
+                if opening.bytes.len() > EARLY_MAX {
                     let reply =
                         Reply::error(400, "more than 8192 bytes before the request was answered");
                     self.core.reply(id, &reply, false, Cause::BadRequest, now);
@@ -105,7 +108,7 @@ impl<H: Handler> Engine<H> {
         }
         if !conn.marks.has(Mark::Introduced) {
             match self.handler.on_preamble(peer_addr, data) {
-                Preamble::Partial if data.len() < HEAD_MAX => {
+                Preamble::Partial if data.len() < EARLY_MAX => {
                     let bytes = data.to_vec();
                     return self.keep_head(id, bytes, None, now);
                 }
@@ -140,7 +143,7 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         }
-        match http::parse(data, known, peer_addr) {
+        match http::parse(data, known, self.core.config.max_head_bytes, peer_addr) {
             // The usual case, a head that came whole, is parsed where it was read.
             Head::Complete(request, len) => self.request(id, request, &data[len..], now),
             Head::Refused(reply, is_head) => {

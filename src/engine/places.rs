@@ -8,7 +8,7 @@
 //! ([`next_doubtful`](super::Engine::next_doubtful)): its request may lie unread in the socket.
 
 use super::Engine;
-use super::conn::{Conn, Mark, Phase, Until};
+use super::conn::{Conn, End, Mark, Phase, Until};
 use super::handler::Handler;
 use super::http::{self, Reply};
 use crate::cause::Cause;
@@ -163,14 +163,17 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Has a connection yield after its last look. If that has not found a request to answer, it is told so. Either way it is let
-    /// go without waiting for its FIN, which it may hold back.
+    /// Has a connection yield after its last look. If that has found a part of a request, it is told so. Either way it is let go
+    /// without waiting for its FIN, which it may hold back.
     pub(super) fn yield_place(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get(id) else {
             return;
         };
-        if conn.awaits_request() {
-            let (reply, cause) = if conn.marks.has(Mark::Refused) {
+        let is_refused = conn.marks.has(Mark::Refused);
+        if matches!(conn.phase, Phase::Opening(None)) && !is_refused {
+            self.end_as_probe(id);
+        } else if conn.awaits_request() {
+            let (reply, cause) = if is_refused {
                 (http::no_room(id), Cause::AtCapacity)
             } else {
                 let age = now - conn.since;
@@ -187,6 +190,12 @@ impl<H: Handler> Engine<H> {
             closing.until = Until::Flushed;
             self.core.table.mark_dirty(id);
         }
+    }
+
+    /// Ends a connection that has sent nothing, and sends it nothing: browsers open such connections in advance and would take an
+    /// answer for that to their next request.
+    pub(super) fn end_as_probe(&mut self, id: ConnId) {
+        self.core.bury(id, End::of(Cause::Probe));
     }
 
     /// Checks that exactly the half-open and the refused connections hold places.

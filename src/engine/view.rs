@@ -205,9 +205,13 @@ impl Core {
     /// When it ends and why, in the order in which [`look`](super::Engine::judge) asks.
     fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
         match &conn.phase {
-            Phase::Opening(_) => {
+            Phase::Opening(opening) => {
                 let due = conn.handshake_due(self.config.handshake_timeout);
-                Some((due, Cause::HandshakeTimeout))
+                let cause = match opening {
+                    Some(_) => Cause::HandshakeTimeout,
+                    None => Cause::Probe,
+                };
+                Some((due, cause))
             }
             Phase::Open(_) => {
                 let stale = (conn.health.stale_at(policy), Cause::Stale);

@@ -10,28 +10,22 @@ use std::fmt::{self, Write};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'a>(pub(crate) &'a str);
 
+/// A reason of a close or a refusal, as a [`Value`] but in whole: it has at most 123 bytes (RFC 6455 §5.5).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reason<'a>(pub(crate) &'a str);
+
 impl Value<'_> {
     /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).
     const MOST: usize = 64;
 
-    fn is_bare(&self) -> bool {
-        // All of it is ASCII if it is bare, so bytes are characters.
-        (1..=Self::MOST).contains(&self.0.len())
-            && self
-                .0
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._:@/+-".contains(&b))
-    }
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_bare() {
-            return f.write_str(self.0);
+    /// Writes `text`, of which at most `most` characters.
+    fn write(text: &str, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_bare(text, most) {
+            return f.write_str(text);
         }
-        let mut rest = self.0.chars();
+        let mut rest = text.chars();
         f.write_char('"')?;
-        for c in rest.by_ref().take(Self::MOST) {
+        for c in rest.by_ref().take(most) {
             match c {
                 '"' | '\\' | '\n' | '\t' => write!(f, "{}", c.escape_default())?,
                 _ if is_seen(c) => f.write_char(c)?,
@@ -42,6 +36,25 @@ impl fmt::Display for Value<'_> {
             f.write_char('…')?;
         }
         f.write_char('"')
+    }
+}
+
+fn is_bare(text: &str, most: usize) -> bool {
+    // All of it is ASCII if it is bare, so bytes are characters.
+    let is_harmless = |b: u8| b.is_ascii_alphanumeric() || b"._:@/+-".contains(&b);
+    (1..=most).contains(&text.len()) && text.bytes().all(is_harmless)
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::write(self.0, Self::MOST, f)
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 123;
+        Value::write(self.0, MOST, f)
     }
 }
 

@@ -19,6 +19,7 @@ mod relay;
 mod report;
 mod roster;
 mod settings;
+mod subprotocols;
 mod subscriptions;
 mod throttled;
 
@@ -42,6 +43,7 @@ pub use self::roster::{
     APPS_NAMED, AppRow, PlaceRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice,
 };
 pub use self::settings::{RelaySettings, ReplayLimits};
+pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub use self::subscriptions::Subscriptions;
 
 use self::class_drain::ClassDrain;
@@ -209,9 +211,16 @@ impl Handler for Gateway {
         if !request.is_upgrade() {
             return Verdict::upgrade(class);
         }
-        if self.relay.credentials.refuses_origin(request) {
-            return Verdict::refuse(403, "pages of this origin may not connect");
+        if let Some(origin) = self.relay.credentials.refused_origin(request) {
+            let origin = Value(&origin);
+            let why = format!("origin {origin} is not in ALLOWED_ORIGINS");
+            return Verdict::refuse(403, &why);
         }
+        let protocol = self.relay.settings.subprotocols[usize::from(class.0)].choose(request);
+        let protocol = match protocol {
+            Ok(protocol) => protocol,
+            Err(reply) => return Verdict::Reply(reply),
+        };
         let asked = if class == GLASSES {
             let asked = self.relay.glasses_asked(request, &mut self.anonymous);
             asked.map(Some)
@@ -239,6 +248,7 @@ impl Handler for Gateway {
         }
         Verdict::Upgrade(Upgrade {
             introduced,
+            protocol,
             ..Upgrade::to(class)
         })
     }

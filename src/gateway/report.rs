@@ -1,7 +1,7 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
 use super::identity::{Identity, Role};
-use super::logfmt::Value;
+use super::logfmt::{Reason, Value};
 use super::relay::{How, RelayStats};
 use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
@@ -137,7 +137,7 @@ impl Report {
             end.code,
             end.by,
             end.clean,
-            Value(&end.reason),
+            Reason(&end.reason),
         );
     }
 

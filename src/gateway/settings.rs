@@ -1,5 +1,7 @@
 //! What the relay is told by the settings.
 
+use super::CLASS_NAMES;
+use super::subprotocols::Subprotocols;
 use crate::time::Micros;
 
 /// How long what is lost is kept, and how much of it.
@@ -20,6 +22,8 @@ pub struct RelaySettings {
     pub replay_unconfirmed: bool,
     /// How often one identity may come back, or take over, in a minute; 0: as often as it likes.
     pub flapping_limit: u32,
+    /// The subprotocols of each class, by [`Class`](crate::Class).
+    pub subprotocols: [Subprotocols; CLASS_NAMES.len()],
 }
 
 /// What may wait for one peer that is absent; the oldest goes first.
@@ -57,6 +61,7 @@ impl Default for RelaySettings {
                 .to_vec(),
             replay_unconfirmed: false,
             flapping_limit: 15,
+            subprotocols: Default::default(),
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs npm `ws` and PyPI `websockets`, as pinned here, into a cache (PULSEGATE_CLIENTS, by default pulsegate-clients in
+# Installs npm `ws` and PyPI `websockets` and `websocket-client`, as pinned here, into a cache (PULSEGATE_CLIENTS, by default pulsegate-clients in
 # the user's cache) on first use, and prints the folder: node_modules/ and venv/ are in it. Exit: 2 if it cannot.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

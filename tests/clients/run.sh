@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Two clients that we did not write, npm `ws` and PyPI `websockets`, against a running gateway.
+# Clients that we did not write, npm `ws` and PyPI `websockets` and `websocket-client`, against a running gateway.
 #
 #   run.sh BASE_URL TIMEOUT_MS [INTERVAL_MS]     run.sh ws://127.0.0.1:8002 6000 2000
 #
 # TIMEOUT_MS and INTERVAL_MS (a third of it, if not given) are what the gateway was started with. Installs what is
-# pinned here into a cache on first use (install.sh), then runs every mode of both clients at once, as glasses and as a
+# pinned here into a cache on first use (install.sh), then runs every mode of each client at once, as glasses and as a
 # TPA: 4 intervals, or the timeout, and some seconds.
 # Prints one JSON line each. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
@@ -32,6 +32,7 @@ start() {
     local limit=$(((4 * INTERVAL + TIMEOUT) / 1000 + 40))
     case $client in
         ws) timeout -k 5 "$limit" node "$PLACE/ws_client.mjs" "${flags[@]}" ;;
+        websocket-client) timeout -k 5 "$limit" "$PLACE/venv/bin/python" "$HERE/websocket_client.py" "${flags[@]}" ;;
         websockets) timeout -k 5 "$limit" "$PLACE/venv/bin/python" "$HERE/websockets_client.py" "${flags[@]}" ;;
     esac >"$OUT/$client-$mode-$class" 2>&1 &
     PIDS+=($!)
@@ -44,6 +45,10 @@ for client in ws websockets; do
     done
     start "$client" bad glasses
 done
+start websocket-client stay glasses
+start websocket-client stay tpa
+start ws offers glasses
+start ws offers tpa
 
 FAILED=0
 for pid in "${PIDS[@]}"; do

@@ -4,6 +4,7 @@
 //   freeze    answers nothing (one connection that reads on, one that does not even read): both are closed with 3008
 //   replaced  a second connection of the same identity: the first is closed, the second stays
 //   bad       text that is not UTF-8, a frame without a mask, a message over 1 MiB: 1007, 1002, 1009
+//   offers    offers subprotocols: one of them is chosen, without which it would drop the connection
 //
 // Flags: --interval-ms (5000), --timeout-ms (15000): the server's; --heartbeats (3); --max-message-bytes (1048576).
 // Prints one JSON line; exit code 0 all held, 1 something did not (it says what), 2 usage. Bounded in time.
@@ -22,7 +23,7 @@ const SLACK_MS = 2_000;
 const STALE = /^nothing heard for (\d+) ms, (\d+) pings? unanswered$/;
 const REPLACED = "replaced by a newer connection";
 
-const modes = { stay, freeze, replaced, bad };
+const modes = { stay, freeze, replaced, bad, offers };
 
 async function main() {
   const { values, positionals } = parseArgs({
@@ -43,7 +44,7 @@ async function main() {
     maxMessage: Number(values["max-message-bytes"]),
   };
   if (!Object.hasOwn(modes, mode) || !URL.canParse(url ?? "") || Object.values(ask).some(Number.isNaN)) {
-    console.error("usage: ws_client.mjs stay|freeze|replaced|bad URL [flags]");
+    console.error("usage: ws_client.mjs stay|freeze|replaced|bad|offers URL [flags]");
     return 2;
   }
   const line = { client: "ws", mode, url };
@@ -138,9 +139,18 @@ async function bad({ url, maxMessage }) {
   return { ends };
 }
 
+async function offers({ url }) {
+  const ws = await open(url, {}, ["v2.example", "v1.example"]);
+  const closed = closeOf(ws);
+  assert.equal(ws.protocol, "v2.example");
+  ws.close(1000);
+  assert.equal((await closed).code, 1000, "the closing handshake");
+  return { chosen: ws.protocol };
+}
+
 /** An open connection; errors after that show as a close. */
-async function open(url, options = {}) {
-  const ws = new WebSocket(url, { perMessageDeflate: false, handshakeTimeout: 10_000, ...options });
+async function open(url, options = {}, protocols = []) {
+  const ws = new WebSocket(url, protocols, { perMessageDeflate: false, handshakeTimeout: 10_000, ...options });
   await once(ws, "open");
   ws.on("error", () => {});
   return ws;

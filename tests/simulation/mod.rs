@@ -237,6 +237,7 @@ impl World {
         let config = Config {
             classes: (0..3).map(class).collect(),
             handshake_timeout: Micros::from_millis(2_000),
+            max_head_bytes: 16 << 10,
             max_message_bytes: MAX_MESSAGE,
             max_pending_bytes: MAX_PENDING,
             max_buffered_bytes: 2_000_000,

@@ -224,6 +224,13 @@ impl Client {
         self.head()
     }
 
+    /// Returns whether the connection ends without a byte.
+    #[track_caller]
+    pub fn ends_unanswered(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        self.input.is_empty() && self.fill(deadline).is_some()
+    }
+
     #[track_caller]
     fn head(&mut self) -> String {
         let deadline = Instant::now() + PATIENCE;

@@ -68,6 +68,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
             PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
                 "http_503".to_owned()
             }
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => Code::None.to_string(),
             PhaseView::Opening { .. } => "http_408".to_owned(),
             PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
@@ -196,6 +197,9 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
             format!(
                 "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause draining"
             )
+        }
+        PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => {
+            format!("if it sends nothing until then, it is closed in {in_ms} ms, cause probe")
         }
         PhaseView::Opening { .. } => {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")

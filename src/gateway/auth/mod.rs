@@ -14,6 +14,7 @@ pub use self::url::{WebOrigin, is_url};
 use self::token::TokenKey;
 use crate::engine::{Reply, Request};
 use crate::time::UnixMillis;
+use std::borrow::Cow;
 
 /// When an app with the right key is let into a user's session. A key proves the app, not the user's consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,20 +103,23 @@ impl Credentials {
         }
     }
 
-    /// Whether the page that asks may not: an `Origin` that was not named, when the gateway is open (any page that a user opens
-    /// reaches a loopback port) or when any was named. What is no browser sends none.
-    pub fn refuses_origin(&self, request: &Request) -> bool {
+    /// The `Origin` of a page that may not connect: one that was not named, when the gateway is open (any page that a user opens
+    /// reaches a loopback port) or when any was named. An IP address or `localhost` that is also the request's `Host` is no
+    /// foreign page. Most clients that are no browsers send no `Origin`.
+    pub fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
         if !self.is_open() && self.allowed_origins.is_empty() {
-            return false;
+            return None;
         }
-        let is_named = |origin: &[u8]| {
-            let named = self.allowed_origins.iter();
-            named
-                .map(WebOrigin::as_str)
-                .any(|named| named.as_bytes().eq_ignore_ascii_case(origin))
+        let host = request.header("host").unwrap_or_default();
+        let is_let_in = |origin: &[u8]| {
+            let origin = str::from_utf8(origin).ok().and_then(WebOrigin::parse);
+            origin.is_some_and(|o| self.allowed_origins.contains(&o) || o.is_own(host))
         };
-        let origins = request.headers().get_all("origin");
-        origins.iter().any(|origin| !is_named(origin.as_bytes()))
+        let lines = request.headers().get_all("origin").iter();
+        let mut origins = lines.map(|line| line.as_bytes());
+        origins
+            .find(|origin| !is_let_in(origin))
+            .map(String::from_utf8_lossy)
     }
 
     /// The answer to glasses without a token that counts: HTTP 401 with the body that their clients know.

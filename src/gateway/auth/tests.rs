@@ -415,12 +415,18 @@ fn what_cannot_be_proved_is_refused() {
 
 #[test]
 fn pages_are_let_in_by_name() {
-    let named = ["https://app.example.org", "http://localhost:3000"];
+    let named = [
+        "https://app.example.org",
+        "http://localhost:3000",
+        "file://",
+        "https://app.example.org/index.html",
+    ];
     let list = |names: &[&str]| names.iter().filter_map(|n| WebOrigin::parse(n)).collect();
     let with =
         |secret, names: &[&str]| Credentials::new(secret, None, Admission::Started, list(names));
     let refuses = |credentials: &Credentials, lines: &[&str]| {
-        credentials.refuses_origin(&request("/glasses-ws", lines))
+        let request = request("/glasses-ws", lines);
+        credentials.refused_origin(&request).is_some()
     };
     let others = [
         "Origin: https://evil.example",
@@ -430,12 +436,14 @@ fn pages_are_let_in_by_name() {
         "Origin: https://app.example.org:8443",
         "Origin: http://app.example.org",
         "Origin: https://app.example.org/",
-        "Origin: http://127.0.0.1",
+        "Origin: http://127.0.0.1:3000",
         "Origin: \u{e9}",
     ];
     let ours = [
         "Origin: https://app.example.org",
         "ORIGIN: HTTPS://app.Example.org",
+        "Origin: file://",
+        "Origin: https://app.example.org/index.html",
     ];
     for open_or_listed in [with(None, &named), with(Some(SECRET), &named)] {
         assert!(!refuses(&open_or_listed, &[]), "no browser");
@@ -456,6 +464,19 @@ fn pages_are_let_in_by_name() {
             refuses(&open, &[line]) && !refuses(&with_tokens, &[line]),
             "{line}"
         );
+    }
+}
+
+#[test]
+fn a_client_that_sends_the_address_it_asks_as_its_origin_is_no_foreign_page() {
+    let named = vec![WebOrigin::parse("https://app.example.org").expect("an origin")];
+    let listed = Credentials::new(Some(SECRET), None, Admission::Started, named);
+    for credentials in [Credentials::default(), listed] {
+        let own = request("/glasses-ws", &["Origin: http://127.0.0.1"]);
+        assert_eq!(credentials.refused_origin(&own), None);
+        let other = request("/glasses-ws", &["Origin: http://127.0.0.1:1"]);
+        let refused = credentials.refused_origin(&other);
+        assert_eq!(refused.as_deref(), Some("http://127.0.0.1:1"));
     }
 }
 
