@@ -984,6 +984,11 @@ fn nothing_is_reached_without_the_token() {
             (method, path.replace("{user}", "u"))
         })
         .collect();
+    // But for the probes, which say nothing else.
+    let paths: Vec<_> = paths
+        .into_iter()
+        .filter(|(_, path)| !matches!(&**path, "/healthz" | "/readyz"))
+        .collect();
     // Side by side: wrong tokens are slowed.
     std::thread::scope(|scope| {
         for (method, path) in &paths {
@@ -1072,7 +1077,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
         );
     }
     for host in ["localhost", "localhost:9002", "127.0.0.1", "[::1]:9002"] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(gateway.admin_raw(request.as_bytes()).status, 200, "{host}");
     }
     assert_eq!(
@@ -1081,6 +1086,94 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
         "nothing was done"
     );
     gateway.end();
+}
+
+/// What load balancers and orchestrators send: any Host or none, HTTP/1.0, OPTIONS, no token.
+#[test]
+fn probes_are_answered_whoever_asks_and_nothing_else_is() {
+    let open = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_HOSTS", "Gate.example.org,inner")]);
+    let closed = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let ask = |gateway: &Gateway, method: &str, path: &str, rest: &str| {
+        let request = format!("{method} {path} {rest}Connection: close\r\n\r\n");
+        gateway.admin_raw(request.as_bytes()).status
+    };
+    for gateway in [&open, &closed] {
+        for path in ["/healthz", "/readyz"] {
+            for method in ["GET", "HEAD", "OPTIONS"] {
+                for rest in [
+                    "HTTP/1.0\r\n",
+                    "HTTP/1.0\r\nHost: pod.example\r\n",
+                    "HTTP/1.1\r\nHost: 10.1.2.3:9002\r\n",
+                    "HTTP/1.1\r\nHost: pod.example:9002\r\n",
+                    "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n",
+                ] {
+                    let status = ask(gateway, method, path, rest);
+                    assert_eq!(status, 200, "{method} {path} {rest}");
+                }
+            }
+            let post = ask(gateway, "POST", path, "HTTP/1.1\r\nHost: x\r\n");
+            assert_ne!(post, 200, "POST {path}");
+        }
+    }
+    // With the token any Host, but one.
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (host, status) in [
+        ("Host: pulsegate_upstream\r\n", 200),
+        ("Host: a.example\r\n", 200),
+        ("", 400),
+    ] {
+        let rest = format!("HTTP/1.1\r\n{host}{bearer}");
+        assert_eq!(ask(&closed, "GET", "/metrics", &rest), status, "{host}");
+    }
+    // Without one, the names that lead here.
+    for (host, status) in [
+        ("gate.example.org", 200),
+        ("GATE.EXAMPLE.ORG:9002", 200),
+        ("inner", 200),
+        ("evil.example", 403),
+        ("gate.example.org.evil.example", 403),
+        ("", 403),
+    ] {
+        let rest = format!("HTTP/1.1\r\nHost: {host}\r\n");
+        assert_eq!(ask(&open, "GET", "/metrics", &rest), status, "{host}");
+        assert_eq!(ask(&open, "GET", "/", &rest), status, "{host}: the page");
+    }
+    assert_eq!(ask(&open, "GET", "/metrics", "HTTP/1.0\r\n"), 400);
+    open.end();
+    closed.end();
+}
+
+/// nginx gives a request the Host of its upstream, which is not that of the page's own Origin.
+#[test]
+fn a_page_behind_a_proxy_may_act() {
+    let act = |gateway: &Gateway, headers: &str| {
+        let body = r#"{"level":"info"}"#;
+        let request = format!(
+            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\nOrigin: https://ops.example.org\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        gateway.admin_raw(request.as_bytes()).status
+    };
+    let open = quiet();
+    assert_eq!(act(&open, "Sec-Fetch-Site: same-origin\r\n"), 200);
+    for headers in [
+        "",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ] {
+        assert_eq!(act(&open, headers), 403, "{headers}");
+    }
+    open.end();
+    let closed = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(act(&closed, &bearer), 200);
+    assert_eq!(
+        act(&closed, &format!("{bearer}Sec-Fetch-Site: same-site\r\n")),
+        200
+    );
+    assert_eq!(act(&closed, "Sec-Fetch-Site: same-origin\r\n"), 401);
+    closed.end();
 }
 
 #[test]
@@ -1233,7 +1326,8 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         ),
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 403), // no Host
+        (b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n", 400), // no Host
+        (b"GET /metrics HTTP/1.0\r\n\r\n", 400),
         (
             b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: 127.0.0.1\r\n\r\n",
             400,
@@ -1498,7 +1592,7 @@ fn failed_logins_are_counted_logged_and_slowed() {
     // The right token is not slowed, also from there: it overtakes a wrong one.
     eventually("the right one is first", || {
         let mut guess = gateway.admin_stream();
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
         guess.write_all(request.as_bytes()).expect("room");
         eventually("it has come", || {
             let metrics = gateway.admin_request("GET", "/metrics", &bearer, "");
@@ -1836,6 +1930,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     let admin = control::start(Options {
         listener: Some(listen().expect("a port")),
         token: None,
+        hosts: Vec::new(),
         desk: desk.clone(),
         closed,
         missed,

@@ -107,6 +107,7 @@ impl Arguments {
                 | Kind::Networks
                 | Kind::Origins
                 | Kind::FrameTypes
+                | Kind::HostNames
                 | Kind::WebSocketUrl,
             ) => {
                 faults.push(Fault::NoValue {

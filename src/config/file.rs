@@ -115,10 +115,14 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes
+        | Kind::HostNames
         | Kind::WebSocketUrl => true,
     };
     let is_switch = matches!(kind, Kind::Switch);
-    let is_list = matches!(kind, Kind::Networks | Kind::Origins | Kind::FrameTypes);
+    let is_list = matches!(
+        kind,
+        Kind::Networks | Kind::Origins | Kind::FrameTypes | Kind::HostNames
+    );
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),
         DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),

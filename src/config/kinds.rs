@@ -47,6 +47,8 @@ pub enum Kind {
     Origins,
     /// What JSON frames have in their `type`, separated by commas.
     FrameTypes,
+    /// Names of hosts, separated by commas.
+    HostNames,
     /// A URL of a WebSocket.
     WebSocketUrl,
 }
@@ -89,6 +91,7 @@ pub(super) enum Value {
     Networks(Vec<IpNet>),
     Origins(Vec<WebOrigin>),
     FrameTypes(Vec<Box<str>>),
+    HostNames(Vec<Box<str>>),
     Url(String),
     /// A file and the apps that were read from it, as for a secret.
     AppsFile(PathBuf, Apps),
@@ -129,6 +132,7 @@ impl Kind {
             Kind::Networks => networks::parse(text).map(Value::Networks),
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
+            Kind::HostNames => lists::hosts(text).map(Value::HostNames),
             Kind::WebSocketUrl => {
                 let has_path = text
                     .split_once("://")
@@ -163,6 +167,7 @@ impl Kind {
             Kind::Networks => "ip,ip/bits",
             Kind::Origins => "origin,origin",
             Kind::FrameTypes => "type,type|none",
+            Kind::HostNames => "name,name",
             Kind::WebSocketUrl => "url",
         }
     }
@@ -205,6 +210,11 @@ impl fmt::Display for Kind {
                 lists::TYPES_MAX,
                 lists::TYPE_MAX,
                 lists::NONE
+            ),
+            Kind::HostNames => write!(
+                f,
+                "up to {} names of hosts without a port, separated by commas, such as gateway.example.org",
+                lists::HOSTS_MAX
             ),
             Kind::WebSocketUrl => {
                 f.write_str("a URL with ws:// or wss://, a host and a path, such as wss://gateway.example.org/app-ws")
@@ -250,7 +260,7 @@ impl fmt::Display for Value {
                 f.write_str(&origins.join(","))
             }
             Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
-            Value::FrameTypes(types) => f.write_str(&types.join(",")),
+            Value::FrameTypes(names) | Value::HostNames(names) => f.write_str(&names.join(",")),
             Value::Url(url) => f.write_str(url),
             Value::Nothing => Ok(()),
         }

@@ -11,6 +11,12 @@ pub(super) const TYPES_MAX: usize = 64;
 /// The longest type of a frame, in bytes.
 pub(super) const TYPE_MAX: usize = 128;
 
+/// More names of hosts than a listener has.
+pub(super) const HOSTS_MAX: usize = 64;
+
+/// The longest name of a host, in bytes (RFC 1123 §2.1).
+const HOST_MAX: usize = 255;
+
 /// The word for an empty list where the default is not empty.
 pub(super) const NONE: &str = "none";
 
@@ -28,6 +34,15 @@ pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
         let is_type =
             (1..=TYPE_MAX).contains(&one.len()) && one.bytes().all(|b| b.is_ascii_graphic());
         is_type.then(|| one.into())
+    })
+}
+
+/// The names of hosts that `text` lists, if each may be one (RFC 1123 §2.1), in small letters.
+pub(super) fn hosts(text: &str) -> Option<Vec<Box<str>>> {
+    list(text, HOSTS_MAX, |one| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let is_name = (1..=HOST_MAX).contains(&one.len()) && one.bytes().all(is_plain);
+        is_name.then(|| one.to_ascii_lowercase().into())
     })
 }
 
@@ -67,6 +82,33 @@ mod tests {
         let many = |n| vec!["http://a"; n].join(",");
         assert_eq!(origins(&many(ORIGINS_MAX)).map(|o| o.len()), Some(64));
         assert_eq!(origins(&many(ORIGINS_MAX + 1)), None);
+    }
+
+    #[test]
+    fn hosts_are_names_without_a_port() {
+        let shown = |text: &str| Some(hosts(text)?.join(" "));
+        for (text, wanted) in [
+            ("", Some("")),
+            (
+                "Gateway.Example.org, pulsegate",
+                Some("gateway.example.org pulsegate"),
+            ),
+            (
+                "pulsegate_admin.default.svc",
+                Some("pulsegate_admin.default.svc"),
+            ),
+            ("a:9002", None),
+            ("http://a", None),
+            ("*", None),
+            ("a,", None),
+            ("a b", None),
+            ("\u{e9}", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
+        }
+        let many = |n| vec!["a"; n].join(",");
+        assert_eq!(hosts(&many(HOSTS_MAX)).map(|h| h.len()), Some(64));
+        assert_eq!(hosts(&many(HOSTS_MAX + 1)), None);
     }
 
     #[test]

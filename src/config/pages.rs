@@ -95,6 +95,7 @@ fn unit(setting: &Setting) -> String {
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes
+        | Kind::HostNames
         | Kind::WebSocketUrl => String::new(),
     }
 }
@@ -124,6 +125,7 @@ fn allowed(setting: &Setting) -> String {
         | Kind::Networks
         | Kind::Origins
         | Kind::FrameTypes
+        | Kind::HostNames
         | Kind::WebSocketUrl) => kind.to_string(),
     };
     match setting.rule {

@@ -99,7 +99,7 @@ pub const SETTINGS: &[Setting] = &[
             spaces: true,
         },
         default: Fallback::Nothing,
-        rule: Some("never a flag, which every process could read"),
+        rule: Some("never a flag, which every process could read; not an empty variable"),
         audience: Basic,
         reload: true,
         help: "What the tokens of glasses must be signed with (HS256), their claim email being the user; without it and APPS_FILE anybody may connect, with APPS_FILE alone no glasses may.",
@@ -538,6 +538,24 @@ pub const SETTINGS: &[Setting] = &[
         help: "The proxies whose word on whose a connection is counts.",
     },
     Setting {
+        name: "AUTH_JWT_LEEWAY_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("5000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a token of glasses counts before its claim nbf and after its claim exp, since the clock of the machine that signs it may differ.",
+    },
+    Setting {
+        name: "ADMIN_HOSTS",
+        kind: Kind::HostNames,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "The names, beside localhost, under which ADMIN_ADDR may be asked without a token; other names are refused there, because a web page can make its own lead to it.",
+    },
+    Setting {
         name: "ALERT_INTERVAL_MS",
         kind: TIME,
         default: Fallback::Value("10000"),
@@ -846,6 +864,7 @@ impl Setting {
             | Kind::Networks
             | Kind::Origins
             | Kind::FrameTypes
+            | Kind::HostNames
             | Kind::WebSocketUrl => Some(self.dashed()),
         }
     }
