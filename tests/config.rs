@@ -2139,6 +2139,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",
+            "ADMIN_HOSTS",
         ]
     );
 }
@@ -2195,7 +2196,7 @@ fn a_reload_tells_old_and_new_values() {
     let old = run("", &env);
     folder.file(
         "settings",
-        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'",
+        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'\ntrusted_proxies = []",
     );
     folder.file("token", format!("{TOKEN}-another"));
     let newer = run("--tpa-heartbeat-interval-ms 15000", &env);

@@ -51,6 +51,13 @@ pub(super) const SECRETS: [(usize, usize); 2] = [
     (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
 ];
 
+/// The settings of which one must be given, or anybody may connect.
+pub(super) const CREDENTIALS: [usize; 3] = [
+    row("AUTH_JWT_SECRET"),
+    row("AUTH_JWT_SECRET_FILE"),
+    row("APPS_FILE"),
+];
+
 /// What is checked of peers and of webhooks, as settings of which one is given. Without any of a row more is allowed than with.
 const KEEPS_OUT: [&[usize]; 5] = [
     &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
@@ -239,7 +246,13 @@ impl Effective {
         let mut text = String::new();
         for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
             let value = shell_word(self.text(at));
-            let _ = write!(text, "{}={value} # {}", setting.name, entry.origin);
+            // Read back, an empty one of these is taken for one that was not filled in.
+            let mark = if CREDENTIALS.contains(&at) && self.is_absent(at) {
+                "#"
+            } else {
+                ""
+            };
+            let _ = write!(text, "{mark}{}={value} # {}", setting.name, entry.origin);
             // A fixed default needs no explanation: it is the value itself.
             if entry.origin == Origin::Default && !matches!(setting.default, Fallback::Value(_)) {
                 let _ = write!(text, ": {}", setting.default);

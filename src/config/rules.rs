@@ -1,17 +1,10 @@
 //! What is asked of settings beside each other.
 
-use super::effective::{Effective, SECRETS};
+use super::effective::{CREDENTIALS, Effective, SECRETS};
 use super::faults::Faults;
 use super::kinds::Value;
 use super::table::{SETTINGS, row};
 use super::typed::CLASSES;
-
-/// The settings of which one must be given, or anybody may connect.
-const CREDENTIALS: [usize; 3] = [
-    row("AUTH_JWT_SECRET"),
-    row("AUTH_JWT_SECRET_FILE"),
-    row("APPS_FILE"),
-];
 
 /// The longest header of a frame (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = 14;

@@ -99,7 +99,7 @@ pub const SETTINGS: &[Setting] = &[
             spaces: true,
         },
         default: Fallback::Nothing,
-        rule: Some("never a flag, which every process could read; not an empty variable"),
+        rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: true,
         help: "What the tokens of glasses must be signed with (HS256), their claim email being the user; without it and APPS_FILE anybody may connect, with APPS_FILE alone no glasses may.",

@@ -113,7 +113,12 @@ pub fn state_target(path: &Path) -> io::Result<PathBuf> {
         match fs::read_link(&target) {
             Ok(to) => target = folder_of(&target).join(to),
             // It is no link, or not there yet.
-            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::NotADirectory
+                ) =>
+            {
                 return match is_mount_point(&target) {
                     false => Ok(target),
                     true => Err(io::Error::new(
