@@ -1877,6 +1877,78 @@ fn handbook(table: &str) -> Vec<String> {
     found
 }
 
+/// The lines of `# TYPE` as a map from the family to its kind.
+fn types(page: &str) -> BTreeMap<String, String> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let pairs = lines.map(|line| line.split_once(' ').expect("a name and a kind"));
+    pairs
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let gateway = quiet();
+    let ask = |headers: &str| gateway.admin_request("GET", "/metrics", headers, "");
+    // What every parser understands, to whoever names nothing else.
+    for headers in [
+        "",
+        "Accept: */*\r\n",
+        "Accept: text/plain;version=0.0.4\r\n",
+    ] {
+        let page = ask(headers);
+        let kind = page.header("content-type");
+        assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
+        assert_eq!(page.header("vary"), Some("accept, accept-encoding"));
+        let types = types(&page.body);
+        let samples = page.body.lines().filter(|line| !line.starts_with('#'));
+        for sample in samples {
+            let end = sample.find(['{', ' ']).expect("a name");
+            let name = &sample[..end];
+            // Of a histogram three names belong to one family.
+            let family = ["", "_bucket", "_sum", "_count"]
+                .into_iter()
+                .filter_map(|ending| name.strip_suffix(ending))
+                .find_map(|family| types.get(family));
+            assert!(family.is_some(), "{name} is of no family with a type");
+        }
+        assert!(
+            types
+                .values()
+                .all(|kind| kind != "unknown" && kind != "untyped")
+        );
+        assert!(!page.body.contains("# EOF") && !page.body.contains("# UNIT"));
+    }
+    let newer = ask("Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n");
+    let kind = newer.header("content-type");
+    assert_eq!(
+        kind,
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(newer.body.ends_with("# EOF\n"));
+    // Compressed only to who says that it can read that.
+    let mut stream = gateway.admin_stream();
+    let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("room");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.expect("a head") + 4);
+    assert!(String::from_utf8_lossy(head).contains("content-encoding: gzip"));
+    let mut page = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(body);
+    decoder
+        .read_to_string(&mut page)
+        .expect("what was compressed");
+    assert_eq!(types(&page), types(&ask("").body));
+    assert!(
+        ask("Accept-Encoding: gzip;q=0\r\n")
+            .header("content-encoding")
+            .is_none()
+    );
+    gateway.end();
+}
+
 #[test]
 fn the_handbook_has_every_metric_and_every_endpoint_and_no_other() {
     let gateway = quiet();
