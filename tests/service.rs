@@ -6,11 +6,13 @@ mod tokens;
 
 use sockets::{Client, Controls, Event, Gateway, eventually, field, upgrade};
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A folder of the test's own, gone when it is dropped.
 struct Folder(PathBuf);
@@ -34,6 +36,29 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// The exit code and the log of a gateway that is to end by itself.
+#[track_caller]
+fn ended(mut command: Command) -> (Option<i32>, String) {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut process = command.stderr(writer).spawn().expect("the gateway");
+    drop(command); // and with it the writing end
+    let deadline = Instant::now() + sockets::PATIENCE;
+    let code = loop {
+        if let Some(status) = process.try_wait().expect("it is ours") {
+            break status.code();
+        }
+        if Instant::now() > deadline {
+            process.kill().expect("it is ours");
+            process.wait().expect("it is ours");
+            panic!("the gateway runs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut log = String::new();
+    reader.read_to_string(&mut log).expect("UTF-8");
+    (code, log)
 }
 
 fn glasses(addr: SocketAddr, user: &str) -> Client {
@@ -250,9 +275,8 @@ fn a_state_file_is_kept_by_one_process() {
     let state = state.to_str().expect("UTF-8");
     let settings = [("DRAIN_MS", "0"), ("STATE_FILE", state)];
     let first = Gateway::start(&settings);
-    let output = Gateway::command(&settings).output().expect("the gateway");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{log}");
+    let (code, log) = ended(Gateway::command(&settings));
+    assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("another process keeps it"), "{log}");
     // A successor beside it waits.
     let successor = Gateway::start(&[settings[0], settings[1], ("REUSE_PORT", "1")]);
@@ -372,9 +396,8 @@ const SECRET: &str = "the-secret-of-this-test-and-no-other";
 #[test]
 fn without_certificates_no_https_webhook_is_promised() {
     let folder = Folder::new("no-certificates");
-    let output = with_trust(&folder, "", &[]).output().expect("the gateway");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{log}");
+    let (code, log) = ended(with_trust(&folder, "", &[]));
+    assert_eq!(code, Some(1), "{log}");
     assert!(
         log.contains("APPS_FILE names a webhook with https"),
         "{log}"
@@ -386,10 +409,8 @@ fn without_certificates_no_https_webhook_is_promised() {
         ("APPS_FILE", &*plain),
         ("ALERT_WEBHOOK_URL", "HTTPS://127.0.0.1:1/"),
     ];
-    let output = with_trust(&folder, "", &alerts)
-        .output()
-        .expect("the gateway");
-    let log = String::from_utf8_lossy(&output.stderr);
+    let (code, log) = ended(with_trust(&folder, "", &alerts));
+    assert_eq!(code, Some(1), "{log}");
     assert!(
         log.contains("ALERT_WEBHOOK_URL names a webhook with https"),
         "{log}"
@@ -630,10 +651,9 @@ fn an_admin_socket_in_the_wrong_place_does_not_open_the_api() {
         gateway.end();
     }
     // Where nothing says which is which, it does not start.
-    let mut command = with_sockets([&world, &inner], &[("ADMIN_ADDR", "127.0.0.1:0")]);
-    let output = command.output().expect("the gateway");
-    let log = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{log}");
+    let command = with_sockets([&world, &inner], &[("ADMIN_ADDR", "127.0.0.1:0")]);
+    let (code, log) = ended(command);
+    assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("its name must be listen or admin"), "{log}");
 }
 
