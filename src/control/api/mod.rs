@@ -101,7 +101,12 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
         operation.response("200", found)
     };
     let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept names that.";
-    let metrics = found(metrics, "text/plain; version=0.0.4");
+    let text = ResponseBuilder::new()
+        .description(metrics)
+        .content("text/plain", Content::default())
+        .content("application/openmetrics-text", Content::default());
+    let metrics = OperationBuilder::new().summary(Some(metrics));
+    let metrics = metrics.response("200", text);
     let metrics = metrics.response("503", problem("The loop does not answer."));
     let this = found("This document.", "application/json");
     for (path, operation) in [("/metrics", metrics), ("/api/v1/openapi.json", this)] {
