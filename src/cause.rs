@@ -13,7 +13,9 @@ pub enum Cause {
     PeerReset,
     /// TCP gave up on unacknowledged bytes.
     TcpTimeout,
-    /// Writing failed.
+    /// Reading failed otherwise than by a reset or a timeout: the network said that the peer cannot be reached, for one.
+    ReadError,
+    /// Writing failed otherwise than by a reset or a timeout.
     WriteError,
     /// The peer left before its request was answered.
     Aborted,
@@ -155,11 +157,12 @@ impl Cause {
     /// How many causes there are, a peer's close codes counted as one.
     pub const COUNT: usize = Cause::NAMES.len();
 
-    const NAMES: [&'static str; 31] = [
+    const NAMES: [&'static str; 32] = [
         "peer_closed",
         "peer_eof",
         "peer_reset",
         "tcp_timeout",
+        "read_error",
         "write_error",
         "aborted",
         "probe",
@@ -195,6 +198,7 @@ impl Cause {
         Cause::PeerEof,
         Cause::PeerReset,
         Cause::TcpTimeout,
+        Cause::ReadError,
         Cause::WriteError,
         Cause::Aborted,
         Cause::Probe,
@@ -231,33 +235,34 @@ impl Cause {
             Cause::PeerEof => 1,
             Cause::PeerReset => 2,
             Cause::TcpTimeout => 3,
-            Cause::WriteError => 4,
-            Cause::Aborted => 5,
-            Cause::Probe => 6,
-            Cause::Answered => 7,
-            Cause::Stale => 8,
-            Cause::FrameTimeout => 9,
-            Cause::InitTimeout => 10,
-            Cause::HandshakeTimeout => 11,
-            Cause::BadRequest => 12,
-            Cause::Unauthorized => 13,
-            Cause::Blocked => 14,
-            Cause::Flapping => 15,
-            Cause::AtCapacity => 16,
-            Cause::BuffersFull => 17,
-            Cause::Protocol => 18,
-            Cause::InvalidData => 19,
-            Cause::TooBig => 20,
-            Cause::Forbidden => 21,
-            Cause::SessionUnknown => 22,
-            Cause::SlowConsumer => 23,
-            Cause::Replaced => 24,
-            Cause::SessionEnded => 25,
-            Cause::AppStopped => 26,
-            Cause::Draining => 27,
-            Cause::Shutdown => 28,
-            Cause::Kicked => 29,
-            Cause::Internal => 30,
+            Cause::ReadError => 4,
+            Cause::WriteError => 5,
+            Cause::Aborted => 6,
+            Cause::Probe => 7,
+            Cause::Answered => 8,
+            Cause::Stale => 9,
+            Cause::FrameTimeout => 10,
+            Cause::InitTimeout => 11,
+            Cause::HandshakeTimeout => 12,
+            Cause::BadRequest => 13,
+            Cause::Unauthorized => 14,
+            Cause::Blocked => 15,
+            Cause::Flapping => 16,
+            Cause::AtCapacity => 17,
+            Cause::BuffersFull => 18,
+            Cause::Protocol => 19,
+            Cause::InvalidData => 20,
+            Cause::TooBig => 21,
+            Cause::Forbidden => 22,
+            Cause::SessionUnknown => 23,
+            Cause::SlowConsumer => 24,
+            Cause::Replaced => 25,
+            Cause::SessionEnded => 26,
+            Cause::AppStopped => 27,
+            Cause::Draining => 28,
+            Cause::Shutdown => 29,
+            Cause::Kicked => 30,
+            Cause::Internal => 31,
         }
     }
 
@@ -278,7 +283,9 @@ impl Cause {
     pub const fn by(self) -> By {
         match self {
             Cause::PeerClosed(_) | Cause::PeerEof | Cause::Aborted | Cause::Probe => By::Peer,
-            Cause::PeerReset | Cause::TcpTimeout | Cause::WriteError => By::Network,
+            Cause::PeerReset | Cause::TcpTimeout | Cause::ReadError | Cause::WriteError => {
+                By::Network
+            }
             Cause::Draining | Cause::Shutdown | Cause::Kicked => By::Operator,
             Cause::Answered
             | Cause::Stale
@@ -325,6 +332,7 @@ impl Cause {
             Cause::PeerEof
             | Cause::PeerReset
             | Cause::TcpTimeout
+            | Cause::ReadError
             | Cause::WriteError
             | Cause::Aborted
             | Cause::Probe

@@ -11,8 +11,9 @@ use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogQueue};
 use pulsegate::reactor::{Reactor, granted_backlog, listen};
 use reload::Reload;
+use signal_hook::iterator::Signals;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -30,33 +31,39 @@ const LAST_STATE: Duration = Duration::from_secs(2);
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    // First of all: a signal that comes during the start must not end the process.
+    let signals = match signals::set_up() {
+        Ok(signals) => signals,
+        Err(e) => return failed(&format!("cannot handle signals: {e}")),
+    };
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
         Ok(Command::Run(settings)) => settings,
         Ok(Command::Check(settings)) => {
-            for warning in settings.warnings() {
-                eprintln!("pulsegate: warning: {warning}");
+            let proxies = settings.proxy_warnings();
+            for warning in settings.warnings().into_iter().chain(proxies) {
+                let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
             }
-            println!("pulsegate: the settings are valid");
+            // The exit code says so, too.
+            let _ = print("pulsegate: the settings are valid\n");
             return ExitCode::SUCCESS;
         }
         Ok(Command::Print(text)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
+            return match print(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => failed(&format!("cannot write to standard output: {e}")),
+            };
         }
         Err(faults) => {
-            eprintln!("pulsegate: {faults}");
+            failed(&faults.to_string());
             return ExitCode::from(2);
         }
     };
     let queue = match logging::init(settings.log_level) {
         Ok(queue) => queue,
-        Err(e) => {
-            eprintln!("pulsegate: cannot start logging: {e}");
-            return ExitCode::FAILURE;
-        }
+        Err(e) => return failed(&format!("cannot start logging: {e}")),
     };
-    let result = run(settings, args, queue.clone());
+    let result = run(settings, args, queue.clone(), signals);
     if let Err(e) = &result {
         log::error!("end error=\"{e}\"");
     }
@@ -68,7 +75,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Result<()> {
+/// Prints to standard output. A reader that has gone away (`--help | head`) has what it wants.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Says why the process ends, if standard error takes it: `eprintln!` would panic.
+fn failed(why: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "pulsegate: {why}");
+    ExitCode::FAILURE
+}
+
+fn run(
+    mut settings: Settings,
+    args: Vec<OsString>,
+    queue: LogQueue,
+    signals: Signals,
+) -> io::Result<()> {
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
     let machine = Machine {
         descriptors,
@@ -81,7 +108,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     };
     let warnings = settings.fit(&machine);
     let max_connections = settings.max_connections.unwrap_or(1);
-    let inherited = service::inherited()?;
+    let inherited = service::inherited(settings.listen_addr, settings.admin_addr)?;
     check_inherited(&settings, &inherited)?;
     let leave_queue = inherited.listener.is_some();
     let listener = match inherited.listener {
@@ -95,6 +122,18 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         (Some(listener), _) => Some(listener),
         (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
         (None, None) => None,
+    };
+    if let Some(setting) = settings.https_webhook() {
+        let what = format!("{setting} names a webhook with https");
+        named(&what, control::check_certificates())?;
+    }
+    let _lock = match &settings.state_file {
+        Some(path) => {
+            let waits = leave_queue || settings.reuse_port;
+            let locked = control::lock_state(path, waits);
+            Some(named(&format!("STATE_FILE={}", path.display()), locked)?)
+        }
+        None => None,
     };
     let mut state = match &settings.state_file {
         Some(path) => Some(StateFile {
@@ -144,6 +183,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
             .admin_token
             .as_ref()
             .map(|t| Token::new(t.expose().to_owned())),
+        hosts: settings.admin_hosts.clone(),
         desk: desk.clone(),
         closed,
         missed,
@@ -169,7 +209,7 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         descriptors,
         webhooks,
     };
-    signals::watch(desk, drain, reload)?;
+    signals::watch(signals, desk, drain, reload)?;
     log::info!(
         "start version={} listen={} admin={} descriptors={descriptors} backlog={} {}",
         env!("CARGO_PKG_VERSION"),
@@ -186,6 +226,8 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
         machine.describe_memory()
     );
     warn(&settings, leave_queue);
+    let proxies = settings.proxy_warnings();
+    proxies.iter().for_each(|warning| log::warn!("{warning}"));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     reactor.with_io(Gateway::start);
     service::ready();

@@ -45,9 +45,11 @@ impl Reload {
             Ok(settings) => settings,
             Err(faults) => return refused(faults.iter()),
         };
-        if settings.credentials().is_open() && !self.settings.credentials().is_open() {
-            // Whether it may, and what is said of it, is decided at a start.
-            let fault = "AUTH_JWT_SECRET and APPS_FILE: without both, anybody may come in; that takes a restart";
+        if let Some(setting) = settings.https_webhook()
+            && self.settings.https_webhook().is_none()
+            && let Err(e) = control::check_certificates()
+        {
+            let fault = format!("{setting} names a webhook with https: {e}");
             return refused([fault].iter());
         }
         if !changes.restart.is_empty() {
@@ -114,7 +116,9 @@ impl Reload {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
         *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
-        warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let proxies = settings.proxy_warnings();
+        let warnings = warnings.iter().chain(&proxies);
+        warnings.for_each(|warning| log::warn!("{warning}"));
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhooks();
         self.settings = settings;
     }

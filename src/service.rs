@@ -5,39 +5,133 @@ use pulsegate::Micros;
 use pulsegate::gateway::Watchdog;
 use sd_notify::NotifyState;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::sync_channel;
 
 /// Sockets that the service manager has opened for us (`LISTEN_FDS`) and holds, too: whoever connects while no gateway runs
 /// waits in their queues.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Inherited {
-    /// The first: for `LISTEN_ADDR`.
+    /// For `LISTEN_ADDR`.
     pub listener: Option<TcpListener>,
-    /// The second: for `ADMIN_ADDR`.
+    /// For `ADMIN_ADDR`.
     pub admin: Option<TcpListener>,
 }
 
-/// The sockets that we were handed.
+/// The name of the socket for `LISTEN_ADDR` in `LISTEN_FDNAMES` (systemd: `FileDescriptorName=`).
+const LISTEN_NAME: &str = "listen";
+
+/// The name of the socket for `ADMIN_ADDR`.
+const ADMIN_NAME: &str = "admin";
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Listen,
+    Admin,
+}
+
+/// Takes the sockets that we were handed, each for what its name says, or else its address: that of `LISTEN_ADDR` or
+/// `ADMIN_ADDR`, given as `listen` and `admin`.
+///
+/// Their order means nothing. A socket that neither its name nor its address tells apart from the other is refused: with the two
+/// exchanged, the API would be where everybody connects.
 ///
 /// # Errors
-/// If one of them is no TCP listener, or there are more than two.
-pub fn inherited() -> io::Result<Inherited> {
+/// If one of them is no TCP listener, there are more than two, or it is not clear what one is for.
+pub fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<Inherited> {
     let mut given = ListenFd::from_env();
+    let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
     if given.len() > 2 {
         let error = format!("LISTEN_FDS={}: two sockets at most", given.len());
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, error));
+        return Err(invalid(error));
     }
-    let mut take = |nth| {
-        given.take_tcp_listener(nth).map_err(|e| {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut sockets = Vec::new();
+    for nth in 0..given.len() {
+        let taken = given.take_tcp_listener(nth).map_err(|e| {
             let error = format!("socket {nth} of LISTEN_FDS is no TCP listener: {e}");
             io::Error::new(e.kind(), error)
-        })
-    };
-    Ok(Inherited {
-        listener: take(0)?,
-        admin: take(1)?,
-    })
+        })?;
+        let name = names.next().unwrap_or_default().to_owned();
+        if let Some(socket) = taken {
+            let addr = socket.local_addr()?;
+            sockets.push((socket, name, addr));
+        }
+    }
+    let told: Vec<_> = sockets
+        .iter()
+        .map(|(_, name, addr)| (&**name, *addr))
+        .collect();
+    let purposes = purposes(&told, listen, admin).map_err(invalid)?;
+    let mut inherited = Inherited::default();
+    for ((socket, ..), purpose) in sockets.into_iter().zip(purposes) {
+        match purpose {
+            Purpose::Listen => inherited.listener = Some(socket),
+            Purpose::Admin => inherited.admin = Some(socket),
+        }
+    }
+    Ok(inherited)
+}
+
+/// What each of up to two sockets is for, by name and address.
+fn purposes(
+    sockets: &[(&str, SocketAddr)],
+    listen: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Result<Vec<Purpose>, String> {
+    let known: Vec<_> = sockets
+        .iter()
+        .map(|(name, addr)| by_name(name).or_else(|| by_address(*addr, listen, admin)))
+        .collect();
+    // The API is opened on a socket only if that is said; the other one, or the only one, is for everybody.
+    let others = |but: usize| known.iter().enumerate().filter(move |(at, _)| *at != but);
+    let mut purposes = Vec::new();
+    for (at, (name, addr)) in sockets.iter().enumerate() {
+        let left_over = others(at).all(|(_, other)| *other == Some(Purpose::Admin));
+        let Some(purpose) = known[at].or(left_over.then_some(Purpose::Listen)) else {
+            return Err(format!(
+                "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must be {LISTEN_NAME} or \
+                 {ADMIN_NAME}, or its address that of LISTEN_ADDR or ADMIN_ADDR"
+            ));
+        };
+        if purposes.contains(&purpose) {
+            return Err(format!(
+                "LISTEN_FDS: two sockets are for {}; LISTEN_FDNAMES or the addresses must tell them apart",
+                match purpose {
+                    Purpose::Listen => "LISTEN_ADDR",
+                    Purpose::Admin => "ADMIN_ADDR",
+                }
+            ));
+        }
+        if purpose == Purpose::Admin && admin.is_none() {
+            return Err(format!(
+                "socket {at} of LISTEN_FDS has the name {ADMIN_NAME}, but ADMIN_ADDR is off"
+            ));
+        }
+        purposes.push(purpose);
+    }
+    Ok(purposes)
+}
+
+/// Any other name says nothing: by default it is that of the socket's unit.
+fn by_name(name: &str) -> Option<Purpose> {
+    match name {
+        LISTEN_NAME => Some(Purpose::Listen),
+        ADMIN_NAME => Some(Purpose::Admin),
+        _ => None,
+    }
+}
+
+fn by_address(addr: SocketAddr, listen: SocketAddr, admin: Option<SocketAddr>) -> Option<Purpose> {
+    let canonical = |addr: SocketAddr| (addr.ip().to_canonical(), addr.port());
+    let is = |other: SocketAddr| canonical(addr) == canonical(other);
+    match (is(listen), admin.is_some_and(is)) {
+        (true, false) => Some(Purpose::Listen),
+        (false, true) => Some(Purpose::Admin),
+        (true, true) | (false, false) => None,
+    }
 }
 
 /// Says that connections are accepted.
@@ -80,5 +174,87 @@ pub fn watchdog() -> io::Result<Option<Watchdog>> {
 fn tell(what: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(false, what) {
         log::warn!("service manager not told error=\"{e}\"");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Purpose::{Admin, Listen};
+
+    fn of(sockets: &[(&str, &str)], admin: Option<&str>) -> Result<Vec<Purpose>, String> {
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let sockets: Vec<_> = sockets.iter().map(|(name, at)| (*name, addr(at))).collect();
+        purposes(&sockets, addr("127.0.0.1:8002"), admin.map(addr))
+    }
+
+    #[test]
+    fn handed_over_sockets_are_told_apart_by_name_then_by_address_and_never_by_order() {
+        let admin = Some("127.0.0.1:9002");
+        let unit = "pulsegate.socket";
+        for (sockets, expected) in [
+            (&[][..], &[][..]),
+            // By name, whatever the address.
+            (
+                &[("admin", "0.0.0.0:1"), ("listen", "0.0.0.0:2")],
+                &[Admin, Listen],
+            ),
+            (
+                &[("admin", "127.0.0.1:8002"), ("listen", "127.0.0.1:9002")],
+                &[Admin, Listen],
+            ),
+            (&[("admin", "127.0.0.1:1")], &[Admin]),
+            (
+                &[("admin", "127.0.0.1:1"), (unit, "0.0.0.0:2")],
+                &[Admin, Listen],
+            ),
+            // By address, in either order.
+            (
+                &[(unit, "127.0.0.1:8002"), (unit, "127.0.0.1:9002")],
+                &[Listen, Admin],
+            ),
+            (
+                &[(unit, "127.0.0.1:9002"), (unit, "127.0.0.1:8002")],
+                &[Admin, Listen],
+            ),
+            (&[("", "[::ffff:127.0.0.1]:9002")], &[Admin]),
+            (
+                &[(unit, "127.0.0.1:9002"), (unit, "0.0.0.0:443")],
+                &[Admin, Listen],
+            ),
+            // What is left over is for everybody; one alone, too.
+            (&[(unit, "0.0.0.0:443")], &[Listen]),
+        ] {
+            assert_eq!(of(sockets, admin).as_deref(), Ok(expected), "{sockets:?}");
+        }
+        for (sockets, why) in [
+            // Neither says which it is.
+            (
+                &[(unit, "0.0.0.0:1"), (unit, "0.0.0.0:2")][..],
+                "its name must be listen or admin",
+            ),
+            // What is left over is never the API's.
+            (
+                &[(unit, "127.0.0.1:8002"), (unit, "0.0.0.0:9003")],
+                "its name must be",
+            ),
+            (
+                &[("listen", "127.0.0.1:1"), ("", "127.0.0.1:2")],
+                "its name must be",
+            ),
+            (
+                &[("admin", "127.0.0.1:1"), ("admin", "127.0.0.1:2")],
+                "two sockets are for ADMIN_ADDR",
+            ),
+            (
+                &[("listen", "127.0.0.1:1"), ("listen", "127.0.0.1:2")],
+                "two sockets are for LISTEN_ADDR",
+            ),
+        ] {
+            let told = of(sockets, admin).expect_err("not clear");
+            assert!(told.contains(why), "{sockets:?}: {told}");
+        }
+        let told = of(&[("admin", "127.0.0.1:1")], None).expect_err("it is off");
+        assert!(told.contains("ADMIN_ADDR is off"), "{told}");
     }
 }

@@ -4,7 +4,7 @@
 use crate::reload::Reload;
 use pulsegate::Micros;
 use pulsegate::gateway::{Desk, Progress};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::Arc;
@@ -12,18 +12,29 @@ use std::sync::Arc;
 /// Has the gateway go away: the delay before accepting stops, the spread of the closes.
 pub type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 
-/// Starts the thread that waits for signals. It never ends; the process does.
+/// Installs the handlers, so that no signal ends the process by itself. What comes before [`watch`] waits for it.
+///
+/// SIGXFSZ comes when a file would grow beyond the limit of its size (`RLIMIT_FSIZE`, `ulimit -f`). With a handler the write
+/// fails instead, which is told of as any other failure.
 ///
 /// # Errors
-/// If the handlers cannot be installed, or the thread not be started.
-pub fn watch(desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP])?;
+/// If they cannot be installed.
+pub fn set_up() -> io::Result<Signals> {
+    Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXFSZ])
+}
+
+/// Starts the thread that acts on signals. It never ends; the process does.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub fn watch(mut signals: Signals, desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
     let mut ends = 0;
     let run = move || {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => log_statistics(&desk),
                 SIGHUP => reload.run(),
+                SIGXFSZ => {}
                 _ => {
                     ends += 1;
                     match ends {

@@ -521,7 +521,7 @@ fn all_pages(gateway: &Gateway, path: &str, list: &str, cursor: &str) -> (Vec<Va
             Value::String(next) => format!("&{cursor}={next}"),
             next => format!("&{cursor}={next}"),
         };
-        next = next.replace('\u{1}', "%01");
+        next = next.replace('"', "%22");
     }
 }
 
@@ -533,8 +533,8 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         ("CONNECTION_TIMEOUT_MS", "60000"),
         ("TPA_GRACE_MS", "600000"),
     ]);
-    // Names that take six times as much as JSON.
-    let long = "%01".repeat(250);
+    // Names that take twice as much as JSON.
+    let long = "%22".repeat(250);
     let user = |n: usize| format!("u{n:02}{long}");
     let package = |n: usize| format!("p{n:02}{long}");
     let crowd = |users: std::ops::Range<usize>| -> Vec<Client> {
@@ -548,14 +548,14 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
             entries.iter().map(|entry| entry[key].to_string()).collect();
         assert_eq!(keys.len(), count, "nothing is skipped, nothing comes twice");
     };
-    let first = crowd(0..5);
+    let first = crowd(0..14);
     let (found, pages) = all_pages(
         &gateway,
         "/api/v1/connections?limit=1000&sort=age",
         "connections",
         "after",
     );
-    is_once(&found, 320, "id");
+    is_once(&found, 896, "id");
     assert_eq!(pages, 2);
     // Eight at a time take no more than eight pages.
     std::thread::scope(|scope| {
@@ -571,15 +571,18 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         }
     });
     drop(first);
-    drop(crowd(5..10));
     eventually("all have ended", || {
-        (gateway.api("/api/v1/closed?limit=1")["remembered"] == 640).then_some(())
+        (gateway.api("/api/v1/closed?limit=1")["remembered"] == 896).then_some(())
     });
     let (found, pages) = all_pages(&gateway, "/api/v1/closed?limit=1000", "closed", "before");
-    is_once(&found, 640, "id");
-    assert_eq!(pages, 3);
+    is_once(&found, 896, "id");
+    assert_eq!(pages, 2);
+    drop(crowd(14..28));
+    eventually("these, too", || {
+        (gateway.api("/api/v1/closed?limit=1")["remembered"] == 1_792).then_some(())
+    });
     let (found, pages) = all_pages(&gateway, "/api/v1/sessions?limit=1000", "sessions", "after");
-    is_once(&found, 10, "user");
+    is_once(&found, 28, "user");
     assert_eq!(pages, 2);
     for session in &found {
         assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
@@ -593,7 +596,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
     assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
     assert_eq!(session["tpas_total"], 65);
     let next = session["tpas_next"].as_str().expect("there is one more");
-    let next = next.replace('\u{1}', "%01");
+    let next = next.replace('"', "%22");
     let rest = gateway.api(&format!("/api/v1/sessions/{}?after={next}", user(3)));
     assert_eq!(rest["tpas"].as_array().map(Vec::len), Some(1));
     assert_eq!(
@@ -984,6 +987,11 @@ fn nothing_is_reached_without_the_token() {
             (method, path.replace("{user}", "u"))
         })
         .collect();
+    // But for the probes, which say nothing else.
+    let paths: Vec<_> = paths
+        .into_iter()
+        .filter(|(_, path)| !matches!(&**path, "/healthz" | "/readyz"))
+        .collect();
     // Side by side: wrong tokens are slowed.
     std::thread::scope(|scope| {
         for (method, path) in &paths {
@@ -1072,7 +1080,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
         );
     }
     for host in ["localhost", "localhost:9002", "127.0.0.1", "[::1]:9002"] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(gateway.admin_raw(request.as_bytes()).status, 200, "{host}");
     }
     assert_eq!(
@@ -1081,6 +1089,94 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
         "nothing was done"
     );
     gateway.end();
+}
+
+/// What load balancers and orchestrators send: any Host or none, HTTP/1.0, OPTIONS, no token.
+#[test]
+fn probes_are_answered_whoever_asks_and_nothing_else_is() {
+    let open = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_HOSTS", "Gate.example.org,inner")]);
+    let closed = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let ask = |gateway: &Gateway, method: &str, path: &str, rest: &str| {
+        let request = format!("{method} {path} {rest}Connection: close\r\n\r\n");
+        gateway.admin_raw(request.as_bytes()).status
+    };
+    for gateway in [&open, &closed] {
+        for path in ["/healthz", "/readyz"] {
+            for method in ["GET", "HEAD", "OPTIONS"] {
+                for rest in [
+                    "HTTP/1.0\r\n",
+                    "HTTP/1.0\r\nHost: pod.example\r\n",
+                    "HTTP/1.1\r\nHost: 10.1.2.3:9002\r\n",
+                    "HTTP/1.1\r\nHost: pod.example:9002\r\n",
+                    "HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n",
+                ] {
+                    let status = ask(gateway, method, path, rest);
+                    assert_eq!(status, 200, "{method} {path} {rest}");
+                }
+            }
+            let post = ask(gateway, "POST", path, "HTTP/1.1\r\nHost: x\r\n");
+            assert_ne!(post, 200, "POST {path}");
+        }
+    }
+    // With the token any Host, but one.
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (host, status) in [
+        ("Host: pulsegate_upstream\r\n", 200),
+        ("Host: a.example\r\n", 200),
+        ("", 400),
+    ] {
+        let rest = format!("HTTP/1.1\r\n{host}{bearer}");
+        assert_eq!(ask(&closed, "GET", "/metrics", &rest), status, "{host}");
+    }
+    // Without one, the names that lead here.
+    for (host, status) in [
+        ("gate.example.org", 200),
+        ("GATE.EXAMPLE.ORG:9002", 200),
+        ("inner", 200),
+        ("evil.example", 403),
+        ("gate.example.org.evil.example", 403),
+        ("", 403),
+    ] {
+        let rest = format!("HTTP/1.1\r\nHost: {host}\r\n");
+        assert_eq!(ask(&open, "GET", "/metrics", &rest), status, "{host}");
+        assert_eq!(ask(&open, "GET", "/", &rest), status, "{host}: the page");
+    }
+    assert_eq!(ask(&open, "GET", "/metrics", "HTTP/1.0\r\n"), 400);
+    open.end();
+    closed.end();
+}
+
+/// nginx gives a request the Host of its upstream, which is not that of the page's own Origin.
+#[test]
+fn a_page_behind_a_proxy_may_act() {
+    let act = |gateway: &Gateway, headers: &str| {
+        let body = r#"{"level":"info"}"#;
+        let request = format!(
+            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\nOrigin: https://ops.example.org\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        gateway.admin_raw(request.as_bytes()).status
+    };
+    let open = quiet();
+    assert_eq!(act(&open, "Sec-Fetch-Site: same-origin\r\n"), 200);
+    for headers in [
+        "",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ] {
+        assert_eq!(act(&open, headers), 403, "{headers}");
+    }
+    open.end();
+    let closed = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    assert_eq!(act(&closed, &bearer), 200);
+    assert_eq!(
+        act(&closed, &format!("{bearer}Sec-Fetch-Site: same-site\r\n")),
+        200
+    );
+    assert_eq!(act(&closed, "Sec-Fetch-Site: same-origin\r\n"), 401);
+    closed.end();
 }
 
 #[test]
@@ -1233,7 +1329,8 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         ),
         (b"nonsense\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\n\r\n", 400),
-        (b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n", 403), // no Host
+        (b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n", 400), // no Host
+        (b"GET /metrics HTTP/1.0\r\n\r\n", 400),
         (
             b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: 127.0.0.1\r\n\r\n",
             400,
@@ -1263,7 +1360,8 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
 
 /// Sends a request over a connection that stays, and reads its answer.
 fn ask_over(stream: &mut TcpStream, headers: &str) -> String {
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let path = "/api/v1/log-level";
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).expect("room");
     let (mut answer, mut byte) = (Vec::new(), [0]);
     while !answer.ends_with(b"}") {
@@ -1292,7 +1390,7 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
     // Who is told that it may not ask is not kept.
     for (headers, status) in [
         (String::new(), "401"),
-        (format!("{bearer}Origin: http://evil.example\r\n"), "403"),
+        (format!("{bearer}Host: evil.example\r\n"), "400"),
     ] {
         let mut stranger = gateway.admin_stream();
         let answer = ask_over(&mut stranger, &headers);
@@ -1486,19 +1584,19 @@ fn failed_logins_are_counted_logged_and_slowed() {
     let wrong = "Authorization: Bearer a-wrong-token-of-32-characters-01\r\n";
     let begun = std::time::Instant::now();
     for _ in 0..6 {
-        let response = gateway.admin_request("GET", "/healthz", wrong, "");
+        let response = gateway.admin_request("GET", "/metrics", wrong, "");
         assert_eq!(response.status, 401);
     }
     let least = [50, 100, 200, 400, 800, 1_000].into_iter().sum();
     let took = begun.elapsed();
     assert!(took >= std::time::Duration::from_millis(least), "{took:?}");
     for _ in 0..20 {
-        assert_eq!(gateway.admin_request("GET", "/healthz", "", "").status, 401);
+        assert_eq!(gateway.admin_request("GET", "/metrics", "", "").status, 401);
     }
     // The right token is not slowed, also from there: it overtakes a wrong one.
     eventually("the right one is first", || {
         let mut guess = gateway.admin_stream();
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
         guess.write_all(request.as_bytes()).expect("room");
         eventually("it has come", || {
             let metrics = gateway.admin_request("GET", "/metrics", &bearer, "");
@@ -1779,6 +1877,78 @@ fn handbook(table: &str) -> Vec<String> {
     found
 }
 
+/// The lines of `# TYPE` as a map from the family to its kind.
+fn types(page: &str) -> BTreeMap<String, String> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let pairs = lines.map(|line| line.split_once(' ').expect("a name and a kind"));
+    pairs
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+#[test]
+fn metrics_come_in_the_format_that_is_asked_for() {
+    let gateway = quiet();
+    let ask = |headers: &str| gateway.admin_request("GET", "/metrics", headers, "");
+    // What every parser understands, to whoever names nothing else.
+    for headers in [
+        "",
+        "Accept: */*\r\n",
+        "Accept: text/plain;version=0.0.4\r\n",
+    ] {
+        let page = ask(headers);
+        let kind = page.header("content-type");
+        assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"));
+        assert_eq!(page.header("vary"), Some("accept, accept-encoding"));
+        let types = types(&page.body);
+        let samples = page.body.lines().filter(|line| !line.starts_with('#'));
+        for sample in samples {
+            let end = sample.find(['{', ' ']).expect("a name");
+            let name = &sample[..end];
+            // Of a histogram three names belong to one family.
+            let family = ["", "_bucket", "_sum", "_count"]
+                .into_iter()
+                .filter_map(|ending| name.strip_suffix(ending))
+                .find_map(|family| types.get(family));
+            assert!(family.is_some(), "{name} is of no family with a type");
+        }
+        assert!(
+            types
+                .values()
+                .all(|kind| kind != "unknown" && kind != "untyped")
+        );
+        assert!(!page.body.contains("# EOF") && !page.body.contains("# UNIT"));
+    }
+    let newer = ask("Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n");
+    let kind = newer.header("content-type");
+    assert_eq!(
+        kind,
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    assert!(newer.body.ends_with("# EOF\n"));
+    // Compressed only to who says that it can read that.
+    let mut stream = gateway.admin_stream();
+    let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("room");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, body) = answer.split_at(end.expect("a head") + 4);
+    assert!(String::from_utf8_lossy(head).contains("content-encoding: gzip"));
+    let mut page = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(body);
+    decoder
+        .read_to_string(&mut page)
+        .expect("what was compressed");
+    assert_eq!(types(&page), types(&ask("").body));
+    assert!(
+        ask("Accept-Encoding: gzip;q=0\r\n")
+            .header("content-encoding")
+            .is_none()
+    );
+    gateway.end();
+}
+
 #[test]
 fn the_handbook_has_every_metric_and_every_endpoint_and_no_other() {
     let gateway = quiet();
@@ -1836,6 +2006,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     let admin = control::start(Options {
         listener: Some(listen().expect("a port")),
         token: None,
+        hosts: Vec::new(),
         desk: desk.clone(),
         closed,
         missed,

@@ -151,6 +151,8 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.max_head_bytes = 16 << 10;
     settings.max_message_bytes = 1 << 20;
     settings.max_pending_bytes = 4 << 20;
+    settings.admin_hosts = Vec::new();
+    settings.jwt_leeway = Micros::from_secs(5);
     settings.slow_after = Micros::from_secs(1);
     settings.max_buffered_bytes = None;
     settings.stale_closes_per_second = 5_000;
@@ -222,6 +224,8 @@ const GIVEN: &[(&str, &str)] = &[
     ("REUSE_PORT", "1"),
     ("PROXY_PROTOCOL", "V2"),
     ("TRUSTED_PROXIES", "10.0.0.0/8,::ffff:192.168.1.1,fd00::1"),
+    ("AUTH_JWT_LEEWAY_MS", "0"),
+    ("ADMIN_HOSTS", "Gateway.example.org,pulsegate"),
     ("ALERT_INTERVAL_MS", "1011"),
     ("ALERT_WINDOW_MS", "1012"),
     ("ALERT_RESOLVE_MS", "0"),
@@ -306,6 +310,8 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.allow_unauthenticated = true;
     wanted.reuse_port = true;
     wanted.admin_addr = Some(addr("[::]:9003"));
+    wanted.admin_hosts = ["gateway.example.org", "pulsegate"].map(Box::from).to_vec();
+    wanted.jwt_leeway = Micros::ZERO;
     wanted.apps = None;
     wanted.app_admission = Admission::Key;
     wanted.allowed_origins = [
@@ -1569,6 +1575,76 @@ fn least_of(secret: &str) -> usize {
     }
 }
 
+/// `AUTH_JWT_SECRET=$SECRET` where nobody has set `SECRET`.
+#[test]
+fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
+    let folder = Folder::new();
+    let (apps, secret) = (folder.file("apps", APPS), folder.file("secret", SECRET));
+    let apps = format!("APPS_FILE={apps}");
+    for (name, allowed) in [
+        (
+            "AUTH_JWT_SECRET",
+            "8 to 512 visible ASCII characters or spaces",
+        ),
+        ("AUTH_JWT_SECRET_FILE", "the path of a file"),
+        ("APPS_FILE", "the path of a file"),
+    ] {
+        let wanted = format!(
+            "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken for one that was not filled in"
+        );
+        let emptied = format!("{name}=");
+        for args in ["", "--check", "--allow-unauthenticated"] {
+            assert_eq!(fault(args, &[&emptied]), wanted);
+        }
+        if name != "APPS_FILE" {
+            assert_eq!(
+                fault("", &[&emptied, &apps]),
+                wanted,
+                "no glasses could connect"
+            );
+        }
+    }
+    // Where the secret comes in another way, nothing is open.
+    let file = format!("AUTH_JWT_SECRET_FILE={secret}");
+    for given in [file, format!("AUTH_JWT_SECRET={SECRET}")] {
+        for emptied in ["AUTH_JWT_SECRET=", "AUTH_JWT_SECRET_FILE=", "APPS_FILE="] {
+            if !given.starts_with(emptied) {
+                assert!(
+                    !run("", &[emptied, &given]).credentials().is_open(),
+                    "{emptied}"
+                );
+            }
+        }
+    }
+    let settings = folder.file("toml", format!("auth_jwt_secret = {SECRET:?}\n"));
+    assert!(
+        !run(&format!("--config-file {settings}"), &["AUTH_JWT_SECRET="])
+            .credentials()
+            .is_open()
+    );
+}
+
+#[test]
+fn networks_that_are_no_proxies_are_warned_of() {
+    for (networks, warned) in [
+        ("10.0.0.0/8,fc00::/7,192.0.2.1", &[][..]),
+        ("0.0.0.0/0", &["0.0.0.0/0"]),
+        ("10.0.0.1,::/0", &["::/0"]),
+        (
+            "0.0.0.0/1,128.0.0.0/1,::ffff:0:0/96",
+            &["0.0.0.0/1", "128.0.0.0/1", "0.0.0.0/0"],
+        ),
+        ("2000::/3", &["2000::/3"]),
+    ] {
+        let warnings = run("", &[&format!("TRUSTED_PROXIES={networks}")]).proxy_warnings();
+        assert_eq!(warnings.len(), warned.len(), "{networks}: {warnings:?}");
+        for (warning, network) in warnings.iter().zip(warned) {
+            let begin = format!("TRUSTED_PROXIES={network:?}: ");
+            assert!(warning.starts_with(&begin), "{warning}");
+        }
+    }
+}
+
 #[test]
 fn a_secret_has_its_bounds_and_is_never_a_flag() {
     for (name, _) in SECRETS {
@@ -2168,6 +2244,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "WEBHOOK_TIMEOUT_MS",
             "REUSE_PORT",
             "PROXY_PROTOCOL",
+            "ADMIN_HOSTS",
         ]
     );
 }
@@ -2224,7 +2301,7 @@ fn a_reload_tells_old_and_new_values() {
     let old = run("", &env);
     folder.file(
         "settings",
-        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'",
+        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'\ntrusted_proxies = []",
     );
     folder.file("token", format!("{TOKEN}-another"));
     let newer = run("--tpa-heartbeat-interval-ms 15000", &env);
@@ -2308,13 +2385,13 @@ fn a_reload_does_not_open_the_gateway_to_others() {
         told.contains("LISTEN_ADDR=\"0.0.0.0:1\" (flag): must be a loopback address"),
         "{told}"
     );
-    // On a loopback address it may be opened, and closed again.
+    // On a loopback address it is not opened either; but closed.
     let old = run("", &[&secret]);
-    assert!(
-        old.reloaded(&newer)
-            .expect("no fault")
-            .credentials()
-            .is_open()
+    let told = old.reloaded(&newer).expect_err("a fault").to_string();
+    assert_eq!(
+        told,
+        "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be given: a reload does not take away \
+         AUTH_JWT_SECRET, which is *** (env); that takes a restart"
     );
     assert!(
         !newer
@@ -2326,13 +2403,49 @@ fn a_reload_does_not_open_the_gateway_to_others() {
 }
 
 #[test]
+fn a_reload_takes_away_nothing_that_keeps_peers_out() {
+    let folder = Folder::new();
+    let (apps, secret) = (folder.file("apps", APPS), folder.file("secret", SECRET));
+    let all = [
+        format!("AUTH_JWT_SECRET={SECRET}"),
+        format!("APPS_FILE={apps}"),
+        "ALLOWED_ORIGINS=https://a.example".to_owned(),
+        "WEBHOOK_ALLOW=10.0.0.0/8".to_owned(),
+        "TRUSTED_PROXIES=10.0.0.1".to_owned(),
+    ];
+    let all = all.each_ref().map(String::as_str);
+    let old = run("", &all);
+    for nth in 0..all.len() {
+        let (gone, _) = all[nth].split_once('=').expect("a setting");
+        let mut left = all.to_vec();
+        left.remove(nth);
+        let told = old.reloaded(&run("", &left)).expect_err(gone).to_string();
+        assert!(told.starts_with("1 setting is wrong:\n"), "{told}");
+        let what =
+            format!("{gone}=\"\" (default): must be given: a reload does not take away {gone}");
+        assert!(told.contains(&what), "{told}");
+        // What was not given before need not be given.
+        let before = run("", &left);
+        assert!(before.reloaded(&before).is_ok(), "{gone}");
+    }
+    // A secret may move to a file.
+    let moved = format!("AUTH_JWT_SECRET_FILE={secret}");
+    let newer: Vec<&str> = [&moved[..]]
+        .into_iter()
+        .chain(all[1..].iter().copied())
+        .collect();
+    assert!(old.reloaded(&run("", &newer)).is_ok());
+}
+
+#[test]
 fn what_waits_for_a_restart_must_fit_what_does_not() {
     let old = run("--proxy-protocol v1 --trusted-proxies ::1", &[]);
     let newer = run("", &[]);
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
-        "1 setting is wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES must \
-         name at least one: whoever connects could claim to be anybody"
+        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES must \
+         name at least one: whoever connects could claim to be anybody\n  TRUSTED_PROXIES=\"\" (default): must be \
+         given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 (flag); that takes a restart"
     );
     assert!(newer.reloaded(&old).is_ok());
 }

@@ -44,3 +44,19 @@ fn every_cause_is_explained_with_its_code_and_by_whom() {
         }
     }
 }
+
+/// The image that a fleet runs, not the one that builds it.
+#[test]
+fn the_container_can_check_certificates() {
+    let file = include_str!("../docs/deploy/Dockerfile");
+    let (_, last) = file.rsplit_once("\nFROM ").expect("a last stage");
+    let installs = last
+        .lines()
+        .filter(|line| line.starts_with("RUN ") && line.contains("apt-get install"));
+    assert!(
+        installs
+            .into_iter()
+            .any(|line| line.contains(" ca-certificates")),
+        "{last}"
+    );
+}

@@ -2424,6 +2424,30 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
     assert_eq!(net.engine().stats().pending_bytes, 0);
 }
 
+/// Whichever of the two tells of it first.
+#[test]
+fn a_failed_read_is_no_write_error() {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, TimedOut};
+    for (kind, read, written) in [
+        (HostUnreachable, Cause::ReadError, Cause::WriteError),
+        (BrokenPipe, Cause::ReadError, Cause::WriteError),
+        (ConnectionReset, Cause::PeerReset, Cause::PeerReset),
+        (TimedOut, Cause::TcpTimeout, Cause::TcpTimeout),
+    ] {
+        let mut net = server(Config::default());
+        let peer = net.connect("/sink");
+        net.fail_reading(peer, kind);
+        net.settle();
+        net.expect_closed(peer, read);
+        let peer = net.connect("/sink");
+        let id = net.id(peer);
+        net.fail_writing(peer, 0, kind);
+        net.with_io(|_, io| io.send(id, Message::binary(vec![0; 100])));
+        net.settle();
+        net.expect_closed(peer, written);
+    }
+}
+
 #[test]
 fn a_close_when_health_returns_stands_although_half_a_frame_came_with_it() {
     struct Unforgiving(Vec<Message>);

@@ -53,6 +53,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ipnet", &["config/", "gateway/", "control/"]),
     ("ppp", &["gateway/proxy.rs"]),
     ("prometheus_client", &["control/metrics/"]),
+    ("flate2", &["control/metrics/text.rs"]),
     ("procfs", &["control/process.rs"]),
     ("subtle", &["control/guard.rs", "gateway/auth/apps.rs"]),
     ("sha2", &["gateway/auth/"]),

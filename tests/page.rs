@@ -136,10 +136,16 @@ impl Listener {
 
     /// The status, with the head read to its end.
     fn status(&mut self) -> u16 {
+        self.head().0
+    }
+
+    /// The status and the header lines.
+    fn head(&mut self) -> (u16, Vec<String>) {
         let line = self.line();
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
-        while self.line() != "\r\n" {}
-        status.expect("a status")
+        let lines = std::iter::from_fn(|| Some(self.line()).filter(|line| line != "\r\n"));
+        let lines = lines.map(|line| line.trim_end().to_owned()).collect();
+        (status.expect("a status"), lines)
     }
 
     fn next(&mut self) -> Value {
@@ -189,6 +195,18 @@ fn whoever_listens_is_told_each_second_and_all_the_same() {
         }
     }
     drop(client);
+    gateway.end();
+}
+
+/// nginx keeps what it is answered until a buffer is full, which takes minutes of documents, unless it is told not to.
+#[test]
+fn no_proxy_keeps_documents_back() {
+    let gateway = quiet(&[]);
+    let (status, lines) = Listener::begin(&gateway, "").head();
+    assert_eq!(status, 200);
+    let has = |wanted: &str| lines.iter().any(|line| line.eq_ignore_ascii_case(wanted));
+    assert!(has("X-Accel-Buffering: no"), "{lines:?}");
+    assert!(has("Cache-Control: no-store"), "{lines:?}");
     gateway.end();
 }
 

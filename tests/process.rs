@@ -662,3 +662,95 @@ fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     controls.finish();
     gateway.end();
 }
+
+/// The counter `rchar` of the process: bytes that it has read so far.
+fn bytes_read(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("rchar: "))?;
+    line.parse().ok()
+}
+
+/// A list of apps that takes a while to understand, and the signal while it is at it.
+#[test]
+fn signals_during_the_start_wait_until_the_gateway_runs() {
+    let path = std::env::temp_dir().join(format!("pulsegate-start-{}", std::process::id()));
+    let app = |n| format!(r#"{{"package":"p.{n:0200}","api_key":"{n:0500}"}}"#);
+    let apps: Vec<String> = (0..10_000).map(app).collect();
+    std::fs::write(&path, format!("[{}]", apps.join(","))).expect("a file");
+    for (signal, seen) in [("HUP", "reload changed=none"), ("USR1", "stats ")] {
+        let mut command = Gateway::command(&[
+            ("DRAIN_MS", "0"),
+            ("STATS_INTERVAL_MS", "86400000"),
+            ("APPS_FILE", path.to_str().expect("UTF-8")),
+        ]);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let mut process = command.stderr(writer).spawn().expect("the gateway");
+        drop(command);
+        eventually("it reads its list of apps", || {
+            bytes_read(process.id()).filter(|n| *n > 1_000_000)
+        });
+        let pid = process.id().to_string();
+        let done = std::process::Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status();
+        assert!(done.expect("kill").success());
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(reader));
+        let is_seen = lines.map_while(Result::ok).any(|line| line.contains(seen));
+        let ended = process.try_wait().expect("it is ours");
+        let _ = process.kill();
+        let _ = process.wait();
+        assert!(is_seen, "SIG{signal}: it ended with {ended:?}");
+    }
+    std::fs::remove_file(path).expect("ours");
+}
+
+/// Wherever its standard streams lead, the gateway says with its exit code what is right.
+#[test]
+fn an_output_that_takes_nothing_does_not_abort() {
+    use std::process::Stdio;
+    let closed = || {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        Stdio::from(writer)
+    };
+    let full = || {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        Stdio::from(full.expect("/dev/full"))
+    };
+    let run = |args: &[&str], stdout: Stdio, stderr: Stdio| {
+        let mut command = Gateway::command(&[]);
+        let child = command.args(args).stdout(stdout).stderr(stderr).spawn();
+        let output = child.expect("the gateway").wait_with_output();
+        let output = output.expect("an end");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!told.contains("panicked"), "{args:?}: {told}");
+        (output.status.code(), told)
+    };
+    for args in [&["--help"], &["--version"], &["--print-config"]] {
+        let (code, told) = run(args, closed(), Stdio::piped());
+        assert_eq!((code, &*told), (Some(0), ""), "{args:?}");
+        // What was asked for is not there, and that is a fault.
+        let (code, told) = run(args, full(), Stdio::piped());
+        assert_eq!(code, Some(1), "{args:?}");
+        assert!(told.contains("cannot write to standard output"), "{told}");
+    }
+    for stdout in [closed(), full()] {
+        let (code, told) = run(&["--check"], stdout, Stdio::piped());
+        assert_eq!((code, &*told), (Some(0), ""), "the settings are valid");
+    }
+    for stderr in [closed(), full()] {
+        let (code, _) = run(&["--check", "--drain-ms=x"], Stdio::null(), stderr);
+        assert_eq!(code, Some(2), "the settings are wrong");
+    }
+    for args in [&["--help"][..], &["--no-such-flag"]] {
+        for stream in [closed, full] as [fn() -> Stdio; 2] {
+            let swarm = std::process::Command::new(env!("CARGO_BIN_EXE_pulsegate-swarm"))
+                .args(args)
+                .stdout(stream())
+                .stderr(stream())
+                .status();
+            let expected = if args == ["--help"] { 0 } else { 2 };
+            assert_eq!(swarm.expect("the load tool").code(), Some(expected));
+        }
+    }
+}

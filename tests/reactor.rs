@@ -68,6 +68,7 @@ fn a_storm_of_connects_is_served_to_the_last() {
             Cause::PeerEof,
             Cause::PeerReset,
             Cause::Stale,
+            Cause::ReadError,
             Cause::WriteError,
         ];
         assert!(

@@ -2,14 +2,17 @@
 //! are read again, and where a client really is.
 
 mod sockets;
+mod tokens;
 
 use sockets::{Client, Controls, Event, Gateway, eventually, field, upgrade};
 use std::fs;
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A folder of the test's own, gone when it is dropped.
 struct Folder(PathBuf);
@@ -33,6 +36,29 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// The exit code and the log of a gateway that is to end by itself.
+#[track_caller]
+fn ended(mut command: Command) -> (Option<i32>, String) {
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut process = command.stderr(writer).spawn().expect("the gateway");
+    drop(command); // and with it the writing end
+    let deadline = Instant::now() + sockets::PATIENCE;
+    let code = loop {
+        if let Some(status) = process.try_wait().expect("it is ours") {
+            break status.code();
+        }
+        if Instant::now() > deadline {
+            process.kill().expect("it is ours");
+            process.wait().expect("it is ours");
+            panic!("the gateway runs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut log = String::new();
+    reader.read_to_string(&mut log).expect("UTF-8");
+    (code, log)
 }
 
 fn glasses(addr: SocketAddr, user: &str) -> Client {
@@ -117,30 +143,70 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     gateway.end();
 }
 
-/// Whether anybody may come in is decided at a start, which looks at the address, too.
+/// The file of settings at every length that it can have while it is written line by line.
 #[test]
-fn a_reload_does_not_open_the_gateway() {
+fn a_reload_of_a_half_written_file_stops_no_app_and_opens_nothing() {
     let folder = Folder::new("opened");
-    let apps = folder.file("apps.json", r#"[{"package":"p.x","api_key":"k"}]"#);
-    let closed = format!("apps_file = {apps:?}\n");
-    let file = folder.file("settings.toml", &closed);
-    let command = Gateway::command(&[("CONFIG_FILE", &file), ("DRAIN_MS", "0")]);
+    let apps = folder.file(
+        "apps.json",
+        r#"[{"package":"p.x","api_key":"k","webhook_url":"http://127.0.0.1:1/"}]"#,
+    );
+    let started = r#"{"version":1,"started":{"ada":["p.x"]}}"#;
+    let state = folder.file("state.json", started);
+    let secret = folder.file("secret", "a-secret-that-nobody-knows-0123456789");
+    let lines = [
+        "max_message_bytes = 2000".to_owned(),
+        "webhook_allow = ['203.0.113.0/24']".to_owned(),
+        "allowed_origins = ['https://app.example.org']".to_owned(),
+        "trusted_proxies = ['203.0.113.7']".to_owned(),
+        format!("auth_jwt_secret_file = {secret:?}"),
+        format!("apps_file = {apps:?}"),
+    ];
+    let file = folder.file("settings.toml", &lines.join("\n"));
+    let command = Gateway::command(&[
+        ("CONFIG_FILE", &file),
+        ("STATE_FILE", &state),
+        ("DRAIN_MS", "0"),
+    ]);
     let gateway = Gateway::start_unread(command).read();
     let refused = || Client::refused(gateway.addr, "/glasses-ws?user=ada").status;
     assert_eq!(refused(), 401);
-    folder.file("settings.toml", "max_message_bytes = 2000\n");
+    for written in 0..lines.len() {
+        folder.file("settings.toml", &lines[..written].join("\n"));
+        gateway.signal("HUP");
+        eventually("it is refused", || {
+            let told = gateway.lines(&["reload refused effect=\"the settings before hold\""]);
+            (told.len() == written + 1).then_some(())
+        });
+        assert_eq!(refused(), 401);
+        // Each is named, with what it was.
+        for (missing, name) in [
+            (written < 2, "WEBHOOK_ALLOW"),
+            (written < 3, "ALLOWED_ORIGINS"),
+            (written < 4, "TRUSTED_PROXIES"),
+            (written < 5, "AUTH_JWT_SECRET_FILE"),
+            (true, "APPS_FILE"),
+        ] {
+            let told = gateway.lines(&["reload refused fault=", &format!("{name}=")]);
+            let expected = if missing { written + 1 } else { told.len() };
+            assert_eq!(told.len(), expected, "{name} at {written}: {told:?}");
+        }
+    }
+    gateway.line(&[
+        "APPS_FILE=",
+        "a reload does not take away APPS_FILE, which is",
+        "apps.json",
+    ]);
+    assert_eq!(gateway.lines(&["apps_stopped"]), [""; 0]);
+    // What is emptied outright is emptied, and other settings change.
+    let mut newer = lines.clone();
+    newer[0] = "max_message_bytes = 3000".to_owned();
+    newer[2] = "allowed_origins = []".to_owned();
+    folder.file("settings.toml", &newer.join("\n"));
     gateway.signal("HUP");
-    gateway.line(&["[ERROR] reload refused", "AUTH_JWT_SECRET and APPS_FILE"]);
-    gateway.line(&["[ERROR] reload refused", "the settings before hold"]);
-    assert_eq!(refused(), 401);
-    // With other settings it goes on.
-    folder.file(
-        "settings.toml",
-        &format!("{closed}max_message_bytes = 2000\n"),
-    );
-    gateway.signal("HUP");
-    gateway.line(&["[INFO] reload ", "max_message_bytes="]);
+    gateway.line(&["[INFO] reload ", "max_message_bytes=", "allowed_origins="]);
     gateway.end();
+    assert_eq!(fs::read_to_string(&state).expect("a file"), started);
 }
 
 #[test]
@@ -200,6 +266,203 @@ fn the_token_can_come_from_a_file() {
     gateway.end();
 }
 
+// ---- the state file ----
+
+#[test]
+fn a_state_file_is_kept_by_one_process() {
+    let folder = Folder::new("lock");
+    let state = folder.0.join("state.json");
+    let state = state.to_str().expect("UTF-8");
+    let settings = [("DRAIN_MS", "0"), ("STATE_FILE", state)];
+    let first = Gateway::start(&settings);
+    let (code, log) = ended(Gateway::command(&settings));
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("another process keeps it"), "{log}");
+    // A successor beside it waits.
+    let successor = Gateway::start(&[settings[0], settings[1], ("REUSE_PORT", "1")]);
+    successor.line(&["[WARN] state_file", "lock=waits"]);
+    first.end();
+    successor.end();
+    // A process that was killed holds nothing.
+    drop(Gateway::start(&settings));
+    Gateway::start(&settings).end();
+}
+
+/// As Docker mounts a single file (`-v state.json:/state.json`).
+#[test]
+fn a_state_file_that_is_a_mount_is_told_before_the_start() {
+    let folder = Folder::new("a mount");
+    let (state, other) = (folder.file("state.json", ""), folder.file("other.json", ""));
+    let inner = Gateway::command(&[("STATE_FILE", &state)]);
+    for check in ["--check", "--drain-ms=0"] {
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+            .arg("mount --bind \"$1\" \"$2\" || exit 77; exec \"$0\" \"$3\"")
+            .arg(inner.get_program())
+            .args([&other, &state, check])
+            .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))))
+            .output();
+        let output = match output {
+            Ok(output) if output.status.code() != Some(77) => output,
+            // A container may not have mounts of its own.
+            other => {
+                eprintln!("SKIPPED, no mount is possible here: {other:?}");
+                return;
+            }
+        };
+        let log = String::from_utf8_lossy(&output.stderr);
+        if log.contains("unshare:") {
+            eprintln!("SKIPPED, no namespace is possible here: {log}");
+            return;
+        }
+        assert_eq!(output.status.code(), Some(2), "{check}: {log}");
+        assert!(
+            log.contains("STATE_FILE=") && log.contains("mount its folder"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn a_limit_of_file_sizes_fails_a_write_and_does_not_kill() {
+    let folder = Folder::new("xfsz");
+    let apps = folder.file(
+        "apps.json",
+        r#"[{"package":"p.x","api_key":"k","webhook_url":"http://127.0.0.1:1/"}]"#,
+    );
+    let state = folder.0.join("state.json");
+    let inner = Gateway::command(&[
+        ("DRAIN_MS", "0"),
+        ("STATE_FILE", state.to_str().expect("UTF-8")),
+        ("APPS_FILE", &apps),
+        ("AUTH_JWT_SECRET", SECRET),
+    ]);
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -f 0; exec \"$0\""])
+        .arg(inner.get_program())
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let gateway = Gateway::start_unread(command).read();
+    let path = format!("/glasses-ws?token={}", tokens::token("ada", SECRET));
+    let mut client = Client::open(gateway.addr, &path);
+    client.send_text(r#"{"type":"start_app","packageName":"p.x"}"#);
+    gateway.line(&["[ERROR] state_file", "outcome=failed", "File too large"]);
+    assert_eq!(gateway.health(), 200);
+    drop(client);
+    gateway.end();
+}
+
+// ---- certificates ----
+
+/// Of nobody, and for as long as the test may live.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBiTCCAS+gAwIBAgIUWZOlBzC3s2bY+vai0yxjDEtVClYwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOcHVsc2VnYXRlIHRlc3QwIBcNMjYxMTI4MjAwOTU1WhgPMjEy
+NjExMDQyMDA5NTVaMBkxFzAVBgNVBAMMDnB1bHNlZ2F0ZSB0ZXN0MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEkgKEq34gHy3T4en6TcYUlPB8IPkAJAppDpT+yUyB
+AAr8SnZUlzhbZESgdkvs+69j9C0wr7w2i70n+sRTd8Ol0qNTMFEwHQYDVR0OBBYE
+FN7wT6PTMUtAgcY77YQHoPi5KBGnMB8GA1UdIwQYMBaAFN7wT6PTMUtAgcY77YQH
+oPi5KBGnMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIgBlBeMrDo
+Y7JbaAE2BC4PHJ916UtQcKZMUMhDeAp4FmACIQDuKFYwKgyDklTHDuLIPHtWKGNB
+YUGXVULf0brS58xXdg==
+-----END CERTIFICATE-----
+";
+
+/// A gateway with an app that is asked over https where nobody listens, and a system that trusts what stands in a file.
+fn with_trust(folder: &Folder, certificates: &str, more: &[(&str, &str)]) -> Command {
+    let apps = folder.file(
+        "apps.json",
+        r#"[{"package":"p.x","api_key":"k","webhook_url":"https://127.0.0.1:1/"}]"#,
+    );
+    let (trust, none) = (
+        folder.file("trust.pem", certificates),
+        folder.0.join("none"),
+    );
+    let mut command = Gateway::command(&[
+        ("DRAIN_MS", "0"),
+        ("AUTH_JWT_SECRET", SECRET),
+        ("APPS_FILE", &apps),
+        ("SSL_CERT_FILE", &trust),
+        ("SSL_CERT_DIR", none.to_str().expect("UTF-8")),
+    ]);
+    command.envs(more.iter().copied());
+    command
+}
+
+const SECRET: &str = "the-secret-of-this-test-and-no-other";
+
+#[test]
+fn without_certificates_no_https_webhook_is_promised() {
+    let folder = Folder::new("no-certificates");
+    let (code, log) = ended(with_trust(&folder, "", &[]));
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("APPS_FILE names a webhook with https"),
+        "{log}"
+    );
+    assert!(log.contains("this system trusts no certificates"), "{log}");
+    // Alerts over https need some, too.
+    let plain = folder.file("plain.json", "[]");
+    let alerts = [
+        ("APPS_FILE", &*plain),
+        ("ALERT_WEBHOOK_URL", "HTTPS://127.0.0.1:1/"),
+    ];
+    let (code, log) = ended(with_trust(&folder, "", &alerts));
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("ALERT_WEBHOOK_URL names a webhook with https"),
+        "{log}"
+    );
+    // Where nothing is https none are needed; and a reload that would need them is refused.
+    let gateway = Gateway::start_unread(with_trust(&folder, "", &[("APPS_FILE", &plain)])).read();
+    folder.file(
+        "plain.json",
+        r#"[{"package":"p.y","api_key":"k","webhook_url":"https://127.0.0.1:1/"}]"#,
+    );
+    gateway.signal("HUP");
+    gateway.line(&["reload refused fault=", "trusts no certificates"]);
+    gateway.end();
+}
+
+#[test]
+fn certificates_are_looked_for_again_and_no_app_is_blamed_for_want_of_them() {
+    let folder = Folder::new("certificates");
+    let gateway = Gateway::start_unread(with_trust(&folder, CERTIFICATE, &[])).read();
+    // They are gone before the first webhook.
+    folder.file("trust.pem", "");
+    let path = format!("/glasses-ws?token={}", tokens::token("ada", SECRET));
+    let mut glasses = Client::open(gateway.addr, &path);
+    let mut start = || {
+        glasses.send_text(r#"{"type":"start_app","packageName":"p.x"}"#);
+        loop {
+            match glasses.next_answering() {
+                Event::Text(text) if text.contains("app_stopped") => return text,
+                Event::Text(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    for _ in 0..6 {
+        let told = start();
+        assert!(told.contains("the gateway cannot send webhooks"), "{told}");
+    }
+    assert_eq!(gateway.lines(&["[ERROR] webhook https=off"]).len(), 1);
+    assert_eq!(gateway.lines(&["breaker=open"]), [""; 0]);
+    let webhooks = gateway.api("/api/v1/webhooks");
+    assert_eq!(webhooks["down"], serde_json::json!([]), "{webhooks}");
+    // And there again: now it is the server that cannot be reached.
+    folder.file("trust.pem", CERTIFICATE);
+    eventually("https is on", || {
+        start();
+        gateway.lines(&["[INFO] webhook https=on"]).first().cloned()
+    });
+    gateway.line(&["webhook type=session_request", "Connection refused"]);
+    drop(glasses);
+    gateway.end();
+}
+
 // ---- the service manager ----
 
 /// Whoever starts the gateway as systemd does: it holds the sockets, and hears what is told.
@@ -234,7 +497,7 @@ impl Manager {
         command
             .args([
                 "-c",
-                "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\"",
+                "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_FDNAMES=listen:admin LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\"",
             ])
             .arg(inner.get_program())
             .env_clear()
@@ -352,6 +615,48 @@ fn a_socket_that_is_open_to_the_world_needs_what_an_address_would_need() {
     assert!(log.contains("ALLOW_UNAUTHENTICATED must be 1"), "{log}");
 }
 
+/// Starts a gateway with these sockets as descriptors 3 and 4, neither of which has a name that says anything.
+fn with_sockets(sockets: [&TcpListener; 2], settings: &[(&str, &str)]) -> Command {
+    let inner = Gateway::command(settings);
+    let fd = |listener: &TcpListener| OwnedFd::from(listener.try_clone().expect("a copy"));
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "exec 3<&0 4<&1 0</dev/null 1>&2; \
+             LISTEN_FDS=2 LISTEN_FDNAMES=pulsegate.socket:pulsegate.socket LISTEN_PID=$$ exec \"$0\"",
+        ])
+        .arg(inner.get_program())
+        .env_clear()
+        .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .stdin(Stdio::from(fd(sockets[0])))
+        .stdout(Stdio::from(fd(sockets[1])));
+    command
+}
+
+#[test]
+fn an_admin_socket_in_the_wrong_place_does_not_open_the_api() {
+    let [world, inner] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let [listen, admin] = [&world, &inner].map(|l| l.local_addr().expect("an address"));
+    let [listen_addr, admin_addr] = [listen, admin].map(|addr| addr.to_string());
+    let settings = [
+        ("DRAIN_MS", "0"),
+        ("LISTEN_ADDR", &*listen_addr),
+        ("ADMIN_ADDR", &*admin_addr),
+    ];
+    // In either order each is where its address says.
+    for sockets in [[&world, &inner], [&inner, &world]] {
+        let gateway = Gateway::start_unread(with_sockets(sockets, &settings)).read();
+        assert_eq!((gateway.addr, gateway.admin), (listen, Some(admin)));
+        gateway.end();
+    }
+    // Where nothing says which is which, it does not start.
+    let command = with_sockets([&world, &inner], &[("ADMIN_ADDR", "127.0.0.1:0")]);
+    let (code, log) = ended(command);
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("its name must be listen or admin"), "{log}");
+}
+
 #[test]
 fn an_admin_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -425,12 +730,15 @@ fn a_proxy_that_is_trusted_names_the_client() {
 
 #[test]
 fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
-    let upgrade_with = |user: &str, field: &str| {
+    let upgrade_with = |user: &str, field: &[u8]| {
         let plain = upgrade(&format!("/glasses-ws?user={user}"));
-        format!(
-            "{}{field}\r\n\r\n",
-            plain.trim_end_matches("\r\n").to_owned() + "\r\n"
-        )
+        [
+            plain.trim_end_matches("\r\n").as_bytes(),
+            b"\r\n",
+            field,
+            b"\r\n\r\n",
+        ]
+        .concat()
     };
     let trusting = Gateway::start(&[
         ("DRAIN_MS", "0"),
@@ -438,32 +746,47 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
         ("TRUSTED_PROXIES", "127.0.0.0/8,10.0.0.0/8"),
     ]);
     for (user, line, peer) in [
-        ("one", "X-Forwarded-For: 192.0.2.7", "192.0.2.7:0"),
+        ("one", &b"X-Forwarded-For: 192.0.2.7"[..], "192.0.2.7:0"),
         (
             "forged",
-            "X-Forwarded-For: 203.0.113.9, 192.0.2.7",
+            b"X-Forwarded-For: 203.0.113.9, 192.0.2.7",
             "192.0.2.7:0",
         ),
         (
             "chain",
-            "X-Forwarded-For: 203.0.113.9, 192.0.2.7, 10.1.1.1",
+            b"X-Forwarded-For: 203.0.113.9, 192.0.2.7, 10.1.1.1",
             "192.0.2.7:0",
         ),
         (
             "lines",
-            "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 192.0.2.7:99",
+            b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 192.0.2.7:99",
             "192.0.2.7:99",
+        ),
+        (
+            "not-ascii",
+            b"X-Forwarded-For: caf\xe9, 192.0.2.7",
+            "192.0.2.7:0",
+        ),
+        (
+            "line-not-ascii",
+            b"X-Forwarded-For: \xff\r\nX-Forwarded-For: 192.0.2.7",
+            "192.0.2.7:0",
+        ),
+        (
+            "behind-proxies",
+            b"X-Forwarded-For: \xe9,203.0.113.9 , 192.0.2.7,\t10.1.1.1 ,",
+            "192.0.2.7:0",
         ),
     ] {
         let mut client = Client::connect(trusting.addr);
-        client.write(upgrade_with(user, line).as_bytes());
+        client.write(&upgrade_with(user, line));
         client.switched();
         found_at(&trusting, client, user, "192.0.2.7", peer);
     }
     trusting.end();
     let wary = Gateway::start(&[("DRAIN_MS", "0")]);
     let mut client = Client::connect(wary.addr);
-    client.write(upgrade_with("liar", "X-Forwarded-For: 192.0.2.7").as_bytes());
+    client.write(&upgrade_with("liar", b"X-Forwarded-For: 192.0.2.7"));
     client.switched();
     let peer = wary.connection("user=liar")["peer"].clone();
     assert!(
@@ -472,6 +795,47 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
     );
     drop(client);
     wary.end();
+}
+
+#[test]
+fn a_trust_in_everybody_is_warned_of_at_the_start_in_a_check_and_in_a_reload() {
+    let folder = Folder::new("trust");
+    let file = folder.file("settings.toml", "trusted_proxies = ['127.0.0.1']\n");
+    let settings = [("DRAIN_MS", "0"), ("CONFIG_FILE", &*file)];
+    let gateway = Gateway::start(&settings);
+    folder.file("settings.toml", "trusted_proxies = ['0.0.0.0/0']\n");
+    gateway.signal("HUP");
+    gateway.line(&["[WARN] TRUSTED_PROXIES=\"0.0.0.0/0\""]);
+    gateway.end();
+    let gateway = Gateway::start(&settings);
+    gateway.line(&["[WARN] TRUSTED_PROXIES=\"0.0.0.0/0\""]);
+    gateway.end();
+    let check = Gateway::command(&settings).arg("--check").output();
+    let check = check.expect("the gateway");
+    assert_eq!(check.status.code(), Some(0));
+    let told = String::from_utf8_lossy(&check.stderr);
+    assert!(
+        told.contains("warning: TRUSTED_PROXIES=\"0.0.0.0/0\""),
+        "{told}"
+    );
+}
+
+/// Of an open gateway, whose users are who they say.
+#[test]
+fn control_characters_in_a_name_are_refused() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    for query in ["user=a%0Ab", "user=%00", "user=a%7f", "user=a%c2%85"] {
+        let response = Client::refused(gateway.addr, &format!("/glasses-ws?{query}"));
+        assert_eq!(response.status, 400, "{query}: {response:?}");
+        assert!(
+            response.body.contains("no control characters"),
+            "{response:?}"
+        );
+    }
+    let response = Client::refused(gateway.addr, "/tpa-ws?user=ada&package=p%1b");
+    assert_eq!(response.status, 400, "{response:?}");
+    drop(Client::open(gateway.addr, "/glasses-ws?user=zo%c3%ab%20b"));
+    gateway.end();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -89,6 +89,7 @@ impl Bench {
             let control = control::start(control::Options {
                 listener: None,
                 token: None,
+                hosts: Vec::new(),
                 desk: desk.clone(),
                 closed,
                 missed,
@@ -828,6 +829,35 @@ fn an_app_that_an_edited_file_names_twice_is_one_app() {
     fs::write(folder.state(), text).expect("written");
     let expected = started(&[("alice", &["p", "q"])]);
     assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+}
+
+/// As a volume is often reached: through a link to a folder of another place.
+#[test]
+fn a_link_stays_and_what_it_leads_to_is_written() {
+    let (folder, volume) = (Folder::new("link"), Folder::new("volume"));
+    let expected = started(&[("alice", &["p"])]);
+    // Over two links, the second of which is relative; and at first nothing is there.
+    symlink(volume.0.join("link.json"), folder.state()).expect("a link");
+    symlink("state.json", volume.0.join("link.json")).expect("a link");
+    let bench = keeping(&folder.state());
+    bench.send_on(vec![remember("alice", "p")]);
+    bench.flush();
+    assert_eq!(load_state(&folder.state()).expect("a state"), expected);
+    assert_eq!(load_state(&volume.state()).expect("a state"), expected);
+    bench.send_on(vec![remember("bob", "p")]);
+    bench.flush();
+    assert_eq!(load_state(&volume.state()).expect("a state").len(), 2);
+    assert!(folder.state().is_symlink() && volume.0.join("link.json").is_symlink());
+    assert_eq!(folder.names(), ["state.json"]);
+    assert_eq!(volume.names(), ["link.json", "state.json"]);
+    // What cannot be understood is moved, and the link is not.
+    fs::write(volume.state(), "{").expect("written");
+    assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
+    assert_eq!(volume.names(), ["link.json", "state.json.bad"]);
+    assert!(folder.state().is_symlink());
+    let circle = folder.0.join("circle");
+    symlink("circle", &circle).expect("a link");
+    load_state(&circle).expect_err("it leads nowhere");
 }
 
 #[test]

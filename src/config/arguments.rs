@@ -108,6 +108,7 @@ impl Arguments {
                 | Kind::Origins
                 | Kind::FrameTypes
                 | Kind::Subprotocols
+                | Kind::HostNames
                 | Kind::WebSocketUrl,
             ) => {
                 faults.push(Fault::NoValue {

@@ -10,6 +10,7 @@ use super::kinds::{Kind, Value};
 use super::regular;
 use super::secret::Secret;
 use super::table::{Fallback, SETTINGS, Setting, row};
+use crate::control::state_target;
 use crate::gateway::Apps;
 
 /// Every setting's value and origin, by its row in the table.
@@ -50,6 +51,22 @@ pub(super) const SECRETS: [(usize, usize); 2] = [
     (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
 ];
 
+/// The settings of which one must be given, or anybody may connect.
+pub(super) const CREDENTIALS: [usize; 3] = [
+    row("AUTH_JWT_SECRET"),
+    row("AUTH_JWT_SECRET_FILE"),
+    row("APPS_FILE"),
+];
+
+/// What is checked of peers and of webhooks, as settings of which one is given. Without any of a row more is allowed than with.
+const KEEPS_OUT: [&[usize]; 5] = [
+    &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
+    &[row("APPS_FILE")],
+    &[row("ALLOWED_ORIGINS")],
+    &[row("WEBHOOK_ALLOW")],
+    &[row("TRUSTED_PROXIES")],
+];
+
 impl Effective {
     /// Takes the flag where there is one, else the variable, else what the file says, else the default. What is overruled
     /// is not looked at; an empty variable counts as unset.
@@ -61,8 +78,16 @@ impl Effective {
         let mut effective = Effective(Vec::with_capacity(SETTINGS.len()));
         // The first row says which.
         let mut file = File::none();
+        let mut emptied = Vec::new();
         for (at, (setting, flag)) in SETTINGS.iter().zip(flags).enumerate() {
-            let variable = || env(setting.name).filter(|text| !text.is_empty());
+            let mut variable = || {
+                let text = env(setting.name)?;
+                let is_empty = text.is_empty();
+                if is_empty {
+                    emptied.push(at);
+                }
+                (!is_empty).then_some(text)
+            };
             let given = flag
                 .map(|text| (text, Origin::Flag))
                 .or_else(|| variable().map(|text| (text, Origin::Variable)));
@@ -82,6 +107,7 @@ impl Effective {
             effective.read_secret(secret, file, faults);
         }
         effective.read_apps(faults);
+        effective.check_emptied(&emptied, faults);
         effective.look_for_state(faults);
         effective.check_against_each_other(faults);
         effective
@@ -171,11 +197,36 @@ impl Effective {
         self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
     }
 
+    /// A credential that was to be filled in, and was not, must not open the gateway. (Any other empty variable counts as unset.)
+    fn check_emptied(&self, emptied: &[usize], faults: &mut Faults) {
+        let [secret, secret_file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
+        let apps = const { row("APPS_FILE") };
+        if !self.is_absent(secret) || !self.is_absent(secret_file) {
+            return;
+        }
+        for at in emptied {
+            let opens =
+                *at == secret || *at == secret_file || (*at == apps && self.is_absent(apps));
+            if opens {
+                let kind = SETTINGS[*at].kind;
+                faults.push(Fault::Value {
+                    name: SETTINGS[*at].name,
+                    origin: Origin::Variable,
+                    value: String::new(),
+                    allowed: format!(
+                        "{kind}, or not set at all: an empty variable is taken for one that was not filled in"
+                    ),
+                });
+            }
+        }
+    }
+
     /// Where the state is to be kept. It is looked at here so that a check finds what the start would.
     fn look_for_state(&mut self, faults: &mut Faults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
-        let looked = regular::look_for_place(&path);
+        let target = state_target(&path).map_err(|e| format!("a file that can be replaced: {e}"));
+        let looked = target.and_then(|target| regular::look_for_place(&target));
         self.put(at, looked.map(|()| Value::Path(path)), faults);
     }
 
@@ -195,7 +246,13 @@ impl Effective {
         let mut text = String::new();
         for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
             let value = shell_word(self.text(at));
-            let _ = write!(text, "{}={value} # {}", setting.name, entry.origin);
+            // Read back, an empty one of these is taken for one that was not filled in.
+            let mark = if CREDENTIALS.contains(&at) && self.is_absent(at) {
+                "#"
+            } else {
+                ""
+            };
+            let _ = write!(text, "{mark}{}={value} # {}", setting.name, entry.origin);
             // A fixed default needs no explanation: it is the value itself.
             if entry.origin == Origin::Default && !matches!(setting.default, Fallback::Value(_)) {
                 let _ = write!(text, ": {}", setting.default);
@@ -245,7 +302,24 @@ impl Effective {
         let rows = rows.map(|(setting, (old, new))| if setting.reload { new } else { old });
         let effective = Effective(rows.cloned().collect());
         effective.check_against_each_other(faults);
+        self.check_not_taken_away(&effective, faults);
         effective
+    }
+
+    /// What keeps peers out, and was given, must still be given after a reload. A file that is read while it is half written
+    /// lacks its last lines, and every app of every user would be stopped, or let in by anybody.
+    fn check_not_taken_away(&self, newer: &Self, faults: &mut Faults) {
+        for rows in KEEPS_OUT {
+            let given = rows.iter().find(|at| self.holds(**at));
+            let is_absent = rows.iter().all(|at| newer.is_absent(*at));
+            if let (Some(given), true) = (given, is_absent) {
+                let allowed = format!(
+                    "given: a reload does not take away {}; that takes a restart",
+                    self.cite(*given)
+                );
+                faults.push(newer.fault(*given, allowed));
+            }
+        }
     }
 
     /// The row that the value in `row` was given in.

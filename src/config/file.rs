@@ -116,12 +116,13 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::Origins
         | Kind::FrameTypes
         | Kind::Subprotocols
+        | Kind::HostNames
         | Kind::WebSocketUrl => true,
     };
     let is_switch = matches!(kind, Kind::Switch);
     let is_list = matches!(
         kind,
-        Kind::Networks | Kind::Origins | Kind::FrameTypes | Kind::Subprotocols
+        Kind::Networks | Kind::Origins | Kind::FrameTypes | Kind::Subprotocols | Kind::HostNames
     );
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),

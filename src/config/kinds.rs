@@ -49,6 +49,8 @@ pub enum Kind {
     FrameTypes,
     /// Subprotocols of WebSockets, separated by commas, or `any`.
     Subprotocols,
+    /// Names of hosts, separated by commas.
+    HostNames,
     /// A URL of a WebSocket.
     WebSocketUrl,
 }
@@ -92,6 +94,7 @@ pub(super) enum Value {
     Origins(Vec<WebOrigin>),
     FrameTypes(Vec<Box<str>>),
     Subprotocols(AcceptedSubprotocols),
+    HostNames(Vec<Box<str>>),
     Url(String),
     /// A file and the apps that were read from it, as for a secret.
     AppsFile(PathBuf, Apps),
@@ -133,6 +136,7 @@ impl Kind {
             Kind::Origins => lists::origins(text).map(Value::Origins),
             Kind::FrameTypes => lists::types(text).map(Value::FrameTypes),
             Kind::Subprotocols => lists::subprotocols(text).map(Value::Subprotocols),
+            Kind::HostNames => lists::hosts(text).map(Value::HostNames),
             Kind::WebSocketUrl => {
                 let has_path = text
                     .split_once("://")
@@ -168,6 +172,7 @@ impl Kind {
             Kind::Origins => "origin,origin",
             Kind::FrameTypes => "type,type|none",
             Kind::Subprotocols => "name,name|any|none",
+            Kind::HostNames => "name,name",
             Kind::WebSocketUrl => "url",
         }
     }
@@ -219,6 +224,11 @@ impl fmt::Display for Kind {
                 lists::ANY,
                 lists::NONE
             ),
+            Kind::HostNames => write!(
+                f,
+                "up to {} names of hosts without a port, separated by commas, such as gateway.example.org",
+                lists::HOSTS_MAX
+            ),
             Kind::WebSocketUrl => {
                 f.write_str("a URL with ws:// or wss://, a host and a path, such as wss://gateway.example.org/app-ws")
             }
@@ -263,12 +273,12 @@ impl fmt::Display for Value {
                 f.write_str(&origins.join(","))
             }
             Value::FrameTypes(types) if types.is_empty() => f.write_str(lists::NONE),
-            Value::FrameTypes(types) => f.write_str(&types.join(",")),
             Value::Subprotocols(AcceptedSubprotocols::Any) => f.write_str(lists::ANY),
             Value::Subprotocols(AcceptedSubprotocols::Only(names)) if names.is_empty() => {
                 f.write_str(lists::NONE)
             }
             Value::Subprotocols(AcceptedSubprotocols::Only(names)) => f.write_str(&names.join(",")),
+            Value::FrameTypes(names) | Value::HostNames(names) => f.write_str(&names.join(",")),
             Value::Url(url) => f.write_str(url),
             Value::Nothing => Ok(()),
         }

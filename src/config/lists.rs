@@ -19,6 +19,11 @@ pub(super) const SUBPROTOCOL_MAX: usize = 128;
 
 /// The word for all subprotocols.
 pub(super) const ANY: &str = "any";
+/// More names of hosts than a listener has.
+pub(super) const HOSTS_MAX: usize = 64;
+
+/// The longest name of a host, in bytes (RFC 1123 §2.1).
+const HOST_MAX: usize = 255;
 
 /// The word for an empty list where the default is not empty.
 pub(super) const NONE: &str = "none";
@@ -59,6 +64,15 @@ pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
         is_name.then(|| Box::from(one))
     });
     names.map(AcceptedSubprotocols::Only)
+}
+
+/// The names of hosts that `text` lists, if each may be one (RFC 1123 §2.1), in small letters.
+pub(super) fn hosts(text: &str) -> Option<Vec<Box<str>>> {
+    list(text, HOSTS_MAX, |one| {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        let is_name = (1..=HOST_MAX).contains(&one.len()) && one.bytes().all(is_plain);
+        is_name.then(|| one.to_ascii_lowercase().into())
+    })
 }
 
 fn list<T>(text: &str, most: usize, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
@@ -126,6 +140,33 @@ mod tests {
         assert!(subprotocols(&many(SUBPROTOCOLS_MAX + 1)).is_none());
         assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX)).is_some());
         assert!(subprotocols(&"a".repeat(SUBPROTOCOL_MAX + 1)).is_none());
+    }
+
+    #[test]
+    fn hosts_are_names_without_a_port() {
+        let shown = |text: &str| Some(hosts(text)?.join(" "));
+        for (text, wanted) in [
+            ("", Some("")),
+            (
+                "Gateway.Example.org, pulsegate",
+                Some("gateway.example.org pulsegate"),
+            ),
+            (
+                "pulsegate_admin.default.svc",
+                Some("pulsegate_admin.default.svc"),
+            ),
+            ("a:9002", None),
+            ("http://a", None),
+            ("*", None),
+            ("a,", None),
+            ("a b", None),
+            ("\u{e9}", None),
+        ] {
+            assert_eq!(shown(text).as_deref(), wanted, "{text:?}");
+        }
+        let many = |n| vec!["a"; n].join(",");
+        assert_eq!(hosts(&many(HOSTS_MAX)).map(|h| h.len()), Some(64));
+        assert_eq!(hosts(&many(HOSTS_MAX + 1)), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::control::{AlertSettings, WebhookSettings};
+use crate::control::{AlertSettings, WebhookSettings, WebhookUrl};
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
@@ -116,8 +116,12 @@ pub struct Settings {
     pub admin_addr: Option<SocketAddr>,
     /// What a request to `admin_addr` must bring, whichever way it was given.
     pub admin_token: Option<Secret>,
+    /// The names, beside `localhost`, under which `admin_addr` may be asked without a token; in small letters.
+    pub admin_hosts: Vec<Box<str>>,
     /// What tokens of glasses are signed with, whichever way it was given.
     pub auth_jwt_secret: Option<Secret>,
+    /// How long a token counts before and after its time; may be zero.
+    pub jwt_leeway: Micros,
     /// The apps that may connect.
     pub apps: Option<Apps>,
     /// When an app with the right key is let in.
@@ -207,6 +211,7 @@ impl Settings {
             self.app_admission,
             self.allowed_origins.clone(),
         )
+        .with_leeway(self.jwt_leeway)
     }
 
     /// What webhooks are held against when they are sent.
@@ -214,6 +219,38 @@ impl Settings {
         WebhookSettings {
             allow: self.webhook_allow.clone(),
             apps: self.apps.clone(),
+        }
+    }
+
+    /// What an operator must know of proxies that are trusted, each in one sentence.
+    pub fn proxy_warnings(&self) -> Vec<String> {
+        /// No private network is larger: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
+        const LEAST_BITS: [u8; 2] = [8, 7];
+        let is_world = |network: &&IpNet| match network {
+            IpNet::V4(v4) => v4.prefix_len() < LEAST_BITS[0],
+            IpNet::V6(v6) => v6.prefix_len() < LEAST_BITS[1],
+        };
+        let large = self.trusted_proxies.iter().filter(is_world);
+        large
+            .map(|network| {
+                format!(
+                    "TRUSTED_PROXIES={:?}: this is no network of proxies; whoever connects from it is believed to be where they \
+                     say, in logs, filters and alerts",
+                    network.to_string()
+                )
+            })
+            .collect()
+    }
+
+    /// The setting that names a webhook over `https`, if any does: certificates are needed for it.
+    pub fn https_webhook(&self) -> Option<&'static str> {
+        let alerts = self.alerts.webhook.as_ref();
+        if self.apps.as_ref().is_some_and(Apps::has_https_webhook) {
+            Some("APPS_FILE")
+        } else if alerts.is_some_and(WebhookUrl::is_https) {
+            Some("ALERT_WEBHOOK_URL")
+        } else {
+            None
         }
     }
 
@@ -273,7 +310,8 @@ impl Settings {
     ///
     /// # Errors
     /// What does not fit together so, although each of the two does by itself: `TRUSTED_PROXIES` may be emptied together
-    /// with `PROXY_PROTOCOL`, but that waits for a restart.
+    /// with `PROXY_PROTOCOL`, but that waits for a restart. And what keeps peers out and is not given any more: credentials,
+    /// `ALLOWED_ORIGINS`, `WEBHOOK_ALLOW`, `TRUSTED_PROXIES`.
     pub fn reloaded(&self, newer: &Settings) -> Result<Settings, Faults> {
         let mut faults = Faults::default();
         let effective = self.effective.reloaded(&newer.effective, &mut faults);

@@ -96,6 +96,7 @@ fn unit(setting: &Setting) -> String {
         | Kind::Origins
         | Kind::FrameTypes
         | Kind::Subprotocols
+        | Kind::HostNames
         | Kind::WebSocketUrl => String::new(),
     }
 }
@@ -126,6 +127,7 @@ fn allowed(setting: &Setting) -> String {
         | Kind::Origins
         | Kind::FrameTypes
         | Kind::Subprotocols
+        | Kind::HostNames
         | Kind::WebSocketUrl) => kind.to_string(),
     };
     match setting.rule {

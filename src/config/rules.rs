@@ -1,18 +1,11 @@
 //! What is asked of settings beside each other.
 
-use super::effective::{Effective, SECRETS};
+use super::effective::{CREDENTIALS, Effective, SECRETS};
 use super::faults::Faults;
 use super::kinds::Value;
 use super::table::{SETTINGS, row};
 use super::typed::{CLASSES, SUBPROTOCOLS};
 use crate::gateway::AcceptedSubprotocols;
-
-/// The settings of which one must be given, or anybody may connect.
-const CREDENTIALS: [usize; 3] = [
-    row("AUTH_JWT_SECRET"),
-    row("AUTH_JWT_SECRET_FILE"),
-    row("APPS_FILE"),
-];
 
 /// The least timeout that survives one lost ping or answer, in intervals.
 const INTERVALS: u64 = 2;

@@ -588,6 +588,24 @@ pub const SETTINGS: &[Setting] = &[
         help: "The proxies whose word on whose a connection is counts.",
     },
     Setting {
+        name: "AUTH_JWT_LEEWAY_MS",
+        kind: TIME_OR_NONE,
+        default: Fallback::Value("5000"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "How long a token of glasses counts before its claim nbf and after its claim exp, since the clock of the machine that signs it may differ.",
+    },
+    Setting {
+        name: "ADMIN_HOSTS",
+        kind: Kind::HostNames,
+        default: Fallback::Nothing,
+        rule: None,
+        audience: Advanced,
+        reload: false,
+        help: "The names, beside localhost, under which ADMIN_ADDR may be asked without a token; other names are refused there, because a web page can make its own lead to it.",
+    },
+    Setting {
         name: "ALERT_INTERVAL_MS",
         kind: TIME,
         default: Fallback::Value("10000"),
@@ -897,6 +915,7 @@ impl Setting {
             | Kind::Origins
             | Kind::FrameTypes
             | Kind::Subprotocols
+            | Kind::HostNames
             | Kind::WebSocketUrl => Some(self.dashed()),
         }
     }

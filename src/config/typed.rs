@@ -60,7 +60,9 @@ impl Effective {
             reuse_port: self.switch(const { row("REUSE_PORT") })?,
             admin_addr: self.address(const { row("ADMIN_ADDR") }),
             admin_token: self.secret(const { row("ADMIN_TOKEN") }),
+            admin_hosts: self.host_names(const { row("ADMIN_HOSTS") })?.to_vec(),
             auth_jwt_secret: self.secret(const { row("AUTH_JWT_SECRET") }),
+            jwt_leeway: self.millis(const { row("AUTH_JWT_LEEWAY_MS") })?,
             apps: self.apps(),
             app_admission: match self.word(const { row("APP_ADMISSION") })? {
                 "key" => Admission::Key,
@@ -215,6 +217,17 @@ impl Effective {
             return None;
         };
         Some(accepted)
+    }
+
+    /// None are none.
+    fn host_names(&self, at: usize) -> Option<&[Box<str>]> {
+        if self.is_absent(at) {
+            return Some(&[]);
+        }
+        let Value::HostNames(names) = self.0[at].value.as_ref()? else {
+            return None;
+        };
+        Some(names)
     }
 
     pub(super) fn url(&self, at: usize) -> Option<String> {

@@ -2,16 +2,20 @@
 //!
 //! A browser lets any page send requests to any address that the user's machine reaches, loopback included. It does not let
 //! the page read the answers, unless we say so (we never do) or the page's own name leads to us (DNS rebinding). So without
-//! a token the Host must be an address or `localhost`, and whatever names another origin is refused before it acts.
+//! a token the Host must be an address, `localhost` or a name in `ADMIN_HOSTS`, and whatever names another origin is refused
+//! before it acts. A proxy may give a request another Host, which then differs from the Origin of our own page; but a page of
+//! another origin neither knows the token nor can say that it is of the same origin (`Sec-Fetch-Site` is the browser's to set).
+//!
+//! The two probes are for everybody, under any Host or none: they say nothing but whether the gateway lives and is ready.
 //!
 //! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
 
 use super::logins::Failure;
 use super::problem::Problem;
 use super::serve::Caller;
-use super::{Control, dashboard};
+use super::{Control, dashboard, probes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt;
@@ -46,15 +50,15 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let page = dashboard::is_page(request.method(), request.uri().path());
+    let kind = Kind::of(request.method(), request.uri().path());
     let token = control.token.as_ref();
     let login = token.map(|token| login(token, request.headers()));
-    let checked = check(login, page, request.uri(), request.headers());
+    let checked = check(&control, login, kind, request.uri(), request.headers());
     if let Some(caller) = request.extensions().get::<Caller>() {
         match login {
             // What it proves does not depend on what it asks for.
             Some(Ok(())) => caller.has_token(),
-            None if checked.is_ok() => caller.may_ask(),
+            None if checked.is_ok() && kind != Kind::Probe => caller.may_ask(),
             Some(Err(_)) | None => {}
         }
     }
@@ -99,9 +103,33 @@ fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
     is_right.then_some(()).ok_or(Failure::Wrong)
 }
 
+/// What a request is for, as far as it matters to who may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Whether the gateway lives, or is ready.
+    Probe,
+    /// A part of the page.
+    Page,
+    /// Anything else.
+    Api,
+}
+
+impl Kind {
+    fn of(method: &Method, path: &str) -> Self {
+        if probes::is_probe(method, path) {
+            Kind::Probe
+        } else if dashboard::is_page(method, path) {
+            Kind::Page
+        } else {
+            Kind::Api
+        }
+    }
+}
+
 fn check(
+    control: &Control,
     login: Option<Result<(), Failure>>,
-    page: bool,
+    kind: Kind,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
@@ -115,23 +143,34 @@ fn check(
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Err(Problem::bad_request("there must be one Host"));
     }
+    if kind == Kind::Probe {
+        return Ok(());
+    }
+    let Some(host) = uri.host().or_else(|| text(header::HOST).map(without_port)) else {
+        return Err(Problem::bad_request("there must be a Host"));
+    };
     match login {
-        Some(Ok(())) => {}
-        Some(Err(_)) if page => {}
+        // Whatever the Host and the Origin: a page that was led here by its own name does not know it.
+        Some(Ok(())) => return Ok(()),
+        Some(Err(_)) if kind == Kind::Page => {}
         Some(Err(_)) => {
             let error = "a token is required: Authorization: Bearer …";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
+        None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
         None => {
-            // Not so with a token: a page that was led here by its own name does not know it.
-            let host = uri.host().or_else(|| text(header::HOST).map(without_port));
-            if !host.is_some_and(is_ours) {
-                return forbidden("without a token the Host must be an IP address or localhost");
-            }
+            let error = "without a token the Host must be an IP address, localhost or a name in ADMIN_HOSTS";
+            return forbidden(error);
         }
     }
-    if page {
+    if kind == Kind::Page {
         return Ok(());
+    }
+    // Older browsers do not send it; those have the body's type to stop them, which a page of another origin cannot set.
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        Some(b"same-origin") => return Ok(()),
+        Some(b"none") | None => {}
+        Some(_) => return forbidden("pages of another site may not ask here"),
     }
     if let Some(origin) = text(header::ORIGIN) {
         let own = text(header::HOST).is_some_and(|host| {
@@ -143,12 +182,6 @@ fn check(
         if !own {
             return forbidden("pages of another origin may not ask here");
         }
-    }
-    // Older browsers do not send it; those have the body's type to stop them, which a page of another origin cannot set.
-    if let Some(site) = headers.get("sec-fetch-site")
-        && !matches!(site.as_bytes(), b"same-origin" | b"none")
-    {
-        return forbidden("pages of another site may not ask here");
     }
     Ok(())
 }

@@ -29,10 +29,12 @@ mod webhooks;
 pub use self::alerts::{AlertSettings, WebhookUrl};
 pub use self::guard::Token;
 pub use self::process::{MemoryLimit, memory_limit};
-pub use self::state_file::{Started, StateFile, StateFileStats, load as load_state};
+pub use self::state_file::{
+    Started, StateFile, StateFileStats, StateLock, load as load_state, lock_state, state_target,
+};
 pub use self::webhooks::{
     DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats,
-    WebhookType,
+    WebhookType, check_certificates,
 };
 
 use self::alerts::Alerts;
@@ -62,6 +64,8 @@ pub struct Options {
     pub listener: Option<TcpListener>,
     /// Who may ask. `None`: whoever reaches the listener, which is a loopback address then.
     pub token: Option<Token>,
+    /// Names under which the listener may be asked without a token, beside `localhost`.
+    pub hosts: Vec<Box<str>>,
     /// Where work for the loop is left.
     pub desk: Desk,
     /// Where the loop puts the records of ended connections.
@@ -89,6 +93,7 @@ pub struct Options {
 /// What the answers are made from.
 struct Control {
     token: Option<Token>,
+    hosts: Vec<Box<str>>,
     logins: Logins,
     desk: Desk,
     listen_addr: SocketAddr,
@@ -163,6 +168,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
     let started = UnixMillis::now();
     let control = Arc::new(Control {
         token: options.token,
+        hosts: options.hosts,
         logins: Logins::new(),
         desk: options.desk,
         listen_addr: options.listen_addr,

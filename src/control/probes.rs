@@ -2,7 +2,7 @@
 
 use super::{Control, ask};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,9 +15,16 @@ use utoipa::ToSchema;
 const STALLED: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> Router<Arc<Control>> {
+    // HAProxy asks by OPTIONS if it is not told otherwise.
     Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .route("/healthz", get(healthz).options(healthz))
+        .route("/readyz", get(readyz).options(readyz))
+}
+
+/// Returns whether this asks one of the two, for which no token and no Host is needed.
+pub(super) fn is_probe(method: &Method, path: &str) -> bool {
+    let asks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    asks && matches!(path, "/healthz" | "/readyz")
 }
 
 /// How the process, or the gateway, is.
@@ -38,14 +45,14 @@ impl Probe {
 }
 
 /// The process runs. Whether the loop turns is the watchdog's question and `/readyz`'s.
-#[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, body = Probe)))]
+#[utoipa::path(get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Probe)))]
 pub(super) async fn healthz() -> Response {
     Probe::good("ok")
 }
 
 /// Connections are welcome: the loop turns, accepts, and does not go away.
 #[utoipa::path(
-    get, path = "/readyz", tag = "probes",
+    get, path = "/readyz", tag = "probes", security(()),
     responses((status = 200, body = Probe), (status = 503, body = Probe))
 )]
 pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {

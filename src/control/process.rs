@@ -3,7 +3,9 @@
 use procfs::process::{LimitValue, Process};
 use procfs::{Current, Meminfo};
 use serde::Serialize;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use utoipa::ToSchema;
 
 /// Figures of the process, from `/proc`; what cannot be read is missing.
@@ -45,6 +47,36 @@ pub(super) fn figures() -> Figures {
         virtual_memory_bytes: stat.map(|s| s.vsize),
         threads: stat.and_then(|s| u64::try_from(s.num_threads).ok()),
     }
+}
+
+/// Returns whether something is mounted on `path` itself, as far as this process can see. Its folder may be reached through links.
+pub(super) fn is_mount_point(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else {
+        return false;
+    };
+    let mounts = Process::myself().and_then(|process| process.mountinfo());
+    mounts.is_ok_and(|mounts| {
+        mounts
+            .into_iter()
+            .any(|mount| unescaped(&mount.mount_point) == path)
+    })
+}
+
+/// A path as it is: the kernel writes spaces, tabs, line breaks and backslashes of it as octal numbers, `\040`.
+fn unescaped(path: &Path) -> PathBuf {
+    let mut bytes = path.as_os_str().as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    while let Some((first, rest)) = bytes.split_first() {
+        let number = rest.get(..3).and_then(|digits| str::from_utf8(digits).ok());
+        let number = number.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let byte;
+        (byte, bytes) = match (first, number) {
+            (b'\\', Some(byte)) => (byte, &rest[3..]),
+            _ => (*first, rest),
+        };
+        plain.push(byte);
+    }
+    OsString::from_vec(plain).into()
 }
 
 /// Memory in use beside the limit that is nearest.

@@ -1,16 +1,18 @@
 //! `STATE_FILE`: which apps were started for whom, so that a restart does not forget it.
 //!
 //! The side thread keeps a mirror of it and writes that at most once a second, if it has changed: a new file beside the old
-//! one, on disk before it takes its name. So at every moment there is a whole one.
+//! one, on disk before it takes its name. So at every moment there is a whole one. If the path is a symbolic link, that is
+//! done with the file it leads to, and the link stays.
 
 use super::lock;
+use super::process::is_mount_point;
 use crate::gateway::Errand;
 use crate::time::{Clock, Micros, UnixMillis};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,12 @@ const SLICE: usize = 1_000;
 
 /// How the names of files end that are being written.
 const UNFINISHED: &str = ".new";
+
+/// How the name of the file ends that a process locks.
+const LOCK: &str = ".lock";
+
+/// Symbolic links that are followed, as many as the kernel follows.
+const LINKS_MAX: usize = 40;
 
 /// How many files are kept that could not be understood. Of more, the earlier ones are worth most: `.bad` is what was
 /// there before anything went wrong, and the last name is what happened last.
@@ -71,12 +79,13 @@ pub struct StateFileStats {
 /// # Errors
 /// What the system says if the file cannot be read, or its folder cannot be written to.
 pub fn load(path: &Path) -> io::Result<Started> {
+    let path = &*state_target(path)?;
     check_folder(path)?;
     clear(path);
     let mut text = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(MOST as u64 + 1).read_to_end(&mut text)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
     match parse(&text) {
@@ -88,6 +97,87 @@ pub fn load(path: &Path) -> io::Result<Started> {
                 "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of apps that were started"
             );
             Ok(Vec::new())
+        }
+    }
+}
+
+/// Returns the file that `path` leads to, through symbolic links, whether it is there or not. It is replaced by a new one at each
+/// write, and the links stay.
+///
+/// # Errors
+/// If a link cannot be read or leads in a circle; or if something is mounted on the file itself (a container's bind mount of a
+/// single file), for such a file cannot be replaced.
+pub fn state_target(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&target) {
+            Ok(to) => target = folder_of(&target).join(to),
+            // It is no link, or not there yet.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::NotADirectory
+                ) =>
+            {
+                return match is_mount_point(&target) {
+                    false => Ok(target),
+                    true => Err(io::Error::new(
+                        ErrorKind::ResourceBusy,
+                        "it is mounted by itself and cannot be replaced; mount its folder",
+                    )),
+                };
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let error = format!("more than {LINKS_MAX} symbolic links");
+    Err(io::Error::new(ErrorKind::InvalidInput, error))
+}
+
+/// The lock that a process holds for as long as it keeps a state file.
+#[derive(Debug)]
+pub struct StateLock {
+    /// Locked until it is closed. `None`: a thread waits for it, or the file system knows no locks.
+    _file: Option<File>,
+}
+
+/// Locks the state file at `path` against other processes, by a file `<path>.lock` beside it, which stays.
+///
+/// With `waits` a predecessor may hold it still: then a thread takes the lock when that one has ended.
+///
+/// # Errors
+/// If another process holds it and this one does not wait, or the file cannot be made.
+pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
+    let name = beside(&state_target(path)?, LOCK);
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(StateLock { _file: Some(file) }),
+        Err(TryLockError::WouldBlock) if waits => {
+            log::warn!(
+                "state_file path={path:?} lock=waits reason=\"another process keeps it, and writes it until it ends\""
+            );
+            let thread = std::thread::Builder::new().name("state lock".to_owned());
+            thread.spawn(move || {
+                if file.lock().is_ok() {
+                    // Up to the end of the process.
+                    std::mem::forget(file);
+                }
+            })?;
+            Ok(StateLock { _file: None })
+        }
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            ErrorKind::ResourceBusy,
+            format!("another process keeps it and has locked {}", name.display()),
+        )),
+        Err(TryLockError::Error(e)) => {
+            log::warn!("state_file path={path:?} lock=none error=\"{e}\"");
+            Ok(StateLock { _file: None })
         }
     }
 }
@@ -159,7 +249,7 @@ fn aside(path: &Path) -> PathBuf {
     // What cannot be looked at is taken to be there.
     let is_free = |name: &PathBuf| {
         let found = fs::symlink_metadata(name);
-        found.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+        found.is_err_and(|e| e.kind() == ErrorKind::NotFound)
     };
     let free = (0..BAD_MAX - 1).map(name).find(is_free);
     free.unwrap_or_else(|| name(BAD_MAX - 1))
@@ -184,6 +274,7 @@ fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
+    let path = &*state_target(path)?;
     let (unfinished, mut file) = create_unfinished(path)?;
     let written = file
         .write_all(text.as_bytes())

@@ -13,7 +13,6 @@ use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
@@ -148,7 +147,7 @@ pub(crate) struct Middle {
     /// Up to when that wait was counted, and the host told.
     pub(crate) throttled_counted: Micros,
     /// What the socket said while bytes of the peer waited: told when those are worked off.
-    pub(crate) failed: Option<ErrorKind>,
+    pub(crate) failed: Option<Cause>,
     /// What it adds to the bytes held by the loop.
     pub(crate) held: u64,
     /// What that was when it last grew by 4 KiB, and when that was: small frames in between are no progress.

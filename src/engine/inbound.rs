@@ -690,8 +690,8 @@ impl<H: Handler> Engine<H> {
         {
             self.call(now, |handler, io| handler.on_throttled(io, id, waited));
         }
-        if let Some(kind) = failed {
-            self.on_error(id, &kind.into());
+        if let Some(cause) = failed {
+            self.on_failed(id, cause);
             return false;
         }
         let Some(Phase::Open(middle)) = self.core.table.get_mut(id).map(|c| &mut c.phase) else {

@@ -204,14 +204,25 @@ impl<H: Handler> Engine<H> {
         self.core.bury(id, end);
     }
 
-    /// The socket failed.
+    /// Reading failed, or the socket has an error that reading it would tell. (What writing fails with comes back from
+    /// [`flush`](Engine::flush).)
     pub fn on_error(&mut self, id: ConnId, error: &io::Error) {
+        self.on_failed(id, failure(error, Cause::ReadError));
+    }
+
+    /// Writing failed.
+    fn on_write_error(&mut self, id: ConnId, error: &io::Error) {
+        self.on_failed(id, failure(error, Cause::WriteError));
+    }
+
+    /// The socket failed; `cause` says how.
+    fn on_failed(&mut self, id: ConnId, cause: Cause) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
         // What was read before is worked off first.
         if self.core.table.get(id).is_some_and(Conn::is_held)
             && let Some(middle) = self.middle_or_new(id)
         {
-            middle.failed.get_or_insert(error.kind());
+            middle.failed.get_or_insert(cause);
             return self.core.discard_out(id);
         }
         let Some(conn) = self.core.table.get(id) else {
@@ -220,11 +231,7 @@ impl<H: Handler> Engine<H> {
         let end = match &conn.phase {
             Phase::Opening(None) => End::of(Cause::Probe),
             Phase::Opening(Some(_)) => End::of(Cause::Aborted),
-            Phase::Open(_) => End::of(match error.kind() {
-                ErrorKind::ConnectionReset => Cause::PeerReset,
-                ErrorKind::TimedOut => Cause::TcpTimeout,
-                _ => Cause::WriteError,
-            }),
+            Phase::Open(_) => End::of(cause),
             Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
             Phase::Dead(_) => return,
         };
@@ -387,5 +394,14 @@ impl<H: Handler> Engine<H> {
             self.core.stats.classes[usize::from(class.0)].suspects -= 1;
             self.call(now, |handler, io| handler.on_health(io, id, change));
         }
+    }
+}
+
+/// Why a connection ended whose socket failed so; `otherwise` names the operation that failed.
+fn failure(error: &io::Error, otherwise: Cause) -> Cause {
+    match error.kind() {
+        ErrorKind::ConnectionReset => Cause::PeerReset,
+        ErrorKind::TimedOut => Cause::TcpTimeout,
+        _ => otherwise,
     }
 }

@@ -101,7 +101,7 @@ impl<H: Handler> Engine<H> {
                         self.core.change_out(id, |out| out.push_ping(&frame));
                     }
                     Err(e) => {
-                        self.on_error(id, &e);
+                        self.on_write_error(id, &e);
                         return Flushed::Done;
                     }
                 }
@@ -130,7 +130,7 @@ impl<H: Handler> Engine<H> {
         let written = match written {
             Ok(written) => written,
             Err(e) => {
-                self.on_error(id, &e);
+                self.on_write_error(id, &e);
                 return Flushed::Done;
             }
         };

@@ -69,14 +69,16 @@ struct Peer {
     inbound: VecDeque<(Micros, Vec<u8>)>,
     half_closed: bool,
     reset: bool,
+    /// What reading from the peer fails with, if it does.
+    unreadable: Option<ErrorKind>,
     latency: Micros,
     muted: bool,
     /// The server gets to read from it only in the last look.
     unread: bool,
     /// How many more bytes it takes; `None`: any number.
     window: Option<usize>,
-    /// When the window is used up the connection breaks.
-    breaks: bool,
+    /// What writing fails with when the window is used up; `None`: the peer only takes no more.
+    breaks: Option<ErrorKind>,
     bytes: Vec<u8>,
     head: Option<String>,
     received: Vec<Received>,
@@ -186,11 +188,12 @@ impl<H: Handler> Net<H> {
             inbound: VecDeque::new(),
             half_closed: false,
             reset: false,
+            unreadable: None,
             latency: Micros::ZERO,
             muted: false,
             unread: false,
             window: None,
-            breaks: false,
+            breaks: None,
             bytes: Vec::new(),
             head: None,
             received: Vec::new(),
@@ -286,6 +289,11 @@ impl<H: Handler> Net<H> {
         }
     }
 
+    /// Reading from the peer fails so, from now on.
+    pub fn fail_reading(&mut self, peer: PeerId, kind: ErrorKind) {
+        self.peers[peer.0].unreadable = Some(kind);
+    }
+
     /// How many more bytes the peer takes; `None`: any number.
     pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
         self.peers[peer.0].window = window;
@@ -293,8 +301,13 @@ impl<H: Handler> Net<H> {
 
     /// The peer takes this many more bytes, then writing to it fails.
     pub fn break_after(&mut self, peer: PeerId, bytes: usize) {
+        self.fail_writing(peer, bytes, ErrorKind::ConnectionReset);
+    }
+
+    /// The peer takes this many more bytes, then writing to it fails so.
+    pub fn fail_writing(&mut self, peer: PeerId, bytes: usize, kind: ErrorKind) {
         self.peers[peer.0].window = Some(bytes);
-        self.peers[peer.0].breaks = true;
+        self.peers[peer.0].breaks = Some(kind);
     }
 
     /// How long the peer's bytes are on the way, from now on.
@@ -505,6 +518,8 @@ impl<H: Handler> Net<H> {
         let peer = &self.peers[index];
         if peer.reset {
             self.engine.on_error(id, &ErrorKind::ConnectionReset.into());
+        } else if let Some(kind) = peer.unreadable {
+            self.engine.on_error(id, &kind.into());
         } else if peer.half_closed && peer.inbound.is_empty() {
             self.engine.on_eof(id);
         }
@@ -538,8 +553,10 @@ impl<H: Handler> Net<H> {
                 .as_ref()
                 .map(|l| l.buffer.saturating_sub(l.queue.len()));
             let taken = room.map_or(taken, |room| room.min(taken));
-            if taken == 0 && breaks {
-                return Err(ErrorKind::ConnectionReset.into());
+            if taken == 0
+                && let Some(kind) = breaks
+            {
+                return Err(kind.into());
             }
             if taken == 0 {
                 return Err(ErrorKind::WouldBlock.into());

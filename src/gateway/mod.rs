@@ -77,6 +77,12 @@ pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 const NAME_MAX: usize = 256;
 
+/// Returns whether a user or a package may be called so: 1 to 256 bytes without control characters, which would end up in logs and
+/// terminals.
+fn is_name(name: &str) -> bool {
+    (1..=NAME_MAX).contains(&name.len()) && !name.contains(char::is_control)
+}
+
 /// The longest key of an app, in bytes.
 const KEY_MAX: usize = 512;
 

@@ -78,23 +78,27 @@ impl Proxies {
             return None;
         }
         let lines = request.headers().get_all("x-forwarded-for");
-        let lines: Vec<&str> = lines.iter().filter_map(|v| v.to_str().ok()).collect();
-        // Each hop appends: what stands further left was written by somebody further away.
-        let mut hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+        let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+        // Each hop appends: what stands further left was written further away, and may be any bytes at all. So one hop is read
+        // at a time, and what no trusted proxy wrote is not looked at.
+        let hops = lines
+            .iter()
+            .rev()
+            .flat_map(|line| line.rsplit(|b| *b == b','));
+        // RFC 9110 §5.6.1.2: empty elements of a list do not count.
+        let hops = hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty());
         let mut client = None;
-        loop {
-            let Some(hop) = hops.next().map(str::trim) else {
-                return client;
-            };
+        for hop in hops {
             // Behind something unreadable nothing can be believed.
-            let Some(addr) = address(hop) else {
-                return client;
+            let Some(addr) = str::from_utf8(hop).ok().and_then(address) else {
+                break;
             };
             client = Some(addr);
             if !self.trusts(addr.ip()) {
-                return client;
+                break;
             }
         }
+        client
     }
 }
 

@@ -19,7 +19,7 @@ INTERVAL, TIMEOUT, DRAIN_DELAY, DRAIN = 0.5, 2.0, 4.0, 1.0
 class WebSocket:
     """As much of RFC 6455 as is needed here. It answers pings while it receives."""
 
-    def __init__(self, source, port, path):
+    def __init__(self, source, port, path, headers=""):
         raw = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
         self.address = "%s:%d" % raw.getsockname()
         context = ssl.create_default_context()
@@ -32,7 +32,7 @@ class WebSocket:
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n{headers}\r\n".encode()
         )
         while b"\r\n\r\n" not in self.buffer:
             self.more()
@@ -49,10 +49,10 @@ class WebSocket:
         self.buffer += got
 
     def send(self, opcode, payload=b""):
-        assert len(payload) < 126
         mask = os.urandom(4)
         masked = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
-        self.socket.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
+        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack("!H", len(payload))
+        self.socket.sendall(bytes([0x80 | opcode]) + length + mask + masked)
 
     def frame(self):
         """The next complete frame of the buffer, which are small and in one piece here."""
@@ -69,12 +69,16 @@ class WebSocket:
         payload, self.buffer = self.buffer[head : head + length], self.buffer[head + length :]
         return opcode, payload
 
-    def receive(self, seconds, answer=True):
+    def receive_any(self, seconds):
+        """The next frame that is no ping."""
+        return self.receive(seconds, skip=b"\0")
+
+    def receive(self, seconds, answer=True, skip=b'connection_ack"'):
         """The next frame that is no ping and no acknowledgement within that time, or None. Raises EOFError at the end of the stream."""
         end = time.monotonic() + seconds
         while True:
             while (frame := self.frame()) is not None:
-                if frame[0] == 1 and b'connection_ack"' in frame[1]:
+                if frame[0] == 1 and skip in frame[1]:
                     continue
                 if frame[0] != 9:
                     return frame

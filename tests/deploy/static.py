@@ -138,8 +138,8 @@ def dockerfile():
 def health_check(command):
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            right = self.path == "/healthz" and self.headers["Authorization"] == "Bearer secret"
-            self.send_response(self.server.status if right else 401)
+            # As the admin listener: the token is asked for elsewhere, and no probe has it.
+            self.send_response(self.server.status if self.path == "/healthz" else 401)
             self.end_headers()
 
         def log_message(self, *_):
@@ -148,17 +148,17 @@ def health_check(command):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
-    def result(status, token="secret"):
+    def result(status):
         server.status = status
-        environment = {"PATH": os.environ["PATH"], "ADMIN_ADDR": f"0.0.0.0:{server.server_port}", "ADMIN_TOKEN": token}
+        environment = {"PATH": os.environ["PATH"], "ADMIN_ADDR": f"0.0.0.0:{server.server_port}"}
         return subprocess.run(command, env=environment, capture_output=True, timeout=10).returncode
 
-    got = [result(200), result(503), result(500), result(200, "wrong")]
+    got = [result(200), result(503), result(500)]
     server.shutdown()
     server.server_close()
     got.append(result(200))
-    if [code == 0 for code in got] != [True, True, False, False, False]:
-        fault(f"Dockerfile: the health check ends with {got} for 200, while draining, 500, a wrong token, nobody there")
+    if [code == 0 for code in got] != [True, True, False, False]:
+        fault(f"Dockerfile: the health check ends with {got} for 200, while draining, 500, nobody there")
 
 
 def readme():

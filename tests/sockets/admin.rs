@@ -76,7 +76,8 @@ impl Gateway {
     /// `/metrics` as a map from a name with its labels to the value.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
-        let response = self.admin_request("GET", "/metrics", "", "");
+        let accept = "Accept: application/openmetrics-text\r\n";
+        let response = self.admin_request("GET", "/metrics", accept, "");
         assert_eq!(response.status, 200, "{response:?}");
         assert!(response.body.ends_with("# EOF\n"), "{}", response.body);
         Metrics(response.body)

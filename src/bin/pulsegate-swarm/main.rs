@@ -20,6 +20,7 @@ mod tally;
 mod target;
 mod upgrade;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
     let args = match args::parse() {
         Ok(Wanted::Run(args)) => args,
         Ok(Wanted::Help) => {
-            print!("{}", args::HELP);
+            // A reader that has gone away has what it wants.
+            let _ = io::stdout().write_all(args::HELP.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(fault) => return refuse(&fault),
@@ -44,7 +46,9 @@ fn main() -> ExitCode {
     match swarm::run(&args, &stop) {
         Ok(tally) => {
             let nothing_opened = tally.connected == 0;
-            println!("{}", tally.report(&args));
+            if let Err(error) = writeln!(io::stdout(), "{}", tally.report(&args)) {
+                return refuse(&format!("cannot write the report: {error}"));
+            }
             ExitCode::from(u8::from(nothing_opened))
         }
         Err(error) => refuse(&format!("the loop failed: {error}")),
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn refuse(fault: &str) -> ExitCode {
-    eprintln!("pulsegate-swarm: {fault}");
+    let _ = writeln!(io::stderr(), "pulsegate-swarm: {fault}");
     ExitCode::from(2)
 }
 

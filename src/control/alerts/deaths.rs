@@ -278,6 +278,7 @@ pub(in crate::control) fn is_loss(cause: Cause) -> bool {
         Cause::PeerEof
         | Cause::PeerReset
         | Cause::TcpTimeout
+        | Cause::ReadError
         | Cause::WriteError
         | Cause::Stale
         | Cause::FrameTimeout => true,

@@ -110,6 +110,14 @@ impl WebhookUrl {
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Returns whether it begins with `https`.
+    pub fn is_https(&self) -> bool {
+        self.0
+            .split(':')
+            .next()
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+    }
 }
 
 impl fmt::Debug for WebhookUrl {

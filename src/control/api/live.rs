@@ -14,7 +14,7 @@ use crate::gateway::{Page, Query, RelayStats, Snapshot, Sort};
 use crate::time::UnixMillis;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -100,7 +100,12 @@ pub(super) async fn live(State(control): State<Arc<Control>>) -> Result<Response
         let error = format!("{LISTENERS} listen already");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error));
     };
-    Ok(([(header::CONTENT_TYPE, "text/event-stream")], body).into_response())
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        // nginx would keep documents back until its buffer is full.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, body).into_response())
 }
 
 /// Makes the documents, each with the counts since the one before.

@@ -36,7 +36,7 @@ const BODY_MAX: usize = 16 * 1024;
     info(
         title = "pulsegate",
         description = "What the gateway knows, and what can be done about it. Times are RFC 3339 in UTC; spans are in ms, round-trip times in µs. \
-                       Where a token is set, every request carries it: `Authorization: Bearer …`.",
+                       Where a token is set, every request but the probes carries it: `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     // What is served beside the API.
@@ -100,8 +100,13 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
         let operation = OperationBuilder::new().summary(Some(what));
         operation.response("200", found)
     };
-    let metrics = "What is counted and measured, as OpenMetrics text.";
-    let metrics = found(metrics, "application/openmetrics-text");
+    let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept names that.";
+    let text = ResponseBuilder::new()
+        .description(metrics)
+        .content("text/plain", Content::default())
+        .content("application/openmetrics-text", Content::default());
+    let metrics = OperationBuilder::new().summary(Some(metrics));
+    let metrics = metrics.response("200", text);
     let metrics = metrics.response("503", problem("The loop does not answer."));
     let this = found("This document.", "application/json");
     for (path, operation) in [("/metrics", metrics), ("/api/v1/openapi.json", this)] {
@@ -134,7 +139,7 @@ const EVERYWHERE: [(&str, &str); 3] = [
     ("401", "The token is missing or wrong."),
     (
         "403",
-        "It comes from a page of another origin; or there is no token, and the Host is a name.",
+        "It comes from a page of another origin; or there is no token, and the Host is a name that ADMIN_HOSTS does not have.",
     ),
 ];
 

@@ -1,10 +1,12 @@
-//! `/metrics`: what the loop counts, as OpenMetrics text.
+//! `/metrics`: what the loop counts, as OpenMetrics text to who asks for that, else in the older text format of Prometheus.
 //!
 //! Nothing is counted twice: a scrape asks the loop for one snapshot and writes it down, so all numbers of a scrape are of one
 //! moment.
 
 mod relay;
+mod text;
 
+use self::text::Format;
 use super::alerts::SinkStats;
 use super::logins::{Failure, LoginCounts};
 use super::problem::Problem;
@@ -18,7 +20,7 @@ use crate::gateway::{CLASS_NAMES, ConnState, Snapshot};
 use crate::time::{Micros, UnixMillis};
 use axum::Router;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::collector::Collector;
@@ -30,8 +32,6 @@ use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// The histograms' bounds are powers of two of a microsecond, 16 µs to 67 s: at these the loop counts exactly.
 const LEAST_POWER: u32 = 4;
 const MOST_POWER: u32 = 26;
@@ -40,7 +40,10 @@ pub(super) fn router() -> Router<Arc<Control>> {
     Router::new().route("/metrics", get(metrics))
 }
 
-async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Problem> {
+async fn metrics(
+    State(control): State<Arc<Control>>,
+    asked: HeaderMap,
+) -> Result<Response, Problem> {
     let snapshot = ask::snapshot(&control.desk).await?;
     let scrape = Scrape {
         snapshot,
@@ -57,7 +60,19 @@ async fn metrics(State(control): State<Arc<Control>>) -> Result<Response, Proble
     let mut text = String::with_capacity(32 * 1024);
     // Writing into a String does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    let format = Format::asked(&asked);
+    if format == Format::Classic {
+        text = text::classic(&text);
+    }
+    let headers = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, "accept, accept-encoding"),
+    ];
+    let compressed = text::wants_gzip(&asked).then(|| text::gzip(&text));
+    Ok(match compressed.flatten() {
+        Some(bytes) => (headers, [(header::CONTENT_ENCODING, "gzip")], bytes).into_response(),
+        None => (headers, text).into_response(),
+    })
 }
 
 /// All that a scrape says.

@@ -9,7 +9,7 @@ use super::egress::Egress;
 use super::queue::{Kind, Post, Reply};
 use super::settings::WebhookSettings;
 use crate::control::lock;
-use crate::time::UnixMillis;
+use crate::time::{Clock, Micros, UnixMillis};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, USER_AGENT};
@@ -22,7 +22,8 @@ use rustls::ClientConfig;
 use rustls::crypto::ring;
 use serde::Serialize;
 use std::error::Error;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The header with which an app's server tells that a webhook is ours.
@@ -50,9 +51,42 @@ pub(super) struct Client {
 
 /// Posts JSON, each over a connection of its own.
 pub(in crate::control) struct Http {
-    /// Made when it is needed: it has to read what this system trusts. `None`: that is nothing.
-    tls: OnceLock<Option<Arc<ClientConfig>>>,
+    trust: Mutex<Trust>,
+    clock: Clock,
     timeout: Duration,
+}
+
+/// What `https` is spoken with. It is made when it is needed, for it has to read the certificates that this system trusts.
+#[derive(Default)]
+struct Trust {
+    tls: Option<Arc<ClientConfig>>,
+    /// When there were none, the last time.
+    failed: Option<Micros>,
+}
+
+/// How long certificates are not looked for again after there were none.
+const TRUST_RETRY: Micros = Micros::from_secs(1);
+
+/// Reads the certificates that this system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else of the places where
+/// systems keep them.
+fn read_trust() -> io::Result<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?;
+    Ok(builder.with_native_roots()?.with_no_client_auth())
+}
+
+/// Looks whether this system trusts any certificates: without any no `https` webhook can be sent.
+///
+/// # Errors
+/// If it trusts none.
+pub fn check_certificates() -> io::Result<()> {
+    read_trust().map(drop).map_err(|e| {
+        io::Error::new(
+            e.kind(),
+            format!("this system trusts no certificates ({e}); install them (ca-certificates), or set SSL_CERT_FILE"),
+        )
+    })
 }
 
 /// What is posted, as the contract has it.
@@ -95,7 +129,7 @@ impl Client {
     /// Sends it and waits for the answer, as long as is allowed. It is signed with the key that the app has now.
     pub(super) async fn post(&self, post: &Post) -> Reply {
         let Ok(body) = serde_json::to_vec(&self.body(post)) else {
-            return Reply::Unreachable("no body".into());
+            return Reply::Unsent("no body");
         };
         let settings = lock(&self.settings).clone();
         let seconds = UnixMillis::now().0 / 1_000;
@@ -128,21 +162,37 @@ impl Http {
     /// `timeout`: for everything from the connection to the answer.
     pub(in crate::control) fn new(timeout: Duration) -> Self {
         Http {
-            tls: OnceLock::new(),
+            trust: Mutex::default(),
+            clock: Clock::start(),
             timeout,
         }
     }
 
+    /// `None`: this system trusts no certificates now. It is asked again later.
     fn tls(&self) -> Option<Arc<ClientConfig>> {
-        let make = || {
-            let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-            let builder = builder.with_safe_default_protocol_versions();
-            let builder = builder.map_err(std::io::Error::other);
-            let made = builder.and_then(ConfigBuilderExt::with_native_roots);
-            let made = made.inspect_err(|e| log::error!("webhook https=off error=\"{e}\""));
-            Some(Arc::new(made.ok()?.with_no_client_auth()))
-        };
-        self.tls.get_or_init(make).clone()
+        let mut trust = lock(&self.trust);
+        if trust.tls.is_some() {
+            return trust.tls.clone();
+        }
+        let now = self.clock.raw();
+        if trust.failed.is_some_and(|at| now < at + TRUST_RETRY) {
+            return None;
+        }
+        match read_trust() {
+            Ok(tls) => {
+                if trust.failed.is_some() {
+                    log::info!("webhook https=on");
+                }
+                trust.tls = Some(Arc::new(tls));
+            }
+            Err(e) => {
+                if trust.failed.is_none() {
+                    log::error!("webhook https=off error=\"{e}\"");
+                }
+                trust.failed = Some(now);
+            }
+        }
+        trust.tls.clone()
     }
 
     /// Posts a body of JSON to wherever the operator has said and waits for the answer, as long as is allowed.
@@ -164,7 +214,7 @@ impl Http {
         let connector = Connector::new(self.timeout, egress, meter.clone());
         let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
             let Some(tls) = self.tls() else {
-                return Reply::Unreachable("this system trusts no certificates".into());
+                return Reply::Unsent("this system trusts no certificates");
             };
             let names = Arc::new(DefaultServerNameResolver::default());
             let connector = HttpsConnector::new(connector, tls, true, names);

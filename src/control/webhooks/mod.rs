@@ -11,6 +11,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use self::client::check_certificates;
 pub use self::settings::WebhookSettings;
 pub use self::stats::{DownApp, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 
@@ -133,7 +134,7 @@ fn log_reply(post: &Post, reply: &Reply, took: Micros) {
     let (level, status) = match reply {
         Reply::Answered(status) => (log::Level::Debug, Some(status)),
         Reply::Refused(status) => (log::Level::Info, Some(status)),
-        Reply::Timeout | Reply::Unreachable(_) => (log::Level::Info, None),
+        Reply::Timeout | Reply::Unreachable(_) | Reply::Unsent(_) => (log::Level::Info, None),
     };
     if !log::log_enabled!(level) {
         return;

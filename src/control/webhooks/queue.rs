@@ -73,6 +73,8 @@ pub(in crate::control) enum Reply {
     Timeout,
     /// No connection, or it broke; why.
     Unreachable(Box<str>),
+    /// The gateway could not send it, whatever the server is like; why.
+    Unsent(&'static str),
 }
 
 impl Reply {
@@ -81,14 +83,15 @@ impl Reply {
             Reply::Answered(_) => WebhookResult::Answered,
             Reply::Refused(_) => WebhookResult::Refused,
             Reply::Timeout => WebhookResult::Timeout,
-            Reply::Unreachable(_) => WebhookResult::Unreachable,
+            Reply::Unreachable(_) | Reply::Unsent(_) => WebhookResult::Unreachable,
         }
     }
 
-    /// Whether the server is down, or what stands before it says so. Any other answer shows that it is there.
+    /// Whether the server is down, or what stands before it says so. Any other answer shows that it is there, and what was not
+    /// sent is no fault of the app's.
     pub(super) fn is_down(&self) -> bool {
         match self {
-            Reply::Answered(_) => false,
+            Reply::Answered(_) | Reply::Unsent(_) => false,
             Reply::Refused(status) => (502..=504).contains(status),
             Reply::Timeout | Reply::Unreachable(_) => true,
         }
@@ -102,6 +105,7 @@ impl Reply {
             Reply::Refused(_) => Some("the app's server has refused"),
             Reply::Timeout => Some("the app's server has not answered in time"),
             Reply::Unreachable(_) => Some("the app's server cannot be reached"),
+            Reply::Unsent(_) => Some("the gateway cannot send webhooks to the app's server"),
         }
     }
 
@@ -112,6 +116,7 @@ impl Reply {
             Reply::Refused(status) => Some(format!("answered with status {status}").into()),
             Reply::Timeout => Some("no answer in time".into()),
             Reply::Unreachable(why) => Some(why.clone()),
+            Reply::Unsent(why) => Some((*why).into()),
         }
     }
 }

@@ -107,6 +107,16 @@ impl Apps {
         self.0.contains_key(package)
     }
 
+    /// Returns whether an app of the list is started and stopped over `https`.
+    pub fn has_https_webhook(&self) -> bool {
+        let is_https = |url: &str| {
+            let scheme = url.split(':').next();
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+        };
+        let mut webhooks = self.0.values().filter_map(|app| app.webhook.as_deref());
+        webhooks.any(is_https)
+    }
+
     pub(super) fn webhook(&self, package: &str) -> Option<&str> {
         self.0.get(package)?.webhook.as_deref()
     }

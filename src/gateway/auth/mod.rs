@@ -13,7 +13,7 @@ pub use self::url::{WebOrigin, is_url};
 
 use self::token::TokenKey;
 use crate::engine::{Reply, Request};
-use crate::time::UnixMillis;
+use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
 
 /// When an app with the right key is let into a user's session. A key proves the app, not the user's consent.
@@ -33,6 +33,7 @@ pub struct Credentials {
     apps: Option<Apps>,
     admission: Admission,
     allowed_origins: Vec<WebOrigin>,
+    leeway: Micros,
 }
 
 impl Credentials {
@@ -48,7 +49,14 @@ impl Credentials {
             apps,
             admission,
             allowed_origins,
+            leeway: Micros::ZERO,
         }
+    }
+
+    /// Lets tokens count for so long before their time (`nbf`) and after it (`exp`).
+    #[must_use]
+    pub fn with_leeway(self, leeway: Micros) -> Self {
+        Credentials { leeway, ..self }
     }
 
     /// Whether nobody has to prove anything: identity is what the query says.
@@ -64,7 +72,7 @@ impl Credentials {
     /// What is wrong with the token. It is not repeated.
     pub fn glasses(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
         let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
-        key.user(&token::of(request)?, now)
+        key.user(&token::of(request)?, now, self.leeway)
     }
 
     /// Whether this is the package's key; in an open gateway any is. An unknown package takes the time of a wrong key.

@@ -526,3 +526,30 @@ fn a_webhook_is_signed_with_the_key_of_its_package() {
     }
     assert_eq!(apps.sign("other", 1_767_225_600, body), None);
 }
+
+#[test]
+fn clocks_may_differ_by_the_leeway_and_no_more() {
+    let lenient = credentials().with_leeway(Micros::from_millis(5_000));
+    let user = |token: &str| {
+        let line = format!("Authorization: Bearer {token}");
+        lenient.glasses(&request("/glasses-ws", &[&line]), NOW)
+    };
+    for (name, offset_ms, expected) in [
+        ("exp", -4_999, None),
+        ("exp", -5_000, Some(TokenFault::Expired)),
+        ("nbf", 5_000, None),
+        ("nbf", 5_001, Some(TokenFault::NotYet)),
+    ] {
+        let at = NOW_S as f64 + f64::from(offset_ms) / 1_000.0;
+        let token = token(json!({"email": "a@b", name: at}));
+        assert_eq!(user(&token).err(), expected, "{name} {offset_ms}");
+    }
+}
+
+#[test]
+fn a_user_has_no_control_characters() {
+    for email in ["a\n@b", "\0", "a@b\u{7f}", "a@b\u{85}", "\u{1b}[31m"] {
+        let token = token(json!({"email": email}));
+        assert_eq!(user(&token), Err(TokenFault::NoEmail), "{email:?}");
+    }
+}

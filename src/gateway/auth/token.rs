@@ -1,8 +1,8 @@
 //! The tokens that glasses bring: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
 
-use super::super::NAME_MAX;
+use super::super::is_name;
 use crate::engine::Request;
-use crate::time::UnixMillis;
+use crate::time::{Micros, UnixMillis};
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
@@ -71,7 +71,9 @@ impl fmt::Display for TokenFault {
             TokenFault::Signature => "the signature of the token is wrong",
             TokenFault::Expired => "the token has expired",
             TokenFault::NotYet => "the token is not valid yet",
-            TokenFault::NoEmail => "the token must have a claim email of 1 to 256 bytes",
+            TokenFault::NoEmail => {
+                "the token must have a claim email of 1 to 256 bytes without control characters"
+            }
         })
     }
 }
@@ -104,8 +106,14 @@ impl TokenKey {
         TokenKey(key.expect("a key may have any length"))
     }
 
-    /// The user that the token was made for, if it counts at `now`. Who it is meant for beside us is not our business.
-    pub(super) fn user(&self, token: &str, now: UnixMillis) -> Result<Box<str>, TokenFault> {
+    /// The user that the token was made for, if it counts at `now`, or does so within `leeway`: the clocks of who signs and who
+    /// checks differ. Who it is meant for beside us is not our business.
+    pub(super) fn user(
+        &self,
+        token: &str,
+        now: UnixMillis,
+        leeway: Micros,
+    ) -> Result<Box<str>, TokenFault> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         let (head, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         let head: Head = read(head)?;
@@ -126,16 +134,16 @@ impl TokenKey {
         }
         let claims: Map<String, Value> = read(claims)?;
         // RFC 7519 §4.1.4: on that time it has expired.
-        if time(&claims, "exp")?.is_some_and(|exp| now >= exp) {
+        let leeway = leeway.as_millis();
+        let (earliest, latest) = (now.0.saturating_sub(leeway), now.0.saturating_add(leeway));
+        if time(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
             return Err(TokenFault::Expired);
         }
-        if time(&claims, "nbf")?.is_some_and(|nbf| now < nbf) {
+        if time(&claims, "nbf")?.is_some_and(|nbf| latest < nbf.0) {
             return Err(TokenFault::NotYet);
         }
         match claims.get("email") {
-            Some(Value::String(email)) if (1..=NAME_MAX).contains(&email.len()) => {
-                Ok(email.as_str().into())
-            }
+            Some(Value::String(email)) if is_name(email) => Ok(email.as_str().into()),
             _ => Err(TokenFault::NoEmail),
         }
     }

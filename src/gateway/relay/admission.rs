@@ -9,7 +9,7 @@ use crate::engine::{Io, Message, Reply, Request};
 use crate::gateway::auth::{Admission, Credentials};
 use crate::gateway::protocol::{self, Init};
 use crate::gateway::{Identity, Role};
-use crate::gateway::{NAME_MAX, seconds};
+use crate::gateway::{is_name, seconds};
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
@@ -161,8 +161,8 @@ impl Relay {
         let Some(user) = init.user() else {
             return malformed("sessionId must be the user, a hyphen and packageName".into());
         };
-        if user.len() > NAME_MAX || package.len() > NAME_MAX {
-            return malformed("user and package may have 256 bytes each".into());
+        if !is_name(user) || !is_name(package) {
+            return malformed(NAMES.into());
         }
         // An unknown package is told nothing else than a wrong key.
         if !self.credentials.app(package, &init.api_key) {
@@ -213,6 +213,9 @@ impl Relay {
     }
 }
 
+/// What is wrong with a name that [`is_name`] refuses.
+const NAMES: &str = "user and package may have 256 bytes each, and no control characters";
+
 /// Who somebody says they are, in the query.
 struct Names {
     user: Option<Box<str>>,
@@ -229,9 +232,8 @@ fn names(request: &Request) -> Result<Names, Reply> {
             .map(|(_, value)| Box::from(value))
     };
     let names: [Option<Box<str>>; 2] = ["user", "package"].map(parameter);
-    if names.iter().flatten().any(|name| name.len() > NAME_MAX) {
-        let why = "user and package may have 256 bytes each";
-        return Err(Reply::error(400, why));
+    if names.iter().flatten().any(|name| !is_name(name)) {
+        return Err(Reply::error(400, NAMES));
     }
     let [user, package] = names;
     Ok(Names { user, package })
