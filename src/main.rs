@@ -126,6 +126,9 @@ fn run(mut settings: Settings, args: Vec<OsString>, queue: LogQueue) -> io::Resu
     if leave_queue {
         reactor.leave_queue_to_successor();
     }
+    if settings.reuse_port {
+        reactor.leave_port_to_successor();
+    }
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));

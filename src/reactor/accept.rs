@@ -66,6 +66,8 @@ pub(crate) struct Acceptor {
     struggling: bool,
     /// At the cap; newcomers are refused until there is some room again.
     full: bool,
+    /// A drain is closing connections: newcomers are told 503, a health check included.
+    leaving: bool,
     max_connections: usize,
     /// Connections beyond the cap whose sockets are open.
     pub(crate) refused: usize,
@@ -99,6 +101,7 @@ impl Acceptor {
             exhausted: false,
             struggling: false,
             full: false,
+            leaving: false,
             max_connections,
             refused: 0,
             refused_now: 0,
@@ -112,7 +115,16 @@ impl Acceptor {
 
     /// Returns whether newcomers are left waiting or refused.
     pub(crate) fn is_paused(&self) -> bool {
-        self.exhausted || self.struggling || self.full
+        self.exhausted || self.struggling || self.refuses()
+    }
+
+    /// From now on newcomers are accepted only to be told that the gateway goes away.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    fn refuses(&self) -> bool {
+        self.full || self.leaving
     }
 
     /// Nobody is closed if there are more already.
@@ -132,7 +144,7 @@ impl Acceptor {
 
     /// Returns whether the next turn has something to accept.
     pub(crate) fn has_work(&self) -> bool {
-        self.waiting && !self.exhausted && !(self.full && self.refused >= REFUSED_DESCRIPTORS)
+        self.waiting && !self.exhausted && !(self.refuses() && self.refused >= REFUSED_DESCRIPTORS)
     }
 
     /// A turn begins: as many connections beyond the cap may be accepted as in any other.
@@ -154,15 +166,16 @@ impl Acceptor {
     }
 
     pub(crate) fn accept(&mut self) -> Accepted {
-        if !self.has_work() || (self.full && self.refused_now >= REFUSED_PER_TURN) {
+        let refuses = self.refuses();
+        if !self.has_work() || (refuses && self.refused_now >= REFUSED_PER_TURN) {
             return Accepted::Nobody;
         }
         match self.listener.accept() {
             Ok((stream, addr)) => {
                 self.struggling = false;
-                self.refused += usize::from(self.full);
-                self.refused_now += usize::from(self.full);
-                Accepted::Somebody(stream, addr, self.full)
+                self.refused += usize::from(refuses);
+                self.refused_now += usize::from(refuses);
+                Accepted::Somebody(stream, addr, refuses)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.waiting = false;
