@@ -449,7 +449,10 @@ fn a_drain_by_the_host_holds_when_the_call_returns() {
         assert!(io.is_draining());
         assert_eq!(io.drain_left(), Some((delay, spread)));
         let shorter = (Micros::from_secs(5), spread);
-        assert_eq!(io.drain(Micros::from_secs(5), Micros::from_secs(90)), shorter);
+        assert_eq!(
+            io.drain(Micros::from_secs(5), Micros::from_secs(90)),
+            shorter
+        );
         assert_eq!(io.drain_left(), Some(shorter));
     });
     let check = net.open_socket();

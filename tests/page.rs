@@ -225,7 +225,10 @@ fn a_step_of_the_wall_clock_changes_neither_uptime_nor_rates() {
         assert_eq!(shown > &*before, by_s > 0, "{shown}: the clock was stepped");
         let overview = gateway.api("/api/v1/overview");
         let up = overview["uptime_ms"].as_u64();
-        assert!(up.is_some_and(|ms| (2_000..300_000).contains(&ms)), "{up:?}");
+        assert!(
+            up.is_some_and(|ms| (2_000..300_000).contains(&ms)),
+            "{up:?}"
+        );
         let span = overview["last_minute"]["span_ms"].as_u64();
         assert!(span.is_some_and(|ms| ms < 300_000), "{span:?}");
         let causes = gateway.api("/api/v1/causes?minutes=1");

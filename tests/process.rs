@@ -555,6 +555,109 @@ fn a_second_sigterm_ends_it_at_once() {
     assert!(status.code().is_some(), "it was not killed: {status}");
 }
 
+#[test]
+fn the_start_says_in_words_what_is_open_to_whom() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let admin = gateway.admin.expect("an admin listener");
+    let listening = gateway.line(&["[INFO] listening on ", "/glasses-ws", "/app-ws"]);
+    assert!(
+        listening.contains(&format!("ws://{}", gateway.addr)),
+        "{listening}"
+    );
+    assert!(listening.ends_with("open to anybody, without a token or key, from this machine only"));
+    let page = gateway.line(&["[INFO] the page is at "]);
+    assert!(page.contains(&format!("http://{admin}/")), "{page}");
+    assert!(page.ends_with("open to anybody, without a token, from this machine only"));
+    let start = gateway.line(&["[INFO] start "]);
+    assert!(start.len() < 250, "{start}");
+    assert_eq!(gateway.lines(&["settings "]), [""; 0]);
+    gateway.end();
+    let settings = [
+        ("DRAIN_MS", "0"),
+        ("LISTEN_ADDR", "0.0.0.0:0"),
+        ("AUTH_JWT_SECRET", "a-secret-of-at-least-32-characters"),
+        ("ADMIN_ADDR", "off"),
+        ("LOG_LEVEL", "debug"),
+    ];
+    let gateway = Gateway::start(&settings);
+    let listening = gateway.line(&["[INFO] listening on "]);
+    let open = "open to glasses with a token, no app, from every machine that reaches it";
+    assert!(listening.ends_with(open), "{listening}");
+    gateway.line(&["[INFO] there is no page"]);
+    // The long line, for who looks for it.
+    gateway.line(&["[DEBUG] settings ", " glasses_heartbeat_interval_ms=1000 "]);
+    gateway.end();
+}
+
+#[test]
+fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let start = |format: &str, is_journal: bool| {
+        let mut command = Gateway::command(&[("DRAIN_MS", "0"), ("LOG_FORMAT", format)]);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let stderr = std::fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+        let stderr = stderr.expect("it is open");
+        let inode = stderr.ino() + u64::from(!is_journal);
+        command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
+        let gateway = Gateway::start_on(command, reader, writer).read();
+        gateway.line(&["anybody may connect: "]);
+        let log = gateway.log.clone();
+        gateway.end();
+        let log = log.lock().expect("no panic");
+        log.clone()
+    };
+    for line in start("json", false) {
+        let told: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        let level = told["level"].as_str().expect("a level");
+        assert!(["info", "warn"].contains(&level), "{line}");
+        assert_eq!(told["time"].as_str().map(str::len), Some(24), "{line}");
+        assert!(!told["message"].as_str().expect("a text").is_empty());
+    }
+    for format in ["text", "json"] {
+        for line in start(format, true) {
+            let (priority, rest) = line.split_at(3);
+            let is_warning = rest.contains("[WARN]") || rest.contains("\"warn\"");
+            assert_eq!(priority, if is_warning { "<4>" } else { "<6>" }, "{line}");
+        }
+    }
+    // Another stream of the journal than ours: an editor's terminal, perhaps.
+    assert!(start("text", false)[0].starts_with("20"));
+}
+
+#[test]
+fn tls_on_the_plain_port_is_named() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let mut client = Client::connect(gateway.addr);
+    client.write(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+    let line = gateway.line(&["close class=none", "cause=bad_request"]);
+    assert!(line.contains("TLS on a port without TLS"), "{line}");
+    gateway.end();
+}
+
+#[test]
+fn an_idle_gateway_writes_every_tenth_line_of_statistics() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "100")]);
+    let lines = |parts: &[&str], n: usize| {
+        eventually("lines of statistics", || {
+            let lines = gateway.lines(parts);
+            (lines.len() >= n).then_some(lines)
+        })
+    };
+    let turns = |line: &str| field(line, "turns").and_then(|n| n.parse::<u64>().ok());
+    // Health checks are no news.
+    assert_eq!(gateway.health(), 200);
+    let idle = lines(&["stats sessions=0 glasses=0"], 2);
+    // Each covers ten intervals, so at least as many turns.
+    assert!(turns(&idle[1]) >= Some(10), "{}", idle[1]);
+    let _ada = glasses(&gateway, "ada");
+    // With a connection each is written, though nothing happens.
+    let busy = lines(&["stats sessions=1 glasses=1"], 4);
+    assert!(busy.iter().any(|l| turns(l) < Some(10)), "{busy:?}");
+    gateway.end();
+}
+
 /// The keys of the handbook's table of statistics.
 fn explained() -> BTreeSet<&'static str> {
     let handbook = include_str!("../docs/operations.md");

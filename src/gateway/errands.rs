@@ -254,8 +254,7 @@ impl Errands {
     fn count_lost(&mut self) {
         let lost = self.shared.lost.fetch_add(1, Ordering::Relaxed) + 1;
         let now = Moment::now();
-        if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY)
-        {
+        if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
             log::error!("errands lost={lost} reason=\"the errands thread does not take them\"");
         }

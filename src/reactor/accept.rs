@@ -45,7 +45,26 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
         socket.listen(BACKLOG)?;
         Ok(std::net::TcpListener::from(socket))
     };
-    open().map_err(|e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}")))
+    open().map_err(|e: io::Error| {
+        let what_to_do = what_to_do(addr, e.kind());
+        let text = format!("cannot listen on {addr}: {e}{what_to_do}");
+        io::Error::new(e.kind(), text)
+    })
+}
+
+/// What helps against a refusal to listen, to be put behind it.
+fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
+    match refusal {
+        ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
+            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
+             CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+        }
+        ErrorKind::AddrInUse => {
+            ". Another process listens there: end it, take another port, or set REUSE_PORT in both"
+        }
+        ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
+        _ => "",
+    }
 }
 
 /// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
@@ -214,4 +233,28 @@ fn is_of_one_peer(e: &io::Error) -> bool {
             | ErrorKind::TimedOut
             | ErrorKind::PermissionDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_port_says_what_to_do() {
+        let told = |addr: &str, kind| what_to_do(addr.parse().expect("an address"), kind);
+        let denied = ErrorKind::PermissionDenied;
+        assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
+        assert!(told("[::]:1023", denied).contains("socket unit"));
+        assert_eq!(told("0.0.0.0:1024", denied), "");
+        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("REUSE_PORT"));
+        // And it stands behind what the system says.
+        let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
+        let addr = taken.local_addr().expect("an address");
+        let error = listen(addr, false).expect_err("it is taken").to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {addr}: ")),
+            "{error}"
+        );
+        assert!(error.contains("Another process listens there"), "{error}");
+    }
 }

@@ -176,7 +176,13 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
 }
 
 /// The most identities that a group has lost within one window that ends after `since`, if that is many and not usual.
-fn at_once(of: Group, deaths: &[&Death], since: Micros, many: &Many, live: u64) -> Option<MassDeath> {
+fn at_once(
+    of: Group,
+    deaths: &[&Death],
+    since: Micros,
+    many: &Many,
+    live: u64,
+) -> Option<MassDeath> {
     let span = many.window;
     let needed = many.least.max((live * many.percent).div_ceil(100));
     let (mut from, mut best, mut count) = (0, 0..0, 0);
