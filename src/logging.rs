@@ -4,6 +4,7 @@
 //! so a line is only put into a queue, and a full queue means that the line is dropped and counted.
 
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 /// Lines that may wait: at 1 000 lines a second eight seconds of a reader that is away, and at most 64 MiB.
 const QUEUE_LINES: usize = 8_192;
 
-/// Bytes of the longest line, its end included; a longer one is cut.
+/// Bytes of the longest line, its end included, before quotes are escaped for JSON; a longer one is cut.
 const LINE_BYTES: usize = 8 * 1024;
 
 /// The writer stops collecting lines for one `write` at this many bytes: what a pipe holds on Linux.
@@ -28,22 +29,47 @@ const RETRY: Duration = Duration::from_millis(10);
 /// Crates that print payloads (so tokens and keys) or every event at the levels below info: those are refused.
 const TALKATIVE: [&str; 2] = ["tungstenite", "mio"];
 
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`
+    #[default]
+    Text,
+    /// `{"time":"2026-01-31T12:00:00.000Z","level":"info","message":"close cause=stale …"}`
+    Json,
+}
+
+/// Returns whether standard error is the journal of systemd (`JOURNAL_STREAM`), which takes a priority in front of each line.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stderr = std::fs::metadata("/dev/fd/2");
+    stderr.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
+}
+
 /// Makes standard error the place where this process logs to, at `level`. Call it once, in the binary.
 ///
 /// `log::set_max_level` changes the level later.
 ///
 /// # Errors
 /// If the writer thread cannot be started, or the process has a logger already.
-pub fn init(level: LevelFilter) -> io::Result<LogQueue> {
-    init_to(level, io::stderr())
+pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue> {
+    init_to(level, format, is_journal(), io::stderr())
 }
 
-/// [`init`] with another place than standard error. `sink` may block for as long as it likes.
+/// [`init`] with another place than standard error, and whether each line has a priority (`<4>`) in front. `sink` may block
+/// for as long as it likes.
 ///
 /// # Errors
 /// If the writer thread cannot be started, or the process has a logger already.
-pub fn init_to<W: Write + Send + 'static>(level: LevelFilter, sink: W) -> io::Result<LogQueue> {
-    let (logger, queue) = logger_to(sink)?;
+pub fn init_to<W: Write + Send + 'static>(
+    level: LevelFilter,
+    format: LogFormat,
+    priorities: bool,
+    sink: W,
+) -> io::Result<LogQueue> {
+    let (logger, queue) = logger_in(format, priorities, sink)?;
     log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     log::set_max_level(level);
     Ok(queue)
@@ -54,6 +80,14 @@ pub fn init_to<W: Write + Send + 'static>(level: LevelFilter, sink: W) -> io::Re
 /// # Errors
 /// If the writer thread cannot be started.
 pub fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
+    logger_in(LogFormat::Text, false, sink)
+}
+
+fn logger_in<W: Write + Send + 'static>(
+    format: LogFormat,
+    priorities: bool,
+    sink: W,
+) -> io::Result<(QueueLogger, LogQueue)> {
     let (sender, receiver) = sync_channel(QUEUE_LINES);
     let queue = LogQueue(Arc::default());
     let counts = queue.0.clone();
@@ -68,6 +102,8 @@ pub fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger,
         .build();
     let line = Line {
         bytes: Vec::with_capacity(LINE_BYTES),
+        format,
+        priorities,
         sender,
         counts: queue.0.clone(),
     };
@@ -158,6 +194,9 @@ impl Log for QueueLogger {
 /// Collects the pieces of one record; a flush ends the line and queues it.
 struct Line {
     bytes: Vec<u8>,
+    format: LogFormat,
+    /// Whether a priority stands in front of each line.
+    priorities: bool,
     sender: SyncSender<Box<[u8]>>,
     counts: Arc<Counts>,
 }
@@ -184,10 +223,9 @@ impl Line {
             line.truncate(end);
             line.extend_from_slice("…".as_bytes());
         }
-        line.push(b'\n');
-        let ended = Box::from(line.as_slice());
+        let ended = finish(&String::from_utf8_lossy(line), self.format, self.priorities);
         line.clear();
-        ended
+        ended.into_bytes().into()
     }
 }
 
@@ -206,6 +244,28 @@ impl Write for Line {
             Err(_) => self.counts.dropped.fetch_add(1, Ordering::Relaxed),
         };
         Ok(())
+    }
+}
+
+/// A line `time [LEVEL] message`, without its end, as it is written.
+fn finish(line: &str, format: LogFormat, priorities: bool) -> String {
+    let (time, rest) = line.split_once(" [").unwrap_or_default();
+    let (level, message) = rest.split_once("] ").unwrap_or(("", line));
+    let priority = match level {
+        _ if !priorities => "",
+        "ERROR" => "<3>",
+        "WARN" => "<4>",
+        "INFO" => "<6>",
+        _ => "<7>",
+    };
+    match format {
+        LogFormat::Text => format!("{priority}{line}\n"),
+        // Control characters are spaces already.
+        LogFormat::Json => format!(
+            "{priority}{{\"time\":\"{time}\",\"level\":\"{}\",\"message\":\"{}\"}}\n",
+            level.to_ascii_lowercase(),
+            message.replace('\\', "\\\\").replace('"', "\\\"")
+        ),
     }
 }
 
@@ -353,6 +413,23 @@ mod tests {
             let mut line = printed.as_bytes().to_vec();
             stamp_in_ms(&mut line);
             assert_eq!(String::from_utf8(line).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn lines_may_be_json_and_have_priorities_for_the_journal() {
+        let line =
+            r#"2026-01-31T12:00:00.000Z [WARN] close user=ada reason="it \\ was [odd] here""#;
+        assert_eq!(finish(line, LogFormat::Text, true), format!("<4>{line}\n"));
+        assert_eq!(finish(line, LogFormat::Text, false), format!("{line}\n"));
+        let message = r#"close user=ada reason=\"it \\\\ was [odd] here\""#;
+        let wanted = format!(
+            "{{\"time\":\"2026-01-31T12:00:00.000Z\",\"level\":\"warn\",\"message\":\"{message}\"}}\n"
+        );
+        assert_eq!(finish(line, LogFormat::Json, false), wanted);
+        for (level, wanted) in [("ERROR", "<3>{"), ("INFO", "<6>{"), ("DEBUG", "<7>{")] {
+            let line = format!("2026-01-31T12:00:00.000Z [{level}] x");
+            assert!(finish(&line, LogFormat::Json, true).starts_with(wanted));
         }
     }
 

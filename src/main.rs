@@ -8,7 +8,7 @@ use pulsegate::Micros;
 use pulsegate::config::{self, Command, Machine, Settings};
 use pulsegate::control::{self, StateFile, Token, WebhookOptions};
 use pulsegate::gateway::{Gateway, Options};
-use pulsegate::logging::{self, LogQueue};
+use pulsegate::logging::{self, LogFormat, LogQueue};
 use pulsegate::reactor::{Reactor, granted_backlog, listen};
 use reload::Reload;
 use signal_hook::iterator::Signals;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let queue = match logging::init(settings.log_level) {
+    let queue = match logging::init(settings.log_level, log_format(&settings)) {
         Ok(queue) => queue,
         Err(e) => return failed(&format!("cannot start logging: {e}")),
     };
@@ -168,6 +168,9 @@ fn run(
     if leave_queue {
         reactor.leave_queue_to_successor();
     }
+    if settings.reuse_port {
+        reactor.leave_port_to_successor();
+    }
     let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
     let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
     let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
@@ -211,15 +214,17 @@ fn run(
     };
     signals::watch(signals, desk, drain, reload)?;
     log::info!(
-        "start version={} listen={} admin={} descriptors={descriptors} backlog={} {}",
+        "start version={} listen={} admin={} max_connections={max_connections} max_buffered_bytes={} descriptors={descriptors} backlog={}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),
         control
             .addr()
             .map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
+        settings.max_buffered_bytes.unwrap_or_default(),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
-        settings.describe()
     );
+    announce(&settings, reactor.local_addr(), control.addr());
+    log::debug!("settings {}", settings.describe());
     log::info!(
         "memory max_buffered_bytes={} origin={buffered_origin} {}",
         settings.max_buffered_bytes.unwrap_or_default(),
@@ -267,6 +272,41 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
     Ok(())
 }
 
+/// Says in words where the gateway listens, where the page is, and what is open to whom.
+fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
+    let from = |addr: SocketAddr| {
+        if addr.ip().to_canonical().is_loopback() {
+            "from this machine only"
+        } else {
+            "from every machine that reaches it"
+        }
+    };
+    let who = match (&settings.auth_jwt_secret, &settings.apps) {
+        (None, None) => "anybody, without a token or key",
+        (Some(_), None) => "glasses with a token, no app",
+        (None, Some(_)) => "apps with a key, no glasses",
+        (Some(_), Some(_)) => "glasses with a token, apps with a key",
+    };
+    log::info!(
+        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {who}, {}",
+        from(listen)
+    );
+    match admin {
+        Some(admin) => {
+            let who = if settings.admin_token.is_some() {
+                "whoever has the token"
+            } else {
+                "anybody, without a token"
+            };
+            log::info!(
+                "the page is at http://{admin}/, the API and /metrics beside it: open to {who}, {}",
+                from(admin)
+            );
+        }
+        None => log::info!("there is no page and no API: ADMIN_ADDR is off"),
+    }
+}
+
 /// Says what an operator would regret not to have known.
 fn warn(settings: &Settings, has_successor: bool) {
     /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
@@ -309,6 +349,14 @@ fn warn(settings: &Settings, has_successor: bool) {
             settings.drain.as_millis(),
             settings.drain_delay.as_millis()
         );
+    }
+}
+
+fn log_format(settings: &Settings) -> LogFormat {
+    if settings.log_json {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
     }
 }
 

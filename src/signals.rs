@@ -40,7 +40,8 @@ pub fn watch(mut signals: Signals, desk: Desk, drain: Drain, mut reload: Reload)
                     match ends {
                         1 => {
                             let (delay, spread) = reload.drain_times();
-                            log_drain(&desk, delay, spread);
+                            begin_drain(&desk, delay, spread);
+                            // Also if the desk was full, and to tell the service manager.
                             drain(delay, spread);
                         }
                         2 => {
@@ -60,9 +61,9 @@ pub fn watch(mut signals: Signals, desk: Desk, drain: Drain, mut reload: Reload)
     Ok(())
 }
 
-/// Says what will hold: a drain by the API may be going on, and the shorter times count. Only the loop knows; whether the drain is asked
-/// for before or after it looks makes no difference.
-fn log_drain(desk: &Desk, delay: Micros, spread: Micros) {
+/// Drains, and says what holds: a drain by the API may be going on, and the shorter times count. The loop says it when it has begun,
+/// so whoever reads the line finds `/healthz` at 503.
+fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
     let say = |(delay, spread): (Micros, Micros)| {
         log::info!(
             "signal effect=drain delay_ms={} spread_ms={}",
@@ -71,7 +72,7 @@ fn log_drain(desk: &Desk, delay: Micros, spread: Micros) {
         );
     };
     let left = desk.leave(Box::new(move |_, io| {
-        say(io.drain_with(delay, spread));
+        say(io.drain(delay, spread));
         Progress::Done
     }));
     if left.is_err() {

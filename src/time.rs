@@ -3,6 +3,7 @@
 use crate::sabotage::{self, Bug};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A span of time, or a point in engine time (the span since the clock's origin), in microseconds.
@@ -152,6 +153,39 @@ impl UnixMillis {
     }
 }
 
+/// One moment by both clocks of the process, read on any thread: windows, rates and ages are made from `raw`, which never
+/// steps; `wall` is only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// The monotonic clock, since the first moment that the process has taken.
+    pub raw: Micros,
+    /// What the wall clock said then.
+    pub wall: UnixMillis,
+}
+
+/// Where [`Moment::raw`] begins.
+static FIRST_MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Moment {
+            raw: Micros::from(FIRST_MOMENT.elapsed()),
+            wall: UnixMillis::now(),
+        }
+    }
+
+    /// The time from `earlier` to this moment, whatever the wall clock did between the two.
+    pub fn since(self, earlier: Moment) -> Micros {
+        self.raw - earlier.raw
+    }
+
+    /// This moment by the wall clock as it is at `now`: moments that are shown beside each other keep their distances.
+    pub fn as_of(self, now: Moment) -> UnixMillis {
+        UnixMillis(now.wall.0.saturating_sub(now.since(self).as_millis()))
+    }
+}
+
 impl From<SystemTime> for UnixMillis {
     /// Times before 1970 are 1970.
     fn from(time: SystemTime) -> Self {
@@ -176,6 +210,20 @@ mod tests {
         assert_eq!(Micros(u64::MAX) + Micros(1), Micros(u64::MAX));
         assert_eq!(Micros::from_secs(u64::MAX), Micros(u64::MAX));
         assert_eq!(Micros::from_millis(45_012).to_string(), "45012 ms");
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_changes_no_distance() {
+        let at = |s, wall_s: u64| Moment {
+            raw: Micros::from_secs(s),
+            wall: UnixMillis(wall_s * 1_000),
+        };
+        let (before, stepped_back) = (at(10, 5_000), at(12, 4_402));
+        assert_eq!(stepped_back.since(before), Micros::from_secs(2));
+        assert_eq!(before.as_of(stepped_back), UnixMillis(4_400_000));
+        assert_eq!(before.since(stepped_back), Micros::ZERO);
+        let (first, second) = (Moment::now(), Moment::now());
+        assert!(first.raw <= second.raw);
     }
 
     #[test]

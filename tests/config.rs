@@ -185,6 +185,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("MAX_CONNECTIONS", "77"),
     ("MAX_MESSAGE_BYTES", "70000"),
     ("LOG_LEVEL", "DEBUG"),
+    ("LOG_FORMAT", "JSON"),
     ("DRAIN_MS", "0"),
     ("GLASSES_GRACE_MS", "0"),
     ("TPA_GRACE_MS", "1"),
@@ -390,6 +391,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     wanted.max_buffered_bytes = Some(70_020);
     wanted.stale_closes_per_second = 0;
     wanted.log_level = LevelFilter::Debug;
+    wanted.log_json = true;
     assert_eq!(read, wanted);
     assert_eq!(read.admin_token.as_ref().map(Secret::expose), Some(TOKEN));
     let secret = read.auth_jwt_secret.as_ref();
@@ -513,9 +515,10 @@ fn pending_bytes_follow_the_message_limit() {
 
 #[test]
 fn every_kind_of_bad_value_is_told_with_what_is_allowed() {
-    let millis = "must be a whole number of milliseconds from 10 to 86400000";
+    let millis =
+        "must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)";
     for value in [
-        "abc", "0", "9", "-5", "1.5", "15s", " 20", "1_000", "86400001",
+        "abc", "0", "9", "-5", "1.5", "15x", " 20", "1_000", "86400001", "25h",
     ] {
         assert_eq!(
             fault("", &[&format!("STATS_INTERVAL_MS={value}")]),
@@ -551,7 +554,7 @@ fn every_kind_of_bad_value_is_told_with_what_is_allowed() {
         fault("--reuse-port yes", &[]),
         "REUSE_PORT=\"yes\" (flag): must be 0, 1, false or true"
     );
-    for value in ["localhost:8002", "127.0.0.1", ":8002", "127.0.0.1:65536"] {
+    for value in ["localhost:65536", "127.0.0.1", ":8002", "127.0.0.1:65536"] {
         let fault = fault("", &[&format!("LISTEN_ADDR={value}")]);
         let told = format!("LISTEN_ADDR={value:?} (env): must be an IP address with a port");
         assert!(fault.starts_with(&told), "{fault}");
@@ -567,23 +570,36 @@ fn every_kind_of_bad_value_is_told_with_what_is_allowed() {
 fn the_command_line_itself_can_be_wrong() {
     assert_eq!(
         fault("--heartbeat-intervall-ms 5000", &[]),
-        "\"--heartbeat-intervall-ms\" (flag): is unknown; --help lists all flags"
+        "\"--heartbeat-intervall-ms\" (flag): is unknown; did you mean --heartbeat-interval-ms? --help-all lists all flags"
     );
     assert_eq!(
         fault("--jwt-secret=hunter2", &[]),
-        "\"--jwt-secret\" (flag): is unknown; --help lists all flags",
+        "\"--jwt-secret\" (flag): is unknown; did you mean the variable AUTH_JWT_SECRET? --help-all lists all flags",
         "what may be a secret is not repeated"
     );
     assert_eq!(
         fault("-p8002", &[]),
-        "\"-p\" (flag): is unknown; --help lists all flags"
+        "\"-p\" (flag): is unknown; did you mean --listen-addr? --help-all lists all flags"
     );
     assert_eq!(
         fault("--HEARTBEAT_INTERVAL_MS=5000", &[]),
-        "\"--HEARTBEAT_INTERVAL_MS\" (flag): is unknown; --help lists all flags"
+        "\"--HEARTBEAT_INTERVAL_MS\" (flag): is unknown; did you mean --heartbeat-interval-ms? --help-all lists all flags"
     );
+    for args in ["--port 8080", "--port=8080", "-p 8080"] {
+        assert!(
+            fault(args, &[]).contains("did you mean --listen-addr?"),
+            "{args}"
+        );
+    }
+    for args in ["--config /nowhere/x.toml", "-c /nowhere/x.toml"] {
+        let told = fault(args, &[]);
+        assert!(
+            told.contains("CONFIG_FILE") && told.contains("/nowhere/x.toml"),
+            "{told}"
+        );
+    }
     let no_value = "--drain-ms (flag): has no value; \
-                    it must be a whole number of milliseconds from 0 to 86400000";
+                    it must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)";
     assert_eq!(fault("--drain-ms", &[]), no_value);
     assert_eq!(fault("--drain-ms --check", &[]), no_value);
     assert_eq!(
@@ -593,7 +609,7 @@ fn the_command_line_itself_can_be_wrong() {
     for args in ["start", "-- start", "--drain-ms 5 start", "--check start"] {
         assert_eq!(
             fault(args, &[]),
-            "\"start\" (argument): belongs to no flag; --help lists all flags"
+            "\"start\" (argument): belongs to no flag; --help-all lists all flags"
         );
     }
 }
@@ -614,10 +630,10 @@ fn what_is_not_utf8_is_told_and_not_fatal() {
     assert_eq!(
         faults,
         "4 settings are wrong:\n  \
-         \"--b\u{fffd}d\" (flag): is unknown; --help lists all flags\n  \
-         \"\u{fffd}\" (argument): belongs to no flag; --help lists all flags\n  \
+         \"--b\u{fffd}d\" (flag): is unknown; --help-all lists all flags\n  \
+         \"\u{fffd}\" (argument): belongs to no flag; --help-all lists all flags\n  \
          LOG_LEVEL=\"in\u{fffd}fo\" (flag): must be error, warn, info, debug or trace\n  \
-         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to 86400000"
+         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)"
     );
 }
 
@@ -953,12 +969,12 @@ fn one_message_tells_every_fault() {
     assert_eq!(
         error.to_string(),
         "11 settings are wrong:
-  \"--frobnicate\" (flag): is unknown; --help lists all flags
-  \"leftover\" (argument): belongs to no flag; --help lists all flags
+  \"--frobnicate\" (flag): is unknown; --help-all lists all flags
+  \"leftover\" (argument): belongs to no flag; --help-all lists all flags
   --max-message-bytes (flag): has no value; it must be a whole number of bytes from 125 to 67108864
   --check=\"1\" (flag): takes no value
-  \"-q\" (flag): is unknown; --help lists all flags
-  STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000
+  \"-q\" (flag): is unknown; --help-all lists all flags
+  STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
   LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or AUTH_JWT_SECRET, \
@@ -1019,8 +1035,12 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
 
 #[test]
 fn help_and_version_are_given_whatever_else_is_wrong() {
-    let help = printed("--nonsense --help", &["DRAIN_MS=x"]);
-    assert_eq!(help, printed("-h", &[]));
+    let basic = printed("--nonsense --help", &["DRAIN_MS=x"]);
+    assert_eq!(basic, printed("-h", &[]));
+    assert_eq!(basic, printed("help", &[]));
+    assert!(basic.contains("Basic settings:") && !basic.contains("Advanced settings:"));
+    assert!(basic.contains("--help-all"), "it says how to see all");
+    let help = printed("--nonsense --help-all", &["DRAIN_MS=x"]);
     let advanced = help.find("Advanced settings:").expect("a heading");
     assert!(help.find("Basic settings:").expect("a heading") < advanced);
     for setting in SETTINGS {
@@ -1037,6 +1057,7 @@ fn help_and_version_are_given_whatever_else_is_wrong() {
     let version = format!("pulsegate {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(printed("--version --check", &[]), version);
     assert_eq!(printed("-V", &[]), version);
+    assert_eq!(printed("version", &[]), version);
 }
 
 #[test]
@@ -1260,10 +1281,27 @@ fn a_file_may_look_as_editors_leave_it() {
 }
 
 #[test]
+fn times_with_a_unit_hold_from_a_flag_a_variable_and_the_file() {
+    assert_eq!(run("--drain-ms 15s", &[]).drain, Micros::from_secs(15));
+    assert_eq!(run("", &["DRAIN_MS=2m"]).drain, Micros::from_secs(120));
+    assert_eq!(run("", &["DRAIN_MS=250"]).drain, Micros::from_millis(250));
+    let folder = Folder::new();
+    let file = folder.file("settings.toml", "drain_ms = '1500ms'\n");
+    let read = run("", &[&format!("CONFIG_FILE={file}")]);
+    assert_eq!(read.drain, Micros::from_millis(1_500));
+    // As other programs name it.
+    assert_eq!(run(&format!("-c {file}"), &[]).drain, read.drain);
+    assert_eq!(run(&format!("--config {file}"), &[]).drain, read.drain);
+    let listen = run("--listen-addr localhost:8080", &[]).listen_addr;
+    assert_eq!(listen, ([127, 0, 0, 1], 8080).into());
+}
+
+#[test]
 fn every_type_that_a_setting_does_not_have_is_told() {
-    let millis = "a whole number of milliseconds from 0 to 86400000";
+    let millis = "a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)";
     for (value, is) in [
         ("'5000'", "a string"),
+        ("''", "a string"),
         ("5.0", "a float"),
         ("true", "a boolean"),
         ("2026-11-24", "a date or time"),
@@ -1319,11 +1357,11 @@ fn every_type_that_a_setting_does_not_have_is_told() {
 fn what_is_no_setting_cannot_stand_in_the_file() {
     assert_eq!(
         fault_of("heartbeat_intervall_ms = 5"),
-        "\"heartbeat_intervall_ms\" (file): is unknown; --help lists all settings"
+        "\"heartbeat_intervall_ms\" (file): is unknown; did you mean heartbeat_interval_ms? --help-all lists all settings"
     );
     assert_eq!(
         fault_of("Drain_Ms = 5"),
-        "\"Drain_Ms\" (file): is unknown; --help lists all settings"
+        "\"Drain_Ms\" (file): is unknown; did you mean drain_ms? --help-all lists all settings"
     );
     for table in [
         "[limits]\ndrain_ms = 5",
@@ -1351,7 +1389,7 @@ fn what_is_no_setting_cannot_stand_in_the_file() {
     assert_eq!(
         fault_of(long),
         format!(
-            "\"{}…\" (file): is unknown; --help lists all settings",
+            "\"{}…\" (file): is unknown; --help-all lists all settings",
             "k".repeat(100)
         )
     );
@@ -1463,12 +1501,12 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
     assert_eq!(
         told,
         [
-            "\"-x\" (flag): is unknown; --help lists all flags",
+            "\"-x\" (flag): is unknown; --help-all lists all flags",
             "\"table\" (file): is a table; settings stand in none",
-            "\"unknown\" (file): is unknown; --help lists all settings",
-            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to 86400000",
+            "\"unknown\" (file): is unknown; --help-all lists all settings",
+            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)",
             "LOG_LEVEL (file): is an integer; it must be error, warn, info, debug or trace",
-            "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000",
+            "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)",
         ]
     );
 }
@@ -1686,7 +1724,7 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
         }
         assert_eq!(
             fault(&format!("{name}=s3cret-s3cret-s3cret"), &[]),
-            format!("{name:?} (argument): belongs to no flag; --help lists all flags")
+            format!("{name:?} (argument): belongs to no flag; --help-all lists all flags")
         );
     }
 }
@@ -1866,7 +1904,7 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
             &["CONNECTION_TIMEOUT_MS=15000"]
         ),
         [
-            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000",
+            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)",
             &told(apps),
             "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
              must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)",
@@ -2159,7 +2197,7 @@ fn a_secret_is_nowhere_to_be_seen() {
                 format!("{:?}", start("--check", &env)),
                 settings.describe(),
                 text,
-                printed("--help", &env),
+                printed("--help-all", &env),
                 faults("--frobnicate --admin-addr=x", &env).join("\n"),
             ];
             for seen in seen {
@@ -2239,6 +2277,7 @@ fn what_a_reload_applies_is_in_the_table() {
             "ADMIN_ADDR",
             "ADMIN_TOKEN",
             "ADMIN_TOKEN_FILE",
+            "LOG_FORMAT",
             "APP_WEBSOCKET_URL",
             "STATE_FILE",
             "WEBHOOK_TIMEOUT_MS",

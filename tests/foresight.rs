@@ -450,6 +450,29 @@ fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
 }
 
 #[test]
+fn a_drain_by_the_host_holds_when_the_call_returns() {
+    let mut net = Net::new(Config::default(), Notes::default());
+    let (delay, spread) = (Micros::from_secs(20), Micros::from_secs(40));
+    // No turn lies between: what the host logs behind its call is true when it is read.
+    net.with_io(|_, io| {
+        assert_eq!(io.drain(delay, spread), (delay, spread));
+        assert!(io.is_draining());
+        assert_eq!(io.drain_left(), Some((delay, spread)));
+        let shorter = (Micros::from_secs(5), spread);
+        assert_eq!(
+            io.drain(Micros::from_secs(5), Micros::from_secs(90)),
+            shorter
+        );
+        assert_eq!(io.drain_left(), Some(shorter));
+    });
+    let check = net.open_socket();
+    net.write(check, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    net.settle();
+    let answer = net.response(check).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+}
+
+#[test]
 fn a_second_drain_cuts_the_first_one_short_and_never_makes_it_longer() {
     let (hour, second) = (Micros::from_secs(3_600), Micros::from_secs(1));
     let drain = |net: &mut Net<Notes>, delay: Micros, spread: Micros| {

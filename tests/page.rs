@@ -7,6 +7,8 @@ use serde_json::Value;
 use sockets::{Client, Gateway, eventually};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const TOKEN: &str = "a-token-of-32-characters-0123456";
@@ -157,6 +159,92 @@ impl Listener {
             }
         }
     }
+}
+
+/// A wall clock that a test can set, for one process: `clock_gettime` adds the seconds that stand in the file `WALL_STEP`.
+const STEPPED_CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t id, struct timespec *now) {
+    int result = (int)syscall(SYS_clock_gettime, id, now);
+    const char *path = getenv("WALL_STEP");
+    if (result == 0 && id == CLOCK_REALTIME && path != NULL) {
+        char text[32] = {0};
+        int file = open(path, O_RDONLY);
+        if (file >= 0) {
+            if (read(file, text, sizeof text - 1) > 0) now->tv_sec += atol(text);
+            close(file);
+        }
+    }
+    return result;
+}
+"#;
+
+#[test]
+fn a_step_of_the_wall_clock_changes_neither_uptime_nor_rates() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stepped-clock");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = |name: &str| folder.join(name);
+    let (source, library, step) = (file("clock.c"), file("clock.so"), file("step"));
+    std::fs::write(&source, STEPPED_CLOCK).expect("a source");
+    // The allocator needs a C compiler, too.
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(built.expect("cc").success());
+    let set = |by_s: i64| {
+        let whole = file("next-step");
+        std::fs::write(&whole, by_s.to_string()).expect("a step");
+        std::fs::rename(&whole, &step).expect("a step");
+    };
+    set(0);
+    let mut command = Gateway::command(&[("DRAIN_MS", "0")]);
+    command.env("LD_PRELOAD", &library).env("WALL_STEP", &step);
+    let gateway = Gateway::start_unread(command).read();
+    let mut glasses = Client::open(gateway.addr, "/glasses-ws?user=ada");
+    let mut listener = Listener::begin(&gateway, "");
+    assert_eq!(listener.status(), 200);
+    let mut told = listener.next();
+    let uptime = |told: &Value| told["uptime_s"].as_u64().expect("a number");
+    while uptime(&told) < 2 {
+        told = listener.next();
+    }
+    let before = told["at"].as_str().expect("a time").to_owned();
+    for by_s in [-600, 3_600] {
+        set(by_s);
+        (0..20).for_each(|_| glasses.send_text("{\"type\":\"ping\"}"));
+        for _ in 0..3 {
+            let next = listener.next();
+            assert!(uptime(&next) >= uptime(&told), "{next}");
+            assert!(uptime(&next) < 300, "{next}");
+            let rate = next["rates"]["messages_in_per_s"].as_f64();
+            assert!(rate.is_some_and(|rate| rate < 200.0), "{by_s}: {next}");
+            told = next;
+        }
+        let shown = told["at"].as_str().expect("a time");
+        assert_eq!(shown > &*before, by_s > 0, "{shown}: the clock was stepped");
+        let overview = gateway.api("/api/v1/overview");
+        let up = overview["uptime_ms"].as_u64();
+        assert!(
+            up.is_some_and(|ms| (2_000..300_000).contains(&ms)),
+            "{up:?}"
+        );
+        let span = overview["last_minute"]["span_ms"].as_u64();
+        assert!(span.is_some_and(|ms| ms < 300_000), "{span:?}");
+        let causes = gateway.api("/api/v1/causes?minutes=1");
+        let steps = causes["steps"].as_array().expect("a list");
+        for pair in steps.windows(2) {
+            assert_eq!(pair[0]["to"], pair[1]["from"], "{causes}");
+        }
+        assert!(steps.iter().all(|s| s["from"].as_str() <= s["to"].as_str()));
+    }
+    gateway.end();
 }
 
 #[test]

@@ -605,6 +605,76 @@ fn sigterm_drains() {
 }
 
 #[test]
+fn health_checks_are_answered_503_until_the_drain_ends() {
+    let settings = [("DRAIN_MS", "3000"), ("CLOSE_TIMEOUT_MS", "20000")];
+    let mut gateway = Gateway::start(&settings);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    gateway.signal("INT");
+    gateway.line(&["close ", "cause=draining"]);
+    // The first connections are closed already, and the last ones are here for long.
+    for _ in 0..20 {
+        let response = Client::get(gateway.addr, "/healthz");
+        let draining = "{\"status\":\"draining\"}";
+        assert_eq!((response.status, &*response.body), (503, draining));
+        let refused = Client::refused(gateway.addr, "/glasses-ws?user=late");
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.body.contains("service restart"), "{refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    assert!(controls.over() < Controls::MANY as u64, "the drain goes on");
+    for control in controls.wait_for_end() {
+        let (code, _, _) = control.close.expect("a close frame");
+        assert_eq!(code, 1012);
+    }
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}
+
+#[test]
+fn health_checks_do_not_keep_a_drained_gateway_alive() {
+    let mut gateway = Gateway::start(&[("DRAIN_MS", "500")]);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    let over = Arc::new(AtomicBool::new(false));
+    let checks = std::thread::spawn({
+        let (over, addr) = (Arc::clone(&over), gateway.addr);
+        move || {
+            // Some ask, and some only connect and say nothing, up to the end and beyond.
+            let mut silent = std::collections::VecDeque::new();
+            while !over.load(Relaxed) {
+                if let Ok(stream) = std::net::TcpStream::connect(addr) {
+                    silent.push_back(stream);
+                }
+                if silent.len() > 64 {
+                    silent.pop_front();
+                }
+                std::thread::yield_now();
+            }
+        }
+    });
+    gateway.signal("TERM");
+    controls.wait_for_end();
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+    over.store(true, Relaxed);
+    checks.join().expect("no panic");
+}
+
+#[test]
+fn with_reuse_port_the_listener_is_closed_before_the_first_connection() {
+    let settings = [("DRAIN_MS", "3000"), ("REUSE_PORT", "1")];
+    let mut gateway = Gateway::start(&settings);
+    let controls = Controls::start_at_gateway(gateway.addr);
+    controls.await_pings(1);
+    gateway.signal("TERM");
+    gateway.line(&["close ", "cause=draining"]);
+    let refused = std::net::TcpStream::connect(gateway.addr);
+    assert!(refused.is_err(), "the port is the successor's");
+    assert!(controls.over() < Controls::MANY as u64, "the drain goes on");
+    controls.wait_for_end();
+    assert_eq!(gateway.wait_for_exit().code(), Some(0));
+}
+
+#[test]
 fn a_second_sigterm_ends_it_at_once() {
     let mut gateway = Gateway::start(&[("DRAIN_MS", "86400000"), ("DRAIN_DELAY_MS", "86400000")]);
     let controls = Controls::start_at_gateway(gateway.addr);
@@ -620,6 +690,109 @@ fn a_second_sigterm_ends_it_at_once() {
     }
     let status = gateway.wait_for_exit();
     assert!(status.code().is_some(), "it was not killed: {status}");
+}
+
+#[test]
+fn the_start_says_in_words_what_is_open_to_whom() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let admin = gateway.admin.expect("an admin listener");
+    let listening = gateway.line(&["[INFO] listening on ", "/glasses-ws", "/app-ws"]);
+    assert!(
+        listening.contains(&format!("ws://{}", gateway.addr)),
+        "{listening}"
+    );
+    assert!(listening.ends_with("open to anybody, without a token or key, from this machine only"));
+    let page = gateway.line(&["[INFO] the page is at "]);
+    assert!(page.contains(&format!("http://{admin}/")), "{page}");
+    assert!(page.ends_with("open to anybody, without a token, from this machine only"));
+    let start = gateway.line(&["[INFO] start "]);
+    assert!(start.len() < 250, "{start}");
+    assert_eq!(gateway.lines(&["settings "]), [""; 0]);
+    gateway.end();
+    let settings = [
+        ("DRAIN_MS", "0"),
+        ("LISTEN_ADDR", "0.0.0.0:0"),
+        ("AUTH_JWT_SECRET", "a-secret-of-at-least-32-characters"),
+        ("ADMIN_ADDR", "off"),
+        ("LOG_LEVEL", "debug"),
+    ];
+    let gateway = Gateway::start(&settings);
+    let listening = gateway.line(&["[INFO] listening on "]);
+    let open = "open to glasses with a token, no app, from every machine that reaches it";
+    assert!(listening.ends_with(open), "{listening}");
+    gateway.line(&["[INFO] there is no page"]);
+    // The long line, for who looks for it.
+    gateway.line(&["[DEBUG] settings ", " glasses_heartbeat_interval_ms=1000 "]);
+    gateway.end();
+}
+
+#[test]
+fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let start = |format: &str, is_journal: bool| {
+        let mut command = Gateway::command(&[("DRAIN_MS", "0"), ("LOG_FORMAT", format)]);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        let stderr = std::fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+        let stderr = stderr.expect("it is open");
+        let inode = stderr.ino() + u64::from(!is_journal);
+        command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
+        let gateway = Gateway::start_on(command, reader, writer).read();
+        gateway.line(&["anybody may connect: "]);
+        let log = gateway.log.clone();
+        gateway.end();
+        let log = log.lock().expect("no panic");
+        log.clone()
+    };
+    for line in start("json", false) {
+        let told: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        let level = told["level"].as_str().expect("a level");
+        assert!(["info", "warn"].contains(&level), "{line}");
+        assert_eq!(told["time"].as_str().map(str::len), Some(24), "{line}");
+        assert!(!told["message"].as_str().expect("a text").is_empty());
+    }
+    for format in ["text", "json"] {
+        for line in start(format, true) {
+            let (priority, rest) = line.split_at(3);
+            let is_warning = rest.contains("[WARN]") || rest.contains("\"warn\"");
+            assert_eq!(priority, if is_warning { "<4>" } else { "<6>" }, "{line}");
+        }
+    }
+    // Another stream of the journal than ours: an editor's terminal, perhaps.
+    assert!(start("text", false)[0].starts_with("20"));
+}
+
+#[test]
+fn tls_on_the_plain_port_is_named() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
+    let mut client = Client::connect(gateway.addr);
+    client.write(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
+    let line = gateway.line(&["close class=none", "cause=bad_request"]);
+    assert!(line.contains("TLS on a port without TLS"), "{line}");
+    gateway.end();
+}
+
+#[test]
+fn an_idle_gateway_writes_every_tenth_line_of_statistics() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("STATS_INTERVAL_MS", "100")]);
+    let lines = |parts: &[&str], n: usize| {
+        eventually("lines of statistics", || {
+            let lines = gateway.lines(parts);
+            (lines.len() >= n).then_some(lines)
+        })
+    };
+    let turns = |line: &str| field(line, "turns").and_then(|n| n.parse::<u64>().ok());
+    // Health checks are no news.
+    assert_eq!(gateway.health(), 200);
+    let idle = lines(&["stats sessions=0 glasses=0"], 2);
+    // Each covers ten intervals, so at least as many turns.
+    assert!(turns(&idle[1]) >= Some(10), "{}", idle[1]);
+    let _ada = glasses(&gateway, "ada");
+    // With a connection each is written, though nothing happens.
+    let busy = lines(&["stats sessions=1 glasses=1"], 4);
+    assert!(busy.iter().any(|l| turns(l) < Some(10)), "{busy:?}");
+    gateway.end();
 }
 
 /// The keys of the handbook's table of statistics.

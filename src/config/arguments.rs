@@ -24,6 +24,7 @@ pub(super) enum Ask {
     PrintConfig,
     Version,
     Help,
+    HelpAll,
 }
 
 impl Arguments {
@@ -39,6 +40,14 @@ impl Arguments {
                 Ok(None) => return arguments,
                 Ok(Some(Arg::Long(name))) => format!("--{name}"),
                 Ok(Some(Arg::Short(letter))) => format!("-{letter}"),
+                Ok(Some(Arg::Value(word))) if word == "help" => {
+                    arguments.ask(Ask::Help);
+                    continue;
+                }
+                Ok(Some(Arg::Value(word))) if word == "version" => {
+                    arguments.ask(Ask::Version);
+                    continue;
+                }
                 Ok(Some(Arg::Value(surplus))) => {
                     // It may be meant as a variable, and that one a secret.
                     let mut surplus = lossy(&surplus);
@@ -61,6 +70,9 @@ impl Arguments {
             };
             match flag.as_str() {
                 "--help" | "-h" => arguments.ask(Ask::Help),
+                "--help-all" => arguments.ask(Ask::HelpAll),
+                // As other programs have it.
+                "--config" | "-c" => arguments.set("--config-file", &mut parser, faults),
                 "--version" | "-V" => arguments.ask(Ask::Version),
                 "--print-config" => arguments.ask(Ask::PrintConfig),
                 "--check" => arguments.ask(Ask::Check),

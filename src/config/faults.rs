@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::guess;
+
 /// Where the value of a setting comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -139,7 +141,9 @@ impl fmt::Display for Fault {
                 write!(f, "{flag}={value:?} (flag): takes no value")
             }
             Fault::UnknownFlag(flag) => {
-                write!(f, "{flag:?} (flag): is unknown; --help lists all flags")
+                write!(f, "{flag:?} (flag): is unknown; ")?;
+                meant(f, flag, |name| format!("--{}", name.replace('_', "-")))?;
+                f.write_str("--help-all lists all flags")
             }
             Fault::SecretFlag(name) => {
                 let flag = name.to_ascii_lowercase().replace('_', "-");
@@ -151,11 +155,13 @@ impl fmt::Display for Fault {
             Fault::SurplusArgument(argument) => {
                 write!(
                     f,
-                    "{argument:?} (argument): belongs to no flag; --help lists all flags"
+                    "{argument:?} (argument): belongs to no flag; --help-all lists all flags"
                 )
             }
             Fault::UnknownKey(key) => {
-                write!(f, "{key:?} (file): is unknown; --help lists all settings")
+                write!(f, "{key:?} (file): is unknown; ")?;
+                meant(f, key, str::to_owned)?;
+                f.write_str("--help-all lists all settings")
             }
             Fault::Table(key) => {
                 write!(f, "{key:?} (file): is a table; settings stand in none")
@@ -175,6 +181,24 @@ impl fmt::Display for Fault {
             }
         }
     }
+}
+
+/// Names the setting that may have been meant, as it is written there; a secret is no flag and is named as its variable.
+fn meant(f: &mut fmt::Formatter<'_>, name: &str, written: impl Fn(&str) -> String) -> fmt::Result {
+    let Some(setting) = guess::setting(name) else {
+        return Ok(());
+    };
+    let is_flag = super::SETTINGS
+        .iter()
+        .any(|s| s.name == setting && s.flag().is_some());
+    if name.starts_with('-') && !is_flag {
+        return write!(f, "did you mean the variable {setting}? ");
+    }
+    write!(
+        f,
+        "did you mean {}? ",
+        written(&setting.to_ascii_lowercase())
+    )
 }
 
 impl fmt::Display for Origin {

@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::{DeInteger, DeTable, DeValue};
 
 use super::faults::{Fault, Faults};
-use super::kinds::Kind;
+use super::kinds::{Kind, Unit};
 use super::regular;
 use super::table::{SETTINGS, row};
 
@@ -119,6 +119,13 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
         | Kind::HostNames
         | Kind::WebSocketUrl => true,
     };
+    let is_time = matches!(
+        kind,
+        Kind::Number {
+            unit: Unit::Milliseconds,
+            ..
+        }
+    );
     let is_switch = matches!(kind, Kind::Switch);
     let is_list = matches!(
         kind,
@@ -126,6 +133,10 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
     );
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),
+        // A time with its unit is no number of TOML.
+        DeValue::String(text) if is_time && text.ends_with(char::is_alphabetic) => {
+            Said::Text(text.into_owned())
+        }
         DeValue::Integer(number) if !is_text => Said::Text(decimal(&number)),
         DeValue::Boolean(on) if is_switch => Said::Text(on.to_string()),
         DeValue::Array(items) if is_list => {

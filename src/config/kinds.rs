@@ -1,7 +1,7 @@
 //! What the values of settings are: how they are read, bounded, told and printed.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -106,8 +106,12 @@ impl Kind {
     /// The value that `text` stands for, if it is allowed.
     pub(super) fn parse(&self, text: &str) -> Option<Value> {
         match self {
-            Kind::Number { least, most, .. } => {
-                let number = text.parse().ok()?;
+            Kind::Number { unit, least, most } => {
+                let number = match text.parse() {
+                    Ok(number) => number,
+                    Err(_) if *unit == Unit::Milliseconds => time_with_unit(text)?,
+                    Err(_) => return None,
+                };
                 (*least..=*most)
                     .contains(&number)
                     .then_some(Value::Number(number))
@@ -121,7 +125,14 @@ impl Kind {
                 "0" | "false" => Some(Value::Switch(false)),
                 _ => None,
             },
-            Kind::Address => text.parse().ok().map(Value::Address),
+            Kind::Address => {
+                // Every machine has it, and the one address that it stands for here needs no resolver.
+                let port = text.strip_prefix("localhost:").map(str::parse);
+                if let Some(port) = port {
+                    return Some(Value::Address((Ipv4Addr::LOCALHOST, port.ok()?).into()));
+                }
+                text.parse().ok().map(Value::Address)
+            }
             Kind::AddressOrOff if text.eq_ignore_ascii_case("off") => Some(Value::Off),
             Kind::AddressOrOff => Kind::Address.parse(text),
             Kind::Path => {
@@ -178,12 +189,30 @@ impl Kind {
     }
 }
 
+/// Milliseconds of a time such as `500ms`, `15s`, `2m` or `1h`: a whole number and its unit.
+fn time_with_unit(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60 * 1_000,
+        "h" => 60 * 60 * 1_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(ms)
+}
+
 impl fmt::Display for Kind {
     /// The values within its bounds, in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Number { unit, least, most } => {
-                write!(f, "a whole number of {unit} from {least} to {most}")
+                write!(f, "a whole number of {unit} from {least} to {most}")?;
+                match unit {
+                    Unit::Milliseconds => f.write_str(", or with a unit (15s, 2m)"),
+                    _ => Ok(()),
+                }
             }
             Kind::Word(words) => match words {
                 [first @ .., last] if !first.is_empty() => {
@@ -288,6 +317,44 @@ impl fmt::Display for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_may_have_a_unit_and_a_bare_number_is_milliseconds() {
+        let time = Kind::Number {
+            unit: Unit::Milliseconds,
+            least: 10,
+            most: 86_400_000,
+        };
+        for (text, ms) in [
+            ("15000", Some(15_000)),
+            ("15s", Some(15_000)),
+            ("500ms", Some(500)),
+            ("2m", Some(120_000)),
+            ("24h", Some(86_400_000)),
+            ("25h", None),
+            ("0s", None),
+            ("1.5s", None),
+            ("s", None),
+            ("15 s", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(time.parse(text), ms.map(Value::Number), "{text}");
+        }
+        let bytes = Kind::Number {
+            unit: Unit::Bytes,
+            least: 1,
+            most: 100,
+        };
+        assert_eq!(bytes.parse("5s"), None);
+        let local = Value::Address(([127, 0, 0, 1], 8080).into());
+        assert_eq!(Kind::Address.parse("localhost:8080"), Some(local.clone()));
+        assert_eq!(Kind::AddressOrOff.parse("localhost:8080"), Some(local));
+        for text in ["localhost", "localhost:", "localhost:x", "example.org:80"] {
+            assert_eq!(Kind::Address.parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn words_and_switches_are_read_in_capitals_too() {

@@ -6,6 +6,7 @@ mod changes;
 mod effective;
 mod faults;
 mod file;
+mod guess;
 mod kinds;
 mod lists;
 mod machine;
@@ -72,7 +73,8 @@ pub fn load(
     let mut faults = Faults::default();
     let arguments = Arguments::split(args, &mut faults);
     match arguments.ask {
-        Ask::Help => return Ok(Command::Print(pages::help())),
+        Ask::Help => return Ok(Command::Print(pages::help(false))),
+        Ask::HelpAll => return Ok(Command::Print(pages::help(true))),
         Ask::Version => return Ok(Command::Print(version())),
         Ask::Run | Ask::Check | Ask::PrintConfig => {}
     }
@@ -81,7 +83,7 @@ pub fn load(
         Some(settings) if faults.is_empty() => Ok(match arguments.ask {
             Ask::PrintConfig => Command::Print(effective.print()),
             Ask::Check => Command::Check(settings),
-            Ask::Run | Ask::Help | Ask::Version => Command::Run(settings),
+            Ask::Run | Ask::Help | Ask::HelpAll | Ask::Version => Command::Run(settings),
         }),
         _ => Err(faults),
     }
@@ -170,6 +172,8 @@ pub struct Settings {
     pub max_buffered_bytes: Option<usize>,
     /// Stale connections closed in a second; 0: no limit.
     pub stale_closes_per_second: u32,
+    /// Whether log lines are JSON.
+    pub log_json: bool,
     /// What is logged; never `Off`.
     pub log_level: LevelFilter,
     /// The file with settings.

@@ -5,13 +5,13 @@ use std::fmt::Write;
 use super::kinds::Kind;
 use super::table::{Audience, Fallback, SETTINGS, Setting};
 
-/// What `--help` prints.
-pub(super) fn help() -> String {
+/// What `--help` prints: the basic settings, or with `all`, as for `--help-all`, every one.
+pub(super) fn help(all: bool) -> String {
     let mut text = format!(
         "pulsegate {}: a WebSocket gateway that owns liveness\n\n{ABOUT}",
         env!("CARGO_PKG_VERSION")
     );
-    for (heading, settings) in groups() {
+    for (heading, settings) in groups().into_iter().take(if all { 2 } else { 1 }) {
         let _ = writeln!(text, "\n{heading} settings:\n");
         for setting in settings {
             let _ = writeln!(
@@ -27,6 +27,9 @@ pub(super) fn help() -> String {
         }
         text.pop();
     }
+    if !all {
+        text.push_str("\nThere are more, for who has measured something: --help-all.\n");
+    }
     text
 }
 
@@ -37,11 +40,13 @@ Every setting is a flag (--drain-ms 5000, or --drain-ms=5000), an environment va
 (DRAIN_MS=5000) and a key of the file that CONFIG_FILE names (drain_ms = 5000). The flag wins,
 then the variable, then the file; a secret is never a flag. Of a flag that stands twice the last
 one counts; an empty variable counts as unset. The flag alone of a setting that is 0 or 1 means 1.
+A time is a number of milliseconds, or has a unit: 500ms, 15s, 2m, 1h.
 SIGHUP reads the file again; a setting whose reload is \"restart\" then stays as it is.
 
   --check          check the settings and do nothing else
   --print-config   print every setting that holds, and where it comes from
-  -h, --help       print this
+  -h, --help       print this, with the basic settings
+  --help-all       print this with every setting
   -V, --version    print the version
 ";
 

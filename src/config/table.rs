@@ -235,6 +235,15 @@ pub const SETTINGS: &[Setting] = &[
         help: "The least important lines that are still logged; what libraries say of payloads is logged at no level.",
     },
     Setting {
+        name: "LOG_FORMAT",
+        kind: Kind::Word(&["text", "json"]),
+        default: Fallback::Value("text"),
+        rule: None,
+        audience: Basic,
+        reload: false,
+        help: "Whether a log line is text, or a JSON object with time, level and message.",
+    },
+    Setting {
         name: "DRAIN_MS",
         kind: TIME_OR_NONE,
         default: Fallback::Value("1000"),

@@ -110,6 +110,7 @@ impl Effective {
             stale_closes_per_second: self
                 .number(const { row("STALE_CLOSES_PER_SECOND") })
                 .and_then(|n| u32::try_from(n).ok())?,
+            log_json: self.word(const { row("LOG_FORMAT") })? == "json",
             log_level: self.word(const { row("LOG_LEVEL") })?.parse().ok()?,
             config_file: self.path(const { row("CONFIG_FILE") }),
             effective: self.clone(),

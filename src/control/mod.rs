@@ -46,7 +46,7 @@ use self::series::Series;
 use self::troubled::Troubled;
 use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
-use crate::time::{Micros, UnixMillis};
+use crate::time::{Micros, Moment};
 use axum::Router;
 use std::future::Future;
 use std::io;
@@ -100,7 +100,7 @@ struct Control {
     check_policy: fn(&Policy) -> Result<(), String>,
     drain_times: Arc<Mutex<(Micros, Micros)>>,
     drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
-    started: UnixMillis,
+    started: Moment,
     runner: Arc<Runner>,
     closed_box: ClosedBox,
     missed_box: MissedBox,
@@ -165,7 +165,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         options.webhooks,
         options.state,
     ));
-    let started = UnixMillis::now();
+    let started = Moment::now();
     let control = Arc::new(Control {
         token: options.token,
         hosts: options.hosts,
@@ -237,7 +237,7 @@ async fn sample(control: Arc<Control>) {
         drop(control.closed());
         // A loop that does not answer is seen elsewhere; the next sample covers the gap.
         if let Ok(snapshot) = ask::snapshot(&control.desk).await {
-            lock(&control.series).add(UnixMillis::now(), snapshot);
+            lock(&control.series).add(Moment::now(), snapshot);
         }
     }
 }

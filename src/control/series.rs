@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
-use crate::time::UnixMillis;
+use crate::time::{Micros, Moment};
 use std::collections::VecDeque;
 
 /// An hour of samples.
@@ -15,8 +15,8 @@ const RECENT: usize = 7;
 /// What happened between two samples.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
-    pub(super) from: UnixMillis,
-    pub(super) to: UnixMillis,
+    pub(super) from: Moment,
+    pub(super) to: Moment,
     /// WebSockets opened, by class.
     pub(super) opened: Vec<u64>,
     /// WebSockets ended, by class and [`Cause::index`]; only what is not zero.
@@ -38,13 +38,13 @@ pub(super) struct LastMinute {
 #[derive(Debug)]
 pub(super) struct Series {
     /// When nothing had happened yet.
-    started: UnixMillis,
+    started: Moment,
     steps: VecDeque<Step>,
-    recent: VecDeque<(UnixMillis, Stats)>,
+    recent: VecDeque<(Moment, Stats)>,
 }
 
 impl Series {
-    pub(super) fn new(started: UnixMillis) -> Self {
+    pub(super) fn new(started: Moment) -> Self {
         Series {
             started,
             steps: VecDeque::new(),
@@ -52,17 +52,16 @@ impl Series {
         }
     }
 
-    pub(super) fn add(&mut self, at: UnixMillis, snapshot: Snapshot) {
+    pub(super) fn add(&mut self, at: Moment, snapshot: Snapshot) {
         let step = self.open_step(at, &snapshot.stats);
         push(&mut self.steps, STEPS, step);
         push(&mut self.recent, RECENT, (at, snapshot.stats));
     }
 
-    /// The steps of the last `span_ms`, oldest first, with what has happened since the last sample as one more.
-    pub(super) fn steps(&self, now: UnixMillis, stats: &Stats, span_ms: u64) -> Vec<Step> {
+    /// The steps of the last `span`, oldest first, with what has happened since the last sample as one more.
+    pub(super) fn steps(&self, now: Moment, stats: &Stats, span: Micros) -> Vec<Step> {
         let open = self.open_step(now, stats);
-        let since = now.0.saturating_sub(span_ms);
-        let wanted = |step: &&Step| step.to.0 > since;
+        let wanted = |step: &&Step| now.since(step.to) < span;
         self.steps
             .iter()
             .filter(wanted)
@@ -72,21 +71,21 @@ impl Series {
     }
 
     /// What has happened since the last sample, or the start.
-    fn open_step(&self, now: UnixMillis, stats: &Stats) -> Step {
+    fn open_step(&self, now: Moment, stats: &Stats) -> Step {
         match self.recent.back() {
             Some((from, then)) => Step::between(*from, then, now, stats),
             None => Step::between(self.started, &Stats::new(stats.classes.len()), now, stats),
         }
     }
 
-    pub(super) fn last_minute(&self, now: UnixMillis, stats: &Stats) -> LastMinute {
+    pub(super) fn last_minute(&self, now: Moment, stats: &Stats) -> LastMinute {
         let fresh = Stats::new(stats.classes.len());
         let (at, then) = self
             .recent
             .front()
             .map_or((now, &fresh), |(at, then)| (*at, then));
         LastMinute {
-            span_ms: now.0.saturating_sub(at.0),
+            span_ms: now.since(at).as_millis(),
             rtt: stats.rtt.since(&then.rtt),
             lateness: stats.lateness.since(&then.lateness),
             turn_time: stats.turn_time.since(&then.turn_time),
@@ -95,7 +94,7 @@ impl Series {
 }
 
 impl Step {
-    fn between(from: UnixMillis, then: &Stats, to: UnixMillis, now: &Stats) -> Self {
+    fn between(from: Moment, then: &Stats, to: Moment, now: &Stats) -> Self {
         let by_class = || now.classes.iter().zip(&then.classes);
         Step {
             from,

@@ -5,7 +5,7 @@
 use super::alerts::is_loss;
 use crate::cause::Cause;
 use crate::gateway::{Closed, Missed, Role};
-use crate::time::{Micros, UnixMillis};
+use crate::time::{Micros, Moment, UnixMillis};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ const IDENTITIES_MAX: usize = 2_000;
 /// So many hours are remembered.
 const HOURS: u64 = 24;
 
-const HOUR_MS: u64 = 60 * 60 * 1_000;
+const HOUR: Micros = Micros::from_secs(60 * 60);
 
 /// After so many hours trouble counts half.
 const HALF_LIFE_HOURS: f64 = 6.0;
@@ -57,10 +57,10 @@ struct Trouble {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Hour {
-    /// Since the Unix epoch.
+    /// By the monotonic clock.
     number: u64,
-    first: UnixMillis,
-    last: UnixMillis,
+    first: Moment,
+    last: Moment,
     sums: Sums,
 }
 
@@ -139,7 +139,7 @@ impl Troubled {
     }
 
     /// Those with the most trouble, the worst first.
-    pub(super) fn worst(&mut self, now: UnixMillis, limit: usize) -> Vec<Ranked> {
+    pub(super) fn worst(&mut self, now: Moment, limit: usize) -> Vec<Ranked> {
         self.forget(now);
         let mut worst: Vec<(f64, &Who, &Trouble)> = self
             .by_identity
@@ -165,8 +165,8 @@ impl Troubled {
                 stale: sums.drops[Cause::Stale.index()].into(),
                 slow: sums.slow.into(),
                 failed_resumes: sums.failed_resumes.into(),
-                first_at,
-                last_at,
+                first_at: first_at.wall,
+                last_at: last_at.wall,
             }
         };
         worst.into_iter().map(ranked).collect()
@@ -179,15 +179,15 @@ impl Troubled {
             .count()
     }
 
-    fn of(&mut self, who: Who, now: UnixMillis) -> &mut Trouble {
+    fn of(&mut self, who: Who, now: Moment) -> &mut Trouble {
         if !self.by_identity.contains_key(&who) && self.by_identity.len() >= IDENTITIES_MAX {
             self.make_room(now);
         }
         self.by_identity.entry(who).or_default()
     }
 
-    fn forget(&mut self, now: UnixMillis) {
-        let oldest = (now.0 / HOUR_MS).saturating_sub(HOURS - 1);
+    fn forget(&mut self, now: Moment) {
+        let oldest = (now.raw.0 / HOUR.0).saturating_sub(HOURS - 1);
         self.by_identity.retain(|_, trouble| {
             trouble.hours.retain(|hour| hour.number >= oldest);
             !trouble.hours.is_empty()
@@ -196,17 +196,17 @@ impl Troubled {
 
     /// A quarter goes: those with the least trouble, and of these who had it longest ago. So a flood of names that have trouble
     /// once each does not drive out who has had it often.
-    fn make_room(&mut self, now: UnixMillis) {
+    fn make_room(&mut self, now: Moment) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;
         let kept = IDENTITIES_MAX - room;
         if self.by_identity.len() <= kept {
             return;
         }
-        let mut all: Vec<(u32, UnixMillis, Who)> = self
+        let mut all: Vec<(u32, Micros, Who)> = self
             .by_identity
             .iter()
-            .map(|(who, t)| (t.sums().problems(), t.span().1, who.clone()))
+            .map(|(who, t)| (t.sums().problems(), t.span().1.raw, who.clone()))
             .collect();
         all.sort_by_key(|(problems, last, _)| (Reverse(*problems), Reverse(*last)));
         for (_, _, who) in all.drain(kept..) {
@@ -217,9 +217,9 @@ impl Troubled {
 
 impl Trouble {
     /// The sums of the hour of this moment.
-    fn sums_at(&mut self, at: UnixMillis) -> &mut Sums {
-        let number = at.0 / HOUR_MS;
-        // The wall clock may have stepped back: then it is the last hour still.
+    fn sums_at(&mut self, at: Moment) -> &mut Sums {
+        let number = at.raw.0 / HOUR.0;
+        // Records of two boxes may be out of order by a moment: then it is the last hour still.
         if self.hours.back().is_none_or(|hour| hour.number < number) {
             if self.hours.len() as u64 == HOURS {
                 self.hours.pop_front();
@@ -232,7 +232,9 @@ impl Trouble {
         }
         let last = self.hours.len() - 1;
         let hour = &mut self.hours[last];
-        hour.last = hour.last.max(at);
+        if hour.last.raw <= at.raw {
+            hour.last = at;
+        }
         &mut hour.sums
     }
 
@@ -248,16 +250,16 @@ impl Trouble {
         sums
     }
 
-    fn score(&self, now: UnixMillis) -> f64 {
+    fn score(&self, now: Moment) -> f64 {
         let hours = self.hours.iter().map(|hour| {
-            let age = now.0.saturating_sub(hour.last.0) as f64 / HOUR_MS as f64;
+            let age = now.since(hour.last).0 as f64 / HOUR.0 as f64;
             hour.sums.weight() * 0.5_f64.powf(age / HALF_LIFE_HOURS)
         });
         hours.sum()
     }
 
     /// The first and the last time that something went wrong.
-    fn span(&self) -> (UnixMillis, UnixMillis) {
+    fn span(&self) -> (Moment, Moment) {
         let first = self.hours.front().map(|hour| hour.first);
         let last = self.hours.back().map(|hour| hour.last);
         (first.unwrap_or_default(), last.unwrap_or_default())
@@ -265,7 +267,7 @@ impl Trouble {
 
     fn pattern(&self) -> String {
         let (sums, (first, last)) = (self.sums(), self.span());
-        let within = span(last.0.saturating_sub(first.0));
+        let within = span(last.since(first).as_millis());
         let mut words = String::new();
         let mut say = |what: String| {
             let comma = if words.is_empty() { "" } else { ", " };
@@ -378,14 +380,23 @@ mod tests {
     use crate::gateway::{GLASSES, Identity, TPA};
     use crate::health::Rtt;
 
+    const HOUR_MS: u64 = HOUR.as_millis();
     const START: u64 = 500 * 24 * HOUR_MS;
+
+    /// The wall clock is what it is when nobody steps it.
+    fn moment(ms: u64) -> Moment {
+        Moment {
+            raw: Micros::from_millis(ms),
+            wall: UnixMillis(ms),
+        }
+    }
 
     fn closed(user: &str, at: u64, cause: Cause, rtt_ms: u64, age_s: u64) -> Closed {
         let mut rtt = Rtt::default();
         rtt.sample(rtt_ms * 1_000);
         Closed {
             generated: false,
-            at: UnixMillis(at),
+            at: moment(at),
             id: crate::id::ConnId::new(1, 1),
             class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
             user: Some(user.into()),
@@ -409,7 +420,7 @@ mod tests {
         let role = Role::Glasses;
         let user = user.into();
         Missed {
-            at: UnixMillis(at),
+            at: moment(at),
             identity: Identity { user, role },
             cause,
         }
@@ -418,7 +429,7 @@ mod tests {
     /// The one place of a ranking.
     #[track_caller]
     fn one(troubled: &mut Troubled, now: u64) -> Ranked {
-        let worst = troubled.worst(UnixMillis(now), 10);
+        let worst = troubled.worst(moment(now), 10);
         assert_eq!(worst.len(), 1, "{worst:?}");
         worst[0].clone()
     }
@@ -497,7 +508,7 @@ mod tests {
             ]);
             troubled.note_missed(&[missed("ada", at, Cause::PeerClosed(1001))]);
         }
-        assert_eq!(troubled.worst(UnixMillis(START), 10), []);
+        assert_eq!(troubled.worst(moment(START), 10), []);
         // Whose place was taken while it did not answer had been lost.
         for n in 0..3 {
             troubled.note_closed(&[Closed {
@@ -516,7 +527,7 @@ mod tests {
             troubled.note_closed(&[closed("ada", START + n, Cause::PeerEof, 20, n)]);
         }
         let score = |troubled: &mut Troubled, hours: u64| {
-            let worst = troubled.worst(UnixMillis(START + hours * HOUR_MS), 10);
+            let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
             worst.first().map(|ranked| (ranked.score * 100.0).round())
         };
         assert_eq!(score(&mut troubled, 0), Some(400.0));
@@ -539,9 +550,32 @@ mod tests {
             troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
             assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
         }
-        let worst = troubled.worst(UnixMillis(START), 3);
+        let worst = troubled.worst(moment(START), 3);
         let users: Vec<&str> = worst.iter().map(|ranked| &*ranked.user).collect();
         assert_eq!(users, ["bad9", "bad8", "bad7"]);
+    }
+
+    #[test]
+    fn a_step_of_the_wall_clock_neither_forgets_trouble_nor_ages_it() {
+        for step in [-600_000_i64, -30 * HOUR_MS as i64, 30 * HOUR_MS as i64] {
+            let stepped = |ms: u64| Moment {
+                wall: UnixMillis(ms.saturating_add_signed(step)),
+                ..moment(ms)
+            };
+            let mut troubled = Troubled::default();
+            for n in 0..4 {
+                let mut record = closed("ada", START + n * 60_000, Cause::PeerEof, 20, n);
+                if n >= 2 {
+                    record.at = stepped(START + n * 60_000);
+                }
+                troubled.note_closed(&[record]);
+            }
+            let worst = troubled.worst(stepped(START + 180_000), 10);
+            assert_eq!(worst.len(), 1, "{step}");
+            assert_eq!((worst[0].score * 10.0).round(), 40.0, "{step}");
+            let pattern = &worst[0].pattern;
+            assert_eq!(pattern, "4 drops in 3 min, all peer_eof", "{step}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Drain {
     },
     /// Who waits in the accept queue is taken in once more; then nobody is.
     LastAccept { since: Micros, spread: Micros },
-    /// Connections are closed, evenly over the spread.
+    /// Connections are closed, evenly over the spread; newcomers are told 503, if the listener is still open.
     Closing {
         started: Micros,
         spread: Micros,
@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    /// The accept queue is empty and the listener gone.
+    /// The accept queue is empty, and nobody is admitted any more.
     pub(crate) fn accepting_is_over(&mut self, now: Micros) {
         if let Drain::LastAccept { spread, .. } = self.drain {
             let total = self.table.len() as u64;

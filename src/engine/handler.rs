@@ -498,6 +498,13 @@ impl Io<'_> {
         (delay.min(until), spread.min(left))
     }
 
+    /// As [`Remote::drain`], at once: when this returns, `/healthz` answers 503. Returns the delay and the spread that hold.
+    pub fn drain(&mut self, delay: Micros, spread: Micros) -> (Micros, Micros) {
+        let holds = self.drain_with(delay, spread);
+        self.core.announce_drain(delay, spread, self.now);
+        holds
+    }
+
     /// A handle for other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()

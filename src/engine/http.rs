@@ -117,9 +117,10 @@ impl Request {
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Header fields besides Content-Type, Content-Length and Connection, which are always sent.
+    /// Header fields besides Content-Length and Connection, which are always sent. Without a Content-Type among them the body is
+    /// sent as JSON.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The body, as JSON.
+    /// The body; JSON, unless the header fields say otherwise.
     pub body: String,
 }
 
@@ -177,7 +178,17 @@ impl Reply {
         let length = self.body.len();
         let _ = write!(
             text,
-            "Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: {}\r\n",
+            "{}Content-Length: {length}\r\nConnection: {}\r\n",
+            // The host's own says what its body is.
+            if self
+                .headers
+                .iter()
+                .any(|(n, _)| n == http::header::CONTENT_TYPE)
+            {
+                ""
+            } else {
+                "Content-Type: application/json\r\n"
+            },
             // RFC 9110 §7.8: who sends Upgrade lists it in Connection, too.
             if self.headers.iter().any(|(n, _)| n == UPGRADE) {
                 "Upgrade, close"
@@ -211,6 +222,10 @@ pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAdd
     let too_long = || refuse(431, &format!("request head above {most} bytes"));
     // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
     match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
+        // RFC 8446 §5.1: a record of the handshake, of a version that begins with 3.
+        Some(0x16) if data.get(1).is_none_or(|version| *version == 3) => {
+            return refuse(400, "TLS on a port without TLS: use ws:// or http://");
+        }
         Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "not an HTTP request"),
         _ => {}
     }

@@ -206,12 +206,12 @@ impl<H: Handler> Engine<H> {
                 body: format!("{{\"status\":\"{text}\"}}"),
             };
             self.core.reply(id, &reply, is_head, Cause::Answered, now);
-        } else if no_room {
-            self.core
-                .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
         } else if let Drain::Closing { .. } = self.core.drain {
             let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::Draining, now);
+        } else if no_room {
+            self.core
+                .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
         } else {
             let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
             self.verdict(id, request, tail, verdict, now);

@@ -314,20 +314,26 @@ impl<H: Handler> Engine<H> {
         Some(most)
     }
 
-    /// Whether the driver is to empty its accept queue, close its listener, and say [`accepting_is_over`](Engine::accepting_is_over).
+    /// Whether the driver is to empty its accept queue, admit no more connections, and say [`accepting_is_over`](Engine::accepting_is_over).
     pub fn wants_last_accept(&self) -> bool {
         matches!(self.core.drain, Drain::LastAccept { .. })
     }
 
-    /// There is no listener any more: the drain begins to close connections.
+    /// No connection is admitted any more: the drain begins to close connections. A driver whose listener stays open accepts
+    /// newcomers as refused ones, so that they, and health checks, are told 503.
     pub fn accepting_is_over(&mut self, now: Micros) {
         self.core.accepting_is_over(now);
         self.settle(now);
     }
 
-    /// Returns whether no connection is taken in any more: a drain has closed its listener, or everything stops.
+    /// Returns whether no connection is admitted any more: a drain closes connections, or everything stops.
     pub fn is_leaving(&self) -> bool {
         matches!(self.core.drain, Drain::Closing { .. })
+    }
+
+    /// Returns whether everything stops at once.
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping
     }
 
     /// Returns whether a drain or stop has ended with the last connection.

@@ -10,7 +10,7 @@ use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Ending, Traffic};
 use crate::health::Rtt;
 use crate::id::ConnId;
-use crate::time::{Micros, UnixMillis};
+use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
 
 /// How many ended connections are remembered.
@@ -20,7 +20,7 @@ pub const CLOSED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Closed {
     /// When its end was told.
-    pub at: UnixMillis,
+    pub at: Moment,
     /// The id that it had.
     pub id: ConnId,
     /// Its class, if it was a WebSocket.
@@ -91,7 +91,7 @@ impl ClosedSink {
             },
         };
         self.put(Closed {
-            at: UnixMillis::now(),
+            at: Moment::now(),
             id,
             class: end.class,
             generated,

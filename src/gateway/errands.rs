@@ -5,7 +5,7 @@
 
 use super::Gateway;
 use crate::engine::Io;
-use crate::time::{Micros, UnixMillis};
+use crate::time::{Micros, Moment};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -23,7 +23,7 @@ const CAPACITY_OF_MEMORIES: usize = 2 * CAPACITY;
 const OUTCOME_UNITS: u32 = 5;
 
 /// How often at most lost errands are logged, in ms.
-const LOG_EVERY: u64 = 1_000;
+const LOG_EVERY: Micros = Micros::from_secs(1);
 
 /// Something for the errands thread to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Shared {
 pub(super) struct Errands {
     shared: Arc<Shared>,
     sender: Sender<Errand>,
-    logged: Option<UnixMillis>,
+    logged: Option<Moment>,
 }
 
 impl Default for Errands {
@@ -253,11 +253,8 @@ impl Errands {
 
     fn count_lost(&mut self) {
         let lost = self.shared.lost.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = UnixMillis::now();
-        if self
-            .logged
-            .is_none_or(|at| now.0.abs_diff(at.0) >= LOG_EVERY)
-        {
+        let now = Moment::now();
+        if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
             log::error!("errands lost={lost} reason=\"the errands thread does not take them\"");
         }

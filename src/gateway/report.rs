@@ -24,9 +24,14 @@ pub(super) struct Report {
     /// The statistics as they were last logged.
     last: Option<Stats>,
     last_relay: Option<RelayStats>,
+    /// Lines of statistics that were due in a row while nothing happened.
+    quiet: u64,
     window: Window,
     pong_was_mangled: bool,
 }
+
+/// While no connection is here and nothing happens, every so many lines of statistics one is written.
+const QUIET_LINES: u64 = 10;
 
 /// The current second of lines about ends.
 struct Window {
@@ -51,6 +56,7 @@ impl Report {
             statistics_timer: None,
             last: None,
             last_relay: None,
+            quiet: 0,
             window,
             pong_was_mangled: false,
         }
@@ -84,7 +90,14 @@ impl Report {
         relay: &RelayStats,
     ) {
         if self.statistics_timer == Some(timer) {
-            self.statistics(io, sessions, relay);
+            self.quiet = if self.is_quiet(io.stats(), relay) {
+                self.quiet + 1
+            } else {
+                0
+            };
+            if self.quiet.is_multiple_of(QUIET_LINES) {
+                self.statistics(io, sessions, relay);
+            }
             self.start(io);
         } else if self.window.timer == Some(timer) {
             self.window.timer = None;
@@ -170,6 +183,28 @@ impl Report {
             Peer(io.peer_addr(id)),
             payload.len()
         );
+    }
+
+    /// Returns whether no connection is here and nothing has happened since the last line; health checks are nothing.
+    fn is_quiet(&self, now: &Stats, relay: &RelayStats) -> bool {
+        let fresh = Stats::new(now.classes.len());
+        let last = self.last.as_ref().unwrap_or(&fresh);
+        let is_check = |cause| {
+            let names = [Cause::Answered, Cause::Probe].map(Cause::index);
+            names.contains(&cause)
+        };
+        let same = |cause: usize| {
+            is_check(cause)
+                || now.closed(cause) == last.closed(cause)
+                    && now.rejected[cause] == last.rejected[cause]
+        };
+        let errands = |r: &RelayStats| r.starts + r.revivals + r.stops + r.webhooks_failed;
+        now.live() == 0
+            && now.opened() == last.opened()
+            && (now.stalls, now.accept_pauses) == (last.stalls, last.accept_pauses)
+            && (0..Cause::COUNT).all(same)
+            && relay.absent.iter().all(|n| *n == 0)
+            && errands(relay) == self.last_relay.as_ref().map_or(0, errands)
     }
 
     pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {

@@ -45,7 +45,26 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
         socket.listen(BACKLOG)?;
         Ok(std::net::TcpListener::from(socket))
     };
-    open().map_err(|e: io::Error| io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}")))
+    open().map_err(|e: io::Error| {
+        let what_to_do = what_to_do(addr, e.kind());
+        let text = format!("cannot listen on {addr}: {e}{what_to_do}");
+        io::Error::new(e.kind(), text)
+    })
+}
+
+/// What helps against a refusal to listen, to be put behind it.
+fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
+    match refusal {
+        ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
+            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
+             CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+        }
+        ErrorKind::AddrInUse => {
+            ". Another process listens there: end it, take another port, or set REUSE_PORT in both"
+        }
+        ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
+        _ => "",
+    }
 }
 
 /// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
@@ -66,6 +85,8 @@ pub(crate) struct Acceptor {
     struggling: bool,
     /// At the cap; newcomers are refused until there is some room again.
     full: bool,
+    /// A drain is closing connections: newcomers are told 503, a health check included.
+    leaving: bool,
     max_connections: usize,
     /// Connections beyond the cap whose sockets are open.
     pub(crate) refused: usize,
@@ -99,6 +120,7 @@ impl Acceptor {
             exhausted: false,
             struggling: false,
             full: false,
+            leaving: false,
             max_connections,
             refused: 0,
             refused_now: 0,
@@ -112,7 +134,16 @@ impl Acceptor {
 
     /// Returns whether newcomers are left waiting or refused.
     pub(crate) fn is_paused(&self) -> bool {
-        self.exhausted || self.struggling || self.full
+        self.exhausted || self.struggling || self.refuses()
+    }
+
+    /// From now on newcomers are accepted only to be told that the gateway goes away.
+    pub(crate) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    fn refuses(&self) -> bool {
+        self.full || self.leaving
     }
 
     /// Nobody is closed if there are more already.
@@ -132,7 +163,7 @@ impl Acceptor {
 
     /// Returns whether the next turn has something to accept.
     pub(crate) fn has_work(&self) -> bool {
-        self.waiting && !self.exhausted && !(self.full && self.refused >= REFUSED_DESCRIPTORS)
+        self.waiting && !self.exhausted && !(self.refuses() && self.refused >= REFUSED_DESCRIPTORS)
     }
 
     /// A turn begins: as many connections beyond the cap may be accepted as in any other.
@@ -154,15 +185,16 @@ impl Acceptor {
     }
 
     pub(crate) fn accept(&mut self) -> Accepted {
-        if !self.has_work() || (self.full && self.refused_now >= REFUSED_PER_TURN) {
+        let refuses = self.refuses();
+        if !self.has_work() || (refuses && self.refused_now >= REFUSED_PER_TURN) {
             return Accepted::Nobody;
         }
         match self.listener.accept() {
             Ok((stream, addr)) => {
                 self.struggling = false;
-                self.refused += usize::from(self.full);
-                self.refused_now += usize::from(self.full);
-                Accepted::Somebody(stream, addr, self.full)
+                self.refused += usize::from(refuses);
+                self.refused_now += usize::from(refuses);
+                Accepted::Somebody(stream, addr, refuses)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.waiting = false;
@@ -201,4 +233,28 @@ fn is_of_one_peer(e: &io::Error) -> bool {
             | ErrorKind::TimedOut
             | ErrorKind::PermissionDenied
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_port_says_what_to_do() {
+        let told = |addr: &str, kind| what_to_do(addr.parse().expect("an address"), kind);
+        let denied = ErrorKind::PermissionDenied;
+        assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
+        assert!(told("[::]:1023", denied).contains("socket unit"));
+        assert_eq!(told("0.0.0.0:1024", denied), "");
+        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("REUSE_PORT"));
+        // And it stands behind what the system says.
+        let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
+        let addr = taken.local_addr().expect("an address");
+        let error = listen(addr, false).expect_err("it is taken").to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {addr}: ")),
+            "{error}"
+        );
+        assert!(error.contains("Another process listens there"), "{error}");
+    }
 }

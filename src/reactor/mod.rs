@@ -77,6 +77,8 @@ pub struct Reactor<H> {
     more_events: bool,
     /// Somebody else holds the listener's socket, too.
     inherited: bool,
+    /// A successor may listen on the same port, so a drain closes the listener before the first connection.
+    has_successor: bool,
     /// Connections that may yet be taken in when a drain empties the accept queue.
     last_accepts: usize,
 }
@@ -146,6 +148,7 @@ impl<H: Handler> Reactor<H> {
             woken: Micros::ZERO,
             more_events: false,
             inherited: false,
+            has_successor: false,
             last_accepts: LAST_ACCEPTS,
         })
     }
@@ -154,6 +157,16 @@ impl<H: Handler> Reactor<H> {
     /// successor instead of taking them in to tell them to come back.
     pub fn leave_queue_to_successor(&mut self) {
         self.inherited = true;
+        self.has_successor = true;
+    }
+
+    /// Says that a successor may listen on the same port already (`SO_REUSEPORT`): a drain takes in who waits in the queue, then
+    /// closes the listener before the first connection, so that newcomers reach the successor.
+    ///
+    /// Without it the listener stays open until the last connection is closed: health checks are answered 503 meanwhile, and
+    /// upgrades as well.
+    pub fn leave_port_to_successor(&mut self) {
+        self.has_successor = true;
     }
 
     /// Turns until a drain or a stop has ended ([`Remote`]).
@@ -273,7 +286,7 @@ impl<H: Handler> Reactor<H> {
         if self.engine.take_accept_retry() {
             self.acceptor.iter_mut().for_each(Acceptor::retry);
         }
-        if self.engine.is_leaving() {
+        if self.engine.is_leaving() && !self.answers_latecomers() {
             self.acceptor = None;
             return;
         }
@@ -319,10 +332,19 @@ impl<H: Handler> Reactor<H> {
             // Some of them a turn, until the queue is empty: at the cap they take the places of each other.
             let waiting = self.acceptor.as_ref().is_some_and(Acceptor::may_have_more);
             if !waiting || self.last_accepts == 0 || self.inherited {
-                self.acceptor = None;
+                if self.has_successor {
+                    self.acceptor = None;
+                }
+                self.acceptor.iter_mut().for_each(Acceptor::leave);
                 self.engine.accepting_is_over(self.clock.now());
             }
         }
+    }
+
+    /// Returns whether the listener stays open while a drain closes connections: until only those are left that came meanwhile.
+    fn answers_latecomers(&self) -> bool {
+        let latecomers = self.acceptor.as_ref().map_or(0, |a| a.refused);
+        !self.has_successor && !self.engine.is_stopping() && self.engine.len() > latecomers
     }
 
     fn note_load(&mut self) {

@@ -91,6 +91,7 @@ check "units" units
 if systemd-analyze --help | grep -q -- --offline; then check "units: sandbox" exposure; fi
 check "kernel settings, CONFIG_FILE, Dockerfile, numbers, README" python3 tests/deploy/static.py
 if [ -n "${PULSEGATE:-}" ]; then
+    check "units: secrets and state in the sandbox" python3 tests/deploy/sandbox.py "$PULSEGATE"
     check "pulsegate.toml, by the gateway" env -u ADMIN_TOKEN CONFIG_FILE=docs/deploy/pulsegate.toml "$PULSEGATE" --check
 else
     echo "left out: pulsegate.toml by the gateway itself (PULSEGATE is not set)"

@@ -256,11 +256,12 @@ impl Book {
 
     /// Firing ones first, then pending ones, then resolved ones, the latest first.
     pub(super) fn all(&self) -> Vec<Alert> {
-        let mut all: Vec<Alert> = self.active.values().map(|a| a.alert.clone()).collect();
-        all.sort_by_key(|alert| {
-            let is_pending = alert.state == AlertState::Pending;
-            (is_pending, std::cmp::Reverse(alert.since))
+        let mut active: Vec<&Active> = self.active.values().collect();
+        active.sort_by_key(|active| {
+            let is_pending = active.alert.state == AlertState::Pending;
+            (is_pending, std::cmp::Reverse(active.above))
         });
+        let mut all: Vec<Alert> = active.into_iter().map(|a| a.alert.clone()).collect();
         all.extend(self.resolved.iter().rev().cloned());
         all
     }

@@ -5,7 +5,7 @@
 use super::sample::CLASSES;
 use crate::cause::{Cause, PeerCode};
 use crate::gateway::{CLASS_NAMES, Closed};
-use crate::time::{Micros, UnixMillis};
+use crate::time::Micros;
 use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -27,7 +27,8 @@ const MANY_BLOCKS: usize = 3;
 /// A connection that nobody wanted to end.
 #[derive(Debug, Clone, Copy)]
 struct Death {
-    at: UnixMillis,
+    /// By the monotonic clock, as all that is compared with it: the wall clock may step.
+    at: Micros,
     class: usize,
     /// Whose it was; the same for all connections of one identity.
     who: u64,
@@ -86,7 +87,7 @@ impl Deaths {
             {
                 let address = closed.peer_addr.ip();
                 let who = self.who(closed);
-                self.add(closed.at, class.0.into(), who, address, closed.cause);
+                self.add(closed.at.raw, class.0.into(), who, address, closed.cause);
             }
         }
     }
@@ -102,7 +103,7 @@ impl Deaths {
 
     pub(super) fn add(
         &mut self,
-        at: UnixMillis,
+        at: Micros,
         class: usize,
         who: u64,
         address: IpAddr,
@@ -122,17 +123,17 @@ impl Deaths {
     }
 
     /// Forgets what is too old to matter.
-    pub(super) fn forget(&mut self, now: UnixMillis, many: Micros, interval: Micros) {
-        let matters = many.as_millis() * (USUAL_WINDOWS + 1) + interval.as_millis();
-        let is_old = |death: &Death| now.0.saturating_sub(death.at.0) > matters;
+    pub(super) fn forget(&mut self, now: Micros, many: Micros, interval: Micros) {
+        let matters = Micros(many.0.saturating_mul(USUAL_WINDOWS + 1)) + interval;
+        let is_old = |death: &Death| now - death.at > matters;
         while self.latest.front().is_some_and(is_old) {
             self.latest.pop_front();
         }
     }
 
     /// What has lost many at once in the time since the last look, or just before it; one answer for each class at most.
-    pub(super) fn mass(&self, now: UnixMillis, interval: Micros, many: &Many) -> Vec<MassDeath> {
-        let since = now.0.saturating_sub((interval + many.window).as_millis());
+    pub(super) fn mass(&self, now: Micros, interval: Micros, many: &Many) -> Vec<MassDeath> {
+        let since = now - (interval + many.window);
         let all: u64 = many.live.iter().sum();
         let mut by_block: HashMap<IpNet, Vec<&Death>> = HashMap::new();
         for death in &self.latest {
@@ -175,15 +176,21 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
 }
 
 /// The most identities that a group has lost within one window that ends after `since`, if that is many and not usual.
-fn at_once(of: Group, deaths: &[&Death], since: u64, many: &Many, live: u64) -> Option<MassDeath> {
-    let span = many.window.as_millis();
+fn at_once(
+    of: Group,
+    deaths: &[&Death],
+    since: Micros,
+    many: &Many,
+    live: u64,
+) -> Option<MassDeath> {
+    let span = many.window;
     let needed = many.least.max((live * many.percent).div_ceil(100));
     let (mut from, mut best, mut count) = (0, 0..0, 0);
     // How often each was lost within the window.
     let mut often: HashMap<u64, usize> = HashMap::new();
     for (to, death) in deaths.iter().enumerate() {
         *often.entry(death.who).or_default() += 1;
-        while deaths[from].at.0.saturating_add(span) <= death.at.0 {
+        while deaths[from].at + span <= death.at {
             if let Some(times) = often.get_mut(&deaths[from].who) {
                 *times -= 1;
                 if *times == 0 {
@@ -192,15 +199,15 @@ fn at_once(of: Group, deaths: &[&Death], since: u64, many: &Many, live: u64) -> 
             }
             from += 1;
         }
-        if death.at.0 > since && often.len() > count {
+        if death.at > since && often.len() > count {
             (best, count) = (from..to + 1, often.len());
         }
     }
     let count = count as u64;
-    let first = deaths.get(best.start)?.at.0;
+    let first = deaths.get(best.start)?.at;
     let before = &deaths[..best.start];
     // Each once for each of the windows before.
-    let windows_ago = |d: &Death| first.saturating_sub(d.at.0).checked_div(span);
+    let windows_ago = |d: &Death| (first - d.at).0.checked_div(span.0);
     let usual: HashSet<(u64, Option<u64>)> = before
         .iter()
         .map(|d| (d.who, windows_ago(d)))

@@ -26,7 +26,7 @@ use self::sample::{Past, Sample, View};
 use self::sink::Sink;
 use super::{Control, ask, lock, process};
 use crate::gateway::{Closed, Value};
-use crate::time::{Clock, Micros, UnixMillis};
+use crate::time::{Micros, Moment};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -38,7 +38,6 @@ const NOTICE: Duration = Duration::from_secs(1);
 /// The alerts, and whoever tells of them.
 pub(super) struct Alerts {
     settings: Arc<Mutex<AlertSettings>>,
-    clock: Clock,
     watch: Mutex<Watch>,
     sink: Arc<Sink>,
 }
@@ -64,7 +63,7 @@ impl Watch {
         };
         let news = self.book.look(&view);
         let (window, interval) = (settings.mass_death_window, settings.interval);
-        self.deaths.forget(sample.wall, window, interval);
+        self.deaths.forget(sample.now, window, interval);
         news
     }
 }
@@ -82,7 +81,6 @@ impl Alerts {
             url: admin.map_or_else(String::new, |admin| format!("http://{admin}")),
         };
         Alerts {
-            clock: Clock::start(),
             watch: Mutex::default(),
             sink: Arc::new(Sink::new(settings.clone(), sender)),
             settings,
@@ -144,13 +142,13 @@ pub(super) async fn watch(control: Arc<Control>) {
     loop {
         let settings = lock(&alerts.settings).clone();
         if let Some(looked) = looked {
-            let left = (looked + settings.interval - alerts.clock.raw()).as_duration();
+            let left = (looked + settings.interval - Moment::now().raw).as_duration();
             if !left.is_zero() {
                 tokio::time::sleep(left.min(NOTICE)).await;
                 continue;
             }
         }
-        looked = Some(alerts.clock.raw());
+        looked = Some(Moment::now().raw);
         let sample = if settings.on {
             look_at(&control).await
         } else {
@@ -159,9 +157,10 @@ pub(super) async fn watch(control: Arc<Control>) {
         };
         // Also so that the box does not fill.
         drop(control.closed());
+        let Moment { raw, wall } = Moment::now();
         let sample = Sample {
-            now: alerts.clock.raw(),
-            wall: UnixMillis::now(),
+            now: raw,
+            wall,
             ..sample
         };
         let news = lock(&alerts.watch).look(&settings, &sample);

@@ -174,7 +174,7 @@ fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
         window: s.mass_death_window,
         live: fleet.most_live,
     };
-    let found = view.deaths.mass(view.sample.wall, s.interval, &many);
+    let found = view.deaths.mass(view.sample.now, s.interval, &many);
     let reading = |mass: super::deaths::MassDeath| Reading {
         labels: labels([("class", CLASS_NAMES[mass.class])]),
         value: mass.count as f64,

@@ -19,8 +19,9 @@ const STEPS: u64 = 32;
 /// Everything that is seen in one look.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// The monotonic clock.
+    /// The monotonic clock, as in [`Moment`](crate::time::Moment): windows are made from it.
     pub(super) now: Micros,
+    /// The wall clock, to be shown.
     pub(super) wall: UnixMillis,
     /// What the loop counts. `None`: it did not answer.
     pub(super) counters: Option<Counters>,

@@ -14,7 +14,7 @@ use crate::engine::{Class, Traffic};
 use crate::gateway::{Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
-use crate::time::{Micros, UnixMillis};
+use crate::time::{Micros, Moment, UnixMillis};
 use serde_json::Value;
 
 const S: fn(u64) -> Micros = Micros::from_secs;
@@ -77,6 +77,12 @@ impl Bench {
         }
     }
 
+    /// The wall clock is set, forwards or back.
+    fn step_wall(&mut self, by_s: i64) {
+        let wall = &mut self.sample.wall.0;
+        *wall = wall.saturating_add_signed(by_s * 1_000);
+    }
+
     /// So many looks at what there is.
     fn looks(&mut self, many: u64) {
         (0..many).for_each(|_| self.look());
@@ -121,7 +127,7 @@ impl Bench {
     /// Connections of a class are lost, all from this /24, a millisecond apart.
     fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
         for n in 0..many {
-            let at = UnixMillis(self.sample.wall.0 + n);
+            let at = self.sample.now + Micros::from_millis(n);
             self.deaths += 1;
             let address = [10, 0, block, self.deaths as u8].into();
             let deaths = &mut self.watch.deaths;
@@ -303,6 +309,30 @@ fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
 }
 
 #[test]
+fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
+    for step_s in [-600_i64, 3_600] {
+        // 62 that are lost one after the other, over minutes, are no mass death, though the clock steps back meanwhile.
+        let mut bench = Bench::new();
+        for n in 0..62 {
+            if n % 8 == 7 {
+                bench.step_wall(step_s);
+            }
+            bench.lose(0, 1, 7, Cause::Stale);
+            bench.looks(2);
+        }
+        bench.told(&[]);
+        // 500 that are lost at once are, though the clock steps before the look.
+        bench.lose(0, 500, 9, Cause::Stale);
+        bench.step_wall(step_s);
+        bench.look();
+        bench.fires("mass_death");
+        bench.step_wall(step_s);
+        bench.counters().live[0] = 1_000;
+        bench.resolves("mass_death");
+    }
+}
+
+#[test]
 fn what_is_usual_is_no_mass_death() {
     let mut bench = Bench::new();
     // A proxy's block from which more and more come and go all the time.
@@ -324,10 +354,13 @@ fn what_is_usual_is_no_mass_death() {
 }
 
 /// A connection of these glasses that was lost, or of nobody's.
-fn lost(user: Option<&str>, at: UnixMillis, n: u64, address: [u8; 4]) -> Closed {
+fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
     let identity = user.map(|user| flapping(user, None));
     Closed {
-        at,
+        at: Moment {
+            raw: at,
+            wall: UnixMillis::default(),
+        },
         id: ConnId::new(n as u32, 1),
         class: Some(Class(0)),
         generated: user.is_some_and(|user| user.starts_with("anonymous-")),
@@ -357,7 +390,7 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
         for n in 0..80 {
             let user = ["ada", "eve", "bob", "joe", ""][n as usize % 5];
             let user = Some(user).filter(|user| !user.is_empty());
-            let at = UnixMillis(bench.sample.wall.0 + 40 * n);
+            let at = bench.sample.now + Micros::from_millis(40 * n);
             // As from a radio network, where each time the address is another.
             let address = [10, 0, 7, if user.is_some() { n as u8 } else { 200 }];
             bench.watch.deaths.note([&lost(user, at, n, address)]);
@@ -367,7 +400,7 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
     bench.told(&[]);
     // The names that we gave are nobody's: whoever has them is known by the address.
     for n in 0..80 {
-        let at = UnixMillis(bench.sample.wall.0 + n);
+        let at = bench.sample.now + Micros::from_millis(n);
         let name = format!("anonymous-{n}");
         let closed = lost(Some(&name), at, n, [10, 0, 7, 200]);
         bench.watch.deaths.note([&closed]);
@@ -376,7 +409,7 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
     bench.told(&[]);
     // As many identities are one, though these four are among them.
     for n in 0..60 {
-        let at = UnixMillis(bench.sample.wall.0 + n);
+        let at = bench.sample.now + Micros::from_millis(n);
         let name = format!("user{n}");
         let closed = lost(Some(&name), at, n, [10, 0, 7, 1]);
         bench.watch.deaths.note([&closed]);

@@ -204,7 +204,7 @@ pub(super) async fn drain(
                 .map_or(Ok(delay), |ms| span("delay_ms", ms))?;
             let look = ask::ask(&control.desk, move |_, io| {
                 let live = io.stats().live();
-                (live, io.drain_left(), io.drain_with(delay, spread))
+                (live, io.drain_left(), io.drain(delay, spread))
             });
             let (live, before, holds) = look.await?;
             let effect = match before {

@@ -5,7 +5,7 @@ use crate::control::problem::{Params, Problem};
 use crate::control::series::Step;
 use crate::control::{Control, ask, lock};
 use crate::engine::Stats;
-use crate::time::UnixMillis;
+use crate::time::{Micros, Moment};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -64,11 +64,14 @@ pub(super) async fn causes(
         return Err(Problem::bad_request(format!("minutes {minutes}: 1 to 60")));
     }
     let snapshot = ask::snapshot(&control.desk).await?;
-    let (now, stats) = (UnixMillis::now(), &snapshot.stats);
-    let steps = lock(&control.series).steps(now, stats, minutes * 60_000);
+    let (now, stats) = (Moment::now(), &snapshot.stats);
+    let steps = lock(&control.series).steps(now, stats, Micros::from_secs(minutes * 60));
     Ok(Json(Causes {
         since_start: Counts::since_start(stats),
-        steps: steps.into_iter().map(StepBody::from).collect(),
+        steps: steps
+            .into_iter()
+            .map(|step| StepBody::of(step, now))
+            .collect(),
     }))
 }
 
@@ -88,12 +91,13 @@ impl Counts {
     }
 }
 
-impl From<Step> for StepBody {
-    fn from(step: Step) -> Self {
+impl StepBody {
+    /// Steps are told by the wall clock as it is now, so they follow each other without a gap whatever it did.
+    fn of(step: Step, now: Moment) -> Self {
         let names = || ClassName::ALL.iter().map(|class| class.name());
         StepBody {
-            from: time(step.from),
-            to: time(step.to),
+            from: time(step.from.as_of(now)),
+            to: time(step.to.as_of(now)),
             counts: Counts {
                 opened: names().zip(step.opened).collect(),
                 closed: names().zip(step.closed.into_iter().map(by_cause)).collect(),

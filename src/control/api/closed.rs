@@ -177,7 +177,7 @@ impl ClosedBody {
     fn of(number: u64, closed: &Closed) -> Self {
         ClosedBody {
             number,
-            at: time(closed.at),
+            at: time(closed.at.wall),
             id: closed.id.to_string(),
             class: closed.class.and_then(ClassName::of),
             user: closed.user.as_deref().map(str::to_owned),

@@ -220,7 +220,7 @@ pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
     match control.closed().find(id) {
         Some((_, closed)) => Problem::not_found(format!(
             "{id} ended at {}, cause {}: see /api/v1/closed/{id}",
-            time(closed.at),
+            time(closed.at.wall),
             closed.cause
         )),
         None => Problem::not_found(format!("no connection {id}")),

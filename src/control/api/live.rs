@@ -11,7 +11,7 @@ use crate::control::problem::Problem;
 use crate::control::{Control, ask, lock};
 use crate::engine::Stats;
 use crate::gateway::{Page, Query, RelayStats, Snapshot, Sort};
-use crate::time::UnixMillis;
+use crate::time::{Micros, Moment};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
@@ -117,7 +117,7 @@ pub(in crate::control) struct Teller {
 /// What rates are made from.
 #[derive(Debug, Clone, Copy)]
 struct Totals {
-    at: UnixMillis,
+    at: Micros,
     opened: u64,
     closed: u64,
     messages_in: u64,
@@ -142,14 +142,14 @@ impl Teller {
         let slowest = peers(control, Sort::Rtt).await?;
         let most_silent = peers(control, Sort::Silence).await?;
         let snapshot = ask::snapshot(&control.desk).await?;
-        let (now, stats) = (UnixMillis::now(), &snapshot.stats);
+        let (now, stats) = (Moment::now(), &snapshot.stats);
         let minute = lock(&control.series).last_minute(now, stats);
-        let totals = Totals::of(now, stats);
+        let totals = Totals::of(now.raw, stats);
         let before = self.before.replace(totals);
         Ok(Live {
-            at: time(now),
+            at: time(now.wall),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_s: now.0.saturating_sub(control.started.0) / 1_000,
+            uptime_s: now.since(control.started).as_duration().as_secs(),
             draining: snapshot.draining,
             accepting: !stats.accept_paused,
             drained_classes: drained(&snapshot),
@@ -204,7 +204,7 @@ pub(super) fn drained(snapshot: &Snapshot) -> Vec<ClassName> {
 }
 
 impl Totals {
-    fn of(at: UnixMillis, stats: &Stats) -> Self {
+    fn of(at: Micros, stats: &Stats) -> Self {
         let classes = || stats.classes.iter();
         Totals {
             at,
@@ -218,7 +218,7 @@ impl Totals {
 
 impl Rates {
     fn between(then: Totals, now: Totals) -> Self {
-        let span_ms = now.at.0.saturating_sub(then.at.0).max(1);
+        let span_ms = (now.at - then.at).as_millis().max(1);
         // To a tenth: more is noise.
         let per_s = |now: u64, then: u64| (((now - then) * 10_000 / span_ms) as f64) / 10.0;
         Rates {
@@ -240,5 +240,24 @@ impl Relay {
             dropped: stats.dropped.iter().sum(),
             false_deaths: stats.false_deaths.iter().sum(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_per_second_of_the_monotonic_clock() {
+        let totals = |at_ms, messages_in| Totals {
+            at: Micros::from_millis(at_ms),
+            opened: 0,
+            closed: 0,
+            messages_in,
+            messages_out: 0,
+        };
+        let rates = Rates::between(totals(5_000, 40), totals(6_000, 60));
+        assert_eq!(rates.messages_in_per_s, 20.0);
+        assert_eq!(rates.opened_per_s, 0.0);
     }
 }

@@ -8,7 +8,7 @@ use crate::control::process::{self, Figures};
 use crate::control::{Control, ask, lock};
 use crate::engine::{Histogram, Stats};
 use crate::gateway::{DropReason, RelayStats};
-use crate::time::UnixMillis;
+use crate::time::Moment;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -143,13 +143,13 @@ pub(super) async fn overview(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Overview>, Problem> {
     let snapshot = ask::snapshot(&control.desk).await?;
-    let (now, stats) = (UnixMillis::now(), &snapshot.stats);
+    let (now, stats) = (Moment::now(), &snapshot.stats);
     let minute = lock(&control.series).last_minute(now, stats);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
         listen: control.listen_addr.to_string(),
-        started: time(control.started),
-        uptime_ms: now.0.saturating_sub(control.started.0),
+        started: time(control.started.wall),
+        uptime_ms: now.since(control.started).as_millis(),
         accepting: !stats.accept_paused,
         draining: snapshot.draining,
         drained_classes: drained(&snapshot),

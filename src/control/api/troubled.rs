@@ -6,7 +6,7 @@ use super::words::time;
 use crate::control::problem::{Params, Problem};
 use crate::control::troubled::Ranked;
 use crate::control::{Control, lock};
-use crate::time::UnixMillis;
+use crate::time::Moment;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, u
     // With all that have ended up to now.
     drop(control.closed());
     let mut all = lock(&control.troubled);
-    let worst = all.worst(UnixMillis::now(), limit);
+    let worst = all.worst(Moment::now(), limit);
     let total = all.count();
     drop(all);
     let mut page = Entries::new(limit);

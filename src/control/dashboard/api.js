@@ -100,9 +100,9 @@ export class Listener {
     if (why.status === 401) return this.told.state('locked', 'a token is required');
     const pause = BACKOFF[Math.min(this.failures, BACKOFF.length - 1)] * (0.8 + 0.4 * Math.random());
     this.failures += 1;
-    const end = Date.now() + pause;
+    const end = performance.now() + pause;
     const count = () => {
-      const left = Math.ceil((end - Date.now()) / 1_000);
+      const left = Math.ceil((end - performance.now()) / 1_000);
       if (left <= 0) return this.start();
       this.told.state('lost', `${why.message}; trying again in ${left} s`);
       this.retry = setTimeout(count, 500);

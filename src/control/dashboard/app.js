@@ -42,7 +42,7 @@ let seen = 0, state = 'opening', because = '';
 const link = $('link');
 
 function fresh() {
-  const age = Date.now() - seen, old = seen > 0 && (age > OLD || state !== 'live');
+  const age = performance.now() - seen, old = seen > 0 && (age > OLD || state !== 'live');
   mark(document.body, 'data-old', old);
   const ago = seen ? `${Math.round(age / 1_000)} s old` : 'no data yet';
   const text = state === 'live' ? (old ? `no news; figures ${ago}` : 'live') : `${because || 'connecting'}${seen ? `; figures ${ago}` : ''}`;
@@ -91,7 +91,7 @@ const listener = new Listener({
   document(told) {
     const first = state !== 'live';
     if (first) became('live');
-    seen = Date.now();
+    seen = performance.now();
     show($('enter'), false);
     show($('forget'), hasToken());
     live.render(told);

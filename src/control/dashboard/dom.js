@@ -111,23 +111,23 @@ export class Table {
   constructor(place, label, columns, live = false) {
     this.columns = columns;
     this.rows = [];
-    this.heldSince = 0;
+    this.heldSince = -Infinity;
     this.body = el('tbody');
     const head = columns.map(c => el('th', { scope: 'col', class: c.cls }, c.head));
     this.table = el('table', { 'aria-label': label }, el('thead', {}, el('tr', {}, ...head)), this.body);
     place.replaceChildren(this.table);
     if (live) {
-      const hold = () => { this.heldSince = Date.now(); };
-      const free = () => { if (!this.table.contains(document.activeElement)) this.heldSince = 0; };
+      const hold = () => { this.heldSince = performance.now(); };
+      const free = () => { if (!this.table.contains(document.activeElement)) this.heldSince = -Infinity; };
       this.table.addEventListener('pointermove', e => { if (e.pointerType === 'mouse') hold(); });
       this.table.addEventListener('pointerleave', free);
       this.table.addEventListener('focusin', hold);
-      this.table.addEventListener('focusout', () => { this.heldSince = 0; });
+      this.table.addEventListener('focusout', () => { this.heldSince = -Infinity; });
     }
   }
 
   show(items) {
-    const held = Date.now() - this.heldSince < HOLD && this.rows.length > 0;
+    const held = performance.now() - this.heldSince < HOLD && this.rows.length > 0;
     mark(this.table, 'data-held', held);
     if (held) return;
     while (this.rows.length > items.length) this.rows.pop().row.remove();

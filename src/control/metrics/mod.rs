@@ -53,7 +53,7 @@ async fn metrics(
         logins: control.logins.counts(),
         alerts: Alerts::of(&control),
         figures: process::figures(),
-        started: control.started,
+        started: control.started.wall,
     };
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));

@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use crate::gateway::Identity;
 use crate::gateway::handover::{Handover, Sink};
-use crate::time::UnixMillis;
+use crate::time::Moment;
 
 /// So many wait to be taken out; the oldest go first.
 const MISSED_MAX: usize = 10_000;
@@ -12,7 +12,7 @@ const MISSED_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// When it was given up.
-    pub at: UnixMillis,
+    pub at: Moment,
     /// Whom.
     pub identity: Identity,
     /// For what its connection had ended.
@@ -30,7 +30,7 @@ impl MissedSink {
     pub(super) fn keep(&mut self, identity: &Identity, cause: Option<Cause>) {
         let Some(cause) = cause else { return };
         self.put(Missed {
-            at: UnixMillis::now(),
+            at: Moment::now(),
             identity: identity.clone(),
             cause,
         });

@@ -1,0 +1,75 @@
+//! What somebody may have meant by a flag, a key or an argument that does not exist.
+
+use super::table::SETTINGS;
+
+/// What other programs call the same, without dashes.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("addr", "LISTEN_ADDR"),
+    ("address", "LISTEN_ADDR"),
+    ("bind", "LISTEN_ADDR"),
+    ("host", "LISTEN_ADDR"),
+    ("listen", "LISTEN_ADDR"),
+    ("p", "LISTEN_ADDR"),
+    ("port", "LISTEN_ADDR"),
+    ("admin", "ADMIN_ADDR"),
+    ("debug", "LOG_LEVEL"),
+    ("v", "LOG_LEVEL"),
+    ("verbose", "LOG_LEVEL"),
+    ("jwt-secret", "AUTH_JWT_SECRET"),
+];
+
+/// Letters that may be wrong in a name.
+const SLIPS: usize = 3;
+
+/// The setting that comes nearest to a name that is none, if one comes near.
+pub(super) fn setting(name: &str) -> Option<&'static str> {
+    let name = name.trim_start_matches('-').to_ascii_lowercase();
+    let name = name.replace('_', "-");
+    let called = ELSEWHERE.iter().find(|(other, _)| *other == name);
+    if let Some((_, setting)) = called {
+        return Some(setting);
+    }
+    // Of a short name nearly everything is near.
+    let most = SLIPS.min(name.len() / 4);
+    let near = |setting: &str| distance(&name, &setting.to_ascii_lowercase().replace('_', "-"));
+    let all = SETTINGS.iter().map(|s| (near(s.name), s.name));
+    let nearest = all.filter(|(slips, _)| *slips <= most).min()?;
+    Some(nearest.1)
+}
+
+/// How many letters are to be put in, left out or changed to get from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, to) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_setting_is_meant_and_what_is_near_to_none_is_not() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(setting("--port"), Some("LISTEN_ADDR"));
+        assert_eq!(setting("-p"), Some("LISTEN_ADDR"));
+        assert_eq!(setting("--DRAIN_MS"), Some("DRAIN_MS"));
+        assert_eq!(
+            setting("heartbeat_intervall_ms"),
+            Some("HEARTBEAT_INTERVAL_MS")
+        );
+        assert_eq!(setting("--frobnicate"), None);
+        assert_eq!(setting("-q"), None);
+        for (_, name) in ELSEWHERE {
+            assert!(SETTINGS.iter().any(|s| s.name == name), "{name}");
+        }
+    }
+}
