@@ -44,7 +44,7 @@ fn main() {
     }
 }
 
-const INPUTS: [(&str, fn()); 18] = [
+const INPUTS: [(&str, fn()); 21] = [
     ("first_message", || {
         first_message(1 << 20, Config::default())
     }),
@@ -108,6 +108,71 @@ const INPUTS: [(&str, fn()); 18] = [
         update(&format!(
             r#"{{"type":"subscription_update","subscriptions":{list}}}"#
         ));
+    }),
+    ("spaces_1m", || {
+        let (mut net, glasses) = glasses();
+        let text = format!("{}x", " ".repeat(1_000_000));
+        feed(&mut net, glasses, &client_frame(0x81, text.as_bytes()));
+    }),
+    ("dense_fields", || {
+        let (mut net, glasses) = session(r#"["*"]"#);
+        let app = net.last.expect("an app");
+        let ones = vec!["1"; 40_000].join(",");
+        let pad = "x".repeat(9_000);
+        let type_first = r#""type":"subscription_update","subscriptions""#;
+        for (id, fields) in [
+            (
+                glasses,
+                format!(r#""type":"start_app","packageName":"p","apiKey":[{ones}]"#),
+            ),
+            (
+                glasses,
+                format!(r#""type":"start_app","packageName":"p","subscriptions":[{ones}]"#),
+            ),
+            (glasses, r#""apiKey":1,"#.repeat(7_000) + r#""type":"a""#),
+            (
+                glasses,
+                r#""\u0061\u0070\u0069\u004b\u0065\u0079":1,"#.repeat(1_800) + r#""type":"a""#,
+            ),
+            (
+                app,
+                format!(r#"{type_first}:[{{"stream":"a","x":[{ones}]}}]"#),
+            ),
+            (
+                app,
+                format!(
+                    r#""subscriptions":[{{"stream":"a","x":[{ones}]}}],"type":"subscription_update""#
+                ),
+            ),
+        ] {
+            let text = format!(r#"{{{fields},"z":"{pad}"}}"#);
+            feed(&mut net, id, &client_frame(0x81, text.as_bytes()));
+        }
+    }),
+    ("dense_small", || {
+        let (mut net, glasses) = session(r#"["*"]"#);
+        let app = net.last.expect("an app");
+        let ones = vec!["1"; 1_000].join(",");
+        let texts = [
+            (
+                glasses,
+                format!(
+                    r#"{{"type":"start_app","packageName":"p","x":[{}]}}"#,
+                    &ones[..1_985]
+                ),
+            ),
+            (
+                app,
+                format!(
+                    r#"{{"subscriptions":[{{"stream":"a","x":[{}]}}],"type":"subscription_update"}}"#,
+                    &ones[..1_961]
+                ),
+            ),
+            (app, format!(r#"{{"type":"a"{}}}"#, r#","":1"#.repeat(405))),
+        ];
+        for (id, text) in texts {
+            feed(&mut net, id, &client_frame(0x81, text.as_bytes()));
+        }
     }),
     ("pings", || flood(&client_frame(0x89, b""))),
     ("pongs", || flood(&client_frame(0x8A, b""))),

@@ -58,11 +58,11 @@ fn heartbeats(count: usize) -> Counted {
         engine.take_dirty(&mut dirty);
         let mut pongs = Vec::with_capacity(dirty.len());
         for id in dirty.drain(..) {
-            let mut payload = [0; 4];
+            let mut payload = [0; 8];
             let flush = measure(|| {
                 engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
                     if let [one] = slices
-                        && let [0x89, 4, rest @ ..] = &**one
+                        && let [0x89, 8, rest @ ..] = &**one
                     {
                         payload.copy_from_slice(rest);
                     }

@@ -7,7 +7,7 @@ use pulsegate::gateway::{
     Admission, Apps, Credentials, DESK_UNITS, GLASSES, Kick, Outcome, Progress, Query,
     RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
 };
-use pulsegate::{Cause, Message, Micros};
+use pulsegate::{Cause, Message, Micros, Policy};
 use relaying::{Fleet, button, number, texts};
 use serde_json::json;
 use std::sync::Arc;
@@ -392,6 +392,16 @@ fn a_stale_peer_that_is_back_within_a_second_was_no_ghost() {
     fleet.glasses("ada");
     assert_eq!(fleet.stats().false_deaths, [1, 0]);
     assert_eq!(fleet.stats().absence.count(), 1);
+    // It can have learned of its death a close timeout later.
+    let told = Policy::default().close_timeout.as_millis();
+    for (after, counted) in [(told + 900, 1), (told + 1_100, 0)] {
+        let mut fleet = Fleet::open();
+        let glasses = fleet.glasses("ada");
+        fleet.lose(glasses, "freeze");
+        fleet.advance(after);
+        fleet.glasses("ada");
+        assert_eq!(fleet.stats().false_deaths, [counted, 0], "{after} ms");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::page::Entries;
 use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
 use crate::control::problem::{Params, Part, Problem};
 use crate::control::{Control, ask};
+use crate::engine::ConnView;
 use crate::gateway::{self, ConnState, Filter, History, Position, Query, Reason, Row};
 use crate::id::ConnId;
 use axum::Json;
@@ -91,6 +92,8 @@ pub(super) struct Connection {
     unanswered: u16,
     #[serde(flatten)]
     rtt: RttBody,
+    /// While heartbeats go unanswered: the round-trip time is at least so old. Null while it is current.
+    rtt_age_ms: Option<u64>,
     /// Bytes that wait to be sent.
     pending_bytes: usize,
     /// Bytes of an unfinished message or frame.
@@ -294,6 +297,7 @@ impl Connection {
             silence_ms: view.health.silence.as_millis(),
             unanswered: view.health.unanswered,
             rtt: view.health.rtt.into(),
+            rtt_age_ms: rtt_age(&view),
             pending_bytes: view.pending,
             held_bytes: view.held,
             traffic: view.traffic.into(),
@@ -330,4 +334,11 @@ impl From<History> for HistoryBody {
                 .collect(),
         }
     }
+}
+
+/// How old a round-trip time is at least, in ms, if it is not current: nothing was heard since a heartbeat went out.
+fn rtt_age(view: &ConnView) -> Option<u64> {
+    let health = &view.health;
+    let is_old = health.unanswered > 0 && health.rtt.srtt_us().is_some();
+    is_old.then(|| health.silence.as_millis())
 }

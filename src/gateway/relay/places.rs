@@ -7,7 +7,7 @@ use super::graces::Due;
 use super::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
 use super::session::{Absence, App, AppState, How, Place};
 use crate::cause::Cause;
-use crate::engine::{Ending, Io, Message, Sent, TimerId};
+use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
 use crate::gateway::logfmt::Value;
 use crate::gateway::protocol;
 use crate::gateway::{Identity, Role};
@@ -20,7 +20,7 @@ const REPLACED: &str = "replaced by a newer connection";
 /// How long a connection may take to close that has said that it leaves.
 const LEAVING: Micros = Micros::from_secs(2);
 
-/// Who comes back so soon after it was declared stale had not been dead.
+/// A peer that comes back so soon after it can have learned that it was declared stale had not been dead.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
 
 /// Places that are given up for each one that is lost, as long as there are too many.
@@ -195,7 +195,10 @@ impl Relay {
                 };
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
-                let alive = cause == Cause::Stale && absence <= FALSE_DEATH;
+                // It can have learned of its death when the close had its time.
+                let policy = io.policy(Class(class as u8));
+                let told = policy.map_or(FALSE_DEATH, |p| p.close_timeout + FALSE_DEATH);
+                let alive = cause == Cause::Stale && absence <= told;
                 self.stats.false_deaths[class] += u64::from(alive);
                 log::info!(
                     "resume {who} id={id} absent_ms={} lost_for={cause} replayed={} false_death={alive}",
