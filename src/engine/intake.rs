@@ -96,20 +96,16 @@ impl<H: Handler> Engine<H> {
             return false;
         };
         let at_rest = matches!(conn.phase, Phase::Open(None));
-        if !at_rest
-            || payload != conn.health.ping_payload()
-            || conn.marks.has(Mark::Deferred)
-            || conn.health.state() != State::Healthy
-        {
+        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != State::Healthy {
             return false;
         }
+        let Some(rtt) = conn.health.pong(&payload, now) else {
+            return false;
+        };
+        conn.health.heard(now);
         stats.bytes_in += HEARTBEAT_PONG as u64;
         conn.traffic.bytes_in += HEARTBEAT_PONG as u64;
         work.spend_on_pong(stats);
-        conn.health.heard(now);
-        let Some(rtt) = conn.health.pong(&payload, now) else {
-            return true;
-        };
         stats.pongs += 1;
         stats.rtt.record(rtt.0);
         if conn.marks.has(Mark::Watched) {

@@ -76,8 +76,9 @@ impl<H: Handler> Engine<H> {
         let late = conn.is_blocked();
         let stuck = late && conn.health.ping_queued();
         if conn.marks.take(Mark::Ping) {
-            let [a, b, c, d, e, f, g, h] = conn.health.ping_payload();
-            let frame = [0x89, PAYLOAD as u8, a, b, c, d, e, f, g, h];
+            let mut frame = [0; 2 + PAYLOAD];
+            frame[..2].copy_from_slice(&[0x89, PAYLOAD as u8]);
+            frame[2..].copy_from_slice(&conn.health.ping_payload());
             if conn.marks.has(Mark::Watched) {
                 // It goes out behind the frame in progress and before every other.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
