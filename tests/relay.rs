@@ -1679,7 +1679,7 @@ fn subscriptions_count_against_the_room_of_all() {
     let settings = RelaySettings::default();
     let mut fleet = Fleet::tuned(settings, None, |_, config| {
         // Four sets, and the message that the fifth comes in, with the copy of it that is parsed.
-        config.max_buffered_bytes = 440_000;
+        config.max_buffered_bytes = 480_000;
         config.max_pending_bytes = 300_000;
         config.max_message_bytes = 200_000;
     });
@@ -1862,7 +1862,7 @@ fn large_texts_arrive_as_they_were() {
     );
     fleet.say_text(apps[0], &long);
     let told = fleet.next(apps[0]).to_string();
-    assert!(told.contains("more than 139264 bytes"), "{told}");
+    assert!(told.contains("more than 81920 bytes"), "{told}");
 }
 
 /// A text whose connection is closed before it was read whole is counted.

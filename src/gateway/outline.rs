@@ -5,22 +5,26 @@
 //! needs into a short text, which is parsed as any other.
 
 use super::protocol::Malformed;
+use std::borrow::Cow;
 
-/// The most that the fields may have together, in bytes and what tokens and escapes count: 256 subscriptions of 256 bytes, each an
-/// object.
-pub(super) const OUTLINE_MAX: usize = 136 * 1024;
+/// The most bytes that the fields may have together: 256 subscriptions of 256 bytes, each an object.
+pub(super) const OUTLINE_MAX: usize = 80 * 1024;
 
-/// What a token in a field counts beside its bytes.
-const TOKEN: usize = 32;
+/// The most tokens that the fields may have together: 256 objects with a name and another member. Parsing a token costs as much as 40
+/// characters.
+pub(super) const TOKENS_MAX: usize = 4 * 1024;
 
-/// What an escape in a field counts beside its bytes: it costs as much to decode as so many plain characters.
-const ESCAPE: usize = 128;
+/// What an escape counts as, in tokens.
+const ESCAPE: usize = 4;
 
 /// Tokens that are read for a work unit.
 const TOKENS_PER_UNIT: usize = 64;
 
-/// The fields of the outermost object that are read of any message.
-const FIELDS: [&str; 5] = [
+/// The fields of the outermost object that are read of what glasses send.
+pub(super) const OF_GLASSES: &[&str] = &["type", "packageName"];
+
+/// The same of what apps send.
+pub(super) const OF_APPS: &[&str] = &[
     "type",
     "packageName",
     "subscriptions",
@@ -46,11 +50,17 @@ pub(super) struct Outline {
     name: usize,
     /// Where the name of the current field ends.
     name_end: usize,
+    /// Whether the current field is `type`.
+    is_kind: bool,
     /// Where the current field begins, if it is to be copied.
     field: Option<usize>,
-    /// What tokens and escapes in the fields count beside their bytes.
+    /// Tokens in the fields.
     weight: usize,
-    /// The fields so far.
+    /// The names of the fields that are copied.
+    fields: &'static [&'static str],
+    /// `type`, which goes first: what the others mean is known then.
+    kind: String,
+    /// The other fields so far.
     copied: String,
     /// Tokens, and parts of tokens, that were read since [`spent`](Outline::spent) was last called.
     tokens: usize,
@@ -187,8 +197,8 @@ impl Nesting {
 }
 
 impl Outline {
-    /// Of a text of which nothing was read.
-    pub(super) fn new() -> Self {
+    /// Of a text of which nothing was read, and of which these fields are to be copied.
+    pub(super) fn new(fields: &'static [&'static str]) -> Self {
         Outline {
             at: 0,
             expected: Expected::Value,
@@ -197,8 +207,11 @@ impl Outline {
             nesting: Nesting::default(),
             name: 0,
             name_end: 0,
+            is_kind: false,
             field: None,
             weight: 0,
+            fields,
+            kind: String::new(),
             copied: String::new(),
             tokens: 0,
         }
@@ -212,7 +225,9 @@ impl Outline {
 
     /// Bytes that are allocated.
     pub(super) fn allocated(&self) -> usize {
-        self.copied.capacity() + self.nesting.bits.capacity() * size_of::<u64>()
+        self.kind.capacity()
+            + self.copied.capacity()
+            + self.nesting.bits.capacity() * size_of::<u64>()
     }
 
     /// Reads `most` bytes more of `text`, which must be the same each time.
@@ -234,7 +249,7 @@ impl Outline {
         }
         if self.is_too_long(self.at) {
             self.copy(text);
-            return Ok(Reading::TooLong(std::mem::take(&mut self.copied)));
+            return Ok(Reading::TooLong(self.joined()));
         }
         if end < text.len() {
             return Ok(Reading::Partial);
@@ -242,9 +257,17 @@ impl Outline {
         if self.expected != Expected::Nothing {
             return Err(Malformed("not JSON (it ends too soon)".to_owned()));
         }
-        let end = if self.copied.is_empty() { "{}" } else { "}" };
-        self.copied.push_str(end);
-        Ok(Reading::Whole(std::mem::take(&mut self.copied)))
+        let mut fields = self.joined();
+        fields.push('}');
+        Ok(Reading::Whole(fields))
+    }
+
+    /// The fields so far, behind a brace.
+    fn joined(&mut self) -> String {
+        let fields = [&*self.kind, &*self.copied].concat();
+        (self.kind, self.copied) = (String::new(), String::new());
+        // Each begins with a comma.
+        ["{", fields.get(1..).unwrap_or_default()].concat()
     }
 
     /// Reads up to `end`, or until a field that is to be copied begins, or until something is not JSON.
@@ -255,7 +278,7 @@ impl Outline {
         while let Some(&byte) = bytes.get(at) {
             self.tokens += 1;
             if self.field.is_some() {
-                self.weight += TOKEN;
+                self.weight += 1;
                 if self.is_too_long(at) {
                     break;
                 }
@@ -297,8 +320,9 @@ impl Outline {
                         Some(b'"') if self.is_name => {
                             let name = &text[self.name..=at];
                             match self.nesting.depth {
-                                1 => match Name::of(name) {
-                                    Name::Read => {
+                                1 => match Name::of(name, self.fields) {
+                                    name @ (Name::Kind | Name::Read) => {
+                                        self.is_kind = name == Name::Kind;
                                         self.field = Some(self.name);
                                         self.name_end = at + 1;
                                         Some(Expected::Colon)
@@ -424,7 +448,8 @@ impl Outline {
     /// Returns whether the fields are too long when the text was read up to `at`.
     fn is_too_long(&self, at: usize) -> bool {
         let field = self.field.map_or(0, |from| at - from);
-        self.copied.len() + self.weight + field > OUTLINE_MAX
+        let bytes = self.kind.len() + self.copied.len() + field;
+        bytes > OUTLINE_MAX || self.weight > TOKENS_MAX
     }
 
     /// An array or object begins. It is copied of subscriptions only; of any other field an empty array stands for it, which is as wrong
@@ -434,10 +459,8 @@ impl Outline {
             && &text[from..self.name_end] != SUBSCRIPTIONS
         {
             self.field = None;
-            self.copied
-                .push(if self.copied.is_empty() { '{' } else { ',' });
-            self.copied.push_str(&text[from..self.name_end]);
-            self.copied.push_str(":[]");
+            let name = &text[from..self.name_end];
+            self.put(&[name, ":[]"].concat());
         }
     }
 
@@ -446,10 +469,19 @@ impl Outline {
         if let Some(from) = self.field.take() {
             // A cut inside a character leaves the field out; what was cut is no JSON anyway.
             let field = text.get(from..self.at).unwrap_or_default();
-            self.copied.reserve_exact(field.len() + 2);
-            self.copied
-                .push(if self.copied.is_empty() { '{' } else { ',' });
-            self.copied.push_str(field);
+            self.put(field);
+        }
+    }
+
+    fn put(&mut self, field: &str) {
+        let place = match self.is_kind {
+            true => &mut self.kind,
+            false => &mut self.copied,
+        };
+        if !field.is_empty() {
+            place.reserve_exact(field.len() + 1);
+            place.push(',');
+            place.push_str(field);
         }
     }
 }
@@ -478,7 +510,9 @@ fn plain_run(bytes: &[u8]) -> usize {
 /// What a name of the outermost object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Name {
-    /// That of a field that is read.
+    /// `type`.
+    Kind,
+    /// That of another field that is read.
     Read,
     Other,
     /// It has half a surrogate pair, which parsers refuse in a name that they look at.
@@ -487,17 +521,20 @@ enum Name {
 
 impl Name {
     /// Judges a name in its quotes.
-    fn of(quoted: &str) -> Self {
-        let name = &quoted[1..quoted.len() - 1];
-        let is_read = if name.contains('\\') {
-            match serde_json::from_str::<String>(quoted) {
-                Ok(name) => FIELDS.contains(&&*name),
+    fn of(quoted: &str, fields: &[&str]) -> Self {
+        let plain = &quoted[1..quoted.len() - 1];
+        let name = match plain.contains('\\') {
+            false => Cow::Borrowed(plain),
+            true => match serde_json::from_str::<String>(quoted) {
+                Ok(name) => Cow::Owned(name),
                 Err(_) => return Name::Wrong,
-            }
-        } else {
-            FIELDS.contains(&name)
+            },
         };
-        if is_read { Name::Read } else { Name::Other }
+        match fields.contains(&&*name) {
+            true if name == "type" => Name::Kind,
+            true => Name::Read,
+            false => Name::Other,
+        }
     }
 }
 
@@ -511,7 +548,7 @@ mod tests {
     type Names = BTreeMap<String, IgnoredAny>;
 
     fn read(text: &str, step: usize) -> Result<Reading, Malformed> {
-        let mut outline = Outline::new();
+        let mut outline = Outline::new(OF_APPS);
         loop {
             match outline.read(text, step) {
                 Ok(Reading::Partial) => {}
@@ -541,8 +578,8 @@ mod tests {
                 r#"{"type" : "a","packageName":null}"#,
             ),
             (
-                r#"{"subscriptions":["a",{"stream":"b"}],"type":"a","type":-1.5e+3}"#,
-                r#"{"subscriptions":["a",{"stream":"b"}],"type":"a","type":-1.5e+3}"#,
+                r#"{"subscriptions":["a",{"stream":"b"}],"type":"a","t\u0079pe":-1.5e+3}"#,
+                r#"{"type":"a","t\u0079pe":-1.5e+3,"subscriptions":["a",{"stream":"b"}]}"#,
             ),
             (r#"{"packageN\u0061me":"p"}"#, r#"{"packageN\u0061me":"p"}"#),
             (r#"{"type":true,"types":1,"Type":2}"#, r#"{"type":true}"#),
@@ -566,9 +603,9 @@ mod tests {
         let left = r#"{"type":[],"packageName":[],"apiKey":[],"subscriptions":["c"]}"#;
         assert_eq!(whole(nested), left);
         // A list of so many numbers would take long to parse.
-        let dense = format!(r#"{{"subscriptions":[{}]"#, vec!["1"; 2_000].join(","));
+        let dense = format!(r#"{{"subscriptions":[{}]"#, vec!["1"; TOKENS_MAX].join(","));
         assert!(matches!(read_all(&dense), Ok(Reading::TooLong(_))));
-        let escaped = format!("{{{}", r#""\u0061\u0062":1,"#.repeat(1_000));
+        let escaped = format!("{{{}", r#""\u0061\u0062":1,"#.repeat(TOKENS_MAX));
         assert!(matches!(read_all(&escaped), Ok(Reading::TooLong(_))));
         let largest = vec![format!(r#"{{"stream":"{}"}}"#, "x".repeat(256)); 256].join(",");
         let largest = format!(r#"{{"type":"subscription_update","subscriptions":[{largest}]}}"#);
@@ -582,7 +619,7 @@ mod tests {
     #[test]
     fn nesting_costs_a_bit_a_level() {
         let deep = format!(r#"{{"x":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let mut outline = Outline::new();
+        let mut outline = Outline::new(OF_APPS);
         assert_eq!(outline.read(&deep, 150_000), Ok(Reading::Partial));
         assert!(outline.allocated() < 40_000, "{}", outline.allocated());
         assert_eq!(whole(&deep), "{}");
@@ -632,11 +669,11 @@ mod tests {
                         assert!(text.contains("\\u"), "{text}");
                         continue;
                     };
-                    for field in FIELDS {
+                    for field in OF_APPS {
                         let nested = |v: &&serde_json::Value| v.is_array() || v.is_object();
-                        let said = said.get(field);
-                        if field == "subscriptions" || said.is_none_or(|v| !nested(&v)) {
-                            assert_eq!(said, read.get(field), "{text}");
+                        let said = said.get(*field);
+                        if *field == "subscriptions" || said.is_none_or(|v| !nested(&v)) {
+                            assert_eq!(said, read.get(*field), "{text}");
                         }
                     }
                 }

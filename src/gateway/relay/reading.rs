@@ -4,7 +4,7 @@ use super::Relay;
 use super::account::moved;
 use super::routing::parsed;
 use crate::engine::{Io, Message};
-use crate::gateway::outline::{OUTLINE_MAX, Outline, Reading};
+use crate::gateway::outline::{OUTLINE_MAX, Outline, Reading, TOKENS_MAX};
 use crate::gateway::protocol::Malformed;
 use crate::id::ConnId;
 use std::collections::HashMap;
@@ -79,7 +79,7 @@ impl Read {
             (Fields::Outline { text, cut: true }, _) => match parse(text) {
                 Err(why) if why.is_limit() => Err(why),
                 Ok(_) | Err(_) => Err(Malformed(format!(
-                    "the fields that the gateway reads have more than {OUTLINE_MAX} bytes"
+                    "the fields that the gateway reads have more than {OUTLINE_MAX} bytes, or {TOKENS_MAX} tokens"
                 ))),
             },
             (Fields::All, Message::Text(text)) => parse(text),
@@ -89,12 +89,13 @@ impl Read {
 }
 
 impl Relay {
-    /// Takes a message to be read. Returns it at once if that takes no more than a step.
+    /// Takes a message to be read, of which these fields are needed. Returns it at once if that takes no more than a step.
     pub(super) fn read(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         message: Message,
+        fields: &'static [&'static str],
     ) -> Option<Result<Read, Malformed>> {
         if !matches!(&message, Message::Text(text) if text.len() > SMALL) {
             if let Message::Text(text) = &message {
@@ -108,7 +109,7 @@ impl Relay {
         }
         let text = Text {
             message,
-            outline: Outline::new(),
+            outline: Outline::new(fields),
             fields: None,
         };
         // The loop has counted it until now. And one of up to 64 KiB is read within a share.

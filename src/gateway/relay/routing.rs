@@ -8,6 +8,7 @@ use super::reading::Read;
 use super::session::App;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
+use crate::gateway::outline;
 use crate::gateway::protocol::{self, FromApp, FromGlasses, Malformed};
 use crate::gateway::subscriptions::AUDIO;
 use crate::gateway::{Identity, Role, Subscriptions};
@@ -37,7 +38,11 @@ impl Relay {
         identity: &Identity,
         message: Message,
     ) {
-        let read = self.read(io, id, message);
+        let fields = match identity.role {
+            Role::Glasses => outline::OF_GLASSES,
+            Role::Tpa(_) => outline::OF_APPS,
+        };
+        let read = self.read(io, id, message, fields);
         self.act_on(io, id, identity, read);
     }
 
