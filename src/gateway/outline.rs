@@ -12,7 +12,7 @@ pub(super) const OUTLINE_MAX: usize = 80 * 1024;
 
 /// The most tokens that the fields may have together: 256 objects with a name and another member. Parsing a token costs as much as 40
 /// characters.
-pub(super) const TOKENS_MAX: usize = 4 * 1024;
+pub(super) const TOKENS_MAX: usize = 3_584;
 
 /// What an escape counts as, in tokens.
 const ESCAPE: usize = 4;
