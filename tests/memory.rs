@@ -12,8 +12,9 @@ const CONNECTIONS: usize = 10_000;
 const HANDSHAKES: usize = 2_000;
 const MESSAGE: usize = 64 * 1024;
 const CYCLES: usize = 5;
-/// Of what was there before the first burst.
-const MOST: f64 = 1.2;
+/// Of what was there before the first burst. What the allocator keeps differs by some MB with the order in which memory is given back, and does
+/// not add up over the cycles.
+const MOST: f64 = 1.4;
 const BINARY: u8 = 2;
 
 /// The memory that is the process's own (heap and stacks, no program text), in bytes.

@@ -130,7 +130,7 @@ def main(binary, whole):
         for n, policy in enumerate(POLICIES):
             interval, timeout = POLICIES[policy]
             ports[policy] = PORT + n
-            gateways.append(Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{PORT + n}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1",
+            gateways.append(Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{PORT + n}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1", TPA_HEARTBEAT_INTERVAL_MS="3600000", TPA_CONNECTION_TIMEOUT_MS="43200000",
                 GLASSES_HEARTBEAT_INTERVAL_MS=str(interval * 1000), GLASSES_CONNECTION_TIMEOUT_MS=str(timeout * 1000)))
             until(10, f"gateway {policy}", lambda: gateways[-1].find("listen="))
         for n, (rate, policy, control) in enumerate(table(whole)):
