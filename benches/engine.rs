@@ -125,8 +125,8 @@ impl Fleet {
         self.now = end;
         let stats = self.engine.stats();
         assert_eq!((stats.pings - pings, stats.pongs - pongs), (self.n, self.n));
-        assert_eq!(stats.bytes_out - bytes.0, 6 * self.n);
-        assert_eq!(stats.bytes_in - bytes.1, 10 * self.n);
+        assert_eq!(stats.bytes_out - bytes.0, 10 * self.n);
+        assert_eq!(stats.bytes_in - bytes.1, 14 * self.n);
         assert_eq!((stats.live(), stats.suspects()), (self.n, 0));
     }
 
