@@ -67,7 +67,7 @@ const INPUTS: [(&str, fn()); 21] = [
         feed(&mut net, glasses, &client_frame(0x82, &vec![7; 900_000]));
     }),
     ("fanout_nobody", || {
-        // The largest sets of the longest names, which differ at their ends: nobody wants the frame, and that takes long to find.
+        // The largest sets of the longest names, which differ at their ends: no app wants the frame, and finding that out is the longest search.
         let (mut net, glasses) = session(&largest_list());
         let kind = format!(r#"{{"type":"{}"}}"#, "x".repeat(256));
         several(&mut net, glasses, &client_frame(0x81, kind.as_bytes()));

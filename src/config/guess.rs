@@ -1,4 +1,4 @@
-//! What somebody may have meant by a flag, a key or an argument that does not exist.
+//! Suggests the nearest known name for a flag, a key or an argument that does not exist.
 
 use super::table::SETTINGS;
 

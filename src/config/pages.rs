@@ -28,7 +28,7 @@ pub(super) fn help(all: bool) -> String {
         text.pop();
     }
     if !all {
-        text.push_str("\nThere are more, for who has measured something: --help-all.\n");
+        text.push_str("\nAll settings, those for tuning included: --help-all.\n");
     }
     text
 }

@@ -6,7 +6,7 @@
 //! before it acts. A proxy may give a request another Host, which then differs from the Origin of our own page; but a page of
 //! another origin neither knows the token nor can say that it is of the same origin (`Sec-Fetch-Site` is the browser's to set).
 //!
-//! The two probes are for everybody, under any Host or none: they say nothing but whether the gateway lives and is ready.
+//! The two probes need no token, and take any Host or none: they say nothing but whether the gateway lives and is ready.
 //!
 //! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
 
@@ -103,7 +103,7 @@ fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
     is_right.then_some(()).ok_or(Failure::Wrong)
 }
 
-/// What a request is for, as far as it matters to who may ask.
+/// The purpose of a request, as far as access depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Whether the gateway lives, or is ready.

@@ -5,7 +5,7 @@
 //! answer is: the kernel of a stopped process goes on acknowledging until its buffer is full.
 
 use crate::engine::Engine;
-use crate::engine::conn::Conn;
+use crate::engine::conn::{Conn, Mark};
 use crate::engine::handler::Handler;
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -61,7 +61,7 @@ impl Conn {
             return;
         }
         let mut at = now - kernel.last_ack;
-        if self.marks.has(crate::engine::conn::Mark::Proxied) {
+        if self.marks.has(Mark::Proxied) {
             // It is the proxy that acknowledges; it cannot speak for long for a client that is gone.
             at = at.min(now - self.health.silence(now) + timeout);
         }
