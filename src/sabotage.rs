@@ -53,12 +53,22 @@ pub enum Bug {
     ChargedTooLittle,
     /// A peer that we do not read is called stale.
     UnreadIsDead,
+    /// A step of a fan-out begins one app too late.
+    FanOutSkips,
+    /// A step of a fan-out begins with the app at which the last one ended.
+    FanOutRepeats,
+    /// A frame goes before those that are on their way.
+    FanOutOvertakes,
+    /// Frames on their way are forgotten when their connection is gone.
+    OrphanLost,
+    /// Nobody is charged with frames on their way whose connection is gone.
+    OrphanUncharged,
 }
 
 #[cfg(feature = "sabotage")]
 impl Bug {
-    /// All of them.
-    pub const ALL: [Bug; 24] = [
+    /// Those of the loop, which the simulation catches.
+    pub const OF_THE_LOOP: [Bug; 24] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
         Bug::LostRearm,
@@ -83,6 +93,15 @@ impl Bug {
         Bug::UnfinishedForgotten,
         Bug::ChargedTooLittle,
         Bug::UnreadIsDead,
+    ];
+
+    /// Those of the relay, which its model of fan-outs catches.
+    pub const OF_THE_RELAY: [Bug; 5] = [
+        Bug::FanOutSkips,
+        Bug::FanOutRepeats,
+        Bug::FanOutOvertakes,
+        Bug::OrphanLost,
+        Bug::OrphanUncharged,
     ];
 }
 

@@ -4,7 +4,8 @@
 use pulsegate::cause::{Cause, Code};
 use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::{
-    ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS, Verdict,
+    ClassConfig, Config, Ending, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS,
+    Verdict,
 };
 use pulsegate::health::Policy;
 use pulsegate::{Class, ConnId, Micros};
@@ -280,7 +281,7 @@ impl Slow {
         self.steps += 1;
         self.left -= 1;
         if self.left > 0 {
-            io.unfinished(id);
+            io.unfinished(id, 0);
         }
     }
 }
@@ -659,6 +660,63 @@ fn the_one_that_holds_most_for_longest_goes_first() {
             .all(|(_, end)| end.cause == Cause::BuffersFull)
     );
     assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
+}
+
+/// A host that works on messages of more than 1 000 bytes for ever, and keeps them meanwhile.
+#[derive(Default)]
+struct Keeper(Vec<(ConnId, usize)>);
+
+impl Handler for Keeper {
+    fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        if message.len() > 1_000 {
+            self.0.push((id, message.len()));
+            io.unfinished(id, message.len());
+        }
+    }
+
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        let kept = self.0.iter().find(|(of, _)| *of == id);
+        io.unfinished(id, kept.expect("an unfinished message").1);
+        io.spend(SHARE_UNITS);
+    }
+
+    fn on_close(&mut self, _: &mut Io<'_>, id: ConnId, _: &Ending) {
+        self.0.retain(|(of, _)| *of != id);
+    }
+}
+
+/// What a host keeps of a message is held by the connection that has sent it: that one pays when memory is short.
+#[test]
+fn an_unfinished_message_is_weighed_with_its_connection() {
+    let config = Config {
+        max_pending_bytes: 2 << 20,
+        max_buffered_bytes: 64 << 20,
+        ..Config::default()
+    };
+    let mut net = Net::new(config, Keeper::default());
+    let peers: Vec<PeerId> = (0..70).map(|_| net.connect("/")).collect();
+    for peer in &peers {
+        net.write(*peer, &client_frame(0x82, &vec![1; 1 << 20]));
+        for _ in 0..40 {
+            net.turn();
+            net.check().unwrap_or_else(|e| panic!("{e}"));
+        }
+        net.turn_after(20);
+    }
+    let stats = net.engine().stats();
+    assert!(stats.held_bytes <= 64 << 20, "{}", stats.held_bytes);
+    assert!(stats.held_bytes > 32 << 20, "{}", stats.held_bytes);
+    for _ in 0..200 {
+        net.turn_after(20);
+    }
+    net.expect_closed(peers[0], Cause::BuffersFull);
+    let mut ends = net.endings().iter();
+    assert!(ends.all(|(_, end)| end.cause == Cause::BuffersFull));
+    assert!(net.is_open(peers[69]));
 }
 
 // ---- what a review by an attacker found ----

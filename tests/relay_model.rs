@@ -214,6 +214,15 @@ fn all_ends(fleet: &mut Fleet, seed: u64) {
 }
 
 #[test]
+fn every_app_gets_a_frame_for_many_once_and_in_order() {
+    for seed in 0..30 {
+        if let Err(why) = relaying::fan_outs::run(seed) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+}
+
+#[test]
 fn there_is_one_of_each_and_every_wait_ends() {
     for seed in 0..150 {
         lives(seed);

@@ -136,8 +136,8 @@ pub(crate) struct Middle {
     pub(crate) message: Option<Incoming>,
     /// The message is here whole, and is being joined.
     pub(crate) joining: bool,
-    /// The host has not finished with the last message.
-    pub(crate) unfinished: bool,
+    /// If the host has not finished with the last message: bytes that it keeps of it.
+    pub(crate) unfinished: Option<u64>,
     /// Units that it owes; see [`Work`](crate::engine::work::Work).
     pub(crate) debt: u32,
     /// It used up its share: it reads 4 KiB at a time until a turn ends within its share.
@@ -185,7 +185,7 @@ impl Middle {
 
     /// Returns whether the last message is to be joined, or the host has not finished with it: nothing behind it is looked at.
     pub(crate) fn is_busy(&self) -> bool {
-        self.joining || self.unfinished
+        self.joining || self.unfinished.is_some()
     }
 
     /// Returns whether nothing in it matters to what follows.
@@ -202,7 +202,8 @@ impl Middle {
         }
         let frame = self.frame.as_ref().map_or(0, |f| f.control.capacity());
         let message = self.message.as_ref().map_or(0, Incoming::allocated);
-        (size_of::<Middle>() + self.leftover.capacity() + frame + message) as u64
+        let own = size_of::<Middle>() + self.leftover.capacity() + frame + message;
+        own as u64 + self.unfinished.unwrap_or_default()
     }
 }
 

@@ -527,7 +527,7 @@ impl Core {
                 let head = &frame.head[..usize::from(frame.have)];
                 left.finder = CloseFinder::inside(head, frame.payload);
             }
-            if middle.unfinished {
+            if middle.unfinished.is_some() {
                 self.left_unfinished.push(id);
             }
             let rest = &middle.leftover[middle.looked_at..];
@@ -588,12 +588,12 @@ impl Core {
         self.work.is_current(id) && self.work.may_go_on() && !self.table.get(id).is_some_and(waits)
     }
 
-    /// Notes that the host has not finished with the last message of an open connection.
-    pub(crate) fn set_unfinished(&mut self, id: ConnId) {
+    /// Notes that the host has not finished with the last message of an open connection, and keeps `bytes` of it.
+    pub(crate) fn set_unfinished(&mut self, id: ConnId, bytes: usize) {
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Open(middle) = &mut conn.phase
         {
-            middle.get_or_insert_default().unfinished = true;
+            middle.get_or_insert_default().unfinished = Some(bytes as u64);
             self.hold_back(id);
         }
     }

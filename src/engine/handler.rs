@@ -370,8 +370,11 @@ impl Io<'_> {
     /// Says that the host has not finished with the message of this connection that it was given last. What the peer has sent behind it is
     /// not looked at, and counts as heard; [`Handler::on_continue`] is called within the connection's shares of the loop's work. A step
     /// between two calls delays every other connection, so it should cost no more than some 100 units.
-    pub fn unfinished(&mut self, id: ConnId) {
-        self.core.set_unfinished(id);
+    ///
+    /// `bytes` is the memory that the host keeps for the rest of the message. The connection holds it until `on_continue` is called
+    /// next, or until the connection begins to close: the host must not [`charge`](Io::charge) it as well.
+    pub fn unfinished(&mut self, id: ConnId, bytes: usize) {
+        self.core.set_unfinished(id, bytes);
     }
 
     /// Counts `bytes` that the host keeps on behalf of its peers against

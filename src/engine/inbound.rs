@@ -620,7 +620,7 @@ impl<H: Handler> Engine<H> {
         let open = if middle.joining {
             self.join(id, now)
         } else {
-            middle.unfinished = false;
+            middle.unfinished = None;
             if !sabotage::on(Bug::UnfinishedForgotten) {
                 self.call(now, |handler, io| handler.on_continue(io, id));
             }

@@ -807,7 +807,8 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
     }
     let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());
     let message = middle.message.as_ref().map_or(0, |m| m.len());
-    let least = (middle.leftover.len() + frame + message) as u64;
+    let own = (middle.leftover.len() + frame + message) as u64;
+    let least = own + middle.unfinished.unwrap_or_default();
     if middle.held < least {
         return Err(format!(
             "holds {least} bytes, {} on the account",

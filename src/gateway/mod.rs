@@ -329,7 +329,7 @@ impl Handler for Gateway {
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         self.report.closed(io, id, identity.as_ref(), end);
-        self.relay.forget(io, id);
+        self.relay.forget(id);
         if let Some(identity) = &identity {
             self.relay.gone(io, id, identity, end);
         }

@@ -1,6 +1,7 @@
 //! A fleet on virtual time: the gateway, and peers that speak the contract.
 #![allow(dead_code)] // each test file uses what it needs
 
+pub mod fan_outs;
 #[path = "../tokens/mod.rs"]
 mod tokens;
 

@@ -157,7 +157,7 @@ impl Handler for Host {
         // Some are worked on in steps.
         if seq.is_multiple_of(5) {
             self.unfinished.insert(id, seq % 3 + 1);
-            io.unfinished(id);
+            io.unfinished(id, data.len());
         }
         // Some messages are dear.
         if seq.is_multiple_of(37) {
@@ -179,7 +179,7 @@ impl Handler for Host {
             1 => {}
             _ => {
                 self.unfinished.insert(id, left - 1);
-                io.unfinished(id);
+                io.unfinished(id, 100 * left as usize);
                 io.spend(60);
             }
         }

@@ -1,5 +1,5 @@
 //! The memory that the relay holds on behalf of peers, as it is charged with [`Io::charge`]: frames that are kept, sets of
-//! subscriptions, places without a connection, and messages that are worked on in steps.
+//! subscriptions, places without a connection, and frames on their way whose connection is gone.
 //!
 //! Charged is what is allocated. A place with a connection is not charged: there are no more of them than connections.
 
@@ -79,7 +79,7 @@ impl Session {
             None => 0,
         };
         let apps = self.apps.iter().map(|app| app.charged(user));
-        glasses + self.glasses.allocated() + apps.sum::<usize>() + self.fan_outs.allocated()
+        glasses + self.glasses.allocated() + apps.sum::<usize>() + self.fan_outs.charged()
     }
 }
 
@@ -89,7 +89,6 @@ impl Gateway {
     pub fn recount(&self) -> u64 {
         let sessions = self.relay.sessions.after(None);
         let sessions = sessions.map(|(user, session)| session.charged(user));
-        let others = self.relay.chores.charged() + self.relay.readings.charged();
-        (sessions.sum::<usize>() + others) as u64
+        (sessions.sum::<usize>() + self.relay.chores.charged()) as u64
     }
 }

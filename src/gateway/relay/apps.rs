@@ -153,6 +153,7 @@ impl Relay {
             let user = crate::gateway::logfmt::Value(user);
             log::debug!("session ended user={user}");
         }
+        session.fan_outs.orphan(io);
         // They are taken from the end.
         session.apps.reverse();
         let ended = Ended {

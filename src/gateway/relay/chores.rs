@@ -53,7 +53,7 @@ impl Chores {
         let charged = |chore: &Chore| match chore {
             Chore::End(user, ended) => {
                 let apps = ended.apps.iter().map(|app| app.charged(user));
-                apps.sum::<usize>() + ended.fan_outs.allocated()
+                apps.sum::<usize>() + ended.fan_outs.charged()
             }
             Chore::Replay(..) | Chore::Wake(_) | Chore::FanOut(_) => 0,
         };
@@ -122,7 +122,8 @@ impl Relay {
             Chore::FanOut(user) => {
                 // The engine counts deliveries; another slice is for others.
                 spend(left, SLICE);
-                self.fan_out_some(io, &user).then_some(Chore::FanOut(user))
+                self.fan_out_some(io, &user)?;
+                Some(Chore::FanOut(user))
             }
             Chore::End(user, ended) => self.end_some(io, user, ended, left),
         }
@@ -176,9 +177,9 @@ impl Relay {
         left: &mut u32,
     ) -> Option<Chore> {
         if !ended.fan_outs.is_empty() {
-            let before = ended.fan_outs.allocated();
+            let before = ended.fan_outs.charged();
             let is_built = ended.fan_outs.build(&user);
-            moved(io, before, ended.fan_outs.allocated());
+            moved(io, before, ended.fan_outs.charged());
             if !is_built {
                 spend(left, SLICE);
                 return Some(Chore::End(user, ended));
@@ -194,7 +195,7 @@ impl Relay {
             self.end_app(io, &user, *app);
         }
         if ended.apps.is_empty() {
-            io.release(ended.fan_outs.allocated());
+            io.release(ended.fan_outs.charged());
             self.stats.unrouted += ended.fan_outs.unrouted();
             return None;
         }

@@ -1,12 +1,14 @@
 //! One frame of the glasses for many apps, delivered in steps: however many apps there are, no step delays other users.
 
 use super::Relay;
+use super::account::moved;
 use super::chores::{Chore, units};
 use super::post::{Parcel, Post, TO_APPS};
 use super::session::{App, Session};
 use crate::engine::{Io, Message};
 use crate::gateway::protocol;
 use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -31,6 +33,8 @@ pub(super) struct FanOut<'a> {
     after: Option<Box<str>>,
     /// Whether an app wanted it.
     reached: bool,
+    /// Whether its connection is gone: the relay is charged with its memory, which that connection has held.
+    is_orphan: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,7 @@ impl<'a> FanOut<'a> {
             kept,
             after: None,
             reached: false,
+            is_orphan: false,
         }
     }
 
@@ -66,7 +71,7 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Bytes of memory that it is charged with while it waits.
+    /// Bytes of memory that it takes while it waits.
     fn allocated(&self) -> usize {
         let names = self.stream.len() + self.after.as_ref().map_or(0, |after| after.len());
         let content = match &self.content {
@@ -88,6 +93,8 @@ impl<'a> FanOut<'a> {
         let from = match &self.after {
             None => 0,
             Some(package) => match session.position(package) {
+                Ok(at) if sabotage::on(Bug::FanOutRepeats) => at,
+                Ok(at) if sabotage::on(Bug::FanOutSkips) => (at + 2).min(session.apps.len()),
                 Ok(at) => at + 1,
                 Err(at) => at,
             },
@@ -186,10 +193,30 @@ impl FanOuts {
         self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
 
-    /// Bytes of memory that they are charged with.
-    pub(super) fn allocated(&self) -> usize {
+    /// Bytes of memory that the relay is charged with: of frames whose connection is gone.
+    pub(super) fn charged(&self) -> usize {
+        self.allocated(true)
+    }
+
+    /// Bytes of memory that the connection of the glasses holds for its own frames.
+    fn held(&self) -> usize {
+        self.allocated(false)
+    }
+
+    fn allocated(&self, orphans: bool) -> usize {
         let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
-        queue.map(FanOut::allocated).sum()
+        let frames = queue.filter(|frame| frame.is_orphan == orphans);
+        frames.map(FanOut::allocated).sum()
+    }
+
+    /// The connection that the frames came from is gone, and holds their memory no more.
+    pub(super) fn orphan(&mut self, io: &mut Io<'_>) {
+        if !sabotage::on(Bug::OrphanUncharged) {
+            io.charge(self.held());
+        }
+        for frame in self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut()) {
+            frame.is_orphan = true;
+        }
     }
 
     fn push(&mut self, fan_out: FanOut<'_>) {
@@ -203,6 +230,12 @@ impl FanOuts {
 
     fn push_front(&mut self, fan_out: FanOut<'static>) {
         self.0.get_or_insert_default().frames.push_front(fan_out);
+    }
+
+    /// Returns whether a chore is to be made that delivers them: there is none.
+    fn claim_chore(&mut self) -> bool {
+        let queue = self.0.as_mut();
+        queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
     }
 
     /// Gives up an empty queue.
@@ -261,36 +294,38 @@ impl Relay {
             return;
         }
         // Behind those of an older connection.
-        io.charge(frame.allocated());
-        session.fan_outs.push(frame);
-        io.unfinished(id);
+        if sabotage::on(Bug::FanOutOvertakes) {
+            session.fan_outs.push_front(frame.into_owned());
+        } else {
+            session.fan_outs.push(frame);
+        }
+        io.unfinished(id, session.fan_outs.held());
     }
 
-    /// Goes on with what is under way to the apps of a session. Returns whether something is left.
-    pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> bool {
+    /// Goes on with what is under way to the apps of a session. If something is left, returns how many bytes the connection of the
+    /// glasses holds for it.
+    pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> Option<usize> {
         let (mut post, sessions) = self.post();
-        let Some(session) = sessions.get_mut(user) else {
-            return false;
-        };
-        let Some(mut frame) = session.fan_outs.pop() else {
-            return false;
-        };
-        io.release(frame.allocated());
+        let session = sessions.get_mut(user)?;
+        let before = session.fan_outs.charged();
+        let mut frame = session.fan_outs.pop()?;
         if !frame.step(&mut post, io, user, session) {
-            io.charge(frame.allocated());
             session.fan_outs.push_front(frame);
         }
+        moved(io, before, session.fan_outs.charged());
         session.fan_outs.tidy();
-        !session.fan_outs.is_empty()
+        (!session.fan_outs.is_empty()).then(|| session.fan_outs.held())
     }
 
     /// The glasses' connection is gone: what it has sent still reaches its apps.
     pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, user: &str) {
         if let Some(session) = self.sessions.get_mut(user)
-            && let Some(queue) = &mut session.fan_outs.0
-            && !std::mem::replace(&mut queue.has_chore, true)
+            && !session.fan_outs.is_empty()
         {
-            self.put_off(io, Chore::FanOut(user.into()));
+            session.fan_outs.orphan(io);
+            if session.fan_outs.claim_chore() && !sabotage::on(Bug::OrphanLost) {
+                self.put_off(io, Chore::FanOut(user.into()));
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Large texts, read in steps before they are acted upon.
 
 use super::Relay;
-use super::account::moved;
 use super::routing::parsed;
 use crate::engine::{Io, Message};
 use crate::gateway::outline::{OUTLINE_MAX, Outline, Reading, TOKENS_MAX};
@@ -13,7 +12,7 @@ use std::collections::HashMap;
 const SMALL: usize = 2 * 1024;
 
 /// Bytes that are read of a larger one in a step.
-const STEP: usize = 4 * 1024;
+const STEP: usize = 3 * 1024;
 
 /// Texts that are being read, by their connection: no more than one of each.
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ struct Text {
 }
 
 impl Text {
-    /// Bytes of memory that it is charged with.
+    /// Bytes of memory that its connection holds for it.
     fn allocated(&self) -> usize {
         let fields = match &self.fields {
             Some(Fields::Outline { text, .. }) => text.capacity(),
@@ -43,11 +42,6 @@ impl Readings {
     pub(super) fn has(&self, id: ConnId) -> bool {
         !self.0.is_empty() && self.0.contains_key(&id)
     }
-
-    /// What they are charged with together.
-    pub(super) fn charged(&self) -> usize {
-        self.0.values().map(Text::allocated).sum()
-    }
 }
 
 /// A message as far as routing has to know it.
@@ -55,8 +49,6 @@ pub(super) struct Read {
     pub(super) message: Message,
     /// JSON with the fields that routing reads: of a short text the text itself.
     pub(super) fields: Fields,
-    /// Bytes that are charged until it was acted upon.
-    pub(super) charged: usize,
 }
 
 #[derive(Debug)]
@@ -104,7 +96,6 @@ impl Relay {
             return Some(Ok(Read {
                 message,
                 fields: Fields::All,
-                charged: 0,
             }));
         }
         let text = Text {
@@ -112,10 +103,8 @@ impl Relay {
             outline: Outline::new(fields),
             fields: None,
         };
-        // The loop has counted it until now. And one of up to 64 KiB is read within a share.
-        io.charge(text.allocated());
+        io.unfinished(id, text.allocated());
         self.readings.0.insert(id, text);
-        io.unfinished(id);
         None
     }
 
@@ -126,13 +115,11 @@ impl Relay {
         id: ConnId,
     ) -> Option<Result<Read, Malformed>> {
         let text = self.readings.0.get_mut(&id)?;
-        let before = text.allocated();
         if let Some(fields) = text.fields.take() {
             let text = self.readings.0.remove(&id)?;
             return Some(Ok(Read {
                 message: text.message,
                 fields,
-                charged: before,
             }));
         }
         let Message::Text(json) = &text.message else {
@@ -142,38 +129,27 @@ impl Relay {
         io.spend(text.outline.spent());
         let (fields, cut) = match read {
             Ok(Reading::Partial) => {
-                moved(io, before, text.allocated());
-                io.unfinished(id);
+                io.unfinished(id, text.allocated());
                 return None;
             }
             Ok(Reading::Whole(fields)) => (fields, false),
             Ok(Reading::TooLong(fields)) => (fields, true),
             Err(why) => {
-                self.stop_reading(io, id, before);
+                self.readings.0.remove(&id);
                 return Some(Err(why));
             }
         };
         // It is parsed in the next step, and a message of two forms twice.
         io.spend(2 * parsed(fields.len()));
         text.fields = Some(Fields::Outline { text: fields, cut });
-        moved(io, before, text.allocated());
-        io.unfinished(id);
+        io.unfinished(id, text.allocated());
         None
     }
 
-    fn stop_reading(&mut self, io: &mut Io<'_>, id: ConnId, charged: usize) -> Option<Text> {
-        let text = self.readings.0.remove(&id)?;
-        io.release(charged);
-        Some(text)
-    }
-
     /// The connection is over: what was being read of it is given up.
-    pub(super) fn give_up_reading(&mut self, io: &mut Io<'_>, id: ConnId) {
-        if self.readings.0.is_empty() {
-            return;
-        }
-        let charged = self.readings.0.get(&id).map_or(0, Text::allocated);
-        if self.stop_reading(io, id, charged).is_some() {
+    pub(super) fn give_up_reading(&mut self, id: ConnId) {
+        if self.readings.has(id) {
+            self.readings.0.remove(&id);
             self.stats.unrouted += 1;
         }
     }

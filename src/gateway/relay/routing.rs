@@ -54,8 +54,8 @@ impl Relay {
         } else if io.class(id).is_none() {
             // It is not open any more: what it has sent is delivered without it.
             self.fan_out_without(io, &identity.user);
-        } else if self.fan_out_some(io, &identity.user) {
-            io.unfinished(id);
+        } else if let Some(bytes) = self.fan_out_some(io, &identity.user) {
+            io.unfinished(id, bytes);
         }
     }
 
@@ -70,14 +70,10 @@ impl Relay {
         let done = match read {
             None => return,
             Some(Err(why)) => Err(why),
-            Some(Ok(read)) => {
-                let done = match &identity.role {
-                    Role::Glasses => self.of_glasses(io, id, identity, &read),
-                    Role::Tpa(package) => self.of_app(io, id, identity, package, &read),
-                };
-                io.release(read.charged);
-                done
-            }
+            Some(Ok(read)) => match &identity.role {
+                Role::Glasses => self.of_glasses(io, id, identity, &read),
+                Role::Tpa(package) => self.of_app(io, id, identity, package, &read),
+            },
         };
         if let Err(why) = done {
             let of = match identity.role {
@@ -258,8 +254,8 @@ impl Relay {
     }
 
     /// Nothing more is counted of a connection that is over, nor read.
-    pub(in crate::gateway) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
-        self.give_up_reading(io, id);
+    pub(in crate::gateway) fn forget(&mut self, id: ConnId) {
+        self.give_up_reading(id);
         if !self.strikes.is_empty() {
             self.strikes.remove(&id);
         }
