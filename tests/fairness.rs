@@ -487,6 +487,20 @@ fn a_paused_peer_is_neither_read_nor_pinged_nor_dead() {
     assert!(net.now() >= resumed + Micros::from_secs(45));
 }
 
+/// Its bytes wait for a host that may never resume, so they do not keep the end from it.
+#[test]
+fn a_paused_peer_that_resets_ends_at_once() {
+    let mut net = net(Config::default());
+    let peer = net.connect("/pause");
+    net.write(peer, &numbered(3));
+    net.settle();
+    assert!(net.engine().stats().held_bytes > 0);
+    net.reset(peer);
+    net.settle();
+    net.expect_closed(peer, Cause::PeerReset);
+    assert_eq!(net.engine().stats().held_bytes, 0);
+}
+
 #[test]
 fn a_ping_from_before_a_pause_gives_no_round_trip_time() {
     let mut net = net(Config::default());

@@ -677,13 +677,14 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return false;
         };
+        let is_paused = conn.marks.has(Mark::Paused);
         let Phase::Open(middle) = &mut conn.phase else {
             return false;
         };
         let Some(inner) = middle else {
             return true;
         };
-        let failed = inner.failed.filter(|_| !inner.is_held());
+        let failed = inner.failed.filter(|_| !inner.is_held() || is_paused);
         if !inner.is_held()
             && let Some(waited) = self.core.unthrottle(id, now)
             && waited > Micros::ZERO

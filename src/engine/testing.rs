@@ -496,6 +496,8 @@ impl<H: Handler> Net<H> {
                     self.more = true;
                     return;
                 }
+                // The kernel still says that it was reset.
+                Intake::Paused if self.peers[index].reset => break,
                 Intake::Paused | Intake::Over => return,
             };
             let peer = &mut self.peers[index];
