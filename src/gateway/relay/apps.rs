@@ -153,7 +153,7 @@ impl Relay {
             let user = crate::gateway::logfmt::Value(user);
             log::debug!("session ended user={user}");
         }
-        session.fan_outs.orphan(io);
+        self.stats.unrouted += session.fan_outs.orphan(io);
         // They are taken from the end.
         session.apps.reverse();
         let ended = Ended {

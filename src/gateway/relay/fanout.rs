@@ -209,14 +209,23 @@ impl FanOuts {
         frames.map(FanOut::allocated).sum()
     }
 
-    /// The connection that the frames came from is gone, and holds their memory no more.
-    pub(super) fn orphan(&mut self, io: &mut Io<'_>) {
-        if !sabotage::on(Bug::OrphanUncharged) {
-            io.charge(self.held());
-        }
-        for frame in self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut()) {
+    /// The connection that the frames came from is gone, and holds their memory no more. Returns how many of them are given up, for
+    /// there is no room for them.
+    pub(super) fn orphan(&mut self, io: &mut Io<'_>) -> u64 {
+        let Some(queue) = &mut self.0 else {
+            return 0;
+        };
+        let before = queue.frames.len();
+        queue.frames.retain_mut(|frame| {
+            let bytes = frame.allocated();
+            let stays = frame.is_orphan || io.has_room(bytes);
+            if stays && !frame.is_orphan && !sabotage::on(Bug::OrphanUncharged) {
+                io.charge(bytes);
+            }
             frame.is_orphan = true;
-        }
+            stays
+        });
+        (before - queue.frames.len()) as u64
     }
 
     fn push(&mut self, fan_out: FanOut<'_>) {
@@ -322,7 +331,8 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(user)
             && !session.fan_outs.is_empty()
         {
-            session.fan_outs.orphan(io);
+            self.stats.unrouted += session.fan_outs.orphan(io);
+            session.fan_outs.tidy();
             if session.fan_outs.claim_chore() && !sabotage::on(Bug::OrphanLost) {
                 self.put_off(io, Chore::FanOut(user.into()));
             }
