@@ -48,6 +48,8 @@ pub struct ConnView {
     pub throttled_since: Option<Micros>,
     /// The host has paused reading from it.
     pub paused: bool,
+    /// A proxy stands between us and the peer, so what the kernel says of the connection is said of the proxy.
+    pub proxied: bool,
     /// What went through it.
     pub traffic: Traffic,
 }
@@ -173,6 +175,7 @@ impl Core {
                 _ => None,
             },
             paused: conn.marks.has(Mark::Paused),
+            proxied: conn.marks.has(Mark::Proxied),
             traffic: conn.traffic,
         })
     }

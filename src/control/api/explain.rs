@@ -28,6 +28,9 @@ pub(super) struct Explanation {
     end: End,
     /// The same as sentences.
     text: Vec<String>,
+    /// Whose TCP acknowledges our bytes: `peer` or `proxy`. A proxy's acknowledgements count as life for one timeout at most.
+    #[schema(example = "peer")]
+    kernel: &'static str,
     /// The policy that holds for it.
     policy: PolicyBody,
 }
@@ -86,6 +89,12 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         ));
     }
     text.push(ending(view, outlook, &end));
+    if view.proxied && view.phase == PhaseView::Open {
+        text.push(format!(
+            "kernel: proxy: acknowledgements are a proxy's; while a heartbeat waits behind other bytes they count as life for one timeout of {} ms at most",
+            policy.connection_timeout.as_millis()
+        ));
+    }
     let drained = outlook.drained_by.map(|at| now.coming(at));
     if let Some(drained) = drained
         .as_ref()
@@ -103,6 +112,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         drained,
         end,
         text,
+        kernel: if view.proxied { "proxy" } else { "peer" },
         policy: PolicyBody {
             heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
             connection_timeout_ms: policy.connection_timeout.as_millis(),
