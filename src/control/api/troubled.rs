@@ -53,7 +53,7 @@ pub(super) struct TroubledBody {
     last_at: String,
 }
 
-/// Who has trouble again and again: users' glasses and apps with at least three problems in the last 24 hours.
+/// Who has trouble again and again: users' glasses and apps with problems in at least three of the last 24 hours.
 #[utoipa::path(
     get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
     responses((status = 200, body = TroubledList), (status = 400, body = Problem))
