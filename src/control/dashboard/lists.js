@@ -99,7 +99,7 @@ export function build(how) {
       fill(cell, block) {
         const button = cell.firstChild;
         lifts.set(button, block);
-        button.disabled = false;
+        mark(button, 'aria-disabled', false);
         say(button, 'Let in again');
         mark(button, 'aria-label', `Let in again: ${visible(block.user)}${block.package ? `, ${visible(block.package)}` : ''}`);
       },
@@ -237,16 +237,17 @@ function showBlocks(rows, next) {
   blocks.pager.told(next, next !== null || blocks.pager.start !== null);
 }
 
-/** The row stays, so that a second press does not lift the next one. */
+/** The row stays, so that a second press does not lift the next one; and the button, or else it would lose the focus. */
 async function lift(button) {
+  if (button.ariaDisabled === 'true') return;
   const { user, package: pkg } = lifts.get(button);
-  button.disabled = true;
+  mark(button, 'aria-disabled', true);
   try {
     await act('DELETE', `blocks?${new URLSearchParams(pkg == null ? { user } : { user, package: pkg })}`);
     say(button, 'is let in');
     toast(`${visible(user)}${pkg == null ? '' : `, ${visible(pkg)},`} is let in again.`);
   } catch (problem) {
-    button.disabled = false;
+    mark(button, 'aria-disabled', false);
     toast(problem.message);
   }
 }
