@@ -327,6 +327,10 @@ def blocks_are_listed_and_lifted(browser, gateway):
     until(5, "both are listed", lambda: sorted(browser.run(ROWS)) == [[app, "org.blocked", "Let in again"], ["grace", "", "Let in again"]])
     expect(browser.run("return !document.querySelector('#blocks img')"), "a name became markup")
     expect(browser.text("#blocks-told").startswith("1 to 2 of 2"), browser.text("#blocks-told"))
+    browser.look(360, 780, "light", True)
+    wide = browser.run("return document.documentElement.scrollWidth")
+    expect(wide <= 360, f"on a phone they are {wide} px wide")
+    browser.look(1280, 900, "light")
     # That which ends last is the last.
     browser.click("#blocks-rows tbody tr:last-child button")
     until(5, "the app is let in", lambda: blocked(gateway) == [("grace", None)])
@@ -542,7 +546,11 @@ def axe(browser, source, where):
     expect(not serious, f"{len(serious)} serious faults of accessibility, {where}")
 
 
-def all_eyes(browser, source):
+def all_eyes(browser, gateway, source):
+    Peer(gateway.listen, "/glasses-ws?user=seen-to-be-blocked@example.org")
+    found = gateway.api("connections?user=seen-to-be-blocked@example.org")["connections"][0]
+    gateway.act("POST", f"connections/{found['id']}/kick", {"block_ms": 600_000})
+    until(5, "a block is listed", lambda: browser.run(ROWS))
     for width, height, scheme, mobile in [
         (1280, 900, "light", False), (1280, 900, "dark", False), (360, 780, "light", True), (360, 780, "dark", True), (820, 1000, "light", False),
     ]:
@@ -638,7 +646,7 @@ def scenario(browser, binary, swarm, source):
         numbers_are_the_same_everywhere(browser, gateway)
         a_keyboard_reaches_everything(browser, gateway)
         no_part_of_it_is_empty(browser)
-        all_eyes(browser, source)
+        all_eyes(browser, gateway, source)
         expect(not (wrong := browser.console()), f"the page's console: {wrong}")
         gateway.process.alive()
     except Exception:
