@@ -90,7 +90,7 @@ export function build(how) {
     },
     column('Refused for', 'n', block => span(block.left_ms)),
     {
-      head: '', cls: 'n',
+      head: el('span', { class: 'hidden' }, 'Act'), cls: 'n',
       make(cell) {
         const button = el('button', { type: 'button' });
         button.addEventListener('click', () => lift(button));
