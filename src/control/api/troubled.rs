@@ -100,3 +100,31 @@ impl From<Ranked> for TroubledBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn a_place_in_the_ranking_is_told_whole() {
+        let body = TroubledBody::from(Ranked {
+            user: "ada".into(),
+            package: None,
+            score: 7.26,
+            pattern: "3 drops in 3 h, all stale".to_owned(),
+            drops: 3,
+            stale: 3,
+            slow: 1,
+            failed_resumes: 2,
+            first_at: UnixMillis(1_750_000_000_000),
+            last_at: UnixMillis(1_750_010_800_000),
+        });
+        let json = serde_json::to_value(&body).expect("JSON");
+        let wanted = serde_json::json!({
+            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all stale", "drops": 3, "stale": 3,
+            "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z", "last_at": "2025-06-15T18:06:40.000Z",
+        });
+        assert_eq!(json, wanted);
+    }
+}
