@@ -4,7 +4,7 @@
   page.py PULSEGATE_BINARY SWARM_BINARY
 
 Peers are frozen and kicked, the gateway is stopped for a while, tokens are asked for; a keyboard, a phone and axe-core look at
-it. Installs Chromium by apt and axe-core by npm where they are missing. A minute. Exit: 0 all held; 1 something did not; 2 usage or set-up.
+it. Installs Chromium by apt and axe-core by npm where they are missing. Some 80 s. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 """
 import base64, collections, datetime, json, os, re, resource, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 import urllib.parse, urllib.request
