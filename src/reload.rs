@@ -73,6 +73,7 @@ impl Reload {
         let mut warnings = new.fit(&machine);
         warnings.extend(new.warnings());
         let most = new.max_connections.unwrap_or(1);
+        let alerts = new.alerts.clone();
         let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
             let held = old.classes.iter().zip(0..);
@@ -115,7 +116,7 @@ impl Reload {
         }
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner) =
             (settings.drain_delay, settings.drain);
-        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = settings.alerts.clone();
+        *self.alerts.lock().unwrap_or_else(PoisonError::into_inner) = alerts;
         let proxies = settings.proxy_warnings();
         let warnings = warnings.iter().chain(&proxies);
         warnings.for_each(|warning| log::warn!("{warning}"));

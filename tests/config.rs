@@ -247,6 +247,8 @@ const GIVEN: &[(&str, &str)] = &[
     ("ALERT_APP_DOWN", "0"),
     ("ALERT_APP_DOWN_FOR_MS", "28"),
     ("ALERT_STALLS", "29"),
+    ("ALERT_CAPACITY_PERCENT", "35"),
+    ("ALERT_REFUSED", "36"),
     ("ALERT_FDS_PERCENT", "30"),
     ("ALERT_MEMORY_PERCENT", "31"),
     ("ALERT_LIMITS_FOR_MS", "32"),
@@ -373,6 +375,9 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
         app_down: false,
         app_down_for: Micros::from_millis(28),
         stalls: 29,
+        capacity_percent: 35,
+        refused: 36,
+        capped_by_descriptors: false,
         fds_percent: 30,
         memory_percent: 31,
         limits_for: Micros::from_millis(32),
@@ -933,6 +938,8 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         let mut settings = run("", &[]);
         assert_eq!(settings.fit(&machine), [""; 0]);
         assert_eq!(settings.max_connections, Some(room), "{descriptors}");
+        // So alerts say, of two that come from one full house, the one that explains the other.
+        assert!(settings.alerts.capped_by_descriptors);
 
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room + 1)]);
         let warnings = settings.fit(&machine);
@@ -949,6 +956,13 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={room}")]);
         assert_eq!(settings.fit(&machine), [""; 0]);
         assert_eq!(settings.max_connections, Some(room));
+        assert!(settings.alerts.capped_by_descriptors);
+
+        if room > 1 {
+            let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room - 1)]);
+            assert_eq!(settings.fit(&machine), [""; 0]);
+            assert!(!settings.alerts.capped_by_descriptors);
+        }
     }
 }
 

@@ -76,6 +76,7 @@ impl Settings {
             ));
         }
         self.max_connections = Some(connections);
+        self.alerts.capped_by_descriptors = connections == room;
 
         let room = machine.buffers(connections);
         let by_default = || {

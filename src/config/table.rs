@@ -827,6 +827,32 @@ pub const SETTINGS: &[Setting] = &[
         help: "loop_stalls: how many stalls within ALERT_WINDOW_MS; 0 is off.",
     },
     Setting {
+        name: "ALERT_CAPACITY_PERCENT",
+        kind: Kind::Number {
+            unit: Unit::Percent,
+            least: 0,
+            most: 100,
+        },
+        default: Fallback::Value("90"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "near_capacity: connections in percent of MAX_CONNECTIONS; 0 is off.",
+    },
+    Setting {
+        name: "ALERT_REFUSED",
+        kind: Kind::Number {
+            unit: Unit::Connections,
+            least: 0,
+            most: 10_000_000,
+        },
+        default: Fallback::Value("1"),
+        rule: None,
+        audience: Advanced,
+        reload: true,
+        help: "at_capacity: how many newcomers are refused within ALERT_WINDOW_MS because of MAX_CONNECTIONS; 0 is off.",
+    },
+    Setting {
         name: "ALERT_FDS_PERCENT",
         kind: Kind::Number {
             unit: Unit::Percent,
@@ -859,7 +885,7 @@ pub const SETTINGS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "fds_near_limit and memory_near_limit: for how long.",
+        help: "near_capacity, fds_near_limit and memory_near_limit: for how long.",
     },
     Setting {
         name: "ALERT_STORM_PERCENT",

@@ -1,6 +1,7 @@
 //! Who has trouble again and again: identities with what went wrong for them over the last day, in a table that stays small.
 //!
-//! One drop is nobody's fault; the tenth in three hours is a device, an app or a place with something wrong.
+//! One drop is nobody's fault; the tenth in three hours is a device, an app or a place with something wrong. What goes wrong at one
+//! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
 
 use super::alerts::is_loss;
 use crate::cause::Cause;
@@ -21,8 +22,9 @@ const HOUR: Micros = Micros::from_secs(60 * 60);
 /// After so many hours trouble counts half.
 const HALF_LIFE_HOURS: f64 = 6.0;
 
-/// From so many on, it is told.
-const LEAST_PROBLEMS: u32 = 3;
+/// Something went wrong in at least so many different hours, or it is not told. One loss falls into two at most: its end, and the
+/// time at which it was waited for in vain.
+const LEAST_HOURS: usize = 3;
 
 /// A round-trip time of so much is slow: a signal that is nearly lost, or a queue that is full.
 const SLOW: Micros = Micros::from_secs(2);
@@ -144,7 +146,7 @@ impl Troubled {
         let mut worst: Vec<(f64, &Who, &Trouble)> = self
             .by_identity
             .iter()
-            .filter(|(_, trouble)| trouble.sums().problems() >= LEAST_PROBLEMS)
+            .filter(|(_, trouble)| trouble.is_told())
             .map(|(who, trouble)| (trouble.score(now), who, trouble))
             .collect();
         // The name makes it the same order each time.
@@ -175,8 +177,7 @@ impl Troubled {
     /// How many have so much trouble that it is told.
     pub(super) fn count(&self) -> usize {
         let all = self.by_identity.values();
-        all.filter(|trouble| trouble.sums().problems() >= LEAST_PROBLEMS)
-            .count()
+        all.filter(|trouble| trouble.is_told()).count()
     }
 
     fn of(&mut self, who: Who, now: Moment) -> &mut Trouble {
@@ -194,8 +195,8 @@ impl Troubled {
         });
     }
 
-    /// A quarter goes: those with the least trouble, and of these who had it longest ago. So a flood of names that have trouble
-    /// once each does not drive out who has had it often.
+    /// A quarter goes: those with trouble in the fewest hours, of these those with the least of it, and then those that had it longest
+    /// ago. So a flood of names that have trouble at one time does not drive out those that have had it often.
     fn make_room(&mut self, now: Moment) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;
@@ -203,13 +204,12 @@ impl Troubled {
         if self.by_identity.len() <= kept {
             return;
         }
-        let mut all: Vec<(u32, Micros, Who)> = self
-            .by_identity
-            .iter()
-            .map(|(who, t)| (t.sums().problems(), t.span().1.raw, who.clone()))
-            .collect();
-        all.sort_by_key(|(problems, last, _)| (Reverse(*problems), Reverse(*last)));
-        for (_, _, who) in all.drain(kept..) {
+        let weigh = |t: &Trouble| (t.hours.len(), t.sums().problems(), t.span().1.raw);
+        let all = self.by_identity.iter();
+        let mut all: Vec<((usize, u32, Micros), Who)> =
+            all.map(|(who, t)| (weigh(t), who.clone())).collect();
+        all.sort_by_key(|(weight, _)| Reverse(*weight));
+        for (_, who) in all.drain(kept..) {
             self.by_identity.remove(&who);
         }
     }
@@ -236,6 +236,11 @@ impl Trouble {
             hour.last = at;
         }
         &mut hour.sums
+    }
+
+    /// Returns whether it came back in so many hours that it is told.
+    fn is_told(&self) -> bool {
+        self.hours.len() >= LEAST_HOURS
     }
 
     fn sums(&self) -> Sums {
@@ -453,14 +458,14 @@ mod tests {
         assert_eq!((&*found.user, found.package), ("ada", None));
 
         let mut troubled = Troubled::default();
-        for n in 0..5 {
+        for n in 0..25 {
             let at = START + n * 301_000;
             troubled.note_closed(&[closed("an-app", at, Cause::PeerEof, 20, 300)]);
         }
-        let found = one(&mut troubled, START + HOUR_MS);
+        let found = one(&mut troubled, START + 3 * HOUR_MS);
         assert_eq!(
             found.pattern,
-            "5 drops in 20 min, all peer_eof, each after 5 min"
+            "25 drops in 2 h, all peer_eof, each after 5 min"
         );
         assert_eq!(found.package.as_deref(), Some("org.a"));
 
@@ -469,13 +474,13 @@ mod tests {
         for (n, cause) in causes.into_iter().enumerate() {
             let n = n as u64;
             let rtt = if n == 1 { 3_000 } else { 20 };
-            let record = closed("ada", START + n * 10_000, cause, rtt, 10 + n * 100);
+            let record = closed("ada", START + n * HOUR_MS, cause, rtt, 10 + n * 100);
             troubled.note_closed(&[record]);
-            troubled.note_missed(&[missed("ada", START + n * 10_000, cause)]);
+            troubled.note_missed(&[missed("ada", START + n * HOUR_MS, cause)]);
         }
         assert_eq!(
-            one(&mut troubled, START + 60_000).pattern,
-            "3 drops in 20 s, 2 of them stale, RTT above 2 s at the end once, not back in time 3 times"
+            one(&mut troubled, START + 2 * HOUR_MS).pattern,
+            "3 drops in 2 h, 2 of them stale, RTT above 2 s at the end once, not back in time 3 times"
         );
 
         let mut troubled = Troubled::default();
@@ -513,26 +518,30 @@ mod tests {
         for n in 0..3 {
             troubled.note_closed(&[Closed {
                 unanswered: 1,
-                ..closed("ada", START + n, Cause::Replaced, 20, 60 * n)
+                ..closed("ada", START + n * HOUR_MS, Cause::Replaced, 20, 60 * n)
             }]);
         }
-        let found = one(&mut troubled, START);
-        assert_eq!(found.pattern, "3 drops in 1 s, all replaced");
+        let found = one(&mut troubled, START + 2 * HOUR_MS);
+        assert_eq!(found.pattern, "3 drops in 2 h, all replaced");
     }
 
     #[test]
     fn trouble_fades_and_is_forgotten() {
         let mut troubled = Troubled::default();
-        for n in 0..4 {
-            troubled.note_closed(&[closed("ada", START + n, Cause::PeerEof, 20, n)]);
+        for hours_ago in [2, 1, 1, 0] {
+            let at = START - hours_ago * HOUR_MS;
+            troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, hours_ago)]);
         }
         let score = |troubled: &mut Troubled, hours: u64| {
             let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
             worst.first().map(|ranked| (ranked.score * 100.0).round())
         };
-        assert_eq!(score(&mut troubled, 0), Some(400.0));
-        assert_eq!(score(&mut troubled, 6), Some(200.0));
-        assert_eq!(score(&mut troubled, 12), Some(100.0));
+        assert_eq!(score(&mut troubled, 0), Some(358.0));
+        assert_eq!(score(&mut troubled, 6), Some(179.0));
+        assert_eq!(score(&mut troubled, 12), Some(89.0));
+        // Two of the hours are remembered, which is not enough.
+        assert_eq!(score(&mut troubled, 22), None);
+        assert_eq!((troubled.by_identity.len(), troubled.count()), (1, 0));
         assert_eq!(score(&mut troubled, 24), None);
         assert!(troubled.by_identity.is_empty());
     }
@@ -541,18 +550,49 @@ mod tests {
     fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
         let mut troubled = Troubled::default();
         for n in 0..10 {
-            for _ in 0..=n {
-                troubled.note_closed(&[closed(&format!("bad{n}"), START, Cause::Stale, 20, 5)]);
+            for nth in 0..n + 3 {
+                let (user, at) = (format!("bad{n}"), START - (2 - nth.min(2)) * HOUR_MS);
+                troubled.note_closed(&[closed(&user, at, Cause::Stale, 20, 5)]);
             }
         }
+        // A flood that has more of it, at one time.
         for n in 0..10_000 {
             let user = format!("once{n}");
-            troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+            for _ in 0..20 {
+                troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+            }
             assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
         }
         let worst = troubled.worst(moment(START), 3);
         let users: Vec<&str> = worst.iter().map(|ranked| &*ranked.user).collect();
         assert_eq!(users, ["bad9", "bad8", "bad7"]);
+    }
+
+    /// Whatever went wrong for them: each is dropped when it is slow, and is waited for in vain, which makes three problems; some
+    /// come back and are lost again, for as long as the network is bad; and the hour may end meanwhile.
+    #[test]
+    fn one_mass_death_fills_no_ranking() {
+        let mut troubled = Troubled::default();
+        let died = START + HOUR_MS - 2_000;
+        // One of them had been lost in each of the hours before.
+        for hours_ago in [2, 1] {
+            let at = died - hours_ago * HOUR_MS;
+            troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, 60)]);
+        }
+        troubled.note_closed(&[closed("ada", died, Cause::Stale, 20, 60)]);
+        for n in 0..500 {
+            let user = format!("peer{n}");
+            for again in 0..n % 6 {
+                let at = died + again * 300_000;
+                troubled.note_closed(&[closed(&user, at, Cause::Stale, 2_500, 60)]);
+                troubled.note_missed(&[missed(&user, at + 60_000, Cause::Stale)]);
+            }
+        }
+        for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
+            let found = one(&mut troubled, died + after);
+            assert_eq!((&*found.user, found.drops), ("ada", 3));
+            assert_eq!(troubled.count(), 1);
+        }
     }
 
     #[test]
@@ -564,17 +604,17 @@ mod tests {
             };
             let mut troubled = Troubled::default();
             for n in 0..4 {
-                let mut record = closed("ada", START + n * 60_000, Cause::PeerEof, 20, n);
+                let mut record = closed("ada", START + n * HOUR_MS, Cause::PeerEof, 20, n);
                 if n >= 2 {
-                    record.at = stepped(START + n * 60_000);
+                    record.at = stepped(START + n * HOUR_MS);
                 }
                 troubled.note_closed(&[record]);
             }
-            let worst = troubled.worst(stepped(START + 180_000), 10);
+            let worst = troubled.worst(stepped(START + 3 * HOUR_MS), 10);
             assert_eq!(worst.len(), 1, "{step}");
-            assert_eq!((worst[0].score * 10.0).round(), 40.0, "{step}");
+            assert_eq!((worst[0].score * 10.0).round(), 34.0, "{step}");
             let pattern = &worst[0].pattern;
-            assert_eq!(pattern, "4 drops in 3 min, all peer_eof", "{step}");
+            assert_eq!(pattern, "4 drops in 3 h, all peer_eof", "{step}");
         }
     }
 

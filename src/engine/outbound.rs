@@ -279,6 +279,8 @@ impl<H: Handler> Engine<H> {
             }
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
+            let is_refused = conn.marks.has(Mark::Refused) && ending.cause == Cause::AtCapacity;
+            self.core.stats.refused += u64::from(is_refused);
         }
         let owed = conn.marks.has(Mark::Owed);
         if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::Stale {

@@ -48,6 +48,12 @@ pub struct Stats {
     pub out_of_descriptors: u64,
     /// Whether newcomers are left waiting or refused now: there is no room, or no listener any more.
     pub accept_paused: bool,
+    /// Whether newcomers are refused now because as many connections are here as may be.
+    pub full: bool,
+    /// Connections beyond the cap that are here now, only to be told so.
+    pub refused_here: u64,
+    /// Connections that were refused because as many were here as may be.
+    pub refused: u64,
     /// Bytes allocated for what waits to be sent now.
     pub pending_bytes: u64,
     /// Bytes allocated for unfinished messages and frames, and for input that waits for its turn, now.
@@ -129,6 +135,9 @@ impl Stats {
             accept_pauses: 0,
             out_of_descriptors: 0,
             accept_paused: false,
+            full: false,
+            refused_here: 0,
+            refused: 0,
             pending_bytes: 0,
             held_bytes: 0,
             stranger_bytes: 0,
@@ -162,6 +171,11 @@ impl Stats {
     /// Connections that are neither WebSockets yet nor over: their request, or its answer, is on the way.
     pub fn opening(&self) -> u64 {
         self.accepted - self.opened() - self.rejected.iter().sum::<u64>()
+    }
+
+    /// Connections that hold one of the places that there are: WebSockets, and those that may become one.
+    pub fn places_taken(&self) -> u64 {
+        (self.live() + self.opening()).saturating_sub(self.refused_here)
     }
 
     /// WebSockets ended for the cause with this [`Cause::index`], over all classes.

@@ -137,6 +137,11 @@ impl Acceptor {
         self.exhausted || self.struggling || self.refuses()
     }
 
+    /// Returns whether newcomers are refused because as many connections are here as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full && !self.leaving
+    }
+
     /// From now on newcomers are accepted only to be told that the gateway goes away.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;

@@ -619,9 +619,13 @@ impl<H: Handler> Reactor<H> {
         // Room that came free in this turn is work for the next one.
         self.note_load();
         let paused = self.acceptor.as_ref().is_none_or(Acceptor::is_paused);
+        let full = self.acceptor.as_ref().is_some_and(Acceptor::is_full);
+        let refused = self.acceptor.as_ref().map_or(0, |a| a.refused);
         let took = self.clock.raw() - self.woken;
         let stats = self.engine.stats_mut();
         stats.accept_paused = paused;
+        stats.full = full;
+        stats.refused_here = refused as u64;
         stats.turns += 1;
         stats.turn_time.record(took.0);
         self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);

@@ -4,10 +4,10 @@
   page.py PULSEGATE_BINARY SWARM_BINARY
 
 Peers are frozen and kicked, the gateway is stopped for a while, tokens are asked for; a keyboard, a phone and axe-core look at
-it. Installs Chromium by apt and axe-core by npm where they are missing. Some 45 s. Exit: 0 all held; 1 something did not; 2 usage or set-up.
+it. Installs Chromium by apt and axe-core by npm where they are missing. Some 80 s. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 """
-import base64, collections, datetime, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
-import urllib.parse
+import base64, collections, datetime, json, os, re, resource, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import urllib.parse, urllib.request
 
 from browser import Browser
 from harness import Broken, Process, expect, get, until
@@ -81,6 +81,13 @@ class Gateway:
     def api(self, path):
         return get(f"{self.url}api/v1/{path}")
 
+    def act(self, method, path, body=None, token=None):
+        """What the API answers to an act."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        request = urllib.request.Request(f"{self.url}api/v1/{path}", body and json.dumps(body).encode(), headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
     def metrics(self):
         told = {}
         for line in get(f"{self.url}metrics").splitlines():
@@ -139,7 +146,14 @@ def a_mass_death_is_alerted(browser, gateway):
     told = lambda: browser.run("return [...document.querySelectorAll('.alerts li[data-state] b')].map(b => b.textContent)")
     alerts = until(15, "a mass death among the alerts", lambda: [a for a in gateway.api("alerts")["alerts"] if a["name"] == "mass_death"])
     until(15, "it stands on the page", lambda: any(text.startswith("mass death") for text in told()))
-    print(f"the alert is on the page: {alerts[0]['summary']}")
+    # Somebody who is lost three times within a moment, after which nobody is waited for, is in no trouble over hours yet.
+    for n in range(3):
+        Peer(gateway.listen, "/glasses-ws?user=thrice").leave()
+        until(5, "that end is recorded", lambda: len(gateway.api("closed?user=thrice")["closed"]) == n + 1)
+    until(5, "the page has had time", lambda: browser.number("#now-glasses-absent"))
+    expect(browser.run("return !document.querySelector('#troubled-none').hidden"), browser.text("#troubled"))
+    expect(gateway.api("troubled")["total"] == 0, gateway.api("troubled"))
+    print(f"the alert is on the page, and none of its peers in trouble over hours: {alerts[0]['summary']}")
 
 
 def numbers_are_the_same_everywhere(browser, gateway):
@@ -286,11 +300,149 @@ def a_kick_works(browser, gateway):
     until(5, "the page says how it ended", lambda: browser.text("#detail [data-key=cause]") == "kicked")
     browser.click("#detail-ended")
     until(5, "her ended connections", lambda: browser.text("#found td.cause") == "kicked")
-    blocks = gateway.api("blocks")["blocks"]
-    expect([(b["user"], b["package"]) for b in blocks] == [("grace", None)], blocks)
+    blocks_are_listed_and_lifted(browser, gateway)
     browser.click("#find-form [type=reset]")
     until(5, "the form is clear", lambda: browser.run("return document.querySelector('#find-form').elements.kind.value") == "open")
     print("kicked by the keyboard, told why, and refused for a minute")
+
+
+ROWS = """return [...document.querySelectorAll('#blocks-rows tbody tr')].map(row =>
+    [row.querySelector('.user').textContent, row.querySelector('.package').textContent, row.querySelector('button').textContent])"""
+
+
+def blocked(gateway, token=None):
+    request = urllib.request.Request(f"{gateway.url}api/v1/blocks", headers={"Authorization": f"Bearer {token}"} if token else {})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        return sorted((b["user"], b["package"]) for b in json.loads(answer.read())["blocks"])
+
+
+def blocks_are_listed_and_lifted(browser, gateway):
+    """With `grace` blocked by the page, and an app by the API; then a page full of them."""
+    app = "<img src=x onerror=alert(1)>&a=b"
+    peer = Peer(gateway.listen, f"/app-ws?user={urllib.parse.quote(app)}&package=org.blocked")
+    found = gateway.api("connections?package=org.blocked")["connections"][0]
+    expect(gateway.act("POST", f"connections/{found['id']}/kick", {"block_ms": 600_000})["blocked"], "it is not blocked")
+    until(5, "the app is told", lambda: peer.closed)
+    expect(blocked(gateway) == [(app, "org.blocked"), ("grace", None)], blocked(gateway))
+    until(5, "both are listed", lambda: sorted(browser.run(ROWS)) == [[app, "org.blocked", "Let in again"], ["grace", "", "Let in again"]])
+    expect(browser.run("return !document.querySelector('#blocks img')"), "a name became markup")
+    expect(browser.text("#blocks-told").startswith("1 to 2 of 2"), browser.text("#blocks-told"))
+    browser.look(360, 780, "light", True)
+    wide = browser.run("return document.documentElement.scrollWidth")
+    expect(wide <= 360, f"on a phone they are {wide} px wide")
+    browser.look(1280, 900, "light")
+    # Not under the bar that stays.
+    browser.run("document.querySelector('#blocks').scrollIntoView({block: 'center'})")
+    # That which ends last is the last.
+    browser.click("#blocks-rows tbody tr:last-child button")
+    until(5, "the app is let in", lambda: blocked(gateway) == [("grace", None)])
+    until(5, "it says so", lambda: "is let in again" in browser.text("#toast"))
+    expect(browser.run(ROWS)[-1][2] == "is let in", "the row of the block that was lifted is no longer there")
+    Peer(gateway.listen, f"/app-ws?user={urllib.parse.quote(app)}&package=org.blocked").leave()
+    browser.run("document.querySelector('#blocks-rows tbody tr button').focus()")
+    browser.press(ENTER)
+    until(5, "grace is let in", lambda: blocked(gateway) == [])
+    until(5, "the list is gone", lambda: browser.run("return document.querySelector('#blocks').hidden"))
+    expect(browser.focused() == "attention-title", f"the focus went to {browser.focused()}")
+    Peer(gateway.listen, "/glasses-ws?user=grace").leave()
+    # More than a page of them.
+    for n in range(27):
+        Peer(gateway.listen, f"/glasses-ws?user=blocked{n}")
+        found = gateway.api(f"connections?user=blocked{n}")["connections"][0]
+        gateway.act("POST", f"connections/{found['id']}/kick", {"block_ms": 600_000})
+    until(15, "a page of them", lambda: browser.text("#blocks-told").startswith("1 to 25 of 27"))
+    browser.run("document.querySelectorAll('#blocks-pager button')[1].click()")
+    until(5, "the rest of them", lambda: browser.text("#blocks-told").startswith("26 to 27 of 27") and len(browser.run(ROWS)) == 2)
+    for n in range(27):
+        gateway.act("DELETE", f"blocks?user=blocked{n}")
+    until(5, "the list is gone", lambda: browser.run("return document.querySelector('#blocks').hidden"))
+    print("blocks are listed, by the page, and lifted, by mouse and keyboard")
+
+
+FULL = """
+const fill = document.querySelector('#now-capacity + .bar-of i'), style = getComputedStyle(fill), probe = document.body.appendChild(document.createElement('i'));
+probe.dataset.state = 'healthy';
+const calm = getComputedStyle(probe).backgroundColor;
+probe.remove();
+return [fill.dataset.state, style.backgroundColor === calm || style.backgroundImage.includes(calm), style.backgroundImage !== 'none'];
+"""
+
+
+def a_full_house_is_not_green(browser, binary):
+    gateway = Gateway(binary, MAX_CONNECTIONS="60", ALERT_LIMITS_FOR_MS="500")
+    try:
+        browser.go(gateway.url)
+        until(5, "live", lambda: browser.text("#link-text") == "live")
+        peers, looks = [], {}
+        for many, percent in [(30, "50 %"), (54, "90 %"), (60, "100 %")]:
+            peers += [Peer(gateway.listen, f"/glasses-ws?user=guest{n}") for n in range(len(peers), many)]
+            until(5, f"{percent} are in use", lambda: browser.text("#now-capacity") == percent)
+            looks[percent] = browser.run(FULL)
+        expect(looks == {"50 %": ["healthy", True, False], "90 %": ["near", False, True], "100 %": ["full", False, True]}, looks)
+        until(5, "the page says that newcomers are refused", lambda: browser.text("#banner-text"))
+        line = re.search("“(.*)”", browser.text("#banner-text"))[1]
+        expect(gateway.process.find(rf"\] {line} "), f"no line “{line}” in the log")
+        until(5, "near_capacity", lambda: "near capacity" in browser.text("#alerts"))
+        host, port = gateway.listen.split(":")
+        late = socket.create_connection((host, int(port)), timeout=5)
+        late.sendall(b"GET /glasses-ws?user=late HTTP/1.1\r\nHost: test\r\n\r\n")
+        expect(late.recv(12) == b"HTTP/1.1 503", "a newcomer is not refused")
+        late.close()
+        until(5, "at_capacity", lambda: "at capacity" in browser.text("#alerts"))
+        for peer in peers[:20]:
+            peer.leave()
+        until(5, "the line is gone", lambda: browser.run("return document.querySelector('#banner').hidden"))
+    finally:
+        gateway.process.stop()
+    print("a full house is not green, and the page names a line that is in the log")
+
+
+def descriptors_that_run_out_are_named(browser, binary):
+    """No setting leads there; somebody takes them away."""
+    gateway = Gateway(binary)
+    try:
+        browser.go(gateway.url)
+        until(5, "live", lambda: browser.text("#link-text") == "live")
+        pid = gateway.process.child.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (45, before[1]))
+        host, port = gateway.listen.split(":")
+        waiting = [socket.create_connection((host, int(port))) for _ in range(45)]
+        said = until(5, "the page says that newcomers wait", lambda: browser.text("#banner-text"))
+        line = re.search("“(.*)”", said)[1]
+        expect(gateway.process.find(rf"\] {line} "), f"no line “{line}” in the log")
+        expect(not gateway.process.find(r"\] accept restricted"), "it was not full")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for peer in waiting:
+            peer.close()
+    finally:
+        gateway.process.stop()
+    print("so is one whose descriptors have run out")
+
+
+EMPTY = """
+const found = [];
+for (const grid of document.querySelectorAll('.dials, .gauges')) {
+  const box = grid.getBoundingClientRect(), rows = new Map();
+  for (const part of grid.children) {
+    const { top, right } = part.getBoundingClientRect();
+    rows.set(Math.round(top), Math.max(rows.get(Math.round(top)) ?? 0, right));
+  }
+  for (const [top, right] of rows) if (box.right - right > 2) found.push(`${grid.className}: ${Math.round(box.right - right)} px`);
+}
+return found;
+"""
+
+
+def no_part_of_it_is_empty(browser):
+    for width in [*range(360, 1000, 40), *range(1000, 1200, 20), *range(1200, 1900, 50)]:
+        browser.look(width, 900, "light")
+        found = browser.run(EMPTY)
+        expect(not found, f"at {width} px there is an empty place: {found}")
+        wide = browser.run("return [...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.id || e.className || e.tagName)")
+        expect(not wide, f"at {width} px there is wider: {wide[:20]}")
+    browser.look(1280, 900, "light")
+    print("at no width is there an empty place among the figures")
 
 
 def a_class_is_drained(browser, gateway):
@@ -396,7 +548,11 @@ def axe(browser, source, where):
     expect(not serious, f"{len(serious)} serious faults of accessibility, {where}")
 
 
-def all_eyes(browser, source):
+def all_eyes(browser, gateway, source):
+    Peer(gateway.listen, "/glasses-ws?user=seen-to-be-blocked@example.org")
+    found = gateway.api("connections?user=seen-to-be-blocked@example.org")["connections"][0]
+    gateway.act("POST", f"connections/{found['id']}/kick", {"block_ms": 600_000})
+    until(5, "a block is listed", lambda: browser.run(ROWS))
     for width, height, scheme, mobile in [
         (1280, 900, "light", False), (1280, 900, "dark", False), (360, 780, "light", True), (360, 780, "dark", True), (820, 1000, "light", False),
     ]:
@@ -424,6 +580,13 @@ def all_eyes(browser, source):
     print("wide and narrow, light and dark: no serious fault of accessibility")
 
 
+DRAWN = """
+const seen = e => e.getClientRects().length > 0;
+return [...document.querySelectorAll('.bar-of i, .trace polyline:not([points=""]), #chart rect, #legend li, #troubled-none, #blocks')].filter(seen)
+    .map(e => `${e.tagName} ${e.className.baseVal ?? e.className} ${e.dataset.state ?? e.id}`);
+"""
+
+
 def a_token_is_asked_for(browser, binary):
     gateway = Gateway(binary, ADMIN_TOKEN=TOKEN)
     try:
@@ -431,6 +594,8 @@ def a_token_is_asked_for(browser, binary):
         until(5, "it asks for the token", lambda: browser.run("return document.querySelector('#token-dialog').open"))
         expect(browser.focused() == "token", f"the focus is on {browser.focused()}")
         expect(browser.text("#now-glasses") == "–", "there are figures without a token")
+        drawn = browser.run(DRAWN)
+        expect(not drawn, f"without data there is drawn: {drawn}")
         browser.type("#token", "not-the-token-not-the-token-")
         browser.press(ENTER)
         until(5, "it says that it is wrong", lambda: "does not take" in browser.text("#token-wrong"))
@@ -441,6 +606,14 @@ def a_token_is_asked_for(browser, binary):
         expect(kept == [[TOKEN], [], "", gateway.url], kept)
         browser.go(gateway.url)
         until(5, "it is live after a reload", lambda: browser.text("#link-text") == "live")
+        # What is done needs the token, too.
+        Peer(gateway.listen, "/glasses-ws?user=ada")
+        found = until(5, "her connection", lambda: browser.run("return document.querySelector('#silent button.who')?.dataset.id"))
+        gateway.act("POST", f"connections/{found}/kick", {"block_ms": 600_000}, TOKEN)
+        until(5, "she is blocked", lambda: browser.run(ROWS) == [["ada", "", "Let in again"]])
+        browser.run("document.querySelector('#blocks').scrollIntoView({block: 'center'})")
+        browser.click("#blocks-rows button")
+        until(5, "she is let in", lambda: blocked(gateway, TOKEN) == [])
         browser.click("#forget")
         until(5, "it asks again", lambda: browser.run("return document.querySelector('#token-dialog').open && !sessionStorage.length"))
         expect(not any(TOKEN in line for line in gateway.process.lines), "the token is in the log")
@@ -475,7 +648,8 @@ def scenario(browser, binary, swarm, source):
         what_is_old_looks_old(browser, gateway)
         numbers_are_the_same_everywhere(browser, gateway)
         a_keyboard_reaches_everything(browser, gateway)
-        all_eyes(browser, source)
+        no_part_of_it_is_empty(browser)
+        all_eyes(browser, gateway, source)
         expect(not (wrong := browser.console()), f"the page's console: {wrong}")
         gateway.process.alive()
     except Exception:
@@ -487,6 +661,8 @@ def scenario(browser, binary, swarm, source):
             process.kill()
             process.wait()
         gateway.process.stop()
+    a_full_house_is_not_green(browser, binary)
+    descriptors_that_run_out_are_named(browser, binary)
     a_token_is_asked_for(browser, binary)
     it_comes_back(browser, binary)
     expect(not (wrong := browser.console()), f"the page's console: {wrong}")

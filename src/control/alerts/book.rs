@@ -2,7 +2,7 @@
 //!
 //! Pure: looks in, news out.
 
-use super::rules::{Labels, MASS_DEATH, RULES, Reading, Rule, Severity};
+use super::rules::{Labels, RULES, Reading, Rule, Severity};
 use super::sample::View;
 use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
@@ -98,7 +98,9 @@ impl Book {
             };
             // Nothing is known now: nothing changes.
             let Some(readings) = readings else { continue };
-            let is_explained = rule.explained_by_mass_death && self.fires(MASS_DEATH);
+            let is_explained = (rule.explained_by)(view)
+                .iter()
+                .any(|name| self.fires(name));
             self.miss(nth, &readings, is_on, view, &mut news);
             for reading in readings {
                 self.read(nth, rule, reading, is_explained, view, &mut news);

@@ -36,8 +36,8 @@ pub(super) struct Rule {
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long it has to be too much.
     pub(super) hold: fn(&View<'_>) -> Micros,
-    /// Whether a mass death, as long as it is alerted of, explains it.
-    pub(super) explained_by_mass_death: bool,
+    /// The rules that explain it as long as one of them fires: it does not begin then. They stand before it in the table.
+    pub(super) explained_by: fn(&View<'_>) -> &'static [&'static str],
     /// The values now; what is not named is 0. `None`: they are not known now.
     pub(super) look: fn(&View<'_>) -> Option<Vec<Reading>>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Reading {
     pub(super) summary: String,
 }
 
-/// A mass death is looked at first: it explains others.
+/// In the order in which they are looked at: what explains others comes before them.
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: MASS_DEATH,
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "Look at the network, the proxy or the carrier that the summary names, not at the peers; nothing here needs a restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: mass_death,
     },
     Rule {
@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
-        explained_by_mass_death: true,
+        explained_by: |_| &[MASS_DEATH],
         look: many_suspects,
     },
     Rule {
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
-        explained_by_mass_death: true,
+        explained_by: |_| &[MASS_DEATH],
         look: stale_closes,
     },
     Rule {
@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
         threshold: |s| s.rtt_p99.0 as f64 / 1e3,
         hold: |v| v.settings.rtt_for,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: rtt_high,
     },
     Rule {
@@ -97,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
         threshold: |s| s.flapping as f64,
         hold: |v| v.settings.flapping_for,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: flapping,
     },
     Rule {
@@ -106,7 +106,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
         threshold: |s| f64::from(u8::from(s.app_down)),
         hold: |v| v.settings.app_down_for,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: app_down,
     },
     Rule {
@@ -115,8 +115,27 @@ pub(super) const RULES: &[Rule] = &[
         action: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that is moved; nobody was closed for it.",
         threshold: |s| s.stalls as f64,
         hold: |_| Micros::ZERO,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: loop_stalls,
+    },
+    Rule {
+        name: AT_CAPACITY,
+        severity: Severity::Critical,
+        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; until then newcomers are answered 503.",
+        threshold: |s| s.refused as f64,
+        // A newcomer that was refused is not waited for.
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        look: at_capacity,
+    },
+    Rule {
+        name: NEAR_CAPACITY,
+        severity: Severity::Warning,
+        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; beyond it newcomers are answered 503.",
+        threshold: |s| s.capacity_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: |_| &[AT_CAPACITY],
+        look: near_capacity,
     },
     Rule {
         name: "fds_near_limit",
@@ -128,7 +147,11 @@ pub(super) const RULES: &[Rule] = &[
             0 => v.settings.limits_for,
             _ => Micros::ZERO,
         },
-        explained_by_mass_death: false,
+        // Connections have taken them, as many as there may be. Where accepting fails there is another reason.
+        explained_by: |v| match out_of_descriptors(v) {
+            0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
+            _ => &[],
+        },
         look: fds_near_limit,
     },
     Rule {
@@ -137,7 +160,7 @@ pub(super) const RULES: &[Rule] = &[
         action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
         threshold: |s| s.memory_percent as f64,
         hold: |v| v.settings.limits_for,
-        explained_by_mass_death: false,
+        explained_by: no_other,
         look: memory_near_limit,
     },
     Rule {
@@ -146,13 +169,19 @@ pub(super) const RULES: &[Rule] = &[
         action: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
         threshold: |s| s.storm_percent as f64,
         hold: |v| v.settings.storm_for,
-        explained_by_mass_death: true,
+        explained_by: |_| &[MASS_DEATH],
         look: reconnect_storm,
     },
 ];
 
-/// The rule that explains others.
+// The rules that explain others.
 pub(super) const MASS_DEATH: &str = "mass_death";
+const AT_CAPACITY: &str = "at_capacity";
+const NEAR_CAPACITY: &str = "near_capacity";
+
+fn no_other(_: &View<'_>) -> &'static [&'static str] {
+    &[]
+}
 
 fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     let pairs = pairs.into_iter();
@@ -333,6 +362,51 @@ fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
         threshold,
         summary,
     }])
+}
+
+fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
+    let fleet = view.fleet.as_ref()?;
+    let refused = fleet.now.refused.saturating_sub(fleet.then.refused);
+    let (taken, most) = fleet.now.places;
+    let newcomers = if refused == 1 {
+        "newcomer was"
+    } else {
+        "newcomers were"
+    };
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value: refused as f64,
+        threshold: view.settings.refused as f64,
+        summary: format!(
+            "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
+            seconds(view.settings.window),
+            descriptors_allow(view.settings)
+        ),
+    }])
+}
+
+fn near_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
+    let fleet = view.fleet.as_ref()?;
+    let (taken, most) = fleet.now.places;
+    let (value, threshold) = (percent(taken, most), view.settings.capacity_percent as f64);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{taken} of {most} connections are here, {value:.1} % (threshold {threshold} %){}",
+            descriptors_allow(view.settings)
+        ),
+    }])
+}
+
+/// Says in a summary where the most connections come from, if they do not come from `MAX_CONNECTIONS` alone.
+fn descriptors_allow(settings: &AlertSettings) -> &'static str {
+    if settings.capped_by_descriptors {
+        "; the file descriptors allow no more"
+    } else {
+        ""
+    }
 }
 
 /// How often accepting has failed within the window because descriptors had run out.

@@ -49,6 +49,10 @@ pub(super) struct Counters {
     pub(super) stalls: u64,
     pub(super) stalled: Micros,
     pub(super) out_of_descriptors: u64,
+    /// Connections that hold a place, and how many places there are.
+    pub(super) places: (u64, u64),
+    /// Newcomers that were refused because there was no place.
+    pub(super) refused: u64,
 }
 
 impl From<&Snapshot> for Counters {
@@ -59,6 +63,8 @@ impl From<&Snapshot> for Counters {
             stalls: stats.stalls,
             stalled: stats.stalled,
             out_of_descriptors: stats.out_of_descriptors,
+            places: (stats.places_taken(), snapshot.max_connections as u64),
+            refused: stats.refused,
             ..Counters::default()
         };
         for (nth, class) in stats.classes.iter().enumerate().take(CLASSES) {

@@ -50,11 +50,17 @@ pub struct AlertSettings {
     pub app_down_for: Micros,
     /// Stalls of the loop within the window.
     pub stalls: u64,
+    /// Connections, in percent of those that may be held at once.
+    pub capacity_percent: u64,
+    /// Newcomers refused within the window because as many connections are here as may be.
+    pub refused: u64,
+    /// Whether the descriptors allow no more connections than may be held at once. Set by `Settings::fit`.
+    pub capped_by_descriptors: bool,
     /// Open descriptors, in percent of the limit.
     pub fds_percent: u64,
     /// Memory, in percent of the nearest limit.
     pub memory_percent: u64,
-    /// For how long one of the last two.
+    /// For how long connections, descriptors or memory.
     pub limits_for: Micros,
     /// Connections opened and ended within the window, in percent of those that there are.
     pub storm_percent: u64,
@@ -88,6 +94,9 @@ impl Default for AlertSettings {
             app_down: true,
             app_down_for: Micros::from_secs(60),
             stalls: 1,
+            capacity_percent: 90,
+            refused: 1,
+            capped_by_descriptors: false,
             fds_percent: 90,
             memory_percent: 90,
             limits_for: Micros::from_secs(60),

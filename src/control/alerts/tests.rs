@@ -35,6 +35,7 @@ impl Bench {
     fn new() -> Bench {
         let counters = Counters {
             live: [1_000, 1_000],
+            places: (2_000, 10_000),
             opened: [1_000, 1_000],
             ..Counters::default()
         };
@@ -630,6 +631,128 @@ fn descriptors_that_have_run_out_are_told_at_once() {
     bench.counters().out_of_descriptors = 8;
     bench.looks(30);
     bench.told(&[]);
+}
+
+#[test]
+fn near_capacity_fires_at_nine_tenths_of_the_connections() {
+    let mut bench = Bench::new();
+    bench.counters().places = (8_999, 10_000);
+    bench.looks(30);
+    bench.told(&[]);
+    bench.counters().places = (9_000, 10_000);
+    bench.looks(6);
+    bench.told(&[]);
+    bench.look();
+    let alert = bench.fires("near_capacity");
+    assert_eq!(alert.severity, Severity::Warning);
+    assert_eq!(alert.labels, Labels::new());
+    assert_eq!(
+        alert.summary,
+        "9000 of 10000 connections are here, 90.0 % (threshold 90 %)"
+    );
+    // Between the bounds nothing changes.
+    for taken in [8_000, 9_500, 7_200, 10_000, 8_999] {
+        bench.counters().places.0 = taken;
+        bench.looks(10);
+    }
+    bench.told(&[]);
+    bench.counters().places.0 = 7_199;
+    bench.looks(6);
+    bench.told(&[]);
+    bench.resolves("near_capacity");
+    // A full house to which nobody comes is near its capacity, and nothing worse.
+    bench.counters().places.0 = 10_000;
+    bench.looks(30);
+    bench.fires("near_capacity");
+}
+
+#[test]
+fn at_capacity_fires_as_soon_as_a_newcomer_is_refused() {
+    let mut bench = Bench::new();
+    bench.counters().places = (10_000, 10_000);
+    bench.counters().refused = 1;
+    bench.look();
+    let alert = bench.fires("at_capacity");
+    assert_eq!(alert.severity, Severity::Critical);
+    assert_eq!(
+        alert.summary,
+        "1 newcomer was refused within 60 s: 10000 of 10000 connections are here"
+    );
+    // That it is nearly full is not told as well, though it lasts.
+    bench.looks_with(100, |bench| bench.counters().refused += 7);
+    bench.told(&[]);
+    // Some room, and newcomers are let in: that is over, and what is left of it is told.
+    bench.counters().places.0 = 9_500;
+    bench.looks(30);
+    bench.told(&[("at_capacity", Resolved), ("near_capacity", Firing)]);
+    bench.counters().places.0 = 1_000;
+    bench.resolves("near_capacity");
+    // A threshold of its own, and off.
+    bench.settings.refused = 100;
+    bench.counters().refused += 99;
+    bench.looks(5);
+    bench.told(&[]);
+    bench.counters().refused += 1;
+    bench.look();
+    bench.fires("at_capacity");
+    bench.settings.refused = 0;
+    bench.look();
+    bench.told(&[("at_capacity", Resolved)]);
+}
+
+/// A full house under a cap that the descriptors set: so many are open, and it is one story.
+fn full_house() -> Bench {
+    let mut bench = Bench::new();
+    bench.settings.capped_by_descriptors = true;
+    bench.counters().places = (9_500, 9_800);
+    bench.sample.fds = Some((9_540, 10_000));
+    bench
+}
+
+#[test]
+fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
+    let mut bench = full_house();
+    bench.looks(100);
+    let alert = bench.fires("near_capacity");
+    assert_eq!(
+        alert.summary,
+        "9500 of 9800 connections are here, 96.9 % (threshold 90 %); the file descriptors allow no more"
+    );
+    bench.counters().places.0 = 9_800;
+    bench.sample.fds = Some((9_860, 10_000));
+    bench.looks_with(100, |bench| bench.counters().refused += 1);
+    bench.fires("at_capacity");
+    // The same of a house that is full at once.
+    let mut bench = full_house();
+    bench.counters().places.0 = 9_800;
+    bench.looks_with(100, |bench| bench.counters().refused += 1);
+    bench.fires("at_capacity");
+}
+
+#[test]
+fn descriptors_are_told_where_the_capacity_does_not_explain_them() {
+    // The cap is lower than the descriptors allow.
+    let mut bench = full_house();
+    bench.settings.capped_by_descriptors = false;
+    bench.looks(30);
+    bench.told(&[("near_capacity", Firing), ("fds_near_limit", Firing)]);
+    // Connections are few: something else has taken them.
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    // Nobody is told of the connections.
+    let mut bench = full_house();
+    bench.settings.capacity_percent = 0;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    // Under a cap that leaves room for the rest they do not run out.
+    let mut bench = full_house();
+    bench.looks(30);
+    bench.fires("near_capacity");
+    bench.counters().out_of_descriptors = 1;
+    bench.look();
+    bench.fires("fds_near_limit");
 }
 
 #[test]

@@ -34,14 +34,20 @@ pub(super) struct Live {
     draining: bool,
     /// Whether newcomers are accepted.
     accepting: bool,
+    /// Whether newcomers are refused because `max_connections` are here.
+    full: bool,
     /// Classes that are being drained, or whose newcomers are refused.
     drained_classes: Vec<ClassName>,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,
     /// Connections whose request, or its answer, is not complete.
     opening: u64,
+    /// Connections that hold one of the places that there are.
+    places_taken: u64,
     max_connections: usize,
     sessions: usize,
+    /// Identities that are refused because an operator has blocked them.
+    blocked: usize,
     /// Places that are lost and waited for, by class.
     absent: BTreeMap<&'static str, u64>,
     /// Null in the first document after a time in which nobody listened.
@@ -152,11 +158,14 @@ impl Teller {
             uptime_s: now.since(control.started).as_duration().as_secs(),
             draining: snapshot.draining,
             accepting: !stats.accept_paused,
+            full: stats.full,
             drained_classes: drained(&snapshot),
             connections: States::by_class(stats),
             opening: stats.opening(),
+            places_taken: stats.places_taken(),
             max_connections: snapshot.max_connections,
             sessions: snapshot.sessions,
+            blocked: snapshot.blocked,
             absent: by_class(snapshot.relay.absent),
             rates: before.map(|before| Rates::between(before, totals)),
             last_minute: LastMinute {

@@ -53,7 +53,7 @@ pub(super) struct TroubledBody {
     last_at: String,
 }
 
-/// Who has trouble again and again: users' glasses and apps with at least three problems in the last 24 hours.
+/// Who has trouble again and again: users' glasses and apps with problems in at least three of the last 24 hours.
 #[utoipa::path(
     get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
     responses((status = 200, body = TroubledList), (status = 400, body = Problem))
@@ -98,5 +98,33 @@ impl From<Ranked> for TroubledBody {
             first_at: time(ranked.first_at),
             last_at: time(ranked.last_at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn a_place_in_the_ranking_is_told_whole() {
+        let body = TroubledBody::from(Ranked {
+            user: "ada".into(),
+            package: None,
+            score: 7.26,
+            pattern: "3 drops in 3 h, all stale".to_owned(),
+            drops: 3,
+            stale: 3,
+            slow: 1,
+            failed_resumes: 2,
+            first_at: UnixMillis(1_750_000_000_000),
+            last_at: UnixMillis(1_750_010_800_000),
+        });
+        let json = serde_json::to_value(&body).expect("JSON");
+        let wanted = serde_json::json!({
+            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all stale", "drops": 3, "stale": 3,
+            "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z", "last_at": "2025-06-15T18:06:40.000Z",
+        });
+        assert_eq!(json, wanted);
     }
 }

@@ -95,6 +95,7 @@ const listener = new Listener({
     show($('enter'), false);
     show($('forget'), hasToken());
     live.render(told);
+    lists.blocked(told.blocked);
     fresh();
     if (first) slow();
   },
@@ -112,6 +113,7 @@ async function slow() {
     chart.render(causes);
     lists.causes(causes.since_start);
     await live.resolved();
+    await lists.loadBlocks();
   } catch { /* The line at the top says so. */ }
   if (state === 'live') slower = setTimeout(slow, CAUSES);
 }

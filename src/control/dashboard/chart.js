@@ -40,7 +40,7 @@ function nice(n) {
   return [1, 2, 5, 10].map(f => f * power).find(v => v >= n);
 }
 
-let all = [];
+let all = [], known = false;
 
 export function build() {
   new ResizeObserver(() => draw()).observe($('chart'));
@@ -51,6 +51,7 @@ export function build() {
 
 export function render(causes) {
   all = minutes(causes.steps);
+  known = true;
   draw();
   table();
   const rejected = totals(all, 'rejected');
@@ -78,6 +79,8 @@ const swatch = name => svg('svg', { viewBox: '0 0 18 12', 'aria-hidden': 'true',
   svg('rect', { width: 18, height: 12, fill: `url(#look-${name})`, class: 'edge' }));
 
 function draw() {
+  // Before there is an answer nothing is said, not even that nothing was opened.
+  if (!known) return;
   const place = $('chart'), width = Math.max(280, place.clientWidth);
   const up = Math.max(...all.map(m => m.opened), 0), down = Math.max(...all.map(m => sum(Object.values(m.closed))), 0);
   const step = nice(Math.max(up, down, 3) / 3);

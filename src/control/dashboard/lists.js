@@ -1,7 +1,7 @@
 // Finding connections, those that are here and those that have ended, and sessions: a page at a time, never all.
 
-import { $, Table, bytes, className, clock, column, count, el, micros, moment, plural, say, setWord, span, stateColumn, visible, whoColumn, words, show } from './dom.js';
-import { ask } from './api.js';
+import { $, Table, bytes, className, clock, column, count, el, mark, micros, moment, plural, say, setWord, span, stateColumn, visible, whoColumn, words, show } from './dom.js';
+import { act, ask } from './api.js';
 
 const PAGE = 25;
 
@@ -36,13 +36,13 @@ class Pager {
   }
 }
 
-let open, announce;
-const find = {}, sessions = {};
+let open, announce, toast;
+const find = {}, sessions = {}, blocks = { count: 0, asked: 0 };
 const form = $('find-form');
 const kind = () => form.elements.kind.value;
 
 export function build(how) {
-  ({ open, announce } = how);
+  ({ open, announce, toast } = how);
   find.pager = new Pager($('found-pager'), load);
   form.addEventListener('submit', event => {
     event.preventDefault();
@@ -78,6 +78,33 @@ export function build(how) {
     },
     column('Kept for them', 'n some', kept),
   ]);
+  blocks.pager = new Pager($('blocks-pager'), loadBlocks);
+  blocks.table = new Table($('blocks-rows'), 'Blocked identities', [
+    {
+      head: 'Who', cls: 'who',
+      make: cell => cell.append(el('bdi', { class: 'user' }), el('bdi', { class: 'package' })),
+      fill(cell, block) {
+        setWord(cell.firstChild, block.user);
+        setWord(cell.lastChild, block.package ?? '');
+      },
+    },
+    column('Refused for', 'n', block => span(block.left_ms)),
+    {
+      head: el('span', { class: 'hidden' }, 'Act'), cls: 'n',
+      make(cell) {
+        const button = el('button', { type: 'button' });
+        button.addEventListener('click', () => lift(button));
+        cell.append(button);
+      },
+      fill(cell, block) {
+        const button = cell.firstChild;
+        lifts.set(button, block);
+        mark(button, 'aria-disabled', false);
+        say(button, 'Let in again');
+        mark(button, 'aria-label', `Let in again: ${visible(block.user)}${block.package ? `, ${visible(block.package)}` : ''}`);
+      },
+    },
+  ], true);
   fields();
 }
 
@@ -167,6 +194,61 @@ export async function loadSessions() {
     sessions.pager.told(page.next, true);
   } catch (problem) {
     say($('sessions-told'), visible(problem.message));
+  }
+}
+
+// ---- blocks ----
+
+/** Which block the button of a row lifts. */
+const lifts = new WeakMap();
+
+/** How many there are, as the gateway says each second: the list is asked for when that has changed. */
+export function blocked(count) {
+  if (count === blocks.count) return;
+  blocks.count = count;
+  loadBlocks();
+}
+
+/** Lists them again, for the time that is left to them. */
+export async function loadBlocks() {
+  const mine = ++blocks.asked;
+  if (!blocks.count) return showBlocks([], null);
+  try {
+    const page = await ask('blocks', { limit: PAGE, after: blocks.pager.start });
+    if (mine !== blocks.asked) return;
+    if (!page.blocks.length && blocks.pager.start !== null) {
+      blocks.pager.reset();
+      return loadBlocks();
+    }
+    showBlocks(page.blocks, page.next);
+  } catch (problem) {
+    if (mine === blocks.asked) say($('blocks-told'), visible(problem.message));
+  }
+}
+
+function showBlocks(rows, next) {
+  const section = $('blocks');
+  if (!rows.length && section.contains(document.activeElement)) $('attention-title').focus();
+  show(section, rows.length > 0);
+  if (!rows.length) blocks.pager.reset();
+  blocks.table.show(rows);
+  const from = blocks.pager.first;
+  say($('blocks-told'), `${count(from)} to ${count(from + rows.length - 1)} of ${count(blocks.count)}, answered 403`);
+  blocks.pager.told(next, next !== null || blocks.pager.start !== null);
+}
+
+/** The row stays, so that a second press does not lift the next one; and the button, or else it would lose the focus. */
+async function lift(button) {
+  if (button.ariaDisabled === 'true') return;
+  const { user, package: pkg } = lifts.get(button);
+  mark(button, 'aria-disabled', true);
+  try {
+    await act('DELETE', `blocks?${new URLSearchParams(pkg == null ? { user } : { user, package: pkg })}`);
+    say(button, 'is let in');
+    toast(`${visible(user)}${pkg == null ? '' : `, ${visible(pkg)},`} is let in again.`);
+  } catch (problem) {
+    mark(button, 'aria-disabled', false);
+    toast(problem.message);
   }
 }
 

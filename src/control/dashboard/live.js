@@ -4,6 +4,8 @@ import { $, CLASSES, Table, clock, column, count, el, few, mark, micros, plural,
 import { act, ask } from './api.js';
 
 const STATES = ['healthy', 'suspect', 'closing'];
+/** From so many percent of the places on, they are nearly all taken. */
+const NEAR = 90;
 /** Points of a trace: two minutes. */
 const TRACE = 120;
 
@@ -21,7 +23,7 @@ function dial(name) {
   const big = el('b', { class: 'big', id: `now-${name}` }, '–');
   const bar = el('div', { class: 'bar-of', 'aria-hidden': true });
   const segments = STATES.map(state => {
-    const segment = el('i', { 'data-state': state });
+    const segment = el('i', { 'data-state': state, hidden: true });
     bar.append(segment);
     return segment;
   });
@@ -37,7 +39,7 @@ function dial(name) {
 
 function capacity() {
   const big = el('b', { class: 'big', id: 'now-capacity' }, '–');
-  const fill = el('i', { 'data-state': 'healthy' });
+  const fill = el('i', { 'data-state': 'healthy', hidden: true });
   const bar = el('div', { class: 'bar-of scale', 'aria-hidden': true }, fill);
   const list = el('dl', { class: 'states' });
   const numbers = Object.fromEntries(['places', 'sessions', 'opening'].map(name => {
@@ -61,6 +63,8 @@ function gauge(name, label, second) {
 }
 
 function trace(gauge, value) {
+  // What was never measured is not drawn as nothing.
+  if (value == null && !gauge.points.length) return;
   gauge.points.push(value ?? 0);
   if (gauge.points.length > TRACE) gauge.points.shift();
   const top = Math.max(...gauge.points, 1e-9);
@@ -137,11 +141,10 @@ export function build(how) {
 // ---- what it says now ----
 
 export function render(live) {
-  let total = 0, suspect = 0;
+  let suspect = 0;
   for (const [name, dial] of Object.entries(parts.dials)) {
     const states = live.connections[name] ?? {};
     const sum = STATES.reduce((n, state) => n + (states[state] ?? 0), 0);
-    total += sum;
     suspect += states.suspect ?? 0;
     say(dial.big, count(sum));
     STATES.forEach((state, i) => {
@@ -154,9 +157,12 @@ export function render(live) {
     for (const b of document.querySelectorAll(`[data-count="${name}"]`)) say(b, count(sum));
   }
   const { capacity, gauges } = parts;
-  const used = total + live.opening;
-  say(capacity.big, `${(100 * used / live.max_connections).toFixed(used * 10 < live.max_connections ? 1 : 0)} %`);
-  capacity.fill.style.width = `${Math.min(100, 100 * used / live.max_connections)}%`;
+  const used = 100 * live.places_taken / live.max_connections;
+  // 100 % is said of a house that is full.
+  say(capacity.big, `${used < 10 ? used.toFixed(1) : Math.floor(used)} %`);
+  mark(capacity.fill, 'data-state', live.full || used >= 100 ? 'full' : used >= NEAR ? 'near' : 'healthy');
+  capacity.fill.style.width = `${Math.min(100, used)}%`;
+  show(capacity.fill, used > 0);
   say(capacity.numbers.places, count(live.max_connections));
   say(capacity.numbers.sessions, count(live.sessions));
   say(capacity.numbers.opening, count(live.opening));
@@ -260,7 +266,9 @@ function banner(live) {
   const drained = live.drained_classes ?? [];
   const text = live.draining ? 'The gateway is going away: everybody is being sent off.'
     : drained.length ? `Being drained: ${drained.map(className).join(', ')}.`
-    : live.accepting ? '' : 'Newcomers are not accepted: see the line “accept paused” in the log.';
+    : live.accepting ? ''
+    : live.full ? 'Newcomers are refused, because MAX_CONNECTIONS are here: see the line “accept restricted” in the log.'
+    : 'Newcomers wait, because something has run out: see the line “accept paused” in the log.';
   if ($('banner-text').textContent === text) return;
   say($('banner-text'), text);
   show($('banner'), text !== '');
