@@ -688,6 +688,7 @@ fn v2_header(source: [u8; 4], port: u16) -> Vec<u8> {
 fn found_at(gateway: &Gateway, client: Client, user: &str, block: &str, peer: &str) {
     let connection = gateway.connection(&format!("user={user}&address={block}"));
     assert_eq!(connection["peer"], peer, "{connection}");
+    assert_eq!(kernel(gateway, &connection), "proxy");
     let line = gateway.line(&["open ", &format!("user={user} ")]);
     assert_eq!(field(&line, "peer"), Some(peer), "{line}");
     drop(client);
@@ -695,6 +696,14 @@ fn found_at(gateway: &Gateway, client: Client, user: &str, block: &str, peer: &s
     assert_eq!(field(&line, "peer"), Some(peer), "{line}");
     let closed = gateway.api(&format!("/api/v1/closed?user={user}&address={block}"));
     assert_eq!(closed["closed"][0]["peer"], peer, "{closed}");
+}
+
+/// Whose acknowledgements the kernel sees, as `explain` says.
+fn kernel(gateway: &Gateway, connection: &serde_json::Value) -> String {
+    let id = connection["id"].as_str().expect("an id");
+    let told = gateway.api(&format!("/api/v1/connections/{id}"));
+    let kernel = told["explain"]["kernel"].as_str();
+    kernel.expect("an explanation").to_owned()
 }
 
 #[test]
@@ -791,7 +800,9 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
     let mut client = Client::connect(wary.addr);
     client.write(&upgrade_with("liar", b"X-Forwarded-For: 192.0.2.7"));
     client.switched();
-    let peer = wary.connection("user=liar")["peer"].clone();
+    let connection = wary.connection("user=liar");
+    assert_eq!(kernel(&wary, &connection), "peer");
+    let peer = connection["peer"].clone();
     assert!(
         peer.as_str().is_some_and(|p| p.starts_with("127.0.0.1:")),
         "{peer}"
