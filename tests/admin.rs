@@ -11,6 +11,7 @@ use std::net::{TcpListener, TcpStream};
 
 const CLOSE: u8 = 8;
 const TEXT: u8 = 1;
+const PONG: u8 = 10;
 
 const TOKEN: &str = "a-token-of-32-characters-0123456";
 
@@ -459,6 +460,46 @@ fn a_user_agent_forges_nothing_in_log_and_api() {
     assert!(line.contains(" cause=peer_reset code="), "{line}");
     let line = gateway.line(&["close class=glasses user=bob"]);
     assert!(line.len() < 600, "{line}");
+    gateway.end();
+}
+
+/// A round-trip time is old while a heartbeat waits for its answer: the figure says by how much, and goes when one is answered.
+#[test]
+fn a_round_trip_time_that_is_not_current_says_how_old_it_is() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "300"),
+        ("CONNECTION_TIMEOUT_MS", "60000"),
+    ]);
+    let mut client = glasses(&gateway, "ada");
+    let look = |what: &str, fits: &mut dyn FnMut(&Value) -> bool| {
+        eventually(what, || {
+            let connection = gateway.connection("user=ada");
+            let is_old = connection["unanswered"] != 0 && !connection["rtt_us"].is_null();
+            let age = &connection["rtt_age_ms"];
+            assert_eq!(!age.is_null(), is_old, "{connection}");
+            assert!(
+                age.is_null() || *age == connection["silence_ms"],
+                "{connection}"
+            );
+            fits(&connection).then_some(connection)
+        })
+    };
+    let mut is_silent = |connection: &Value| connection["unanswered"].as_u64() >= Some(2);
+    let never = look("no answer yet", &mut is_silent);
+    assert_eq!(never["rtt_age_ms"], Value::Null, "there is none: {never}");
+    for _ in 0..2 {
+        // Until the newest ping is answered, which is the only one that gives a round-trip time.
+        look("a time that is current", &mut |connection| {
+            let Event::Ping(payload) = client.next() else {
+                panic!("only pings come")
+            };
+            client.write(&frame(PONG, &payload));
+            connection["unanswered"] == 0 && !connection["rtt_us"].is_null()
+        });
+        let old = look("a time that is old", &mut is_silent);
+        assert!(old["rtt_age_ms"].as_u64() >= Some(300), "{old}");
+    }
     gateway.end();
 }
 
