@@ -47,7 +47,7 @@ pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub use self::subscriptions::Subscriptions;
 pub(crate) use self::user_agents::shown_user_agent;
-pub use self::user_agents::{AgentCounts, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
+pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
 
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
@@ -305,6 +305,7 @@ impl Handler for Gateway {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.histories.changed(io, id, change);
+        self.user_agents.changed(id, change.state);
         if log::log_enabled!(log::Level::Debug) {
             let user = self.identities.get(id).map_or("", |i| &i.user);
             log::debug!(

@@ -4,7 +4,7 @@ use super::blocks::BlockPlace;
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
 use super::{
-    AgentCounts, CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings,
+    AgentCount, CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings,
     RelayStats, Role, Session, StopReason, Value,
 };
 use crate::cause::Cause;
@@ -143,8 +143,8 @@ impl Gateway {
         self.relay.flapping(FLAPPING_MAX, io.now())
     }
 
-    /// By class: the user agents with the most open connections, at most 64, the most frequent first.
-    pub fn user_agents(&self, io: &mut Io<'_>) -> [AgentCounts; CLASS_NAMES.len()] {
+    /// By class: the user agents with the most open connections, at most 64, and the one with the most suspects.
+    pub fn user_agents(&self, io: &mut Io<'_>) -> [Vec<AgentCount>; CLASS_NAMES.len()] {
         io.spend(USER_AGENTS_LOOK_UNITS);
         self.user_agents.most()
     }

@@ -6,6 +6,7 @@
 
 use super::CLASS_NAMES;
 use crate::engine::{Class, Request};
+use crate::health::State;
 use crate::id::ConnId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,12 +25,23 @@ const MOST_NAMED: usize = 64;
 
 const CLASSES: usize = CLASS_NAMES.len();
 
-/// User agents of one class, each with its open connections.
-pub type AgentCounts = Vec<(Arc<str>, u64)>;
+/// The connections of one class that have a user agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentCount {
+    /// The user agent.
+    pub name: Arc<str>,
+    /// Those that are open.
+    pub open: u64,
+    /// Those of them that are suspect.
+    pub suspects: u64,
+}
 
 /// Number of an entry, from 1 on; 0: the connection has sent no user agent.
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
+
+/// The connection is suspect.
+const SUSPECT: u16 = 1 << 15;
 
 /// The entry of [`OTHER_USER_AGENT`], which is always there and needs no place of the others.
 const OTHER: u16 = 1;
@@ -37,8 +49,8 @@ const OTHER: u16 = 1;
 /// The user agents of all connections.
 #[derive(Debug)]
 pub(super) struct UserAgents {
-    /// By slot: the number of the connection's entry and, above it, its class from 1 on while it is open. Two bytes are all that a
-    /// connection costs.
+    /// By slot: the number of the connection's entry and, above it, its class from 1 on while it is open, and [`SUSPECT`]. Two bytes are
+    /// all that a connection costs.
     of: Vec<u16>,
     /// By number, less 1.
     entries: Vec<Entry>,
@@ -56,6 +68,8 @@ struct Entry {
     users: u32,
     /// Those that are open, by class.
     open: [u32; CLASSES],
+    /// Those of them that are suspect.
+    suspects: [u32; CLASSES],
 }
 
 impl Default for UserAgents {
@@ -91,12 +105,30 @@ impl UserAgents {
         let nth = usize::from(class.0);
         if let Some(of) = self.of.get_mut(id.slot())
             && *of != 0
-            && *of & !NUMBER == 0
+            && class_of(*of).is_none()
             && nth < CLASSES
         {
             let number = *of;
             *of |= (u16::from(class.0) + 1) << NUMBER_BITS;
             self.entry(number).open[nth] += 1;
+        }
+    }
+
+    /// Counts an open connection as suspect, or no longer.
+    pub(super) fn changed(&mut self, id: ConnId, state: State) {
+        let is_suspect = state == State::Suspect;
+        if let Some(of) = self.of.get_mut(id.slot())
+            && let Some(nth) = class_of(*of)
+            && is_suspect != (*of & SUSPECT != 0)
+        {
+            *of ^= SUSPECT;
+            let number = *of & NUMBER;
+            let suspects = &mut self.entry(number).suspects[nth];
+            *suspects = if is_suspect {
+                *suspects + 1
+            } else {
+                *suspects - 1
+            };
         }
     }
 
@@ -115,14 +147,15 @@ impl UserAgents {
     /// Forgets the user agent of a connection that has ended, and returns it.
     pub(super) fn ended(&mut self, id: ConnId) -> Option<Arc<str>> {
         let of = std::mem::take(self.of.get_mut(id.slot())?);
-        let (number, class) = (of & NUMBER, usize::from(of >> NUMBER_BITS));
+        let number = of & NUMBER;
         if number == 0 {
             return None;
         }
         let entry = self.entry(number);
         entry.users -= 1;
-        if let Some(open) = class.checked_sub(1).and_then(|nth| entry.open.get_mut(nth)) {
-            *open -= 1;
+        if let Some(nth) = class_of(of) {
+            entry.open[nth] -= 1;
+            entry.suspects[nth] -= u32::from(of & SUSPECT != 0);
         }
         let name = entry.name.clone();
         if entry.users == 0 && number != OTHER {
@@ -142,22 +175,25 @@ impl UserAgents {
         self.overflowed
     }
 
-    /// By class: the user agents with the most open connections, at most 64, the most frequent first.
-    /// [`OTHER_USER_AGENT`] is not among them, for it is nobody's.
-    pub(super) fn most(&self) -> [AgentCounts; CLASSES] {
+    /// By class: the user agents with the most open connections, at most 64, and behind them the one with the most suspects, if that is
+    /// another. [`OTHER_USER_AGENT`] is not among them, for it is nobody's.
+    pub(super) fn most(&self) -> [Vec<AgentCount>; CLASSES] {
         std::array::from_fn(|nth| {
-            let named = self.numbers.values().map(|number| {
-                let entry = &self.entries[usize::from(*number) - 1];
-                (entry, entry.open[nth])
-            });
-            let mut named: Vec<_> = named.filter(|(_, open)| *open > 0).collect();
-            if named.len() > MOST_NAMED {
-                named.select_nth_unstable_by_key(MOST_NAMED, |(_, open)| std::cmp::Reverse(*open));
-                named.truncate(MOST_NAMED);
+            let entries = self.numbers.values();
+            let entries = entries.map(|number| &self.entries[usize::from(*number) - 1]);
+            let mut entries: Vec<&Entry> = entries.filter(|entry| entry.open[nth] > 0).collect();
+            if entries.len() > MOST_NAMED {
+                let frequent = |entry: &&Entry| std::cmp::Reverse(entry.open[nth]);
+                entries.select_nth_unstable_by_key(MOST_NAMED, frequent);
+                let rest = entries.split_off(MOST_NAMED).into_iter();
+                entries.extend(rest.max_by_key(|entry| entry.suspects[nth]));
             }
-            named.sort_unstable_by_key(|(_, open)| std::cmp::Reverse(*open));
-            let count = |(entry, open): (&Entry, u32)| (entry.name.clone(), u64::from(open));
-            named.into_iter().map(count).collect()
+            let count = |entry: &Entry| AgentCount {
+                name: entry.name.clone(),
+                open: entry.open[nth].into(),
+                suspects: entry.suspects[nth].into(),
+            };
+            entries.into_iter().map(count).collect()
         })
     }
 
@@ -195,12 +231,19 @@ impl UserAgents {
     }
 }
 
+/// The class of an open connection, of what stands for it in the table.
+fn class_of(of: u16) -> Option<usize> {
+    let class = usize::from((of & !SUSPECT) >> NUMBER_BITS);
+    class.checked_sub(1).filter(|nth| *nth < CLASSES)
+}
+
 impl Entry {
     fn new(name: Arc<str>) -> Self {
         Entry {
             name,
             users: 0,
             open: [0; CLASSES],
+            suspects: [0; CLASSES],
         }
     }
 }
@@ -340,8 +383,53 @@ mod tests {
             agents.opened(id(slot), Class(0));
         }
         let [glasses, apps] = agents.most();
-        assert_eq!(glasses[0], ("agent/40".into(), 12));
+        let most = glasses.iter().max_by_key(|count| count.open);
+        assert_eq!(
+            most,
+            Some(&AgentCount {
+                name: "agent/40".into(),
+                open: 12,
+                suspects: 0
+            })
+        );
         assert_eq!((glasses.len(), apps.len()), (50, 50));
-        assert_eq!(apps.iter().map(|(_, open)| open).sum::<u64>(), 125);
+        assert_eq!(apps.iter().map(|count| count.open).sum::<u64>(), 125);
+    }
+
+    #[test]
+    fn suspects_are_counted_until_they_are_heard_or_end() {
+        let mut agents = UserAgents::default();
+        // Seventy that are frequent, and one that is not.
+        for slot in 0..141 {
+            asked(
+                &mut agents,
+                slot,
+                &format!("agent/{}", slot % 70 + slot / 140 * 100),
+            );
+            agents.opened(id(slot), Class(0));
+        }
+        let suspects = |agents: &UserAgents, name: &str| {
+            let [glasses, _] = agents.most();
+            assert!(glasses.len() <= MOST_NAMED + 1);
+            glasses
+                .iter()
+                .find(|count| *count.name == *name)
+                .map(|count| count.suspects)
+        };
+        agents.changed(id(140), State::Suspect);
+        agents.changed(id(140), State::Suspect);
+        assert_eq!(suspects(&agents, "agent/100"), Some(1), "told, though rare");
+        agents.changed(id(140), State::Healthy);
+        agents.changed(id(140), State::Healthy);
+        for slot in [3, 73] {
+            agents.changed(id(slot), State::Suspect);
+        }
+        assert_eq!(suspects(&agents, "agent/3"), Some(2));
+        agents.ended(id(3));
+        assert_eq!(suspects(&agents, "agent/3"), Some(1));
+        // One that has not opened is none.
+        asked(&mut agents, 3, "agent/3");
+        agents.changed(id(3), State::Suspect);
+        assert_eq!(suspects(&agents, "agent/3"), Some(1));
     }
 }

@@ -1,21 +1,22 @@
-//! What lost connections have in common: their client's name, if most of them have one that is not as frequent among all.
+//! What lost or suspect connections have in common: their client's name, if most of them have one that is not as frequent among all.
 
 use super::sample::percent;
+use crate::gateway::AgentCount;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Of fewer losses nothing is said: a few are alike by chance.
+/// Of fewer of them nothing is said: a few are alike by chance.
 const LEAST: u64 = 20;
 
-/// A user agent is common to losses if this many percent of them have it ...
+/// A user agent is common to them if this many percent have it ...
 const COMMON_PERCENT: f64 = 80.0;
 
-/// ... which is so many percentage points more than its share of the connections. Otherwise the losses say nothing of it: where nearly
-/// all clients are of one release, so are the lost ones, whatever they were lost for.
+/// ... which is so many percentage points more than its share of the connections. Otherwise they say nothing of it: where nearly all
+/// clients are of one release, so are the lost ones, whatever they were lost for.
 const MORE_POINTS: f64 = 20.0;
 
-/// The user agents of lost identities.
+/// The user agents of lost identities, or of suspects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Agents {
     /// All of them, those included without a user agent.
@@ -23,28 +24,45 @@ pub(super) struct Agents {
     by_name: BTreeMap<Arc<str>, u64>,
 }
 
-/// A user agent that is common to losses.
+/// A user agent that is common to losses or suspects.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Common {
+    /// What it is common to.
+    who: &'static str,
     name: Arc<str>,
-    /// Percent of the losses that have it.
-    of_losses: f64,
+    /// Percent of those that have it.
+    of_them: f64,
     /// Percent of the connections that had it, at most, over the window.
     of_all: f64,
 }
 
 impl Agents {
-    /// The user agent that is common to them, if there is one; `share` is how many percent of the connections have one.
-    pub(super) fn common(&self, share: impl Fn(&str) -> f64) -> Option<Common> {
+    /// The user agents of the suspects of a class, of which there are so many.
+    pub(super) fn of_suspects(many: u64, counts: &[AgentCount]) -> Self {
+        let suspects = counts.iter().filter(|count| count.suspects > 0);
+        let by_name: BTreeMap<_, _> = suspects
+            .map(|count| (count.name.clone(), count.suspects))
+            .collect();
+        Agents {
+            // One that is being closed is counted here still.
+            lost: many.max(by_name.values().sum()),
+            by_name,
+        }
+    }
+
+    /// The user agent that is common to them, if there is one. `who` they are, and `share` is how many percent of the connections have a
+    /// user agent.
+    pub(super) fn common(&self, who: &'static str, share: impl Fn(&str) -> f64) -> Option<Common> {
         if self.lost < LEAST {
             return None;
         }
         let (name, lost) = self.by_name.iter().max_by_key(|(_, lost)| **lost)?;
-        let (of_losses, of_all) = (percent(*lost, self.lost), share(name));
-        let is_common = of_losses >= COMMON_PERCENT && of_losses - of_all >= MORE_POINTS;
+        let (of_them, of_all) = (percent(*lost, self.lost), share(name));
+        let is_common = of_them >= COMMON_PERCENT && of_them - of_all >= MORE_POINTS;
         is_common.then(|| Common {
+            who,
             name: name.clone(),
-            of_losses,
+            of_them,
             of_all,
         })
     }
@@ -79,11 +97,13 @@ impl<'a> std::iter::Sum<&'a Agents> for Agents {
 impl fmt::Display for Common {
     /// A part of a summary. The name is the peers', and stands in quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, of_losses, of_all) = (&*self.name, self.of_losses.floor(), self.of_all);
         write!(
             f,
-            "{of_losses:.0} % of the losses have the user agent {name:?}, which at most {:.0} % of the connections have",
-            of_all.ceil()
+            "{:.0} % of the {} have the user agent {:?}, which at most {:.0} % of the connections have",
+            self.of_them.floor(),
+            self.who,
+            self.name,
+            self.of_all.ceil()
         )
     }
 }

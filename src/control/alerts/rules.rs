@@ -1,5 +1,6 @@
 //! The rules, in one table: what is looked at, when it is too much, and what to do then.
 
+use super::agents::Agents;
 use super::deaths::Many;
 use super::sample::{CLASSES, Fleet, View, percent};
 use super::settings::AlertSettings;
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "many_suspects",
         severity: Severity::Warning,
-        action: "One class: that client's release (/api/v1/connections?state=suspect shows their user agents); all: the network, the proxy or the region; compare with other gateways.",
+        action: "A user agent in the summary, or one class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
         explained_by_mass_death: true,
@@ -174,7 +175,10 @@ fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
         threshold: mass.needed as f64,
         summary: {
             let share = |agent: &str| fleet.agent_share(mass.class, agent);
-            mass.summary(s.mass_death_window, mass.agents.common(share).as_ref())
+            mass.summary(
+                s.mass_death_window,
+                mass.agents.common("losses", share).as_ref(),
+            )
         },
     };
     Some(found.into_iter().map(reading).collect())
@@ -202,6 +206,20 @@ fn by_class(
     classes.filter_map(read).collect()
 }
 
+/// A summary, and what those of a class of whom it tells have in common.
+fn with_common(
+    summary: String,
+    who: &'static str,
+    agents: &Agents,
+    fleet: &Fleet<'_>,
+    class: usize,
+) -> String {
+    match agents.common(who, |agent| fleet.agent_share(class, agent)) {
+        Some(common) => format!("{summary}; {common}: look at that client's release"),
+        None => summary,
+    }
+}
+
 fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
     let (fleet, s) = (view.fleet.as_ref()?, view.settings);
     let threshold = s.suspects_percent as f64;
@@ -214,6 +232,8 @@ fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
         let summary = format!(
             "{value:.1} % of {name} are suspect, {suspects} of {live} (threshold {threshold} %)"
         );
+        let agents = Agents::of_suspects(suspects, &fleet.now.agents[class]);
+        let summary = with_common(summary, "suspects", &agents, fleet, class);
         Some((value, threshold, summary))
     }))
 }
@@ -232,10 +252,7 @@ fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
             seconds(s.window)
         );
         let agents = view.deaths.stale(class, view.sample.now - s.window);
-        let summary = match agents.common(|agent| fleet.agent_share(class, agent)) {
-            Some(common) => format!("{summary}; {common}: look at that client's release"),
-            None => summary,
-        };
+        let summary = with_common(summary, "losses", &agents, fleet, class);
         Some((value, threshold, summary))
     }))
 }

@@ -6,7 +6,7 @@ use crate::cause::Cause;
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::Histogram;
-use crate::gateway::{AgentCounts, CLASS_NAMES, Identity, Snapshot};
+use crate::gateway::{AgentCount, CLASS_NAMES, Identity, Snapshot};
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
 
@@ -50,7 +50,7 @@ pub(super) struct Counters {
     pub(super) stalled: Micros,
     pub(super) out_of_descriptors: u64,
     /// The most frequent user agents of open connections.
-    pub(super) agents: [AgentCounts; CLASSES],
+    pub(super) agents: [Vec<AgentCount>; CLASSES],
 }
 
 impl From<&Snapshot> for Counters {
@@ -145,8 +145,9 @@ impl Fleet<'_> {
     pub(super) fn agent_share(&self, class: usize, agent: &str) -> f64 {
         let looks = self.looks.iter().map(|(_, look)| look);
         let shares = looks.chain([self.now]).map(|look| {
-            let found = look.agents[class].iter().find(|(name, _)| **name == *agent);
-            percent(found.map_or(0, |(_, open)| *open), look.live[class])
+            let mut counts = look.agents[class].iter();
+            let found = counts.find(|count| *count.name == *agent);
+            percent(found.map_or(0, |count| count.open), look.live[class])
         });
         shares.fold(0.0, f64::max)
     }

@@ -12,7 +12,7 @@ use crate::cause::{By, Cause, Code};
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::{Class, Traffic};
-use crate::gateway::{Closed, Identity, Role};
+use crate::gateway::{AgentCount, Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::time::{Micros, Moment, UnixMillis};
@@ -150,8 +150,8 @@ impl Bench {
         counters.live[class] -= many;
         counters.ended[class] += many;
         let agents = counters.agents[class].iter_mut();
-        for (_, open) in agents.filter(|(name, _)| Some(&**name) == agent) {
-            *open -= many;
+        for count in agents.filter(|count| Some(&*count.name) == agent) {
+            count.open -= many;
         }
         if cause == Cause::Stale {
             counters.stale[class] += many;
@@ -373,9 +373,14 @@ fn what_is_usual_is_no_mass_death() {
 /// A fleet of which so many percent of each class have this user agent.
 fn fleet_of(agent: &str, percent: u64) -> Bench {
     let mut bench = Bench::new();
+    let count = |name, open| AgentCount {
+        name: Arc::from(name),
+        open,
+        suspects: 0,
+    };
     let counts = vec![
-        (Arc::from("glasses-os/3.1"), 1_000 - 10 * percent),
-        (Arc::from(agent), 10 * percent),
+        count("glasses-os/3.1", 1_000 - 10 * percent),
+        count(agent, 10 * percent),
     ];
     bench.counters().agents = [counts.clone(), counts];
     bench.look();
@@ -414,6 +419,25 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
         "{}",
         alert.summary
     );
+}
+
+#[test]
+fn suspects_of_one_release_name_its_user_agent() {
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    bench.counters().suspects[0] = 100;
+    let agents = &mut bench.counters().agents[0];
+    (agents[0].suspects, agents[1].suspects) = (20, 80);
+    bench.looks(13);
+    let alert = bench.fires("many_suspects");
+    assert_eq!(
+        alert.summary,
+        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have the user agent \"glasses-os/3.2\", \
+         which at most 30 % of the connections have: look at that client's release"
+    );
+    bench.counters().agents[0][1].suspects = 79;
+    bench.look();
+    let all = bench.watch.book.all();
+    assert!(!all[0].summary.contains("user agent"), "{}", all[0].summary);
 }
 
 #[test]
@@ -470,7 +494,7 @@ fn stale_closes_of_one_release_name_its_user_agent() {
             );
         }
         bench.counters().live[1] += 9;
-        bench.counters().agents[1][1].1 += 9;
+        bench.counters().agents[1][1].open += 9;
         bench.look();
     }
     let alert = bench.fires("stale_closes");
