@@ -269,6 +269,19 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
             "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must be set"
         ));
     }
+    // With ADMIN_ADDR=off the settings themselves let an empty one pass.
+    let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let emptied = ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"]
+        .into_iter()
+        .find(is_empty);
+    if inherited.admin.is_some()
+        && settings.admin_token.is_none()
+        && let Some(name) = emptied
+    {
+        return invalid(format!(
+            "{name} is empty, and there is an inherited admin socket: it must be given, or not set at all"
+        ));
+    }
     Ok(())
 }
 
@@ -318,16 +331,6 @@ fn warn(settings: &Settings, has_successor: bool) {
         (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
         (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
         (Some(_), Some(_)) => {}
-    }
-    // A secret that was to be filled in, and was not.
-    for variable in ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"] {
-        if settings.admin_token.is_none()
-            && std::env::var_os(variable).is_some_and(|v| v.is_empty())
-        {
-            log::warn!(
-                "{variable} is empty and counts as not given: whoever reaches ADMIN_ADDR is let in"
-            );
-        }
     }
     // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
     const KEY_BYTES: usize = 32;

@@ -1,10 +1,12 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
+use log::LevelFilter;
 use pulsegate::config::{self, Command, Machine, Settings};
 use pulsegate::control::{self, AlertSettings, WebhookSettings};
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is needed to read the settings again, and to apply them.
@@ -74,6 +76,12 @@ impl Reload {
         warnings.extend(new.warnings());
         let most = new.max_connections.unwrap_or(1);
         let alerts = new.alerts.clone();
+        let done = Arc::new(Done {
+            words,
+            level: settings.log_level,
+            is_applied: AtomicBool::new(false),
+        });
+        let by_loop = done.clone();
         let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
             let held = old.classes.iter().zip(0..);
@@ -90,7 +98,7 @@ impl Reload {
             };
             match gateway.reconfigure(io, newer) {
                 Ok(()) => {
-                    log::info!("reload {words}");
+                    by_loop.is_applied.store(true, Ordering::Release);
                     for (nth, (old, held)) in held.iter().enumerate() {
                         let new = io.policy(Class(nth as u8)).copied();
                         if let (Some(held), Some(new)) = (held, new) {
@@ -106,7 +114,6 @@ impl Reload {
             return log::error!("reload refused error=\"{full}\"");
         }
         let (held, new) = (log::max_level(), settings.log_level);
-        log::set_max_level(new);
         if held != self.settings.log_level && held != new {
             log::warn!(
                 "reload reverts=log_level from={} to={}",
@@ -122,6 +129,32 @@ impl Reload {
         warnings.for_each(|warning| log::warn!("{warning}"));
         *self.webhooks.lock().unwrap_or_else(PoisonError::into_inner) = settings.webhooks();
         self.settings = settings;
+        drop(done);
+    }
+}
+
+/// A reload that two threads apply: the loop its part, the thread of the signals the rest. When the later of them has let go of this, the
+/// level of the log is set and the line is written that the reload is done.
+struct Done {
+    /// What has changed.
+    words: String,
+    /// The level of the log that holds from then on.
+    level: LevelFilter,
+    /// Whether the loop has applied its part.
+    is_applied: AtomicBool,
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        if !*self.is_applied.get_mut() {
+            return;
+        }
+        // The line is not lost by a level that leaves it out, and stands behind one that lets it in.
+        if self.level >= log::Level::Info {
+            log::set_max_level(self.level);
+        }
+        log::info!("reload {}", self.words);
+        log::set_max_level(self.level);
     }
 }
 

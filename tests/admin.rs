@@ -4,13 +4,14 @@ mod sockets;
 mod tokens;
 
 use serde_json::{Value, json};
-use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame};
+use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame, upgrade};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 const CLOSE: u8 = 8;
 const TEXT: u8 = 1;
+const PONG: u8 = 10;
 
 const TOKEN: &str = "a-token-of-32-characters-0123456";
 
@@ -359,6 +360,146 @@ fn whoever_is_asked_for_has_a_history_from_then_on() {
     let text = detail["explain"]["text"].as_array().expect("sentences");
     assert!(text.len() >= 3, "{detail}");
     controls.finish();
+    gateway.end();
+}
+
+/// A WebSocket of these glasses, by a client that calls itself so.
+fn glasses_with(gateway: &Gateway, user: &str, user_agent: &[u8]) -> Client {
+    let mut client = Client::connect(gateway.addr);
+    let head = upgrade(&format!("/glasses-ws?user={user}"));
+    let head = head.trim_end().as_bytes();
+    client.write(&[head, b"\r\nUser-Agent: ", user_agent, b"\r\n\r\n"].concat());
+    client.switched();
+    client
+}
+
+#[test]
+fn log_api_and_closed_ring_name_the_user_agent() {
+    let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("LOG_LEVEL", "debug")]);
+    let client = glasses_with(&gateway, "ada", b"glasses-os/3.2 (rev 7)");
+    let connection = gateway.connection("user=ada");
+    assert_eq!(connection["user_agent"], "glasses-os/3.2 (rev 7)");
+    let path = format!(
+        "/api/v1/connections/{}",
+        connection["id"].as_str().expect("an id")
+    );
+    let detail = gateway.api(&path);
+    assert_eq!(detail["connection"]["user_agent"], "glasses-os/3.2 (rev 7)");
+    let said = r#"its client calls itself "glasses-os/3.2 (rev 7)""#;
+    assert_eq!(detail["explain"]["text"][1], said, "{detail}");
+    let other = glasses_with(&gateway, "eve", b"glasses-os/3.1");
+    let nameless = glasses(&gateway, "joe");
+    assert_eq!(gateway.connection("user=joe")["user_agent"], Value::Null);
+    let found = gateway.connection("user_agent=glasses-os/3.1");
+    assert_eq!(found["user"], "eve");
+    assert_eq!(gateway.metrics().get("pulsegate_user_agents"), 2.0);
+    gateway.line(&[
+        "[DEBUG] open class=glasses user=ada",
+        r#" user_agent="glasses-os/3.2 (rev 7)" how=first"#,
+    ]);
+    for client in [client, other, nameless] {
+        client.reset();
+    }
+    gateway.line(&[
+        "close class=glasses user=ada",
+        r#" user_agent="glasses-os/3.2 (rev 7)" age_ms="#,
+    ]);
+    gateway.line(&["close class=glasses user=joe", " user_agent=- age_ms="]);
+    let closed = gateway.api("/api/v1/closed?user_agent=glasses-os/3.2%20(rev%207)");
+    let closed = closed["closed"].as_array().expect("records");
+    assert_eq!(closed.len(), 1, "{closed:?}");
+    assert_eq!(closed[0]["user"], "ada");
+    assert_eq!(closed[0]["user_agent"], "glasses-os/3.2 (rev 7)");
+    let id = closed[0]["id"].as_str().expect("an id");
+    let one = gateway.api(&format!("/api/v1/closed/{id}"));
+    assert_eq!(one["user_agent"], "glasses-os/3.2 (rev 7)");
+    eventually("all of them have ended", || {
+        (gateway.metrics().get("pulsegate_user_agents") == 0.0).then_some(())
+    });
+    // What is refused names its client, too.
+    let mut refused = Client::connect(gateway.addr);
+    refused.write(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nUser-Agent: scanner/1\r\n\r\n");
+    assert_eq!(refused.response().status, 404);
+    let line = gateway.line(&["close class=none", "user_agent=scanner/1"]);
+    assert_eq!(field(&line, "code"), Some("http_404"), "{line}");
+    gateway.end();
+}
+
+#[test]
+fn a_user_agent_forges_nothing_in_log_and_api() {
+    let gateway = quiet();
+    let sent = "Zo\u{eb}\t\" cause=stale \\\u{202e}<script>alert(1)</script>".as_bytes();
+    let kept = r#"Zo\xc3\xab\x09" cause=stale \\xe2\x80\xae<script>alert(1)</script>"#;
+    let client = glasses_with(&gateway, "eve", sent);
+    let long = glasses_with(&gateway, "bob", &[b'x'; 5_000]);
+    assert_eq!(gateway.connection("user=eve")["user_agent"], kept);
+    assert_eq!(
+        gateway.connection("user=bob")["user_agent"],
+        "x".repeat(128)
+    );
+    // As shown, and as sent.
+    let encode = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("%{b:02x}")).collect() };
+    for wanted in [kept.as_bytes(), sent] {
+        let found = gateway.connection(&format!("user_agent={}", encode(wanted)));
+        assert_eq!(found["user"], "eve");
+    }
+    assert!(!gateway.metrics().0.contains("alert(1)"));
+    client.reset();
+    long.reset();
+    let line = gateway.line(&["close class=glasses user=eve"]);
+    assert_eq!(
+        field(&line, "cause"),
+        Some("stale"),
+        "it stands in quotes: {line}"
+    );
+    let quoted = kept.replace('\\', r"\\").replace('"', r#"\""#);
+    assert!(
+        line.contains(&format!(r#" user_agent="{quoted}" age_ms="#)),
+        "{line}"
+    );
+    assert!(line.contains(" cause=peer_reset code="), "{line}");
+    let line = gateway.line(&["close class=glasses user=bob"]);
+    assert!(line.len() < 600, "{line}");
+    gateway.end();
+}
+
+/// A round-trip time is old while a heartbeat waits for its answer: the figure says by how much, and goes when one is answered.
+#[test]
+fn a_round_trip_time_that_is_not_current_says_how_old_it_is() {
+    let gateway = Gateway::start(&[
+        ("DRAIN_MS", "0"),
+        ("HEARTBEAT_INTERVAL_MS", "300"),
+        ("CONNECTION_TIMEOUT_MS", "60000"),
+    ]);
+    let mut client = glasses(&gateway, "ada");
+    let look = |what: &str, fits: &mut dyn FnMut(&Value) -> bool| {
+        eventually(what, || {
+            let connection = gateway.connection("user=ada");
+            let is_old = connection["unanswered"] != 0 && !connection["rtt_us"].is_null();
+            let age = &connection["rtt_age_ms"];
+            assert_eq!(!age.is_null(), is_old, "{connection}");
+            assert!(
+                age.is_null() || *age == connection["silence_ms"],
+                "{connection}"
+            );
+            fits(&connection).then_some(connection)
+        })
+    };
+    let mut is_silent = |connection: &Value| connection["unanswered"].as_u64() >= Some(2);
+    let never = look("no answer yet", &mut is_silent);
+    assert_eq!(never["rtt_age_ms"], Value::Null, "there is none: {never}");
+    for _ in 0..2 {
+        // Until the newest ping is answered, which is the only one that gives a round-trip time.
+        look("a time that is current", &mut |connection| {
+            let Event::Ping(payload) = client.next() else {
+                panic!("only pings come")
+            };
+            client.write(&frame(PONG, &payload));
+            connection["unanswered"] == 0 && !connection["rtt_us"].is_null()
+        });
+        let old = look("a time that is old", &mut is_silent);
+        assert!(old["rtt_age_ms"].as_u64() >= Some(300), "{old}");
+    }
     gateway.end();
 }
 

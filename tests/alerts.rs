@@ -5,7 +5,7 @@
 mod sockets;
 
 use serde_json::{Value, json};
-use sockets::{Client, Event, Gateway, eventually};
+use sockets::{Client, Event, Gateway, eventually, upgrade};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
@@ -197,6 +197,30 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
         metrics.get("pulsegate_alerts_firing{name=\"mass_death\"}"),
         0.0
     );
+    gateway.end();
+}
+
+#[test]
+fn a_release_that_dies_while_others_live_is_named() {
+    let gateway = start(&[]);
+    let open = |name: &str, n: usize| {
+        let mut client = Client::connect(gateway.addr);
+        let head = upgrade(&format!("/glasses-ws?user=u{n}"));
+        client.write(format!("{}\r\nUser-Agent: {name}\r\n\r\n", head.trim_end()).as_bytes());
+        client.switched();
+        client
+    };
+    let stay: Vec<Client> = (0..60).map(|n| open("glasses-os/3.1", n)).collect();
+    let die: Vec<Client> = (60..90).map(|n| open("glasses-os/3.2", n)).collect();
+    drop(die);
+    let wanted = r#"; 100 % of the losses have the user agent "glasses-os/3.2", which at most "#;
+    let summary = eventually("the release is named", || {
+        let fires = alert(&gateway, "mass_death", "firing");
+        let summary = fires["summary"].as_str().expect("words").to_owned();
+        summary.contains(wanted).then_some(summary)
+    });
+    assert!(summary.ends_with("look at that client's release, or at this block's network"));
+    drop(stay);
     gateway.end();
 }
 

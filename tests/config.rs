@@ -1027,7 +1027,8 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "LOG_LEVEL=warn # flag",
         "TPA_HEARTBEAT_INTERVAL_MS=3000 # flag",
         "GLASSES_HEARTBEAT_INTERVAL_MS=2000 # default: HEARTBEAT_INTERVAL_MS",
-        "ADMIN_TOKEN= # default: none",
+        "#ADMIN_TOKEN= # default: none",
+        "#ADMIN_TOKEN_FILE= # default: none",
         "ALLOWED_ORIGINS= # default: none",
         "APP_WEBSOCKET_URL= # default: ws://LISTEN_ADDR/app-ws",
         "REPLAY_SKIP=VAD,location_update,head_position # default",
@@ -1674,6 +1675,41 @@ fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
             .credentials()
             .is_open()
     );
+}
+
+/// `ADMIN_TOKEN=$TOKEN` where nobody has set `TOKEN`.
+#[test]
+fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
+    let folder = Folder::new();
+    let file = folder.file("token", TOKEN);
+    for (name, allowed) in [
+        (
+            "ADMIN_TOKEN",
+            "16 to 512 visible ASCII characters without spaces",
+        ),
+        ("ADMIN_TOKEN_FILE", "the path of a file"),
+    ] {
+        let emptied = format!("{name}=");
+        for args in ["", "--check", "--admin-addr 127.0.0.1:0"] {
+            let told = fault(args, &[&emptied]);
+            let wanted = format!(
+                "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken for one that was not filled in"
+            );
+            assert_eq!(told, wanted);
+        }
+        // Nothing is open where nobody asks, or where the token comes in another way.
+        run("--admin-addr off", &[&emptied]);
+        for given in [
+            format!("ADMIN_TOKEN_FILE={file}"),
+            format!("ADMIN_TOKEN={TOKEN}"),
+        ] {
+            if !given.starts_with(&emptied) {
+                assert!(run("", &[&emptied, &given]).admin_token.is_some());
+            }
+        }
+    }
+    // Not set at all, it stays as it is.
+    assert!(run("", &[]).admin_token.is_none());
 }
 
 #[test]

@@ -675,6 +675,20 @@ fn requests() -> Vec<Plain> {
             "DELETE",
             "DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(),
             405,
+            &["allow: get, head, options"],
+            Cause::BadRequest,
+        ),
+        (
+            "OPTIONS of the health check",
+            "OPTIONS /healthz?by=proxy HTTP/1.0\r\n\r\n".into(),
+            200,
+            &["allow: get, head, options"],
+            Cause::Answered,
+        ),
+        (
+            "OPTIONS of a WebSocket",
+            upgrade("GET", "OPTIONS"),
+            405,
             &["allow: get, head"],
             Cause::BadRequest,
         ),
@@ -1855,6 +1869,11 @@ fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
         status.expect("an answer")
     };
     assert_eq!(ask(&mut net, "/healthz"), "503");
+    let peer = net.open_socket();
+    net.write(peer, b"OPTIONS /healthz HTTP/1.0\r\n\r\n");
+    net.settle();
+    let answer = net.response(peer).unwrap_or_default().to_owned();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert_eq!(
         ask(&mut net, "/"),
         "101",

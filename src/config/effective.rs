@@ -200,14 +200,18 @@ impl Effective {
     /// A credential that was to be filled in, and was not, must not open the gateway. (Any other empty variable counts as unset.)
     fn check_emptied(&self, emptied: &[usize], faults: &mut Faults) {
         let [secret, secret_file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
+        let [token, token_file] = const { [row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")] };
         let apps = const { row("APPS_FILE") };
-        if !self.is_absent(secret) || !self.is_absent(secret_file) {
-            return;
-        }
+        let no_secret = self.is_absent(secret) && self.is_absent(secret_file);
+        let has_admin = matches!(
+            self.0[const { row("ADMIN_ADDR") }].value,
+            Some(Value::Address(_))
+        );
+        let no_token = has_admin && self.is_absent(token) && self.is_absent(token_file);
         for at in emptied {
-            let opens =
-                *at == secret || *at == secret_file || (*at == apps && self.is_absent(apps));
-            if opens {
+            let opens = no_secret
+                && (*at == secret || *at == secret_file || (*at == apps && self.is_absent(apps)));
+            if opens || (no_token && (*at == token || *at == token_file)) {
                 let kind = SETTINGS[*at].kind;
                 faults.push(Fault::Value {
                     name: SETTINGS[*at].name,
@@ -247,7 +251,11 @@ impl Effective {
         for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
             let value = shell_word(self.text(at));
             // Read back, an empty one of these is taken for one that was not filled in.
-            let mark = if CREDENTIALS.contains(&at) && self.is_absent(at) {
+            let is_secret = CREDENTIALS.contains(&at)
+                || SECRETS
+                    .iter()
+                    .any(|(secret, file)| [*secret, *file].contains(&at));
+            let mark = if is_secret && self.is_absent(at) {
                 "#"
             } else {
                 ""

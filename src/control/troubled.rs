@@ -406,6 +406,7 @@ mod tests {
             class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
             user: Some(user.into()),
             package: user.ends_with("app").then(|| "org.a".into()),
+            user_agent: None,
             peer_addr: ([127, 0, 0, 1], 1).into(),
             cause,
             by: By::Us,

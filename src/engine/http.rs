@@ -12,6 +12,12 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
+/// The path of the health check, which answers OPTIONS, too: load balancers ask by that (HAProxy if it is not told otherwise).
+pub(crate) const HEALTH_PATH: &str = "/healthz";
+
+/// The methods of the health check.
+const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// The most header lines in a request head.
 const HEADERS_MAX: usize = 64;
 
@@ -109,6 +115,13 @@ impl Request {
 
     pub(crate) fn is_head(&self) -> bool {
         self.head.method() == Method::HEAD
+    }
+
+    /// What an answer to the health check says besides its status: to OPTIONS, which methods there are (RFC 9110 §9.3.7).
+    pub(crate) fn health_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let asks_for_methods = self.head.method() == Method::OPTIONS;
+        let methods = (ALLOW, HeaderValue::from_static(HEALTH_METHODS));
+        asks_for_methods.then_some(methods).into_iter().collect()
     }
 }
 
@@ -261,6 +274,11 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Repl
     let method = match parsed.method {
         Some("GET") => Method::GET,
         Some("HEAD") => Method::HEAD,
+        Some("OPTIONS") if is_health_check(parsed.path) => Method::OPTIONS,
+        _ if is_health_check(parsed.path) => {
+            return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
+                .with(ALLOW, HeaderValue::from_static(HEALTH_METHODS)));
+        }
         _ => {
             return Err(Reply::error(405, "GET and HEAD only")
                 .with(ALLOW, HeaderValue::from_static("GET, HEAD")));
@@ -302,6 +320,12 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Repl
     *head.version_mut() = version;
     *head.headers_mut() = headers;
     Ok(head)
+}
+
+/// Returns whether a request's target is the health check, with a query or without.
+fn is_health_check(target: Option<&str>) -> bool {
+    let path = target.and_then(|target| target.split('?').next());
+    path == Some(HEALTH_PATH)
 }
 
 /// The 101 response to `request` (RFC 6455 §4.2.2), or why there is none.
@@ -665,6 +689,16 @@ mod tests {
         );
         let long = why("keep-alive, Upgrade", &"x".repeat(1_000));
         assert!(long.len() < 120 && long.contains("xx…"), "{long}");
+    }
+
+    #[test]
+    fn an_offer_that_is_no_token_takes_no_other_along() {
+        let request = Request::of(
+            "GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: v1, caf\u{e9}, two words, v2\r\n\
+             Sec-WebSocket-Protocol: \u{e9},v3,,\t v4 \r\n\r\n",
+        );
+        let offers: Vec<&str> = request.protocols().collect();
+        assert_eq!(offers, ["v1", "v2", "v3", "v4"]);
     }
 
     #[test]

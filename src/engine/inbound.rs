@@ -193,7 +193,7 @@ impl<H: Handler> Engine<H> {
             .table
             .get(id)
             .is_some_and(|c| c.marks.has(Mark::Refused));
-        if request.path() == "/healthz" {
+        if request.path() == http::HEALTH_PATH {
             let draining = self.core.is_draining();
             let (status, text) = if draining {
                 (503, "draining")
@@ -202,7 +202,7 @@ impl<H: Handler> Engine<H> {
             };
             let reply = Reply {
                 status,
-                headers: Vec::new(),
+                headers: request.health_fields(),
                 body: format!("{{\"status\":\"{text}\"}}"),
             };
             self.core.reply(id, &reply, is_head, Cause::Answered, now);

@@ -12,6 +12,7 @@ use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// How many ended connections are remembered.
 pub const CLOSED_MAX: usize = 10_000;
@@ -31,6 +32,8 @@ pub struct Closed {
     pub user: Option<Box<str>>,
     /// Which package of that user, if it was a TPA.
     pub package: Option<Box<str>>,
+    /// What its request named as `User-Agent`, as kept: escaped and cut.
+    pub user_agent: Option<Arc<str>>,
     /// The client's address.
     pub peer_addr: SocketAddr,
     /// Why it ended.
@@ -75,7 +78,7 @@ impl ClosedSink {
     pub(super) fn keep(
         &mut self,
         id: ConnId,
-        identity: Option<Identity>,
+        (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
         generated: bool,
         history: Option<Box<History>>,
         end: &Ending,
@@ -97,6 +100,7 @@ impl ClosedSink {
             generated,
             user,
             package,
+            user_agent,
             peer_addr: end.peer_addr,
             cause: end.cause,
             by: end.by,

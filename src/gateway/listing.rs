@@ -9,6 +9,7 @@ use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 /// The most connections on one page.
 pub const PAGE_MAX: usize = 1_000;
@@ -33,6 +34,8 @@ pub struct Filter {
     pub user: Option<String>,
     /// Of this package.
     pub package: Option<String>,
+    /// With this user agent, as kept: escaped and cut.
+    pub user_agent: Option<String>,
     /// From this block of addresses.
     pub address: Option<IpNet>,
 }
@@ -97,6 +100,8 @@ pub struct Row {
     pub user: Option<Box<str>>,
     /// Which package of that user.
     pub package: Option<Box<str>>,
+    /// What its request named as `User-Agent`, as kept: escaped and cut.
+    pub user_agent: Option<Arc<str>>,
     /// How it is.
     pub view: ConnView,
 }
@@ -219,6 +224,7 @@ impl Search {
                     id: place.id,
                     user: identity.map(|i| i.user.clone()),
                     package,
+                    user_agent: gateway.user_agents.get(place.id).cloned(),
                     view,
                 };
                 self.page.rows.push((place, row));
@@ -237,7 +243,9 @@ impl Search {
         let Some(view) = io.view(id) else {
             return;
         };
-        if !self.query.filter.admits(&view, gateway.identity(id)) {
+        let filter = &self.query.filter;
+        let user_agent = || gateway.user_agents.name(id);
+        if !filter.admits(&view, gateway.identity(id), user_agent) {
             return;
         }
         self.page.matched += 1;
@@ -270,7 +278,12 @@ impl Query {
 }
 
 impl Filter {
-    fn admits(&self, view: &ConnView, identity: Option<&Identity>) -> bool {
+    fn admits<'a>(
+        &self,
+        view: &ConnView,
+        identity: Option<&Identity>,
+        user_agent: impl Fn() -> Option<&'a str>,
+    ) -> bool {
         let is = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|w| found == Some(w))
         };
@@ -281,6 +294,7 @@ impl Filter {
                 .is_none_or(|block| block.contains(&view.peer_addr.ip()))
             && is(&self.user, identity.map(|i| &*i.user))
             && is(&self.package, identity.and_then(package_of))
+            && (self.user_agent.is_none() || is(&self.user_agent, user_agent()))
     }
 }
 

@@ -14,6 +14,10 @@ pub(crate) struct Value<'a>(pub(crate) &'a str);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reason<'a>(pub(crate) &'a str);
 
+/// A user agent that was cut already, as a [`Value`] but in whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserAgent<'a>(pub(crate) &'a str);
+
 impl Value<'_> {
     /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).
     const MOST: usize = 64;
@@ -55,6 +59,12 @@ impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 123;
         Value::write(self.0, MOST, f)
+    }
+}
+
+impl fmt::Display for UserAgent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::write(self.0, super::USER_AGENT_BYTES_MAX, f)
     }
 }
 

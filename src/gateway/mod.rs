@@ -22,6 +22,7 @@ mod settings;
 mod subprotocols;
 mod subscriptions;
 mod throttled;
+mod user_agents;
 
 pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
@@ -45,6 +46,8 @@ pub use self::roster::{
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub use self::subscriptions::Subscriptions;
+pub(crate) use self::user_agents::shown_user_agent;
+pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
 
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
@@ -52,8 +55,9 @@ use self::desk::Tray;
 use self::history::Histories;
 use self::proxy::Proxies;
 use self::relay::Relay;
-use self::report::Report;
+use self::report::{Peer, Report};
 use self::throttled::Throttled;
+use self::user_agents::UserAgents;
 use crate::cause::Cause;
 use crate::engine::{
     Class, ConnMap, Ending, Handler, Io, Message, Pong, Preamble, Remote, Reply, Request, TimerId,
@@ -121,6 +125,7 @@ pub struct Gateway {
     relay: Relay,
     /// Who each connection is, from its request to its end.
     identities: ConnMap<Identity>,
+    user_agents: UserAgents,
     anonymous: u64,
     report: Report,
     throttled: Throttled,
@@ -143,6 +148,7 @@ impl Gateway {
             relay: Relay::new(options.relay, options.credentials, options.max_connections),
             restored: options.restored,
             identities: ConnMap::new(),
+            user_agents: UserAgents::default(),
             anonymous: 0,
             report: Report::new(options.stats_interval, options.log_dropped),
             throttled: Throttled::default(),
@@ -208,6 +214,8 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client(request) {
             io.set_peer_addr(id, client);
         }
+        // Also of requests that are refused: their records shall name it.
+        self.user_agents.asked(id, request);
         let class = match request.path() {
             "/glasses-ws" => GLASSES,
             "/tpa-ws" | "/app-ws" => TPA,
@@ -271,6 +279,9 @@ impl Handler for Gateway {
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.histories.opened(io, id);
+        if let Some(class) = io.class(id) {
+            self.user_agents.opened(id, class);
+        }
         if let Some(identity) = self.identities.get(id).cloned() {
             self.arrive(io, id, &identity);
         }
@@ -294,6 +305,7 @@ impl Handler for Gateway {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.histories.changed(io, id, change);
+        self.user_agents.changed(id, change.state);
         if log::log_enabled!(log::Level::Debug) {
             let user = self.identities.get(id).map_or("", |i| &i.user);
             log::debug!(
@@ -313,8 +325,9 @@ impl Handler for Gateway {
     }
 
     fn on_mangled_pong(&mut self, io: &mut Io<'_>, id: ConnId, payload: &[u8]) {
-        self.report
-            .pong_mangled(io, id, self.identities.get(id), payload);
+        let user_agent = self.user_agents.name(id);
+        let peer = Peer(self.identities.get(id), user_agent);
+        self.report.pong_mangled(io, id, peer, payload);
     }
 
     fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
@@ -322,27 +335,32 @@ impl Handler for Gateway {
         let address = io.peer_addr(id).map(|addr| addr.ip());
         let now = io.now();
         if let Some(waited) = self.throttled.add(identity, address, waited, now) {
-            Report::throttled(io, id, identity, waited);
+            let user_agent = self.user_agents.name(id);
+            Report::throttled(io, id, Peer(identity, user_agent), waited);
         }
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        let identity = self.identities.remove(id);
-        self.report.closed(io, id, identity.as_ref(), end);
+        let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
+        let peer = Peer(identity.as_ref(), user_agent.as_deref());
+        self.report.closed(io, id, peer, end);
         self.relay.forget(id);
         if let Some(identity) = &identity {
             self.relay.gone(io, id, identity, end);
         }
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
-        self.closed.keep(id, identity, generated, history, end);
+        let peer = (identity, user_agent);
+        self.closed.keep(id, peer, generated, history, end);
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        let identity = self.identities.remove(id);
-        self.report.closed(io, id, identity.as_ref(), end);
+        let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
+        let peer = Peer(identity.as_ref(), user_agent.as_deref());
+        self.report.closed(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
-        self.closed.keep(id, identity, generated, None, end);
+        let peer = (identity, user_agent);
+        self.closed.keep(id, peer, generated, None, end);
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
@@ -366,7 +384,9 @@ impl Gateway {
     fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let how = self.relay.arrive(io, id, identity);
         if log::log_enabled!(log::Level::Debug) {
-            self.report.opened(io, id, identity, how);
+            let user_agent = self.user_agents.name(id);
+            self.report
+                .opened(io, id, Peer(Some(identity), user_agent), how);
         }
     }
 

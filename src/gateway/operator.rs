@@ -4,8 +4,8 @@ use super::blocks::BlockPlace;
 use super::class_drain::ClassDrain;
 use super::listing::{self, Row};
 use super::{
-    CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings, RelayStats, Role,
-    Session, StopReason, Value,
+    AgentCount, CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings,
+    RelayStats, Role, Session, StopReason, Value,
 };
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
@@ -24,6 +24,9 @@ const BLOCKS_LOOK_UNITS: u32 = 60;
 
 /// What it costs to look through all identities that have come back lately, 10 000 at most.
 const FLAPPING_LOOK_UNITS: u32 = 100;
+
+/// What it costs to look through [`USER_AGENTS_MAX`](super::USER_AGENTS_MAX) user agents for each class.
+const USER_AGENTS_LOOK_UNITS: u32 = 100;
 
 /// Identities that are shut out, in the order in which they are let in again.
 #[derive(Debug, Clone)]
@@ -47,6 +50,10 @@ pub struct Snapshot {
     pub sessions: usize,
     /// Identities that are shut out.
     pub blocked: usize,
+    /// Different user agents of the connections.
+    pub user_agents: usize,
+    /// Connections that became [`OTHER_USER_AGENT`](super::OTHER_USER_AGENT) because there were too many different ones, since the start.
+    pub user_agents_overflowed: u64,
     /// Connections whose history is kept.
     pub histories: usize,
     /// Connections that may be held.
@@ -119,6 +126,8 @@ impl Gateway {
             now: io.now(),
             sessions: self.relay.sessions.len(),
             blocked: self.relay.blocks.count(io.now()),
+            user_agents: self.user_agents.len(),
+            user_agents_overflowed: self.user_agents.overflowed(),
             histories: self.histories.len(),
             max_connections: self.max_connections,
             draining: io.is_draining(),
@@ -132,6 +141,12 @@ impl Gateway {
     pub fn flapping(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
         io.spend(FLAPPING_LOOK_UNITS);
         self.relay.flapping(FLAPPING_MAX, io.now())
+    }
+
+    /// By class: the user agents with the most open connections, at most 64, and the one with the most suspects.
+    pub fn user_agents(&self, io: &mut Io<'_>) -> [Vec<AgentCount>; CLASS_NAMES.len()] {
+        io.spend(USER_AGENTS_LOOK_UNITS);
+        self.user_agents.most()
     }
 
     /// Who a connection is.
@@ -175,6 +190,7 @@ impl Gateway {
                 id,
                 user: identity.map(|i| i.user.clone()),
                 package: identity.and_then(listing::package_of).map(Box::from),
+                user_agent: self.user_agents.get(id).cloned(),
                 view,
             },
             outlook,

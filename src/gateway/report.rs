@@ -1,7 +1,7 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
 use super::identity::{Identity, Role};
-use super::logfmt::{Reason, Value};
+use super::logfmt::{Reason, UserAgent, Value};
 use super::relay::{How, RelayStats};
 use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
@@ -105,24 +105,18 @@ impl Report {
         }
     }
 
-    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, identity: &Identity, how: How) {
-        let peer = io.peer_addr(id);
+    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, how: How) {
         let class = io.class(id).map_or("none", class_name);
         log::debug!(
-            "open class={class} {} id={id} peer={} how={}",
-            Who(Some(identity)),
-            Peer(peer),
+            "open class={class} {} id={id} peer={} user_agent={} how={}",
+            Who(peer.0),
+            Address(io.peer_addr(id)),
+            Agent(peer.1),
             how.name()
         );
     }
 
-    pub(super) fn closed(
-        &mut self,
-        io: &mut Io<'_>,
-        id: ConnId,
-        identity: Option<&Identity>,
-        end: &Ending,
-    ) {
+    pub(super) fn closed(&mut self, io: &mut Io<'_>, id: ConnId, peer: Peer<'_>, end: &Ending) {
         let level = match end.cause {
             Cause::Stale => Level::Warn,
             Cause::Probe | Cause::Answered => Level::Debug,
@@ -133,11 +127,12 @@ impl Report {
         }
         log::log!(
             level,
-            "close class={} {} id={id} peer={} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
+            "close class={} {} id={id} peer={} user_agent={} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
              messages_out={} cause={} code={} by={} clean={} reason={}",
             end.class.map_or("none", class_name),
-            Who(identity),
+            Who(peer.0),
             end.peer_addr,
+            Agent(peer.1),
             end.age.as_millis(),
             end.silence.as_millis(),
             end.unanswered,
@@ -155,32 +150,28 @@ impl Report {
     }
 
     /// A peer sends more than its share of the loop's work.
-    pub(super) fn throttled(io: &Io<'_>, id: ConnId, identity: Option<&Identity>, waited: Micros) {
+    pub(super) fn throttled(io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
         log::warn!(
-            "throttled class={} {} id={id} peer={} waited_ms={} effect=\"its input waits for its share of each turn\"",
+            "throttled class={} {} id={id} peer={} user_agent={} waited_ms={} effect=\"its input waits for its share of each turn\"",
             io.class(id).map_or("none", class_name),
-            Who(identity),
-            Peer(io.peer_addr(id)),
+            Who(peer.0),
+            Address(io.peer_addr(id)),
+            Agent(peer.1),
             waited.as_millis()
         );
     }
 
     /// A client changes the payloads of our pings. The first one is told; the others are counted.
-    pub(super) fn pong_mangled(
-        &mut self,
-        io: &Io<'_>,
-        id: ConnId,
-        identity: Option<&Identity>,
-        payload: &[u8],
-    ) {
+    pub(super) fn pong_mangled(&mut self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, payload: &[u8]) {
         if std::mem::replace(&mut self.pong_was_mangled, true) {
             return;
         }
         log::warn!(
-            "pong mangled class={} {} id={id} peer={} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
+            "pong mangled class={} {} id={id} peer={} user_agent={} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
             io.class(id).map_or("none", class_name),
-            Who(identity),
-            Peer(io.peer_addr(id)),
+            Who(peer.0),
+            Address(io.peer_addr(id)),
+            Agent(peer.1),
             payload.len()
         );
     }
@@ -290,6 +281,22 @@ pub(super) fn class_name(class: Class) -> &'static str {
         .unwrap_or("none")
 }
 
+/// What a line says of a connection: its identity, and its user agent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
+
+/// A user agent, or `-` if the request had none.
+struct Agent<'a>(Option<&'a str>);
+
+impl std::fmt::Display for Agent<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "{}", UserAgent(name)),
+            None => f.write_str("-"),
+        }
+    }
+}
+
 /// `user=… package=…`
 struct Who<'a>(Option<&'a Identity>);
 
@@ -306,9 +313,9 @@ impl std::fmt::Display for Who<'_> {
     }
 }
 
-struct Peer(Option<std::net::SocketAddr>);
+struct Address(Option<std::net::SocketAddr>);
 
-impl std::fmt::Display for Peer {
+impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(addr) => write!(f, "{addr}"),

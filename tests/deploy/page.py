@@ -21,12 +21,12 @@ TOKEN = "a-token-of-32-characters-0123456"
 class Peer:
     """A WebSocket that answers pings, as long as it is not frozen, and remembers how it was closed."""
 
-    def __init__(self, listen, path):
+    def __init__(self, listen, path, agent="page.py"):
         host, port = listen.split(":")
         self.socket = socket.create_connection((host, int(port)), timeout=5)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: test\r\nUser-Agent: {agent}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         head = b""
@@ -208,12 +208,29 @@ def numbers_are_the_same_everywhere(browser, gateway):
     print(f"{told['sessions',]} sessions and {sum(by_cause.values())} ends: the same on the page, in the metrics and in the log")
 
 
+def a_round_trip_says_how_old_it_is(browser, gateway):
+    peer = Peer(gateway.listen, "/glasses-ws?user=slow")
+    facts = lambda: browser.text("#detail .facts-of") or ""
+    try:
+        find(browser, user="slow")
+        until(5, "it is found", lambda: browser.text("#found bdi.user") == "slow")
+        browser.click("#found button.who")
+        until(5, "its round trip", lambda: re.search(r"Round trip\d[^±]*s ±", facts()) and " old" not in facts())
+        peer.frozen = True
+        until(4, "its round trip is old", lambda: re.search(r"Round trip\d[^±]*s ± [^,]*s, [^,]* old", facts()))
+        browser.press(ESCAPE)
+    finally:
+        peer.leave()
+    print("a round trip of a peer that does not answer says how old it is")
+
+
 def a_hostile_name_is_text(browser, gateway):
     marks = "\u202eevil\u2066\u200b"
     name = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">" + marks
     name += "x" * (256 - len(name.encode()))
     path = lambda name: f"/glasses-ws?user={urllib.parse.quote(name)}"
-    peer = Peer(gateway.listen, path(name))
+    agent = "<img src=x onerror=document.title='owned'>"
+    peer = Peer(gateway.listen, path(name), agent)
     try:
         for place in ("#silent", "#slowest"):
             browser.run("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", place)
@@ -224,6 +241,7 @@ def a_hostile_name_is_text(browser, gateway):
         expect(shown == wanted, f"shown as {shown!r}")
         browser.click("#found button.who")
         until(3, "its details", lambda: browser.text("#detail-name") == wanted)
+        until(3, "its user agent", lambda: agent in (browser.text("#detail .facts-of") or ""))
         browser.click("#detail-kick")
         expect(wanted in browser.text("#kick-who"), browser.text("#kick-who"))
         browser.press(ESCAPE)
@@ -641,6 +659,7 @@ def scenario(browser, binary, swarm, source):
         frozen_peers_are_suspect_then_gone(browser, gateway, swarms[1])
         a_mass_death_is_alerted(browser, gateway)
         it_pages(browser, gateway)
+        a_round_trip_says_how_old_it_is(browser, gateway)
         a_hostile_name_is_text(browser, gateway)
         a_kick_works(browser, gateway)
         a_class_is_drained(browser, gateway)

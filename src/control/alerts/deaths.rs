@@ -2,15 +2,17 @@
 //!
 //! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
+use super::agents::{Agents, Common};
 use super::sample::CLASSES;
 use crate::cause::{Cause, PeerCode};
-use crate::gateway::{CLASS_NAMES, Closed};
+use crate::gateway::{CLASS_NAMES, Closed, OTHER_USER_AGENT};
 use crate::time::Micros;
 use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Losses that are remembered: as many as records of ended connections come at a time.
 const DEATHS_MAX: usize = 10_000;
@@ -25,15 +27,17 @@ const UNUSUAL: u64 = 4;
 const MANY_BLOCKS: usize = 3;
 
 /// A connection that nobody wanted to end.
-#[derive(Debug, Clone, Copy)]
-struct Death {
+#[derive(Debug, Clone)]
+pub(super) struct Death {
     /// By the monotonic clock, as all that is compared with it: the wall clock may step.
-    at: Micros,
-    class: usize,
+    pub(super) at: Micros,
+    pub(super) class: usize,
     /// Whose it was; the same for all connections of one identity.
-    who: u64,
-    block: IpNet,
-    cause: Cause,
+    pub(super) who: u64,
+    pub(super) block: IpNet,
+    pub(super) cause: Cause,
+    /// Its user agent, if it is known.
+    pub(super) agent: Option<Arc<str>>,
 }
 
 /// The latest losses, oldest first.
@@ -58,6 +62,8 @@ pub(super) struct MassDeath {
     pub(super) blocks: usize,
     /// How most of them ended, and how many of them did.
     pub(super) cause: (Cause, u64),
+    /// Their user agents.
+    pub(super) agents: Agents,
 }
 
 /// What they have in common.
@@ -87,7 +93,15 @@ impl Deaths {
             {
                 let address = closed.peer_addr.ip();
                 let who = self.who(closed);
-                self.add(closed.at.raw, class.0.into(), who, address, closed.cause);
+                let agent = closed.user_agent.clone();
+                self.add(Death {
+                    at: closed.at.raw,
+                    class: class.0.into(),
+                    who,
+                    block: block_of(address),
+                    cause: closed.cause,
+                    agent: agent.filter(|name| **name != *OTHER_USER_AGENT),
+                });
             }
         }
     }
@@ -101,30 +115,27 @@ impl Deaths {
         self.hasher.hash_one((&closed.user, &closed.package))
     }
 
-    pub(super) fn add(
-        &mut self,
-        at: Micros,
-        class: usize,
-        who: u64,
-        address: IpAddr,
-        cause: Cause,
-    ) {
+    pub(super) fn add(&mut self, death: Death) {
         if self.latest.len() == DEATHS_MAX {
             self.latest.pop_front();
         }
-        let block = block_of(address);
-        self.latest.push_back(Death {
-            at,
-            class,
-            who,
-            block,
-            cause,
-        });
+        self.latest.push_back(death);
     }
 
-    /// Forgets what is too old to matter.
-    pub(super) fn forget(&mut self, now: Micros, many: Micros, interval: Micros) {
+    /// The user agents of the identities of a class that were lost as stale since then.
+    pub(super) fn stale(&self, class: usize, since: Micros) -> Agents {
+        let is_wanted = |d: &&Death| d.class == class && d.at > since && d.cause == Cause::Stale;
+        let mut seen = HashSet::new();
+        let lost = self.latest.iter().filter(is_wanted);
+        lost.filter(|d| seen.insert(d.who))
+            .map(|d| d.agent.as_ref())
+            .collect()
+    }
+
+    /// Forgets what is too old to matter: to a mass death within `many`, and to what is counted over `window`.
+    pub(super) fn forget(&mut self, now: Micros, many: Micros, interval: Micros, window: Micros) {
         let matters = Micros(many.0.saturating_mul(USUAL_WINDOWS + 1)) + interval;
+        let matters = matters.max(window);
         let is_old = |death: &Death| now - death.at > matters;
         while self.latest.front().is_some_and(is_old) {
             self.latest.pop_front();
@@ -171,6 +182,7 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
         of: Group::Class(most.class),
         count: found.iter().map(|mass| mass.count).sum(),
         blocks: found.iter().map(|mass| mass.blocks).sum(),
+        agents: found.iter().map(|mass| &mass.agents).sum(),
         ..most
     })
 }
@@ -240,12 +252,13 @@ fn at_once(
         class,
         blocks: blocks.len(),
         cause: (cause, with(cause)),
+        agents: lost.iter().map(|d| d.agent.as_ref()).collect(),
     })
 }
 
 impl MassDeath {
-    /// What has happened, in words.
-    pub(super) fn summary(&self, window: Micros) -> String {
+    /// What has happened, in words. `common` is the user agent that most of them had.
+    pub(super) fn summary(&self, window: Micros, common: Option<&Common>) -> String {
         let (cause, with) = self.cause;
         let most = if with == self.count {
             "all"
@@ -264,8 +277,17 @@ impl MassDeath {
                 format!("from {block}, most of class {},", CLASS_NAMES[self.class])
             }
         };
+        let why = match (common, self.of) {
+            (None, _) => ": it is the network or a proxy, not the peers".to_owned(),
+            (Some(common), Group::Class(_)) => {
+                format!("; {common}: look at that client's release")
+            }
+            (Some(common), Group::Block(_)) => {
+                format!("; {common}: look at that client's release, or at this block's network")
+            }
+        };
         format!(
-            "{} connections {whose} were lost within {} s, {most} of them {cause}: it is the network or a proxy, not the peers",
+            "{} connections {whose} were lost within {} s, {most} of them {cause}{why}",
             self.count,
             window.0 as f64 / 1e6
         )
@@ -273,7 +295,7 @@ impl MassDeath {
 }
 
 /// The block in which an address's neighbours are: /24, or /48 of IPv6.
-fn block_of(address: IpAddr) -> IpNet {
+pub(super) fn block_of(address: IpAddr) -> IpNet {
     let address = address.to_canonical();
     let bits = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new_assert(address, bits).trunc()

@@ -3,6 +3,7 @@
 //!
 //! What is judged is pure (`book`, `rules`, `deaths`): looks with their time go in, news come out.
 
+mod agents;
 mod book;
 mod deaths;
 mod payload;
@@ -22,7 +23,7 @@ use self::book::{Book, News};
 use self::deaths::Deaths;
 use self::payload::Sender;
 use self::rules::RULES;
-use self::sample::{Past, Sample, View};
+use self::sample::{Counters, Past, Sample, View};
 use self::sink::Sink;
 use super::{Control, ask, lock, process};
 use crate::gateway::{Closed, Value};
@@ -62,8 +63,9 @@ impl Watch {
             deaths: &self.deaths,
         };
         let news = self.book.look(&view);
-        let (window, interval) = (settings.mass_death_window, settings.interval);
-        self.deaths.forget(sample.now, window, interval);
+        let (many, interval) = (settings.mass_death_window, settings.interval);
+        self.deaths
+            .forget(sample.now, many, interval, settings.window);
         news
     }
 }
@@ -170,13 +172,19 @@ pub(super) async fn watch(control: Arc<Control>) {
 
 async fn look_at(control: &Control) -> Sample {
     let asked = ask::ask(&control.desk, |gateway, io| {
-        (gateway.snapshot(io), gateway.flapping(io).0)
+        let (flapping, _) = gateway.flapping(io);
+        (gateway.snapshot(io), gateway.user_agents(io), flapping)
     });
-    let answer = asked.await.ok();
+    let (mut counters, mut flapping_now) = (None, Vec::new());
+    if let Ok((snapshot, agents, flapping)) = asked.await {
+        let counted = Counters::from(&snapshot);
+        counters = Some(Counters { agents, ..counted });
+        flapping_now = flapping;
+    }
     let figures = process::figures();
     Sample {
-        counters: answer.as_ref().map(|(snapshot, _)| snapshot.into()),
-        flapping: answer.map(|(_, flapping)| flapping).unwrap_or_default(),
+        counters,
+        flapping: flapping_now,
         down: control.runner.webhooks().down,
         fds: figures.open_fds.zip(figures.max_fds),
         memory: process::memory(),

@@ -1,7 +1,8 @@
 //! The rules, in one table: what is looked at, when it is too much, and what to do then.
 
+use super::agents::Agents;
 use super::deaths::Many;
-use super::sample::{CLASSES, Fleet, View};
+use super::sample::{CLASSES, Fleet, View, percent};
 use super::settings::AlertSettings;
 use crate::gateway::{CLASS_NAMES, Role};
 use crate::time::Micros;
@@ -58,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: MASS_DEATH,
         severity: Severity::Critical,
-        action: "Look at the network, the proxy or the carrier that the summary names, not at the peers; nothing here needs a restart.",
+        action: "If the summary names a user agent, look at that client's release; else at the network, the proxy or the carrier that it names, not at the peers; nothing here needs a restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "many_suspects",
         severity: Severity::Warning,
-        action: "One class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
+        action: "A user agent in the summary, or one class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
         explained_by: |_| &[MASS_DEATH],
@@ -76,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "stale_closes",
         severity: Severity::Critical,
-        action: "See which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
+        action: "If the summary names a user agent, look at that client's release; else see which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
         explained_by: |_| &[MASS_DEATH],
@@ -188,13 +189,6 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.map(|(key, value)| (key, value.into())).collect()
 }
 
-fn percent(part: u64, of: u64) -> f64 {
-    if of == 0 {
-        return 0.0;
-    }
-    100.0 * part as f64 / of as f64
-}
-
 fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
     let (fleet, s) = (view.fleet.as_ref()?, view.settings);
     let many = Many {
@@ -208,7 +202,13 @@ fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
         labels: labels([("class", CLASS_NAMES[mass.class])]),
         value: mass.count as f64,
         threshold: mass.needed as f64,
-        summary: mass.summary(s.mass_death_window),
+        summary: {
+            let share = |agent: &str| fleet.agent_share(mass.class, agent);
+            mass.summary(
+                s.mass_death_window,
+                mass.agents.common("losses", share).as_ref(),
+            )
+        },
     };
     Some(found.into_iter().map(reading).collect())
 }
@@ -235,6 +235,20 @@ fn by_class(
     classes.filter_map(read).collect()
 }
 
+/// A summary, and what those of a class of whom it tells have in common.
+fn with_common(
+    summary: String,
+    who: &'static str,
+    agents: &Agents,
+    fleet: &Fleet<'_>,
+    class: usize,
+) -> String {
+    match agents.common(who, |agent| fleet.agent_share(class, agent)) {
+        Some(common) => format!("{summary}; {common}: look at that client's release"),
+        None => summary,
+    }
+}
+
 fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
     let (fleet, s) = (view.fleet.as_ref()?, view.settings);
     let threshold = s.suspects_percent as f64;
@@ -247,6 +261,8 @@ fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
         let summary = format!(
             "{value:.1} % of {name} are suspect, {suspects} of {live} (threshold {threshold} %)"
         );
+        let agents = Agents::of_suspects(suspects, &fleet.now.agents[class]);
+        let summary = with_common(summary, "suspects", &agents, fleet, class);
         Some((value, threshold, summary))
     }))
 }
@@ -264,6 +280,8 @@ fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
             "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
             seconds(s.window)
         );
+        let agents = view.deaths.stale(class, view.sample.now - s.window);
+        let summary = with_common(summary, "losses", &agents, fleet, class);
         Some((value, threshold, summary))
     }))
 }

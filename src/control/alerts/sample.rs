@@ -6,7 +6,7 @@ use crate::cause::Cause;
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::Histogram;
-use crate::gateway::{CLASS_NAMES, Identity, Snapshot};
+use crate::gateway::{AgentCount, CLASS_NAMES, Identity, Snapshot};
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
 
@@ -53,6 +53,8 @@ pub(super) struct Counters {
     pub(super) places: (u64, u64),
     /// Newcomers that were refused because there was no place.
     pub(super) refused: u64,
+    /// The most frequent user agents of open connections.
+    pub(super) agents: [Vec<AgentCount>; CLASSES],
 }
 
 impl From<&Snapshot> for Counters {
@@ -79,6 +81,13 @@ impl From<&Snapshot> for Counters {
     }
 }
 
+pub(super) fn percent(part: u64, of: u64) -> f64 {
+    if of == 0 {
+        return 0.0;
+    }
+    100.0 * part as f64 / of as f64
+}
+
 /// The counters over the window.
 #[derive(Debug, Default)]
 pub(super) struct Past {
@@ -92,6 +101,8 @@ pub(super) struct Fleet<'a> {
     pub(super) then: &'a Counters,
     /// The most that there were at a time, by class.
     pub(super) most_live: [u64; CLASSES],
+    /// All looks of the window.
+    looks: &'a VecDeque<(Micros, Counters)>,
 }
 
 /// All that a rule sees.
@@ -130,11 +141,23 @@ impl Past {
             now: counters,
             then: self.looks.front().map_or(counters, |(_, look)| look),
             most_live,
+            looks: &self.looks,
         }
     }
 }
 
 impl Fleet<'_> {
+    /// The largest share, in percent, that a user agent had of a class's connections at a look of the window.
+    pub(super) fn agent_share(&self, class: usize, agent: &str) -> f64 {
+        let looks = self.looks.iter().map(|(_, look)| look);
+        let shares = looks.chain([self.now]).map(|look| {
+            let mut counts = look.agents[class].iter();
+            let found = counts.find(|count| *count.name == *agent);
+            percent(found.map_or(0, |count| count.open), look.live[class])
+        });
+        shares.fold(0.0, f64::max)
+    }
+
     /// How much something has grown over the window, by class.
     pub(super) fn grown(&self, of: fn(&Counters) -> &[u64; CLASSES]) -> [u64; CLASSES] {
         let (now, then) = (of(self.now), of(self.then));

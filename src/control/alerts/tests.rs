@@ -2,6 +2,7 @@
 
 use super::Watch;
 use super::book::{ACTIVE_MAX, Alert, AlertState, News, RESOLVED_MAX};
+use super::deaths::{Death, block_of};
 use super::payload::{self, Sender};
 use super::rules::{Labels, RULES, Severity};
 use super::sample::{Counters, Sample};
@@ -11,11 +12,12 @@ use crate::cause::{By, Cause, Code};
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::{Class, Traffic};
-use crate::gateway::{Closed, Identity, Role};
+use crate::gateway::{AgentCount, Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::time::{Micros, Moment, UnixMillis};
 use serde_json::Value;
+use std::sync::Arc;
 
 const S: fn(u64) -> Micros = Micros::from_secs;
 
@@ -127,16 +129,31 @@ impl Bench {
 
     /// Connections of a class are lost, all from this /24, a millisecond apart.
     fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
+        self.lose_of(class, many, block, cause, None);
+    }
+
+    /// Connections of a class that have this user agent are lost, all from this /24, a millisecond apart.
+    fn lose_of(&mut self, class: usize, many: u64, block: u8, cause: Cause, agent: Option<&str>) {
         for n in 0..many {
             let at = self.sample.now + Micros::from_millis(n);
             self.deaths += 1;
             let address = [10, 0, block, self.deaths as u8].into();
-            let deaths = &mut self.watch.deaths;
-            deaths.add(at, class, self.deaths, address, cause);
+            self.watch.deaths.add(Death {
+                at,
+                class,
+                who: self.deaths,
+                block: block_of(address),
+                cause,
+                agent: agent.map(Arc::from),
+            });
         }
         let counters = self.counters();
         counters.live[class] -= many;
         counters.ended[class] += many;
+        let agents = counters.agents[class].iter_mut();
+        for count in agents.filter(|count| Some(&*count.name) == agent) {
+            count.open -= many;
+        }
         if cause == Cause::Stale {
             counters.stale[class] += many;
         }
@@ -354,6 +371,144 @@ fn what_is_usual_is_no_mass_death() {
     bench.fires("mass_death");
 }
 
+/// A fleet of which so many percent of each class have this user agent.
+fn fleet_of(agent: &str, percent: u64) -> Bench {
+    let mut bench = Bench::new();
+    let count = |name, open| AgentCount {
+        name: Arc::from(name),
+        open,
+        suspects: 0,
+    };
+    let counts = vec![
+        count("glasses-os/3.1", 1_000 - 10 * percent),
+        count(agent, 10 * percent),
+    ];
+    bench.counters().agents = [counts.clone(), counts];
+    bench.look();
+    bench
+}
+
+#[test]
+fn a_mass_death_of_one_release_names_its_user_agent() {
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    for block in 0..95 {
+        bench.lose_of(0, 2, block, Cause::PeerReset, Some("glasses-os/3.2"));
+    }
+    bench.lose_of(0, 10, 200, Cause::PeerReset, Some("glasses-os/3.1"));
+    // They are back at once, most of them of another release.
+    bench.counters().agents = Default::default();
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(
+        alert.summary,
+        "200 connections of class glasses from 96 address blocks were lost within 20 s, all of them peer_reset; 95 % of the \
+         losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections have: look at that client's release"
+    );
+    assert!(alert.action.contains("user agent"), "{}", alert.action);
+    // Within one block it may be either.
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    bench.lose_of(0, 100, 7, Cause::Stale, Some("glasses-os/3.2"));
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(
+        alert
+            .summary
+            .starts_with("100 connections from 10.0.7.0/24")
+            && alert
+                .summary
+                .ends_with("look at that client's release, or at this block's network"),
+        "{}",
+        alert.summary
+    );
+}
+
+#[test]
+fn suspects_of_one_release_name_its_user_agent() {
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    bench.counters().suspects[0] = 100;
+    let agents = &mut bench.counters().agents[0];
+    (agents[0].suspects, agents[1].suspects) = (20, 80);
+    bench.looks(13);
+    let alert = bench.fires("many_suspects");
+    assert_eq!(
+        alert.summary,
+        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have the user agent \"glasses-os/3.2\", \
+         which at most 30 % of the connections have: look at that client's release"
+    );
+    bench.counters().agents[0][1].suspects = 79;
+    bench.look();
+    let all = bench.watch.book.all();
+    assert!(!all[0].summary.contains("user agent"), "{}", all[0].summary);
+}
+
+#[test]
+fn a_release_is_not_blamed_for_what_all_suffer() {
+    let blamed = |agent: Option<&str>, percent, lost_of_it| {
+        let mut bench = fleet_of(agent.unwrap_or("glasses-os/3.2"), percent);
+        for n in 0..100 {
+            let agent = agent.filter(|_| n < lost_of_it);
+            bench.lose_of(0, 1, n as u8, Cause::PeerReset, agent);
+        }
+        bench.look();
+        let summary = bench.fires("mass_death").summary;
+        let is_network = summary.ends_with("it is the network or a proxy, not the peers");
+        assert_ne!(is_network, summary.contains("user agent"), "{summary}");
+        !is_network
+    };
+    let agent = Some("glasses-os/3.2");
+    // Nearly all clients have it, so nearly all losses do.
+    assert!(!blamed(agent, 90, 100));
+    assert!(!blamed(agent, 81, 100));
+    assert!(blamed(agent, 80, 100));
+    assert!(blamed(agent, 60, 80));
+    assert!(!blamed(agent, 10, 79));
+    // Connections without a user agent have nothing in common.
+    assert!(!blamed(None, 10, 100));
+}
+
+#[test]
+fn user_agents_that_are_not_known_are_nobodys() {
+    let mut bench = Bench::new();
+    for n in 0..100 {
+        let at = bench.sample.now + Micros::from_millis(n);
+        let mut closed = lost(Some(&format!("user{n}")), at, n, [10, n as u8, 7, 1]);
+        closed.user_agent = Some("other".into());
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(!alert.summary.contains("user agent"), "{}", alert.summary);
+}
+
+#[test]
+fn stale_closes_of_one_release_name_its_user_agent() {
+    let mut bench = fleet_of("app-sdk/2 \"x\"", 20);
+    // One after the other, from everywhere, and nothing else of the fleet.
+    for n in 0..30 {
+        for block in 0..9 {
+            bench.lose_of(
+                1,
+                1,
+                9 * (n % 28) + block,
+                Cause::Stale,
+                Some("app-sdk/2 \"x\""),
+            );
+        }
+        bench.counters().live[1] += 9;
+        bench.counters().agents[1][1].open += 9;
+        bench.look();
+    }
+    let alert = bench.fires("stale_closes");
+    assert!(
+        alert.summary.ends_with(
+            "; 100 % of the losses have the user agent \"app-sdk/2 \\\"x\\\"\", which at most 20 % of the connections have: look at \
+             that client's release"
+        ),
+        "{}",
+        alert.summary
+    );
+}
+
 /// A connection of these glasses that was lost, or of nobody's.
 fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
     let identity = user.map(|user| flapping(user, None));
@@ -367,6 +522,7 @@ fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
         generated: user.is_some_and(|user| user.starts_with("anonymous-")),
         user: identity.map(|identity| identity.user),
         package: None,
+        user_agent: None,
         peer_addr: (address, 4_242).into(),
         cause: Cause::PeerEof,
         by: By::Peer,

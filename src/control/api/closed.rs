@@ -1,6 +1,6 @@
 //! Connections that have ended: the last 10 000.
 
-use super::connections::{HistoryBody, page_size, parse_address, parse_id};
+use super::connections::{HistoryBody, as_kept, page_size, parse_address, parse_id};
 use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
 use crate::cause::Cause;
@@ -24,6 +24,8 @@ pub(super) struct ClosedParams {
     user: Option<String>,
     /// Only of this package; exactly.
     package: Option<String>,
+    /// Only with this `User-Agent`, as sent or as shown here.
+    user_agent: Option<String>,
     /// Only from this IP address, or from this block of them (CIDR).
     address: Option<String>,
     /// Only for this cause.
@@ -60,6 +62,8 @@ pub(super) struct ClosedBody {
     class: Option<ClassName>,
     user: Option<String>,
     package: Option<String>,
+    /// As of a connection that is here.
+    user_agent: Option<String>,
     peer: String,
     /// Why it ended.
     #[schema(example = "stale")]
@@ -96,8 +100,9 @@ pub(super) struct ClosedDetail {
 )]
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
-    Params(params): Params<ClosedParams>,
+    Params(mut params): Params<ClosedParams>,
 ) -> Result<Json<ClosedList>, Problem> {
+    params.user_agent = params.user_agent.map(as_kept);
     let limit = page_size(params.limit)?;
     if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
         return Err(Problem::bad_request(
@@ -160,6 +165,8 @@ impl ClosedParams {
             && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
             && is(&self.user, &closed.user)
             && is(&self.package, &closed.package)
+            && (self.user_agent.as_deref())
+                .is_none_or(|wanted| closed.user_agent.as_deref() == Some(wanted))
     }
 }
 
@@ -182,6 +189,7 @@ impl ClosedBody {
             class: closed.class.and_then(ClassName::of),
             user: closed.user.as_deref().map(str::to_owned),
             package: closed.package.as_deref().map(str::to_owned),
+            user_agent: closed.user_agent.as_deref().map(str::to_owned),
             peer: address(closed.peer_addr),
             cause: closed.cause.name(),
             by: by(closed.by),

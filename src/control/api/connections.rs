@@ -31,6 +31,8 @@ pub(super) struct ListParams {
     user: Option<String>,
     /// Only of this package; exactly.
     package: Option<String>,
+    /// Only with this `User-Agent`, as sent or as shown here.
+    user_agent: Option<String>,
     /// Only from this IP address, or from this block of them (CIDR).
     #[param(example = "192.0.2.0/24")]
     address: Option<String>,
@@ -82,6 +84,10 @@ pub(super) struct Connection {
     state: StateName,
     user: Option<String>,
     package: Option<String>,
+    /// What its request named as `User-Agent`, cut to 128 bytes and with every byte that is not visible ASCII as `\xNN`; `other` if
+    /// 4096 different ones were here already. Null: it named none.
+    #[schema(example = "glasses-os/3.2.1")]
+    user_agent: Option<String>,
     /// The client's address and port; the port is 0 if a proxy did not name it.
     peer: String,
     /// When it opened, or was accepted if it has not opened.
@@ -238,6 +244,11 @@ pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
     })
 }
 
+/// A user agent as the gateway keeps it, from one as a client sends it; kept ones stay as they are.
+pub(super) fn as_kept(user_agent: String) -> String {
+    gateway::shown_user_agent(user_agent.as_bytes()).unwrap_or_default()
+}
+
 pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
     match limit {
         None => Ok(PAGE),
@@ -256,6 +267,7 @@ impl ListParams {
                 state: self.state.map(ConnState::from),
                 user: self.user,
                 package: self.package,
+                user_agent: self.user_agent.map(as_kept),
                 address,
             },
             sort: match self.sort {
@@ -291,6 +303,7 @@ impl Connection {
             state: ConnState::of(&view).into(),
             user: row.user.map(String::from),
             package: row.package.map(String::from),
+            user_agent: row.user_agent.as_deref().map(String::from),
             peer: address(view.peer_addr),
             since: now.gone(view.since),
             age_ms: (now.engine - view.since).as_millis(),

@@ -79,6 +79,9 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     };
     let policy = &outlook.policy;
     let mut text = vec![why.clone()];
+    if let Some(name) = &portrait.row.user_agent {
+        text.push(format!("its client calls itself {name:?}"));
+    }
     if let Some(ping) = &next_ping {
         text.push(format!("it is pinged next in {} ms", ping.in_ms));
     }

@@ -109,6 +109,7 @@ function head(of, state) {
 }
 
 const common = of => [
+  ...(of.user_agent == null ? [] : [['User agent', visible(of.user_agent)]]),
   ['Round trip', `${micros(of.rtt_us)} ± ${micros(of.rttvar_us)}${of.rtt_age_ms == null ? '' : `, ${span(of.rtt_age_ms)} old`}`],
   ['Came in', `${bytes(of.bytes_in)}, ${plural(of.messages_in, 'message')}`],
   ['Went out', `${bytes(of.bytes_out)}, ${plural(of.messages_out, 'message')}`],

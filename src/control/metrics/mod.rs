@@ -168,6 +168,16 @@ impl Scrape {
             snapshot.blocked as i64,
         )?;
         page.gauge(
+            "pulsegate_user_agents",
+            "Different user agents of the connections now",
+            snapshot.user_agents as i64,
+        )?;
+        page.counter(
+            "pulsegate_user_agents_overflowed",
+            "Connections whose user agent is told as other because 4096 different ones were here",
+            snapshot.user_agents_overflowed,
+        )?;
+        page.gauge(
             "pulsegate_histories",
             "Connections whose recent life is kept now",
             snapshot.histories as i64,

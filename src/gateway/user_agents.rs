@@ -1,0 +1,435 @@
+//! The clients' `User-Agent`s: each name is kept once, however many connections have it.
+//!
+//! Names are the peers' words, so they are cut and escaped when they come in. An entry lives as long as a connection has its name: names
+//! that nobody has any more make room, so a flood of invented ones fills the table only while its connections are here.
+//! Records of ended connections have a share of the text ([`Arc`]), and need no entry.
+
+use super::CLASS_NAMES;
+use crate::engine::{Class, Request};
+use crate::health::State;
+use crate::id::ConnId;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The most different user agents that are told apart among the connections of one moment.
+pub const USER_AGENTS_MAX: usize = 4_096;
+
+/// The most bytes of a user agent that are kept, as escaped.
+pub const USER_AGENT_BYTES_MAX: usize = 128;
+
+/// The user agent of connections for whose own there was no room.
+pub const OTHER_USER_AGENT: &str = "other";
+
+/// How many user agents of each class [`UserAgents::most`] names.
+const MOST_NAMED: usize = 64;
+
+const CLASSES: usize = CLASS_NAMES.len();
+
+/// The connections of one class that have a user agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentCount {
+    /// The user agent.
+    pub name: Arc<str>,
+    /// Those that are open.
+    pub open: u64,
+    /// Those of them that are suspect.
+    pub suspects: u64,
+}
+
+/// Number of an entry, from 1 on; 0: the connection has sent no user agent.
+const NUMBER_BITS: u32 = 13;
+const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
+
+/// The connection is suspect.
+const SUSPECT: u16 = 1 << 15;
+
+/// The entry of [`OTHER_USER_AGENT`], which is always there and needs no place of the others.
+const OTHER: u16 = 1;
+
+/// The user agents of all connections.
+#[derive(Debug)]
+pub(super) struct UserAgents {
+    /// By slot: the number of the connection's entry and, above it, its class from 1 on while it is open, and [`SUSPECT`]. Two bytes are
+    /// all that a connection costs.
+    of: Vec<u16>,
+    /// By number, less 1.
+    entries: Vec<Entry>,
+    numbers: HashMap<Arc<str>, u16>,
+    /// Numbers of entries that nobody uses.
+    free: Vec<u16>,
+    /// Connections that became [`OTHER_USER_AGENT`] because the table was full, since the start.
+    overflowed: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    /// Connections that have it, open or not.
+    users: u32,
+    /// Those that are open, by class.
+    open: [u32; CLASSES],
+    /// Those of them that are suspect.
+    suspects: [u32; CLASSES],
+}
+
+impl Default for UserAgents {
+    fn default() -> Self {
+        UserAgents {
+            of: Vec::new(),
+            entries: vec![Entry::new(OTHER_USER_AGENT.into())],
+            numbers: HashMap::new(),
+            free: Vec::new(),
+            overflowed: 0,
+        }
+    }
+}
+
+impl UserAgents {
+    /// Notes the user agent of a connection whose request has come.
+    pub(super) fn asked(&mut self, id: ConnId, request: &Request) {
+        let field = request.headers().get("user-agent");
+        let name = field.and_then(|field| shown_user_agent(field.as_bytes()));
+        // A slot has one connection, and its end is told before the next; what a former one left would be counted for ever.
+        self.ended(id);
+        let Some(name) = name else { return };
+        let number = self.number(&name);
+        self.entry(number).users += 1;
+        if id.slot() >= self.of.len() {
+            self.of.resize(id.slot() + 1, 0);
+        }
+        self.of[id.slot()] = number;
+    }
+
+    /// Counts a connection as open.
+    pub(super) fn opened(&mut self, id: ConnId, class: Class) {
+        let nth = usize::from(class.0);
+        if let Some(of) = self.of.get_mut(id.slot())
+            && *of != 0
+            && class_of(*of).is_none()
+            && nth < CLASSES
+        {
+            let number = *of;
+            *of |= (u16::from(class.0) + 1) << NUMBER_BITS;
+            self.entry(number).open[nth] += 1;
+        }
+    }
+
+    /// Counts an open connection as suspect, or no longer.
+    pub(super) fn changed(&mut self, id: ConnId, state: State) {
+        let is_suspect = state == State::Suspect;
+        if let Some(of) = self.of.get_mut(id.slot())
+            && let Some(nth) = class_of(*of)
+            && is_suspect != (*of & SUSPECT != 0)
+        {
+            *of ^= SUSPECT;
+            let number = *of & NUMBER;
+            let suspects = &mut self.entry(number).suspects[nth];
+            *suspects = if is_suspect {
+                *suspects + 1
+            } else {
+                *suspects - 1
+            };
+        }
+    }
+
+    /// The user agent of a connection that has not ended.
+    pub(super) fn get(&self, id: ConnId) -> Option<&Arc<str>> {
+        let number = self.of.get(id.slot())? & NUMBER;
+        let entry = self.entries.get(usize::from(number).checked_sub(1)?)?;
+        Some(&entry.name)
+    }
+
+    /// As [`get`](Self::get), as text.
+    pub(super) fn name(&self, id: ConnId) -> Option<&str> {
+        self.get(id).map(|name| &**name)
+    }
+
+    /// Forgets the user agent of a connection that has ended, and returns it.
+    pub(super) fn ended(&mut self, id: ConnId) -> Option<Arc<str>> {
+        let of = std::mem::take(self.of.get_mut(id.slot())?);
+        let number = of & NUMBER;
+        if number == 0 {
+            return None;
+        }
+        let entry = self.entry(number);
+        entry.users -= 1;
+        if let Some(nth) = class_of(of) {
+            entry.open[nth] -= 1;
+            entry.suspects[nth] -= u32::from(of & SUSPECT != 0);
+        }
+        let name = entry.name.clone();
+        if entry.users == 0 && number != OTHER {
+            self.numbers.remove(&name);
+            self.free.push(number);
+        }
+        Some(name)
+    }
+
+    /// Different user agents now.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Connections that became [`OTHER_USER_AGENT`] because the table was full, since the start.
+    pub(super) fn overflowed(&self) -> u64 {
+        self.overflowed
+    }
+
+    /// By class: the user agents with the most open connections, at most 64, and behind them the one with the most suspects, if that is
+    /// another. [`OTHER_USER_AGENT`] is not among them, for it is nobody's.
+    pub(super) fn most(&self) -> [Vec<AgentCount>; CLASSES] {
+        std::array::from_fn(|nth| {
+            let entries = self.numbers.values();
+            let entries = entries.map(|number| &self.entries[usize::from(*number) - 1]);
+            let mut entries: Vec<&Entry> = entries.filter(|entry| entry.open[nth] > 0).collect();
+            if entries.len() > MOST_NAMED {
+                let frequent = |entry: &&Entry| std::cmp::Reverse(entry.open[nth]);
+                entries.select_nth_unstable_by_key(MOST_NAMED, frequent);
+                let rest = entries.split_off(MOST_NAMED).into_iter();
+                entries.extend(rest.max_by_key(|entry| entry.suspects[nth]));
+            }
+            let count = |entry: &Entry| AgentCount {
+                name: entry.name.clone(),
+                open: entry.open[nth].into(),
+                suspects: entry.suspects[nth].into(),
+            };
+            entries.into_iter().map(count).collect()
+        })
+    }
+
+    /// The number of a name's entry, which is made if there is none and room for one.
+    fn number(&mut self, name: &str) -> u16 {
+        if name == OTHER_USER_AGENT {
+            return OTHER;
+        }
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let entry = Entry::new(name.into());
+        let name = entry.name.clone();
+        let number = match self.free.pop() {
+            Some(number) => {
+                *self.entry(number) = entry;
+                number
+            }
+            None if self.numbers.len() < USER_AGENTS_MAX => {
+                self.entries.push(entry);
+                // 1 + USER_AGENTS_MAX at most.
+                self.entries.len() as u16
+            }
+            None => {
+                self.overflowed += 1;
+                return OTHER;
+            }
+        };
+        self.numbers.insert(name, number);
+        number
+    }
+
+    fn entry(&mut self, number: u16) -> &mut Entry {
+        &mut self.entries[usize::from(number) - 1]
+    }
+}
+
+/// The class of an open connection, of what stands for it in the table.
+fn class_of(of: u16) -> Option<usize> {
+    let class = usize::from((of & !SUSPECT) >> NUMBER_BITS);
+    class.checked_sub(1).filter(|nth| *nth < CLASSES)
+}
+
+impl Entry {
+    fn new(name: Arc<str>) -> Self {
+        Entry {
+            name,
+            users: 0,
+            open: [0; CLASSES],
+            suspects: [0; CLASSES],
+        }
+    }
+}
+
+/// A user agent as it is kept: visible ASCII and spaces, every other byte as `\xNN`, cut to [`USER_AGENT_BYTES_MAX`] bytes but never
+/// within an escape. `None` for an empty one. What is kept already is kept as it is.
+pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
+    let sent = sent.trim_ascii();
+    let mut text = String::new();
+    for byte in sent {
+        let is_plain = byte.is_ascii_graphic() || *byte == b' ';
+        let len = if is_plain { 1 } else { r"\xNN".len() };
+        if text.len() + len > USER_AGENT_BYTES_MAX {
+            break;
+        }
+        if is_plain {
+            text.push(char::from(*byte));
+        } else {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    let text = text.trim_end();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(slot: usize) -> ConnId {
+        format!("{slot}.1").parse().expect("an id")
+    }
+
+    fn asked(agents: &mut UserAgents, slot: usize, name: &str) {
+        let head = format!("GET /glasses-ws HTTP/1.1\r\nHost: a\r\nUser-Agent: {name}\r\n\r\n");
+        agents.asked(id(slot), &Request::of(&head));
+    }
+
+    fn name(agents: &UserAgents, slot: usize) -> Option<&str> {
+        agents.name(id(slot))
+    }
+
+    #[test]
+    fn a_user_agent_is_cut_and_escaped() {
+        assert_eq!(
+            shown_user_agent(b"glasses-os/3.2 (rev 7)").as_deref(),
+            Some("glasses-os/3.2 (rev 7)")
+        );
+        assert_eq!(
+            shown_user_agent("Zoë\t\u{1b}[31m\r\n2026 [WARN] x".as_bytes()).as_deref(),
+            Some(r"Zo\xc3\xab\x09\x1b[31m\x0d\x0a2026 [WARN] x")
+        );
+        for empty in [&b""[..], b"  ", b"\t "] {
+            assert_eq!(shown_user_agent(empty), None);
+        }
+        assert_eq!(shown_user_agent(&[b'x'; 4_000]), Some("x".repeat(128)));
+        // Not within an escape.
+        let escaped =
+            shown_user_agent(&[&[b'x'; 3][..], &[0xff; 100]].concat()).expect("not empty");
+        assert_eq!(escaped.len(), 127);
+        assert!(escaped.ends_with(r"\xff"));
+        // A filter may name it as sent or as shown.
+        for sent in ["Zoë 1", "a\\b \"c\" <d>", &"é".repeat(99)] {
+            let once = shown_user_agent(sent.as_bytes()).expect("not empty");
+            assert_eq!(
+                shown_user_agent(once.as_bytes()),
+                Some(once.clone()),
+                "{sent}"
+            );
+        }
+    }
+
+    #[test]
+    fn invented_user_agents_fill_the_table_only_while_they_are_here() {
+        let mut agents = UserAgents::default();
+        asked(&mut agents, 0, "glasses/1");
+        for n in 1..USER_AGENTS_MAX + 100 {
+            asked(&mut agents, n, &format!("random/{n}"));
+        }
+        assert_eq!(
+            (agents.len(), agents.overflowed()),
+            (USER_AGENTS_MAX, 100),
+            "its bound holds"
+        );
+        assert_eq!(name(&agents, USER_AGENTS_MAX), Some("other"));
+        // Known names are not hurt.
+        asked(&mut agents, 9_000, "glasses/1");
+        assert_eq!(name(&agents, 9_000), Some("glasses/1"));
+        let ended = agents.ended(id(1)).expect("it had one");
+        assert_eq!(&*ended, "random/1");
+        asked(&mut agents, 1, "glasses/2");
+        assert_eq!(name(&agents, 1), Some("glasses/2"), "there is room again");
+        for n in 2..USER_AGENTS_MAX + 100 {
+            agents.ended(id(n));
+        }
+        assert_eq!(agents.len(), 2);
+        let memory = agents.entries.len();
+        for n in 0..10 * USER_AGENTS_MAX {
+            asked(&mut agents, 2, &format!("later/{n}"));
+            assert_eq!(name(&agents, 2), Some(&*format!("later/{n}")));
+            agents.ended(id(2));
+        }
+        assert_eq!(agents.entries.len(), memory, "entries are used again");
+        assert_eq!(&*ended, "random/1", "a record keeps its text");
+    }
+
+    #[test]
+    fn what_a_client_calls_other_is_other() {
+        let mut agents = UserAgents::default();
+        asked(&mut agents, 0, "other");
+        assert_eq!(name(&agents, 0), Some("other"));
+        agents.opened(id(0), Class(0));
+        assert_eq!((agents.len(), agents.most()[0].len()), (0, 0));
+        agents.ended(id(0));
+        assert_eq!(name(&agents, 0), None);
+        // A request without one behind another in its slot.
+        asked(&mut agents, 0, "a");
+        asked(&mut agents, 0, "");
+        assert_eq!((name(&agents, 0), agents.len()), (None, 0));
+    }
+
+    #[test]
+    fn open_connections_are_counted_by_class_and_user_agent() {
+        let mut agents = UserAgents::default();
+        for slot in 0..300 {
+            asked(&mut agents, slot, &format!("agent/{}", slot % 100));
+            agents.opened(id(slot), Class((slot % 2) as u8));
+        }
+        // It has not opened.
+        asked(&mut agents, 300, "agent/1");
+        agents.ended(id(300));
+        for slot in 0..50 {
+            agents.ended(id(slot));
+        }
+        for slot in 300..310 {
+            asked(&mut agents, slot, "agent/40");
+            agents.opened(id(slot), Class(0));
+        }
+        let [glasses, apps] = agents.most();
+        let most = glasses.iter().max_by_key(|count| count.open);
+        assert_eq!(
+            most,
+            Some(&AgentCount {
+                name: "agent/40".into(),
+                open: 12,
+                suspects: 0
+            })
+        );
+        assert_eq!((glasses.len(), apps.len()), (50, 50));
+        assert_eq!(apps.iter().map(|count| count.open).sum::<u64>(), 125);
+    }
+
+    #[test]
+    fn suspects_are_counted_until_they_are_heard_or_end() {
+        let mut agents = UserAgents::default();
+        // Seventy that are frequent, and one that is not.
+        for slot in 0..141 {
+            asked(
+                &mut agents,
+                slot,
+                &format!("agent/{}", slot % 70 + slot / 140 * 100),
+            );
+            agents.opened(id(slot), Class(0));
+        }
+        let suspects = |agents: &UserAgents, name: &str| {
+            let [glasses, _] = agents.most();
+            assert!(glasses.len() <= MOST_NAMED + 1);
+            glasses
+                .iter()
+                .find(|count| *count.name == *name)
+                .map(|count| count.suspects)
+        };
+        agents.changed(id(140), State::Suspect);
+        agents.changed(id(140), State::Suspect);
+        assert_eq!(suspects(&agents, "agent/100"), Some(1), "told, though rare");
+        agents.changed(id(140), State::Healthy);
+        agents.changed(id(140), State::Healthy);
+        for slot in [3, 73] {
+            agents.changed(id(slot), State::Suspect);
+        }
+        assert_eq!(suspects(&agents, "agent/3"), Some(2));
+        agents.ended(id(3));
+        assert_eq!(suspects(&agents, "agent/3"), Some(1));
+        // One that has not opened is none.
+        asked(&mut agents, 3, "agent/3");
+        agents.changed(id(3), State::Suspect);
+        assert_eq!(suspects(&agents, "agent/3"), Some(1));
+    }
+}
