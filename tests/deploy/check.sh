@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 [ $# = 0 ] || [ -r "$1" ] || { echo "check.sh: cannot read $1" >&2; exit 2; }
 
 MISSING=()
-for pair in promtool:prometheus haproxy:haproxy systemd-analyze:systemd openssl:openssl python3:python3; do
+for pair in promtool:prometheus haproxy:haproxy systemd-analyze:systemd openssl:openssl python3:python3 tc:iproute2 unshare:util-linux; do
     command -v "${pair%:*}" >/dev/null || MISSING+=("${pair#*:}")
 done
 if [ ${#MISSING[@]} != 0 ]; then

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
 """Slow links, for real: each peer behind a link of its own gets a frame of 900 KB, and answers every ping at once.
 
-  slow_links.py PULSEGATE_BINARY [all]
+  slow_links.py PULSEGATE_BINARY [all] [haproxy]
 
 Every peer has a virtual link with a token bucket (tc-tbf) in network namespaces that this script makes. No peer may be closed while its frame is
 on the way; when the link is cut, each must be closed as stale within its timeout. `all` is the whole table: 32, 64, 120, 400 and 2 000 kbit/s; the default
 policy, 5/15 s and 1/3 s; CUBIC and BBR. It takes 5 minutes. Without it: 400 and 2 000 kbit/s with 5/15 s and 1/3 s, in a minute.
 
-Needs root, iproute2, unshare and nsenter. Where namespaces or links are not allowed it says so, and exits with 0. Exit: 0 all held, or it is not
-allowed here; 1 something did not hold; 2 usage.
+`haproxy`: the peers come by TLS through HAProxy with docs/deploy/haproxy.cfg. What the proxy and its kernel hold stands before each heartbeat, and
+only the proxy acknowledges. So a peer need only survive if its link takes what they hold (BUFFERED) within its timeout; of the others the script
+says what became of them, and they are closed as stale if they are closed.
+
+Needs root, iproute2, unshare and nsenter, with `haproxy` also haproxy and openssl. Where namespaces or links are not allowed it says so, and exits
+with 0. Exit: 0 all held, or it is not allowed here; 1 something did not hold; 2 usage.
 """
-import base64, json, os, selectors, shutil, socket, struct, subprocess, sys, time
+import base64, json, os, selectors, shutil, socket, ssl, struct, subprocess, sys, tempfile, time
 
 from harness import Broken, Process, expect, until
 
@@ -19,6 +23,9 @@ POLICIES = {"default": (15, 45), "5/15": (5, 15), "1/3": (1, 3)}
 PORT = 9001
 # What a loaded machine may add to a timeout, in s.
 SLACK = 1.0
+# What HAProxy, and the kernel's buffers of both its sockets, hold of a tunnel, in bytes.
+BUFFERED = 120_000
+PROXY_CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/deploy/haproxy.cfg")
 
 
 def run(*command, check=True):
@@ -46,16 +53,20 @@ def frame(opcode, payload):
 class Peer:
     """Reads all the time, and answers each ping at once."""
 
-    def __init__(self, name, address, policy_port):
-        self.name, self.buffer, self.skip, self.whole, self.over = name, b"", 0, 0, None
+    def __init__(self, name, address, policy_port, is_tls):
+        self.name, self.buffer, self.skip, self.begun, self.whole, self.over = name, b"", 0, 0, 0, None
         self.socket = socket.create_connection((address, policy_port), timeout=60)
+        if is_tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
         upgrade(self.socket, f"/glasses-ws?user={name}")
         self.socket.setblocking(False)
 
     def read(self):
         try:
             got = self.socket.recv(65536)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError as e:
             self.over = str(e)
@@ -81,6 +92,7 @@ class Peer:
             if size:
                 n, head = int.from_bytes(self.buffer[2 : 2 + size], "big"), head + size
             if opcode in (1, 2) and n > 100_000:
+                self.begun += 1
                 self.buffer, self.skip = self.buffer[head:], n
                 continue
             if len(self.buffer) < head + n:
@@ -93,20 +105,30 @@ class Peer:
 
 
 def peers(cases):
-    """The peers' half, in their namespace. Tells each frame that came whole, and each end, as a line of JSON."""
+    """The peers' half, in their namespace. Tells what happens to each as a line of JSON: open, begun and whole (a frame), over."""
     selector = selectors.DefaultSelector()
+
+    def tell(peer, what, why=None):
+        print(json.dumps({"user": peer.name, "is": what, "why": why}), flush=True)
+
     for case in cases:
-        peer = Peer(case["user"], case["address"], case["port"])
+        peer = Peer(case["user"], case["address"], case["front"], case["front"] != case["port"])
         selector.register(peer.socket, selectors.EVENT_READ, peer)
-        print(json.dumps({"user": peer.name, "is": "open"}), flush=True)
+        tell(peer, "open")
     while selector.get_map():
         for key, _ in selector.select(1):
-            peer, before = key.data, key.data.whole
+            peer = key.data
+            begun, whole = peer.begun, peer.whole
             peer.read()
-            if peer.whole > before:
-                print(json.dumps({"user": peer.name, "is": "whole"}), flush=True)
+            # What TLS has decrypted already wakes nobody.
+            while not peer.over and isinstance(peer.socket, ssl.SSLSocket) and peer.socket.pending():
+                peer.read()
+            if peer.begun > begun:
+                tell(peer, "begun")
+            if peer.whole > whole:
+                tell(peer, "whole")
             if peer.over:
-                print(json.dumps({"user": peer.name, "is": peer.over}), flush=True)
+                tell(peer, "over", peer.over)
                 selector.unregister(peer.socket)
 
 
@@ -116,10 +138,64 @@ def table(whole):
     return [(rate, policy, control) for rate in rates for policy in policies for control in ("cubic", "bbr")]
 
 
-def main(binary, whole):
+def certificate(place):
+    """A file with a certificate and its key, signed by itself."""
+    both, key = os.path.join(place, "both.pem"), os.path.join(place, "key.pem")
+    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", both)
+    with open(both, "a") as out, open(key) as private:
+        out.write(private.read())
+    return both
+
+
+def serve(binary, place, is_proxied, processes):
+    """A gateway for each policy, with HAProxy in front of it if that is wanted. By policy: the gateway, its port, and where peers connect."""
+    served = {}
+    pem = certificate(place) if is_proxied else None
+    for n, (policy, (interval, timeout)) in enumerate(POLICIES.items()):
+        port, front = PORT + n, PORT + n + (100 if is_proxied else 0)
+        proxied = {"PROXY_PROTOCOL": "v2", "TRUSTED_PROXIES": "127.0.0.1"} if is_proxied else {}
+        gateway = Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{port}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1", TPA_HEARTBEAT_INTERVAL_MS="3600000", TPA_CONNECTION_TIMEOUT_MS="43200000",
+            GLASSES_HEARTBEAT_INTERVAL_MS=str(interval * 1000), GLASSES_CONNECTION_TIMEOUT_MS=str(timeout * 1000), **proxied)  # fmt: skip
+        processes.append(gateway)
+        until(10, f"gateway {policy}", lambda: gateway.find("listen="))
+        if is_proxied:
+            stats = os.path.join(place, f"stats{n}")
+            haproxy = Process(f"haproxy {policy}", ["haproxy", "-db", "-f", PROXY_CONFIG], PULSEGATE_CERT=pem, PULSEGATE_BIND=f"0.0.0.0:{front}", PULSEGATE_GATEWAY=f"127.0.0.1:{port}",
+                PULSEGATE_MAXCONN="200", PULSEGATE_SERVER_MAXCONN="100", PULSEGATE_LOG="stderr", PULSEGATE_STATS=stats)  # fmt: skip
+            processes.append(haproxy)
+            until(10, f"haproxy {policy}", lambda: haproxy.alive() or os.path.exists(stats))
+        served[policy] = (gateway, port, front)
+    return served
+
+
+def link(n, rate, control, far, inside):
+    """A link of its own for a peer. Returns the gateway's address on it, and its name."""
+    near, name = f"10.77.{n}.1", f"link{n}"
+    run("ip", "link", "add", name, "type", "veth", "peer", "name", "far", "netns", str(far.pid))
+    run("ip", "address", "add", f"{near}/24", "dev", name)
+    run("ip", "link", "set", name, "up")
+    run(*inside, "ip", "link", "set", "far", "name", f"far{n}")
+    run(*inside, "ip", "address", "add", f"10.77.{n}.2/24", "dev", f"far{n}")
+    run(*inside, "ip", "link", "set", f"far{n}", "up")
+    run("ip", "route", "change", f"10.77.{n}.0/24", "dev", name, "congctl", control)
+    run("tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", f"{rate}kbit", "burst", "3000", "limit", "30000")
+    return near, name
+
+
+def app_of(case, is_proxied):
+    """The app that sends frames to a peer. It stands beside the gateway."""
+    app = socket.create_connection(("127.0.0.1", case["port"]), timeout=10)
+    if is_proxied:
+        # PROXY protocol, version 2: over TCP and IPv4, from and to 127.0.0.1.
+        app.sendall(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([127, 0, 0, 1] * 2) + b"\0\x09\0\x09")
+    upgrade(app, f"/app-ws?user={case['user']}&package=com.example.links")
+    return app
+
+
+def main(binary, whole, is_proxied, place):
     run("ip", "link", "set", "lo", "up")
     far = subprocess.Popen(["unshare", "-n", "sleep", "1000"])
-    gateways, ports, apps, cases, half = [], {}, [], [], None
+    processes, cases, half = [], [], None
     try:
         until(10, "a namespace for the peers", lambda: os.readlink(f"/proc/{far.pid}/ns/net") != os.readlink("/proc/self/ns/net"))
         inside = ("nsenter", "-t", str(far.pid), "-n")
@@ -127,85 +203,97 @@ def main(binary, whole):
         if shutil.which("modprobe"):
             run("modprobe", "tcp_bbr", check=False)
         available = open("/proc/sys/net/ipv4/tcp_available_congestion_control").read().split()
-        for n, policy in enumerate(POLICIES):
-            interval, timeout = POLICIES[policy]
-            ports[policy] = PORT + n
-            gateways.append(Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{PORT + n}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1", TPA_HEARTBEAT_INTERVAL_MS="3600000", TPA_CONNECTION_TIMEOUT_MS="43200000",
-                GLASSES_HEARTBEAT_INTERVAL_MS=str(interval * 1000), GLASSES_CONNECTION_TIMEOUT_MS=str(timeout * 1000)))
-            until(10, f"gateway {policy}", lambda: gateways[-1].find("listen="))
+        served = serve(binary, place, is_proxied, processes)
         for n, (rate, policy, control) in enumerate(table(whole)):
+            label = f"{rate} kbit/s, {policy} s, {control}"
             if control not in available:
-                print(f"!!! LEFT OUT: {rate} kbit/s, {policy}, {control}: this kernel has no {control}")
+                print(f"!!! LEFT OUT: {label}: this kernel has no {control}")
                 continue
-            near, name = f"10.77.{n}.1", f"link{n}"
-            run("ip", "link", "add", name, "type", "veth", "peer", "name", "far", "netns", str(far.pid))
-            run("ip", "address", "add", f"{near}/24", "dev", name)
-            run("ip", "link", "set", name, "up")
-            run(*inside, "ip", "link", "set", "far", "name", f"far{n}")
-            run(*inside, "ip", "address", "add", f"10.77.{n}.2/24", "dev", f"far{n}")
-            run(*inside, "ip", "link", "set", f"far{n}", "up")
-            run("ip", "route", "change", f"10.77.{n}.0/24", "dev", name, "congctl", control)
-            run("tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", f"{rate}kbit", "burst", "3000", "limit", "30000")
-            cases.append({"user": f"u{n}", "address": near, "port": ports[policy], "link": name, "rate": rate, "policy": policy, "control": control})
+            address, name = link(n, rate, control, far, inside)
+            _, port, front = served[policy]
+            timeout = POLICIES[policy][1]
+            survives = not is_proxied or 8 * BUFFERED / rate / 1000 < timeout
+            cases.append({"user": f"u{n}", "address": address, "port": port, "front": front, "link": name, "rate": rate, "policy": policy, "timeout": timeout, "label": label, "survives": survives})
         half = subprocess.Popen([*inside, sys.executable, os.path.abspath(__file__), "--peers", json.dumps(cases)], stdout=subprocess.PIPE, text=True)
         os.set_blocking(half.stdout.fileno(), False)
-        said = {case["user"]: [] for case in cases}
-
-        def listen():
-            for line in iter(half.stdout.readline, ""):
-                told = json.loads(line)
-                said[told["user"]].append((told["is"], time.monotonic()))
-            return said
-
-        until(60, "all peers are open", lambda: all(listen()[c["user"]] for c in cases))
-        begun = time.monotonic()
-        for case in cases:
-            app = socket.create_connection(("127.0.0.1", case["port"]), timeout=10)
-            upgrade(app, f"/app-ws?user={case['user']}&package=com.example.links")
-            apps.append(app)
-            app.sendall(frame(1, json.dumps({"type": "display_event", "pad": "x" * FRAME}).encode()))
-        slowest = max(8 * FRAME / c["rate"] / 1000 for c in cases)
-        until(2 * slowest + 60, "every frame is here whole", lambda: all(any(w != "open" for w, _ in listen()[c["user"]]) for c in cases))
-        for case in cases:
-            what, at = said[case["user"]][1]
-            label = f"{case['rate']} kbit/s, {case['policy']} s, {case['control']}"
-            expect(what == "whole", f"{label}: {what}")
-            print(f"whole   {label}: {at - begun:.1f} s, {8 * FRAME / case['rate'] / 1000:.1f} s at least")
-        # Another frame, and in the middle of it the link is cut.
-        for case, app in zip(cases, apps):
-            app.sendall(frame(1, json.dumps({"type": "display_event", "pad": "x" * FRAME}).encode()))
-        time.sleep(1)
-        cut = time.monotonic()
-        for case in cases:
-            run("ip", "link", "set", case["link"], "down")
-        for case in sorted(cases, key=lambda c: POLICIES[c["policy"]][1]):
-            timeout = POLICIES[case["policy"]][1]
-            gateway = gateways[list(POLICIES).index(case["policy"])]
-            label = f"{case['rate']} kbit/s, {case['policy']} s, {case['control']}"
-            line = until(timeout + 30, f"{label}: the end", lambda: gateway.find(rf"close .*user={case['user']} .*"))
-            expect("cause=stale" in line.group(0), f"{label}: {line.group(0)}")
-            lived = time.monotonic() - cut
-            expect(lived <= timeout + SLACK, f"{label}: lived for {lived:.1f} s after the cut")
-            print(f"dead    {label}: {lived:.1f} s after the cut")
-        print(f"all {len(cases)} held")
+        scenario(cases, served, is_proxied, half)
+    except Broken:
+        for process in processes:
+            print(f"--- {process.name}", *process.lines[-15:], sep="\n", file=sys.stderr)
+        raise
     finally:
         for process in [far, half]:
             if process:
                 process.kill()
                 process.wait()
-        for gateway in gateways:
-            gateway.stop()
+        for process in processes:
+            process.stop()
+
+
+def scenario(cases, served, is_proxied, half):
+    told = []
+
+    def times(case, what):
+        """When this happened to a peer, and why."""
+        for line in iter(half.stdout.readline, ""):
+            told.append((json.loads(line), time.monotonic()))
+        return [(at, t["why"]) for t, at in told if (t["user"], t["is"]) == (case["user"], what)]
+
+    def send_all():
+        text = frame(1, json.dumps({"type": "display_event", "pad": "x" * FRAME}).encode())
+        for case in cases:
+            case["app"].sendall(text)
+
+    def end(case):
+        gateway = served[case["policy"]][0]
+        return gateway.find(rf"close class=glasses user={case['user']} .*")
+
+    until(60, "all peers are open", lambda: all(times(c, "open") for c in cases))
+    for case in cases:
+        case["app"] = app_of(case, is_proxied)
+    began = time.monotonic()
+    send_all()
+    slowest = max(8 * FRAME / c["rate"] / 1000 for c in cases)
+    until(2 * slowest + 60, "every frame is here whole", lambda: all(times(c, "whole") or times(c, "over") for c in cases))
+    for case in cases:
+        least = 8 * FRAME / case["rate"] / 1000
+        if whole := times(case, "whole"):
+            print(f"whole   {case['label']}: {whole[0][0] - began:.1f} s, {least:.1f} s at least")
+            continue
+        at, why = times(case, "over")[0]
+        expect(not case["survives"], f"{case['label']}: {why}")
+        line = until(5, f"{case['label']}: the end in the log", lambda: end(case))
+        expect("cause=stale" in line.group(0), f"{case['label']}: {line.group(0)}")
+        print(f"closed  {case['label']}: stale after {at - began:.1f} s; what the proxy holds takes the link {8 * BUFFERED / case['rate'] / 1000:.1f} s")
+    # Another frame, and in the middle of it the link is cut.
+    cases = [case for case in cases if not times(case, "over")]
+    send_all()
+    until(60, "every peer has the beginning of it", lambda: all(len(times(c, "begun")) > 1 for c in cases))
+    cut = time.monotonic()
+    for case in cases:
+        run("ip", "link", "set", case["link"], "down")
+    for case in sorted(cases, key=lambda c: c["timeout"]):
+        # A proxy's acknowledgements count as life for one timeout at most.
+        most = case["timeout"] * (2 if is_proxied else 1)
+        line = until(most + 30, f"{case['label']}: the end", lambda: end(case))
+        lived = time.monotonic() - cut
+        expect("cause=stale" in line.group(0), f"{case['label']}: {line.group(0)}")
+        expect(lived <= most + SLACK, f"{case['label']}: lived for {lived:.1f} s after the cut")
+        print(f"dead    {case['label']}: {lived:.1f} s after the cut")
+    print("all held")
 
 
 if __name__ == "__main__":
+    options = sys.argv[3:] if sys.argv[1:2] == ["--inside"] else sys.argv[2:]
     if sys.argv[1:2] == ["--peers"]:
         peers(json.loads(sys.argv[2]))
     elif sys.argv[1:2] == ["--inside"]:
         try:
-            main(sys.argv[2], sys.argv[3:] == ["all"])
+            with tempfile.TemporaryDirectory() as place:
+                main(sys.argv[2], "all" in options, "haproxy" in options, place)
         except Broken as e:
             sys.exit(f"slow_links.py: {e}")
-    elif len(sys.argv) not in (2, 3) or not os.path.isfile(sys.argv[1]) or sys.argv[2:] not in ([], ["all"]):
+    elif len(sys.argv) < 2 or not os.path.isfile(sys.argv[1]) or not set(options) <= {"all", "haproxy"}:
         print(__doc__.strip(), file=sys.stderr)
         sys.exit(2)
     else:
