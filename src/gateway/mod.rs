@@ -11,6 +11,8 @@ mod history;
 mod identity;
 mod listing;
 mod logfmt;
+#[cfg(test)]
+mod mutation;
 mod operator;
 mod outline;
 mod protocol;

@@ -541,6 +541,7 @@ impl Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::mutation::mutated;
     use serde::de::IgnoredAny;
     use std::collections::BTreeMap;
 
@@ -638,21 +639,10 @@ mod tests {
             " {\n\t\"type\" : \"a\" , \"x\" : { } , \"y\" : [ ] }\r ",
             r#"{"type":"é€𝄞","é":"€"}"#,
         ];
-        const BYTES: &[u8] = br#"{}[]",:\u0 etn1-+.E/"#;
         let mut rng = fastrand::Rng::with_seed(8259);
         let (mut taken, mut refused) = (0, 0);
         for _ in 0..60_000 {
-            let mut bytes = TEXTS[rng.usize(0..TEXTS.len())].as_bytes().to_vec();
-            for _ in 0..rng.u8(0..4) {
-                let at = rng.usize(0..bytes.len());
-                match rng.u8(0..4) {
-                    0 => bytes[at] = BYTES[rng.usize(0..BYTES.len())],
-                    1 => bytes.insert(at, BYTES[rng.usize(0..BYTES.len())]),
-                    2 => drop(bytes.remove(at)),
-                    _ => bytes.extend_from_within(at..),
-                }
-            }
-            let Ok(text) = String::from_utf8(bytes) else {
+            let Some(text) = mutated(&mut rng, &TEXTS) else {
                 continue;
             };
             let is_json =

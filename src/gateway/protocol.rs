@@ -555,6 +555,7 @@ pub(super) fn app_stopped(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::mutation::mutated;
 
     fn whole_data_stream(session: &str, stream: &str, frame: &str) -> String {
         let mut text = data_stream(session, stream, frame.len());
@@ -812,21 +813,10 @@ mod tests {
             r#"{"type":"transcription","text":"\u00e9\ud83d\udc53 \\ \" /"}"#,
             r#"{"type":"x","deep":[[[[{"a":{"b":[]}}]]]]}"#,
         ];
-        const BYTES: &[u8] = br#"{}[]",:\u0 etn1"#;
         let mut rng = fastrand::Rng::with_seed(6455);
         let (mut passed, mut refused) = (0, 0);
         for _ in 0..60_000 {
-            let mut bytes = FRAMES[rng.usize(0..FRAMES.len())].as_bytes().to_vec();
-            for _ in 0..rng.u8(0..4) {
-                let at = rng.usize(0..bytes.len());
-                match rng.u8(0..4) {
-                    0 => bytes[at] = BYTES[rng.usize(0..BYTES.len())],
-                    1 => bytes.insert(at, BYTES[rng.usize(0..BYTES.len())]),
-                    2 => drop(bytes.remove(at)),
-                    _ => bytes.extend_from_within(at..),
-                }
-            }
-            let Ok(text) = String::from_utf8(bytes) else {
+            let Some(text) = mutated(&mut rng, &FRAMES) else {
                 continue;
             };
             drop(FromApp::parse(&text, "b"));

@@ -99,7 +99,11 @@ class Peer:
                 return
             payload, self.buffer = self.buffer[head : head + n], self.buffer[head + n :]
             if opcode == 9:
-                self.socket.send(frame(10, payload))
+                try:
+                    self.socket.send(frame(10, payload))
+                except OSError as e:
+                    self.over = str(e)
+                    return
             elif opcode == 8:
                 self.over = f"close {payload[:2].hex()} {payload[2:]!r}"
 
