@@ -51,7 +51,7 @@ use self::closed::ClosedSink;
 use self::desk::Tray;
 use self::history::Histories;
 use self::proxy::Proxies;
-use self::relay::Relay;
+use self::relay::{Greeting, Relay};
 use self::report::Report;
 use self::throttled::Throttled;
 use crate::cause::Cause;
@@ -238,6 +238,9 @@ impl Handler for Gateway {
             Err(reply) => return Verdict::Reply(reply),
         };
         let introduced = identity.is_some();
+        if !introduced {
+            self.relay.note_headers(io, id, request);
+        }
         if let Some(identity) = identity {
             let refused = self.relay.refuses(&identity, io.now());
             // Also of those who are refused: their records shall name them.
@@ -272,7 +275,7 @@ impl Handler for Gateway {
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.histories.opened(io, id);
         if let Some(identity) = self.identities.get(id).cloned() {
-            self.arrive(io, id, &identity);
+            self.arrive(io, id, &identity, Greeting::default());
         }
     }
 
@@ -280,9 +283,9 @@ impl Handler for Gateway {
         if let Some(identity) = self.identities.get(id) {
             return self.relay.message(io, id, identity, message);
         }
-        if let Some(identity) = self.relay.introduction(io, id, &message) {
+        if let Some((identity, greeting)) = self.relay.introduction(io, id, &message) {
             self.identities.insert(id, identity.clone());
-            self.arrive(io, id, &identity);
+            self.arrive(io, id, &identity, greeting);
         }
     }
 
@@ -340,6 +343,7 @@ impl Handler for Gateway {
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
+        self.relay.forget_introduction(io, id);
         self.report.closed(io, id, identity.as_ref(), end);
         let generated = self.is_generated(identity.as_ref());
         self.closed.keep(id, identity, generated, None, end);
@@ -363,8 +367,8 @@ impl Handler for Gateway {
 
 impl Gateway {
     /// A connection whose identity is known is here.
-    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        let how = self.relay.arrive(io, id, identity);
+    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, greeting: Greeting) {
+        let how = self.relay.arrive(io, id, identity, greeting);
         if log::log_enabled!(log::Level::Debug) {
             self.report.opened(io, id, identity, how);
         }

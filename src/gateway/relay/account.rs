@@ -89,7 +89,9 @@ impl Gateway {
     pub fn recount(&self) -> u64 {
         let sessions = self.relay.sessions.after(None);
         let sessions = sessions.map(|(user, session)| session.charged(user));
-        let others = self.relay.chores.charged() + self.relay.readings.charged();
+        let others = self.relay.chores.charged()
+            + self.relay.readings.charged()
+            + self.relay.introductions.charged();
         (sessions.sum::<usize>() + others) as u64
     }
 }
