@@ -230,15 +230,17 @@ impl Relay {
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
-        // Its server is to be asked again: this is what is left of a session that failed, and nobody listens in it. One that
+        // Its server was to be asked again: this is what is left of a session that failed, and nobody listens in it. One that
         // reconnects had been acknowledged.
+        let app = session.and_then(|session| session.app(package));
         let orphan = !init.reconnect
-            && session
-                .and_then(|session| session.app(package))
-                .is_some_and(|app| {
-                    matches!(app.state, AppState::Asked { .. })
-                        && app.not_before.is_some_and(|at| now < at)
-                });
+            && app.is_some_and(|app| {
+                app.not_before.is_some_and(|at| match app.state {
+                    AppState::Asked { .. } => now < at,
+                    AppState::Running => greeting.insists && now < at + ORPHANS,
+                    AppState::Lost | AppState::Expected | AppState::Dormant => false,
+                })
+            });
         match self.credentials.admission() {
             _ if orphan => {
                 let why = "the app is being asked for a new session";
@@ -267,6 +269,10 @@ impl Relay {
         Ok(identity)
     }
 }
+
+/// How long after its server may be asked again an app of the newer SDK may still come by itself that is left of the session that
+/// failed: it tries 1 s and 5 s after that.
+const ORPHANS: Micros = Micros::from_secs(3);
 
 /// The word for an app that its user has not started, or that is being asked for another session.
 const NOT_STARTED: &str = "APP_NOT_STARTED";

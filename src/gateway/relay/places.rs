@@ -277,10 +277,14 @@ impl Relay {
             Role::Glasses => (TO_GLASSES, self.settings.glasses_grace),
             Role::Tpa(_) => (TO_APPS, self.settings.tpa_grace),
         };
-        let released = match &identity.role {
-            Role::Glasses => false,
-            Role::Tpa(package) => session.app(package).is_some_and(|app| app.released),
+        let app = match &identity.role {
+            Role::Glasses => None,
+            Role::Tpa(package) => session.app(package),
         };
+        let released = app.is_some_and(|app| app.released);
+        // Its SDK waits to be acknowledged on that connection, and on no other.
+        let given_up =
+            app.is_some_and(|app| app.deferred && self.credentials.webhook(&app.package).is_some());
         let Some(place) = session.place_mut(&identity.role) else {
             return;
         };
@@ -302,7 +306,7 @@ impl Relay {
         };
         let begun = end.traffic.messages_out.saturating_sub(end.unsent);
         post.lost(io, place, begun);
-        if released || grace == Micros::ZERO || generated {
+        if released || given_up || grace == Micros::ZERO || generated {
             return match &identity.role {
                 Role::Glasses => self.end_session(io, &identity.user),
                 Role::Tpa(package) => self.app_left(io, identity, package, released),
