@@ -1,4 +1,4 @@
-// The app SDK from npm, unmodified, and glasses as plain WebSocket clients against the gateway, case by case:
+// The app SDKs from npm, unmodified, and glasses as plain WebSocket clients against the gateway, case by case:
 // `run.mjs GATEWAY_BINARY [NAME ...]`. Starts gateways, apps and proxies itself. Prints a line for each case, PASS or FAIL;
 // exit code 0 all held, 1 something did not, 2 usage. Bounded in time.
 
