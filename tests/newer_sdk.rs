@@ -1,4 +1,4 @@
-//! Apps of the newer SDK, whose requests say in headers who they are, whose first message may be `reconnect`, and which come back
+//! Apps of the newer SDK, whose requests name them in headers, whose first message may be `reconnect`, and which come back
 //! whatever code they are closed with. On virtual time; the SDK itself is in `tests/clients/sdk`.
 
 mod relaying;

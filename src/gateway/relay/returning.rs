@@ -1,5 +1,5 @@
-//! How apps of the newer SDK introduce themselves: the headers of their request say who they are, their first message may be
-//! `reconnect`, and what they are answered depends on whether their glasses are here.
+//! How apps of the newer SDK introduce themselves: the headers of their request name them, their first message may be
+//! `reconnect`, and the answer to that depends on whether their glasses are here.
 
 use super::Relay;
 use super::routing::answer;

@@ -5,10 +5,10 @@
 // `start()` would only ask a server on the Internet for the newest version. These servers are Hono apps, and Bun serves them.
 
 const [packageName, apiKey, kind] = process.argv.slice(2);
-// Bun wants a name that it can read.
+// Both are `@mentra/sdk`; package.json gives each a name of its own.
 const sdk = kind === "hono" ? await import("sdk-hono") : await import("sdk-alpha");
 const say = (event, fields) => process.connected && process.send({ event, at: Date.now(), ...fields });
-/** By session id: `{show(text), open()}`. */
+/** By session id: `{show(text)}`. */
 const sessions = new Map();
 
 const hex = (bytes) => Buffer.from(bytes).toString("hex");
