@@ -581,6 +581,7 @@ async function newer_start_cut_stop(stage) {
     const before = opens();
     glasses.send({ type: "stop_app", packageName });
     await app.expect(SLACK_MS, "onStop", (e) => e.event === "stop" && e.sessionId === id);
+    await until(SLACK_MS, "its connection is over", () => stage.proxy.of(id).length === 0);
     await throughout(8_000, "it stays away", () => opens() === before && stage.proxy.of(id).length === 0);
     await startApp(glasses, app);
   });
