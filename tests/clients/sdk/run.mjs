@@ -614,9 +614,10 @@ async function newer_two_processes(stage) {
     assert.deepEqual(stage.gateway.closes().filter((c) => c.class === "tpa" && c.user === "-"), [], "nor any that was refused");
     for (const id of ids) assert.equal(stage.proxy.of(id).length, 1, "one of them is left");
     await works(here, twin);
-    // Whichever of the two came last has it.
-    const last = stage.gateway.closes().findLast((c) => c.user === away.user && c.cause === "replaced") ? app : twin;
-    await works(away, last);
+    // Whichever of the two came last has it, and the other one was stopped.
+    const stopped = [app, twin].map((process) => process.of("stop", ids[1]).length);
+    assert.deepEqual([...stopped].sort(), [0, 1], `one is stopped, once: ${stopped}`);
+    await works(away, stopped[0] ? twin : app);
   });
   const one = apps.flatMap((app) => ["away", "here"].map((which) => `${app.kind}-${which}@example.org ${app.packageName}`));
   assert.deepEqual(await openApps(stage), one.sort());
