@@ -122,9 +122,15 @@ fn a_newer_connection_of_the_same_peer_replaces_the_older() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("CLOSE_TIMEOUT_MS", "20000")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let reason = "replaced by a newer connection";
-    for (path, class, code) in [
-        ("/glasses-ws?user=alice", "glasses", 4003),
-        ("/tpa-ws?user=alice&package=com.example.app", "tpa", 1000),
+    let superseded = "replaced by a newer connection (superseded by newer session)";
+    for (path, class, code, reason) in [
+        ("/glasses-ws?user=alice", "glasses", 4003, superseded),
+        (
+            "/tpa-ws?user=alice&package=com.example.app",
+            "tpa",
+            1000,
+            reason,
+        ),
     ] {
         let line = |n: usize| {
             let parts = ["cause=replaced", "user=alice", &format!("class={class} ")];

@@ -56,7 +56,7 @@ use self::closed::ClosedSink;
 use self::desk::Tray;
 use self::history::Histories;
 use self::proxy::Proxies;
-use self::relay::Relay;
+use self::relay::{Greeting, Relay};
 use self::report::{Peer, Report};
 use self::throttled::Throttled;
 use self::user_agents::UserAgents;
@@ -248,6 +248,9 @@ impl Handler for Gateway {
             Err(reply) => return Verdict::Reply(reply),
         };
         let introduced = identity.is_some();
+        if !introduced {
+            self.relay.note_headers(io, id, request);
+        }
         if let Some(identity) = identity {
             let refused = self.relay.refuses(&identity, io.now());
             // Also of those who are refused: their records shall name them.
@@ -285,7 +288,7 @@ impl Handler for Gateway {
             self.user_agents.opened(id, class);
         }
         if let Some(identity) = self.identities.get(id).cloned() {
-            self.arrive(io, id, &identity);
+            self.arrive(io, id, &identity, Greeting::default());
         }
     }
 
@@ -293,9 +296,9 @@ impl Handler for Gateway {
         if let Some(identity) = self.identities.get(id) {
             return self.relay.message(io, id, identity, message);
         }
-        if let Some(identity) = self.relay.introduction(io, id, &message) {
+        if let Some((identity, greeting)) = self.relay.introduction(io, id, &message) {
             self.identities.insert(id, identity.clone());
-            self.arrive(io, id, &identity);
+            self.arrive(io, id, &identity, greeting);
         }
     }
 
@@ -346,7 +349,7 @@ impl Handler for Gateway {
         let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
-        self.relay.forget(id);
+        self.relay.forget(io, id);
         if let Some(identity) = &identity {
             self.relay.gone(io, id, identity, end);
         }
@@ -358,6 +361,7 @@ impl Handler for Gateway {
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
+        self.relay.forget_introduction(io, id);
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
@@ -383,8 +387,8 @@ impl Handler for Gateway {
 
 impl Gateway {
     /// A connection whose identity is known is here.
-    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        let how = self.relay.arrive(io, id, identity);
+    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, greeting: Greeting) {
+        let how = self.relay.arrive(io, id, identity, greeting);
         if log::log_enabled!(log::Level::Debug) {
             let user_agent = self.user_agents.name(id);
             self.report

@@ -43,18 +43,23 @@ pub(super) enum FromApp<'a> {
     Request(Cow<'a, str>),
 }
 
-/// An app's introduction.
+/// An app's introduction. What it lacks stands in the headers of its request, if its SDK is a newer one.
 #[derive(PartialEq, Eq)]
 pub(super) struct Init {
-    session_id: String,
-    pub(super) package_name: String,
-    pub(super) api_key: String,
+    /// It is `reconnect`: the app had been acknowledged on an earlier connection.
+    pub(super) reconnect: bool,
+    session_id: Option<String>,
+    pub(super) package_name: Option<String>,
+    pub(super) api_key: Option<String>,
+    /// Its `sdkVersion` is 3 or newer.
+    pub(super) is_newer: bool,
 }
 
 /// The key is not shown.
 impl fmt::Debug for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Init");
+        shown.field("reconnect", &self.reconnect);
         shown.field("session_id", &self.session_id);
         shown.field("package_name", &self.package_name);
         shown.finish_non_exhaustive()
@@ -62,10 +67,14 @@ impl fmt::Debug for Init {
 }
 
 impl Init {
+    /// Returns whether it names its session.
+    pub(super) fn has_session(&self) -> bool {
+        self.session_id.is_some()
+    }
+
     /// The user: the session id is `<user>-<package>`, and both may have hyphens.
-    pub(super) fn user(&self) -> Option<&str> {
-        let user = self.session_id.strip_suffix(&self.package_name)?;
-        user.strip_suffix('-').filter(|user| !user.is_empty())
+    pub(super) fn user(&self, package: &str) -> Option<&str> {
+        user_of(self.session_id.as_deref()?, package)
     }
 
     /// The first message of an app. A message of another type is given up as soon as its type is read, and no field is
@@ -73,6 +82,12 @@ impl Init {
     pub(super) fn parse(text: &str) -> Result<Self, Malformed> {
         parse(text)
     }
+}
+
+/// The user of a session id of this package.
+pub(super) fn user_of<'a>(session: &'a str, package: &str) -> Option<&'a str> {
+    let user = session.strip_suffix(package)?.strip_suffix('-');
+    user.filter(|user| !user.is_empty())
 }
 
 /// Why a frame is not understood, for whoever sent it.
@@ -90,6 +105,9 @@ impl Malformed {
 const TOO_LONG: &str = "a name or a key is too long";
 const TOO_MANY: &str = "more than 256 subscriptions";
 const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
+/// The major version of the SDK from which on its apps come back whatever code they are closed with.
+const NEWER: u32 = 3;
+
 /// What [`Init`] says of a message that is none.
 pub(super) const NO_INIT: &str = "the first message must be tpa_connection_init";
 const OTHER_PACKAGE: &str = "packageName is not this connection's";
@@ -274,6 +292,7 @@ impl<'de> Deserialize<'de> for Init {
             SessionId,
             PackageName,
             ApiKey,
+            SdkVersion,
             #[serde(other)]
             Other,
         }
@@ -288,14 +307,16 @@ impl<'de> Deserialize<'de> for Init {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Init, A::Error> {
                 let (mut kind, mut session, mut package, mut key) = (None, None, None, None);
+                let mut newer = None;
                 while let Some(field) = map.next_key()? {
                     match field {
                         Field::Type => {
                             let Bounded::<STREAM_MAX>(value) = map.next_value()?;
-                            if value != "tpa_connection_init" {
+                            let reconnect = value == "reconnect";
+                            if !reconnect && value != "tpa_connection_init" {
                                 return Err(A::Error::custom(NO_INIT));
                             }
-                            set(&mut kind, "type", ())?;
+                            set(&mut kind, "type", reconnect)?;
                         }
                         Field::SessionId => {
                             let value: Bounded<'_, { 2 * NAME_MAX + 1 }> = map.next_value()?;
@@ -309,17 +330,24 @@ impl<'de> Deserialize<'de> for Init {
                             let value: Bounded<'_, KEY_MAX> = map.next_value()?;
                             set(&mut key, "apiKey", value.0.into_owned())?;
                         }
+                        Field::SdkVersion => {
+                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
+                            let major = value.0.split('.').next();
+                            let major = major.and_then(|major| major.parse::<u32>().ok());
+                            let is_newer = major.is_some_and(|major| major >= NEWER);
+                            set(&mut newer, "sdkVersion", is_newer)?;
+                        }
                         Field::Other => {
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
-                let missing = A::Error::missing_field;
-                kind.ok_or_else(|| missing("type"))?;
                 Ok(Init {
-                    session_id: session.ok_or_else(|| missing("sessionId"))?,
-                    package_name: package.ok_or_else(|| missing("packageName"))?,
-                    api_key: key.unwrap_or_default(),
+                    reconnect: kind.ok_or_else(|| A::Error::missing_field("type"))?,
+                    session_id: session,
+                    package_name: package,
+                    api_key: key,
+                    is_newer: newer.unwrap_or_default(),
                 })
             }
         }
@@ -497,11 +525,33 @@ pub(super) fn connection_ack(session: &str) -> String {
 
 /// What an app is told when it is in: all that the SDK asks for.
 pub(super) fn app_ack(user: &str, package: &str) -> String {
+    ack("tpa_connection_ack", user, package)
+}
+
+/// The same as the answer to `reconnect`.
+pub(super) fn reconnect_ack(user: &str, package: &str) -> String {
+    ack("reconnect_ack", user, package)
+}
+
+fn ack(kind: &str, user: &str, package: &str) -> String {
     format!(
-        r#"{{"type":"tpa_connection_ack","sessionId":{},"settings":[],"mentraosSettings":{{}},"capabilities":null,"timestamp":"{}"}}"#,
+        r#"{{"type":"{kind}","sessionId":{},"settings":[],"mentraosSettings":{{}},"capabilities":null,"timestamp":"{}"}}"#,
         Quoted(&format!("{user}-{package}")),
         now()
     )
+}
+
+/// What an app that said `reconnect` is told while its glasses are waited for: for how long still.
+pub(super) fn reconnect_deferred(timeout_ms: u64) -> String {
+    format!(
+        r#"{{"type":"reconnect_deferred","timeoutMs":{timeout_ms},"timestamp":"{}"}}"#,
+        now()
+    )
+}
+
+/// What an app that said `reconnect` is told that is not let in by that.
+pub(super) fn reconnect_rejected(code: &str, message: &str) -> String {
+    error("reconnect_rejected", code, message)
 }
 
 /// What an app is told before it is closed, or when it is not understood.
@@ -590,7 +640,7 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!(Init::parse(&text).as_ref(), Ok(&init));
-            assert_eq!(init.user(), user, "{text}");
+            assert_eq!(init.user(package), user, "{text}");
             assert!(!format!("{init:?}").contains("\"k\""));
         }
     }
@@ -692,14 +742,15 @@ mod tests {
             assert_eq!(Init::parse(text), Err(Malformed(NO_INIT.to_owned())));
         }
         let long = "x".repeat(1_000);
-        for field in ["type", "sessionId", "packageName", "apiKey"] {
+        for field in ["type", "sessionId", "packageName", "apiKey", "sdkVersion"] {
             let text = format!(r#"{{"{field}":"{long}",!!"#);
             let refused = Init::parse(&text).map_err(|e| e.0);
             assert_eq!(refused, Err(TOO_LONG.to_owned()), "{field}");
         }
         let sorted =
             r#"{"apiKey":"k","packageName":"p","sessionId":"a-p","type":"tpa_connection_init"}"#;
-        assert_eq!(Init::parse(sorted).map(|init| init.api_key), Ok("k".into()));
+        let key = Init::parse(sorted).map(|init| init.api_key);
+        assert_eq!(key, Ok(Some("k".into())));
         let twice = r#"{"type":"tpa_connection_init","packageName":"p","packageName":"q","sessionId":"a-p"}"#;
         assert!(Init::parse(twice).is_err());
     }

@@ -27,6 +27,7 @@ SLACK_MS = 2_000
 """What a busy machine may add to any time that is checked."""
 STALE = re.compile(r"^nothing heard for (\d+) ms, (\d+) pings? unanswered$")
 REPLACED = "replaced by a newer connection"
+SUPERSEDED = f"{REPLACED} (superseded by newer session)"
 
 
 def main():
@@ -85,7 +86,7 @@ async def freeze(ask):
 
 
 async def replaced(ask):
-    code = 4003 if urlsplit(ask.url).path == "/glasses-ws" else 1000
+    code, reason = (4003, SUPERSEDED) if urlsplit(ask.url).path == "/glasses-ws" else (1000, REPLACED)
     async with opened(ask.url) as older, opened(ask.url) as newer:
         try:
             async with asyncio.timeout(SLACK_MS / 1e3):
@@ -94,11 +95,11 @@ async def replaced(ask):
         except ConnectionClosed:
             pass
         end = (older.close_code, older.close_reason)
-        check(end == (code, REPLACED), f"the older connection was closed with {end}")
+        check(end == (code, reason), f"the older connection was closed with {end}")
         await json_round_trip(newer)
         await newer.close()
         check(newer.close_code == 1000, f"the newer connection was closed with {newer.close_code}")
-    return {"code": code, "reason": REPLACED}
+    return {"code": code, "reason": reason}
 
 
 async def bad(ask):

@@ -22,6 +22,7 @@ import WebSocket from "ws";
 const SLACK_MS = 2_000;
 const STALE = /^nothing heard for (\d+) ms, (\d+) pings? unanswered$/;
 const REPLACED = "replaced by a newer connection";
+const SUPERSEDED = `${REPLACED} (superseded by newer session)`;
 
 const modes = { stay, freeze, replaced, bad, offers };
 
@@ -108,13 +109,13 @@ async function frozen(url, timeout, how) {
 }
 
 async function replaced({ url }) {
-  const code = new URL(url).pathname === "/glasses-ws" ? 4003 : 1000;
+  const [code, reason] = new URL(url).pathname === "/glasses-ws" ? [4003, SUPERSEDED] : [1000, REPLACED];
   const older = await open(url);
   const closed = closeOf(older);
   const newer = await open(url);
   const newerClosed = closeOf(newer);
   const end = await within(SLACK_MS, closed, "the older connection was not closed");
-  assert.deepEqual(end, { code, reason: REPLACED });
+  assert.deepEqual(end, { code, reason });
   await roundTrip(() => newer.send('{"type":"ping"}'), newer, "message", isJsonPong);
   newer.close(1000);
   assert.equal((await newerClosed).code, 1000, "the newer connection stays until it leaves");

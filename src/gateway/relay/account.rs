@@ -89,6 +89,7 @@ impl Gateway {
     pub fn recount(&self) -> u64 {
         let sessions = self.relay.sessions.after(None);
         let sessions = sessions.map(|(user, session)| session.charged(user));
-        (sessions.sum::<usize>() + self.relay.chores.charged()) as u64
+        let others = self.relay.chores.charged() + self.relay.introductions.charged();
+        (sessions.sum::<usize>() + others) as u64
     }
 }

@@ -3,7 +3,7 @@
 use super::post::{TO_APPS, TO_GLASSES};
 use super::routing::answer;
 use super::session::{AppState, SESSION_APPS_MAX};
-use super::{ANONYMOUS, Relay};
+use super::{ANONYMOUS, Greeting, Relay};
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
 use crate::gateway::auth::{Admission, Credentials};
@@ -17,7 +17,15 @@ use std::borrow::Cow;
 /// Why an app is not let in whose session has [`SESSION_APPS_MAX`].
 const TOO_MANY_APPS: &str = "this session has 1000 apps already";
 
-/// Why an app is not let in: what it is told, and for which cause it is closed.
+/// Why an app is not let in.
+enum Refused {
+    /// It is told so, and closed.
+    Closed(Refusal),
+    /// Its `reconnect` is rejected, and it may introduce itself anew.
+    Anew(&'static str),
+}
+
+/// What an app is told that is not let in, and for which cause it is closed.
 struct Refusal {
     code: &'static str,
     why: Cow<'static, str>,
@@ -118,36 +126,55 @@ impl Relay {
         Some(left)
     }
 
-    /// The first message of an app: its identity, if it is let in.
+    /// The first message of an app: its identity, if it is let in, and how it has introduced itself.
     pub(in crate::gateway) fn introduction(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         message: &Message,
-    ) -> Option<Identity> {
-        match self.check_introduction(io, message) {
-            Ok(identity) => Some(identity),
-            Err(Refusal { code, why, cause }) => {
-                self.stats.malformed += u64::from(code == "MALFORMED_MESSAGE");
-                if cause == Cause::Blocked {
-                    // It would come back otherwise.
-                    answer(io, id, protocol::app_stopped(&why));
-                    io.close_for(id, cause, 1000, super::apps::STOPPED);
-                } else {
-                    answer(io, id, protocol::app_error(code, &why));
-                    io.close_for(id, cause, cause.close_code(), &why);
-                }
-                None
+    ) -> Option<(Identity, Greeting)> {
+        let mut greeting = self.introductions.greeting(id);
+        let refusal = match self.check_introduction(io, id, message, &mut greeting) {
+            Ok(identity) => {
+                self.forget_introduction(io, id);
+                return Some((identity, greeting));
             }
+            Err(Refused::Anew(why)) => {
+                let rejected = protocol::reconnect_rejected("SESSION_NOT_FOUND", why);
+                answer(io, id, rejected);
+                self.await_init(io, id);
+                return None;
+            }
+            Err(Refused::Closed(refusal)) => refusal,
+        };
+        let Refusal { code, why, cause } = refusal;
+        self.stats.malformed += u64::from(code == "MALFORMED_MESSAGE");
+        let not_started = code == NOT_STARTED;
+        if not_started && greeting.reconnects {
+            let rejected = protocol::reconnect_rejected("NOT_RUNNING", &why);
+            answer(io, id, rejected);
         }
+        // It would come back otherwise.
+        if cause == Cause::Blocked || not_started && greeting.insists {
+            answer(io, id, protocol::app_stopped(&why));
+            io.close_for(id, cause, 1000, super::apps::STOPPED);
+        } else {
+            answer(io, id, protocol::app_error(code, &why));
+            io.close_for(id, cause, cause.close_code(), &why);
+        }
+        None
     }
 
     fn check_introduction(
         &mut self,
         io: &mut Io<'_>,
+        id: ConnId,
         message: &Message,
-    ) -> Result<Identity, Refusal> {
-        let refuse = |code, why: Cow<'static, str>, cause| Err(Refusal { code, why, cause });
+        greeting: &mut Greeting,
+    ) -> Result<Identity, Refused> {
+        let refuse = |code, why: Cow<'static, str>, cause| {
+            Err(Refused::Closed(Refusal { code, why, cause }))
+        };
         let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::Forbidden);
         let Message::Text(text) = message else {
             return malformed(protocol::NO_INIT.into());
@@ -157,15 +184,33 @@ impl Relay {
             Ok(init) => init,
             Err(why) => return malformed(why.0.into()),
         };
-        let package = &*init.package_name;
-        let Some(user) = init.user() else {
+        greeting.insists |= init.is_newer;
+        greeting.reconnects = init.reconnect;
+        // It has been told already that it is not known so.
+        if init.reconnect && self.introductions.is_awaited(id) {
+            return malformed(protocol::NO_INIT.into());
+        }
+        let headers = self.introductions.headers(id);
+        let Some(package) = init
+            .package_name
+            .as_deref()
+            .or(headers.map(|h| &*h.package))
+        else {
+            return malformed("packageName is missing".into());
+        };
+        let user = match headers {
+            Some(headers) if !init.has_session() => Some(&*headers.user),
+            Some(_) | None => init.user(package),
+        };
+        let Some(user) = user else {
             return malformed("sessionId must be the user, a hyphen and packageName".into());
         };
         if !is_name(user) || !is_name(package) {
             return malformed(NAMES.into());
         }
+        let key = init.api_key.as_deref().or(headers.map(|h| &*h.key));
         // An unknown package is told nothing else than a wrong key.
-        if !self.credentials.app(package, &init.api_key) {
+        if !self.credentials.app(package, key.unwrap_or_default()) {
             let why = "this is not the API key of this package";
             return refuse("INVALID_API_KEY", why.into(), Cause::Forbidden);
         }
@@ -173,6 +218,8 @@ impl Relay {
             user: user.into(),
             role: Role::Tpa(package.into()),
         };
+        let (user, package) = (&*identity.user, package.to_owned());
+        let package = &*package;
         let now = io.now();
         if self.blocks.left(&identity, now).is_some() {
             return refuse("BLOCKED", "blocked by the operator".into(), Cause::Blocked);
@@ -183,26 +230,36 @@ impl Relay {
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
-        // Its server is to be asked again: this is what is left of a session that failed, and nobody listens in it.
-        let orphan = session
-            .and_then(|session| session.app(package))
-            .is_some_and(|app| {
-                matches!(app.state, AppState::Asked { .. })
-                    && app.not_before.is_some_and(|at| now < at)
+        // Its server was to be asked again: this is what is left of a session that failed, and nobody listens in it. One that
+        // reconnects had been acknowledged.
+        let app = session.and_then(|session| session.app(package));
+        let orphan = !init.reconnect
+            && app.is_some_and(|app| {
+                app.not_before.is_some_and(|at| match app.state {
+                    AppState::Asked { .. } => now < at,
+                    AppState::Running => greeting.insists && now < at + ORPHANS,
+                    AppState::Lost | AppState::Expected | AppState::Dormant => false,
+                })
             });
         match self.credentials.admission() {
             _ if orphan => {
                 let why = "the app is being asked for a new session";
-                return refuse("APP_NOT_STARTED", why.into(), Cause::Forbidden);
+                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
             }
             _ if started => {}
             Admission::Started if session.is_none() => {
                 let why = "this user has no session now";
+                if init.reconnect {
+                    return Err(Refused::Anew(why));
+                }
                 return refuse("SESSION_NOT_FOUND", why.into(), Cause::SessionUnknown);
             }
             Admission::Started => {
                 let why = "the user has not started this app";
-                return refuse("APP_NOT_STARTED", why.into(), Cause::Forbidden);
+                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
+            }
+            Admission::Key if init.reconnect => {
+                return Err(Refused::Anew("this app is not in a session of this user"));
             }
             Admission::Key => {}
         }
@@ -212,6 +269,13 @@ impl Relay {
         Ok(identity)
     }
 }
+
+/// How long after its server may be asked again an app of the newer SDK may still come by itself that is left of the session that
+/// failed: it tries 1 s and 5 s after that.
+const ORPHANS: Micros = Micros::from_secs(3);
+
+/// The word for an app that its user has not started, or that is being asked for another session.
+const NOT_STARTED: &str = "APP_NOT_STARTED";
 
 /// What is wrong with a name that [`is_name`] refuses.
 const NAMES: &str = "user and package may have 256 bytes each, and no control characters";

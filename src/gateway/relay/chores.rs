@@ -30,7 +30,7 @@ pub(super) struct Chores {
 pub(super) enum Chore {
     /// More frames wait for this peer than were sent at once.
     Replay(ConnId, Identity),
-    /// The glasses of this user are back: apps that only waited for them are asked.
+    /// The glasses of this user are back: apps that only waited for them are asked, or acknowledged.
     Wake(Box<str>),
     /// Frames are under way to the apps of this user, and the connection that they came from is gone.
     FanOut(Box<str>),
@@ -155,12 +155,16 @@ impl Relay {
             session.glasses.conn?;
             spend(left, units(session.apps.len()));
             let mut apps = session.apps.iter();
-            let dormant = apps.find(|app| app.state == AppState::Dormant)?;
+            let waiting = apps.find(|app| app.state == AppState::Dormant || app.deferred)?;
             if *left == 0 {
                 return Some(Chore::Wake(user));
             }
             spend(left, PER_APP);
-            let package = dormant.package.clone();
+            let (package, deferred) = (waiting.package.clone(), waiting.deferred);
+            if deferred {
+                self.acknowledge(io, &user, &package);
+                continue;
+            }
             let identity = Identity {
                 user: user.clone(),
                 role: Role::Tpa(package.clone()),

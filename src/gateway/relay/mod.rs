@@ -14,6 +14,7 @@ mod missed;
 mod places;
 mod post;
 mod reading;
+mod returning;
 mod routing;
 mod session;
 mod starts;
@@ -23,6 +24,7 @@ mod sweep;
 pub use self::apps::has_magic_words;
 pub use self::graces::Due;
 pub use self::missed::{Missed, MissedBox};
+pub(super) use self::returning::Greeting;
 pub use self::session::{Absence, App, AppState, How, Place, Session};
 pub use self::stats::{DropReason, RelayStats};
 
@@ -34,6 +36,7 @@ use self::graces::Graces;
 use self::missed::MissedSink;
 use self::places::Room;
 use self::reading::Readings;
+use self::returning::Introductions;
 use self::session::Sessions;
 use self::starts::Starts;
 use self::sweep::Sweep;
@@ -70,6 +73,7 @@ pub(super) struct Relay {
     chores: Chores,
     backpressure: Backpressure,
     readings: Readings,
+    introductions: Introductions,
     pub(super) missed: MissedSink,
     /// Whom an errand under way is for.
     asked: HashMap<u64, Identity>,
@@ -105,6 +109,7 @@ impl Relay {
             chores: Chores::default(),
             backpressure: Backpressure::default(),
             readings: Readings::default(),
+            introductions: Introductions::default(),
             missed: MissedSink::default(),
             asked: HashMap::new(),
             errand: 0,
@@ -183,10 +188,16 @@ impl Relay {
     }
 
     /// A connection whose identity is known, and let in, takes its place. How.
-    pub(super) fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> How {
+    pub(super) fn arrive(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        greeting: Greeting,
+    ) -> How {
         match &identity.role {
             super::Role::Glasses => self.glasses_arrive(io, id, identity),
-            super::Role::Tpa(package) => self.app_arrives(io, id, identity, package),
+            super::Role::Tpa(package) => self.app_arrives(io, id, identity, package, greeting),
         }
     }
 
@@ -217,7 +228,7 @@ impl Relay {
             self.do_chores(io);
             return true;
         }
-        ours || self.on_leaving(io, timer)
+        ours || self.on_leaving(io, timer) || self.on_unsaid(io, timer)
     }
 
     /// How a connection took its place, if it has it still.

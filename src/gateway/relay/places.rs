@@ -5,6 +5,8 @@ use super::account::place_bytes;
 use super::chores::Chore;
 use super::graces::Due;
 use super::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
+use super::returning::Greeting;
+use super::routing::answer;
 use super::session::{Absence, App, AppState, How, Place};
 use crate::cause::Cause;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
@@ -15,7 +17,10 @@ use crate::id::ConnId;
 use crate::time::Micros;
 
 /// The close reason of a connection whose place was taken; clients match on it.
-const REPLACED: &str = "replaced by a newer connection";
+pub(super) const REPLACED: &str = "replaced by a newer connection";
+
+/// The same for glasses. Some phone apps stay away if they read the words in brackets.
+const SUPERSEDED: &str = "replaced by a newer connection (superseded by newer session)";
 
 /// How long a connection may take to close that has said that it leaves.
 const LEAVING: Micros = Micros::from_secs(2);
@@ -56,6 +61,8 @@ struct Arrival {
     doubtful: u64,
     /// The app had said on its older connection that it leaves.
     released: bool,
+    /// The app's older connection comes back unless it is told that the app has stopped.
+    insists: bool,
 }
 
 impl Relay {
@@ -91,6 +98,7 @@ impl Relay {
             replayed,
             doubtful,
             released: false,
+            insists: false,
         };
         let how = self.arrived(io, id, identity, arrival);
         if let Taken::Over(_) = taken {
@@ -107,8 +115,10 @@ impl Relay {
         id: ConnId,
         identity: &Identity,
         package: &str,
+        greeting: Greeting,
     ) -> How {
         let session = self.sessions.of(&identity.user);
+        let left = greeting.waits_for(&session.glasses, io.now());
         let at = session.position(package);
         let is_new = at.is_err();
         let at = at.unwrap_or_else(|at| {
@@ -131,7 +141,9 @@ impl Relay {
         let before = std::mem::replace(&mut app.state, AppState::Running);
         let released = std::mem::take(&mut app.released);
         app.missed = Some(0);
-        let ack = protocol::app_ack(&identity.user, package);
+        let insists = std::mem::replace(&mut app.insists, greeting.insists);
+        app.deferred = left.is_some();
+        let ack = greeting.answer(&identity.user, package, left);
         if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
         }
@@ -142,6 +154,7 @@ impl Relay {
             replayed,
             doubtful,
             released,
+            insists,
         };
         let how = self.arrived(io, id, identity, arrival);
         match before {
@@ -171,11 +184,12 @@ impl Relay {
             replayed,
             doubtful,
             released,
+            insists,
         } = arrival;
-        let (class, code) = match identity.role {
-            Role::Glasses => (TO_GLASSES, 4003),
+        let (class, code, reason) = match identity.role {
+            Role::Glasses => (TO_GLASSES, 4003, SUPERSEDED),
             // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
-            Role::Tpa(_) => (TO_APPS, 1000),
+            Role::Tpa(_) => (TO_APPS, 1000, REPLACED),
         };
         if replayed.more {
             self.put_off(io, Chore::Replay(id, identity.clone()));
@@ -218,7 +232,10 @@ impl Relay {
                     let timer = io.timer(LEAVING);
                     self.leaving.insert(timer, older);
                 } else {
-                    io.close_for(older, Cause::Replaced, code, REPLACED);
+                    if insists {
+                        answer(io, older, protocol::app_stopped(REPLACED));
+                    }
+                    io.close_for(older, Cause::Replaced, code, reason);
                 }
                 How::Takeover
             }
@@ -260,10 +277,14 @@ impl Relay {
             Role::Glasses => (TO_GLASSES, self.settings.glasses_grace),
             Role::Tpa(_) => (TO_APPS, self.settings.tpa_grace),
         };
-        let released = match &identity.role {
-            Role::Glasses => false,
-            Role::Tpa(package) => session.app(package).is_some_and(|app| app.released),
+        let app = match &identity.role {
+            Role::Glasses => None,
+            Role::Tpa(package) => session.app(package),
         };
+        let released = app.is_some_and(|app| app.released);
+        // Its SDK waits to be acknowledged on that connection, and on no other.
+        let given_up =
+            app.is_some_and(|app| app.deferred && self.credentials.webhook(&app.package).is_some());
         let Some(place) = session.place_mut(&identity.role) else {
             return;
         };
@@ -285,7 +306,7 @@ impl Relay {
         };
         let begun = end.traffic.messages_out.saturating_sub(end.unsent);
         post.lost(io, place, begun);
-        if released || grace == Micros::ZERO || generated {
+        if released || given_up || grace == Micros::ZERO || generated {
             return match &identity.role {
                 Role::Glasses => self.end_session(io, &identity.user),
                 Role::Tpa(package) => self.app_left(io, identity, package, released),

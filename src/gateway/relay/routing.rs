@@ -140,7 +140,7 @@ impl Relay {
         }
         match read.parse(|text| FromApp::parse(text, package))? {
             FromApp::Init(init) => {
-                if init.user() != Some(&identity.user) {
+                if init.has_session() && init.user(package) != Some(&identity.user) {
                     return Err(Malformed("another user than this connection's".to_owned()));
                 }
                 answer(io, id, protocol::app_ack(&identity.user, package));
@@ -254,8 +254,9 @@ impl Relay {
     }
 
     /// Nothing more is counted of a connection that is over, nor read.
-    pub(in crate::gateway) fn forget(&mut self, id: ConnId) {
+    pub(in crate::gateway) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.give_up_reading(id);
+        self.forget_introduction(io, id);
         if !self.strikes.is_empty() {
             self.strikes.remove(&id);
         }

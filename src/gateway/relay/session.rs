@@ -86,6 +86,10 @@ pub struct App {
     pub subscriptions: Subscriptions,
     /// It has said that it leaves.
     pub released: bool,
+    /// Its connection is one of the newer SDK, which comes back whatever code it is closed with: only `app_stopped` keeps it away.
+    pub(in crate::gateway) insists: bool,
+    /// Its connection was told to wait for the glasses, and is acknowledged when they are here.
+    pub(in crate::gateway) deferred: bool,
     /// Whether a new connection of it may be on its way.
     pub(in crate::gateway) called: Called,
     /// Since when it last ran it was expected in vain so often; `None`: it has not run yet.
@@ -190,6 +194,8 @@ impl App {
             state,
             subscriptions: Subscriptions::default(),
             released: false,
+            insists: false,
+            deferred: false,
             called: Called::No,
             missed: None,
             not_before: None,

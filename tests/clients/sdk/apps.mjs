@@ -1,24 +1,36 @@
 // Apps: on the real SDK, each in a process of its own, and plain clients that behave as it does.
 
-import { fork } from "node:child_process";
-import { mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { fork, spawn } from "node:child_process";
+import { mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import WebSocket from "ws";
 import { until } from "./wait.mjs";
 
-/** An app on the real SDK (sdk_app.mjs). */
+const beside = (file) => new URL(file, import.meta.url);
+
+/** Bun as npm has it: in the package of this machine's kind, which is the only one that is installed. */
+function bun() {
+  const packages = beside("node_modules/@oven/");
+  const [mine] = readdirSync(packages);
+  return new URL(`${mine}/bin/bun`, packages).pathname;
+}
+
+/** An app on the real SDK: the present one (sdk_app.mjs), or a newer one on Bun (bun_app.mjs says which `kind` there is). */
 export class SdkApp {
   /** What it said so far, oldest first. */
   events = [];
   #listeners = [];
 
-  static async start(packageName, apiKey) {
+  static async start(packageName, apiKey, kind) {
     const app = new SdkApp();
-    Object.assign(app, { packageName, apiKey, folder: mkdtempSync(join(tmpdir(), "sdk-app-")) });
+    Object.assign(app, { packageName, apiKey, kind, folder: mkdtempSync(join(tmpdir(), "sdk-app-")) });
     const log = openSync(join(app.folder, "log"), "w");
-    app.child = fork(new URL("sdk_app.mjs", import.meta.url), [packageName, apiKey], { stdio: ["ignore", log, log, "ipc"] });
+    const stdio = ["ignore", log, log, "ipc"];
+    app.child = kind
+      ? spawn(bun(), [beside("bun_app.mjs").pathname, packageName, apiKey, kind], { stdio })
+      : fork(beside("sdk_app.mjs"), [packageName, apiKey], { stdio });
     app.child.on("message", (event) => {
       app.events.push(event);
       for (const listen of app.#listeners) listen(event);

@@ -74,8 +74,9 @@ export class Glasses {
     this.ws.send(JSON.stringify({ timestamp: new Date(), ...message }));
   }
 
+  /** The newer SDK's handlers get the button and no other field. */
   press(n) {
-    this.send({ type: "button_press", buttonId: "main", pressType: "short", n });
+    this.send({ type: "button_press", buttonId: String(n), pressType: "short", n });
   }
 
   of(type, from = 0) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs npm `@mentra/sdk` and `ws`, as pinned here, into a cache (PULSEGATE_CLIENTS, by default pulsegate-clients in the
-# user's cache) on first use, and prints the folder: node_modules/ is in it. Exit: 2 if it cannot.
+# Installs npm `@mentra/sdk` in three versions, `bun`, which the newer two run on, and `ws`, as pinned here, into a cache
+# (PULSEGATE_CLIENTS, by default pulsegate-clients in the user's cache) on first use, and prints the folder: node_modules/ is in
+# it. Exit: 2 if it cannot.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${PULSEGATE_CLIENTS:-${XDG_CACHE_HOME:-$HOME/.cache}/pulsegate-clients}

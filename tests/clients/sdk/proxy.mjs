@@ -48,7 +48,7 @@ export class Proxy {
 }
 
 class Link {
-  /** `sessionId` of the `tpa_connection_init` that passed, if one did. */
+  /** `sessionId` of the app's first message that passed, if one did, else `x-session-id` of its request. */
   session = undefined;
   /** Whether the gateway's ack passed. */
   acked = false;
@@ -120,8 +120,8 @@ class Link {
   #awaitAck(bytes) {
     if (this.acked) return;
     this.#answered = Buffer.concat([this.#answered, bytes]);
-    // `connection_ack` to glasses, `tpa_connection_ack` to an app; what a server says is not masked.
-    this.acked = this.#answered.includes('connection_ack"');
+    // `connection_ack` to glasses, `tpa_connection_ack` or `reconnect_ack` to an app; what a server says is not masked.
+    this.acked = /connect(ion)?_ack"/.test(this.#answered.toString("latin1"));
     if (this.acked) this.#answered = undefined;
   }
 
@@ -131,6 +131,7 @@ class Link {
     this.#peeked = Buffer.concat([this.#peeked, bytes]);
     const head = this.#peeked.indexOf("\r\n\r\n");
     if (head < 0) return;
+    this.session ??= this.#peeked.subarray(0, head).toString().match(/\r\nx-session-id: *([^\r]*)/i)?.[1];
     const frame = this.#peeked.subarray(head + 4);
     if (frame.length < 2) return;
     const short = frame[1] & 0x7f;
@@ -145,7 +146,7 @@ class Link {
     const text = Buffer.from(frame.subarray(at + 4, at + 4 + length)).map((byte, i) => byte ^ mask[i % 4]);
     this.#peeked = undefined;
     try {
-      this.session = JSON.parse(text.toString()).sessionId;
+      this.session = JSON.parse(text.toString()).sessionId ?? this.session;
     } catch {
       // Not an app's; it has no name then.
     }

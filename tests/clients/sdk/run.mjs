@@ -1,9 +1,9 @@
-// The app SDK from npm, unmodified, and glasses as plain WebSocket clients against the gateway, case by case:
+// The app SDKs from npm, unmodified, and glasses as plain WebSocket clients against the gateway, case by case:
 // `run.mjs GATEWAY_BINARY [NAME ...]`. Starts gateways, apps and proxies itself. Prints a line for each case, PASS or FAIL;
 // exit code 0 all held, 1 something did not, 2 usage. Bounded in time.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import WebSocket from "ws";
@@ -23,12 +23,17 @@ const TPA_GRACE_MS = 4_000;
 const ONE = "com.example.one";
 const TWO = "com.example.two";
 const PLAIN = "com.example.plain";
+/** The newer SDKs (bun_app.mjs), by the packages of their apps here. */
+const NEWER = { "com.example.hono": "hono", "com.example.alpha": "alpha", "com.example.mini": "mini" };
+const MINI = "com.example.mini";
 const key = (packageName) => `key-of-${packageName}`;
 
 const cases = {
   start_subscribe_display, heartbeats, default_settings, hyphens_and_several_packages, refusals, stop_app, cut, ghost,
   freeze_within_the_grace, freeze_beyond_the_grace, restart_glasses_at_once, restart_glasses_later, session_ends,
   two_processes, two_phones, start_while_unreachable,
+  newer_start_cut_stop, newer_two_processes, newer_mini_waits_for_its_glasses, newer_mini_start_while_unreachable,
+  restart_500_ms, restart_4000_ms, restart_6000_ms,
 };
 
 /** What a case has: a gateway of its own, a proxy before it, apps, glasses. All of it ends with the case. */
@@ -522,6 +527,216 @@ async function start_while_unreachable(stage) {
   await works(glasses, app, 45_000);
   await throughout(10_000, "it stays", () => app.of("stop", id).length === 0);
   await works(glasses, app);
+}
+
+const newer = (packageName) => SdkApp.start(packageName, key(packageName), NEWER[packageName]);
+
+/** Does the same for each of the newer SDKs at one time: each has its app and its user. */
+function eachNewer(apps, each) {
+  return Promise.all(apps.map((app) => each(app).catch((error) => {
+    throw new Error(`${app.kind}: ${error.message}`);
+  })));
+}
+
+/** Connections that the gateway has opened to apps that its log, which must be at debug, calls so. */
+function opened(stage, who) {
+  return stage.gateway.lines.filter(({ text }) => text.includes(" open class=tpa ") && text.includes(` ${who} `)).length;
+}
+
+/** What the gateway says is open of apps: `user package`, each as often as it is there. */
+async function openApps(stage) {
+  const { connections } = await stage.gateway.api("/api/v1/connections?class=tpa");
+  return connections.filter((c) => c.state !== "closing").map((c) => `${c.user} ${c.package}`).sort();
+}
+
+async function newer_start_cut_stop(stage) {
+  const apps = await stage.set(Object.keys(NEWER).map(newer), { LOG_LEVEL: "debug" });
+  await eachNewer(apps, async (app) => {
+    const { packageName } = app;
+    const glasses = await stage.glasses(`${app.kind}-anna@ex-ample.org`);
+    const id = await startApp(glasses, app);
+    await app.expect(SLACK_MS, "the webhook is answered 200", (e) => e.event === "webhook_answered" && e.status === 200);
+    glasses.send({ type: "head_position", position: "up" });
+    await app.expect(SLACK_MS, "the other stream", (e) => e.stream === "head_position" && e.data.position === "up");
+    glasses.ws.send(Buffer.from([1, 2, 3, 255]));
+    await app.expect(SLACK_MS, "audio", (e) => e.stream === "audio_chunk" && e.data === "010203ff");
+    // Heartbeats are answered, too.
+    await throughout(4_000, "it stays", () => app.of("disconnected", id).length === 0 && glasses.ends.length === 0);
+    let n = 0;
+    for (const how of ["reset", "end"]) {
+      const [seen, closes] = [app.events.length, stage.gateway.closes().length];
+      stage.proxy.of(id)[0].cut(how);
+      await until(SLACK_MS, "the gateway says that it is closed", () => stage.gateway.closes().slice(closes).find((c) => c.package === packageName));
+      const sent = Array.from({ length: 10 }, () => (n += 1));
+      for (const press of sent) glasses.press(press);
+      await app.expect(1_000 + SLACK_MS, "resumed", (e) => e.event === "resumed" && e.sessionId === id, seen);
+      await until(SLACK_MS, "the presses arrive", () => pressed(app, id, seen).includes(n));
+      assert.deepEqual(pressed(app, id, seen), sent, `${how}: once, and in order`);
+      await works(glasses, app);
+    }
+    assert.equal(app.of("session", id).length, 1, "onSession is called once");
+    assert.equal(app.webhooks("session_request", id).length, 1, "and so is the webhook");
+    assert.equal(app.of("stop", id).length, 0);
+    const opens = () => opened(stage, `package=${packageName}`);
+    const before = opens();
+    glasses.send({ type: "stop_app", packageName });
+    await app.expect(SLACK_MS, "onStop", (e) => e.event === "stop" && e.sessionId === id);
+    await until(SLACK_MS, "its connection is over", () => stage.proxy.of(id).length === 0);
+    await throughout(8_000, "it stays away", () => opens() === before && stage.proxy.of(id).length === 0);
+    await startApp(glasses, app);
+  });
+}
+
+/** A session_request has reached another process of the app: that takes the app's place, and the older one stays away. */
+async function newer_two_processes(stage) {
+  const apps = await stage.set(Object.keys(NEWER).map(newer), { LOG_LEVEL: "debug" });
+  await eachNewer(apps, async (app) => {
+    const { packageName } = app;
+    const twin = await newer(packageName);
+    stage.also(() => twin.end());
+    const ask = async (glasses, id) => {
+      const { mentraOSWebsocketUrl } = app.webhooks("session_request", id)[0];
+      const body = { type: "session_request", sessionId: id, userId: glasses.user, timestamp: new Date(), mentraOSWebsocketUrl };
+      const answer = await fetch(twin.webhook, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+      assert.equal(answer.status, 200, "the second process connects");
+    };
+    // One app is there when its twin comes; the other one's connection has just been cut, and it will be back.
+    const [here, away] = [await stage.glasses(`${app.kind}-here@example.org`), await stage.glasses(`${app.kind}-away@example.org`)];
+    const ids = [await startApp(here, app), await startApp(away, app)];
+    const mine = (glasses) => opened(stage, `user=${glasses.user} package=${packageName}`);
+    const least = [here, away].map(mine);
+    stage.proxy.of(ids[1])[0].cut("reset");
+    await Promise.all([ask(here, ids[0]), ask(away, ids[1])]);
+    await app.expect(SLACK_MS, "the first is stopped", (e) => e.event === "stop" && e.sessionId === ids[0]);
+    const counts = () => [here, away].map((glasses, i) => mine(glasses) - least[i]);
+    await throughout(30_000, () => `at most two connections; ${counts()}`, () => counts().every((count) => count <= 2));
+    assert.ok(counts().every((count) => count >= 1), `each twin has connected: ${counts()}`);
+    assert.deepEqual(stage.gateway.closes().filter((c) => c.class === "tpa" && c.user === "-"), [], "nor any that was refused");
+    for (const id of ids) assert.equal(stage.proxy.of(id).length, 1, "one of them is left");
+    await works(here, twin);
+    // Whichever of the two came last has it, and the other one was stopped.
+    const stopped = [app, twin].map((process) => process.of("stop", ids[1]).length);
+    assert.deepEqual([...stopped].sort(), [0, 1], `one is stopped, once: ${stopped}`);
+    await works(away, stopped[0] ? twin : app);
+  });
+  const one = apps.flatMap((app) => ["away", "here"].map((which) => `${app.kind}-${which}@example.org ${app.packageName}`));
+  assert.deepEqual(await openApps(stage), one.sort());
+}
+
+/** Its first message is `reconnect` then, and it is told to wait, not to go. */
+async function newer_mini_waits_for_its_glasses(stage) {
+  const [app] = await stage.set([newer(MINI)], { TPA_GRACE_MS: "30000" });
+  const glasses = await stage.glasses("later@example.org");
+  const id = await startApp(glasses, app);
+  const seen = app.events.length;
+  await glasses.close();
+  stage.proxy.of(id)[0].cut("reset");
+  const [link] = await until(1_000 + SLACK_MS, "it is back", () => stage.proxy.of(id).length && stage.proxy.of(id));
+  await throughout(3_000, "it waits", () => !link.acked && !link.over && app.of("resumed", id, seen).length === 0);
+  await glasses.open();
+  await app.expect(SLACK_MS, "resumed", (e) => e.event === "resumed", seen);
+  await works(glasses, app);
+  assert.deepEqual([app.of("session", id).length, app.webhooks("session_request", id).length], [1, 1]);
+  // One that is cut while it waits does not come back by itself. It is asked at once when its glasses are here.
+  await glasses.close();
+  stage.proxy.of(id)[0].cut("reset");
+  const [waiting] = await until(1_000 + SLACK_MS, "it is back", () => stage.proxy.of(id).length && stage.proxy.of(id));
+  await throughout(1_000, "it waits", () => !waiting.acked && !waiting.over);
+  const closes = stage.gateway.closes().length;
+  waiting.cut("reset");
+  await until(SLACK_MS, "the gateway says that it is closed", () => stage.gateway.closes().slice(closes).find((c) => c.package === MINI));
+  await glasses.open();
+  await works(glasses, app, SLACK_MS);
+  assert.equal(app.webhooks("session_request", id).length, 2);
+}
+
+/**
+ * What is left of the session that failed comes back by itself, after 1 s and 5 s, with nobody listening in it. It must not take
+ * the next one's place. One app can connect before its first attempt, the other between the two.
+ */
+async function newer_mini_start_while_unreachable(stage) {
+  const [app] = await stage.set([newer(MINI)]);
+  for (const unreachable of [0, 2_000]) {
+    const glasses = await stage.glasses(`mini-late-${unreachable}@example.org`);
+    const id = session(glasses.user, MINI);
+    const seen = app.events.length;
+    stage.proxy.down = true;
+    glasses.send({ type: "start_app", packageName: MINI });
+    await app.expect(10_000, "the webhook is answered 500", (e) => e.event === "webhook_answered" && e.status === 500, seen);
+    await sleep(unreachable);
+    stage.proxy.down = false;
+    await works(glasses, app, 45_000);
+    await throughout(5_000, "it stays", () => app.of("stop", id).length === 0);
+    await works(glasses, app);
+    assert.deepEqual((await openApps(stage)).filter((who) => who.startsWith(glasses.user)), [`${glasses.user} ${MINI}`]);
+  }
+}
+
+/** Comes back as a phone does: so long after each loss, and each attempt in vain. */
+function comeBack(stage, glasses, every) {
+  let over = false;
+  stage.also(() => (over = true));
+  const follow = () =>
+    glasses.ws.once("close", async () => {
+      do await sleep(every);
+      while (!over && !(await glasses.connect()));
+      if (!over) follow();
+    });
+  follow();
+}
+
+/** The gateway is away for `pause`; 10 s after it is back each app works, and is there once. The SDKs' own attempts are at 1 and 3 s, or 1 and 5 s. */
+async function restartAfter(stage, pause) {
+  const apps = await stage.set([ONE, ...Object.keys(NEWER).map(newer)], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, TPA_GRACE_MS: undefined });
+  // The phone of one tries again every 5 s, as the newer ones do; the other's at once.
+  const phones = [await stage.glasses(`patient-${pause}@example.org`), await stage.glasses(`quick-${pause}@example.org`)];
+  const pairs = phones.flatMap((glasses) => apps.map((app) => [glasses, app]));
+  for (const glasses of phones) await Promise.all(apps.map((app) => startApp(glasses, app)));
+  comeBack(stage, phones[0], 5_000);
+  comeBack(stage, phones[1], 200);
+  // It is written at most once a second.
+  const file = stage.env.STATE_FILE;
+  await until(SLACK_MS, "the state file has them all", () => pairs.every(([glasses, app]) => noted(file, glasses.user, app.packageName)));
+  assert.deepEqual(await stage.gateway.stop(), { code: 0, signal: null });
+  const seen = apps.map((app) => app.events.length);
+  await sleep(pause);
+  await stage.startGateway();
+  const deadline = performance.now() + 10_000;
+  await Promise.all(pairs.map(([glasses, app]) => works(glasses, app, deadline - performance.now())));
+  const all = pairs.map(([glasses, app]) => `${glasses.user} ${app.packageName}`).sort();
+  let open;
+  const there = async () => JSON.stringify((open = await openApps(stage))) === JSON.stringify(all);
+  // Longer than the SDKs' last timers.
+  await throughout(8_000, () => `each is there once: ${open}`, there);
+  await Promise.all(pairs.map(([glasses, app]) => works(glasses, app)));
+  for (const [i, app] of apps.entries()) {
+    for (const { user } of phones) {
+      const id = session(user, app.packageName);
+      const [asked, begun] = [app.webhooks("session_request", id, seen[i]).length, app.of("session", id, seen[i]).length];
+      assert.ok(asked <= 1 && begun <= 1, `${app.packageName} of ${user}: ${asked} session_requests, ${begun} sessions`);
+    }
+  }
+  const { sessions } = await stage.gateway.api("/api/v1/sessions");
+  assert.deepEqual(sessions.map((s) => [s.user, s.tpas.map((t) => t.package).sort()]), phones.map(({ user }) => [user, apps.map((app) => app.packageName).sort()]));
+}
+
+/** Whether the state file has an app of a user. */
+function noted(file, user, packageName) {
+  if (!existsSync(file)) return false;
+  const text = readFileSync(file, "utf8");
+  return text.includes(user) && text.slice(text.indexOf(user)).includes(packageName);
+}
+
+async function restart_500_ms(stage) {
+  await restartAfter(stage, 500);
+}
+
+async function restart_4000_ms(stage) {
+  await restartAfter(stage, 4_000);
+}
+
+async function restart_6000_ms(stage) {
+  await restartAfter(stage, 6_000);
 }
 
 async function main() {
