@@ -63,6 +63,8 @@ pub enum Bug {
     OrphanLost,
     /// Nobody is charged with frames on their way whose connection is gone.
     OrphanUncharged,
+    /// What is being read of a connection is kept until its close is through.
+    ReadingKept,
 }
 
 #[cfg(feature = "sabotage")]
@@ -96,12 +98,13 @@ impl Bug {
     ];
 
     /// Those of the relay, which its model of fan-outs catches.
-    pub const OF_THE_RELAY: [Bug; 5] = [
+    pub const OF_THE_RELAY: [Bug; 6] = [
         Bug::FanOutSkips,
         Bug::FanOutRepeats,
         Bug::FanOutOvertakes,
         Bug::OrphanLost,
         Bug::OrphanUncharged,
+        Bug::ReadingKept,
     ];
 }
 

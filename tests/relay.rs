@@ -2,9 +2,9 @@
 
 mod relaying;
 
-use pulsegate::engine::testing::PeerId;
+use pulsegate::engine::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::gateway::{
-    Admission, Apps, Credentials, DESK_UNITS, GLASSES, Kick, Outcome, Progress, Query,
+    Admission, Apps, Credentials, DESK_UNITS, DropReason, GLASSES, Kick, Outcome, Progress, Query,
     RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
 };
 use pulsegate::{Cause, Message, Micros, Policy};
@@ -332,7 +332,7 @@ fn what_waits_is_bounded_by_number_and_age_and_live_media_do_not_wait() {
         "the oldest go first"
     );
     assert!(!got.iter().any(|t| t.contains("VAD")));
-    assert_eq!(fleet.stats().dropped, [44, 0, 2, 0]);
+    assert_eq!(fleet.stats().dropped, [44, 0, 2, 0, 0, 0]);
 }
 
 #[test]
@@ -1080,7 +1080,7 @@ fn what_can_not_be_kept_pushes_nothing_else_out() {
         .filter_map(|t| relaying::number(t))
         .collect();
     assert_eq!(got, [1, 2]);
-    assert_eq!(fleet.stats().dropped, [1, 0, 0, 0]);
+    assert_eq!(fleet.stats().dropped, [1, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -1879,8 +1879,99 @@ fn a_text_that_was_not_read_whole_is_counted() {
     assert!(fleet.net.engine().stats().held_bytes > 100_000);
     fleet.net.with_io(|_, io| io.close(id, 4000, "now"));
     fleet.rest();
-    assert_eq!(fleet.stats().unrouted, 1);
+    assert_eq!(fleet.stats().dropped[DropReason::Unread as usize], 1);
     assert_eq!(fleet.net.engine().stats().held_bytes, 0);
+}
+
+/// What is being read of a connection is given up when it begins to close, not when the peer has answered that.
+#[test]
+fn a_text_that_is_being_read_is_given_up_with_its_connection() {
+    let mut fleet = Fleet::open();
+    fleet.glasses("ada");
+    let text = format!(r#"{{"type":"a","n":[1{}]}}"#, ",1".repeat(60_000));
+    let app = fleet.app("ada", "p.x");
+    fleet.net.write(app, &client_frame(0x81, text.as_bytes()));
+    fleet.turn();
+    fleet.net.mute(app);
+    assert!(fleet.held() > 100_000);
+    fleet.app_again("ada", "p.x");
+    assert_eq!(fleet.held(), 0);
+    assert_eq!(fleet.stats().dropped[DropReason::Unread as usize], 1);
+}
+
+/// Whatever else of the same user ends, the glasses hold their own frames.
+#[test]
+fn an_app_that_ends_leaves_the_frames_of_the_glasses_alone() {
+    let mut fleet = Fleet::open();
+    let glasses = fleet.glasses("ada");
+    let apps: Vec<PeerId> = (0..800)
+        .map(|n| {
+            let app = fleet.app("ada", &format!("p.{n:03}"));
+            let update = json!({"type":"subscription_update","subscriptions":["*"]});
+            fleet.say(app, update);
+            app
+        })
+        .collect();
+    let reader = fleet.app("ada", "p.z");
+    let text = format!(r#"{{"type":"a","n":[1{}]}}"#, ",1".repeat(60_000));
+    fleet
+        .net
+        .write(reader, &client_frame(0x81, text.as_bytes()));
+    let frame = json!({"type":"button_press","n":1,"text":"x".repeat(1_500)}).to_string();
+    fleet
+        .net
+        .write(glasses, &client_frame(0x81, frame.as_bytes()));
+    fleet.turn();
+    let before = fleet.held();
+    let successor = fleet.net.open_socket();
+    let request = upgrade_request("/app-ws?user=ada&package=p.z");
+    fleet.net.write(successor, request.as_bytes());
+    fleet.turn();
+    assert!(fleet.net.is_open(successor) && !fleet.net.is_open(reader));
+    let after = fleet.held();
+    assert!(after > 1_500 && after < before, "{before} B, {after} B");
+    fleet.rest();
+    for app in apps {
+        assert_eq!(fleet.texts(app).len(), 1);
+    }
+}
+
+/// A connection that is closed because memory is short takes its frames along.
+#[test]
+fn frames_of_a_connection_that_is_closed_for_memory_are_given_up() {
+    let mut fleet = Fleet::tuned(RelaySettings::default(), None, |_, config| {
+        config.max_buffered_bytes = 64 << 20;
+        config.max_message_bytes = 16 << 20;
+        config.max_pending_bytes = 20 << 20;
+    });
+    let mut all = Vec::new();
+    for user in 0..8 {
+        let glasses = fleet.glasses(&format!("user-{user}"));
+        let app = fleet.app(&format!("user-{user}"), "p.x");
+        let update = json!({"type":"subscription_update","subscriptions":["*"]});
+        fleet.say(app, update);
+        all.push(glasses);
+    }
+    let text = json!({"type":"a","text":"x".repeat(15 << 20)}).to_string();
+    let frame = client_frame(0x81, text.as_bytes());
+    for glasses in &all {
+        fleet.net.write(*glasses, &frame);
+    }
+    let mut most = 0;
+    for _ in 0..1_000 {
+        fleet.net.turn_after(2);
+        let held = fleet.held();
+        let charged = fleet.net.engine().stats().buffered_bytes();
+        assert!(held <= charged, "{held} B are held, {charged} B counted");
+        most = most.max(charged);
+    }
+    assert!(most <= 80 << 20, "{most}");
+    let closed = fleet
+        .net
+        .engine()
+        .stats()
+        .closed(Cause::BuffersFull.index());
+    assert!(closed > 0 && closed < 8, "{closed}");
 }
 
 /// One session with a thousand apps ends over several turns.

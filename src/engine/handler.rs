@@ -372,7 +372,8 @@ impl Io<'_> {
     /// between two calls delays every other connection, so it should cost no more than some 100 units.
     ///
     /// `bytes` is the memory that the host keeps for the rest of the message. The connection holds it until `on_continue` is called
-    /// next, or until the connection begins to close: the host must not [`charge`](Io::charge) it as well.
+    /// next: the host must not [`charge`](Io::charge) it as well. When the connection begins to close, it holds nothing any more; in the
+    /// last `on_continue` the host gives that memory up, or charges it.
     pub fn unfinished(&mut self, id: ConnId, bytes: usize) {
         self.core.set_unfinished(id, bytes);
     }

@@ -43,6 +43,15 @@ pub fn run(seed: u64) -> Result<(), String> {
         model.act();
         model.fleet.charged();
         model.fleet.net.check()?;
+        let (kept, held) = (
+            model.fleet.held(),
+            model.fleet.net.engine().stats().held_bytes,
+        );
+        if kept > held {
+            return Err(format!(
+                "the relay keeps {kept} B, connections hold {held} B"
+            ));
+        }
     }
     model.rest();
     model.judge()?;
@@ -74,7 +83,7 @@ impl Model {
     }
 
     fn act(&mut self) {
-        match self.rng.u8(0..16) {
+        match self.rng.u8(0..18) {
             0 => {
                 self.rest();
                 self.join();
@@ -87,7 +96,22 @@ impl Model {
             }
             4 => self.rest(),
             5..=8 => self.fleet.net.turn(),
+            9 | 10 => self.intrude(),
             _ => self.say(),
+        }
+    }
+
+    /// An app sends a text that takes some time to read, and takes the place of its older connection, which may be doing so still.
+    fn intrude(&mut self) {
+        let app = self.fleet.app_again(USER, "q");
+        let ones = vec!["1"; self.rng.usize(1_000..60_000)].join(",");
+        let text = format!(r#"{{"type":"x","ones":[{ones}]}}"#);
+        self.fleet
+            .net
+            .write(app, &client_frame(0x81, text.as_bytes()));
+        self.fleet.net.turn();
+        if self.rng.bool() {
+            self.fleet.net.mute(app);
         }
     }
 

@@ -313,6 +313,11 @@ impl Fleet {
         })
     }
 
+    /// Bytes that the relay keeps of messages whose connections hold them.
+    pub fn held(&mut self) -> u64 {
+        self.net.with_io(|gateway, _| gateway.recount_held())
+    }
+
     pub fn sessions(&mut self) -> usize {
         self.net
             .with_io(|gateway, io| gateway.snapshot(io))

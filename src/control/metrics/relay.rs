@@ -120,7 +120,7 @@ impl Scrape {
         ] {
             page.counter(name, help, n)?;
         }
-        let help = "Frames for an absent peer that were dropped, by reason";
+        let help = "Frames that were dropped, by reason";
         page.counters("pulsegate_frames_dropped", help, |family| {
             for (reason, n) in DropReason::ALL.into_iter().zip(relay.dropped) {
                 family.count(&[("reason", reason.name())], n)?;

@@ -84,6 +84,14 @@ impl Session {
 }
 
 impl Gateway {
+    /// What the relay keeps of messages that are not finished, added up anew: their connections hold it
+    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over everything.
+    pub fn recount_held(&self) -> u64 {
+        let sessions = self.relay.sessions.after(None);
+        let frames = sessions.map(|(_, session)| session.fan_outs.held());
+        (frames.sum::<usize>() + self.relay.readings.held()) as u64
+    }
+
     /// What the relay has charged ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)), added up anew over all sessions.
     /// For tests: it walks over everything.
     pub fn recount(&self) -> u64 {

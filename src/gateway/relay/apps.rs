@@ -153,7 +153,7 @@ impl Relay {
             let user = crate::gateway::logfmt::Value(user);
             log::debug!("session ended user={user}");
         }
-        self.stats.unrouted += session.fan_outs.orphan(io);
+        session.fan_outs.orphan(io, None);
         // They are taken from the end.
         session.apps.reverse();
         let ended = Ended {

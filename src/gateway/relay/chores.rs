@@ -122,8 +122,7 @@ impl Relay {
             Chore::FanOut(user) => {
                 // The engine counts deliveries; another slice is for others.
                 spend(left, SLICE);
-                self.fan_out_some(io, &user)?;
-                Some(Chore::FanOut(user))
+                self.fan_out_chore(io, user)
             }
             Chore::End(user, ended) => self.end_some(io, user, ended, left),
         }

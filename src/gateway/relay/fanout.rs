@@ -5,7 +5,9 @@ use super::account::moved;
 use super::chores::{Chore, units};
 use super::post::{Parcel, Post, TO_APPS};
 use super::session::{App, Session};
-use crate::engine::{Io, Message};
+use super::stats::DropReason;
+use crate::cause::Cause;
+use crate::engine::{Io, Message, PhaseView};
 use crate::gateway::protocol;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
@@ -18,6 +20,9 @@ const STEP: usize = 48 * DELIVERY;
 /// Bytes of a text that are put into its envelope in one step, and the work units of that.
 const BUILT_AT_ONCE: usize = 128 * 1024;
 const BUILT_UNITS: u32 = 32;
+
+/// The most frames of one session that are on their way: each but the last is of an older connection of its glasses.
+const ON_THEIR_WAY_MAX: usize = 16;
 
 /// What a delivery costs, in looks at an app that does not want the frame.
 const DELIVERY: usize = 4;
@@ -33,7 +38,9 @@ pub(super) struct FanOut<'a> {
     after: Option<Box<str>>,
     /// Whether an app wanted it.
     reached: bool,
-    /// Whether its connection is gone: the relay is charged with its memory, which that connection has held.
+    /// The connection that it came from.
+    from: ConnId,
+    /// Whether that connection is gone: it holds the frame's memory no more, and the relay is charged with that.
     is_orphan: bool,
 }
 
@@ -53,13 +60,14 @@ enum Content {
 
 impl<'a> FanOut<'a> {
     /// A frame of which no app has heard.
-    pub(super) fn new(message: Message, stream: &'a str, kept: bool) -> Self {
+    pub(super) fn new(from: ConnId, message: Message, stream: &'a str, kept: bool) -> Self {
         FanOut {
             stream: Cow::Borrowed(stream),
             content: Content::Received(message),
             kept,
             after: None,
             reached: false,
+            from,
             is_orphan: false,
         }
     }
@@ -69,6 +77,11 @@ impl<'a> FanOut<'a> {
             stream: Cow::Owned(self.stream.into_owned()),
             ..self
         }
+    }
+
+    /// Bytes of memory that the relay is charged with.
+    fn charged(&self) -> usize {
+        if self.is_orphan { self.allocated() } else { 0 }
     }
 
     /// Bytes of memory that it takes while it waits.
@@ -195,36 +208,54 @@ impl FanOuts {
 
     /// Bytes of memory that the relay is charged with: of frames whose connection is gone.
     pub(super) fn charged(&self) -> usize {
-        self.allocated(true)
+        self.allocated(|frame| frame.is_orphan)
     }
 
-    /// Bytes of memory that the connection of the glasses holds for its own frames.
-    fn held(&self) -> usize {
-        self.allocated(false)
+    /// Bytes of memory that connections hold.
+    pub(super) fn held(&self) -> usize {
+        self.allocated(|frame| !frame.is_orphan)
     }
 
-    fn allocated(&self, orphans: bool) -> usize {
+    /// Bytes of memory that this connection holds for its own frames.
+    fn held_by(&self, id: ConnId) -> usize {
+        self.allocated(|frame| !frame.is_orphan && frame.from == id)
+    }
+
+    /// Returns whether the connection of the next frame is gone. Those of later connections are behind it.
+    fn has_orphan(&self) -> bool {
+        let first = self.0.as_ref().and_then(|queue| queue.frames.front());
+        first.is_some_and(|frame| frame.is_orphan)
+    }
+
+    fn allocated(&self, which: impl Fn(&FanOut<'_>) -> bool) -> usize {
         let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
-        let frames = queue.filter(|frame| frame.is_orphan == orphans);
-        frames.map(FanOut::allocated).sum()
+        queue
+            .filter(|frame| which(frame))
+            .map(FanOut::allocated)
+            .sum()
     }
 
-    /// The connection that the frames came from is gone, and holds their memory no more. Returns how many of them are given up, for
-    /// there is no room for them.
-    pub(super) fn orphan(&mut self, io: &mut Io<'_>) -> u64 {
+    /// The connection that some of the frames came from, or every one if `None`, holds their memory no more: the relay is charged with
+    /// it.
+    pub(super) fn orphan(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
+        let frames = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
+        let theirs = frames.filter(|frame| from.is_none_or(|from| from == frame.from));
+        for frame in theirs.filter(|frame| !frame.is_orphan) {
+            frame.is_orphan = true;
+            if !sabotage::on(Bug::OrphanUncharged) {
+                io.charge(frame.allocated());
+            }
+        }
+    }
+
+    /// Gives up the frames of this connection; returns how many there were.
+    fn give_up(&mut self, from: ConnId) -> u64 {
         let Some(queue) = &mut self.0 else {
             return 0;
         };
         let before = queue.frames.len();
-        queue.frames.retain_mut(|frame| {
-            let bytes = frame.allocated();
-            let stays = frame.is_orphan || io.has_room(bytes);
-            if stays && !frame.is_orphan && !sabotage::on(Bug::OrphanUncharged) {
-                io.charge(bytes);
-            }
-            frame.is_orphan = true;
-            stays
-        });
+        let stays = |frame: &FanOut<'_>| frame.is_orphan || frame.from != from;
+        queue.frames.retain(stays);
         (before - queue.frames.len()) as u64
     }
 
@@ -243,13 +274,21 @@ impl FanOuts {
 
     /// Returns whether a chore is to be made that delivers them: there is none.
     fn claim_chore(&mut self) -> bool {
-        let queue = self.0.as_mut();
+        let queue = self.0.as_mut().filter(|queue| !queue.frames.is_empty());
         queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
     }
 
-    /// Gives up an empty queue.
+    /// The chore is done.
+    fn end_chore(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.has_chore = false;
+        }
+        self.tidy();
+    }
+
+    /// Gives up an empty queue, unless a chore will look at it.
     fn tidy(&mut self) {
-        if self.is_empty() {
+        if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_chore) {
             self.0 = None;
         }
     }
@@ -302,40 +341,86 @@ impl Relay {
         if session.fan_outs.is_empty() && frame.step(&mut post, io, user, session) {
             return;
         }
+        if session.fan_outs.len() >= ON_THEIR_WAY_MAX {
+            return self.stats.drop_some(DropReason::NoRoom, 1);
+        }
         // Behind those of an older connection.
         if sabotage::on(Bug::FanOutOvertakes) {
             session.fan_outs.push_front(frame.into_owned());
         } else {
             session.fan_outs.push(frame);
         }
-        io.unfinished(id, session.fan_outs.held());
+        io.unfinished(id, session.fan_outs.held_by(id));
     }
 
-    /// Goes on with what is under way to the apps of a session. If something is left, returns how many bytes the connection of the
-    /// glasses holds for it.
-    pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> Option<usize> {
+    /// Goes on with what is under way to the apps of a session. Returns whether something is left.
+    pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> bool {
         let (mut post, sessions) = self.post();
-        let session = sessions.get_mut(user)?;
-        let before = session.fan_outs.charged();
-        let mut frame = session.fan_outs.pop()?;
-        if !frame.step(&mut post, io, user, session) {
+        let Some(session) = sessions.get_mut(user) else {
+            return false;
+        };
+        let Some(mut frame) = session.fan_outs.pop() else {
+            return false;
+        };
+        let before = frame.charged();
+        let is_through = frame.step(&mut post, io, user, session);
+        moved(io, before, if is_through { 0 } else { frame.charged() });
+        if !is_through {
             session.fan_outs.push_front(frame);
         }
-        moved(io, before, session.fan_outs.charged());
         session.fan_outs.tidy();
-        (!session.fan_outs.is_empty()).then(|| session.fan_outs.held())
+        !session.fan_outs.is_empty()
     }
 
-    /// The glasses' connection is gone: what it has sent still reaches its apps.
-    pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, user: &str) {
-        if let Some(session) = self.sessions.get_mut(user)
-            && !session.fan_outs.is_empty()
+    /// Goes on with what glasses have sent last.
+    pub(super) fn fan_out_more(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
+        if self.fan_out_some(io, user)
+            && let Some(session) = self.sessions.get(user)
         {
-            self.stats.unrouted += session.fan_outs.orphan(io);
+            io.unfinished(id, session.fan_outs.held_by(id));
+        }
+    }
+
+    /// Goes on with what connections that are gone have sent. Returns what is left of it.
+    pub(super) fn fan_out_chore(&mut self, io: &mut Io<'_>, user: Box<str>) -> Option<Chore> {
+        let has_orphan = |relay: &Relay| {
+            relay
+                .sessions
+                .get(&user)
+                .is_some_and(|session| session.fan_outs.has_orphan())
+        };
+        if has_orphan(self) {
+            self.fan_out_some(io, &user);
+        }
+        if has_orphan(self) {
+            return Some(Chore::FanOut(user));
+        }
+        if let Some(session) = self.sessions.get_mut(&user) {
+            session.fan_outs.end_chore();
+        }
+        None
+    }
+
+    /// This connection of the glasses is gone: what it has sent still reaches its apps, unless it was closed to free memory.
+    pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
+        let is_for_memory = io.view(id).is_some_and(|view| match view.phase {
+            PhaseView::Closing { cause, .. } => cause == Cause::BuffersFull,
+            PhaseView::Opening { .. } | PhaseView::Open => false,
+        });
+        let Some(session) = self.sessions.get_mut(user) else {
+            return;
+        };
+        if is_for_memory {
+            let frames = session.fan_outs.give_up(id);
             session.fan_outs.tidy();
-            if session.fan_outs.claim_chore() && !sabotage::on(Bug::OrphanLost) {
-                self.put_off(io, Chore::FanOut(user.into()));
-            }
+            return self.stats.drop_some(DropReason::NoRoom, frames);
+        }
+        if sabotage::on(Bug::OrphanLost) {
+            session.fan_outs.give_up(id);
+        }
+        session.fan_outs.orphan(io, Some(id));
+        if session.fan_outs.claim_chore() {
+            self.put_off(io, Chore::FanOut(user.into()));
         }
     }
 }

@@ -101,8 +101,8 @@ impl Relay {
             insists: false,
         };
         let how = self.arrived(io, id, identity, arrival);
-        if let Taken::Over(_) = taken {
-            self.fan_out_without(io, &identity.user);
+        if let Taken::Over(older) = taken {
+            self.fan_out_without(io, older, &identity.user);
         }
         self.begin(io, Chore::Wake(identity.user.clone()));
         how
@@ -267,7 +267,7 @@ impl Relay {
     ) {
         self.caught_up(io, id, identity);
         if identity.role == Role::Glasses {
-            self.fan_out_without(io, &identity.user);
+            self.fan_out_without(io, id, &identity.user);
         }
         let generated = self.is_generated(&identity.user);
         let Some(session) = self.sessions.get_mut(&identity.user) else {

@@ -2,6 +2,7 @@
 
 use super::Relay;
 use super::routing::parsed;
+use super::stats::DropReason;
 use crate::engine::{Io, Message};
 use crate::gateway::outline::{OUTLINE_MAX, Outline, Reading, TOKENS_MAX};
 use crate::gateway::protocol::Malformed;
@@ -38,6 +39,11 @@ impl Text {
 }
 
 impl Readings {
+    /// What their connections hold together.
+    pub(super) fn held(&self) -> usize {
+        self.0.values().map(Text::allocated).sum()
+    }
+
     /// Returns whether a text of this connection is being read.
     pub(super) fn has(&self, id: ConnId) -> bool {
         !self.0.is_empty() && self.0.contains_key(&id)
@@ -150,7 +156,7 @@ impl Relay {
     pub(super) fn give_up_reading(&mut self, id: ConnId) {
         if self.readings.has(id) {
             self.readings.0.remove(&id);
-            self.stats.unrouted += 1;
+            self.stats.drop_some(DropReason::Unread, 1);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::gateway::protocol::{self, FromApp, FromGlasses, Malformed};
 use crate::gateway::subscriptions::AUDIO;
 use crate::gateway::{Identity, Role, Subscriptions};
 use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
 /// Frames of one connection in a minute that may be no JSON of the contract; the one that makes this many closes it.
@@ -48,14 +49,19 @@ impl Relay {
 
     /// Goes on with the last message of a connection: with reading it, or with sending it to many.
     pub(in crate::gateway) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        if self.readings.has(id) && io.class(id).is_some() {
+        if io.class(id).is_none() {
+            // It is not open any more, and holds nothing from now on.
+            if !sabotage::on(Bug::ReadingKept) {
+                self.give_up_reading(id);
+            }
+            if identity.role == Role::Glasses {
+                self.fan_out_without(io, id, &identity.user);
+            }
+        } else if self.readings.has(id) {
             let read = self.read_on(io, id);
             self.act_on(io, id, identity, read);
-        } else if io.class(id).is_none() {
-            // It is not open any more: what it has sent is delivered without it.
-            self.fan_out_without(io, &identity.user);
-        } else if let Some(bytes) = self.fan_out_some(io, &identity.user) {
-            io.unfinished(id, bytes);
+        } else {
+            self.fan_out_more(io, id, &identity.user);
         }
     }
 
@@ -101,7 +107,7 @@ impl Relay {
                     io,
                     id,
                     user,
-                    FanOut::new(read.message.clone(), AUDIO, false),
+                    FanOut::new(id, read.message.clone(), AUDIO, false),
                 );
             }
             return Ok(());
@@ -118,7 +124,7 @@ impl Relay {
                     io,
                     id,
                     user,
-                    FanOut::new(read.message.clone(), stream, kept),
+                    FanOut::new(id, read.message.clone(), stream, kept),
                 );
             }
         }

@@ -34,7 +34,7 @@ pub struct RelayStats {
     pub replayed: u64,
     /// Frames that were written before a loss, and that no pong had confirmed.
     pub doubtful: u64,
-    /// Frames for an absent peer that were dropped, by [`DropReason`].
+    /// Frames that were dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
     /// Frames kept now: unconfirmed, or waiting.
     pub kept: u64,
@@ -52,7 +52,7 @@ pub struct RelayStats {
     pub webhooks_failed: u64,
 }
 
-/// Why a frame for an absent peer was dropped.
+/// Why a frame was dropped: all but the last two are for an absent peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
     /// To make room for newer ones.
@@ -63,15 +63,22 @@ pub enum DropReason {
     Skipped,
     /// The peer did not come back within its grace, or its session ended.
     Ended,
+    /// Its sender's connection ended before the gateway had read it: it is a large text.
+    Unread,
+    /// It was on its way when memory ran short, and its sender was closed for that: some of its apps may have got it. Or too many
+    /// frames of its sender's older connections were on their way.
+    NoRoom,
 }
 
 impl DropReason {
     /// One of each; the position is the number that `as usize` yields.
-    pub const ALL: [DropReason; 4] = [
+    pub const ALL: [DropReason; 6] = [
         DropReason::Overflow,
         DropReason::Expired,
         DropReason::Skipped,
         DropReason::Ended,
+        DropReason::Unread,
+        DropReason::NoRoom,
     ];
 
     /// The name in metrics.
@@ -81,6 +88,8 @@ impl DropReason {
             DropReason::Expired => "expired",
             DropReason::Skipped => "skipped",
             DropReason::Ended => "ended",
+            DropReason::Unread => "unread",
+            DropReason::NoRoom => "no_room",
         }
     }
 }
