@@ -1,4 +1,4 @@
-//! Names of connections.
+//! Names of connections, of their kinds, and of timers.
 
 use mio::Token;
 use std::fmt;
@@ -52,6 +52,17 @@ impl From<Token> for ConnId {
             generation: (token.0 >> 32) as u32,
         }
     }
+}
+
+/// A kind of peer: the index of its policy in [`Config::classes`](crate::engine::Config::classes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(pub u8);
+
+/// A timer of the host; never reused for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
 }
 
 impl fmt::Display for ConnId {

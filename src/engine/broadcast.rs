@@ -1,9 +1,8 @@
 //! Messages to a whole class, some connections at a time.
 
 use crate::engine::core::Core;
-use crate::engine::handler::Class;
 use crate::engine::prepared::Outgoing;
-use crate::id::ConnId;
+use crate::id::{Class, ConnId};
 use crate::time::Micros;
 
 /// Slots looked at in one turn.

@@ -4,9 +4,8 @@ use crate::engine::Config;
 use crate::engine::bucket::Bucket;
 use crate::engine::conn::Phase;
 use crate::engine::core::{Core, seed};
-use crate::engine::handler::Class;
 use crate::health::Policy;
-use crate::id::ConnId;
+use crate::id::{Class, ConnId};
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 

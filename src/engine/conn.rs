@@ -2,15 +2,15 @@
 
 use crate::cause::{Cause, Code};
 use crate::engine::Config;
-use crate::engine::handler::Class;
 use crate::engine::http::Request;
 use crate::engine::incoming::Incoming;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
 use crate::engine::scan::{CloseFinder, Header, Kind};
-use crate::engine::view::Traffic;
+use crate::engine::traffic::Traffic;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
+use crate::id::Class;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};

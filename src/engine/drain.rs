@@ -3,10 +3,9 @@
 use crate::cause::Cause;
 use crate::engine::conn::Phase;
 use crate::engine::core::Core;
-use crate::engine::handler::TimerId;
 use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
-use crate::id::ConnId;
+use crate::id::{ConnId, TimerId};
 use crate::time::Micros;
 
 /// How far a drain is.

@@ -17,12 +17,15 @@ mod conn_map;
 mod core;
 mod deadlines;
 mod drain;
+mod ending;
 mod evidence;
 mod handler;
 mod http;
 mod inbound;
 mod incoming;
 mod intake;
+mod io;
+mod message;
 mod out;
 mod outbound;
 mod pausing;
@@ -38,28 +41,33 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timers;
+mod traffic;
+mod verdict;
 mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
 mod wire;
 mod work;
 
+pub use crate::id::{Class, TimerId};
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
+pub use ending::Ending;
 pub use evidence::Kernel;
-pub use handler::{
-    Class, Ending, Handler, HealthView, Io, Message, Pong, Preamble, Refused, Sent, TimerId,
-    Upgrade, Verdict,
-};
+pub use handler::Handler;
 pub use http::{Reply, Request};
 pub use intake::Intake;
+pub use io::Io;
+pub use message::{Message, Pong, Refused, Sent};
 pub use out::WriteVectored;
 pub use outbound::Flushed;
 pub(crate) use places::REFUSED_MAX;
 pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
-pub use view::{Awaits, ConnView, Outlook, PhaseView, Traffic};
+pub use traffic::Traffic;
+pub use verdict::{Preamble, Upgrade, Verdict};
+pub use view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};
 
 use self::conn::{Conn, End, Mark, Phase, Until};
@@ -73,7 +81,7 @@ use crate::cause::Cause;
 use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 /// Connections, their deadlines and their host.
@@ -206,12 +214,12 @@ impl<H: Handler> Engine<H> {
 
     /// Reading failed, or the socket has an error that reading it would tell. (What writing fails with comes back from
     /// [`flush`](Engine::flush).)
-    pub fn on_error(&mut self, id: ConnId, error: &io::Error) {
+    pub fn on_error(&mut self, id: ConnId, error: &std::io::Error) {
         self.on_failed(id, failure(error, Cause::ReadError));
     }
 
     /// Writing failed.
-    fn on_write_error(&mut self, id: ConnId, error: &io::Error) {
+    fn on_write_error(&mut self, id: ConnId, error: &std::io::Error) {
         self.on_failed(id, failure(error, Cause::WriteError));
     }
 
@@ -405,7 +413,7 @@ impl<H: Handler> Engine<H> {
 }
 
 /// Why a connection ended whose socket failed so; `otherwise` names the operation that failed.
-fn failure(error: &io::Error, otherwise: Cause) -> Cause {
+fn failure(error: &std::io::Error, otherwise: Cause) -> Cause {
     match error.kind() {
         ErrorKind::ConnectionReset => Cause::PeerReset,
         ErrorKind::TimedOut => Cause::TcpTimeout,

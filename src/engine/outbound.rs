@@ -3,7 +3,8 @@
 use super::Engine;
 use super::conn::{Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
-use super::handler::{Ending, Handler};
+use super::ending::Ending;
+use super::handler::Handler;
 use super::out::WriteVectored;
 use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};

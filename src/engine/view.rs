@@ -2,26 +2,13 @@
 
 use super::conn::{Conn, Mark, Phase, Until};
 use super::core::Core;
-use super::handler::{Class, HealthView};
+use super::traffic::Traffic;
 use super::wheel::BEAT;
 use crate::cause::{Cause, Code};
-use crate::health::Policy;
-use crate::id::ConnId;
+use crate::health::{Policy, Rtt, State};
+use crate::id::{Class, ConnId};
 use crate::time::Micros;
 use std::net::SocketAddr;
-
-/// What went through a connection since it was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Bytes received, as on the wire.
-    pub bytes_in: u64,
-    /// Bytes sent, as on the wire.
-    pub bytes_out: u64,
-    /// Data messages received; ends at `u32::MAX`.
-    pub messages_in: u32,
-    /// Data messages sent, or waiting to be; ends at `u32::MAX`.
-    pub messages_out: u32,
-}
 
 /// A connection at one moment. Made by copying: it costs no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +39,25 @@ pub struct ConnView {
     pub proxied: bool,
     /// What went through it.
     pub traffic: Traffic,
+}
+
+/// The health of a connection at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthView {
+    /// Whether it answers.
+    pub state: State,
+    /// How long nothing was heard.
+    pub silence: Micros,
+    /// Pings that went out and unanswered.
+    pub unanswered: u16,
+    /// Whether a ping waits to go out.
+    pub ping_waits: bool,
+    /// Round-trip time.
+    pub rtt: Rtt,
+    /// When the next ping goes out if nothing is heard before.
+    pub next_ping: Micros,
+    /// When it will be stale if nothing is heard before.
+    pub deadline: Micros,
 }
 
 /// How far a connection is.
@@ -108,16 +114,6 @@ pub struct Outlook {
     pub ends_for: Cause,
     /// It is stale already, and its close waits for its turn (`stale_closes_per_second`).
     pub deferred: bool,
-}
-
-impl Traffic {
-    pub(crate) fn message_in(&mut self) {
-        self.messages_in = self.messages_in.saturating_add(1);
-    }
-
-    pub(crate) fn message_out(&mut self) {
-        self.messages_out = self.messages_out.saturating_add(1);
-    }
 }
 
 impl Outlook {
