@@ -1,7 +1,7 @@
 //! One connection: Opening | Open | Closing | Dead.
 
 use crate::cause::{Cause, Code};
-use crate::engine::Config;
+use crate::engine::config::Config;
 use crate::engine::http::Request;
 use crate::engine::incoming::Incoming;
 use crate::engine::out::Out;

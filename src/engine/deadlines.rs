@@ -1,8 +1,8 @@
 //! Deadlines: what is due, the last look, and the stale closes that have to wait.
 
-use super::Engine;
 use super::conn::{self, Mark, Phase};
-use super::core::Core;
+use super::core::{Core, Fired};
+use super::engine::Engine;
 use super::evidence::Kernel;
 use super::handler::Handler;
 use super::http::Reply;
@@ -14,21 +14,6 @@ use crate::health::{Due, Policy};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-
-/// Entries of the wheel that are due, all of one tick, and how many of them were looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Fired {
-    tick: Tick,
-    slots: Vec<u32>,
-    at: usize,
-}
-
-impl Fired {
-    /// Returns whether all of them were looked at.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.at >= self.slots.len()
-    }
-}
 
 impl<H: Handler> Engine<H> {
     /// Fires the deadlines up to `now`, 2 048 at most in one turn, and takes what goes on over many turns one step further.

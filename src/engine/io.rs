@@ -1,7 +1,7 @@
 //! What a host can do.
 
 use crate::cause::Cause;
-use crate::engine::Config;
+use crate::engine::config::Config;
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
 use crate::engine::http::Reply;

@@ -1,9 +1,9 @@
 //! Bytes that go out, and connections that are over.
 
-use super::Engine;
 use super::conn::{Mark, Phase, Until};
 use super::core::UNSENT_SMALL;
 use super::ending::Ending;
+use super::engine::Engine;
 use super::handler::Handler;
 use super::out::WriteVectored;
 use super::work::ENDS_PER_TURN;

@@ -1,6 +1,6 @@
 //! Messages on their way out: the frame is built once, for however many it goes to.
 
-use crate::engine::Config;
+use crate::engine::config::Config;
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
 use tungstenite::Bytes;
