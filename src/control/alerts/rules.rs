@@ -1,7 +1,7 @@
 //! The rules, in one table: what is looked at, when it is too much, and what to do then.
 
-use super::deaths::Many;
-use super::sample::{CLASSES, Fleet, View};
+use super::deaths::{CLASSES, Many};
+use super::sample::{Fleet, View};
 use super::settings::AlertSettings;
 use crate::gateway::{CLASS_NAMES, Role};
 use crate::time::Micros;

@@ -1,17 +1,14 @@
 //! What the rules look at: the loop's counters now and at the begin of the window, and what the system says.
 
-use super::deaths::Deaths;
+use super::deaths::{CLASSES, Deaths};
 use super::settings::AlertSettings;
 use crate::cause::Cause;
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::Histogram;
-use crate::gateway::{CLASS_NAMES, Identity, Snapshot};
+use crate::gateway::{Identity, Snapshot};
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
-
-/// How many classes there are.
-pub(super) const CLASSES: usize = CLASS_NAMES.len();
 
 /// Looks at the counters that a window is kept in; a finer one would say nothing more.
 const STEPS: u64 = 32;
