@@ -1,6 +1,5 @@
 //! Names of connections, of their kinds, and of timers.
 
-use mio::Token;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,11 +12,6 @@ pub struct ConnId {
     slot: u32,
     generation: u32,
 }
-
-const _: () = assert!(
-    usize::BITS == 64,
-    "a Token must hold a slot and a generation"
-);
 
 impl ConnId {
     pub(crate) const fn new(slot: u32, generation: u32) -> Self {
@@ -36,21 +30,6 @@ impl ConnId {
 
     pub(crate) const fn slot_u32(self) -> u32 {
         self.slot
-    }
-}
-
-impl From<ConnId> for Token {
-    fn from(id: ConnId) -> Token {
-        Token((id.generation as usize) << 32 | id.slot as usize)
-    }
-}
-
-impl From<Token> for ConnId {
-    fn from(token: Token) -> ConnId {
-        ConnId {
-            slot: token.0 as u32,
-            generation: (token.0 >> 32) as u32,
-        }
     }
 }
 
@@ -102,10 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_survives_the_way_through_a_token() {
+    fn an_id_survives_being_printed() {
         for (slot, generation) in [(0, 0), (7, 1), (u32::MAX - 1, u32::MAX), (1, u32::MAX)] {
             let id = ConnId::new(slot, generation);
-            assert_eq!(ConnId::from(Token::from(id)), id);
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         for text in [

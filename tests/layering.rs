@@ -26,7 +26,7 @@ const ORDER: &[&[&str]] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("Instant", &["time.rs"]),
     ("SystemTime", &["time.rs"]),
-    ("mio", &["id.rs", "reactor/"]),
+    ("mio", &["reactor/"]),
     ("socket2", &["reactor/"]),
     (
         "TcpStream",
