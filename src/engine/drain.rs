@@ -24,4 +24,13 @@ pub(crate) enum Drain {
         done: u64,
         cursor: u32,
     },
+    /// Everything stops at once: every connection is let go, and nobody is admitted.
+    Stopped,
+}
+
+impl Drain {
+    /// Returns whether no connection is admitted any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self, Drain::Closing { .. } | Drain::Stopped)
+    }
 }

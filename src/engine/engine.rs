@@ -271,22 +271,21 @@ impl<H: Handler> Engine<H> {
 
     /// Returns whether no connection is admitted any more: a drain closes connections, or everything stops.
     pub fn is_leaving(&self) -> bool {
-        matches!(self.core.drain, Drain::Closing { .. })
+        self.core.drain.is_leaving()
     }
 
     /// Returns whether everything stops at once.
     pub fn is_stopping(&self) -> bool {
-        self.core.stopping
+        matches!(self.core.drain, Drain::Stopped)
     }
 
     /// Returns whether a drain or stop has ended with the last connection.
     pub fn is_over(&self) -> bool {
-        self.is_empty() && matches!(self.core.drain, Drain::Closing { .. })
+        self.is_empty() && self.core.drain.is_leaving()
     }
 
     /// Ends every connection at once; nothing is sent.
     pub fn shutdown(&mut self) {
-        self.core.stopping = true;
         let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
         for id in ids {
             let Some(conn) = self.core.table.get(id) else {
@@ -298,13 +297,7 @@ impl<H: Handler> Engine<H> {
             };
             self.core.bury(id, end);
         }
-        self.core.drain = Drain::Closing {
-            started: Micros::ZERO,
-            spread: Micros::ZERO,
-            total: 0,
-            done: 0,
-            cursor: 0,
-        };
+        self.core.drain = Drain::Stopped;
     }
 
     // ---- the host ----

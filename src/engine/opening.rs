@@ -1,7 +1,6 @@
 //! A connection that opens: its preamble, the head of its request, the verdict, the upgrade.
 
 use super::conn::{Mark, Opening, Phase};
-use super::drain::Drain;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::http::{self, Head, Reply, Request};
@@ -146,7 +145,7 @@ impl<H: Handler> Engine<H> {
                 body: format!("{{\"status\":\"{text}\"}}"),
             };
             self.core.reply(id, &reply, is_head, Cause::Answered, now);
-        } else if let Drain::Closing { .. } = self.core.drain {
+        } else if self.core.drain.is_leaving() {
             let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::Draining, now);
         } else if no_room {

@@ -162,7 +162,7 @@ impl<H: Handler> Engine<H> {
     /// Tells the host of connections that have ended and frees their slots, 128 of them at most, and ends the turn. `release` lets a
     /// socket go, with an RST if the flag says so.
     pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
-        let ends = if self.core.stopping {
+        let ends = if self.is_stopping() {
             usize::MAX
         } else {
             ENDS_PER_TURN

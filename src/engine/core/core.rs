@@ -78,8 +78,6 @@ pub(crate) struct Core {
     pub(crate) shortage: Shortage,
     /// Bytes that may go out in this turn.
     pub(crate) flush_left: usize,
-    /// Every connection is let go at once.
-    pub(crate) stopping: bool,
     /// Last looks that may be had in this turn.
     pub(crate) looks_left: usize,
 }
@@ -113,7 +111,6 @@ impl Core {
             fired: Fired::default(),
             shortage: Shortage::default(),
             flush_left: FLUSH_PER_TURN,
-            stopping: false,
             looks_left: LOOKS_PER_TURN,
             config,
         }

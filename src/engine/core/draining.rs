@@ -52,6 +52,8 @@ impl Core {
                     (*started, *before, *done) = (now, spread, 0);
                 }
             }
+            // There is nothing left to hasten.
+            Drain::Stopped => {}
         }
     }
 
@@ -73,6 +75,7 @@ impl Core {
             Drain::Closing {
                 started, spread, ..
             } => Some((Micros::ZERO, started + spread - now)),
+            Drain::Stopped => Some((Micros::ZERO, Micros::ZERO)),
         }
     }
 
@@ -100,6 +103,7 @@ impl Core {
                 let turn = turn.filter(|turn| *turn < total);
                 Some(started + turn.map_or(spread, |turn| share(spread, turn, total)))
             }
+            Drain::Stopped => Some(Micros::ZERO),
         }
     }
 
@@ -110,7 +114,7 @@ impl Core {
                 self.drain = Drain::LastAccept { since: now, spread };
             }
             Drain::Closing { .. } => self.drain_step(now),
-            Drain::No | Drain::LastAccept { .. } => {}
+            Drain::No | Drain::LastAccept { .. } | Drain::Stopped => {}
         }
     }
 
