@@ -8,6 +8,7 @@ use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
 use crate::engine::scan::{CloseFinder, Header, Kind};
 use crate::engine::traffic::Traffic;
+use crate::engine::view::Awaits;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
 use crate::id::Class;
@@ -209,7 +210,7 @@ impl Middle {
 
 pub(crate) struct Closing {
     pub(crate) end: End,
-    pub(crate) until: Until,
+    pub(crate) awaits: Awaits,
     pub(crate) finder: CloseFinder,
     /// When it began.
     pub(crate) since: Micros,
@@ -218,18 +219,6 @@ pub(crate) struct Closing {
     /// When it is given up.
     pub(crate) deadline: Micros,
     pub(crate) fin_sent: bool,
-}
-
-/// What a closing connection waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// The peer's close frame, which completes the handshake; then as `Flushed`.
-    PeerCloses,
-    /// Our last byte has gone out.
-    Flushed,
-    /// Our last byte and our FIN have gone out, and the peer's FIN has come. What it sends is thrown away: closing with
-    /// unread bytes would turn our answer into an RST.
-    PeerLeaves,
 }
 
 /// How it ended.

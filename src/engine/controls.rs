@@ -1,10 +1,11 @@
 //! Control frames that come in, and the endings that frames bring about.
 
-use super::conn::{Conn, End, Mark, Phase, Until};
+use super::conn::{Conn, End, Mark, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::message::{Message, Pong};
 use super::scan::{Header, Kind};
+use super::view::Awaits;
 use super::wire::Wire;
 use crate::cause::{Cause, Code};
 use crate::health::Health;
@@ -143,7 +144,7 @@ impl<H: Handler> Engine<H> {
         end.reason = reason.into();
         end.clean = true;
         end.unsent = unsent;
-        self.core.enter_closing(id, end, Until::Flushed, left, now);
+        self.core.enter_closing(id, end, Awaits::Flushed, left, now);
     }
 
     /// A text is not UTF-8. Returns that the connection is not open any more.
@@ -173,7 +174,7 @@ impl<H: Handler> Engine<H> {
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.until == Until::PeerCloses && closing.finder.advance(bytes).is_break() {
+        if closing.awaits == Awaits::PeerCloses && closing.finder.advance(bytes).is_break() {
             self.core.peer_closed_too(id);
         }
     }

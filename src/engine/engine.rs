@@ -1,7 +1,7 @@
 //! The turn as seen from inside: what a driver calls, and the calls of the host.
 
 use super::config::Config;
-use super::conn::{Conn, End, Mark, Phase, Until};
+use super::conn::{Conn, End, Mark, Phase};
 use super::core::Core;
 use super::drain::Drain;
 use super::handler::Handler;
@@ -10,6 +10,7 @@ use super::places::{Places, REFUSED_MAX};
 use super::remote::{Command, Remote};
 use super::stats::Stats;
 use super::timers::Purpose;
+use super::view::Awaits;
 use super::work::END_UNITS;
 use crate::cause::Cause;
 use crate::health::State;
@@ -135,9 +136,11 @@ impl<H: Handler> Engine<H> {
             Phase::Opening(None) => End::of(Cause::Probe),
             Phase::Opening(Some(_)) => End::of(Cause::Aborted),
             Phase::Open(_) => End::of(Cause::PeerEof),
-            Phase::Closing(closing) if conn.out.is_some() && closing.until != Until::PeerCloses => {
+            Phase::Closing(closing)
+                if conn.out.is_some() && closing.awaits != Awaits::PeerCloses =>
+            {
                 // It may still be reading: what it is owed goes out first.
-                closing.until = Until::Flushed;
+                closing.awaits = Awaits::Flushed;
                 return;
             }
             Phase::Closing(closing) => closing.end.clone(),

@@ -1,11 +1,12 @@
 //! Bytes that go out, and connections that are over.
 
-use super::conn::{Mark, Phase, Until};
+use super::conn::{Mark, Phase};
 use super::core::UNSENT_SMALL;
 use super::ending::Ending;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::out::WriteVectored;
+use super::view::Awaits;
 use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};
 use crate::health::PAYLOAD;
@@ -218,16 +219,16 @@ impl<H: Handler> Engine<H> {
                 self.call(now, |handler, io| handler.on_writable(io, id));
                 self.settle(now);
             }
-            Phase::Closing(closing) => match closing.until {
-                Until::Flushed => {
+            Phase::Closing(closing) => match closing.awaits {
+                Awaits::Flushed => {
                     let end = closing.end.clone();
                     self.core.bury(id, end);
                 }
-                Until::PeerLeaves | Until::PeerCloses => {
+                Awaits::PeerLeaves | Awaits::PeerCloses => {
                     // The peer has its time from when it can have read the close.
                     let most = closing.since + Micros(10 * closing.timeout.0);
                     closing.deadline = most.min(now + closing.timeout);
-                    if closing.until == Until::PeerLeaves && !closing.fin_sent {
+                    if closing.awaits == Awaits::PeerLeaves && !closing.fin_sent {
                         closing.fin_sent = true;
                         return Flushed::Fin;
                     }

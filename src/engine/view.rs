@@ -83,11 +83,12 @@ pub enum PhaseView {
 /// What a closing connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
-    /// The peer's close frame.
+    /// The peer's close frame, which completes the handshake; then as `Flushed`.
     PeerCloses,
     /// Our last bytes to go out.
     Flushed,
-    /// The peer's end of the stream.
+    /// The peer's end of the stream, after our last bytes and our FIN have gone out. What it sends is thrown away: closing with
+    /// unread bytes would turn our answer into an RST.
     PeerLeaves,
 }
 

@@ -7,11 +7,12 @@
 //! An answered connection that yields is dropped. Any other gets a last look
 //! ([`next_doubtful`](super::Engine::next_doubtful)): its request may lie unread in the socket.
 
-use super::conn::{Conn, End, Mark, Phase, Until};
+use super::conn::{Conn, End, Mark, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::http::{self, Reply};
 use super::places::half_open_max;
+use super::view::Awaits;
 use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -133,7 +134,7 @@ impl<H: Handler> Engine<H> {
         if let Some(conn) = self.core.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase
         {
-            closing.until = Until::Flushed;
+            closing.awaits = Awaits::Flushed;
             self.core.table.mark_dirty(id);
         }
     }

@@ -2,10 +2,11 @@
 
 use super::core::{Core, UNSENT_SMALL};
 use crate::cause::{Cause, Code, cut_reason};
-use crate::engine::conn::{Closing, Conn, End, Mark, Phase, Until};
+use crate::engine::conn::{Closing, Conn, End, Mark, Phase};
 use crate::engine::http::{Reply, retry_after_s};
 use crate::engine::prepared::render;
 use crate::engine::scan::CloseFinder;
+use crate::engine::view::Awaits;
 use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -105,21 +106,21 @@ impl Core {
             out.push_close(frame);
         });
         // After an error the stream has no frames any more, only bytes; a ghost will not answer.
-        let until = match cause {
+        let awaits = match cause {
             Cause::Stale
             | Cause::Protocol
             | Cause::InvalidData
             | Cause::TooBig
             | Cause::BuffersFull
-            | Cause::FrameTimeout => Until::PeerLeaves,
-            _ => Until::PeerCloses,
+            | Cause::FrameTimeout => Awaits::PeerLeaves,
+            _ => Awaits::PeerCloses,
         };
         let mut end = End::of(cause);
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.reset = cause == Cause::Stale;
         end.unsent = unsent;
-        self.enter_closing(id, end, until, left, now);
+        self.enter_closing(id, end, awaits, left, now);
         if cause == Cause::Stale {
             self.table.tell_now(id);
         }
@@ -145,14 +146,14 @@ impl Core {
         end.code = Code::Http(reply.status);
         end.reason = cut_reason(reply.error_text()).into();
         self.queue_control(id, &reply.render(is_head));
-        self.enter_closing(id, end, Until::PeerLeaves, Left::default(), now);
+        self.enter_closing(id, end, Awaits::PeerLeaves, Left::default(), now);
     }
 
     pub(crate) fn enter_closing(
         &mut self,
         id: ConnId,
         end: End,
-        until: Until,
+        awaits: Awaits,
         left: Left,
         now: Micros,
     ) {
@@ -162,7 +163,7 @@ impl Core {
         let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,
-            until,
+            awaits,
             finder: left.finder,
             since: now,
             timeout,
@@ -193,10 +194,10 @@ impl Core {
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.until != Until::PeerCloses {
+        if closing.awaits != Awaits::PeerCloses {
             return;
         }
-        closing.until = Until::Flushed;
+        closing.awaits = Awaits::Flushed;
         closing.end.clean = true;
         if nothing_waits {
             let end = closing.end.clone();

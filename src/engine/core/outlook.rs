@@ -2,8 +2,8 @@
 
 use super::core::Core;
 use crate::cause::Cause;
-use crate::engine::conn::{Conn, Mark, Phase, Until};
-use crate::engine::view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
+use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::view::{ConnView, HealthView, Outlook, PhaseView};
 use crate::engine::wheel::BEAT;
 use crate::health::Policy;
 use crate::id::ConnId;
@@ -22,11 +22,7 @@ impl Core {
             // Stale ones are over as soon as they are found: the host was told.
             Phase::Closing(closing) if closing.end.told => return None,
             Phase::Closing(closing) => {
-                let awaits = match closing.until {
-                    Until::PeerCloses => Awaits::PeerCloses,
-                    Until::Flushed => Awaits::Flushed,
-                    Until::PeerLeaves => Awaits::PeerLeaves,
-                };
+                let awaits = closing.awaits;
                 let (cause, code) = (closing.end.cause, closing.end.code);
                 let phase = PhaseView::Closing {
                     cause,
