@@ -1,6 +1,7 @@
 //! Control frames that come in, and the endings that frames bring about.
 
-use super::conn::{Conn, End, Mark, Phase};
+use super::conn::{Conn, Mark, Phase};
+use super::ending::Draft;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::message::{Message, Pong};
@@ -139,7 +140,7 @@ impl<H: Handler> Engine<H> {
             }
             out.push_close(answer);
         });
-        let mut end = End::of(Cause::PeerClosed(code));
+        let mut end = Draft::of(Cause::PeerClosed(code));
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.clean = true;

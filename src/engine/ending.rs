@@ -37,3 +37,35 @@ pub struct Ending {
     /// Messages that were sent to it and of which not a byte went out: the last so many.
     pub unsent: u32,
 }
+
+/// An ending that is not told yet: what is decided of it. The rest of [`Ending`] is the connection's, and read when it is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) cause: Cause,
+    pub(crate) code: Code,
+    pub(crate) reason: Box<str>,
+    /// The closing handshake was completed.
+    pub(crate) clean: bool,
+    /// The handler knows already.
+    pub(crate) told: bool,
+    /// Messages that were taken back when it was shut.
+    pub(crate) unsent: u32,
+}
+
+impl Draft {
+    pub(crate) fn of(cause: Cause) -> Self {
+        Draft {
+            cause,
+            code: Code::None,
+            reason: "".into(),
+            clean: false,
+            told: false,
+            unsent: 0,
+        }
+    }
+
+    /// Returns whether nothing of the connection may stay in the kernel: it is let go with an RST.
+    pub(crate) fn resets(&self) -> bool {
+        self.cause == Cause::Stale
+    }
+}

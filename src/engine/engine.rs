@@ -1,9 +1,10 @@
 //! The turn as seen from inside: what a driver calls, and the calls of the host.
 
 use super::config::Config;
-use super::conn::{Conn, End, Mark, Phase};
+use super::conn::{Conn, Mark, Phase};
 use super::core::Core;
 use super::drain::Drain;
+use super::ending::Draft;
 use super::handler::Handler;
 use super::io::Io;
 use super::places::{Places, REFUSED_MAX};
@@ -133,9 +134,9 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let end = match &mut conn.phase {
-            Phase::Opening(None) => End::of(Cause::Probe),
-            Phase::Opening(Some(_)) => End::of(Cause::Aborted),
-            Phase::Open(_) => End::of(Cause::PeerEof),
+            Phase::Opening(None) => Draft::of(Cause::Probe),
+            Phase::Opening(Some(_)) => Draft::of(Cause::Aborted),
+            Phase::Open(_) => Draft::of(Cause::PeerEof),
             Phase::Closing(closing)
                 if conn.out.is_some() && closing.awaits != Awaits::PeerCloses =>
             {
@@ -175,9 +176,9 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let end = match &conn.phase {
-            Phase::Opening(None) => End::of(Cause::Probe),
-            Phase::Opening(Some(_)) => End::of(Cause::Aborted),
-            Phase::Open(_) => End::of(cause),
+            Phase::Opening(None) => Draft::of(Cause::Probe),
+            Phase::Opening(Some(_)) => Draft::of(Cause::Aborted),
+            Phase::Open(_) => Draft::of(cause),
             Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
             Phase::Dead(_) => return,
         };
@@ -186,7 +187,7 @@ impl<H: Handler> Engine<H> {
 
     /// The driver cannot serve this connection: the system refused it something. Nothing is sent.
     pub fn on_no_room(&mut self, id: ConnId) {
-        self.core.bury(id, End::of(Cause::AtCapacity));
+        self.core.bury(id, Draft::of(Cause::AtCapacity));
     }
 
     /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
@@ -296,7 +297,7 @@ impl<H: Handler> Engine<H> {
             };
             let end = match &conn.phase {
                 Phase::Closing(closing) => closing.end.clone(),
-                _ => End::of(Cause::Shutdown),
+                _ => Draft::of(Cause::Shutdown),
             };
             self.core.bury(id, end);
         }

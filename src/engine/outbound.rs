@@ -173,7 +173,7 @@ impl<H: Handler> Engine<H> {
         }
         for id in self.core.table.take_dead(ends) {
             let reset = match self.core.table.get(id).map(|c| &c.phase) {
-                Some(Phase::Dead(end)) => end.reset,
+                Some(Phase::Dead(end)) => end.resets(),
                 _ => continue,
             };
             self.tell(id, now);

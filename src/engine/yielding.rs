@@ -7,7 +7,8 @@
 //! An answered connection that yields is dropped. Any other gets a last look
 //! ([`next_doubtful`](super::Engine::next_doubtful)): its request may lie unread in the socket.
 
-use super::conn::{Conn, End, Mark, Phase};
+use super::conn::{Conn, Mark, Phase};
+use super::ending::Draft;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::http::{self, Reply};
@@ -142,7 +143,7 @@ impl<H: Handler> Engine<H> {
     /// Ends a connection that has sent nothing, and sends it nothing: browsers open such connections in advance and would take an
     /// answer for that to their next request.
     pub(super) fn end_as_probe(&mut self, id: ConnId) {
-        self.core.bury(id, End::of(Cause::Probe));
+        self.core.bury(id, Draft::of(Cause::Probe));
     }
 
     /// Checks that exactly the half-open and the refused connections hold places.

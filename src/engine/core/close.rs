@@ -2,7 +2,8 @@
 
 use super::core::{Core, UNSENT_SMALL};
 use crate::cause::{Cause, Code, cut_reason};
-use crate::engine::conn::{Closing, Conn, End, Mark, Phase};
+use crate::engine::conn::{Closing, Conn, Mark, Phase};
+use crate::engine::ending::Draft;
 use crate::engine::http::{Reply, retry_after_s};
 use crate::engine::prepared::render;
 use crate::engine::scan::CloseFinder;
@@ -115,10 +116,9 @@ impl Core {
             | Cause::FrameTimeout => Awaits::PeerLeaves,
             _ => Awaits::PeerCloses,
         };
-        let mut end = End::of(cause);
+        let mut end = Draft::of(cause);
         end.code = Code::Close(code);
         end.reason = reason.into();
-        end.reset = cause == Cause::Stale;
         end.unsent = unsent;
         self.enter_closing(id, end, awaits, left, now);
         if cause == Cause::Stale {
@@ -142,7 +142,7 @@ impl Core {
             return;
         }
         self.leave_opening(id);
-        let mut end = End::of(cause);
+        let mut end = Draft::of(cause);
         end.code = Code::Http(reply.status);
         end.reason = cut_reason(reply.error_text()).into();
         self.queue_control(id, &reply.render(is_head));
@@ -152,7 +152,7 @@ impl Core {
     pub(crate) fn enter_closing(
         &mut self,
         id: ConnId,
-        end: End,
+        end: Draft,
         awaits: Awaits,
         left: Left,
         now: Micros,
@@ -255,7 +255,7 @@ impl Core {
     }
 
     /// Ends a connection in this turn, whatever it was doing.
-    pub(crate) fn bury(&mut self, id: ConnId, end: End) {
+    pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
         self.leave_opening(id);
         self.leave_open(id);
         self.table.bury(id, end);
