@@ -2,6 +2,7 @@
 //!
 //! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
+use super::sample::CLASSES;
 use crate::cause::{Cause, PeerCode};
 use crate::gateway::{CLASS_NAMES, Closed};
 use crate::time::Micros;
@@ -10,9 +11,6 @@ use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-
-/// How many classes there are.
-pub(super) const CLASSES: usize = CLASS_NAMES.len();
 
 /// Losses that are remembered: as many as records of ended connections come at a time.
 const DEATHS_MAX: usize = 10_000;

@@ -12,6 +12,7 @@ mod settings;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub(super) use self::book::{Alert, AlertState};
 pub(super) use self::deaths::is_loss;
@@ -22,8 +23,9 @@ use self::book::{Book, News};
 use self::deaths::Deaths;
 use self::payload::Sender;
 use self::rules::RULES;
-use self::sample::{Past, Sample, View};
+use self::sample::{Past, Sample};
 use self::sink::Sink;
+use self::view::View;
 use super::errands::Runner;
 use super::{ask, lock, process};
 use crate::gateway::{Closed, Desk, Value};

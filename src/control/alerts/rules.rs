@@ -1,8 +1,9 @@
 //! The rules, in one table: what is looked at, when it is too much, and what to do then.
 
-use super::deaths::{CLASSES, Many};
-use super::sample::{Fleet, View};
+use super::deaths::Many;
+use super::sample::{CLASSES, Fleet};
 use super::settings::AlertSettings;
+use super::view::View;
 use crate::gateway::{CLASS_NAMES, Role};
 use crate::time::Micros;
 use std::collections::BTreeMap;

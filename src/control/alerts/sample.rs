@@ -1,14 +1,15 @@
 //! What the rules look at: the loop's counters now and at the begin of the window, and what the system says.
 
-use super::deaths::{CLASSES, Deaths};
-use super::settings::AlertSettings;
 use crate::cause::Cause;
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::Histogram;
-use crate::gateway::{Identity, Snapshot};
+use crate::gateway::{CLASS_NAMES, Identity, Snapshot};
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
+
+/// How many classes there are.
+pub(super) const CLASSES: usize = CLASS_NAMES.len();
 
 /// Looks at the counters that a window is kept in; a finer one would say nothing more.
 const STEPS: u64 = 32;
@@ -89,16 +90,6 @@ pub(super) struct Fleet<'a> {
     pub(super) then: &'a Counters,
     /// The most that there were at a time, by class.
     pub(super) most_live: [u64; CLASSES],
-}
-
-/// All that a rule sees.
-#[derive(Debug)]
-pub(super) struct View<'a> {
-    pub(super) settings: &'a AlertSettings,
-    pub(super) sample: &'a Sample,
-    /// `None`: the loop did not answer, so nothing is known of its connections.
-    pub(super) fleet: Option<Fleet<'a>>,
-    pub(super) deaths: &'a Deaths,
 }
 
 impl Past {
