@@ -1,6 +1,5 @@
-//! Names of connections.
+//! Names of connections, of their kinds, and of timers.
 
-use mio::Token;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,11 +12,6 @@ pub struct ConnId {
     slot: u32,
     generation: u32,
 }
-
-const _: () = assert!(
-    usize::BITS == 64,
-    "a Token must hold a slot and a generation"
-);
 
 impl ConnId {
     pub(crate) const fn new(slot: u32, generation: u32) -> Self {
@@ -39,19 +33,15 @@ impl ConnId {
     }
 }
 
-impl From<ConnId> for Token {
-    fn from(id: ConnId) -> Token {
-        Token((id.generation as usize) << 32 | id.slot as usize)
-    }
-}
+/// A kind of peer: the index of its policy in [`Config::classes`](crate::engine::Config::classes).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class(pub u8);
 
-impl From<Token> for ConnId {
-    fn from(token: Token) -> ConnId {
-        ConnId {
-            slot: token.0 as u32,
-            generation: (token.0 >> 32) as u32,
-        }
-    }
+/// A timer of the host; never reused for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
 }
 
 impl fmt::Display for ConnId {
@@ -91,10 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_survives_the_way_through_a_token() {
+    fn an_id_survives_being_printed() {
         for (slot, generation) in [(0, 0), (7, 1), (u32::MAX - 1, u32::MAX), (1, u32::MAX)] {
             let id = ConnId::new(slot, generation);
-            assert_eq!(ConnId::from(Token::from(id)), id);
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         for text in [

@@ -13,37 +13,14 @@
 use super::logins::Failure;
 use super::problem::Problem;
 use super::serve::Caller;
+use super::token::Token;
 use super::{Control, dashboard, probes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use subtle::ConstantTimeEq;
-
-/// What whoever asks must know. It is shown nowhere.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// A token of these characters.
-    pub fn new(token: String) -> Self {
-        Token(token)
-    }
-
-    /// Compared in a time that does not depend on where the two differ.
-    fn is(&self, given: &str) -> bool {
-        self.0.as_bytes().ct_eq(given.as_bytes()).into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 pub(super) async fn guard(
     State(control): State<Arc<Control>>,

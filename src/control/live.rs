@@ -3,17 +3,12 @@
 //! A listener who reads slowly skips documents; none are queued for it. One who is gone without a word is noticed when its
 //! socket takes no more, or at the end of its time.
 
-use super::Control;
-use super::api::live::Teller;
 use axum::body::{Body, Bytes};
 use http_body_util::channel::Channel;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
-
-/// From one document to the next.
-const PACE: Duration = Duration::from_secs(1);
 
 /// Listeners at one time: half of the connections that are served, so that questions are answered beside them.
 pub(super) const LISTENERS: usize = 32;
@@ -24,9 +19,9 @@ const LISTENS: Duration = Duration::from_secs(10 * 60);
 /// The latest document, and who listens.
 pub(super) struct Live {
     /// As it goes over the wire; empty: there is none that is not old.
-    latest: watch::Sender<Bytes>,
+    pub(super) latest: watch::Sender<Bytes>,
     places: Arc<Semaphore>,
-    wanted: Notify,
+    pub(super) wanted: Notify,
 }
 
 impl Default for Live {
@@ -61,24 +56,5 @@ impl Live {
             drop(place);
         });
         Some(Body::new(body))
-    }
-}
-
-/// Makes documents while somebody listens, for ever.
-pub(super) async fn run(control: Arc<Control>) {
-    let live = &control.live;
-    loop {
-        live.wanted.notified().await;
-        let mut teller = Teller::default();
-        let mut ticks = tokio::time::interval(PACE);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if live.latest.receiver_count() == 0 {
-                break;
-            }
-            live.latest.send_replace(teller.tell(&control).await);
-        }
-        live.latest.send_replace(Bytes::new());
     }
 }

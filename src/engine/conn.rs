@@ -1,16 +1,18 @@
 //! One connection: Opening | Open | Closing | Dead.
 
-use crate::cause::{Cause, Code};
-use crate::engine::Config;
-use crate::engine::handler::Class;
+use crate::cause::Cause;
+use crate::engine::config::Config;
+use crate::engine::ending::Draft;
 use crate::engine::http::Request;
 use crate::engine::incoming::Incoming;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
 use crate::engine::scan::{CloseFinder, Header, Kind};
-use crate::engine::view::Traffic;
+use crate::engine::traffic::Traffic;
+use crate::engine::view::Awaits;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
+use crate::id::Class;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -112,7 +114,7 @@ pub(crate) enum Phase {
     /// It will end: our last bytes go out, the peer's are skipped.
     Closing(Box<Closing>),
     /// It has ended; the slot is freed in the last step of the turn.
-    Dead(Box<End>),
+    Dead(Box<Draft>),
 }
 
 /// A request that is not answered yet.
@@ -208,8 +210,8 @@ impl Middle {
 }
 
 pub(crate) struct Closing {
-    pub(crate) end: End,
-    pub(crate) until: Until,
+    pub(crate) end: Draft,
+    pub(crate) awaits: Awaits,
     pub(crate) finder: CloseFinder,
     /// When it began.
     pub(crate) since: Micros,
@@ -220,54 +222,12 @@ pub(crate) struct Closing {
     pub(crate) fin_sent: bool,
 }
 
-/// What a closing connection waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// The peer's close frame, which completes the handshake; then as `Flushed`.
-    PeerCloses,
-    /// Our last byte has gone out.
-    Flushed,
-    /// Our last byte and our FIN have gone out, and the peer's FIN has come. What it sends is thrown away: closing with
-    /// unread bytes would turn our answer into an RST.
-    PeerLeaves,
-}
-
-/// How it ended.
-#[derive(Debug, Clone)]
-pub(crate) struct End {
-    pub(crate) cause: Cause,
-    pub(crate) code: Code,
-    pub(crate) reason: Box<str>,
-    /// The closing handshake was completed.
-    pub(crate) clean: bool,
-    /// Nothing of it may stay in the kernel.
-    pub(crate) reset: bool,
-    /// The handler knows already.
-    pub(crate) told: bool,
-    /// Messages that were taken back when it was shut.
-    pub(crate) unsent: u32,
-}
-
 impl Closing {
     /// Its end if it comes now, `unsent` saying that not all of our answer has gone out.
-    pub(crate) fn cut_off(&self, unsent: bool) -> End {
-        End {
+    pub(crate) fn cut_off(&self, unsent: bool) -> Draft {
+        Draft {
             clean: self.end.clean && !unsent,
             ..self.end.clone()
-        }
-    }
-}
-
-impl End {
-    pub(crate) fn of(cause: Cause) -> Self {
-        End {
-            cause,
-            code: Code::None,
-            reason: "".into(),
-            clean: false,
-            reset: false,
-            told: false,
-            unsent: 0,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Deadlines: what is due, the last look, and the stale closes that have to wait.
 
-use super::Engine;
 use super::conn::{self, Mark, Phase};
-use super::core::Core;
+use super::core::{Core, Fired};
+use super::engine::Engine;
 use super::evidence::Kernel;
 use super::handler::Handler;
 use super::http::Reply;
@@ -15,19 +15,15 @@ use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
-/// Entries of the wheel that are due, all of one tick, and how many of them were looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Fired {
-    tick: Tick,
-    slots: Vec<u32>,
-    at: usize,
-}
-
-impl Fired {
-    /// Returns whether all of them were looked at.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.at >= self.slots.len()
-    }
+/// Why a connection is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Its deadline has fired. If it seems stale, its socket is to be looked at first.
+    Fired,
+    /// Its socket was looked at, so it may be called stale.
+    Judged,
+    /// The same, and its stale close has waited for its turn: a token was taken for it.
+    Granted,
 }
 
 impl<H: Handler> Engine<H> {
@@ -84,7 +80,7 @@ impl<H: Handler> Engine<H> {
         if let Some(kernel) = kernel {
             self.observe(id, kernel, now);
         }
-        self.look(id, now, true);
+        self.look(id, now, Look::Judged);
         self.settle(now);
     }
 
@@ -107,20 +103,30 @@ impl<H: Handler> Engine<H> {
         };
         if due <= now {
             self.core.stats.lateness.record((now - due).0);
-            self.look(id, now, sabotage::on(Bug::NoLastLook));
+            let look = if sabotage::on(Bug::NoLastLook) {
+                Look::Judged
+            } else {
+                Look::Fired
+            };
+            self.look(id, now, look);
         } else {
             // It was heard meanwhile, or it lay beyond the wheel's horizon.
             self.core.arm(id);
         }
     }
 
-    /// Acts on what is due. `judged`: its socket was looked at, so it may be called stale.
-    fn look(&mut self, id: ConnId, now: Micros, judged: bool) {
+    /// Acts on what is due.
+    fn look(&mut self, id: ConnId, now: Micros, look: Look) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         let policy = *self.core.policies.of(conn.class, conn.policy);
-        let granted = judged && conn.marks.take(Mark::Granted);
+        let judged = look != Look::Fired;
+        let look = if judged && conn.marks.take(Mark::Granted) {
+            Look::Granted
+        } else {
+            look
+        };
         match &conn.phase {
             // It is looked at before its time, for a newer one needs its place.
             Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_no_websocket() => {
@@ -161,10 +167,10 @@ impl<H: Handler> Engine<H> {
                 } else if passed(conn.slow_due(&self.core.config)) {
                     self.core.slow_consumer(id, now);
                 } else {
-                    self.beat(id, &policy, now, judged, granted);
+                    self.beat(id, &policy, now, look);
                     return;
                 }
-                if granted {
+                if look == Look::Granted {
                     self.core.bucket.give_back();
                 }
                 return;
@@ -181,7 +187,7 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
     }
 
-    fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, judged: bool, granted: bool) {
+    fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, look: Look) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -196,7 +202,7 @@ impl<H: Handler> Engine<H> {
             };
             conn.health.put_off_ping(policy, now, after);
             self.heard(id, now);
-            if granted {
+            if look == Look::Granted {
                 self.core.bucket.give_back();
             }
             self.core.arm(id);
@@ -205,12 +211,12 @@ impl<H: Handler> Engine<H> {
         let unanswered = conn.health.unanswered() > 0;
         let is_silent = unanswered || conn.health.ping_queued();
         match conn.health.on_due(policy, now) {
-            Due::Stale if !judged => {
+            Due::Stale if look == Look::Fired => {
                 self.core.doubt(id);
                 return;
             }
             Due::Stale => {
-                self.close_stale(id, granted, now);
+                self.close_stale(id, look == Look::Granted, now);
                 return;
             }
             Due::Nothing => {}
@@ -229,7 +235,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        if granted {
+        if look == Look::Granted {
             self.core.bucket.give_back();
         }
         if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {

@@ -4,8 +4,8 @@
 //! acknowledgement is a sign of life as long as the latest heartbeat has not been acknowledged itself. After that only an
 //! answer is: the kernel of a stopped process goes on acknowledging until its buffer is full.
 
-use crate::engine::Engine;
 use crate::engine::conn::{Conn, Mark};
+use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::id::ConnId;
 use crate::time::Micros;

@@ -2,7 +2,7 @@
 //! it is here. No step costs more than its bytes, and none takes more than 128 KiB.
 
 use crate::engine::chunks::Chunks;
-use crate::engine::handler::Message;
+use crate::engine::message::Message;
 use crate::engine::scan::TEXT;
 
 /// Bytes that are unmasked and checked at once: they stay in the processor's first cache.

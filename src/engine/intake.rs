@@ -1,9 +1,10 @@
 //! What a driver does with one connection's input: read it, wait, or work off what was read before.
 
-use crate::engine::Engine;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::core::Core;
-use crate::engine::handler::{Handler, Pong};
+use crate::engine::engine::Engine;
+use crate::engine::handler::Handler;
+use crate::engine::message::Pong;
 use crate::engine::scan::heartbeat_pong;
 use crate::health::{PAYLOAD, State};
 use crate::id::ConnId;

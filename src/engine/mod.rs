@@ -7,22 +7,31 @@
 //! [`take_dirty`](Engine::take_dirty) names; and [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for
 //! [`sleep`](Engine::sleep).
 
-mod broadcast;
 mod bucket;
-mod change;
 mod chunks;
 mod config;
 mod conn;
 mod conn_map;
+mod controls;
 mod core;
 mod deadlines;
 mod drain;
+mod ending;
+#[expect(
+    clippy::module_inception,
+    reason = "the state machine itself, beside its steps"
+)]
+mod engine;
 mod evidence;
+mod frames;
 mod handler;
+mod held;
 mod http;
-mod inbound;
 mod incoming;
 mod intake;
+mod io;
+mod message;
+mod opening;
 mod out;
 mod outbound;
 mod pausing;
@@ -32,383 +41,38 @@ mod prepared;
 mod receipts;
 mod remote;
 mod scan;
-mod shortage;
 mod stats;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timers;
+mod traffic;
+mod verdict;
 mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
 mod wire;
 mod work;
+mod yielding;
 
+pub use crate::id::{Class, TimerId};
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
+pub use ending::Ending;
+pub use engine::Engine;
 pub use evidence::Kernel;
-pub use handler::{
-    Class, Ending, Handler, HealthView, Io, Message, Pong, Preamble, Refused, Sent, TimerId,
-    Upgrade, Verdict,
-};
+pub use handler::Handler;
 pub use http::{Reply, Request};
 pub use intake::Intake;
+pub use io::Io;
+pub use message::{Message, Pong, Refused, Sent};
 pub use out::WriteVectored;
 pub use outbound::Flushed;
 pub(crate) use places::REFUSED_MAX;
 pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
-pub use view::{Awaits, ConnView, Outlook, PhaseView, Traffic};
+pub use traffic::Traffic;
+pub use verdict::{Preamble, Upgrade, Verdict};
+pub use view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};
-
-use self::conn::{Conn, End, Mark, Phase, Until};
-use self::core::Core;
-use self::drain::Drain;
-use self::places::Places;
-use self::remote::Command;
-use self::timers::Purpose;
-use self::work::END_UNITS;
-use crate::cause::Cause;
-use crate::health::State;
-use crate::id::ConnId;
-use crate::time::Micros;
-use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-
-/// Connections, their deadlines and their host.
-pub struct Engine<H> {
-    core: Core,
-    handler: H,
-    half_open: Places,
-    refused: Places,
-}
-
-impl<H: Handler> Engine<H> {
-    /// An engine without connections, at the origin of engine time. `wake` makes the driver's wait return.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration: see [`Config::validate`].
-    pub fn new(
-        config: Config,
-        handler: H,
-        wake: Box<dyn Fn() + Send + Sync>,
-    ) -> Result<Self, String> {
-        config.validate()?;
-        Ok(Engine {
-            core: Core::new(config, Remote::new(wake)),
-            handler,
-            half_open: Places::new(usize::MAX),
-            refused: Places::new(REFUSED_MAX),
-        })
-    }
-
-    /// The host.
-    pub fn handler(&self) -> &H {
-        &self.handler
-    }
-
-    /// The host, to change it between turns.
-    pub fn handler_mut(&mut self) -> &mut H {
-        &mut self.handler
-    }
-
-    /// Calls the host outside of any event, with hands to act.
-    pub fn with_io<T>(&mut self, now: Micros, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
-        self.end_share(now);
-        let result = self.call(now, f);
-        self.settle(now);
-        result
-    }
-
-    /// What was counted.
-    pub fn stats(&self) -> &Stats {
-        &self.core.stats
-    }
-
-    /// What was counted, for the driver, which counts what only it sees.
-    pub fn stats_mut(&mut self) -> &mut Stats {
-        &mut self.core.stats
-    }
-
-    /// The configuration as it was at the start.
-    pub fn config(&self) -> &Config {
-        &self.core.config
-    }
-
-    /// The shortest connection timeout that any connection may have: what the loop's punctuality is measured against.
-    pub fn shortest_timeout(&self) -> Micros {
-        self.core.policies.shortest_timeout()
-    }
-
-    /// A handle for other threads.
-    pub fn remote(&self) -> Remote {
-        self.core.remote.clone()
-    }
-
-    /// Returns whether a connection is still of interest: what its peer sends is looked at, if only to be skipped.
-    pub fn wants_bytes(&self, id: ConnId) -> bool {
-        self.core
-            .table
-            .get(id)
-            .is_some_and(|c| !matches!(c.phase, Phase::Dead(_)))
-    }
-
-    /// Connections in any phase.
-    pub fn len(&self) -> usize {
-        self.core.table.len()
-    }
-
-    /// Returns whether there is no connection.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Takes a new connection in. `refuse`: there is no room for it; its request will be answered 503.
-    ///
-    /// Beyond 16 refused ones, or more half-open ones than [`set_max_connections`](Engine::set_max_connections) allows, an
-    /// older one yields in this turn.
-    pub fn accept(&mut self, peer_addr: SocketAddr, refuse: bool, now: Micros) -> ConnId {
-        self.core.stats.accepted += 1;
-        self.core.wheel.catch_up(now);
-        let id = self.core.table.insert(|generation| {
-            let mut conn = Conn::accepted(generation, peer_addr, now);
-            if refuse {
-                conn.marks.set(Mark::Refused);
-            }
-            conn
-        });
-        self.core.arm(id);
-        self.take_place(id, refuse);
-        id
-    }
-
-    /// The peer sends no more.
-    pub fn on_eof(&mut self, id: ConnId) {
-        self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        let end = match &mut conn.phase {
-            Phase::Opening(None) => End::of(Cause::Probe),
-            Phase::Opening(Some(_)) => End::of(Cause::Aborted),
-            Phase::Open(_) => End::of(Cause::PeerEof),
-            Phase::Closing(closing) if conn.out.is_some() && closing.until != Until::PeerCloses => {
-                // It may still be reading: what it is owed goes out first.
-                closing.until = Until::Flushed;
-                return;
-            }
-            Phase::Closing(closing) => closing.end.clone(),
-            Phase::Dead(_) => return,
-        };
-        self.core.bury(id, end);
-    }
-
-    /// Reading failed, or the socket has an error that reading it would tell. (What writing fails with comes back from
-    /// [`flush`](Engine::flush).)
-    pub fn on_error(&mut self, id: ConnId, error: &io::Error) {
-        self.on_failed(id, failure(error, Cause::ReadError));
-    }
-
-    /// Writing failed.
-    fn on_write_error(&mut self, id: ConnId, error: &io::Error) {
-        self.on_failed(id, failure(error, Cause::WriteError));
-    }
-
-    /// The socket failed; `cause` says how.
-    fn on_failed(&mut self, id: ConnId, cause: Cause) {
-        self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
-        // What was read before is worked off first, unless the host has paused that, for how long nobody knows.
-        let waits = |conn: &Conn| conn.is_held() && !conn.marks.has(Mark::Paused);
-        if self.core.table.get(id).is_some_and(waits)
-            && let Some(middle) = self.middle_or_new(id)
-        {
-            middle.failed.get_or_insert(cause);
-            return self.core.discard_out(id);
-        }
-        let Some(conn) = self.core.table.get(id) else {
-            return;
-        };
-        let end = match &conn.phase {
-            Phase::Opening(None) => End::of(Cause::Probe),
-            Phase::Opening(Some(_)) => End::of(Cause::Aborted),
-            Phase::Open(_) => End::of(cause),
-            Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
-            Phase::Dead(_) => return,
-        };
-        self.core.bury(id, end);
-    }
-
-    /// The driver cannot serve this connection: the system refused it something. Nothing is sent.
-    pub fn on_no_room(&mut self, id: ConnId) {
-        self.core.bury(id, End::of(Cause::AtCapacity));
-    }
-
-    /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
-    pub fn take_commands(&mut self, now: Micros) {
-        self.end_share(now);
-        let mut woken = false;
-        for command in self.core.remote.take() {
-            self.core.spend(1);
-            match command {
-                Command::Send(id, message) => {
-                    self.core.send(id, message, now);
-                }
-                Command::Close(id, code, reason) => {
-                    self.core.close(id, Cause::Kicked, code, &reason, now)
-                }
-                Command::Answer(id, verdict) => self.core.answers.push_back((id, verdict)),
-                Command::Drain { delay, spread } => self.core.announce_drain(delay, spread, now),
-                Command::Stop => self.shutdown(),
-                Command::Wake => woken = true,
-            }
-            self.settle(now);
-        }
-        // Once in a turn, and behind everything that was asked for before.
-        if woken {
-            self.call(now, |handler, io| handler.on_wake(io));
-            self.settle(now);
-        }
-    }
-
-    /// The loop was away for `stall`, which is not part of engine time.
-    pub fn on_stall(&mut self, stall: Micros) {
-        self.core.stats.stalls += 1;
-        self.core.stats.stalled += stall;
-        let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
-        for id in ids {
-            if let Some(conn) = self.core.table.get_mut(id) {
-                conn.health.forget_outstanding();
-            }
-        }
-    }
-
-    /// How long the driver may sleep; `None`: until something happens.
-    pub fn sleep(&self, now: Micros) -> Option<Micros> {
-        if self.core.has_work() {
-            return Some(Micros::ZERO);
-        }
-        let memory = self.core.shortage_due().map(|due| due - now);
-        [self.core.wheel.sleep(now), memory]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Has [`take_accept_retry`](Engine::take_accept_retry) say yes once, `after` from now.
-    pub fn retry_accept(&mut self, after: Micros, now: Micros) {
-        if !self.core.timers.is_running(Purpose::AcceptRetry) {
-            self.core
-                .start_timer(Purpose::AcceptRetry, now + after, now);
-        }
-    }
-
-    /// Returns whether accepting is to be tried again.
-    pub fn take_accept_retry(&mut self) -> bool {
-        std::mem::take(&mut self.core.accept_retry)
-    }
-
-    /// The cap on connections that the host has asked for since the last call ([`Io::set_max_connections`]).
-    pub fn take_max_connections(&mut self) -> Option<usize> {
-        let most = self.core.new_cap.take()?;
-        self.set_max_connections(most);
-        Some(most)
-    }
-
-    /// Whether the driver is to empty its accept queue, admit no more connections, and say [`accepting_is_over`](Engine::accepting_is_over).
-    pub fn wants_last_accept(&self) -> bool {
-        matches!(self.core.drain, Drain::LastAccept { .. })
-    }
-
-    /// No connection is admitted any more: the drain begins to close connections. A driver whose listener stays open accepts
-    /// newcomers as refused ones, so that they, and health checks, are told 503.
-    pub fn accepting_is_over(&mut self, now: Micros) {
-        self.core.accepting_is_over(now);
-        self.settle(now);
-    }
-
-    /// Returns whether no connection is admitted any more: a drain closes connections, or everything stops.
-    pub fn is_leaving(&self) -> bool {
-        matches!(self.core.drain, Drain::Closing { .. })
-    }
-
-    /// Returns whether everything stops at once.
-    pub fn is_stopping(&self) -> bool {
-        self.core.stopping
-    }
-
-    /// Returns whether a drain or stop has ended with the last connection.
-    pub fn is_over(&self) -> bool {
-        self.is_empty() && matches!(self.core.drain, Drain::Closing { .. })
-    }
-
-    /// Ends every connection at once; nothing is sent.
-    pub fn shutdown(&mut self) {
-        self.core.stopping = true;
-        let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
-        for id in ids {
-            let Some(conn) = self.core.table.get(id) else {
-                continue;
-            };
-            let end = match &conn.phase {
-                Phase::Closing(closing) => closing.end.clone(),
-                _ => End::of(Cause::Shutdown),
-            };
-            self.core.bury(id, end);
-        }
-        self.core.drain = Drain::Closing {
-            started: Micros::ZERO,
-            spread: Micros::ZERO,
-            total: 0,
-            done: 0,
-            cursor: 0,
-        };
-    }
-
-    // ---- the host ----
-
-    fn call<T>(&mut self, now: Micros, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
-        f(
-            &mut self.handler,
-            &mut Io {
-                core: &mut self.core,
-                now,
-            },
-        )
-    }
-
-    /// Carries out the verdicts that the host has given meanwhile.
-    fn settle(&mut self, now: Micros) {
-        while let Some((id, verdict)) = self.core.answers.pop_front() {
-            self.answer(id, verdict, now);
-        }
-        while let Some(id) = self.core.left_unfinished.pop() {
-            self.call(now, |handler, io| handler.on_continue(io, id));
-        }
-    }
-
-    /// Something was heard from a peer.
-    fn heard(&mut self, id: ConnId, now: Micros) {
-        let Some(conn) = self.core.table.get_mut(id) else {
-            return;
-        };
-        let (change, class) = (conn.health.heard(now), conn.class);
-        if conn.marks.take(Mark::Deferred) {
-            self.core.arm(id);
-        }
-        if let Some(change) = change {
-            debug_assert_eq!(change.state, State::Healthy);
-            self.core.stats.classes[usize::from(class.0)].suspects -= 1;
-            self.call(now, |handler, io| handler.on_health(io, id, change));
-        }
-    }
-}
-
-/// Why a connection ended whose socket failed so; `otherwise` names the operation that failed.
-fn failure(error: &io::Error, otherwise: Cause) -> Cause {
-    match error.kind() {
-        ErrorKind::ConnectionReset => Cause::PeerReset,
-        ErrorKind::TimedOut => Cause::TcpTimeout,
-        _ => otherwise,
-    }
-}

@@ -1,6 +1,6 @@
 //! What is to go out to one peer and has not gone yet.
 
-use crate::engine::Config;
+use crate::engine::config::Config;
 use crate::engine::scan::Header;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;

@@ -1,10 +1,12 @@
 //! Bytes that go out, and connections that are over.
 
-use super::Engine;
-use super::conn::{Mark, Phase, Until};
+use super::conn::{Mark, Phase};
 use super::core::UNSENT_SMALL;
-use super::handler::{Ending, Handler};
+use super::ending::Ending;
+use super::engine::Engine;
+use super::handler::Handler;
 use super::out::WriteVectored;
+use super::view::Awaits;
 use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};
 use crate::health::PAYLOAD;
@@ -161,7 +163,7 @@ impl<H: Handler> Engine<H> {
     /// Tells the host of connections that have ended and frees their slots, 128 of them at most, and ends the turn. `release` lets a
     /// socket go, with an RST if the flag says so.
     pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
-        let ends = if self.core.stopping {
+        let ends = if self.is_stopping() {
             usize::MAX
         } else {
             ENDS_PER_TURN
@@ -171,7 +173,7 @@ impl<H: Handler> Engine<H> {
         }
         for id in self.core.table.take_dead(ends) {
             let reset = match self.core.table.get(id).map(|c| &c.phase) {
-                Some(Phase::Dead(end)) => end.reset,
+                Some(Phase::Dead(end)) => end.resets(),
                 _ => continue,
             };
             self.tell(id, now);
@@ -217,16 +219,16 @@ impl<H: Handler> Engine<H> {
                 self.call(now, |handler, io| handler.on_writable(io, id));
                 self.settle(now);
             }
-            Phase::Closing(closing) => match closing.until {
-                Until::Flushed => {
+            Phase::Closing(closing) => match closing.awaits {
+                Awaits::Flushed => {
                     let end = closing.end.clone();
                     self.core.bury(id, end);
                 }
-                Until::PeerLeaves | Until::PeerCloses => {
+                Awaits::PeerLeaves | Awaits::PeerCloses => {
                     // The peer has its time from when it can have read the close.
                     let most = closing.since + Micros(10 * closing.timeout.0);
                     closing.deadline = most.min(now + closing.timeout);
-                    if closing.until == Until::PeerLeaves && !closing.fin_sent {
+                    if closing.awaits == Awaits::PeerLeaves && !closing.fin_sent {
                         closing.fin_sent = true;
                         return Flushed::Fin;
                     }

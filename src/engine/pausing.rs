@@ -1,8 +1,8 @@
 //! Reading that the host has paused: the peer is neither read nor pinged, and its silence does not count.
 
-use crate::engine::Engine;
 use crate::engine::conn::{Mark, Phase};
 use crate::engine::core::Core;
+use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::id::ConnId;
 use crate::time::Micros;

@@ -1,19 +1,6 @@
-//! Connections that hold a place and are no WebSocket yet: how many there may be, and which one yields to a newer one.
-//!
-//! Two kinds are bounded. *Half-open* connections were taken in and have no verdict of the host yet, or were answered
-//! otherwise than with 101 and are not gone yet. A deferred verdict is the host's doing, so a connection that waits for one
-//! does not count. *Refused* connections were accepted beyond the driver's cap, only to be told so.
-//!
-//! An answered connection that yields is dropped. Any other gets a last look
-//! ([`next_doubtful`](super::Engine::next_doubtful)): its request may lie unread in the socket.
+//! The places of connections that are no WebSocket yet: how many there may be, and which is the oldest.
 
-use super::Engine;
-use super::conn::{Conn, End, Mark, Phase, Until};
-use super::handler::Handler;
-use super::http::{self, Reply};
-use crate::cause::Cause;
 use crate::id::ConnId;
-use crate::time::Micros;
 use std::collections::BTreeSet;
 
 /// Refused connections that may be here at a time. A newer one takes the place of one that is answered, else of the oldest.
@@ -29,8 +16,8 @@ const HALF_OPEN_LEAST: usize = 64;
 pub(super) struct Places {
     /// Generation and slot: generations are given out in order. When they wrap around, after 2^32 connections, the order is
     /// wrong until the connections from before that have left.
-    taken: BTreeSet<(u32, u32)>,
-    most: usize,
+    pub(super) taken: BTreeSet<(u32, u32)>,
+    pub(super) most: usize,
 }
 
 impl Places {
@@ -41,21 +28,21 @@ impl Places {
         }
     }
 
-    fn insert(&mut self, id: ConnId) {
+    pub(super) fn insert(&mut self, id: ConnId) {
         self.taken.insert((id.generation(), id.slot_u32()));
     }
 
-    fn remove(&mut self, id: ConnId) {
+    pub(super) fn remove(&mut self, id: ConnId) {
         self.taken.remove(&(id.generation(), id.slot_u32()));
     }
 
-    fn iter(&self) -> impl Iterator<Item = ConnId> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> {
         let id = |(generation, slot): &(u32, u32)| ConnId::new(*slot, *generation);
         self.taken.iter().map(id)
     }
 
     /// Removes the oldest connection if there are too many.
-    fn take_surplus(&mut self) -> Option<ConnId> {
+    pub(super) fn take_surplus(&mut self) -> Option<ConnId> {
         let oldest = self
             .iter()
             .next()
@@ -66,173 +53,8 @@ impl Places {
 }
 
 /// The half-open connections that a cap of `max_connections` allows: a quarter, at least 64.
-fn half_open_max(max_connections: usize) -> usize {
+pub(super) fn half_open_max(max_connections: usize) -> usize {
     (max_connections / 4).max(HALF_OPEN_LEAST)
-}
-
-impl Conn {
-    /// Returns whether it was accepted and has not sent its whole request yet.
-    fn awaits_request(&self) -> bool {
-        match &self.phase {
-            Phase::Opening(opening) => opening.as_ref().is_none_or(|o| o.deferred.is_none()),
-            Phase::Open(_) | Phase::Closing(_) | Phase::Dead(_) => false,
-        }
-    }
-
-    /// Returns whether it awaits its request, or was answered otherwise than with 101 and has not left.
-    pub(super) fn is_no_websocket(&self) -> bool {
-        let is_answered = matches!(self.phase, Phase::Closing(_)) && !self.marks.has(Mark::Counted);
-        self.awaits_request() || is_answered
-    }
-
-    /// Returns whether it holds the place of a half-open connection.
-    fn is_half_open(&self) -> bool {
-        !self.marks.has(Mark::Refused) && self.is_no_websocket()
-    }
-}
-
-impl<H: Handler> Engine<H> {
-    /// Sets how many connections the driver takes in at most. Of them at most a quarter, but at least 64, may be half-open:
-    /// without a verdict on their request that the host did not defer. Beyond that the oldest of them yields. Without a call
-    /// there is no bound.
-    pub fn set_max_connections(&mut self, most: usize) {
-        self.half_open.most = half_open_max(most);
-    }
-
-    /// The connections that may be accepted before a half-open one has to yield.
-    pub fn half_open_left(&self) -> usize {
-        let places = &self.half_open;
-        places.most.saturating_sub(places.taken.len())
-    }
-
-    /// Gives a connection that was just accepted its place, at the expense of another one if all are taken.
-    pub(super) fn take_place(&mut self, id: ConnId, refused: bool) {
-        let yields = if refused {
-            self.refused.insert(id);
-            self.surplus_refused()
-        } else {
-            self.half_open.insert(id);
-            self.half_open.take_surplus()
-        };
-        let Some(yields) = yields else {
-            return;
-        };
-        match self.core.table.get(yields).map(|c| (&c.phase, &c.out)) {
-            Some((Phase::Closing(closing), out)) => {
-                let end = closing.cut_off(out.is_some());
-                self.core.bury(yields, end);
-            }
-            Some((Phase::Opening(_), _)) => self.core.doubtful.push_back(yields),
-            Some((Phase::Open(_) | Phase::Dead(_), _)) | None => {}
-        }
-    }
-
-    /// Of the refused connections, if there are too many: the oldest that has its whole answer, else the oldest. They are so
-    /// few that all are looked at.
-    fn surplus_refused(&mut self) -> Option<ConnId> {
-        if self.refused.taken.len() <= self.refused.most {
-            return None;
-        }
-        let is_answered = |id: &ConnId| {
-            let conn = self.core.table.get(*id);
-            conn.is_some_and(|c| matches!(c.phase, Phase::Closing(_)) && c.out.is_none())
-        };
-        let answered = self.refused.iter().find(is_answered);
-        if let Some(answered) = answered {
-            self.refused.remove(answered);
-            return Some(answered);
-        }
-        self.refused.take_surplus()
-    }
-
-    /// Counts a connection as half-open or not, after a verdict.
-    pub(super) fn recount_place(&mut self, id: ConnId) {
-        if self.core.table.get(id).is_some_and(Conn::is_half_open) {
-            self.half_open.insert(id);
-        } else {
-            self.half_open.remove(id);
-        }
-    }
-
-    /// Frees the place of a connection that is gone.
-    pub(super) fn free_place(&mut self, id: ConnId, conn: &Conn) {
-        if conn.marks.has(Mark::Refused) {
-            self.refused.remove(id);
-        } else if !conn.marks.has(Mark::Counted) {
-            self.half_open.remove(id);
-        }
-    }
-
-    /// Has a connection yield after its last look. If that has found a part of a request, it is told so. Either way it is let go
-    /// without waiting for its FIN, which it may hold back.
-    pub(super) fn yield_place(&mut self, id: ConnId, now: Micros) {
-        let Some(conn) = self.core.table.get(id) else {
-            return;
-        };
-        let is_refused = conn.marks.has(Mark::Refused);
-        if matches!(conn.phase, Phase::Opening(None)) && !is_refused {
-            self.end_as_probe(id);
-        } else if conn.awaits_request() {
-            let (reply, cause) = if is_refused {
-                (http::no_room(id), Cause::AtCapacity)
-            } else {
-                let age = now - conn.since;
-                let why =
-                    format!("no request head within {age}, and newer connections need the place");
-                let reply = Reply::error(408, &why).retry_after(http::retry_after_s(id));
-                (reply, Cause::HandshakeTimeout)
-            };
-            self.core.reply(id, &reply, false, cause, now);
-        }
-        if let Some(conn) = self.core.table.get_mut(id)
-            && let Phase::Closing(closing) = &mut conn.phase
-        {
-            closing.until = Until::Flushed;
-            self.core.table.mark_dirty(id);
-        }
-    }
-
-    /// Ends a connection that has sent nothing, and sends it nothing: browsers open such connections in advance and would take an
-    /// answer for that to their next request.
-    pub(super) fn end_as_probe(&mut self, id: ConnId) {
-        self.core.bury(id, End::of(Cause::Probe));
-    }
-
-    /// Checks that exactly the half-open and the refused connections hold places.
-    ///
-    /// # Errors
-    /// The first connection of which that is not true.
-    #[cfg(feature = "testing")]
-    pub(super) fn check_places(&self) -> Result<(), String> {
-        let find = |id: ConnId| self.core.table.get(id);
-        if let Some(id) = self
-            .half_open
-            .iter()
-            .find(|id| !find(*id).is_some_and(Conn::is_half_open))
-        {
-            return Err(format!("{id} holds a place and is not half-open"));
-        }
-        let is_refused = |c: &Conn| c.marks.has(Mark::Refused);
-        if let Some(id) = self
-            .refused
-            .iter()
-            .find(|id| !find(*id).is_some_and(is_refused))
-        {
-            return Err(format!("{id} holds a place and was not refused"));
-        }
-        let opening = self
-            .core
-            .table
-            .ids()
-            .filter(|(_, c)| c.awaits_request() && !c.marks.has(Mark::Refused));
-        let (opening, known) = (opening.count(), self.half_open.taken.len());
-        if opening > known + self.core.doubtful.len() {
-            return Err(format!(
-                "{opening} connections are half-open, {known} hold places"
-            ));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

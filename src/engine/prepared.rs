@@ -1,7 +1,7 @@
 //! Messages on their way out: the frame is built once, for however many it goes to.
 
-use crate::engine::Config;
-use crate::engine::handler::{Message, Refused, Sent};
+use crate::engine::config::Config;
+use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};

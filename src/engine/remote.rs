@@ -1,6 +1,7 @@
 //! A handle to the loop for other threads.
 
-use crate::engine::handler::{Message, Verdict};
+use crate::engine::message::Message;
+use crate::engine::verdict::Verdict;
 use crate::id::ConnId;
 use crate::time::Micros;
 use std::collections::VecDeque;

@@ -1,6 +1,7 @@
 //! The slots, and the lists of those that want attention in this turn.
 
 use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::ending::Draft;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use slab::Slab;
@@ -147,7 +148,7 @@ impl Table {
     }
 
     /// Ends a connection. What it was in the middle of must have been taken from it before.
-    pub(crate) fn bury(&mut self, id: ConnId, end: crate::engine::conn::End) {
+    pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
         if let Some(conn) = self
             .get_mut(id)
             .filter(|c| !matches!(c.phase, Phase::Dead(_)))

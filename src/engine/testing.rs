@@ -20,13 +20,17 @@
 
 use crate::cause::Cause;
 use crate::engine::conn::{Conn, Mark, Middle, Phase};
-use crate::engine::handler::{Ending, Handler, Io, Message, Pong, Preamble, TimerId, Verdict};
+use crate::engine::ending::Ending;
+use crate::engine::handler::Handler;
 use crate::engine::http::Request;
+use crate::engine::io::Io;
+use crate::engine::message::{Message, Pong};
 use crate::engine::scan::Header;
+use crate::engine::verdict::{Preamble, Verdict};
 use crate::engine::wheel::TICK;
 use crate::engine::{Config, Engine, Flushed, Intake, Kernel};
 use crate::health::{HealthChange, State};
-use crate::id::ConnId;
+use crate::id::{ConnId, TimerId};
 use crate::time::{Micros, Stalls};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};

@@ -1,7 +1,7 @@
 //! Deadlines that are not a connection's: the host's timers and the engine's own.
 
-use crate::engine::handler::TimerId;
 use crate::engine::wheel::{Tick, Wheel};
+use crate::id::TimerId;
 use crate::time::Micros;
 use slab::Slab;
 

@@ -1,27 +1,11 @@
 //! What can be said of one connection: how it is, and what will become of it if nothing more happens.
 
-use super::conn::{Conn, Mark, Phase, Until};
-use super::core::Core;
-use super::handler::{Class, HealthView};
-use super::wheel::BEAT;
 use crate::cause::{Cause, Code};
-use crate::health::Policy;
-use crate::id::ConnId;
+use crate::engine::traffic::Traffic;
+use crate::health::{Policy, Rtt, State};
+use crate::id::Class;
 use crate::time::Micros;
 use std::net::SocketAddr;
-
-/// What went through a connection since it was accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Bytes received, as on the wire.
-    pub bytes_in: u64,
-    /// Bytes sent, as on the wire.
-    pub bytes_out: u64,
-    /// Data messages received; ends at `u32::MAX`.
-    pub messages_in: u32,
-    /// Data messages sent, or waiting to be; ends at `u32::MAX`.
-    pub messages_out: u32,
-}
 
 /// A connection at one moment. Made by copying: it costs no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +38,25 @@ pub struct ConnView {
     pub traffic: Traffic,
 }
 
+/// The health of a connection at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthView {
+    /// Whether it answers.
+    pub state: State,
+    /// How long nothing was heard.
+    pub silence: Micros,
+    /// Pings that went out and unanswered.
+    pub unanswered: u16,
+    /// Whether a ping waits to go out.
+    pub ping_waits: bool,
+    /// Round-trip time.
+    pub rtt: Rtt,
+    /// When the next ping goes out if nothing is heard before.
+    pub next_ping: Micros,
+    /// When it will be stale if nothing is heard before.
+    pub deadline: Micros,
+}
+
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseView {
@@ -80,11 +83,12 @@ pub enum PhaseView {
 /// What a closing connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaits {
-    /// The peer's close frame.
+    /// The peer's close frame, which completes the handshake; then as `Flushed`.
     PeerCloses,
     /// Our last bytes to go out.
     Flushed,
-    /// The peer's end of the stream.
+    /// The peer's end of the stream, after our last bytes and our FIN have gone out. What it sends is thrown away: closing with
+    /// unread bytes would turn our answer into an RST.
     PeerLeaves,
 }
 
@@ -110,16 +114,6 @@ pub struct Outlook {
     pub deferred: bool,
 }
 
-impl Traffic {
-    pub(crate) fn message_in(&mut self) {
-        self.messages_in = self.messages_in.saturating_add(1);
-    }
-
-    pub(crate) fn message_out(&mut self) {
-        self.messages_out = self.messages_out.saturating_add(1);
-    }
-}
-
 impl Outlook {
     /// The host closes it by then at the latest, in the course of a drain ([`Cause::Draining`]).
     pub fn drained(&mut self, by: Micros) {
@@ -130,111 +124,4 @@ impl Outlook {
             self.suspect_at = self.suspect_at.filter(|at| *at < by);
         }
     }
-}
-
-impl Core {
-    pub(crate) fn view(&self, id: ConnId, now: Micros) -> Option<ConnView> {
-        let conn = self.table.get(id)?;
-        let (phase, held) = match &conn.phase {
-            Phase::Opening(opening) => {
-                let deferred = opening.as_ref().is_some_and(|o| o.deferred.is_some());
-                let silent = opening.is_none();
-                (PhaseView::Opening { silent, deferred }, 0)
-            }
-            Phase::Open(middle) => (PhaseView::Open, middle.as_ref().map_or(0, |m| m.held)),
-            // Stale ones are over as soon as they are found: the host was told.
-            Phase::Closing(closing) if closing.end.told => return None,
-            Phase::Closing(closing) => {
-                let awaits = match closing.until {
-                    Until::PeerCloses => Awaits::PeerCloses,
-                    Until::Flushed => Awaits::Flushed,
-                    Until::PeerLeaves => Awaits::PeerLeaves,
-                };
-                let (cause, code) = (closing.end.cause, closing.end.code);
-                let phase = PhaseView::Closing {
-                    cause,
-                    code,
-                    awaits,
-                };
-                (phase, 0)
-            }
-            Phase::Dead(_) => return None,
-        };
-        Some(ConnView {
-            phase,
-            class: conn.marks.has(Mark::Counted).then_some(conn.class),
-            peer_addr: conn.peer_addr(),
-            since: conn.since,
-            heard: now - conn.health.silence(now),
-            health: self.health_of(conn, now),
-            pending: conn.pending(),
-            blocked_since: conn.out.as_ref().and_then(|o| o.blocked_since()),
-            held,
-            throttled_since: match &conn.phase {
-                Phase::Open(Some(middle)) => middle.throttled_since,
-                _ => None,
-            },
-            paused: conn.marks.has(Mark::Paused),
-            proxied: conn.marks.has(Mark::Proxied),
-            traffic: conn.traffic,
-        })
-    }
-
-    pub(crate) fn outlook(&self, id: ConnId) -> Option<Outlook> {
-        let conn = self.table.get(id)?;
-        let policy = *self.policy_of(conn);
-        let (ends_at, ends_for) = self.end_of(conn, &policy)?;
-        let before_end = |at: &Micros| *at < ends_at;
-        let open = conn.is_open();
-        let (next_ping, blocked) = (beat(conn.health.ping_due(&policy)), conn.is_blocked());
-        let asked = open && !conn.is_unread();
-        let suspect_at = conn.health.suspect_at(&policy, blocked, beat);
-        let mut outlook = Outlook {
-            policy,
-            own_policy: conn.policy.is_own(),
-            next_ping: Some(next_ping).filter(|at| asked && !blocked && before_end(at)),
-            suspect_at: suspect_at.filter(|at| asked && before_end(at)),
-            drained_by: None,
-            ends_at,
-            ends_for,
-            deferred: conn.marks.has(Mark::Deferred),
-        };
-        if let Some(by) = self.drained_by(id) {
-            outlook.drained(by);
-        }
-        Some(outlook)
-    }
-
-    /// When it ends and why, in the order in which [`look`](super::Engine::judge) asks.
-    fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
-        match &conn.phase {
-            Phase::Opening(opening) => {
-                let due = conn.handshake_due(self.config.handshake_timeout);
-                let cause = match opening {
-                    Some(_) => Cause::HandshakeTimeout,
-                    None => Cause::Probe,
-                };
-                Some((due, cause))
-            }
-            Phase::Open(_) => {
-                let stale = (conn.health.stale_at(policy), Cause::Stale);
-                let others = [
-                    (conn.init_due(policy), Cause::InitTimeout),
-                    (conn.frame_due(), Cause::FrameTimeout),
-                    (conn.slow_due(&self.config), Cause::SlowConsumer),
-                ];
-                let others = others
-                    .into_iter()
-                    .filter_map(|(due, cause)| Some((due?, cause)));
-                others.chain([stale]).min_by_key(|(due, _)| *due)
-            }
-            Phase::Closing(closing) => Some((closing.deadline, closing.end.cause)),
-            Phase::Dead(_) => None,
-        }
-    }
-}
-
-/// When a heartbeat that is due goes out.
-fn beat(due: Micros) -> Micros {
-    Micros(due.0.next_multiple_of(BEAT.0))
 }

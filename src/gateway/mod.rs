@@ -13,6 +13,7 @@ mod listing;
 mod logfmt;
 #[cfg(test)]
 mod mutation;
+mod names;
 mod operator;
 mod outline;
 mod protocol;
@@ -36,6 +37,7 @@ pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::identity::{Identity, Role};
 pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::Value;
+pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub use self::operator::{BlockSlice, FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::proxy::ProxyProtocol;
 pub use self::relay::{
@@ -55,6 +57,7 @@ use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
 use self::desk::Tray;
 use self::history::Histories;
+use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 use self::proxy::Proxies;
 use self::relay::{Greeting, Relay};
 use self::report::{Peer, Report};
@@ -70,27 +73,6 @@ use crate::id::ConnId;
 use crate::time::Micros;
 use ipnet::IpNet;
 use std::net::SocketAddr;
-
-/// Smart glasses, on `/glasses-ws`.
-pub const GLASSES: Class = Class(0);
-
-/// Third-party apps, on `/tpa-ws` and `/app-ws`.
-pub const TPA: Class = Class(1);
-
-/// The classes' names in logs, by [`Class`].
-pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
-
-/// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
-const NAME_MAX: usize = 256;
-
-/// Returns whether a user or a package may be called so: 1 to 256 bytes without control characters, which would end up in logs and
-/// terminals.
-fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && !name.contains(char::is_control)
-}
-
-/// The longest key of an app, in bytes.
-const KEY_MAX: usize = 512;
 
 /// What the gateway is told at its start.
 pub struct Options {
@@ -411,11 +393,4 @@ impl Gateway {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))
     }
-}
-
-/// Whole seconds, at least one, for `Retry-After`.
-fn seconds(span: Micros) -> u32 {
-    u32::try_from(span.0.div_ceil(1_000_000))
-        .unwrap_or(u32::MAX)
-        .max(1)
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod kernel;
+mod token;
 
 pub use accept::{granted_backlog, listen};
 

@@ -3,7 +3,7 @@
 //! Pure: looks in, news out.
 
 use super::rules::{Labels, RULES, Reading, Rule, Severity};
-use super::sample::View;
+use super::view::View;
 use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
 

@@ -13,6 +13,7 @@ mod settings;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub(super) use self::book::{Alert, AlertState};
 pub(super) use self::deaths::is_loss;
@@ -23,10 +24,12 @@ use self::book::{Book, News};
 use self::deaths::Deaths;
 use self::payload::Sender;
 use self::rules::RULES;
-use self::sample::{Counters, Past, Sample, View};
+use self::sample::{Counters, Past, Sample};
 use self::sink::Sink;
-use super::{Control, ask, lock, process};
-use crate::gateway::{Closed, Value};
+use self::view::View;
+use super::errands::Runner;
+use super::{ask, lock, process};
+use crate::gateway::{Closed, Desk, Value};
 use crate::time::{Micros, Moment};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -137,9 +140,8 @@ impl Alerts {
     }
 }
 
-/// Looks again and again, and tells of what is found; for ever.
-pub(super) async fn watch(control: Arc<Control>) {
-    let alerts = &control.alerts;
+/// Looks again and again, and tells of what is found; for ever. `ended` takes note of the connections that have ended up to now.
+pub(super) async fn watch(alerts: &Alerts, desk: &Desk, runner: &Runner, ended: impl Fn()) {
     let mut looked: Option<Micros> = None;
     loop {
         let settings = lock(&alerts.settings).clone();
@@ -152,13 +154,13 @@ pub(super) async fn watch(control: Arc<Control>) {
         }
         looked = Some(Moment::now().raw);
         let sample = if settings.on {
-            look_at(&control).await
+            look_at(desk, runner).await
         } else {
             // Every rule is off, and what fires is resolved.
             Sample::default()
         };
         // Also so that the box does not fill.
-        drop(control.closed());
+        ended();
         let Moment { raw, wall } = Moment::now();
         let sample = Sample {
             now: raw,
@@ -170,8 +172,8 @@ pub(super) async fn watch(control: Arc<Control>) {
     }
 }
 
-async fn look_at(control: &Control) -> Sample {
-    let asked = ask::ask(&control.desk, |gateway, io| {
+async fn look_at(desk: &Desk, runner: &Runner) -> Sample {
+    let asked = ask::ask(desk, |gateway, io| {
         let (flapping, _) = gateway.flapping(io);
         (gateway.snapshot(io), gateway.user_agents(io), flapping)
     });
@@ -185,7 +187,7 @@ async fn look_at(control: &Control) -> Sample {
     Sample {
         counters,
         flapping: flapping_now,
-        down: control.runner.webhooks().down,
+        down: runner.webhooks().down,
         fds: figures.open_fds.zip(figures.max_fds),
         memory: process::memory(),
         ..Sample::default()

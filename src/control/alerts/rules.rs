@@ -2,8 +2,9 @@
 
 use super::agents::Agents;
 use super::deaths::Many;
-use super::sample::{CLASSES, Fleet, View, percent};
+use super::sample::{CLASSES, Fleet, percent};
 use super::settings::AlertSettings;
+use super::view::View;
 use crate::gateway::{CLASS_NAMES, Role};
 use crate::time::Micros;
 use std::collections::BTreeMap;

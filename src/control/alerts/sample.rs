@@ -1,7 +1,5 @@
 //! What the rules look at: the loop's counters now and at the begin of the window, and what the system says.
 
-use super::deaths::Deaths;
-use super::settings::AlertSettings;
 use crate::cause::Cause;
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
@@ -103,16 +101,6 @@ pub(super) struct Fleet<'a> {
     pub(super) most_live: [u64; CLASSES],
     /// All looks of the window.
     looks: &'a VecDeque<(Micros, Counters)>,
-}
-
-/// All that a rule sees.
-#[derive(Debug)]
-pub(super) struct View<'a> {
-    pub(super) settings: &'a AlertSettings,
-    pub(super) sample: &'a Sample,
-    /// `None`: the loop did not answer, so nothing is known of its connections.
-    pub(super) fleet: Option<Fleet<'a>>,
-    pub(super) deaths: &'a Deaths,
 }
 
 impl Past {

@@ -4,13 +4,13 @@ use super::alerts::AlertBody;
 use super::connections::Connection;
 use super::overview::{Percentiles, States};
 use super::troubled::{TroubledBody, troubled};
-use super::words::{ClassName, Now, by_class, time};
+use super::words::{ClassName, Now, by_class, drained, time};
 use crate::control::alerts::AlertState;
 use crate::control::live::LISTENERS;
 use crate::control::problem::Problem;
 use crate::control::{Control, ask, lock};
 use crate::engine::Stats;
-use crate::gateway::{Page, Query, RelayStats, Snapshot, Sort};
+use crate::gateway::{Page, Query, RelayStats, Sort};
 use crate::time::{Micros, Moment};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -202,14 +202,6 @@ async fn peers(control: &Control, sort: Sort) -> Result<Vec<Connection>, Problem
     };
     let rows = page.rows.into_iter();
     Ok(rows.map(|(_, row)| Connection::of(row, &now)).collect())
-}
-
-pub(super) fn drained(snapshot: &Snapshot) -> Vec<ClassName> {
-    let classes = ClassName::ALL.into_iter().zip(snapshot.drained);
-    classes
-        .filter(|(_, yes)| *yes)
-        .map(|(class, _)| class)
-        .collect()
 }
 
 impl Totals {

@@ -1,8 +1,7 @@
 //! The whole gateway at a glance.
 
 use super::causes::Counts;
-use super::live::drained;
-use super::words::{ClassName, by_class, time};
+use super::words::{ClassName, by_class, drained, time};
 use crate::control::problem::Problem;
 use crate::control::process::{self, Figures};
 use crate::control::{Control, ask, lock};

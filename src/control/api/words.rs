@@ -2,7 +2,7 @@
 
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Traffic};
-use crate::gateway::{CLASS_NAMES, ConnState};
+use crate::gateway::{CLASS_NAMES, ConnState, Snapshot};
 use crate::health::{Rtt, State};
 use crate::time::{Micros, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -186,4 +186,13 @@ pub(super) fn by_cause(counts: impl IntoIterator<Item = (usize, u64)>) -> ByCaus
 /// As in the log.
 pub(super) fn address(addr: SocketAddr) -> String {
     addr.to_string()
+}
+
+/// Classes that are being drained, or whose newcomers are refused.
+pub(super) fn drained(snapshot: &Snapshot) -> Vec<ClassName> {
+    let classes = ClassName::ALL.into_iter().zip(snapshot.drained);
+    classes
+        .filter(|(_, yes)| *yes)
+        .map(|(class, _)| class)
+        .collect()
 }

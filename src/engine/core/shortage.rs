@@ -1,8 +1,8 @@
 //! What happens when memory for buffers is short: the connections that hold the most for the longest are closed first.
 
+use super::core::Core;
 use crate::cause::Cause;
 use crate::engine::conn::{Conn, Mark, Phase};
-use crate::engine::core::Core;
 use crate::engine::http::{Reply, retry_after_s};
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -18,17 +18,6 @@ const IDLE_MIN: Micros = Micros::from_millis(10);
 
 /// How long the search rests when it has looked at all connections and closed none.
 const REST: Micros = Micros::from_millis(100);
-
-/// How far the search for connections to close is.
-#[derive(Debug, Default)]
-pub(crate) struct Shortage {
-    /// The next slot.
-    from: u32,
-    /// Slots that were looked at since one was closed.
-    in_vain: u32,
-    /// When the next step is due.
-    due: Micros,
-}
 
 impl Core {
     /// When memory is looked for next, if it is short: more than seven eighths of the room for buffers, or of the strangers'

@@ -1,9 +1,9 @@
 //! Messages to a whole class, some connections at a time.
 
-use crate::engine::core::Core;
-use crate::engine::handler::Class;
+use super::core::Core;
+use super::progress::Broadcast;
 use crate::engine::prepared::Outgoing;
-use crate::id::ConnId;
+use crate::id::{Class, ConnId};
 use crate::time::Micros;
 
 /// Slots looked at in one turn.
@@ -11,16 +11,6 @@ const SLOTS_PER_TURN: u32 = 1_024;
 
 /// Messages that may be on their way to their classes; more are refused.
 const BROADCASTS_MAX: usize = 64;
-
-/// A message that goes to a class.
-pub(crate) struct Broadcast {
-    class: Class,
-    frame: Outgoing,
-    /// The next slot.
-    from: u32,
-    /// The newest generation there was when it was sent: later connections do not get it.
-    newest: u32,
-}
 
 impl Core {
     /// Sends a message to every connection of a class that is open now. Returns whether there was room for it.

@@ -1,23 +1,14 @@
 //! Policies and limits that change while connections are here.
 
-use crate::engine::Config;
+use super::core::{Core, seed};
+use super::progress::Change;
 use crate::engine::bucket::Bucket;
+use crate::engine::config::Config;
 use crate::engine::conn::Phase;
-use crate::engine::core::{Core, seed};
-use crate::engine::handler::Class;
 use crate::health::Policy;
-use crate::id::ConnId;
+use crate::id::{Class, ConnId};
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-
-/// How far a change of policies, or of limits of time, is.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change {
-    /// From this slot on.
-    from: u32,
-    /// There was another one meanwhile, which is to follow.
-    again: bool,
-}
 
 impl Core {
     pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {

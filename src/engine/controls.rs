@@ -1,0 +1,207 @@
+//! Control frames that come in, and the endings that frames bring about.
+
+use super::conn::{Conn, Mark, Phase};
+use super::ending::Draft;
+use super::engine::Engine;
+use super::handler::Handler;
+use super::message::{Message, Pong};
+use super::scan::{Header, Kind};
+use super::view::Awaits;
+use super::wire::Wire;
+use crate::cause::{Cause, Code};
+use crate::health::Health;
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+use tungstenite::Bytes;
+use tungstenite::error::Error as WsError;
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+
+/// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
+const READ_BUFFER: usize = 14 + 125;
+
+impl<H: Handler> Engine<H> {
+    /// Decodes one control frame with the shared context and acts on it. Returns whether the connection is still open.
+    pub(super) fn control(
+        &mut self,
+        id: ConnId,
+        kind: Kind,
+        frame: &[u8],
+        header: &Header,
+        now: Micros,
+    ) -> bool {
+        let code = close_code(&frame[header.len..], header.mask());
+        let spare = self.core.spare.take();
+        let mut context = spare.unwrap_or_else(|| self.context());
+        let mut output = std::mem::take(&mut self.core.scratch);
+        let result = context.read(&mut Wire {
+            input: frame,
+            output: &mut output,
+        });
+        let mut answer = Wire {
+            input: &[],
+            output: &mut output,
+        };
+        let reusable = match result {
+            Ok(Message::Pong(payload)) => {
+                self.pong(id, &payload, now);
+                true
+            }
+            Ok(Message::Ping(_)) => {
+                // The context answers by itself; the wire takes everything.
+                let _ = context.flush(&mut answer);
+                self.core.answer_ping(id, &output, now);
+                true
+            }
+            Ok(Message::Close(close)) => {
+                // It reports that the connection is closed, which we know.
+                let _ = context.flush(&mut answer);
+                let reason = close.map_or_else(String::new, |f| f.reason.to_string());
+                self.peer_closed(id, code, &reason, &output, now);
+                false
+            }
+            Ok(Message::Text(_) | Message::Binary(_) | Message::Frame(_)) => {
+                debug_assert!(false, "{kind:?} is no data frame");
+                false
+            }
+            Err(e) => {
+                self.broken(id, &e, now);
+                false
+            }
+        };
+        if !sabotage::on(Bug::PongToAnother) {
+            output.clear();
+        }
+        self.core.scratch = output;
+        // One that has failed may have left-overs in it.
+        if reusable {
+            self.core.spare = Some(context);
+        }
+        self.core.table.get(id).is_some_and(Conn::is_open)
+    }
+
+    /// Hands a message to the host. The first one that leaves the connection open introduces the peer. Returns whether the connection is
+    /// still open.
+    pub(super) fn deliver(&mut self, id: ConnId, message: Message, now: Micros) -> bool {
+        let deaf = sabotage::on(Bug::DeliverAfterClose);
+        let open = |c: &&mut Conn| c.is_open() || deaf;
+        let Some(conn) = self.core.table.get_mut(id).filter(open) else {
+            return false;
+        };
+        conn.traffic.message_in();
+        self.core.stats.messages_in += 1;
+        self.call(now, |handler, io| handler.on_message(io, id, message));
+        let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
+            return false;
+        };
+        if !conn.marks.has(Mark::Spoke) {
+            let held = match &conn.phase {
+                Phase::Open(Some(middle)) => middle.held,
+                _ => 0,
+            };
+            conn.marks.set(Mark::Spoke);
+            self.core.stats.stranger_bytes -= held;
+        }
+        true
+    }
+
+    pub(super) fn pong(&mut self, id: ConnId, payload: &[u8], now: Micros) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        if conn.health.awaits_pong() && !Health::is_echo(payload) {
+            self.core.stats.pongs_mangled += 1;
+            self.call(now, |handler, io| handler.on_mangled_pong(io, id, payload));
+            return;
+        }
+        if let Some(rtt) = conn.health.pong(payload, now) {
+            self.core.stats.pongs += 1;
+            self.core.stats.rtt.record(rtt.0);
+            if conn.marks.has(Mark::Watched) {
+                let received = self.core.receipts.read(id);
+                let pong = Pong { rtt, received };
+                self.call(now, |handler, io| handler.on_pong(io, id, pong));
+            }
+        }
+    }
+
+    /// The peer sent a close frame; the context has written the answer.
+    fn peer_closed(&mut self, id: ConnId, code: u16, reason: &str, answer: &[u8], now: Micros) {
+        let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
+        let Some(left) = self.core.leave_open(id) else {
+            return;
+        };
+        // What was sent before goes out before. Only a peer that does not read will not read it now.
+        let answer = Bytes::copy_from_slice(answer);
+        let mut unsent = 0;
+        self.core.queue(id, |out| {
+            if blocked {
+                unsent = out.discard_unsent();
+            }
+            out.push_close(answer);
+        });
+        let mut end = Draft::of(Cause::PeerClosed(code));
+        end.code = Code::Close(code);
+        end.reason = reason.into();
+        end.clean = true;
+        end.unsent = unsent;
+        self.core.enter_closing(id, end, Awaits::Flushed, left, now);
+    }
+
+    /// A text is not UTF-8. Returns that the connection is not open any more.
+    pub(super) fn not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
+        let cause = Cause::InvalidData;
+        let reason = "text that is not UTF-8";
+        self.core.shut(id, cause, cause.close_code(), reason, now);
+        false
+    }
+
+    /// tungstenite has found a fault. It sends no close frame for it; we do.
+    pub(super) fn broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
+        let (cause, reason) = match error {
+            WsError::Protocol(e) => (Cause::Protocol, e.to_string()),
+            WsError::Capacity(e) => (Cause::TooBig, e.to_string()),
+            WsError::Utf8(_) => (Cause::InvalidData, "text that is not UTF-8".to_owned()),
+            other => (Cause::Internal, format!("unexpected: {}", kind_of(other))),
+        };
+        self.core.shut(id, cause, cause.close_code(), &reason, now);
+    }
+
+    /// Looks through bytes of a peer whose connection is closing for its close frame.
+    pub(super) fn skipped(&mut self, id: ConnId, bytes: &[u8]) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        let Phase::Closing(closing) = &mut conn.phase else {
+            return;
+        };
+        if closing.awaits == Awaits::PeerCloses && closing.finder.advance(bytes).is_break() {
+            self.core.peer_closed_too(id);
+        }
+    }
+
+    fn context(&self) -> Box<WebSocketContext> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0);
+        Box::new(WebSocketContext::new(Role::Server, Some(config)))
+    }
+}
+
+/// The code in the payload of a close frame; 1005 if there is none (RFC 6455 §7.1.5).
+fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
+    match payload {
+        [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
+        _ => 1005,
+    }
+}
+
+/// An error without the peer's data that it may carry.
+fn kind_of(error: &WsError) -> &'static str {
+    match error {
+        WsError::AlreadyClosed => "already closed",
+        WsError::Io(_) => "in-memory I/O",
+        WsError::WriteBufferFull(_) => "write buffer full",
+        _ => "error",
+    }
+}

@@ -1,0 +1,272 @@
+//! Closing a connection, refusing a request, and ending either.
+
+use super::core::{Core, UNSENT_SMALL};
+use crate::cause::{Cause, Code, cut_reason};
+use crate::engine::conn::{Closing, Conn, Mark, Phase};
+use crate::engine::ending::Draft;
+use crate::engine::http::{Reply, retry_after_s};
+use crate::engine::prepared::render;
+use crate::engine::scan::CloseFinder;
+use crate::engine::view::Awaits;
+use crate::health::State;
+use crate::id::ConnId;
+use crate::time::Micros;
+use tungstenite::Bytes;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::{CloseFrame, Frame};
+
+/// Bytes that are given back to the allocator for one unit of work.
+const FREED_PER_UNIT: u64 = 16 * 1024;
+
+/// What a connection was in the middle of when it ceased to be open.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) finder: CloseFinder,
+    /// The peer's close frame stood among the bytes that were not looked at.
+    pub(crate) closed: bool,
+}
+
+impl Core {
+    /// Closes an open connection, or refuses one that still waits for its verdict.
+    pub(crate) fn close(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        match conn.phase {
+            Phase::Open(_) => {
+                let code = if CloseCode::from(code).is_allowed() {
+                    code
+                } else {
+                    1011
+                };
+                self.shut(id, cause, code, reason, now);
+            }
+            Phase::Opening(_) => {
+                let reply = match cause {
+                    Cause::Draining => Reply::error(503, reason).retry_after(retry_after_s(id)),
+                    _ => Reply::error(403, reason),
+                };
+                self.reply(id, &reply, false, cause, now);
+            }
+            Phase::Closing(_) | Phase::Dead(_) => {}
+        }
+    }
+
+    /// The loop is full, and this one takes part in that.
+    pub(crate) fn no_room(&mut self, id: ConnId, bytes: usize, now: Micros) {
+        let reason = format!("no room for {bytes} unsent bytes");
+        self.shut(
+            id,
+            Cause::BuffersFull,
+            Cause::BuffersFull.close_code(),
+            &reason,
+            now,
+        );
+    }
+
+    pub(crate) fn slow_consumer(&mut self, id: ConnId, now: Micros) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        let waited = conn
+            .out
+            .as_ref()
+            .and_then(|o| o.blocked_since())
+            .map_or(Micros::ZERO, |since| now - since);
+        let reason = format!("{} bytes unsent for {waited}", conn.pending());
+        self.shut(
+            id,
+            Cause::SlowConsumer,
+            Cause::SlowConsumer.close_code(),
+            &reason,
+            now,
+        );
+    }
+
+    /// Queues our close frame on an open connection. From here on the peer's bytes are skipped.
+    pub(crate) fn shut(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
+        let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
+        let Some(left) = self.leave_open(id) else {
+            return;
+        };
+        let reason = cut_reason(reason);
+        let frame = close_frame(code, reason);
+        let pending = self.table.get(id).map_or(0, Conn::pending);
+        let mut unsent = 0;
+        // What the peer has not taken yet would only hold up the close. What waits for nothing but the end of this turn may say
+        // why it is closed, and goes out before.
+        let discard = match cause {
+            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout => true,
+            Cause::BuffersFull => blocked || pending > UNSENT_SMALL,
+            _ => blocked,
+        };
+        self.queue(id, |out| {
+            if discard {
+                unsent = out.discard_unsent();
+            }
+            out.push_close(frame);
+        });
+        // After an error the stream has no frames any more, only bytes; a ghost will not answer.
+        let awaits = match cause {
+            Cause::Stale
+            | Cause::Protocol
+            | Cause::InvalidData
+            | Cause::TooBig
+            | Cause::BuffersFull
+            | Cause::FrameTimeout => Awaits::PeerLeaves,
+            _ => Awaits::PeerCloses,
+        };
+        let mut end = Draft::of(cause);
+        end.code = Code::Close(code);
+        end.reason = reason.into();
+        end.unsent = unsent;
+        self.enter_closing(id, end, awaits, left, now);
+        if cause == Cause::Stale {
+            self.table.tell_now(id);
+        }
+    }
+
+    /// Answers a request that is not upgraded.
+    pub(crate) fn reply(
+        &mut self,
+        id: ConnId,
+        reply: &Reply,
+        is_head: bool,
+        cause: Cause,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get(id) else {
+            return;
+        };
+        if !matches!(conn.phase, Phase::Opening(_)) {
+            return;
+        }
+        self.leave_opening(id);
+        let mut end = Draft::of(cause);
+        end.code = Code::Http(reply.status);
+        end.reason = cut_reason(reply.error_text()).into();
+        self.queue_control(id, &reply.render(is_head));
+        self.enter_closing(id, end, Awaits::PeerLeaves, Left::default(), now);
+    }
+
+    pub(crate) fn enter_closing(
+        &mut self,
+        id: ConnId,
+        end: Draft,
+        awaits: Awaits,
+        left: Left,
+        now: Micros,
+    ) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
+        conn.phase = Phase::Closing(Box::new(Closing {
+            end,
+            awaits,
+            finder: left.finder,
+            since: now,
+            timeout,
+            deadline: now + timeout,
+            fin_sent: false,
+        }));
+        conn.marks.take(Mark::Ping);
+        if conn.marks.has(Mark::Counted) {
+            conn.marks.set(Mark::Closing);
+            self.stats.classes[usize::from(conn.class.0)].closing += 1;
+        }
+        if conn.marks.take(Mark::Paused) {
+            self.repolled.push(id);
+        }
+        self.arm(id);
+        self.table.mark_dirty(id);
+        if left.closed {
+            self.peer_closed_too(id);
+        }
+    }
+
+    /// The peer answered our close frame, or sent its own meanwhile: the closing handshake is complete.
+    pub(crate) fn peer_closed_too(&mut self, id: ConnId) {
+        let Some(conn) = self.table.get_mut(id) else {
+            return;
+        };
+        let nothing_waits = conn.out.is_none();
+        let Phase::Closing(closing) = &mut conn.phase else {
+            return;
+        };
+        if closing.awaits != Awaits::PeerCloses {
+            return;
+        }
+        closing.awaits = Awaits::Flushed;
+        closing.end.clean = true;
+        if nothing_waits {
+            let end = closing.end.clone();
+            self.bury(id, end);
+        }
+    }
+
+    /// Takes what an open connection was in the middle of. `None` if it is not open.
+    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Left> {
+        let conn = self.table.get_mut(id)?;
+        let Phase::Open(middle) = &mut conn.phase else {
+            return None;
+        };
+        let middle = middle.take();
+        conn.marks.take(Mark::Deferred);
+        let class = &mut self.stats.classes[usize::from(conn.class.0)];
+        class.suspects -= u64::from(conn.health.state() == State::Suspect);
+        let mut left = Left::default();
+        if let Some(middle) = middle {
+            class.throttled -= u64::from(middle.throttled_since.is_some());
+            if let Some(frame) = &middle.frame {
+                let head = &frame.head[..usize::from(frame.have)];
+                left.finder = CloseFinder::inside(head, frame.payload);
+            }
+            if middle.unfinished.is_some() {
+                self.left_unfinished.push(id);
+            }
+            let rest = &middle.leftover[middle.looked_at..];
+            left.closed = left.finder.advance(rest).is_break();
+            self.release_held(id, middle.held);
+            // Giving memory back takes its time, too.
+            self.spend(u32::try_from(middle.held / FREED_PER_UNIT).unwrap_or(u32::MAX));
+        }
+        Some(left)
+    }
+
+    /// Notes a connection that seems stale, to be looked at once more.
+    pub(crate) fn doubt(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id)
+            && !conn.marks.has(Mark::Doubtful)
+        {
+            conn.marks.set(Mark::Doubtful);
+            self.doubtful.push_back(id);
+        }
+    }
+
+    /// Gives up what has come of a request.
+    pub(crate) fn leave_opening(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Opening(opening) = &mut conn.phase
+            && let Some(opening) = opening.take()
+        {
+            self.release_held(id, opening.held);
+        }
+    }
+
+    /// Ends a connection in this turn, whatever it was doing.
+    pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
+        self.leave_opening(id);
+        self.leave_open(id);
+        self.table.bury(id, end);
+    }
+}
+
+/// A close frame; without code and reason for 1005, which must not be sent.
+fn close_frame(code: u16, reason: &str) -> Bytes {
+    let content = (code != 1005).then(|| CloseFrame {
+        code: code.into(),
+        reason: reason.into(),
+    });
+    render(Frame::close(content)).into()
+}

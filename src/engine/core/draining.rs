@@ -1,0 +1,200 @@
+//! Going away in order.
+
+use super::core::Core;
+use crate::cause::Cause;
+use crate::engine::conn::Phase;
+use crate::engine::drain::Drain;
+use crate::engine::timers::Purpose;
+use crate::engine::wheel::TICK;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// After how much of the spread so many of all have had their turn, rounded up.
+fn share(spread: Micros, some: u64, all: u64) -> Micros {
+    let part = (u128::from(spread.0) * u128::from(some)).div_ceil(u128::from(all));
+    Micros(part as u64)
+}
+
+/// Slots that are looked at, and connections that are closed, in one step of a drain; there is a step with each tick.
+const SLOTS_PER_STEP: u32 = 8 * 1_024;
+const CLOSES_PER_STEP: u32 = 512;
+
+/// The reason in the close frame.
+const REASON: &str = "service restart";
+
+impl Core {
+    /// Goes away. If it is going away already, what is left of the delay and of the spread is cut to these.
+    pub(crate) fn announce_drain(&mut self, delay: Micros, spread: Micros, now: Micros) {
+        match &mut self.drain {
+            Drain::No => self.drain_after(now + delay, spread, now),
+            Drain::Announced {
+                until,
+                spread: before,
+                timer,
+            } => {
+                let (until, timer) = ((*until).min(now + delay), *timer);
+                let spread = spread.min(*before);
+                self.timers.cancel(timer);
+                self.drain_after(until, spread, now);
+            }
+            Drain::LastAccept { spread: before, .. } => *before = spread.min(*before),
+            Drain::Closing {
+                started,
+                spread: before,
+                total,
+                done,
+                ..
+            } => {
+                if now + spread < *started + *before {
+                    // The cursor goes on, faster.
+                    let open = self.table.ids().filter(|(_, conn)| conn.is_open());
+                    *total = open.count() as u64;
+                    (*started, *before, *done) = (now, spread, 0);
+                }
+            }
+            // There is nothing left to hasten.
+            Drain::Stopped => {}
+        }
+    }
+
+    fn drain_after(&mut self, until: Micros, spread: Micros, now: Micros) {
+        let timer = self.start_timer(Purpose::Drain, until, now);
+        self.drain = Drain::Announced {
+            until,
+            spread,
+            timer,
+        };
+    }
+
+    /// Of a drain that is going on: the time until accepting stops, and the time after that by which all are closed.
+    pub(crate) fn drain_left(&self, now: Micros) -> Option<(Micros, Micros)> {
+        match self.drain {
+            Drain::No => None,
+            Drain::Announced { until, spread, .. } => Some((until - now, spread)),
+            Drain::LastAccept { since, spread } => Some((Micros::ZERO, since + spread - now)),
+            Drain::Closing {
+                started, spread, ..
+            } => Some((Micros::ZERO, started + spread - now)),
+            Drain::Stopped => Some((Micros::ZERO, Micros::ZERO)),
+        }
+    }
+
+    /// By when a drain closes this connection at the latest, if it will.
+    pub(crate) fn drained_by(&self, id: ConnId) -> Option<Micros> {
+        let is_open = match self.table.get(id)?.phase {
+            Phase::Open(_) => true,
+            Phase::Opening(_) => false,
+            Phase::Closing(_) | Phase::Dead(_) => return None,
+        };
+        match self.drain {
+            Drain::No => None,
+            Drain::Announced { until, spread, .. } => Some(until + spread),
+            Drain::LastAccept { since, spread } => Some(since + spread),
+            Drain::Closing {
+                started,
+                spread,
+                total,
+                done,
+                cursor,
+            } => {
+                // Its turn comes when all before it have had theirs.
+                let ahead = id.slot_u32().checked_sub(cursor).filter(|_| is_open);
+                let turn = ahead.map(|slots| done + u64::from(slots) + 1);
+                let turn = turn.filter(|turn| *turn < total);
+                Some(started + turn.map_or(spread, |turn| share(spread, turn, total)))
+            }
+            Drain::Stopped => Some(Micros::ZERO),
+        }
+    }
+
+    /// The drain's timer has run out.
+    pub(crate) fn drain_on(&mut self, now: Micros) {
+        match self.drain {
+            Drain::Announced { spread, .. } => {
+                self.drain = Drain::LastAccept { since: now, spread };
+            }
+            Drain::Closing { .. } => self.drain_step(now),
+            Drain::No | Drain::LastAccept { .. } | Drain::Stopped => {}
+        }
+    }
+
+    /// The accept queue is empty, and nobody is admitted any more.
+    pub(crate) fn accepting_is_over(&mut self, now: Micros) {
+        if let Drain::LastAccept { spread, .. } = self.drain {
+            let total = self.table.len() as u64;
+            self.drain = Drain::Closing {
+                started: now,
+                spread,
+                total,
+                done: 0,
+                cursor: 0,
+            };
+            self.drain_step(now);
+        }
+    }
+
+    /// Closes those whose turn it is: after a tenth of the spread, a tenth of all.
+    fn drain_step(&mut self, now: Micros) {
+        let Drain::Closing {
+            started,
+            spread,
+            total,
+            mut done,
+            mut cursor,
+        } = self.drain
+        else {
+            return;
+        };
+        let elapsed = now - started;
+        let over = elapsed >= spread;
+        let quota = if over {
+            u64::MAX
+        } else {
+            (u128::from(total) * u128::from(elapsed.0) / u128::from(spread.0)) as u64
+        };
+        let (mut slots, mut closes) = (SLOTS_PER_STEP, CLOSES_PER_STEP);
+        while done < quota && slots > 0 && closes > 0 {
+            if cursor >= self.table.bound() {
+                if !over {
+                    break;
+                }
+                // Those that finished a handshake behind the cursor go now, too.
+                cursor = 0;
+            }
+            let id = self.table.id_in(cursor);
+            (cursor, slots) = (cursor + 1, slots - 1);
+            if id.is_some_and(|id| self.drain_one(id, over, now)) {
+                (done, closes) = (done + 1, closes - 1);
+            }
+        }
+        self.drain = Drain::Closing {
+            started,
+            spread,
+            total,
+            done,
+            cursor,
+        };
+        if self.table.len() > 0 {
+            self.start_timer(Purpose::Drain, now + TICK, now);
+        }
+    }
+
+    /// Handshakes may finish until the spread is over.
+    fn drain_one(&mut self, id: ConnId, over: bool, now: Micros) -> bool {
+        let closable = self.table.get(id).is_some_and(|c| match c.phase {
+            Phase::Open(_) => true,
+            Phase::Opening(_) => over,
+            Phase::Closing(_) | Phase::Dead(_) => false,
+        });
+        if closable {
+            self.close(
+                id,
+                Cause::Draining,
+                Cause::Draining.close_code(),
+                REASON,
+                now,
+            );
+        }
+        closable
+    }
+}

@@ -1,0 +1,19 @@
+//! Everything that belongs to the loop except the handler, and what is done with it. The engine and [`Io`](crate::engine::Io) call
+//! it; it calls no host.
+
+mod broadcast;
+mod close;
+#[expect(
+    clippy::module_inception,
+    reason = "the state itself, beside its verbs"
+)]
+mod core;
+mod draining;
+mod migrate;
+mod outlook;
+mod progress;
+mod send;
+mod shortage;
+
+pub(super) use self::core::{Core, FLUSH_PER_TURN, SMALL, UNSENT_SMALL};
+pub(super) use self::progress::Fired;

@@ -1,0 +1,131 @@
+//! What is said of one connection: how it is, and what will become of it.
+
+use super::core::Core;
+use crate::cause::Cause;
+use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::view::{ConnView, HealthView, Outlook, PhaseView};
+use crate::engine::wheel::BEAT;
+use crate::health::Policy;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+impl Core {
+    pub(crate) fn view(&self, id: ConnId, now: Micros) -> Option<ConnView> {
+        let conn = self.table.get(id)?;
+        let (phase, held) = match &conn.phase {
+            Phase::Opening(opening) => {
+                let deferred = opening.as_ref().is_some_and(|o| o.deferred.is_some());
+                let silent = opening.is_none();
+                (PhaseView::Opening { silent, deferred }, 0)
+            }
+            Phase::Open(middle) => (PhaseView::Open, middle.as_ref().map_or(0, |m| m.held)),
+            // Stale ones are over as soon as they are found: the host was told.
+            Phase::Closing(closing) if closing.end.told => return None,
+            Phase::Closing(closing) => {
+                let awaits = closing.awaits;
+                let (cause, code) = (closing.end.cause, closing.end.code);
+                let phase = PhaseView::Closing {
+                    cause,
+                    code,
+                    awaits,
+                };
+                (phase, 0)
+            }
+            Phase::Dead(_) => return None,
+        };
+        Some(ConnView {
+            phase,
+            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            peer_addr: conn.peer_addr(),
+            since: conn.since,
+            heard: now - conn.health.silence(now),
+            health: self.health_of(conn, now),
+            pending: conn.pending(),
+            blocked_since: conn.out.as_ref().and_then(|o| o.blocked_since()),
+            held,
+            throttled_since: match &conn.phase {
+                Phase::Open(Some(middle)) => middle.throttled_since,
+                _ => None,
+            },
+            paused: conn.marks.has(Mark::Paused),
+            proxied: conn.marks.has(Mark::Proxied),
+            traffic: conn.traffic,
+        })
+    }
+
+    pub(crate) fn outlook(&self, id: ConnId) -> Option<Outlook> {
+        let conn = self.table.get(id)?;
+        let policy = *self.policy_of(conn);
+        let (ends_at, ends_for) = self.end_of(conn, &policy)?;
+        let before_end = |at: &Micros| *at < ends_at;
+        let open = conn.is_open();
+        let (next_ping, blocked) = (beat(conn.health.ping_due(&policy)), conn.is_blocked());
+        let asked = open && !conn.is_unread();
+        let suspect_at = conn.health.suspect_at(&policy, blocked, beat);
+        let mut outlook = Outlook {
+            policy,
+            own_policy: conn.policy.is_own(),
+            next_ping: Some(next_ping).filter(|at| asked && !blocked && before_end(at)),
+            suspect_at: suspect_at.filter(|at| asked && before_end(at)),
+            drained_by: None,
+            ends_at,
+            ends_for,
+            deferred: conn.marks.has(Mark::Deferred),
+        };
+        if let Some(by) = self.drained_by(id) {
+            outlook.drained(by);
+        }
+        Some(outlook)
+    }
+
+    /// When it ends and why, in the order in which [`judge`](crate::engine::Engine::judge) asks.
+    fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
+        match &conn.phase {
+            Phase::Opening(opening) => {
+                let due = conn.handshake_due(self.config.handshake_timeout);
+                let cause = match opening {
+                    Some(_) => Cause::HandshakeTimeout,
+                    None => Cause::Probe,
+                };
+                Some((due, cause))
+            }
+            Phase::Open(_) => {
+                let stale = (conn.health.stale_at(policy), Cause::Stale);
+                let others = [
+                    (conn.init_due(policy), Cause::InitTimeout),
+                    (conn.frame_due(), Cause::FrameTimeout),
+                    (conn.slow_due(&self.config), Cause::SlowConsumer),
+                ];
+                let others = others
+                    .into_iter()
+                    .filter_map(|(due, cause)| Some((due?, cause)));
+                others.chain([stale]).min_by_key(|(due, _)| *due)
+            }
+            Phase::Closing(closing) => Some((closing.deadline, closing.end.cause)),
+            Phase::Dead(_) => None,
+        }
+    }
+
+    pub(crate) fn health(&self, id: ConnId, now: Micros) -> Option<HealthView> {
+        let conn = self.table.get(id).filter(|c| c.is_open())?;
+        Some(self.health_of(conn, now))
+    }
+
+    pub(crate) fn health_of(&self, conn: &Conn, now: Micros) -> HealthView {
+        let (policy, health) = (self.policy_of(conn), &conn.health);
+        HealthView {
+            state: health.state(),
+            silence: health.silence(now),
+            unanswered: health.unanswered(),
+            ping_waits: health.ping_queued(),
+            rtt: health.rtt(),
+            next_ping: health.ping_due(policy),
+            deadline: health.stale_at(policy),
+        }
+    }
+}
+
+/// When a heartbeat that is due goes out.
+fn beat(due: Micros) -> Micros {
+    Micros(due.0.next_multiple_of(BEAT.0))
+}

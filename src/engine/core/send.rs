@@ -1,0 +1,158 @@
+//! Sending: what is queued for a peer, and what is taken back.
+
+use super::core::{Core, UNSENT_SMALL};
+use crate::cause::Cause;
+use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::message::{Message, Refused, Sent};
+use crate::engine::out::Out;
+use crate::engine::prepared::Outgoing;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+impl Core {
+    pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> Sent {
+        match Outgoing::of(&message) {
+            Ok(outgoing) => self.send_frame(id, outgoing, now),
+            Err(refused) => refused,
+        }
+    }
+
+    pub(crate) fn send_many(
+        &mut self,
+        ids: impl IntoIterator<Item = ConnId>,
+        message: &Message,
+        now: Micros,
+    ) -> usize {
+        let Ok(outgoing) = Outgoing::of(message) else {
+            return 0;
+        };
+        let sent = ids
+            .into_iter()
+            .map(|id| self.send_frame(id, outgoing.clone(), now));
+        sent.filter(|sent| !matches!(sent, Sent::Refused(_)))
+            .count()
+    }
+
+    pub(crate) fn send_frame(&mut self, id: ConnId, outgoing: Outgoing, now: Micros) -> Sent {
+        let Some(conn) = self.table.get(id) else {
+            return Sent::Refused(Refused::Gone);
+        };
+        match conn.phase {
+            Phase::Open(_) => {}
+            Phase::Closing(_) => return Sent::Refused(Refused::Closing),
+            Phase::Opening(_) | Phase::Dead(_) => return Sent::Refused(Refused::Gone),
+        }
+        let len = match &outgoing {
+            Outgoing::Data(frame) => frame.len(),
+            Outgoing::Control(frame) => frame.len(),
+            Outgoing::Close(code, reason) => {
+                self.close(id, Cause::Kicked, *code, reason, now);
+                return Sent::Flowing;
+            }
+        };
+        let pending = conn.pending() + len;
+        // A peer that is slow is found at the flush; more than twice the limit is refused at once.
+        if pending > 2 * self.config.max_pending_bytes {
+            self.slow_consumer(id, now);
+            return Sent::Refused(Refused::OverLimit);
+        }
+        if pending > UNSENT_SMALL && self.is_full() {
+            self.no_room(id, pending, now);
+            return Sent::Refused(Refused::OverLimit);
+        }
+        let blocked = conn.is_blocked();
+        if pending > self.config.max_pending_bytes
+            && let Some(conn) = self.table.get_mut(id)
+        {
+            conn.marks.set(Mark::OverLimit);
+        }
+        self.spend(1);
+        match outgoing {
+            Outgoing::Data(frame) => {
+                self.stats.messages_out += 1;
+                if let Some(conn) = self.table.get_mut(id) {
+                    conn.traffic.message_out();
+                }
+                self.queue(id, |out| out.push_frame(frame));
+            }
+            Outgoing::Control(frame) => self.queue(id, |out| out.push_control(&frame)),
+            Outgoing::Close(..) => {}
+        }
+        if blocked {
+            Sent::Pending
+        } else {
+            Sent::Flowing
+        }
+    }
+
+    /// Queues the answer to a ping. A peer that sends pings and does not read the answers is slow; one that has not introduced
+    /// itself may have few of them.
+    pub(crate) fn answer_ping(&mut self, id: ConnId, pong: &[u8], now: Micros) {
+        let most = match self.table.get(id).is_some_and(Conn::is_stranger) {
+            true => UNSENT_SMALL,
+            false => 2 * self.config.max_pending_bytes,
+        };
+        let pending = self.table.get(id).map_or(0, Conn::pending) + pong.len();
+        if pending > most {
+            self.slow_consumer(id, now);
+        } else {
+            self.queue_control(id, pong);
+        }
+    }
+
+    pub(crate) fn queue_control(&mut self, id: ConnId, frames: &[u8]) {
+        if !frames.is_empty() {
+            self.queue(id, |out| out.push_control(frames));
+        }
+    }
+
+    /// Changes what is to go out, and asks for a flush.
+    pub(crate) fn queue(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
+        self.change_out(id, change);
+        self.table.mark_dirty(id);
+    }
+
+    /// Changes what is to go out, and keeps the account.
+    pub(crate) fn change_out(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
+        if let Some(conn) = self.table.get_mut(id) {
+            let before = conn.charged() as u64;
+            let out = conn.out.get_or_insert_default();
+            change(out);
+            self.stats.pending_bytes = self.stats.pending_bytes + out.charged() as u64 - before;
+        }
+    }
+
+    /// Gives up everything that waits to be sent: the socket takes no more.
+    pub(crate) fn discard_out(&mut self, id: ConnId) {
+        if let Some(conn) = self.table.get_mut(id) {
+            self.stats.pending_bytes -= conn.charged() as u64;
+            conn.out = None;
+        }
+    }
+
+    /// A closing connection took `bytes` and is still behind: the close has a close timeout more to go out, ten at most.
+    pub(crate) fn extend_close(&mut self, id: ConnId, bytes: usize, now: Micros) {
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Closing(closing) = &mut conn.phase
+            && bytes > 0
+        {
+            let most = closing.since + Micros(10 * closing.timeout.0);
+            closing.deadline = most.min(now + closing.timeout);
+        }
+    }
+
+    /// Takes back every message to a peer of which nothing has gone out yet. Returns how many.
+    pub(crate) fn take_back(&mut self, id: ConnId) -> u32 {
+        let mut unsent = 0;
+        if self.table.get(id).is_some_and(|c| c.out.is_some()) {
+            self.change_out(id, |out| unsent = out.discard_unsent());
+        }
+        // What was taken back when it was shut is told to whoever asks first.
+        if let Some(conn) = self.table.get_mut(id)
+            && let Phase::Closing(closing) = &mut conn.phase
+        {
+            unsent += std::mem::take(&mut closing.end.unsent);
+        }
+        unsent
+    }
+}

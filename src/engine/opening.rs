@@ -1,0 +1,269 @@
+//! A connection that opens: its preamble, the head of its request, the verdict, the upgrade.
+
+use super::conn::{Mark, Opening, Phase};
+use super::engine::Engine;
+use super::handler::Handler;
+use super::http::{self, Head, Reply, Request};
+use super::verdict::{Preamble, Upgrade, Verdict};
+use super::work::REQUEST_UNITS;
+use crate::cause::Cause;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// The most bytes of a preamble, and of what a peer sends before its request is answered.
+const EARLY_MAX: usize = 8 * 1024;
+
+impl<H: Handler> Engine<H> {
+    pub(super) fn head(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
+        self.heard(id, now);
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        let peer_addr = conn.peer_addr();
+        let Phase::Opening(opening) = &mut conn.phase else {
+            return;
+        };
+        let mut gathered = Vec::new();
+        let mut data = bytes;
+        let mut known = 0;
+        let mut only_preamble = false;
+        let mut peer_addr = peer_addr;
+        if let Some(opening) = opening {
+            opening.bytes.reserve_exact(bytes.len());
+            opening.bytes.extend_from_slice(bytes);
+            if opening.deferred.is_some() {
+                if opening.bytes.len() > EARLY_MAX {
+                    let reply =
+                        Reply::error(400, "more than 8192 bytes before the request was answered");
+                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                } else if !self.core.account_for_head(id) {
+                    self.no_room_for_head(id, now);
+                }
+                return;
+            }
+            known = opening.bytes.len() - bytes.len();
+            gathered = std::mem::take(&mut opening.bytes);
+            data = &gathered;
+        }
+        if !conn.marks.has(Mark::Introduced) {
+            match self.handler.on_preamble(peer_addr, data) {
+                Preamble::Partial if data.len() < EARLY_MAX => {
+                    let bytes = data.to_vec();
+                    return self.keep_head(id, bytes, None, now);
+                }
+                Preamble::Partial => {
+                    let reply = Reply::error(400, "a preamble above 8192 bytes");
+                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    return;
+                }
+                Preamble::Invalid(why) => {
+                    let reply = Reply::error(400, why);
+                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    return;
+                }
+                Preamble::None => {}
+                Preamble::Whole { len, client } => {
+                    data = &data[len.min(data.len())..];
+                    known = 0;
+                    // Who sends no more than this has asked for nothing: it is a proxy's check.
+                    only_preamble = true;
+                    peer_addr = client.unwrap_or(peer_addr);
+                    conn.set_peer_addr(peer_addr);
+                    if client.is_some() {
+                        conn.marks.set(Mark::Proxied);
+                    }
+                }
+            }
+            conn.marks.set(Mark::Introduced);
+            if only_preamble {
+                self.core.leave_opening(id);
+            }
+            if data.is_empty() {
+                return;
+            }
+        }
+        match http::parse(data, known, self.core.config.max_head_bytes, peer_addr) {
+            // The usual case, a head that came whole, is parsed where it was read.
+            Head::Complete(request, len) => self.request(id, request, &data[len..], now),
+            Head::Refused(reply, is_head) => {
+                self.core.reply(id, &reply, is_head, Cause::BadRequest, now)
+            }
+            Head::Partial => {
+                if gathered.len() != data.len() {
+                    gathered = data.to_vec();
+                }
+                self.keep_head(id, gathered, None, now);
+            }
+        }
+    }
+
+    /// Keeps what has come of a request, or behind one whose verdict is deferred.
+    fn keep_head(
+        &mut self,
+        id: ConnId,
+        bytes: Vec<u8>,
+        deferred: Option<Box<Request>>,
+        now: Micros,
+    ) {
+        self.core.leave_opening(id);
+        if let Some(conn) = self.core.table.get_mut(id) {
+            conn.phase = Phase::Opening(Some(Box::new(Opening {
+                bytes,
+                deferred,
+                held: 0,
+            })));
+        }
+        if !self.core.account_for_head(id) {
+            self.no_room_for_head(id, now);
+        }
+    }
+
+    fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
+        let reply =
+            Reply::error(503, "no room for the request").retry_after(http::retry_after_s(id));
+        self.core.reply(id, &reply, false, Cause::BuffersFull, now);
+    }
+
+    fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
+        self.core.spend(REQUEST_UNITS);
+        let is_head = request.is_head();
+        let no_room = self
+            .core
+            .table
+            .get(id)
+            .is_some_and(|c| c.marks.has(Mark::Refused));
+        if request.path() == http::HEALTH_PATH {
+            let draining = self.core.is_draining();
+            let (status, text) = if draining {
+                (503, "draining")
+            } else {
+                (200, "ok")
+            };
+            let reply = Reply {
+                status,
+                headers: request.health_fields(),
+                body: format!("{{\"status\":\"{text}\"}}"),
+            };
+            self.core.reply(id, &reply, is_head, Cause::Answered, now);
+        } else if self.core.drain.is_leaving() {
+            let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
+            self.core.reply(id, &reply, is_head, Cause::Draining, now);
+        } else if no_room {
+            self.core
+                .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
+        } else {
+            let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
+            self.verdict(id, request, tail, verdict, now);
+            self.recount_place(id);
+        }
+    }
+
+    /// The host has made up its mind about a request that it had deferred.
+    pub(super) fn answer(&mut self, id: ConnId, verdict: Verdict, now: Micros) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        let Phase::Opening(Some(opening)) = &mut conn.phase else {
+            return;
+        };
+        let Some(request) = opening.deferred.take() else {
+            return;
+        };
+        let tail = std::mem::take(&mut opening.bytes);
+        self.verdict(id, request, &tail, verdict, now);
+        self.recount_place(id);
+    }
+
+    fn verdict(
+        &mut self,
+        id: ConnId,
+        request: Box<Request>,
+        tail: &[u8],
+        verdict: Verdict,
+        now: Micros,
+    ) {
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        if !matches!(verdict, Verdict::Reply(_)) {
+            conn.marks.set(Mark::Owed);
+        }
+        if !matches!(conn.phase, Phase::Opening(_)) {
+            // The host closed it while it made up its mind.
+            return;
+        }
+        match verdict {
+            Verdict::Upgrade(upgrade) => {
+                self.upgrade(id, &request, tail, upgrade, now);
+            }
+            Verdict::Reply(reply) => {
+                let cause = Cause::of_status(reply.status);
+                self.core.reply(id, &reply, request.is_head(), cause, now);
+            }
+            Verdict::Defer => {
+                self.keep_head(id, tail.to_vec(), Some(request), now);
+            }
+        }
+    }
+
+    fn upgrade(
+        &mut self,
+        id: ConnId,
+        request: &Request,
+        tail: &[u8],
+        upgrade: Upgrade,
+        now: Micros,
+    ) {
+        let known = usize::from(upgrade.class.0) < self.core.config.classes.len();
+        if !known || upgrade.policy.is_some_and(|p| p.validate().is_err()) {
+            let reply = Reply::error(500, "the host's verdict is not one that can be carried out");
+            self.core
+                .reply(id, &reply, request.is_head(), Cause::Internal, now);
+            return;
+        }
+        let switched =
+            http::switching_protocols(request, upgrade.protocol.as_deref(), &upgrade.headers);
+        let response = match switched {
+            Ok(response) => response,
+            Err(reply) => {
+                self.core
+                    .reply(id, &reply, request.is_head(), Cause::BadRequest, now);
+                return;
+            }
+        };
+        let which = match upgrade.policy.map(|p| self.core.policies.adopt(p)) {
+            None => self.core.policies.newest(),
+            Some(Some(own)) => own,
+            Some(None) => {
+                let reply = Reply::error(503, "65534 different policies are in use");
+                self.core
+                    .reply(id, &reply, request.is_head(), Cause::AtCapacity, now);
+                return;
+            }
+        };
+        let policy = *self.core.policies.of(upgrade.class, which);
+        let health = self.core.new_health(id, &policy, now);
+        self.core.leave_opening(id);
+        let Some(conn) = self.core.table.get_mut(id) else {
+            return;
+        };
+        conn.class = upgrade.class;
+        conn.policy = which;
+        conn.health = health;
+        conn.since = now;
+        conn.phase = Phase::Open(None);
+        conn.marks.set(Mark::Counted);
+        if upgrade.introduced {
+            conn.marks.set(Mark::Spoke);
+        }
+        let class = &mut self.core.stats.classes[usize::from(upgrade.class.0)];
+        class.opened += 1;
+        class.live += 1;
+        self.core.queue_control(id, &response);
+        self.core.arm(id);
+        self.call(now, |handler, io| handler.on_open(io, id));
+        if !tail.is_empty() {
+            self.inbound(id, tail, now);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What goes through one connection, counted.
+
+/// What went through a connection since it was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes received, as on the wire.
+    pub bytes_in: u64,
+    /// Bytes sent, as on the wire.
+    pub bytes_out: u64,
+    /// Data messages received; ends at `u32::MAX`.
+    pub messages_in: u32,
+    /// Data messages sent, or waiting to be; ends at `u32::MAX`.
+    pub messages_out: u32,
+}
+
+impl Traffic {
+    pub(crate) fn message_in(&mut self) {
+        self.messages_in = self.messages_in.saturating_add(1);
+    }
+
+    pub(crate) fn message_out(&mut self) {
+        self.messages_out = self.messages_out.saturating_add(1);
+    }
+}
