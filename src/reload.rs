@@ -149,7 +149,7 @@ impl Drop for Done {
         if !*self.is_applied.get_mut() {
             return;
         }
-        // The line is not lost by a level that leaves it out, and stands behind one that lets it in.
+        // The line is written whether the old level or the new one lets it in.
         if self.level >= log::Level::Info {
             log::set_max_level(self.level);
         }

@@ -22,6 +22,9 @@ pub trait Handler {
     /// A request that is not for `/healthz` has come in whole.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
+    /// A request that the loop refuses itself, for it has no room or is draining. [`on_reject`](Handler::on_reject) follows.
+    fn on_unserved(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) {}
+
     /// The upgrade was answered; messages may be sent.
     fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 

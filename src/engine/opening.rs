@@ -146,9 +146,11 @@ impl<H: Handler> Engine<H> {
             };
             self.core.reply(id, &reply, is_head, Cause::Answered, now);
         } else if self.core.drain.is_leaving() {
+            self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::Draining, now);
         } else if no_room {
+            self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             self.core
                 .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
         } else {

@@ -909,6 +909,10 @@ impl<H: Handler> Handler for Recorder<H> {
         self.host.on_request(io, id, request)
     }
 
+    fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
+        self.host.on_unserved(io, id, request);
+    }
+
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.host.on_open(io, id);
     }

@@ -50,7 +50,7 @@ pub use self::roster::{
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub use self::subscriptions::Subscriptions;
-pub(crate) use self::user_agents::shown_user_agent;
+pub(crate) use self::user_agents::user_agent_as_kept;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
 
 use self::class_drain::ClassDrain;
@@ -237,6 +237,7 @@ impl Handler for Gateway {
             let refused = self.relay.refuses(&identity, io.now());
             // Also of those who are refused: their records shall name them.
             self.identities.insert(id, identity);
+            self.user_agents.introduced(id, Some(request));
             if let Some(reply) = refused {
                 return Verdict::Reply(reply);
             }
@@ -252,6 +253,13 @@ impl Handler for Gateway {
             protocol,
             ..Upgrade::to(class)
         })
+    }
+
+    fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
+        if let Some(client) = self.proxies.client(request) {
+            io.set_peer_addr(id, client);
+        }
+        self.user_agents.asked(id, request);
     }
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
@@ -280,6 +288,7 @@ impl Handler for Gateway {
         }
         if let Some((identity, greeting)) = self.relay.introduction(io, id, &message) {
             self.identities.insert(id, identity.clone());
+            self.user_agents.introduced(id, None);
             self.arrive(io, id, &identity, greeting);
         }
     }
@@ -328,7 +337,8 @@ impl Handler for Gateway {
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
+        let identity = self.identities.remove(id);
+        let user_agent = self.user_agents.ended(id, identity.is_some());
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
         self.relay.forget(io, id);
@@ -342,7 +352,8 @@ impl Handler for Gateway {
     }
 
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
-        let (identity, user_agent) = (self.identities.remove(id), self.user_agents.ended(id));
+        let identity = self.identities.remove(id);
+        let user_agent = self.user_agents.ended(id, identity.is_some());
         self.relay.forget_introduction(io, id);
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);

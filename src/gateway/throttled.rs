@@ -12,6 +12,9 @@ const EVERY: Micros = Micros::from_secs(60);
 /// Peers whose waits are added up at once, and the most lines in a minute.
 const SLOTS: usize = 1_024;
 
+/// Slots that a peer may have one of.
+const WAYS: usize = 4;
+
 /// A peer is reported if its waits within [`WINDOW`] add up to this.
 const NOTED: Micros = Micros::from_secs(1);
 
@@ -24,8 +27,9 @@ enum Key<'a> {
     Address(Option<IpAddr>),
 }
 
-/// The waits of peers, in a table of fixed size. Each peer has one slot in it. Of two that share a slot the one that waits longer keeps
-/// it (the majority vote of Boyer and Moore), so many peers with short waits do not hide one with long waits.
+/// The waits of peers, in a table of fixed size: each peer may have one of four slots. One that waits longer at once than the other has
+/// waited in all takes its slot, so many peers with short waits do not hide one with long waits. With far more peers than slots only some
+/// are reported.
 #[derive(Debug, Default)]
 pub(super) struct Throttled {
     /// Allocated with the first wait.
@@ -40,10 +44,12 @@ struct Waits {
     address: Option<IpAddr>,
     /// When the window began.
     since: Micros,
-    /// Their sum in it, less those of other peers in the same slot.
+    /// Their sum in it.
     sum: Micros,
-    /// When the peer was last reported.
+    /// When the peer was reported, if that is less than a minute ago.
     reported: Option<Micros>,
+    /// It was reported before that: any other peer goes first.
+    again: bool,
 }
 
 impl Waits {
@@ -51,18 +57,19 @@ impl Waits {
         Key::of(self.identity.as_ref(), self.address)
     }
 
-    fn is_due(&self, now: Micros) -> bool {
-        self.reported.is_none_or(|at| now >= at + EVERY)
-    }
-
     fn is_over(&self, now: Micros) -> bool {
         now >= self.since + WINDOW
     }
 
-    /// Another peer in the same slot has waited. Returns whether that one gets the slot.
-    fn yields(&mut self, waited: Micros, now: Micros) -> bool {
-        self.sum = self.sum - self.sum.min(waited);
-        self.is_due(now) && (self.is_over(now) || self.sum == Micros::ZERO)
+    /// How long another peer must have waited to take this slot; `None`: it cannot.
+    fn price(&self, now: Micros) -> Option<Micros> {
+        match self.reported {
+            // A line a minute for each slot.
+            Some(at) if now < at + EVERY => None,
+            Some(_) => Some(Micros::ZERO),
+            None if self.again || self.is_over(now) => Some(Micros::ZERO),
+            None => Some(self.sum),
+        }
     }
 }
 
@@ -86,27 +93,44 @@ impl Throttled {
             self.slots = std::iter::repeat_with(|| None).take(SLOTS).collect();
         }
         let key = Key::of(identity, address);
-        let slot = &mut self.slots[self.hasher.hash_one(key) as usize % SLOTS];
-        if let Some(other) = slot.as_mut().filter(|waits| waits.key() != key)
-            && !other.yields(waited, now)
-        {
+        let set = self.hasher.hash_one(key) as usize % (SLOTS / WAYS) * WAYS;
+        let set = &mut self.slots[set..set + WAYS];
+        let own = |slot: &Option<Waits>| slot.as_ref().is_some_and(|waits| waits.key() == key);
+        let price = |slot: &Option<Waits>| match slot {
+            Some(waits) => waits.price(now),
+            None => Some(Micros::ZERO),
+        };
+        let slot = match set.iter().position(own) {
+            Some(at) => &mut set[at],
+            None => {
+                let priced = set.iter_mut().filter_map(|slot| Some((price(slot)?, slot)));
+                let (price, slot) = priced.min_by_key(|(price, _)| *price)?;
+                if price > Micros::ZERO && waited <= price {
+                    return None;
+                }
+                *slot = None;
+                slot
+            }
+        };
+        let waits = slot.get_or_insert_with(|| Waits {
+            identity: identity.cloned(),
+            address,
+            since: now,
+            sum: Micros::ZERO,
+            reported: None,
+            again: false,
+        });
+        if waits.reported.is_some_and(|at| now >= at + EVERY) {
+            // Its wait does not count yet: others may come first.
+            (waits.reported, waits.again) = (None, true);
+            (waits.since, waits.sum) = (now, Micros::ZERO);
             return None;
         }
-        let waits = match slot {
-            Some(waits) if waits.key() == key => waits,
-            _ => slot.insert(Waits {
-                identity: identity.cloned(),
-                address,
-                since: now,
-                sum: Micros::ZERO,
-                reported: None,
-            }),
-        };
         if waits.is_over(now) {
             (waits.since, waits.sum) = (now, Micros::ZERO);
         }
         waits.sum += waited;
-        if waits.sum < NOTED || !waits.is_due(now) {
+        if waits.sum < NOTED || waits.reported.is_some() {
             return None;
         }
         waits.reported = Some(now);
@@ -135,8 +159,9 @@ mod tests {
             |name, s| throttled.add(Some(&user(name)), None, SECOND, Micros::from_secs(s));
         assert!(add(1, 0).is_some() && add(2, 1).is_some());
         assert!(add(1, 59).is_none());
-        assert!(add(1, 60).is_some());
-        assert!(add(1, 119).is_none());
+        assert!(add(1, 60).is_none());
+        assert!(add(1, 61).is_some());
+        assert!(add(1, 120).is_none());
     }
 
     #[test]
@@ -157,10 +182,31 @@ mod tests {
     fn the_lines_of_a_minute_have_a_bound() {
         let mut throttled = Throttled::default();
         let mut add = |n, s| throttled.add(Some(&user(n)), None, SECOND, Micros::from_secs(s));
-        let reported = (0..3 * SLOTS).filter(|n| add(*n, 1).is_some()).count();
-        // Some share a slot.
-        assert!((SLOTS / 2..=SLOTS).contains(&reported), "{reported}");
+        let reported = (0..8 * SLOTS).filter(|n| add(*n, 1).is_some()).count();
+        // A set of four may have got fewer.
+        assert!((SLOTS - 8..=SLOTS).contains(&reported), "{reported}");
         assert!(add(9_999, 61).is_some());
+    }
+
+    /// Peers that all wait all the time are reported in turn.
+    #[test]
+    fn equal_waits_do_not_hide_each_other() {
+        let mut rng = fastrand::Rng::with_seed(1_024);
+        for (peers, least) in [(300, 300), (8 * SLOTS, 5 * SLOTS)] {
+            let mut order: Vec<usize> = (0..peers).collect();
+            let mut throttled = Throttled::default();
+            let mut told = std::collections::HashSet::new();
+            for ms in (0..600_000).step_by(500) {
+                rng.shuffle(&mut order);
+                for n in order.iter().copied() {
+                    let (waited, now) = (Micros::from_millis(500), Micros::from_millis(ms));
+                    if throttled.add(Some(&user(n)), None, waited, now).is_some() {
+                        told.insert(n);
+                    }
+                }
+            }
+            assert!(told.len() >= least, "{} of {peers}", told.len());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The clients' `User-Agent`s: each name is kept once, however many connections have it.
 //!
 //! Names are the peers' words, so they are cut and escaped when they come in. An entry lives as long as a connection has its name: names
-//! that nobody has any more make room, so a flood of invented ones fills the table only while its connections are here.
+//! that no connection has any more make room, and strangers bring at most 256 new ones, so invented names do not push real ones out.
 //! Records of ended connections have a share of the text ([`Arc`]), and need no entry.
 
 use super::CLASS_NAMES;
@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 /// The most different user agents that are told apart among the connections of one moment.
 pub const USER_AGENTS_MAX: usize = 4_096;
+
+/// How many of those may be names that only strangers have: connections that have not shown whose they are.
+const OF_STRANGERS_MAX: usize = USER_AGENTS_MAX / 16;
 
 /// The most bytes of a user agent that are kept, as escaped.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
@@ -57,6 +60,8 @@ pub(super) struct UserAgents {
     numbers: HashMap<Arc<str>, u16>,
     /// Numbers of entries that nobody uses.
     free: Vec<u16>,
+    /// Names that only strangers have.
+    of_strangers: usize,
     /// Connections that became [`OTHER_USER_AGENT`] because the table was full, since the start.
     overflowed: u64,
 }
@@ -66,6 +71,8 @@ struct Entry {
     name: Arc<str>,
     /// Connections that have it, open or not.
     users: u32,
+    /// Those that are no strangers.
+    known: u32,
     /// Those that are open, by class.
     open: [u32; CLASSES],
     /// Those of them that are suspect.
@@ -79,25 +86,43 @@ impl Default for UserAgents {
             entries: vec![Entry::new(OTHER_USER_AGENT.into())],
             numbers: HashMap::new(),
             free: Vec::new(),
+            of_strangers: 0,
             overflowed: 0,
         }
     }
 }
 
 impl UserAgents {
-    /// Notes the user agent of a connection whose request has come.
+    /// Notes the user agent of a connection whose request has come, and that is a stranger so far.
     pub(super) fn asked(&mut self, id: ConnId, request: &Request) {
+        self.note(id, request, OF_STRANGERS_MAX);
+    }
+
+    /// Notes the user agent of a connection; of names that only strangers have there may be so many before it.
+    fn note(&mut self, id: ConnId, request: &Request, of_strangers_max: usize) {
         let field = request.headers().get("user-agent");
         let name = field.and_then(|field| shown_user_agent(field.as_bytes()));
         // A slot has one connection, and its end is told before the next; what a former one left would be counted for ever.
-        self.ended(id);
+        self.ended(id, false);
         let Some(name) = name else { return };
-        let number = self.number(&name);
-        self.entry(number).users += 1;
+        let number = self.number(&name, of_strangers_max);
+        self.change(number, |entry| entry.users += 1);
         if id.slot() >= self.of.len() {
             self.of.resize(id.slot() + 1, 0);
         }
         self.of[id.slot()] = number;
+    }
+
+    /// A connection has shown whose it is, with its request or later.
+    pub(super) fn introduced(&mut self, id: ConnId, request: Option<&Request>) {
+        // The strangers' share was too small for its name.
+        if let Some(request) = request.filter(|_| self.name(id) == Some(OTHER_USER_AGENT)) {
+            self.note(id, request, USER_AGENTS_MAX);
+        }
+        let number = self.of.get(id.slot()).map_or(0, |of| of & NUMBER);
+        if number != 0 {
+            self.change(number, |entry| entry.known += 1);
+        }
     }
 
     /// Counts a connection as open.
@@ -144,21 +169,25 @@ impl UserAgents {
         self.get(id).map(|name| &**name)
     }
 
-    /// Forgets the user agent of a connection that has ended, and returns it.
-    pub(super) fn ended(&mut self, id: ConnId) -> Option<Arc<str>> {
+    /// Forgets the user agent of a connection that has ended, and returns it. `was_known`: the connection was
+    /// [introduced](Self::introduced).
+    pub(super) fn ended(&mut self, id: ConnId, was_known: bool) -> Option<Arc<str>> {
         let of = std::mem::take(self.of.get_mut(id.slot())?);
         let number = of & NUMBER;
         if number == 0 {
             return None;
         }
+        self.change(number, |entry| {
+            entry.users -= 1;
+            entry.known -= u32::from(was_known);
+            if let Some(nth) = class_of(of) {
+                entry.open[nth] -= 1;
+                entry.suspects[nth] -= u32::from(of & SUSPECT != 0);
+            }
+        });
         let entry = self.entry(number);
-        entry.users -= 1;
-        if let Some(nth) = class_of(of) {
-            entry.open[nth] -= 1;
-            entry.suspects[nth] -= u32::from(of & SUSPECT != 0);
-        }
-        let name = entry.name.clone();
-        if entry.users == 0 && number != OTHER {
+        let (name, users) = (entry.name.clone(), entry.users);
+        if users == 0 && number != OTHER {
             self.numbers.remove(&name);
             self.free.push(number);
         }
@@ -198,12 +227,16 @@ impl UserAgents {
     }
 
     /// The number of a name's entry, which is made if there is none and room for one.
-    fn number(&mut self, name: &str) -> u16 {
+    fn number(&mut self, name: &str, of_strangers_max: usize) -> u16 {
         if name == OTHER_USER_AGENT {
             return OTHER;
         }
         if let Some(number) = self.numbers.get(name) {
             return *number;
+        }
+        if self.of_strangers >= of_strangers_max {
+            self.overflowed += 1;
+            return OTHER;
         }
         let entry = Entry::new(name.into());
         let name = entry.name.clone();
@@ -226,6 +259,17 @@ impl UserAgents {
         number
     }
 
+    /// Changes an entry, and keeps count of the names that only strangers have.
+    fn change(&mut self, number: u16, change: impl FnOnce(&mut Entry)) {
+        let is_of_strangers =
+            |entry: &Entry| entry.users > 0 && entry.known == 0 && number != OTHER;
+        let entry = self.entry(number);
+        let before = is_of_strangers(entry);
+        change(entry);
+        let after = is_of_strangers(entry);
+        self.of_strangers = self.of_strangers + usize::from(after) - usize::from(before);
+    }
+
     fn entry(&mut self, number: u16) -> &mut Entry {
         &mut self.entries[usize::from(number) - 1]
     }
@@ -242,31 +286,54 @@ impl Entry {
         Entry {
             name,
             users: 0,
+            known: 0,
             open: [0; CLASSES],
             suspects: [0; CLASSES],
         }
     }
 }
 
-/// A user agent as it is kept: visible ASCII and spaces, every other byte as `\xNN`, cut to [`USER_AGENT_BYTES_MAX`] bytes but never
-/// within an escape. `None` for an empty one. What is kept already is kept as it is.
+/// A user agent as it is kept: visible ASCII and spaces; every other byte, quotes, backslashes and percent signs as `%NN`, so that it is
+/// spelled alike in logs, JSON and alerts. It is cut to [`USER_AGENT_BYTES_MAX`] bytes, but never within an escape. `None` for an empty
+/// one.
 pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
     let sent = sent.trim_ascii();
     let mut text = String::new();
     for byte in sent {
-        let is_plain = byte.is_ascii_graphic() || *byte == b' ';
-        let len = if is_plain { 1 } else { r"\xNN".len() };
+        let len = if is_plain(*byte) { 1 } else { "%NN".len() };
         if text.len() + len > USER_AGENT_BYTES_MAX {
             break;
         }
-        if is_plain {
+        if is_plain(*byte) {
             text.push(char::from(*byte));
         } else {
-            text.push_str(&format!("\\x{byte:02x}"));
+            text.push_str(&format!("%{byte:02X}"));
         }
     }
     let text = text.trim_end();
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A user agent as it is kept, from one as a client sends it or as it is shown. One that has `%NN` in it and nothing that would be escaped
+/// is taken as shown.
+pub(crate) fn user_agent_as_kept(text: &str) -> String {
+    let mut parts = text.split('%');
+    let starts_plain = parts.next().is_some_and(|part| part.bytes().all(is_plain));
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
+    let is_shown = starts_plain
+        && parts.all(|part| {
+            let escape = part.as_bytes().get(..2);
+            escape.is_some_and(|hex| hex.iter().all(is_hex)) && part.bytes().all(is_plain)
+        });
+    if is_shown {
+        text.to_owned()
+    } else {
+        shown_user_agent(text.as_bytes()).unwrap_or_default()
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    (byte.is_ascii_graphic() || byte == b' ') && !matches!(byte, b'"' | b'\\' | b'%')
 }
 
 #[cfg(test)]
@@ -278,8 +345,18 @@ mod tests {
     }
 
     fn asked(agents: &mut UserAgents, slot: usize, name: &str) {
+        agents.asked(id(slot), &request(name));
+    }
+
+    fn request(name: &str) -> Request {
         let head = format!("GET /glasses-ws HTTP/1.1\r\nHost: a\r\nUser-Agent: {name}\r\n\r\n");
-        agents.asked(id(slot), &Request::of(&head));
+        Request::of(&head)
+    }
+
+    /// It is no stranger.
+    fn came(agents: &mut UserAgents, slot: usize, name: &str) {
+        asked(agents, slot, name);
+        agents.introduced(id(slot), None);
     }
 
     fn name(agents: &UserAgents, slot: usize) -> Option<&str> {
@@ -294,7 +371,7 @@ mod tests {
         );
         assert_eq!(
             shown_user_agent("Zoë\t\u{1b}[31m\r\n2026 [WARN] x".as_bytes()).as_deref(),
-            Some(r"Zo\xc3\xab\x09\x1b[31m\x0d\x0a2026 [WARN] x")
+            Some("Zo%C3%AB%09%1B[31m%0D%0A2026 [WARN] x")
         );
         for empty in [&b""[..], b"  ", b"\t "] {
             assert_eq!(shown_user_agent(empty), None);
@@ -303,25 +380,28 @@ mod tests {
         // Not within an escape.
         let escaped =
             shown_user_agent(&[&[b'x'; 3][..], &[0xff; 100]].concat()).expect("not empty");
-        assert_eq!(escaped.len(), 127);
-        assert!(escaped.ends_with(r"\xff"));
+        assert_eq!(escaped.len(), 126);
+        assert!(escaped.ends_with("%FF"));
         // A filter may name it as sent or as shown.
-        for sent in ["Zoë 1", "a\\b \"c\" <d>", &"é".repeat(99)] {
-            let once = shown_user_agent(sent.as_bytes()).expect("not empty");
-            assert_eq!(
-                shown_user_agent(once.as_bytes()),
-                Some(once.clone()),
-                "{sent}"
-            );
+        for sent in [
+            "Zoë 1",
+            "a\\b \"c\" <d>",
+            &"é".repeat(99),
+            "100 % new",
+            "glasses/1",
+        ] {
+            let kept = shown_user_agent(sent.as_bytes()).expect("not empty");
+            assert_eq!(user_agent_as_kept(sent), kept);
+            assert_eq!(user_agent_as_kept(&kept), kept);
         }
     }
 
     #[test]
     fn invented_user_agents_fill_the_table_only_while_they_are_here() {
         let mut agents = UserAgents::default();
-        asked(&mut agents, 0, "glasses/1");
+        came(&mut agents, 0, "glasses/1");
         for n in 1..USER_AGENTS_MAX + 100 {
-            asked(&mut agents, n, &format!("random/{n}"));
+            came(&mut agents, n, &format!("random/{n}"));
         }
         assert_eq!(
             (agents.len(), agents.overflowed()),
@@ -330,38 +410,63 @@ mod tests {
         );
         assert_eq!(name(&agents, USER_AGENTS_MAX), Some("other"));
         // Known names are not hurt.
-        asked(&mut agents, 9_000, "glasses/1");
+        came(&mut agents, 9_000, "glasses/1");
         assert_eq!(name(&agents, 9_000), Some("glasses/1"));
-        let ended = agents.ended(id(1)).expect("it had one");
+        let ended = agents.ended(id(1), true).expect("it had one");
         assert_eq!(&*ended, "random/1");
-        asked(&mut agents, 1, "glasses/2");
+        came(&mut agents, 1, "glasses/2");
         assert_eq!(name(&agents, 1), Some("glasses/2"), "there is room again");
         for n in 2..USER_AGENTS_MAX + 100 {
-            agents.ended(id(n));
+            agents.ended(id(n), true);
         }
         assert_eq!(agents.len(), 2);
         let memory = agents.entries.len();
         for n in 0..10 * USER_AGENTS_MAX {
-            asked(&mut agents, 2, &format!("later/{n}"));
+            came(&mut agents, 2, &format!("later/{n}"));
             assert_eq!(name(&agents, 2), Some(&*format!("later/{n}")));
-            agents.ended(id(2));
+            agents.ended(id(2), true);
         }
         assert_eq!(agents.entries.len(), memory, "entries are used again");
         assert_eq!(&*ended, "random/1", "a record keeps its text");
     }
 
     #[test]
+    fn names_that_strangers_invent_leave_room_for_others() {
+        let mut agents = UserAgents::default();
+        for n in 0..1_000 {
+            asked(&mut agents, n, &format!("random/{n}"));
+        }
+        assert_eq!(agents.len(), OF_STRANGERS_MAX);
+        assert_eq!(name(&agents, 999), Some("other"));
+        // One of them shows whose it is, and makes room for another.
+        agents.introduced(id(0), None);
+        asked(&mut agents, 1_000, "glasses/2");
+        assert_eq!(name(&agents, 1_000), Some("glasses/2"));
+        // One shows whose it is with its request.
+        asked(&mut agents, 1_001, "glasses/3");
+        assert_eq!(name(&agents, 1_001), Some("other"));
+        agents.introduced(id(1_001), Some(&request("glasses/3")));
+        assert_eq!(name(&agents, 1_001), Some("glasses/3"));
+        agents.ended(id(0), true);
+        agents.ended(id(1_001), true);
+        for n in 1..=1_000 {
+            agents.ended(id(n), false);
+        }
+        assert_eq!((agents.len(), agents.of_strangers), (0, 0));
+    }
+
+    #[test]
     fn what_a_client_calls_other_is_other() {
         let mut agents = UserAgents::default();
-        asked(&mut agents, 0, "other");
+        came(&mut agents, 0, "other");
         assert_eq!(name(&agents, 0), Some("other"));
         agents.opened(id(0), Class(0));
         assert_eq!((agents.len(), agents.most()[0].len()), (0, 0));
-        agents.ended(id(0));
+        agents.ended(id(0), true);
         assert_eq!(name(&agents, 0), None);
         // A request without one behind another in its slot.
-        asked(&mut agents, 0, "a");
-        asked(&mut agents, 0, "");
+        came(&mut agents, 0, "a");
+        came(&mut agents, 0, "");
         assert_eq!((name(&agents, 0), agents.len()), (None, 0));
     }
 
@@ -369,17 +474,17 @@ mod tests {
     fn open_connections_are_counted_by_class_and_user_agent() {
         let mut agents = UserAgents::default();
         for slot in 0..300 {
-            asked(&mut agents, slot, &format!("agent/{}", slot % 100));
+            came(&mut agents, slot, &format!("agent/{}", slot % 100));
             agents.opened(id(slot), Class((slot % 2) as u8));
         }
         // It has not opened.
-        asked(&mut agents, 300, "agent/1");
-        agents.ended(id(300));
+        came(&mut agents, 300, "agent/1");
+        agents.ended(id(300), true);
         for slot in 0..50 {
-            agents.ended(id(slot));
+            agents.ended(id(slot), true);
         }
         for slot in 300..310 {
-            asked(&mut agents, slot, "agent/40");
+            came(&mut agents, slot, "agent/40");
             agents.opened(id(slot), Class(0));
         }
         let [glasses, apps] = agents.most();
@@ -401,7 +506,7 @@ mod tests {
         let mut agents = UserAgents::default();
         // Seventy that are frequent, and one that is not.
         for slot in 0..141 {
-            asked(
+            came(
                 &mut agents,
                 slot,
                 &format!("agent/{}", slot % 70 + slot / 140 * 100),
@@ -425,10 +530,10 @@ mod tests {
             agents.changed(id(slot), State::Suspect);
         }
         assert_eq!(suspects(&agents, "agent/3"), Some(2));
-        agents.ended(id(3));
+        agents.ended(id(3), true);
         assert_eq!(suspects(&agents, "agent/3"), Some(1));
         // One that has not opened is none.
-        asked(&mut agents, 3, "agent/3");
+        came(&mut agents, 3, "agent/3");
         agents.changed(id(3), State::Suspect);
         assert_eq!(suspects(&agents, "agent/3"), Some(1));
     }

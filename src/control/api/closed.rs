@@ -1,12 +1,12 @@
 //! Connections that have ended: the last 10 000.
 
-use super::connections::{HistoryBody, as_kept, page_size, parse_address, parse_id};
+use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
 use crate::cause::Cause;
 use crate::control::Control;
 use crate::control::problem::{Params, Part, Problem};
-use crate::gateway::Closed;
+use crate::gateway::{Closed, user_agent_as_kept};
 use axum::Json;
 use axum::extract::State;
 use ipnet::IpNet;
@@ -102,7 +102,7 @@ pub(super) async fn list(
     State(control): State<Arc<Control>>,
     Params(mut params): Params<ClosedParams>,
 ) -> Result<Json<ClosedList>, Problem> {
-    params.user_agent = params.user_agent.map(as_kept);
+    params.user_agent = params.user_agent.as_deref().map(user_agent_as_kept);
     let limit = page_size(params.limit)?;
     if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
         return Err(Problem::bad_request(

@@ -244,11 +244,6 @@ pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
     })
 }
 
-/// A user agent as the gateway keeps it, from one as a client sends it; kept ones stay as they are.
-pub(super) fn as_kept(user_agent: String) -> String {
-    gateway::shown_user_agent(user_agent.as_bytes()).unwrap_or_default()
-}
-
 pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
     match limit {
         None => Ok(PAGE),
@@ -267,7 +262,7 @@ impl ListParams {
                 state: self.state.map(ConnState::from),
                 user: self.user,
                 package: self.package,
-                user_agent: self.user_agent.map(as_kept),
+                user_agent: self.user_agent.as_deref().map(gateway::user_agent_as_kept),
                 address,
             },
             sort: match self.sort {
