@@ -54,16 +54,22 @@ pub enum Bug {
     /// A peer that we do not read is called stale.
     UnreadIsDead,
     /// A step of a fan-out begins one app too late.
+    #[cfg(feature = "gateway")]
     FanOutSkips,
     /// A step of a fan-out begins with the app at which the last one ended.
+    #[cfg(feature = "gateway")]
     FanOutRepeats,
     /// A frame goes before those that are on their way.
+    #[cfg(feature = "gateway")]
     FanOutOvertakes,
     /// Frames on their way are forgotten when their connection is gone.
+    #[cfg(feature = "gateway")]
     OrphanLost,
     /// Nobody is charged with frames on their way whose connection is gone.
+    #[cfg(feature = "gateway")]
     OrphanUncharged,
     /// What is being read of a connection is kept until its close is through.
+    #[cfg(feature = "gateway")]
     ReadingKept,
 }
 
@@ -98,6 +104,7 @@ impl Bug {
     ];
 
     /// Those of the relay, which its model of fan-outs catches.
+    #[cfg(feature = "gateway")]
     pub const OF_THE_RELAY: [Bug; 6] = [
         Bug::FanOutSkips,
         Bug::FanOutRepeats,
