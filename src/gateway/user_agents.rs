@@ -102,7 +102,7 @@ impl UserAgents {
     fn note(&mut self, id: ConnId, request: &Request, of_strangers_max: usize) {
         let field = request.headers().get("user-agent");
         let name = field.and_then(|field| shown_user_agent(field.as_bytes()));
-        // A slot has one connection, and its end is told before the next; what a former one left would be counted for ever.
+        // `ended` was called for the slot's last connection. If it was not, its name must not be counted for ever.
         self.ended(id, false);
         let Some(name) = name else { return };
         let number = self.number(&name, of_strangers_max);

@@ -235,8 +235,7 @@ impl FanOuts {
             .sum()
     }
 
-    /// The connection that some of the frames came from, or every one if `None`, holds their memory no more: the relay is charged with
-    /// it.
+    /// Charges the relay with the frames of this connection, or with all if `None`: the connection does not hold them any more.
     pub(super) fn orphan(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
         let frames = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
         let theirs = frames.filter(|frame| from.is_none_or(|from| from == frame.from));
