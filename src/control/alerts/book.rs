@@ -48,6 +48,7 @@ pub(in crate::control) struct Alert {
     /// When it began to be too much.
     pub(in crate::control) since: UnixMillis,
     pub(in crate::control) resolved_at: Option<UnixMillis>,
+    /// Of the latest look at which it was not clearly below the threshold, as `threshold` and `summary`: the three are of one moment.
     pub(in crate::control) value: f64,
     pub(in crate::control) threshold: f64,
     pub(in crate::control) summary: String,
@@ -98,19 +99,18 @@ impl Book {
             };
             // Nothing is known now: nothing changes.
             let Some(readings) = readings else { continue };
-            let is_explained = (rule.explained_by)(view)
-                .iter()
-                .any(|name| self.fires(name));
+            let explains = |name: &&&str| self.fires(name);
+            let explained_by = (rule.explained_by)(view).iter().find(explains).copied();
             self.miss(nth, &readings, is_on, view, &mut news);
             for reading in readings {
-                self.read(nth, rule, reading, is_explained, view, &mut news);
+                self.read(nth, rule, reading, explained_by, view, &mut news);
             }
         }
         news.extend(self.repeat(view.sample.now, view.settings.repeat));
         news
     }
 
-    /// Alerts of a rule that is silent about them: their value is 0.
+    /// Alerts of a rule that is silent about them: they are as far below their threshold as can be.
     fn miss(
         &mut self,
         nth: usize,
@@ -131,11 +131,7 @@ impl Book {
             Micros::ZERO
         };
         for labels in missing {
-            let key = (nth, labels);
-            if let Some(active) = self.active.get_mut(&key) {
-                active.alert.value = 0.0;
-            }
-            self.sink(key, resolve, view, news);
+            self.sink((nth, labels), resolve, view, news);
         }
     }
 
@@ -144,7 +140,7 @@ impl Book {
         nth: usize,
         rule: &Rule,
         reading: Reading,
-        is_explained: bool,
+        explained_by: Option<&'static str>,
         view: &View<'_>,
         news: &mut Vec<News>,
     ) {
@@ -156,7 +152,7 @@ impl Book {
         } = reading;
         let (now, key) = (view.sample.now, (nth, labels));
         if !self.active.contains_key(&key) {
-            if value < threshold || is_explained {
+            if value < threshold || explained_by.is_some() {
                 return;
             }
             if self.active.len() >= ACTIVE_MAX {
@@ -186,17 +182,22 @@ impl Book {
         let Some(active) = self.active.get_mut(&key) else {
             return;
         };
-        active.alert.value = value;
-        active.alert.threshold = threshold;
         if value < CLEARLY_BELOW * threshold {
             return self.sink(key, view.settings.resolve, view, news);
         }
         active.below = None;
-        active.alert.summary = summary;
-        if active.alert.state != AlertState::Pending {
+        let alert = &mut active.alert;
+        (alert.value, alert.threshold, alert.summary) = (value, threshold, summary);
+        if alert.state != AlertState::Pending {
+            if let Some(other) = explained_by.filter(|_| rule.yields) {
+                alert.summary.push_str("; told as ");
+                alert.summary.push_str(other);
+                // At once: it is not over, it has another name.
+                self.sink(key, Micros::ZERO, view, news);
+            }
             return;
         }
-        if value < threshold || is_explained {
+        if value < threshold || explained_by.is_some() {
             self.active.remove(&key);
         } else if now - active.above >= (rule.hold)(view) {
             active.alert.state = AlertState::Firing;
@@ -205,7 +206,7 @@ impl Book {
         }
     }
 
-    /// A value is clearly below its threshold.
+    /// A value is clearly below its threshold, or another alert tells it: after `resolve` of that it is over.
     fn sink(
         &mut self,
         key: (usize, Labels),
