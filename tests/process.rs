@@ -207,6 +207,9 @@ fn above_max_connections_503_and_then_service_again() {
     gateway.line(&["accept restricted", "max_connections"]);
     guests.pop().expect("a guest").reset();
     gateway.line(&["close ", "user=guest-9"]);
+    gateway.line(&["[INFO] accept resumed after=restricted live="]);
+    let often = |line: &str| gateway.lines(&[line]).len();
+    assert!(often("accept resumed") <= often("accept restricted"));
     let mut served = glasses(&gateway, "served");
     served.send_text("{\"type\":\"ping\"}");
     assert!(matches!(served.next_answering(), Event::Text(_)));
@@ -508,6 +511,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
     for mut client in clients.drain(..) {
         client.switched();
     }
+    gateway.line(&["[INFO] accept resumed after=paused live="]);
     let mut last = glasses(&gateway, "last");
     last.send_text("{\"type\":\"ping\"}");
     assert!(matches!(last.next_answering(), Event::Text(_)));
