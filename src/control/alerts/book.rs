@@ -97,13 +97,17 @@ impl Book {
             } else {
                 Some(Vec::new())
             };
-            // Nothing is known now: nothing changes.
-            let Some(readings) = readings else { continue };
             let explains = |name: &&&str| self.fires(name);
             let explained_by = (rule.explained_by)(view).iter().find(explains).copied();
-            self.miss(nth, &readings, is_on, view, &mut news);
-            for reading in readings {
-                self.read(nth, rule, reading, explained_by, view, &mut news);
+            // If nothing is known now, nothing changes.
+            if let Some(readings) = readings {
+                self.miss(nth, &readings, is_on, view, &mut news);
+                for reading in readings {
+                    self.read(nth, rule, reading, explained_by.is_some(), view, &mut news);
+                }
+            }
+            if let Some(other) = explained_by.filter(|_| rule.yields) {
+                self.yield_to(other, nth, view, &mut news);
             }
         }
         news.extend(self.repeat(view.sample.now, view.settings.repeat));
@@ -140,7 +144,7 @@ impl Book {
         nth: usize,
         rule: &Rule,
         reading: Reading,
-        explained_by: Option<&'static str>,
+        is_explained: bool,
         view: &View<'_>,
         news: &mut Vec<News>,
     ) {
@@ -152,7 +156,7 @@ impl Book {
         } = reading;
         let (now, key) = (view.sample.now, (nth, labels));
         if !self.active.contains_key(&key) {
-            if value < threshold || explained_by.is_some() {
+            if value < threshold || is_explained {
                 return;
             }
             if self.active.len() >= ACTIVE_MAX {
@@ -189,20 +193,29 @@ impl Book {
         let alert = &mut active.alert;
         (alert.value, alert.threshold, alert.summary) = (value, threshold, summary);
         if alert.state != AlertState::Pending {
-            if let Some(other) = explained_by.filter(|_| rule.yields) {
-                alert.summary.push_str("; told as ");
-                alert.summary.push_str(other);
-                // At once: it is not over, it has another name.
-                self.sink(key, Micros::ZERO, view, news);
-            }
             return;
         }
-        if value < threshold || explained_by.is_some() {
+        if value < threshold || is_explained {
             self.active.remove(&key);
         } else if now - active.above >= (rule.hold)(view) {
             active.alert.state = AlertState::Firing;
             active.told = now;
             news.push(News::Changed(active.alert.clone()));
+        }
+    }
+
+    /// Ends a rule's alerts that fire at once: they are not over, but another one tells them.
+    fn yield_to(&mut self, other: &str, nth: usize, view: &View<'_>, news: &mut Vec<News>) {
+        let mut keys = Vec::new();
+        for (key, active) in &mut self.active {
+            if key.0 == nth && active.alert.state == AlertState::Firing {
+                active.alert.summary.push_str("; told as ");
+                active.alert.summary.push_str(other);
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            self.sink(key, Micros::ZERO, view, news);
         }
     }
 

@@ -983,6 +983,28 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     assert_eq!(firing(&bench), ["at_capacity", "fds_near_limit"]);
     bench.looks_with(5, |bench| bench.counters().refused += 1);
     bench.told(&[("fds_near_limit", Resolved)]);
+    // Also one that is about to be resolved, and one whose figures cannot be read.
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    bench.counters().places.0 = 9_500;
+    bench.looks(7);
+    bench.told(&[("near_capacity", Firing), ("fds_near_limit", Resolved)]);
+    bench.counters().places.0 = 100;
+    bench.sample.fds = None;
+    bench.looks(3);
+    bench.counters().refused += 1;
+    bench.look();
+    bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    bench.sample.fds = None;
+    bench.counters().refused += 1;
+    bench.look();
+    bench.told(&[("at_capacity", Firing), ("fds_near_limit", Resolved)]);
     // A mass death ends nothing that was there before it.
     let mut bench = Bench::new();
     bench.counters().suspects[1] = 500;
