@@ -113,10 +113,10 @@ fn run(
     let leave_queue = inherited.listener.is_some();
     let listener = match inherited.listener {
         Some(listener) => listener,
-        None => named(
-            "LISTEN_ADDR",
-            listen(settings.listen_addr, settings.reuse_port),
-        )?,
+        None => {
+            let opened = listen(settings.listen_addr, settings.reuse_port);
+            named("LISTEN_ADDR", opened.map_err(may_be_shared))?
+        }
     };
     let admin_listener = match (inherited.admin, settings.admin_addr) {
         (Some(listener), _) => Some(listener),
@@ -370,6 +370,16 @@ fn app_url(settings: &Settings, listen: SocketAddr) -> String {
 }
 
 /// An error with the setting that it is about.
+/// Adds what helps, too, where the port is another process's: that of the peers, and only that, may be shared.
+fn may_be_shared(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::AddrInUse => {
+            io::Error::new(e.kind(), format!("{e}, or set REUSE_PORT in both"))
+        }
+        _ => e,
+    }
+}
+
 fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
 }

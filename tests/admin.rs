@@ -387,6 +387,16 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     assert_eq!(detail["connection"]["user_agent"], "glasses-os/3.2 (rev 7)");
     let said = r#"its client calls itself "glasses-os/3.2 (rev 7)""#;
     assert_eq!(detail["explain"]["text"][1], said, "{detail}");
+    // So is told what there was no room for.
+    let lumped = glasses_with(&gateway, "ann", b"other");
+    let id = gateway.connection("user=ann")["id"].clone();
+    let detail = gateway.api(&format!(
+        "/api/v1/connections/{}",
+        id.as_str().expect("an id")
+    ));
+    let said = "its client's name had no room among the 4096 that are told apart";
+    assert_eq!(detail["explain"]["text"][1], said, "{detail}");
+    lumped.reset();
     let other = glasses_with(&gateway, "eve", b"glasses-os/3.1");
     let nameless = glasses(&gateway, "joe");
     assert_eq!(gateway.connection("user=joe")["user_agent"], Value::Null);
@@ -1012,7 +1022,11 @@ fn a_full_gateway_is_not_ready() {
     let guests = [glasses(&gateway, "a"), glasses(&gateway, "b")];
     eventually("it is not ready", || {
         let ready = gateway.admin_request("GET", "/readyz", "", "");
-        (ready.status == 503 && ready.body.contains("accepting is paused")).then_some(())
+        (ready.status == 503
+            && ready
+                .body
+                .contains("accepting is restricted: MAX_CONNECTIONS are here"))
+        .then_some(())
     });
     assert_eq!(gateway.metrics().get("pulsegate_accepting"), 0.0);
     drop(guests);
@@ -1054,6 +1068,14 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
         60_000
     );
     gateway.line(&["operator action=policy class=glasses"]);
+    // It is told when one lost ping closes a live peer, as at the start.
+    assert_eq!(gateway.lines(&["[WARN]", "one lost ping"]), [""; 0]);
+    let (status, _) = gateway.act("PATCH", path, r#"{"connection_timeout_ms":1999}"#);
+    assert_eq!(status, 200);
+    gateway.line(&[
+        "[WARN] connection_timeout_ms of class glasses is 1999, less than twice heartbeat_interval_ms, which is 1000: \
+         one lost ping closes a live peer; let it be at least 2000",
+    ]);
     // It would have had a minute.
     let (_, event) = frozen.next_mute();
     assert!(matches!(event, Event::Close(3008, _)), "{event:?}");

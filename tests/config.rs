@@ -1852,8 +1852,46 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
     assert_eq!(
         fault("--admin-addr none", &[]),
         "ADMIN_ADDR=\"none\" (flag): must be off, or an IP address with a port, such as \
-         127.0.0.1:8002 or [::1]:8002; a loopback address unless there is a token"
+         127.0.0.1:8002 or [::1]:8002; a loopback address unless there is a token; not where \
+         LISTEN_ADDR is"
     );
+}
+
+#[test]
+fn operators_and_peers_are_not_served_at_one_address() {
+    let both = |listen: &str, admin: &str| format!("--listen-addr {listen} --admin-addr {admin}");
+    let open = [
+        &format!("ADMIN_TOKEN={TOKEN}") as &str,
+        "ALLOW_UNAUTHENTICATED=1",
+    ];
+    for (listen, admin) in [
+        ("127.0.0.1:8002", "127.0.0.1:8002"),
+        ("127.0.0.1:8002", "[::ffff:127.0.0.1]:8002"),
+        ("0.0.0.0:8002", "127.0.0.1:8002"),
+        ("10.0.0.1:8002", "0.0.0.0:8002"),
+        ("[::]:8002", "127.0.0.1:8002"),
+        ("[::1]:8002", "[::]:8002"),
+        ("0.0.0.0:8002", "[::]:8002"),
+    ] {
+        assert_eq!(
+            fault(&both(listen, admin), &open),
+            format!(
+                "ADMIN_ADDR={admin:?} (flag): must be another address or port than LISTEN_ADDR, which is {listen} (flag): \
+                 one of them could not be opened"
+            )
+        );
+    }
+    let default = fault("--listen-addr 127.0.0.1:9002", &[]);
+    assert!(default.contains("must be another address"), "{default}");
+    for (listen, admin) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:8002", "127.0.0.1:8003"),
+        ("127.0.0.1:8002", "127.0.0.2:8002"),
+        ("0.0.0.0:8002", "[::1]:8002"),
+        ("127.0.0.1:8002", "off"),
+    ] {
+        run(&both(listen, admin), &open);
+    }
 }
 
 #[test]

@@ -45,6 +45,13 @@ fn every_cause_is_explained_with_its_code_and_by_whom() {
     }
 }
 
+#[test]
+fn the_readme_counts_the_causes() {
+    let readme = include_str!("../README.md");
+    let counts = format!("one of {} causes", Cause::COUNT);
+    assert!(readme.contains(&counts), "{counts}");
+}
+
 /// The image that a fleet runs, not the one that builds it.
 #[test]
 fn the_container_can_check_certificates() {

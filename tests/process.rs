@@ -207,11 +207,37 @@ fn above_max_connections_503_and_then_service_again() {
     gateway.line(&["accept restricted", "max_connections"]);
     guests.pop().expect("a guest").reset();
     gateway.line(&["close ", "user=guest-9"]);
+    gateway.line(&["[INFO] accept resumed after=restricted live="]);
+    let often = |line: &str| gateway.lines(&[line]).len();
+    assert!(often("accept resumed") <= often("accept restricted"));
     let mut served = glasses(&gateway, "served");
     served.send_text("{\"type\":\"ping\"}");
     assert!(matches!(served.next_answering(), Event::Text(_)));
     controls.finish();
     gateway.end();
+}
+
+/// Only the peers' port may be shared, so only there it is told how.
+#[test]
+fn a_port_that_is_taken_says_what_helps() {
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = holder.local_addr().expect("an address").to_string();
+    let told = |listen: &str, admin: &str| {
+        let args = ["--listen-addr", listen, "--admin-addr", admin];
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_pulsegate"))
+            .args(args)
+            .output()
+            .expect("it starts");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let shared = "end it, or take another port, or set REUSE_PORT in both";
+    let peers = told(&taken, "off");
+    assert!(peers.contains(shared), "{peers}");
+    let admin = told("127.0.0.1:0", &taken);
+    assert!(admin.contains("ADMIN_ADDR: cannot listen"), "{admin}");
+    assert!(admin.contains("end it, or take another port"), "{admin}");
+    assert!(!admin.contains("REUSE_PORT"), "{admin}");
 }
 
 // ---- clients that exist ----
@@ -508,6 +534,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
     for mut client in clients.drain(..) {
         client.switched();
     }
+    gateway.line(&["[INFO] accept resumed after=paused live="]);
     let mut last = glasses(&gateway, "last");
     last.send_text("{\"type\":\"ping\"}");
     assert!(matches!(last.next_answering(), Event::Text(_)));

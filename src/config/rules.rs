@@ -6,9 +6,8 @@ use super::kinds::Value;
 use super::table::{SETTINGS, row};
 use super::typed::{CLASSES, SUBPROTOCOLS};
 use crate::gateway::AcceptedSubprotocols;
-
-/// The least timeout that survives one lost ping or answer, in intervals.
-const INTERVALS: u64 = 2;
+use crate::health::Policy;
+use std::net::SocketAddr;
 
 /// The longest header of a frame (RFC 6455 §5.2).
 const FRAME_HEADER: u64 = 14;
@@ -20,13 +19,13 @@ impl Effective {
         for (timeout, interval) in CLASSES {
             let (timeout, interval) = (self.source(timeout), self.source(interval));
             if let (Some(t), Some(i)) = (self.number(timeout), self.number(interval))
-                && t < INTERVALS * i
+                && t < Policy::SAFE_INTERVALS * i
             {
                 let warning = format!(
                     "{}, is less than twice {}: one lost ping closes a live peer; let it be at least {}",
                     self.cite(timeout),
                     self.cite(interval),
-                    INTERVALS * i
+                    Policy::SAFE_INTERVALS * i
                 );
                 // Two classes that both inherit the general pair have one warning, not two.
                 if !warnings.contains(&warning) {
@@ -66,6 +65,15 @@ impl Effective {
             let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
                            whoever reaches any other address could close every connection";
             faults.push(self.fault(admin, allowed.to_owned()));
+        }
+        if let (Some(admin_addr), Some(listen)) = (self.address(admin), self.address(address))
+            && overlap(admin_addr, listen)
+        {
+            let allowed = format!(
+                "another address or port than {}: one of them could not be opened",
+                self.cite(address)
+            );
+            faults.push(self.fault(admin, allowed));
         }
 
         // Two classes that both inherit the general pair have one fault, not two.
@@ -128,4 +136,14 @@ impl Effective {
             faults.push(self.fault(protocol, allowed.to_owned()));
         }
     }
+}
+
+/// Whether only one of the two can be opened: they have one port, and an address in common. Port 0 is another one each time.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let [x, y] = [a, b].map(|addr| addr.ip().to_canonical());
+    // [::] takes what 0.0.0.0 takes, too, and 0.0.0.0 nothing of IPv6.
+    let takes = |all: std::net::IpAddr, other: std::net::IpAddr| {
+        all.is_unspecified() && (all.is_ipv6() || other.is_ipv4())
+    };
+    a.port() == b.port() && a.port() != 0 && (x == y || takes(x, y) || takes(y, x))
 }

@@ -145,7 +145,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "ADMIN_ADDR",
         kind: Kind::AddressOrOff,
         default: Fallback::Value("127.0.0.1:9002"),
-        rule: Some("a loopback address unless there is a token"),
+        rule: Some("a loopback address unless there is a token; not where LISTEN_ADDR is"),
         audience: Basic,
         reload: false,
         help: "The address and port of the operator's endpoints; port 0 takes a free one.",

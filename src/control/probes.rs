@@ -57,12 +57,15 @@ pub(super) async fn healthz() -> Response {
 )]
 pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
     let asked = ask::ask(&control.desk, |_, io| {
-        (io.is_draining(), io.stats().accept_paused)
+        let stats = io.stats();
+        (io.is_draining(), stats.accept_paused, stats.full)
     });
     let not_ready = match tokio::time::timeout(STALLED, asked).await {
-        Ok(Ok((false, false))) => return Probe::good("ready"),
-        Ok(Ok((true, _))) => "draining",
-        Ok(Ok((false, true))) => "accepting is paused",
+        Ok(Ok((false, false, _))) => return Probe::good("ready"),
+        Ok(Ok((true, ..))) => "draining",
+        // In the words of the log.
+        Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS are here",
+        Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
         Ok(Err(_)) | Err(_) => "the loop is stalled",
     };
     let probe = Probe {

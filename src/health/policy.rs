@@ -51,6 +51,9 @@ impl Policy {
     /// The shortest time that means anything: two ticks of the wheel, the grid of the heartbeats.
     pub const LEAST: Micros = Micros::from_millis(10);
 
+    /// The shortest connection timeout that survives one lost ping or answer, in heartbeat intervals. Less is allowed.
+    pub const SAFE_INTERVALS: u64 = 2;
+
     /// Whether the loop can keep this policy.
     ///
     /// # Errors

@@ -59,9 +59,7 @@ fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
             ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
              CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
         }
-        ErrorKind::AddrInUse => {
-            ". Another process listens there: end it, take another port, or set REUSE_PORT in both"
-        }
+        ErrorKind::AddrInUse => ". Another process listens there: end it, or take another port",
         ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
         _ => "",
     }
@@ -92,6 +90,15 @@ pub(crate) struct Acceptor {
     pub(crate) refused: usize,
     /// Those of them that were accepted in this turn.
     refused_now: usize,
+}
+
+/// Whether newcomers are refused, when that has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// As many connections are here as may be.
+    Restricted,
+    /// There is some room again.
+    Resumed,
 }
 
 /// What accepting once came to.
@@ -142,6 +149,11 @@ impl Acceptor {
         self.full && !self.leaving
     }
 
+    /// Returns whether descriptors or memory had run out, and nobody could be accepted since.
+    pub(crate) fn is_struggling(&self) -> bool {
+        self.struggling
+    }
+
     /// From now on newcomers are accepted only to be told that the gateway goes away.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
@@ -176,8 +188,8 @@ impl Acceptor {
         self.refused_now = 0;
     }
 
-    /// Adapts to `live` admitted connections. Whether accepting has become restricted just now.
-    pub(crate) fn note_load(&mut self, live: usize) -> bool {
+    /// Adapts to `live` admitted connections. What that has changed just now.
+    pub(crate) fn note_load(&mut self, live: usize) -> Option<Change> {
         let was_full = self.full;
         // Some room, not one place: or else at the cap each departure would admit and each arrival refuse.
         let room = (self.max_connections / 50).max(1);
@@ -186,7 +198,11 @@ impl Acceptor {
         } else {
             live >= self.max_connections
         };
-        self.full && !was_full
+        match (was_full, self.full) {
+            (false, true) => Some(Change::Restricted),
+            (true, false) if !self.leaving => Some(Change::Resumed),
+            _ => None,
+        }
     }
 
     pub(crate) fn accept(&mut self) -> Accepted {
@@ -251,7 +267,7 @@ mod tests {
         assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
         assert!(told("[::]:1023", denied).contains("socket unit"));
         assert_eq!(told("0.0.0.0:1024", denied), "");
-        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("REUSE_PORT"));
+        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("take another port"));
         // And it stands behind what the system says.
         let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
         let addr = taken.local_addr().expect("an address");

@@ -7,8 +7,8 @@ mod token;
 pub use accept::{granted_backlog, listen};
 
 use self::accept::{
-    ACCEPTS_PER_TURN, Accepted, Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS, REFUSED_PER_TURN,
-    RETRY_AFTER, is_out_of_descriptors,
+    ACCEPTS_PER_TURN, Accepted, Acceptor, Change, LAST_ACCEPTS, REFUSED_DESCRIPTORS,
+    REFUSED_PER_TURN, RETRY_AFTER, is_out_of_descriptors,
 };
 use crate::engine::{Config, Engine, Flushed, Handler, Intake, Io, Kernel, Remote};
 use crate::id::ConnId;
@@ -312,8 +312,14 @@ impl<H: Handler> Reactor<H> {
             let Some(acceptor) = &mut self.acceptor else {
                 break;
             };
+            let was_paused = acceptor.is_struggling();
             match acceptor.accept() {
-                Accepted::Somebody(stream, addr, refused) => self.admit(stream, addr, refused),
+                Accepted::Somebody(stream, addr, refused) => {
+                    if was_paused {
+                        log::info!("accept resumed after=paused live={}", self.engine.len());
+                    }
+                    self.admit(stream, addr, refused);
+                }
                 Accepted::Lost => {}
                 Accepted::Nobody => break,
                 Accepted::Exhausted(e, news) => {
@@ -352,12 +358,15 @@ impl<H: Handler> Reactor<H> {
         let Some(acceptor) = &mut self.acceptor else {
             return;
         };
-        if acceptor.note_load(self.engine.len() - acceptor.refused) {
-            self.engine.stats_mut().accept_pauses += 1;
-            log::warn!(
-                "accept restricted reason=max_connections live={}",
-                self.engine.len()
-            );
+        let change = acceptor.note_load(self.engine.len() - acceptor.refused);
+        let live = self.engine.len();
+        match change {
+            None => {}
+            Some(Change::Restricted) => {
+                self.engine.stats_mut().accept_pauses += 1;
+                log::warn!("accept restricted reason=max_connections live={live}");
+            }
+            Some(Change::Resumed) => log::info!("accept resumed after=restricted live={live}"),
         }
     }
 

@@ -355,7 +355,7 @@ def blocks_are_listed_and_lifted(browser, gateway):
     browser.click("#blocks-rows tbody tr:last-child button")
     until(5, "the app is let in", lambda: blocked(gateway) == [("grace", None)])
     until(5, "it says so", lambda: "is let in again" in browser.text("#toast"))
-    expect(browser.run(ROWS)[-1][2] == "is let in", "the row of the block that was lifted is no longer there")
+    expect(browser.run(ROWS)[-1][2] == "Let in", "the row of the block that was lifted is no longer there")
     Peer(gateway.listen, f"/app-ws?user={urllib.parse.quote(app)}&package=org.blocked").leave()
     browser.run("document.querySelector('#blocks-rows tbody tr button').focus()")
     browser.press(ENTER)

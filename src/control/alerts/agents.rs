@@ -16,6 +16,9 @@ const COMMON_PERCENT: f64 = 80.0;
 /// clients are of one release, so are the lost ones, whatever they were lost for.
 const MORE_POINTS: f64 = 20.0;
 
+/// Bytes of a user agent that a summary shows.
+const SHOWN: usize = 48;
+
 /// The user agents of lost identities, or of suspects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Agents {
@@ -32,8 +35,8 @@ pub(super) struct Common {
     name: Arc<str>,
     /// Percent of those that have it.
     of_them: f64,
-    /// Percent of the connections that had it, at most, over the window.
-    of_all: f64,
+    /// Percent of the connections that had it, at most, over the window; `None`: it is not among those that are known.
+    of_all: Option<f64>,
 }
 
 impl Agents {
@@ -51,14 +54,19 @@ impl Agents {
     }
 
     /// The user agent that is common to them, if there is one. `who` they are, and `share` is how many percent of the connections have a
-    /// user agent.
-    pub(super) fn common(&self, who: &'static str, share: impl Fn(&str) -> f64) -> Option<Common> {
+    /// user agent, if that is known.
+    pub(super) fn common(
+        &self,
+        who: &'static str,
+        share: impl Fn(&str) -> Option<f64>,
+    ) -> Option<Common> {
         if self.lost < LEAST {
             return None;
         }
         let (name, lost) = self.by_name.iter().max_by_key(|(_, lost)| **lost)?;
         let (of_them, of_all) = (percent(*lost, self.lost), share(name));
-        let is_common = of_them >= COMMON_PERCENT && of_them - of_all >= MORE_POINTS;
+        let more = of_them - of_all.unwrap_or(0.0);
+        let is_common = of_them >= COMMON_PERCENT && more >= MORE_POINTS;
         is_common.then(|| Common {
             who,
             name: name.clone(),
@@ -99,11 +107,25 @@ impl fmt::Display for Common {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:.0} % of the {} have the user agent {:?}, which at most {:.0} % of the connections have",
+            "{:.0} % of the {} have the user agent \"{}\", which ",
             self.of_them.floor(),
             self.who,
-            self.name,
-            self.of_all.ceil()
-        )
+            product(&self.name),
+        )?;
+        match self.of_all {
+            Some(share) => write!(f, "at most {:.0} % of the connections have", share.ceil()),
+            None => f.write_str("is not among the most frequent ones"),
+        }
     }
+}
+
+/// The first product of a user agent, up to the first space, with nothing in it that says or hides more than a name and a
+/// version: peers choose it, and operators are woken by it.
+fn product(name: &str) -> String {
+    let first = name.split_ascii_whitespace().next().unwrap_or_default();
+    let shown = |b: u8| match b {
+        b if b.is_ascii_alphanumeric() || b"._+/-".contains(&b) => b.into(),
+        _ => '?',
+    };
+    first.bytes().take(SHOWN).map(shown).collect()
 }

@@ -48,6 +48,7 @@ pub(in crate::control) struct Alert {
     /// When it began to be too much.
     pub(in crate::control) since: UnixMillis,
     pub(in crate::control) resolved_at: Option<UnixMillis>,
+    /// Of the latest look at which it was not clearly below the threshold, as `threshold` and `summary`: the three are of one moment.
     pub(in crate::control) value: f64,
     pub(in crate::control) threshold: f64,
     pub(in crate::control) summary: String,
@@ -96,21 +97,24 @@ impl Book {
             } else {
                 Some(Vec::new())
             };
-            // Nothing is known now: nothing changes.
-            let Some(readings) = readings else { continue };
-            let is_explained = (rule.explained_by)(view)
-                .iter()
-                .any(|name| self.fires(name));
-            self.miss(nth, &readings, is_on, view, &mut news);
-            for reading in readings {
-                self.read(nth, rule, reading, is_explained, view, &mut news);
+            let explains = |name: &&&str| self.fires(name);
+            let explained_by = (rule.explained_by)(view).iter().find(explains).copied();
+            // If nothing is known now, nothing changes.
+            if let Some(readings) = readings {
+                self.miss(nth, &readings, is_on, view, &mut news);
+                for reading in readings {
+                    self.read(nth, rule, reading, explained_by.is_some(), view, &mut news);
+                }
+            }
+            if let Some(other) = explained_by.filter(|_| rule.yields) {
+                self.yield_to(other, nth, view, &mut news);
             }
         }
         news.extend(self.repeat(view.sample.now, view.settings.repeat));
         news
     }
 
-    /// Alerts of a rule that is silent about them: their value is 0.
+    /// Alerts of a rule that is silent about them: they are as far below their threshold as can be.
     fn miss(
         &mut self,
         nth: usize,
@@ -131,11 +135,7 @@ impl Book {
             Micros::ZERO
         };
         for labels in missing {
-            let key = (nth, labels);
-            if let Some(active) = self.active.get_mut(&key) {
-                active.alert.value = 0.0;
-            }
-            self.sink(key, resolve, view, news);
+            self.sink((nth, labels), resolve, view, news);
         }
     }
 
@@ -186,14 +186,13 @@ impl Book {
         let Some(active) = self.active.get_mut(&key) else {
             return;
         };
-        active.alert.value = value;
-        active.alert.threshold = threshold;
         if value < CLEARLY_BELOW * threshold {
             return self.sink(key, view.settings.resolve, view, news);
         }
         active.below = None;
-        active.alert.summary = summary;
-        if active.alert.state != AlertState::Pending {
+        let alert = &mut active.alert;
+        (alert.value, alert.threshold, alert.summary) = (value, threshold, summary);
+        if alert.state != AlertState::Pending {
             return;
         }
         if value < threshold || is_explained {
@@ -205,7 +204,22 @@ impl Book {
         }
     }
 
-    /// A value is clearly below its threshold.
+    /// Ends a rule's alerts that fire at once: they are not over, but another one tells them.
+    fn yield_to(&mut self, other: &str, nth: usize, view: &View<'_>, news: &mut Vec<News>) {
+        let mut keys = Vec::new();
+        for (key, active) in &mut self.active {
+            if key.0 == nth && active.alert.state == AlertState::Firing {
+                active.alert.summary.push_str("; told as ");
+                active.alert.summary.push_str(other);
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            self.sink(key, Micros::ZERO, view, news);
+        }
+    }
+
+    /// A value is clearly below its threshold, or another alert tells it: after `resolve` of that it is over.
     fn sink(
         &mut self,
         key: (usize, Labels),

@@ -36,7 +36,7 @@ pub(super) struct Death {
     pub(super) who: u64,
     pub(super) block: IpNet,
     pub(super) cause: Cause,
-    /// Its user agent, if it is known.
+    /// Its user agent, if it is known, and if the connection said whose it was.
     pub(super) agent: Option<Arc<str>>,
 }
 
@@ -58,6 +58,8 @@ pub(super) struct MassDeath {
     pub(super) needed: u64,
     /// Of which class most of them were.
     pub(super) class: usize,
+    /// How many of them were of it.
+    pub(super) of_class: u64,
     /// From how many blocks they came.
     pub(super) blocks: usize,
     /// How most of them ended, and how many of them did.
@@ -93,7 +95,8 @@ impl Deaths {
             {
                 let address = closed.peer_addr.ip();
                 let who = self.who(closed);
-                let agent = closed.user_agent.clone();
+                // A stranger must not name a client in what an operator is told.
+                let agent = closed.user_agent.clone().filter(|_| !closed.is_anonymous());
                 self.add(Death {
                     at: closed.at.raw,
                     class: class.0.into(),
@@ -250,6 +253,7 @@ fn at_once(
         count,
         needed,
         class,
+        of_class: by_class(class) as u64,
         blocks: blocks.len(),
         cause: (cause, with(cause)),
         agents: lost.iter().map(|d| d.agent.as_ref()).collect(),
@@ -273,9 +277,14 @@ impl MassDeath {
                 "of class {} from {} address blocks",
                 CLASS_NAMES[class], self.blocks
             ),
-            Group::Block(block) => {
-                format!("from {block}, most of class {},", CLASS_NAMES[self.class])
-            }
+            Group::Block(block) => format!("from {block}"),
+        };
+        let of_class = match self.of {
+            Group::Class(_) => String::new(),
+            Group::Block(_) => format!(
+                "{} of them of class {}, ",
+                self.of_class, CLASS_NAMES[self.class]
+            ),
         };
         let why = match (common, self.of) {
             (None, _) => ": it is the network or a proxy, not the peers".to_owned(),
@@ -287,7 +296,7 @@ impl MassDeath {
             }
         };
         format!(
-            "{} connections {whose} were lost within {} s, {most} of them {cause}{why}",
+            "{} connections {whose} were lost within {} s, {of_class}{most} of them {cause}{why}",
             self.count,
             window.0 as f64 / 1e6
         )

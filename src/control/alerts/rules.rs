@@ -5,15 +5,12 @@ use super::deaths::Many;
 use super::sample::{CLASSES, Fleet, percent};
 use super::settings::AlertSettings;
 use super::view::View;
-use crate::gateway::{CLASS_NAMES, Role};
+use crate::gateway::{CLASS_NAMES, Role, Value};
 use crate::time::Micros;
 use std::collections::BTreeMap;
 
 /// Users that a summary names.
 const NAMED: usize = 5;
-
-/// Characters of a name that are shown.
-const NAME_SHOWN: usize = 64;
 
 /// What tells an alert from others of its rule.
 pub(super) type Labels = BTreeMap<&'static str, Box<str>>;
@@ -40,6 +37,8 @@ pub(super) struct Rule {
     pub(super) hold: fn(&View<'_>) -> Micros,
     /// The rules that explain it as long as one of them fires: it does not begin then. They stand before it in the table.
     pub(super) explained_by: fn(&View<'_>) -> &'static [&'static str],
+    /// Whether it ends, too, as soon as one of those fires: what they tell is the same trouble, and worse.
+    pub(super) yields: bool,
     /// The values now; what is not named is 0. `None`: they are not known now.
     pub(super) look: fn(&View<'_>) -> Option<Vec<Reading>>,
 }
@@ -64,6 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
+        yields: false,
         look: mass_death,
     },
     Rule {
@@ -73,6 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
         explained_by: |_| &[MASS_DEATH],
+        yields: false,
         look: many_suspects,
     },
     Rule {
@@ -82,6 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
         explained_by: |_| &[MASS_DEATH],
+        yields: false,
         look: stale_closes,
     },
     Rule {
@@ -91,6 +93,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.rtt_p99.0 as f64 / 1e3,
         hold: |v| v.settings.rtt_for,
         explained_by: no_other,
+        yields: false,
         look: rtt_high,
     },
     Rule {
@@ -100,6 +103,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.flapping as f64,
         hold: |v| v.settings.flapping_for,
         explained_by: no_other,
+        yields: false,
         look: flapping,
     },
     Rule {
@@ -109,6 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| f64::from(u8::from(s.app_down)),
         hold: |v| v.settings.app_down_for,
         explained_by: no_other,
+        yields: false,
         look: app_down,
     },
     Rule {
@@ -118,6 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.stalls as f64,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
+        yields: false,
         look: loop_stalls,
     },
     Rule {
@@ -128,6 +134,7 @@ pub(super) const RULES: &[Rule] = &[
         // A newcomer that was refused is not waited for.
         hold: |_| Micros::ZERO,
         explained_by: no_other,
+        yields: false,
         look: at_capacity,
     },
     Rule {
@@ -137,6 +144,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.capacity_percent as f64,
         hold: |v| v.settings.limits_for,
         explained_by: |_| &[AT_CAPACITY],
+        yields: true,
         look: near_capacity,
     },
     Rule {
@@ -154,6 +162,7 @@ pub(super) const RULES: &[Rule] = &[
             0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
             _ => &[],
         },
+        yields: true,
         look: fds_near_limit,
     },
     Rule {
@@ -163,6 +172,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.memory_percent as f64,
         hold: |v| v.settings.limits_for,
         explained_by: no_other,
+        yields: false,
         look: memory_near_limit,
     },
     Rule {
@@ -172,6 +182,7 @@ pub(super) const RULES: &[Rule] = &[
         threshold: |s| s.storm_percent as f64,
         hold: |v| v.settings.storm_for,
         explained_by: |_| &[MASS_DEATH],
+        yields: false,
         look: reconnect_storm,
     },
 ];
@@ -323,10 +334,14 @@ fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
             None => (labels([("class", "glasses")]), "glasses".to_owned()),
             Some(package) => (
                 labels([("class", "tpa"), ("package", package)]),
-                shown(package),
+                Value(package).to_string(),
             ),
         };
-        let named: Vec<String> = users.iter().take(NAMED).map(|user| shown(user)).collect();
+        let named: Vec<String> = users
+            .iter()
+            .take(NAMED)
+            .map(|user| Value(user).to_string())
+            .collect();
         let more = match users.len() - named.len() {
             0 => String::new(),
             more => format!(" and {more} more"),
@@ -348,7 +363,7 @@ fn app_down(view: &View<'_>) -> Option<Vec<Reading>> {
         threshold: 1.0,
         summary: format!(
             "the webhook of {} fails: {}",
-            shown(&app.package),
+            Value(&app.package),
             app.last_error
         ),
     };
@@ -506,17 +521,4 @@ fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
 
 fn seconds(span: Micros) -> f64 {
     span.0 as f64 / 1e6
-}
-
-/// A peer's name as it is shown to people: one line, and not long.
-fn shown(name: &str) -> String {
-    let mut shown: String = name
-        .chars()
-        .take(NAME_SHOWN)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if name.chars().nth(NAME_SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -135,15 +135,16 @@ impl Past {
 }
 
 impl Fleet<'_> {
-    /// The largest share, in percent, that a user agent had of a class's connections at a look of the window.
-    pub(super) fn agent_share(&self, class: usize, agent: &str) -> f64 {
+    /// The largest share, in percent, that a user agent had of a class's connections at a look of the window; `None`: it was
+    /// among the most frequent ones at none of them.
+    pub(super) fn agent_share(&self, class: usize, agent: &str) -> Option<f64> {
         let looks = self.looks.iter().map(|(_, look)| look);
-        let shares = looks.chain([self.now]).map(|look| {
+        let shares = looks.chain([self.now]).filter_map(|look| {
             let mut counts = look.agents[class].iter();
-            let found = counts.find(|count| *count.name == *agent);
-            percent(found.map_or(0, |count| count.open), look.live[class])
+            let found = counts.find(|count| *count.name == *agent)?;
+            Some(percent(found.open, look.live[class]))
         });
-        shares.fold(0.0, f64::max)
+        shares.reduce(f64::max)
     }
 
     /// How much something has grown over the window, by class.

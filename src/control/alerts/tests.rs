@@ -268,8 +268,8 @@ fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     assert_eq!(
         alert.summary,
-        "500 connections from 10.0.7.0/24, most of class glasses, were lost within 20 s, all of them stale: it is the network or \
-         a proxy, not the peers"
+        "500 connections from 10.0.7.0/24 were lost within 20 s, 500 of them of class glasses, all of them stale: it is the \
+         network or a proxy, not the peers"
     );
     // All of them come back within a few seconds.
     let counters = bench.counters();
@@ -423,6 +423,64 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
 }
 
 #[test]
+fn a_release_that_is_rare_has_no_share_in_the_summary() {
+    let mut bench = Bench::new();
+    for block in 0..100 {
+        bench.lose_of(0, 1, block, Cause::PeerReset, Some("rare/1"));
+    }
+    bench.look();
+    let summary = bench.fires("mass_death").summary;
+    assert!(
+        summary.ends_with(
+            "; 100 % of the losses have the user agent \"rare/1\", which is not among the most frequent ones: look at that \
+             client's release"
+        ),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_user_agent_has_no_words_for_the_operator() {
+    let summary = |agent: &str| {
+        let mut bench = Bench::new();
+        for block in 0..100 {
+            bench.lose_of(0, 1, block, Cause::PeerReset, Some(agent));
+        }
+        bench.look();
+        bench.fires("mass_death").summary
+    };
+    let named = |agent: &str| {
+        let summary = summary(agent);
+        let (_, rest) = summary.split_once("the user agent \"").expect("a name");
+        rest.split_once("\", which ").expect("a share").0.to_owned()
+    };
+    assert_eq!(
+        named("glasses-os/3.2 (call 555-1234 at once)"),
+        "glasses-os/3.2"
+    );
+    assert_eq!(named("<b>x</b>\\x1b"), "?b?x?/b??x1b");
+    assert_eq!(named(&"x".repeat(128)), "x".repeat(48));
+}
+
+#[test]
+fn strangers_name_no_user_agent() {
+    // Whose connection has no identity, or a name that we gave.
+    for name in [None, Some("anonymous-")] {
+        let mut bench = Bench::new();
+        for n in 0..100 {
+            let at = bench.sample.now + Micros::from_millis(n);
+            let user = name.map(|name| format!("{name}{n}"));
+            let mut closed = lost(user.as_deref(), at, n, [10, n as u8, 7, 1]);
+            closed.user_agent = Some("evil/1".into());
+            bench.watch.deaths.note([&closed]);
+        }
+        bench.look();
+        let alert = bench.fires("mass_death");
+        assert!(!alert.summary.contains("user agent"), "{}", alert.summary);
+    }
+}
+
+#[test]
 fn suspects_of_one_release_name_its_user_agent() {
     let mut bench = fleet_of("glasses-os/3.2", 30);
     bench.counters().suspects[0] = 100;
@@ -501,8 +559,8 @@ fn stale_closes_of_one_release_name_its_user_agent() {
     let alert = bench.fires("stale_closes");
     assert!(
         alert.summary.ends_with(
-            "; 100 % of the losses have the user agent \"app-sdk/2 \\\"x\\\"\", which at most 20 % of the connections have: look at \
-             that client's release"
+            "; 100 % of the losses have the user agent \"app-sdk/2\", which at most 20 % of the connections have: look at that \
+             client's release"
         ),
         "{}",
         alert.summary
@@ -671,13 +729,20 @@ fn flapping_identities_are_named() {
     bench.sample.flapping.clear();
     bench.resolves("flapping");
     bench.settings.flapping = 1;
-    bench.sample.flapping = vec![flapping(&"x".repeat(10_000), None), flapping("a\nb", None)];
+    bench.sample.flapping = vec![
+        flapping(&"x".repeat(10_000), None),
+        flapping("a\nb", None),
+        flapping("eve\u{202e}", None),
+    ];
     bench.look();
     let alert = bench.fires("flapping");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     assert_eq!(
         alert.summary,
-        format!("glasses of a b, {}… come back too often", "x".repeat(64))
+        format!(
+            "glasses of \"a\\nb\", \"eve\\u{{202e}}\", \"{}…\" come back too often",
+            "x".repeat(64)
+        )
     );
 }
 
@@ -877,12 +942,110 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     bench.counters().places.0 = 9_800;
     bench.sample.fds = Some((9_860, 10_000));
     bench.looks_with(100, |bench| bench.counters().refused += 1);
-    bench.fires("at_capacity");
+    // The first is over as soon as the second tells it, and the receiver of both hears so.
+    bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
+    let last = bench.watch.book.all().pop().expect("it is remembered");
+    assert_eq!((last.name, last.value), ("near_capacity", 100.0));
+    assert_eq!(
+        last.summary,
+        "9800 of 9800 connections are here, 100.0 % (threshold 90 %); the file descriptors allow no more; told as at_capacity"
+    );
     // The same of a house that is full at once.
     let mut bench = full_house();
     bench.counters().places.0 = 9_800;
     bench.looks_with(100, |bench| bench.counters().refused += 1);
     bench.fires("at_capacity");
+}
+
+#[test]
+fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
+    let firing = |bench: &Bench| -> Vec<&str> {
+        let firing = bench.watch.book.firing();
+        firing.map(|alert| alert.name).collect()
+    };
+    // Descriptors first, then the connections that have taken them, then newcomers are refused.
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    bench.counters().places.0 = 9_500;
+    bench.looks(30);
+    bench.told(&[("near_capacity", Firing), ("fds_near_limit", Resolved)]);
+    bench.counters().refused += 1;
+    bench.look();
+    bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
+    assert_eq!(firing(&bench), ["at_capacity"]);
+    // Accepting fails: that is told beside it, for as long as it is within the window.
+    bench.counters().out_of_descriptors = 1;
+    bench.look();
+    bench.fires("fds_near_limit");
+    bench.looks_with(5, |bench| bench.counters().refused += 1);
+    assert_eq!(firing(&bench), ["at_capacity", "fds_near_limit"]);
+    bench.looks_with(5, |bench| bench.counters().refused += 1);
+    bench.told(&[("fds_near_limit", Resolved)]);
+    // Also one that is about to be resolved, and one whose figures cannot be read.
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    bench.counters().places.0 = 9_500;
+    bench.looks(7);
+    bench.told(&[("near_capacity", Firing), ("fds_near_limit", Resolved)]);
+    bench.counters().places.0 = 100;
+    bench.sample.fds = None;
+    bench.looks(3);
+    bench.counters().refused += 1;
+    bench.look();
+    bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
+    let mut bench = full_house();
+    bench.counters().places.0 = 100;
+    bench.looks(30);
+    bench.fires("fds_near_limit");
+    bench.sample.fds = None;
+    bench.counters().refused += 1;
+    bench.look();
+    bench.told(&[("at_capacity", Firing), ("fds_near_limit", Resolved)]);
+    // A mass death ends nothing that was there before it.
+    let mut bench = Bench::new();
+    bench.counters().suspects[1] = 500;
+    bench.looks(30);
+    bench.fires("many_suspects");
+    bench.lose(0, 500, 7, Cause::Stale);
+    bench.look();
+    bench.fires("mass_death");
+    assert_eq!(firing(&bench), ["mass_death", "many_suspects"]);
+}
+
+#[test]
+fn what_is_resolved_has_the_value_and_the_summary_of_one_moment() {
+    let mut bench = Bench::new();
+    bench.counters().places = (10_000, 10_000);
+    bench.counters().refused = 7;
+    bench.look();
+    let fired = bench.fires("at_capacity");
+    bench.counters().places.0 = 1_000;
+    bench.resolves("at_capacity");
+    // They are counted for a minute.
+    let resolved = bench.alert();
+    assert_eq!(
+        (resolved.value, resolved.threshold),
+        (fired.value, fired.threshold)
+    );
+    assert_eq!(
+        resolved.summary,
+        "7 newcomers were refused within 60 s: 1000 of 10000 connections are here"
+    );
+    // One of which the rule says nothing any more.
+    bench.sample.flapping = vec![flapping("ada", None), flapping("eve", None)];
+    bench.look();
+    bench.fires("flapping");
+    bench.sample.flapping.pop();
+    bench.look();
+    bench.sample.flapping.clear();
+    bench.resolves("flapping");
+    let resolved = bench.alert();
+    assert_eq!(resolved.value, 1.0);
+    assert_eq!(resolved.summary, "glasses of ada come back too often");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::words::{Moment, Now};
 use crate::cause::{Cause, Code};
 use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
-use crate::gateway::Portrait;
+use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
 use crate::health::{HeartbeatMode, State};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -79,8 +79,12 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     };
     let policy = &outlook.policy;
     let mut text = vec![why.clone()];
-    if let Some(name) = &portrait.row.user_agent {
-        text.push(format!("its client calls itself {name:?}"));
+    match portrait.row.user_agent.as_deref() {
+        None => {}
+        Some(OTHER_USER_AGENT) => text.push(format!(
+            "its client's name had no room among the {USER_AGENTS_MAX} that are told apart"
+        )),
+        Some(name) => text.push(format!("its client calls itself {name:?}")),
     }
     if let Some(ping) = &next_ping {
         text.push(format!("it is pinged next in {} ms", ping.in_ms));

@@ -100,6 +100,18 @@ pub(super) async fn change(
             wanted.close_timeout.as_millis(),
             mode_name(wanted.mode)
         );
+        let (timeout, interval) = (wanted.connection_timeout, wanted.heartbeat_interval);
+        let safe = Micros(Policy::SAFE_INTERVALS * interval.0);
+        if timeout < safe {
+            log::warn!(
+                "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, which is {}: one lost ping closes a live \
+                 peer; let it be at least {}",
+                class.name(),
+                timeout.as_millis(),
+                interval.as_millis(),
+                safe.as_millis()
+            );
+        }
         Ok::<_, String>(wanted)
     });
     let policy = changed.await?.map_err(Problem::bad_request)?;

@@ -222,7 +222,11 @@ export async function loadBlocks() {
     }
     showBlocks(page.blocks, page.next);
   } catch (problem) {
-    if (mine === blocks.asked) say($('blocks-told'), visible(problem.message));
+    if (mine !== blocks.asked) return;
+    // There are some, so the section is here, with its button to ask again.
+    show($('blocks'), true);
+    say($('blocks-told'), visible(problem.message));
+    blocks.pager.told(null, true);
   }
 }
 
@@ -233,7 +237,7 @@ function showBlocks(rows, next) {
   if (!rows.length) blocks.pager.reset();
   blocks.table.show(rows);
   const from = blocks.pager.first;
-  say($('blocks-told'), `${count(from)} to ${count(from + rows.length - 1)} of ${count(blocks.count)}, answered 403`);
+  say($('blocks-told'), `${count(from)} to ${count(from + rows.length - 1)} of ${count(blocks.count)}`);
   blocks.pager.told(next, next !== null || blocks.pager.start !== null);
 }
 
@@ -244,7 +248,7 @@ async function lift(button) {
   mark(button, 'aria-disabled', true);
   try {
     await act('DELETE', `blocks?${new URLSearchParams(pkg == null ? { user } : { user, package: pkg })}`);
-    say(button, 'is let in');
+    say(button, 'Let in');
     toast(`${visible(user)}${pkg == null ? '' : `, ${visible(pkg)},`} is let in again.`);
   } catch (problem) {
     mark(button, 'aria-disabled', false);
