@@ -131,7 +131,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; until then newcomers are answered 503.",
         threshold: |s| s.refused as f64,
-        // A newcomer that was refused is not waited for.
+        // It fires at once: a newcomer was refused already.
         hold: |_| Micros::ZERO,
         explained_by: no_other,
         yields: false,

@@ -158,7 +158,7 @@ export function render(live) {
   }
   const { capacity, gauges } = parts;
   const used = 100 * live.places_taken / live.max_connections;
-  // 100 % is said of a house that is full.
+  // Only a full gateway is at 100 %.
   say(capacity.big, `${used < 10 ? used.toFixed(1) : Math.floor(used)} %`);
   mark(capacity.fill, 'data-state', live.full || used >= 100 ? 'full' : used >= NEAR ? 'near' : 'healthy');
   capacity.fill.style.width = `${Math.min(100, used)}%`;
