@@ -369,7 +369,6 @@ fn app_url(settings: &Settings, listen: SocketAddr) -> String {
     settings.app_websocket_url.clone().unwrap_or_else(derived)
 }
 
-/// An error with the setting that it is about.
 /// Adds what helps, too, where the port is another process's: that of the peers, and only that, may be shared.
 fn may_be_shared(e: io::Error) -> io::Error {
     match e.kind() {
@@ -380,6 +379,7 @@ fn may_be_shared(e: io::Error) -> io::Error {
     }
 }
 
+/// An error with the setting that it is about.
 fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
 }
