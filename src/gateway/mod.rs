@@ -301,7 +301,8 @@ impl Handler for Gateway {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         self.histories.changed(io, id, change);
-        self.user_agents.changed(id, change.state);
+        let is_known = self.identities.get(id).is_some();
+        self.user_agents.changed(id, change.state, is_known);
         if log::log_enabled!(log::Level::Debug) {
             let user = self.identities.get(id).map_or("", |i| &i.user);
             log::debug!(

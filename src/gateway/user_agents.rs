@@ -35,7 +35,7 @@ pub struct AgentCount {
     pub name: Arc<str>,
     /// Those that are open.
     pub open: u64,
-    /// Those of them that are suspect.
+    /// Those of them that are suspect, and no strangers.
     pub suspects: u64,
 }
 
@@ -139,9 +139,9 @@ impl UserAgents {
         }
     }
 
-    /// Counts an open connection as suspect, or no longer.
-    pub(super) fn changed(&mut self, id: ConnId, state: State) {
-        let is_suspect = state == State::Suspect;
+    /// Counts an open connection as suspect, or no longer. A stranger is not counted, for it may call itself anything.
+    pub(super) fn changed(&mut self, id: ConnId, state: State, is_known: bool) {
+        let is_suspect = state == State::Suspect && is_known;
         if let Some(of) = self.of.get_mut(id.slot())
             && let Some(nth) = class_of(*of)
             && is_suspect != (*of & SUSPECT != 0)
@@ -521,20 +521,22 @@ mod tests {
                 .find(|count| *count.name == *name)
                 .map(|count| count.suspects)
         };
-        agents.changed(id(140), State::Suspect);
-        agents.changed(id(140), State::Suspect);
+        agents.changed(id(140), State::Suspect, false);
+        assert_ne!(suspects(&agents, "agent/100"), Some(1), "of a stranger");
+        agents.changed(id(140), State::Suspect, true);
+        agents.changed(id(140), State::Suspect, true);
         assert_eq!(suspects(&agents, "agent/100"), Some(1), "told, though rare");
-        agents.changed(id(140), State::Healthy);
-        agents.changed(id(140), State::Healthy);
+        agents.changed(id(140), State::Healthy, true);
+        agents.changed(id(140), State::Healthy, true);
         for slot in [3, 73] {
-            agents.changed(id(slot), State::Suspect);
+            agents.changed(id(slot), State::Suspect, true);
         }
         assert_eq!(suspects(&agents, "agent/3"), Some(2));
         agents.ended(id(3), true);
         assert_eq!(suspects(&agents, "agent/3"), Some(1));
         // One that has not opened is none.
         came(&mut agents, 3, "agent/3");
-        agents.changed(id(3), State::Suspect);
+        agents.changed(id(3), State::Suspect, true);
         assert_eq!(suspects(&agents, "agent/3"), Some(1));
     }
 }
