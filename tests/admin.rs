@@ -1757,6 +1757,7 @@ fn failed_logins_are_counted_logged_and_slowed() {
     for _ in 0..6 {
         let response = gateway.admin_request("GET", "/metrics", wrong, "");
         assert_eq!(response.status, 401);
+        assert!(response.body.contains("the token is wrong"), "{response:?}");
     }
     let least = [50, 100, 200, 400, 800, 1_000].into_iter().sum();
     let took = begun.elapsed();

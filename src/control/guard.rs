@@ -130,8 +130,13 @@ fn check(
         // Whatever the Host and the Origin: a page that was led here by its own name does not know it.
         Some(Ok(())) => return Ok(()),
         Some(Err(_)) if kind == Kind::Page => {}
-        Some(Err(_)) => {
-            let error = "a token is required: Authorization: Bearer …";
+        Some(Err(failure)) => {
+            let error = match failure {
+                Failure::Missing => "a token is required: Authorization: Bearer …",
+                Failure::Wrong => {
+                    "the token is wrong (it is the one of ADMIN_TOKEN or ADMIN_TOKEN_FILE)"
+                }
+            };
             return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
         None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}

@@ -185,7 +185,7 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
             let state = match view.throttled_since {
                 None => state,
                 Some(since) => format!(
-                    "{state}; it sends more than its share of the loop's work, and its input has waited for {} ms",
+                    "{state}; it sends more than its share of the loop's work, and its input has waited for {} ms: it is not pinged meanwhile",
                     (now.engine - since).as_millis()
                 ),
             };
