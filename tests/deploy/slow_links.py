@@ -273,6 +273,8 @@ def scenario(cases, served, is_proxied, half):
     until(60, "every peer has the beginning of it", lambda: all(len(times(c, "begun")) > 1 for c in cases))
     cut = time.monotonic()
     for case in cases:
+        early = end(case) if case["survives"] else None
+        expect(not early, f"{case['label']}: before the cut: {early and early.group(0)}")
         run("ip", "link", "set", case["link"], "down")
     for case in sorted(cases, key=lambda c: c["timeout"]):
         # A proxy's acknowledgements count as life for one timeout at most.
