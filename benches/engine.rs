@@ -6,9 +6,12 @@
 //! through `flush`; the pong that comes back is the masked frame a client makes of these very bytes, so a wrong ping would
 //! not be answered. After each interval every ping must have been sent and answered, and nobody closed.
 
+mod heartbeat;
+
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use heartbeat::pong_to;
 use pulsegate::engine::{Engine, Flushed};
 use pulsegate::{
     Class, Config, ConnId, Ending, Handler, HealthChange, Io, Message, Micros, Policy, Request,
@@ -154,21 +157,6 @@ impl Fleet {
         self.engine
             .reap(self.now, &mut |id, _| panic!("{id} was closed"));
     }
-}
-
-/// What a client answers, masked.
-fn pong_to(ping: &[u8]) -> [u8; 14] {
-    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let [0x89, 8, ref payload @ ..] = *ping else {
-        panic!("{ping:x?} is no heartbeat")
-    };
-    let mut pong = [0; 14];
-    pong[..2].copy_from_slice(&[0x8A, 0x88]);
-    pong[2..6].copy_from_slice(&MASK);
-    for (at, byte) in payload.iter().enumerate() {
-        pong[6 + at] = byte ^ MASK[at % 4];
-    }
-    pong
 }
 
 /// Takes everybody in, and wants no trouble.

@@ -7,9 +7,12 @@
 //! `pass` is one sweep for timeouts that finds nobody. Run once a tick it is as precise as the wheel; what that would cost
 //! is worked out from one pass and printed. To be read beside `wheel/cycle`.
 
+mod heartbeat;
+
 use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
+use heartbeat::pong_to;
 use pulsegate::Micros;
 use pulsegate::engine::WriteVectored;
 use pulsegate::engine::wheel::TICK;
@@ -184,21 +187,6 @@ impl Peers {
         let dead = |(id, peer): (&u64, &Peer)| (now - peer.last_seen >= TIMEOUT).then_some(*id);
         self.by_id.iter().filter_map(dead).collect()
     }
-}
-
-/// What a client answers, masked.
-fn pong_to(ping: &[u8]) -> [u8; 14] {
-    const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let [0x89, 8, ref payload @ ..] = *ping else {
-        panic!("{ping:x?} is no heartbeat")
-    };
-    let mut pong = [0; 14];
-    pong[..2].copy_from_slice(&[0x8A, 0x88]);
-    pong[2..6].copy_from_slice(&MASK);
-    for (at, byte) in payload.iter().enumerate() {
-        pong[6 + at] = byte ^ MASK[at % 4];
-    }
-    pong
 }
 
 /// What the decoder reads from; it has nothing to write.

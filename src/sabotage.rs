@@ -65,7 +65,7 @@ pub enum Bug {
     /// Frames on their way are forgotten when their connection is gone.
     #[cfg(feature = "gateway")]
     OrphanLost,
-    /// Nobody is charged with frames on their way whose connection is gone.
+    /// Frames on their way whose connection is gone are charged to no account.
     #[cfg(feature = "gateway")]
     OrphanUncharged,
     /// What is being read of a connection is kept until its close is through.

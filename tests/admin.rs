@@ -2067,7 +2067,7 @@ fn types(page: &str) -> BTreeMap<String, String> {
 fn metrics_come_in_the_format_that_is_asked_for() {
     let gateway = quiet();
     let ask = |headers: &str| gateway.admin_request("GET", "/metrics", headers, "");
-    // What every parser understands, to whoever names nothing else.
+    // What every parser understands, if the client names nothing else.
     for headers in [
         "",
         "Accept: */*\r\n",
@@ -2103,7 +2103,7 @@ fn metrics_come_in_the_format_that_is_asked_for() {
         Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
     assert!(newer.body.ends_with("# EOF\n"));
-    // Compressed only to who says that it can read that.
+    // Compressed only if the client accepts that.
     let mut stream = gateway.admin_stream();
     let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("room");

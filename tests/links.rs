@@ -96,7 +96,7 @@ fn pushing_to_a_dead_peer_does_not_keep_it_alive() {
     for (interval, timeout) in POLICIES {
         for (every, bytes) in [(50, 5_000), (10, 100), (500, 50_000)] {
             let (mut net, peer) = net(interval, timeout);
-            // Fast, and its kernel has room for a megabyte that nobody reads.
+            // Fast, and its kernel has room for a megabyte that is not read.
             net.set_link(peer, 10_000_000, 130 * 1024);
             net.advance(interval + 100);
             net.mute(peer);

@@ -372,7 +372,7 @@ fn an_app_that_is_replaced_is_told_that_it_has_stopped_first() {
     );
 }
 
-/// Its server has failed and is asked again: what is left of the session that failed has nobody who listens, and comes back by
+/// Its server has failed and is asked again: what is left of the session that failed has no handler, and comes back by
 /// itself.
 #[test]
 fn what_is_left_of_a_session_that_failed_is_told_to_stay_away() {

@@ -1899,19 +1899,24 @@ fn a_text_that_is_being_read_is_given_up_with_its_connection() {
     assert_eq!(fleet.stats().dropped[DropReason::Unread as usize], 1);
 }
 
+/// Apps of ada's that want every stream.
+fn listening_apps(fleet: &mut Fleet, count: usize) -> Vec<PeerId> {
+    let update = json!({"type":"subscription_update","subscriptions":["*"]});
+    (0..count)
+        .map(|n| {
+            let app = fleet.app("ada", &format!("p.{n:03}"));
+            fleet.say(app, update.clone());
+            app
+        })
+        .collect()
+}
+
 /// Whatever else of the same user ends, the glasses hold their own frames.
 #[test]
 fn an_app_that_ends_leaves_the_frames_of_the_glasses_alone() {
     let mut fleet = Fleet::open();
     let glasses = fleet.glasses("ada");
-    let apps: Vec<PeerId> = (0..800)
-        .map(|n| {
-            let app = fleet.app("ada", &format!("p.{n:03}"));
-            let update = json!({"type":"subscription_update","subscriptions":["*"]});
-            fleet.say(app, update);
-            app
-        })
-        .collect();
+    let apps = listening_apps(&mut fleet, 800);
     let reader = fleet.app("ada", "p.z");
     let text = format!(r#"{{"type":"a","n":[1{}]}}"#, ",1".repeat(60_000));
     fleet
@@ -1942,14 +1947,7 @@ fn frames_of_a_connection_that_is_closed_for_memory_are_given_up() {
     for (cause, given_up) in [(Cause::BuffersFull, 1), (Cause::Kicked, 0)] {
         let mut fleet = Fleet::open();
         let glasses = fleet.glasses("ada");
-        let apps: Vec<PeerId> = (0..800)
-            .map(|n| {
-                let app = fleet.app("ada", &format!("p.{n:03}"));
-                let update = json!({"type":"subscription_update","subscriptions":["*"]});
-                fleet.say(app, update);
-                app
-            })
-            .collect();
+        let apps = listening_apps(&mut fleet, 800);
         let frame = json!({"type":"button_press","n":1,"text":"x".repeat(1_500)}).to_string();
         fleet
             .net

@@ -22,7 +22,7 @@ pub enum Command {
 /// Reads `args` (without the program's name), the variables of `env` ([`std::env::var_os`]), and the files that they name.
 ///
 /// A flag wins over its variable, and that over the file; what is overruled is not looked at. An empty variable counts as
-/// unset; variables that are not in the table are nobody's business, but the file has nothing else in it.
+/// unset; variables that are not in the table are ignored, but the file has nothing else in it.
 ///
 /// # Errors
 /// Every fault of the command line and of the settings, in one error. `--help` and `--version` are answered whatever else

@@ -37,7 +37,7 @@ pub struct Settings {
     pub drain: Micros,
     /// Where to listen; a loopback address unless there are credentials or `allow_unauthenticated`. The port may be 0.
     pub listen_addr: SocketAddr,
-    /// Whether anybody who reaches `listen_addr` may connect, wherever they are.
+    /// Whether every client that reaches `listen_addr` may connect, from any address.
     pub allow_unauthenticated: bool,
     /// Whether to set `SO_REUSEPORT`.
     pub reuse_port: bool,
@@ -77,7 +77,7 @@ pub struct Settings {
     pub webhook_timeout: Micros,
     /// The networks that webhooks may go to. `None`: all but link-local ones and metadata services.
     pub webhook_allow: Option<Vec<IpNet>>,
-    /// Where it is kept which apps were started for whom.
+    /// The file that keeps which apps each user has started.
     pub state_file: Option<PathBuf>,
     /// When alerts fire, and where they are sent.
     pub alerts: AlertSettings,

@@ -1,4 +1,4 @@
-//! Who gets the CPU when there is not enough for all threads.
+//! Priorities of threads, for when there is not enough CPU for all.
 
 /// How much nicer (setpriority(2)) the threads of operators and of webhooks are than the loop's: at 10 they get a tenth of a CPU
 /// that both want, so that a page of a thousand sessions delays no heartbeat.

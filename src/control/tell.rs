@@ -9,7 +9,7 @@ use std::time::Duration;
 /// From one document to the next.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Makes documents while somebody listens, for ever.
+/// Makes documents while a client listens, for ever.
 pub(super) async fn run(control: Arc<Control>) {
     let live = &control.live;
     loop {

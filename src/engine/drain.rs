@@ -24,7 +24,7 @@ pub(crate) enum Drain {
         done: u64,
         cursor: u32,
     },
-    /// Everything stops at once: every connection is let go, and nobody is admitted.
+    /// Everything stops at once: every connection is dropped, and none is admitted.
     Stopped,
 }
 

@@ -164,7 +164,7 @@ impl<H: Handler> Engine<H> {
     /// The socket failed; `cause` says how.
     pub(super) fn on_failed(&mut self, id: ConnId, cause: Cause) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
-        // What was read before is worked off first, unless the host has paused that, for how long nobody knows.
+        // What was read before is worked off first, unless the host has paused that: it may never resume.
         let waits = |conn: &Conn| conn.is_held() && !conn.marks.has(Mark::Paused);
         if self.core.table.get(id).is_some_and(waits)
             && let Some(middle) = self.middle_or_new(id)

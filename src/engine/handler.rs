@@ -11,7 +11,7 @@ use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to
-/// other connections takes effect after it has returned. A call that is slow makes everybody wait.
+/// other connections takes effect after it has returned. A slow call delays every connection.
 pub trait Handler {
     /// The first bytes of a connection have come. A host behind a proxy that speaks the PROXY protocol reads from them who the
     /// client is, and says how many bytes that took. Asked again with more bytes after [`Preamble::Partial`].

@@ -110,7 +110,7 @@ impl Io<'_> {
         self.core.timers.cancel(timer);
     }
 
-    /// Changes a class's policy: for who comes from now on, and within a few turns for who is here. Nobody is closed who answers:
+    /// Changes a class's policy: at once for new connections, within a few turns for existing ones. No connection that answers is closed:
     /// each is pinged within one new interval of that, and not stale sooner than it would have been or one new timeout
     /// later, whichever is first. A first message is missed by the new limit since the opening.
     ///
@@ -134,7 +134,7 @@ impl Io<'_> {
         self.core.reconfigure(config)
     }
 
-    /// Changes how many connections are held at once; nobody is closed if there are more. Takes effect with the end of the turn.
+    /// Changes how many connections are held at once; if there are more, none is closed. Takes effect with the end of the turn.
     pub fn set_max_connections(&mut self, most: usize) {
         self.core.new_cap = Some(most);
     }
@@ -210,7 +210,7 @@ impl Io<'_> {
     }
 
     /// No connection is in a slot at or above this. With [`in_slot`](Io::in_slot) a host looks at all connections, some at a
-    /// time: at 100 000 connections all at once would hold everybody up.
+    /// time: at 100 000 connections all at once would delay every connection.
     pub fn slots(&self) -> u32 {
         self.core.table.bound()
     }

@@ -65,7 +65,7 @@ impl<H: Handler> Engine<H> {
                 Preamble::Whole { len, client } => {
                     data = &data[len.min(data.len())..];
                     known = 0;
-                    // Who sends no more than this has asked for nothing: it is a proxy's check.
+                    // A connection that sends no more than this has asked for nothing: it is a proxy's check.
                     only_preamble = true;
                     peer_addr = client.unwrap_or(peer_addr);
                     conn.set_peer_addr(peer_addr);

@@ -58,7 +58,7 @@ pub(super) struct UserAgents {
     /// By number, less 1.
     entries: Vec<Entry>,
     numbers: HashMap<Arc<str>, u16>,
-    /// Numbers of entries that nobody uses.
+    /// Numbers of entries that are not in use.
     free: Vec<u16>,
     /// Names that only strangers have.
     of_strangers: usize,
@@ -205,7 +205,7 @@ impl UserAgents {
     }
 
     /// By class: the user agents with the most open connections, at most 64, and behind them the one with the most suspects, if that is
-    /// another. [`OTHER_USER_AGENT`] is not among them, for it is nobody's.
+    /// another. [`OTHER_USER_AGENT`] is not among them, for it names no client.
     pub(super) fn most(&self) -> [Vec<AgentCount>; CLASSES] {
         std::array::from_fn(|nth| {
             let entries = self.numbers.values();

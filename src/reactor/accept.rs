@@ -79,7 +79,7 @@ pub(crate) struct Acceptor {
     waiting: bool,
     /// Descriptors or memory have run out.
     exhausted: bool,
-    /// They had run out before, and nobody could be accepted since.
+    /// They had run out before, and no connection could be accepted since.
     struggling: bool,
     /// At the cap; newcomers are refused until there is some room again.
     full: bool,
@@ -149,7 +149,7 @@ impl Acceptor {
         self.full && !self.leaving
     }
 
-    /// Returns whether descriptors or memory had run out, and nobody could be accepted since.
+    /// Returns whether descriptors or memory had run out, and no connection could be accepted since.
     pub(crate) fn is_struggling(&self) -> bool {
         self.struggling
     }

@@ -146,7 +146,7 @@ def a_mass_death_is_alerted(browser, gateway):
     told = lambda: browser.run("return [...document.querySelectorAll('.alerts li[data-state] b')].map(b => b.textContent)")
     alerts = until(15, "a mass death among the alerts", lambda: [a for a in gateway.api("alerts")["alerts"] if a["name"] == "mass_death"])
     until(15, "it stands on the page", lambda: any(text.startswith("mass death") for text in told()))
-    # Somebody who is lost three times within a moment, after which nobody is waited for, is in no trouble over hours yet.
+    # A user whose glasses are lost three times within a moment is in no trouble over hours yet.
     for n in range(3):
         Peer(gateway.listen, "/glasses-ws?user=thrice").leave()
         until(5, "that end is recorded", lambda: len(gateway.api("closed?user=thrice")["closed"]) == n + 1)

@@ -31,7 +31,7 @@ pub(super) struct Agents {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Common {
     /// What it is common to.
-    who: &'static str,
+    group: &'static str,
     name: Arc<str>,
     /// Percent of those that have it.
     of_them: f64,
@@ -53,11 +53,11 @@ impl Agents {
         }
     }
 
-    /// The user agent that is common to them, if there is one. `who` they are, and `share` is how many percent of the connections have a
+    /// The user agent that is common to them, if there is one. `group` names them, and `share` is how many percent of the connections have a
     /// user agent, if that is known.
     pub(super) fn common(
         &self,
-        who: &'static str,
+        group: &'static str,
         share: impl Fn(&str) -> Option<f64>,
     ) -> Option<Common> {
         if self.lost < LEAST {
@@ -68,7 +68,7 @@ impl Agents {
         let more = of_them - of_all.unwrap_or(0.0);
         let is_common = of_them >= COMMON_PERCENT && more >= MORE_POINTS;
         is_common.then(|| Common {
-            who,
+            group,
             name: name.clone(),
             of_them,
             of_all,
@@ -109,7 +109,7 @@ impl fmt::Display for Common {
             f,
             "{:.0} % of the {} have the user agent \"{}\", which ",
             self.of_them.floor(),
-            self.who,
+            self.group,
             product(&self.name),
         )?;
         match self.of_all {

@@ -247,7 +247,7 @@ fn by_class(
     classes.filter_map(read).collect()
 }
 
-/// A summary, and what those of a class of whom it tells have in common.
+/// A summary, and what the connections of a class that it tells of have in common.
 fn with_common(
     summary: String,
     who: &'static str,

@@ -881,7 +881,7 @@ fn near_capacity_fires_at_nine_tenths_of_the_connections() {
     bench.looks(6);
     bench.told(&[]);
     bench.resolves("near_capacity");
-    // A full house to which nobody comes is near its capacity, and nothing worse.
+    // A full gateway that refuses no newcomer is near its capacity, and nothing worse.
     bench.counters().places.0 = 10_000;
     bench.looks(30);
     bench.fires("near_capacity");
@@ -1060,7 +1060,7 @@ fn descriptors_are_told_where_the_capacity_does_not_explain_them() {
     bench.counters().places.0 = 100;
     bench.looks(30);
     bench.fires("fds_near_limit");
-    // Nobody is told of the connections.
+    // No connection is named.
     let mut bench = full_house();
     bench.settings.capacity_percent = 0;
     bench.looks(30);

@@ -10,7 +10,7 @@ use std::io::Write;
 pub(super) enum Format {
     /// What any tool reads.
     Classic,
-    /// To who asks for it.
+    /// For the endpoint that asks for it.
     OpenMetrics,
 }
 

@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 2;
 const RETRY: Micros = Micros::from_secs(1);
 
 /// How long it takes at least after an answer of 5xx. The SDK gives it when its app could not connect for 5 s; the session that
-/// failed tries once more 2 s later, with nobody listening in it, and would take the place of the one that we ask for anew.
+/// failed tries once more 2 s later, with no handler listening in it, and would take the place of the one that we ask for anew.
 const ORPHAN: Micros = Micros::from_millis(3_500);
 
 /// How long a persistent start waits after those, doubled with each attempt.

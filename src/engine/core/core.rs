@@ -64,7 +64,7 @@ pub(crate) struct Core {
     pub(crate) accept_retry: bool,
     /// A new cap on connections, which the driver has not taken over yet.
     pub(crate) new_cap: Option<usize>,
-    /// Policies or limits of time have changed, and not everybody lives under the new ones yet.
+    /// Policies or limits of time have changed, and not every connection is judged by the new ones yet.
     pub(crate) change: Option<Change>,
     pub(crate) work: Work,
     /// Connections whose input is to be looked at, though the kernel tells of no more: what they sent was kept outside of a
@@ -120,7 +120,7 @@ impl Core {
 
     /// Puts the connection's deadline in the wheel, unless an entry comes back before it anyway.
     pub(crate) fn arm(&mut self, id: ConnId) {
-        // Whoever is deferred waits for its turn, not for its deadline.
+        // A deferred connection waits for its turn, not for its deadline.
         let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
             return;
         };

@@ -118,7 +118,7 @@ impl Core {
         }
     }
 
-    /// The accept queue is empty, and nobody is admitted any more.
+    /// The accept queue is empty, and no connection is admitted any more.
     pub(crate) fn accepting_is_over(&mut self, now: Micros) {
         if let Drain::LastAccept { spread, .. } = self.drain {
             let total = self.table.len() as u64;

@@ -147,7 +147,7 @@ impl Core {
         if self.table.get(id).is_some_and(|c| c.out.is_some()) {
             self.change_out(id, |out| unsent = out.discard_unsent());
         }
-        // What was taken back when it was shut is told to whoever asks first.
+        // What was taken back when it was shut is returned to the first call.
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase
         {

@@ -106,8 +106,8 @@ impl TokenKey {
         TokenKey(key.expect("a key may have any length"))
     }
 
-    /// The user that the token was made for, if it counts at `now`, or does so within `leeway`: the clocks of who signs and who
-    /// checks differ. Who it is meant for beside us is not our business.
+    /// The user that the token was made for, if it counts at `now`, or does so within `leeway`: the clocks of signer and
+    /// checker differ. The claim `aud` is not checked.
     pub(super) fn user(
         &self,
         token: &str,

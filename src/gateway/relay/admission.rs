@@ -230,7 +230,7 @@ impl Relay {
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
-        // Its server was to be asked again: this is what is left of a session that failed, and nobody listens in it. One that
+        // Its server was to be asked again: this is what is left of a session that failed, and no handler listens in it. One that
         // reconnects had been acknowledged.
         let app = session.and_then(|session| session.app(package));
         let orphan = !init.reconnect

@@ -651,7 +651,7 @@ async function newer_mini_waits_for_its_glasses(stage) {
 }
 
 /**
- * What is left of the session that failed comes back by itself, after 1 s and 5 s, with nobody listening in it. It must not take
+ * What is left of the session that failed comes back by itself, after 1 s and 5 s, with no handler listening in it. It must not take
  * the next one's place. One app can connect before its first attempt, the other between the two.
  */
 async function newer_mini_start_while_unreachable(stage) {
