@@ -44,14 +44,20 @@ pub mod cause;
 pub mod config;
 #[cfg(feature = "gateway")]
 pub mod control;
+#[cfg(feature = "gateway")]
+pub mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod health;
+#[cfg(feature = "gateway")]
+pub mod host;
 mod id;
 #[cfg(feature = "gateway")]
 pub mod logging;
 pub mod reactor;
+#[cfg(feature = "gateway")]
+pub mod relay;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]
 pub mod sabotage;

@@ -15,6 +15,9 @@ const ORDER: &[&[&str]] = &[
     &["health"],
     &["engine"],
     &["reactor"],
+    &["desk"],
+    &["host"],
+    &["relay"],
     &["gateway"],
     &["control"],
     &["config", "logging"],
@@ -47,28 +50,31 @@ const DOORS: &[(&str, &[&str])] = &[
     ("slab", &["engine/table.rs", "engine/timers.rs"]),
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
     ("httparse", &["engine/http.rs"]),
-    ("form_urlencoded", &["gateway/", "control/"]),
-    ("serde", &["gateway/", "control/"]),
-    ("serde_json", &["gateway/", "control/"]),
+    (
+        "form_urlencoded",
+        &["host/", "relay/admission.rs", "control/"],
+    ),
+    ("serde", &["host/auth/", "relay/protocol/", "control/"]),
+    ("serde_json", &["host/auth/", "relay/protocol/", "control/"]),
     ("simplelog", &["logging.rs"]),
     ("lexopt", &["config/arguments.rs"]),
     ("toml", &["config/file.rs"]),
-    ("ipnet", &["config/", "gateway/", "control/"]),
-    ("ppp", &["gateway/proxy.rs"]),
+    ("ipnet", &["config/", "host/", "gateway/", "control/"]),
+    ("ppp", &["host/proxy.rs"]),
     ("prometheus_client", &["control/metrics/"]),
     ("flate2", &["control/metrics/text.rs"]),
     ("procfs", &["control/process.rs"]),
-    ("subtle", &["control/token.rs", "gateway/auth/apps.rs"]),
-    ("sha2", &["gateway/auth/"]),
-    ("hmac", &["gateway/auth/"]),
-    ("data_encoding", &["gateway/auth/"]),
+    ("subtle", &["control/token.rs", "host/auth/apps.rs"]),
+    ("sha2", &["host/auth/"]),
+    ("hmac", &["host/auth/"]),
+    ("data_encoding", &["host/auth/"]),
     (
         "humantime",
         &[
             "control/alerts/payload.rs",
             "control/api/words.rs",
             "control/webhooks/client.rs",
-            "gateway/auth/mod.rs",
+            "host/auth/credentials.rs",
         ],
     ),
     ("utoipa", &["control/"]),
@@ -315,29 +321,7 @@ fn every_file_imports_only_what_stands_before_it() {
 
 /// The circles of files that are left; each is a group of files of which each imports, by way of others, itself. A group may only
 /// shrink.
-const CYCLES_LEFT: &[&[&str]] = &[&[
-    "gateway/class_drain.rs",
-    "gateway/desk.rs",
-    "gateway/errands.rs",
-    "gateway/listing.rs",
-    "gateway/mod.rs",
-    "gateway/operator.rs",
-    "gateway/relay/account.rs",
-    "gateway/relay/apps.rs",
-    "gateway/relay/backpressure.rs",
-    "gateway/relay/chores.rs",
-    "gateway/relay/fanout.rs",
-    "gateway/relay/mod.rs",
-    "gateway/relay/places.rs",
-    "gateway/relay/post.rs",
-    "gateway/relay/reading.rs",
-    "gateway/relay/returning.rs",
-    "gateway/relay/routing.rs",
-    "gateway/relay/session.rs",
-    "gateway/relay/sweep.rs",
-    "gateway/report.rs",
-    "gateway/roster.rs",
-]];
+const CYCLES_LEFT: &[&[&str]] = &[];
 
 /// What the engine's files say to each other and to hosts: types that do nothing. A reply is bytes, and stands with them.
 const VOCABULARY: &[&str] = &[
@@ -353,6 +337,11 @@ const VOCABULARY: &[&str] = &[
 fn read_sources() -> Vec<(String, Vec<imports::Token>)> {
     let read = |(path, source): (String, String)| (path, words(&code_of(&source)));
     sources().into_iter().map(read).collect()
+}
+
+/// Returns whether a file has only tests: `#[cfg(test)] mod tests;`.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
 #[test]
@@ -384,7 +373,7 @@ fn no_file_imports_itself_by_way_of_others() {
     assert!(graph["engine/mod.rs"].contains_key("engine/handler.rs"));
     let cycles = imports::cycles(&graph);
     let mut faults = Vec::new();
-    for (path, tokens) in files.iter().filter(|(path, _)| !path.ends_with("tests.rs")) {
+    for (path, tokens) in files.iter().filter(|(path, _)| !is_test(path)) {
         let lines = imports::globs(tokens).into_iter();
         faults.extend(lines.map(|line| format!("{path}:{line}: a glob hides what is imported")));
     }

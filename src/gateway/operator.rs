@@ -1,17 +1,18 @@
 //! What operators ask and do, through the desk. Every call is one slice of work for the loop.
 
-use super::blocks::BlockPlace;
-use super::class_drain::ClassDrain;
-use super::listing::{self, Row};
-use super::{
-    AgentCount, CLASS_NAMES, Credentials, Gateway, History, How, Identity, RelaySettings,
-    RelayStats, Role, Session, StopReason, Value,
-};
+use super::gateway::Gateway;
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
+use crate::host::{
+    AgentCount, BlockPlace, CLASS_NAMES, ClassDrain, Credentials, History, Identity, Role, Row,
+    Value,
+};
+use crate::host::{Directory, package_of};
 use crate::id::ConnId;
+use crate::relay::{How, RelaySettings, RelayStats, Session, StopReason};
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
+use std::sync::Arc;
 
 /// How many identities [`Gateway::flapping`] names.
 pub const FLAPPING_MAX: usize = 64;
@@ -116,6 +117,16 @@ pub struct Portrait {
     pub how: Option<How>,
 }
 
+impl Directory for Gateway {
+    fn identity(&self, id: ConnId) -> Option<&Identity> {
+        self.identities.get(id)
+    }
+
+    fn user_agent(&self, id: ConnId) -> Option<&Arc<str>> {
+        self.user_agents.get(id)
+    }
+}
+
 impl Gateway {
     /// What is counted and measured now.
     pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
@@ -189,7 +200,7 @@ impl Gateway {
             row: Row {
                 id,
                 user: identity.map(|i| i.user.clone()),
-                package: identity.and_then(listing::package_of).map(Box::from),
+                package: identity.and_then(package_of).map(Box::from),
                 user_agent: self.user_agents.get(id).cloned(),
                 view,
             },
@@ -222,12 +233,7 @@ impl Gateway {
         log::warn!(
             "operator action=kick id={id} user={} package={} block_ms={} blocked={blocked} reason={}",
             Value(identity.as_ref().map_or("-", |i| &i.user)),
-            Value(
-                identity
-                    .as_ref()
-                    .and_then(listing::package_of)
-                    .unwrap_or("-")
-            ),
+            Value(identity.as_ref().and_then(package_of).unwrap_or("-")),
             block.as_millis(),
             Value(reason)
         );
@@ -303,7 +309,7 @@ impl Gateway {
             .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         if begins {
             let sweep = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.sweep_apps(io);
-            self.begin(io, Box::new(sweep));
+            self.tray.begin(io, Box::new(sweep));
         }
         Ok(())
     }

@@ -1,13 +1,11 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
-use super::identity::{Identity, Role};
-use super::logfmt::{Reason, UserAgent, Value};
-use super::relay::{How, RelayStats};
-use super::{CLASS_NAMES, Class};
 use crate::cause::Cause;
-use crate::engine::{Ending, Histogram, Io, Stats, TimerId};
+use crate::engine::{Class, Ending, Histogram, Io, Stats, TimerId};
 use crate::health::{Rtt, State};
+use crate::host::{CLASS_NAMES, Identity, LoggedReason, Role, UserAgent, Value};
 use crate::id::ConnId;
+use crate::relay::{How, RelayStats};
 use crate::time::Micros;
 use log::Level;
 use std::fmt::Write as _;
@@ -145,7 +143,7 @@ impl Report {
             end.code,
             end.by,
             end.clean,
-            Reason(&end.reason),
+            LoggedReason(&end.reason),
         );
     }
 

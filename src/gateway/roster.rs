@@ -2,11 +2,12 @@
 //!
 //! A cursor is a name, and not a number: it stays true while users and apps come and go.
 
-use super::desk::Effort;
-use super::listing::ConnState;
-use super::relay::{Absence, App, AppState, Place, Session};
-use super::{Gateway, Io};
+use super::gateway::Gateway;
+use crate::desk::Effort;
+use crate::engine::Io;
+use crate::host::ConnState;
 use crate::id::ConnId;
+use crate::relay::{Absence, App, AppState, Place, Session};
 use crate::time::Micros;
 
 /// The most apps that a session names in a list of sessions.

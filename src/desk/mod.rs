@@ -1,0 +1,12 @@
+//! Questions to the loop from other threads, and work of several turns.
+
+#[expect(
+    clippy::module_inception,
+    reason = "the type that gives the folder its name"
+)]
+mod desk;
+mod effort;
+
+pub(crate) use self::desk::Tray;
+pub use self::desk::{DESK_UNITS, Desk, Progress, SLICE_UNITS, Work};
+pub(crate) use self::effort::Effort;

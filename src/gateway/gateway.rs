@@ -1,0 +1,150 @@
+//! The gateway itself: what every product needs, the relay, and what they are told at the start.
+
+use super::report::Report;
+use crate::desk::Tray;
+use crate::engine::{ConnMap, Io, Remote, TimerId};
+use crate::host::{
+    CLASS_NAMES, ClassDrain, ClosedBox, ClosedSink, Credentials, Histories, Identity, Proxies,
+    ProxyProtocol, Throttled, UserAgents,
+};
+use crate::relay::{MissedBox, Relay, RelaySettings};
+use crate::time::Micros;
+use ipnet::IpNet;
+
+/// What the gateway is told at its start.
+pub struct Options {
+    /// How often the statistics are logged.
+    pub stats_interval: Micros,
+    /// How many log lines were lost so far.
+    pub log_dropped: Box<dyn Fn() -> u64>,
+    /// Whether trusted proxies begin each connection with a header of the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whose word about a client's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many connections are held at once.
+    pub max_connections: usize,
+    /// Whoever watches that the loop turns, if anybody does.
+    pub watchdog: Option<Watchdog>,
+    /// How long what is lost is waited for, and what is kept of it.
+    pub relay: RelaySettings,
+    /// What peers are checked against.
+    pub credentials: Credentials,
+    /// Which packages ran for whom before a restart.
+    pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
+}
+
+/// Somebody who wants to hear from the loop itself, again and again.
+pub struct Watchdog {
+    /// How often.
+    pub interval: Micros,
+    /// How. It must not wait for anything.
+    pub tell: Box<dyn FnMut()>,
+}
+
+/// Where other threads leave questions for the loop of a gateway.
+pub type Desk = crate::desk::Desk<Gateway>;
+
+/// A piece of work for the loop of a gateway.
+pub type Work = crate::desk::Work<Gateway>;
+
+/// The host of the loop in the binary.
+pub struct Gateway {
+    pub(super) relay: Relay,
+    /// Who each connection is, from its request to its end.
+    pub(super) identities: ConnMap<Identity>,
+    pub(super) user_agents: UserAgents,
+    pub(super) anonymous: u64,
+    pub(super) report: Report,
+    pub(super) throttled: Throttled,
+    pub(super) tray: Tray<Gateway>,
+    pub(super) closed: ClosedSink,
+    pub(super) histories: Histories,
+    /// By class.
+    pub(super) drains: [Option<ClassDrain>; CLASS_NAMES.len()],
+    pub(super) proxies: Proxies,
+    pub(super) max_connections: usize,
+    pub(super) watchdog: Option<Watchdog>,
+    pub(super) watchdog_timer: Option<TimerId>,
+    pub(super) restored: Vec<(Box<str>, Vec<Box<str>>)>,
+}
+
+impl Gateway {
+    /// A gateway without connections.
+    pub fn new(options: Options) -> Self {
+        Gateway {
+            relay: Relay::new(options.relay, options.credentials, options.max_connections),
+            restored: options.restored,
+            identities: ConnMap::new(),
+            user_agents: UserAgents::default(),
+            anonymous: 0,
+            report: Report::new(options.stats_interval, options.log_dropped),
+            throttled: Throttled::default(),
+            tray: Tray::default(),
+            closed: ClosedSink::default(),
+            histories: Histories::default(),
+            drains: [const { None }; CLASS_NAMES.len()],
+            proxies: Proxies {
+                protocol: options.proxy_protocol,
+                trusted: options.trusted_proxies,
+            },
+            max_connections: options.max_connections,
+            watchdog: options.watchdog,
+            watchdog_timer: None,
+        }
+    }
+
+    /// Begins to log statistics and to report to the watchdog, and waits for whom it had before; to be called once, before the
+    /// loop turns.
+    pub fn start(&mut self, io: &mut Io<'_>) {
+        let restored = std::mem::take(&mut self.restored);
+        self.relay.restore(io, restored);
+        self.report.start(io);
+        self.bark(io);
+    }
+
+    /// Where other threads leave work for the loop whose handle this is.
+    pub fn desk(&self, remote: Remote) -> Desk {
+        self.tray.desk(remote)
+    }
+
+    /// Where records of ended connections are put.
+    pub fn closed(&self) -> ClosedBox {
+        self.closed.shared()
+    }
+
+    /// Where those are put that were waited for in vain.
+    pub fn missed(&self) -> MissedBox {
+        self.relay.missed()
+    }
+
+    /// Does slices of what other threads have asked for.
+    pub(super) fn do_some_work(&mut self, io: &mut Io<'_>) {
+        Tray::do_some_work(self, |gateway| &mut gateway.tray, io);
+    }
+
+    /// Tells the watchdog that the loop turns, now and again and again.
+    pub(super) fn bark(&mut self, io: &mut Io<'_>) {
+        if let Some(watchdog) = &mut self.watchdog {
+            (watchdog.tell)();
+            self.watchdog_timer = Some(io.timer(watchdog.interval));
+        }
+    }
+
+    /// What the relay keeps of messages that are not finished, added up anew: their connections hold it
+    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over everything.
+    pub fn recount_held(&self) -> u64 {
+        self.relay.recount_held()
+    }
+
+    /// What the relay has charged ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)), added up anew over all sessions.
+    /// For tests: it walks over everything.
+    pub fn recount(&self) -> u64 {
+        self.relay.recount()
+    }
+
+    /// Logs the statistics since the last time.
+    pub fn report(&mut self, io: &Io<'_>) {
+        self.report
+            .statistics(io, self.relay.sessions.len(), &self.relay.stats);
+    }
+}

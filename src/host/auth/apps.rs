@@ -1,0 +1,497 @@
+//! The apps that may connect: the content of `APPS_FILE`.
+
+use super::url::is_url;
+use crate::host::names::{KEY_MAX, NAME_MAX};
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// The most apps that one gateway knows.
+pub const APPS_MAX: usize = 10_000;
+
+/// The most types that `may_send` names.
+const TYPES_MAX: usize = 64;
+
+/// More faults are not told one by one.
+const FAULTS_MAX: usize = 20;
+
+/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by and what they sign with.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Apps(Arc<HashMap<Box<str>, App>>);
+
+struct App {
+    /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
+    key: [u8; 32],
+    /// HMAC-SHA-256 after its key, before a message.
+    signer: Hmac<Sha256>,
+    webhook: Option<Box<str>>,
+    /// The types of frames that it may send to glasses; `None`: all that are not the gateway's.
+    may_send: Option<Box<[Box<str>]>>,
+}
+
+impl PartialEq for App {
+    fn eq(&self, other: &Self) -> bool {
+        // The signer is another form of the key.
+        (self.key, &self.webhook, &self.may_send) == (other.key, &other.webhook, &other.may_send)
+    }
+}
+
+impl Eq for App {}
+
+impl fmt::Debug for Apps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} apps", self.0.len())
+    }
+}
+
+impl Apps {
+    /// Reads a JSON array of apps: `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in words that go on after "must be", on one line. Apps are named by their places, counted
+    /// from 1; nothing that the file says is repeated, for it may be a key in the wrong place.
+    pub fn parse(json: &[u8]) -> Result<Apps, String> {
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
+        let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            match e.classify() {
+                serde_json::error::Category::Data => "a JSON array of apps".to_owned(),
+                serde_json::error::Category::Io
+                | serde_json::error::Category::Syntax
+                | serde_json::error::Category::Eof => {
+                    format!("a file in JSON, which line {line}, column {column} is not")
+                }
+            }
+        })?;
+        if entries.len() > APPS_MAX {
+            return Err(format!("a list of at most {APPS_MAX} apps"));
+        }
+        let mut faults = Faults::default();
+        let mut apps = HashMap::with_capacity(entries.len());
+        // Where each package stands.
+        let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(entries.len());
+        for (place, entry) in (1..).zip(entries) {
+            let Some((package, app)) = entry.check(place, &mut faults) else {
+                continue;
+            };
+            match places.get(&package) {
+                Some(first) => faults.push(place, format!("package is that of app {first}, too")),
+                None => {
+                    places.insert(package.clone(), place);
+                    apps.insert(package, app);
+                }
+            }
+        }
+        faults.none()?;
+        Ok(Apps(Arc::new(apps)))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none: then none is let in.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn knows(&self, package: &str) -> bool {
+        self.0.contains_key(package)
+    }
+
+    /// Returns whether an app of the list is started and stopped over `https`.
+    pub fn has_https_webhook(&self) -> bool {
+        let is_https = |url: &str| {
+            let scheme = url.split(':').next();
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+        };
+        let mut webhooks = self.0.values().filter_map(|app| app.webhook.as_deref());
+        webhooks.any(is_https)
+    }
+
+    pub(crate) fn webhook(&self, package: &str) -> Option<&str> {
+        self.0.get(package)?.webhook.as_deref()
+    }
+
+    pub(crate) fn may_send(&self, package: &str, kind: &str) -> bool {
+        let app = self.0.get(package);
+        let allowed = app.and_then(|app| app.may_send.as_ref());
+        allowed.is_none_or(|types| types.iter().any(|allowed| **allowed == *kind))
+    }
+
+    /// The value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`, an HMAC-SHA-256 with the package's key
+    /// over `at` (seconds since the Unix epoch), a full stop and the body. `None`: there is no such app.
+    pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
+        let mut signer = self.0.get(package)?.signer.clone();
+        signer.update(format!("{at}.").as_bytes());
+        signer.update(body);
+        let signature = HEXLOWER.encode(&signer.finalize().into_bytes());
+        Some(format!("t={at},v1={signature}"))
+    }
+
+    /// Whether this is the package's key. The time that it takes depends on the length of the given key alone.
+    pub(crate) fn admits(&self, package: &str, key: &str) -> bool {
+        let app = self.0.get(package);
+        // Some key is compared with also if there is no such app; its result does not count.
+        let right = app.map_or([0; 32], |app| app.key);
+        let is_right = bool::from(right.ct_eq(&digest(key)));
+        is_right & app.is_some()
+    }
+}
+
+fn signer(key: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).expect("a key may have any length")
+}
+
+fn digest(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}
+
+/// One thing in the array, as it stands there.
+enum Entry {
+    App(Vec<(String, Value)>),
+    Other,
+}
+
+impl Entry {
+    fn check(self, place: usize, faults: &mut Faults) -> Option<(Box<str>, App)> {
+        let Entry::App(fields) = self else {
+            faults.push(place, "is no object");
+            return None;
+        };
+        let [mut package, mut key, mut webhook, mut types] = [const { None }; 4];
+        for (name, value) in fields {
+            let field = match name.as_str() {
+                "package" => &mut package,
+                "api_key" => &mut key,
+                "webhook_url" => &mut webhook,
+                "may_send" => &mut types,
+                _ => {
+                    let why = "has a field other than package, api_key, webhook_url and may_send";
+                    faults.push(place, why);
+                    continue;
+                }
+            };
+            if field.replace(value).is_some() {
+                faults.push(place, "has a field twice");
+            }
+        }
+        let package = text(package).filter(|package| {
+            (1..=NAME_MAX).contains(&package.len()) && !package.contains(char::is_control)
+        });
+        if package.is_none() {
+            let why = "package is not a string of 1 to 256 bytes without control characters";
+            faults.push(place, why);
+        }
+        let key = text(key)
+            .filter(|key| (1..=KEY_MAX).contains(&key.len()) && !key.contains(char::is_control));
+        if key.is_none() {
+            let why = "api_key is not a string of 1 to 512 bytes without control characters";
+            faults.push(place, why);
+        }
+        let is_given = !matches!(webhook, None | Some(Value::Null));
+        let webhook = text(webhook).filter(|url| is_url(url, &["http", "https"]));
+        if is_given && webhook.is_none() {
+            let why = "webhook_url is not a URL with http:// or https://, a host, and no user";
+            faults.push(place, why);
+        }
+        let is_limited = !matches!(types, None | Some(Value::Null));
+        let may_send = names(types);
+        if is_limited && may_send.is_none() {
+            let why = "may_send is not an array of at most 64 types of 1 to 256 bytes";
+            faults.push(place, why);
+        }
+        let key = key?;
+        let app = App {
+            key: digest(&key),
+            signer: signer(&key),
+            webhook: webhook.map(Into::into),
+            may_send,
+        };
+        Some((package?.into(), app))
+    }
+}
+
+/// A list of types of frames.
+fn names(value: Option<Value>) -> Option<Box<[Box<str>]>> {
+    let Some(Value::Array(values)) = value else {
+        return None;
+    };
+    let is_name = |name: &String| (1..=NAME_MAX).contains(&name.len());
+    let names = values.into_iter().take(TYPES_MAX + 1);
+    let names = names.map(|value| text(Some(value)).filter(is_name).map(Into::into));
+    let names: Box<[Box<str>]> = names.collect::<Option<_>>()?;
+    (names.len() <= TYPES_MAX).then_some(names)
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
+/// Takes an object with its fields in their order, so that one that stands twice is seen; and anything else, too, so that
+/// the rest of the array is looked at.
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Entry;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an app")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Entry::App(fields))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entry, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Entry::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+
+            fn visit_unit<E>(self) -> Result<Entry, E> {
+                Ok(Entry::Other)
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
+}
+
+/// What is wrong, app by app.
+#[derive(Default)]
+struct Faults {
+    told: String,
+    count: usize,
+}
+
+impl Faults {
+    fn push(&mut self, place: usize, why: impl fmt::Display) {
+        self.count += 1;
+        if self.count <= FAULTS_MAX {
+            let then = if self.count > 1 { ", " } else { "" };
+            let _ = write!(self.told, "{then}app {place}: {why}");
+        }
+    }
+
+    fn none(self) -> Result<(), String> {
+        let more = match self.count.saturating_sub(FAULTS_MAX) {
+            0 => String::new(),
+            n => format!(", and {n} more"),
+        };
+        match self.count {
+            0 => Ok(()),
+            _ => Err(format!(
+                "a list of apps without faults: {}{more}",
+                self.told
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str) -> String {
+        let text = Apps::parse(json.as_bytes()).expect_err(json);
+        assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
+        text
+    }
+
+    #[test]
+    fn a_list_of_apps_is_read() {
+        let json = br#"[
+            {"package": "org.example.app-one", "api_key": "k1", "webhook_url": "https://one:8443/webhook"},
+            {"api_key": "k2", "package": "two", "webhook_url": null},
+            {"package": "three", "api_key": "k1"}
+        ]"#;
+        let apps = Apps::parse(json).expect("apps");
+        assert_eq!(apps.len(), 3);
+        assert_eq!(
+            apps.webhook("org.example.app-one"),
+            Some("https://one:8443/webhook")
+        );
+        assert_eq!(apps.webhook("two"), None);
+        assert_eq!(apps.webhook("four"), None);
+        let packages = ["org.example.app-one", "two", "three", "four", ""];
+        assert_eq!(
+            packages.map(|p| apps.admits(p, "k1")),
+            [true, false, true, false, false]
+        );
+        assert_eq!(
+            packages.map(|p| apps.knows(p)),
+            [true, true, true, false, false]
+        );
+        assert_eq!(format!("{apps:?}"), "3 apps");
+        let with_mark = [b"\xef\xbb\xbf".as_slice(), json].concat();
+        assert_eq!(
+            Apps::parse(&with_mark),
+            Ok(apps),
+            "as some editors leave it"
+        );
+        assert!(Apps::parse(b"[]").is_ok_and(|apps| apps.is_empty()));
+    }
+
+    #[test]
+    fn another_key_or_webhook_is_a_change() {
+        let apps = |key: &str, url: &str| {
+            let json = format!(r#"[{{"package":"a","api_key":"{key}","webhook_url":"{url}"}}]"#);
+            Apps::parse(json.as_bytes()).expect("apps")
+        };
+        assert_eq!(apps("k", "http://a"), apps("k", "http://a"));
+        assert_ne!(apps("k", "http://a"), apps("l", "http://a"));
+        assert_ne!(apps("k", "http://a"), apps("k", "http://b"));
+    }
+
+    #[test]
+    fn what_an_app_may_send_is_listed_or_not_bounded() {
+        let apps = |may_send: &str| {
+            let json = format!(r#"[{{"package":"a","api_key":"k"{may_send}}}]"#);
+            Apps::parse(json.as_bytes())
+        };
+        for all in ["", r#","may_send":null"#] {
+            assert!(apps(all).is_ok_and(|apps| apps.may_send("a", "display_event")));
+        }
+        let some = apps(r#","may_send":["display_event","x"]"#).expect("apps");
+        let may = |kind| some.may_send("a", kind);
+        assert!(may("display_event") && may("x") && !may("photo_request") && !may(""));
+        assert!(apps(r#","may_send":[]"#).is_ok_and(|apps| !apps.may_send("a", "x")));
+        assert_ne!(apps(""), apps(r#","may_send":[]"#), "a reload sees it");
+        let many = vec![r#""x""#; TYPES_MAX + 1].join(",");
+        let long = "x".repeat(NAME_MAX + 1);
+        for wrong in [
+            r#""x""#.to_owned(),
+            "1".to_owned(),
+            "[1]".to_owned(),
+            r#"[""]"#.to_owned(),
+            format!("[{many}]"),
+            format!(r#"["{long}"]"#),
+        ] {
+            let told = apps(&format!(r#","may_send":{wrong}"#)).expect_err(&wrong);
+            assert!(told.ends_with(
+                "app 1: may_send is not an array of at most 64 types of 1 to 256 bytes"
+            ));
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_is_told_with_its_place() {
+        for (json, told) in [
+            ("", "a file in JSON, which line 1, column 0 is not"),
+            ("[\n{]", "a file in JSON, which line 2, column 2 is not"),
+            (
+                "[{\"package\": \"s3cret",
+                "a file in JSON, which line 1, column 20 is not",
+            ),
+            ("[] []", "a file in JSON, which line 1, column 4 is not"),
+            ("{}", "a JSON array of apps"),
+            ("\"s3cret\"", "a JSON array of apps"),
+            ("null", "a JSON array of apps"),
+        ] {
+            assert_eq!(fault(json), told, "{json}");
+        }
+        assert!(Apps::parse(b"[\"\xff\"]").is_err());
+        assert!(
+            Apps::parse("[".repeat(1 << 20).as_bytes()).is_err(),
+            "no deep recursion"
+        );
+        let many = |n: usize| {
+            let apps = (0..n).map(|n| format!(r#"{{"package":"p{n}","api_key":"k"}}"#));
+            format!("[{}]", apps.collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(
+            Apps::parse(many(APPS_MAX).as_bytes()).map(|a| a.len()),
+            Ok(APPS_MAX)
+        );
+        assert_eq!(fault(&many(APPS_MAX + 1)), "a list of at most 10000 apps");
+    }
+
+    #[test]
+    fn every_fault_of_every_app_is_told_at_once() {
+        let package = "package is not a string of 1 to 256 bytes without control characters";
+        let key = "api_key is not a string of 1 to 512 bytes without control characters";
+        let url = "webhook_url is not a URL with http:// or https://, a host, and no user";
+        let field = "has a field other than package, api_key, webhook_url and may_send";
+        let long = "x".repeat(257);
+        let long_key = "x".repeat(513);
+        let json = format!(
+            r#"[
+                {{"package": "a", "api_key": "s3cret"}},
+                {{"package": "a", "api_key": "s3cret"}},
+                {{"package": "", "api_key": "", "webhook_url": ""}},
+                {{"package": 5, "webhook_url": "ftp://a"}},
+                {{"package": "{long}", "api_key": "{long_key}"}},
+                {{"package": "b\n", "api_key": "s3cret\u0000"}},
+                "s3cret", [{{}}], 5, -5, 0.5, true, null,
+                {{"package": "c", "api_key": "s3cret", "s3cret": 1}},
+                {{"package": "d", "api_key": "s3cret", "api_key": "s3cret2"}},
+                {{"package": "e", "api_key": ["s3cret"]}}
+            ]"#
+        );
+        let told = [
+            "app 2: package is that of app 1, too".to_owned(),
+            format!("app 3: {package}, app 3: {key}, app 3: {url}"),
+            format!("app 4: {package}, app 4: {key}, app 4: {url}"),
+            format!("app 5: {package}, app 5: {key}"),
+            format!("app 6: {package}, app 6: {key}"),
+            (7..=13)
+                .map(|n| format!("app {n}: is no object"))
+                .collect::<Vec<_>>()
+                .join(", "),
+            format!("app 14: {field}"),
+            "app 15: has a field twice".to_owned(),
+        ];
+        assert_eq!(
+            fault(&json),
+            format!(
+                "a list of apps without faults: {}, and 1 more",
+                told.join(", ")
+            )
+        );
+        let many = vec!["5"; 1_000].join(",");
+        let told = fault(&format!("[{many}]"));
+        assert!(
+            told.ends_with("app 20: is no object, and 980 more"),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,204 @@
+//! The tokens that glasses bring: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
+
+use crate::engine::Request;
+use crate::host::names::is_name;
+use crate::time::{Micros, UnixMillis};
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The one algorithm whose signature counts (RFC 7518 §3.2).
+const ALGORITHM: &str = "HS256";
+
+/// The others that tokens are signed with (RFC 7518 §3.1, RFC 8037): who uses one is told which it must be.
+const OTHER_ALGORITHMS: [&str; 11] = [
+    "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512",
+    "EdDSA",
+];
+
+/// Why a token does not count. It is not repeated, nor is anything in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// The gateway has no secret to check it with, but credentials for others.
+    NoSecret,
+    /// There is none.
+    Missing,
+    /// It is none, or there are several, or a claim is not what it must be.
+    Malformed,
+    /// It is not signed with HS256.
+    Algorithm,
+    /// It is not signed with our secret.
+    Signature,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYet,
+    /// It does not say whose it is.
+    NoEmail,
+}
+
+impl TokenFault {
+    /// What programs are told.
+    pub fn code(self) -> &'static str {
+        match self {
+            TokenFault::NoSecret => "TOKENS_NOT_ACCEPTED",
+            TokenFault::Missing => "TOKEN_MISSING",
+            TokenFault::Malformed => "TOKEN_MALFORMED",
+            TokenFault::Algorithm => "TOKEN_ALGORITHM",
+            TokenFault::Signature => "TOKEN_SIGNATURE",
+            TokenFault::Expired => "TOKEN_EXPIRED",
+            TokenFault::NotYet => "TOKEN_NOT_YET_VALID",
+            TokenFault::NoEmail => "TOKEN_WITHOUT_EMAIL",
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    /// What people are told; nothing in it needs an escape in JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TokenFault::NoSecret => "this gateway has no secret to check tokens with",
+            TokenFault::Missing => {
+                "a token is required: Authorization: Bearer, or token in the query"
+            }
+            TokenFault::Malformed => "the token is not one well-formed JSON Web Token",
+            TokenFault::Algorithm => "the token must be signed with HS256",
+            TokenFault::Signature => "the signature of the token is wrong",
+            TokenFault::Expired => "the token has expired",
+            TokenFault::NotYet => "the token is not valid yet",
+            TokenFault::NoEmail => {
+                "the token must have a claim email of 1 to 256 bytes without control characters"
+            }
+        })
+    }
+}
+
+impl std::error::Error for TokenFault {}
+
+/// The first part of a token. Only an object is one, and it says nothing twice that we look at.
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+    crit: Option<IgnoredAny>,
+    #[serde(flatten)]
+    _others: BTreeMap<String, IgnoredAny>,
+}
+
+/// What tokens are signed with.
+#[derive(Clone)]
+pub(crate) struct TokenKey(Hmac<Sha256>);
+
+impl fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl TokenKey {
+    pub(crate) fn new(secret: &str) -> Self {
+        // RFC 2104 §3: a longer one is hashed, a shorter one filled up.
+        let key = Hmac::new_from_slice(secret.as_bytes());
+        TokenKey(key.expect("a key may have any length"))
+    }
+
+    /// The user that the token was made for, if it counts at `now`, or does so within `leeway`: the clocks of signer and
+    /// checker differ. The claim `aud` is not checked.
+    pub(crate) fn user(
+        &self,
+        token: &str,
+        now: UnixMillis,
+        leeway: Micros,
+    ) -> Result<Box<str>, TokenFault> {
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let (head, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let head: Head = read(head)?;
+        if head.alg != ALGORITHM {
+            // Whatever else stands there, `none` being one, is no signature at all.
+            return Err(if OTHER_ALGORITHMS.contains(&&*head.alg) {
+                TokenFault::Algorithm
+            } else {
+                TokenFault::Malformed
+            });
+        }
+        // In a time that does not depend on where the two differ.
+        let verified = (self.0.clone().chain_update(signed)).verify_slice(&decode(signature)?);
+        verified.map_err(|_| TokenFault::Signature)?;
+        // RFC 7515 §4.1.11: who does not know an extension that is critical must refuse.
+        if head.crit.is_some() {
+            return Err(TokenFault::Malformed);
+        }
+        let claims: Map<String, Value> = read(claims)?;
+        // RFC 7519 §4.1.4: on that time it has expired.
+        let leeway = leeway.as_millis();
+        let (earliest, latest) = (now.0.saturating_sub(leeway), now.0.saturating_add(leeway));
+        if time(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
+            return Err(TokenFault::Expired);
+        }
+        if time(&claims, "nbf")?.is_some_and(|nbf| latest < nbf.0) {
+            return Err(TokenFault::NotYet);
+        }
+        match claims.get("email") {
+            Some(Value::String(email)) if is_name(email) => Ok(email.as_str().into()),
+            _ => Err(TokenFault::NoEmail),
+        }
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
+    let decoded = BASE64URL_NOPAD.decode(part.as_bytes());
+    decoded.map_err(|_| TokenFault::Malformed)
+}
+
+/// A part of a token that is JSON.
+fn read<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
+    serde_json::from_slice(&decode(part)?).map_err(|_| TokenFault::Malformed)
+}
+
+/// A claim that is a time: seconds since 1970, perhaps with a fraction.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
+    let Some(claim) = claims.get(name) else {
+        return Ok(None);
+    };
+    let millis = match (claim.as_u64(), claim.as_f64()) {
+        (Some(seconds), _) => seconds.saturating_mul(1_000),
+        // Below zero is zero, and too much is the most that there is.
+        (None, Some(seconds)) => (seconds * 1_000.0) as u64,
+        (None, None) => return Err(TokenFault::Malformed),
+    };
+    Ok(Some(UnixMillis(millis)))
+}
+
+/// The token of a request: the header's, or else the query's. Two in one place are none.
+pub(crate) fn of(request: &Request) -> Result<String, TokenFault> {
+    let mut fields = request.headers().get_all("authorization").iter();
+    if let Some(field) = fields.next() {
+        let text = field.to_str().map_err(|_| TokenFault::Malformed)?;
+        if fields.next().is_some() {
+            return Err(TokenFault::Malformed);
+        }
+        if let Some(token) = bearer(text) {
+            return Ok(token.to_owned());
+        }
+    }
+    let query = request.query().unwrap_or_default();
+    let mut tokens = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, value)| name == "token" && !value.is_empty())
+        .map(|(_, value)| value);
+    let token = tokens.next().ok_or(TokenFault::Missing)?;
+    match tokens.next() {
+        None => Ok(token.into_owned()),
+        Some(_) => Err(TokenFault::Malformed),
+    }
+}
+
+/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}

@@ -1,0 +1,127 @@
+//! Identities that an operator has shut out for a time.
+
+use super::identity::Identity;
+use crate::time::Micros;
+use std::collections::HashMap;
+
+/// The most identities that are blocked at one time: each was named by hand.
+pub const BLOCKS_MAX: usize = 1_000;
+
+/// Who is refused, and until when.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    by_identity: HashMap<Identity, BlockPlace>,
+    /// The number of the last block.
+    nth: u64,
+}
+
+/// A place in the list of blocks, which is in the order of their ends. No two blocks have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockPlace {
+    /// When the block ends: engine time.
+    pub until: Micros,
+    /// Which of those that end at that time.
+    pub nth: u64,
+}
+
+impl Blocks {
+    /// Refuses an identity until then; a later word replaces an earlier one. `false`: there is no room for more.
+    pub(crate) fn block(&mut self, identity: Identity, until: Micros, now: Micros) -> bool {
+        let blocks = &self.by_identity;
+        if blocks.len() >= BLOCKS_MAX && !blocks.contains_key(&identity) {
+            self.expire(now);
+            if self.by_identity.len() >= BLOCKS_MAX {
+                return false;
+            }
+        }
+        self.nth += 1;
+        let place = BlockPlace {
+            until,
+            nth: self.nth,
+        };
+        self.by_identity.insert(identity, place);
+        true
+    }
+
+    /// How long an identity is still refused.
+    pub(crate) fn left(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
+        if self.by_identity.is_empty() {
+            return None;
+        }
+        let until = self.by_identity.get(identity)?.until;
+        if until <= now {
+            self.by_identity.remove(identity);
+            return None;
+        }
+        Some(until - now)
+    }
+
+    /// Lets an identity in again. Whether it was blocked.
+    pub(crate) fn lift(&mut self, identity: &Identity) -> bool {
+        self.by_identity.remove(identity).is_some()
+    }
+
+    /// The first `most` who are refused and stand behind this place, in the order of the ends of their blocks; and whether
+    /// there are more.
+    pub(crate) fn after(
+        &mut self,
+        place: Option<BlockPlace>,
+        most: usize,
+        now: Micros,
+    ) -> (Vec<(BlockPlace, Identity)>, bool) {
+        self.expire(now);
+        let blocks = self.by_identity.iter();
+        let mut behind: Vec<_> = blocks
+            .filter(|(_, at)| place.is_none_or(|place| **at > place))
+            .map(|(identity, at)| (*at, identity))
+            .collect();
+        let more = behind.len() > most;
+        behind.sort_unstable_by_key(|(at, _)| *at);
+        behind.truncate(most);
+        let named = behind.into_iter().map(|(at, who)| (at, who.clone()));
+        (named.collect(), more)
+    }
+
+    pub(crate) fn count(&mut self, now: Micros) -> usize {
+        self.expire(now);
+        self.by_identity.len()
+    }
+
+    fn expire(&mut self, now: Micros) {
+        self.by_identity.retain(|_, place| place.until > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Role;
+
+    #[test]
+    fn each_block_is_listed_once_in_the_order_of_the_ends_also_if_many_end_at_once() {
+        let mut blocks = Blocks::default();
+        let glasses = |n: u64| Identity {
+            user: format!("u{n}").into(),
+            role: Role::Glasses,
+        };
+        let minute = Micros::from_secs(60);
+        for n in 0..BLOCKS_MAX as u64 {
+            assert!(blocks.block(glasses(n), Micros(minute.0 * (1 + n % 3)), Micros::ZERO));
+        }
+        assert!(!blocks.block(glasses(1_000), minute, Micros::ZERO));
+        let (mut seen, mut place) = (Vec::new(), None);
+        loop {
+            let (page, more) = blocks.after(place, 7, Micros::ZERO);
+            assert_eq!(more, page.len() == 7 && seen.len() + 7 < BLOCKS_MAX);
+            place = page.last().map(|(place, _)| *place);
+            seen.extend(page);
+            if !more {
+                break;
+            }
+        }
+        assert!(seen.is_sorted_by(|(a, _), (b, _)| a < b));
+        assert_eq!(seen.len(), BLOCKS_MAX);
+        let (left, more) = blocks.after(None, BLOCKS_MAX, minute);
+        assert!(left.len() < BLOCKS_MAX && !more, "a third is over");
+    }
+}

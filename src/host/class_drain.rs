@@ -1,0 +1,138 @@
+//! Sending the connections of one class away, evenly, while the gateway stays.
+
+use crate::cause::Cause;
+use crate::desk::Effort;
+use crate::engine::{Class, ConnView, Io, PhaseView, TimerId};
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// The time from one step to the next.
+const STEP: Micros = Micros::from_millis(10);
+
+/// The most slots that one step looks at ...
+const SLOTS: u32 = 1_024;
+
+/// ... and the most connections that it closes: 25 600 a second. A shorter spread takes as long as that.
+const CLOSES: u32 = 256;
+
+/// What it costs to look at a slot.
+const SLOT_NS: u32 = 150;
+
+/// What it costs to close a connection.
+const CLOSE_NS: u32 = 1_000;
+
+/// The reason in the close frame, as of a drain of all.
+const REASON: &str = "service restart";
+
+/// A class that is being sent away.
+#[derive(Debug)]
+pub(crate) struct ClassDrain {
+    class: Class,
+    started: Micros,
+    spread: Micros,
+    /// Newcomers are refused until then.
+    refused_until: Micros,
+    /// Connections of the class at the start.
+    total: u64,
+    done: u64,
+    cursor: u32,
+    timer: Option<TimerId>,
+}
+
+impl ClassDrain {
+    pub(crate) fn start(io: &mut Io<'_>, class: Class, spread: Micros, refuse: Micros) -> Self {
+        let mut drain = ClassDrain {
+            class,
+            started: io.now(),
+            spread,
+            refused_until: io.now() + refuse,
+            total: io.stats().classes[usize::from(class.0)].live,
+            done: 0,
+            cursor: 0,
+            timer: None,
+        };
+        drain.step(io);
+        drain
+    }
+
+    /// How long newcomers of the class are still refused.
+    pub(crate) fn refuses(&self, now: Micros) -> Option<Micros> {
+        (now < self.refused_until).then(|| self.refused_until - now)
+    }
+
+    /// Whether there is nobody left to send away, and nobody is refused any more.
+    pub(crate) fn is_over(&self, now: Micros) -> bool {
+        self.timer.is_none() && self.refuses(now).is_none()
+    }
+
+    /// By when this connection is sent away at the latest, if it is to be.
+    pub(crate) fn sends_away(&self, id: ConnId, view: &ConnView, now: Micros) -> Option<Micros> {
+        self.timer?;
+        let slots = (id.slot() as u32).checked_sub(self.cursor)?;
+        if !self.concerns(view) {
+            return None;
+        }
+        // Its turn comes when all before it have had theirs, of which a step closes only so many, and the cursor needs a step
+        // for every so many slots.
+        let turn = self.done + u64::from(slots) + 1;
+        let share = if turn < self.total {
+            let part = u128::from(self.spread.0) * u128::from(turn);
+            Micros(part.div_ceil(u128::from(self.total)) as u64)
+        } else {
+            self.spread
+        };
+        let steps = |slots: u32| Micros(STEP.0 * u64::from(slots));
+        let due = (self.started + share).max(now + steps(slots / CLOSES));
+        Some(due + steps(slots / SLOTS))
+    }
+
+    /// Who came after the start stays.
+    fn concerns(&self, view: &ConnView) -> bool {
+        let theirs = view.class == Some(self.class) && view.since <= self.started;
+        theirs && view.phase == PhaseView::Open
+    }
+
+    pub(crate) fn stop(&mut self, io: &mut Io<'_>) {
+        if let Some(timer) = self.timer.take() {
+            io.cancel(timer);
+        }
+    }
+
+    /// Whether this timer was ours.
+    pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let ours = self.timer == Some(timer);
+        if ours {
+            self.step(io);
+        }
+        ours
+    }
+
+    /// Closes those whose turn it is: after a tenth of the spread, a tenth of them.
+    fn step(&mut self, io: &mut Io<'_>) {
+        let elapsed = io.now() - self.started;
+        let quota = if elapsed >= self.spread {
+            u64::MAX
+        } else {
+            (u128::from(self.total) * u128::from(elapsed.0) / u128::from(self.spread.0)) as u64
+        };
+        let most = self.cursor.saturating_add(SLOTS).min(io.slots());
+        let (begun, mut closed) = (self.cursor, 0);
+        while self.done < quota && self.cursor < most && closed < CLOSES {
+            let id = io.in_slot(self.cursor);
+            self.cursor += 1;
+            let Some((id, view)) = id.and_then(|id| Some((id, io.view(id)?))) else {
+                continue;
+            };
+            if self.concerns(&view) {
+                let code = Cause::Draining.close_code();
+                io.close_for(id, Cause::Draining, code, REASON);
+                self.done += 1;
+                closed += 1;
+            }
+        }
+        let mut effort = Effort::default();
+        effort.add(SLOT_NS * (self.cursor - begun) + CLOSE_NS * closed);
+        effort.spend(io);
+        self.timer = (self.cursor < io.slots()).then(|| io.timer(STEP));
+    }
+}

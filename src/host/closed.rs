@@ -1,0 +1,118 @@
+//! What is kept of connections that have ended, for whoever asks later.
+//!
+//! The loop only puts records into a box; another thread takes them out, keeps them and searches them, so a search through
+//! 10 000 costs the loop nothing.
+
+use super::handover::{Handover, Sink};
+use super::history::History;
+use super::identity::{Identity, Role};
+use crate::cause::{By, Cause, Code};
+use crate::engine::{Class, Ending, Traffic};
+use crate::health::Rtt;
+use crate::id::ConnId;
+use crate::time::{Micros, Moment};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How many ended connections are remembered.
+pub const CLOSED_MAX: usize = 10_000;
+
+/// A connection that has ended.
+#[derive(Debug)]
+pub struct Closed {
+    /// When its end was told.
+    pub at: Moment,
+    /// The id that it had.
+    pub id: ConnId,
+    /// Its class, if it was a WebSocket.
+    pub class: Option<Class>,
+    /// Whether we gave it its name.
+    pub generated: bool,
+    /// Who it was, if it said so.
+    pub user: Option<Box<str>>,
+    /// Which package of that user, if it was a TPA.
+    pub package: Option<Box<str>>,
+    /// What its request named as `User-Agent`, as kept: escaped and cut.
+    pub user_agent: Option<Arc<str>>,
+    /// The client's address.
+    pub peer_addr: SocketAddr,
+    /// Why it ended.
+    pub cause: Cause,
+    /// Who ended it.
+    pub by: By,
+    /// What was told.
+    pub code: Code,
+    /// The reason beside the code.
+    pub reason: Box<str>,
+    /// Whether the closing handshake was completed.
+    pub clean: bool,
+    /// How long it had been open, or accepted.
+    pub age: Micros,
+    /// How long nothing had been heard.
+    pub silence: Micros,
+    /// Pings unanswered at the end.
+    pub unanswered: u16,
+    /// Round-trip time as last known.
+    pub rtt: Rtt,
+    /// What went through it.
+    pub traffic: Traffic,
+    /// What had been kept of its life.
+    pub history: Option<Box<History>>,
+}
+
+impl Closed {
+    /// Whether its user's name was given by us: nobody comes back under it.
+    pub fn is_anonymous(&self) -> bool {
+        self.generated || self.user.is_none()
+    }
+}
+
+/// Where the loop puts records of ended connections.
+pub type ClosedBox = Handover<Closed>;
+
+/// The loop's side of the box.
+pub(crate) type ClosedSink = Sink<Closed, CLOSED_MAX>;
+
+impl ClosedSink {
+    /// Keeps an ended connection. A port scan or a health check was nobody's connection: they are only counted.
+    pub(crate) fn keep(
+        &mut self,
+        id: ConnId,
+        (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
+        generated: bool,
+        history: Option<Box<History>>,
+        end: &Ending,
+    ) {
+        if matches!(end.cause, Cause::Probe | Cause::Answered) {
+            return;
+        }
+        let (user, package) = match identity {
+            None => (None, None),
+            Some(Identity { user, role }) => match role {
+                Role::Glasses => (Some(user), None),
+                Role::Tpa(package) => (Some(user), Some(package)),
+            },
+        };
+        self.put(Closed {
+            at: Moment::now(),
+            id,
+            class: end.class,
+            generated,
+            user,
+            package,
+            user_agent,
+            peer_addr: end.peer_addr,
+            cause: end.cause,
+            by: end.by,
+            code: end.code,
+            reason: end.reason.clone(),
+            clean: end.clean,
+            age: end.age,
+            silence: end.silence,
+            unanswered: end.unanswered,
+            rtt: end.rtt,
+            traffic: end.traffic,
+            history,
+        });
+    }
+}

@@ -1,0 +1,168 @@
+//! What a peer said about itself, made fit for a `key=value` line.
+
+use super::user_agents::USER_AGENT_BYTES_MAX;
+use std::fmt::{self, Write};
+
+/// A value from a peer, as it stands in a log line: never more than one line, never more than one field.
+///
+/// Bare where it is short and harmless (`alice@example.org`), else in quotes with everything escaped that could end the
+/// line or the field, or that is not seen: control characters, marks that turn the direction of writing, combining marks,
+/// exotic spaces. Cut to [`Value::MOST`] characters, so a peer cannot fill the log with its name; `…` shows the cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Value<'a>(pub(crate) &'a str);
+
+/// A reason of a close or a refusal, as a [`Value`] but in whole: it has at most 123 bytes (RFC 6455 §5.5).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reason<'a>(pub(crate) &'a str);
+
+/// A user agent that was cut already, as a [`Value`] but in whole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserAgent<'a>(pub(crate) &'a str);
+
+impl Value<'_> {
+    /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).
+    const MOST: usize = 64;
+
+    /// Writes `text`, of which at most `most` characters.
+    fn write(text: &str, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_bare(text, most) {
+            return f.write_str(text);
+        }
+        let mut rest = text.chars();
+        f.write_char('"')?;
+        for c in rest.by_ref().take(most) {
+            match c {
+                '"' | '\\' | '\n' | '\t' => write!(f, "{}", c.escape_default())?,
+                _ if is_seen(c) => f.write_char(c)?,
+                _ => write!(f, "{}", c.escape_unicode())?,
+            }
+        }
+        if rest.next().is_some() {
+            f.write_char('…')?;
+        }
+        f.write_char('"')
+    }
+}
+
+fn is_bare(text: &str, most: usize) -> bool {
+    // All of it is ASCII if it is bare, so bytes are characters.
+    let is_harmless = |b: u8| b.is_ascii_alphanumeric() || b"._:@/+-".contains(&b);
+    (1..=most).contains(&text.len()) && text.bytes().all(is_harmless)
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::write(self.0, Self::MOST, f)
+    }
+}
+
+impl fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MOST: usize = 123;
+        Value::write(self.0, MOST, f)
+    }
+}
+
+impl fmt::Display for UserAgent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::write(self.0, USER_AGENT_BYTES_MAX, f)
+    }
+}
+
+/// Whether `c` is a mark of its own on the screen. The standard library keeps the Unicode table for its `Debug` output:
+/// what that leaves alone is seen. (It also escapes the apostrophe, which is.)
+fn is_seen(c: char) -> bool {
+    c == '\'' || c.escape_debug().len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(value: &str) -> String {
+        Value(value).to_string()
+    }
+
+    #[test]
+    fn harmless_values_stand_bare() {
+        for bare in [
+            "alice",
+            "alice@example.org",
+            "com.example.app",
+            "127.0.0.1:8002",
+            "a/b+c-d",
+        ] {
+            assert_eq!(shown(bare), bare);
+        }
+    }
+
+    #[test]
+    fn whatever_could_end_a_field_is_quoted() {
+        assert_eq!(shown(""), r#""""#);
+        assert_eq!(shown("two words"), r#""two words""#);
+        assert_eq!(shown("a=b"), r#""a=b""#);
+        assert_eq!(shown("it's"), r#""it's""#);
+        assert_eq!(shown(r#"" cause=stale x=""#), r#""\" cause=stale x=\"""#);
+        assert_eq!(shown(r"back\slash"), r#""back\\slash""#);
+        assert_eq!(shown(r"\"), r#""\\""#);
+    }
+
+    #[test]
+    fn no_value_begins_a_new_line() {
+        assert_eq!(
+            shown("eve\n2026-01-01T00:00:00Z [INFO] close user=bob"),
+            r#""eve\n2026-01-01T00:00:00Z [INFO] close user=bob""#
+        );
+        assert_eq!(shown("a\r\tb\0"), r#""a\u{d}\tb\u{0}""#);
+        assert_eq!(
+            shown("\u{85}\u{2028}\u{2029}"),
+            r#""\u{85}\u{2028}\u{2029}""#
+        );
+        assert_eq!(shown("\u{1b}[31mred"), r#""\u{1b}[31mred""#);
+    }
+
+    #[test]
+    fn what_is_not_seen_is_spelt_out() {
+        // Right-to-left override and mark, isolates, zero-width space and joiner, byte order mark, a tag, a combining accent.
+        for hidden in [
+            '\u{202e}',
+            '\u{200f}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{feff}',
+            '\u{e0041}',
+            '\u{301}',
+            '\u{a0}',
+        ] {
+            assert_eq!(
+                shown(&format!("a{hidden}b")),
+                format!(r#""a\u{{{:x}}}b""#, u32::from(hidden))
+            );
+        }
+        assert_eq!(
+            shown("Zoë 張 👓"),
+            r#""Zoë 張 👓""#,
+            "letters of any script are left alone"
+        );
+    }
+
+    #[test]
+    fn long_values_are_cut_by_characters() {
+        assert_eq!(shown(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(shown(&"x".repeat(65)), format!(r#""{}…""#, "x".repeat(64)));
+        assert_eq!(
+            shown(&"x".repeat(10_240)),
+            format!(r#""{}…""#, "x".repeat(64))
+        );
+        assert_eq!(
+            shown(&"é".repeat(64)),
+            format!(r#""{}""#, "é".repeat(64)),
+            "64 characters, 128 bytes: whole"
+        );
+        assert_eq!(shown(&"é".repeat(65)), format!(r#""{}…""#, "é".repeat(64)));
+        let worst = shown(&"\u{10ffff}".repeat(10_240));
+        assert_eq!(worst.len(), 64 * r"\u{10ffff}".len() + 2 + '…'.len_utf8());
+    }
+}

@@ -1,0 +1,19 @@
+//! Random texts that are almost JSON, for tests.
+
+/// What is put into them.
+const BYTES: &[u8] = br#"{}[]",:\u0 etn1-+.E/"#;
+
+/// One of these texts with up to three bytes changed, put in, cut out, or with its end doubled; `None` if that is not UTF-8.
+pub(crate) fn mutated(rng: &mut fastrand::Rng, texts: &[&str]) -> Option<String> {
+    let mut bytes = rng.choice(texts)?.as_bytes().to_vec();
+    for _ in 0..rng.u8(0..4) {
+        let at = rng.usize(0..bytes.len());
+        match rng.u8(0..4) {
+            0 => bytes[at] = BYTES[rng.usize(0..BYTES.len())],
+            1 => bytes.insert(at, BYTES[rng.usize(0..BYTES.len())]),
+            2 => drop(bytes.remove(at)),
+            _ => bytes.extend_from_within(at..),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,230 @@
+//! Which peers wait for their share of the loop's work, and for how long: one line a minute for each identity.
+
+use super::identity::Identity;
+use crate::time::Micros;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
+/// How long an identity is not reported again.
+const EVERY: Micros = Micros::from_secs(60);
+
+/// Peers whose waits are added up at once, and the most lines in a minute.
+const SLOTS: usize = 1_024;
+
+/// Slots that a peer may have one of.
+const WAYS: usize = 4;
+
+/// A peer is reported if its waits within [`WINDOW`] add up to this.
+const NOTED: Micros = Micros::from_secs(1);
+
+const WINDOW: Micros = Micros::from_secs(10);
+
+/// The peer that a line is about: its identity, or its address if it has not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Identity(&'a Identity),
+    Address(Option<IpAddr>),
+}
+
+/// The waits of peers, in a table of fixed size: each peer may have one of four slots. One that waits longer at once than the other has
+/// waited in all takes its slot, so many peers with short waits do not hide one with long waits. With far more peers than slots only some
+/// are reported.
+#[derive(Debug, Default)]
+pub(crate) struct Throttled {
+    /// Allocated with the first wait.
+    slots: Box<[Option<Waits>]>,
+    /// Random, so that peers cannot choose their slots.
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Waits {
+    identity: Option<Identity>,
+    address: Option<IpAddr>,
+    /// When the window began.
+    since: Micros,
+    /// Their sum in it.
+    sum: Micros,
+    /// When the peer was reported, if that is less than a minute ago.
+    reported: Option<Micros>,
+    /// It was reported before that: any other peer goes first.
+    again: bool,
+}
+
+impl Waits {
+    fn key(&self) -> Key<'_> {
+        Key::of(self.identity.as_ref(), self.address)
+    }
+
+    fn is_over(&self, now: Micros) -> bool {
+        now >= self.since + WINDOW
+    }
+
+    /// How long another peer must have waited to take this slot; `None`: it cannot.
+    fn price(&self, now: Micros) -> Option<Micros> {
+        match self.reported {
+            // A line a minute for each slot.
+            Some(at) if now < at + EVERY => None,
+            Some(_) => Some(Micros::ZERO),
+            None if self.again || self.is_over(now) => Some(Micros::ZERO),
+            None => Some(self.sum),
+        }
+    }
+}
+
+impl<'a> Key<'a> {
+    fn of(identity: Option<&'a Identity>, address: Option<IpAddr>) -> Self {
+        identity.map_or(Key::Address(address), Key::Identity)
+    }
+}
+
+impl Throttled {
+    /// Adds a wait that ends now. If a line is due for the peer, marks it as written and returns how long the peer has waited in the
+    /// last seconds.
+    pub(crate) fn add(
+        &mut self,
+        identity: Option<&Identity>,
+        address: Option<IpAddr>,
+        waited: Micros,
+        now: Micros,
+    ) -> Option<Micros> {
+        if self.slots.is_empty() {
+            self.slots = std::iter::repeat_with(|| None).take(SLOTS).collect();
+        }
+        let key = Key::of(identity, address);
+        let set = self.hasher.hash_one(key) as usize % (SLOTS / WAYS) * WAYS;
+        let set = &mut self.slots[set..set + WAYS];
+        let own = |slot: &Option<Waits>| slot.as_ref().is_some_and(|waits| waits.key() == key);
+        let price = |slot: &Option<Waits>| match slot {
+            Some(waits) => waits.price(now),
+            None => Some(Micros::ZERO),
+        };
+        let slot = match set.iter().position(own) {
+            Some(at) => &mut set[at],
+            None => {
+                let priced = set.iter_mut().filter_map(|slot| Some((price(slot)?, slot)));
+                let (price, slot) = priced.min_by_key(|(price, _)| *price)?;
+                if price > Micros::ZERO && waited <= price {
+                    return None;
+                }
+                *slot = None;
+                slot
+            }
+        };
+        let waits = slot.get_or_insert_with(|| Waits {
+            identity: identity.cloned(),
+            address,
+            since: now,
+            sum: Micros::ZERO,
+            reported: None,
+            again: false,
+        });
+        if waits.reported.is_some_and(|at| now >= at + EVERY) {
+            // Its wait does not count yet: others may come first.
+            (waits.reported, waits.again) = (None, true);
+            (waits.since, waits.sum) = (now, Micros::ZERO);
+            return None;
+        }
+        if waits.is_over(now) {
+            (waits.since, waits.sum) = (now, Micros::ZERO);
+        }
+        waits.sum += waited;
+        if waits.sum < NOTED || waits.reported.is_some() {
+            return None;
+        }
+        waits.reported = Some(now);
+        Some(waits.sum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Role;
+
+    fn user(name: usize) -> Identity {
+        Identity {
+            user: name.to_string().into(),
+            role: Role::Glasses,
+        }
+    }
+
+    const SECOND: Micros = Micros::from_secs(1);
+
+    #[test]
+    fn an_identity_is_reported_once_a_minute() {
+        let mut throttled = Throttled::default();
+        let mut add =
+            |name, s| throttled.add(Some(&user(name)), None, SECOND, Micros::from_secs(s));
+        assert!(add(1, 0).is_some() && add(2, 1).is_some());
+        assert!(add(1, 59).is_none());
+        assert!(add(1, 60).is_none());
+        assert!(add(1, 61).is_some());
+        assert!(add(1, 120).is_none());
+    }
+
+    #[test]
+    fn short_waits_add_up_within_ten_seconds() {
+        let mut throttled = Throttled::default();
+        let mut add = |us, at| throttled.add(None, None, Micros(us), Micros(at));
+        for n in 0..999 {
+            assert_eq!(add(1_000, 5_000 * n), None);
+        }
+        assert_eq!(add(1_000, 5_000_000), Some(SECOND));
+        // A wait of 300 ms in each window is no news.
+        for n in 0..100 {
+            assert_eq!(add(300_000, 100_000_000 + 10_000_000 * n), None);
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_minute_have_a_bound() {
+        let mut throttled = Throttled::default();
+        let mut add = |n, s| throttled.add(Some(&user(n)), None, SECOND, Micros::from_secs(s));
+        let reported = (0..8 * SLOTS).filter(|n| add(*n, 1).is_some()).count();
+        // A set of four may have got fewer.
+        assert!((SLOTS - 8..=SLOTS).contains(&reported), "{reported}");
+        assert!(add(9_999, 61).is_some());
+    }
+
+    /// Peers that all wait all the time are reported in turn.
+    #[test]
+    fn equal_waits_do_not_hide_each_other() {
+        let mut rng = fastrand::Rng::with_seed(1_024);
+        for (peers, least) in [(300, 300), (8 * SLOTS, 5 * SLOTS)] {
+            let mut order: Vec<usize> = (0..peers).collect();
+            let mut throttled = Throttled::default();
+            let mut told = std::collections::HashSet::new();
+            for ms in (0..600_000).step_by(500) {
+                rng.shuffle(&mut order);
+                for n in order.iter().copied() {
+                    let (waited, now) = (Micros::from_millis(500), Micros::from_millis(ms));
+                    if throttled.add(Some(&user(n)), None, waited, now).is_some() {
+                        told.insert(n);
+                    }
+                }
+            }
+            assert!(told.len() >= least, "{} of {peers}", told.len());
+        }
+    }
+
+    #[test]
+    fn many_short_waits_do_not_hide_a_long_one() {
+        let mut throttled = Throttled::default();
+        let mut add = |n, ms, s| {
+            let (waited, now) = (Micros::from_millis(ms), Micros::from_secs(s));
+            throttled.add(Some(&user(n)), None, waited, now)
+        };
+        for s in 1..10 {
+            for n in 0..4 * SLOTS {
+                assert_eq!(add(n, 10, s), None);
+            }
+            if let Some(waited) = add(usize::MAX, 900, s) {
+                assert!(waited >= SECOND && s <= 4, "{waited} after {s} s");
+                return;
+            }
+        }
+        panic!("not reported");
+    }
+}

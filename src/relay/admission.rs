@@ -1,0 +1,296 @@
+//! Who is let in: at the request, and for apps by their first message.
+
+use super::protocol;
+use super::protocol::Init;
+use super::relay::{ANONYMOUS, Relay};
+use super::routing::answer;
+use super::session::{AppState, SESSION_APPS_MAX, TO_APPS, TO_GLASSES};
+use super::tables::Greeting;
+use crate::cause::Cause;
+use crate::engine::{Io, Message, Reply, Request};
+use crate::host::{Admission, Credentials, Identity, Role, is_name, seconds};
+use crate::id::ConnId;
+use crate::time::{Micros, UnixMillis};
+use std::borrow::Cow;
+
+/// Why an app is not let in whose session has [`SESSION_APPS_MAX`].
+const TOO_MANY_APPS: &str = "this session has 1000 apps already";
+
+/// Why an app is not let in.
+enum Refused {
+    /// It is told so, and closed.
+    Closed(Refusal),
+    /// Its `reconnect` is rejected, and it may introduce itself anew.
+    Anew(&'static str),
+}
+
+/// What an app is told that is not let in, and for which cause it is closed.
+struct Refusal {
+    code: &'static str,
+    why: Cow<'static, str>,
+    cause: Cause,
+}
+
+impl Relay {
+    /// Whose connection a request for glasses opens.
+    ///
+    /// # Errors
+    /// The answer to one that opens none.
+    pub(crate) fn glasses_asked(
+        &mut self,
+        request: &Request,
+        next_anonymous: &mut u64,
+    ) -> Result<Identity, Reply> {
+        let user = if self.credentials.is_open() {
+            match names(request)?.user {
+                Some(user) if user.starts_with(ANONYMOUS) => {
+                    let why = "names that begin with anonymous- are given by the gateway";
+                    return Err(Reply::error(400, why));
+                }
+                Some(user) => user,
+                None => {
+                    *next_anonymous += 1;
+                    format!("{ANONYMOUS}{next_anonymous}").into()
+                }
+            }
+        } else {
+            let now = UnixMillis::now();
+            let checked = self.credentials.glasses(request, now);
+            checked.map_err(|fault| Credentials::unauthorized(&fault, now))?
+        };
+        Ok(Identity {
+            user,
+            role: Role::Glasses,
+        })
+    }
+
+    /// Whose connection a request for an app opens; `None`: its first message will say so. A query counts only where nobody has
+    /// to prove anything.
+    ///
+    /// # Errors
+    /// The answer to one that opens none.
+    pub(crate) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, Reply> {
+        if !self.credentials.is_open() {
+            return Ok(None);
+        }
+        let Names { user, package } = names(request)?;
+        match (user, package) {
+            (None, None) => Ok(None),
+            (Some(user), Some(package)) => {
+                let full = self.sessions.get(&user).is_some_and(|session| {
+                    session.apps.len() >= SESSION_APPS_MAX && session.app(&package).is_none()
+                });
+                if full {
+                    return Err(Reply::error(503, TOO_MANY_APPS));
+                }
+                Ok(Some(Identity {
+                    user,
+                    role: Role::Tpa(package),
+                }))
+            }
+            (Some(_), None) | (None, Some(_)) => {
+                let why = "user and package are required in the query, or neither";
+                Err(Reply::error(400, why))
+            }
+        }
+    }
+
+    /// Returns whether an identity is refused for a time, and how that is answered.
+    pub(crate) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<Reply> {
+        if let Some(left) = self.blocks.left(identity, now) {
+            let reply = Reply::error(403, "blocked by the operator");
+            return Some(reply.retry_after(seconds(left)));
+        }
+        let left = self.flaps(identity, now)?;
+        let reply = Reply::error(429, "this identity reconnects too often");
+        Some(reply.retry_after(seconds(left)))
+    }
+
+    /// How long an identity that comes back too often is refused.
+    fn flaps(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
+        let limit = self.settings.flapping_limit;
+        let left = self.flapping.refuses(identity, limit, now)?;
+        let class = match identity.role {
+            Role::Glasses => TO_GLASSES,
+            Role::Tpa(_) => TO_APPS,
+        };
+        self.stats.flapping[class] += 1;
+        Some(left)
+    }
+
+    /// The first message of an app: its identity, if it is let in, and how it has introduced itself.
+    pub(crate) fn introduction(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        message: &Message,
+    ) -> Option<(Identity, Greeting)> {
+        let mut greeting = self.introductions.greeting(id);
+        let refusal = match self.check_introduction(io, id, message, &mut greeting) {
+            Ok(identity) => {
+                self.forget_introduction(io, id);
+                return Some((identity, greeting));
+            }
+            Err(Refused::Anew(why)) => {
+                let rejected = protocol::reconnect_rejected("SESSION_NOT_FOUND", why);
+                answer(io, id, rejected);
+                self.await_init(io, id);
+                return None;
+            }
+            Err(Refused::Closed(refusal)) => refusal,
+        };
+        let Refusal { code, why, cause } = refusal;
+        self.stats.malformed += u64::from(code == "MALFORMED_MESSAGE");
+        let not_started = code == NOT_STARTED;
+        if not_started && greeting.reconnects {
+            let rejected = protocol::reconnect_rejected("NOT_RUNNING", &why);
+            answer(io, id, rejected);
+        }
+        // It would come back otherwise.
+        if cause == Cause::Blocked || not_started && greeting.insists {
+            answer(io, id, protocol::app_stopped(&why));
+            io.close_for(id, cause, 1000, super::apps::STOPPED);
+        } else {
+            answer(io, id, protocol::app_error(code, &why));
+            io.close_for(id, cause, cause.close_code(), &why);
+        }
+        None
+    }
+
+    fn check_introduction(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        message: &Message,
+        greeting: &mut Greeting,
+    ) -> Result<Identity, Refused> {
+        let refuse = |code, why: Cow<'static, str>, cause| {
+            Err(Refused::Closed(Refusal { code, why, cause }))
+        };
+        let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::Forbidden);
+        let Message::Text(text) = message else {
+            return malformed(protocol::NO_INIT.into());
+        };
+        io.spend(super::routing::parsed(text.len()));
+        let init = match Init::parse(text) {
+            Ok(init) => init,
+            Err(why) => return malformed(why.0.into()),
+        };
+        greeting.insists |= init.is_newer;
+        greeting.reconnects = init.reconnect;
+        // It has been told already that it is not known so.
+        if init.reconnect && self.introductions.is_awaited(id) {
+            return malformed(protocol::NO_INIT.into());
+        }
+        let headers = self.introductions.headers(id);
+        let Some(package) = init
+            .package_name
+            .as_deref()
+            .or(headers.map(|h| &*h.package))
+        else {
+            return malformed("packageName is missing".into());
+        };
+        let user = match headers {
+            Some(headers) if !init.has_session() => Some(&*headers.user),
+            Some(_) | None => init.user(package),
+        };
+        let Some(user) = user else {
+            return malformed("sessionId must be the user, a hyphen and packageName".into());
+        };
+        if !is_name(user) || !is_name(package) {
+            return malformed(NAMES.into());
+        }
+        let key = init.api_key.as_deref().or(headers.map(|h| &*h.key));
+        // An unknown package is told nothing else than a wrong key.
+        if !self.credentials.app(package, key.unwrap_or_default()) {
+            let why = "this is not the API key of this package";
+            return refuse("INVALID_API_KEY", why.into(), Cause::Forbidden);
+        }
+        let identity = Identity {
+            user: user.into(),
+            role: Role::Tpa(package.into()),
+        };
+        let (user, package) = (&*identity.user, package.to_owned());
+        let package = &*package;
+        let now = io.now();
+        if self.blocks.left(&identity, now).is_some() {
+            return refuse("BLOCKED", "blocked by the operator".into(), Cause::Blocked);
+        }
+        if let Some(left) = self.flaps(&identity, now) {
+            let why = format!("reconnects too often: try again in {} s", seconds(left));
+            return refuse("RECONNECTS_TOO_OFTEN", why.into(), Cause::Flapping);
+        }
+        let session = self.sessions.get(user);
+        let started = session.is_some_and(|session| session.app(package).is_some());
+        // Its server was to be asked again: this is what is left of a session that failed, and no handler listens in it. One that
+        // reconnects had been acknowledged.
+        let app = session.and_then(|session| session.app(package));
+        let orphan = !init.reconnect
+            && app.is_some_and(|app| {
+                app.not_before.is_some_and(|at| match app.state {
+                    AppState::Asked { .. } => now < at,
+                    AppState::Running => greeting.insists && now < at + ORPHANS,
+                    AppState::Lost | AppState::Expected | AppState::Dormant => false,
+                })
+            });
+        match self.credentials.admission() {
+            _ if orphan => {
+                let why = "the app is being asked for a new session";
+                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
+            }
+            _ if started => {}
+            Admission::Started if session.is_none() => {
+                let why = "this user has no session now";
+                if init.reconnect {
+                    return Err(Refused::Anew(why));
+                }
+                return refuse("SESSION_NOT_FOUND", why.into(), Cause::SessionUnknown);
+            }
+            Admission::Started => {
+                let why = "the user has not started this app";
+                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
+            }
+            Admission::Key if init.reconnect => {
+                return Err(Refused::Anew("this app is not in a session of this user"));
+            }
+            Admission::Key => {}
+        }
+        if !started && session.is_some_and(|session| session.apps.len() >= SESSION_APPS_MAX) {
+            return refuse("TOO_MANY_APPS", TOO_MANY_APPS.into(), Cause::AtCapacity);
+        }
+        Ok(identity)
+    }
+}
+
+/// How long after its server may be asked again an app of the newer SDK may still come by itself that is left of the session that
+/// failed: it tries 1 s and 5 s after that.
+const ORPHANS: Micros = Micros::from_secs(3);
+
+/// The word for an app that its user has not started, or that is being asked for another session.
+const NOT_STARTED: &str = "APP_NOT_STARTED";
+
+/// What is wrong with a name that [`is_name`] refuses.
+const NAMES: &str = "user and package may have 256 bytes each, and no control characters";
+
+/// Who somebody says they are, in the query.
+struct Names {
+    user: Option<Box<str>>,
+    package: Option<Box<str>>,
+}
+
+/// User and package as the query has them, decoded.
+fn names(request: &Request) -> Result<Names, Reply> {
+    let query = request.query().unwrap_or_default();
+    let parameter = |name: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .find(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| Box::from(value))
+    };
+    let names: [Option<Box<str>>; 2] = ["user", "package"].map(parameter);
+    if names.iter().flatten().any(|name| !is_name(name)) {
+        return Err(Reply::error(400, NAMES));
+    }
+    let [user, package] = names;
+    Ok(Names { user, package })
+}

@@ -1,0 +1,191 @@
+//! Asking apps' servers for sessions, and what became of it.
+
+use super::apps::ARRIVAL;
+use super::errands::{Errand, Outcome, Patience, StopReason};
+use super::places::Who;
+use super::relay::Relay;
+use super::session::{Absence, AppState, Called, TO_APPS};
+use crate::engine::Io;
+use crate::host::{Identity, Role};
+use crate::time::Micros;
+
+/// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the errands thread.
+const AFTER: Micros = Micros::from_millis(100);
+
+impl Relay {
+    /// Has an app's server asked for a session. An app without a webhook is only expected.
+    pub(super) fn ask(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        revival: bool,
+    ) {
+        let Some(url) = self.credentials.webhook(package).map(Box::from) else {
+            self.stop_waiting(identity);
+            let patience = self.arrival();
+            return self.wait_for(io, identity, package, AppState::Expected, patience);
+        };
+        self.stop_waiting(identity);
+        self.errand += 1;
+        let number = self.errand;
+        let (patience, after) = if revival {
+            self.stats.revivals += 1;
+            (Patience::Persistent, AFTER)
+        } else {
+            self.stats.starts += 1;
+            (Patience::Once, Micros::ZERO)
+        };
+        log::debug!(
+            "webhook ordered {} number={number} revival={revival}",
+            Who(identity)
+        );
+        if let Some(app) = self.sessions.app_mut(&identity.user, package) {
+            app.state = AppState::Asked { number, revival };
+            app.called = Called::Open(number);
+            app.not_before = None;
+        }
+        self.asked.insert(number, identity.clone());
+        let errand = Errand::Start {
+            number,
+            user: identity.user.clone(),
+            package: package.into(),
+            url,
+            patience,
+            after,
+        };
+        if !self.errands.push(errand) {
+            self.errand_done(
+                io,
+                number,
+                &Outcome::Failed("too many webhooks wait".into()),
+            );
+        }
+    }
+
+    /// Waits for an app to come by itself.
+    pub(super) fn wait_for(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        package: &str,
+        state: AppState,
+        patience: Micros,
+    ) {
+        let Some(app) = self.sessions.app_mut(&identity.user, package) else {
+            return;
+        };
+        let due = self.graces.add(io, identity.clone(), io.now() + patience);
+        app.state = state;
+        app.place.absence = Some(Box::new(Absence {
+            since: io.now(),
+            cause: None,
+            due,
+        }));
+        self.stats.absent[TO_APPS] += 1;
+        self.bound_absences(io);
+    }
+
+    pub(super) fn arrival(&self) -> Micros {
+        match self.settings.tpa_grace {
+            Micros::ZERO => ARRIVAL,
+            grace => grace,
+        }
+    }
+
+    /// What became of asking an app's server.
+    pub(crate) fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &Outcome) {
+        let Some(identity) = self.asked.get(&number).cloned() else {
+            return;
+        };
+        let Role::Tpa(package) = &identity.role else {
+            return;
+        };
+        if let Outcome::Again { after } = outcome {
+            if let Some(app) = self.sessions.app_mut(&identity.user, package) {
+                app.not_before = Some(io.now() + *after);
+            }
+            return;
+        }
+        self.asked.remove(&number);
+        let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
+        let Some(app) = self.sessions.app_mut(user, package) else {
+            return;
+        };
+        if app.called == Called::Open(number) {
+            app.called = match outcome {
+                Outcome::Failed(_) => Called::Until(io.now() + ARRIVAL),
+                Outcome::Answered | Outcome::Cancelled | Outcome::Again { .. } => Called::No,
+            };
+        }
+        // Or it has come meanwhile.
+        if !matches!(app.state, AppState::Asked { number: n, .. } if n == number) {
+            return;
+        }
+        self.stats.webhooks_answered += u64::from(answered);
+        self.stats.webhooks_failed += u64::from(!answered);
+        match outcome {
+            Outcome::Again { .. } | Outcome::Cancelled => {}
+            Outcome::Answered => {
+                let patience = self.arrival();
+                self.wait_for(io, &identity, package, AppState::Expected, patience);
+            }
+            Outcome::Failed(why) => {
+                self.take_app(io, user, package);
+                self.tell_stopped(io, user, package, Some(why));
+                self.sessions.tidy(user);
+            }
+        }
+    }
+
+    /// An app has come before its server has answered. Whether it is the one that was asked for is known when it has.
+    pub(super) fn came_early(&mut self, number: u64) {
+        self.errands.push(Errand::Cancel { number });
+    }
+
+    /// An errand is not wanted any more, nor what becomes of it.
+    pub(super) fn forget_errand(&mut self, number: u64) {
+        if self.asked.remove(&number).is_some() {
+            self.errands.push(Errand::Cancel { number });
+        }
+    }
+
+    pub(super) fn order_stop(&mut self, user: &str, package: &str, reason: StopReason) {
+        let Some(url) = self.last_webhook(package).map(Box::from) else {
+            return;
+        };
+        self.stats.stops += 1;
+        self.errands.push(Errand::Stop {
+            user: user.into(),
+            package: package.into(),
+            url,
+            reason,
+        });
+    }
+
+    /// For the state file: this app runs, and is asked for after a restart.
+    pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
+        if let Role::Tpa(package) = &identity.role
+            && !self.credentials.is_open()
+        {
+            let (user, package) = (identity.user.clone(), package.clone());
+            self.note_wish(io, Errand::Remember { user, package });
+        }
+    }
+
+    /// Has kept in the state file what became of an app. Not while the gateway goes away: what its sessions come to is the
+    /// next one's business.
+    pub(super) fn note(&mut self, io: &Io<'_>, errand: Errand) {
+        if !io.is_draining() {
+            // One that is lost is counted, and said.
+            self.errands.push(errand);
+        }
+    }
+
+    /// Has kept what somebody wants of an app: while the gateway goes away, too, unless a successor beside it has the file.
+    pub(super) fn note_wish(&mut self, io: &Io<'_>, errand: Errand) {
+        if !io.is_draining() || self.settings.overlap == Micros::ZERO {
+            self.errands.push(errand);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Slices of long work.
+
+use super::relay::Relay;
+use super::session::{AppState, moved, units};
+use super::tables::{Chore, Ended};
+use crate::engine::Io;
+use crate::host::{Identity, Role};
+use crate::id::ConnId;
+
+/// Work units of one slice; the action itself does the first.
+const SLICE: u32 = 250;
+
+/// Work units of a slice for an app that is told something or asked for, beside what the engine counts.
+const PER_APP: u32 = 6;
+
+impl Relay {
+    /// Does the first slice of something, and the rest later.
+    pub(super) fn begin(&mut self, io: &mut Io<'_>, chore: Chore) {
+        let mut left = SLICE;
+        if let Some(rest) = self.do_some(io, chore, &mut left) {
+            self.chores.queue.push_back(rest);
+        }
+        io.spend(SLICE - left);
+        self.chores.arm(io);
+    }
+
+    /// Leaves something for a later turn.
+    pub(super) fn put_off(&mut self, io: &mut Io<'_>, chore: Chore) {
+        self.chores.queue.push_back(chore);
+        self.chores.arm(io);
+    }
+
+    /// Does a slice of what is still to be done.
+    pub(super) fn do_chores(&mut self, io: &mut Io<'_>) {
+        let mut left = SLICE;
+        while left > 0
+            && let Some(chore) = self.chores.queue.pop_front()
+        {
+            if let Some(rest) = self.do_some(io, chore, &mut left) {
+                // Others have their turn in between.
+                self.chores.queue.push_back(rest);
+            }
+        }
+        io.spend(SLICE - left);
+        self.chores.arm(io);
+    }
+
+    /// Returns what is left of it.
+    fn do_some(&mut self, io: &mut Io<'_>, chore: Chore, left: &mut u32) -> Option<Chore> {
+        match chore {
+            Chore::Replay(id, identity) => self.replay_some(io, id, identity, left),
+            Chore::Wake(user) => self.wake_some(io, user, left),
+            Chore::FanOut(user) => {
+                // The engine counts deliveries; another slice is for others.
+                spend(left, SLICE);
+                self.fan_out_chore(io, user)
+            }
+            Chore::End(user, ended) => self.end_some(io, user, ended, left),
+        }
+    }
+
+    fn replay_some(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: Identity,
+        left: &mut u32,
+    ) -> Option<Chore> {
+        // The engine counts what is sent.
+        spend(left, SLICE);
+        let (mut post, sessions) = self.post();
+        let session = sessions.get_mut(&identity.user)?;
+        let place = session.place_mut(&identity.role)?;
+        if place.conn != Some(id) {
+            return None;
+        }
+        let more = post.replay(io, place, id).more;
+        more.then_some(Chore::Replay(id, identity))
+    }
+
+    fn wake_some(&mut self, io: &mut Io<'_>, user: Box<str>, left: &mut u32) -> Option<Chore> {
+        loop {
+            let session = self.sessions.get(&user)?;
+            // They are lost again, or it is not for this process to ask.
+            session.glasses.conn?;
+            spend(left, units(session.apps.len()));
+            let mut apps = session.apps.iter();
+            let waiting = apps.find(|app| app.state == AppState::Dormant || app.deferred)?;
+            if *left == 0 {
+                return Some(Chore::Wake(user));
+            }
+            spend(left, PER_APP);
+            let (package, deferred) = (waiting.package.clone(), waiting.deferred);
+            if deferred {
+                self.acknowledge(io, &user, &package);
+                continue;
+            }
+            let identity = Identity {
+                user: user.clone(),
+                role: Role::Tpa(package.clone()),
+            };
+            self.ask(io, &identity, &package, true);
+        }
+    }
+
+    fn end_some(
+        &mut self,
+        io: &mut Io<'_>,
+        user: Box<str>,
+        mut ended: Ended,
+        left: &mut u32,
+    ) -> Option<Chore> {
+        if !ended.fan_outs.is_empty() {
+            let before = ended.fan_outs.charged();
+            let is_built = ended.fan_outs.build(&user);
+            moved(io, before, ended.fan_outs.charged());
+            if !is_built {
+                spend(left, SLICE);
+                return Some(Chore::End(user, ended));
+            }
+        }
+        let each = PER_APP + 2 * ended.fan_outs.len() as u32;
+        while *left > 0
+            && let Some(mut app) = ended.apps.pop()
+        {
+            spend(left, each);
+            let (mut post, _) = self.post();
+            ended.fan_outs.offer_last(&mut post, io, &user, &mut app);
+            self.end_app(io, &user, *app);
+        }
+        if ended.apps.is_empty() {
+            io.release(ended.fan_outs.charged());
+            self.stats.unrouted += ended.fan_outs.unrouted();
+            return None;
+        }
+        Some(Chore::End(user, ended))
+    }
+}
+
+fn spend(left: &mut u32, units: u32) {
+    *left = left.saturating_sub(units);
+}

@@ -1,0 +1,190 @@
+//! What glasses and apps say.
+
+use super::fields::{Bounded, Malformed, OTHER_PACKAGE, parse, set};
+use super::init::Init;
+use super::subscribing::Update;
+use crate::host::NAME_MAX;
+use crate::relay::subscriptions::{STREAM_MAX, Subscriptions};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What glasses say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FromGlasses<'a> {
+    /// `connection_init`: another acknowledgement, please.
+    Init,
+    /// `start_app`, with its package.
+    StartApp(Box<str>),
+    /// `stop_app`, with its package.
+    StopApp(Box<str>),
+    /// `ping`.
+    Ping,
+    /// Something for whoever subscribed to it: its type.
+    Data(Cow<'a, str>),
+}
+
+/// What an app says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum FromApp<'a> {
+    /// `tpa_connection_init`: who it is.
+    Init(Init),
+    /// `subscription_update`: all that it wants from now on.
+    Subscribe(Subscriptions),
+    /// `ownership_release`: it leaves on purpose.
+    Release,
+    /// `ping`.
+    Ping,
+    /// Something for the glasses: its type.
+    Request(Cow<'a, str>),
+}
+
+#[derive(Deserialize)]
+pub(super) struct Head<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Bounded<'a, STREAM_MAX>,
+}
+
+impl<'a> FromGlasses<'a> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        struct App<'a> {
+            #[serde(borrow, rename = "packageName")]
+            package: Bounded<'a, NAME_MAX>,
+        }
+        let package = |text| Ok(parse::<App<'_>>(text)?.package.0.into());
+        let kind = parse::<Head<'_>>(text)?.kind.0;
+        Ok(match &*kind {
+            "connection_init" => FromGlasses::Init,
+            "start_app" => FromGlasses::StartApp(package(text)?),
+            "stop_app" => FromGlasses::StopApp(package(text)?),
+            "ping" => FromGlasses::Ping,
+            _ => FromGlasses::Data(kind),
+        })
+    }
+}
+
+impl<'a> FromApp<'a> {
+    /// A frame of the app of this package. A frame that names another one is malformed.
+    pub(crate) fn parse(text: &'a str, package: &str) -> Result<Self, Malformed> {
+        let frame = parse::<Frame<'_>>(text)?;
+        if frame.package.is_some_and(|named| *named != *package) {
+            return Err(Malformed(OTHER_PACKAGE.to_owned()));
+        }
+        Ok(match (&*frame.kind, frame.subscriptions) {
+            ("tpa_connection_init", _) => FromApp::Init(parse(text)?),
+            ("subscription_update", Some(subscriptions)) => FromApp::Subscribe(subscriptions),
+            ("subscription_update", None) => {
+                FromApp::Subscribe(parse::<Update>(text)?.subscriptions)
+            }
+            ("ownership_release", _) => FromApp::Release,
+            ("ping", _) => FromApp::Ping,
+            _ => FromApp::Request(frame.kind),
+        })
+    }
+}
+
+/// What routing needs of an app's frame.
+pub(super) struct Frame<'a> {
+    kind: Cow<'a, str>,
+    /// `packageName`, if it is there and not null.
+    package: Option<Cow<'a, str>>,
+    /// Of a `subscription_update` whose list stands behind its type, as it does in the SDK's.
+    subscriptions: Option<Subscriptions>,
+}
+
+impl<'de> Deserialize<'de> for Frame<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "camelCase")]
+        enum Field {
+            Type,
+            PackageName,
+            Subscriptions,
+            #[serde(other)]
+            Other,
+        }
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Frame<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a type")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut kind, mut package, mut subscriptions) = (None, None, None);
+                while let Some(field) = map.next_key()? {
+                    match field {
+                        Field::Type => {
+                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
+                            set(&mut kind, "type", value)?;
+                        }
+                        Field::PackageName => {
+                            let value: Option<Bounded<'_, NAME_MAX>> = map.next_value()?;
+                            set(&mut package, "packageName", value.map(|name| name.0))?;
+                        }
+                        Field::Subscriptions if kind.as_deref() == Some("subscription_update") => {
+                            set(&mut subscriptions, "subscriptions", map.next_value()?)?;
+                        }
+                        Field::Subscriptions | Field::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Frame {
+                    kind: kind.ok_or_else(|| A::Error::missing_field("type"))?,
+                    package: package.flatten(),
+                    subscriptions,
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Returns whether only the gateway says this to glasses or apps. From an app it would be a forgery: `auth_error`, for one,
+/// makes some glasses leave for good, and `microphone_state_change` turns their microphone on.
+pub(crate) fn is_reserved(kind: &str) -> bool {
+    RESERVED.binary_search(&kind).is_ok()
+}
+
+/// The gateway's own words, sorted. What apps ask of glasses (`display_event`, `photo_request`, `audio_play_request`, …) and
+/// what their cloud serves (`app_broadcast_message`, …) is not among them.
+pub(super) const RESERVED: [&str; 32] = [
+    "app_message_received",
+    "app_started",
+    "app_state_change",
+    "app_stopped",
+    "app_user_joined",
+    "app_user_left",
+    "audio_play_response",
+    "augmentos_settings_update",
+    "auth_error",
+    "capabilities_update",
+    "connection_ack",
+    "connection_error",
+    "custom_message",
+    "dashboard_always_on_changed",
+    "dashboard_mode_changed",
+    "data_stream",
+    "device_state_update",
+    "managed_stream_status",
+    "microphone_state_change",
+    "permission_error",
+    "photo_response",
+    "pong",
+    "reconnect",
+    "reconnect_ack",
+    "reconnect_deferred",
+    "reconnect_rejected",
+    "rtmp_stream_status",
+    "set_location_tier",
+    "settings_update",
+    "stream_status_check_response",
+    "tpa_connection_ack",
+    "tpa_connection_error",
+];

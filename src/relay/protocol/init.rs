@@ -1,0 +1,128 @@
+//! The introduction of an app.
+
+use super::fields::{Bounded, Malformed, NEWER, NO_INIT, parse, set};
+use crate::host::{KEY_MAX, NAME_MAX};
+use crate::relay::subscriptions::STREAM_MAX;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+/// An app's introduction. What it lacks stands in the headers of its request, if its SDK is a newer one.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Init {
+    /// It is `reconnect`: the app had been acknowledged on an earlier connection.
+    pub(crate) reconnect: bool,
+    session_id: Option<String>,
+    pub(crate) package_name: Option<String>,
+    pub(crate) api_key: Option<String>,
+    /// Its `sdkVersion` is 3 or newer.
+    pub(crate) is_newer: bool,
+}
+
+/// The key is not shown.
+impl fmt::Debug for Init {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Init");
+        shown.field("reconnect", &self.reconnect);
+        shown.field("session_id", &self.session_id);
+        shown.field("package_name", &self.package_name);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Init {
+    /// Returns whether it names its session.
+    pub(crate) fn has_session(&self) -> bool {
+        self.session_id.is_some()
+    }
+
+    /// The user: the session id is `<user>-<package>`, and both may have hyphens.
+    pub(crate) fn user(&self, package: &str) -> Option<&str> {
+        user_of(self.session_id.as_deref()?, package)
+    }
+
+    /// The first message of an app. A message of another type is given up as soon as its type is read, and no field is
+    /// taken that the introduction does not need.
+    pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
+        parse(text)
+    }
+}
+
+/// The user of a session id of this package.
+pub(crate) fn user_of<'a>(session: &'a str, package: &str) -> Option<&'a str> {
+    let user = session.strip_suffix(package)?.strip_suffix('-');
+    user.filter(|user| !user.is_empty())
+}
+
+impl<'de> Deserialize<'de> for Init {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "camelCase")]
+        enum Field {
+            Type,
+            SessionId,
+            PackageName,
+            ApiKey,
+            SdkVersion,
+            #[serde(other)]
+            Other,
+        }
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Init;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("tpa_connection_init")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Init, A::Error> {
+                let (mut kind, mut session, mut package, mut key) = (None, None, None, None);
+                let mut newer = None;
+                while let Some(field) = map.next_key()? {
+                    match field {
+                        Field::Type => {
+                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
+                            let reconnect = value == "reconnect";
+                            if !reconnect && value != "tpa_connection_init" {
+                                return Err(A::Error::custom(NO_INIT));
+                            }
+                            set(&mut kind, "type", reconnect)?;
+                        }
+                        Field::SessionId => {
+                            let value: Bounded<'_, { 2 * NAME_MAX + 1 }> = map.next_value()?;
+                            set(&mut session, "sessionId", value.0.into_owned())?;
+                        }
+                        Field::PackageName => {
+                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
+                            set(&mut package, "packageName", value.0.into_owned())?;
+                        }
+                        Field::ApiKey => {
+                            let value: Bounded<'_, KEY_MAX> = map.next_value()?;
+                            set(&mut key, "apiKey", value.0.into_owned())?;
+                        }
+                        Field::SdkVersion => {
+                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
+                            let major = value.0.split('.').next();
+                            let major = major.and_then(|major| major.parse::<u32>().ok());
+                            let is_newer = major.is_some_and(|major| major >= NEWER);
+                            set(&mut newer, "sdkVersion", is_newer)?;
+                        }
+                        Field::Other => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Init {
+                    reconnect: kind.ok_or_else(|| A::Error::missing_field("type"))?,
+                    session_id: session,
+                    package_name: package,
+                    api_key: key,
+                    is_newer: newer.unwrap_or_default(),
+                })
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}

@@ -1,0 +1,141 @@
+//! JSON byte by byte (RFC 8259): what may come next.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Value,
+    /// The first value of an array, or its end.
+    FirstValue,
+    Name,
+    /// The first name of an object, or its end.
+    FirstName,
+    Colon,
+    /// A comma, or the end of an array or object.
+    Comma,
+    /// Nothing but white space.
+    Nothing,
+    /// The rest of a string.
+    Characters,
+    /// What follows a backslash.
+    Escape,
+    /// Hexadecimal digits of an escape.
+    Digits,
+    /// The rest of a number, behind such a part of it.
+    Number(Number),
+    /// The rest of `true`, `false` or `null`.
+    Word(Word),
+    /// Not what was read last: it is not JSON.
+    NotThis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    True,
+    False,
+    Null,
+}
+
+impl Word {
+    pub(super) const fn text(self) -> &'static [u8] {
+        match self {
+            Word::True => b"true",
+            Word::False => b"false",
+            Word::Null => b"null",
+        }
+    }
+}
+
+/// The part of a number that was read last (RFC 8259 §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    Minus,
+    Zero,
+    Integer,
+    Point,
+    Fraction,
+    Exponent,
+    ExponentSign,
+    Power,
+}
+
+impl Number {
+    /// The part that a byte begins or continues; `None`: the number ends before it.
+    pub(super) fn next(self, byte: u8) -> Option<Self> {
+        use Number::{Exponent, ExponentSign, Fraction, Integer, Minus, Point, Power, Zero};
+        Some(match (self, byte) {
+            (Minus, b'0') => Zero,
+            (Minus | Integer, b'0'..=b'9') => Integer,
+            (Zero | Integer, b'.') => Point,
+            (Point | Fraction, b'0'..=b'9') => Fraction,
+            (Zero | Integer | Fraction, b'e' | b'E') => Exponent,
+            (Exponent, b'+' | b'-') => ExponentSign,
+            (Exponent | ExponentSign | Power, b'0'..=b'9') => Power,
+            _ => return None,
+        })
+    }
+
+    /// Reads as much of a number as there is. Returns how much, and the part that it ends with.
+    pub(super) fn run(self, bytes: &[u8]) -> (usize, Self) {
+        let mut part = self;
+        for (at, byte) in bytes.iter().enumerate() {
+            match part.next(*byte) {
+                Some(next) => part = next,
+                None => return (at, part),
+            }
+        }
+        (bytes.len(), part)
+    }
+
+    /// Returns whether a number may end behind this part.
+    pub(super) fn may_end(self) -> bool {
+        matches!(
+            self,
+            Number::Zero | Number::Integer | Number::Fraction | Number::Power
+        )
+    }
+}
+
+/// The arrays and objects that are not closed, a bit for each.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    pub(super) bits: Vec<u64>,
+    pub(super) depth: usize,
+}
+
+impl Nesting {
+    pub(super) fn push(&mut self, is_object: bool) {
+        let (word, bit) = (self.depth / 64, self.depth % 64);
+        if word == self.bits.len() {
+            self.bits.push(0);
+        }
+        self.bits[word] = self.bits[word] & !(1 << bit) | u64::from(is_object) << bit;
+        self.depth += 1;
+    }
+
+    pub(super) fn is_in_object(&self) -> bool {
+        let Some(at) = self.depth.checked_sub(1) else {
+            return false;
+        };
+        self.bits[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+/// What is expected behind a byte that must be white space.
+pub(super) fn space(byte: u8, expected: Expected) -> Expected {
+    match byte {
+        b' ' | b'\t' | b'\n' | b'\r' => expected,
+        _ => Expected::NotThis,
+    }
+}
+
+/// The length of the run at the beginning of `bytes` that a string may have as it is.
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    let ends = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
+    // Eight at a time: whole runs without a branch for each byte.
+    let (eights, _) = bytes.as_chunks::<8>();
+    let whole = eights
+        .iter()
+        .take_while(|eight| !eight.iter().fold(false, |any, b| any | ends(b)))
+        .count();
+    let rest = bytes[8 * whole..].iter();
+    8 * whole + rest.take_while(|b| !ends(b)).count()
+}

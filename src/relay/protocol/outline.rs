@@ -1,0 +1,403 @@
+//! What routing reads of a large JSON text, taken out of it in steps.
+//!
+//! A parser that runs through a megabyte at once delays every other connection. This one is left and entered again at any byte. It
+//! checks the grammar of the whole text (RFC 8259 §2 to §7) and copies the few fields of the outermost object that routing
+//! needs into a short text, which is parsed as any other.
+
+use super::fields::Malformed;
+use super::json::{Expected, Nesting, Number, Word, plain_run, space};
+use std::borrow::Cow;
+
+/// The most bytes that the fields may have together: 256 subscriptions of 256 bytes, each an object.
+pub(crate) const OUTLINE_MAX: usize = 80 * 1024;
+
+/// The most tokens that the fields may have together: 256 objects with a name and another member. Parsing a token costs as much as 40
+/// characters.
+pub(crate) const TOKENS_MAX: usize = 3_584;
+
+/// What an escape counts as, in tokens.
+const ESCAPE: usize = 4;
+
+/// Tokens that are read for a work unit.
+const TOKENS_PER_UNIT: usize = 64;
+
+/// The fields of the outermost object that are read of what glasses send.
+pub(crate) const OF_GLASSES: &[&str] = &["type", "packageName"];
+
+/// The same of what apps send.
+pub(crate) const OF_APPS: &[&str] = &[
+    "type",
+    "packageName",
+    "subscriptions",
+    "sessionId",
+    "apiKey",
+];
+
+/// The one of them whose value is a list, in its quotes.
+const SUBSCRIPTIONS: &str = "\"subscriptions\"";
+
+/// A text that is being read.
+#[derive(Debug)]
+pub(crate) struct Outline {
+    /// Bytes that were read.
+    at: usize,
+    expected: Expected,
+    /// Whether the string that is being read is a name.
+    is_name: bool,
+    /// Bytes that were read of a word, or digits of an escape.
+    part: usize,
+    nesting: Nesting,
+    /// Where the name of the current field of the outermost object begins, with its quote.
+    name: usize,
+    /// Where the name of the current field ends.
+    name_end: usize,
+    /// Whether the current field is `type`.
+    is_kind: bool,
+    /// Where the current field begins, if it is to be copied.
+    field: Option<usize>,
+    /// Tokens in the fields.
+    weight: usize,
+    /// The names of the fields that are copied.
+    fields: &'static [&'static str],
+    /// `type`, which goes first: what the others mean is known then.
+    kind: String,
+    /// The other fields so far.
+    copied: String,
+    /// Tokens, and parts of tokens, that were read since [`spent`](Outline::spent) was last called.
+    tokens: usize,
+}
+
+/// What a text has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// There is more to be read.
+    Partial,
+    /// It is an object, and these are its fields.
+    Whole(String),
+    /// The fields have more than [`OUTLINE_MAX`] bytes: their beginning.
+    TooLong(String),
+}
+
+impl Outline {
+    /// Of a text of which nothing was read, and of which these fields are to be copied.
+    pub(crate) fn new(fields: &'static [&'static str]) -> Self {
+        Outline {
+            at: 0,
+            expected: Expected::Value,
+            is_name: false,
+            part: 0,
+            nesting: Nesting::default(),
+            name: 0,
+            name_end: 0,
+            is_kind: false,
+            field: None,
+            weight: 0,
+            fields,
+            kind: String::new(),
+            copied: String::new(),
+            tokens: 0,
+        }
+    }
+
+    /// Work units for what was read since the last call.
+    pub(crate) fn spent(&mut self) -> u32 {
+        let units = 1 + std::mem::take(&mut self.tokens) / TOKENS_PER_UNIT;
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
+    /// Bytes that are allocated.
+    pub(crate) fn allocated(&self) -> usize {
+        self.kind.capacity()
+            + self.copied.capacity()
+            + self.nesting.bits.capacity() * size_of::<u64>()
+    }
+
+    /// Reads `most` bytes more of `text`, which must be the same each time.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn read(&mut self, text: &str, most: usize) -> Result<Reading, Malformed> {
+        let end = text.len().min(self.at.saturating_add(most));
+        while self.at < end && self.expected != Expected::NotThis && !self.is_too_long(self.at) {
+            self.run(text, end);
+        }
+        if self.expected == Expected::NotThis {
+            // Not even its brace has come.
+            let is_object = !self.nesting.bits.is_empty();
+            return Err(Malformed(match is_object {
+                true => format!("not JSON (byte {})", self.at + 1),
+                false => "not an object of JSON".to_owned(),
+            }));
+        }
+        if self.is_too_long(self.at) {
+            self.copy(text);
+            return Ok(Reading::TooLong(self.joined()));
+        }
+        if end < text.len() {
+            return Ok(Reading::Partial);
+        }
+        if self.expected != Expected::Nothing {
+            return Err(Malformed("not JSON (it ends too soon)".to_owned()));
+        }
+        let mut fields = self.joined();
+        fields.push('}');
+        Ok(Reading::Whole(fields))
+    }
+
+    /// The fields so far, behind a brace.
+    fn joined(&mut self) -> String {
+        let fields = [&*self.kind, &*self.copied].concat();
+        (self.kind, self.copied) = (String::new(), String::new());
+        // Each begins with a comma.
+        ["{", fields.get(1..).unwrap_or_default()].concat()
+    }
+
+    /// Reads up to `end`, or until a field that is to be copied begins, or until something is not JSON.
+    fn run(&mut self, text: &str, end: usize) {
+        let bytes = &text.as_bytes()[..end];
+        let mut at = self.at;
+        let mut expected = self.expected;
+        while let Some(&byte) = bytes.get(at) {
+            self.tokens += 1;
+            if self.field.is_some() {
+                self.weight += 1;
+                if self.is_too_long(at) {
+                    break;
+                }
+            }
+            // What is expected next; `None`: a value has ended.
+            let next = match expected {
+                Expected::Value | Expected::FirstValue => {
+                    if self.nesting.depth == 1 && matches!(byte, b'[' | b'{') {
+                        self.leave_out(text);
+                    }
+                    self.value(byte, expected)
+                }
+                Expected::Number(part) => {
+                    let (read, part) = part.run(&bytes[at..]);
+                    at += read;
+                    match part.may_end() {
+                        _ if at == end => {
+                            expected = Expected::Number(part);
+                            break;
+                        }
+                        // What ends it is read again.
+                        true => {
+                            at -= 1;
+                            None
+                        }
+                        false => Some(Expected::NotThis),
+                    }
+                }
+                Expected::Comma => match byte {
+                    b',' if self.nesting.is_in_object() => Some(Expected::Name),
+                    b',' => Some(Expected::Value),
+                    b'}' | b']' => self.close(byte),
+                    _ => Some(space(byte, expected)),
+                },
+                Expected::Characters => {
+                    at += plain_run(&bytes[at..]);
+                    match bytes.get(at) {
+                        None => break,
+                        Some(b'"') if self.is_name => {
+                            let name = &text[self.name..=at];
+                            match self.nesting.depth {
+                                1 => match Name::of(name, self.fields) {
+                                    name @ (Name::Kind | Name::Read) => {
+                                        self.is_kind = name == Name::Kind;
+                                        self.field = Some(self.name);
+                                        self.name_end = at + 1;
+                                        Some(Expected::Colon)
+                                    }
+                                    Name::Other => Some(Expected::Colon),
+                                    Name::Wrong => Some(Expected::NotThis),
+                                },
+                                _ => Some(Expected::Colon),
+                            }
+                        }
+                        Some(b'"') => None,
+                        Some(b'\\') => {
+                            let is_name = self.is_name && self.nesting.depth == 1;
+                            if is_name || self.field.is_some() {
+                                self.weight += ESCAPE;
+                            }
+                            Some(Expected::Escape)
+                        }
+                        Some(_) => Some(Expected::NotThis),
+                    }
+                }
+                Expected::Escape => Some(match byte {
+                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Expected::Characters,
+                    b'u' => {
+                        self.part = 0;
+                        Expected::Digits
+                    }
+                    _ => Expected::NotThis,
+                }),
+                Expected::Digits => Some(match self.part {
+                    _ if !byte.is_ascii_hexdigit() => Expected::NotThis,
+                    3 => Expected::Characters,
+                    _ => {
+                        self.part += 1;
+                        Expected::Digits
+                    }
+                }),
+                Expected::Colon => Some(match byte {
+                    b':' => Expected::Value,
+                    _ => space(byte, expected),
+                }),
+                Expected::Name | Expected::FirstName => match byte {
+                    b'"' => {
+                        (self.name, self.is_name) = (at, true);
+                        Some(Expected::Characters)
+                    }
+                    b'}' if expected == Expected::FirstName => self.close(byte),
+                    _ => Some(space(byte, expected)),
+                },
+                Expected::Word(word) => match word.text()[self.part..] {
+                    [last] if last == byte => None,
+                    [next, ..] if next == byte => {
+                        self.part += 1;
+                        Some(expected)
+                    }
+                    _ => Some(Expected::NotThis),
+                },
+                Expected::Nothing => Some(space(byte, expected)),
+                Expected::NotThis => break,
+            };
+            if next == Some(Expected::NotThis) {
+                expected = Expected::NotThis;
+                break;
+            }
+            at += 1;
+            expected = match (next, self.nesting.depth) {
+                (Some(next), _) => next,
+                (None, 0) => Expected::Nothing,
+                (None, depth) => {
+                    if depth == 1 && self.field.is_some() {
+                        self.at = at;
+                        self.copy(text);
+                    }
+                    Expected::Comma
+                }
+            };
+        }
+        (self.at, self.expected) = (at, expected);
+    }
+
+    /// Reads the first byte of a value, or the end of an array.
+    fn value(&mut self, byte: u8, expected: Expected) -> Option<Expected> {
+        Some(match byte {
+            b'{' => {
+                self.nesting.push(true);
+                Expected::FirstName
+            }
+            // The outermost value is an object.
+            _ if self.nesting.depth == 0 => return Some(space(byte, expected)),
+            b'[' => {
+                self.nesting.push(false);
+                Expected::FirstValue
+            }
+            b'"' => {
+                self.is_name = false;
+                Expected::Characters
+            }
+            b'0' => Expected::Number(Number::Zero),
+            b'1'..=b'9' => Expected::Number(Number::Integer),
+            b'-' => Expected::Number(Number::Minus),
+            b't' => self.word(Word::True),
+            b'f' => self.word(Word::False),
+            b'n' => self.word(Word::Null),
+            b']' if expected == Expected::FirstValue => return self.close(byte),
+            _ => space(byte, expected),
+        })
+    }
+
+    fn word(&mut self, word: Word) -> Expected {
+        self.part = 1;
+        Expected::Word(word)
+    }
+
+    /// Reads the end of an array or object.
+    fn close(&mut self, byte: u8) -> Option<Expected> {
+        if self.nesting.is_in_object() != (byte == b'}') {
+            return Some(Expected::NotThis);
+        }
+        self.nesting.depth -= 1;
+        None
+    }
+
+    /// Returns whether the fields are too long when the text was read up to `at`.
+    fn is_too_long(&self, at: usize) -> bool {
+        let field = self.field.map_or(0, |from| at - from);
+        let bytes = self.kind.len() + self.copied.len() + field;
+        bytes > OUTLINE_MAX || self.weight > TOKENS_MAX
+    }
+
+    /// An array or object begins. It is copied of subscriptions only; of any other field an empty array stands for it, which is as wrong
+    /// there and costs nothing.
+    fn leave_out(&mut self, text: &str) {
+        if let Some(from) = self.field
+            && &text[from..self.name_end] != SUBSCRIPTIONS
+        {
+            self.field = None;
+            let name = &text[from..self.name_end];
+            self.put(&[name, ":[]"].concat());
+        }
+    }
+
+    /// Copies the current field as far as it was read.
+    fn copy(&mut self, text: &str) {
+        if let Some(from) = self.field.take() {
+            // A cut inside a character leaves the field out; what was cut is no JSON anyway.
+            let field = text.get(from..self.at).unwrap_or_default();
+            self.put(field);
+        }
+    }
+
+    fn put(&mut self, field: &str) {
+        let place = match self.is_kind {
+            true => &mut self.kind,
+            false => &mut self.copied,
+        };
+        if !field.is_empty() {
+            place.reserve_exact(field.len() + 1);
+            place.push(',');
+            place.push_str(field);
+        }
+    }
+}
+
+/// What a name of the outermost object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// `type`.
+    Kind,
+    /// That of another field that is read.
+    Read,
+    Other,
+    /// It has half a surrogate pair, which parsers refuse in a name that they look at.
+    Wrong,
+}
+
+impl Name {
+    /// Judges a name in its quotes.
+    fn of(quoted: &str, fields: &[&str]) -> Self {
+        let plain = &quoted[1..quoted.len() - 1];
+        let name = match plain.contains('\\') {
+            false => Cow::Borrowed(plain),
+            true => match serde_json::from_str::<String>(quoted) {
+                Ok(name) => Cow::Owned(name),
+                Err(_) => return Name::Wrong,
+            },
+        };
+        match fields.contains(&&*name) {
+            true if name == "type" => Name::Kind,
+            true => Name::Read,
+            false => Name::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

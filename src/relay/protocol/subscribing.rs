@@ -1,0 +1,80 @@
+//! Lists of subscriptions, read to their limit only.
+
+use super::fields::{Bounded, TOO_MANY, check, stream_of};
+use crate::relay::subscriptions::{STREAM_MAX, SUBSCRIPTIONS_MAX, Subscriptions};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+use std::borrow::Cow;
+use std::fmt;
+
+#[derive(Deserialize)]
+pub(super) struct Update {
+    pub(super) subscriptions: Subscriptions,
+}
+
+impl<'de> Deserialize<'de> for Subscriptions {
+    /// Stops at the first name that is one too many or too long: what is read of a list is bounded, however long it is.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Subscriptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of subscriptions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut names: Vec<Cow<'de, str>> = Vec::new();
+                while let Some(name) = seq.next_element_seed(Item)? {
+                    if names.len() == SUBSCRIPTIONS_MAX {
+                        return Err(A::Error::custom(TOO_MANY));
+                    }
+                    names.push(name);
+                }
+                Ok(Subscriptions::new(names.iter().map(|name| stream_of(name))))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// One subscription: a name, or an object whose `stream` is the name.
+pub(super) struct Item;
+
+impl<'de> DeserializeSeed<'de> for Item {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Item {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a stream")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        check(name, STREAM_MAX)?;
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+        check(name, STREAM_MAX)?;
+        Ok(Cow::Owned(name.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct With<'a> {
+            #[serde(borrow)]
+            stream: Bounded<'a, STREAM_MAX>,
+        }
+        let with = With::deserialize(de::value::MapAccessDeserializer::new(map))?;
+        Ok(with.stream.0)
+    }
+}

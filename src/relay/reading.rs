@@ -1,0 +1,90 @@
+//! Reading texts, in steps.
+
+use super::protocol::{Malformed, Outline, Reading};
+use super::relay::Relay;
+use super::routing::parsed;
+use super::stats::DropReason;
+use super::tables::{Fields, Read, Text};
+use crate::engine::{Io, Message};
+use crate::id::ConnId;
+
+/// Texts of at most this many bytes are parsed at once.
+const SMALL: usize = 2 * 1024;
+
+/// Bytes that are read of a larger one in a step.
+const STEP: usize = 3 * 1024;
+
+impl Relay {
+    /// Takes a message to be read, of which these fields are needed. Returns it at once if that takes no more than a step.
+    pub(super) fn read(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        message: Message,
+        fields: &'static [&'static str],
+    ) -> Option<Result<Read, Malformed>> {
+        if !matches!(&message, Message::Text(text) if text.len() > SMALL) {
+            if let Message::Text(text) = &message {
+                io.spend(parsed(text.len()));
+            }
+            return Some(Ok(Read {
+                message,
+                fields: Fields::All,
+            }));
+        }
+        let text = Text {
+            message,
+            outline: Outline::new(fields),
+            fields: None,
+        };
+        io.unfinished(id, text.allocated());
+        self.readings.0.insert(id, text);
+        None
+    }
+
+    /// Reads more of a connection's text. Returns the message when it was read whole.
+    pub(super) fn read_on(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+    ) -> Option<Result<Read, Malformed>> {
+        let text = self.readings.0.get_mut(&id)?;
+        if let Some(fields) = text.fields.take() {
+            let text = self.readings.0.remove(&id)?;
+            return Some(Ok(Read {
+                message: text.message,
+                fields,
+            }));
+        }
+        let Message::Text(json) = &text.message else {
+            return None;
+        };
+        let read = text.outline.read(json, STEP);
+        io.spend(text.outline.spent());
+        let (fields, cut) = match read {
+            Ok(Reading::Partial) => {
+                io.unfinished(id, text.allocated());
+                return None;
+            }
+            Ok(Reading::Whole(fields)) => (fields, false),
+            Ok(Reading::TooLong(fields)) => (fields, true),
+            Err(why) => {
+                self.readings.0.remove(&id);
+                return Some(Err(why));
+            }
+        };
+        // It is parsed in the next step, and a message of two forms twice.
+        io.spend(2 * parsed(fields.len()));
+        text.fields = Some(Fields::Outline { text: fields, cut });
+        io.unfinished(id, text.allocated());
+        None
+    }
+
+    /// The connection is over: what was being read of it is given up.
+    pub(super) fn give_up_reading(&mut self, id: ConnId) {
+        if self.readings.has(id) {
+            self.readings.0.remove(&id);
+            self.stats.drop_some(DropReason::Unread, 1);
+        }
+    }
+}

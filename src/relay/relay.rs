@@ -1,0 +1,225 @@
+//! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
+//! waited for.
+
+use super::errands::{Errand, Errands};
+use super::session::{
+    Absence, App, AppState, Graces, How, Post, Room, SESSION_APPS_MAX, Session, Sessions,
+    Vacancies, place_bytes,
+};
+use super::settings::RelaySettings;
+use super::stats::RelayStats;
+use super::tables::{
+    Backpressure, Chores, Flapping, Greeting, Introductions, MissedBox, MissedSink, Readings,
+    Starts, Sweep,
+};
+use crate::engine::{Io, TimerId};
+use crate::host::{Blocks, Credentials, Identity, Role};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::collections::HashMap;
+
+/// How names begin that are given to glasses without one. Nobody comes back under such a name.
+pub(super) const ANONYMOUS: &str = "anonymous-";
+
+/// Work units for the end of waiting for a place.
+pub(super) const PER_GRACE: u32 = 2;
+
+/// Sessions, and what holds them together.
+pub(crate) struct Relay {
+    pub(crate) sessions: Sessions,
+    pub(crate) settings: RelaySettings,
+    pub(crate) credentials: Credentials,
+    pub(crate) blocks: Blocks,
+    pub(crate) errands: Errands,
+    pub(super) flapping: Flapping,
+    /// How often each user has started and stopped apps lately.
+    pub(super) starts: Starts,
+    pub(crate) stats: RelayStats,
+    pub(super) graces: Graces,
+    /// Places of apps that no connection has.
+    pub(super) vacancies: Vacancies,
+    pub(super) chores: Chores,
+    pub(super) backpressure: Backpressure,
+    pub(super) readings: Readings,
+    pub(super) introductions: Introductions,
+    pub(crate) missed: MissedSink,
+    /// Whom an errand under way is for.
+    pub(super) asked: HashMap<u64, Identity>,
+    /// The number of the last errand.
+    pub(super) errand: u64,
+    /// What a reload has still to do.
+    pub(super) sweep: Sweep,
+    /// Who has sent what is not understood, how often, and since when.
+    pub(super) strikes: HashMap<ConnId, (u32, Micros)>,
+    /// Connections that want to leave, and whose place is taken already, by the timer that ends our patience.
+    pub(super) leaving: HashMap<TimerId, ConnId>,
+    /// So many places are waited for at most: as many as there may be connections.
+    pub(super) absent_max: usize,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        settings: RelaySettings,
+        credentials: Credentials,
+        absent_max: usize,
+    ) -> Self {
+        Relay {
+            sessions: Sessions::default(),
+            settings,
+            credentials,
+            blocks: Blocks::default(),
+            errands: Errands::default(),
+            flapping: Flapping::default(),
+            starts: Starts::default(),
+            stats: RelayStats::default(),
+            graces: Graces::default(),
+            vacancies: Vacancies::default(),
+            chores: Chores::default(),
+            backpressure: Backpressure::default(),
+            readings: Readings::default(),
+            introductions: Introductions::default(),
+            missed: MissedSink::default(),
+            asked: HashMap::new(),
+            errand: 0,
+            sweep: Sweep::default(),
+            strikes: HashMap::new(),
+            leaving: HashMap::new(),
+            absent_max,
+        }
+    }
+
+    /// Takes new settings. What is waited for already keeps its time. Apps that are not known any more are stopped by
+    /// [`sweep_apps`](Self::sweep_apps); returns whether that has to begin.
+    pub(crate) fn reconfigure(
+        &mut self,
+        settings: RelaySettings,
+        credentials: Credentials,
+        absent_max: usize,
+    ) -> bool {
+        let older = std::mem::replace(&mut self.credentials, credentials);
+        (self.settings, self.absent_max) = (settings, absent_max);
+        self.sweep.begin(older, self.errand)
+    }
+
+    /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now,
+    /// or when a predecessor that may live yet has let go of the last.
+    pub(crate) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
+        let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
+        let (mut places, mut forgotten) = (0, 0);
+        for (user, packages) in sessions {
+            let known = packages.iter().filter(|p| self.credentials.knows(p));
+            // They ran: they are asked as often as one that was lost.
+            let ran = |package| App {
+                missed: Some(0),
+                ..App::new(package, AppState::Dormant)
+            };
+            let mut apps: Vec<Box<App>> = known.map(|package| Box::new(ran(package))).collect();
+            apps.sort_by(|a, b| a.package.cmp(&b.package));
+            apps.dedup_by(|a, b| a.package == b.package);
+            apps.truncate(SESSION_APPS_MAX);
+            let fits = places + 1 + apps.len() <= self.absent_max;
+            forgotten += u64::from(!fits);
+            if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {
+                self.note(io, Errand::ForgetUser { user });
+                continue;
+            }
+            places += 1 + apps.len();
+            let glasses = Identity {
+                user: user.clone(),
+                role: Role::Glasses,
+            };
+            let due = self.graces.add(io, glasses, at);
+            let session = self.sessions.of(&user);
+            session.glasses.absence = Some(Box::new(Absence {
+                since: io.now(),
+                cause: None,
+                due,
+            }));
+            session.apps = apps;
+            io.charge(place_bytes(&user, ""));
+            for app in &session.apps {
+                self.vacancies.add(io, &user, app);
+            }
+            self.stats.absent[0] += 1;
+        }
+        if forgotten > 0 {
+            let most = self.absent_max;
+            log::warn!(
+                "restored sessions_forgotten={forgotten} reason=\"more than {most} places (MAX_CONNECTIONS)\""
+            );
+        }
+    }
+
+    /// Returns whether a name was given by us. With credentials none is, and a user may be called so.
+    pub(crate) fn is_generated(&self, user: &str) -> bool {
+        self.credentials.is_open() && user.starts_with(ANONYMOUS)
+    }
+
+    /// A connection whose identity is known, and let in, takes its place. How.
+    pub(crate) fn arrive(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        greeting: Greeting,
+    ) -> How {
+        match &identity.role {
+            Role::Glasses => self.glasses_arrive(io, id, identity),
+            Role::Tpa(package) => self.app_arrives(io, id, identity, package, greeting),
+        }
+    }
+
+    /// Where those are put that were waited for in vain.
+    pub(crate) fn missed(&self) -> MissedBox {
+        self.missed.shared()
+    }
+
+    /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
+    pub(crate) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
+        let mut refused = self.flapping.refused(now);
+        let some = refused.by_ref().take(most);
+        let some: Vec<Identity> = some.map(|(identity, _)| identity.clone()).collect();
+        let all = some.len() + refused.count();
+        (some, all)
+    }
+
+    /// Returns whether the timer was ours.
+    pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let ours = self.graces.on_timer(timer);
+        if ours {
+            for (due, identity) in self.graces.take_due(io) {
+                io.spend(PER_GRACE);
+                self.waited_in_vain(io, &identity, due, Room::Yes);
+            }
+        }
+        if self.chores.on_timer(timer) {
+            self.do_chores(io);
+            return true;
+        }
+        ours || self.on_leaving(io, timer) || self.on_unsaid(io, timer)
+    }
+
+    /// How a connection took its place, if it has it still.
+    pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
+        let session = self.sessions.get(&identity.user)?;
+        let place = match &identity.role {
+            Role::Glasses => &session.glasses,
+            Role::Tpa(package) => &session.app(package)?.place,
+        };
+        (place.conn == Some(id)).then_some(place.how)
+    }
+
+    /// The session of a user.
+    pub(crate) fn session(&self, user: &str) -> Option<&Session> {
+        self.sessions.get(user)
+    }
+
+    /// The post, and the sessions that it delivers to.
+    pub(super) fn post(&mut self) -> (Post<'_>, &mut Sessions) {
+        let post = Post {
+            settings: &self.settings,
+            stats: &mut self.stats,
+        };
+        (post, &mut self.sessions)
+    }
+}

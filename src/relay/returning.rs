@@ -1,0 +1,67 @@
+//! Apps of the newer SDK: what their requests say, and the answers to `reconnect`.
+
+use super::protocol;
+use super::relay::Relay;
+use super::routing::answer;
+use super::tables::Headers;
+use crate::cause::Cause;
+use crate::engine::{Io, Request, TimerId};
+use crate::id::ConnId;
+use crate::time::Micros;
+
+/// How long an app whose `reconnect` was rejected may take to introduce itself anew.
+const ANEW: Micros = Micros::from_secs(10);
+
+impl Relay {
+    /// Keeps what the headers of an app's request say until its first message is here.
+    pub(crate) fn note_headers(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
+        if let Some(headers) = Headers::of(request) {
+            io.charge(headers.allocated());
+            self.introductions.headers.insert(id, headers);
+        }
+    }
+
+    /// The `reconnect` of this app was rejected: it is given some time to introduce itself anew.
+    pub(super) fn await_init(&mut self, io: &mut Io<'_>, id: ConnId) {
+        let timer = io.timer(ANEW);
+        self.introductions.awaited.insert(id, timer);
+        self.introductions.timers.insert(timer, id);
+    }
+
+    /// Returns whether the timer was that of an app that was to introduce itself anew, and has not: it is closed.
+    pub(super) fn on_unsaid(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let Some(id) = self.introductions.timers.remove(&timer) else {
+            return false;
+        };
+        self.introductions.awaited.remove(&id);
+        let reason = format!("no introduction within {ANEW} of the rejected one");
+        io.close_for(id, Cause::InitTimeout, 3008, &reason);
+        true
+    }
+
+    /// An app has introduced itself, or its connection is over.
+    pub(crate) fn forget_introduction(&mut self, io: &mut Io<'_>, id: ConnId) {
+        if !self.introductions.headers.is_empty()
+            && let Some(headers) = self.introductions.headers.remove(&id)
+        {
+            io.release(headers.allocated());
+        }
+        if !self.introductions.awaited.is_empty()
+            && let Some(timer) = self.introductions.awaited.remove(&id)
+        {
+            self.introductions.timers.remove(&timer);
+            io.cancel(timer);
+        }
+    }
+
+    /// The glasses of an app are here that it waited for.
+    pub(super) fn acknowledge(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
+        let Some(app) = self.sessions.app_mut(user, package) else {
+            return;
+        };
+        app.deferred = false;
+        if let Some(conn) = app.place.conn {
+            answer(io, conn, protocol::reconnect_ack(user, package));
+        }
+    }
+}

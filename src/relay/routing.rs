@@ -1,0 +1,279 @@
+//! What goes where: frames of the glasses to the apps that subscribed, requests of apps to their session's glasses.
+
+use super::protocol;
+use super::protocol::{FromApp, FromGlasses, Malformed, OF_APPS, OF_GLASSES};
+use super::relay::Relay;
+use super::session::{App, FanOut, Parcel, TO_APPS, TO_GLASSES, moved};
+use super::subscriptions::{AUDIO, Subscriptions};
+use super::tables::Read;
+use crate::cause::Cause;
+use crate::engine::{Io, Message, Sent};
+use crate::host::{Identity, Role};
+use crate::id::ConnId;
+use crate::sabotage::{self, Bug};
+use crate::time::Micros;
+
+/// Frames of one connection in a minute that may be no JSON of the contract; the one that makes this many closes it.
+const STRIKES: u32 = 5;
+
+const STRIKE_WINDOW: Micros = Micros::from_secs(60);
+
+/// Sets of subscriptions of at most this many bytes are taken even if there is no room.
+const SMALL_SET: usize = 1024;
+
+/// Subscriptions that are read and sorted in a microsecond.
+const SORTED: u32 = 4;
+
+/// Bytes of JSON that are parsed for a work unit.
+const JSON: usize = 64;
+
+impl Relay {
+    /// A message of a connection whose identity is known.
+    pub(crate) fn message(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        message: Message,
+    ) {
+        let fields = match identity.role {
+            Role::Glasses => OF_GLASSES,
+            Role::Tpa(_) => OF_APPS,
+        };
+        let read = self.read(io, id, message, fields);
+        self.act_on(io, id, identity, read);
+    }
+
+    /// Goes on with the last message of a connection: with reading it, or with sending it to many.
+    pub(crate) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        if io.class(id).is_none() {
+            // It is not open any more, and holds nothing from now on.
+            if !sabotage::on(Bug::ReadingKept) {
+                self.give_up_reading(id);
+            }
+            if identity.role == Role::Glasses {
+                self.fan_out_without(io, id, &identity.user);
+            }
+        } else if self.readings.has(id) {
+            let read = self.read_on(io, id);
+            self.act_on(io, id, identity, read);
+        } else {
+            self.fan_out_more(io, id, &identity.user);
+        }
+    }
+
+    /// Acts on a message that was read, if it was.
+    fn act_on(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        read: Option<Result<Read, Malformed>>,
+    ) {
+        let done = match read {
+            None => return,
+            Some(Err(why)) => Err(why),
+            Some(Ok(read)) => match &identity.role {
+                Role::Glasses => self.of_glasses(io, id, identity, &read),
+                Role::Tpa(package) => self.of_app(io, id, identity, package, &read),
+            },
+        };
+        if let Err(why) = done {
+            let of = match identity.role {
+                Role::Glasses => TO_GLASSES,
+                Role::Tpa(_) => TO_APPS,
+            };
+            self.strike(io, id, of, &why);
+        }
+    }
+
+    fn of_glasses(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        read: &Read,
+    ) -> Result<(), Malformed> {
+        let user = &identity.user;
+        if !read.message.is_text() {
+            // The SDK takes an empty frame for an error.
+            if read.message.is_empty() {
+                self.stats.unrouted += 1;
+            } else {
+                self.fan_out(
+                    io,
+                    id,
+                    user,
+                    FanOut::new(id, read.message.clone(), AUDIO, false),
+                );
+            }
+            return Ok(());
+        }
+        match read.parse(FromGlasses::parse)? {
+            FromGlasses::Init => answer(io, id, protocol::connection_ack(user)),
+            FromGlasses::StartApp(package) => self.start_app(io, user, &package),
+            FromGlasses::StopApp(package) => self.user_stops_app(io, user, &package),
+            FromGlasses::Ping => answer(io, id, protocol::PONG.to_owned()),
+            FromGlasses::Data(kind) => {
+                let kept = !self.is_skipped(&kind);
+                let stream = protocol::stream_of(&kind);
+                self.fan_out(
+                    io,
+                    id,
+                    user,
+                    FanOut::new(id, read.message.clone(), stream, kept),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn of_app(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        package: &str,
+        read: &Read,
+    ) -> Result<(), Malformed> {
+        if !read.message.is_text() {
+            // Apps have nothing to say in binary.
+            self.stats.unrouted += 1;
+            return Ok(());
+        }
+        match read.parse(|text| FromApp::parse(text, package))? {
+            FromApp::Init(init) => {
+                if init.has_session() && init.user(package) != Some(&identity.user) {
+                    return Err(Malformed("another user than this connection's".to_owned()));
+                }
+                answer(io, id, protocol::app_ack(&identity.user, package));
+            }
+            FromApp::Subscribe(subscriptions) => {
+                self.subscribe(io, id, identity, package, subscriptions);
+            }
+            FromApp::Release => {
+                if let Some(app) = self.app_of(id, identity, package) {
+                    app.released = true;
+                }
+            }
+            FromApp::Ping => answer(io, id, protocol::PONG.to_owned()),
+            FromApp::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
+            FromApp::Request(kind) if !self.credentials.may_send(package, &kind) => {
+                self.stats.forbidden += 1;
+            }
+            // Its session is over, and its turn to hear so has not come.
+            FromApp::Request(_)
+                if self.chores.has_ends() && self.app_of(id, identity, package).is_none() =>
+            {
+                self.stats.unrouted += 1;
+            }
+            FromApp::Request(kind) => {
+                let kept = !self.is_skipped(&kind);
+                self.route_to_glasses(io, id, &identity.user, &read.message, kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces an app's set, if there is room for it. A small one always finds some: there are no more of them than
+    /// connections.
+    fn subscribe(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        package: &str,
+        subscriptions: Subscriptions,
+    ) {
+        io.spend(subscriptions.len() as u32 / SORTED);
+        let Some(app) = self.app_of(id, identity, package) else {
+            return;
+        };
+        let (before, after) = (app.subscriptions.allocated(), subscriptions.allocated());
+        if after > before && after > SMALL_SET && !io.has_room(after - before) {
+            let why = "no room for these subscriptions now: those from before hold";
+            return answer(io, id, protocol::app_error("NO_ROOM", why));
+        }
+        moved(io, before, after);
+        app.subscriptions = subscriptions;
+    }
+
+    /// The app whose connection this is still.
+    fn app_of(&mut self, id: ConnId, identity: &Identity, package: &str) -> Option<&mut App> {
+        let app = self.sessions.app_mut(&identity.user, package)?;
+        (app.place.conn == Some(id)).then_some(app)
+    }
+
+    fn is_skipped(&self, kind: &str) -> bool {
+        self.settings.replay_skip.iter().any(|skip| **skip == *kind)
+    }
+
+    /// Sends an app's request to its session's glasses as it is.
+    fn route_to_glasses(
+        &mut self,
+        io: &mut Io<'_>,
+        app: ConnId,
+        user: &str,
+        message: &Message,
+        kept: bool,
+    ) {
+        let (mut post, sessions) = self.post();
+        let glasses = sessions.get_mut(user).map(|session| &mut session.glasses);
+        let parcel = Parcel::new(message.clone(), TO_GLASSES, kept);
+        let reached = match (glasses, parcel) {
+            (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),
+            (None, _) | (_, None) => false,
+        };
+        post.stats.unrouted += u64::from(!reached);
+        let glasses = self
+            .sessions
+            .get(user)
+            .and_then(|session| session.glasses.conn);
+        if let Some(glasses) = glasses {
+            self.backpressure.sent(io, app, glasses);
+        }
+    }
+
+    /// A frame was not understood: that is answered, and when it happens again and again the connection is closed.
+    pub(super) fn strike(&mut self, io: &mut Io<'_>, id: ConnId, of: usize, why: &Malformed) {
+        self.stats.malformed += 1;
+        let now = io.now();
+        let (strikes, since) = self.strikes.entry(id).or_insert((0, now));
+        if now - *since > STRIKE_WINDOW {
+            (*strikes, *since) = (0, now);
+        }
+        *strikes += 1;
+        let over = *strikes >= STRIKES;
+        let error = if of == TO_GLASSES {
+            protocol::glasses_error("MALFORMED_MESSAGE", &why.0)
+        } else {
+            protocol::app_error("MALFORMED_MESSAGE", &why.0)
+        };
+        answer(io, id, error);
+        if over {
+            let reason = format!("repeated malformed messages: {}", why.0);
+            io.close_for(id, Cause::Forbidden, Cause::Forbidden.close_code(), &reason);
+        }
+    }
+
+    /// Nothing more is counted of a connection that is over, nor read.
+    pub(crate) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.give_up_reading(id);
+        self.forget_introduction(io, id);
+        if !self.strikes.is_empty() {
+            self.strikes.remove(&id);
+        }
+    }
+}
+
+/// Work units for JSON of so many bytes that is looked through.
+pub(super) fn parsed(bytes: usize) -> u32 {
+    u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
+}
+
+/// Answers whoever has asked. It is not kept: who is not there has not asked.
+pub(super) fn answer(io: &mut Io<'_>, id: ConnId, text: String) {
+    if let Sent::Refused(why) = io.send(id, Message::text(text)) {
+        log::debug!("answer refused id={id} why={why:?}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What is kept, in which order, and what goes first.
+
+use super::*;
+
+const LIMITS: ReplayLimits = ReplayLimits {
+    max_messages: 4,
+    max_bytes: 100,
+    max_age: Micros::from_millis(1_000),
+};
+
+const WIDE: ReplayLimits = ReplayLimits {
+    max_messages: 1_000,
+    max_bytes: 1 << 20,
+    max_age: Micros::from_millis(1_000),
+};
+
+const ROOM: &dyn Fn(usize) -> bool = &|_| true;
+
+fn frame(text: &str) -> Frame {
+    Frame::new(Message::text(text)).expect("a text")
+}
+
+fn at(ms: u64) -> Micros {
+    Micros::from_millis(ms)
+}
+
+fn texts(backlog: &mut Backlog, now: u64) -> (Vec<usize>, u64) {
+    let expired = backlog.expire(at(now), &LIMITS);
+    let mut texts = Vec::new();
+    while let Some(waiting) = backlog.first_waiting() {
+        texts.push(match waiting {
+            Waiting::Copied(text) => text.len(),
+            Waiting::Shared(frame) => frame.wire_len() - 4,
+        });
+        backlog.mark_sent(1);
+    }
+    backlog.confirm(1);
+    (texts, expired)
+}
+
+#[test]
+fn what_is_confirmed_goes_and_what_is_in_doubt_is_counted() {
+    for keep in [false, true] {
+        let mut backlog = Backlog::default();
+        for number in 1..=4 {
+            let text = "x".repeat(number as usize);
+            backlog.sent(&frame(&text), number, at(0), &LIMITS, ROOM);
+        }
+        assert_eq!(backlog.confirm(1), 1);
+        // Message 4 had not begun to go out.
+        assert_eq!(backlog.lost(3, keep), 2);
+        backlog.waits(&frame("xxxxx"), at(10), &LIMITS, ROOM);
+        let expected: &[usize] = if keep { &[2, 3, 4, 5] } else { &[4, 5] };
+        assert_eq!(backlog.waiting(), expected.len());
+        assert_eq!(texts(&mut backlog, 20), (expected.to_vec(), 0));
+        assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
+    }
+}
+
+#[test]
+fn it_is_bounded_by_number_bytes_and_age_and_the_oldest_go_first() {
+    let mut backlog = Backlog::default();
+    for n in 0..6 {
+        let dropped = backlog.waits(&frame(&"x".repeat(n)), at(0), &LIMITS, ROOM);
+        assert_eq!(dropped.overflow, u64::from(n >= 4));
+    }
+    let dropped = backlog.waits(&frame(&"x".repeat(90)), at(0), &LIMITS, ROOM);
+    assert_eq!(dropped.overflow, 3, "92 bytes and 7 are the most that fit");
+    let dropped = backlog.waits(&frame("y"), at(1_001), &LIMITS, ROOM);
+    assert_eq!((dropped.expired, dropped.overflow), (2, 0));
+    assert_eq!(texts(&mut backlog, 2_002), (vec![], 1));
+    backlog.waits(&frame("y"), at(0), &LIMITS, ROOM);
+    let too_big = backlog.waits(&frame(&"x".repeat(99)), at(0), &LIMITS, ROOM);
+    assert_eq!(
+        (too_big.overflow, backlog.len()),
+        (1, 1),
+        "it alone is dropped"
+    );
+}
+
+#[test]
+fn frames_that_were_sent_and_let_go_are_in_doubt_until_they_are_confirmed() {
+    let mut backlog = Backlog::default();
+    for number in 1..=6 {
+        let dropped = backlog.sent(&frame("x"), number, at(0), &LIMITS, ROOM);
+        assert_eq!(dropped, Dropped::default(), "they have been sent");
+    }
+    backlog.confirm(1);
+    assert_eq!(
+        backlog.lost(6, false),
+        6,
+        "which of the two let go is not known"
+    );
+    for number in 1..=6 {
+        backlog.sent(&frame("x"), number, at(0), &LIMITS, ROOM);
+    }
+    backlog.confirm(4);
+    assert_eq!(backlog.lost(6, false), 2);
+    assert!(backlog.is_empty());
+}
+
+/// Small and large frames, in every mixture, come out as they went in.
+#[test]
+fn frames_come_out_as_they_went_in_whatever_their_size() {
+    let mut rng = fastrand::Rng::with_seed(14);
+    let (mut backlog, mut model) = (Backlog::default(), VecDeque::new());
+    for _ in 0..20_000 {
+        if rng.bool() && model.len() < 60 {
+            let sizes = [0, 1, 125, 126, 511, 512, 513, 3_000];
+            let text = "é".repeat(sizes[rng.usize(0..sizes.len())] / 2);
+            let dropped = backlog.waits(&frame(&text), at(0), &WIDE, ROOM);
+            assert_eq!(dropped, Dropped::default());
+            model.push_back(text.len());
+        } else if let Some(len) = model.pop_front() {
+            let got = match backlog.first_waiting().expect("a frame") {
+                Waiting::Copied(text) => text.len(),
+                Waiting::Shared(frame) => frame.wire_len() - 4,
+            };
+            assert_eq!(got, len);
+            backlog.mark_sent(7);
+            assert_eq!(backlog.confirm(7), 1);
+        }
+        let wire: usize = model.iter().map(|len| wire_len(*len)).sum();
+        assert_eq!((backlog.len(), backlog.bytes()), (model.len(), wire));
+    }
+}
+
+#[test]
+fn what_is_allocated_is_little_more_than_what_is_kept_and_is_given_back() {
+    let mut backlog = Backlog::default();
+    for _ in 0..1_000 {
+        backlog.waits(&frame("0123456789"), at(0), &WIDE, ROOM);
+    }
+    let needed = 1_000 * (size_of::<Entry>() + 10);
+    let allocated = backlog.allocated();
+    assert!((needed..needed * 5 / 4).contains(&allocated), "{allocated}");
+    for _ in 0..990 {
+        backlog.mark_sent(1);
+    }
+    backlog.confirm(1);
+    assert!(backlog.allocated() < 4_096, "{}", backlog.allocated());
+}
+
+#[test]
+fn without_room_the_oldest_of_the_same_backlog_make_room_or_the_frame_is_dropped() {
+    const NONE: &dyn Fn(usize) -> bool = &|_| false;
+    let mut backlog = Backlog::default();
+    let alone = backlog.waits(&frame("x"), at(0), &WIDE, NONE);
+    assert_eq!((alone.overflow, backlog.len()), (1, 0));
+    for text in ["aa", "bb", "cc"] {
+        backlog.waits(&frame(text), at(0), &WIDE, ROOM);
+    }
+    let before = backlog.allocated();
+    for n in 0..100 {
+        let dropped = backlog.waits(&frame("dd"), at(0), &WIDE, NONE);
+        assert!(dropped.overflow <= 1 && backlog.len() >= 3, "{n}");
+        assert_eq!(backlog.allocated(), before);
+    }
+    // A large one needs the room of large ones, and pushes nothing out for nothing.
+    let (large, larger) = ("x".repeat(600), "x".repeat(601));
+    let dropped = backlog.waits(&frame(&large), at(0), &WIDE, NONE);
+    assert_eq!((dropped.overflow, backlog.allocated()), (1, before));
+    backlog.waits(&frame(&larger), at(0), &WIDE, ROOM);
+    let len = backlog.len();
+    let dropped = backlog.waits(&frame(&large), at(0), &WIDE, NONE);
+    assert_eq!(dropped.overflow, len as u64, "all up to the large one");
+    assert_eq!(texts(&mut backlog, 0), (vec![600], 0));
+}

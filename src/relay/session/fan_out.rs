@@ -1,0 +1,321 @@
+//! One frame of the glasses for many apps, delivered in steps: however many apps there are, no step delays other users.
+
+use super::app::{App, units};
+use super::post::{Parcel, Post, TO_APPS};
+use crate::engine::{Io, Message};
+use crate::id::ConnId;
+use crate::relay::protocol;
+use crate::sabotage::{self, Bug};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+/// What one step may cost: 48 deliveries, or as many looks as cost the same.
+const STEP: usize = 48 * DELIVERY;
+
+/// Bytes of a text that are put into its envelope in one step, and the work units of that.
+const BUILT_AT_ONCE: usize = 128 * 1024;
+const BUILT_UNITS: u32 = 32;
+
+/// What a delivery costs, in looks at an app that does not want the frame.
+const DELIVERY: usize = 4;
+
+/// A frame of the glasses on its way to the apps that want it, in the order of their packages.
+#[derive(Debug)]
+pub(in crate::relay) struct FanOut<'a> {
+    stream: Cow<'a, str>,
+    content: Content,
+    /// Whether it is kept for apps that are absent.
+    kept: bool,
+    /// The package of the last app that was looked at.
+    after: Option<Box<str>>,
+    /// Whether an app wanted it.
+    reached: bool,
+    /// The connection that it came from.
+    from: ConnId,
+    /// Whether that connection is gone: it holds the frame's memory no more, and the relay is charged with that.
+    is_orphan: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// As it came.
+    Received(Message),
+    /// The text that came, and what was built of it so far: all before the byte at `from`.
+    Building {
+        text: Message,
+        built: String,
+        from: usize,
+    },
+    /// As it goes out; `None`: it is neither text nor binary.
+    Built(Option<Parcel>),
+}
+
+impl<'a> FanOut<'a> {
+    /// A frame of which no app has heard.
+    pub(in crate::relay) fn new(
+        from: ConnId,
+        message: Message,
+        stream: &'a str,
+        kept: bool,
+    ) -> Self {
+        FanOut {
+            stream: Cow::Borrowed(stream),
+            content: Content::Received(message),
+            kept,
+            after: None,
+            reached: false,
+            from,
+            is_orphan: false,
+        }
+    }
+
+    pub(in crate::relay) fn into_owned(self) -> FanOut<'static> {
+        FanOut {
+            stream: Cow::Owned(self.stream.into_owned()),
+            ..self
+        }
+    }
+
+    /// Bytes of memory that the relay is charged with.
+    pub(in crate::relay) fn charged(&self) -> usize {
+        if self.is_orphan { self.allocated() } else { 0 }
+    }
+
+    /// Bytes of memory that it takes while it waits.
+    pub(in crate::relay) fn allocated(&self) -> usize {
+        let names = self.stream.len() + self.after.as_ref().map_or(0, |after| after.len());
+        let content = match &self.content {
+            Content::Received(message) => message.len(),
+            Content::Building { text, built, .. } => text.len() + built.capacity(),
+            Content::Built(parcel) => parcel.as_ref().map_or(0, Parcel::wire_len),
+        };
+        size_of::<Self>() + names + content
+    }
+
+    /// Delivers it to the next apps of its session. Returns whether it has come to the last.
+    pub(in crate::relay) fn step(
+        &mut self,
+        post: &mut Post<'_>,
+        io: &mut Io<'_>,
+        user: &str,
+        apps: &mut [Box<App>],
+    ) -> bool {
+        let from = match &self.after {
+            None => 0,
+            Some(package) => match App::position(apps, package) {
+                Ok(at) if sabotage::on(Bug::FanOutRepeats) => at,
+                Ok(at) if sabotage::on(Bug::FanOutSkips) => (at + 2).min(apps.len()),
+                Ok(at) => at + 1,
+                Err(at) => at,
+            },
+        };
+        let mut spent = 0;
+        let mut looked_at = 0;
+        for app in &mut apps[from..] {
+            if spent >= STEP {
+                break;
+            }
+            if !app.subscriptions.wants(&self.stream) {
+                spent += 1;
+            } else if self.build(user) {
+                self.deliver(post, io, app);
+                spent += DELIVERY;
+            } else {
+                // Next time this app is looked at again.
+                io.spend(BUILT_UNITS);
+                break;
+            }
+            looked_at += 1;
+        }
+        io.spend(units(looked_at));
+        let next = from + looked_at;
+        if next < apps.len() {
+            self.after = apps[..next].last().map(|app| app.package.clone());
+            return false;
+        }
+        post.stats.unrouted += u64::from(!self.reached);
+        true
+    }
+
+    /// Builds what goes out, or more of it. Returns whether it is built. Done when the first app wants it, and once.
+    fn build(&mut self, user: &str) -> bool {
+        if let Content::Received(message) = &self.content {
+            self.content = match message {
+                Message::Text(text) => Content::Building {
+                    text: message.clone(),
+                    built: protocol::data_stream(user, &self.stream, text.len() + 1),
+                    from: 0,
+                },
+                audio => Content::Built(Parcel::new(audio.clone(), TO_APPS, self.kept)),
+            };
+        }
+        if let Content::Building { text, built, from } = &mut self.content
+            && let Message::Text(text) = text
+        {
+            let mut to = text.len().min(*from + BUILT_AT_ONCE);
+            while !text.is_char_boundary(to) {
+                to -= 1;
+            }
+            built.push_str(&text[*from..to]);
+            *from = to;
+            if to < text.len() {
+                return false;
+            }
+            built.push(protocol::DATA_END);
+            let whole = Message::text(std::mem::take(built));
+            self.content = Content::Built(Parcel::new(whole, TO_APPS, self.kept));
+        }
+        true
+    }
+
+    fn deliver(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, app: &mut App) {
+        if let Content::Built(Some(parcel)) = &self.content {
+            self.reached |= post.deliver(io, &mut app.place, parcel);
+        }
+    }
+
+    /// Delivers it to an app of a session that is over, unless the app has heard of it.
+    fn offer_last(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, user: &str, app: &mut App) {
+        let has_heard = self
+            .after
+            .as_ref()
+            .is_some_and(|after| *after >= app.package);
+        if !has_heard && app.subscriptions.wants(&self.stream) && self.build(user) {
+            self.deliver(post, io, app);
+        }
+    }
+}
+
+/// Frames of one session that are under way to its apps, in order.
+#[derive(Debug, Default)]
+pub(crate) struct FanOuts(Option<Box<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<FanOut<'static>>,
+    /// A chore delivers them, for their connection is gone.
+    has_chore: bool,
+}
+
+impl FanOuts {
+    /// Returns whether there are none.
+    pub(in crate::relay) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
+    }
+
+    /// Bytes of memory that the relay is charged with: of frames whose connection is gone.
+    pub(in crate::relay) fn charged(&self) -> usize {
+        self.allocated(|frame| frame.is_orphan)
+    }
+
+    /// Bytes of memory that connections hold.
+    pub(in crate::relay) fn held(&self) -> usize {
+        self.allocated(|frame| !frame.is_orphan)
+    }
+
+    /// Bytes of memory that this connection holds for its own frames.
+    pub(in crate::relay) fn held_by(&self, id: ConnId) -> usize {
+        self.allocated(|frame| !frame.is_orphan && frame.from == id)
+    }
+
+    /// Returns whether the connection of the next frame is gone. Those of later connections are behind it.
+    pub(in crate::relay) fn has_orphan(&self) -> bool {
+        let first = self.0.as_ref().and_then(|queue| queue.frames.front());
+        first.is_some_and(|frame| frame.is_orphan)
+    }
+
+    pub(in crate::relay) fn allocated(&self, which: impl Fn(&FanOut<'_>) -> bool) -> usize {
+        let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
+        queue
+            .filter(|frame| which(frame))
+            .map(FanOut::allocated)
+            .sum()
+    }
+
+    /// Charges the relay with the frames of this connection, or with all if `None`: the connection does not hold them any more.
+    pub(in crate::relay) fn orphan(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
+        let frames = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
+        let theirs = frames.filter(|frame| from.is_none_or(|from| from == frame.from));
+        for frame in theirs.filter(|frame| !frame.is_orphan) {
+            frame.is_orphan = true;
+            if !sabotage::on(Bug::OrphanUncharged) {
+                io.charge(frame.allocated());
+            }
+        }
+    }
+
+    /// Gives up the frames of this connection; returns how many there were.
+    pub(in crate::relay) fn give_up(&mut self, from: ConnId) -> u64 {
+        let Some(queue) = &mut self.0 else {
+            return 0;
+        };
+        let before = queue.frames.len();
+        let stays = |frame: &FanOut<'_>| frame.is_orphan || frame.from != from;
+        queue.frames.retain(stays);
+        (before - queue.frames.len()) as u64
+    }
+
+    pub(in crate::relay) fn push(&mut self, fan_out: FanOut<'_>) {
+        let queue = self.0.get_or_insert_default();
+        queue.frames.push_back(fan_out.into_owned());
+    }
+
+    pub(in crate::relay) fn pop(&mut self) -> Option<FanOut<'static>> {
+        self.0.as_mut()?.frames.pop_front()
+    }
+
+    pub(in crate::relay) fn push_front(&mut self, fan_out: FanOut<'static>) {
+        self.0.get_or_insert_default().frames.push_front(fan_out);
+    }
+
+    /// Returns whether a chore is to be made that delivers them: there is none.
+    pub(in crate::relay) fn claim_chore(&mut self) -> bool {
+        let queue = self.0.as_mut().filter(|queue| !queue.frames.is_empty());
+        queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
+    }
+
+    /// The chore is done.
+    pub(in crate::relay) fn end_chore(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.has_chore = false;
+        }
+        self.tidy();
+    }
+
+    /// Gives up an empty queue, unless a chore will look at it.
+    pub(in crate::relay) fn tidy(&mut self) {
+        if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_chore) {
+            self.0 = None;
+        }
+    }
+
+    /// How many there are.
+    pub(in crate::relay) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.frames.len())
+    }
+
+    /// Builds the first of them that is not built, or more of it. Returns whether all are.
+    pub(in crate::relay) fn build(&mut self, user: &str) -> bool {
+        let mut queue = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
+        queue.all(|fan_out| fan_out.build(user))
+    }
+
+    /// How many of them reached no app.
+    pub(in crate::relay) fn unrouted(&self) -> u64 {
+        let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
+        queue.filter(|fan_out| !fan_out.reached).count() as u64
+    }
+
+    /// Delivers them to an app of a session that is over.
+    pub(in crate::relay) fn offer_last(
+        &mut self,
+        post: &mut Post<'_>,
+        io: &mut Io<'_>,
+        user: &str,
+        app: &mut App,
+    ) {
+        for fan_out in self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut()) {
+            fan_out.offer_last(post, io, user, app);
+        }
+    }
+}

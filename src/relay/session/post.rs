@@ -1,0 +1,232 @@
+//! Sending to a place: to its peer, or to the frames that wait for it.
+
+use super::backlog::Frame;
+use super::backlog::{Backlog, Dropped, Waiting};
+use super::charge::moved;
+use super::place::Place;
+use crate::engine::{Io, Message, Sent};
+use crate::id::ConnId;
+use crate::relay::settings::RelaySettings;
+use crate::relay::stats::{DropReason, RelayStats};
+
+/// Frames that are sent again at once to a peer that is back; more follow in later turns.
+const REPLAYED_AT_ONCE: u64 = 128;
+
+/// A frame on its way to one or more places, built once.
+#[derive(Debug, Clone)]
+pub(in crate::relay) struct Parcel {
+    frame: Frame,
+    /// Whether it is kept for who is absent.
+    kept: bool,
+    /// Of which class its addressees are.
+    to: usize,
+}
+
+/// Glasses, as [`GLASSES`](crate::host::GLASSES) counts.
+pub(in crate::relay) const TO_GLASSES: usize = 0;
+/// Apps.
+pub(in crate::relay) const TO_APPS: usize = 1;
+
+impl Parcel {
+    /// `None` for what is neither text nor binary.
+    pub(in crate::relay) fn new(message: Message, to: usize, kept: bool) -> Option<Self> {
+        let frame = Frame::new(message)?;
+        Some(Parcel { frame, kept, to })
+    }
+
+    /// Its length on the wire, in bytes.
+    pub(in crate::relay) fn wire_len(&self) -> usize {
+        self.frame.wire_len()
+    }
+
+    pub(in crate::relay) fn text(text: String, to: usize) -> Option<Self> {
+        Self::new(Message::text(text), to, true)
+    }
+}
+
+/// What sending needs besides the place.
+pub(in crate::relay) struct Post<'a> {
+    pub(in crate::relay) settings: &'a RelaySettings,
+    pub(in crate::relay) stats: &'a mut RelayStats,
+}
+
+/// What a replay came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) struct Replayed {
+    /// Frames that were sent.
+    pub(in crate::relay) frames: u64,
+    /// Whether there are more, to be sent in a later turn.
+    pub(in crate::relay) more: bool,
+}
+
+impl Post<'_> {
+    /// Sends a frame to whoever has the place, or keeps it for whoever is waited for. `false`: there is nobody.
+    pub(in crate::relay) fn deliver(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        parcel: &Parcel,
+    ) -> bool {
+        let Some(conn) = place.conn else {
+            if place.absence.is_some() {
+                self.keep(io, place, parcel);
+            }
+            return place.absence.is_some();
+        };
+        // What waits still goes first.
+        if parcel.kept && place.backlog.as_ref().is_some_and(|b| b.waiting() > 0) {
+            self.keep(io, place, parcel);
+            return true;
+        }
+        match io.send_prepared(conn, &parcel.frame.prepared) {
+            Sent::Flowing | Sent::Pending => {
+                self.stats.relayed[parcel.to] += 1;
+                if parcel.kept {
+                    self.keep_sent(io, place, conn, &parcel.frame);
+                }
+            }
+            // It is on its way out, and its end will be told.
+            Sent::Refused(_) => self.keep(io, place, parcel),
+        }
+        true
+    }
+
+    /// Sends what has waited, some of it at once. What is not taken waits on.
+    pub(in crate::relay) fn replay(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        id: ConnId,
+    ) -> Replayed {
+        let limits = self.settings.replay;
+        let mut replayed = Replayed {
+            frames: 0,
+            more: false,
+        };
+        if place.backlog.is_none() {
+            return replayed;
+        }
+        self.change(io, place, |backlog, stats, io| {
+            stats.drop_some(DropReason::Expired, backlog.expire(io.now(), &limits));
+            while let Some(waiting) = backlog.first_waiting() {
+                if replayed.frames >= REPLAYED_AT_ONCE {
+                    replayed.more = true;
+                    break;
+                }
+                let sent = match waiting {
+                    Waiting::Copied(text) => io.send(id, text),
+                    Waiting::Shared(frame) => io.send_prepared(id, frame),
+                };
+                if let Sent::Refused(_) = sent {
+                    // The connection is on its way out.
+                    break;
+                }
+                replayed.frames += 1;
+                backlog.mark_sent(io.messages_sent(id));
+            }
+        });
+        if replayed.frames > 0 {
+            io.watch(id, true);
+        }
+        self.stats.replayed += replayed.frames;
+        replayed
+    }
+
+    /// The connection of a place is lost: of its messages up to `begun` a byte or more has gone out. Returns how many frames are
+    /// in doubt by that.
+    pub(in crate::relay) fn lost(&mut self, io: &mut Io<'_>, place: &mut Place, begun: u32) -> u64 {
+        if place.backlog.is_none() {
+            return 0;
+        }
+        let keep = self.settings.replay_unconfirmed;
+        let mut doubtful = 0;
+        self.change(io, place, |backlog, stats, _| {
+            doubtful = backlog.lost(begun, keep);
+            stats.doubtful += doubtful;
+        });
+        io.spend(units(doubtful, 16));
+        doubtful
+    }
+
+    /// The peer has got every message up to this number. Whether anything is unconfirmed still.
+    pub(in crate::relay) fn confirm(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        received: u32,
+    ) -> bool {
+        if place.backlog.is_some() {
+            self.change(io, place, |backlog, _, io| {
+                io.spend(units(backlog.confirm(received) as u64, 16));
+            });
+        }
+        place.backlog.is_some()
+    }
+
+    /// Nobody is waited for any more.
+    pub(in crate::relay) fn discard(&mut self, io: &mut Io<'_>, place: &mut Place) {
+        if place.backlog.is_none() {
+            return;
+        }
+        self.change(io, place, |backlog, stats, io| {
+            io.spend(units(backlog.len() as u64, 16));
+            stats.drop_some(DropReason::Ended, backlog.waiting() as u64);
+            *backlog = Backlog::default();
+        });
+    }
+
+    /// Keeps a frame that was sent, until it is confirmed.
+    fn keep_sent(&mut self, io: &mut Io<'_>, place: &mut Place, conn: ConnId, frame: &Frame) {
+        let (number, limits) = (io.messages_sent(conn), self.settings.replay);
+        io.watch(conn, true);
+        self.change(io, place, |backlog, stats, io| {
+            let has_room = |bytes| io.has_room(bytes);
+            stats.drop_all(backlog.sent(frame, number, io.now(), &limits, &has_room));
+        });
+    }
+
+    /// Keeps a frame for who is absent, if it is of a kind that is kept.
+    fn keep(&mut self, io: &mut Io<'_>, place: &mut Place, parcel: &Parcel) {
+        if !parcel.kept {
+            return self.stats.drop_some(DropReason::Skipped, 1);
+        }
+        // As for one that is sent, which the engine counts.
+        io.spend(1);
+        let limits = self.settings.replay;
+        self.change(io, place, |backlog, stats, io| {
+            let has_room = |bytes| io.has_room(bytes);
+            stats.drop_all(backlog.waits(&parcel.frame, io.now(), &limits, &has_room));
+        });
+    }
+
+    /// Changes what is kept for a place, and keeps the accounts. An empty backlog is given up.
+    fn change(
+        &mut self,
+        io: &mut Io<'_>,
+        place: &mut Place,
+        change: impl FnOnce(&mut Backlog, &mut RelayStats, &mut Io<'_>),
+    ) {
+        let before = (place.kept(), place.allocated());
+        let backlog = place.backlog.get_or_insert_default();
+        change(backlog, self.stats, io);
+        if backlog.is_empty() {
+            place.backlog = None;
+        }
+        let after = (place.kept(), place.allocated());
+        self.stats.kept = self.stats.kept + after.0.0 as u64 - before.0.0 as u64;
+        self.stats.kept_bytes = self.stats.kept_bytes + after.0.1 as u64 - before.0.1 as u64;
+        moved(io, before.1, after.1);
+    }
+}
+
+/// Work units for things of which so many take a microsecond.
+fn units(things: u64, each: u64) -> u32 {
+    u32::try_from(things / each).unwrap_or(u32::MAX)
+}
+
+impl RelayStats {
+    fn drop_all(&mut self, dropped: Dropped) {
+        self.drop_some(DropReason::Overflow, dropped.overflow);
+        self.drop_some(DropReason::Expired, dropped.expired);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a reload means to apps.
+
+use super::apps::app_identity;
+use super::errands::StopReason;
+use super::relay::Relay;
+use super::session::{AppState, Session};
+use super::tables::Spot;
+use crate::cause::Cause;
+use crate::desk::{Effort, Progress};
+use crate::engine::Io;
+
+/// What it costs to go to the next session.
+const SESSION_NS: u32 = 150;
+
+/// What it costs to look an app up in the lists.
+const APP_NS: u32 = 150;
+
+/// What it costs to stop an app or to ask its server: frames, errands, log ...
+const ACT_NS: u32 = 5_000;
+
+/// ... and for each app of the session, which is a list.
+const BESIDE_NS: u32 = 50;
+
+/// What has to be done about an app.
+struct Found {
+    user: Box<str>,
+    package: Box<str>,
+    what: Deed,
+}
+
+enum Deed {
+    /// It is on the list no more.
+    Stop,
+    /// It was asked at another address.
+    AskAnew { number: u64, revival: bool },
+}
+
+impl Relay {
+    /// Goes on with what a reload means to apps, for one slice.
+    pub(crate) fn sweep_apps(&mut self, io: &mut Io<'_>) -> Progress {
+        let mut effort = Effort::default();
+        let (found, at) = self.look_at_apps(&mut effort);
+        effort.spend(io);
+        for Found {
+            user,
+            package,
+            what,
+        } in found
+        {
+            match what {
+                // The operator took its key away, so it is stopped at once.
+                Deed::Stop => {
+                    let (cause, why) = (Cause::AppStopped, StopReason::SystemStop);
+                    self.sweep.stopped +=
+                        usize::from(self.stop_app(io, &user, &package, cause, why));
+                }
+                // The old address may never answer.
+                Deed::AskAnew { number, revival } => {
+                    self.forget_errand(number);
+                    self.ask(io, &app_identity(&user, &package), &package, revival);
+                }
+            }
+        }
+        self.sweep.at = at;
+        if self.sweep.at.is_some() {
+            return Progress::More;
+        }
+        let stopped = std::mem::take(&mut self.sweep).stopped;
+        if stopped > 0 {
+            log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
+        }
+        Progress::Done
+    }
+
+    /// Looks at the apps of one slice. Returns what has to be done about them, and where to go on.
+    fn look_at_apps(&self, effort: &mut Effort) -> (Vec<Found>, Option<Spot>) {
+        let mut found = Vec::new();
+        let begun = self.sweep.at.as_ref();
+        let rest = begun.and_then(|at| {
+            let session = self.sessions.get(&at.user)?;
+            let after = at.after.as_ref();
+            let from = session
+                .apps
+                .partition_point(|app| Some(&app.package) <= after);
+            Some((&*at.user, session, from))
+        });
+        let others = self.sessions.after(begun.map(|at| &*at.user));
+        let others = others.map(|(user, session)| (user, session, 0));
+        for (user, session, from) in rest.into_iter().chain(others) {
+            let mut nth = from;
+            let act = ACT_NS + BESIDE_NS * session.apps.len() as u32;
+            effort.add(SESSION_NS);
+            while nth < session.apps.len() && !effort.is_too_much(APP_NS + act) {
+                effort.add(APP_NS);
+                if let Some(what) = self.deed(session, nth) {
+                    effort.add(act);
+                    found.push(Found {
+                        user: user.into(),
+                        package: session.apps[nth].package.clone(),
+                        what,
+                    });
+                }
+                nth += 1;
+            }
+            if nth < session.apps.len() || effort.is_too_much(SESSION_NS) {
+                let last = nth
+                    .checked_sub(1)
+                    .map(|last| session.apps[last].package.clone());
+                let user = user.into();
+                return (found, Some(Spot { user, after: last }));
+            }
+        }
+        (found, None)
+    }
+
+    /// What has to be done about an app of a session, if anything.
+    fn deed(&self, session: &Session, nth: usize) -> Option<Deed> {
+        let app = session.apps.get(nth)?;
+        if !self.credentials.knows(&app.package) {
+            return Some(Deed::Stop);
+        }
+        let AppState::Asked { number, revival } = app.state else {
+            return None;
+        };
+        let mut lists = self.sweep.replaced.iter();
+        let (list, _) = lists.find(|(_, last)| number <= *last)?;
+        let moved = list.webhook(&app.package) != self.credentials.webhook(&app.package);
+        moved.then_some(Deed::AskAnew { number, revival })
+    }
+
+    /// Where an app's server is told that it is stopped: where it is, or where it was when its app was still known.
+    pub(super) fn last_webhook(&self, package: &str) -> Option<&str> {
+        if self.credentials.knows(package) {
+            return self.credentials.webhook(package);
+        }
+        let mut lists = self.sweep.replaced.iter().rev();
+        let (list, _) = lists.find(|(list, _)| list.knows(package))?;
+        list.webhook(package)
+    }
+}

@@ -1,0 +1,212 @@
+//! Identities that come back again and again, or take each other's place for ever, are slowed: the newcomer is refused before it
+//! is acknowledged, for longer each time. A handful in a row is normal life.
+
+use crate::host::Identity;
+use crate::time::Micros;
+use std::collections::{HashMap, VecDeque};
+
+/// The time over which comebacks are counted.
+const WINDOW: Micros = Micros::from_secs(60);
+
+/// The first refusal lasts at least so long, each further one twice as long as the one before ...
+const LEAST: Micros = Micros::from_secs(5);
+
+/// ... up to so long.
+const MOST: Micros = Micros::from_secs(60);
+
+/// Identities that are counted at one time. Somebody who has more of them than this does not flap with each.
+const IDENTITIES_MAX: usize = 10_000;
+
+/// How often a full table is looked through at most.
+const SWEEP: Micros = Micros::from_secs(1);
+
+/// Who has come back lately.
+#[derive(Debug, Default)]
+pub(in crate::relay) struct Flapping {
+    by_identity: HashMap<Identity, Comebacks>,
+    /// When a full table is looked through again: where very many come back at once, not for each of them.
+    next_sweep: Micros,
+}
+
+#[derive(Debug, Default)]
+struct Comebacks {
+    /// When, in the last minute; oldest first.
+    at: VecDeque<Micros>,
+    /// Refusals in a row.
+    refusals: u32,
+    refused_until: Micros,
+}
+
+impl Flapping {
+    /// An identity has come back, or taken its place over.
+    pub(in crate::relay) fn came_back(&mut self, identity: &Identity, limit: u32, now: Micros) {
+        if limit == 0 {
+            return;
+        }
+        if !self.by_identity.contains_key(identity) {
+            if self.by_identity.len() >= IDENTITIES_MAX && now >= self.next_sweep {
+                self.next_sweep = now + SWEEP;
+                self.by_identity
+                    .retain(|_, comebacks| !comebacks.is_over(now));
+            }
+            if self.by_identity.len() >= IDENTITIES_MAX {
+                return;
+            }
+        }
+        let comebacks = self.by_identity.entry(identity.clone()).or_default();
+        comebacks.forget(now);
+        comebacks.at.push_back(now);
+        // After a lowered limit.
+        while comebacks.at.len() > limit as usize {
+            comebacks.at.pop_front();
+        }
+    }
+
+    /// Whether an identity that wants to come back is refused, and for how long from now.
+    pub(in crate::relay) fn refuses(
+        &mut self,
+        identity: &Identity,
+        limit: u32,
+        now: Micros,
+    ) -> Option<Micros> {
+        if limit == 0 {
+            return None;
+        }
+        let comebacks = self.by_identity.get_mut(identity)?;
+        if comebacks.is_over(now) {
+            self.by_identity.remove(identity);
+            return None;
+        }
+        if now < comebacks.refused_until {
+            return Some(comebacks.refused_until - now);
+        }
+        comebacks.forget(now);
+        if comebacks.at.len() < limit as usize {
+            return None;
+        }
+        // Whoever waits for so long is let in: then there is room in the window, too.
+        let room = comebacks.at.front().map_or(now, |first| *first + WINDOW);
+        let growing = Micros(LEAST.0 << comebacks.refusals.min(4)).min(MOST);
+        comebacks.refusals += 1;
+        comebacks.refused_until = room.max(now + growing);
+        Some(comebacks.refused_until - now)
+    }
+
+    /// How long an identity is refused still; it asks for nothing now.
+    pub(in crate::relay) fn refused_for(&self, identity: &Identity, now: Micros) -> Option<Micros> {
+        let until = self.by_identity.get(identity)?.refused_until;
+        (now < until).then(|| until - now)
+    }
+
+    /// Who is refused now.
+    pub(in crate::relay) fn refused(
+        &self,
+        now: Micros,
+    ) -> impl Iterator<Item = (&Identity, Micros)> {
+        let all = self.by_identity.iter();
+        all.filter(move |(_, comebacks)| now < comebacks.refused_until)
+            .map(move |(identity, comebacks)| (identity, comebacks.refused_until - now))
+    }
+}
+
+impl Comebacks {
+    fn forget(&mut self, now: Micros) {
+        while self.at.front().is_some_and(|at| now - *at >= WINDOW) {
+            self.at.pop_front();
+        }
+    }
+
+    /// Quiet for a whole window after all that was.
+    fn is_over(&self, now: Micros) -> bool {
+        let last = self.at.back().copied().unwrap_or_default();
+        now >= last.max(self.refused_until) + WINDOW
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Role;
+
+    fn phone(n: u32) -> Identity {
+        Identity {
+            user: format!("u{n}").into(),
+            role: Role::Glasses,
+        }
+    }
+
+    #[test]
+    fn no_minute_has_more_comebacks_than_the_limit_and_refusals_grow() {
+        let (mut flapping, who) = (Flapping::default(), phone(1));
+        let (mut admitted, mut refusals) = (Vec::new(), Vec::new());
+        let mut now = Micros::from_secs(1_000);
+        // It tries every 100 ms for ten minutes, and does not care for Retry-After.
+        for _ in 0..6_000 {
+            match flapping.refuses(&who, 15, now) {
+                None => {
+                    flapping.came_back(&who, 15, now);
+                    admitted.push(now);
+                }
+                Some(left) => refusals.push(now + left),
+            }
+            assert_eq!(
+                flapping.refuses(&phone(2), 15, now),
+                None,
+                "nobody else is touched"
+            );
+            now += Micros::from_millis(100);
+        }
+        for (i, at) in admitted.iter().enumerate() {
+            let within = admitted[i..].iter().take_while(|t| **t - *at < WINDOW);
+            assert!(within.count() <= 15);
+        }
+        assert!(admitted.len() > 15, "it is let in again");
+        refusals.dedup();
+        assert!(refusals.windows(2).all(|w| w[0] <= w[1]));
+    }
+
+    #[test]
+    fn who_waits_as_told_is_let_in_and_a_quiet_minute_forgives() {
+        let (mut flapping, who) = (Flapping::default(), phone(1));
+        let mut now = Micros::from_secs(10);
+        for _ in 0..15 {
+            assert_eq!(flapping.refuses(&who, 15, now), None);
+            flapping.came_back(&who, 15, now);
+            now += Micros::from_secs(1);
+        }
+        let left = flapping.refuses(&who, 15, now).expect("refused");
+        assert_eq!(
+            left,
+            Micros::from_secs(45),
+            "the first of the fifteen is 15 s old"
+        );
+        assert_eq!(flapping.refused(now).count(), 1);
+        now += left;
+        assert_eq!(flapping.refuses(&who, 15, now), None);
+        flapping.came_back(&who, 15, now);
+        now += Micros::from_secs(120);
+        assert_eq!(flapping.refuses(&who, 15, now), None);
+        assert!(flapping.by_identity.is_empty());
+    }
+
+    #[test]
+    fn slow_comebacks_never_count() {
+        let (mut flapping, who) = (Flapping::default(), phone(1));
+        for n in 0..1_000 {
+            let now = Micros::from_secs(n * 5);
+            assert_eq!(flapping.refuses(&who, 15, now), None);
+            flapping.came_back(&who, 15, now);
+        }
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut flapping = Flapping::default();
+        for n in 0..IDENTITIES_MAX as u32 + 10 {
+            flapping.came_back(&phone(n), 15, Micros::from_secs(1));
+        }
+        assert_eq!(flapping.by_identity.len(), IDENTITIES_MAX);
+        flapping.came_back(&phone(u32::MAX), 15, Micros::from_secs(100));
+        assert_eq!(flapping.by_identity.len(), 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! How often a user may start and stop apps: each of them may mean a webhook.
+
+use crate::time::Micros;
+use std::collections::HashMap;
+
+/// Starts and stops that a user may have saved up.
+const BURST: u64 = 60;
+
+/// The time after which a user may start or stop one app more.
+const REFILL: Micros = Micros::from_secs(1);
+
+/// Users that are counted at one time.
+const USERS_MAX: usize = 10_000;
+
+/// How often a full table is looked through at most.
+const SWEEP: Micros = Micros::from_secs(1);
+
+/// A token bucket for each user who started or stopped an app lately. It outlives the session.
+#[derive(Debug, Default)]
+pub(in crate::relay) struct Starts {
+    /// When the bucket is full again.
+    full_at: HashMap<Box<str>, Micros>,
+    next_sweep: Micros,
+}
+
+impl Starts {
+    /// Takes a token of this user's; returns how long to wait for one if there is none. A user who finds the table full is
+    /// not counted: that takes ten thousand users who start and stop apps in the same minute.
+    pub(in crate::relay) fn refuses(&mut self, user: &str, now: Micros) -> Option<Micros> {
+        let burst = Micros(REFILL.0 * (BURST - 1));
+        if let Some(full_at) = self.full_at.get_mut(user) {
+            let from = (*full_at).max(now);
+            if from > now + burst {
+                return Some(from - (now + burst));
+            }
+            *full_at = from + REFILL;
+            return None;
+        }
+        if self.full_at.len() >= USERS_MAX && now >= self.next_sweep {
+            self.next_sweep = now + SWEEP;
+            self.full_at.retain(|_, full_at| *full_at > now);
+        }
+        if self.full_at.len() < USERS_MAX {
+            self.full_at.insert(user.into(), now + REFILL);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_span_has_more_than_the_burst_and_one_a_second() {
+        let mut starts = Starts::default();
+        let mut now = Micros::from_secs(1_000);
+        let mut allowed = Vec::new();
+        for _ in 0..3_000 {
+            match starts.refuses("ada", now) {
+                None => allowed.push(now),
+                Some(left) => {
+                    assert!(left <= REFILL);
+                    assert_eq!(starts.refuses("ada", now), Some(left), "nothing is taken");
+                }
+            }
+            assert_eq!(starts.refuses(&format!("{}", now.0), now), None);
+            now += Micros::from_millis(100);
+        }
+        assert_eq!(allowed.len() as u64, BURST + 299);
+        for (i, from) in allowed.iter().enumerate() {
+            for seconds in [1, 10, 100] {
+                let until = *from + Micros::from_secs(seconds);
+                let within = allowed[i..].iter().take_while(|at| **at < until).count() as u64;
+                assert!(within <= BURST + seconds);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_as_long_as_told_is_enough_and_the_table_is_bounded() {
+        let mut starts = Starts::default();
+        let now = Micros::from_secs(10);
+        let burst = (0..).find_map(|n| starts.refuses("ada", now).map(|left| (n, left)));
+        let (n, left) = burst.expect("refused");
+        assert_eq!(n, BURST);
+        assert_eq!(starts.refuses("ada", now + left), None);
+        for n in 0..2 * USERS_MAX {
+            assert_eq!(starts.refuses(&format!("u{n}"), now), None);
+        }
+        assert_eq!(starts.full_at.len(), USERS_MAX);
+        starts.refuses("late", now + Micros::from_secs(100));
+        assert_eq!(starts.full_at.len(), 1);
+    }
+}
