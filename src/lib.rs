@@ -42,8 +42,6 @@
 pub mod cause;
 #[cfg(feature = "gateway")]
 pub mod config;
-#[cfg(feature = "gateway")]
-pub mod control;
 pub mod engine;
 #[cfg(feature = "gateway")]
 pub mod gateway;
@@ -57,6 +55,8 @@ pub mod reactor;
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]
 mod sabotage;
+#[cfg(feature = "gateway")]
+pub mod side;
 pub mod time;
 
 pub use cause::{By, Cause, Code};
