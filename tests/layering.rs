@@ -33,7 +33,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &[
             "reactor/",
             "side/admin/serve.rs",
-            "side/errands/webhooks/connector.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
     (
@@ -76,15 +76,15 @@ const DOORS: &[(&str, &[&str])] = &[
         "hyper_util",
         &[
             "side/admin/serve.rs",
-            "side/errands/webhooks/client.rs",
-            "side/errands/webhooks/connector.rs",
+            "side/outgoing/http.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
-    ("hyper_rustls", &["side/errands/webhooks/client.rs"]),
-    ("rustls", &["side/errands/webhooks/client.rs"]),
+    ("hyper_rustls", &["side/outgoing/http.rs"]),
+    ("rustls", &["side/outgoing/http.rs"]),
     (
         "http_body_util",
-        &["side/admin/live.rs", "side/errands/webhooks/client.rs"],
+        &["side/admin/live.rs", "side/outgoing/http.rs"],
     ),
     ("tokio_io_timeout", &["side/admin/serve.rs"]),
     ("listenfd", &["service.rs"]),
@@ -96,12 +96,26 @@ const DOORS: &[(&str, &[&str])] = &[
         "hyper",
         &[
             "side/admin/serve.rs",
-            "side/errands/webhooks/client.rs",
-            "side/errands/webhooks/connector.rs",
+            "side/outgoing/http.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
     ("axum", &["side/"]),
 ];
+
+/// The order of the files and sub-folders inside a folder: each may import what stands before it, and
+/// itself. Those of one row do not import each other.
+const INSIDE: &[(&str, &[&[&str]])] = &[(
+    "side",
+    &[
+        &["ask", "down", "lock", "priority", "process"],
+        &["outgoing"],
+        &["errands", "watch"],
+        &["admin"],
+        &["start"],
+        &["mod"],
+    ],
+)];
 
 /// What no file may say.
 const NOWHERE: &[&str] = &["unsafe"];
@@ -284,6 +298,34 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     faults
 }
 
+/// What is imported against the order inside a folder.
+fn faults_inside(graph: &imports::Graph) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (folder, order) in INSIDE {
+        let part = |file: &str| {
+            let inside = file.strip_prefix(folder)?.strip_prefix('/')?;
+            inside.split(['/', '.']).next().map(str::to_owned)
+        };
+        let rank = |part: &str| order.iter().position(|row| row.contains(&part));
+        for (file, edges) in graph {
+            let Some(own) = part(file) else { continue };
+            let Some(own_rank) = rank(&own) else {
+                faults.push(format!("{file}: {own} has no place in {folder}/"));
+                continue;
+            };
+            for (to, line) in edges {
+                let Some(target) = part(to).filter(|target| *target != own) else {
+                    continue;
+                };
+                if rank(&target).is_none_or(|rank| rank >= own_rank) {
+                    faults.push(format!("{file}:{line} imports {to}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
 /// Every source with its path from `src`; `src/bin` is a program of its own, a client.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -364,6 +406,58 @@ fn what_a_reexport_stands_for_is_not_above_either() {
             assert!(part(to) <= part(file), "{file}:{line} imports {to}");
         }
     }
+}
+
+#[test]
+fn inside_a_folder_arrows_go_one_way_too() {
+    let graph = imports::graph(&read_sources());
+    assert!(graph["side/watch/watchers.rs"].contains_key("side/lock.rs"));
+    let faults = faults_inside(&graph);
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn an_arrow_back_inside_a_folder_is_seen() {
+    let found = |path: &str, source: &str| {
+        let files = [
+            ("lib.rs", "pub mod side;"),
+            (
+                "side/mod.rs",
+                "mod errands; mod watch; mod start; mod lock;",
+            ),
+            (
+                "side/errands/mod.rs",
+                "mod runner; pub use self::runner::Runner;",
+            ),
+            ("side/errands/runner.rs", "pub struct Runner;"),
+            ("side/start.rs", "pub fn start() {}"),
+            ("side/lock.rs", "pub fn lock() {}"),
+            (path, source),
+        ];
+        let read = |(path, source): &(&str, &str)| ((*path).to_owned(), words(&code_of(source)));
+        faults_inside(&imports::graph(&files.iter().map(read).collect::<Vec<_>>()))
+    };
+    for (path, source, expected) in [
+        (
+            "side/watch/series.rs",
+            "use crate::side::errands::Runner;",
+            "side/watch/series.rs:1 imports side/errands/runner.rs",
+        ),
+        (
+            "side/lock.rs",
+            "use super::start::start;",
+            "side/lock.rs:1 imports side/start.rs",
+        ),
+        ("side/helpers/mod.rs", "", "helpers has no place in side/"),
+    ] {
+        let faults = found(path, source);
+        assert!(
+            faults.len() == 1 && faults[0].contains(expected),
+            "{source}: {faults:?}"
+        );
+    }
+    let allowed = "use super::errands::Runner; use super::lock::lock;";
+    assert_eq!(found("side/start.rs", allowed), Vec::<String>::new());
 }
 
 #[test]

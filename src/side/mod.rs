@@ -11,19 +11,22 @@
 
 mod admin;
 mod ask;
+mod down;
 mod errands;
 mod lock;
+mod outgoing;
 mod priority;
 mod process;
 mod start;
 mod watch;
 
 pub use self::admin::Token;
+pub use self::down::DownApp;
 pub use self::errands::{
-    DownApp, Started, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions,
-    WebhookResult, WebhookSettings, WebhookStats, WebhookType, check_certificates,
-    load as load_state, lock_state, state_target,
+    Started, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions, WebhookResult,
+    WebhookSettings, WebhookStats, WebhookType, load as load_state, lock_state, state_target,
 };
+pub use self::outgoing::check_certificates;
 pub use self::process::{MemoryLimit, memory_limit};
 pub use self::start::{Handle, Options, start};
 pub use self::watch::{AlertSettings, WebhookUrl};

@@ -2,9 +2,8 @@
 
 use super::admin::{self, Control, Live, Logins, Token};
 use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
-use super::lock::lock;
-use super::watch::{self, AlertSettings, Alerts, Series};
-use super::{ask, priority};
+use super::priority;
+use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, Moment};
@@ -14,9 +13,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-
-/// How often the counters are looked at, for causes over time and rates.
-const SAMPLE: Duration = Duration::from_secs(10);
 
 /// What the side threads are told at their start.
 pub struct Options {
@@ -105,6 +101,13 @@ pub fn start(options: Options) -> io::Result<Handle> {
         options.state,
     ));
     let started = Moment::now();
+    let watchers = Arc::new(Watchers::new(
+        options.closed,
+        options.missed,
+        Alerts::new(options.alerts, options.listen_addr, addr),
+        started,
+    ));
+    let desk = options.desk.clone();
     let control = Arc::new(Control {
         token: options.token,
         hosts: options.hosts,
@@ -116,30 +119,25 @@ pub fn start(options: Options) -> io::Result<Handle> {
         drain: options.drain,
         started,
         runner: runner.clone(),
-        closed_box: options.closed,
-        missed_box: options.missed,
-        alerts: Alerts::new(options.alerts, options.listen_addr, addr),
-        troubled: Mutex::default(),
-        closed: Mutex::default(),
-        series: Mutex::new(Series::new(started)),
+        watchers: watchers.clone(),
         live: Live::default(),
     });
     let handle = Handle {
         addr,
         runner: runner.clone(),
     };
-    let alerts = control.clone();
+    let (posting, down) = (watchers.clone(), runner.clone());
     spawn("errands", errands_runtime, async move {
-        tokio::spawn(async move { alerts.alerts.post().await });
+        tokio::spawn(async move { posting.alerts().post().await });
         runner.run().await;
     })?;
     spawn("control", control_runtime, async move {
         if let Some(listener) = listener {
-            tokio::spawn(sample(control.clone()));
+            tokio::spawn(watch::sample(watchers.clone(), desk.clone()));
             admin::start(listener, &control);
         }
-        let ended = || drop(control.closed());
-        watch::watch(&control.alerts, &control.desk, &control.runner, ended).await;
+        let down = || down.webhooks().down;
+        watch::watch_alerts(watchers.alerts(), &desk, down, || watchers.catch_up()).await;
     })?;
     Ok(handle)
 }
@@ -164,19 +162,4 @@ fn spawn(
         runtime.block_on(work);
     };
     thread.spawn(run).map(drop)
-}
-
-/// Looks at the counters now and again.
-async fn sample(control: Arc<Control>) {
-    let mut ticks = tokio::time::interval(SAMPLE);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        // Also so that the box does not fill: memory for ended connections is there once, not twice.
-        drop(control.closed());
-        // A loop that does not answer is seen elsewhere; the next sample covers the gap.
-        if let Ok(snapshot) = ask::snapshot(&control.desk).await {
-            lock(&control.series).add(Moment::now(), snapshot);
-        }
-    }
 }

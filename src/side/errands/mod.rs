@@ -8,8 +8,6 @@ pub(super) use self::runner::Runner;
 pub use self::state_file::{
     Started, StateFile, StateFileStats, StateLock, load, lock_state, state_target,
 };
-pub(super) use self::webhooks::Http;
 pub use self::webhooks::{
-    DownApp, WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats,
-    WebhookType, check_certificates,
+    WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats, WebhookType,
 };

@@ -3,11 +3,14 @@
 
 mod alerts;
 mod ended;
+mod sampling;
 mod series;
 mod troubled;
+mod watchers;
 
-pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, watch};
+pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, watch as watch_alerts};
 pub use self::alerts::{AlertSettings, WebhookUrl};
-pub(super) use self::ended::EndedRing;
-pub(super) use self::series::{Series, Step};
-pub(super) use self::troubled::{Ranked, Troubled};
+pub(super) use self::sampling::sample;
+pub(super) use self::series::Step;
+pub(super) use self::troubled::Ranked;
+pub(super) use self::watchers::Watchers;

@@ -71,8 +71,8 @@ pub(super) struct SinkBody {
     responses((status = 200, body = AlertList))
 )]
 pub(super) async fn list(State(control): State<Arc<Control>>) -> Json<AlertList> {
-    let (stats, configured) = control.alerts.sink();
-    let all = control.alerts.all();
+    let (stats, configured) = control.watchers.alerts().sink();
+    let all = control.watchers.alerts().all();
     let total = all.len();
     let mut alerts = Entries::new(total);
     for alert in all {

@@ -5,7 +5,6 @@ use crate::engine::Stats;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
-use crate::side::lock::lock;
 use crate::side::watch::Step;
 use crate::time::{Micros, Moment};
 use axum::Json;
@@ -67,7 +66,10 @@ pub(super) async fn causes(
     }
     let snapshot = ask::snapshot(&control.desk).await?;
     let (now, stats) = (Moment::now(), &snapshot.stats);
-    let steps = lock(&control.series).steps(now, stats, Micros::from_secs(minutes * 60));
+    let steps = control
+        .watchers
+        .series()
+        .steps(now, stats, Micros::from_secs(minutes * 60));
     Ok(Json(Causes {
         since_start: Counts::since_start(stats),
         steps: steps

@@ -111,7 +111,8 @@ pub(super) async fn list(
     }
     let address = params.address.as_deref().map(parse_address).transpose()?;
     let cause = params.cause.as_deref().map(parse_cause).transpose()?;
-    let ring = control.closed();
+    control.watchers.catch_up();
+    let ring = control.watchers.ended();
     let fits = |closed: &Closed| params.fit(closed, address, cause);
     let found = ring
         .newest(params.before)
@@ -142,7 +143,8 @@ pub(super) async fn one(
     Part(id): Part<String>,
 ) -> Result<Json<ClosedDetail>, Problem> {
     let id = parse_id(&id)?;
-    let ring = control.closed();
+    control.watchers.catch_up();
+    let ring = control.watchers.ended();
     let (number, closed) = ring.find(id).ok_or_else(|| {
         Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
     })?;

@@ -227,7 +227,8 @@ pub(super) fn parse_id(text: &str) -> Result<ConnId, Problem> {
 
 /// There is no such connection; perhaps there was.
 pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
-    match control.closed().find(id) {
+    control.watchers.catch_up();
+    match control.watchers.ended().find(id) {
         Some((_, closed)) => Problem::not_found(format!(
             "{id} ended at {}, cause {}: see /api/v1/closed/{id}",
             time(closed.at.wall),

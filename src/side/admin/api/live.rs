@@ -11,7 +11,6 @@ use crate::side::admin::control::Control;
 use crate::side::admin::live::LISTENERS;
 use crate::side::admin::problem::Problem;
 use crate::side::ask;
-use crate::side::lock::lock;
 use crate::side::watch::AlertState;
 use crate::time::{Micros, Moment};
 use axum::body::Bytes;
@@ -151,7 +150,7 @@ impl Teller {
         let most_silent = peers(control, Sort::Silence).await?;
         let snapshot = ask::snapshot(&control.desk).await?;
         let (now, stats) = (Moment::now(), &snapshot.stats);
-        let minute = lock(&control.series).last_minute(now, stats);
+        let minute = control.watchers.series().last_minute(now, stats);
         let totals = Totals::of(now.raw, stats);
         let before = self.before.replace(totals);
         Ok(Live {
@@ -186,7 +185,7 @@ impl Teller {
 
 /// What fires or is about to.
 fn alerts(control: &Control) -> Vec<AlertBody> {
-    let all = control.alerts.all().into_iter();
+    let all = control.watchers.alerts().all().into_iter();
     let going_on = all.filter(|alert| alert.state != AlertState::Resolved);
     going_on.map(AlertBody::from).collect()
 }

@@ -7,7 +7,6 @@ use crate::gateway::{DropReason, RelayStats};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::Problem;
 use crate::side::ask;
-use crate::side::lock::lock;
 use crate::side::process::{self, Figures};
 use crate::time::Moment;
 use axum::Json;
@@ -145,7 +144,7 @@ pub(super) async fn overview(
 ) -> Result<Json<Overview>, Problem> {
     let snapshot = ask::snapshot(&control.desk).await?;
     let (now, stats) = (Moment::now(), &snapshot.stats);
-    let minute = lock(&control.series).last_minute(now, stats);
+    let minute = control.watchers.series().last_minute(now, stats);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
         listen: control.listen_addr.to_string(),

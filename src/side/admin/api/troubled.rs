@@ -5,7 +5,6 @@ use super::page::Entries;
 use super::words::time;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
-use crate::side::lock::lock;
 use crate::side::watch::Ranked;
 use crate::time::Moment;
 use axum::Json;
@@ -71,8 +70,8 @@ pub(super) async fn list(
 /// The worst of them, as many as fit on a page, and how many there are in all.
 pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, usize) {
     // With all that have ended up to now.
-    drop(control.closed());
-    let mut all = lock(&control.troubled);
+    control.watchers.catch_up();
+    let mut all = control.watchers.troubled();
     let worst = all.worst(Moment::now(), limit);
     let total = all.count();
     drop(all);

@@ -467,9 +467,9 @@ struct Alerts {
 impl Alerts {
     fn of(control: &Control) -> Self {
         Alerts {
-            firing: control.alerts.firing(),
-            refused: control.alerts.refused(),
-            sink: control.alerts.sink().0,
+            firing: control.watchers.alerts().firing(),
+            refused: control.watchers.alerts().refused(),
+            sink: control.watchers.alerts().sink().0,
         }
     }
 

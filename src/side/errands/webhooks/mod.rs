@@ -2,8 +2,6 @@
 
 mod breaker;
 mod client;
-mod connector;
-mod egress;
 mod queue;
 mod rules;
 mod settings;
@@ -11,17 +9,15 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use self::client::check_certificates;
 pub use self::settings::WebhookSettings;
-pub use self::stats::{DownApp, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
-
-pub(in crate::side) use self::client::Http;
+pub use self::stats::{WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 
 use self::breaker::Change;
 use self::client::Client;
-use self::queue::{App, Post, Queue, Reply};
+use self::queue::{App, Post, Queue};
 use crate::gateway::{Errand, Outcome, Value};
 use crate::side::lock::lock;
+use crate::side::outgoing::Reply;
 use crate::time::{Clock, Micros};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -3,8 +3,10 @@
 //! Pure: it takes `now`, errands and results ([`rules`](super::rules)), and yields requests to make and outcomes to tell.
 
 use super::breaker::{Admission, Breakers};
-use super::stats::{DOWN_MAX, DownApp, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
+use super::stats::{DOWN_MAX, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 use crate::gateway::{Outcome, Patience, StopReason};
+use crate::side::down::DownApp;
+use crate::side::outgoing::Reply;
 use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -62,21 +64,7 @@ impl Kind {
     }
 }
 
-/// What became of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::side) enum Reply {
-    /// With 2xx.
-    Answered(u16),
-    /// With another status.
-    Refused(u16),
-    /// Not in time.
-    Timeout,
-    /// No connection, or it broke; why.
-    Unreachable(Box<str>),
-    /// The gateway could not send it, whatever the server is like; why.
-    Unsent(&'static str),
-}
-
+// What a reply means to an app and its user.
 impl Reply {
     pub(super) fn result(&self) -> WebhookResult {
         match self {
@@ -106,17 +94,6 @@ impl Reply {
             Reply::Timeout => Some("the app's server has not answered in time"),
             Reply::Unreachable(_) => Some("the app's server cannot be reached"),
             Reply::Unsent(_) => Some("the gateway cannot send webhooks to the app's server"),
-        }
-    }
-
-    /// What was wrong, if anything; for the operator.
-    pub(in crate::side) fn error(&self) -> Option<Box<str>> {
-        match self {
-            Reply::Answered(_) => None,
-            Reply::Refused(status) => Some(format!("answered with status {status}").into()),
-            Reply::Timeout => Some("no answer in time".into()),
-            Reply::Unreachable(why) => Some(why.clone()),
-            Reply::Unsent(why) => Some((*why).into()),
         }
     }
 }

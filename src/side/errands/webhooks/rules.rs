@@ -4,9 +4,10 @@
 //! in the middle of it. A start joins a start that is there; a stop ends a start that waits; a start ends a stop that waits.
 
 use super::breaker::{Admission, Change};
-use super::queue::{App, Job, Key, Kind, Post, Queue, Reply, Stands, Waiter};
+use super::queue::{App, Job, Key, Kind, Post, Queue, Stands, Waiter};
 use super::stats::{WebhookResult, WebhookType};
 use crate::gateway::{Outcome, Patience, StopReason};
+use crate::side::outgoing::Reply;
 use crate::time::Micros;
 
 /// Starts that wait for one and the same request. The loop has one at a time, a few if it cancels late.

@@ -1,6 +1,6 @@
 //! What became of webhooks, counted.
 
-use crate::time::UnixMillis;
+use crate::side::down::DownApp;
 
 /// What a webhook asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,17 +97,6 @@ pub struct WebhookStats {
     pub breakers_open: usize,
     /// The first 100 of them by name.
     pub down: Vec<DownApp>,
-}
-
-/// A package whose server is taken to be down.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DownApp {
-    /// Which.
-    pub package: Box<str>,
-    /// Since when.
-    pub since: UnixMillis,
-    /// What was wrong last.
-    pub last_error: Box<str>,
 }
 
 /// How many of [`WebhookStats::down`] are told.

@@ -1,9 +1,10 @@
 //! The rules on virtual time: which webhook goes when, and who is told what.
 
 use super::breaker::LEAST_PAUSE;
-use super::queue::{App, IN_FLIGHT, IN_FLIGHT_PER_APP, Kind, Post, Queue, Reply};
+use super::queue::{App, IN_FLIGHT, IN_FLIGHT_PER_APP, Kind, Post, Queue};
 use super::stats::{WebhookResult, WebhookType};
 use crate::gateway::{Outcome, Patience, StopReason};
+use crate::side::outgoing::Reply;
 use crate::time::Micros;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -357,7 +357,7 @@ fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
 }
 
 fn app_down(view: &View<'_>) -> Option<Vec<Reading>> {
-    let read = |app: &crate::side::errands::DownApp| Reading {
+    let read = |app: &crate::side::down::DownApp| Reading {
         labels: labels([("package", &app.package)]),
         value: 1.0,
         threshold: 1.0,

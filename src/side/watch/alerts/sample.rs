@@ -3,7 +3,7 @@
 use crate::cause::Cause;
 use crate::engine::Histogram;
 use crate::gateway::{AgentCount, CLASS_NAMES, Identity, Snapshot};
-use crate::side::errands::DownApp;
+use crate::side::down::DownApp;
 use crate::side::process::Memory;
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! Every rule on looks that a test makes up, on a clock of its own: it fires, is silent just below, resolves, and does not flap.
 
-use super::Watch;
+use super::alerting::Watch;
 use super::book::{ACTIVE_MAX, Alert, AlertState, News, RESOLVED_MAX};
 use super::deaths::{Death, block_of};
 use super::payload::{self, Sender};
@@ -13,7 +13,7 @@ use crate::engine::{Class, Traffic};
 use crate::gateway::{AgentCount, Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
-use crate::side::errands::DownApp;
+use crate::side::down::DownApp;
 use crate::side::process::Memory;
 use crate::time::{Micros, Moment, UnixMillis};
 use serde_json::Value;
@@ -648,7 +648,7 @@ fn who_leaves_or_is_sent_away_has_not_died() {
         Cause::Shutdown,
     ];
     for cause in causes {
-        assert!(!super::is_loss(cause), "{cause}");
+        assert!(!super::deaths::is_loss(cause), "{cause}");
     }
     for cause in [
         Cause::Stale,
@@ -656,7 +656,7 @@ fn who_leaves_or_is_sent_away_has_not_died() {
         Cause::PeerReset,
         Cause::PeerClosed(1002),
     ] {
-        assert!(super::is_loss(cause), "{cause}");
+        assert!(super::deaths::is_loss(cause), "{cause}");
     }
     // A rolling drain of everybody.
     bench.looks_with(50, |bench| {

@@ -27,7 +27,7 @@ const PROTECTED: [&str; 11] = [
 
 /// Decides which addresses a webhook may connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Egress {
+pub(in crate::side) struct Egress {
     /// `WEBHOOK_ALLOW`. `None`: every network.
     allowed: Option<Vec<IpNet>>,
     protected: Vec<IpNet>,
@@ -35,7 +35,7 @@ pub(super) struct Egress {
 
 impl Egress {
     /// A policy that allows these networks, or all if there is no list.
-    pub(super) fn new(allowed: Option<Vec<IpNet>>) -> Self {
+    pub(in crate::side) fn new(allowed: Option<Vec<IpNet>>) -> Self {
         let protected = PROTECTED.iter().filter_map(|text| text.parse().ok());
         Egress {
             allowed,
