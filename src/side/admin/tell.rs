@@ -1,6 +1,6 @@
 //! Makes the documents that [`Live`](super::live::Live) tells.
 
-use super::api::live::Teller;
+use super::api::Teller;
 use super::control::Control;
 use axum::body::Bytes;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! What the relay counts, as metrics.
 
-use super::{Page, Scrape};
+use super::page::Page;
+use super::scrape::Scrape;
 use crate::gateway::{CLASS_NAMES, DropReason};
 use prometheus_client::metrics::MetricType;
 use std::fmt;

@@ -1,36 +1,17 @@
-//! `STATE_FILE`: which apps were started for whom, so that a restart does not forget it.
-//!
-//! The side thread keeps a mirror of it and writes that at most once a second, if it has changed: a new file beside the old
-//! one, on disk before it takes its name. So at every moment there is a whole one. If the path is a symbolic link, that is
-//! done with the file it leads to, and the link stays.
+//! The state file on disk: read once, locked against other processes, and replaced by a new one at each write.
 
-use crate::gateway::Errand;
-use crate::side::lock::lock;
 use crate::side::process::is_mount_point;
-use crate::time::{Clock, Micros, UnixMillis};
+use crate::time::{Micros, UnixMillis};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
 
 /// The largest state that is kept, in bytes as written: some hundred thousand users.
-const MOST: usize = 64 * 1024 * 1024;
-
-/// How often it is written at most.
-const EVERY: Micros = Micros::from_secs(1);
-
-/// How long a disk that fails is left alone at most; at first 2 s, then twice as long each time.
-const MOST_PAUSE: Micros = Micros::from_secs(60);
-
-/// Users that are written down at a time, before others have their turn on the thread.
-const SLICE: usize = 1_000;
+pub(super) const MOST: usize = 64 * 1024 * 1024;
 
 /// How the names of files end that are being written.
 const UNFINISHED: &str = ".new";
@@ -48,29 +29,12 @@ const BAD_MAX: usize = 10;
 /// Nobody writes for so long.
 const ABANDONED: Micros = Micros::from_secs(60);
 
-const HEAD: &str = "{\"version\":1,\"started\":{";
-const TAIL: &str = "\n}}\n";
+pub(super) const HEAD: &str = "{\"version\":1,\"started\":{";
+
+pub(super) const TAIL: &str = "\n}}\n";
 
 /// Users with the apps that were started for them.
 pub type Started = Vec<(Box<str>, Vec<Box<str>>)>;
-
-/// Where the state is kept.
-#[derive(Debug, Clone)]
-pub struct StateFile {
-    /// The file.
-    pub path: PathBuf,
-    /// What [`load`] found in it.
-    pub started: Started,
-}
-
-/// How writing it goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct StateFileStats {
-    /// How often it could not be written.
-    pub errors: u64,
-    /// When it was written last.
-    pub written: Option<UnixMillis>,
-}
 
 /// Reads the state that another process has left. Nothing is there: nothing was started. What cannot be understood is moved
 /// aside, said in the log, and nothing was started: to `<path>.bad`, or if that is there already to `<path>.bad.1` and so on
@@ -273,7 +237,7 @@ fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
     Ok((name, file))
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = &*state_target(path)?;
     let (unfinished, mut file) = create_unfinished(path)?;
     let written = file
@@ -286,216 +250,4 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     }
     written?;
     File::open(folder_of(path))?.sync_all()
-}
-
-/// What the file says, or soon will.
-#[derive(Debug, Default)]
-struct Mirror {
-    started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
-    /// As written, not counting what stands around it.
-    len: usize,
-    is_changed: bool,
-    /// Whether it was said that there is no more room.
-    is_full: bool,
-}
-
-impl Mirror {
-    fn remember(&mut self, user: Box<str>, package: Box<str>) {
-        let packages = self.started.get(&user);
-        if packages.is_some_and(|p| p.contains(&package)) {
-            return;
-        }
-        let more = len_of(&package) + packages.map_or_else(|| len_of(&user), |_| 0);
-        if HEAD.len() + self.len + more + TAIL.len() > MOST {
-            if !self.is_full {
-                log::error!("state_file error=\"more than {MOST} bytes are not kept\"");
-            }
-            self.is_full = true;
-            return;
-        }
-        self.len += more;
-        self.started.entry(user).or_default().insert(package);
-        self.is_changed = true;
-    }
-
-    fn forget(&mut self, user: &str, package: &str) {
-        let Some(packages) = self.started.get_mut(user) else {
-            return;
-        };
-        if packages.remove(package) {
-            self.len -= len_of(package);
-            (self.is_changed, self.is_full) = (true, false);
-        }
-        if packages.is_empty() {
-            self.started.remove(user);
-            self.len -= len_of(user);
-        }
-    }
-
-    fn forget_user(&mut self, user: &str) {
-        if let Some(packages) = self.started.remove(user) {
-            self.len -= len_of(user) + packages.iter().map(|p| len_of(p)).sum::<usize>();
-            (self.is_changed, self.is_full) = (true, false);
-        }
-    }
-
-    /// Writes down the next users behind this one. The last of them, if there may be more.
-    fn write_slice(&self, after: Option<&str>, text: &mut String) -> Option<Box<str>> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let behind = self.started.range::<str, _>((from, Bound::Unbounded));
-        let mut last = None;
-        for (user, packages) in behind.take(SLICE) {
-            text.push_str(if text.len() > HEAD.len() { ",\n" } else { "\n" });
-            text.push_str(&quoted(user));
-            text.push(':');
-            // Strings can always be written.
-            text.push_str(&serde_json::to_string(packages).unwrap_or_default());
-            last = Some(user.clone());
-        }
-        last
-    }
-}
-
-fn quoted(name: &str) -> String {
-    serde_json::to_string(name).unwrap_or_default()
-}
-
-/// Bytes that a name takes, with what stands around it; a user's also takes those of an empty list and of a new line.
-fn len_of(name: &str) -> usize {
-    quoted(name).len() + 5
-}
-
-/// Keeps the file.
-pub(in crate::side) struct Store {
-    path: Arc<Path>,
-    clock: Clock,
-    mirror: Mutex<Mirror>,
-    flushes: Mutex<Vec<Flush>>,
-    stats: Mutex<StateFileStats>,
-    wake: Notify,
-}
-
-/// Whoever waits until everything is on disk, or until it is known that it will not be.
-pub(in crate::side) type Flush = Sender<Result<(), Box<str>>>;
-
-impl Store {
-    pub(in crate::side) fn new(file: StateFile) -> Self {
-        let mut mirror = Mirror::default();
-        for (user, packages) in file.started {
-            for package in packages {
-                mirror.remember(user.clone(), package);
-            }
-        }
-        mirror.is_changed = false;
-        Store {
-            path: file.path.into(),
-            clock: Clock::start(),
-            mirror: Mutex::new(mirror),
-            flushes: Mutex::default(),
-            stats: Mutex::default(),
-            wake: Notify::new(),
-        }
-    }
-
-    pub(in crate::side) fn stats(&self) -> StateFileStats {
-        *lock(&self.stats)
-    }
-
-    /// Does an errand, if it is about the file.
-    pub(in crate::side) fn run(&self, errand: Errand) {
-        let mut mirror = lock(&self.mirror);
-        match errand {
-            Errand::Remember { user, package } => mirror.remember(user, package),
-            Errand::Forget { user, package } => mirror.forget(&user, &package),
-            Errand::ForgetUser { user } => mirror.forget_user(&user),
-            Errand::Start { .. } | Errand::Stop { .. } | Errand::Cancel { .. } => {}
-        }
-        if mirror.is_changed {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Has it written at once.
-    pub(in crate::side) fn flush(&self, flush: Flush) {
-        lock(&self.flushes).push(flush);
-        self.wake.notify_one();
-    }
-
-    /// Writes it when it has changed, for ever.
-    pub(in crate::side) async fn keep(self: Arc<Self>) {
-        let (mut not_before, mut pause) = (Micros::ZERO, EVERY);
-        loop {
-            let is_changed = lock(&self.mirror).is_changed;
-            let is_urgent = !lock(&self.flushes).is_empty();
-            let wait = not_before - self.clock.raw();
-            if !is_urgent && !is_changed {
-                self.wake.notified().await;
-                continue;
-            }
-            if !is_urgent && wait > Micros::ZERO {
-                // Whichever comes first; a change alone does not make it urgent.
-                let _ = tokio::time::timeout(wait.as_duration(), self.wake.notified()).await;
-                continue;
-            }
-            let flushes = std::mem::take(&mut *lock(&self.flushes));
-            let mut result = Ok(());
-            if is_changed {
-                let was_failing = pause > EVERY;
-                result = self.write_down().await;
-                pause = match &result {
-                    Ok(()) => EVERY,
-                    Err(_) => (pause + pause).min(MOST_PAUSE),
-                };
-                not_before = self.clock.raw() + pause;
-                self.account(&result, was_failing);
-            }
-            for flush in flushes {
-                // Whoever has given up waiting does not need it.
-                let _ = flush.send(result.clone());
-            }
-        }
-    }
-
-    async fn write_down(&self) -> Result<(), Box<str>> {
-        let mut text = String::from(HEAD);
-        // What changes meanwhile is written the next time.
-        lock(&self.mirror).is_changed = false;
-        let mut after: Option<Box<str>> = None;
-        loop {
-            after = lock(&self.mirror).write_slice(after.as_deref(), &mut text);
-            if after.is_none() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        text.push_str(TAIL);
-        let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || write(&path, &text)).await;
-        let result = match written {
-            Ok(result) => result.map_err(|e| e.to_string().into()),
-            Err(e) => Err(e.to_string().into()),
-        };
-        if result.is_err() {
-            lock(&self.mirror).is_changed = true;
-        }
-        result
-    }
-
-    fn account(&self, result: &Result<(), Box<str>>, was_failing: bool) {
-        let mut stats = lock(&self.stats);
-        match result {
-            Ok(()) => {
-                stats.written = Some(UnixMillis::now());
-                if was_failing {
-                    log::info!("state_file path={:?} outcome=written_again", self.path);
-                }
-            }
-            Err(e) => {
-                stats.errors += 1;
-                if !was_failing {
-                    log::error!("state_file path={:?} outcome=failed error={e:?}", self.path);
-                }
-            }
-        }
-    }
 }
