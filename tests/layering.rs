@@ -117,6 +117,12 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
     ],
 )];
 
+/// Folders in which no file is longer than [`LINES_MAX`], and each `mod.rs` only declares.
+const TIDY: &[&str] = &["side/"];
+
+/// Lines of a file, its tests included.
+const LINES_MAX: usize = 500;
+
 /// What no file may say.
 const NOWHERE: &[&str] = &["unsafe"];
 
@@ -326,6 +332,27 @@ fn faults_inside(graph: &imports::Graph) -> Vec<String> {
     faults
 }
 
+/// What is wrong with the length of a file in a tidy folder, and with what its `mod.rs` holds.
+fn untidy(path: &str, source: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !TIDY.iter().any(|folder| path.starts_with(folder)) {
+        return faults;
+    }
+    let lines = source.lines().count();
+    if lines > LINES_MAX {
+        faults.push(format!("{path} has {lines} lines"));
+    }
+    let items = [
+        "fn", "struct", "enum", "trait", "type", "const", "static", "impl",
+    ];
+    if path.ends_with("/mod.rs") {
+        let words = words(&code_of(source)).into_iter();
+        let words = words.filter(|(_, word)| items.contains(&&**word));
+        faults.extend(words.map(|(line, word)| format!("{path}:{line}: {word} in a mod.rs")));
+    }
+    faults
+}
+
 /// Every source with its path from `src`; `src/bin` is a program of its own, a client.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -458,6 +485,23 @@ fn an_arrow_back_inside_a_folder_is_seen() {
     }
     let allowed = "use super::errands::Runner; use super::lock::lock;";
     assert_eq!(found("side/start.rs", allowed), Vec::<String>::new());
+}
+
+#[test]
+fn files_are_short_and_mod_files_only_declare() {
+    let sources = sources().into_iter();
+    let faults: Vec<String> = sources.flat_map(|(p, s)| untidy(&p, &s)).collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_long_file_and_an_item_in_a_mod_file_are_seen() {
+    let long = "\n".repeat(LINES_MAX + 1);
+    assert_eq!(untidy("side/start.rs", &long).len(), 1);
+    assert_eq!(untidy("side/watch/mod.rs", "mod a;\nfn f() {}").len(), 1);
+    let declares = "//! fn\nmod a;\npub(super) use self::a::A;";
+    assert!(untidy("side/watch/mod.rs", declares).is_empty());
+    assert!(untidy("side/start.rs", "fn f() {}").is_empty());
 }
 
 #[test]

@@ -82,3 +82,38 @@ impl Watchers {
         lock(&self.series)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::alerts::AlertSettings;
+    use super::super::troubled::tests::{HOUR_MS, START, closed, missed, moment};
+    use super::*;
+    use crate::cause::Cause;
+    use std::sync::Arc;
+
+    fn watchers() -> Watchers {
+        let settings = Arc::new(Mutex::new(AlertSettings::default()));
+        let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
+        let boxes = (ClosedBox::default(), MissedBox::default());
+        Watchers::new(boxes.0, boxes.1, alerts, Moment::default())
+    }
+
+    #[test]
+    fn every_watcher_is_given_each_record_once() {
+        let watchers = watchers();
+        for hour in 0..3 {
+            let at = START + hour * HOUR_MS;
+            let ended = VecDeque::from([closed("ada", at, Cause::PeerEof, 20, 60)]);
+            let missed = VecDeque::from([missed("ada", at, Cause::PeerEof)]);
+            watchers.hand_out(&mut watchers.ended(), ended, &missed);
+        }
+        assert_eq!(watchers.ended().len(), 3);
+        assert_eq!(watchers.alerts().losses(), 3);
+        let worst = watchers.troubled().worst(moment(START + 2 * HOUR_MS), 10);
+        let counts: Vec<_> = worst.iter().map(|r| (r.drops, r.failed_resumes)).collect();
+        assert_eq!(counts, [(3, 3)]);
+        // Nothing new has come in: to catch up changes nothing, and to read does not either.
+        watchers.catch_up();
+        assert_eq!((watchers.ended().len(), watchers.alerts().losses()), (3, 3));
+    }
+}

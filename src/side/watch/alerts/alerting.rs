@@ -88,6 +88,12 @@ impl Alerts {
             .collect()
     }
 
+    /// Losses that are remembered.
+    #[cfg(test)]
+    pub(in crate::side) fn losses(&self) -> usize {
+        lock(&self.watch).deaths.count()
+    }
+
     /// Alerts for which there was no room.
     pub(in crate::side) fn refused(&self) -> u64 {
         lock(&self.watch).book.refused

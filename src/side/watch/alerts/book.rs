@@ -2,7 +2,8 @@
 //!
 //! Pure: looks in, news out.
 
-use super::rules::{Labels, RULES, Reading, Rule, Severity};
+use super::rule::{Labels, Reading, Rule, Severity};
+use super::rules::RULES;
 use super::view::View;
 use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};

@@ -135,6 +135,11 @@ impl Deaths {
             .collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.latest.len()
+    }
+
     /// Forgets what is too old to matter: to a mass death within `many`, and to what is counted over `window`.
     pub(super) fn forget(&mut self, now: Micros, many: Micros, interval: Micros, window: Micros) {
         let matters = Micros(many.0.saturating_mul(USUAL_WINDOWS + 1)) + interval;

@@ -1,7 +1,7 @@
 //! What is posted: the JSON that Alertmanager posts to its webhook receivers (version 4), so whatever takes that takes ours.
 
 use super::book::{Alert, AlertState};
-use super::rules::Severity;
+use super::rule::Severity;
 use crate::time::UnixMillis;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use super::book::{Alert, AlertState};
 use super::payload::{self, Sender};
-use super::rules::Labels;
+use super::rule::Labels;
 use super::settings::{AlertSettings, WebhookUrl};
 use crate::gateway::Value;
 use crate::side::lock::lock;
