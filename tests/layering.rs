@@ -38,7 +38,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "TcpListener",
-        &["reactor/", "side/", "main.rs", "service.rs"],
+        &[
+            "reactor/",
+            "side/admin/",
+            "side/start.rs",
+            "main.rs",
+            "service.rs",
+        ],
     ),
     ("UdpSocket", &[]),
     ("UnixStream", &[]),
@@ -47,7 +53,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("slab", &["engine/table.rs", "engine/timers.rs"]),
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
     ("httparse", &["engine/http.rs"]),
-    ("form_urlencoded", &["gateway/", "side/"]),
+    ("form_urlencoded", &["gateway/"]),
     ("serde", &["gateway/", "side/"]),
     ("serde_json", &["gateway/", "side/"]),
     ("simplelog", &["logging.rs"]),
@@ -71,7 +77,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "gateway/auth/mod.rs",
         ],
     ),
-    ("utoipa", &["side/"]),
+    ("utoipa", &["side/admin/", "side/process.rs"]),
     (
         "hyper_util",
         &[
@@ -100,7 +106,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "side/outgoing/connector.rs",
         ],
     ),
-    ("axum", &["side/"]),
+    ("axum", &["side/admin/"]),
 ];
 
 /// The order of the files and sub-folders inside a folder: each may import what stands before it, and
