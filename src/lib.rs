@@ -43,8 +43,6 @@ pub mod cause;
 #[cfg(feature = "gateway")]
 pub mod config;
 #[cfg(feature = "gateway")]
-pub mod control;
-#[cfg(feature = "gateway")]
 pub mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
@@ -63,6 +61,8 @@ pub mod relay;
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]
 mod sabotage;
+#[cfg(feature = "gateway")]
+pub mod side;
 pub mod time;
 
 pub use cause::{By, Cause, Code};

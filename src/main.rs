@@ -6,10 +6,10 @@ mod signals;
 
 use pulsegate::Micros;
 use pulsegate::config::{self, Command, Machine, Settings};
-use pulsegate::control::{self, StateFile, Token, WebhookOptions};
 use pulsegate::gateway::{Gateway, Options};
 use pulsegate::logging::{self, LogFormat, LogQueue};
 use pulsegate::reactor::{Reactor, granted_backlog, listen};
+use pulsegate::side::{self, StateFile, Token, WebhookOptions};
 use reload::Reload;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -99,7 +99,7 @@ fn run(
     let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
     let machine = Machine {
         descriptors,
-        memory: control::memory_limit(),
+        memory: side::memory_limit(),
     };
     let as_given = settings.clone();
     let buffered_origin = match settings.max_buffered_bytes {
@@ -125,12 +125,12 @@ fn run(
     };
     if let Some(setting) = settings.https_webhook() {
         let what = format!("{setting} names a webhook with https");
-        named(&what, control::check_certificates())?;
+        named(&what, side::check_certificates())?;
     }
     let _lock = match &settings.state_file {
         Some(path) => {
             let waits = leave_queue || settings.reuse_port;
-            let locked = control::lock_state(path, waits);
+            let locked = side::lock_state(path, waits);
             Some(named(&format!("STATE_FILE={}", path.display()), locked)?)
         }
         None => None,
@@ -139,7 +139,7 @@ fn run(
         Some(path) => Some(StateFile {
             started: named(
                 &format!("STATE_FILE={}", path.display()),
-                control::load_state(path),
+                side::load_state(path),
             )?,
             path: path.clone(),
         }),
@@ -180,7 +180,7 @@ fn run(
         service::stopping();
         remote.drain(delay, spread);
     });
-    let control = control::start(control::Options {
+    let control = side::start(side::Options {
         listener: admin_listener,
         token: settings
             .admin_token

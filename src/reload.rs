@@ -2,8 +2,8 @@
 
 use log::LevelFilter;
 use pulsegate::config::{self, Command, Machine, Settings};
-use pulsegate::control::{self, AlertSettings, WebhookSettings};
 use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
+use pulsegate::side::{self, AlertSettings, WebhookSettings};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +49,7 @@ impl Reload {
         };
         if let Some(setting) = settings.https_webhook()
             && self.settings.https_webhook().is_none()
-            && let Err(e) = control::check_certificates()
+            && let Err(e) = side::check_certificates()
         {
             let fault = format!("{setting} names a webhook with https: {e}");
             return refused([fault].iter());
@@ -70,7 +70,7 @@ impl Reload {
         let machine = Machine {
             descriptors: self.descriptors,
             // A cgroup's limit may have been changed meanwhile.
-            memory: control::memory_limit(),
+            memory: side::memory_limit(),
         };
         let mut warnings = new.fit(&machine);
         warnings.extend(new.warnings());

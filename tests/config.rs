@@ -13,12 +13,12 @@ use pulsegate::config::{
     Audience, Change, Command, Fallback, Fault, Faults, Kind, Machine, Origin, SETTINGS, Secret,
     Settings, check_policy, load, markdown_table,
 };
-use pulsegate::control::{AlertSettings, MemoryLimit, WebhookUrl};
 use pulsegate::gateway::{
     AcceptedSubprotocols, Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits,
     Subprotocols, WebOrigin,
 };
 use pulsegate::health::{HeartbeatMode, Policy};
+use pulsegate::side::{AlertSettings, MemoryLimit, WebhookUrl};
 use pulsegate::time::Micros;
 
 /// A start of the program: `args` separated by spaces, `env` as `NAME=value` pairs.

@@ -19,7 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["host"],
     &["relay"],
     &["gateway"],
-    &["control"],
+    &["side"],
     &["config", "logging"],
     &["reload", "service"],
     &["lib", "main", "signals"],
@@ -35,13 +35,19 @@ const DOORS: &[(&str, &[&str])] = &[
         "TcpStream",
         &[
             "reactor/",
-            "control/serve.rs",
-            "control/webhooks/connector.rs",
+            "side/admin/serve.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
     (
         "TcpListener",
-        &["reactor/", "control/", "main.rs", "service.rs"],
+        &[
+            "reactor/",
+            "side/admin/",
+            "side/start.rs",
+            "main.rs",
+            "service.rs",
+        ],
     ),
     ("UdpSocket", &[]),
     ("UnixStream", &[]),
@@ -50,64 +56,81 @@ const DOORS: &[(&str, &[&str])] = &[
     ("slab", &["engine/table.rs", "engine/timers.rs"]),
     ("hierarchical_hash_wheel_timer", &["engine/wheel.rs"]),
     ("httparse", &["engine/http.rs"]),
-    (
-        "form_urlencoded",
-        &["host/", "relay/admission.rs", "control/"],
-    ),
-    ("serde", &["host/auth/", "relay/protocol/", "control/"]),
-    ("serde_json", &["host/auth/", "relay/protocol/", "control/"]),
+    ("form_urlencoded", &["host/", "relay/admission.rs"]),
+    ("serde", &["host/auth/", "relay/protocol/", "side/"]),
+    ("serde_json", &["host/auth/", "relay/protocol/", "side/"]),
     ("simplelog", &["logging.rs"]),
     ("lexopt", &["config/arguments.rs"]),
     ("toml", &["config/file.rs"]),
-    ("ipnet", &["config/", "host/", "gateway/", "control/"]),
+    ("ipnet", &["config/", "host/", "gateway/", "side/"]),
     ("ppp", &["host/proxy.rs"]),
-    ("prometheus_client", &["control/metrics/"]),
-    ("flate2", &["control/metrics/text.rs"]),
-    ("procfs", &["control/process.rs"]),
-    ("subtle", &["control/token.rs", "host/auth/apps.rs"]),
+    ("prometheus_client", &["side/admin/metrics/"]),
+    ("flate2", &["side/admin/metrics/text.rs"]),
+    ("procfs", &["side/process.rs"]),
+    ("subtle", &["side/admin/token.rs", "host/auth/apps.rs"]),
     ("sha2", &["host/auth/"]),
     ("hmac", &["host/auth/"]),
     ("data_encoding", &["host/auth/"]),
     (
         "humantime",
         &[
-            "control/alerts/payload.rs",
-            "control/api/words.rs",
-            "control/webhooks/client.rs",
+            "side/watch/alerts/payload.rs",
+            "side/admin/api/words.rs",
+            "side/errands/webhooks/client.rs",
             "host/auth/credentials.rs",
         ],
     ),
-    ("utoipa", &["control/"]),
+    ("utoipa", &["side/admin/", "side/process.rs"]),
     (
         "hyper_util",
         &[
-            "control/serve.rs",
-            "control/webhooks/client.rs",
-            "control/webhooks/connector.rs",
+            "side/admin/serve.rs",
+            "side/outgoing/http.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
-    ("hyper_rustls", &["control/webhooks/client.rs"]),
-    ("rustls", &["control/webhooks/client.rs"]),
+    ("hyper_rustls", &["side/outgoing/http.rs"]),
+    ("rustls", &["side/outgoing/http.rs"]),
     (
         "http_body_util",
-        &["control/live.rs", "control/webhooks/client.rs"],
+        &["side/admin/live.rs", "side/outgoing/http.rs"],
     ),
-    ("tokio_io_timeout", &["control/serve.rs"]),
+    ("tokio_io_timeout", &["side/admin/serve.rs"]),
     ("listenfd", &["service.rs"]),
     ("sd_notify", &["service.rs"]),
     ("signal_hook", &["main.rs", "signals.rs"]),
     ("rlimit", &["main.rs"]),
-    ("tokio", &["control/"]),
+    ("tokio", &["side/"]),
     (
         "hyper",
         &[
-            "control/serve.rs",
-            "control/webhooks/client.rs",
-            "control/webhooks/connector.rs",
+            "side/admin/serve.rs",
+            "side/outgoing/http.rs",
+            "side/outgoing/connector.rs",
         ],
     ),
-    ("axum", &["control/"]),
+    ("axum", &["side/admin/"]),
 ];
+
+/// The order of the files and sub-folders inside a folder: each may import what stands before it, and
+/// itself. Those of one row do not import each other.
+const INSIDE: &[(&str, &[&[&str]])] = &[(
+    "side",
+    &[
+        &["ask", "down", "lock", "priority", "process"],
+        &["outgoing"],
+        &["errands", "watch"],
+        &["admin"],
+        &["start"],
+        &["mod"],
+    ],
+)];
+
+/// Folders in which no file is longer than [`LINES_MAX`], and each `mod.rs` only declares.
+const TIDY: &[&str] = &["side/"];
+
+/// Lines of a file, its tests included.
+const LINES_MAX: usize = 500;
 
 /// What no file may say.
 const NOWHERE: &[&str] = &["unsafe"];
@@ -290,6 +313,55 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     faults
 }
 
+/// What is imported against the order inside a folder.
+fn faults_inside(graph: &imports::Graph) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (folder, order) in INSIDE {
+        let part = |file: &str| {
+            let inside = file.strip_prefix(folder)?.strip_prefix('/')?;
+            inside.split(['/', '.']).next().map(str::to_owned)
+        };
+        let rank = |part: &str| order.iter().position(|row| row.contains(&part));
+        for (file, edges) in graph {
+            let Some(own) = part(file) else { continue };
+            let Some(own_rank) = rank(&own) else {
+                faults.push(format!("{file}: {own} has no place in {folder}/"));
+                continue;
+            };
+            for (to, line) in edges {
+                let Some(target) = part(to).filter(|target| *target != own) else {
+                    continue;
+                };
+                if rank(&target).is_none_or(|rank| rank >= own_rank) {
+                    faults.push(format!("{file}:{line} imports {to}"));
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// What is wrong with the length of a file in a tidy folder, and with what its `mod.rs` holds.
+fn untidy(path: &str, source: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !TIDY.iter().any(|folder| path.starts_with(folder)) {
+        return faults;
+    }
+    let lines = source.lines().count();
+    if lines > LINES_MAX {
+        faults.push(format!("{path} has {lines} lines"));
+    }
+    let items = [
+        "fn", "struct", "enum", "trait", "type", "const", "static", "impl",
+    ];
+    if path.ends_with("/mod.rs") {
+        let words = words(&code_of(source)).into_iter();
+        let words = words.filter(|(_, word)| items.contains(&&**word));
+        faults.extend(words.map(|(line, word)| format!("{path}:{line}: {word} in a mod.rs")));
+    }
+    faults
+}
+
 /// Every source with its path from `src`; `src/bin` is a program of its own, a client.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -353,6 +425,75 @@ fn what_a_reexport_stands_for_is_not_above_either() {
             assert!(part(to) <= part(file), "{file}:{line} imports {to}");
         }
     }
+}
+
+#[test]
+fn inside_a_folder_arrows_go_one_way_too() {
+    let graph = imports::graph(&read_sources());
+    assert!(graph["side/watch/watchers.rs"].contains_key("side/lock.rs"));
+    let faults = faults_inside(&graph);
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn an_arrow_back_inside_a_folder_is_seen() {
+    let found = |path: &str, source: &str| {
+        let files = [
+            ("lib.rs", "pub mod side;"),
+            (
+                "side/mod.rs",
+                "mod errands; mod watch; mod start; mod lock;",
+            ),
+            (
+                "side/errands/mod.rs",
+                "mod runner; pub use self::runner::Runner;",
+            ),
+            ("side/errands/runner.rs", "pub struct Runner;"),
+            ("side/start.rs", "pub fn start() {}"),
+            ("side/lock.rs", "pub fn lock() {}"),
+            (path, source),
+        ];
+        let read = |(path, source): &(&str, &str)| ((*path).to_owned(), words(&code_of(source)));
+        faults_inside(&imports::graph(&files.iter().map(read).collect::<Vec<_>>()))
+    };
+    for (path, source, expected) in [
+        (
+            "side/watch/series.rs",
+            "use crate::side::errands::Runner;",
+            "side/watch/series.rs:1 imports side/errands/runner.rs",
+        ),
+        (
+            "side/lock.rs",
+            "use super::start::start;",
+            "side/lock.rs:1 imports side/start.rs",
+        ),
+        ("side/helpers/mod.rs", "", "helpers has no place in side/"),
+    ] {
+        let faults = found(path, source);
+        assert!(
+            faults.len() == 1 && faults[0].contains(expected),
+            "{source}: {faults:?}"
+        );
+    }
+    let allowed = "use super::errands::Runner; use super::lock::lock;";
+    assert_eq!(found("side/start.rs", allowed), Vec::<String>::new());
+}
+
+#[test]
+fn files_are_short_and_mod_files_only_declare() {
+    let sources = sources().into_iter();
+    let faults: Vec<String> = sources.flat_map(|(p, s)| untidy(&p, &s)).collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_long_file_and_an_item_in_a_mod_file_are_seen() {
+    let long = "\n".repeat(LINES_MAX + 1);
+    assert_eq!(untidy("side/start.rs", &long).len(), 1);
+    assert_eq!(untidy("side/watch/mod.rs", "mod a;\nfn f() {}").len(), 1);
+    let declares = "//! fn\nmod a;\npub(super) use self::a::A;";
+    assert!(untidy("side/watch/mod.rs", declares).is_empty());
+    assert!(untidy("side/start.rs", "fn f() {}").is_empty());
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Errands of a real loop, done by the side thread: webhooks to HTTP servers of our own, and the state file.
 
 use hmac::{Hmac, KeyInit, Mac};
-use pulsegate::control::{self, Handle, Started, StateFile, WebhookOptions, WebhookSettings};
-use pulsegate::control::{WebhookResult, WebhookType, load_state};
 use pulsegate::gateway::Apps;
 use pulsegate::gateway::StopReason;
 use pulsegate::gateway::{
     Credentials, Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol, RelaySettings,
 };
 use pulsegate::reactor::{Reactor, listen};
+use pulsegate::side::{self, Handle, Started, StateFile, WebhookOptions, WebhookSettings};
+use pulsegate::side::{WebhookResult, WebhookType, load_state};
 use pulsegate::{Config, Micros, Remote};
 use serde_json::{Value, json};
 use std::fs;
@@ -86,7 +86,7 @@ impl Bench {
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
             let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
-            let control = control::start(control::Options {
+            let control = side::start(side::Options {
                 listener: None,
                 token: None,
                 hosts: Vec::new(),

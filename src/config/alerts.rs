@@ -3,7 +3,7 @@
 use super::effective::Effective;
 use super::kinds::Value;
 use super::table::row;
-use crate::control::{AlertSettings, WebhookUrl};
+use crate::side::{AlertSettings, WebhookUrl};
 
 impl Effective {
     /// What alerts are told; `None` only if there was a fault.

@@ -10,8 +10,8 @@ use super::kinds::{Kind, Value};
 use super::regular;
 use super::secret::Secret;
 use super::table::{Fallback, SETTINGS, Setting, row};
-use crate::control::state_target;
 use crate::gateway::Apps;
+use crate::side::state_target;
 
 /// Every setting's value and origin, by its row in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]

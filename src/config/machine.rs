@@ -1,8 +1,8 @@
 //! What the machine allows: the settings that follow from it, and warnings about those that it cannot hold.
 
 use super::Settings;
-use crate::control::MemoryLimit;
 use crate::reactor::EXTRA_DESCRIPTORS;
+use crate::side::MemoryLimit;
 
 /// Descriptors kept for everything but the loop: standard streams, the signals' pipe, the side threads with their 64 connections
 /// and 64 webhooks, the state file, what a reload reads, and what libraries open for a moment.

@@ -11,13 +11,13 @@ use super::effective::Effective;
 use super::faults::Faults;
 use super::secret::Secret;
 use super::table::row;
-use crate::control::{AlertSettings, WebhookSettings, WebhookUrl};
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
     Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
+use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
 use crate::time::Micros;
 
 /// The settings that hold, checked: within their bounds and fit for each other. [`SETTINGS`](super::SETTINGS) says what each is for.

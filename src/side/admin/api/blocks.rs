@@ -1,0 +1,149 @@
+//! Identities that are shut out.
+
+use super::connections::page_size;
+use super::page::Entries;
+use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Role, Value};
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Params, Problem};
+use crate::side::ask;
+use crate::time::Micros;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BlocksParams {
+    /// How many, 1 to 1000; all of them, which are 1000 at most, if not given. A page ends earlier when they take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    after: Option<String>,
+}
+
+/// Blocked identities, a page at a time; 1 000 at most.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BlockList {
+    blocks: Vec<Block>,
+    /// Where the next page begins: give it as `after`. Null: this is the last.
+    next: Option<String>,
+}
+
+/// Who is refused with 403, and for how long still.
+#[derive(Debug, Serialize, ToSchema)]
+struct Block {
+    user: String,
+    /// Null: the user's glasses.
+    package: Option<String>,
+    left_ms: u64,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct BlockParams {
+    /// The user.
+    user: String,
+    /// The package; without it the user's glasses.
+    package: Option<String>,
+}
+
+/// Blocked identities, the block that ends first coming first, a page at a time: as many as are asked for, and as fit into 1 MiB.
+#[utoipa::path(
+    get, path = "/api/v1/blocks", tag = "act", params(BlocksParams),
+    responses((status = 200, body = BlockList), (status = 400, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<BlocksParams>,
+) -> Result<Json<BlockList>, Problem> {
+    let mut blocks = Entries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
+    let mut after = params.after.as_deref().map(parse_place).transpose()?;
+    loop {
+        let most = blocks.left();
+        let slice = ask::ask(&control.desk, move |gateway, io| {
+            gateway.blocked(io, after, most)
+        });
+        let slice = slice.await?;
+        let mut is_full = false;
+        for (place, identity) in slice.blocks {
+            is_full = !blocks.push(Block::of(identity, place.until - slice.now));
+            if is_full {
+                break;
+            }
+            after = Some(place);
+        }
+        let more = slice.more || is_full;
+        if is_full || !more || blocks.left() == 0 {
+            let next = after.filter(|_| more);
+            return Ok(Json(BlockList {
+                blocks: blocks.into_vec(),
+                next: next.map(|place| format!("{:x}-{:x}", place.until.0, place.nth)),
+            }));
+        }
+    }
+}
+
+fn parse_place(text: &str) -> Result<BlockPlace, Problem> {
+    let place = text.split_once('-').and_then(|(until, nth)| {
+        Some(BlockPlace {
+            until: Micros(u64::from_str_radix(until, 16).ok()?),
+            nth: u64::from_str_radix(nth, 16).ok()?,
+        })
+    });
+    place.ok_or_else(|| Problem::bad_request("after: the value of next of the page before"))
+}
+
+impl Block {
+    fn of(identity: Identity, left: Micros) -> Self {
+        Block {
+            user: identity.user.into(),
+            package: match identity.role {
+                Role::Glasses => None,
+                Role::Tpa(package) => Some(package.into()),
+            },
+            left_ms: left.as_millis(),
+        }
+    }
+}
+
+/// Lets an identity in again.
+#[utoipa::path(
+    delete, path = "/api/v1/blocks", tag = "act", params(BlockParams),
+    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn lift(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<BlockParams>,
+) -> Result<StatusCode, Problem> {
+    let identity = Identity {
+        user: params.user.into(),
+        role: params
+            .package
+            .map_or(Role::Glasses, |package| Role::Tpa(package.into())),
+    };
+    let lift = ask::ask(&control.desk, move |gateway, _| {
+        let lifted = gateway.unblock(&identity);
+        if lifted {
+            let package = match &identity.role {
+                Role::Glasses => "-",
+                Role::Tpa(package) => package,
+            };
+            log::warn!(
+                "operator action=unblock user={} package={}",
+                Value(&identity.user),
+                Value(package)
+            );
+        }
+        lifted
+    });
+    if lift.await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(Problem::not_found("this identity is not blocked"))
+    }
+}

@@ -1,0 +1,112 @@
+//! Why connections ended, since the start and over time.
+
+use super::words::{ByCause, ClassName, by_cause, time};
+use crate::engine::Stats;
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Params, Problem};
+use crate::side::ask;
+use crate::side::watch::Step;
+use crate::time::{Micros, Moment};
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CausesParams {
+    /// How far back the steps go, 1 to 60 minutes; 60 if not given.
+    #[param(minimum = 1, maximum = 60)]
+    minutes: Option<u64>,
+}
+
+/// Causes since the start and over time. At every moment `opened` less the sum of `closed` is what lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Causes {
+    since_start: Counts,
+    /// Some ten seconds each, oldest first; the last one goes to now.
+    steps: Vec<StepBody>,
+}
+
+/// Counts of ends and openings.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Counts {
+    /// WebSockets opened, by class.
+    opened: BTreeMap<&'static str, u64>,
+    /// WebSockets ended, by class and cause.
+    closed: BTreeMap<&'static str, ByCause>,
+    /// Connections that ended before they were WebSockets, by cause.
+    rejected: ByCause,
+}
+
+/// What happened between two moments.
+#[derive(Debug, Serialize, ToSchema)]
+struct StepBody {
+    from: String,
+    to: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+/// Why connections ended: since the start, and in steps over the last hour.
+#[utoipa::path(
+    get, path = "/api/v1/causes", tag = "overview", params(CausesParams),
+    responses((status = 200, body = Causes), (status = 400, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn causes(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<CausesParams>,
+) -> Result<Json<Causes>, Problem> {
+    let minutes = params.minutes.unwrap_or(60);
+    if !(1..=60).contains(&minutes) {
+        return Err(Problem::bad_request(format!("minutes {minutes}: 1 to 60")));
+    }
+    let snapshot = ask::snapshot(&control.desk).await?;
+    let (now, stats) = (Moment::now(), &snapshot.stats);
+    let steps = control
+        .watchers
+        .series()
+        .steps(now, stats, Micros::from_secs(minutes * 60));
+    Ok(Json(Causes {
+        since_start: Counts::since_start(stats),
+        steps: steps
+            .into_iter()
+            .map(|step| StepBody::of(step, now))
+            .collect(),
+    }))
+}
+
+impl Counts {
+    pub(super) fn since_start(stats: &Stats) -> Self {
+        let classes = || ClassName::ALL.iter().zip(&stats.classes);
+        let numbered = |counts: &[u64]| counts.iter().copied().enumerate().collect::<Vec<_>>();
+        Counts {
+            opened: classes()
+                .map(|(c, counts)| (c.name(), counts.opened))
+                .collect(),
+            closed: classes()
+                .map(|(c, counts)| (c.name(), by_cause(numbered(&counts.closed))))
+                .collect(),
+            rejected: by_cause(numbered(&stats.rejected)),
+        }
+    }
+}
+
+impl StepBody {
+    /// Steps are told by the wall clock as it is now, so they follow each other without a gap whatever it did.
+    fn of(step: Step, now: Moment) -> Self {
+        let names = || ClassName::ALL.iter().map(|class| class.name());
+        StepBody {
+            from: time(step.from.as_of(now)),
+            to: time(step.to.as_of(now)),
+            counts: Counts {
+                opened: names().zip(step.opened).collect(),
+                closed: names().zip(step.closed.into_iter().map(by_cause)).collect(),
+                rejected: by_cause(step.rejected),
+            },
+        }
+    }
+}

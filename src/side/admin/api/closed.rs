@@ -1,0 +1,208 @@
+//! Connections that have ended: the last 10 000.
+
+use super::connections::{HistoryBody, page_size, parse_address, parse_id};
+use super::page::Entries;
+use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
+use crate::cause::Cause;
+use crate::gateway::{Closed, user_agent_as_kept};
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Params, Part, Problem};
+use axum::Json;
+use axum::extract::State;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ClosedParams {
+    /// Only of this class.
+    class: Option<ClassName>,
+    /// Only of this user; exactly.
+    user: Option<String>,
+    /// Only of this package; exactly.
+    package: Option<String>,
+    /// Only with this `User-Agent`, as sent or as shown here.
+    user_agent: Option<String>,
+    /// Only from this IP address, or from this block of them (CIDR).
+    address: Option<String>,
+    /// Only for this cause.
+    #[param(example = "stale")]
+    cause: Option<String>,
+    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its records take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before.
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_u64)]
+    before: Option<u64>,
+}
+
+/// A page of connections that have ended, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedList {
+    /// How many are remembered, whether they fit the filter or not; 10 000 at most.
+    remembered: usize,
+    closed: Vec<ClosedBody>,
+    /// Where the next page begins: give it as `before`. Null: this is the last.
+    next: Option<u64>,
+}
+
+/// A connection that has ended. The words are the log's.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedBody {
+    /// A number that grows with each end.
+    number: u64,
+    /// When its end was told.
+    at: String,
+    /// The name that it had.
+    id: String,
+    /// Null if it never was a WebSocket.
+    class: Option<ClassName>,
+    user: Option<String>,
+    package: Option<String>,
+    /// As of a connection that is here.
+    user_agent: Option<String>,
+    peer: String,
+    /// Why it ended.
+    #[schema(example = "stale")]
+    cause: &'static str,
+    /// Who ended it: `us`, `peer`, `network` or `operator`.
+    by: &'static str,
+    /// The close code, `http_` and a status, or `none`.
+    #[schema(example = "3008")]
+    code: String,
+    reason: String,
+    /// Whether the closing handshake was completed.
+    clean: bool,
+    age_ms: u64,
+    silence_ms: u64,
+    unanswered: u16,
+    #[serde(flatten)]
+    rtt: RttBody,
+    #[serde(flatten)]
+    traffic: TrafficBody,
+}
+
+/// A connection that has ended, with what had been kept of its life.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ClosedDetail {
+    #[serde(flatten)]
+    closed: ClosedBody,
+    history: Option<HistoryBody>,
+}
+
+/// Ended connections, newest first, a page at a time: as many as are asked for, and as fit into 1 MiB. Of a health check or a port scan nothing is kept.
+#[utoipa::path(
+    get, path = "/api/v1/closed", tag = "closed", params(ClosedParams),
+    responses((status = 200, body = ClosedList), (status = 400, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(mut params): Params<ClosedParams>,
+) -> Result<Json<ClosedList>, Problem> {
+    params.user_agent = params.user_agent.as_deref().map(user_agent_as_kept);
+    let limit = page_size(params.limit)?;
+    if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
+        return Err(Problem::bad_request(
+            "before: the value of next of the page before",
+        ));
+    }
+    let address = params.address.as_deref().map(parse_address).transpose()?;
+    let cause = params.cause.as_deref().map(parse_cause).transpose()?;
+    control.watchers.catch_up();
+    let ring = control.watchers.ended();
+    let fits = |closed: &Closed| params.fit(closed, address, cause);
+    let found = ring
+        .newest(params.before)
+        .filter(|(_, closed)| fits(closed));
+    let (mut closed, mut last, mut more) = (Entries::new(limit), None, false);
+    for (number, record) in found {
+        if !closed.push(ClosedBody::of(number, record)) {
+            more = true;
+            break;
+        }
+        last = Some(number);
+    }
+    Ok(Json(ClosedList {
+        remembered: ring.len(),
+        closed: closed.into_vec(),
+        next: last.filter(|_| more),
+    }))
+}
+
+/// One ended connection.
+#[utoipa::path(
+    get, path = "/api/v1/closed/{id}", tag = "closed",
+    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
+    responses((status = 200, body = ClosedDetail), (status = 400, body = Problem), (status = 404, body = Problem))
+)]
+pub(super) async fn one(
+    State(control): State<Arc<Control>>,
+    Part(id): Part<String>,
+) -> Result<Json<ClosedDetail>, Problem> {
+    let id = parse_id(&id)?;
+    control.watchers.catch_up();
+    let ring = control.watchers.ended();
+    let (number, closed) = ring.find(id).ok_or_else(|| {
+        Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
+    })?;
+    Ok(Json(ClosedDetail {
+        closed: ClosedBody::of(number, closed),
+        history: closed.history.as_deref().cloned().map(HistoryBody::from),
+    }))
+}
+
+impl ClosedParams {
+    fn fit(&self, closed: &Closed, address: Option<IpNet>, cause: Option<usize>) -> bool {
+        let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
+            wanted
+                .as_deref()
+                .is_none_or(|w| found.as_deref() == Some(w))
+        };
+        self.class
+            .is_none_or(|class| closed.class == Some(class.class()))
+            && cause.is_none_or(|cause| closed.cause.index() == cause)
+            && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
+            && is(&self.user, &closed.user)
+            && is(&self.package, &closed.package)
+            && (self.user_agent.as_deref())
+                .is_none_or(|wanted| closed.user_agent.as_deref() == Some(wanted))
+    }
+}
+
+fn parse_cause(text: &str) -> Result<usize, Problem> {
+    let mut causes = Cause::ALL.iter();
+    causes
+        .position(|cause| cause.name() == text)
+        .ok_or_else(|| {
+            let names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+            Problem::bad_request(format!("cause {text:?}: one of {}", names.join(", ")))
+        })
+}
+
+impl ClosedBody {
+    fn of(number: u64, closed: &Closed) -> Self {
+        ClosedBody {
+            number,
+            at: time(closed.at.wall),
+            id: closed.id.to_string(),
+            class: closed.class.and_then(ClassName::of),
+            user: closed.user.as_deref().map(str::to_owned),
+            package: closed.package.as_deref().map(str::to_owned),
+            user_agent: closed.user_agent.as_deref().map(str::to_owned),
+            peer: address(closed.peer_addr),
+            cause: closed.cause.name(),
+            by: by(closed.by),
+            code: code(closed.code),
+            reason: closed.reason.to_string(),
+            clean: closed.clean,
+            age_ms: closed.age.as_millis(),
+            silence_ms: closed.silence.as_millis(),
+            unanswered: closed.unanswered,
+            rtt: closed.rtt.into(),
+            traffic: closed.traffic.into(),
+        }
+    }
+}

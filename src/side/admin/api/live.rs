@@ -1,0 +1,265 @@
+//! The gateway second by second: one document for all pages that show it.
+
+use super::alerts::AlertBody;
+use super::connections::Connection;
+use super::overview::{Percentiles, States};
+use super::troubled::{TroubledBody, troubled};
+use super::words::{ClassName, Now, by_class, drained, time};
+use crate::engine::Stats;
+use crate::gateway::{Page, Query, RelayStats, Sort};
+use crate::side::admin::control::Control;
+use crate::side::admin::live::LISTENERS;
+use crate::side::admin::problem::Problem;
+use crate::side::ask;
+use crate::side::watch::AlertState;
+use crate::time::{Micros, Moment};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// Peers that stand in a document, of each kind.
+const PEERS: usize = 10;
+
+/// The gateway at one moment, as a page shows it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Live {
+    at: String,
+    version: &'static str,
+    uptime_s: u64,
+    /// Whether the gateway is going away.
+    draining: bool,
+    /// Whether newcomers are accepted.
+    accepting: bool,
+    /// Whether newcomers are refused because `max_connections` are here.
+    full: bool,
+    /// Classes that are being drained, or whose newcomers are refused.
+    drained_classes: Vec<ClassName>,
+    /// WebSockets now, by class and state.
+    connections: BTreeMap<&'static str, States>,
+    /// Connections whose request, or its answer, is not complete.
+    opening: u64,
+    /// Connections that hold one of the places that there are.
+    places_taken: u64,
+    max_connections: usize,
+    sessions: usize,
+    /// Identities that are refused because an operator has blocked them.
+    blocked: usize,
+    /// Places that are lost and waited for, by class.
+    absent: BTreeMap<&'static str, u64>,
+    /// Null in the first document after a time in which nobody listened.
+    rates: Option<Rates>,
+    last_minute: LastMinute,
+    /// Those with the longest round-trip time.
+    slowest: Vec<Connection>,
+    /// Those from whom nothing has been heard for longest.
+    most_silent: Vec<Connection>,
+    relay: Relay,
+    /// Those that fire, and those that are about to.
+    alerts: Vec<AlertBody>,
+    /// The peers with the most trouble over hours.
+    troubled: Vec<TroubledBody>,
+}
+
+/// What happened since the document before, per second.
+#[derive(Debug, Serialize, ToSchema)]
+struct Rates {
+    opened_per_s: f64,
+    closed_per_s: f64,
+    messages_in_per_s: f64,
+    messages_out_per_s: f64,
+}
+
+/// Percentiles over the last minute.
+#[derive(Debug, Serialize, ToSchema)]
+struct LastMinute {
+    rtt: Percentiles,
+    lateness: Percentiles,
+    turn: Percentiles,
+}
+
+/// What the relay has done since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct Relay {
+    resumes: u64,
+    takeovers: u64,
+    replayed: u64,
+    doubtful: u64,
+    dropped: u64,
+    false_deaths: u64,
+}
+
+/// The gateway second by second, as server-sent events: `data: ` and a document as below each second, or an event `problem` if
+/// the loop does not answer. It ends after ten minutes: ask again.
+#[utoipa::path(
+    get, path = "/api/v1/live", tag = "overview",
+    responses(
+        (status = 200, body = Live, content_type = "text/event-stream"),
+        (status = 503, body = Problem, description = "32 listen already.")
+    )
+)]
+pub(super) async fn live(State(control): State<Arc<Control>>) -> Result<Response, Problem> {
+    let Some(body) = control.live.listen() else {
+        let error = format!("{LISTENERS} listen already");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, error));
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        // nginx would keep documents back until its buffer is full.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, body).into_response())
+}
+
+/// Makes the documents, each with the counts since the one before.
+#[derive(Debug, Default)]
+pub(in crate::side) struct Teller {
+    before: Option<Totals>,
+}
+
+/// What rates are made from.
+#[derive(Debug, Clone, Copy)]
+struct Totals {
+    at: Micros,
+    opened: u64,
+    closed: u64,
+    messages_in: u64,
+    messages_out: u64,
+}
+
+impl Teller {
+    /// The next event, as it goes over the wire.
+    pub(in crate::side) async fn tell(&mut self, control: &Control) -> Bytes {
+        let (event, told) = match self.document(control).await {
+            Ok(document) => ("", serde_json::to_string(&document)),
+            Err(problem) => ("event: problem\n", serde_json::to_string(&problem)),
+        };
+        // What we write down ourselves has no keys that JSON refuses; and JSON has no line breaks.
+        told.map_or_else(
+            |_| Bytes::new(),
+            |json| format!("{event}data: {json}\n\n").into(),
+        )
+    }
+
+    async fn document(&mut self, control: &Control) -> Result<Live, Problem> {
+        let slowest = peers(control, Sort::Rtt).await?;
+        let most_silent = peers(control, Sort::Silence).await?;
+        let snapshot = ask::snapshot(&control.desk).await?;
+        let (now, stats) = (Moment::now(), &snapshot.stats);
+        let minute = control.watchers.series().last_minute(now, stats);
+        let totals = Totals::of(now.raw, stats);
+        let before = self.before.replace(totals);
+        Ok(Live {
+            at: time(now.wall),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: now.since(control.started).as_duration().as_secs(),
+            draining: snapshot.draining,
+            accepting: !stats.accept_paused,
+            full: stats.full,
+            drained_classes: drained(&snapshot),
+            connections: States::by_class(stats),
+            opening: stats.opening(),
+            places_taken: stats.places_taken(),
+            max_connections: snapshot.max_connections,
+            sessions: snapshot.sessions,
+            blocked: snapshot.blocked,
+            absent: by_class(snapshot.relay.absent),
+            rates: before.map(|before| Rates::between(before, totals)),
+            last_minute: LastMinute {
+                rtt: Percentiles::of(&minute.rtt),
+                lateness: Percentiles::of(&minute.lateness),
+                turn: Percentiles::of(&minute.turn_time),
+            },
+            slowest,
+            most_silent,
+            relay: Relay::of(&snapshot.relay),
+            alerts: alerts(control),
+            troubled: troubled(control, PEERS).0,
+        })
+    }
+}
+
+/// What fires or is about to.
+fn alerts(control: &Control) -> Vec<AlertBody> {
+    let all = control.watchers.alerts().all().into_iter();
+    let going_on = all.filter(|alert| alert.state != AlertState::Resolved);
+    going_on.map(AlertBody::from).collect()
+}
+
+async fn peers(control: &Control, sort: Sort) -> Result<Vec<Connection>, Problem> {
+    let query = Query {
+        sort,
+        limit: PEERS,
+        ..Query::default()
+    };
+    let page: Page = ask::search(&control.desk, query).await?;
+    let now = Now {
+        wall: page.wall,
+        engine: page.now,
+    };
+    let rows = page.rows.into_iter();
+    Ok(rows.map(|(_, row)| Connection::of(row, &now)).collect())
+}
+
+impl Totals {
+    fn of(at: Micros, stats: &Stats) -> Self {
+        let classes = || stats.classes.iter();
+        Totals {
+            at,
+            opened: classes().map(|class| class.opened).sum(),
+            closed: classes().flat_map(|class| class.closed).sum(),
+            messages_in: stats.messages_in,
+            messages_out: stats.messages_out,
+        }
+    }
+}
+
+impl Rates {
+    fn between(then: Totals, now: Totals) -> Self {
+        let span_ms = (now.at - then.at).as_millis().max(1);
+        // To a tenth: more is noise.
+        let per_s = |now: u64, then: u64| (((now - then) * 10_000 / span_ms) as f64) / 10.0;
+        Rates {
+            opened_per_s: per_s(now.opened, then.opened),
+            closed_per_s: per_s(now.closed, then.closed),
+            messages_in_per_s: per_s(now.messages_in, then.messages_in),
+            messages_out_per_s: per_s(now.messages_out, then.messages_out),
+        }
+    }
+}
+
+impl Relay {
+    fn of(stats: &RelayStats) -> Self {
+        Relay {
+            resumes: stats.resumes.iter().sum(),
+            takeovers: stats.takeovers.iter().sum(),
+            replayed: stats.replayed,
+            doubtful: stats.doubtful,
+            dropped: stats.dropped.iter().sum(),
+            false_deaths: stats.false_deaths.iter().sum(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_per_second_of_the_monotonic_clock() {
+        let totals = |at_ms, messages_in| Totals {
+            at: Micros::from_millis(at_ms),
+            opened: 0,
+            closed: 0,
+            messages_in,
+            messages_out: 0,
+        };
+        let rates = Rates::between(totals(5_000, 40), totals(6_000, 60));
+        assert_eq!(rates.messages_in_per_s, 20.0);
+        assert_eq!(rates.opened_per_s, 0.0);
+    }
+}

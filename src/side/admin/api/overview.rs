@@ -1,0 +1,238 @@
+//! The whole gateway at a glance.
+
+use super::causes::Counts;
+use super::words::{ClassName, by_class, drained, time};
+use crate::engine::{Histogram, Stats};
+use crate::gateway::{DropReason, RelayStats};
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::Problem;
+use crate::side::ask;
+use crate::side::process::{self, Figures};
+use crate::time::Moment;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The whole gateway at one moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Overview {
+    version: &'static str,
+    /// Where the loop listens.
+    listen: String,
+    started: String,
+    uptime_ms: u64,
+    /// Whether newcomers are accepted.
+    accepting: bool,
+    /// Whether the gateway is going away.
+    draining: bool,
+    /// Classes that are being drained, or whose newcomers are refused.
+    drained_classes: Vec<ClassName>,
+    sessions: usize,
+    /// Connections that may be held at once.
+    connections_max: usize,
+    /// Connections whose request, or its answer, is not complete.
+    opening: u64,
+    /// WebSockets now, by class and state.
+    connections: BTreeMap<&'static str, States>,
+    since_start: Counts,
+    heartbeats: Heartbeats,
+    traffic: Traffic,
+    relay: RelayBody,
+    last_minute: LastMinute,
+    the_loop: TheLoop,
+    blocked_identities: usize,
+    log_lines_dropped: u64,
+    process: Figures,
+}
+
+/// WebSockets of one class, by state.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct States {
+    healthy: u64,
+    suspect: u64,
+    closing: u64,
+}
+
+/// Heartbeats since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct Heartbeats {
+    sent: u64,
+    answered: u64,
+    unanswered: u64,
+}
+
+/// What went through since the start, and what waits now.
+#[derive(Debug, Serialize, ToSchema)]
+struct Traffic {
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    pending_bytes: u64,
+    held_bytes: u64,
+    /// What the relay holds: frames that are kept, subscriptions, places without a connection.
+    host_bytes: u64,
+}
+
+/// What the relay has done since the start, and what it keeps now.
+#[derive(Debug, Serialize, ToSchema)]
+struct RelayBody {
+    /// Places that are lost and waited for now, by class.
+    absent: BTreeMap<&'static str, u64>,
+    /// Peers that came back to their place after a loss, by class.
+    resumes: BTreeMap<&'static str, u64>,
+    /// Peers that took over from an older connection of theirs, by class.
+    takeovers: BTreeMap<&'static str, u64>,
+    /// Peers that were declared stale and came back within a second, by class.
+    false_deaths: BTreeMap<&'static str, u64>,
+    /// Newcomers that were refused because their identity comes back too often, by class.
+    flapping: BTreeMap<&'static str, u64>,
+    /// How long those that came back had been lost.
+    absence: Percentiles,
+    frames_relayed: u64,
+    frames_unrouted: u64,
+    frames_forbidden: u64,
+    frames_malformed: u64,
+    frames_replayed: u64,
+    frames_doubtful: u64,
+    /// Frames for absent peers that were dropped, by reason.
+    frames_dropped: BTreeMap<&'static str, u64>,
+    frames_kept: u64,
+    frames_kept_bytes: u64,
+    /// Requests to the servers of apps: `session_request` for a start or after a loss, `stop_request`.
+    app_starts: u64,
+    app_revivals: u64,
+    app_stops: u64,
+}
+
+/// Percentiles over the last minute, or over the time since the start if that is less; within 12.5 %.
+#[derive(Debug, Serialize, ToSchema)]
+struct LastMinute {
+    span_ms: u64,
+    rtt: Percentiles,
+    lateness: Percentiles,
+    turn: Percentiles,
+}
+
+/// In µs; null if nothing was measured.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Percentiles {
+    p50_us: Option<u64>,
+    p99_us: Option<u64>,
+    max_us: Option<u64>,
+}
+
+/// The loop since the start.
+#[derive(Debug, Serialize, ToSchema)]
+struct TheLoop {
+    turns: u64,
+    stalls: u64,
+    stalled_ms: u64,
+    accept_pauses: u64,
+}
+
+/// The whole gateway at a glance.
+#[utoipa::path(
+    get, path = "/api/v1/overview", tag = "overview",
+    responses((status = 200, body = Overview), (status = 503, body = Problem))
+)]
+pub(super) async fn overview(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<Overview>, Problem> {
+    let snapshot = ask::snapshot(&control.desk).await?;
+    let (now, stats) = (Moment::now(), &snapshot.stats);
+    let minute = control.watchers.series().last_minute(now, stats);
+    Ok(Json(Overview {
+        version: env!("CARGO_PKG_VERSION"),
+        listen: control.listen_addr.to_string(),
+        started: time(control.started.wall),
+        uptime_ms: now.since(control.started).as_millis(),
+        accepting: !stats.accept_paused,
+        draining: snapshot.draining,
+        drained_classes: drained(&snapshot),
+        sessions: snapshot.sessions,
+        connections_max: snapshot.max_connections,
+        opening: stats.opening(),
+        connections: States::by_class(stats),
+        since_start: Counts::since_start(stats),
+        heartbeats: Heartbeats {
+            sent: stats.pings,
+            answered: stats.pongs,
+            unanswered: stats.unanswered,
+        },
+        traffic: Traffic {
+            messages_in: stats.messages_in,
+            messages_out: stats.messages_out,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            pending_bytes: stats.pending_bytes,
+            held_bytes: stats.held_bytes,
+            host_bytes: stats.host_bytes,
+        },
+        relay: RelayBody::of(&snapshot.relay),
+        last_minute: LastMinute {
+            span_ms: minute.span_ms,
+            rtt: Percentiles::of(&minute.rtt),
+            lateness: Percentiles::of(&minute.lateness),
+            turn: Percentiles::of(&minute.turn_time),
+        },
+        the_loop: TheLoop {
+            turns: stats.turns,
+            stalls: stats.stalls,
+            stalled_ms: stats.stalled.as_millis(),
+            accept_pauses: stats.accept_pauses,
+        },
+        blocked_identities: snapshot.blocked,
+        log_lines_dropped: snapshot.log_dropped,
+        process: process::figures(),
+    }))
+}
+
+impl States {
+    pub(super) fn by_class(stats: &Stats) -> BTreeMap<&'static str, Self> {
+        by_class(stats.classes.iter().map(|counts| States {
+            healthy: counts.healthy(),
+            suspect: counts.suspects,
+            closing: counts.closing,
+        }))
+    }
+}
+
+impl RelayBody {
+    fn of(relay: &RelayStats) -> Self {
+        let reasons = DropReason::ALL.into_iter().map(DropReason::name);
+        RelayBody {
+            absent: by_class(relay.absent),
+            resumes: by_class(relay.resumes),
+            takeovers: by_class(relay.takeovers),
+            false_deaths: by_class(relay.false_deaths),
+            flapping: by_class(relay.flapping),
+            absence: Percentiles::of(&relay.absence),
+            frames_relayed: relay.relayed.iter().sum(),
+            frames_unrouted: relay.unrouted,
+            frames_forbidden: relay.forbidden,
+            frames_malformed: relay.malformed,
+            frames_replayed: relay.replayed,
+            frames_doubtful: relay.doubtful,
+            frames_dropped: reasons.zip(relay.dropped).collect(),
+            frames_kept: relay.kept,
+            frames_kept_bytes: relay.kept_bytes,
+            app_starts: relay.starts,
+            app_revivals: relay.revivals,
+            app_stops: relay.stops,
+        }
+    }
+}
+
+impl Percentiles {
+    pub(super) fn of(histogram: &Histogram) -> Self {
+        Percentiles {
+            p50_us: histogram.percentile(0.50),
+            p99_us: histogram.percentile(0.99),
+            max_us: histogram.percentile(1.0),
+        }
+    }
+}

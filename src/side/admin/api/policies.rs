@@ -1,0 +1,151 @@
+//! How classes are supervised, to look at and to change live.
+
+use super::explain::mode_name;
+use super::words::ClassName;
+use crate::health::{HeartbeatMode, Policy};
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Body, Part, Problem};
+use crate::side::ask;
+use crate::time::Micros;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// How a class is supervised.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PolicyBody {
+    heartbeat_interval_ms: u64,
+    connection_timeout_ms: u64,
+    /// Pings that must each go unanswered for an interval before a peer is suspect.
+    suspect_after: u16,
+    close_timeout_ms: u64,
+    /// `always` or `idle`.
+    heartbeat_mode: &'static str,
+}
+
+/// What is to be changed; what is missing stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyChange {
+    /// Time from one ping to the next, in ms: 10 to 86 400 000.
+    #[schema(minimum = 10, maximum = 86_400_000)]
+    heartbeat_interval_ms: Option<u64>,
+    /// Silence after which a connection is stale, in ms: more than the interval, at most 86 400 000.
+    #[schema(minimum = 10, maximum = 86_400_000)]
+    connection_timeout_ms: Option<u64>,
+    /// At least 1.
+    #[schema(minimum = 1)]
+    suspect_after: Option<u16>,
+    /// How long a peer may take to answer our close frame, in ms: 10 to 86 400 000.
+    #[schema(minimum = 10, maximum = 86_400_000)]
+    close_timeout_ms: Option<u64>,
+    /// `always` or `idle`.
+    heartbeat_mode: Option<ModeName>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ModeName {
+    Always,
+    Idle,
+}
+
+/// The policies of all classes.
+#[utoipa::path(
+    get, path = "/api/v1/policies", tag = "act",
+    responses((status = 200, body = BTreeMap<String, PolicyBody>), (status = 503, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+) -> Result<Json<BTreeMap<&'static str, PolicyBody>>, Problem> {
+    let policies = ask::ask(&control.desk, |_, io| {
+        ClassName::ALL.map(|class| (class.name(), io.policy(class.class()).copied()))
+    });
+    let policies = policies.await?.into_iter();
+    let known = policies.filter_map(|(name, policy)| Some((name, PolicyBody::from(&policy?))));
+    Ok(Json(known.collect()))
+}
+
+/// Changes a class's policy, within the bounds that hold at the start, until the next reload or restart. Within a few turns
+/// everybody changes over: each is pinged within one new interval, and is stale not sooner than before or one new timeout
+/// later, whichever is first.
+#[utoipa::path(
+    patch, path = "/api/v1/policies/{class}", tag = "act", request_body = PolicyChange,
+    params(("class" = ClassName, Path)),
+    responses(
+        (status = 200, body = PolicyBody), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 503, body = Problem)
+    )
+)]
+pub(super) async fn change(
+    State(control): State<Arc<Control>>,
+    Part(class): Part<ClassName>,
+    Body(change): Body<PolicyChange>,
+) -> Result<Json<PolicyBody>, Problem> {
+    let check = control.check_policy;
+    let changed = ask::ask(&control.desk, move |_, io| {
+        let current = io.policy(class.class()).copied();
+        let wanted = change.applied_to(current.ok_or("no such class")?);
+        check(&wanted)?;
+        io.set_policy(class.class(), wanted)?;
+        log::warn!(
+            "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} suspect_after={} close_timeout_ms={} \
+             heartbeat_mode={}",
+            class.name(),
+            wanted.heartbeat_interval.as_millis(),
+            wanted.connection_timeout.as_millis(),
+            wanted.suspect_after,
+            wanted.close_timeout.as_millis(),
+            mode_name(wanted.mode)
+        );
+        let (timeout, interval) = (wanted.connection_timeout, wanted.heartbeat_interval);
+        let safe = Micros(Policy::SAFE_INTERVALS * interval.0);
+        if timeout < safe {
+            log::warn!(
+                "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, which is {}: one lost ping closes a live \
+                 peer; let it be at least {}",
+                class.name(),
+                timeout.as_millis(),
+                interval.as_millis(),
+                safe.as_millis()
+            );
+        }
+        Ok::<_, String>(wanted)
+    });
+    let policy = changed.await?.map_err(Problem::bad_request)?;
+    Ok(Json(PolicyBody::from(&policy)))
+}
+
+impl PolicyChange {
+    fn applied_to(&self, policy: Policy) -> Policy {
+        let ms = |given: Option<u64>, old: Micros| given.map_or(old, Micros::from_millis);
+        Policy {
+            heartbeat_interval: ms(self.heartbeat_interval_ms, policy.heartbeat_interval),
+            connection_timeout: ms(self.connection_timeout_ms, policy.connection_timeout),
+            suspect_after: self.suspect_after.unwrap_or(policy.suspect_after),
+            first_message_timeout: policy.first_message_timeout,
+            first_message_bytes: policy.first_message_bytes,
+            close_timeout: ms(self.close_timeout_ms, policy.close_timeout),
+            mode: match self.heartbeat_mode {
+                None => policy.mode,
+                Some(ModeName::Always) => HeartbeatMode::Always,
+                Some(ModeName::Idle) => HeartbeatMode::Idle,
+            },
+        }
+    }
+}
+
+impl From<&Policy> for PolicyBody {
+    fn from(policy: &Policy) -> Self {
+        PolicyBody {
+            heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
+            connection_timeout_ms: policy.connection_timeout.as_millis(),
+            suspect_after: policy.suspect_after,
+            close_timeout_ms: policy.close_timeout.as_millis(),
+            heartbeat_mode: mode_name(policy.mode),
+        }
+    }
+}

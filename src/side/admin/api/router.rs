@@ -1,0 +1,141 @@
+//! The routes of `/api/v1`, and the document about them.
+
+use super::{
+    actions, alerts, blocks, causes, closed, connections, live, overview, policies, sessions,
+    troubled, webhooks, words,
+};
+use crate::side::admin::control::Control;
+use crate::side::admin::probes;
+use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem};
+use utoipa::openapi::{self, Content, OpenApi as OpenApiDocument, Ref, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The longest body that is read, in bytes; none of ours is longer than some hundred.
+const BODY_MAX: usize = 16 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "pulsegate",
+        description = "What the gateway knows, and what can be done about it. Times are RFC 3339 in UTC; spans are in ms, round-trip times in µs. \
+                       Where a token is set, every request but the probes carries it: `Authorization: Bearer …`.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    // What is served beside the API.
+    paths(probes::healthz, probes::readyz),
+    // What only parameters name.
+    components(schemas(words::ClassName, words::StateName, connections::SortName, connections::Order)),
+    modifiers(&Bearer),
+    security((), ("token" = []))
+)]
+struct Document;
+
+/// How the token is given.
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, document: &mut OpenApiDocument) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+    }
+}
+
+pub(in crate::side::admin) fn router() -> Router<Arc<Control>> {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(overview::overview))
+        .routes(routes!(live::live))
+        .routes(routes!(causes::causes))
+        .routes(routes!(alerts::list))
+        .routes(routes!(troubled::list))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::one))
+        .routes(routes!(actions::kick))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::one))
+        .routes(routes!(webhooks::webhooks))
+        .routes(routes!(closed::list))
+        .routes(routes!(closed::one))
+        .routes(routes!(blocks::list, blocks::lift))
+        .routes(routes!(actions::drain))
+        .routes(routes!(actions::stop_drain))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::change))
+        .routes(routes!(actions::log_level, actions::set_log_level))
+        .split_for_parts();
+    let document = Arc::new(completed(document));
+    let openapi = get(move || {
+        let document = document.clone();
+        async move { Json(&*document).into_response() }
+    });
+    router
+        .route("/api/v1/openapi.json", openapi)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+}
+
+/// The document with what is the same everywhere, and with what no handler describes.
+fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
+    let found = |what: &str, kind: &str| {
+        let found = ResponseBuilder::new().description(what);
+        let found = found.content(kind, Content::default());
+        let operation = OperationBuilder::new().summary(Some(what));
+        operation.response("200", found)
+    };
+    let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept names that.";
+    let text = ResponseBuilder::new()
+        .description(metrics)
+        .content("text/plain", Content::default())
+        .content("application/openmetrics-text", Content::default());
+    let metrics = OperationBuilder::new().summary(Some(metrics));
+    let metrics = metrics.response("200", text);
+    let metrics = metrics.response("503", problem("The loop does not answer."));
+    let this = found("This document.", "application/json");
+    for (path, operation) in [("/metrics", metrics), ("/api/v1/openapi.json", this)] {
+        let item = PathItem::new(HttpMethod::Get, operation);
+        document.paths.paths.insert(path.to_owned(), item);
+    }
+    for item in document.paths.paths.values_mut() {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.delete,
+            &mut item.patch,
+        ];
+        for operation in operations.into_iter().flatten() {
+            for (status, description) in EVERYWHERE {
+                let responses = &mut operation.responses.responses;
+                responses
+                    .entry(status.to_owned())
+                    .or_insert_with(|| problem(description).into());
+            }
+        }
+    }
+    document
+}
+
+/// What any request may be answered, whatever it is for.
+const EVERYWHERE: [(&str, &str); 3] = [
+    ("400", "The request is malformed."),
+    ("401", "The token is missing or wrong."),
+    (
+        "403",
+        "It comes from a page of another origin; or there is no token, and the Host is a name that ADMIN_HOSTS does not have.",
+    ),
+];
+
+fn problem(description: &str) -> openapi::Response {
+    let body = Ref::from_schema_name("Problem");
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", Content::new(Some(body)))
+        .build()
+}

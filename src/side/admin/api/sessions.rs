@@ -1,0 +1,246 @@
+//! Sessions: users with their glasses and apps, those included that are waited for.
+
+use super::connections::page_size;
+use super::page::Entries;
+use super::words::StateName;
+use crate::gateway::{AppRow, AppState, PAGE_MAX, PlaceRow, SessionRow};
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Params, Part, Problem};
+use crate::side::ask;
+use crate::time::Micros;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SessionParams {
+    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its sessions take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `next` of the page before: only users behind this one.
+    after: Option<String>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AppsParams {
+    /// How many apps, 1 to 1000; all of them, which are 1000 at most, if not given. A page ends earlier when they take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+    /// `tpas_next` of the page before: only apps whose packages stand behind this one.
+    after: Option<String>,
+}
+
+/// A page of sessions, in the order of their users.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionList {
+    /// How many there are, on all pages.
+    total: usize,
+    sessions: Vec<SessionBody>,
+    /// Where the next page begins: give it as `after`. Null: this is the last.
+    next: Option<String>,
+}
+
+/// One user.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SessionBody {
+    user: String,
+    /// The glasses; null if they never were here.
+    glasses: Option<PlaceBody>,
+    /// The apps, by package; in a list of sessions the first 64.
+    tpas: Vec<AppBody>,
+    /// How many apps there are in all, those included that are not in `tpas`.
+    tpas_total: usize,
+    /// Where the apps go on that are not in `tpas`: give it as `after` to `/api/v1/sessions/{user}`. Null: there are none behind.
+    tpas_next: Option<String>,
+    /// Frames that are kept for the glasses and all apps.
+    kept_frames: usize,
+    kept_bytes: usize,
+}
+
+/// An app of a session.
+#[derive(Debug, Serialize, ToSchema)]
+struct AppBody {
+    package: String,
+    /// Whether it is connected, or what is done about it.
+    app: AppStateName,
+    /// How many streams it has subscribed to.
+    subscribed: usize,
+    /// The first 64 of them; null in a list of sessions.
+    subscriptions: Option<Vec<String>>,
+    #[serde(flatten)]
+    place: PlaceBody,
+}
+
+/// Room for one peer of a session.
+#[derive(Debug, Serialize, ToSchema)]
+struct PlaceBody {
+    /// Its connection: see `/api/v1/connections/{id}`. Null while there is none.
+    id: Option<String>,
+    /// The connection's state; null while there is none.
+    state: Option<StateName>,
+    /// For how long it has been lost, in ms, if it is waited for.
+    absent_ms: Option<u64>,
+    /// For how much longer it is waited for, in ms.
+    waits_ms: Option<u64>,
+    /// The cause for which its last connection ended, if it is waited for; null if it is to come for the first time.
+    lost_for: Option<&'static str>,
+    /// How often it came back, or took over from an older connection.
+    resumes: u32,
+    /// Frames that are kept for it: unconfirmed, or waiting.
+    kept_frames: usize,
+    kept_bytes: usize,
+}
+
+/// How an app is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum AppStateName {
+    /// Connected.
+    Running,
+    /// Its connection was lost, and it may come back by itself.
+    Lost,
+    /// Its server is being asked for a session.
+    Asked,
+    /// It has agreed to come, and is to connect.
+    Expected,
+    /// It will be asked when the glasses are back.
+    Dormant,
+}
+
+/// Sessions in the order of their users, a page at a time: as many as are asked for, and as fit into 1 MiB.
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions", params(SessionParams),
+    responses((status = 200, body = SessionList), (status = 400, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<SessionParams>,
+) -> Result<Json<SessionList>, Problem> {
+    let mut sessions = Entries::new(page_size(params.limit)?);
+    let mut after = params.after;
+    loop {
+        let (from, most) = (after.clone(), sessions.left());
+        let slice = ask::ask(&control.desk, move |gateway, io| {
+            gateway.session_slice(io, from.as_deref(), most)
+        });
+        let slice = slice.await?;
+        let mut is_full = false;
+        for row in slice.rows {
+            let user = row.user.to_string();
+            is_full = !sessions.push(SessionBody::of(row, slice.now));
+            if is_full {
+                break;
+            }
+            after = Some(user);
+        }
+        let more = slice.more || is_full;
+        if is_full || !more || sessions.left() == 0 {
+            return Ok(Json(SessionList {
+                total: slice.total,
+                next: after.filter(|_| more),
+                sessions: sessions.into_vec(),
+            }));
+        }
+    }
+}
+
+/// One session with its apps by package, a page of them at a time: as many as are asked for, and as fit into 1 MiB.
+#[utoipa::path(
+    get, path = "/api/v1/sessions/{user}", tag = "sessions",
+    params(("user" = String, Path, description = "The user"), AppsParams),
+    responses((status = 200, body = SessionBody), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+)]
+pub(super) async fn one(
+    State(control): State<Arc<Control>>,
+    Part(user): Part<String>,
+    Params(params): Params<AppsParams>,
+) -> Result<Json<SessionBody>, Problem> {
+    let mut apps = Entries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
+    let mut after = params.after;
+    let user: Arc<str> = user.into();
+    loop {
+        let (name, from, most) = (user.clone(), after.clone(), apps.left());
+        let slice = ask::ask(&control.desk, move |gateway, io| {
+            let row = gateway.apps_slice(io, &name, from.as_deref(), most);
+            row.map(|row| (row, io.now()))
+        });
+        let Some((mut row, now)) = slice.await? else {
+            return Err(Problem::not_found("this user has no session"));
+        };
+        let mut is_full = false;
+        for app in std::mem::take(&mut row.apps) {
+            let package = app.package.to_string();
+            is_full = !apps.push(AppBody::of(app, now));
+            if is_full {
+                break;
+            }
+            after = Some(package);
+        }
+        row.more_apps |= is_full;
+        if is_full || !row.more_apps || apps.left() == 0 {
+            let next = after.filter(|_| row.more_apps);
+            let mut body = SessionBody::of(row, now);
+            (body.tpas, body.tpas_next) = (apps.into_vec(), next);
+            return Ok(Json(body));
+        }
+    }
+}
+
+impl SessionBody {
+    /// The session in a row, as it was at this time.
+    fn of(row: SessionRow, now: Micros) -> Self {
+        let last = row.apps.last().filter(|_| row.more_apps);
+        SessionBody {
+            user: row.user.into(),
+            glasses: row.glasses.map(|place| PlaceBody::of(place, now)),
+            tpas_next: last.map(|app| app.package.to_string()),
+            tpas_total: row.apps_total,
+            tpas: (row.apps.into_iter())
+                .map(|app| AppBody::of(app, now))
+                .collect(),
+            kept_frames: row.kept_frames,
+            kept_bytes: row.kept_bytes,
+        }
+    }
+}
+
+impl AppBody {
+    fn of(app: AppRow, now: Micros) -> Self {
+        let names = app.subscriptions;
+        AppBody {
+            package: app.package.into(),
+            app: match app.state {
+                AppState::Running => AppStateName::Running,
+                AppState::Lost => AppStateName::Lost,
+                AppState::Asked { .. } => AppStateName::Asked,
+                AppState::Expected => AppStateName::Expected,
+                AppState::Dormant => AppStateName::Dormant,
+            },
+            subscribed: app.subscribed,
+            subscriptions: names.map(|names| names.into_iter().map(String::from).collect()),
+            place: PlaceBody::of(app.place, now),
+        }
+    }
+}
+
+impl PlaceBody {
+    fn of(place: PlaceRow, now: Micros) -> Self {
+        let absence = place.absence;
+        PlaceBody {
+            id: place.conn.map(|(id, _)| id.to_string()),
+            state: place.conn.map(|(_, state)| state.into()),
+            absent_ms: absence.map(|absence| (now - absence.since).as_millis()),
+            waits_ms: absence.map(|absence| (absence.due.at - now).as_millis()),
+            lost_for: absence.and_then(|absence| Some(absence.cause?.name())),
+            resumes: place.resumes,
+            kept_frames: place.kept_frames,
+            kept_bytes: place.kept_bytes,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Who has trouble again and again.
+
+use super::connections::page_size;
+use super::page::Entries;
+use super::words::time;
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::{Params, Problem};
+use crate::side::watch::Ranked;
+use crate::time::Moment;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TroubledParams {
+    /// How many, 1 to 1000; 100 if not given. There are fewer when they take 1 MiB.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// Identities with trouble again and again over the last 24 hours, the worst first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TroubledList {
+    /// How many there are, those included that are not listed; 2 000 at most.
+    total: usize,
+    troubled: Vec<TroubledBody>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TroubledBody {
+    user: String,
+    /// Null for the user's glasses.
+    package: Option<String>,
+    /// How bad it is; what is six hours old counts half.
+    score: f64,
+    /// What it looks like, in words.
+    #[schema(example = "12 drops in 3 h, all stale, silence follows RTT above 2 s")]
+    pattern: String,
+    /// Connections that ended by nobody's will, or by a fault.
+    drops: u32,
+    /// Those of them that fell silent.
+    stale: u32,
+    /// Connections whose round-trip time was above 2 s at their end.
+    slow: u32,
+    /// Times that it was waited for in vain.
+    failed_resumes: u32,
+    first_at: String,
+    last_at: String,
+}
+
+/// Who has trouble again and again: users' glasses and apps with problems in at least three of the last 24 hours.
+#[utoipa::path(
+    get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
+    responses((status = 200, body = TroubledList), (status = 400, body = Problem))
+)]
+pub(super) async fn list(
+    State(control): State<Arc<Control>>,
+    Params(params): Params<TroubledParams>,
+) -> Result<Json<TroubledList>, Problem> {
+    let limit = page_size(params.limit)?;
+    let (troubled, total) = troubled(&control, limit);
+    Ok(Json(TroubledList { total, troubled }))
+}
+
+/// The worst of them, as many as fit on a page, and how many there are in all.
+pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, usize) {
+    // With all that have ended up to now.
+    control.watchers.catch_up();
+    let mut all = control.watchers.troubled();
+    let worst = all.worst(Moment::now(), limit);
+    let total = all.count();
+    drop(all);
+    let mut page = Entries::new(limit);
+    for ranked in worst {
+        if !page.push(TroubledBody::from(ranked)) {
+            break;
+        }
+    }
+    (page.into_vec(), total)
+}
+
+impl From<Ranked> for TroubledBody {
+    fn from(ranked: Ranked) -> Self {
+        TroubledBody {
+            user: ranked.user.into(),
+            package: ranked.package.map(String::from),
+            score: (ranked.score * 10.0).round() / 10.0,
+            pattern: ranked.pattern,
+            drops: ranked.drops,
+            stale: ranked.stale,
+            slow: ranked.slow,
+            failed_resumes: ranked.failed_resumes,
+            first_at: time(ranked.first_at),
+            last_at: time(ranked.last_at),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn a_place_in_the_ranking_is_told_whole() {
+        let body = TroubledBody::from(Ranked {
+            user: "ada".into(),
+            package: None,
+            score: 7.26,
+            pattern: "3 drops in 3 h, all stale".to_owned(),
+            drops: 3,
+            stale: 3,
+            slow: 1,
+            failed_resumes: 2,
+            first_at: UnixMillis(1_750_000_000_000),
+            last_at: UnixMillis(1_750_010_800_000),
+        });
+        let json = serde_json::to_value(&body).expect("JSON");
+        let wanted = serde_json::json!({
+            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all stale", "drops": 3, "stale": 3,
+            "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z", "last_at": "2025-06-15T18:06:40.000Z",
+        });
+        assert_eq!(json, wanted);
+    }
+}

@@ -1,0 +1,86 @@
+//! Webhooks to the servers of apps, and the file that remembers which apps run.
+
+use super::words::time;
+use crate::side::admin::control::Control;
+use crate::side::admin::problem::Problem;
+use crate::side::errands::WebhookResult;
+use crate::side::errands::WebhookType;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// How webhooks are doing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Webhooks {
+    /// What became of them since the start: `session_request` and `stop_request`, by result.
+    counts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Requests under way.
+    in_flight: usize,
+    /// Webhooks that wait for their turn or their next attempt.
+    waiting: usize,
+    /// Packages whose server is taken to be down.
+    apps_down: usize,
+    /// The first 100 of them by name.
+    down: Vec<DownApp>,
+    state_file: StateFile,
+    /// Webhooks and notes for the state file that were lost because too many waited.
+    errands_lost: u64,
+}
+
+/// An app whose server is taken to be down: it has failed five times in a row, and is tried now and again.
+#[derive(Debug, Serialize, ToSchema)]
+struct DownApp {
+    package: String,
+    since: String,
+    /// What was wrong last.
+    last_error: String,
+}
+
+/// The file that remembers which apps run for whom, if there is one.
+#[derive(Debug, Serialize, ToSchema)]
+struct StateFile {
+    /// How often it could not be written since the start.
+    errors: u64,
+    /// When it was written last; null: not since the start.
+    written: Option<String>,
+}
+
+/// How webhooks are doing, and which apps are down.
+#[utoipa::path(
+    get, path = "/api/v1/webhooks", tag = "sessions",
+    responses((status = 200, body = Webhooks), (status = 401, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn webhooks(State(control): State<Arc<Control>>) -> Json<Webhooks> {
+    let (stats, file) = (control.runner.webhooks(), control.runner.state_file());
+    let results = |kind: WebhookType| {
+        let all = WebhookResult::ALL.into_iter();
+        all.map(|result| (result.name(), stats.counts.get(kind, result)))
+            .collect()
+    };
+    Json(Webhooks {
+        counts: WebhookType::ALL
+            .into_iter()
+            .map(|kind| (kind.name(), results(kind)))
+            .collect(),
+        in_flight: stats.in_flight,
+        waiting: stats.waiting,
+        apps_down: stats.breakers_open,
+        down: stats
+            .down
+            .iter()
+            .map(|app| DownApp {
+                package: app.package.to_string(),
+                since: time(app.since),
+                last_error: app.last_error.to_string(),
+            })
+            .collect(),
+        state_file: StateFile {
+            errors: file.errors,
+            written: file.written.map(time),
+        },
+        errands_lost: control.runner.lost(),
+    })
+}

@@ -1,0 +1,28 @@
+//! What the answers of the admin listener are made from.
+
+use super::live::Live;
+use super::logins::Logins;
+use super::token::Token;
+use crate::gateway::Desk;
+use crate::health::Policy;
+use crate::side::errands::Runner;
+use crate::side::watch::Watchers;
+use crate::time::{Micros, Moment};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+/// What the answers are made from.
+pub(in crate::side) struct Control {
+    pub(in crate::side) token: Option<Token>,
+    pub(in crate::side) hosts: Vec<Box<str>>,
+    pub(in crate::side) logins: Logins,
+    pub(in crate::side) desk: Desk,
+    pub(in crate::side) listen_addr: SocketAddr,
+    pub(in crate::side) check_policy: fn(&Policy) -> Result<(), String>,
+    pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,
+    pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
+    pub(in crate::side) started: Moment,
+    pub(in crate::side) runner: Arc<Runner>,
+    pub(in crate::side) watchers: Arc<Watchers>,
+    pub(in crate::side) live: Live,
+}

@@ -1,0 +1,190 @@
+//! Who may ask at all: the token, and which browser pages.
+//!
+//! A browser lets any page send requests to any address that the user's machine reaches, loopback included. It does not let
+//! the page read the answers, unless we say so (we never do) or the page's own name leads to us (DNS rebinding). So without
+//! a token the Host must be an address, `localhost` or a name in `ADMIN_HOSTS`, and whatever names another origin is refused
+//! before it acts. A proxy may give a request another Host, which then differs from the Origin of our own page; but a page of
+//! another origin neither knows the token nor can say that it is of the same origin (`Sec-Fetch-Site` is the browser's to set).
+//!
+//! The two probes need no token, and take any Host or none: they say nothing but whether the gateway lives and is ready.
+//!
+//! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
+
+use super::control::Control;
+use super::dashboard;
+use super::logins::Failure;
+use super::probes;
+use super::problem::Problem;
+use super::serve::Caller;
+use super::token::Token;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub(super) async fn guard(
+    State(control): State<Arc<Control>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let kind = Kind::of(request.method(), request.uri().path());
+    let token = control.token.as_ref();
+    let login = token.map(|token| login(token, request.headers()));
+    let checked = check(&control, login, kind, request.uri(), request.headers());
+    if let Some(caller) = request.extensions().get::<Caller>() {
+        match login {
+            // What it proves does not depend on what it asks for.
+            Some(Ok(())) => caller.has_token(),
+            None if checked.is_ok() && kind != Kind::Probe => caller.may_ask(),
+            Some(Err(_)) | None => {}
+        }
+    }
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(problem) => {
+            let peer = request.extensions().get::<Caller>().map(|c| c.peer);
+            // The body of a refused request is not read.
+            drop(request);
+            if let (Some(Err(why)), Some(peer)) = (login, peer)
+                && problem.is_unauthorized()
+            {
+                tokio::time::sleep(control.logins.failed(peer, why)).await;
+            }
+            let mut response = problem.into_response();
+            // Whoever may not ask keeps no place from others who may.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    response
+}
+
+/// Returns whether a request has the token.
+fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
+    let field = headers.get(header::AUTHORIZATION).ok_or(Failure::Missing)?;
+    let given = field.to_str().ok().and_then(bearer);
+    let is_right = given.is_some_and(|given| token.is(given));
+    is_right.then_some(()).ok_or(Failure::Wrong)
+}
+
+/// The purpose of a request, as far as access depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Whether the gateway lives, or is ready.
+    Probe,
+    /// A part of the page.
+    Page,
+    /// Anything else.
+    Api,
+}
+
+impl Kind {
+    fn of(method: &Method, path: &str) -> Self {
+        if probes::is_probe(method, path) {
+            Kind::Probe
+        } else if dashboard::is_page(method, path) {
+            Kind::Page
+        } else {
+            Kind::Api
+        }
+    }
+}
+
+fn check(
+    control: &Control,
+    login: Option<Result<(), Failure>>,
+    kind: Kind,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    let forbidden = |why: &str| Err(Problem::new(StatusCode::FORBIDDEN, why));
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
+    };
+    // RFC 9112 §3.2. Which of them would be looked at is not the client's to guess.
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Problem::bad_request("there must be one Host"));
+    }
+    if kind == Kind::Probe {
+        return Ok(());
+    }
+    let Some(host) = uri.host().or_else(|| text(header::HOST).map(without_port)) else {
+        return Err(Problem::bad_request("there must be a Host"));
+    };
+    match login {
+        // Whatever the Host and the Origin: a page that was led here by its own name does not know it.
+        Some(Ok(())) => return Ok(()),
+        Some(Err(_)) if kind == Kind::Page => {}
+        Some(Err(failure)) => {
+            let error = match failure {
+                Failure::Missing => "a token is required: Authorization: Bearer …",
+                Failure::Wrong => {
+                    "the token is wrong (it is the one of ADMIN_TOKEN or ADMIN_TOKEN_FILE)"
+                }
+            };
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
+        }
+        None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
+        None => {
+            let error = "without a token the Host must be an IP address, localhost or a name in ADMIN_HOSTS";
+            return forbidden(error);
+        }
+    }
+    if kind == Kind::Page {
+        return Ok(());
+    }
+    // Older browsers do not send it; those have the body's type to stop them, which a page of another origin cannot set.
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        Some(b"same-origin") => return Ok(()),
+        Some(b"none") | None => {}
+        Some(_) => return forbidden("pages of another site may not ask here"),
+    }
+    if let Some(origin) = text(header::ORIGIN) {
+        let own = text(header::HOST).is_some_and(|host| {
+            let rest = origin
+                .strip_prefix("http://")
+                .or(origin.strip_prefix("https://"));
+            rest == Some(host)
+        });
+        if !own {
+            return forbidden("pages of another origin may not ask here");
+        }
+    }
+    Ok(())
+}
+
+/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn is_ours(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
+}

@@ -1,0 +1,104 @@
+//! What is counted beside the loop: errands, logins, and the process.
+
+use super::page::Page;
+use super::scrape::Scrape;
+use crate::side::admin::logins::Failure;
+use crate::side::errands::{WebhookResult, WebhookType};
+use std::fmt;
+
+impl Scrape {
+    /// What the errands thread does for the loop, counted here.
+    pub(super) fn errands(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let help = "Webhooks by what became of an attempt, or why there was none";
+        page.counters("pulsegate_webhooks", help, |family| {
+            for kind in WebhookType::ALL {
+                for result in WebhookResult::ALL {
+                    let labels = [("type", kind.name()), ("result", result.name())];
+                    family.count(&labels, self.webhooks.counts.get(kind, result))?;
+                }
+            }
+            Ok(())
+        })?;
+        page.gauge(
+            "pulsegate_webhooks_in_flight",
+            "Webhooks under way now",
+            self.webhooks.in_flight as i64,
+        )?;
+        page.gauge(
+            "pulsegate_webhooks_waiting",
+            "Webhooks that wait for their turn or their next attempt now",
+            self.webhooks.waiting as i64,
+        )?;
+        page.gauge(
+            "pulsegate_webhook_breakers_open",
+            "Apps whose server is taken to be down now",
+            self.webhooks.breakers_open as i64,
+        )?;
+        page.counter(
+            "pulsegate_errands_lost",
+            "Errands of the loop that the errands thread did not take in time",
+            self.errands_lost,
+        )?;
+        let help = "Requests to ADMIN_ADDR that were refused for want of the token";
+        page.counters("pulsegate_admin_logins_failed", help, |family| {
+            for (why, count) in [
+                (Failure::Missing, self.logins.missing),
+                (Failure::Wrong, self.logins.wrong),
+            ] {
+                family.count(&[("token", why.name())], count)?;
+            }
+            Ok(())
+        })?;
+        page.counter(
+            "pulsegate_state_file_errors",
+            "Times that the state file could not be written",
+            self.state_file.errors,
+        )?;
+        let written = self.state_file.written.unwrap_or_default();
+        page.gauge(
+            "pulsegate_state_file_written_timestamp_seconds",
+            "When the state file was written last, since the Unix epoch; 0 before the first time",
+            written.0 as f64 / 1_000.0,
+        )
+    }
+
+    /// Named as Prometheus's own client libraries name them.
+    pub(super) fn process(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+        let figures = &self.figures;
+        if let Some(cpu) = figures.cpu_seconds {
+            page.counter("process_cpu_seconds", "Time on a CPU, user and system", cpu)?;
+        }
+        for (name, help, value) in [
+            (
+                "process_open_fds",
+                "Open file descriptors",
+                figures.open_fds,
+            ),
+            (
+                "process_max_fds",
+                "File descriptors that there may be",
+                figures.max_fds,
+            ),
+            (
+                "process_resident_memory_bytes",
+                "Memory in RAM",
+                figures.resident_memory_bytes,
+            ),
+            (
+                "process_virtual_memory_bytes",
+                "Address space",
+                figures.virtual_memory_bytes,
+            ),
+            ("process_threads", "Threads", figures.threads),
+        ] {
+            if let Some(value) = value {
+                page.gauge(name, help, value as i64)?;
+            }
+        }
+        page.gauge(
+            "process_start_time_seconds",
+            "When the process started, since the Unix epoch",
+            self.started.0 as f64 / 1_000.0,
+        )
+    }
+}

@@ -1,0 +1,77 @@
+//! For load balancers and orchestrators: is the process alive, and should it be sent connections?
+
+use super::control::Control;
+use crate::side::ask;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// A loop that does not answer for so long is stalled: the least gap that it calls a stall itself is half of it.
+const STALLED: Duration = Duration::from_secs(1);
+
+pub(super) fn router() -> Router<Arc<Control>> {
+    // HAProxy asks by OPTIONS if it is not told otherwise.
+    Router::new()
+        .route("/healthz", get(healthz).options(healthz))
+        .route("/readyz", get(readyz).options(readyz))
+}
+
+/// Returns whether this asks one of the two, for which no token and no Host is needed.
+pub(super) fn is_probe(method: &Method, path: &str) -> bool {
+    let asks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    asks && matches!(path, "/healthz" | "/readyz")
+}
+
+/// How the process, or the gateway, is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Probe {
+    /// `ok`, `ready` or `not ready`.
+    status: &'static str,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl Probe {
+    fn good(status: &'static str) -> Response {
+        let reason = None;
+        Json(Probe { status, reason }).into_response()
+    }
+}
+
+/// The process runs. Whether the loop turns is the watchdog's question and `/readyz`'s.
+#[utoipa::path(get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Probe)))]
+pub(super) async fn healthz() -> Response {
+    Probe::good("ok")
+}
+
+/// Connections are welcome: the loop turns, accepts, and does not go away.
+#[utoipa::path(
+    get, path = "/readyz", tag = "probes", security(()),
+    responses((status = 200, body = Probe), (status = 503, body = Probe))
+)]
+pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
+    let asked = ask::ask(&control.desk, |_, io| {
+        let stats = io.stats();
+        (io.is_draining(), stats.accept_paused, stats.full)
+    });
+    let not_ready = match tokio::time::timeout(STALLED, asked).await {
+        Ok(Ok((false, false, _))) => return Probe::good("ready"),
+        Ok(Ok((true, ..))) => "draining",
+        // In the words of the log.
+        Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS are here",
+        Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
+        Ok(Err(_)) | Err(_) => "the loop is stalled",
+    };
+    let probe = Probe {
+        status: "not ready",
+        reason: Some(not_ready),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(probe)).into_response()
+}

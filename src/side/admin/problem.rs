@@ -1,0 +1,164 @@
+//! What is answered when something cannot be: always JSON, always with a reason.
+
+use crate::side::ask::Unanswered;
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// Why there is no better answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// The HTTP status.
+    #[schema(example = 404)]
+    status: u16,
+    /// What is wrong, for people.
+    #[schema(example = "no such connection")]
+    error: String,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Problem {
+            status: status.as_u16(),
+            error: error.into(),
+        }
+    }
+
+    pub(super) fn bad_request(error: impl Into<String>) -> Self {
+        Problem::new(StatusCode::BAD_REQUEST, error)
+    }
+
+    pub(super) fn not_found(error: impl Into<String>) -> Self {
+        Problem::new(StatusCode::NOT_FOUND, error)
+    }
+
+    /// Returns whether this is for want of the token.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Self {
+        let error = match why {
+            Unanswered::Busy => "64 questions wait for the loop already".to_owned(),
+            Unanswered::Stalled(patience) => {
+                format!("the loop has not answered for {} s", patience.as_secs())
+            }
+        };
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer realm=\"pulsegate\"");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+pub(super) async fn no_such_path() -> Problem {
+    Problem::not_found("no such path; /api/v1/openapi.json lists all of them")
+}
+
+pub(super) async fn no_such_method() -> Problem {
+    let error = "no such method here; the header Allow says which there are";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
+/// The query of a request; one that cannot be read is 400.
+pub(super) struct Params<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        let query: Query<T> =
+            query.map_err(|e: QueryRejection| Problem::bad_request(e.body_text()))?;
+        Ok(Params(query.0))
+    }
+}
+
+/// A part of the path; one that cannot be read is 400.
+pub(super) struct Part<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        let path: Path<T> = path.map_err(|e: PathRejection| Problem::bad_request(e.body_text()))?;
+        Ok(Part(path.0))
+    }
+}
+
+/// How long a body may take to come; none of ours fills a packet.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// What is read from an object and from nothing else: a list would be taken for the fields in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer
+            .deserialize_map(Fields(PhantomData))
+            .map(Object)
+    }
+}
+
+/// The JSON body of a request, an object; one that is not JSON is 415, one that cannot be read 400, one that is too long 413,
+/// and one that does not come 408.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let read = tokio::time::timeout(BODY_TIME, Json::from_request(request, state));
+        match read.await {
+            Ok(Ok(Json(Object(body)))) => Ok(Body(body)),
+            Err(_) => {
+                let error = format!("the body has not come within {} s", BODY_TIME.as_secs());
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error))
+            }
+            Ok(Err(e)) => {
+                let status = match &e {
+                    JsonRejection::MissingJsonContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    _ if e.status() == StatusCode::PAYLOAD_TOO_LARGE => e.status(),
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                Err(Problem::new(status, e.body_text()))
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Keeps the state file: a mirror of it, which is written at most once a second if it has changed.
+
+use super::disk::{HEAD, Started, TAIL, write};
+use super::mirror::Mirror;
+use crate::gateway::Errand;
+use crate::side::lock::lock;
+use crate::time::{Clock, Micros, UnixMillis};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+/// How often it is written at most.
+const EVERY: Micros = Micros::from_secs(1);
+
+/// How long a disk that fails is left alone at most; at first 2 s, then twice as long each time.
+const MOST_PAUSE: Micros = Micros::from_secs(60);
+
+/// Where the state is kept.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What [`load`](super::load) found in it.
+    pub started: Started,
+}
+
+/// How writing it goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateFileStats {
+    /// How often it could not be written.
+    pub errors: u64,
+    /// When it was written last.
+    pub written: Option<UnixMillis>,
+}
+
+/// Keeps the file.
+pub(in crate::side) struct Store {
+    path: Arc<Path>,
+    clock: Clock,
+    mirror: Mutex<Mirror>,
+    flushes: Mutex<Vec<Flush>>,
+    stats: Mutex<StateFileStats>,
+    wake: Notify,
+}
+
+/// Whoever waits until everything is on disk, or until it is known that it will not be.
+pub(in crate::side) type Flush = Sender<Result<(), Box<str>>>;
+
+impl Store {
+    pub(in crate::side) fn new(file: StateFile) -> Self {
+        let mut mirror = Mirror::default();
+        for (user, packages) in file.started {
+            for package in packages {
+                mirror.remember(user.clone(), package);
+            }
+        }
+        mirror.is_changed = false;
+        Store {
+            path: file.path.into(),
+            clock: Clock::start(),
+            mirror: Mutex::new(mirror),
+            flushes: Mutex::default(),
+            stats: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(in crate::side) fn stats(&self) -> StateFileStats {
+        *lock(&self.stats)
+    }
+
+    /// Does an errand, if it is about the file.
+    pub(in crate::side) fn run(&self, errand: Errand) {
+        let mut mirror = lock(&self.mirror);
+        match errand {
+            Errand::Remember { user, package } => mirror.remember(user, package),
+            Errand::Forget { user, package } => mirror.forget(&user, &package),
+            Errand::ForgetUser { user } => mirror.forget_user(&user),
+            Errand::Start { .. } | Errand::Stop { .. } | Errand::Cancel { .. } => {}
+        }
+        if mirror.is_changed {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Has it written at once.
+    pub(in crate::side) fn flush(&self, flush: Flush) {
+        lock(&self.flushes).push(flush);
+        self.wake.notify_one();
+    }
+
+    /// Writes it when it has changed, for ever.
+    pub(in crate::side) async fn keep(self: Arc<Self>) {
+        let (mut not_before, mut pause) = (Micros::ZERO, EVERY);
+        loop {
+            let is_changed = lock(&self.mirror).is_changed;
+            let is_urgent = !lock(&self.flushes).is_empty();
+            let wait = not_before - self.clock.raw();
+            if !is_urgent && !is_changed {
+                self.wake.notified().await;
+                continue;
+            }
+            if !is_urgent && wait > Micros::ZERO {
+                // Whichever comes first; a change alone does not make it urgent.
+                let _ = tokio::time::timeout(wait.as_duration(), self.wake.notified()).await;
+                continue;
+            }
+            let flushes = std::mem::take(&mut *lock(&self.flushes));
+            let mut result = Ok(());
+            if is_changed {
+                let was_failing = pause > EVERY;
+                result = self.write_down().await;
+                pause = match &result {
+                    Ok(()) => EVERY,
+                    Err(_) => (pause + pause).min(MOST_PAUSE),
+                };
+                not_before = self.clock.raw() + pause;
+                self.account(&result, was_failing);
+            }
+            for flush in flushes {
+                // Whoever has given up waiting does not need it.
+                let _ = flush.send(result.clone());
+            }
+        }
+    }
+
+    async fn write_down(&self) -> Result<(), Box<str>> {
+        let mut text = String::from(HEAD);
+        // What changes meanwhile is written the next time.
+        lock(&self.mirror).is_changed = false;
+        let mut after: Option<Box<str>> = None;
+        loop {
+            after = lock(&self.mirror).write_slice(after.as_deref(), &mut text);
+            if after.is_none() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        text.push_str(TAIL);
+        let path = self.path.clone();
+        let written = tokio::task::spawn_blocking(move || write(&path, &text)).await;
+        let result = match written {
+            Ok(result) => result.map_err(|e| e.to_string().into()),
+            Err(e) => Err(e.to_string().into()),
+        };
+        if result.is_err() {
+            lock(&self.mirror).is_changed = true;
+        }
+        result
+    }
+
+    fn account(&self, result: &Result<(), Box<str>>, was_failing: bool) {
+        let mut stats = lock(&self.stats);
+        match result {
+            Ok(()) => {
+                stats.written = Some(UnixMillis::now());
+                if was_failing {
+                    log::info!("state_file path={:?} outcome=written_again", self.path);
+                }
+            }
+            Err(e) => {
+                stats.errors += 1;
+                if !was_failing {
+                    log::error!("state_file path={:?} outcome=failed error={e:?}", self.path);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One webhook, over HTTP.
+
+use super::queue::{Kind, Post};
+use super::settings::WebhookSettings;
+use crate::side::lock::lock;
+use crate::side::outgoing::{Egress, Http, Reply};
+use crate::time::UnixMillis;
+use serde::Serialize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The header with which an app's server tells that a webhook is ours.
+const SIGNATURE: &str = "x-pulsegate-signature";
+
+/// What every webhook is sent with.
+pub(super) struct Client {
+    http: Http,
+    websocket_url: Box<str>,
+    settings: Arc<Mutex<WebhookSettings>>,
+}
+
+/// What is posted, as the contract has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    r#type: &'a str,
+    session_id: String,
+    user_id: &'a str,
+    timestamp: String,
+    #[serde(
+        rename = "mentraOSWebsocketUrl",
+        skip_serializing_if = "Option::is_none"
+    )]
+    websocket_url: Option<&'a str>,
+    /// What it was called before.
+    #[serde(
+        rename = "augmentOSWebsocketUrl",
+        skip_serializing_if = "Option::is_none"
+    )]
+    old_websocket_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl Client {
+    /// `websocket_url` is where apps shall connect.
+    pub(super) fn new(
+        timeout: Duration,
+        websocket_url: Box<str>,
+        settings: Arc<Mutex<WebhookSettings>>,
+    ) -> Self {
+        Client {
+            http: Http::new(timeout),
+            websocket_url,
+            settings,
+        }
+    }
+
+    /// Sends it and waits for the answer, as long as is allowed. It is signed with the key that the app has now.
+    pub(super) async fn post(&self, post: &Post) -> Reply {
+        let Ok(body) = serde_json::to_vec(&self.body(post)) else {
+            return Reply::Unsent("no body");
+        };
+        let settings = lock(&self.settings).clone();
+        let seconds = UnixMillis::now().0 / 1_000;
+        let apps = settings.apps.as_ref();
+        let signature = apps.and_then(|apps| apps.sign(&post.key.package, seconds, &body));
+        let header = signature.map(|signature| (SIGNATURE, signature));
+        let egress = Egress::new(settings.allow);
+        self.http.post_within(egress, &post.url, body, header).await
+    }
+
+    fn body<'a>(&'a self, post: &'a Post) -> Body<'a> {
+        let (user, package) = (&*post.key.user, &*post.key.package);
+        let (url, reason) = match post.kind {
+            Kind::Start => (Some(&*self.websocket_url), None),
+            Kind::Stop(reason) => (None, Some(reason.name())),
+        };
+        Body {
+            r#type: post.kind.name().name(),
+            session_id: format!("{user}-{package}"),
+            user_id: user,
+            timestamp: humantime::format_rfc3339_millis(UnixMillis::now().into()).to_string(),
+            websocket_url: url,
+            old_websocket_url: url,
+            reason,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Sends webhooks, and tells what became of them.
+
+use super::breaker::Change;
+use super::client::Client;
+use super::queue::{App, Post, Queue};
+use super::settings::WebhookSettings;
+use super::stats::WebhookStats;
+use crate::gateway::{Errand, Outcome, Value};
+use crate::side::lock::lock;
+use crate::side::outgoing::Reply;
+use crate::time::{Clock, Micros};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What webhooks are sent with.
+#[derive(Debug, Clone)]
+pub struct WebhookOptions {
+    /// How long one request may take, from the connection to the answer.
+    pub timeout: Duration,
+    /// Where apps shall connect: `ws://…/app-ws`.
+    pub websocket_url: Box<str>,
+    /// Where they may go and what they are signed with; may change.
+    pub settings: Arc<Mutex<WebhookSettings>>,
+}
+
+/// The webhooks, and whoever sends them.
+pub(in crate::side) struct Webhooks {
+    clock: Clock,
+    client: Client,
+    queue: Mutex<Queue>,
+    returned: Mutex<Vec<Returned>>,
+    /// Told when a request has come back.
+    wake: Arc<Notify>,
+}
+
+/// A request that has come back.
+struct Returned {
+    post: Post,
+    reply: Reply,
+    took: Micros,
+}
+
+impl Webhooks {
+    pub(in crate::side) fn new(options: WebhookOptions, wake: Arc<Notify>) -> Self {
+        Webhooks {
+            clock: Clock::start(),
+            client: Client::new(options.timeout, options.websocket_url, options.settings),
+            queue: Mutex::new(Queue::new(fastrand::Rng::new())),
+            returned: Mutex::default(),
+            wake,
+        }
+    }
+
+    pub(in crate::side) fn stats(&self) -> WebhookStats {
+        lock(&self.queue).stats(self.clock.raw())
+    }
+
+    /// Does an errand, or gives it back if it is not about webhooks.
+    pub(in crate::side) fn run(&self, errand: Errand) -> Option<Errand> {
+        let now = self.clock.raw();
+        let mut queue = lock(&self.queue);
+        match &errand {
+            Errand::Start {
+                number,
+                user,
+                package,
+                url,
+                patience,
+                after,
+            } => {
+                let app = App { user, package, url };
+                queue.start(now, *number, app, *patience, *after);
+            }
+            Errand::Stop {
+                user,
+                package,
+                url,
+                reason,
+            } => queue.stop(now, App { user, package, url }, *reason),
+            Errand::Cancel { number } => queue.cancel(now, *number),
+            Errand::Remember { .. } | Errand::Forget { .. } | Errand::ForgetUser { .. } => {
+                return Some(errand);
+            }
+        }
+        None
+    }
+
+    /// Looks at what has come back and what is due, and sends what may be sent. Outcomes to tell, and when to come again
+    /// if nobody calls before.
+    pub(in crate::side) fn turn(self: &Arc<Self>) -> (Vec<(u64, Outcome)>, Option<Duration>) {
+        let returned = std::mem::take(&mut *lock(&self.returned));
+        let now = self.clock.raw();
+        let mut queue = lock(&self.queue);
+        for Returned { post, reply, took } in returned {
+            let change = queue.done(now, &post, &reply);
+            log_reply(&post, &reply, took);
+            if let Some(change) = change {
+                log_change(&post, &reply, change, now);
+            }
+        }
+        queue.turn(now);
+        while let Some(post) = queue.next_post(now) {
+            tokio::spawn(self.clone().send(post));
+        }
+        let wait = queue.due().map(|at| (at - now).as_duration());
+        (queue.take_outcomes(), wait)
+    }
+
+    async fn send(self: Arc<Self>, post: Post) {
+        let begun = self.clock.raw();
+        let reply = self.client.post(&post).await;
+        let took = self.clock.raw() - begun;
+        lock(&self.returned).push(Returned { post, reply, took });
+        self.wake.notify_one();
+    }
+}
+
+fn log_reply(post: &Post, reply: &Reply, took: Micros) {
+    let (level, status) = match reply {
+        Reply::Answered(status) => (log::Level::Debug, Some(status)),
+        Reply::Refused(status) => (log::Level::Info, Some(status)),
+        Reply::Timeout | Reply::Unreachable(_) | Reply::Unsent(_) => (log::Level::Info, None),
+    };
+    if !log::log_enabled!(level) {
+        return;
+    }
+    let status = status.map_or_else(|| "-".to_owned(), u16::to_string);
+    let error = reply.error();
+    log::log!(
+        level,
+        "webhook type={} user={} package={} outcome={} status={status} attempt={} ms={} error={}",
+        post.kind.name().name(),
+        Value(&post.key.user),
+        Value(&post.key.package),
+        reply.result().name(),
+        post.attempt,
+        took.as_millis(),
+        Value(error.as_deref().unwrap_or("-")),
+    );
+}
+
+fn log_change(post: &Post, reply: &Reply, change: Change, now: Micros) {
+    let package = Value(&post.key.package);
+    match change {
+        Change::Opened(until) => log::warn!(
+            "webhook package={package} breaker=open for_ms={} error={}",
+            (until - now).as_millis(),
+            Value(reply.error().as_deref().unwrap_or("-")),
+        ),
+        Change::Closed => log::info!("webhook package={package} breaker=closed"),
+    }
+}

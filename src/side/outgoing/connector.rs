@@ -1,0 +1,211 @@
+//! The connections that webhooks are sent over: only to allowed addresses, and with a bound on what
+//! is read.
+
+use super::egress::Egress;
+use crate::side::lock::lock;
+use hyper::Uri;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use std::vec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tower::Service;
+
+/// The bytes that may come before the final response head, as on the wire: interim responses
+/// (`100 Continue`, RFC 9110 §15.2, of which there may be any number), and TLS.
+pub(super) const HEAD_MAX: usize = 64 * 1024;
+
+/// Counts what a connection reads, and says when that is enough.
+#[derive(Debug, Clone)]
+pub(super) struct Meter(Arc<Mutex<Metered>>);
+
+#[derive(Debug)]
+struct Metered {
+    /// Bytes that may still be read.
+    left: usize,
+    /// What the connection fails with when there are none left.
+    why: &'static str,
+}
+
+impl Meter {
+    /// A meter for a connection whose final response head is still to come.
+    pub(super) fn new() -> Self {
+        Meter(Arc::new(Mutex::new(Metered {
+            left: HEAD_MAX,
+            why: "65536 bytes have come without a final response head",
+        })))
+    }
+
+    /// Allows these bytes from now on: the final response head has come.
+    pub(super) fn allow_body(&self, bytes: usize) {
+        *lock(&self.0) = Metered {
+            left: bytes,
+            why: "the body of the answer is too long",
+        };
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let metered = lock(&self.0);
+        match metered.left {
+            0 => Err(io::Error::other(metered.why)),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&self, bytes: usize) {
+        let mut metered = lock(&self.0);
+        metered.left = metered.left.saturating_sub(bytes);
+    }
+}
+
+/// Makes one connection, for one webhook.
+#[derive(Clone)]
+pub(super) struct Connector {
+    http: HttpConnector<Resolver>,
+    egress: Option<Arc<Egress>>,
+    meter: Meter,
+}
+
+impl Connector {
+    /// A connector to what `egress` allows, or to everything if there is none. `timeout` is for
+    /// each address of a name.
+    pub(super) fn new(timeout: Duration, egress: Option<Arc<Egress>>, meter: Meter) -> Self {
+        let mut http = HttpConnector::new_with_resolver(Resolver {
+            dns: GaiResolver::new(),
+            egress: egress.clone(),
+        });
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(timeout));
+        http.enforce_http(false);
+        Connector {
+            http,
+            egress,
+            meter,
+        }
+    }
+}
+
+/// An error of a step before there is a connection.
+type Fault = Box<dyn Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<MeteredStream>;
+    type Error = Fault;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Fault>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.http.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        // An address in the URL is not resolved, so the resolver does not see it.
+        let checked = match (literal(&uri), &self.egress) {
+            (Some(address), Some(egress)) => egress.check(address),
+            _ => Ok(()),
+        };
+        if let Err(why) = checked {
+            return Box::pin(async move { Err(io::Error::other(why).into()) });
+        }
+        let (connecting, meter) = (self.http.call(uri), self.meter.clone());
+        Box::pin(async move {
+            let stream = connecting.await?.into_inner();
+            Ok(TokioIo::new(MeteredStream { stream, meter }))
+        })
+    }
+}
+
+/// The host of a URL, if it is an IP address.
+fn literal(uri: &Uri) -> Option<IpAddr> {
+    let host = uri.host()?;
+    let host = host.strip_prefix('[').unwrap_or(host);
+    let host = host.strip_suffix(']').unwrap_or(host);
+    host.parse().ok()
+}
+
+/// Resolves names, and leaves out what is not allowed: the connection is made to one of the very
+/// addresses that were checked, so an answer of the DNS that changes does not help.
+#[derive(Clone)]
+struct Resolver {
+    dns: GaiResolver,
+    egress: Option<Arc<Egress>>,
+}
+
+impl Service<Name> for Resolver {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.dns.poll_ready(cx)
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let (resolving, egress) = (self.dns.call(name), self.egress.clone());
+        Box::pin(async move {
+            let (mut allowed, mut refused) = (Vec::new(), None);
+            for address in resolving.await? {
+                match egress.as_ref().map_or(Ok(()), |e| e.check(address.ip())) {
+                    Ok(()) => allowed.push(address),
+                    Err(why) => refused = Some(why),
+                }
+            }
+            match refused {
+                Some(why) if allowed.is_empty() => Err(io::Error::other(why)),
+                _ => Ok(allowed.into_iter()),
+            }
+        })
+    }
+}
+
+/// A connection that reads as much as its meter allows. It may read one buffer more.
+pub(super) struct MeteredStream {
+    stream: TcpStream,
+    meter: Meter,
+}
+
+impl Connection for MeteredStream {
+    fn connected(&self) -> Connected {
+        self.stream.connected()
+    }
+}
+
+impl AsyncRead for MeteredStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.meter.check()?;
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.meter.count(buf.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for MeteredStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

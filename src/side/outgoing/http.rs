@@ -1,0 +1,217 @@
+//! JSON that is posted to servers of others.
+//!
+//! A connection for each: such posts are rare, and so there is none that the other side has just closed, and never more than
+//! requests under way. Redirects are not followed and proxies of the environment are not asked: a post goes where the
+//! operator has it go, or nowhere.
+
+use super::connector::{Connector, Meter};
+use super::egress::Egress;
+use super::reply::Reply;
+use crate::side::lock::lock;
+use crate::time::{Clock, Micros};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::http::uri::Scheme;
+use hyper::{Request, Response, Uri};
+use hyper_rustls::{ConfigBuilderExt, DefaultServerNameResolver, HttpsConnector};
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use std::error::Error;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Bytes that are read at a time, which is also the longest response head.
+const READ_MAX: usize = 16 * 1024;
+
+/// As much of an answer's body is read and thrown away, so that its sender is not cut off in the middle of it. In bytes as on
+/// the wire.
+const BODY_MAX: usize = 64 * 1024;
+
+/// For how long at most.
+const BODY_TIME: Duration = Duration::from_secs(1);
+
+/// Characters of an error that are kept.
+const ERROR_MAX: usize = 120;
+
+/// Posts JSON, each over a connection of its own.
+pub(in crate::side) struct Http {
+    trust: Mutex<Trust>,
+    clock: Clock,
+    timeout: Duration,
+}
+
+/// What `https` is spoken with. It is made when it is needed, for it has to read the certificates that this system trusts.
+#[derive(Default)]
+struct Trust {
+    tls: Option<Arc<ClientConfig>>,
+    /// When there were none, the last time.
+    failed: Option<Micros>,
+}
+
+/// How long certificates are not looked for again after there were none.
+const TRUST_RETRY: Micros = Micros::from_secs(1);
+
+/// Reads the certificates that this system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else of the places where
+/// systems keep them.
+fn read_trust() -> io::Result<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(io::Error::other)?;
+    Ok(builder.with_native_roots()?.with_no_client_auth())
+}
+
+/// Looks whether this system trusts any certificates: without any no `https` webhook can be sent.
+///
+/// # Errors
+/// If it trusts none.
+pub fn check_certificates() -> io::Result<()> {
+    read_trust().map(drop).map_err(|e| {
+        io::Error::new(
+            e.kind(),
+            format!("this system trusts no certificates ({e}); install them (ca-certificates), or set SSL_CERT_FILE"),
+        )
+    })
+}
+
+impl Http {
+    /// `timeout`: for everything from the connection to the answer.
+    pub(in crate::side) fn new(timeout: Duration) -> Self {
+        Http {
+            trust: Mutex::default(),
+            clock: Clock::start(),
+            timeout,
+        }
+    }
+
+    /// `None`: this system trusts no certificates now. It is asked again later.
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        let mut trust = lock(&self.trust);
+        if trust.tls.is_some() {
+            return trust.tls.clone();
+        }
+        let now = self.clock.raw();
+        if trust.failed.is_some_and(|at| now < at + TRUST_RETRY) {
+            return None;
+        }
+        match read_trust() {
+            Ok(tls) => {
+                if trust.failed.is_some() {
+                    log::info!("webhook https=on");
+                }
+                trust.tls = Some(Arc::new(tls));
+            }
+            Err(e) => {
+                if trust.failed.is_none() {
+                    log::error!("webhook https=off error=\"{e}\"");
+                }
+                trust.failed = Some(now);
+            }
+        }
+        trust.tls.clone()
+    }
+
+    /// Posts a body of JSON to wherever the operator has said and waits for the answer, as long as is allowed.
+    pub(in crate::side) async fn post(&self, url: &str, body: Vec<u8>) -> Reply {
+        self.send(request(url, body, None), None).await
+    }
+
+    /// Posts a body of JSON to an address that `egress` allows, with this header if there is one, and waits for the answer.
+    pub(in crate::side) async fn post_within(
+        &self,
+        egress: Egress,
+        url: &str,
+        body: Vec<u8>,
+        header: Option<(&'static str, String)>,
+    ) -> Reply {
+        self.send(request(url, body, header), Some(Arc::new(egress)))
+            .await
+    }
+
+    /// Sends a request to an address that `egress` allows, or to any if there is none.
+    async fn send(
+        &self,
+        request: Result<Request<Full<Bytes>>, &'static str>,
+        egress: Option<Arc<Egress>>,
+    ) -> Reply {
+        let request = match request {
+            Ok(request) => request,
+            Err(why) => return Reply::Unreachable(why.into()),
+        };
+        let meter = Meter::new();
+        let connector = Connector::new(self.timeout, egress, meter.clone());
+        let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
+            let Some(tls) = self.tls() else {
+                return Reply::Unsent("this system trusts no certificates");
+            };
+            let names = Arc::new(DefaultServerNameResolver::default());
+            let connector = HttpsConnector::new(connector, tls, true, names);
+            builder().build(connector).request(request)
+        } else {
+            builder().build(connector).request(request)
+        };
+        let response = match tokio::time::timeout(self.timeout, answered).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(e)) => return Reply::Unreachable(cause_of(&e)),
+            Err(_) => return Reply::Timeout,
+        };
+        meter.allow_body(BODY_MAX);
+        let status = response.status();
+        // Whatever becomes of the body, the answer is there.
+        let _ = tokio::time::timeout(BODY_TIME, throw_away(response)).await;
+        if status.is_success() {
+            Reply::Answered(status.as_u16())
+        } else {
+            Reply::Refused(status.as_u16())
+        }
+    }
+}
+
+fn request(
+    url: &str,
+    body: Vec<u8>,
+    header: Option<(&'static str, String)>,
+) -> Result<Request<Full<Bytes>>, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "the URL is not valid")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("the URL is neither http nor https");
+    }
+    if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
+        return Err("the URL has a user or no host");
+    }
+    let mut request = Request::post(uri)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("pulsegate/", env!("CARGO_PKG_VERSION")));
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    request
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|_| "the URL is not valid")
+}
+
+/// Keeps no connection, and reads an answer in steps.
+fn builder() -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder.pool_max_idle_per_host(0);
+    builder.http1_read_buf_exact_size(READ_MAX);
+    builder
+}
+
+async fn throw_away(response: Response<Incoming>) {
+    // Up to its end, or to that of what its meter allows.
+    let mut body = response.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// The innermost error, which says what happened; the outer ones say where in the library.
+fn cause_of(error: &dyn Error) -> Box<str> {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string().chars().take(ERROR_MAX).collect()
+}

@@ -1,0 +1,11 @@
+//! Requests to servers of others, which webhooks and alerts are posted by.
+
+mod connector;
+mod egress;
+mod http;
+mod reply;
+
+pub(super) use self::egress::Egress;
+pub(super) use self::http::Http;
+pub use self::http::check_certificates;
+pub(super) use self::reply::Reply;

@@ -1,0 +1,133 @@
+//! What the rules about the gateway itself read: the loop, and the limits that it comes near.
+
+use super::rule::{Labels, Reading, seconds};
+use super::sample::percent;
+use super::settings::AlertSettings;
+use super::view::View;
+
+pub(super) fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
+    let threshold = view.settings.stalls as f64;
+    let (value, summary) = match &view.fleet {
+        // That alone is as bad as what is counted.
+        None => (
+            threshold,
+            "the loop has not answered for seconds".to_owned(),
+        ),
+        Some(fleet) => {
+            let stalls = fleet.now.stalls - fleet.then.stalls;
+            let away = fleet.now.stalled - fleet.then.stalled;
+            let times = if stalls == 1 { "time" } else { "times" };
+            let summary = format!(
+                "the loop was away {stalls} {times}, {} ms in all, within {} s",
+                away.as_millis(),
+                seconds(view.settings.window)
+            );
+            (stalls as f64, summary)
+        }
+    };
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary,
+    }])
+}
+
+pub(super) fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
+    let fleet = view.fleet.as_ref()?;
+    let refused = fleet.now.refused.saturating_sub(fleet.then.refused);
+    let (taken, most) = fleet.now.places;
+    let newcomers = if refused == 1 {
+        "newcomer was"
+    } else {
+        "newcomers were"
+    };
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value: refused as f64,
+        threshold: view.settings.refused as f64,
+        summary: format!(
+            "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
+            seconds(view.settings.window),
+            descriptors_allow(view.settings)
+        ),
+    }])
+}
+
+pub(super) fn near_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
+    let fleet = view.fleet.as_ref()?;
+    let (taken, most) = fleet.now.places;
+    let (value, threshold) = (percent(taken, most), view.settings.capacity_percent as f64);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{taken} of {most} connections are here, {value:.1} % (threshold {threshold} %){}",
+            descriptors_allow(view.settings)
+        ),
+    }])
+}
+
+/// Says in a summary where the most connections come from, if they do not come from `MAX_CONNECTIONS` alone.
+fn descriptors_allow(settings: &AlertSettings) -> &'static str {
+    if settings.capped_by_descriptors {
+        "; the file descriptors allow no more"
+    } else {
+        ""
+    }
+}
+
+/// How often accepting has failed within the window because descriptors had run out.
+pub(super) fn out_of_descriptors(view: &View<'_>) -> u64 {
+    let fleet = view.fleet.as_ref();
+    fleet.map_or(0, |f| {
+        f.now
+            .out_of_descriptors
+            .saturating_sub(f.then.out_of_descriptors)
+    })
+}
+
+pub(super) fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
+    let threshold = view.settings.fds_percent as f64;
+    let failed = out_of_descriptors(view);
+    if failed > 0 {
+        let times = if failed == 1 { "time" } else { "times" };
+        return Some(vec![Reading {
+            labels: Labels::new(),
+            value: 100.0,
+            threshold,
+            summary: format!(
+                "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
+                seconds(view.settings.window)
+            ),
+        }]);
+    }
+    let (open, most) = view.sample.fds?;
+    let value = percent(open, most);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{open} of {most} file descriptors are open, {value:.1} % (threshold {threshold} %)"
+        ),
+    }])
+}
+
+pub(super) fn memory_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
+    let memory = view.sample.memory?;
+    let (used, limit) = (memory.used, memory.limit);
+    let (value, threshold) = (percent(used, limit), view.settings.memory_percent as f64);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "{} MiB of {} MiB are used, {value:.1} % of {} (threshold {threshold} %)",
+            used >> 20,
+            limit >> 20,
+            memory.of
+        ),
+    }])
+}

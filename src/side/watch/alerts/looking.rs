@@ -1,0 +1,71 @@
+//! The looks that alerts are judged by.
+
+use super::alerting::Alerts;
+use super::sample::{Counters, Sample};
+use crate::gateway::Desk;
+use crate::side::down::DownApp;
+use crate::side::{ask, process};
+use crate::time::{Micros, Moment};
+use std::time::Duration;
+
+/// The settings may change while we wait for the next look: for so long at most they are not noticed.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Looks again and again, and tells of what is found; for ever. `down` returns the apps whose server is down, and
+/// `catch_up` has the alerts note the connections that have ended.
+pub(in crate::side) async fn watch(
+    alerts: &Alerts,
+    desk: &Desk,
+    down: impl Fn() -> Vec<DownApp>,
+    catch_up: impl Fn(),
+) {
+    let mut looked: Option<Micros> = None;
+    loop {
+        let settings = alerts.settings();
+        if let Some(looked) = looked {
+            let left = (looked + settings.interval - Moment::now().raw).as_duration();
+            if !left.is_zero() {
+                tokio::time::sleep(left.min(NOTICE)).await;
+                continue;
+            }
+        }
+        looked = Some(Moment::now().raw);
+        let sample = if settings.on {
+            look_at(desk, &down).await
+        } else {
+            // Every rule is off, and what fires is resolved.
+            Sample::default()
+        };
+        // Also so that the box does not fill.
+        catch_up();
+        let Moment { raw, wall } = Moment::now();
+        let sample = Sample {
+            now: raw,
+            wall,
+            ..sample
+        };
+        alerts.look(&settings, &sample);
+    }
+}
+
+async fn look_at(desk: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
+    let asked = ask::ask(desk, |gateway, io| {
+        let (flapping, _) = gateway.flapping(io);
+        (gateway.snapshot(io), gateway.user_agents(io), flapping)
+    });
+    let (mut counters, mut flapping_now) = (None, Vec::new());
+    if let Ok((snapshot, agents, flapping)) = asked.await {
+        let counted = Counters::from(&snapshot);
+        counters = Some(Counters { agents, ..counted });
+        flapping_now = flapping;
+    }
+    let figures = process::figures();
+    Sample {
+        counters,
+        flapping: flapping_now,
+        down: down(),
+        fds: figures.open_fds.zip(figures.max_fds),
+        memory: process::memory(),
+        ..Sample::default()
+    }
+}

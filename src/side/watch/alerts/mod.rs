@@ -1,0 +1,28 @@
+//! Alerts, for those without a metrics stack: a small set of rules over what the loop counts anyway. They are told to the log, to
+//! whoever asks, and to a webhook.
+//!
+//! What is judged is pure (`book`, `rules`, `deaths`): looks with their time go in, news come out.
+
+mod agents;
+mod alerting;
+mod book;
+mod deaths;
+mod limits;
+mod looking;
+mod payload;
+mod peers;
+mod rule;
+mod rules;
+mod sample;
+mod settings;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub(in crate::side) use self::alerting::Alerts;
+pub(in crate::side) use self::book::{Alert, AlertState};
+pub(in crate::side) use self::deaths::is_loss;
+pub(in crate::side) use self::looking::watch;
+pub use self::settings::{AlertSettings, WebhookUrl};
+pub(in crate::side) use self::sink::SinkStats;

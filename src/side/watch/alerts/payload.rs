@@ -1,0 +1,136 @@
+//! What is posted: the JSON that Alertmanager posts to its webhook receivers (version 4), so whatever takes that takes ours.
+
+use super::book::{Alert, AlertState};
+use super::rule::Severity;
+use crate::time::UnixMillis;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The end of what has not ended, as Alertmanager writes it.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The offset basis and the prime of FNV-1a with 64 bits.
+const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0000_0100_0000_01b3);
+
+/// Who posts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sender {
+    /// The machine and the port, to tell gateways apart.
+    pub(super) instance: String,
+    /// Where people can ask further; empty: nowhere.
+    pub(super) url: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    version: &'static str,
+    group_key: String,
+    truncated_alerts: u64,
+    status: &'static str,
+    receiver: &'static str,
+    group_labels: BTreeMap<&'static str, String>,
+    common_labels: BTreeMap<&'static str, String>,
+    common_annotations: BTreeMap<&'static str, String>,
+    #[serde(rename = "externalURL")]
+    external_url: String,
+    alerts: Vec<Item>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    status: &'static str,
+    labels: BTreeMap<&'static str, String>,
+    annotations: BTreeMap<&'static str, String>,
+    starts_at: String,
+    ends_at: String,
+    #[serde(rename = "generatorURL")]
+    generator_url: String,
+    fingerprint: String,
+}
+
+/// The body for alerts of one name.
+pub(super) fn body(alerts: &[Alert], sender: &Sender) -> Vec<u8> {
+    let items: Vec<Item> = alerts.iter().map(|alert| item(alert, sender)).collect();
+    let name = alerts.first().map_or("", |alert| alert.name);
+    let fires = alerts.iter().any(|a| a.state == AlertState::Firing);
+    let payload = Payload {
+        version: "4",
+        group_key: format!("{{}}:{{alertname=\"{name}\"}}"),
+        truncated_alerts: 0,
+        status: if fires { "firing" } else { "resolved" },
+        receiver: "pulsegate",
+        group_labels: BTreeMap::from([("alertname", name.to_owned())]),
+        common_labels: common(items.iter().map(|item| &item.labels)),
+        common_annotations: common(items.iter().map(|item| &item.annotations)),
+        external_url: sender.url.clone(),
+        alerts: items,
+    };
+    // Strings and numbers can always be written.
+    serde_json::to_vec(&payload).unwrap_or_default()
+}
+
+fn item(alert: &Alert, sender: &Sender) -> Item {
+    let mut labels = BTreeMap::from([
+        ("alertname", alert.name.to_owned()),
+        ("instance", sender.instance.clone()),
+        ("severity", alert.severity.name().to_owned()),
+    ]);
+    let own = alert.labels.iter();
+    labels.extend(own.map(|(key, value)| (*key, value.to_string())));
+    Item {
+        // What is posted is one or the other.
+        status: match alert.state {
+            AlertState::Pending | AlertState::Firing => "firing",
+            AlertState::Resolved => "resolved",
+        },
+        fingerprint: format!("{:016x}", fingerprint(&labels)),
+        labels,
+        annotations: BTreeMap::from([
+            ("action", alert.action.to_owned()),
+            ("summary", alert.summary.clone()),
+        ]),
+        starts_at: rfc3339(alert.since),
+        ends_at: alert.resolved_at.map_or_else(|| NEVER.to_owned(), rfc3339),
+        generator_url: match &*sender.url {
+            "" => String::new(),
+            url => format!("{url}/api/v1/alerts"),
+        },
+    }
+}
+
+fn rfc3339(at: UnixMillis) -> String {
+    humantime::format_rfc3339_millis(at.into()).to_string()
+}
+
+/// What all of them have.
+fn common<'a>(
+    mut all: impl Iterator<Item = &'a BTreeMap<&'static str, String>>,
+) -> BTreeMap<&'static str, String> {
+    let mut common = all.next().cloned().unwrap_or_default();
+    for other in all {
+        common.retain(|key, value| other.get(key) == Some(value));
+    }
+    common
+}
+
+/// As Alertmanager makes it of labels (FNV-1a over names and values in order, each ended by 255).
+fn fingerprint(labels: &BTreeMap<&'static str, String>) -> u64 {
+    let (basis, prime) = FNV;
+    let words = labels.iter().flat_map(|(key, value)| [*key, &**value]);
+    let bytes = words.flat_map(|word| word.bytes().chain([0xff]));
+    bytes.fold(basis, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(prime)
+    })
+}
+
+impl Severity {
+    /// As a label.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}

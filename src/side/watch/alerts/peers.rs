@@ -1,0 +1,204 @@
+//! What the rules about connections and their peers read.
+
+use super::agents::Agents;
+use super::deaths::{Many, MassDeath};
+use super::rule::{Labels, Reading, labels, seconds};
+use super::sample::{CLASSES, Fleet, percent};
+use super::view::View;
+use crate::gateway::{CLASS_NAMES, Role, Value};
+use crate::side::down::DownApp;
+use std::collections::BTreeMap;
+
+/// Users that a summary names.
+const NAMED: usize = 5;
+
+pub(super) fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let many = Many {
+        least: s.mass_death,
+        percent: s.mass_death_percent,
+        window: s.mass_death_window,
+        live: fleet.most_live,
+    };
+    let found = view.deaths.mass(view.sample.now, s.interval, &many);
+    let reading = |mass: MassDeath| Reading {
+        labels: labels([("class", CLASS_NAMES[mass.class])]),
+        value: mass.count as f64,
+        threshold: mass.needed as f64,
+        summary: {
+            let share = |agent: &str| fleet.agent_share(mass.class, agent);
+            mass.summary(
+                s.mass_death_window,
+                mass.agents.common("losses", share).as_ref(),
+            )
+        },
+    };
+    Some(found.into_iter().map(reading).collect())
+}
+
+/// One reading for each class that is not sent away and big enough.
+fn by_class(
+    view: &View<'_>,
+    fleet: &Fleet<'_>,
+    look: impl Fn(usize, &'static str) -> Option<(f64, f64, String)>,
+) -> Vec<Reading> {
+    let classes = (0..CLASSES).filter(|class| {
+        let enough = fleet.most_live[*class] >= view.settings.min_connections;
+        enough && !fleet.now.draining[*class]
+    });
+    let read = |class: usize| {
+        let (value, threshold, summary) = look(class, CLASS_NAMES[class])?;
+        Some(Reading {
+            labels: labels([("class", CLASS_NAMES[class])]),
+            value,
+            threshold,
+            summary,
+        })
+    };
+    classes.filter_map(read).collect()
+}
+
+/// A summary, and what the connections of a class that it tells of have in common.
+fn with_common(
+    summary: String,
+    who: &'static str,
+    agents: &Agents,
+    fleet: &Fleet<'_>,
+    class: usize,
+) -> String {
+    match agents.common(who, |agent| fleet.agent_share(class, agent)) {
+        Some(common) => format!("{summary}; {common}: look at that client's release"),
+        None => summary,
+    }
+}
+
+pub(super) fn many_suspects(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let threshold = s.suspects_percent as f64;
+    Some(by_class(view, fleet, |class, name| {
+        let (live, suspects) = (fleet.now.live[class], fleet.now.suspects[class]);
+        if live < s.min_connections {
+            return None;
+        }
+        let value = percent(suspects, live);
+        let summary = format!(
+            "{value:.1} % of {name} are suspect, {suspects} of {live} (threshold {threshold} %)"
+        );
+        let agents = Agents::of_suspects(suspects, &fleet.now.agents[class]);
+        let summary = with_common(summary, "suspects", &agents, fleet, class);
+        Some((value, threshold, summary))
+    }))
+}
+
+pub(super) fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let (stale, threshold) = (fleet.grown(|c| &c.stale), s.stale_percent as f64);
+    Some(by_class(view, fleet, |class, name| {
+        let (stale, most) = (stale[class], fleet.most_live[class]);
+        if stale < s.stale_min {
+            return None;
+        }
+        let value = percent(stale, most);
+        let summary = format!(
+            "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
+            seconds(s.window)
+        );
+        let agents = view.deaths.stale(class, view.sample.now - s.window);
+        let summary = with_common(summary, "losses", &agents, fleet, class);
+        Some((value, threshold, summary))
+    }))
+}
+
+pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let rtt = fleet.now.rtt.since(&fleet.then.rtt);
+    let count = rtt.count();
+    let Some(p99) = rtt.percentile(0.99).filter(|_| count >= s.min_connections) else {
+        return Some(Vec::new());
+    };
+    let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
+    Some(vec![Reading {
+        labels: Labels::new(),
+        value,
+        threshold,
+        summary: format!(
+            "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
+            seconds(s.window)
+        ),
+    }])
+}
+
+pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
+    view.fleet.as_ref()?;
+    let mut groups: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for identity in &view.sample.flapping {
+        let package = match &identity.role {
+            Role::Glasses => None,
+            Role::Tpa(package) => Some(&**package),
+        };
+        groups.entry(package).or_default().push(&identity.user);
+    }
+    let threshold = view.settings.flapping as f64;
+    let read = |(package, mut users): (Option<&str>, Vec<&str>)| {
+        users.sort_unstable();
+        let (labels, what) = match package {
+            None => (labels([("class", "glasses")]), "glasses".to_owned()),
+            Some(package) => (
+                labels([("class", "tpa"), ("package", package)]),
+                Value(package).to_string(),
+            ),
+        };
+        let named: Vec<String> = users
+            .iter()
+            .take(NAMED)
+            .map(|user| Value(user).to_string())
+            .collect();
+        let more = match users.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Reading {
+            labels,
+            value: users.len() as f64,
+            threshold,
+            summary: format!("{what} of {}{more} come back too often", named.join(", ")),
+        }
+    };
+    Some(groups.into_iter().map(read).collect())
+}
+
+pub(super) fn app_down(view: &View<'_>) -> Option<Vec<Reading>> {
+    let read = |app: &DownApp| Reading {
+        labels: labels([("package", &app.package)]),
+        value: 1.0,
+        threshold: 1.0,
+        summary: format!(
+            "the webhook of {} fails: {}",
+            Value(&app.package),
+            app.last_error
+        ),
+    };
+    Some(view.sample.down.iter().map(read).collect())
+}
+
+pub(super) fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
+    let (fleet, s) = (view.fleet.as_ref()?, view.settings);
+    let (opened, ended) = (fleet.grown(|c| &c.opened), fleet.grown(|c| &c.ended));
+    let threshold = s.storm_percent as f64;
+    Some(by_class(view, fleet, |class, name| {
+        // A fleet that comes up only opens, one that goes away only ends.
+        let both = opened[class].min(ended[class]);
+        if both < s.min_connections {
+            return None;
+        }
+        let value = percent(both, fleet.most_live[class]);
+        let summary = format!(
+            "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold {threshold} %)",
+            opened[class],
+            ended[class],
+            seconds(s.window),
+            fleet.most_live[class]
+        );
+        Some((value, threshold, summary))
+    }))
+}

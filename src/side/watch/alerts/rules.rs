@@ -1,0 +1,153 @@
+//! The rules, in one table: what is looked at, when it is too much, and what to do then.
+
+use super::limits::{
+    at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
+};
+use super::peers::{
+    app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
+};
+use super::rule::{Rule, Severity};
+use super::view::View;
+use crate::time::Micros;
+
+/// In the order in which they are looked at: what explains others comes before them.
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: MASS_DEATH,
+        severity: Severity::Critical,
+        action: "If the summary names a user agent, look at that client's release; else at the network, the proxy or the carrier that it names, not at the peers; nothing here needs a restart.",
+        threshold: |s| s.mass_death as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        look: mass_death,
+    },
+    Rule {
+        name: "many_suspects",
+        severity: Severity::Warning,
+        action: "A user agent in the summary, or one class: that client's release; all: the network, the proxy or the region; compare with other gateways.",
+        threshold: |s| s.suspects_percent as f64,
+        hold: |v| v.settings.suspects_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        look: many_suspects,
+    },
+    Rule {
+        name: "stale_closes",
+        severity: Severity::Critical,
+        action: "If the summary names a user agent, look at that client's release; else see which addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, as after a NAT or a proxy that forgets them.",
+        threshold: |s| s.stale_percent as f64,
+        hold: |v| v.settings.stale_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        look: stale_closes,
+    },
+    Rule {
+        name: "rtt_high",
+        severity: Severity::Warning,
+        action: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single devices: /api/v1/connections?sort=rtt.",
+        threshold: |s| s.rtt_p99.0 as f64 / 1e3,
+        hold: |v| v.settings.rtt_for,
+        explained_by: no_other,
+        yields: false,
+        look: rtt_high,
+    },
+    Rule {
+        name: "flapping",
+        severity: Severity::Warning,
+        action: "Look for two processes or devices with one identity, or a client that does not back off; the gateway slows them already.",
+        threshold: |s| s.flapping as f64,
+        hold: |v| v.settings.flapping_for,
+        explained_by: no_other,
+        yields: false,
+        look: flapping,
+    },
+    Rule {
+        name: "app_down",
+        severity: Severity::Warning,
+        action: "Tell whoever runs the app: its webhook does not answer, so it is not started for anybody; it is tried again by itself.",
+        threshold: |s| f64::from(u8::from(s.app_down)),
+        hold: |v| v.settings.app_down_for,
+        explained_by: no_other,
+        yields: false,
+        look: app_down,
+    },
+    Rule {
+        name: "loop_stalls",
+        severity: Severity::Warning,
+        action: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that is moved; nobody was closed for it.",
+        threshold: |s| s.stalls as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        look: loop_stalls,
+    },
+    Rule {
+        name: AT_CAPACITY,
+        severity: Severity::Critical,
+        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; until then newcomers are answered 503.",
+        threshold: |s| s.refused as f64,
+        // It fires at once: a newcomer was refused already.
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        look: at_capacity,
+    },
+    Rule {
+        name: NEAR_CAPACITY,
+        severity: Severity::Warning,
+        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; beyond it newcomers are answered 503.",
+        threshold: |s| s.capacity_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: |_| &[AT_CAPACITY],
+        yields: true,
+        look: near_capacity,
+    },
+    Rule {
+        name: "fds_near_limit",
+        severity: Severity::Critical,
+        action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
+        threshold: |s| s.fds_percent as f64,
+        // What has run out already is not waited for.
+        hold: |v| match out_of_descriptors(v) {
+            0 => v.settings.limits_for,
+            _ => Micros::ZERO,
+        },
+        // Connections have taken them, as many as there may be. Where accepting fails there is another reason.
+        explained_by: |v| match out_of_descriptors(v) {
+            0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
+            _ => &[],
+        },
+        yields: true,
+        look: fds_near_limit,
+    },
+    Rule {
+        name: "memory_near_limit",
+        severity: Severity::Critical,
+        action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or MAX_CONNECTIONS, or start another gateway.",
+        threshold: |s| s.memory_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: no_other,
+        yields: false,
+        look: memory_near_limit,
+    },
+    Rule {
+        name: "reconnect_storm",
+        severity: Severity::Warning,
+        action: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof at one age a proxy's timeout, peer_closed the clients.",
+        threshold: |s| s.storm_percent as f64,
+        hold: |v| v.settings.storm_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        look: reconnect_storm,
+    },
+];
+
+// The rules that explain others.
+pub(super) const MASS_DEATH: &str = "mass_death";
+const AT_CAPACITY: &str = "at_capacity";
+const NEAR_CAPACITY: &str = "near_capacity";
+
+fn no_other(_: &View<'_>) -> &'static [&'static str] {
+    &[]
+}

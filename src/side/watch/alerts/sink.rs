@@ -1,0 +1,189 @@
+//! `ALERT_WEBHOOK_URL`: alerts are posted there. A receiver that is down is tried again, with longer and longer pauses; what
+//! waits meanwhile is the newest state of each alert, and nothing else waits for it.
+
+use super::book::{Alert, AlertState};
+use super::payload::{self, Sender};
+use super::rule::Labels;
+use super::settings::{AlertSettings, WebhookUrl};
+use crate::gateway::Value;
+use crate::side::lock::lock;
+use crate::side::outgoing::Http;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Alerts in one request.
+pub(super) const BATCH: usize = 100;
+
+/// Alerts that wait: those that are active, and as many that are over.
+pub(super) const WAITING_MAX: usize = 2 * super::book::ACTIVE_MAX;
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a receiver that fails is left alone: at first so long, then twice as long each time ...
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// ... up to so long.
+const MOST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How posting goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::side) struct SinkStats {
+    /// Requests that were answered with 2xx.
+    pub(in crate::side) delivered: u64,
+    /// Requests that were not.
+    pub(in crate::side) failed: u64,
+    /// States of alerts that were never told because too many waited.
+    pub(in crate::side) lost: u64,
+    /// What was wrong with the last one; none if it was answered.
+    pub(in crate::side) last_error: Option<Box<str>>,
+}
+
+/// What waits, by alert, each with its turn.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: BTreeMap<(&'static str, Labels), (u64, Alert)>,
+    turn: u64,
+    lost: u64,
+}
+
+impl Outbox {
+    /// An alert has a new state: an older one that waits still is not told any more.
+    pub(super) fn put(&mut self, alert: Alert) {
+        let key = (alert.name, alert.labels.clone());
+        self.turn += 1;
+        let turn = self.waiting.get(&key).map_or(self.turn, |(turn, _)| *turn);
+        self.waiting.insert(key, (turn, alert));
+        if self.waiting.len() > WAITING_MAX {
+            self.lose_one();
+        }
+    }
+
+    /// What is over matters least, and the oldest of it.
+    fn lose_one(&mut self) {
+        let least = self
+            .waiting
+            .iter()
+            .min_by_key(|(_, (turn, alert))| (alert.state != AlertState::Resolved, *turn));
+        if let Some(key) = least.map(|(key, _)| key.clone()) {
+            self.waiting.remove(&key);
+            self.lost += 1;
+        }
+    }
+
+    /// Takes the alerts that are told next, all of one name.
+    pub(super) fn take(&mut self) -> Vec<Alert> {
+        let next = self.waiting.values().min_by_key(|(turn, _)| *turn);
+        let Some(name) = next.map(|(_, alert)| alert.name) else {
+            return Vec::new();
+        };
+        let those = self.waiting.iter().filter(|((of, _), _)| *of == name);
+        let mut those: Vec<_> = those.map(|(key, (turn, _))| (*turn, key.clone())).collect();
+        those.sort_unstable();
+        those.truncate(BATCH);
+        let keys = those.into_iter().map(|(_, key)| key);
+        let taken = keys.filter_map(|key| self.waiting.remove(&key));
+        taken.map(|(_, alert)| alert).collect()
+    }
+
+    /// They could not be told: they wait again, unless they have a newer state.
+    pub(super) fn put_back(&mut self, alerts: Vec<Alert>) {
+        for alert in alerts {
+            if !self
+                .waiting
+                .contains_key(&(alert.name, alert.labels.clone()))
+            {
+                self.put(alert);
+            }
+        }
+    }
+}
+
+/// Whoever posts.
+pub(super) struct Sink {
+    settings: Arc<Mutex<AlertSettings>>,
+    sender: Sender,
+    http: Http,
+    outbox: Mutex<Outbox>,
+    stats: Mutex<SinkStats>,
+    wake: Notify,
+}
+
+impl Sink {
+    pub(super) fn new(settings: Arc<Mutex<AlertSettings>>, sender: Sender) -> Self {
+        Sink {
+            settings,
+            sender,
+            http: Http::new(TIMEOUT),
+            outbox: Mutex::default(),
+            stats: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    fn url(&self) -> Option<WebhookUrl> {
+        lock(&self.settings).webhook.clone()
+    }
+
+    pub(super) fn is_configured(&self) -> bool {
+        self.url().is_some()
+    }
+
+    pub(super) fn stats(&self) -> SinkStats {
+        let lost = lock(&self.outbox).lost;
+        SinkStats {
+            lost,
+            ..lock(&self.stats).clone()
+        }
+    }
+
+    /// Has it posted, if there is anybody to post it to.
+    pub(super) fn tell(&self, alert: Alert) {
+        if self.is_configured() {
+            lock(&self.outbox).put(alert);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Posts for ever.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut pause = LEAST_PAUSE;
+        loop {
+            let batch = lock(&self.outbox).take();
+            if batch.is_empty() {
+                self.wake.notified().await;
+                continue;
+            }
+            // It was taken out of the settings meanwhile: nobody wants to know any more.
+            let Some(url) = self.url() else { continue };
+            let body = payload::body(&batch, &self.sender);
+            let error = self.http.post(url.expose(), body).await.error();
+            let was_failing = self.account(error.clone());
+            let Some(error) = error else {
+                if was_failing {
+                    log::info!("alert sink=up");
+                }
+                pause = LEAST_PAUSE;
+                continue;
+            };
+            if !was_failing {
+                log::warn!("alert sink=down error={}", Value(&error));
+            }
+            lock(&self.outbox).put_back(batch);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(MOST_PAUSE);
+        }
+    }
+
+    /// Counts what became of a request. Whether the one before had failed.
+    fn account(&self, error: Option<Box<str>>) -> bool {
+        let mut stats = lock(&self.stats);
+        match error {
+            None => stats.delivered += 1,
+            Some(_) => stats.failed += 1,
+        }
+        std::mem::replace(&mut stats.last_error, error).is_some()
+    }
+}

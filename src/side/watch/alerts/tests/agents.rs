@@ -1,0 +1,203 @@
+//! Losses and suspects that have their user agent in common.
+
+use super::bench::{Bench, lost};
+use crate::cause::Cause;
+use crate::gateway::AgentCount;
+use crate::time::Micros;
+use std::sync::Arc;
+
+/// A fleet of which so many percent of each class have this user agent.
+fn fleet_of(agent: &str, percent: u64) -> Bench {
+    let mut bench = Bench::new();
+    let count = |name, open| AgentCount {
+        name: Arc::from(name),
+        open,
+        suspects: 0,
+    };
+    let counts = vec![
+        count("glasses-os/3.1", 1_000 - 10 * percent),
+        count(agent, 10 * percent),
+    ];
+    bench.counters().agents = [counts.clone(), counts];
+    bench.look();
+    bench
+}
+
+#[test]
+fn a_mass_death_of_one_release_names_its_user_agent() {
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    for block in 0..95 {
+        bench.lose_of(0, 2, block, Cause::PeerReset, Some("glasses-os/3.2"));
+    }
+    bench.lose_of(0, 10, 200, Cause::PeerReset, Some("glasses-os/3.1"));
+    // They are back at once, most of them of another release.
+    bench.counters().agents = Default::default();
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(
+        alert.summary,
+        "200 connections of class glasses from 96 address blocks were lost within 20 s, all of them peer_reset; 95 % of the \
+         losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections have: look at that client's release"
+    );
+    assert!(alert.action.contains("user agent"), "{}", alert.action);
+    // Within one block it may be either.
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    bench.lose_of(0, 100, 7, Cause::Stale, Some("glasses-os/3.2"));
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(
+        alert
+            .summary
+            .starts_with("100 connections from 10.0.7.0/24")
+            && alert
+                .summary
+                .ends_with("look at that client's release, or at this block's network"),
+        "{}",
+        alert.summary
+    );
+}
+
+#[test]
+fn a_release_that_is_rare_has_no_share_in_the_summary() {
+    let mut bench = Bench::new();
+    for block in 0..100 {
+        bench.lose_of(0, 1, block, Cause::PeerReset, Some("rare/1"));
+    }
+    bench.look();
+    let summary = bench.fires("mass_death").summary;
+    assert!(
+        summary.ends_with(
+            "; 100 % of the losses have the user agent \"rare/1\", which is not among the most frequent ones: look at that \
+             client's release"
+        ),
+        "{summary}"
+    );
+}
+
+#[test]
+fn a_user_agent_has_no_words_for_the_operator() {
+    let summary = |agent: &str| {
+        let mut bench = Bench::new();
+        for block in 0..100 {
+            bench.lose_of(0, 1, block, Cause::PeerReset, Some(agent));
+        }
+        bench.look();
+        bench.fires("mass_death").summary
+    };
+    let named = |agent: &str| {
+        let summary = summary(agent);
+        let (_, rest) = summary.split_once("the user agent \"").expect("a name");
+        rest.split_once("\", which ").expect("a share").0.to_owned()
+    };
+    assert_eq!(
+        named("glasses-os/3.2 (call 555-1234 at once)"),
+        "glasses-os/3.2"
+    );
+    assert_eq!(named("<b>x</b>\\x1b"), "?b?x?/b??x1b");
+    assert_eq!(named(&"x".repeat(128)), "x".repeat(48));
+}
+
+#[test]
+fn strangers_name_no_user_agent() {
+    // Whose connection has no identity, or a name that we gave.
+    for name in [None, Some("anonymous-")] {
+        let mut bench = Bench::new();
+        for n in 0..100 {
+            let at = bench.sample.now + Micros::from_millis(n);
+            let user = name.map(|name| format!("{name}{n}"));
+            let mut closed = lost(user.as_deref(), at, n, [10, n as u8, 7, 1]);
+            closed.user_agent = Some("evil/1".into());
+            bench.watch.deaths.note([&closed]);
+        }
+        bench.look();
+        let alert = bench.fires("mass_death");
+        assert!(!alert.summary.contains("user agent"), "{}", alert.summary);
+    }
+}
+
+#[test]
+fn suspects_of_one_release_name_its_user_agent() {
+    let mut bench = fleet_of("glasses-os/3.2", 30);
+    bench.counters().suspects[0] = 100;
+    let agents = &mut bench.counters().agents[0];
+    (agents[0].suspects, agents[1].suspects) = (20, 80);
+    bench.looks(13);
+    let alert = bench.fires("many_suspects");
+    assert_eq!(
+        alert.summary,
+        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have the user agent \"glasses-os/3.2\", \
+         which at most 30 % of the connections have: look at that client's release"
+    );
+    bench.counters().agents[0][1].suspects = 79;
+    bench.look();
+    let all = bench.watch.book.all();
+    assert!(!all[0].summary.contains("user agent"), "{}", all[0].summary);
+}
+
+#[test]
+fn a_release_is_not_blamed_for_what_all_suffer() {
+    let blamed = |agent: Option<&str>, percent, lost_of_it| {
+        let mut bench = fleet_of(agent.unwrap_or("glasses-os/3.2"), percent);
+        for n in 0..100 {
+            let agent = agent.filter(|_| n < lost_of_it);
+            bench.lose_of(0, 1, n as u8, Cause::PeerReset, agent);
+        }
+        bench.look();
+        let summary = bench.fires("mass_death").summary;
+        let is_network = summary.ends_with("it is the network or a proxy, not the peers");
+        assert_ne!(is_network, summary.contains("user agent"), "{summary}");
+        !is_network
+    };
+    let agent = Some("glasses-os/3.2");
+    // Nearly all clients have it, so nearly all losses do.
+    assert!(!blamed(agent, 90, 100));
+    assert!(!blamed(agent, 81, 100));
+    assert!(blamed(agent, 80, 100));
+    assert!(blamed(agent, 60, 80));
+    assert!(!blamed(agent, 10, 79));
+    // Connections without a user agent have nothing in common.
+    assert!(!blamed(None, 10, 100));
+}
+
+#[test]
+fn user_agents_that_are_not_known_are_nobodys() {
+    let mut bench = Bench::new();
+    for n in 0..100 {
+        let at = bench.sample.now + Micros::from_millis(n);
+        let mut closed = lost(Some(&format!("user{n}")), at, n, [10, n as u8, 7, 1]);
+        closed.user_agent = Some("other".into());
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(!alert.summary.contains("user agent"), "{}", alert.summary);
+}
+
+#[test]
+fn stale_closes_of_one_release_name_its_user_agent() {
+    let mut bench = fleet_of("app-sdk/2 \"x\"", 20);
+    // One after the other, from everywhere, and nothing else of the fleet.
+    for n in 0..30 {
+        for block in 0..9 {
+            bench.lose_of(
+                1,
+                1,
+                9 * (n % 28) + block,
+                Cause::Stale,
+                Some("app-sdk/2 \"x\""),
+            );
+        }
+        bench.counters().live[1] += 9;
+        bench.counters().agents[1][1].open += 9;
+        bench.look();
+    }
+    let alert = bench.fires("stale_closes");
+    assert!(
+        alert.summary.ends_with(
+            "; 100 % of the losses have the user agent \"app-sdk/2\", which at most 20 % of the connections have: look at that \
+             client's release"
+        ),
+        "{}",
+        alert.summary
+    );
+}

@@ -1,0 +1,204 @@
+//! A fleet that a test makes up, on a clock of its own.
+
+use super::super::alerting::Watch;
+use super::super::book::{Alert, AlertState, News};
+use super::super::deaths::{Death, block_of};
+use super::super::rule::Labels;
+use super::super::sample::{Counters, Sample};
+use super::super::settings::AlertSettings;
+use crate::cause::{By, Cause, Code};
+use crate::engine::{Class, Traffic};
+use crate::gateway::{Closed, Identity, Role};
+use crate::health::Rtt;
+use crate::id::ConnId;
+use crate::side::process::Memory;
+use crate::time::{Micros, Moment, UnixMillis};
+use std::sync::Arc;
+
+pub(super) const S: fn(u64) -> Micros = Micros::from_secs;
+
+/// A fleet of made-up counters, looked at every ten seconds with the default settings.
+pub(super) struct Bench {
+    pub(super) watch: Watch,
+    pub(super) settings: AlertSettings,
+    pub(super) sample: Sample,
+    /// What was told, in order.
+    pub(super) told: Vec<(&'static str, AlertState)>,
+    pub(super) news: Vec<News>,
+    pub(super) deaths: u64,
+}
+
+impl Bench {
+    /// With a thousand glasses and as many apps that are well.
+    pub(super) fn new() -> Bench {
+        let counters = Counters {
+            live: [1_000, 1_000],
+            places: (2_000, 10_000),
+            opened: [1_000, 1_000],
+            ..Counters::default()
+        };
+        let mut bench = Bench {
+            watch: Watch::default(),
+            settings: AlertSettings::default(),
+            sample: Sample {
+                now: S(1_000),
+                wall: UnixMillis(1_750_000_000_000),
+                counters: Some(counters),
+                fds: Some((100, 1_000)),
+                memory: Some(Memory {
+                    used: 10,
+                    limit: 100,
+                    of: "the machine's memory",
+                }),
+                ..Sample::default()
+            },
+            told: Vec::new(),
+            news: Vec::new(),
+            deaths: 0,
+        };
+        bench.looks(30);
+        assert_eq!(bench.told, [], "all is well");
+        bench
+    }
+
+    pub(super) fn counters(&mut self) -> &mut Counters {
+        self.sample.counters.as_mut().expect("the loop answers")
+    }
+
+    pub(super) fn look(&mut self) {
+        self.sample.now += self.settings.interval;
+        self.sample.wall.0 += self.settings.interval.as_millis();
+        for news in self.watch.look(&self.settings, &self.sample) {
+            if let News::Changed(alert) = &news {
+                self.told.push((alert.name, alert.state));
+            }
+            self.news.push(news);
+        }
+    }
+
+    /// The wall clock is set, forwards or back.
+    pub(super) fn step_wall(&mut self, by_s: i64) {
+        let wall = &mut self.sample.wall.0;
+        *wall = wall.saturating_add_signed(by_s * 1_000);
+    }
+
+    /// So many looks at what there is.
+    pub(super) fn looks(&mut self, many: u64) {
+        (0..many).for_each(|_| self.look());
+    }
+
+    /// Each look after something has happened again.
+    pub(super) fn looks_with(&mut self, many: u64, what: impl Fn(&mut Bench)) {
+        for _ in 0..many {
+            what(self);
+            self.look();
+        }
+    }
+
+    pub(super) fn alert(&self) -> Alert {
+        let last = self.news.last().expect("something was told");
+        match last {
+            News::Changed(alert) | News::Still(alert) => alert.clone(),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn told(&mut self, wanted: &[(&'static str, AlertState)]) {
+        assert_eq!(self.told, wanted);
+        self.told.clear();
+    }
+
+    #[track_caller]
+    pub(super) fn fires(&mut self, name: &'static str) -> Alert {
+        self.told(&[(name, AlertState::Firing)]);
+        self.alert()
+    }
+
+    /// Everything is well again: it is resolved, once.
+    #[track_caller]
+    pub(super) fn resolves(&mut self, name: &'static str) {
+        self.looks(30);
+        self.told(&[(name, AlertState::Resolved)]);
+        assert!(self.alert().resolved_at.is_some());
+        assert_eq!(self.watch.book.firing().count(), 0);
+    }
+
+    /// Connections of a class are lost, all from this /24, a millisecond apart.
+    pub(super) fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
+        self.lose_of(class, many, block, cause, None);
+    }
+
+    /// Connections of a class that have this user agent are lost, all from this /24, a millisecond apart.
+    pub(super) fn lose_of(
+        &mut self,
+        class: usize,
+        many: u64,
+        block: u8,
+        cause: Cause,
+        agent: Option<&str>,
+    ) {
+        for n in 0..many {
+            let at = self.sample.now + Micros::from_millis(n);
+            self.deaths += 1;
+            let address = [10, 0, block, self.deaths as u8].into();
+            self.watch.deaths.add(Death {
+                at,
+                class,
+                who: self.deaths,
+                block: block_of(address),
+                cause,
+                agent: agent.map(Arc::from),
+            });
+        }
+        let counters = self.counters();
+        counters.live[class] -= many;
+        counters.ended[class] += many;
+        let agents = counters.agents[class].iter_mut();
+        for count in agents.filter(|count| Some(&*count.name) == agent) {
+            count.open -= many;
+        }
+        if cause == Cause::Stale {
+            counters.stale[class] += many;
+        }
+    }
+}
+
+pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(k, v)| (k, v.into())).collect()
+}
+
+/// A connection of these glasses that was lost, or of nobody's.
+pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
+    let identity = user.map(|user| flapping(user, None));
+    Closed {
+        at: Moment {
+            raw: at,
+            wall: UnixMillis::default(),
+        },
+        id: ConnId::new(n as u32, 1),
+        class: Some(Class(0)),
+        generated: user.is_some_and(|user| user.starts_with("anonymous-")),
+        user: identity.map(|identity| identity.user),
+        package: None,
+        user_agent: None,
+        peer_addr: (address, 4_242).into(),
+        cause: Cause::PeerEof,
+        by: By::Peer,
+        code: Code::None,
+        reason: "".into(),
+        clean: false,
+        age: S(1),
+        silence: Micros::ZERO,
+        unanswered: 0,
+        rtt: Rtt::default(),
+        traffic: Traffic::default(),
+        history: None,
+    }
+}
+
+pub(super) fn flapping(user: &str, package: Option<&str>) -> Identity {
+    Identity {
+        user: user.into(),
+        role: package.map_or(Role::Glasses, |package| Role::Tpa(package.into())),
+    }
+}

@@ -1,0 +1,191 @@
+//! Many connections that are lost at once.
+
+use super::super::deaths::is_loss;
+use super::bench::{Bench, labels, lost};
+use crate::cause::Cause;
+use crate::time::Micros;
+
+#[test]
+fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
+    let mut bench = Bench::new();
+    bench.lose(0, 49, 7, Cause::Stale);
+    bench.looks(60);
+    bench.told(&[]);
+    bench.lose(0, 500, 7, Cause::Stale);
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(alert.labels, labels([("class", "glasses")]));
+    assert_eq!(
+        alert.summary,
+        "500 connections from 10.0.7.0/24 were lost within 20 s, 500 of them of class glasses, all of them stale: it is the \
+         network or a proxy, not the peers"
+    );
+    // All of them come back within a few seconds.
+    let counters = bench.counters();
+    counters.live[0] += 500;
+    counters.opened[0] += 500;
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_mass_death_of_a_class_names_the_class() {
+    let mut bench = Bench::new();
+    for block in 0..100 {
+        bench.lose(1, 2, block, Cause::PeerEof);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert_eq!(alert.labels, labels([("class", "tpa")]));
+    assert!(
+        alert
+            .summary
+            .starts_with("200 connections of class tpa from 100 address blocks were lost"),
+        "{}",
+        alert.summary
+    );
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_class_that_dies_in_big_blocks_is_told_once() {
+    let mut bench = Bench::new();
+    for block in 0..5 {
+        bench.lose(0, 100, block, Cause::PeerReset);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!(
+        alert
+            .summary
+            .starts_with("500 connections of class glasses from 5 address blocks"),
+        "{}",
+        alert.summary
+    );
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
+    let mut bench = Bench::new();
+    for _ in 0..4 {
+        bench.lose(0, 60, 7, Cause::Stale);
+        bench.look();
+    }
+    bench.fires("mass_death");
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
+    for step_s in [-600_i64, 3_600] {
+        // 62 that are lost one after the other, over minutes, are no mass death, though the clock steps back meanwhile.
+        let mut bench = Bench::new();
+        for n in 0..62 {
+            if n % 8 == 7 {
+                bench.step_wall(step_s);
+            }
+            bench.lose(0, 1, 7, Cause::Stale);
+            bench.looks(2);
+        }
+        bench.told(&[]);
+        // 500 that are lost at once are, though the clock steps before the look.
+        bench.lose(0, 500, 9, Cause::Stale);
+        bench.step_wall(step_s);
+        bench.look();
+        bench.fires("mass_death");
+        bench.step_wall(step_s);
+        bench.counters().live[0] = 1_000;
+        bench.resolves("mass_death");
+    }
+}
+
+#[test]
+fn what_is_usual_is_no_mass_death() {
+    let mut bench = Bench::new();
+    // A proxy's block from which more and more come and go all the time.
+    let coming_and_going = |many: u64| {
+        move |bench: &mut Bench| {
+            bench.lose(0, many, 7, Cause::PeerEof);
+            bench.counters().live[0] += many;
+            bench.counters().opened[0] += many;
+        }
+    };
+    bench.settings.storm_percent = 0;
+    for many in [20, 24, 30, 40] {
+        bench.looks_with(30, coming_and_going(many));
+    }
+    bench.told(&[]);
+    bench.lose(0, 400, 7, Cause::PeerEof);
+    bench.look();
+    bench.fires("mass_death");
+}
+
+#[test]
+fn a_few_who_come_back_all_the_time_are_no_mass_death() {
+    let mut bench = Bench::new();
+    bench.settings.storm_percent = 0;
+    // Four users, sixteen times each, within three seconds; and one without a name.
+    for _ in 0..10 {
+        for n in 0..80 {
+            let user = ["ada", "eve", "bob", "joe", ""][n as usize % 5];
+            let user = Some(user).filter(|user| !user.is_empty());
+            let at = bench.sample.now + Micros::from_millis(40 * n);
+            // As from a radio network, where each time the address is another.
+            let address = [10, 0, 7, if user.is_some() { n as u8 } else { 200 }];
+            bench.watch.deaths.note([&lost(user, at, n, address)]);
+        }
+        bench.look();
+    }
+    bench.told(&[]);
+    // The names that we gave are nobody's: whoever has them is known by the address.
+    for n in 0..80 {
+        let at = bench.sample.now + Micros::from_millis(n);
+        let name = format!("anonymous-{n}");
+        let closed = lost(Some(&name), at, n, [10, 0, 7, 200]);
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.looks(3);
+    bench.told(&[]);
+    // As many identities are one, though these four are among them.
+    for n in 0..60 {
+        let at = bench.sample.now + Micros::from_millis(n);
+        let name = format!("user{n}");
+        let closed = lost(Some(&name), at, n, [10, 0, 7, 1]);
+        bench.watch.deaths.note([&closed]);
+    }
+    bench.look();
+    let alert = bench.fires("mass_death");
+    assert!((60.0..70.0).contains(&alert.value), "{}", alert.value);
+    bench.resolves("mass_death");
+}
+
+#[test]
+fn who_leaves_or_is_sent_away_has_not_died() {
+    let mut bench = Bench::new();
+    let causes = [
+        Cause::PeerClosed(1000),
+        Cause::PeerClosed(1001),
+        Cause::Draining,
+        Cause::Kicked,
+        Cause::Replaced,
+        Cause::SessionEnded,
+        Cause::Shutdown,
+    ];
+    for cause in causes {
+        assert!(!is_loss(cause), "{cause}");
+    }
+    for cause in [
+        Cause::Stale,
+        Cause::PeerEof,
+        Cause::PeerReset,
+        Cause::PeerClosed(1002),
+    ] {
+        assert!(is_loss(cause), "{cause}");
+    }
+    // A rolling drain of everybody.
+    bench.looks_with(50, |bench| {
+        bench.counters().live[0] -= 20;
+        bench.counters().ended[0] += 20;
+    });
+    bench.told(&[]);
+}

@@ -1,0 +1,51 @@
+//! A fleet that is well.
+
+use super::super::alerting::Watch;
+use super::super::sample::Counters;
+use super::bench::Bench;
+use crate::cause::Cause;
+
+/// A day and a night with everything that happens to a healthy fleet, behind one proxy's block: nothing is told.
+#[test]
+fn a_healthy_day_is_silent() {
+    let mut random = fastrand::Rng::with_seed(6);
+    for most in [3, 20, 60, 300, 2_000, 18_000] {
+        let mut bench = Bench::new();
+        bench.watch = Watch::default();
+        *bench.counters() = Counters::default();
+        let (looks, mut lost) = (6 * 60 * 24, 0.0);
+        for look in 0..looks {
+            // Ten at night to six in the morning there is a third; all come within the first minutes.
+            let hour = look as f64 / 360.0;
+            let share = if hour < 16.0 { 1.0 } else { 0.33 };
+            let wanted = (most as f64 * share) as u64;
+            for class in 0..2 {
+                let live = bench.counters().live[class];
+                let pace = (most / 30).max(1);
+                let (come, leave) = (
+                    wanted.saturating_sub(live).min(pace),
+                    live.saturating_sub(wanted).min(pace / 10 + 1),
+                );
+                // One in fifty a minute leaves and comes back; one in two hundred is lost.
+                let churn = live / 300;
+                lost += live as f64 / 1_200.0 * random.f64() * 2.0;
+                let losses = (lost as u64).min(live - leave);
+                lost -= losses as f64;
+                bench.lose(class, losses, 1, Cause::Stale);
+                let counters = bench.counters();
+                counters.live[class] = counters.live[class] + come + losses - leave;
+                counters.opened[class] += come + churn + losses;
+                counters.ended[class] += leave + churn;
+                counters.suspects[class] = counters.live[class] * random.u64(0..4) / 100;
+                let pongs = counters.live[class];
+                for _ in 0..pongs.min(200) {
+                    let slow = random.u32(0..200) == 0;
+                    let us = if slow { 6_000_000 } else { 80_000 };
+                    counters.rtt.record(us);
+                }
+            }
+            bench.look();
+        }
+        assert_eq!(bench.told, [], "{most}");
+    }
+}

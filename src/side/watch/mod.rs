@@ -1,0 +1,16 @@
+//! What watches the gateway: ended connections, causes over time, alerts, and the identities that
+//! have trouble again and again.
+
+mod alerts;
+mod ended;
+mod sampling;
+mod series;
+mod troubled;
+mod watchers;
+
+pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, watch as watch_alerts};
+pub use self::alerts::{AlertSettings, WebhookUrl};
+pub(super) use self::sampling::sample;
+pub(super) use self::series::Step;
+pub(super) use self::troubled::Ranked;
+pub(super) use self::watchers::Watchers;

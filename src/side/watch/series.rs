@@ -1,0 +1,121 @@
+//! Causes over time: what was counted between one look at the loop and the next.
+
+use crate::cause::Cause;
+use crate::engine::{Histogram, Stats};
+use crate::gateway::Snapshot;
+use crate::time::{Micros, Moment};
+use std::collections::VecDeque;
+
+/// An hour of samples.
+const STEPS: usize = 360;
+
+/// Whole samples that are kept, for rates and percentiles: the last minute.
+const RECENT: usize = 7;
+
+/// What happened between two samples.
+#[derive(Debug, Clone)]
+pub(in crate::side) struct Step {
+    pub(in crate::side) from: Moment,
+    pub(in crate::side) to: Moment,
+    /// WebSockets opened, by class.
+    pub(in crate::side) opened: Vec<u64>,
+    /// WebSockets ended, by class and [`Cause::index`]; only what is not zero.
+    pub(in crate::side) closed: Vec<Vec<(usize, u64)>>,
+    /// Connections ended before they were WebSockets.
+    pub(in crate::side) rejected: Vec<(usize, u64)>,
+}
+
+/// What the last minute, or the time since the start if that is less, came to.
+#[derive(Debug, Clone)]
+pub(in crate::side) struct LastMinute {
+    pub(in crate::side) span_ms: u64,
+    pub(in crate::side) rtt: Histogram,
+    pub(in crate::side) lateness: Histogram,
+    pub(in crate::side) turn_time: Histogram,
+}
+
+/// The samples.
+#[derive(Debug)]
+pub(in crate::side) struct Series {
+    /// When nothing had happened yet.
+    started: Moment,
+    steps: VecDeque<Step>,
+    recent: VecDeque<(Moment, Stats)>,
+}
+
+impl Series {
+    pub(in crate::side) fn new(started: Moment) -> Self {
+        Series {
+            started,
+            steps: VecDeque::new(),
+            recent: VecDeque::new(),
+        }
+    }
+
+    pub(in crate::side) fn add(&mut self, at: Moment, snapshot: Snapshot) {
+        let step = self.open_step(at, &snapshot.stats);
+        push(&mut self.steps, STEPS, step);
+        push(&mut self.recent, RECENT, (at, snapshot.stats));
+    }
+
+    /// The steps of the last `span`, oldest first, with what has happened since the last sample as one more.
+    pub(in crate::side) fn steps(&self, now: Moment, stats: &Stats, span: Micros) -> Vec<Step> {
+        let open = self.open_step(now, stats);
+        let wanted = |step: &&Step| now.since(step.to) < span;
+        self.steps
+            .iter()
+            .filter(wanted)
+            .cloned()
+            .chain([open])
+            .collect()
+    }
+
+    /// What has happened since the last sample, or the start.
+    fn open_step(&self, now: Moment, stats: &Stats) -> Step {
+        match self.recent.back() {
+            Some((from, then)) => Step::between(*from, then, now, stats),
+            None => Step::between(self.started, &Stats::new(stats.classes.len()), now, stats),
+        }
+    }
+
+    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> LastMinute {
+        let fresh = Stats::new(stats.classes.len());
+        let (at, then) = self
+            .recent
+            .front()
+            .map_or((now, &fresh), |(at, then)| (*at, then));
+        LastMinute {
+            span_ms: now.since(at).as_millis(),
+            rtt: stats.rtt.since(&then.rtt),
+            lateness: stats.lateness.since(&then.lateness),
+            turn_time: stats.turn_time.since(&then.turn_time),
+        }
+    }
+}
+
+impl Step {
+    fn between(from: Moment, then: &Stats, to: Moment, now: &Stats) -> Self {
+        let by_class = || now.classes.iter().zip(&then.classes);
+        Step {
+            from,
+            to,
+            opened: by_class().map(|(n, t)| n.opened - t.opened).collect(),
+            closed: by_class()
+                .map(|(n, t)| grown(&n.closed, &t.closed))
+                .collect(),
+            rejected: grown(&now.rejected, &then.rejected),
+        }
+    }
+}
+
+fn grown(now: &[u64; Cause::COUNT], then: &[u64; Cause::COUNT]) -> Vec<(usize, u64)> {
+    let grown = now.iter().zip(then).map(|(n, t)| n - t);
+    grown.enumerate().filter(|(_, n)| *n > 0).collect()
+}
+
+fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {
+    if ring.len() == most {
+        ring.pop_front();
+    }
+    ring.push_back(value);
+}

@@ -1,0 +1,81 @@
+//! What the trouble of one identity looks like, in words.
+
+use super::trouble::{SLOW, Trouble};
+use crate::cause::Cause;
+use crate::time::Micros;
+use std::fmt::Write as _;
+
+impl Trouble {
+    pub(super) fn pattern(&self) -> String {
+        let (sums, (first, last)) = (self.sums(), self.span());
+        let within = span(last.since(first).as_millis());
+        let mut words = String::new();
+        let mut say = |what: String| {
+            let comma = if words.is_empty() { "" } else { ", " };
+            let _ = write!(words, "{comma}{what}");
+        };
+        let drops = sums.all_drops();
+        if drops > 0 {
+            let plural = if drops == 1 { "" } else { "s" };
+            say(format!("{drops} drop{plural} in {within}"));
+            let most = (0..Cause::COUNT).max_by_key(|cause| sums.drops[*cause]);
+            let most = most.unwrap_or_default();
+            let (name, n) = (Cause::name_of(most), u32::from(sums.drops[most]));
+            if n == drops {
+                say(format!("all {name}"));
+            } else {
+                say(format!("{n} of them {name}"));
+            }
+        }
+        let stale = sums.drops[Cause::Stale.index()];
+        if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
+            say(format!("silence follows RTT above {} s", seconds(SLOW)));
+        } else if sums.slow > 0 {
+            let of = times(sums.slow.into());
+            say(format!("RTT above {} s at the end {of}", seconds(SLOW)));
+        }
+        if let Some(age) = self.one_age() {
+            say(format!("each after {}", span(age)));
+        }
+        if sums.failed_resumes > 0 {
+            let n = times(sums.failed_resumes.into());
+            let when = if drops == 0 {
+                format!(" in {within}")
+            } else {
+                String::new()
+            };
+            say(format!("not back in time {n}{when}"));
+        }
+        words
+    }
+
+    /// The age at which its connections are dropped, if it is one and the same: then something on the way has a timeout.
+    fn one_age(&self) -> Option<u64> {
+        let (least, most) = (self.ages.iter().min()?, self.ages.iter().max()?);
+        let is_one = self.ages.len() >= 3 && *least >= 1_000 && (most - least) * 20 <= *most;
+        is_one.then_some(*most)
+    }
+}
+
+fn seconds(span: Micros) -> u64 {
+    span.0 / 1_000_000
+}
+
+fn times(n: u32) -> String {
+    match n {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        n => format!("{n} times"),
+    }
+}
+
+/// A span of ms in words, rounded.
+fn span(ms: u64) -> String {
+    let seconds = (ms + 500) / 1_000;
+    let minutes = (seconds + 30) / 60;
+    match seconds {
+        0..=90 => format!("{} s", seconds.max(1)),
+        _ if minutes <= 90 => format!("{minutes} min"),
+        _ => format!("{} h", (minutes + 30) / 60),
+    }
+}

@@ -1,0 +1,193 @@
+//! Who has trouble again and again: identities with what went wrong for them over the last day, in a table that stays small.
+//!
+//! One drop is nobody's fault; the tenth in three hours is a device, an app or a place with something wrong. What goes wrong at one
+//! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
+
+use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
+use crate::cause::Cause;
+use crate::gateway::{Closed, Missed, Role};
+use crate::side::watch::alerts::is_loss;
+use crate::time::{Micros, Moment, UnixMillis};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// Identities that are remembered.
+pub(super) const IDENTITIES_MAX: usize = 2_000;
+
+/// Round-trip times before the end that are looked at.
+const LAST_RTTS: usize = 3;
+
+/// Identities that have trouble.
+#[derive(Debug, Default)]
+pub(in crate::side) struct Troubled {
+    pub(super) by_identity: HashMap<Who, Trouble>,
+}
+
+/// Whose trouble it is: a user's glasses, or one of its apps.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Who {
+    user: Box<str>,
+    package: Option<Box<str>>,
+}
+
+/// A place in the ranking.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::side) struct Ranked {
+    pub(in crate::side) user: Box<str>,
+    pub(in crate::side) package: Option<Box<str>>,
+    pub(in crate::side) score: f64,
+    /// What it looks like, in words.
+    pub(in crate::side) pattern: String,
+    pub(in crate::side) drops: u32,
+    pub(in crate::side) stale: u32,
+    pub(in crate::side) slow: u32,
+    pub(in crate::side) failed_resumes: u32,
+    pub(in crate::side) first_at: UnixMillis,
+    pub(in crate::side) last_at: UnixMillis,
+}
+
+impl Troubled {
+    /// Takes note of connections that have ended, as far as it was no good end.
+    pub(in crate::side) fn note_closed<'a>(
+        &mut self,
+        closed: impl IntoIterator<Item = &'a Closed>,
+    ) {
+        for closed in closed {
+            let Some(user) = closed.user.as_ref().filter(|_| !closed.is_anonymous()) else {
+                continue;
+            };
+            let is_drop = closed.class.is_some() && is_drop(closed);
+            let slow = closed.class.is_some() && is_slow(closed);
+            if !is_drop && !slow {
+                continue;
+            }
+            let who = Who {
+                user: user.clone(),
+                package: closed.package.clone(),
+            };
+            let trouble = self.of(who, closed.at);
+            let sums = trouble.sums_at(closed.at);
+            sums.slow = sums.slow.saturating_add(slow.into());
+            if is_drop {
+                let drops = &mut sums.drops[closed.cause.index()];
+                *drops = drops.saturating_add(1);
+                let slow_stale = slow && closed.cause == Cause::Stale;
+                sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
+                if trouble.ages.len() == AGES {
+                    trouble.ages.pop_front();
+                }
+                trouble.ages.push_back(closed.age.as_millis());
+            }
+        }
+    }
+
+    /// Takes note of peers that were lost and did not come back in time. Who has left is not missed.
+    pub(in crate::side) fn note_missed<'a>(
+        &mut self,
+        missed: impl IntoIterator<Item = &'a Missed>,
+    ) {
+        for missed in missed.into_iter().filter(|missed| is_loss(missed.cause)) {
+            let who = Who {
+                user: missed.identity.user.clone(),
+                package: match &missed.identity.role {
+                    Role::Glasses => None,
+                    Role::Tpa(package) => Some(package.clone()),
+                },
+            };
+            let sums = self.of(who, missed.at).sums_at(missed.at);
+            sums.failed_resumes = sums.failed_resumes.saturating_add(1);
+        }
+    }
+
+    /// Those with the most trouble, the worst first.
+    pub(in crate::side) fn worst(&mut self, now: Moment, limit: usize) -> Vec<Ranked> {
+        self.forget(now);
+        let mut worst: Vec<(f64, &Who, &Trouble)> = self
+            .by_identity
+            .iter()
+            .filter(|(_, trouble)| trouble.is_told())
+            .map(|(who, trouble)| (trouble.score(now), who, trouble))
+            .collect();
+        // The name makes it the same order each time.
+        worst.sort_by(|(a, x, _), (b, y, _)| {
+            let by_name = || (&x.user, &x.package).cmp(&(&y.user, &y.package));
+            b.total_cmp(a).then_with(by_name)
+        });
+        worst.truncate(limit);
+        let ranked = |(score, who, trouble): (f64, &Who, &Trouble)| {
+            let sums = trouble.sums();
+            let (first_at, last_at) = trouble.span();
+            Ranked {
+                user: who.user.clone(),
+                package: who.package.clone(),
+                score,
+                pattern: trouble.pattern(),
+                drops: sums.all_drops(),
+                stale: sums.drops[Cause::Stale.index()].into(),
+                slow: sums.slow.into(),
+                failed_resumes: sums.failed_resumes.into(),
+                first_at: first_at.wall,
+                last_at: last_at.wall,
+            }
+        };
+        worst.into_iter().map(ranked).collect()
+    }
+
+    /// How many have so much trouble that it is told.
+    pub(in crate::side) fn count(&self) -> usize {
+        let all = self.by_identity.values();
+        all.filter(|trouble| trouble.is_told()).count()
+    }
+
+    fn of(&mut self, who: Who, now: Moment) -> &mut Trouble {
+        if !self.by_identity.contains_key(&who) && self.by_identity.len() >= IDENTITIES_MAX {
+            self.make_room(now);
+        }
+        self.by_identity.entry(who).or_default()
+    }
+
+    fn forget(&mut self, now: Moment) {
+        let oldest = (now.raw.0 / HOUR.0).saturating_sub(HOURS - 1);
+        self.by_identity.retain(|_, trouble| {
+            trouble.hours.retain(|hour| hour.number >= oldest);
+            !trouble.hours.is_empty()
+        });
+    }
+
+    /// A quarter goes: those with trouble in the fewest hours, of these those with the least of it, and then those that had it longest
+    /// ago. So a flood of names that have trouble at one time does not drive out those that have had it often.
+    fn make_room(&mut self, now: Moment) {
+        self.forget(now);
+        let room = IDENTITIES_MAX / 4;
+        let kept = IDENTITIES_MAX - room;
+        if self.by_identity.len() <= kept {
+            return;
+        }
+        let weigh = |t: &Trouble| (t.hours.len(), t.sums().problems(), t.span().1.raw);
+        let all = self.by_identity.iter();
+        let mut all: Vec<((usize, u32, Micros), Who)> =
+            all.map(|(who, t)| (weigh(t), who.clone())).collect();
+        all.sort_by_key(|(weight, _)| Reverse(*weight));
+        for (_, who) in all.drain(kept..) {
+            self.by_identity.remove(&who);
+        }
+    }
+}
+
+/// Whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
+/// answer any more.
+fn is_drop(closed: &Closed) -> bool {
+    let is_fault = matches!(
+        closed.cause,
+        Cause::SlowConsumer | Cause::Protocol | Cause::InvalidData | Cause::TooBig
+    );
+    let was_lost = closed.cause == Cause::Replaced && closed.unanswered > 0;
+    is_loss(closed.cause) || is_fault || was_lost
+}
+
+fn is_slow(closed: &Closed) -> bool {
+    let smoothed = closed.rtt.srtt_us().map(|us| Micros(us.into()));
+    let history = closed.history.iter().flat_map(|history| &history.rtts);
+    let last = history.rev().take(LAST_RTTS).map(|(_, rtt)| *rtt);
+    last.chain(smoothed).any(|rtt| rtt >= SLOW)
+}

@@ -1,0 +1,259 @@
+//! Trouble that a test makes up, on a clock of its own.
+
+use super::table::{IDENTITIES_MAX, Ranked, Troubled};
+use super::trouble::{AGES, HOUR, HOURS};
+use crate::cause::{By, Cause, Code};
+use crate::gateway::{Closed, GLASSES, Identity, Missed, Role, TPA};
+use crate::health::Rtt;
+use crate::time::{Micros, Moment, UnixMillis};
+
+pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
+pub(in crate::side::watch) const START: u64 = 500 * 24 * HOUR_MS;
+
+/// The wall clock is what it is when nobody steps it.
+pub(in crate::side::watch) fn moment(ms: u64) -> Moment {
+    Moment {
+        raw: Micros::from_millis(ms),
+        wall: UnixMillis(ms),
+    }
+}
+
+pub(in crate::side::watch) fn closed(
+    user: &str,
+    at: u64,
+    cause: Cause,
+    rtt_ms: u64,
+    age_s: u64,
+) -> Closed {
+    let mut rtt = Rtt::default();
+    rtt.sample(rtt_ms * 1_000);
+    Closed {
+        generated: false,
+        at: moment(at),
+        id: crate::id::ConnId::new(1, 1),
+        class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
+        user: Some(user.into()),
+        package: user.ends_with("app").then(|| "org.a".into()),
+        user_agent: None,
+        peer_addr: ([127, 0, 0, 1], 1).into(),
+        cause,
+        by: By::Us,
+        code: Code::None,
+        reason: "".into(),
+        clean: false,
+        age: Micros::from_secs(age_s),
+        silence: Micros::ZERO,
+        unanswered: 0,
+        rtt,
+        traffic: crate::engine::Traffic::default(),
+        history: None,
+    }
+}
+
+pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Missed {
+    let role = Role::Glasses;
+    let user = user.into();
+    Missed {
+        at: moment(at),
+        identity: Identity { user, role },
+        cause,
+    }
+}
+
+/// The one place of a ranking.
+#[track_caller]
+fn one(troubled: &mut Troubled, now: u64) -> Ranked {
+    let worst = troubled.worst(moment(now), 10);
+    assert_eq!(worst.len(), 1, "{worst:?}");
+    worst[0].clone()
+}
+
+#[test]
+fn the_pattern_is_told_in_words() {
+    let mut troubled = Troubled::default();
+    let step = 3 * HOUR_MS / 11;
+    for n in 0..12 {
+        let (at, age) = (START + n * step, 100 + n * 37);
+        troubled.note_closed(&[closed("ada", at, Cause::Stale, 2_500, age)]);
+    }
+    let found = one(&mut troubled, START + 3 * HOUR_MS);
+    assert_eq!(
+        found.pattern,
+        "12 drops in 3 h, all stale, silence follows RTT above 2 s"
+    );
+    assert_eq!((found.drops, found.stale, found.slow), (12, 12, 12));
+    assert_eq!(found.first_at, UnixMillis(START));
+    assert_eq!(found.last_at, UnixMillis(START + 11 * step));
+    assert_eq!((&*found.user, found.package), ("ada", None));
+
+    let mut troubled = Troubled::default();
+    for n in 0..25 {
+        let at = START + n * 301_000;
+        troubled.note_closed(&[closed("an-app", at, Cause::PeerEof, 20, 300)]);
+    }
+    let found = one(&mut troubled, START + 3 * HOUR_MS);
+    assert_eq!(
+        found.pattern,
+        "25 drops in 2 h, all peer_eof, each after 5 min"
+    );
+    assert_eq!(found.package.as_deref(), Some("org.a"));
+
+    let mut troubled = Troubled::default();
+    let causes = [Cause::Stale, Cause::PeerReset, Cause::Stale];
+    for (n, cause) in causes.into_iter().enumerate() {
+        let n = n as u64;
+        let rtt = if n == 1 { 3_000 } else { 20 };
+        let record = closed("ada", START + n * HOUR_MS, cause, rtt, 10 + n * 100);
+        troubled.note_closed(&[record]);
+        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, cause)]);
+    }
+    assert_eq!(
+        one(&mut troubled, START + 2 * HOUR_MS).pattern,
+        "3 drops in 2 h, 2 of them stale, RTT above 2 s at the end once, not back in time 3 times"
+    );
+
+    let mut troubled = Troubled::default();
+    for n in 0..3 {
+        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PeerEof)]);
+    }
+    assert_eq!(
+        one(&mut troubled, START + 2 * HOUR_MS).pattern,
+        "not back in time 3 times in 2 h"
+    );
+}
+
+#[test]
+fn who_leaves_has_no_trouble() {
+    let mut troubled = Troubled::default();
+    for n in 0..10 {
+        let at = START + n;
+        troubled.note_closed(&[
+            closed("ada", at, Cause::PeerClosed(1000), 20, 60),
+            closed("ada", at, Cause::Replaced, 20, 60),
+            closed("ada", at, Cause::Draining, 20, 60),
+            Closed {
+                generated: true,
+                ..closed("anonymous-1", at, Cause::Stale, 20, 60)
+            },
+            Closed {
+                class: None,
+                ..closed("ada", at, Cause::HandshakeTimeout, 20, 60)
+            },
+        ]);
+        troubled.note_missed(&[missed("ada", at, Cause::PeerClosed(1001))]);
+    }
+    assert_eq!(troubled.worst(moment(START), 10), []);
+    // Whose place was taken while it did not answer had been lost.
+    for n in 0..3 {
+        troubled.note_closed(&[Closed {
+            unanswered: 1,
+            ..closed("ada", START + n * HOUR_MS, Cause::Replaced, 20, 60 * n)
+        }]);
+    }
+    let found = one(&mut troubled, START + 2 * HOUR_MS);
+    assert_eq!(found.pattern, "3 drops in 2 h, all replaced");
+}
+
+#[test]
+fn trouble_fades_and_is_forgotten() {
+    let mut troubled = Troubled::default();
+    for hours_ago in [2, 1, 1, 0] {
+        let at = START - hours_ago * HOUR_MS;
+        troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, hours_ago)]);
+    }
+    let score = |troubled: &mut Troubled, hours: u64| {
+        let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
+        worst.first().map(|ranked| (ranked.score * 100.0).round())
+    };
+    assert_eq!(score(&mut troubled, 0), Some(358.0));
+    assert_eq!(score(&mut troubled, 6), Some(179.0));
+    assert_eq!(score(&mut troubled, 12), Some(89.0));
+    // Two of the hours are remembered, which is not enough.
+    assert_eq!(score(&mut troubled, 22), None);
+    assert_eq!((troubled.by_identity.len(), troubled.count()), (1, 0));
+    assert_eq!(score(&mut troubled, 24), None);
+    assert!(troubled.by_identity.is_empty());
+}
+
+#[test]
+fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
+    let mut troubled = Troubled::default();
+    for n in 0..10 {
+        for nth in 0..n + 3 {
+            let (user, at) = (format!("bad{n}"), START - (2 - nth.min(2)) * HOUR_MS);
+            troubled.note_closed(&[closed(&user, at, Cause::Stale, 20, 5)]);
+        }
+    }
+    // A flood that has more of it, at one time.
+    for n in 0..10_000 {
+        let user = format!("once{n}");
+        for _ in 0..20 {
+            troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+        }
+        assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
+    }
+    let worst = troubled.worst(moment(START), 3);
+    let users: Vec<&str> = worst.iter().map(|ranked| &*ranked.user).collect();
+    assert_eq!(users, ["bad9", "bad8", "bad7"]);
+}
+
+/// Whatever went wrong for them: each is dropped when it is slow, and is waited for in vain, which makes three problems; some
+/// come back and are lost again, for as long as the network is bad; and the hour may end meanwhile.
+#[test]
+fn one_mass_death_fills_no_ranking() {
+    let mut troubled = Troubled::default();
+    let died = START + HOUR_MS - 2_000;
+    // One of them had been lost in each of the hours before.
+    for hours_ago in [2, 1] {
+        let at = died - hours_ago * HOUR_MS;
+        troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, 60)]);
+    }
+    troubled.note_closed(&[closed("ada", died, Cause::Stale, 20, 60)]);
+    for n in 0..500 {
+        let user = format!("peer{n}");
+        for again in 0..n % 6 {
+            let at = died + again * 300_000;
+            troubled.note_closed(&[closed(&user, at, Cause::Stale, 2_500, 60)]);
+            troubled.note_missed(&[missed(&user, at + 60_000, Cause::Stale)]);
+        }
+    }
+    for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
+        let found = one(&mut troubled, died + after);
+        assert_eq!((&*found.user, found.drops), ("ada", 3));
+        assert_eq!(troubled.count(), 1);
+    }
+}
+
+#[test]
+fn a_step_of_the_wall_clock_neither_forgets_trouble_nor_ages_it() {
+    for step in [-600_000_i64, -30 * HOUR_MS as i64, 30 * HOUR_MS as i64] {
+        let stepped = |ms: u64| Moment {
+            wall: UnixMillis(ms.saturating_add_signed(step)),
+            ..moment(ms)
+        };
+        let mut troubled = Troubled::default();
+        for n in 0..4 {
+            let mut record = closed("ada", START + n * HOUR_MS, Cause::PeerEof, 20, n);
+            if n >= 2 {
+                record.at = stepped(START + n * HOUR_MS);
+            }
+            troubled.note_closed(&[record]);
+        }
+        let worst = troubled.worst(stepped(START + 3 * HOUR_MS), 10);
+        assert_eq!(worst.len(), 1, "{step}");
+        assert_eq!((worst[0].score * 10.0).round(), 34.0, "{step}");
+        let pattern = &worst[0].pattern;
+        assert_eq!(pattern, "4 drops in 3 h, all peer_eof", "{step}");
+    }
+}
+
+#[test]
+fn a_clock_that_steps_back_and_a_day_of_drops_stay_small() {
+    let mut troubled = Troubled::default();
+    for n in (0..1_000).rev() {
+        let at = START + (n % 100) * HOUR_MS;
+        troubled.note_closed(&[closed("ada", at, Cause::Stale, 20, 5)]);
+    }
+    let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
+    assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES);
+}

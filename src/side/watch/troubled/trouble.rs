@@ -1,0 +1,124 @@
+//! What goes wrong for one identity, hour by hour.
+
+use crate::cause::Cause;
+use crate::time::{Micros, Moment};
+use std::collections::VecDeque;
+
+/// So many hours are remembered.
+pub(super) const HOURS: u64 = 24;
+
+pub(super) const HOUR: Micros = Micros::from_secs(60 * 60);
+
+/// After so many hours trouble counts half.
+const HALF_LIFE_HOURS: f64 = 6.0;
+
+/// Something went wrong in at least so many different hours, or it is not told. One loss falls into two at most: its end, and the
+/// time at which it was waited for in vain.
+const LEAST_HOURS: usize = 3;
+
+/// A round-trip time of so much is slow: a signal that is nearly lost, or a queue that is full.
+pub(super) const SLOW: Micros = Micros::from_secs(2);
+
+/// Ages at the end that are compared.
+pub(super) const AGES: usize = 8;
+
+/// What went wrong for one identity.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    /// Hours in which something did, oldest first.
+    pub(super) hours: VecDeque<Hour>,
+    /// How old its last connections were when they were dropped, in ms.
+    pub(super) ages: VecDeque<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hour {
+    /// By the monotonic clock.
+    pub(super) number: u64,
+    first: Moment,
+    last: Moment,
+    sums: Sums,
+}
+
+/// What went wrong, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    /// By [`Cause::index`].
+    pub(super) drops: [u16; Cause::COUNT],
+    pub(super) slow: u16,
+    /// Stale ones that were slow before.
+    pub(super) slow_stale: u16,
+    pub(super) failed_resumes: u16,
+}
+
+impl Trouble {
+    /// The sums of the hour of this moment.
+    pub(super) fn sums_at(&mut self, at: Moment) -> &mut Sums {
+        let number = at.raw.0 / HOUR.0;
+        // Records of two boxes may be out of order by a moment: then it is the last hour still.
+        if self.hours.back().is_none_or(|hour| hour.number < number) {
+            if self.hours.len() as u64 == HOURS {
+                self.hours.pop_front();
+            }
+            self.hours.push_back(Hour {
+                number,
+                first: at,
+                ..Hour::default()
+            });
+        }
+        let last = self.hours.len() - 1;
+        let hour = &mut self.hours[last];
+        if hour.last.raw <= at.raw {
+            hour.last = at;
+        }
+        &mut hour.sums
+    }
+
+    /// Returns whether it came back in so many hours that it is told.
+    pub(super) fn is_told(&self) -> bool {
+        self.hours.len() >= LEAST_HOURS
+    }
+
+    pub(super) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for hour in &self.hours {
+            let drops = sums.drops.iter_mut().zip(hour.sums.drops);
+            drops.for_each(|(sum, drops)| *sum = sum.saturating_add(drops));
+            sums.slow = sums.slow.saturating_add(hour.sums.slow);
+            sums.slow_stale = sums.slow_stale.saturating_add(hour.sums.slow_stale);
+            sums.failed_resumes = sums.failed_resumes.saturating_add(hour.sums.failed_resumes);
+        }
+        sums
+    }
+
+    pub(super) fn score(&self, now: Moment) -> f64 {
+        let hours = self.hours.iter().map(|hour| {
+            let age = now.since(hour.last).0 as f64 / HOUR.0 as f64;
+            hour.sums.weight() * 0.5_f64.powf(age / HALF_LIFE_HOURS)
+        });
+        hours.sum()
+    }
+
+    /// The first and the last time that something went wrong.
+    pub(super) fn span(&self) -> (Moment, Moment) {
+        let first = self.hours.front().map(|hour| hour.first);
+        let last = self.hours.back().map(|hour| hour.last);
+        (first.unwrap_or_default(), last.unwrap_or_default())
+    }
+}
+
+impl Sums {
+    pub(super) fn all_drops(&self) -> u32 {
+        self.drops.iter().map(|n| u32::from(*n)).sum()
+    }
+
+    pub(super) fn problems(&self) -> u32 {
+        self.all_drops() + u32::from(self.slow) + u32::from(self.failed_resumes)
+    }
+
+    /// A drop counts one; that nobody said goodbye, or that it was slow, half as much beside it.
+    fn weight(&self) -> f64 {
+        let halves = u32::from(self.drops[Cause::Stale.index()]) + u32::from(self.slow);
+        f64::from(self.all_drops()) + 0.5 * f64::from(halves) + f64::from(self.failed_resumes)
+    }
+}

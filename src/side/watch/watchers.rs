@@ -1,0 +1,119 @@
+//! The watchers, and the records that each of them is given.
+
+use super::alerts::Alerts;
+use super::ended::EndedRing;
+use super::series::Series;
+use super::troubled::Troubled;
+use crate::gateway::{Closed, ClosedBox, Missed, MissedBox};
+use crate::side::lock::lock;
+use crate::time::Moment;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+/// Everything that watches the gateway.
+///
+/// Records come in by [`catch_up`](Watchers::catch_up) alone: a task or a question that needs fresh
+/// ones calls it first. The other methods only read.
+pub(in crate::side) struct Watchers {
+    closed_box: ClosedBox,
+    missed_box: MissedBox,
+    ended: Mutex<EndedRing>,
+    alerts: Alerts,
+    troubled: Mutex<Troubled>,
+    series: Mutex<Series>,
+}
+
+impl Watchers {
+    /// `closed_box` and `missed_box` are where the loop puts its records.
+    pub(in crate::side) fn new(
+        closed_box: ClosedBox,
+        missed_box: MissedBox,
+        alerts: Alerts,
+        started: Moment,
+    ) -> Self {
+        Watchers {
+            closed_box,
+            missed_box,
+            ended: Mutex::default(),
+            alerts,
+            troubled: Mutex::default(),
+            series: Mutex::new(Series::new(started)),
+        }
+    }
+
+    /// Takes the records that the loop has put down since the last call, and gives each of them to
+    /// every watcher that it concerns.
+    ///
+    /// It is called often enough that the boxes do not fill: memory for ended connections is there
+    /// once, not twice.
+    pub(in crate::side) fn catch_up(&self) {
+        // Locked before the records are taken: those of two callers stay in order.
+        let mut ring = lock(&self.ended);
+        let (ended, missed) = (self.closed_box.take(), self.missed_box.take());
+        self.hand_out(&mut ring, ended, &missed);
+    }
+
+    fn hand_out(&self, ring: &mut EndedRing, ended: VecDeque<Closed>, missed: &VecDeque<Missed>) {
+        self.alerts.note(&ended);
+        let mut troubled = lock(&self.troubled);
+        troubled.note_closed(&ended);
+        troubled.note_missed(missed);
+        drop(troubled);
+        ring.extend(ended);
+    }
+
+    /// Returns the ended connections that are remembered.
+    pub(in crate::side) fn ended(&self) -> MutexGuard<'_, EndedRing> {
+        lock(&self.ended)
+    }
+
+    /// Returns the alerts.
+    pub(in crate::side) fn alerts(&self) -> &Alerts {
+        &self.alerts
+    }
+
+    /// Returns the identities that have trouble again and again.
+    pub(in crate::side) fn troubled(&self) -> MutexGuard<'_, Troubled> {
+        lock(&self.troubled)
+    }
+
+    /// Returns the causes over time.
+    pub(in crate::side) fn series(&self) -> MutexGuard<'_, Series> {
+        lock(&self.series)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::alerts::AlertSettings;
+    use super::super::troubled::tests::{HOUR_MS, START, closed, missed, moment};
+    use super::*;
+    use crate::cause::Cause;
+    use std::sync::Arc;
+
+    fn watchers() -> Watchers {
+        let settings = Arc::new(Mutex::new(AlertSettings::default()));
+        let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
+        let boxes = (ClosedBox::default(), MissedBox::default());
+        Watchers::new(boxes.0, boxes.1, alerts, Moment::default())
+    }
+
+    #[test]
+    fn every_watcher_is_given_each_record_once() {
+        let watchers = watchers();
+        for hour in 0..3 {
+            let at = START + hour * HOUR_MS;
+            let ended = VecDeque::from([closed("ada", at, Cause::PeerEof, 20, 60)]);
+            let missed = VecDeque::from([missed("ada", at, Cause::PeerEof)]);
+            watchers.hand_out(&mut watchers.ended(), ended, &missed);
+        }
+        assert_eq!(watchers.ended().len(), 3);
+        assert_eq!(watchers.alerts().losses(), 3);
+        let worst = watchers.troubled().worst(moment(START + 2 * HOUR_MS), 10);
+        let counts: Vec<_> = worst.iter().map(|r| (r.drops, r.failed_resumes)).collect();
+        assert_eq!(counts, [(3, 3)]);
+        // Nothing new has come in: to catch up changes nothing, and to read does not either.
+        watchers.catch_up();
+        assert_eq!((watchers.ended().len(), watchers.alerts().losses()), (3, 3));
+    }
+}
