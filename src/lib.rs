@@ -58,6 +58,7 @@ pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]
 mod sabotage;
 pub mod time;
+mod wire;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{

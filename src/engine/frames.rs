@@ -4,11 +4,11 @@ use super::conn::{Conn, Gathering, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
-use super::incoming::{Incoming, NotUtf8};
-use super::scan::{Header, Kind};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::incoming::{Incoming, NotUtf8};
+use crate::wire::scan::{Header, Kind};
 use tungstenite::error::Error as WsError;
 
 /// What has become of a piece of input.

@@ -5,10 +5,10 @@ use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
-use crate::engine::scan::heartbeat_pong;
 use crate::health::{PAYLOAD, State};
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::wire::scan::heartbeat_pong;
 
 /// The most bytes read from a connection at once.
 const READ: usize = 64 * 1024;

@@ -8,7 +8,6 @@
 //! [`sleep`](Engine::sleep).
 
 mod bucket;
-mod chunks;
 mod config;
 mod conn;
 mod conn_map;
@@ -26,8 +25,6 @@ mod evidence;
 mod frames;
 mod handler;
 mod held;
-mod http;
-mod incoming;
 mod intake;
 mod io;
 mod message;
@@ -40,7 +37,6 @@ mod policies;
 mod prepared;
 mod receipts;
 mod remote;
-mod scan;
 mod stats;
 mod table;
 #[cfg(feature = "testing")]
@@ -51,18 +47,17 @@ mod verdict;
 mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
-mod wire;
 mod work;
 mod yielding;
 
 pub use crate::id::{Class, TimerId};
+pub use crate::wire::http::{Reply, Request};
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
 pub use ending::Ending;
 pub use engine::Engine;
 pub use evidence::Kernel;
 pub use handler::Handler;
-pub use http::{Reply, Request};
 pub use intake::Intake;
 pub use io::Io;
 pub use message::{Message, Pong, Refused, Sent};

@@ -1,9 +1,9 @@
 //! What is to go out to one peer and has not gone yet.
 
 use crate::engine::config::Config;
-use crate::engine::scan::Header;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::scan::Header;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use tungstenite::Bytes;

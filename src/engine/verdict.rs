@@ -1,8 +1,8 @@
 //! What a host answers to a connection that wants something: to its first bytes, and to its request.
 
-use crate::engine::http::Reply;
 use crate::health::Policy;
 use crate::id::Class;
+use crate::wire::http::Reply;
 use std::net::SocketAddr;
 use tungstenite::http::header::{HeaderName, HeaderValue};
 

@@ -11,12 +11,12 @@ use super::conn::{Conn, Mark, Phase};
 use super::ending::Draft;
 use super::engine::Engine;
 use super::handler::Handler;
-use super::http::{self, Reply};
 use super::places::half_open_max;
 use super::view::Awaits;
 use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::wire::http::{self, Reply};
 
 impl Conn {
     /// Returns whether it was accepted and has not sent its whole request yet.

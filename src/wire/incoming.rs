@@ -1,9 +1,9 @@
 //! A message that arrives: its payload unmasked (RFC 6455 §5.3), text checked for UTF-8 as it comes (§8.1), and joined when all of
 //! it is here. No step costs more than its bytes, and none takes more than 128 KiB.
 
-use crate::engine::chunks::Chunks;
-use crate::engine::message::Message;
-use crate::engine::scan::TEXT;
+use crate::wire::chunks::Chunks;
+use crate::wire::scan::TEXT;
+use tungstenite::Message;
 
 /// Bytes that are unmasked and checked at once: they stay in the processor's first cache.
 const WINDOW: usize = 2 * 1024;
@@ -184,7 +184,7 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::scan::BINARY;
+    use crate::wire::scan::BINARY;
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
 
