@@ -58,7 +58,8 @@ pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]
 mod sabotage;
 pub mod time;
-mod wire;
+#[doc(hidden)] // for benches, tests and the load tool
+pub mod wire;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{

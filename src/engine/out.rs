@@ -1,15 +1,17 @@
 //! What is to go out to one peer and has not gone yet.
 
-use crate::engine::config::Config;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use crate::wire::scan::Header;
+use crate::wire::frame::{Header, Role};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 use tungstenite::Bytes;
 
 /// Takes slices of bytes as a socket does: how many were taken, or `WouldBlock`, or an error for good.
 pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
+
+/// Bytes of the longest frame header that we write.
+const HEADER_MAX: usize = Role::Server.header_max();
 
 /// The most bytes handed to one write. What the kernel has taken stands before the next heartbeat, on a slow link for long.
 const WRITE: usize = 64 * 1024;
@@ -112,7 +114,7 @@ impl Piece {
 #[derive(Debug, Clone)]
 pub(crate) struct OutFrame {
     /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
-    header: [u8; Config::FRAME_HEADER_MAX],
+    header: [u8; HEADER_MAX],
     header_len: u8,
     body: Bytes,
 }
@@ -121,7 +123,7 @@ impl OutFrame {
     /// A payload with its header apart.
     pub(crate) fn large(header: &[u8], payload: Bytes) -> Self {
         let mut frame = OutFrame::from(payload);
-        let len = header.len().min(Config::FRAME_HEADER_MAX);
+        let len = header.len().min(HEADER_MAX);
         frame.header[..len].copy_from_slice(&header[..len]);
         frame.header_len = len as u8;
         frame
@@ -146,7 +148,7 @@ impl From<Bytes> for OutFrame {
     /// A whole frame in one piece.
     fn from(body: Bytes) -> Self {
         OutFrame {
-            header: [0; Config::FRAME_HEADER_MAX],
+            header: [0; HEADER_MAX],
             header_len: 0,
             body,
         }
