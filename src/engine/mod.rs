@@ -37,6 +37,7 @@ mod policies;
 mod prepared;
 mod receipts;
 mod remote;
+mod retry;
 mod stats;
 mod table;
 #[cfg(feature = "testing")]

@@ -4,12 +4,13 @@ use super::core::{Core, UNSENT_SMALL};
 use crate::cause::{Cause, Code, cut_reason};
 use crate::engine::conn::{Closing, Conn, Mark, Phase};
 use crate::engine::ending::Draft;
+use crate::engine::retry::retry_after_s;
 use crate::engine::view::Awaits;
 use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
 use crate::wire::encoder;
-use crate::wire::http::{Reply, retry_after_s};
+use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 use tungstenite::protocol::frame::coding::CloseCode;
 
