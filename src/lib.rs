@@ -57,6 +57,8 @@ pub mod reactor;
 pub mod sabotage;
 #[cfg(not(feature = "sabotage"))]
 mod sabotage;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
 #[doc(hidden)] // for benches, tests and the load tool
 pub mod wire;

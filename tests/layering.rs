@@ -15,6 +15,7 @@ const ORDER: &[&[&str]] = &[
     &["health"],
     &["wire"],
     &["engine"],
+    &["testing"],
     &["reactor"],
     &["gateway"],
     &["control"],

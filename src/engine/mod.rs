@@ -7,6 +7,8 @@
 //! [`take_dirty`](Engine::take_dirty) names; and [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for
 //! [`sleep`](Engine::sleep).
 
+#[cfg(feature = "testing")]
+mod audit;
 mod bucket;
 mod config;
 mod conn;
@@ -40,8 +42,6 @@ mod remote;
 mod retry;
 mod stats;
 mod table;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod timers;
 mod traffic;
 mod verdict;

@@ -1,9 +1,9 @@
 //! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
 
 use pulsegate::ConnId;
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
 use pulsegate::engine::{Class, Config, Ending, Handler, Io, Message, Request, TimerId, Verdict};
 use pulsegate::health::{HealthChange, State};
+use pulsegate::testing::{Net, PeerId, Received, client_frame};
 pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
 /// Something that the host was told.
