@@ -60,6 +60,7 @@ mod sabotage;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;
+mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
 pub mod wire;
 

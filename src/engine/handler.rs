@@ -3,10 +3,11 @@
 use crate::engine::ending::Ending;
 use crate::engine::io::Io;
 use crate::engine::message::{Message, Pong};
-use crate::engine::verdict::{Preamble, Verdict};
+use crate::engine::verdict::Verdict;
 use crate::health::HealthChange;
 use crate::id::{ConnId, TimerId};
 use crate::time::Micros;
+use crate::transport::Preamble;
 use crate::wire::http::Request;
 use std::net::SocketAddr;
 

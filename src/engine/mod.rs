@@ -52,6 +52,7 @@ mod work;
 mod yielding;
 
 pub use crate::id::{Class, TimerId};
+pub use crate::transport::Preamble;
 pub use crate::wire::http::{Reply, Request};
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
@@ -69,6 +70,6 @@ pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 pub use traffic::Traffic;
-pub use verdict::{Preamble, Upgrade, Verdict};
+pub use verdict::{Upgrade, Verdict};
 pub use view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};

@@ -4,11 +4,12 @@ use super::conn::{Mark, Opening, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::retry::{self, retry_after_s};
-use super::verdict::{Preamble, Upgrade, Verdict};
+use super::verdict::{Upgrade, Verdict};
 use super::work::REQUEST_UNITS;
 use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::transport::Preamble;
 use crate::wire::http::{self, Head, Reply, Request};
 
 /// The most bytes of a preamble, and of what a peer sends before its request is answered.

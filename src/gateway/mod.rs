@@ -39,7 +39,6 @@ pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row,
 pub(crate) use self::logfmt::Value;
 pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub use self::operator::{BlockSlice, FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
-pub use self::proxy::ProxyProtocol;
 pub use self::relay::{
     Absence, App, AppState, DropReason, Due, How, Missed, MissedBox, Place, RelayStats, Session,
     has_magic_words,
@@ -52,6 +51,7 @@ pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub use self::subscriptions::Subscriptions;
 pub(crate) use self::user_agents::user_agent_as_kept;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
+pub use crate::transport::ProxyProtocol;
 
 use self::class_drain::ClassDrain;
 use self::closed::ClosedSink;
