@@ -88,6 +88,11 @@ mod tests {
 
     #[test]
     fn a_stranger_says_nothing_about_addresses() {
+        let believed = proxies(ProxyProtocol::V1).preamble(addr(PROXY), b"PROXY UNKNOWN\r\n");
+        assert!(
+            matches!(believed, Preamble::Whole { len: 15, .. }),
+            "{believed:?}"
+        );
         for protocol in [ProxyProtocol::V1, ProxyProtocol::V2] {
             let read = proxies(protocol).preamble(addr(STRANGER), b"PROXY UNKNOWN\r\n");
             assert_eq!(read, Preamble::None);
