@@ -13,8 +13,7 @@ use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 use crate::wire::decoder::Control;
 use crate::wire::frame::Header;
-use tungstenite::Bytes;
-use tungstenite::error::Error as WsError;
+use crate::wire::{Bytes, WsError};
 
 impl<H: Handler> Engine<H> {
     /// Reads one control frame and acts on it. Returns whether the connection is still open.

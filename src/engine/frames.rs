@@ -7,10 +7,10 @@ use super::held::{GATHER_STEP, PROGRESS_STEP};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::WsError;
 use crate::wire::frame::{HEADER_MAX, Header, Role};
 use crate::wire::incoming::{Incoming, NotUtf8};
 use crate::wire::scan::Kind;
-use tungstenite::error::Error as WsError;
 
 /// What has become of a piece of input.
 enum Step {

@@ -2,10 +2,11 @@
 
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
+use crate::wire::Bytes;
 use crate::wire::encoder;
-use crate::wire::frame::{BINARY, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT};
-use tungstenite::Bytes;
-use tungstenite::protocol::frame::coding::{Control, OpCode};
+use crate::wire::frame::{
+    BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
+};
 
 /// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write.
 const UNCOPIED: usize = 64 * 1024;
@@ -58,15 +59,13 @@ impl Outgoing {
                 return Ok(Outgoing::Close(f.code.into(), f.reason.to_string()));
             }
             Message::Frame(frame) => {
-                let bytes = encoder::raw(frame.clone());
+                let (opcode, bytes) = encoder::raw(frame.clone());
                 // A close has its own way: the connection must know of it.
-                if frame.header().opcode == OpCode::Control(Control::Close) {
-                    return Err(Sent::Refused(Refused::Illegal));
-                }
-                return Ok(match frame.header().opcode {
-                    OpCode::Data(_) => Outgoing::Data(bytes.into()),
-                    OpCode::Control(_) => Outgoing::Control(bytes),
-                });
+                return match opcode {
+                    CLOSE => Err(Sent::Refused(Refused::Illegal)),
+                    CONTROL.. => Ok(Outgoing::Control(bytes)),
+                    _ => Ok(Outgoing::Data(bytes.into())),
+                };
             }
         };
         let is_control = matches!(opcode, PING | PONG);

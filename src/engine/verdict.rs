@@ -2,8 +2,7 @@
 
 use crate::health::Policy;
 use crate::id::Class;
-use crate::wire::http::Reply;
-use tungstenite::http::header::{HeaderName, HeaderValue};
+use crate::wire::http::{HeaderName, HeaderValue, Reply};
 
 /// What is to become of a request.
 #[derive(Debug, Clone)]

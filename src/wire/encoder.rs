@@ -3,6 +3,7 @@
 use super::frame::{CLOSE, FIN, put};
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::CloseCode;
 
 /// A close frame; without code and reason for 1005, which must not be sent (RFC 6455 §7.4.1).
 pub(crate) fn close(code: u16, reason: &str) -> Bytes {
@@ -16,10 +17,16 @@ pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     bytes.into()
 }
 
-/// The bytes of a frame as it was given.
-pub(crate) fn raw(frame: Frame) -> Bytes {
+/// Returns whether a close frame may carry this code (RFC 6455 §7.4).
+pub(crate) fn may_be_sent(code: u16) -> bool {
+    CloseCode::from(code).is_allowed()
+}
+
+/// The opcode and the bytes of a frame as it was given.
+pub(crate) fn raw(frame: Frame) -> (u8, Bytes) {
+    let opcode = frame.header().opcode.into();
     let mut bytes = Vec::with_capacity(frame.len());
     // Formatting into a Vec does not fail.
     let _ = frame.format(&mut bytes);
-    bytes.into()
+    (opcode, bytes.into())
 }

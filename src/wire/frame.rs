@@ -17,6 +17,8 @@ pub const CONTINUATION: u8 = 0x0;
 pub const TEXT: u8 = 0x1;
 /// The opcode of a binary message.
 pub const BINARY: u8 = 0x2;
+/// The least opcode of a control frame.
+pub const CONTROL: u8 = 0x8;
 /// The opcode of a close frame.
 pub const CLOSE: u8 = 0x8;
 /// The opcode of a ping.
@@ -150,7 +152,7 @@ impl Header {
 
     /// Returns whether it is a text, binary or continuation frame.
     pub fn is_data(&self) -> bool {
-        self.first & 0x08 == 0
+        self.opcode() < CONTROL
     }
 }
 

@@ -10,3 +10,6 @@ pub(crate) mod http;
 pub(crate) mod incoming;
 pub mod mask;
 pub(crate) mod scan;
+
+pub use tungstenite::error::Error as WsError;
+pub use tungstenite::{Bytes, Message};

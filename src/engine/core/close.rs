@@ -12,7 +12,6 @@ use crate::time::Micros;
 use crate::wire::encoder;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
-use tungstenite::protocol::frame::coding::CloseCode;
 
 /// Bytes that are given back to the allocator for one unit of work.
 const FREED_PER_UNIT: u64 = 16 * 1024;
@@ -33,7 +32,7 @@ impl Core {
         };
         match conn.phase {
             Phase::Open(_) => {
-                let code = if CloseCode::from(code).is_allowed() {
+                let code = if encoder::may_be_sent(code) {
                     code
                 } else {
                     1011

@@ -1,7 +1,7 @@
 //! A frame on its way out.
 
+use crate::wire::Bytes;
 use crate::wire::frame::Role;
-use tungstenite::Bytes;
 
 /// Bytes of the longest frame header that we write.
 const HEADER_MAX: usize = Role::Server.header_max();

@@ -5,9 +5,9 @@ use super::frame::OutFrame;
 use super::piece::Piece;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use tungstenite::Bytes;
 
 /// Takes slices of bytes as a socket does: how many were taken, or `WouldBlock`, or an error for good.
 pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;

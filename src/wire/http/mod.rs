@@ -5,6 +5,8 @@ mod reply;
 mod request;
 mod upgrade;
 
+pub use tungstenite::http::header::{HeaderName, HeaderValue};
+
 pub use reply::Reply;
 pub use request::Request;
 pub(crate) use request::{HEALTH_PATH, Head, parse};
