@@ -63,8 +63,8 @@ impl Outgoing {
                 // A close has its own way: the connection must know of it.
                 return match opcode {
                     CLOSE => Err(Sent::Refused(Refused::Illegal)),
-                    CONTROL.. => Ok(Outgoing::Control(bytes)),
-                    _ => Ok(Outgoing::Data(bytes.into())),
+                    data if data < CONTROL => Ok(Outgoing::Data(bytes.into())),
+                    _ => Ok(Outgoing::Control(bytes)),
                 };
             }
         };
