@@ -6,6 +6,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::{Engine, Intake};
+use pulsegate::wire::frame::{BINARY, FIN, put};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -94,20 +95,9 @@ fn flush(engine: &mut Engine<Echo>, dirty: &mut Vec<ConnId>) -> usize {
 /// A binary message in one frame, as a client sends it.
 fn masked(size: usize) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-    let mut frame = vec![0x82];
-    match size {
-        0..=125 => frame.push(0x80 | size as u8),
-        126..=65_535 => {
-            frame.push(0x80 | 126);
-            frame.extend((size as u16).to_be_bytes());
-        }
-        _ => {
-            frame.push(0x80 | 127);
-            frame.extend((size as u64).to_be_bytes());
-        }
-    }
-    frame.extend(MASK);
-    frame.extend((0..size).map(|i| i as u8 ^ MASK[i % 4]));
+    let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
+    let mut frame = Vec::new();
+    put(&mut frame, FIN | BINARY, &payload, Some(MASK));
     frame
 }
 

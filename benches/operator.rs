@@ -3,11 +3,11 @@
 //! the worst time that one took, so that the costs in the sources can be held against what they stand for.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pulsegate::engine::testing::Net;
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Filter, GLASSES, Gateway, Options, ProxyProtocol,
     Query, Reconfiguration, RelaySettings, Search, Sort,
 };
+use pulsegate::testing::Net;
 use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::Engine;
-use pulsegate::engine::testing::{client_frame, count_frames, upgrade_request};
+use pulsegate::testing::{client_frame, count_frames, upgrade_request};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Micros, Request, Verdict};
 use std::hint::black_box;
 use std::io::IoSlice;

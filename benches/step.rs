@@ -5,11 +5,11 @@
 //! The loop looks at its budget between steps, so a step is what cannot be divided: its cost is what every other connection waits
 //! for at least. Without callgrind it only runs.
 
-use pulsegate::engine::testing::{client_frame, upgrade_request};
 use pulsegate::engine::{Engine, Intake};
 use pulsegate::gateway::{
     CLASS_NAMES, Credentials, Gateway, Options, ProxyProtocol, RelaySettings,
 };
+use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
 use std::cell::Cell;
 use std::io::IoSlice;

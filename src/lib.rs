@@ -63,7 +63,12 @@ pub mod sabotage;
 mod sabotage;
 #[cfg(feature = "gateway")]
 pub mod side;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod time;
+mod transport;
+#[doc(hidden)] // for benches, tests and the load tool
+pub mod wire;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{

@@ -3,15 +3,12 @@
 mod sockets;
 mod tokens;
 
+use pulsegate::wire::frame::{CLOSE, PONG, TEXT};
 use serde_json::{Value, json};
 use sockets::{Client, Controls, Event, Gateway, Metrics, eventually, field, frame, upgrade};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-
-const CLOSE: u8 = 8;
-const TEXT: u8 = 1;
-const PONG: u8 = 10;
 
 const TOKEN: &str = "a-token-of-32-characters-0123456";
 

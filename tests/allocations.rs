@@ -2,9 +2,9 @@
 //! tick, not per deadline, and that is bounded here.
 
 use allocation_counter::measure;
-use pulsegate::engine::testing::client_frame;
 use pulsegate::engine::wheel::TICK;
 use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
+use pulsegate::testing::client_frame;
 use pulsegate::{ConnId, Micros};
 use std::io::IoSlice;
 
@@ -34,7 +34,7 @@ const INTERVAL: Micros = Micros::from_secs(15);
 fn heartbeats(count: usize) -> Counted {
     let mut engine =
         Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
-    let request = pulsegate::engine::testing::upgrade_request("/");
+    let request = pulsegate::testing::upgrade_request("/");
     let mut now = Micros::ZERO;
     for _ in 0..count {
         let id = engine.accept(([127, 0, 0, 1], 1).into(), false, now);

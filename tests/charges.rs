@@ -5,10 +5,10 @@
 //! measured on the process by `benches/attack.sh`.
 
 use allocation_counter::measure;
-use pulsegate::engine::testing::{client_frame, upgrade_request};
 use pulsegate::engine::{
     Config, Engine, Handler, Intake, Io, Message, Request, SHARE_UNITS, Verdict,
 };
+use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 use std::io::{ErrorKind, IoSlice};
 

@@ -7,8 +7,8 @@ mod common;
 use common::{BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
 use common::{Host, binary, close, pattern, ping, pong, scripted, server, sorted_out, text};
 use pulsegate::Cause;
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
 use pulsegate::engine::{Config, Message};
+use pulsegate::testing::{Net, PeerId, Received, client_frame};
 
 /// What a case asks for: frames in, data frames out, pongs out, and the code of the close frame that ends it.
 struct Case {

@@ -1,7 +1,7 @@
 //! What can be said of messages to a connection that is lost: which arrived, which never left, which are in doubt. For each
 //! seed a peer takes bytes as it likes, and what it really got is compared with what the host was told.
 
-use pulsegate::engine::testing::{Net, PeerId, Received};
+use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, Ending, Handler, Io, Message, Micros, Policy, Pong,
     Request, Sent, Verdict,

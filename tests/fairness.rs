@@ -2,11 +2,11 @@
 //! On virtual time, turn by turn; work is counted in units, never in time.
 
 use pulsegate::cause::{Cause, Code};
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::{
     ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS, Verdict,
 };
 use pulsegate::health::Policy;
+use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 
 /// What a frame costs that nothing is done for: its own unit.

@@ -10,12 +10,12 @@ mod common;
 use common::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 use common::{Host, Told, binary, close, pattern, ping, pong, scripted, server, sorted_out, text};
 use pulsegate::cause::{By, Cause, Code};
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::{
     ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Handler, Io, Message, Refused, Reply,
     Request, Sent, Upgrade, Verdict,
 };
 use pulsegate::health::{HealthChange, Policy, State};
+use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 use std::io::IoSlice;
 

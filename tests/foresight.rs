@@ -4,7 +4,7 @@
 mod relaying;
 
 use fastrand::Rng;
-use pulsegate::engine::testing::{Net, PeerId, client_frame, upgrade_request};
+use pulsegate::testing::{Net, PeerId, client_frame, upgrade_request};
 use pulsegate::{
     Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
     Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Request, State, Upgrade, Verdict,

@@ -2,7 +2,7 @@
 //! one that is gone, or has stopped, dies on time, however much is pushed to it.
 
 use pulsegate::cause::Cause;
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
+use pulsegate::testing::{Net, PeerId, Received, client_frame};
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, Handler, Io, Message, Micros, Policy, Request, Verdict,
 };

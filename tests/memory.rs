@@ -3,6 +3,7 @@
 
 mod sockets;
 
+use pulsegate::wire::frame::BINARY;
 use sockets::{Client, Event, Gateway, PATIENCE, eventually, frame, upgrade};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,6 @@ const CYCLES: usize = 5;
 /// Of what was there before the first burst. What the allocator keeps differs by some MB with the order in which memory is given back, and does
 /// not add up over the cycles.
 const MOST: f64 = 1.4;
-const BINARY: u8 = 2;
 
 /// The memory that is the process's own (heap and stacks, no program text), in bytes.
 fn anonymous(gateway: &Gateway) -> u64 {

@@ -3,8 +3,8 @@
 
 mod relaying;
 
-use pulsegate::engine::testing::{PeerId, Received, upgrade_request};
 use pulsegate::gateway::Admission;
+use pulsegate::testing::{PeerId, Received, upgrade_request};
 use pulsegate::{Cause, Message};
 use relaying::{Fleet, button, number, texts};
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use pulsegate::cause::{Cause, Code};
-use pulsegate::engine::testing::{Net, Received, client_frame};
+use pulsegate::testing::{Net, Received, client_frame};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Request, Verdict};
 use std::io::{self, ErrorKind, Read, Write};
 use tungstenite::error::Error as WsError;

@@ -3,6 +3,7 @@
 
 mod sockets;
 
+use pulsegate::wire::frame::CLOSE;
 use sockets::{Client, Controls, Event, Gateway, eventually, field, frame, upgrade};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -10,8 +11,6 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-const CLOSE: u8 = 8;
 
 fn glasses(gateway: &Gateway, user: &str) -> Client {
     Client::open(gateway.addr, &format!("/glasses-ws?user={user}"))

@@ -5,6 +5,7 @@ mod sockets;
 
 use pulsegate::cause::{By, Cause, Code};
 use pulsegate::reactor::{Reactor, listen};
+use pulsegate::wire::frame::{BINARY, CLOSE, TEXT};
 use pulsegate::{Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
 use sockets::{
     Child, Client, Controls, Event, Host, PATIENCE, Seen, config, eventually, frame, policy,
@@ -13,10 +14,6 @@ use sockets::{
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
 
 /// What [`policy`] calls stale.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -2,11 +2,11 @@
 
 mod relaying;
 
-use pulsegate::engine::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::gateway::{
     Admission, Apps, Credentials, DESK_UNITS, DropReason, GLASSES, Kick, Outcome, Progress, Query,
     RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
 };
+use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::{Cause, Io, Message, Micros, Policy};
 use relaying::{Fleet, button, number, texts};
 use serde_json::json;

@@ -4,8 +4,8 @@ mod relaying;
 
 use allocation_counter::measure;
 use pulsegate::Micros;
-use pulsegate::engine::testing::PeerId;
 use pulsegate::gateway::{Admission, RelaySettings};
+use pulsegate::testing::PeerId;
 use relaying::{Fleet, button};
 use serde_json::{Value, json};
 

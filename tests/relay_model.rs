@@ -3,8 +3,8 @@
 
 mod relaying;
 
-use pulsegate::engine::testing::PeerId;
 use pulsegate::gateway::{Admission, RelaySettings};
+use pulsegate::testing::PeerId;
 use relaying::{Fleet, button, number};
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! The attacks: how many connections, and what each of them does.
 
+use pulsegate::wire::frame::{FIN, Header, TEXT, put};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -276,27 +277,14 @@ fn largest_subscriptions() -> String {
 
 /// The header of a masked text frame, and nothing else. The mask is zero, so what follows it stands as it is.
 fn header(payload: usize) -> Vec<u8> {
-    let mut bytes = vec![0x81, 0xFF];
-    bytes.extend((payload as u64).to_be_bytes());
-    bytes.extend([0; 4]);
+    let mut bytes = Vec::new();
+    Header::new(FIN | TEXT, payload as u64, Some([0; 4])).write(&mut bytes);
     bytes
 }
 
 /// A masked frame; the mask is zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        n @ 0..=125 => bytes.push(0x80 | n as u8),
-        n @ 126..=65_535 => {
-            bytes.push(0xFE);
-            bytes.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            bytes.push(0xFF);
-            bytes.extend((n as u64).to_be_bytes());
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
+    let mut bytes = Vec::new();
+    put(&mut bytes, first, payload, Some([0; 4]));
     bytes
 }

@@ -8,7 +8,7 @@
 //! cargo test --example test_handler --features testing    # the same scripts as tests
 //! ```
 
-use pulsegate::engine::testing::{Net, PeerId, Received};
+use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{
     Cause, Class, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message, Micros,
     Request, State, TimerId, Verdict,

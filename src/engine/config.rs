@@ -2,6 +2,7 @@
 
 use crate::health::Policy;
 use crate::time::Micros;
+use crate::wire::frame::{CONTROL_MAX, Role};
 
 /// What an engine is told at its start.
 #[derive(Debug, Clone)]
@@ -55,9 +56,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Bytes of the longest frame header that we write (RFC 6455 §5.2).
-    pub const FRAME_HEADER_MAX: usize = 10;
-
     /// The least that [`max_head_bytes`](Config::max_head_bytes) may be: what a plain upgrade of a browser needs.
     pub const HEAD_LEAST: usize = 1 << 10;
 
@@ -105,15 +103,15 @@ impl Config {
                 Self::HEAD_MOST
             ));
         }
-        if self.max_message_bytes < 125 {
+        if self.max_message_bytes < CONTROL_MAX {
             faults.push(format!(
-                "max_message_bytes is {}; at least 125",
+                "max_message_bytes is {}; at least {CONTROL_MAX}",
                 self.max_message_bytes
             ));
         }
         let least = self
             .max_message_bytes
-            .saturating_add(Self::FRAME_HEADER_MAX);
+            .saturating_add(Role::Server.header_max());
         if self.max_pending_bytes < least {
             faults.push(format!(
                 "max_pending_bytes is {}; at least {least}, one message",

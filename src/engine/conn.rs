@@ -3,11 +3,8 @@
 use crate::cause::Cause;
 use crate::engine::config::Config;
 use crate::engine::ending::Draft;
-use crate::engine::http::Request;
-use crate::engine::incoming::Incoming;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
-use crate::engine::scan::{CloseFinder, Header, Kind};
 use crate::engine::traffic::Traffic;
 use crate::engine::view::Awaits;
 use crate::engine::wheel::{BEAT, Tick};
@@ -15,6 +12,10 @@ use crate::health::{Health, Policy};
 use crate::id::Class;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::frame::{HEADER_MAX, Header};
+use crate::wire::http::Request;
+use crate::wire::incoming::Incoming;
+use crate::wire::scan::{CloseFinder, Kind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
@@ -160,7 +161,7 @@ pub(crate) struct Middle {
 /// A frame of which not all has arrived.
 pub(crate) struct Gathering {
     /// The header as far as it has arrived.
-    pub(crate) head: [u8; 14],
+    pub(crate) head: [u8; HEADER_MAX],
     pub(crate) have: u8,
     /// The header, once it is whole, and what is done with the frame.
     pub(crate) header: Option<(Header, Kind)>,

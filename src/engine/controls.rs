@@ -5,78 +5,38 @@ use super::ending::Draft;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::message::{Message, Pong};
-use super::scan::{Header, Kind};
 use super::view::Awaits;
-use super::wire::Wire;
 use crate::cause::{Cause, Code};
 use crate::health::Health;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use tungstenite::Bytes;
-use tungstenite::error::Error as WsError;
-use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
-
-/// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
-const READ_BUFFER: usize = 14 + 125;
+use crate::wire::decoder::Control;
+use crate::wire::frame::Header;
+use crate::wire::{Bytes, WsError};
 
 impl<H: Handler> Engine<H> {
-    /// Decodes one control frame with the shared context and acts on it. Returns whether the connection is still open.
+    /// Reads one control frame and acts on it. Returns whether the connection is still open.
     pub(super) fn control(
         &mut self,
         id: ConnId,
-        kind: Kind,
         frame: &[u8],
         header: &Header,
         now: Micros,
     ) -> bool {
-        let code = close_code(&frame[header.len..], header.mask());
-        let spare = self.core.spare.take();
-        let mut context = spare.unwrap_or_else(|| self.context());
         let mut output = std::mem::take(&mut self.core.scratch);
-        let result = context.read(&mut Wire {
-            input: frame,
-            output: &mut output,
-        });
-        let mut answer = Wire {
-            input: &[],
-            output: &mut output,
-        };
-        let reusable = match result {
-            Ok(Message::Pong(payload)) => {
-                self.pong(id, &payload, now);
-                true
-            }
-            Ok(Message::Ping(_)) => {
-                // The context answers by itself; the wire takes everything.
-                let _ = context.flush(&mut answer);
-                self.core.answer_ping(id, &output, now);
-                true
-            }
-            Ok(Message::Close(close)) => {
-                // It reports that the connection is closed, which we know.
-                let _ = context.flush(&mut answer);
-                let reason = close.map_or_else(String::new, |f| f.reason.to_string());
+        match self.core.decoder.control(frame, header, &mut output) {
+            Ok(Control::Pong(payload)) => self.pong(id, &payload, now),
+            Ok(Control::Ping) => self.core.answer_ping(id, &output, now),
+            Ok(Control::Close { code, reason }) => {
                 self.peer_closed(id, code, &reason, &output, now);
-                false
             }
-            Ok(Message::Text(_) | Message::Binary(_) | Message::Frame(_)) => {
-                debug_assert!(false, "{kind:?} is no data frame");
-                false
-            }
-            Err(e) => {
-                self.broken(id, &e, now);
-                false
-            }
-        };
+            Err(e) => self.broken(id, &e, now),
+        }
         if !sabotage::on(Bug::PongToAnother) {
             output.clear();
         }
         self.core.scratch = output;
-        // One that has failed may have left-overs in it.
-        if reusable {
-            self.core.spare = Some(context);
-        }
         self.core.table.get(id).is_some_and(Conn::is_open)
     }
 
@@ -178,21 +138,6 @@ impl<H: Handler> Engine<H> {
         if closing.awaits == Awaits::PeerCloses && closing.finder.advance(bytes).is_break() {
             self.core.peer_closed_too(id);
         }
-    }
-
-    fn context(&self) -> Box<WebSocketContext> {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0);
-        Box::new(WebSocketContext::new(Role::Server, Some(config)))
-    }
-}
-
-/// The code in the payload of a close frame; 1005 if there is none (RFC 6455 §7.1.5).
-fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
-    match payload {
-        [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
-        _ => 1005,
     }
 }
 

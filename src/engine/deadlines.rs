@@ -5,7 +5,6 @@ use super::core::{Core, Fired};
 use super::engine::Engine;
 use super::evidence::Kernel;
 use super::handler::Handler;
-use super::http::Reply;
 use super::timers::{Purpose, Timers};
 use super::wheel::{BEAT, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
@@ -14,6 +13,7 @@ use crate::health::{Due, Policy};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::http::Reply;
 
 /// Why a connection is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

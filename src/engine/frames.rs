@@ -4,12 +4,13 @@ use super::conn::{Conn, Gathering, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
-use super::incoming::{Incoming, NotUtf8};
-use super::scan::{Header, Kind};
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-use tungstenite::error::Error as WsError;
+use crate::wire::WsError;
+use crate::wire::frame::{HEADER_MAX, Header, Role};
+use crate::wire::incoming::{Incoming, NotUtf8};
+use crate::wire::scan::Kind;
 
 /// What has become of a piece of input.
 enum Step {
@@ -102,7 +103,7 @@ impl<H: Handler> Engine<H> {
                 self.begin_message(id, kind);
                 self.append(id, payload, mask, 0, now) && self.frame_ends(id, kind, now)
             }
-            Kind::Control | Kind::Close => self.control(id, kind, frame, &header, now),
+            Kind::Control | Kind::Close => self.control(id, frame, &header, now),
         };
         if open && self.rest(id, now) {
             Step::Took(len)
@@ -123,14 +124,18 @@ impl<H: Handler> Engine<H> {
             Phase::Open(Some(middle)) => middle.message.as_ref().map(Incoming::len),
             _ => None,
         };
-        header.judge(in_message, if header.is_data() { most } else { usize::MAX })
+        header.judge(
+            Role::Server,
+            in_message,
+            if header.is_data() { most } else { usize::MAX },
+        )
     }
 
     /// Begins to gather a frame of which only the beginning is here.
     fn begin_gathering(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
         if let Some(middle) = self.middle_or_new(id) {
             middle.frame = Some(Gathering {
-                head: [0; 14],
+                head: [0; HEADER_MAX],
                 have: 0,
                 header: None,
                 payload: 0,
@@ -194,7 +199,7 @@ impl<H: Handler> Engine<H> {
             open = frame.is_some_and(|frame| match kind {
                 Kind::Control | Kind::Close => {
                     let bytes = [&frame.head[..header.len], &frame.control].concat();
-                    self.control(id, kind, &bytes, &header, now)
+                    self.control(id, &bytes, &header, now)
                 }
                 Kind::Whole(_) | Kind::First(_) | Kind::Middle | Kind::Last => {
                     self.frame_ends(id, kind, now)

@@ -1,13 +1,14 @@
 //! What a host is told.
 
 use crate::engine::ending::Ending;
-use crate::engine::http::Request;
 use crate::engine::io::Io;
 use crate::engine::message::{Message, Pong};
-use crate::engine::verdict::{Preamble, Verdict};
+use crate::engine::verdict::Verdict;
 use crate::health::HealthChange;
 use crate::id::{ConnId, TimerId};
 use crate::time::Micros;
+use crate::transport::Preamble;
+use crate::wire::http::Request;
 use std::net::SocketAddr;
 
 /// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to

@@ -1,7 +1,6 @@
 //! What is held of a connection's input until it goes on: bytes beyond its share, a message that is joined, one that the host has not
 //! finished with; and the account of that.
 
-use super::chunks::JOINED_AT_ONCE;
 use super::conn::{Conn, Mark, Middle, Phase};
 use super::core::SMALL;
 use super::engine::Engine;
@@ -10,6 +9,7 @@ use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::chunks::JOINED_AT_ONCE;
 
 /// The most bytes of a frame that are gathered in one step. Checking text for UTF-8 costs up to 16 instructions a byte.
 pub(super) const GATHER_STEP: usize = 8 * 1024;

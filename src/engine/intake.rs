@@ -5,19 +5,17 @@ use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
-use crate::engine::scan::heartbeat_pong;
 use crate::health::{PAYLOAD, State};
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::wire::frame::Role;
+use crate::wire::heartbeat;
 
 /// The most bytes read from a connection at once.
 const READ: usize = 64 * 1024;
 
 /// The same for one that has used up its share: what is read and does not fit into the next share is held in memory.
 const SLOW_READ: usize = 4 * 1024;
-
-/// Bytes of the answer to a heartbeat.
-const HEARTBEAT_PONG: usize = 2 + 4 + PAYLOAD;
 
 /// How often the wait of a connection for its share is counted while it goes on.
 const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
@@ -76,7 +74,7 @@ impl<H: Handler> Engine<H> {
     /// Bytes came in; `now` is when they were read. What the connection's share of the turn does not cover is kept, 64 KiB at
     /// most if the driver reads as [`intake`](Engine::intake) says.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        if let Some(payload) = heartbeat_pong(bytes)
+        if let Some(payload) = heartbeat::pong(Role::Server, bytes)
             && self.lone_pong(id, payload, now)
         {
             return;
@@ -104,8 +102,8 @@ impl<H: Handler> Engine<H> {
             return false;
         };
         conn.health.heard(now);
-        stats.bytes_in += HEARTBEAT_PONG as u64;
-        conn.traffic.bytes_in += HEARTBEAT_PONG as u64;
+        stats.bytes_in += heartbeat::CLIENT_PONG as u64;
+        conn.traffic.bytes_in += heartbeat::CLIENT_PONG as u64;
         work.spend_on_pong(stats);
         stats.pongs += 1;
         stats.rtt.record(rtt.0);

@@ -4,7 +4,6 @@ use crate::cause::Cause;
 use crate::engine::config::Config;
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
-use crate::engine::http::Reply;
 use crate::engine::message::{Message, Sent};
 use crate::engine::prepared::{Outgoing, Prepared};
 use crate::engine::remote::Remote;
@@ -15,6 +14,7 @@ use crate::engine::view::{ConnView, HealthView, Outlook};
 use crate::health::Policy;
 use crate::id::{Class, ConnId, TimerId};
 use crate::time::Micros;
+use crate::wire::http::Reply;
 use std::net::SocketAddr;
 
 /// The host's hands: valid during one call of the handler.

@@ -2,7 +2,7 @@
 
 use crate::time::Micros;
 
-pub use tungstenite::Message;
+pub use crate::wire::Message;
 
 /// What became of a send. Nothing is dropped silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,8 +7,9 @@
 //! [`take_dirty`](Engine::take_dirty) names; and [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for
 //! [`sleep`](Engine::sleep).
 
+#[cfg(feature = "testing")]
+mod audit;
 mod bucket;
-mod chunks;
 mod config;
 mod conn;
 mod conn_map;
@@ -26,8 +27,6 @@ mod evidence;
 mod frames;
 mod handler;
 mod held;
-mod http;
-mod incoming;
 mod intake;
 mod io;
 mod message;
@@ -40,29 +39,27 @@ mod policies;
 mod prepared;
 mod receipts;
 mod remote;
-mod scan;
+mod retry;
 mod stats;
 mod table;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod timers;
 mod traffic;
 mod verdict;
 mod view;
 #[doc(hidden)] // for benches and model tests
 pub mod wheel;
-mod wire;
 mod work;
 mod yielding;
 
 pub use crate::id::{Class, TimerId};
+pub use crate::transport::Preamble;
+pub use crate::wire::http::{Reply, Request};
 pub use config::{ClassConfig, Config};
 pub use conn_map::ConnMap;
 pub use ending::Ending;
 pub use engine::Engine;
 pub use evidence::Kernel;
 pub use handler::Handler;
-pub use http::{Reply, Request};
 pub use intake::Intake;
 pub use io::Io;
 pub use message::{Message, Pong, Refused, Sent};
@@ -73,6 +70,6 @@ pub use prepared::Prepared;
 pub use remote::{Full, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
 pub use traffic::Traffic;
-pub use verdict::{Preamble, Upgrade, Verdict};
+pub use verdict::{Upgrade, Verdict};
 pub use view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};

@@ -3,12 +3,14 @@
 use super::conn::{Mark, Opening, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
-use super::http::{self, Head, Reply, Request};
-use super::verdict::{Preamble, Upgrade, Verdict};
+use super::retry::{self, retry_after_s};
+use super::verdict::{Upgrade, Verdict};
 use super::work::REQUEST_UNITS;
 use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::transport::Preamble;
+use crate::wire::http::{self, Head, Reply, Request};
 
 /// The most bytes of a preamble, and of what a peer sends before its request is answered.
 const EARLY_MAX: usize = 8 * 1024;
@@ -119,8 +121,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
-        let reply =
-            Reply::error(503, "no room for the request").retry_after(http::retry_after_s(id));
+        let reply = Reply::error(503, "no room for the request").retry_after(retry_after_s(id));
         self.core.reply(id, &reply, false, Cause::BuffersFull, now);
     }
 
@@ -147,12 +148,12 @@ impl<H: Handler> Engine<H> {
             self.core.reply(id, &reply, is_head, Cause::Answered, now);
         } else if self.core.drain.is_leaving() {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
-            let reply = Reply::error(503, "service restart").retry_after(http::retry_after_s(id));
+            let reply = Reply::error(503, "service restart").retry_after(retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::Draining, now);
         } else if no_room {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             self.core
-                .reply(id, &http::no_room(id), is_head, Cause::AtCapacity, now);
+                .reply(id, &retry::no_room(id), is_head, Cause::AtCapacity, now);
         } else {
             let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
             self.verdict(id, request, tail, verdict, now);

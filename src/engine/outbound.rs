@@ -9,10 +9,10 @@ use super::out::WriteVectored;
 use super::view::Awaits;
 use super::work::ENDS_PER_TURN;
 use crate::cause::{Cause, Code, PeerCode};
-use crate::health::PAYLOAD;
 use crate::id::ConnId;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::heartbeat;
 use std::io::{self, ErrorKind};
 
 /// The most bytes that one flush writes to one peer; a fast reader of much must not hold up the others.
@@ -78,9 +78,7 @@ impl<H: Handler> Engine<H> {
         let late = conn.is_blocked();
         let stuck = late && conn.health.ping_queued();
         if conn.marks.take(Mark::Ping) {
-            let mut frame = [0; 2 + PAYLOAD];
-            frame[..2].copy_from_slice(&[0x89, PAYLOAD as u8]);
-            frame[2..].copy_from_slice(&conn.health.ping_payload());
+            let frame = heartbeat::server_ping(conn.health.ping_payload());
             if conn.marks.has(Mark::Watched) {
                 // It goes out behind the frame in progress and before every other.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());

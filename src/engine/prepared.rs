@@ -1,11 +1,12 @@
 //! Messages on their way out: the frame is built once, for however many it goes to.
 
-use crate::engine::config::Config;
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
-use tungstenite::Bytes;
-use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
-use tungstenite::protocol::frame::{Frame, FrameHeader};
+use crate::wire::Bytes;
+use crate::wire::encoder;
+use crate::wire::frame::{
+    BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
+};
 
 /// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write.
 const UNCOPIED: usize = 64 * 1024;
@@ -48,45 +49,38 @@ pub(crate) enum Outgoing {
 
 impl Outgoing {
     pub(crate) fn of(message: &Message) -> Result<Self, Sent> {
-        let (opcode, payload): (OpCode, &[u8]) = match message {
-            Message::Text(text) => (OpCode::Data(Data::Text), text.as_bytes()),
-            Message::Binary(bytes) => (OpCode::Data(Data::Binary), bytes),
-            Message::Ping(bytes) => (OpCode::Control(Control::Ping), bytes),
-            Message::Pong(bytes) => (OpCode::Control(Control::Pong), bytes),
+        let (opcode, payload): (u8, &[u8]) = match message {
+            Message::Text(text) => (TEXT, text.as_bytes()),
+            Message::Binary(bytes) => (BINARY, bytes),
+            Message::Ping(bytes) => (PING, bytes),
+            Message::Pong(bytes) => (PONG, bytes),
             Message::Close(None) => return Ok(Outgoing::Close(1000, String::new())),
             Message::Close(Some(f)) => {
                 return Ok(Outgoing::Close(f.code.into(), f.reason.to_string()));
             }
             Message::Frame(frame) => {
-                let bytes = Bytes::from(render(frame.clone()));
+                let (opcode, bytes) = encoder::raw(frame.clone());
                 // A close has its own way: the connection must know of it.
-                if frame.header().opcode == OpCode::Control(Control::Close) {
-                    return Err(Sent::Refused(Refused::Illegal));
-                }
-                return Ok(match frame.header().opcode {
-                    OpCode::Data(_) => Outgoing::Data(bytes.into()),
-                    OpCode::Control(_) => Outgoing::Control(bytes),
-                });
+                return match opcode {
+                    CLOSE => Err(Sent::Refused(Refused::Illegal)),
+                    data if data < CONTROL => Ok(Outgoing::Data(bytes.into())),
+                    _ => Ok(Outgoing::Control(bytes)),
+                };
             }
         };
-        let is_control = matches!(opcode, OpCode::Control(_));
-        if is_control && payload.len() > 125 {
+        let is_control = matches!(opcode, PING | PONG);
+        if is_control && payload.len() > CONTROL_MAX {
             return Err(Sent::Refused(Refused::Illegal));
         }
-        // Unmasked, as servers send.
-        let header = FrameHeader {
-            opcode,
-            ..FrameHeader::default()
-        };
+        let header = Header::new(FIN | opcode, payload.len() as u64, None);
         let large = match message {
             Message::Text(text) if payload.len() > UNCOPIED => Some(text.clone().into()),
             Message::Binary(bytes) if payload.len() > UNCOPIED => Some(bytes.clone()),
             _ => None,
         };
         let copied = if large.is_some() { 0 } else { payload.len() };
-        let mut bytes = Vec::with_capacity(Config::FRAME_HEADER_MAX + copied);
-        // Formatting into a Vec does not fail.
-        let _ = header.format(payload.len() as u64, &mut bytes);
+        let mut bytes = Vec::with_capacity(Role::Server.header_max() + copied);
+        header.write(&mut bytes);
         if let Some(payload) = large {
             return Ok(Outgoing::Data(OutFrame::large(&bytes, payload)));
         }
@@ -97,11 +91,4 @@ impl Outgoing {
             Outgoing::Data(Bytes::from(bytes).into())
         })
     }
-}
-
-pub(crate) fn render(frame: Frame) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(frame.len());
-    // Formatting into a Vec does not fail.
-    let _ = frame.format(&mut bytes);
-    bytes
 }

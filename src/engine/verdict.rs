@@ -1,28 +1,8 @@
-//! What a host answers to a connection that wants something: to its first bytes, and to its request.
+//! What a host answers to a request.
 
-use crate::engine::http::Reply;
 use crate::health::Policy;
 use crate::id::Class;
-use std::net::SocketAddr;
-use tungstenite::http::header::{HeaderName, HeaderValue};
-
-/// What the first bytes of a connection are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preamble {
-    /// The request: there is no preamble.
-    None,
-    /// The beginning of one. It is waited for within the handshake timeout, for 8 KiB at most.
-    Partial,
-    /// A preamble of this many bytes.
-    Whole {
-        /// Its length in bytes; not more than there are.
-        len: usize,
-        /// The client's address, if it names one: from now on this is the connection's.
-        client: Option<SocketAddr>,
-    },
-    /// None, or a broken one, where one is required: the connection is answered 400 with this text.
-    Invalid(&'static str),
-}
+use crate::wire::http::{HeaderName, HeaderValue, Reply};
 
 /// What is to become of a request.
 #[derive(Debug, Clone)]

@@ -11,12 +11,13 @@ use super::conn::{Conn, Mark, Phase};
 use super::ending::Draft;
 use super::engine::Engine;
 use super::handler::Handler;
-use super::http::{self, Reply};
 use super::places::half_open_max;
+use super::retry::{no_room, retry_after_s};
 use super::view::Awaits;
 use crate::cause::Cause;
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::wire::http::Reply;
 
 impl Conn {
     /// Returns whether it was accepted and has not sent its whole request yet.
@@ -122,12 +123,12 @@ impl<H: Handler> Engine<H> {
             self.end_as_probe(id);
         } else if conn.awaits_request() {
             let (reply, cause) = if is_refused {
-                (http::no_room(id), Cause::AtCapacity)
+                (no_room(id), Cause::AtCapacity)
             } else {
                 let age = now - conn.since;
                 let why =
                     format!("no request head within {age}, and newer connections need the place");
-                let reply = Reply::error(408, &why).retry_after(http::retry_after_s(id));
+                let reply = Reply::error(408, &why).retry_after(retry_after_s(id));
                 (reply, Cause::HandshakeTimeout)
             };
             self.core.reply(id, &reply, false, cause, now);

@@ -5,10 +5,11 @@ use crate::desk::Tray;
 use crate::engine::{ConnMap, Io, Remote, TimerId};
 use crate::host::{
     CLASS_NAMES, ClassDrain, ClosedBox, ClosedSink, Credentials, Histories, Identity, Proxies,
-    ProxyProtocol, Throttled, UserAgents,
+    Throttled, UserAgents,
 };
 use crate::relay::{MissedBox, Relay, RelaySettings};
 use crate::time::Micros;
+use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 
 /// What the gateway is told at its start.

@@ -37,7 +37,6 @@ pub(crate) use self::logfmt::{Reason as LoggedReason, UserAgent, Value};
 pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 pub(crate) use self::proxy::Proxies;
-pub use self::proxy::ProxyProtocol;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttled::Throttled;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};

@@ -1,281 +1,126 @@
-//! The listener: how much is accepted, when, and when not.
+//! The step of a turn that takes connections in.
 
-use crate::engine::REFUSED_MAX;
-use crate::time::Micros;
-use mio::net::{TcpListener, TcpStream};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::io::{self, ErrorKind};
+use super::acceptor::{
+    ACCEPTS_PER_TURN, Accepted, Acceptor, Change, REFUSED_PER_TURN, RETRY_AFTER,
+    is_out_of_descriptors,
+};
+use super::sockets::{Behind, Socket};
+use super::turn::{Reactor, STEP_TIME};
+use crate::engine::Handler;
+use mio::Interest;
+use mio::net::TcpStream;
 use std::net::SocketAddr;
 
-/// The most connections taken in one turn: a storm of newcomers must not hold up those who are here.
-pub(crate) const ACCEPTS_PER_TURN: usize = 256;
+/// Accepted connections between two readings of the clock.
+const STEP_CHECK: usize = 16;
 
-/// The most connections taken in when a drain empties the accept queue: more than any queue holds.
-pub(crate) const LAST_ACCEPTS: usize = 16 * BACKLOG as usize;
-
-/// How long accepting pauses when descriptors or memory have run out, unless a connection ends before.
-pub(crate) const RETRY_AFTER: Micros = Micros::from_millis(100);
-
-/// The most connections beyond the cap that are accepted in one turn, to be told 503. For each that comes when the places of
-/// refused connections are taken, the engine frees one in the same turn. At 28 µs each (measured) that is less than 2 ms.
-pub(crate) const REFUSED_PER_TURN: usize = 64;
-
-/// Descriptors for connections beyond the cap: of those that hold a place, and of those accepted before the turn ends.
-pub(crate) const REFUSED_DESCRIPTORS: usize = REFUSED_MAX + REFUSED_PER_TURN;
-
-/// The most clients that the kernel keeps waiting for us; what `net.core.somaxconn` makes of it is the system's choice.
-const BACKLOG: i32 = 4_096;
-
-/// How much unsent data the kernel takes per socket. What waits there is out of our sight: behind megabytes in the kernel a
-/// heartbeat is late, and a slow reader looks dead.
-const UNSENT_IN_KERNEL: u32 = 16 * 1024;
-
-/// Opens a listener: non-blocking, with a backlog of 4 096.
-///
-/// # Errors
-/// What the system says, with the address.
-pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
-    let open = || {
-        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if reuse_port {
-            socket.set_reuse_port(true)?;
+impl<H: Handler> Reactor<H> {
+    pub(super) fn accept(&mut self) {
+        if self.engine.take_accept_retry() {
+            self.acceptor.iter_mut().for_each(Acceptor::retry);
         }
-        socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(std::net::TcpListener::from(socket))
-    };
-    open().map_err(|e: io::Error| {
-        let what_to_do = what_to_do(addr, e.kind());
-        let text = format!("cannot listen on {addr}: {e}{what_to_do}");
-        io::Error::new(e.kind(), text)
-    })
-}
-
-/// What helps against a refusal to listen, to be put behind it.
-fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
-    match refusal {
-        ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
-            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
-             CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+        if self.engine.is_leaving() && !self.answers_latecomers() {
+            self.acceptor = None;
+            return;
         }
-        ErrorKind::AddrInUse => ". Another process listens there: end it, or take another port",
-        ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
-        _ => "",
-    }
-}
-
-/// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
-pub fn granted_backlog() -> Option<u32> {
-    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
-    Some(somaxconn.trim().parse::<u32>().ok()?.min(BACKLOG as u32))
-}
-
-/// A listener and the reasons not to use it.
-#[derive(Debug)]
-pub(crate) struct Acceptor {
-    pub(crate) listener: TcpListener,
-    /// The kernel said that somebody waits, and has not said since that nobody does.
-    waiting: bool,
-    /// Descriptors or memory have run out.
-    exhausted: bool,
-    /// They had run out before, and no connection could be accepted since.
-    struggling: bool,
-    /// At the cap; newcomers are refused until there is some room again.
-    full: bool,
-    /// A drain is closing connections: newcomers are told 503, a health check included.
-    leaving: bool,
-    max_connections: usize,
-    /// Connections beyond the cap whose sockets are open.
-    pub(crate) refused: usize,
-    /// Those of them that were accepted in this turn.
-    refused_now: usize,
-}
-
-/// Whether newcomers are refused, when that has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// As many connections are here as may be.
-    Restricted,
-    /// There is some room again.
-    Resumed,
-}
-
-/// What accepting once came to.
-pub(crate) enum Accepted {
-    /// Somebody, and whether they are to be refused.
-    Somebody(TcpStream, SocketAddr, bool),
-    /// One that was gone before we came to it.
-    Lost,
-    /// Nobody waits, or nobody may be taken now.
-    Nobody,
-    /// Descriptors or memory have run out, and whether that is news.
-    Exhausted(io::Error, bool),
-}
-
-impl Acceptor {
-    pub(crate) fn new(listener: std::net::TcpListener, max_connections: usize) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        // Accepted sockets inherit these on Linux; so they cost nothing per connection.
-        let socket = SockRef::from(&listener);
-        socket.set_tcp_nodelay(true)?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket.set_tcp_notsent_lowat(UNSENT_IN_KERNEL)?;
-        Ok(Acceptor {
-            listener: TcpListener::from_std(listener),
-            waiting: true,
-            exhausted: false,
-            struggling: false,
-            full: false,
-            leaving: false,
-            max_connections,
-            refused: 0,
-            refused_now: 0,
-        })
-    }
-
-    /// The kernel says that somebody waits.
-    pub(crate) fn notice(&mut self) {
-        self.waiting = true;
-    }
-
-    /// Returns whether newcomers are left waiting or refused.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.exhausted || self.struggling || self.refuses()
-    }
-
-    /// Returns whether newcomers are refused because as many connections are here as may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.full && !self.leaving
-    }
-
-    /// Returns whether descriptors or memory had run out, and no connection could be accepted since.
-    pub(crate) fn is_struggling(&self) -> bool {
-        self.struggling
-    }
-
-    /// From now on newcomers are accepted only to be told that the gateway goes away.
-    pub(crate) fn leave(&mut self) {
-        self.leaving = true;
-    }
-
-    fn refuses(&self) -> bool {
-        self.full || self.leaving
-    }
-
-    /// Nobody is closed if there are more already.
-    pub(crate) fn set_max_connections(&mut self, most: usize) {
-        self.max_connections = most;
-    }
-
-    /// The pause is over, or a descriptor came free.
-    pub(crate) fn retry(&mut self) {
-        self.exhausted = false;
-    }
-
-    /// Returns whether the queue was not found empty, and nothing keeps us from emptying it.
-    pub(crate) fn may_have_more(&self) -> bool {
-        self.waiting && !self.exhausted
-    }
-
-    /// Returns whether the next turn has something to accept.
-    pub(crate) fn has_work(&self) -> bool {
-        self.waiting && !self.exhausted && !(self.refuses() && self.refused >= REFUSED_DESCRIPTORS)
-    }
-
-    /// A turn begins: as many connections beyond the cap may be accepted as in any other.
-    pub(crate) fn begin_turn(&mut self) {
-        self.refused_now = 0;
-    }
-
-    /// Adapts to `live` admitted connections. What that has changed just now.
-    pub(crate) fn note_load(&mut self, live: usize) -> Option<Change> {
-        let was_full = self.full;
-        // Some room, not one place: or else at the cap each departure would admit and each arrival refuse.
-        let room = (self.max_connections / 50).max(1);
-        self.full = if self.full {
-            live + room > self.max_connections
-        } else {
-            live >= self.max_connections
+        // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
+        let last = self.engine.wants_last_accept();
+        // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
+        let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.heavy.len());
+        // Each beyond that has another one yield, and both are here until the turn ends.
+        let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
+        let budget = match last {
+            true if self.inherited => 0,
+            true => ACCEPTS_PER_TURN.min(self.last_accepts),
+            false => unread.max(STEP_CHECK),
         };
-        match (was_full, self.full) {
-            (false, true) => Some(Change::Restricted),
-            (true, false) if !self.leaving => Some(Change::Resumed),
-            _ => None,
+        self.acceptor.iter_mut().for_each(Acceptor::begin_turn);
+        let until = self.clock.now() + STEP_TIME;
+        for accepted in 0..budget {
+            if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
+                break;
+            }
+            self.note_load();
+            let Some(acceptor) = &mut self.acceptor else {
+                break;
+            };
+            let was_paused = acceptor.is_struggling();
+            match acceptor.accept() {
+                Accepted::Somebody(stream, addr, refused) => {
+                    if was_paused {
+                        log::info!("accept resumed after=paused live={}", self.engine.len());
+                    }
+                    self.admit(stream, addr, refused);
+                }
+                Accepted::Lost => {}
+                Accepted::Nobody => break,
+                Accepted::Exhausted(e, news) => {
+                    let ran_out = u64::from(is_out_of_descriptors(&e));
+                    self.engine.stats_mut().out_of_descriptors += ran_out;
+                    if news {
+                        self.engine.stats_mut().accept_pauses += 1;
+                        log::warn!("accept paused live={} error=\"{e}\"", self.engine.len());
+                    }
+                    self.engine.retry_accept(RETRY_AFTER, self.clock.now());
+                    break;
+                }
+            }
+        }
+        if last {
+            self.last_accepts -= budget;
+            // Some of them a turn, until the queue is empty: at the cap they take the places of each other.
+            let waiting = self.acceptor.as_ref().is_some_and(Acceptor::may_have_more);
+            if !waiting || self.last_accepts == 0 || self.inherited {
+                if self.has_successor {
+                    self.acceptor = None;
+                }
+                self.acceptor.iter_mut().for_each(Acceptor::leave);
+                self.engine.accepting_is_over(self.clock.now());
+            }
         }
     }
 
-    pub(crate) fn accept(&mut self) -> Accepted {
-        let refuses = self.refuses();
-        if !self.has_work() || (refuses && self.refused_now >= REFUSED_PER_TURN) {
-            return Accepted::Nobody;
-        }
-        match self.listener.accept() {
-            Ok((stream, addr)) => {
-                self.struggling = false;
-                self.refused += usize::from(refuses);
-                self.refused_now += usize::from(refuses);
-                Accepted::Somebody(stream, addr, refuses)
+    /// Returns whether the listener stays open while a drain closes connections: until only those are left that came meanwhile.
+    fn answers_latecomers(&self) -> bool {
+        let latecomers = self.acceptor.as_ref().map_or(0, |a| a.refused);
+        !self.has_successor && !self.engine.is_stopping() && self.engine.len() > latecomers
+    }
+
+    pub(super) fn note_load(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else {
+            return;
+        };
+        let change = acceptor.note_load(self.engine.len() - acceptor.refused);
+        let live = self.engine.len();
+        match change {
+            None => {}
+            Some(Change::Restricted) => {
+                self.engine.stats_mut().accept_pauses += 1;
+                log::warn!("accept restricted reason=max_connections live={live}");
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                self.waiting = false;
-                Accepted::Nobody
-            }
-            Err(e) if is_of_one_peer(&e) => Accepted::Lost,
-            // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM): nothing is wrong with the clients, and
-            // they stay in the queue. Anything unknown is treated so, too: trying again at once would only spin.
-            Err(e) => {
-                self.exhausted = true;
-                let news = !std::mem::replace(&mut self.struggling, true);
-                Accepted::Exhausted(e, news)
-            }
+            Some(Change::Resumed) => log::info!("accept resumed after=restricted live={live}"),
         }
     }
-}
 
-/// Returns whether descriptors have run out, of the process (EMFILE) or of the system (ENFILE).
-pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
-    /// The same on every Unix.
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(e.raw_os_error(), Some(ENFILE | EMFILE))
-}
-
-/// accept(2): errors of the new socket's network are reported here, and concern only that socket.
-fn is_of_one_peer(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        ErrorKind::ConnectionAborted
-            | ErrorKind::ConnectionReset
-            | ErrorKind::Interrupted
-            | ErrorKind::NetworkDown
-            | ErrorKind::NetworkUnreachable
-            | ErrorKind::HostUnreachable
-            | ErrorKind::TimedOut
-            | ErrorKind::PermissionDenied
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_port_says_what_to_do() {
-        let told = |addr: &str, kind| what_to_do(addr.parse().expect("an address"), kind);
-        let denied = ErrorKind::PermissionDenied;
-        assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
-        assert!(told("[::]:1023", denied).contains("socket unit"));
-        assert_eq!(told("0.0.0.0:1024", denied), "");
-        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("take another port"));
-        // And it stands behind what the system says.
-        let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
-        let addr = taken.local_addr().expect("an address");
-        let error = listen(addr, false).expect_err("it is taken").to_string();
-        assert!(
-            error.starts_with(&format!("cannot listen on {addr}: ")),
-            "{error}"
-        );
-        assert!(error.contains("Another process listens there"), "{error}");
+    fn admit(&mut self, mut stream: TcpStream, addr: SocketAddr, refused: bool) {
+        let id = self.engine.accept(addr, refused, self.clock.now());
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut stream, id.into(), Interest::READABLE);
+        if id.slot() >= self.sockets.len() {
+            self.sockets.resize_with(id.slot() + 1, || None);
+        }
+        self.sockets[id.slot()] = Some(Socket {
+            stream,
+            behind: Behind::No,
+            refused,
+            ready: false,
+            closed: false,
+        });
+        if let Err(e) = registered {
+            log::warn!("connection refused reason=register id={id} peer={addr} error=\"{e}\"");
+            self.engine.on_no_room(id);
+        }
     }
 }

@@ -1,17 +1,10 @@
 //! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
 
 use pulsegate::ConnId;
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
 use pulsegate::engine::{Class, Config, Ending, Handler, Io, Message, Request, TimerId, Verdict};
 use pulsegate::health::{HealthChange, State};
-
-pub const CONTINUATION: u8 = 0x0;
-pub const TEXT: u8 = 0x1;
-pub const BINARY: u8 = 0x2;
-pub const CLOSE: u8 = 0x8;
-pub const PING: u8 = 0x9;
-pub const PONG: u8 = 0xA;
-pub const FIN: u8 = 0x80;
+use pulsegate::testing::{Net, PeerId, Received, client_frame};
+pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
 /// Something that the host was told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::{Fleet, number};
 use pulsegate::Message;
-use pulsegate::engine::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::gateway::RelaySettings;
+use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -5,11 +5,11 @@ pub mod fan_outs;
 #[path = "../tokens/mod.rs"]
 mod tokens;
 
-use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
     Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
     ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
 };
+use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
 use tokens::token;

@@ -4,9 +4,9 @@
 use fastrand::Rng;
 use pulsegate::ConnId;
 use pulsegate::cause::Cause;
-use pulsegate::engine::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::engine::*;
 use pulsegate::health::{HealthChange, HeartbeatMode, Policy, State};
+use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::time::Micros;
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -1,10 +1,13 @@
 //! A WebSocket client that does what it is told and nothing by itself: it need not be a good one.
 
 use super::PATIENCE;
+use pulsegate::wire::frame::{FIN, put};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+pub use pulsegate::wire::frame::{BINARY, CLOSE, PING, PONG, TEXT};
 
 /// What comes from the server next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,30 +51,12 @@ pub fn upgrade(path: &str) -> String {
 /// What `dGhlIHNhbXBsZSBub25jZQ==` is answered with (RFC 6455 §1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
-
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A whole final frame, masked.
 pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![0x80 | opcode];
-    match payload.len() {
-        len @ ..126 => bytes.push(0x80 | len as u8),
-        len @ ..65_536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend((len as u16).to_be_bytes());
-        }
-        len => {
-            bytes.push(0x80 | 127);
-            bytes.extend((len as u64).to_be_bytes());
-        }
-    }
-    bytes.extend(MASK);
-    bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
+    let mut bytes = Vec::new();
+    put(&mut bytes, FIN | opcode, payload, Some(MASK));
     bytes
 }
 

@@ -1,5 +1,9 @@
 //! Frames as a client sees them (RFC 6455 §5): unmasked ones come in, in pieces of any size; masked ones go out.
 
+use pulsegate::wire::frame::{
+    self, BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, Header, MASKED, PING, PONG, RSV, TEXT,
+};
+
 /// A whole frame from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
@@ -12,12 +16,12 @@ pub struct Frame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Opcode {
-    Continue = 0,
-    Text = 1,
-    Binary = 2,
-    Close = 8,
-    Ping = 9,
-    Pong = 10,
+    Continue = CONTINUATION,
+    Text = TEXT,
+    Binary = BINARY,
+    Close = CLOSE,
+    Ping = PING,
+    Pong = PONG,
 }
 
 /// The server broke the protocol.
@@ -25,7 +29,7 @@ pub enum Opcode {
 pub struct Violation;
 
 /// What a control frame can carry at most.
-const PREFIX: usize = 125;
+const PREFIX: usize = CONTROL_MAX;
 
 impl Frame {
     pub fn prefix(&self) -> &[u8] {
@@ -55,10 +59,10 @@ impl Frames {
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         if self.begun.is_empty() {
             // The usual case: the frame came whole, and nothing is copied.
-            match Header::parse(input)? {
-                Some(header) if input.len() as u64 >= header.size() => {
-                    let frame = header.frame(&input[header.bytes..]);
-                    *input = &input[header.size() as usize..];
+            match parse(input)? {
+                Some(whole) if input.len() as u64 >= whole.size() => {
+                    let frame = whole.frame(&input[whole.bytes..]);
+                    *input = &input[whole.size() as usize..];
                     return Ok(Some(frame));
                 }
                 _ if input.is_empty() => return Ok(None),
@@ -70,7 +74,7 @@ impl Frames {
 
     fn go_on(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         let header = loop {
-            match Header::parse(&self.begun)? {
+            match parse(&self.begun)? {
                 Some(header) => break header,
                 None if input.is_empty() => return Ok(None),
                 None => self.keep(input, 1),
@@ -99,7 +103,8 @@ impl Frames {
     }
 }
 
-struct Header {
+/// A legal header.
+struct Whole {
     opcode: Opcode,
     /// Of the payload.
     length: u64,
@@ -107,46 +112,46 @@ struct Header {
     bytes: usize,
 }
 
-impl Header {
-    /// None: there is more to come. A server does not mask, and extensions were not asked for.
-    fn parse(input: &[u8]) -> Result<Option<Header>, Violation> {
-        let [first, second, rest @ ..] = input else {
-            return Ok(None);
-        };
-        let opcode = match first & 0x0f {
-            0 => Opcode::Continue,
-            1 => Opcode::Text,
-            2 => Opcode::Binary,
-            8 => Opcode::Close,
-            9 => Opcode::Ping,
-            10 => Opcode::Pong,
-            _ => return Err(Violation),
-        };
-        let (fin, reserved, masked) = (first & 0x80 != 0, first & 0x70 != 0, second & 0x80 != 0);
-        let is_control = opcode as u8 >= 8;
-        if reserved || masked || is_control && (!fin || *second > 125) {
-            return Err(Violation);
-        }
-        let (length, bytes) = match (second, rest) {
-            (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 4),
-            (127, [a, b, c, d, e, f, g, h, ..]) => {
-                (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 10)
-            }
-            (126 | 127, _) => return Ok(None),
-            (short, _) => (u64::from(*short), 2),
-        };
-        // The highest bit must be 0 (RFC 6455 §5.2); so sizes below cannot overflow.
-        if length > u64::MAX >> 1 {
-            Err(Violation)
-        } else {
-            Ok(Some(Header {
-                opcode,
-                length,
-                bytes,
-            }))
-        }
+/// Parses a header; `None` if it is not whole.
+fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
+    let [first, second, ..] = *input else {
+        return Ok(None);
+    };
+    let opcode = legal(first, second)?;
+    let Some(header) = Header::parse(input) else {
+        return Ok(None);
+    };
+    // The highest bit must be 0 (RFC 6455 §5.2); so sizes below cannot overflow.
+    if header.payload > u64::MAX >> 1 {
+        return Err(Violation);
     }
+    Ok(Some(Whole {
+        opcode,
+        length: header.payload,
+        bytes: header.len,
+    }))
+}
 
+/// Judges the first two bytes of a frame. A server does not mask, and extensions were not asked for.
+fn legal(first: u8, second: u8) -> Result<Opcode, Violation> {
+    let opcode = match first & frame::OPCODE {
+        CONTINUATION => Opcode::Continue,
+        TEXT => Opcode::Text,
+        BINARY => Opcode::Binary,
+        CLOSE => Opcode::Close,
+        PING => Opcode::Ping,
+        PONG => Opcode::Pong,
+        _ => return Err(Violation),
+    };
+    let is_control = opcode as u8 >= CLOSE;
+    let is_whole = first & FIN != 0 && usize::from(second) <= CONTROL_MAX;
+    if first & RSV != 0 || second & MASKED != 0 || is_control && !is_whole {
+        return Err(Violation);
+    }
+    Ok(opcode)
+}
+
+impl Whole {
     fn kept(&self) -> usize {
         self.length.min(PREFIX as u64) as usize
     }
@@ -168,25 +173,7 @@ impl Header {
 
 /// Appends a whole frame from a client, masked.
 pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
-    out.push(0x80 | opcode as u8);
-    match payload.len() {
-        short @ ..=125 => out.push(0x80 | short as u8),
-        middle @ ..=0xffff => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(middle as u16).to_be_bytes());
-        }
-        long => {
-            out.push(0x80 | 127);
-            out.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(&mask);
-    out.extend(
-        payload
-            .iter()
-            .zip(mask.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    frame::put(out, FIN | opcode as u8, payload, Some(mask));
 }
 
 #[cfg(test)]
@@ -194,19 +181,8 @@ mod tests {
     use super::*;
 
     fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut out = vec![first];
-        match payload.len() {
-            short @ ..=125 => out.push(short as u8),
-            middle @ ..=0xffff => {
-                out.push(126);
-                out.extend_from_slice(&(middle as u16).to_be_bytes());
-            }
-            long => {
-                out.push(127);
-                out.extend_from_slice(&(long as u64).to_be_bytes());
-            }
-        }
-        out.extend_from_slice(payload);
+        let mut out = Vec::new();
+        frame::put(&mut out, first, payload, None);
         out
     }
 

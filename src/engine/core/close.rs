@@ -4,16 +4,14 @@ use super::core::{Core, UNSENT_SMALL};
 use crate::cause::{Cause, Code, cut_reason};
 use crate::engine::conn::{Closing, Conn, Mark, Phase};
 use crate::engine::ending::Draft;
-use crate::engine::http::{Reply, retry_after_s};
-use crate::engine::prepared::render;
-use crate::engine::scan::CloseFinder;
+use crate::engine::retry::retry_after_s;
 use crate::engine::view::Awaits;
 use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
-use tungstenite::Bytes;
-use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::frame::{CloseFrame, Frame};
+use crate::wire::encoder;
+use crate::wire::http::Reply;
+use crate::wire::scan::CloseFinder;
 
 /// Bytes that are given back to the allocator for one unit of work.
 const FREED_PER_UNIT: u64 = 16 * 1024;
@@ -34,7 +32,7 @@ impl Core {
         };
         match conn.phase {
             Phase::Open(_) => {
-                let code = if CloseCode::from(code).is_allowed() {
+                let code = if encoder::may_be_sent(code) {
                     code
                 } else {
                     1011
@@ -90,7 +88,7 @@ impl Core {
             return;
         };
         let reason = cut_reason(reason);
-        let frame = close_frame(code, reason);
+        let frame = encoder::close(code, reason);
         let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = 0;
         // What the peer has not taken yet would only hold up the close. What waits for nothing but the end of this turn may say
@@ -260,13 +258,4 @@ impl Core {
         self.leave_open(id);
         self.table.bury(id, end);
     }
-}
-
-/// A close frame; without code and reason for 1005, which must not be sent.
-fn close_frame(code: u16, reason: &str) -> Bytes {
-    let content = (code != 1005).then(|| CloseFrame {
-        code: code.into(),
-        reason: reason.into(),
-    });
-    render(Frame::close(content)).into()
 }

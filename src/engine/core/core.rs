@@ -18,8 +18,9 @@ use crate::health::{Health, Policy};
 use crate::id::{ConnId, TimerId};
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::decoder::Decoder;
+use crate::wire::frame::Role;
 use std::collections::VecDeque;
-use tungstenite::protocol::WebSocketContext;
 
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
@@ -54,9 +55,9 @@ pub(crate) struct Core {
     pub(crate) deferred: VecDeque<ConnId>,
     pub(crate) bucket: Bucket,
     pub(crate) drain: Drain,
-    /// Serves whole frames of parked connections; it remembers nothing from one to the next.
-    pub(crate) spare: Option<Box<WebSocketContext>>,
-    /// Where contexts write their pongs and close replies.
+    /// Reads control frames of all connections: their peers are clients.
+    pub(crate) decoder: Decoder,
+    /// Where it writes its pongs and close replies.
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
     pub(crate) receipts: Receipts,
@@ -97,7 +98,7 @@ impl Core {
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),
             drain: Drain::No,
-            spare: None,
+            decoder: Decoder::new(Role::Server),
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),

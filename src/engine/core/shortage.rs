@@ -3,9 +3,10 @@
 use super::core::Core;
 use crate::cause::Cause;
 use crate::engine::conn::{Conn, Mark, Phase};
-use crate::engine::http::{Reply, retry_after_s};
+use crate::engine::retry::retry_after_s;
 use crate::id::ConnId;
 use crate::time::Micros;
+use crate::wire::http::Reply;
 
 /// Slots looked at in one turn.
 const SLOTS_PER_TURN: u32 = 1_024;

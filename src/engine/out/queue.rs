@@ -1,23 +1,16 @@
 //! What is to go out to one peer and has not gone yet.
 
-use crate::engine::config::Config;
-use crate::engine::scan::Header;
+use super::blocked::{Blocked, WRITE};
+use super::frame::OutFrame;
+use super::piece::Piece;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
+use crate::wire::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
-use tungstenite::Bytes;
 
 /// Takes slices of bytes as a socket does: how many were taken, or `WouldBlock`, or an error for good.
 pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
-
-/// The most bytes handed to one write. What the kernel has taken stands before the next heartbeat, on a slow link for long.
-const WRITE: usize = 64 * 1024;
-
-/// The same while the peer is behind; doubled each time its socket has room again within [`SOON`].
-const WRITE_BEHIND: usize = 4 * 1024;
-
-const SOON: Micros = Micros::from_millis(20);
 
 /// The most slices handed to one write; more wait for the next.
 const SLICES: usize = 32;
@@ -27,9 +20,6 @@ const COPIED: usize = 512;
 
 /// The most bytes of such a string; more frames make another one.
 const STRING: usize = 4 * 1024;
-
-/// What an entry of the queue costs beside its bytes: its place in the queue, and the counter of shared bytes.
-const ENTRY: usize = 96;
 
 /// Pending bytes of one connection. It exists only while there are some.
 ///
@@ -60,109 +50,6 @@ pub(crate) struct Out {
     blocked: Option<Blocked>,
     /// Since when there is more than the connection may have, and no byte has gone out.
     over: Option<Micros>,
-}
-
-/// A part of the queue.
-#[derive(Debug)]
-enum Piece {
-    /// Small frames, one behind the other.
-    String(Vec<u8>),
-    /// One frame, which may be shared with other connections.
-    Frame(OutFrame),
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Piece::String(bytes) => bytes.len(),
-            Piece::Frame(frame) => frame.len(),
-        }
-    }
-
-    /// What it costs: what is allocated, and a shared frame as if it were not shared.
-    fn charge(&self) -> usize {
-        ENTRY
-            + match self {
-                Piece::String(bytes) => bytes.capacity(),
-                Piece::Frame(frame) => frame.len(),
-            }
-    }
-
-    /// The length of the frame that begins at `at`.
-    fn frame_len(&self, at: usize) -> usize {
-        match self {
-            Piece::Frame(frame) => frame.len() - at,
-            Piece::String(bytes) => {
-                let rest = &bytes[at..];
-                Header::parse(rest).map_or(rest.len(), |h| h.frame_len().min(rest.len()))
-            }
-        }
-    }
-
-    /// The bytes from `from` to `to`, in two parts, either of which may be empty.
-    fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
-        match self {
-            Piece::String(bytes) => [&bytes[from..to], &[]],
-            Piece::Frame(frame) => frame.range(from, to),
-        }
-    }
-}
-
-/// One frame, shared by all connections that are sent it.
-#[derive(Debug, Clone)]
-pub(crate) struct OutFrame {
-    /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
-    header: [u8; Config::FRAME_HEADER_MAX],
-    header_len: u8,
-    body: Bytes,
-}
-
-impl OutFrame {
-    /// A payload with its header apart.
-    pub(crate) fn large(header: &[u8], payload: Bytes) -> Self {
-        let mut frame = OutFrame::from(payload);
-        let len = header.len().min(Config::FRAME_HEADER_MAX);
-        frame.header[..len].copy_from_slice(&header[..len]);
-        frame.header_len = len as u8;
-        frame
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        usize::from(self.header_len) + self.body.len()
-    }
-
-    /// Its bytes from `from` to `to`, in two parts, either of which may be empty.
-    fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
-        let header = &self.header[..usize::from(self.header_len)];
-        let of_body = |at: usize| at.saturating_sub(header.len());
-        [
-            &header[from.min(header.len())..to.min(header.len())],
-            &self.body[of_body(from)..of_body(to)],
-        ]
-    }
-}
-
-impl From<Bytes> for OutFrame {
-    /// A whole frame in one piece.
-    fn from(body: Bytes) -> Self {
-        OutFrame {
-            header: [0; Config::FRAME_HEADER_MAX],
-            header_len: 0,
-            body,
-        }
-    }
-}
-
-/// How long bytes have waited: at `since` there were `ahead` bytes more than have gone out by now. When those are gone the
-/// watch starts anew, so that a queue that never empties but moves on is no offence.
-#[derive(Debug, Clone, Copy)]
-struct Blocked {
-    since: Micros,
-    ahead: usize,
-    /// When the socket last had no room.
-    full_at: Micros,
-    /// The most bytes of one write.
-    write: usize,
 }
 
 /// What one [`Out::write`] came to.
@@ -198,7 +85,7 @@ impl Out {
         self.unsent = self.unsent.saturating_add(1);
         self.frame_bytes += frame.len();
         // A frame that goes out alone is not copied.
-        if self.pieces.is_empty() || frame.len() > COPIED || frame.header_len > 0 {
+        if self.pieces.is_empty() || frame.len() > COPIED || frame.has_header_apart() {
             self.push_piece(Piece::Frame(frame));
             return;
         }
@@ -209,11 +96,11 @@ impl Out {
             if string.len() + frame.len() > string.capacity() && 2 * before > STRING {
                 string.reserve_exact(STRING - string.len());
             }
-            string.extend_from_slice(&frame.body);
+            string.extend_from_slice(frame.body());
             self.charged += string.capacity() - before;
             return;
         }
-        self.push_piece(Piece::String(frame.body.to_vec()));
+        self.push_piece(Piece::String(frame.body().to_vec()));
     }
 
     fn push_piece(&mut self, piece: Piece) {
@@ -306,12 +193,7 @@ impl Out {
         let mut written = Written::default();
         let mut most = WRITE;
         if let Some(blocked) = &mut self.blocked {
-            let is_soon = now - blocked.full_at <= SOON;
-            blocked.write = match is_soon {
-                true => WRITE.min(2 * blocked.write),
-                false => WRITE_BEHIND,
-            };
-            most = blocked.write;
+            most = blocked.next_write(now);
         }
         while !self.is_empty() && written.bytes < budget {
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -325,24 +207,13 @@ impl Out {
                         None if written.ping => written.behind_ping += taken,
                         None => {}
                     }
-                    if let Some(Blocked { since, ahead, .. }) = &mut self.blocked {
-                        *ahead = ahead.saturating_sub(taken);
-                        if *ahead == 0 {
-                            (*since, *ahead) = (
-                                now,
-                                self.control.len() - self.control_sent + self.frame_bytes,
-                            );
-                        }
+                    if let Some(blocked) = &mut self.blocked {
+                        let waiting = self.control.len() - self.control_sent + self.frame_bytes;
+                        blocked.took(taken, waiting, now);
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    let ahead = self.pending();
-                    let blocked = Blocked {
-                        since: now,
-                        ahead,
-                        full_at: now,
-                        write: WRITE_BEHIND / 2,
-                    };
+                    let blocked = Blocked::new(self.pending(), now);
                     self.blocked.get_or_insert(blocked).full_at = now;
                     written.full = true;
                     break;

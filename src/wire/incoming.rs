@@ -1,9 +1,10 @@
 //! A message that arrives: its payload unmasked (RFC 6455 §5.3), text checked for UTF-8 as it comes (§8.1), and joined when all of
 //! it is here. No step costs more than its bytes, and none takes more than 128 KiB.
 
-use crate::engine::chunks::Chunks;
-use crate::engine::message::Message;
-use crate::engine::scan::TEXT;
+use super::chunks::Chunks;
+use super::frame::TEXT;
+use super::mask;
+use tungstenite::Message;
 
 /// Bytes that are unmasked and checked at once: they stay in the processor's first cache.
 const WINDOW: usize = 2 * 1024;
@@ -58,7 +59,7 @@ impl Incoming {
         mask: [u8; 4],
     ) -> Result<(Message, usize), NotUtf8> {
         let mut bytes = payload.to_vec();
-        unmask(&mut bytes, mask, 0);
+        mask::apply(&mut bytes, mask, 0);
         if opcode == TEXT {
             let text = String::from_utf8(bytes).map_err(|_| NotUtf8)?;
             let worth = text.len() + dearness(&text);
@@ -101,14 +102,14 @@ impl Incoming {
                     let piece = chunks.last_for(window.len(), coming);
                     let from = piece.len();
                     piece.extend_from_slice(window);
-                    unmask(&mut piece[from..], mask, offset);
+                    mask::apply(&mut piece[from..], mask, offset);
                 }
                 Payload::Text(chunks, partial) => {
                     let mut buffer = [0; 3 + WINDOW];
                     let (held, fresh) = buffer.split_at_mut(partial.len);
                     held.copy_from_slice(&partial.bytes[..partial.len]);
                     fresh[..window.len()].copy_from_slice(window);
-                    unmask(&mut fresh[..window.len()], mask, offset);
+                    mask::apply(&mut fresh[..window.len()], mask, offset);
                     let bytes = &buffer[..partial.len + window.len()];
                     let (text, rest) = characters(bytes)?;
                     worth += dearness(text);
@@ -167,30 +168,16 @@ fn characters(bytes: &[u8]) -> Result<(&str, &[u8]), NotUtf8> {
     }
 }
 
-/// Applies a mask to a run of a payload that begins at `offset` (RFC 6455 §5.3).
-fn unmask(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
-    let turned: [u8; 4] = std::array::from_fn(|i| mask[(offset + i) % 4]);
-    let word = u32::from_ne_bytes(turned);
-    let wide = u64::from(word) | u64::from(word) << 32;
-    let (words, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in words {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
-    }
-    for (byte, key) in rest.iter_mut().zip(turned.iter().cycle()) {
-        *byte ^= key;
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::frame::BINARY;
     use super::*;
-    use crate::engine::scan::BINARY;
 
     const MASK: [u8; 4] = [1, 2, 3, 4];
 
     fn masked(plain: &[u8]) -> Vec<u8> {
         let mut bytes = plain.to_vec();
-        unmask(&mut bytes, MASK, 0);
+        mask::apply(&mut bytes, MASK, 0);
         assert!(
             bytes
                 .iter()

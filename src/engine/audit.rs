@@ -1,0 +1,152 @@
+//! What must hold between turns, and what only tests look at.
+
+use super::conn::{Conn, Mark, Middle, Phase};
+use super::engine::Engine;
+use super::handler::Handler;
+use super::wheel::TICK;
+use crate::cause::Cause;
+use crate::health::State;
+use crate::id::ConnId;
+use crate::time::Micros;
+
+impl<H: Handler> Engine<H> {
+    /// What must hold after each turn.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub(crate) fn audit(&self, now: Micros) -> Result<(), String> {
+        let core = &self.core;
+        let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
+        let (mut opening, mut closing, mut strangers) = (0, 0, 0);
+        for (id, conn) in core.table.ids() {
+            pending += conn.charged() as u64;
+            counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
+            opening += u64::from(matches!(conn.phase, Phase::Opening(_)));
+            if let Phase::Closing(closes) = &conn.phase {
+                let is_websocket = conn.marks.has(Mark::Counted);
+                closing += u64::from(is_websocket && !closes.end.told);
+                opening += u64::from(!is_websocket);
+            }
+            if let Phase::Opening(Some(head)) = &conn.phase {
+                held += head.held;
+                if head.held < head.bytes.len() as u64 {
+                    return Err(format!("{id} holds more of a head than it is charged"));
+                }
+            }
+            strangers += if conn.is_stranger() { held_of(conn) } else { 0 };
+            if let Phase::Open(middle) = &conn.phase {
+                suspects += u64::from(conn.health.state() == State::Suspect);
+                if let Some(middle) = middle {
+                    held += middle.held;
+                    check_middle(middle).map_err(|e| format!("{id} {e}"))?;
+                }
+            }
+            let Some(due) = conn.due(core.policy_of(conn), &core.config) else {
+                return Err(format!("{id} is dead and was not reaped"));
+            };
+            if conn.marks.has(Mark::Deferred) {
+                continue;
+            }
+            let Some(armed) = conn.armed() else {
+                return Err(format!("{id} has no entry in the wheel"));
+            };
+            // Whoever was deferred and is heard again is overdue, and looked at with the next tick.
+            let next_tick = (now.0 / TICK.0 + 1) as u32;
+            if due + TICK <= now && armed != next_tick {
+                return Err(format!("{id} was due at {due} and it is {now}"));
+            }
+        }
+        self.check_places()?;
+        let stats = &core.stats;
+        let told: u64 = (0..Cause::COUNT)
+            .map(|c| stats.closed(c) + stats.rejected[c])
+            .sum();
+        let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;
+        for (what, kept, found) in [
+            ("pending bytes", stats.pending_bytes, pending),
+            ("held bytes", stats.held_bytes, held),
+            ("bytes of strangers", stats.stranger_bytes, strangers),
+            ("suspects", stats.suspects(), suspects),
+            ("opening", stats.opening(), opening),
+            (
+                "closing",
+                stats.classes.iter().map(|c| c.closing).sum(),
+                closing,
+            ),
+            ("live", stats.live(), counted),
+            (
+                "accepted less ended",
+                stats.accepted - told,
+                core.table.len() as u64 - told_but_here,
+            ),
+        ] {
+            if kept != found {
+                return Err(format!("{what}: {kept} on the account, {found} found"));
+            }
+        }
+        if core.wheel.entries() > 64 + 8 * (stats.accepted as usize + core.timers.len()) {
+            return Err(format!("{} entries in the wheel", core.wheel.entries()));
+        }
+        Ok(())
+    }
+
+    /// Entries in the wheel, dead ones included.
+    pub(crate) fn wheel_entries(&self) -> usize {
+        self.core.wheel.entries()
+    }
+
+    /// When this connection was accepted, or opened once it is open; `None` if there is none.
+    pub(crate) fn since(&self, id: ConnId) -> Option<Micros> {
+        self.core.table.get(id).map(|c| c.since)
+    }
+
+    /// Returns whether this connection is open.
+    pub(crate) fn is_open(&self, id: ConnId) -> bool {
+        self.core.table.get(id).is_some_and(Conn::is_open)
+    }
+
+    /// Returns whether a heartbeat waits to go out to this connection.
+    pub(crate) fn is_ping_queued(&self, id: ConnId) -> bool {
+        let conn = self.core.table.get(id);
+        conn.is_some_and(|c| c.health.ping_queued())
+    }
+}
+
+fn held_of(conn: &Conn) -> u64 {
+    match &conn.phase {
+        Phase::Opening(Some(head)) => head.held,
+        Phase::Open(Some(middle)) => middle.held,
+        _ => 0,
+    }
+}
+
+/// What must hold of a connection that is in the middle of something.
+fn check_middle(middle: &Middle) -> Result<(), String> {
+    if middle.at_rest() {
+        return Err("is at rest and not parked".to_owned());
+    }
+    // One that is in the middle of its share is busy, and waits for nothing.
+    let waits = middle.throttled_since.is_some();
+    if waits && !middle.is_held() || middle.is_held() && !middle.is_busy() && !waits {
+        return Err("waits for its share and is not counted, or the other way round".to_owned());
+    }
+    let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());
+    let message = middle.message.as_ref().map_or(0, |m| m.len());
+    let own = (middle.leftover.len() + frame + message) as u64;
+    let least = own + middle.unfinished.unwrap_or_default();
+    if middle.held < least {
+        return Err(format!(
+            "holds {least} bytes, {} on the account",
+            middle.held
+        ));
+    }
+    Ok(())
+}
+
+fn ended(phase: &Phase) -> bool {
+    match phase {
+        Phase::Closing(closing) => closing.end.told,
+        Phase::Dead(end) => end.told,
+        Phase::Opening(_) | Phase::Open(_) => false,
+    }
+}

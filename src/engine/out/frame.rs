@@ -1,0 +1,62 @@
+//! A frame on its way out.
+
+use crate::wire::Bytes;
+use crate::wire::frame::Role;
+
+/// Bytes of the longest frame header that we write.
+const HEADER_MAX: usize = Role::Server.header_max();
+
+/// One frame, shared by all connections that are sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct OutFrame {
+    /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
+    header: [u8; HEADER_MAX],
+    header_len: u8,
+    body: Bytes,
+}
+
+impl OutFrame {
+    /// A payload with its header apart.
+    pub(crate) fn large(header: &[u8], payload: Bytes) -> Self {
+        let mut frame = OutFrame::from(payload);
+        let len = header.len().min(HEADER_MAX);
+        frame.header[..len].copy_from_slice(&header[..len]);
+        frame.header_len = len as u8;
+        frame
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.header_len) + self.body.len()
+    }
+
+    /// Returns whether the header is not part of the body.
+    pub(super) fn has_header_apart(&self) -> bool {
+        self.header_len > 0
+    }
+
+    /// Its bytes; of a frame whose header is apart, those behind it.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Its bytes from `from` to `to`, in two parts, either of which may be empty.
+    pub(super) fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
+        let header = &self.header[..usize::from(self.header_len)];
+        let of_body = |at: usize| at.saturating_sub(header.len());
+        [
+            &header[from.min(header.len())..to.min(header.len())],
+            &self.body[of_body(from)..of_body(to)],
+        ]
+    }
+}
+
+impl From<Bytes> for OutFrame {
+    /// A whole frame in one piece.
+    fn from(body: Bytes) -> Self {
+        OutFrame {
+            header: [0; HEADER_MAX],
+            header_len: 0,
+            body,
+        }
+    }
+}

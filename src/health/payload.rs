@@ -1,0 +1,14 @@
+//! What a heartbeat carries.
+
+/// Bytes of a ping's payload.
+pub const PAYLOAD: usize = 8;
+
+/// A letter for each nibble, the highest first.
+pub(super) fn letters(number: u32) -> [u8; PAYLOAD] {
+    // Four bits to a byte: halves, quarters and eighths are moved apart.
+    let wide = u64::from(number);
+    let wide = (wide | wide << 16) & 0x0000_FFFF_0000_FFFF;
+    let wide = (wide | wide << 8) & 0x00FF_00FF_00FF_00FF;
+    let wide = (wide | wide << 4) & 0x0F0F_0F0F_0F0F_0F0F;
+    (wide + u64::from_ne_bytes([b'a'; PAYLOAD])).to_be_bytes()
+}

@@ -1,0 +1,105 @@
+//! The steps of a turn that write, and let go of sockets.
+
+use super::kernel;
+use super::sockets::Behind;
+use super::turn::Reactor;
+use crate::engine::{Flushed, Handler};
+use crate::id::ConnId;
+use mio::Interest;
+use socket2::SockRef;
+use std::io::{ErrorKind, IoSlice, Write};
+use std::time::Duration;
+
+impl<H: Handler> Reactor<H> {
+    pub(super) fn flush(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        // Who is marked dirty while this list is worked off has its turn in the next one.
+        self.engine.take_dirty(&mut dirty);
+        self.touch(&dirty);
+        for id in dirty.drain(..) {
+            self.flush_one(id);
+        }
+        self.dirty = dirty;
+    }
+
+    /// Reads these socket entries, so that their cache misses overlap instead of each write waiting for its own.
+    fn touch(&self, ids: &[ConnId]) {
+        let sockets = ids.iter().filter_map(|id| self.sockets.get(id.slot()));
+        let behind = sockets.filter(|s| s.as_ref().is_some_and(|s| s.behind != Behind::No));
+        std::hint::black_box(behind.count());
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+            return;
+        };
+        let full = socket.behind == Behind::Waiting;
+        let stream = &mut socket.stream;
+        let was_behind = socket.behind != Behind::No;
+        let mut write = |slices: &[IoSlice<'_>]| match slices {
+            _ if full => Err(ErrorKind::WouldBlock.into()),
+            slices if was_behind => kernel::write_apart(stream, slices),
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        };
+        let flushed = self.engine.flush(id, self.clock.now(), &mut write);
+        if flushed == Flushed::Later {
+            return;
+        }
+        if flushed == Flushed::Fin {
+            // It may have gone already; then reading says so.
+            let _ = socket.stream.shutdown(std::net::Shutdown::Write);
+        }
+        if !self.engine.wants_bytes(id) {
+            return;
+        }
+        let is_behind = flushed == Flushed::Blocked;
+        socket.behind = if is_behind {
+            Behind::Waiting
+        } else {
+            Behind::No
+        };
+        if was_behind != is_behind {
+            self.reregister(id);
+        }
+    }
+
+    /// Tells the kernel what is waited for. A socket that is not read waits for room only: with READABLE it would wake the loop for
+    /// each segment that arrives. Errors are reported all the same.
+    pub(super) fn reregister(&mut self, id: ConnId) {
+        let paused = self.engine.is_paused(id);
+        let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+            return;
+        };
+        if !self.engine.wants_bytes(id) {
+            return;
+        }
+        let interest = match (paused, socket.behind) {
+            (true, _) => Interest::WRITABLE,
+            (false, Behind::No) => Interest::READABLE,
+            (false, Behind::Waiting | Behind::Writable) => Interest::READABLE | Interest::WRITABLE,
+        };
+        let registry = self.poll.registry();
+        if let Err(e) = registry.reregister(&mut socket.stream, id.into(), interest) {
+            log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
+            self.engine.on_no_room(id);
+        }
+    }
+
+    pub(super) fn reap(&mut self) {
+        let (sockets, acceptor) = (&mut self.sockets, &mut self.acceptor);
+        self.engine.reap(self.clock.now(), &mut |id, reset| {
+            let Some(socket) = sockets.get_mut(id.slot()).and_then(Option::take) else {
+                return;
+            };
+            if reset {
+                // Fails only for a socket that is gone anyway.
+                let _ = SockRef::from(&socket.stream).set_linger(Some(Duration::ZERO));
+            }
+            if let Some(acceptor) = acceptor {
+                acceptor.refused -= usize::from(socket.refused);
+                acceptor.retry();
+            }
+        });
+    }
+}

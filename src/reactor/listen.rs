@@ -1,0 +1,73 @@
+//! Opening the listener.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+/// The most clients that the kernel keeps waiting for us; what `net.core.somaxconn` makes of it is the system's choice.
+pub(super) const BACKLOG: i32 = 4_096;
+
+/// Opens a listener: non-blocking, with a backlog of 4 096.
+///
+/// # Errors
+/// What the system says, with the address.
+pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if reuse_port {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(std::net::TcpListener::from(socket))
+    };
+    open().map_err(|e: io::Error| {
+        let what_to_do = what_to_do(addr, e.kind());
+        let text = format!("cannot listen on {addr}: {e}{what_to_do}");
+        io::Error::new(e.kind(), text)
+    })
+}
+
+/// What helps against a refusal to listen, to be put behind it.
+fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
+    match refusal {
+        ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
+            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
+             CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+        }
+        ErrorKind::AddrInUse => ". Another process listens there: end it, or take another port",
+        ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
+        _ => "",
+    }
+}
+
+/// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
+pub fn granted_backlog() -> Option<u32> {
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
+    Some(somaxconn.trim().parse::<u32>().ok()?.min(BACKLOG as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_port_says_what_to_do() {
+        let told = |addr: &str, kind| what_to_do(addr.parse().expect("an address"), kind);
+        let denied = ErrorKind::PermissionDenied;
+        assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
+        assert!(told("[::]:1023", denied).contains("socket unit"));
+        assert_eq!(told("0.0.0.0:1024", denied), "");
+        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("take another port"));
+        // And it stands behind what the system says.
+        let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
+        let addr = taken.local_addr().expect("an address");
+        let error = listen(addr, false).expect_err("it is taken").to_string();
+        assert!(
+            error.starts_with(&format!("cannot listen on {addr}: ")),
+            "{error}"
+        );
+        assert!(error.contains("Another process listens there"), "{error}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The step of a turn that reads.
+
+use super::turn::{READ_BUFFER, Reactor, STEP_TIME};
+use crate::engine::{Handler, Intake};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::io::{ErrorKind, Read};
+
+/// The most bytes read from one connection in one turn. What they cost is bounded by the engine's budget besides.
+const READ_BUDGET: usize = 4 * READ_BUFFER;
+
+/// How long reading from the connections behind the others may take at least.
+const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
+
+impl<H: Handler> Reactor<H> {
+    /// Reads from the connections that have something. Those that had more than fitted into their last share, and those that have not
+    /// introduced themselves, go behind the others: many that flood must not delay one that says a little.
+    pub(super) fn read(&mut self) {
+        self.take_ready();
+        let mut now = self.clock.now();
+        let until = now + STEP_TIME;
+        let light = std::mem::take(&mut self.ready);
+        // Those that come to stand behind in this turn have had theirs.
+        let behind = self.heavy.len();
+        let mut at = 0;
+        while at < light.len() && self.engine.has_budget_for_light() && now < until {
+            self.visit(light[at], READ_BUFFER, &mut now);
+            at += 1;
+        }
+        // Those that were not reached are first in the next turn.
+        self.ready = light;
+        self.ready.drain(..at);
+        let until = until.max(now + LEAST_TIME_BEHIND);
+        for _ in 0..behind {
+            if !self.engine.has_budget() || now >= until {
+                break;
+            }
+            if let Some(id) = self.heavy.pop_front() {
+                self.visit(id, READ_BUDGET, &mut now);
+            }
+        }
+    }
+
+    /// Gives a connection its share of the turn.
+    fn visit(&mut self, id: ConnId, budget: usize, now: &mut Micros) {
+        let more = self.read_one(id, budget, now);
+        if self.engine.wants_bytes(id)
+            && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+        {
+            socket.ready = more;
+            if more {
+                self.heavy.push_back(id);
+            }
+        }
+    }
+
+    /// Takes over the connections that the engine wants to be read from, and those whose reading was paused or resumed.
+    pub(super) fn take_ready(&mut self) {
+        for id in self.engine.take_repolled() {
+            self.reregister(id);
+        }
+        let mut named = Vec::new();
+        self.engine.take_ready(&mut named);
+        for id in named {
+            self.read_again(id);
+        }
+    }
+
+    /// Schedules a read, at most once for each connection.
+    pub(super) fn read_again(&mut self, id: ConnId) {
+        if self.engine.wants_bytes(id)
+            && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
+            && !std::mem::replace(&mut socket.ready, true)
+        {
+            self.ready.push(id);
+        }
+    }
+
+    /// Reads from one connection and hands in what came, as far as its share of the turn goes. Returns whether there is more.
+    /// `now` is the time of the last look at the clock.
+    pub(super) fn read_one(&mut self, id: ConnId, budget: usize, now: &mut Micros) -> bool {
+        let mut left = budget;
+        loop {
+            let most = match self.engine.intake(id, *now) {
+                Intake::Read(_) if left == 0 => return true,
+                Intake::Read(most) => most.min(left),
+                Intake::Leftover => {
+                    *now = self.clock.now();
+                    self.engine.on_leftover(id, *now);
+                    continue;
+                }
+                Intake::NextTurn => return true,
+                Intake::Paused | Intake::Over => return false,
+            };
+            let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+                return false;
+            };
+            let room = most.min(self.buffer.len());
+            match socket.stream.read(&mut self.buffer[..room]) {
+                Ok(0) => {
+                    self.engine.on_eof(id);
+                    return false;
+                }
+                Ok(n) => {
+                    // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
+                    let drained = n < room && !socket.closed;
+                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
+                    *now = self.clock.now();
+                    self.engine.on_bytes(id, &self.buffer[..n], *now);
+                    left -= n;
+                    if drained {
+                        return !self.engine.on_drained(id, *now);
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    return !self.engine.on_drained(id, *now);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => {
+                    self.engine.on_error(id, &e);
+                    return false;
+                }
+            }
+        }
+    }
+}

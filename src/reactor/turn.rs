@@ -1,0 +1,313 @@
+//! The loop and its turn.
+
+use super::acceptor::{Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS};
+use super::kernel;
+use super::sockets::{Behind, Socket};
+use crate::engine::{Config, Engine, Handler, Io, Kernel, Remote};
+use crate::id::ConnId;
+use crate::time::{Clock, Micros};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+/// The most events taken from the kernel in one turn; the rest comes with the next.
+const EVENTS: usize = 1_024;
+
+/// The loop's read buffer, shared by all connections.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+/// The same in a last look.
+const LOOK_BUDGET: usize = READ_BUFFER;
+
+/// How long accepting, and how long reading, may take in one turn; who is not reached is first in the next. What is read
+/// makes work for the steps behind it, too, some four times as much when connections come and go; so a storm of them delays a
+/// heartbeat by a tick or two. Writing is bounded by connections and bytes instead ([`Engine::take_dirty`]), heartbeats first.
+pub(super) const STEP_TIME: Micros = Micros::from_millis(2);
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// The loop: one thread, all connections.
+///
+/// [`run`](Reactor::run) it, or [`turn`](Reactor::turn) it from a loop of your own: its descriptor
+/// ([`AsRawFd`]) is readable when a turn has something to do, and [`next_due`](Reactor::next_due) says when it has without
+/// being told. Spurious turns do no harm.
+pub struct Reactor<H> {
+    pub(super) engine: Engine<H>,
+    pub(super) clock: Clock,
+    pub(super) poll: Poll,
+    pub(super) events: Events,
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) local_addr: SocketAddr,
+    /// By slot, as the engine's connections.
+    pub(super) sockets: Vec<Option<Socket>>,
+    /// Connections to be read from; first those that the last turn did not reach.
+    pub(super) ready: Vec<ConnId>,
+    /// Connections that are read last: their input exceeded their last share, or they have not introduced themselves.
+    pub(super) heavy: VecDeque<ConnId>,
+    pub(super) dirty: Vec<ConnId>,
+    /// Connections that have left a heartbeat unanswered.
+    pub(super) unanswered: Vec<ConnId>,
+    pub(super) buffer: Box<[u8]>,
+    /// How long the turn before meant to sleep.
+    pub(super) asked: Micros,
+    /// When this turn's wait was over, by the monotonic clock.
+    pub(super) woken: Micros,
+    /// The kernel may have had more events than fitted.
+    pub(super) more_events: bool,
+    /// Somebody else holds the listener's socket, too.
+    pub(super) inherited: bool,
+    /// A successor may listen on the same port, so a drain closes the listener before the first connection.
+    pub(super) has_successor: bool,
+    /// Connections that may yet be taken in when a drain empties the accept queue.
+    pub(super) last_accepts: usize,
+}
+
+impl<H: Handler> Reactor<H> {
+    /// A loop on a listener that was bound before ([`listen`], or the host's own).
+    ///
+    /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
+    pub fn new(
+        config: Config,
+        listener: std::net::TcpListener,
+        max_connections: usize,
+        handler: H,
+    ) -> io::Result<Self> {
+        let local_addr = listener.local_addr()?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let wake = Box::new(move || {
+            if let Err(e) = waker.wake() {
+                log::warn!("wake failed error=\"{e}\"");
+            }
+        });
+        let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);
+        let mut engine = Engine::new(config, handler, wake).map_err(invalid)?;
+        engine.set_max_connections(max_connections);
+        let mut acceptor = Acceptor::new(listener, max_connections)?;
+        poll.registry()
+            .register(&mut acceptor.listener, LISTENER, Interest::READABLE)?;
+        Ok(Reactor {
+            engine,
+            clock: Clock::start(),
+            poll,
+            events: Events::with_capacity(EVENTS),
+            acceptor: Some(acceptor),
+            local_addr,
+            sockets: Vec::new(),
+            ready: Vec::new(),
+            heavy: VecDeque::new(),
+            dirty: Vec::new(),
+            unanswered: Vec::new(),
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            asked: Micros::ZERO,
+            woken: Micros::ZERO,
+            more_events: false,
+            inherited: false,
+            has_successor: false,
+            last_accepts: LAST_ACCEPTS,
+        })
+    }
+
+    /// Says that others hold the listener's socket, too (socket activation): a drain leaves who waits in its queue to the
+    /// successor instead of taking them in to tell them to come back.
+    pub fn leave_queue_to_successor(&mut self) {
+        self.inherited = true;
+        self.has_successor = true;
+    }
+
+    /// Says that a successor may listen on the same port already (`SO_REUSEPORT`): a drain takes in who waits in the queue, then
+    /// closes the listener before the first connection, so that newcomers reach the successor.
+    ///
+    /// Without it the listener stays open until the last connection is closed: health checks are answered 503 meanwhile, and
+    /// upgrades as well.
+    pub fn leave_port_to_successor(&mut self) {
+        self.has_successor = true;
+    }
+
+    /// Turns until a drain or a stop has ended ([`Remote`]).
+    ///
+    /// # Errors
+    /// What the system says of waiting for events; nothing that concerns one connection.
+    pub fn run(&mut self) -> io::Result<()> {
+        while !self.is_over() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// One turn: wait (at most for `max_wait`), accept, read, time, flush, reap.
+    ///
+    /// # Errors
+    /// As [`run`](Reactor::run).
+    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        self.wait(max_wait)?;
+        self.accept();
+        self.read();
+        self.engine.take_commands(self.clock.now());
+        self.time();
+        self.flush();
+        self.reap();
+        self.end_turn();
+        Ok(())
+    }
+
+    /// Returns whether a drain or a stop has ended: there is nothing left to turn for.
+    pub fn is_over(&self) -> bool {
+        self.engine.is_over()
+    }
+
+    /// How long no turn is needed, unless the descriptor becomes readable; `None`: any time.
+    pub fn next_due(&self) -> Option<Duration> {
+        // Events that did not fit raise no new edge in a poll that this one is nested in.
+        let more = self.more_events
+            || !self.ready.is_empty()
+            || !self.heavy.is_empty()
+            || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
+        if more || self.engine.wants_last_accept() {
+            return Some(Duration::ZERO);
+        }
+        self.engine.sleep(self.clock.now()).map(Micros::as_duration)
+    }
+
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// A handle for other threads.
+    pub fn remote(&self) -> Remote {
+        self.engine.remote()
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine<H> {
+        &self.engine
+    }
+
+    /// Calls the host between two turns, with hands to act.
+    pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
+        self.engine.with_io(self.clock.now(), f)
+    }
+
+    // ---- the steps of a turn ----
+
+    fn wait(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+        let timeout = [self.next_due(), max_wait].into_iter().flatten().min();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => self.events.clear(),
+            other => other?,
+        }
+        self.woken = self.clock.raw();
+        self.checkpoint(self.asked);
+        self.more_events = self.events.iter().count() == EVENTS;
+        for event in &self.events {
+            match event.token() {
+                LISTENER => self.acceptor.iter_mut().for_each(Acceptor::notice),
+                WAKER => {}
+                token => {
+                    let id = ConnId::from(token);
+                    let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
+                        continue;
+                    };
+                    if event.is_writable() && socket.behind == Behind::Waiting {
+                        socket.behind = Behind::Writable;
+                        self.engine.flush_soon(id);
+                    }
+                    let closed = event.is_read_closed() || event.is_error();
+                    socket.closed |= closed;
+                    if event.is_error() && self.engine.is_paused(id) {
+                        // It is not read, and an error is told only once.
+                        let error = socket.stream.take_error().ok().flatten();
+                        let reset = || ErrorKind::ConnectionReset.into();
+                        self.engine.on_error(id, &error.unwrap_or_else(reset));
+                    }
+                    // Each once, also beside what was left over: or else a flood had several budgets in one turn.
+                    if (event.is_readable() || closed)
+                        && !std::mem::replace(&mut socket.ready, true)
+                    {
+                        if self.engine.is_stranger(id) {
+                            self.heavy.push_back(id);
+                        } else {
+                            self.ready.push(id);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn time(&mut self) {
+        self.checkpoint(Micros::ZERO);
+        self.engine.advance(self.clock.now());
+        self.engine.take_unanswered(&mut self.unanswered);
+        while let Some(id) = self.unanswered.pop() {
+            if let Some(kernel) = self.kernel(id) {
+                self.engine.observe(id, kernel, self.clock.now());
+            }
+        }
+        // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
+        while let Some(id) = self.engine.next_doubtful() {
+            let mut now = self.clock.now();
+            if self.read_one(id, LOOK_BUDGET, &mut now) {
+                self.read_again(id);
+            }
+            let kernel = self.kernel(id);
+            self.engine.judge(id, kernel, self.clock.now());
+        }
+    }
+
+    /// What the kernel knows of a connection's bytes.
+    fn kernel(&self, id: ConnId) -> Option<Kernel> {
+        kernel::of(&self.sockets.get(id.slot())?.as_ref()?.stream)
+    }
+
+    fn end_turn(&mut self) {
+        if let (Some(most), Some(acceptor)) =
+            (self.engine.take_max_connections(), &mut self.acceptor)
+        {
+            acceptor.set_max_connections(most);
+        }
+        // Room that came free in this turn is work for the next one.
+        self.note_load();
+        let paused = self.acceptor.as_ref().is_none_or(Acceptor::is_paused);
+        let full = self.acceptor.as_ref().is_some_and(Acceptor::is_full);
+        let refused = self.acceptor.as_ref().map_or(0, |a| a.refused);
+        let took = self.clock.raw() - self.woken;
+        let stats = self.engine.stats_mut();
+        stats.accept_paused = paused;
+        stats.full = full;
+        stats.refused_here = refused as u64;
+        stats.turns += 1;
+        stats.turn_time.record(took.0);
+        self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);
+    }
+
+    /// If we were away for longer than `asked`, the silence since then was ours.
+    fn checkpoint(&mut self, asked: Micros) {
+        if let Some(stall) = self.clock.checkpoint(asked, self.engine.shortest_timeout()) {
+            log::warn!(
+                "loop stalled for_ms={} effect=\"every deadline moved by it\"",
+                stall.as_millis()
+            );
+            self.engine.on_stall(stall);
+        }
+    }
+}
+
+/// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and those to be refused.
+pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_DESCRIPTORS;
+
+impl<H> AsRawFd for Reactor<H> {
+    /// Readable when a turn has something to do.
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}

@@ -1,0 +1,164 @@
+//! What peers do.
+
+use super::frames::{client_frame, upgrade_request};
+use super::link::Link;
+use super::net::Net;
+use super::peer::{Peer, PeerId};
+use crate::engine::{Handler, Message};
+use crate::time::Micros;
+use crate::wire::frame::{BINARY, CLOSE, FIN, PING, PONG, TEXT};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+impl<H: Handler> Net<H> {
+    /// A peer connects to the server and sends nothing yet.
+    pub fn open_socket(&mut self) -> PeerId {
+        self.knock(false)
+    }
+
+    /// A peer connects to a server that has no room for it, and sends nothing yet.
+    pub fn open_socket_beyond_the_cap(&mut self) -> PeerId {
+        self.knock(true)
+    }
+
+    fn knock(&mut self, refuse: bool) -> PeerId {
+        let addr =
+            std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
+        let id = self.engine.accept(addr, refuse, self.now());
+        self.peers.push(Peer {
+            id,
+            inbound: VecDeque::new(),
+            half_closed: false,
+            reset: false,
+            unreadable: None,
+            latency: Micros::ZERO,
+            muted: false,
+            unread: false,
+            window: None,
+            breaks: None,
+            bytes: Vec::new(),
+            head: None,
+            received: Vec::new(),
+            fin: false,
+            released: None,
+            taken: 0,
+            link: None,
+            moved: Vec::new(),
+            blocked: false,
+            answers: Vec::new(),
+            in_frame: false,
+            held_answers: Vec::new(),
+        });
+        PeerId(self.peers.len() - 1)
+    }
+
+    /// A peer connects and asks for a WebSocket at this path. The answer is there when this returns.
+    pub fn connect(&mut self, path: &str) -> PeerId {
+        let peer = self.open_socket();
+        self.write(peer, upgrade_request(path).as_bytes());
+        self.settle();
+        peer
+    }
+
+    /// A peer sends a message, as one frame.
+    pub fn send(&mut self, peer: PeerId, message: Message) {
+        let (opcode, payload): (u8, Vec<u8>) = match message {
+            Message::Text(text) => (TEXT, text.as_bytes().to_vec()),
+            Message::Binary(bytes) => (BINARY, bytes.to_vec()),
+            Message::Ping(bytes) => (PING, bytes.to_vec()),
+            Message::Pong(bytes) => (PONG, bytes.to_vec()),
+            Message::Close(frame) => (
+                CLOSE,
+                frame.map_or_else(Vec::new, |f| {
+                    [&u16::from(f.code).to_be_bytes()[..], f.reason.as_bytes()].concat()
+                }),
+            ),
+            Message::Frame(_) => panic!("write() sends frames of any shape"),
+        };
+        self.write(peer, &client_frame(FIN | opcode, &payload));
+    }
+
+    /// A peer sends bytes of any kind.
+    pub fn write(&mut self, peer: PeerId, bytes: &[u8]) {
+        let arrival = self.now() + self.peers[peer.0].latency;
+        let peer = &mut self.peers[peer.0];
+        if !peer.half_closed && !peer.reset {
+            peer.inbound.push_back((arrival, bytes.to_vec()));
+        }
+    }
+
+    /// Returns whether the peer is in the middle of a frame: then it answers pings only behind it.
+    pub fn set_in_frame(&mut self, peer: PeerId, in_frame: bool) {
+        let now = self.now();
+        self.peers[peer.0].in_frame = in_frame;
+        self.peers[peer.0].give_answers(now);
+    }
+
+    /// From now on the peer answers nothing, but its socket stays as it is: a ghost.
+    pub fn mute(&mut self, peer: PeerId) {
+        self.peers[peer.0].muted = true;
+    }
+
+    /// The peer sends its FIN.
+    pub fn half_close(&mut self, peer: PeerId) {
+        self.peers[peer.0].half_closed = true;
+    }
+
+    /// The peer's connection is reset; what was on the way is lost.
+    pub fn reset(&mut self, peer: PeerId) {
+        let peer = &mut self.peers[peer.0];
+        peer.reset = true;
+        peer.inbound.clear();
+    }
+
+    /// Puts a link of so many bytes a second before a peer; what the server's kernel takes beyond that is up to `buffer` bytes. At 0
+    /// bytes a second the link is cut: nothing arrives any more, from either side.
+    pub fn set_link(&mut self, peer: PeerId, bytes_per_s: u64, buffer: usize) {
+        let now = self.now();
+        let peer = &mut self.peers[peer.0];
+        let link = peer.link.get_or_insert(Link {
+            bytes_per_s,
+            buffer,
+            queue: VecDeque::new(),
+            at: now,
+            credit: 0,
+            last_ack: now,
+        });
+        (link.bytes_per_s, link.buffer, link.credit) = (bytes_per_s, buffer, 0);
+        if bytes_per_s == 0 {
+            peer.muted = true;
+            peer.inbound.clear();
+        }
+    }
+
+    /// Reading from the peer fails so, from now on.
+    pub fn fail_reading(&mut self, peer: PeerId, kind: ErrorKind) {
+        self.peers[peer.0].unreadable = Some(kind);
+    }
+
+    /// How many more bytes the peer takes; `None`: any number.
+    pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
+        self.peers[peer.0].window = window;
+    }
+
+    /// The peer takes this many more bytes, then writing to it fails.
+    pub fn break_after(&mut self, peer: PeerId, bytes: usize) {
+        self.fail_writing(peer, bytes, ErrorKind::ConnectionReset);
+    }
+
+    /// The peer takes this many more bytes, then writing to it fails so.
+    pub fn fail_writing(&mut self, peer: PeerId, bytes: usize, kind: ErrorKind) {
+        self.peers[peer.0].window = Some(bytes);
+        self.peers[peer.0].breaks = Some(kind);
+    }
+
+    /// How long the peer's bytes are on the way, from now on.
+    pub fn set_latency(&mut self, peer: PeerId, ms: u64) {
+        self.peers[peer.0].latency = Micros::from_millis(ms);
+    }
+
+    /// Whether the server overlooks this peer's bytes, as a loop does that has too many events: only the last look finds them.
+    pub fn set_unread(&mut self, peer: PeerId, unread: bool) {
+        self.peers[peer.0].unread = unread;
+    }
+}

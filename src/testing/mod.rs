@@ -1,0 +1,32 @@
+//! A network on virtual time: an engine, its host, and peers that are scripts. No sockets, no clock, no threads.
+//!
+//! ```
+//! use pulsegate::testing::Net;
+//! use pulsegate::cause::Cause;
+//! # use pulsegate::engine::*; use pulsegate::ConnId;
+//! # struct Echo;
+//! # impl Handler for Echo {
+//! #     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict { Verdict::upgrade(Class(0)) }
+//! #     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, m: Message) { io.send(id, m); }
+//! # }
+//! let mut net = Net::new(Config::default(), Echo);
+//! let a = net.connect("/");
+//! net.advance(300_000);
+//! assert!(net.is_open(a), "it answers every ping");
+//! net.mute(a);
+//! net.advance(50_000);
+//! net.expect_closed(a, Cause::Stale);
+//! ```
+
+mod acts;
+mod frames;
+mod link;
+mod net;
+mod outcome;
+mod peer;
+mod recorder;
+mod turn;
+
+pub use frames::{client_frame, count_frames, server_frame, upgrade_request};
+pub use net::Net;
+pub use peer::{PeerId, Received};

@@ -1,0 +1,157 @@
+//! The network, and time in it.
+
+use super::link::STEP;
+use super::peer::Peer;
+use super::recorder::Recorder;
+use crate::engine::{Config, Engine, Handler, Io};
+use crate::time::{Micros, Stalls};
+
+/// A network with one server.
+pub struct Net<H> {
+    pub(super) engine: Engine<Recorder<H>>,
+    pub(super) raw: Micros,
+    pub(super) stalls: Stalls,
+    pub(super) asked: Micros,
+    pub(super) peers: Vec<Peer>,
+    /// The peer that is read from first.
+    pub(super) first: usize,
+    /// The last turn has left input for the next one.
+    pub(super) more: bool,
+}
+
+impl<H: Handler> Net<H> {
+    /// A server with this host, and no peers, at engine time zero.
+    ///
+    /// # Panics
+    /// If the configuration is not valid.
+    pub fn new(config: Config, host: H) -> Self {
+        let recorder = Recorder {
+            host,
+            endings: Vec::new(),
+        };
+        let engine = match Engine::new(config, recorder, Box::new(|| {})) {
+            Ok(engine) => engine,
+            Err(e) => panic!("{e}"),
+        };
+        Net {
+            engine,
+            raw: Micros::ZERO,
+            stalls: Stalls::default(),
+            asked: Micros::ZERO,
+            peers: Vec::new(),
+            first: 0,
+            more: false,
+        }
+    }
+
+    /// Tells the server how many connections it has room for: see [`Engine::set_max_connections`].
+    pub fn set_max_connections(&mut self, most: usize) {
+        self.engine.set_max_connections(most);
+    }
+
+    // ---- time ----
+
+    /// Engine time.
+    pub fn now(&self) -> Micros {
+        self.stalls.engine_time(self.raw)
+    }
+
+    /// Time passes, and the server and its peers do what they do. It ends with everything settled.
+    pub fn advance(&mut self, ms: u64) {
+        let target = self.now() + Micros::from_millis(ms);
+        self.settle();
+        while self.now() < target {
+            let arrival = self
+                .peers
+                .iter()
+                .filter(|p| !p.unread && self.engine.reads_from(p.id))
+                .filter_map(|p| p.inbound.front().map(|(at, _)| *at))
+                .min();
+            let wake = self.engine.sleep(self.now()).map(|s| self.now() + s);
+            let is_moving = |p: &Peer| p.link.as_ref().is_some_and(|l| !l.queue.is_empty());
+            let link = self.peers.iter().any(is_moving);
+            let link = link.then(|| self.now() + STEP);
+            let next = [arrival, wake, link]
+                .into_iter()
+                .flatten()
+                .fold(target, Micros::min)
+                .max(self.now() + Micros(1));
+            let step = next.min(target) - self.now();
+            self.asked = step;
+            self.raw += step;
+            self.settle();
+        }
+    }
+
+    /// The server's loop is away for this long: stopped, starved, or held up by its host.
+    pub fn stall(&mut self, ms: u64) {
+        self.raw += Micros::from_millis(ms);
+        self.settle();
+    }
+
+    /// Time passes, then the server makes one turn, whatever is left to do: what a busy loop looks like from outside.
+    pub fn turn_after(&mut self, ms: u64) {
+        self.asked = Micros::from_millis(ms);
+        self.raw += self.asked;
+        self.turn();
+    }
+
+    /// Turns until nothing happens any more at this moment.
+    ///
+    /// # Panics
+    /// If that never comes.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.turn();
+            let arrived = |p: &Peer| {
+                let waits = p.inbound.front().is_some_and(|(at, _)| *at <= self.now());
+                waits && !p.unread && self.engine.reads_from(p.id)
+            };
+            let busy = self.engine.sleep(self.now()) == Some(Micros::ZERO);
+            if !busy
+                && !self.more
+                && !self.engine.wants_last_accept()
+                && !self.peers.iter().any(arrived)
+            {
+                return;
+            }
+        }
+        panic!("the engine finds no rest at {}", self.now());
+    }
+
+    /// The host.
+    pub fn host(&mut self) -> &mut H {
+        &mut self.engine.handler_mut().host
+    }
+
+    /// Calls the host with hands to act.
+    pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
+        let now = self.now();
+        self.engine
+            .with_io(now, |recorder, io| f(&mut recorder.host, io))
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine<impl Handler + use<H>> {
+        &self.engine
+    }
+
+    /// Ends every connection.
+    pub fn shutdown(&mut self) {
+        self.engine.shutdown();
+        self.turn();
+    }
+
+    /// What must hold after each turn.
+    ///
+    /// # Errors
+    /// The first thing that does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.engine.audit(self.now())
+    }
+
+    /// Entries in the wheel, dead ones included.
+    pub fn wheel_entries(&self) -> usize {
+        self.engine.wheel_entries()
+    }
+}

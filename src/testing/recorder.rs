@@ -1,0 +1,77 @@
+//! The host as the engine sees it: passes on what it is told, and keeps the endings.
+
+use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Request, Verdict};
+use crate::health::HealthChange;
+use crate::id::{ConnId, TimerId};
+use crate::time::Micros;
+use std::net::SocketAddr;
+
+/// Passes on what the host is told, and keeps the endings.
+pub(super) struct Recorder<H> {
+    pub(super) host: H,
+    pub(super) endings: Vec<(ConnId, Ending)>,
+}
+
+impl<H: Handler> Handler for Recorder<H> {
+    fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
+        self.host.on_preamble(peer_addr, bytes)
+    }
+
+    fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
+        self.host.on_pong(io, id, pong);
+    }
+
+    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
+        self.host.on_request(io, id, request)
+    }
+
+    fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
+        self.host.on_unserved(io, id, request);
+    }
+
+    fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_open(io, id);
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
+        self.host.on_message(io, id, message);
+    }
+
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_continue(io, id);
+    }
+
+    fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+        self.host.on_health(io, id, change);
+    }
+
+    fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.host.on_writable(io, id);
+    }
+
+    fn on_mangled_pong(&mut self, io: &mut Io<'_>, id: ConnId, payload: &[u8]) {
+        self.host.on_mangled_pong(io, id, payload);
+    }
+
+    fn on_throttled(&mut self, io: &mut Io<'_>, id: ConnId, waited: Micros) {
+        self.host.on_throttled(io, id, waited);
+    }
+
+    fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.endings.push((id, end.clone()));
+        self.host.on_close(io, id, end);
+    }
+
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
+        self.endings.push((id, end.clone()));
+        self.host.on_reject(io, id, end);
+    }
+
+    fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
+        self.host.on_timer(io, timer);
+    }
+
+    fn on_wake(&mut self, io: &mut Io<'_>) {
+        self.host.on_wake(io);
+    }
+}

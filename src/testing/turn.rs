@@ -1,0 +1,203 @@
+//! A turn of the server, with the calls that the reactor makes.
+
+use super::net::Net;
+use crate::engine::{Flushed, Handler, Intake, Kernel};
+use crate::id::ConnId;
+use crate::time::Micros;
+use std::io::{self, ErrorKind, IoSlice};
+
+impl<H: Handler> Net<H> {
+    /// One turn, as the reactor does it.
+    pub fn turn(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        if let Some(stall) = self
+            .stalls
+            .checkpoint(self.raw, asked, self.engine.shortest_timeout())
+        {
+            self.engine.on_stall(stall);
+        }
+        let now = self.now();
+        for peer in &mut self.peers {
+            if let Some(link) = &mut peer.link {
+                let bytes = link.arrive(now);
+                peer.taken += bytes.len() as u64;
+                peer.bytes.extend(bytes);
+                peer.understand(now);
+            }
+        }
+        if self.engine.wants_last_accept() {
+            self.engine.accepting_is_over(now);
+        }
+        // Every peer is asked each turn, so the engine's own list tells nothing new.
+        self.engine.take_ready(&mut Vec::new());
+        self.engine.take_repolled();
+        self.more = false;
+        let (first, all) = (self.first, self.peers.len());
+        for index in (first..all).chain(0..first) {
+            if !self.engine.has_budget() {
+                (self.first, self.more) = (index, true);
+                break;
+            }
+            if !self.peers[index].unread {
+                self.read_from(index, now);
+            }
+        }
+        self.engine.take_commands(now);
+        self.engine.advance(now);
+        let mut unanswered = Vec::new();
+        self.engine.take_unanswered(&mut unanswered);
+        for id in unanswered {
+            if let Some(kernel) = self.kernel(id, now) {
+                self.engine.observe(id, kernel, now);
+            }
+        }
+        while let Some(id) = self.engine.next_doubtful() {
+            if let Some(index) = self
+                .peers
+                .iter()
+                .position(|p| p.id == id && p.released.is_none())
+            {
+                self.read_from(index, now);
+            }
+            let kernel = self.kernel(id, now);
+            self.engine.judge(id, kernel, now);
+        }
+        let mut dirty = Vec::new();
+        self.engine.take_dirty(&mut dirty);
+        // Who was blocked and has room again would be told so by the kernel.
+        dirty.extend(
+            self.peers
+                .iter()
+                .filter(|p| p.blocked && p.has_room() && p.released.is_none())
+                .map(|p| p.id),
+        );
+        for id in dirty {
+            self.flush_to(id, now);
+        }
+        let peers = &mut self.peers;
+        self.engine.reap(now, &mut |id, reset| {
+            for peer in peers
+                .iter_mut()
+                .filter(|p| p.id == id && p.released.is_none())
+            {
+                peer.released = Some(reset);
+            }
+        });
+    }
+
+    /// What the server's kernel knows of a connection.
+    fn kernel(&self, id: ConnId, now: Micros) -> Option<Kernel> {
+        let mut peers = self.peers.iter();
+        let peer = peers.find(|p| p.id == id && p.released.is_none())?;
+        let link = peer.link.as_ref();
+        Some(Kernel {
+            acked: peer.taken,
+            in_flight: link.map_or(0, |l| u32::from(!l.queue.is_empty())),
+            last_ack: now - link.map_or(now, |l| l.last_ack),
+        })
+    }
+
+    fn read_from(&mut self, index: usize, now: Micros) {
+        let id = self.peers[index].id;
+        if self.peers[index].released.is_some() {
+            return;
+        }
+        loop {
+            let most = match self.engine.intake(id, now) {
+                Intake::Read(most) => most,
+                Intake::Leftover => {
+                    self.engine.on_leftover(id, now);
+                    continue;
+                }
+                Intake::NextTurn => {
+                    self.more = true;
+                    return;
+                }
+                // The kernel still says that it was reset.
+                Intake::Paused if self.peers[index].reset => break,
+                Intake::Paused | Intake::Over => return,
+            };
+            let peer = &mut self.peers[index];
+            let arrived = peer.inbound.front_mut().filter(|(at, _)| *at <= now);
+            let Some((_, bytes)) = arrived else {
+                self.engine.on_drained(id, now);
+                break;
+            };
+            let rest = bytes.split_off(most.min(bytes.len()));
+            let bytes = std::mem::replace(bytes, rest);
+            if peer
+                .inbound
+                .front()
+                .is_some_and(|(_, rest)| rest.is_empty())
+            {
+                peer.inbound.pop_front();
+            }
+            self.engine.on_bytes(id, &bytes, now);
+        }
+        let peer = &self.peers[index];
+        if peer.reset {
+            self.engine.on_error(id, &ErrorKind::ConnectionReset.into());
+        } else if let Some(kind) = peer.unreadable {
+            self.engine.on_error(id, &kind.into());
+        } else if peer.half_closed && peer.inbound.is_empty() {
+            self.engine.on_eof(id);
+        }
+    }
+
+    fn flush_to(&mut self, id: ConnId, now: Micros) {
+        let Some(peer) = self
+            .peers
+            .iter_mut()
+            .find(|p| p.id == id && p.released.is_none())
+        else {
+            return;
+        };
+        let stuck = self.engine.is_ping_queued(id);
+        let (window, bytes, reset, breaks) =
+            (&mut peer.window, &mut peer.bytes, peer.reset, peer.breaks);
+        let (link, total) = (&mut peer.link, &mut peer.taken);
+        let before = bytes.len();
+        let mut socket = |slices: &[IoSlice<'_>]| -> io::Result<usize> {
+            if reset {
+                return Err(ErrorKind::ConnectionReset.into());
+            }
+            let offered: usize = slices.iter().map(|s| s.len()).sum();
+            let taken = window.map_or(offered, |w| w.min(offered));
+            let room = link
+                .as_ref()
+                .map(|l| l.buffer.saturating_sub(l.queue.len()));
+            let taken = room.map_or(taken, |room| room.min(taken));
+            if taken == 0
+                && let Some(kind) = breaks
+            {
+                return Err(kind.into());
+            }
+            if taken == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let took = slices.iter().flat_map(|s| s.iter()).take(taken);
+            match link {
+                Some(link) => link.queue.extend(took),
+                None => {
+                    bytes.extend(took);
+                    *total += taken as u64;
+                }
+            }
+            if let Some(w) = window {
+                *w -= taken;
+            }
+            Ok(taken)
+        };
+        let flushed = self.engine.flush(id, now, &mut socket);
+        peer.fin |= flushed == Flushed::Fin;
+        let blocked = match flushed {
+            Flushed::Later => peer.blocked,
+            flushed => flushed == Flushed::Blocked,
+        };
+        let was_blocked = std::mem::replace(&mut peer.blocked, blocked);
+        if peer.bytes.len() > before && was_blocked && stuck {
+            peer.moved.push(now);
+        }
+        peer.understand(now);
+    }
+}

@@ -1,0 +1,206 @@
+//! Control frames, read and answered by tungstenite, which checks what RFC 6455 asks of them.
+
+use super::frame::{CONTROL_MAX, HEADER_MAX, Header, Role};
+use std::io::{self, ErrorKind, Read, Write};
+use tungstenite::error::{Error as WsError, ProtocolError};
+use tungstenite::protocol::{Role as WsRole, WebSocketConfig, WebSocketContext};
+use tungstenite::{Bytes, Message};
+
+/// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
+const READ_BUFFER: usize = HEADER_MAX + CONTROL_MAX;
+
+/// What a control frame says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// A ping. The answer is a pong.
+    Ping,
+    /// A pong with this payload.
+    Pong(Bytes),
+    /// A close frame; 1005 if it has no code (RFC 6455 §7.1.5). The answer is a close frame.
+    Close { code: u16, reason: String },
+}
+
+/// Reads control frames. It remembers nothing from one frame to the next, so one serves all connections in which we play the
+/// same role.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    role: Role,
+    spare: Option<Box<WebSocketContext>>,
+}
+
+impl Decoder {
+    pub(crate) fn new(role: Role) -> Self {
+        Decoder { role, spare: None }
+    }
+
+    /// Reads a whole control frame with this header, and appends the answer to it to `output`.
+    ///
+    /// # Errors
+    /// What is wrong with the frame; there is no answer then.
+    pub(crate) fn control(
+        &mut self,
+        frame: &[u8],
+        header: &Header,
+        output: &mut Vec<u8>,
+    ) -> Result<Control, WsError> {
+        let spare = self.spare.take();
+        let mut context = spare.unwrap_or_else(|| context(self.role));
+        let input = frame;
+        let message = context.read(&mut Wire { input, output })?;
+        let mut answer = Wire { input: &[], output };
+        // One that has failed, or is closed, may have left-overs in it: it is not kept.
+        let control = match message {
+            Message::Pong(payload) => {
+                self.spare = Some(context);
+                Control::Pong(payload)
+            }
+            Message::Ping(_) => {
+                // The context answers by itself; the wire takes everything.
+                let _ = context.flush(&mut answer);
+                self.spare = Some(context);
+                Control::Ping
+            }
+            Message::Close(close) => {
+                // It reports that the connection is closed, which we know.
+                let _ = context.flush(&mut answer);
+                Control::Close {
+                    code: close_code(&frame[header.len..], header.mask()),
+                    reason: close.map_or_else(String::new, |f| f.reason.to_string()),
+                }
+            }
+            Message::Text(_) | Message::Binary(_) | Message::Frame(_) => {
+                debug_assert!(false, "{header:?} is no control frame");
+                return Err(ProtocolError::UnknownControlFrameType(header.opcode()).into());
+            }
+        };
+        Ok(control)
+    }
+}
+
+fn context(role: Role) -> Box<WebSocketContext> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0);
+    let role = match role {
+        Role::Server => WsRole::Server,
+        Role::Client => WsRole::Client,
+    };
+    Box::new(WebSocketContext::new(role, Some(config)))
+}
+
+/// The code in the payload of a close frame; 1005 if there is none.
+fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
+    match payload {
+        [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
+        _ => 1005,
+    }
+}
+
+/// The in-memory stream between tungstenite and our buffers. It never blocks and never fails; it only runs dry.
+struct Wire<'i, 'o> {
+    /// What is left of the frame.
+    input: &'i [u8],
+    output: &'o mut Vec<u8>,
+}
+
+impl Read for Wire<'_, '_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.input.read(buf)? {
+            // Not Ok(0): that would mean the end of the stream, which only the socket knows.
+            0 => Err(ErrorKind::WouldBlock.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+impl Write for Wire<'_, '_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{CLOSE, FIN, PING, PONG, put};
+    use super::super::mask;
+    use super::*;
+
+    /// A frame as the peer of this role sends it.
+    fn from_peer(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let mask = role.peer().masks().then_some([1, 2, 3, 4]);
+        put(&mut frame, first, payload, mask);
+        frame
+    }
+
+    fn read(decoder: &mut Decoder, frame: &[u8]) -> (Result<Control, String>, Vec<u8>) {
+        let header = Header::parse(frame).expect("a header");
+        let mut output = Vec::new();
+        let control = decoder.control(frame, &header, &mut output);
+        (control.map_err(|e| e.to_string()), output)
+    }
+
+    #[test]
+    fn control_frames_are_read_and_answered_in_either_role() {
+        for role in [Role::Server, Role::Client] {
+            let mut decoder = Decoder::new(role);
+            let close = [&1001u16.to_be_bytes()[..], b"gone"].concat();
+            let rows = [
+                (PING, &b"abc"[..], Control::Ping, Some((PONG, &b"abc"[..]))),
+                (
+                    PONG,
+                    b"abc",
+                    Control::Pong(Bytes::from_static(b"abc")),
+                    None,
+                ),
+                (
+                    CLOSE,
+                    &close,
+                    Control::Close {
+                        code: 1001,
+                        reason: "gone".to_owned(),
+                    },
+                    Some((CLOSE, &close[..])),
+                ),
+                (
+                    CLOSE,
+                    b"",
+                    Control::Close {
+                        code: 1005,
+                        reason: String::new(),
+                    },
+                    Some((CLOSE, b"")),
+                ),
+                (PING, b"", Control::Ping, Some((PONG, b""))),
+            ];
+            for (opcode, payload, expected, answer) in rows {
+                let frame = from_peer(role, FIN | opcode, payload);
+                let (control, mut output) = read(&mut decoder, &frame);
+                assert_eq!(control, Ok(expected));
+                let answered = Header::parse(&output).map(|header| {
+                    assert_eq!(header.mask.is_some(), role.masks());
+                    mask::apply(&mut output[header.len..], header.mask(), 0);
+                    assert_eq!(header.frame_len(), output.len());
+                    (header.first, &output[header.len..])
+                });
+                assert_eq!(answered, answer.map(|(opcode, body)| (FIN | opcode, body)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_leaves_nothing_behind_for_the_next_frame() {
+        for role in [Role::Server, Role::Client] {
+            let mut decoder = Decoder::new(role);
+            let bad = from_peer(role, FIN | CLOSE, &[3]);
+            assert!(read(&mut decoder, &bad).0.is_err());
+            let ping = from_peer(role, FIN | PING, b"x");
+            assert_eq!(read(&mut decoder, &ping).0, Ok(Control::Ping));
+        }
+    }
+}

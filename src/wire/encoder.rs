@@ -1,0 +1,32 @@
+//! Frames that a server sends and that are built whole.
+
+use super::frame::{CLOSE, FIN, put};
+use tungstenite::Bytes;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::CloseCode;
+
+/// A close frame; without code and reason for 1005, which must not be sent (RFC 6455 §7.4.1).
+pub(crate) fn close(code: u16, reason: &str) -> Bytes {
+    let mut payload = Vec::new();
+    if code != 1005 {
+        payload.extend_from_slice(&code.to_be_bytes());
+        payload.extend_from_slice(reason.as_bytes());
+    }
+    let mut bytes = Vec::with_capacity(2 + payload.len());
+    put(&mut bytes, FIN | CLOSE, &payload, None);
+    bytes.into()
+}
+
+/// Returns whether a close frame may carry this code (RFC 6455 §7.4).
+pub(crate) fn may_be_sent(code: u16) -> bool {
+    CloseCode::from(code).is_allowed()
+}
+
+/// The opcode and the bytes of a frame as it was given.
+pub(crate) fn raw(frame: Frame) -> (u8, Bytes) {
+    let opcode = frame.header().opcode.into();
+    let mut bytes = Vec::with_capacity(frame.len());
+    // Formatting into a Vec does not fail.
+    let _ = frame.format(&mut bytes);
+    (opcode, bytes.into())
+}

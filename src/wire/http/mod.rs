@@ -1,0 +1,13 @@
+//! HTTP/1.1 as far as the handshake of a WebSocket needs it (RFC 9110, RFC 9112; RFC 6455 §4).
+
+mod fields;
+mod reply;
+mod request;
+mod upgrade;
+
+pub use tungstenite::http::header::{HeaderName, HeaderValue};
+
+pub use reply::Reply;
+pub use request::Request;
+pub(crate) use request::{HEALTH_PATH, Head, parse};
+pub(crate) use upgrade::switching_protocols;

@@ -1,0 +1,130 @@
+//! Answers that are not 101 (RFC 9110, RFC 9112).
+
+use super::fields::write_fields;
+use std::fmt::Write as _;
+use tungstenite::http;
+use tungstenite::http::header::{HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
+
+/// An HTTP answer that is not 101. It ends the connection.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Header fields besides Content-Length and Connection, which are always sent. Without a Content-Type among them the body is
+    /// sent as JSON.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body; JSON, unless the header fields say otherwise.
+    pub body: String,
+}
+
+impl Reply {
+    /// A reply whose JSON body is the status and this text.
+    pub fn error(status: u16, message: &str) -> Self {
+        let mut body = format!("{{\"status\":{status},\"error\":\"");
+        for c in message.chars() {
+            match c {
+                '"' | '\\' => body.extend(['\\', c]),
+                c if c.is_control() => {
+                    let _ = write!(body, "\\u{:04x}", c as u32);
+                }
+                c => body.push(c),
+            }
+        }
+        body.push_str("\"}");
+        Reply {
+            status,
+            headers: Vec::new(),
+            body,
+        }
+    }
+
+    /// With one more header field.
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With `Retry-After`, in seconds.
+    pub fn retry_after(self, seconds: u32) -> Self {
+        self.with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// With `WWW-Authenticate`, which names the scheme that a 401 asks for.
+    pub fn challenge(self, scheme: &'static str) -> Self {
+        self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
+    }
+
+    /// The text of an [`error`](Reply::error), as it stands in the body; or the `message` of a host's own body, if that ends
+    /// with it.
+    pub(crate) fn error_text(&self) -> &str {
+        let text = ["\"error\":\"", "\"message\":\""]
+            .iter()
+            .find_map(|key| Some(self.body.split_once(key)?.1));
+        text.unwrap_or_default().trim_end_matches("\"}")
+    }
+
+    /// The bytes; without the body for an answer to HEAD.
+    pub(crate) fn render(&self, is_head: bool) -> Vec<u8> {
+        let mut text = String::with_capacity(256 + self.body.len());
+        // fmt::Write to a String does not fail.
+        let _ = write!(text, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let length = self.body.len();
+        let _ = write!(
+            text,
+            "{}Content-Length: {length}\r\nConnection: {}\r\n",
+            // The host's own says what its body is.
+            if self
+                .headers
+                .iter()
+                .any(|(n, _)| n == http::header::CONTENT_TYPE)
+            {
+                ""
+            } else {
+                "Content-Type: application/json\r\n"
+            },
+            // RFC 9110 §7.8: who sends Upgrade lists it in Connection, too.
+            if self.headers.iter().any(|(n, _)| n == UPGRADE) {
+                "Upgrade, close"
+            } else {
+                "close"
+            }
+        );
+        let mut bytes = text.into_bytes();
+        write_fields(&mut bytes, self.headers.iter().map(|(n, v)| (n, v)));
+        if !is_head {
+            bytes.extend_from_slice(self.body.as_bytes());
+        }
+        bytes
+    }
+}
+
+fn reason(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status)
+        .ok()
+        .and_then(|s| s.canonical_reason())
+        .unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_state_their_length_and_close() {
+        let reply = Reply::error(404, "no \"such\"\npath").retry_after(3);
+        let text = String::from_utf8(reply.render(false)).expect("ASCII");
+        assert!(
+            text.starts_with("HTTP/1.1 404 Not Found\r\n")
+                && text.contains("Connection: close\r\n")
+        );
+        assert!(
+            text.contains("Retry-After: 3\r\n")
+                && text.ends_with("{\"status\":404,\"error\":\"no \\\"such\\\"\\u000apath\"}")
+        );
+        let head = String::from_utf8(reply.render(true)).expect("ASCII");
+        assert!(
+            head.ends_with("\r\n\r\n")
+                && head.contains(&format!("Content-Length: {}", reply.body.len()))
+        );
+    }
+}

@@ -1,0 +1,378 @@
+//! From the bytes of a request head to a [`Request`] (RFC 9110, RFC 9112).
+
+use super::fields::{is_token_byte, trim_ows};
+use super::reply::Reply;
+use httparse::Status;
+use std::net::SocketAddr;
+use tungstenite::http::header::{
+    ALLOW, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
+
+/// The path of the health check, which answers OPTIONS, too: load balancers ask by that (HAProxy if it is not told otherwise).
+pub(crate) const HEALTH_PATH: &str = "/healthz";
+
+/// The methods of the health check.
+const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// The most header lines in a request head.
+const HEADERS_MAX: usize = 64;
+
+/// A request head, as a handler sees it.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) head: http::Request<()>,
+    peer_addr: SocketAddr,
+}
+
+impl Request {
+    /// The path, as sent: not decoded, without the query.
+    pub fn path(&self) -> &str {
+        self.head.uri().path()
+    }
+
+    /// The query, as sent, without the question mark.
+    pub fn query(&self) -> Option<&str> {
+        self.head.uri().query()
+    }
+
+    /// All header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        self.head.headers()
+    }
+
+    /// The first field of this name, if it is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers().get(name)?.to_str().ok()
+    }
+
+    /// Who asks.
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer_addr
+    }
+
+    /// Returns whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
+    pub fn is_upgrade(&self) -> bool {
+        self.lists(&UPGRADE, b"websocket")
+    }
+
+    /// The subprotocols that the client offers, in its order of preference. An offer that is no token (RFC 6455 §4.1) is left
+    /// out.
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        self.elements(&SEC_WEBSOCKET_PROTOCOL)
+            .filter(|offer| offer.iter().all(|b| is_token_byte(*b)))
+            .filter_map(|offer| str::from_utf8(offer).ok())
+    }
+
+    /// The elements of a list field, over all its lines, without the white space around them; empty ones are left out
+    /// (RFC 9110 §5.6.1).
+    fn elements(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
+        let lines = self.head.headers().get_all(name).iter();
+        lines
+            .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+            .map(trim_ows)
+            .filter(|element| !element.is_empty())
+    }
+
+    /// Returns whether a list field has this element, in capitals or not.
+    pub(super) fn lists(&self, name: &HeaderName, element: &[u8]) -> bool {
+        self.elements(name).any(|e| e.eq_ignore_ascii_case(element))
+    }
+
+    /// The request of a whole head, for tests of what handlers make of one.
+    #[cfg(test)]
+    pub(crate) fn of(head: &str) -> Self {
+        match parse(head.as_bytes(), 0, 16 << 10, ([127, 0, 0, 1], 1).into()) {
+            Head::Complete(request, _) => *request,
+            other => panic!("{head:?}: {other:?}"),
+        }
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.head.method() == Method::HEAD
+    }
+
+    /// What an answer to the health check says besides its status: to OPTIONS, which methods there are (RFC 9110 §9.3.7).
+    pub(crate) fn health_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let asks_for_methods = self.head.method() == Method::OPTIONS;
+        let methods = (ALLOW, HeaderValue::from_static(HEALTH_METHODS));
+        asks_for_methods.then_some(methods).into_iter().collect()
+    }
+}
+
+/// What has come of a request head so far.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// The blank line is not there yet.
+    Partial,
+    /// The head took this many bytes.
+    Complete(Box<Request>, usize),
+    /// Not one that we serve. The flag says that it was a HEAD request.
+    Refused(Reply, bool),
+}
+
+/// Looks for a whole request head of at most `most` bytes at the start of `data`; the first `known` bytes hold no end of one.
+pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAddr) -> Head {
+    let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
+    let too_long = || refuse(431, &format!("request head above {most} bytes"));
+    // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
+    match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
+        // RFC 8446 §5.1: a record of the handshake, of a version that begins with 3.
+        Some(0x16) if data.get(1).is_none_or(|version| *version == 3) => {
+            return refuse(400, "TLS on a port without TLS: use ws:// or http://");
+        }
+        Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "not an HTTP request"),
+        _ => {}
+    }
+    if !holds_blank_line(data, known) {
+        if data.len() >= most {
+            return too_long();
+        }
+        return Head::Partial;
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let len = match parsed.parse(data) {
+        Ok(Status::Complete(len)) if len > most => return too_long(),
+        Ok(Status::Complete(len)) => len,
+        // Blank lines before the request line: there is more to come.
+        Ok(Status::Partial) if data.len() < most => return Head::Partial,
+        Ok(Status::Partial) => return too_long(),
+        Err(httparse::Error::TooManyHeaders) => {
+            return refuse(431, "more than 64 header fields");
+        }
+        Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
+        Err(_) => return refuse(400, "malformed request head"),
+    };
+    match request(&parsed) {
+        Ok(head) => Head::Complete(Box::new(Request { head, peer_addr }), len),
+        Err(reply) => Head::Refused(reply, parsed.method == Some("HEAD")),
+    }
+}
+
+/// The rules that hold for every request, whoever handles it.
+fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Reply> {
+    let malformed = || Reply::error(400, "malformed request head");
+    let method = match parsed.method {
+        Some("GET") => Method::GET,
+        Some("HEAD") => Method::HEAD,
+        Some("OPTIONS") if is_health_check(parsed.path) => Method::OPTIONS,
+        _ if is_health_check(parsed.path) => {
+            return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
+                .with(ALLOW, HeaderValue::from_static(HEALTH_METHODS)));
+        }
+        _ => {
+            return Err(Reply::error(405, "GET and HEAD only")
+                .with(ALLOW, HeaderValue::from_static("GET, HEAD")));
+        }
+    };
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed())?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| malformed())?;
+        headers.append(name, value);
+    }
+    let version = if parsed.version == Some(0) {
+        Version::HTTP_10
+    } else {
+        Version::HTTP_11
+    };
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err(Reply::error(400, "exactly one Host header is required"));
+    }
+    let no_body = headers
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .all(|v| v.as_bytes() == b"0");
+    if !no_body || headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Reply::error(400, "a request body is not accepted"));
+    }
+    let uri: Uri = parsed
+        .path
+        .unwrap_or_default()
+        .parse()
+        .map_err(|_| malformed())?;
+    if !uri.path().starts_with('/') {
+        return Err(malformed());
+    }
+    let mut head = http::Request::new(());
+    *head.method_mut() = method;
+    *head.uri_mut() = uri;
+    *head.version_mut() = version;
+    *head.headers_mut() = headers;
+    Ok(head)
+}
+
+/// Returns whether a request's target is the health check, with a query or without.
+fn is_health_check(target: Option<&str>) -> bool {
+    let path = target.and_then(|target| target.split('?').next());
+    path == Some(HEALTH_PATH)
+}
+
+/// Returns whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
+fn holds_blank_line(data: &[u8], known: usize) -> bool {
+    let from = known.saturating_sub(2);
+    data[from..]
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'\n')
+        .any(|(i, _)| {
+            let rest = &data[from + i + 1..];
+            rest.starts_with(b"\n") || rest.starts_with(b"\r\n")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::upgrade::switching_protocols;
+    use super::*;
+
+    const HEAD_MAX: usize = 16 << 10;
+
+    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+
+    fn parse_all(text: &str) -> Head {
+        parse(
+            text.as_bytes(),
+            0,
+            HEAD_MAX,
+            "127.0.0.1:1".parse().expect("an address"),
+        )
+    }
+
+    fn complete(text: &str) -> (Box<Request>, usize) {
+        match parse_all(text) {
+            Head::Complete(request, len) => (request, len),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+
+    fn status(text: &str) -> u16 {
+        match parse_all(text) {
+            Head::Refused(reply, _) => reply.status,
+            Head::Complete(request, _) => {
+                switching_protocols(&request, None, &[]).map_or_else(|r| r.status, |_| 101)
+            }
+            Head::Partial => 0,
+        }
+    }
+
+    #[test]
+    fn a_head_may_come_in_any_pieces_and_with_a_tail() {
+        for cut in 1..UPGRADE_HEAD.len() {
+            assert!(
+                matches!(parse_all(&UPGRADE_HEAD[..cut]), Head::Partial),
+                "{cut}"
+            );
+            let whole = parse(
+                UPGRADE_HEAD.as_bytes(),
+                cut,
+                HEAD_MAX,
+                "127.0.0.1:1".parse().expect("an address"),
+            );
+            assert!(
+                matches!(whole, Head::Complete(_, len) if len == UPGRADE_HEAD.len()),
+                "{cut}"
+            );
+        }
+        let (request, len) = complete(&format!("{UPGRADE_HEAD}tail"));
+        assert_eq!(
+            (request.path(), request.query(), len),
+            ("/ws", Some("user=a"), UPGRADE_HEAD.len())
+        );
+        assert_eq!(request.protocols().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn white_space_and_other_elements_are_no_matter_in_lists() {
+        let with = |from: &str, to: &str| UPGRADE_HEAD.replace(from, to);
+        for list in [
+            "keep-alive,\tUpgrade",
+            "keep-alive\t,\t upgrade\t, x",
+            ",,\tUPGRADE ,",
+            "keep-alive\r\nConnection:\tUpgrade",
+        ] {
+            assert_eq!(status(&with("keep-alive, Upgrade", list)), 101, "{list:?}");
+        }
+        for list in ["h2c,\twebsocket", "websocket\t,h2c"] {
+            let head = with("Upgrade: WebSocket", &format!("Upgrade: {list}"));
+            assert!(complete(&head).0.is_upgrade(), "{list:?}");
+            assert_eq!(status(&head), 101, "{list:?}");
+        }
+        for (list, offers) in [
+            ("a,\tb\t,\t c", vec!["a", "b", "c"]),
+            (
+                "a\r\nSec-WebSocket-Protocol:\tb,,\u{e9},c d,c",
+                vec!["a", "b", "c"],
+            ),
+        ] {
+            let (request, _) = complete(&with("a, b", list));
+            assert_eq!(request.protocols().collect::<Vec<_>>(), offers, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn an_offer_that_is_no_token_takes_no_other_along() {
+        let request = Request::of(
+            "GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: v1, caf\u{e9}, two words, v2\r\n\
+             Sec-WebSocket-Protocol: \u{e9},v3,,\t v4 \r\n\r\n",
+        );
+        let offers: Vec<&str> = request.protocols().collect();
+        assert_eq!(offers, ["v1", "v2", "v3", "v4"]);
+    }
+
+    #[test]
+    fn every_fault_has_its_status() {
+        let with = |from: &str, to: &str| status(&UPGRADE_HEAD.replace(from, to));
+        assert_eq!(status(UPGRADE_HEAD), 101);
+        assert_eq!(with("Host: x\r\n", ""), 400);
+        assert_eq!(with("Host: x\r\n", "Host: x\r\nHost: y\r\n"), 400);
+        assert_eq!(with("Host: x", "Host: x\r\nContent-Length: 1"), 400);
+        assert_eq!(with("Host: x", "Host: x\r\nContent-Length: 0"), 101);
+        assert_eq!(
+            with("Host: x", "Host: x\r\nTransfer-Encoding: chunked"),
+            400
+        );
+        assert_eq!(with("GET", "POST"), 405);
+        assert_eq!(with("GET", "HEAD"), 405);
+        assert_eq!(with("Version: 13", "Version: 8"), 426);
+        assert_eq!(with("Upgrade: WebSocket\r\n", ""), 426);
+        assert_eq!(with("HTTP/1.1", "HTTP/1.0"), 426);
+        assert_eq!(with("HTTP/1.1", "HTTP/2.0"), 505);
+        assert_eq!(with("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), 400);
+        assert_eq!(
+            with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
+            400
+        );
+        assert_eq!(
+            with("keep-alive, Upgrade", "keep-alive\r\nConnection: Upgrade"),
+            101
+        );
+        assert_eq!(with("GET /ws", "GET ws"), 400);
+        assert_eq!(with("Host: x", "Ho st: x"), 400);
+        assert_eq!(
+            with(
+                "Host: x",
+                format!("Host: x\r\n{}", "a: b\r\n".repeat(64)).trim_end()
+            ),
+            431
+        );
+        assert_eq!(
+            with(
+                "Host: x",
+                &format!("Host: x\r\na: {}", "b".repeat(HEAD_MAX))
+            ),
+            431
+        );
+        assert_eq!(status(&"G".repeat(HEAD_MAX)), 431);
+        assert_eq!(status("\x16\x03\x01"), 400, "a TLS hello is not waited for");
+        assert_eq!(
+            status("GET /healthz HTTP/1.0\n\n"),
+            426,
+            "bare line feeds are read"
+        );
+    }
+}

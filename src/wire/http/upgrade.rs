@@ -1,0 +1,223 @@
+//! The answer to a request for a WebSocket (RFC 6455 §4.2).
+
+use super::fields::{spelled, trim_ows, write_fields};
+use super::reply::Reply;
+use super::request::Request;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::http::header::{
+    ALLOW, CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use tungstenite::http::{Method, Version};
+
+/// The 101 response to `request` (RFC 6455 §4.2.2), or why there is none.
+pub(crate) fn switching_protocols(
+    request: &Request,
+    protocol: Option<&str>,
+    extra: &[(HeaderName, HeaderValue)],
+) -> Result<Vec<u8>, Reply> {
+    let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY).iter();
+    let (key, second_key) = (keys.next(), keys.next());
+    if second_key.is_some() {
+        return Err(Reply::error(400, "more than one Sec-WebSocket-Key"));
+    }
+    if request.head.method() != Method::GET {
+        return Err(Reply::error(405, "a WebSocket is opened with GET")
+            .with(ALLOW, HeaderValue::from_static("GET")));
+    }
+    let faults = faults_of_upgrade(request);
+    if !faults.is_empty() {
+        let faults = faults.join("; ");
+        let why = format!("{faults}: this path speaks WebSocket, version 13, over HTTP/1.1");
+        return Err(Reply::error(426, &why)
+            .with(UPGRADE, HeaderValue::from_static("websocket"))
+            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+    }
+    let Some(key) = key.filter(|key| is_key(key.as_bytes())) else {
+        let why = "Sec-WebSocket-Key must be 22 base64 characters and ==";
+        return Err(Reply::error(400, why));
+    };
+    let accept = derive_accept_key(key.as_bytes());
+    let mut bytes = Vec::with_capacity(192);
+    bytes.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+    );
+    bytes.extend_from_slice(accept.as_bytes());
+    bytes.extend_from_slice(b"\r\n");
+    let protocol = protocol
+        .filter(|wanted| request.protocols().any(|offered| offered == *wanted))
+        .and_then(|p| HeaderValue::from_str(p).ok());
+    let chosen = protocol.iter().map(|p| (&SEC_WEBSOCKET_PROTOCOL, p));
+    write_fields(
+        &mut bytes,
+        chosen.chain(extra.iter().map(|(name, value)| (name, value))),
+    );
+    Ok(bytes)
+}
+
+/// What keeps a request from being an upgrade to a WebSocket (RFC 6455 §4.2.1), each with the header and its value.
+fn faults_of_upgrade(request: &Request) -> Vec<String> {
+    let mut faults = Vec::new();
+    if request.head.version() < Version::HTTP_11 {
+        faults.push("the request is HTTP/1.0".to_owned());
+    }
+    let mut must = |name: &HeaderName, is_right: bool, must: &str| {
+        if !is_right {
+            let name = spelled(name);
+            let lines = request.headers().get_all(&*name).iter();
+            let lines: Vec<_> = lines.take(3).map(|line| shown(line.as_bytes())).collect();
+            let is = if lines.is_empty() {
+                "is missing".to_owned()
+            } else {
+                format!("is {}", lines.join(" and "))
+            };
+            faults.push(format!("{name} {is}, it must {must}"));
+        }
+    };
+    must(
+        &UPGRADE,
+        request.lists(&UPGRADE, b"websocket"),
+        "name websocket",
+    );
+    must(
+        &CONNECTION,
+        request.lists(&CONNECTION, b"upgrade"),
+        "list Upgrade",
+    );
+    let version = request.headers().get(SEC_WEBSOCKET_VERSION);
+    let is_13 = version.is_some_and(|v| trim_ows(v.as_bytes()) == b"13");
+    must(&SEC_WEBSOCKET_VERSION, is_13, "be 13");
+    faults
+}
+
+/// Returns whether `key` is 16 bytes in base64. The spare bits of the last character may be set, as in the example of RFC 6455
+/// §4.1: embedded clients choose the characters at random, and the answer is computed from the characters.
+fn is_key(key: &[u8]) -> bool {
+    const CHARACTERS: usize = 22;
+    let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    key.len() == CHARACTERS + 2
+        && key[..CHARACTERS].iter().all(is_base64)
+        && &key[CHARACTERS..] == b"=="
+}
+
+/// A value of a peer for an error text: in quotes, in ASCII, on one line, of at most 64 characters.
+fn shown(value: &[u8]) -> String {
+    const MOST: usize = 64;
+    let mut text = String::from("\"");
+    text.extend(value.iter().take(MOST).copied().map(|b| match b {
+        b'"' | b'\\' => '?',
+        b if b.is_ascii_graphic() || b == b' ' => char::from(b),
+        b'\t' => ' ',
+        _ => '?',
+    }));
+    if value.len() > MOST {
+        text.push('…');
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+
+    fn status(head: &str) -> u16 {
+        let answer = switching_protocols(&Request::of(head), None, &[]);
+        answer.map_or_else(|reply| reply.status, |_| 101)
+    }
+
+    #[test]
+    fn the_answer_is_the_one_of_the_rfc() {
+        let request = Request::of(UPGRADE_HEAD);
+        let answer = switching_protocols(&request, Some("b"), &[]).expect("a valid request");
+        let answer = String::from_utf8(answer).expect("ASCII");
+        // RFC 6455 §1.3. Embedded clients look for these very letters.
+        assert_eq!(
+            answer,
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: b\r\n\r\n"
+        );
+        let unoffered = switching_protocols(&request, Some("c"), &[]).expect("a valid request");
+        assert!(
+            !String::from_utf8(unoffered)
+                .expect("ASCII")
+                .contains("Protocol:")
+        );
+    }
+
+    #[test]
+    fn a_key_of_any_22_letters_is_taken() {
+        let with = |key: &str| status(&UPGRADE_HEAD.replace("dGhlIHNhbXBsZSBub25jZQ==", key));
+        for key in [
+            // RFC 6455 §4.1, with spare bits that are set.
+            "AQIDBAUGBwgJCgsMDQ4PEC==",
+            "zzzzzzzzzzzzzzzzzzzzzz==",
+            "+/+/+/+/+/+/+/+/+/+/+/==",
+        ] {
+            assert_eq!(with(key), 101, "{key}");
+        }
+        for key in [
+            "AQIDBAUGBwgJCgsMDQ4PE===",
+            "AQIDBAUGBwgJCgsMDQ4PECA=",
+            "AQIDBAUGBwgJCgsMDQ4PEC=",
+            "AQIDBAUGBwgJCgsMDQ4PEC",
+            "AQIDBAUGBwgJCgsMDQ4PEC====",
+            "AQIDBAUGBwgJCgsMDQ4_EC==",
+            "AQIDBAUGBwgJ CgsMDQ4EC==",
+        ] {
+            assert_eq!(with(key), 400, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_426_names_each_header_that_is_wrong() {
+        let why = |from: &str, to: &str| {
+            let request = Request::of(&UPGRADE_HEAD.replace(from, to));
+            let reply = switching_protocols(&request, None, &[]).expect_err("no upgrade");
+            assert_eq!(reply.status, 426);
+            let text = reply.error_text().to_owned();
+            let end = ": this path speaks WebSocket, version 13, over HTTP/1.1";
+            text.strip_suffix(end).expect("what is spoken").to_owned()
+        };
+        for (from, to, wrong) in [
+            (
+                "keep-alive, Upgrade",
+                "close",
+                r#"Connection is \"close\", it must list Upgrade"#,
+            ),
+            (
+                "keep-alive, Upgrade",
+                "keep\r\nConnection: Up\"grade",
+                r#"Connection is \"keep\" and \"Up?grade\", it must list Upgrade"#,
+            ),
+            (
+                "Connection: keep-alive, Upgrade\r\n",
+                "",
+                "Connection is missing, it must list Upgrade",
+            ),
+            (
+                "Upgrade: WebSocket\r\n",
+                "",
+                "Upgrade is missing, it must name websocket",
+            ),
+            (
+                "Version: 13",
+                "Version: 8",
+                r#"Sec-WebSocket-Version is \"8\", it must be 13"#,
+            ),
+            ("HTTP/1.1", "HTTP/1.0", "the request is HTTP/1.0"),
+        ] {
+            assert_eq!(why(from, to), wrong, "{to:?}");
+        }
+        let both = "Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n";
+        assert_eq!(
+            why(both, ""),
+            "Upgrade is missing, it must name websocket; Sec-WebSocket-Version is missing, it must be 13"
+        );
+        let long = why("keep-alive, Upgrade", &"x".repeat(1_000));
+        assert!(long.len() < 120 && long.contains("xx…"), "{long}");
+    }
+}
