@@ -59,7 +59,7 @@ pub mod sabotage;
 mod sabotage;
 pub mod time;
 
-pub use cause::{By, Cause, Code};
+pub use cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
 pub use engine::{
     Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
     Message, Outlook, PhaseView, Pong, Preamble, Prepared, Refused, Remote, Reply, Request, Sent,

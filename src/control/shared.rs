@@ -9,6 +9,7 @@ use super::logins::Logins;
 use super::series::Series;
 use super::token::Token;
 use super::troubled::Troubled;
+use crate::cause::CauseTable;
 use crate::gateway::{ClosedBox, Desk, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, Moment};
@@ -21,6 +22,7 @@ pub(super) struct Control {
     pub(super) hosts: Vec<Box<str>>,
     pub(super) logins: Logins,
     pub(super) desk: Desk,
+    pub(super) causes: CauseTable,
     pub(super) listen_addr: SocketAddr,
     pub(super) check_policy: fn(&Policy) -> Result<(), String>,
     pub(super) drain_times: Arc<Mutex<(Micros, Micros)>>,

@@ -3,8 +3,7 @@
 //! One drop is nobody's fault; the tenth in three hours is a device, an app or a place with something wrong. What goes wrong at one
 //! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
 
-use super::alerts::is_loss;
-use crate::cause::Cause;
+use crate::cause::{Cause, CauseKind};
 use crate::gateway::{Closed, Missed, Role};
 use crate::time::{Micros, Moment, UnixMillis};
 use std::cmp::Reverse;
@@ -57,7 +56,7 @@ struct Trouble {
     ages: VecDeque<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Hour {
     /// By the monotonic clock.
     number: u64,
@@ -67,10 +66,10 @@ struct Hour {
 }
 
 /// What went wrong, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Sums {
-    /// By [`Cause::index`].
-    drops: [u16; Cause::COUNT],
+    /// By cause, in the order of [`Cause::index`]; only those with a drop.
+    drops: Vec<(Cause, u16)>,
     slow: u16,
     /// Stale ones that were slow before.
     slow_stale: u16,
@@ -113,9 +112,8 @@ impl Troubled {
             let sums = trouble.sums_at(closed.at);
             sums.slow = sums.slow.saturating_add(slow.into());
             if is_drop {
-                let drops = &mut sums.drops[closed.cause.index()];
-                *drops = drops.saturating_add(1);
-                let slow_stale = slow && closed.cause == Cause::Stale;
+                sums.add_drops(closed.cause, 1);
+                let slow_stale = slow && closed.cause == Cause::STALE;
                 sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
                 if trouble.ages.len() == AGES {
                     trouble.ages.pop_front();
@@ -127,7 +125,7 @@ impl Troubled {
 
     /// Takes note of peers that were lost and did not come back in time. Who has left is not missed.
     pub(super) fn note_missed<'a>(&mut self, missed: impl IntoIterator<Item = &'a Missed>) {
-        for missed in missed.into_iter().filter(|missed| is_loss(missed.cause)) {
+        for missed in missed.into_iter().filter(|missed| missed.lost) {
             let who = Who {
                 user: missed.identity.user.clone(),
                 package: match &missed.identity.role {
@@ -164,7 +162,7 @@ impl Troubled {
                 score,
                 pattern: trouble.pattern(),
                 drops: sums.all_drops(),
-                stale: sums.drops[Cause::Stale.index()].into(),
+                stale: sums.drops_for(Cause::STALE).into(),
                 slow: sums.slow.into(),
                 failed_resumes: sums.failed_resumes.into(),
                 first_at: first_at.wall,
@@ -246,8 +244,9 @@ impl Trouble {
     fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for hour in &self.hours {
-            let drops = sums.drops.iter_mut().zip(hour.sums.drops);
-            drops.for_each(|(sum, drops)| *sum = sum.saturating_add(drops));
+            for (cause, drops) in &hour.sums.drops {
+                sums.add_drops(*cause, *drops);
+            }
             sums.slow = sums.slow.saturating_add(hour.sums.slow);
             sums.slow_stale = sums.slow_stale.saturating_add(hour.sums.slow_stale);
             sums.failed_resumes = sums.failed_resumes.saturating_add(hour.sums.failed_resumes);
@@ -279,19 +278,16 @@ impl Trouble {
             let _ = write!(words, "{comma}{what}");
         };
         let drops = sums.all_drops();
-        if drops > 0 {
+        if let Some((most, n)) = sums.drops.iter().max_by_key(|(_, n)| *n) {
             let plural = if drops == 1 { "" } else { "s" };
             say(format!("{drops} drop{plural} in {within}"));
-            let most = (0..Cause::COUNT).max_by_key(|cause| sums.drops[*cause]);
-            let most = most.unwrap_or_default();
-            let (name, n) = (Cause::name_of(most), u32::from(sums.drops[most]));
-            if n == drops {
-                say(format!("all {name}"));
+            if u32::from(*n) == drops {
+                say(format!("all {most}"));
             } else {
-                say(format!("{n} of them {name}"));
+                say(format!("{n} of them {most}"));
             }
         }
-        let stale = sums.drops[Cause::Stale.index()];
+        let stale = sums.drops_for(Cause::STALE);
         if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
             say(format!("silence follows RTT above {} s", seconds(SLOW)));
         } else if sums.slow > 0 {
@@ -322,8 +318,21 @@ impl Trouble {
 }
 
 impl Sums {
+    fn add_drops(&mut self, cause: Cause, more: u16) {
+        let at = |(known, _): &(Cause, u16)| known.index().cmp(&cause.index());
+        match self.drops.binary_search_by(at) {
+            Ok(at) => self.drops[at].1 = self.drops[at].1.saturating_add(more),
+            Err(at) => self.drops.insert(at, (cause, more)),
+        }
+    }
+
+    fn drops_for(&self, cause: Cause) -> u16 {
+        let found = self.drops.iter().find(|(known, _)| *known == cause);
+        found.map_or(0, |(_, n)| *n)
+    }
+
     fn all_drops(&self) -> u32 {
-        self.drops.iter().map(|n| u32::from(*n)).sum()
+        self.drops.iter().map(|(_, n)| u32::from(*n)).sum()
     }
 
     fn problems(&self) -> u32 {
@@ -332,7 +341,7 @@ impl Sums {
 
     /// A drop counts one; that nobody said goodbye, or that it was slow, half as much beside it.
     fn weight(&self) -> f64 {
-        let halves = u32::from(self.drops[Cause::Stale.index()]) + u32::from(self.slow);
+        let halves = u32::from(self.drops_for(Cause::STALE)) + u32::from(self.slow);
         f64::from(self.all_drops()) + 0.5 * f64::from(halves) + f64::from(self.failed_resumes)
     }
 }
@@ -340,12 +349,9 @@ impl Sums {
 /// Whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
 /// answer any more.
 fn is_drop(closed: &Closed) -> bool {
-    let is_fault = matches!(
-        closed.cause,
-        Cause::SlowConsumer | Cause::Protocol | Cause::InvalidData | Cause::TooBig
-    );
-    let was_lost = closed.cause == Cause::Replaced && closed.unanswered > 0;
-    is_loss(closed.cause) || is_fault || was_lost
+    let is_fault = closed.cause.kind() == CauseKind::Fault;
+    let was_lost = closed.cause == Cause::REPLACED && closed.unanswered > 0;
+    closed.lost || is_fault || was_lost
 }
 
 fn is_slow(closed: &Closed) -> bool {
@@ -410,6 +416,7 @@ mod tests {
             peer_addr: ([127, 0, 0, 1], 1).into(),
             cause,
             by: By::Us,
+            lost: cause.is_loss(Code::None),
             code: Code::None,
             reason: "".into(),
             clean: false,
@@ -429,6 +436,7 @@ mod tests {
             at: moment(at),
             identity: Identity { user, role },
             cause,
+            lost: cause.is_loss(Code::None),
         }
     }
 
@@ -446,7 +454,7 @@ mod tests {
         let step = 3 * HOUR_MS / 11;
         for n in 0..12 {
             let (at, age) = (START + n * step, 100 + n * 37);
-            troubled.note_closed(&[closed("ada", at, Cause::Stale, 2_500, age)]);
+            troubled.note_closed(&[closed("ada", at, Cause::STALE, 2_500, age)]);
         }
         let found = one(&mut troubled, START + 3 * HOUR_MS);
         assert_eq!(
@@ -461,7 +469,7 @@ mod tests {
         let mut troubled = Troubled::default();
         for n in 0..25 {
             let at = START + n * 301_000;
-            troubled.note_closed(&[closed("an-app", at, Cause::PeerEof, 20, 300)]);
+            troubled.note_closed(&[closed("an-app", at, Cause::PEER_EOF, 20, 300)]);
         }
         let found = one(&mut troubled, START + 3 * HOUR_MS);
         assert_eq!(
@@ -471,7 +479,7 @@ mod tests {
         assert_eq!(found.package.as_deref(), Some("org.a"));
 
         let mut troubled = Troubled::default();
-        let causes = [Cause::Stale, Cause::PeerReset, Cause::Stale];
+        let causes = [Cause::STALE, Cause::PEER_RESET, Cause::STALE];
         for (n, cause) in causes.into_iter().enumerate() {
             let n = n as u64;
             let rtt = if n == 1 { 3_000 } else { 20 };
@@ -486,7 +494,7 @@ mod tests {
 
         let mut troubled = Troubled::default();
         for n in 0..3 {
-            troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PeerEof)]);
+            troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
         }
         assert_eq!(
             one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -500,26 +508,26 @@ mod tests {
         for n in 0..10 {
             let at = START + n;
             troubled.note_closed(&[
-                closed("ada", at, Cause::PeerClosed(1000), 20, 60),
-                closed("ada", at, Cause::Replaced, 20, 60),
-                closed("ada", at, Cause::Draining, 20, 60),
+                closed("ada", at, Cause::PEER_CLOSED, 20, 60),
+                closed("ada", at, Cause::REPLACED, 20, 60),
+                closed("ada", at, Cause::DRAINING, 20, 60),
                 Closed {
                     generated: true,
-                    ..closed("anonymous-1", at, Cause::Stale, 20, 60)
+                    ..closed("anonymous-1", at, Cause::STALE, 20, 60)
                 },
                 Closed {
                     class: None,
-                    ..closed("ada", at, Cause::HandshakeTimeout, 20, 60)
+                    ..closed("ada", at, Cause::HANDSHAKE_TIMEOUT, 20, 60)
                 },
             ]);
-            troubled.note_missed(&[missed("ada", at, Cause::PeerClosed(1001))]);
+            troubled.note_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
         }
         assert_eq!(troubled.worst(moment(START), 10), []);
         // Whose place was taken while it did not answer had been lost.
         for n in 0..3 {
             troubled.note_closed(&[Closed {
                 unanswered: 1,
-                ..closed("ada", START + n * HOUR_MS, Cause::Replaced, 20, 60 * n)
+                ..closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n)
             }]);
         }
         let found = one(&mut troubled, START + 2 * HOUR_MS);
@@ -531,7 +539,7 @@ mod tests {
         let mut troubled = Troubled::default();
         for hours_ago in [2, 1, 1, 0] {
             let at = START - hours_ago * HOUR_MS;
-            troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, hours_ago)]);
+            troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, hours_ago)]);
         }
         let score = |troubled: &mut Troubled, hours: u64| {
             let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
@@ -553,14 +561,14 @@ mod tests {
         for n in 0..10 {
             for nth in 0..n + 3 {
                 let (user, at) = (format!("bad{n}"), START - (2 - nth.min(2)) * HOUR_MS);
-                troubled.note_closed(&[closed(&user, at, Cause::Stale, 20, 5)]);
+                troubled.note_closed(&[closed(&user, at, Cause::STALE, 20, 5)]);
             }
         }
         // A flood that has more of it, at one time.
         for n in 0..10_000 {
             let user = format!("once{n}");
             for _ in 0..20 {
-                troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+                troubled.note_closed(&[closed(&user, START + n, Cause::PEER_EOF, 20, 5)]);
             }
             assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
         }
@@ -578,15 +586,15 @@ mod tests {
         // One of them had been lost in each of the hours before.
         for hours_ago in [2, 1] {
             let at = died - hours_ago * HOUR_MS;
-            troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, 60)]);
+            troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, 60)]);
         }
-        troubled.note_closed(&[closed("ada", died, Cause::Stale, 20, 60)]);
+        troubled.note_closed(&[closed("ada", died, Cause::STALE, 20, 60)]);
         for n in 0..500 {
             let user = format!("peer{n}");
             for again in 0..n % 6 {
                 let at = died + again * 300_000;
-                troubled.note_closed(&[closed(&user, at, Cause::Stale, 2_500, 60)]);
-                troubled.note_missed(&[missed(&user, at + 60_000, Cause::Stale)]);
+                troubled.note_closed(&[closed(&user, at, Cause::STALE, 2_500, 60)]);
+                troubled.note_missed(&[missed(&user, at + 60_000, Cause::STALE)]);
             }
         }
         for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
@@ -605,7 +613,7 @@ mod tests {
             };
             let mut troubled = Troubled::default();
             for n in 0..4 {
-                let mut record = closed("ada", START + n * HOUR_MS, Cause::PeerEof, 20, n);
+                let mut record = closed("ada", START + n * HOUR_MS, Cause::PEER_EOF, 20, n);
                 if n >= 2 {
                     record.at = stepped(START + n * HOUR_MS);
                 }
@@ -624,7 +632,7 @@ mod tests {
         let mut troubled = Troubled::default();
         for n in (0..1_000).rev() {
             let at = START + (n % 100) * HOUR_MS;
-            troubled.note_closed(&[closed("ada", at, Cause::Stale, 20, 5)]);
+            troubled.note_closed(&[closed("ada", at, Cause::STALE, 20, 5)]);
         }
         let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
         assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES);

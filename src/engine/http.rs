@@ -12,11 +12,8 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
-/// The path of the health check, which answers OPTIONS, too: load balancers ask by that (HAProxy if it is not told otherwise).
-pub(crate) const HEALTH_PATH: &str = "/healthz";
-
-/// The methods of the health check.
-const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+/// The methods of a path that takes OPTIONS, too.
+const WITH_OPTIONS: &str = "GET, HEAD, OPTIONS";
 
 /// The most header lines in a request head.
 const HEADERS_MAX: usize = 64;
@@ -107,7 +104,14 @@ impl Request {
     /// The request of a whole head, for tests of what handlers make of one.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
-        match parse(head.as_bytes(), 0, 16 << 10, ([127, 0, 0, 1], 1).into()) {
+        let parsed = parse(
+            head.as_bytes(),
+            0,
+            16 << 10,
+            ([127, 0, 0, 1], 1).into(),
+            |_| false,
+        );
+        match parsed {
             Head::Complete(request, _) => *request,
             other => panic!("{head:?}: {other:?}"),
         }
@@ -117,11 +121,13 @@ impl Request {
         self.head.method() == Method::HEAD
     }
 
-    /// What an answer to the health check says besides its status: to OPTIONS, which methods there are (RFC 9110 §9.3.7).
-    pub(crate) fn health_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let asks_for_methods = self.head.method() == Method::OPTIONS;
-        let methods = (ALLOW, HeaderValue::from_static(HEALTH_METHODS));
-        asks_for_methods.then_some(methods).into_iter().collect()
+    /// The answer to this request; to OPTIONS with the methods that there are (RFC 9110 §9.3.7).
+    pub(crate) fn with_methods(&self, reply: Reply) -> Reply {
+        if self.head.method() == Method::OPTIONS {
+            reply.with(ALLOW, HeaderValue::from_static(WITH_OPTIONS))
+        } else {
+            reply
+        }
     }
 }
 
@@ -135,10 +141,22 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; JSON, unless the header fields say otherwise.
     pub body: String,
+    /// Why, for the log and [`Ending::reason`](crate::engine::Ending::reason); it is not sent.
+    pub reason: Box<str>,
 }
 
 impl Reply {
-    /// A reply whose JSON body is the status and this text.
+    /// A reply with this body, and without a reason.
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            reason: "".into(),
+        }
+    }
+
+    /// A reply whose JSON body is the status and this text, which is its reason, too.
     pub fn error(status: u16, message: &str) -> Self {
         let mut body = format!("{{\"status\":{status},\"error\":\"");
         for c in message.chars() {
@@ -151,11 +169,13 @@ impl Reply {
             }
         }
         body.push_str("\"}");
-        Reply {
-            status,
-            headers: Vec::new(),
-            body,
-        }
+        Reply::new(status, body).because(message)
+    }
+
+    /// With this reason, for the log and [`Ending::reason`](crate::engine::Ending::reason). It is not sent.
+    pub fn because(mut self, reason: &str) -> Self {
+        self.reason = reason.into();
+        self
     }
 
     /// With one more header field.
@@ -172,15 +192,6 @@ impl Reply {
     /// With `WWW-Authenticate`, which names the scheme that a 401 asks for.
     pub fn challenge(self, scheme: &'static str) -> Self {
         self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
-    }
-
-    /// The text of an [`error`](Reply::error), as it stands in the body; or the `message` of a host's own body, if that ends
-    /// with it.
-    pub(crate) fn error_text(&self) -> &str {
-        let text = ["\"error\":\"", "\"message\":\""]
-            .iter()
-            .find_map(|key| Some(self.body.split_once(key)?.1));
-        text.unwrap_or_default().trim_end_matches("\"}")
     }
 
     /// The bytes; without the body for an answer to HEAD.
@@ -230,7 +241,14 @@ pub(crate) enum Head {
 }
 
 /// Looks for a whole request head of at most `most` bytes at the start of `data`; the first `known` bytes hold no end of one.
-pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAddr) -> Head {
+/// `takes_options` says of which paths OPTIONS is a method, too.
+pub(crate) fn parse(
+    data: &[u8],
+    known: usize,
+    most: usize,
+    peer_addr: SocketAddr,
+    takes_options: impl Fn(&str) -> bool,
+) -> Head {
     let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
     let too_long = || refuse(431, &format!("request head above {most} bytes"));
     // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
@@ -262,22 +280,27 @@ pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAdd
         Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
         Err(_) => return refuse(400, "malformed request head"),
     };
-    match request(&parsed) {
+    match request(&parsed, takes_options) {
         Ok(head) => Head::Complete(Box::new(Request { head, peer_addr }), len),
         Err(reply) => Head::Refused(reply, parsed.method == Some("HEAD")),
     }
 }
 
 /// The rules that hold for every request, whoever handles it.
-fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Reply> {
+fn request(
+    parsed: &httparse::Request<'_, '_>,
+    takes_options: impl Fn(&str) -> bool,
+) -> Result<http::Request<()>, Reply> {
     let malformed = || Reply::error(400, "malformed request head");
     let method = match parsed.method {
         Some("GET") => Method::GET,
         Some("HEAD") => Method::HEAD,
-        Some("OPTIONS") if is_health_check(parsed.path) => Method::OPTIONS,
-        _ if is_health_check(parsed.path) => {
-            return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
-                .with(ALLOW, HeaderValue::from_static(HEALTH_METHODS)));
+        other if takes_options(path_of(parsed.path)) => {
+            if other != Some("OPTIONS") {
+                return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
+                    .with(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
+            }
+            Method::OPTIONS
         }
         _ => {
             return Err(Reply::error(405, "GET and HEAD only")
@@ -322,10 +345,9 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Repl
     Ok(head)
 }
 
-/// Returns whether a request's target is the health check, with a query or without.
-fn is_health_check(target: Option<&str>) -> bool {
-    let path = target.and_then(|target| target.split('?').next());
-    path == Some(HEALTH_PATH)
+/// The path of a request's target, without its query.
+fn path_of(target: Option<&str>) -> &str {
+    target.and_then(|t| t.split('?').next()).unwrap_or_default()
 }
 
 /// The 101 response to `request` (RFC 6455 §4.2.2), or why there is none.
@@ -525,6 +547,7 @@ mod tests {
             0,
             HEAD_MAX,
             "127.0.0.1:1".parse().expect("an address"),
+            |path| path == "/healthz",
         )
     }
 
@@ -557,6 +580,7 @@ mod tests {
                 cut,
                 HEAD_MAX,
                 "127.0.0.1:1".parse().expect("an address"),
+                |_| false,
             );
             assert!(
                 matches!(whole, Head::Complete(_, len) if len == UPGRADE_HEAD.len()),
@@ -648,7 +672,7 @@ mod tests {
             let (request, _) = complete(&UPGRADE_HEAD.replace(from, to));
             let reply = switching_protocols(&request, None, &[]).expect_err("no upgrade");
             assert_eq!(reply.status, 426);
-            let text = reply.error_text().to_owned();
+            let text = reply.reason.to_string();
             let end = ": this path speaks WebSocket, version 13, over HTTP/1.1";
             text.strip_suffix(end).expect("what is spoken").to_owned()
         };
@@ -656,12 +680,12 @@ mod tests {
             (
                 "keep-alive, Upgrade",
                 "close",
-                r#"Connection is \"close\", it must list Upgrade"#,
+                r#"Connection is "close", it must list Upgrade"#,
             ),
             (
                 "keep-alive, Upgrade",
                 "keep\r\nConnection: Up\"grade",
-                r#"Connection is \"keep\" and \"Up?grade\", it must list Upgrade"#,
+                r#"Connection is "keep" and "Up?grade", it must list Upgrade"#,
             ),
             (
                 "Connection: keep-alive, Upgrade\r\n",
@@ -676,7 +700,7 @@ mod tests {
             (
                 "Version: 13",
                 "Version: 8",
-                r#"Sec-WebSocket-Version is \"8\", it must be 13"#,
+                r#"Sec-WebSocket-Version is "8", it must be 13"#,
             ),
             ("HTTP/1.1", "HTTP/1.0", "the request is HTTP/1.0"),
         ] {

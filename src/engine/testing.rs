@@ -15,14 +15,14 @@
 //! assert!(net.is_open(a), "it answers every ping");
 //! net.mute(a);
 //! net.advance(50_000);
-//! net.expect_closed(a, Cause::Stale);
+//! net.expect_closed(a, Cause::STALE);
 //! ```
 
 use crate::cause::Cause;
 use crate::engine::conn::{Conn, Mark, Middle, Phase};
 use crate::engine::ending::Ending;
 use crate::engine::handler::Handler;
-use crate::engine::http::Request;
+use crate::engine::http::{Reply, Request};
 use crate::engine::io::Io;
 use crate::engine::message::{Message, Pong};
 use crate::engine::scan::Header;
@@ -755,7 +755,7 @@ impl<H: Handler> Net<H> {
         }
         self.engine.check_places()?;
         let stats = &core.stats;
-        let told: u64 = (0..Cause::COUNT)
+        let told: u64 = (0..stats.causes.count())
             .map(|c| stats.closed(c) + stats.rejected[c])
             .sum();
         let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;
@@ -903,6 +903,14 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         self.host.on_pong(io, id, pong);
+    }
+
+    fn on_check(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Reply> {
+        self.host.on_check(io, id, request)
+    }
+
+    fn takes_options(&self, path: &str) -> bool {
+        self.host.takes_options(path)
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {

@@ -1,8 +1,11 @@
 //! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
 
 use pulsegate::ConnId;
+use pulsegate::cause::{Cause, Code};
 use pulsegate::engine::testing::{Net, PeerId, Received, client_frame};
-use pulsegate::engine::{Class, Config, Ending, Handler, Io, Message, Request, TimerId, Verdict};
+use pulsegate::engine::{
+    Class, Config, Ending, Handler, Io, Message, Reply, Request, TimerId, Verdict,
+};
 use pulsegate::health::{HealthChange, State};
 
 pub const CONTINUATION: u8 = 0x0;
@@ -26,7 +29,8 @@ pub enum Told {
     Woken,
 }
 
-/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, and answers 404 elsewhere.
+/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, answers
+/// `/healthz`, and 404 elsewhere.
 #[derive(Default)]
 pub struct Host {
     pub diary: Vec<(Option<ConnId>, Told)>,
@@ -36,6 +40,14 @@ pub struct Host {
 }
 
 impl Handler for Host {
+    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+        (request.path() == "/healthz").then(|| io.health_reply(request))
+    }
+
+    fn takes_options(&self, path: &str) -> bool {
+        path == "/healthz"
+    }
+
     fn on_request(&mut self, _: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         let verdict = match request.path() {
             "/" => Verdict::upgrade(Class(0)),
@@ -44,7 +56,7 @@ impl Handler for Host {
                 Verdict::upgrade(Class(0))
             }
             "/defer" => Verdict::Defer,
-            _ => return Verdict::refuse(404, "no such path"),
+            _ => return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
         };
         self.owed.push(id);
         verdict
@@ -83,6 +95,14 @@ impl Handler for Host {
 
     fn on_wake(&mut self, _: &mut Io<'_>) {
         self.diary.push((None, Told::Woken));
+    }
+}
+
+/// The code that the peer's close frame had, if that ended the connection.
+pub fn peer_code(end: &Ending) -> Option<u16> {
+    match end.code {
+        Code::Close(code) if end.cause == Cause::PEER_CLOSED => Some(code),
+        _ => None,
     }
 }
 

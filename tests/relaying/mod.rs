@@ -7,8 +7,8 @@ mod tokens;
 
 use pulsegate::engine::testing::{Net, PeerId, Received};
 use pulsegate::gateway::{
-    Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
-    ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
+    Admission, Apps, CAUSES, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options,
+    Outcome, ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
 };
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
@@ -476,6 +476,7 @@ fn config() -> Config {
     };
     Config {
         classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
+        causes: &CAUSES,
         ..Config::default()
     }
 }

@@ -16,7 +16,6 @@ mod tests;
 mod view;
 
 pub(super) use self::book::{Alert, AlertState};
-pub(super) use self::deaths::is_loss;
 pub use self::settings::{AlertSettings, WebhookUrl};
 pub(super) use self::sink::SinkStats;
 

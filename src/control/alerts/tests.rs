@@ -12,6 +12,7 @@ use crate::cause::{By, Cause, Code};
 use crate::control::process::Memory;
 use crate::control::webhooks::DownApp;
 use crate::engine::{Class, Traffic};
+use crate::gateway::SESSION_ENDED;
 use crate::gateway::{AgentCount, Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
@@ -154,7 +155,7 @@ impl Bench {
         for count in agents.filter(|count| Some(&*count.name) == agent) {
             count.open -= many;
         }
-        if cause == Cause::Stale {
+        if cause == Cause::STALE {
             counters.stale[class] += many;
         }
     }
@@ -259,10 +260,10 @@ fn stale_closes() {
 #[test]
 fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
     let mut bench = Bench::new();
-    bench.lose(0, 49, 7, Cause::Stale);
+    bench.lose(0, 49, 7, Cause::STALE);
     bench.looks(60);
     bench.told(&[]);
-    bench.lose(0, 500, 7, Cause::Stale);
+    bench.lose(0, 500, 7, Cause::STALE);
     bench.look();
     let alert = bench.fires("mass_death");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
@@ -282,7 +283,7 @@ fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
 fn a_mass_death_of_a_class_names_the_class() {
     let mut bench = Bench::new();
     for block in 0..100 {
-        bench.lose(1, 2, block, Cause::PeerEof);
+        bench.lose(1, 2, block, Cause::PEER_EOF);
     }
     bench.look();
     let alert = bench.fires("mass_death");
@@ -301,7 +302,7 @@ fn a_mass_death_of_a_class_names_the_class() {
 fn a_class_that_dies_in_big_blocks_is_told_once() {
     let mut bench = Bench::new();
     for block in 0..5 {
-        bench.lose(0, 100, block, Cause::PeerReset);
+        bench.lose(0, 100, block, Cause::PEER_RESET);
     }
     bench.look();
     let alert = bench.fires("mass_death");
@@ -319,7 +320,7 @@ fn a_class_that_dies_in_big_blocks_is_told_once() {
 fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
     let mut bench = Bench::new();
     for _ in 0..4 {
-        bench.lose(0, 60, 7, Cause::Stale);
+        bench.lose(0, 60, 7, Cause::STALE);
         bench.look();
     }
     bench.fires("mass_death");
@@ -335,12 +336,12 @@ fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
             if n % 8 == 7 {
                 bench.step_wall(step_s);
             }
-            bench.lose(0, 1, 7, Cause::Stale);
+            bench.lose(0, 1, 7, Cause::STALE);
             bench.looks(2);
         }
         bench.told(&[]);
         // 500 that are lost at once are, though the clock steps before the look.
-        bench.lose(0, 500, 9, Cause::Stale);
+        bench.lose(0, 500, 9, Cause::STALE);
         bench.step_wall(step_s);
         bench.look();
         bench.fires("mass_death");
@@ -356,7 +357,7 @@ fn what_is_usual_is_no_mass_death() {
     // A proxy's block from which more and more come and go all the time.
     let coming_and_going = |many: u64| {
         move |bench: &mut Bench| {
-            bench.lose(0, many, 7, Cause::PeerEof);
+            bench.lose(0, many, 7, Cause::PEER_EOF);
             bench.counters().live[0] += many;
             bench.counters().opened[0] += many;
         }
@@ -366,7 +367,7 @@ fn what_is_usual_is_no_mass_death() {
         bench.looks_with(30, coming_and_going(many));
     }
     bench.told(&[]);
-    bench.lose(0, 400, 7, Cause::PeerEof);
+    bench.lose(0, 400, 7, Cause::PEER_EOF);
     bench.look();
     bench.fires("mass_death");
 }
@@ -392,9 +393,9 @@ fn fleet_of(agent: &str, percent: u64) -> Bench {
 fn a_mass_death_of_one_release_names_its_user_agent() {
     let mut bench = fleet_of("glasses-os/3.2", 30);
     for block in 0..95 {
-        bench.lose_of(0, 2, block, Cause::PeerReset, Some("glasses-os/3.2"));
+        bench.lose_of(0, 2, block, Cause::PEER_RESET, Some("glasses-os/3.2"));
     }
-    bench.lose_of(0, 10, 200, Cause::PeerReset, Some("glasses-os/3.1"));
+    bench.lose_of(0, 10, 200, Cause::PEER_RESET, Some("glasses-os/3.1"));
     // They are back at once, most of them of another release.
     bench.counters().agents = Default::default();
     bench.look();
@@ -407,7 +408,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
     assert!(alert.action.contains("user agent"), "{}", alert.action);
     // Within one block it may be either.
     let mut bench = fleet_of("glasses-os/3.2", 30);
-    bench.lose_of(0, 100, 7, Cause::Stale, Some("glasses-os/3.2"));
+    bench.lose_of(0, 100, 7, Cause::STALE, Some("glasses-os/3.2"));
     bench.look();
     let alert = bench.fires("mass_death");
     assert!(
@@ -426,7 +427,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
 fn a_release_that_is_rare_has_no_share_in_the_summary() {
     let mut bench = Bench::new();
     for block in 0..100 {
-        bench.lose_of(0, 1, block, Cause::PeerReset, Some("rare/1"));
+        bench.lose_of(0, 1, block, Cause::PEER_RESET, Some("rare/1"));
     }
     bench.look();
     let summary = bench.fires("mass_death").summary;
@@ -444,7 +445,7 @@ fn a_user_agent_has_no_words_for_the_operator() {
     let summary = |agent: &str| {
         let mut bench = Bench::new();
         for block in 0..100 {
-            bench.lose_of(0, 1, block, Cause::PeerReset, Some(agent));
+            bench.lose_of(0, 1, block, Cause::PEER_RESET, Some(agent));
         }
         bench.look();
         bench.fires("mass_death").summary
@@ -505,7 +506,7 @@ fn a_release_is_not_blamed_for_what_all_suffer() {
         let mut bench = fleet_of(agent.unwrap_or("glasses-os/3.2"), percent);
         for n in 0..100 {
             let agent = agent.filter(|_| n < lost_of_it);
-            bench.lose_of(0, 1, n as u8, Cause::PeerReset, agent);
+            bench.lose_of(0, 1, n as u8, Cause::PEER_RESET, agent);
         }
         bench.look();
         let summary = bench.fires("mass_death").summary;
@@ -548,7 +549,7 @@ fn stale_closes_of_one_release_name_its_user_agent() {
                 1,
                 1,
                 9 * (n % 28) + block,
-                Cause::Stale,
+                Cause::STALE,
                 Some("app-sdk/2 \"x\""),
             );
         }
@@ -582,8 +583,9 @@ fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
         package: None,
         user_agent: None,
         peer_addr: (address, 4_242).into(),
-        cause: Cause::PeerEof,
+        cause: Cause::PEER_EOF,
         by: By::Peer,
+        lost: true,
         code: Code::None,
         reason: "".into(),
         clean: false,
@@ -638,26 +640,21 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
 #[test]
 fn who_leaves_or_is_sent_away_has_not_died() {
     let mut bench = Bench::new();
-    let causes = [
-        Cause::PeerClosed(1000),
-        Cause::PeerClosed(1001),
-        Cause::Draining,
-        Cause::Kicked,
-        Cause::Replaced,
-        Cause::SessionEnded,
-        Cause::Shutdown,
-    ];
-    for cause in causes {
-        assert!(!super::is_loss(cause), "{cause}");
-    }
+    let told = |cause: Cause, code| cause.is_loss(Code::Close(code));
     for cause in [
-        Cause::Stale,
-        Cause::PeerEof,
-        Cause::PeerReset,
-        Cause::PeerClosed(1002),
+        Cause::PEER_CLOSED,
+        Cause::DRAINING,
+        Cause::KICKED,
+        Cause::REPLACED,
+        SESSION_ENDED,
+        Cause::SHUTDOWN,
     ] {
-        assert!(super::is_loss(cause), "{cause}");
+        assert!(!told(cause, 1000) && !told(cause, 1001), "{cause}");
     }
+    for cause in [Cause::STALE, Cause::PEER_EOF, Cause::PEER_RESET] {
+        assert!(cause.is_loss(Code::None), "{cause}");
+    }
+    assert!(told(Cause::PEER_CLOSED, 1002));
     // A rolling drain of everybody.
     bench.looks_with(50, |bench| {
         bench.counters().live[0] -= 20;
@@ -1010,7 +1007,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     bench.counters().suspects[1] = 500;
     bench.looks(30);
     bench.fires("many_suspects");
-    bench.lose(0, 500, 7, Cause::Stale);
+    bench.lose(0, 500, 7, Cause::STALE);
     bench.look();
     bench.fires("mass_death");
     assert_eq!(firing(&bench), ["mass_death", "many_suspects"]);
@@ -1350,7 +1347,7 @@ fn a_healthy_day_is_silent() {
                 lost += live as f64 / 1_200.0 * random.f64() * 2.0;
                 let losses = (lost as u64).min(live - leave);
                 lost -= losses as f64;
-                bench.lose(class, losses, 1, Cause::Stale);
+                bench.lose(class, losses, 1, Cause::STALE);
                 let counters = bench.counters();
                 counters.live[class] = counters.live[class] + come + losses - leave;
                 counters.opened[class] += come + churn + losses;

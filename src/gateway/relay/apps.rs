@@ -8,6 +8,7 @@ use super::post::TO_APPS;
 use super::session::{Absence, App, AppState, Called, SESSION_APPS_MAX};
 use crate::cause::Cause;
 use crate::engine::Io;
+use crate::gateway::causes;
 use crate::gateway::errands::{Errand, Outcome, Patience, StopReason};
 use crate::gateway::protocol;
 use crate::gateway::{Identity, Role, Subscriptions};
@@ -89,7 +90,7 @@ impl Relay {
             io,
             user,
             package,
-            Cause::AppStopped,
+            causes::APP_STOPPED,
             StopReason::UserDisabled,
         ) {
             let news = protocol::app_news("app_stopped", package, None);
@@ -178,13 +179,13 @@ impl Relay {
         match conn {
             // It is the next one's now, with its glasses.
             Some(conn) if io.is_draining() => {
-                let code = Cause::Draining.close_code();
-                io.close_for(conn, Cause::Draining, code, "service restart");
+                let code = Cause::DRAINING.close_code();
+                io.close_for(conn, Cause::DRAINING, code, "service restart");
             }
             None if io.is_draining() => {}
             Some(conn) => {
                 super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
-                io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
+                io.close_for(conn, causes::SESSION_ENDED, 1000, SESSION_ENDED);
             }
             // A newer session of the user has the app already.
             None if self.sessions.app_mut(user, &app.package).is_some() => {}
@@ -251,7 +252,7 @@ impl Relay {
             return;
         }
         if let Some(absence) = app.place.absence.take() {
-            self.missed.keep(identity, absence.cause);
+            self.missed.keep(identity, &absence);
             self.stats.absent[TO_APPS] -= 1;
             self.stats.expired_places[TO_APPS] += 1;
         }
@@ -383,6 +384,7 @@ impl Relay {
         app.place.absence = Some(Box::new(Absence {
             since: io.now(),
             cause: None,
+            lost: false,
             due,
         }));
         self.stats.absent[TO_APPS] += 1;

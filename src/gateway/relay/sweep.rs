@@ -4,9 +4,9 @@
 use super::Relay;
 use super::apps::app_identity;
 use super::session::{AppState, Session};
-use crate::cause::Cause;
 use crate::engine::Io;
 use crate::gateway::Credentials;
+use crate::gateway::causes::APP_STOPPED;
 use crate::gateway::desk::{Effort, Progress};
 use crate::gateway::errands::StopReason;
 
@@ -86,7 +86,7 @@ impl Relay {
             match what {
                 // The operator took its key away, so it is stopped at once.
                 Deed::Stop => {
-                    let (cause, why) = (Cause::AppStopped, StopReason::SystemStop);
+                    let (cause, why) = (APP_STOPPED, StopReason::SystemStop);
                     self.sweep.stopped +=
                         usize::from(self.stop_app(io, &user, &package, cause, why));
                 }
