@@ -289,7 +289,7 @@ impl Io<'_> {
         (delay.min(until), spread.min(left))
     }
 
-    /// As [`Remote::drain`], at once: when this returns, `/healthz` answers 503. Returns the delay and the spread that hold.
+    /// As [`Remote::drain`], at once: when this returns, [`health_reply`](Io::health_reply) says 503. Returns the delay and the spread that hold.
     pub fn drain(&mut self, delay: Micros, spread: Micros) -> (Micros, Micros) {
         let holds = self.drain_with(delay, spread);
         self.core.announce_drain(delay, spread, self.now);
