@@ -11,9 +11,7 @@ use std::hash::{Hash, Hasher};
 #[derive(Clone, Copy)]
 pub struct Cause(&'static CauseInfo);
 
-/// What the table says of one cause.
-///
-/// Built with [`CauseInfo::new`], within [`causes!`](crate::causes).
+/// What the table says of one cause. Built with [`CauseInfo::new`], within [`causes!`](crate::causes).
 #[derive(Debug, Clone, Copy)]
 pub struct CauseInfo {
     name: &'static str,
@@ -157,14 +155,16 @@ macro_rules! causes {
         $(#[$doc:meta])* $vis:vis $cause:ident, $($rest:tt)*) => {
         $(#[$doc])*
         $vis const $cause: $crate::cause::Cause = $crate::cause::Cause::of(&$table[$at]);
-        $crate::causes!(@constants $table, $at + 1; $($rest)*);
+        $crate::cause::causes!(@constants $table, $at + 1; $($rest)*);
     };
     ($(#[$about:meta])* $vis:vis static $table:ident;
         $($(#[$doc:meta])* $seen:vis const $cause:ident = $row:expr;)+) => {
-        $crate::causes!(@table $crate::cause::Cause::COUNT, $(#[$about])* $vis $table; $($row,)+);
-        $crate::causes!(@constants $table, 0; $($(#[$doc])* $seen $cause,)+);
+        $crate::cause::causes!(@table $crate::cause::Cause::COUNT, $(#[$about])* $vis $table; $($row,)+);
+        $crate::cause::causes!(@constants $table, 0; $($(#[$doc])* $seen $cause,)+);
     };
 }
+
+pub use causes;
 
 /// Declares the table of the causes that every engine knows, and a constant in [`Cause`] for each.
 macro_rules! base_causes {
@@ -414,12 +414,10 @@ impl CauseTable {
                 faults.push(format!("cause {name}: two have this name"));
             }
             if usize::from(row.number) != Cause::COUNT + at {
-                faults.push(format!(
-                    "cause {name}: the table is not one that causes! made"
-                ));
+                faults.push(format!("cause {name}: the table is not one of causes!"));
             }
-            let code = row.close_code;
             // RFC 6455 §7.4.
+            let code = row.close_code;
             if !matches!(code, 0 | 1000..=1003 | 1007..=1014 | 3000..=4999) {
                 faults.push(format!("cause {name}: close code {code} may not be sent"));
             }

@@ -2,7 +2,7 @@
 
 use crate::cause::{By, Cause, CauseInfo};
 
-crate::causes! {
+crate::cause::causes! {
     /// The table of these causes, for [`Config::causes`](crate::Config::causes).
     pub static CAUSES;
     /// This identity reconnects too often.

@@ -252,7 +252,7 @@ impl Relay {
             return;
         }
         if let Some(absence) = app.place.absence.take() {
-            self.missed.keep(identity, &absence);
+            self.missed.keep(identity, absence.cause, absence.lost);
             self.stats.absent[TO_APPS] -= 1;
             self.stats.expired_places[TO_APPS] += 1;
         }

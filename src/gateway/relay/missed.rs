@@ -1,6 +1,5 @@
 //! Peers that were waited for in vain, for whoever keeps account of trouble.
 
-use super::session::Absence;
 use crate::cause::Cause;
 use crate::gateway::Identity;
 use crate::gateway::handover::{Handover, Sink};
@@ -30,13 +29,13 @@ pub(in crate::gateway) type MissedSink = Sink<Missed, MISSED_MAX>;
 
 impl MissedSink {
     /// Keeps a peer that has not come back. Without a cause it was never here: it is not missed.
-    pub(super) fn keep(&mut self, identity: &Identity, absence: &Absence) {
-        let Some(cause) = absence.cause else { return };
+    pub(super) fn keep(&mut self, identity: &Identity, cause: Option<Cause>, lost: bool) {
+        let Some(cause) = cause else { return };
         self.put(Missed {
             at: Moment::now(),
             identity: identity.clone(),
             cause,
-            lost: absence.lost,
+            lost,
         });
     }
 }

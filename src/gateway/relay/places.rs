@@ -360,7 +360,7 @@ impl Relay {
                     return;
                 }
                 if let Some(absence) = session.glasses.absence.take() {
-                    self.missed.keep(identity, &absence);
+                    self.missed.keep(identity, absence.cause, absence.lost);
                     io.release(place_bytes(&identity.user, ""));
                     self.stats.absent[TO_GLASSES] -= 1;
                     self.stats.expired_places[TO_GLASSES] += 1;
