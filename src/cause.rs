@@ -1,74 +1,43 @@
-//! Why a connection ended: one enum for the log line, the metric's label, the admin API and the close code.
+//! Why a connection ended: one table for the log line, the metric's label, the admin API and the close code.
+//!
+//! A cause is one row of a table. The rows here are those of the engine and of any host; a product adds rows of its own with
+//! [`causes!`](crate::causes) and registers them in [`Config::causes`](crate::Config::causes).
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
-/// Why a connection ended.
+/// Why a connection ended: a row of the table of causes. It compares by identity, and prints as its name.
+#[derive(Clone, Copy)]
+pub struct Cause(&'static CauseInfo);
+
+/// What the table says of one cause. Built with [`CauseInfo::new`], within [`causes!`](crate::causes).
+#[derive(Debug, Clone, Copy)]
+pub struct CauseInfo {
+    name: &'static str,
+    by: By,
+    close_code: u16,
+    kind: CauseKind,
+    /// The cause that it stands behind in lists.
+    after: Option<Cause>,
+    /// The position of its counter: the rows here come first, those of a product behind them.
+    number: u8,
+}
+
+/// What an end for this cause says of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// The peer sent a close frame, with this code (1005 if it carried none, RFC 6455 §7.1.5).
-    PeerClosed(u16),
-    /// The peer ended the stream without a close frame.
-    PeerEof,
-    /// The peer, or something on the way, reset the connection.
-    PeerReset,
-    /// TCP gave up on unacknowledged bytes.
-    TcpTimeout,
-    /// Reading failed otherwise than by a reset or a timeout: the network said that the peer cannot be reached, for one.
-    ReadError,
-    /// Writing failed otherwise than by a reset or a timeout.
-    WriteError,
-    /// The peer left before its request was answered.
-    Aborted,
-    /// The peer sent not one byte: a port scan, a load balancer's check, or a connection that a browser opened in advance.
-    Probe,
-    /// A plain HTTP request was answered; nothing was asked of a WebSocket.
-    Answered,
-    /// Nothing was heard for the connection timeout.
-    Stale,
-    /// One frame took more than ten minutes.
-    FrameTimeout,
-    /// No first message where one is required.
-    InitTimeout,
-    /// The request head, or the host's deferred verdict, did not come in time.
-    HandshakeTimeout,
-    /// The request was not one that we serve.
-    BadRequest,
-    /// Credentials are missing or wrong.
-    Unauthorized,
-    /// This identity, or this page's origin, is refused.
-    Blocked,
-    /// This identity reconnects too often.
-    Flapping,
-    /// `max_connections` is reached.
-    AtCapacity,
-    /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for long, or needed more.
-    BuffersFull,
-    /// The peer broke RFC 6455.
-    Protocol,
-    /// Text that is not UTF-8.
-    InvalidData,
-    /// A message or frame above the limit.
-    TooBig,
-    /// The peer may not do what it did.
-    Forbidden,
-    /// The session is not known, or not yet.
-    SessionUnknown,
-    /// More bytes wait for the peer than allowed, or for longer.
-    SlowConsumer,
-    /// A newer connection of the same peer took over.
-    Replaced,
-    /// The user's session is over.
-    SessionEnded,
-    /// The user stopped the app.
-    AppStopped,
-    /// We are going away, in order.
-    Draining,
-    /// We are going away, at once.
-    Shutdown,
-    /// The host or its operator closed it.
-    Kicked,
-    /// An invariant of ours was broken.
-    Internal,
+#[non_exhaustive]
+pub enum CauseKind {
+    /// It ended as someone meant it to, or was refused: no loss.
+    Meant,
+    /// It was lost: neither side wanted it to end.
+    Loss,
+    /// The peer did wrong, or did not keep up.
+    Fault,
+    /// No WebSocket was asked for: a health check, a port scan. Nothing is kept of it.
+    Check,
+    /// The peer's close frame says: a loss if it found fault with us ([`PeerCode::Protocol`]).
+    Told,
 }
 
 /// Who ended a connection.
@@ -153,207 +122,313 @@ pub enum Code {
     Http(u16),
 }
 
-impl Cause {
-    /// How many causes there are, a peer's close codes counted as one.
-    pub const COUNT: usize = Cause::NAMES.len();
+/// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type [`Cause`] for each.
+///
+/// The table goes into [`Config::causes`](crate::Config::causes). An engine counts a cause that it was not given as
+/// [`Cause::INTERNAL`].
+///
+/// ```
+/// use pulsegate::{By, Cause, CauseInfo, Config};
+///
+/// pulsegate::causes! {
+///     /// The causes of a chat.
+///     pub static CHAT_CAUSES;
+///     /// The member left the room.
+///     pub const LEFT_ROOM = CauseInfo::new("left_room", By::Peer, 4001);
+///     /// The room was closed.
+///     pub const ROOM_CLOSED = CauseInfo::new("room_closed", By::Us, 4002).after(Cause::FORBIDDEN);
+/// }
+///
+/// let config = Config { causes: &CHAT_CAUSES, ..Config::default() };
+/// assert_eq!(config.validate(), Ok(()));
+/// assert_eq!((LEFT_ROOM.name(), LEFT_ROOM.close_code()), ("left_room", 4001));
+/// ```
+#[macro_export]
+macro_rules! causes {
+    (@table $first:expr, $(#[$about:meta])* $vis:vis $table:ident; $($row:expr,)+) => {
+        $(#[$about])*
+        $vis static $table: [$crate::cause::CauseInfo; <[$crate::cause::CauseInfo]>::len(&[$($row),+])] =
+            $crate::cause::CauseInfo::numbered($first, [$($row),+]);
+    };
+    (@constants $table:ident, $at:expr;) => {};
+    (@constants $table:ident, $at:expr;
+        $(#[$doc:meta])* $vis:vis $cause:ident, $($rest:tt)*) => {
+        $(#[$doc])*
+        $vis const $cause: $crate::cause::Cause = $crate::cause::Cause::of(&$table[$at]);
+        $crate::cause::causes!(@constants $table, $at + 1; $($rest)*);
+    };
+    ($(#[$about:meta])* $vis:vis static $table:ident;
+        $($(#[$doc:meta])* $seen:vis const $cause:ident = $row:expr;)+) => {
+        $crate::cause::causes!(@table $crate::cause::Cause::COUNT, $(#[$about])* $vis $table; $($row,)+);
+        $crate::cause::causes!(@constants $table, 0; $($(#[$doc])* $seen $cause,)+);
+    };
+}
 
-    const NAMES: [&'static str; 32] = [
-        "peer_closed",
-        "peer_eof",
-        "peer_reset",
-        "tcp_timeout",
-        "read_error",
-        "write_error",
-        "aborted",
-        "probe",
-        "answered",
-        "stale",
-        "frame_timeout",
-        "init_timeout",
-        "handshake_timeout",
-        "bad_request",
-        "unauthorized",
-        "blocked",
-        "flapping",
-        "at_capacity",
-        "buffers_full",
-        "protocol",
-        "invalid_data",
-        "too_big",
-        "forbidden",
-        "session_unknown",
-        "slow_consumer",
-        "replaced",
-        "session_ended",
-        "app_stopped",
-        "draining",
-        "shutdown",
-        "kicked",
-        "internal",
-    ];
+pub use causes;
 
-    /// One of each, by [`index`](Cause::index); the peer's close code is 1000.
-    pub const ALL: [Cause; Cause::COUNT] = [
-        Cause::PeerClosed(1000),
-        Cause::PeerEof,
-        Cause::PeerReset,
-        Cause::TcpTimeout,
-        Cause::ReadError,
-        Cause::WriteError,
-        Cause::Aborted,
-        Cause::Probe,
-        Cause::Answered,
-        Cause::Stale,
-        Cause::FrameTimeout,
-        Cause::InitTimeout,
-        Cause::HandshakeTimeout,
-        Cause::BadRequest,
-        Cause::Unauthorized,
-        Cause::Blocked,
-        Cause::Flapping,
-        Cause::AtCapacity,
-        Cause::BuffersFull,
-        Cause::Protocol,
-        Cause::InvalidData,
-        Cause::TooBig,
-        Cause::Forbidden,
-        Cause::SessionUnknown,
-        Cause::SlowConsumer,
-        Cause::Replaced,
-        Cause::SessionEnded,
-        Cause::AppStopped,
-        Cause::Draining,
-        Cause::Shutdown,
-        Cause::Kicked,
-        Cause::Internal,
-    ];
+/// Declares the table of the causes that every engine knows, and a constant in [`Cause`] for each.
+macro_rules! base_causes {
+    ($($(#[$doc:meta])* $cause:ident = $name:literal, $by:ident, $close_code:literal, $kind:ident;)+) => {
+        causes!(@table 0, BASE; $(CauseInfo::new($name, By::$by, $close_code).kind(CauseKind::$kind),)+);
 
-    /// A dense number below [`Cause::COUNT`], for tables.
-    pub const fn index(self) -> usize {
-        match self {
-            Cause::PeerClosed(_) => 0,
-            Cause::PeerEof => 1,
-            Cause::PeerReset => 2,
-            Cause::TcpTimeout => 3,
-            Cause::ReadError => 4,
-            Cause::WriteError => 5,
-            Cause::Aborted => 6,
-            Cause::Probe => 7,
-            Cause::Answered => 8,
-            Cause::Stale => 9,
-            Cause::FrameTimeout => 10,
-            Cause::InitTimeout => 11,
-            Cause::HandshakeTimeout => 12,
-            Cause::BadRequest => 13,
-            Cause::Unauthorized => 14,
-            Cause::Blocked => 15,
-            Cause::Flapping => 16,
-            Cause::AtCapacity => 17,
-            Cause::BuffersFull => 18,
-            Cause::Protocol => 19,
-            Cause::InvalidData => 20,
-            Cause::TooBig => 21,
-            Cause::Forbidden => 22,
-            Cause::SessionUnknown => 23,
-            Cause::SlowConsumer => 24,
-            Cause::Replaced => 25,
-            Cause::SessionEnded => 26,
-            Cause::AppStopped => 27,
-            Cause::Draining => 28,
-            Cause::Shutdown => 29,
-            Cause::Kicked => 30,
-            Cause::Internal => 31,
+        impl Cause {
+            causes!(@constants BASE, 0; $($(#[$doc])* pub $cause,)+);
         }
+    };
+}
+
+// The name, who ends a connection for it, the close code that an open one is told by default (0: nothing is sent), and what it says
+// of the connection. The order is that of every list.
+base_causes! {
+    /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it carried none, RFC 6455 §7.1.5).
+    PEER_CLOSED = "peer_closed", Peer, 0, Told;
+    /// The peer ended the stream without a close frame.
+    PEER_EOF = "peer_eof", Peer, 0, Loss;
+    /// The peer, or something on the way, reset the connection.
+    PEER_RESET = "peer_reset", Network, 0, Loss;
+    /// TCP gave up on unacknowledged bytes.
+    TCP_TIMEOUT = "tcp_timeout", Network, 0, Loss;
+    /// Reading failed otherwise than by a reset or a timeout: the network said that the peer cannot be reached, for one.
+    READ_ERROR = "read_error", Network, 0, Loss;
+    /// Writing failed otherwise than by a reset or a timeout.
+    WRITE_ERROR = "write_error", Network, 0, Loss;
+    /// The peer left before its request was answered.
+    ABORTED = "aborted", Peer, 0, Meant;
+    /// The peer sent not one byte: a port scan, a load balancer's check, or a connection that a browser opened in advance.
+    PROBE = "probe", Peer, 0, Check;
+    /// A plain HTTP request was answered; nothing was asked of a WebSocket.
+    ANSWERED = "answered", Us, 0, Check;
+    /// Nothing was heard for the connection timeout.
+    STALE = "stale", Us, 3008, Loss;
+    /// One frame took more than ten minutes.
+    FRAME_TIMEOUT = "frame_timeout", Us, 3008, Loss;
+    /// No first message where one is required.
+    INIT_TIMEOUT = "init_timeout", Us, 3008, Meant;
+    /// The request head, or the host's deferred verdict, did not come in time.
+    HANDSHAKE_TIMEOUT = "handshake_timeout", Us, 0, Meant;
+    /// The request was not one that we serve.
+    BAD_REQUEST = "bad_request", Us, 0, Meant;
+    /// Credentials are missing or wrong.
+    UNAUTHORIZED = "unauthorized", Us, 1008, Meant;
+    /// This identity, or this page's origin, is refused.
+    BLOCKED = "blocked", Us, 1008, Meant;
+    /// `max_connections` is reached.
+    AT_CAPACITY = "at_capacity", Us, 1013, Meant;
+    /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for long, or needed more.
+    BUFFERS_FULL = "buffers_full", Us, 1013, Meant;
+    /// The peer broke RFC 6455.
+    PROTOCOL = "protocol", Us, 1002, Fault;
+    /// Text that is not UTF-8.
+    INVALID_DATA = "invalid_data", Us, 1007, Fault;
+    /// A message or frame above the limit.
+    TOO_BIG = "too_big", Us, 1009, Fault;
+    /// The peer may not do what it did.
+    FORBIDDEN = "forbidden", Us, 1008, Meant;
+    /// More bytes wait for the peer than allowed, or for longer.
+    SLOW_CONSUMER = "slow_consumer", Us, 1013, Fault;
+    /// A newer connection of the same peer took over.
+    REPLACED = "replaced", Us, 1000, Meant;
+    /// We are going away, in order.
+    DRAINING = "draining", Operator, 1012, Meant;
+    /// We are going away, at once.
+    SHUTDOWN = "shutdown", Operator, 0, Meant;
+    /// The host or its operator closed it.
+    KICKED = "kicked", Operator, 4000, Meant;
+    /// An invariant of ours was broken.
+    INTERNAL = "internal", Us, 1011, Meant;
+}
+
+impl Cause {
+    /// How many causes every engine knows.
+    pub const COUNT: usize = BASE.len();
+
+    /// The cause of a row of a static table: what [`causes!`](crate::causes) makes its constants with.
+    #[doc(hidden)]
+    pub const fn of(row: &'static CauseInfo) -> Cause {
+        Cause(row)
+    }
+
+    /// The position of its counter in the tables of [`Stats`](crate::Stats).
+    pub const fn index(self) -> usize {
+        self.0.number as usize
     }
 
     /// The name in logs and metrics.
     pub const fn name(self) -> &'static str {
-        Cause::NAMES[self.index()]
-    }
-
-    /// The name of the cause with this [`index`](Cause::index).
-    ///
-    /// # Panics
-    /// If `index` is not below [`Cause::COUNT`].
-    pub const fn name_of(index: usize) -> &'static str {
-        Cause::NAMES[index]
+        self.0.name
     }
 
     /// Who ends a connection for this cause.
     pub const fn by(self) -> By {
-        match self {
-            Cause::PeerClosed(_) | Cause::PeerEof | Cause::Aborted | Cause::Probe => By::Peer,
-            Cause::PeerReset | Cause::TcpTimeout | Cause::ReadError | Cause::WriteError => {
-                By::Network
-            }
-            Cause::Draining | Cause::Shutdown | Cause::Kicked => By::Operator,
-            Cause::Answered
-            | Cause::Stale
-            | Cause::FrameTimeout
-            | Cause::InitTimeout
-            | Cause::HandshakeTimeout
-            | Cause::BadRequest
-            | Cause::Unauthorized
-            | Cause::Blocked
-            | Cause::Flapping
-            | Cause::AtCapacity
-            | Cause::BuffersFull
-            | Cause::Protocol
-            | Cause::InvalidData
-            | Cause::TooBig
-            | Cause::Forbidden
-            | Cause::SessionUnknown
-            | Cause::SlowConsumer
-            | Cause::Replaced
-            | Cause::SessionEnded
-            | Cause::AppStopped
-            | Cause::Internal => By::Us,
-        }
+        self.0.by
     }
 
-    /// What an open connection is told by default; 0 means that nothing is sent.
+    /// What an open connection is told by default; 0 means that nothing is sent, or that the code is the peer's.
     pub const fn close_code(self) -> u16 {
-        match self {
-            Cause::PeerClosed(code) => code,
-            Cause::Stale | Cause::FrameTimeout | Cause::InitTimeout => 3008,
-            Cause::Protocol => 1002,
-            Cause::InvalidData => 1007,
-            Cause::TooBig => 1009,
-            Cause::Forbidden | Cause::Unauthorized | Cause::Blocked => 1008,
-            Cause::SessionUnknown
-            | Cause::SlowConsumer
-            | Cause::AtCapacity
-            | Cause::BuffersFull
-            | Cause::Flapping => 1013,
-            Cause::Replaced | Cause::SessionEnded | Cause::AppStopped => 1000,
-            Cause::Draining => 1012,
-            Cause::Kicked => 4000,
-            Cause::Internal => 1011,
-            Cause::PeerEof
-            | Cause::PeerReset
-            | Cause::TcpTimeout
-            | Cause::ReadError
-            | Cause::WriteError
-            | Cause::Aborted
-            | Cause::Probe
-            | Cause::Answered
-            | Cause::HandshakeTimeout
-            | Cause::BadRequest
-            | Cause::Shutdown => 0,
+        self.0.close_code
+    }
+
+    /// What an end for this cause says of the connection.
+    pub const fn kind(self) -> CauseKind {
+        self.0.kind
+    }
+
+    /// Returns whether a connection was lost that ended for this cause: neither side wanted that. `code` is the peer's close code.
+    pub const fn is_loss(self, code: Code) -> bool {
+        match (self.0.kind, code) {
+            (CauseKind::Loss, _) => true,
+            // The peer found fault with us; what it got was not what we sent.
+            (CauseKind::Told, Code::Close(code)) => {
+                matches!(PeerCode::of(code), PeerCode::Protocol)
+            }
+            _ => false,
         }
     }
 
-    /// The cause that stands behind an HTTP status other than 101.
-    pub const fn of_status(status: u16) -> Cause {
-        match status {
-            401 => Cause::Unauthorized,
-            403 => Cause::Blocked,
-            408 => Cause::HandshakeTimeout,
-            429 => Cause::Flapping,
-            503 => Cause::AtCapacity,
-            400..=499 => Cause::BadRequest,
-            _ => Cause::Answered,
+    /// Returns whether no WebSocket was asked for: nothing is kept of the connection.
+    pub const fn is_check(self) -> bool {
+        matches!(self.0.kind, CauseKind::Check)
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for Cause {}
+
+impl Hash for Cause {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.number.hash(state);
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl CauseInfo {
+    /// A row: the name in logs and metrics (`[a-z][a-z0-9_]*`), who ends a connection for this cause, and the close code that an
+    /// open one is told by default (RFC 6455 §7.4; 0: nothing). Its kind is [`CauseKind::Meant`].
+    pub const fn new(name: &'static str, by: By, close_code: u16) -> CauseInfo {
+        CauseInfo {
+            name,
+            by,
+            close_code,
+            kind: CauseKind::Meant,
+            after: None,
+            number: 0,
         }
+    }
+
+    /// With this kind.
+    pub const fn kind(mut self, kind: CauseKind) -> CauseInfo {
+        self.kind = kind;
+        self
+    }
+
+    /// Lists it behind this cause, which must be one that every engine knows. Otherwise it stands at the end.
+    pub const fn after(mut self, cause: Cause) -> CauseInfo {
+        assert!(cause.index() < Cause::COUNT, "a cause of a product");
+        self.after = Some(cause);
+        self
+    }
+
+    /// Numbers the rows of a table: what [`causes!`](crate::causes) makes its table with.
+    #[doc(hidden)]
+    pub const fn numbered<const N: usize>(
+        first: usize,
+        mut rows: [CauseInfo; N],
+    ) -> [CauseInfo; N] {
+        assert!(first + N <= 256, "more than 256 causes");
+        let mut at = 0;
+        while at < N {
+            rows[at].number = (first + at) as u8;
+            at += 1;
+        }
+        rows
+    }
+}
+
+/// The causes that an engine knows: its own, and those that a product has registered in
+/// [`Config::causes`](crate::Config::causes).
+#[derive(Clone, Copy)]
+pub struct CauseTable {
+    product: &'static [CauseInfo],
+}
+
+impl CauseTable {
+    /// The engine's own, and those of this table of a product.
+    pub const fn with(product: &'static [CauseInfo]) -> CauseTable {
+        CauseTable { product }
+    }
+
+    /// How many there are.
+    pub const fn count(self) -> usize {
+        Cause::COUNT + self.product.len()
+    }
+
+    /// Every cause, in the order of lists.
+    pub fn all(self) -> impl Iterator<Item = Cause> {
+        let behind = move |cause: Option<Cause>| {
+            let rows = self.product.iter();
+            rows.filter(move |row| row.after == cause).map(Cause)
+        };
+        let base = BASE.iter().map(Cause);
+        let base = base.flat_map(move |cause| std::iter::once(cause).chain(behind(Some(cause))));
+        base.chain(behind(None))
+    }
+
+    /// The cause of this name.
+    pub fn named(self, name: &str) -> Option<Cause> {
+        self.all().find(|cause| cause.name() == name)
+    }
+
+    /// This cause if it is known, else [`Cause::INTERNAL`].
+    pub(crate) fn known(self, cause: Cause) -> Cause {
+        let is_own = BASE.get(cause.index()).map(Cause) == Some(cause);
+        let of_product = cause.index().checked_sub(Cause::COUNT);
+        let row = of_product.and_then(|at| self.product.get(at));
+        if is_own || row.map(Cause) == Some(cause) {
+            cause
+        } else {
+            Cause::INTERNAL
+        }
+    }
+
+    /// What is wrong with the product's table.
+    pub(crate) fn faults(self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names: HashSet<_> = BASE.iter().map(|row| row.name).collect();
+        for (at, row) in self.product.iter().enumerate() {
+            let name = row.name;
+            let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(is_plain) {
+                faults.push(format!("cause {name:?}: its name is not [a-z][a-z0-9_]*"));
+            }
+            if !names.insert(name) {
+                faults.push(format!("cause {name}: two have this name"));
+            }
+            if usize::from(row.number) != Cause::COUNT + at {
+                faults.push(format!("cause {name}: the table is not one of causes!"));
+            }
+            // RFC 6455 §7.4.
+            let code = row.close_code;
+            if !matches!(code, 0 | 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                faults.push(format!("cause {name}: close code {code} may not be sent"));
+            }
+        }
+        faults
+    }
+}
+
+impl fmt::Debug for CauseTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.all()).finish()
     }
 }
 
@@ -408,15 +483,11 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_indexes_dense() {
-        let names: std::collections::HashSet<_> = Cause::NAMES.iter().collect();
+        let names: HashSet<_> = BASE.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), Cause::COUNT);
-        assert!(
-            Cause::ALL
-                .iter()
-                .enumerate()
-                .all(|(at, cause)| cause.index() == at)
-        );
-        assert_eq!(Cause::Stale.to_string(), "stale");
+        let mut all = CauseTable::with(&[]).all().enumerate();
+        assert!(all.all(|(at, cause)| cause.index() == at));
+        assert_eq!(Cause::STALE.to_string(), "stale");
     }
 
     #[test]

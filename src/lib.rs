@@ -5,7 +5,9 @@
 //! costs a slot. A host implements [`Handler`]; the loop is a [`Reactor`].
 //!
 //! ```
-//! use pulsegate::{Class, Config, ConnId, Ending, Handler, Io, Message, Reactor, Request, Verdict};
+//! use pulsegate::{
+//!     Cause, Class, Config, ConnId, Ending, Handler, Io, Message, Reactor, Request, Verdict,
+//! };
 //!
 //! /// Says everything back, and why it ended.
 //! struct Echo;
@@ -14,7 +16,7 @@
 //!     fn on_request(&mut self, _io: &mut Io<'_>, _id: ConnId, request: &Request) -> Verdict {
 //!         match request.path() {
 //!             "/echo" => Verdict::upgrade(Class(0)),
-//!             _ => Verdict::refuse(404, "no such path"),
+//!             _ => Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
 //!         }
 //!     }
 //!
@@ -70,7 +72,7 @@ mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
 pub mod wire;
 
-pub use cause::{By, Cause, Code};
+pub use cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
 pub use engine::{
     Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
     Message, Outlook, PhaseView, Pong, Preamble, Prepared, Refused, Remote, Reply, Request, Sent,

@@ -4,12 +4,12 @@ mod reload;
 mod service;
 mod signals;
 
-use pulsegate::Micros;
 use pulsegate::config::{self, Command, Machine, Settings};
-use pulsegate::gateway::{Gateway, Options};
+use pulsegate::gateway::{CAUSES, Gateway, Options};
 use pulsegate::logging::{self, LogFormat, LogQueue};
 use pulsegate::reactor::{Reactor, granted_backlog, listen};
 use pulsegate::side::{self, StateFile, Token, WebhookOptions};
+use pulsegate::{CauseTable, Micros};
 use reload::Reload;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
@@ -188,6 +188,7 @@ fn run(
             .map(|t| Token::new(t.expose().to_owned())),
         hosts: settings.admin_hosts.clone(),
         desk: desk.clone(),
+        causes: CauseTable::with(&CAUSES),
         closed,
         missed,
         alerts: alerts.clone(),

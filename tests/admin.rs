@@ -2172,6 +2172,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     });
     let config = Config {
         classes: classes.to_vec(),
+        causes: &pulsegate::gateway::CAUSES,
         ..Config::default()
     };
     let listen = || pulsegate::reactor::listen("127.0.0.1:0".parse().expect("an address"), false);
@@ -2182,6 +2183,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         token: None,
         hosts: Vec::new(),
         desk: desk.clone(),
+        causes: pulsegate::CauseTable::with(&pulsegate::gateway::CAUSES),
         closed,
         missed,
         alerts: Arc::default(),

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{BINARY, CONTINUATION, FIN, PING, PONG, TEXT};
+use common::{BINARY, CONTINUATION, FIN, PING, PONG, TEXT, peer_code};
 use common::{Host, binary, close, pattern, ping, pong, scripted, server, sorted_out, text};
 use pulsegate::Cause;
 use pulsegate::engine::{Config, Message};
@@ -17,7 +17,8 @@ struct Case {
     data: Vec<Message>,
     pongs: Vec<Vec<u8>>,
     code: u16,
-    cause: Cause,
+    /// With the peer's own code, if it closed.
+    cause: (Cause, Option<u16>),
 }
 
 /// A case that the client ends in order, after everything was answered.
@@ -31,7 +32,7 @@ fn fine(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, pongs: &[&[u8]]) -
         data,
         pongs,
         code: 1000,
-        cause: Cause::PeerClosed(1000),
+        cause: (Cause::PEER_CLOSED, Some(1000)),
     }
 }
 
@@ -43,12 +44,12 @@ fn fault(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, cause: Cause) -> 
         data,
         pongs: vec![],
         code: cause.close_code(),
-        cause,
+        cause: (cause, None),
     }
 }
 
 /// A case that the client ends with this payload of a close frame.
-fn closing(name: &str, payload: &[u8], code: u16, cause: Cause) -> Case {
+fn closing(name: &str, payload: &[u8], code: u16, cause: (Cause, Option<u16>)) -> Case {
     let frames = vec![client_frame(FIN | common::CLOSE, payload)];
     Case {
         name: name.to_owned(),
@@ -125,7 +126,7 @@ fn check(case: &Case, cut: Cut, net: &mut Net<Host>, peer: PeerId) {
     assert!(net.leftover(peer).is_empty(), "{what}");
     net.advance(3_000);
     assert_eq!(
-        net.ending(peer).map(|e| e.cause),
+        net.ending(peer).map(|e| (e.cause, peer_code(e))),
         Some(case.cause),
         "{what}"
     );
@@ -192,7 +193,7 @@ fn group_2_pings_and_pongs() {
             "2.5 too long",
             vec![ping(&pattern(126))],
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fine("2.7 unasked pong", vec![pong(b"")], vec![], &[]),
         fine("2.8 unasked pong", vec![pong(b"unasked")], vec![], &[]),
@@ -218,10 +219,10 @@ fn group_3_reserved_bits() {
         for opcode in [TEXT, BINARY, PING, PONG, common::CLOSE] {
             let bad = client_frame(FIN | rsv << 4 | opcode, b"Hi");
             let name = format!("3.* rsv {rsv} opcode {opcode:#x}");
-            cases.push(fault(&name, vec![bad.clone()], vec![], Cause::Protocol));
+            cases.push(fault(&name, vec![bad.clone()], vec![], Cause::PROTOCOL));
             // What came before it is answered, what comes behind it is not.
             let frames = vec![text("before"), bad, text("behind"), ping(b"")];
-            cases.push(fault(&name, frames, vec![said("before")], Cause::Protocol));
+            cases.push(fault(&name, frames, vec![said("before")], Cause::PROTOCOL));
         }
     }
     run_all(cases);
@@ -234,9 +235,9 @@ fn group_4_opcodes() {
         for payload in [&b""[..], b"reserved"] {
             let bad = client_frame(FIN | opcode, payload);
             let name = format!("4.* opcode {opcode:#x} with {} bytes", payload.len());
-            cases.push(fault(&name, vec![bad.clone()], vec![], Cause::Protocol));
+            cases.push(fault(&name, vec![bad.clone()], vec![], Cause::PROTOCOL));
             let frames = vec![text("before"), bad, ping(b"behind")];
-            cases.push(fault(&name, frames, vec![said("before")], Cause::Protocol));
+            cases.push(fault(&name, frames, vec![said("before")], Cause::PROTOCOL));
         }
     }
     run_all(cases);
@@ -259,13 +260,13 @@ fn group_5_fragmentation() {
             "5.1 ping in fragments",
             fragments(PING, [&b"a"[..], b"b"]),
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fault(
             "5.2 pong in fragments",
             fragments(PONG, [&b"a"[..], b"b"]),
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fine("5.3 text in two", halves(), whole(), &[]),
         fine(
@@ -284,31 +285,31 @@ fn group_5_fragmentation() {
             "5.9 continuation, FIN",
             vec![lone(FIN | CONTINUATION), text("x")],
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fault(
             "5.12 continuation",
             vec![lone(CONTINUATION), text("x")],
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fault(
             "5.15 after the end",
             with(halves(), 2, lone(CONTINUATION)),
             whole(),
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fault(
             "5.18 text inside text",
             with(halves(), 1, text("new")),
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fault(
             "5.18 binary inside text",
             with(halves(), 1, binary(b"new")),
             vec![],
-            Cause::Protocol,
+            Cause::PROTOCOL,
         ),
         fine(
             "5.19 two pings",
@@ -368,7 +369,7 @@ fn group_6_utf8() {
                 ],
             ),
             vec![],
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
         ),
     ];
     let valid: [&[u8]; 18] = [
@@ -439,7 +440,7 @@ fn group_6_utf8() {
             &format!("6.* invalid {bytes:x?}"),
             vec![whole],
             vec![],
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
         ));
         let around = [b"fine ", bytes, b""].concat();
         let cut = fragments(TEXT, around.chunks(1));
@@ -447,7 +448,7 @@ fn group_6_utf8() {
             &format!("6.* invalid {bytes:x?}, cut"),
             cut,
             vec![],
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
         ));
         // Binary is not looked at.
         let echo = vec![Message::binary(bytes.to_vec())];
@@ -470,7 +471,7 @@ fn group_7_1_around_the_close_frame() {
         data,
         pongs: vec![],
         code: 1000,
-        cause: Cause::PeerClosed(1000),
+        cause: (Cause::PEER_CLOSED, Some(1000)),
     };
     run_all(vec![
         fine(
@@ -509,28 +510,33 @@ fn group_7_codes_and_reasons() {
         b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
     );
     let mut cases = vec![
-        closing("7.3.1 empty", b"", 1005, Cause::PeerClosed(1005)),
-        closing("7.3.2 one byte", b"a", 1002, Cause::Protocol),
+        closing("7.3.1 empty", b"", 1005, (Cause::PEER_CLOSED, Some(1005))),
+        closing("7.3.2 one byte", b"a", 1002, (Cause::PROTOCOL, None)),
         closing(
             "7.3.3 a code",
             &coded(1000, b""),
             1000,
-            Cause::PeerClosed(1000),
+            (Cause::PEER_CLOSED, Some(1000)),
         ),
         closing(
             "7.3.4 with a reason",
             &coded(1000, b"Hello World!"),
             1000,
-            Cause::PeerClosed(1000),
+            (Cause::PEER_CLOSED, Some(1000)),
         ),
         closing(
             "7.3.5 the longest",
             &coded(1000, &[b'*'; 123]),
             1000,
-            Cause::PeerClosed(1000),
+            (Cause::PEER_CLOSED, Some(1000)),
         ),
-        closing("7.3.6 too long", &too_long, 1002, Cause::Protocol),
-        closing("7.5.1 not UTF-8", &bad_reason, 1007, Cause::InvalidData),
+        closing("7.3.6 too long", &too_long, 1002, (Cause::PROTOCOL, None)),
+        closing(
+            "7.5.1 not UTF-8",
+            &bad_reason,
+            1007,
+            (Cause::INVALID_DATA, None),
+        ),
     ];
     let valid = [
         1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999,
@@ -540,7 +546,7 @@ fn group_7_codes_and_reasons() {
             &format!("7.7 {code}"),
             &coded(code, b""),
             code,
-            Cause::PeerClosed(code),
+            (Cause::PEER_CLOSED, Some(code)),
         ));
     }
     for code in [
@@ -550,7 +556,7 @@ fn group_7_codes_and_reasons() {
             &format!("7.9 {code}"),
             &coded(code, b""),
             1002,
-            Cause::PeerClosed(code),
+            (Cause::PEER_CLOSED, Some(code)),
         ));
     }
     run_all(cases);
@@ -599,7 +605,7 @@ fn group_9_limits() {
     // Above the limit it is refused at the header, or with the fragment that exceeds it.
     let above = vec![binary(&pattern((1 << 20) + 1))];
     run(
-        &fault("9.x above the limit", above, vec![], Cause::TooBig),
+        &fault("9.x above the limit", above, vec![], Cause::TOO_BIG),
         Cut::AtOnce,
     );
     let above = pattern((1 << 20) + 1);
@@ -609,7 +615,7 @@ fn group_9_limits() {
             "9.x above the limit in fragments",
             above,
             vec![],
-            Cause::TooBig,
+            Cause::TOO_BIG,
         ),
         Cut::FrameByFrame,
     );

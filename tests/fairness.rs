@@ -192,9 +192,9 @@ fn the_end_of_a_stream_is_told_behind_what_waits() {
         net.settle();
         assert_eq!(net.host().heard.len(), 900);
         let cause = if reset {
-            Cause::PeerReset
+            Cause::PEER_RESET
         } else {
-            Cause::PeerEof
+            Cause::PEER_EOF
         };
         net.expect_closed(peer, cause);
     }
@@ -211,7 +211,7 @@ fn a_failed_write_is_told_behind_what_waits() {
     net.with_io(|_, io| io.send(id, Message::text("it is gone")));
     net.settle();
     assert_eq!(net.host().heard.len(), 900);
-    net.expect_closed(peer, Cause::PeerReset);
+    net.expect_closed(peer, Cause::PEER_RESET);
     assert_eq!(net.engine().stats().pending_bytes, 0);
 }
 
@@ -238,7 +238,7 @@ fn a_peer_that_waits_for_its_share_is_not_taken_for_dead() {
     assert_eq!(class.throttled_time, Micros(sum), "all waits are told");
     assert!(class.throttled_time >= Micros::from_secs(150), "{class:?}");
     net.advance(60_000);
-    net.expect_closed(peer, Cause::Stale);
+    net.expect_closed(peer, Cause::STALE);
 }
 
 #[test]
@@ -325,7 +325,8 @@ fn a_host_works_on_a_message_in_shares() {
     assert!(turns >= 3, "600 units in shares of 200: {turns}");
     assert_eq!(net.host().heard, [101, 3]);
     assert_eq!(net.host().steps, 31);
-    net.expect_closed(peer, Cause::PeerClosed(1000));
+    net.expect_closed(peer, Cause::PEER_CLOSED);
+    assert_eq!(net.ending(peer).map(|e| e.code), Some(Code::Close(1000)));
     assert!(net.is_open(other));
 }
 
@@ -365,7 +366,7 @@ fn a_first_message_is_bounded_until_it_was_accepted() {
         );
         net.half_close(peer);
         net.settle();
-        net.expect_closed(peer, Cause::TooBig);
+        net.expect_closed(peer, Cause::TOO_BIG);
     }
     let mut net = net(config);
     let peer = net.connect("/");
@@ -482,7 +483,7 @@ fn a_paused_peer_is_neither_read_nor_pinged_nor_dead() {
     net.advance(44_000);
     assert!(net.is_open(peer), "its time begins anew");
     net.advance(2_000);
-    net.expect_closed(peer, Cause::Stale);
+    net.expect_closed(peer, Cause::STALE);
     assert!(net.now() >= resumed + Micros::from_secs(45));
 }
 
@@ -496,7 +497,7 @@ fn a_paused_peer_that_resets_ends_at_once() {
     assert!(net.engine().stats().held_bytes > 0);
     net.reset(peer);
     net.settle();
-    net.expect_closed(peer, Cause::PeerReset);
+    net.expect_closed(peer, Cause::PEER_RESET);
     assert_eq!(net.engine().stats().held_bytes, 0);
 }
 
@@ -557,7 +558,7 @@ fn the_close_reaches_a_peer_that_is_behind_and_reads() {
     net.settle();
     net.set_window(peer, Some(10_000));
     net.settle();
-    net.with_io(|_, io| io.close_for(id, Cause::Draining, 1012, "service restart"));
+    net.with_io(|_, io| io.close_for(id, Cause::DRAINING, 1012, "service restart"));
     for _ in 0..10 {
         net.set_window(peer, Some(15_000));
         net.advance(100);
@@ -569,7 +570,7 @@ fn the_close_reaches_a_peer_that_is_behind_and_reads() {
     assert_eq!((first.len(), &**reason), (85_900, "service restart"));
     net.settle();
     let end = net.ending(peer).expect("it has ended");
-    assert_eq!((end.cause, end.code), (Cause::Draining, Code::Close(1012)));
+    assert_eq!((end.cause, end.code), (Cause::DRAINING, Code::Close(1012)));
     assert!(end.clean);
     assert_eq!(end.unsent, 9, "for the host to keep");
 }
@@ -582,12 +583,12 @@ fn a_close_that_never_left_was_not_told() {
     net.set_window(peer, Some(10));
     net.with_io(|_, io| io.send(id, Message::binary(vec![1; 1_000])));
     net.settle();
-    net.with_io(|_, io| io.close_for(id, Cause::Draining, 1012, "service restart"));
+    net.with_io(|_, io| io.close_for(id, Cause::DRAINING, 1012, "service restart"));
     net.advance(1_900);
     assert!(net.ending(peer).is_none());
     net.advance(200);
     let end = net.ending(peer).expect("no byte moved for a close timeout");
-    assert_eq!((end.cause, end.code), (Cause::Draining, Code::None));
+    assert_eq!((end.cause, end.code), (Cause::DRAINING, Code::None));
     // One that trickles has ten close timeouts in all.
     let peer = net.connect("/");
     let id = net.id(peer);
@@ -640,7 +641,7 @@ fn strangers_cannot_take_the_memory_of_others() {
     net.settle();
     assert_eq!(net.host().heard.len(), 2);
     net.advance(3_000);
-    net.expect_closed(strangers[0], Cause::BuffersFull);
+    net.expect_closed(strangers[0], Cause::BUFFERS_FULL);
     assert!(net.is_open(known));
 }
 
@@ -670,7 +671,7 @@ fn the_one_that_holds_most_for_longest_goes_first() {
     assert!(
         net.endings()
             .iter()
-            .all(|(_, end)| end.cause == Cause::BuffersFull)
+            .all(|(_, end)| end.cause == Cause::BUFFERS_FULL)
     );
     assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
 }
@@ -730,9 +731,9 @@ fn an_unfinished_message_is_weighed_with_its_connection() {
     for _ in 0..200 {
         net.turn_after(20);
     }
-    net.expect_closed(peers[0], Cause::BuffersFull);
+    net.expect_closed(peers[0], Cause::BUFFERS_FULL);
     let mut ends = net.endings().iter();
-    assert!(ends.all(|(_, end)| end.cause == Cause::BuffersFull));
+    assert!(ends.all(|(_, end)| end.cause == Cause::BUFFERS_FULL));
     assert!(net.is_open(peers[69]));
 }
 
@@ -755,7 +756,7 @@ fn pongs_that_a_stranger_does_not_read_are_few() {
     net.set_window(peer, None);
     net.half_close(peer);
     net.settle();
-    net.expect_closed(peer, Cause::SlowConsumer);
+    net.expect_closed(peer, Cause::SLOW_CONSUMER);
 }
 
 #[test]

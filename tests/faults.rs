@@ -8,7 +8,9 @@
 mod common;
 
 use common::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
-use common::{Host, Told, binary, close, pattern, ping, pong, scripted, server, sorted_out, text};
+use common::{
+    Host, Told, binary, close, pattern, peer_code, ping, pong, scripted, server, sorted_out, text,
+};
 use pulsegate::cause::{By, Cause, Code};
 use pulsegate::engine::{
     ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Handler, Io, Message, Refused, Reply,
@@ -162,7 +164,7 @@ fn the_script_uncut_is_answered_whole() {
     control.push(Received::Close(1000, "bye".to_owned()));
     assert_eq!(outcome.control, control);
     let end = (
-        Cause::PeerClosed(1000),
+        Cause::PEER_CLOSED,
         Code::Close(1000),
         "bye".to_owned(),
         true,
@@ -295,7 +297,8 @@ fn a_peer_that_closes_without_reading_gets_the_frame_in_progress_and_the_answer(
         Received::Close(1000, String::new()),
     ];
     assert_eq!(net.received(peer), expected);
-    net.expect_closed(peer, Cause::PeerClosed(1000));
+    net.expect_closed(peer, Cause::PEER_CLOSED);
+    assert_eq!(net.ending(peer).and_then(peer_code), Some(1000));
 }
 
 #[test]
@@ -347,13 +350,13 @@ fn fin_and_rst_at_every_byte_end_in_their_cause() {
             }
             net.settle();
             let cause = match (path, at) {
-                (_, 0) => Cause::Probe,
-                (_, at) if at < head => Cause::Aborted,
-                ("/defer", _) => Cause::Aborted,
-                ("/nowhere", _) => Cause::BadRequest,
-                (_, at) if at == script.len() => Cause::PeerClosed(1000),
-                _ if how == Leaves::Rst => Cause::PeerReset,
-                _ => Cause::PeerEof,
+                (_, 0) => Cause::PROBE,
+                (_, at) if at < head => Cause::ABORTED,
+                ("/defer", _) => Cause::ABORTED,
+                ("/nowhere", _) => Cause::BAD_REQUEST,
+                (_, at) if at == script.len() => Cause::PEER_CLOSED,
+                _ if how == Leaves::Rst => Cause::PEER_RESET,
+                _ => Cause::PEER_EOF,
             };
             assert_eq!(
                 net.ending(peer).map(|e| e.cause),
@@ -384,113 +387,113 @@ fn bad_frames() -> Vec<Bad> {
         (
             "unmasked text",
             vec![0x81, 2, b'h', b'i'],
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
-        ("unmasked and empty", vec![0x81, 0], Cause::Protocol, 1002),
-        ("unmasked ping", vec![0x89, 0], Cause::Protocol, 1002),
+        ("unmasked and empty", vec![0x81, 0], Cause::PROTOCOL, 1002),
+        ("unmasked ping", vec![0x89, 0], Cause::PROTOCOL, 1002),
         (
             "ping in fragments",
             client_frame(PING, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "pong in fragments",
             client_frame(PONG, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "close in fragments",
             client_frame(CLOSE, &[3, 232]),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
-        ("ping of 126", ping(&pattern(126)), Cause::Protocol, 1002),
+        ("ping of 126", ping(&pattern(126)), Cause::PROTOCOL, 1002),
         (
             "close of 126",
             close(1000, &[b'x'; 124]),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "continuation of nothing",
             client_frame(CONTINUATION, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "final continuation of nothing",
             client_frame(FIN, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "text inside text",
             two(client_frame(TEXT, b"a"), text("b")),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "binary inside text",
             two(client_frame(TEXT, b"a"), binary(b"b")),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "close of one byte",
             client_frame(FIN | CLOSE, &[3]),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ),
         (
             "not UTF-8",
             client_frame(FIN | TEXT, b"\xc3\x28"),
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
             1007,
         ),
         (
             "a surrogate",
             client_frame(FIN | TEXT, b"\xed\xa0\x80"),
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
             1007,
         ),
         (
             "not UTF-8 over fragments",
             two(client_frame(TEXT, b"\xe2\x82"), client_frame(FIN, b"\x28")),
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
             1007,
         ),
         (
             "UTF-8 cut short by the end",
             two(client_frame(TEXT, b"ok"), client_frame(FIN, b"\xe2\x82")),
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
             1007,
         ),
         (
             "a close reason not UTF-8",
             close(1000, b"\xff"),
-            Cause::InvalidData,
+            Cause::INVALID_DATA,
             1007,
         ),
         (
             "too big, its header alone",
             header(FIN | BINARY, 1_001),
-            Cause::TooBig,
+            Cause::TOO_BIG,
             1009,
         ),
-        ("too big by fragments", big.concat(), Cause::TooBig, 1009),
+        ("too big by fragments", big.concat(), Cause::TOO_BIG, 1009),
         (
             "length with the top bit",
             header(FIN | BINARY, 1 << 63),
-            Cause::TooBig,
+            Cause::TOO_BIG,
             1009,
         ),
         (
             "the longest length",
             header(FIN | TEXT, u64::MAX),
-            Cause::TooBig,
+            Cause::TOO_BIG,
             1009,
         ),
     ];
@@ -498,13 +501,13 @@ fn bad_frames() -> Vec<Bad> {
         rows.push((
             "reserved opcode",
             client_frame(FIN | opcode, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ));
         rows.push((
             "reserved opcode, empty",
             client_frame(FIN | opcode, b""),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ));
     }
@@ -512,13 +515,13 @@ fn bad_frames() -> Vec<Bad> {
         rows.push((
             "rsv, text",
             client_frame(FIN | rsv << 4 | TEXT, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ));
         rows.push((
             "rsv, ping",
             client_frame(FIN | rsv << 4 | PING, b"x"),
-            Cause::Protocol,
+            Cause::PROTOCOL,
             1002,
         ));
     }
@@ -526,7 +529,7 @@ fn bad_frames() -> Vec<Bad> {
         rows.push((
             "a code that may not be sent",
             close(code, b"x"),
-            Cause::PeerClosed(code),
+            Cause::PEER_CLOSED,
             1002,
         ));
     }
@@ -564,7 +567,7 @@ fn every_bad_frame_has_its_cause_and_code() {
             };
             assert_eq!(*found, code, "{what}");
             assert!(reason.len() <= 123, "{what}");
-            let peers_own = matches!(cause, Cause::PeerClosed(_));
+            let peers_own = cause == Cause::PEER_CLOSED;
             assert!(net.fin_received(peer), "{what}: our FIN stands behind it");
             assert_eq!(
                 net.released(peer).is_some(),
@@ -575,6 +578,10 @@ fn every_bad_frame_has_its_cause_and_code() {
             let (found, _, _, clean) =
                 end_of(&net, peer).unwrap_or_else(|| panic!("{what}: no end"));
             assert_eq!((found, clean), (cause, peers_own), "{what}");
+            // A frame of less than 126 bytes: two bytes, the mask, the code.
+            let sent = |at: usize| bytes[6 + at] ^ bytes[2 + at];
+            let own = peers_own.then(|| u16::from_be_bytes([sent(0), sent(1)]));
+            assert_eq!(net.ending(peer).and_then(peer_code), own, "{what}");
             assert_eq!(net.released(peer), Some(false), "{what}");
             assert_eq!(
                 told_of(&mut net, peer).len(),
@@ -603,7 +610,7 @@ fn an_error_lingers_until_the_peer_leaves() {
     net.half_close(peer);
     net.settle();
     assert_eq!(net.released(peer), Some(false));
-    net.expect_closed(peer, Cause::Protocol);
+    net.expect_closed(peer, Cause::PROTOCOL);
 }
 
 // ---- bad requests ----
@@ -621,197 +628,197 @@ fn requests() -> Vec<Plain> {
     let version: &[&str] = &["upgrade: websocket", "sec-websocket-version: 13"];
     let long = format!("a: {}\r\n", "b".repeat(17_000));
     vec![
-        ("health", get("/healthz", ""), 200, &[], Cause::Answered),
+        ("health", get("/healthz", ""), 200, &[], Cause::ANSWERED),
         (
             "health, 1.0",
             "GET /healthz HTTP/1.0\r\n\r\n".into(),
             200,
             &[],
-            Cause::Answered,
+            Cause::ANSWERED,
         ),
         (
             "health, bare LF",
             "GET /healthz HTTP/1.0\n\n".into(),
             200,
             &[],
-            Cause::Answered,
+            Cause::ANSWERED,
         ),
         (
             "health, HEAD",
             "HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(),
             200,
             &[],
-            Cause::Answered,
+            Cause::ANSWERED,
         ),
         (
             "elsewhere",
             get("/nowhere", ""),
             404,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "elsewhere, upgrade",
             upgrade_request("/nowhere"),
             404,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "elsewhere, HEAD",
             "HEAD /nowhere HTTP/1.0\r\n\r\n".into(),
             404,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "POST",
             upgrade("GET", "POST"),
             405,
             &["allow: get, head"],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "DELETE",
             "DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(),
             405,
             &["allow: get, head, options"],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "OPTIONS of the health check",
             "OPTIONS /healthz?by=proxy HTTP/1.0\r\n\r\n".into(),
             200,
             &["allow: get, head, options"],
-            Cause::Answered,
+            Cause::ANSWERED,
         ),
         (
             "OPTIONS of a WebSocket",
             upgrade("GET", "OPTIONS"),
             405,
             &["allow: get, head"],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "HEAD of a WebSocket",
             upgrade("GET", "HEAD"),
             405,
             &["allow: get"],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
-        ("no upgrade", get("/", ""), 426, version, Cause::BadRequest),
+        ("no upgrade", get("/", ""), 426, version, Cause::BAD_REQUEST),
         (
             "upgrade to something else",
             upgrade("websocket", "h2c"),
             426,
             version,
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "version 8",
             upgrade("Version: 13", "Version: 8"),
             426,
             version,
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "no version",
             upgrade("Sec-WebSocket-Version: 13\r\n", ""),
             426,
             version,
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "HTTP/1.0",
             upgrade("HTTP/1.1", "HTTP/1.0"),
             426,
             version,
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "HTTP/2.0",
             upgrade("HTTP/1.1", "HTTP/2.0"),
             505,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "no key",
             upgrade("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "a short key",
             upgrade("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "no Host",
             upgrade("Host: test\r\n", ""),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "two Hosts",
             upgrade("Host: test", "Host: a\r\nHost: b"),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "a body",
             get("/", "Content-Length: 3\r\n") + "abc",
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "a body in chunks",
             get("/", "Transfer-Encoding: chunked\r\n") + "0\r\n\r\n",
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "not a path",
             upgrade("GET /", "GET x"),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "not a header",
             upgrade("Host: test", "Ho st: test"),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "a long header",
             get("/", &long),
             431,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
         (
             "65 headers",
             get("/", &"a: b\r\n".repeat(65)),
             431,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
-        ("no end", "G".repeat(17_000), 431, &[], Cause::BadRequest),
+        ("no end", "G".repeat(17_000), 431, &[], Cause::BAD_REQUEST),
         (
             "TLS",
             "\x16\x03\x01\x02\0\x01\0\x01\u{7f}\x03\x03".into(),
             400,
             &[],
-            Cause::BadRequest,
+            Cause::BAD_REQUEST,
         ),
     ]
 }
@@ -893,12 +900,14 @@ fn every_request_that_is_not_upgraded_is_answered_and_closed() {
 #[test]
 fn a_host_refuses_in_any_status_with_its_cause() {
     let rows = [
-        (401, Cause::Unauthorized),
-        (403, Cause::Blocked),
-        (429, Cause::Flapping),
-        (503, Cause::AtCapacity),
-        (404, Cause::BadRequest),
-        (200, Cause::Answered),
+        (401, Cause::UNAUTHORIZED),
+        (403, Cause::BLOCKED),
+        (429, Cause::BUFFERS_FULL),
+        (503, Cause::AT_CAPACITY),
+        (404, Cause::BAD_REQUEST),
+        (200, Cause::ANSWERED),
+        // No status implies a cause.
+        (200, Cause::KICKED),
     ];
     for (status, cause) in rows {
         let mut net = server(Config::default());
@@ -909,7 +918,10 @@ fn a_host_refuses_in_any_status_with_its_cause() {
         net.with_io(|_, io| {
             io.answer(
                 id,
-                Verdict::Reply(Reply::error(status, "no").retry_after(7)),
+                Verdict::Reply {
+                    reply: Reply::error(status, "no").retry_after(7),
+                    cause,
+                },
             )
         });
         net.settle();
@@ -947,7 +959,7 @@ fn a_deferred_verdict_opens_with_what_came_meanwhile() {
     let expected = ["early", "and late"].map(|t| Received::Message(Message::text(t)));
     assert_eq!(net.received(peer), expected);
     // A second verdict comes too late.
-    net.with_io(|_, io| io.answer(id, Verdict::refuse(403, "changed my mind")));
+    net.with_io(|_, io| io.answer(id, Verdict::refuse(Cause::BLOCKED, 403, "changed my mind")));
     assert!(net.is_open(peer));
 }
 
@@ -979,7 +991,7 @@ fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
             false,
         );
         net.advance(2 * S + 10);
-        net.expect_closed(peer, Cause::Internal);
+        net.expect_closed(peer, Cause::INTERNAL);
         check_the_books(&mut net);
     }
 }
@@ -1049,8 +1061,8 @@ impl Bare {
 #[test]
 fn at_capacity_a_request_is_answered_503_and_health_is_not() {
     for (path, status, cause) in [
-        ("/", 503, Cause::AtCapacity),
-        ("/healthz", 200, Cause::Answered),
+        ("/", 503, Cause::AT_CAPACITY),
+        ("/healthz", 200, Cause::ANSWERED),
     ] {
         let mut bare = Bare::new(Config::default());
         let id = bare.accept(true);
@@ -1138,7 +1150,7 @@ fn ten_thousand_phases_are_closed_on_time_and_never_early() {
         "phases of all kinds were there, up to {} µs late",
         worst.0
     );
-    assert_eq!(bare.engine.stats().closed(Cause::Stale.index()), 10_000);
+    assert_eq!(bare.engine.stats().closed(Cause::STALE.index()), 10_000);
 }
 
 // ---- places ----
@@ -1181,7 +1193,7 @@ fn half_open_connections_get_a_quarter_of_the_room_and_the_oldest_yields() {
         assert!(response.contains("newer connections"), "{response}");
         assert!((5..=20).contains(&retry_after(&response)));
         assert_eq!(net.released(*peer), Some(false));
-        net.expect_closed(*peer, Cause::HandshakeTimeout);
+        net.expect_closed(*peer, Cause::HANDSHAKE_TIMEOUT);
     }
     assert!(here.iter().all(|p| net.released(*p).is_none()));
     // There is room for the rest of the world.
@@ -1216,13 +1228,13 @@ fn a_deferred_verdict_holds_no_place_of_a_half_open_connection() {
     assert_eq!(net.endings().len(), 0);
     // Refused at last and not gone yet, it holds one: it is the oldest, and has its answer.
     let first = net.id(deferred[0]);
-    net.with_io(|_, io| io.answer(first, Verdict::refuse(403, "no")));
+    net.with_io(|_, io| io.answer(first, Verdict::refuse(Cause::BLOCKED, 403, "no")));
     net.settle();
     net.check().unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(net.released(deferred[0]), None);
     half_open(&mut net, 1);
     assert_eq!(net.released(deferred[0]), Some(false));
-    net.expect_closed(deferred[0], Cause::Blocked);
+    net.expect_closed(deferred[0], Cause::BLOCKED);
     // One that is let in holds none.
     let second = net.id(deferred[1]);
     net.with_io(|_, io| io.answer(second, Verdict::upgrade(Class(0))));
@@ -1242,7 +1254,7 @@ fn connections_that_were_answered_and_do_not_leave_are_dropped_for_newer_ones() 
         net.connect("/nowhere");
     }
     assert_eq!(net.engine().len(), 64);
-    let counted = net.engine().stats().rejected[Cause::of_status(404).index()];
+    let counted = net.engine().stats().rejected[Cause::BAD_REQUEST.index()];
     assert_eq!(counted, 192);
     net.check().unwrap_or_else(|e| panic!("{e}"));
 }
@@ -1267,9 +1279,9 @@ fn a_request_that_lies_in_the_socket_is_found_before_a_connection_yields() {
 #[test]
 fn a_connection_that_is_answered_by_its_last_look_does_not_linger() {
     for (beyond, path, places, cause) in [
-        (true, "/", 16, Cause::AtCapacity),
-        (true, "/healthz", 16, Cause::Answered),
-        (false, "/nowhere", 64, Cause::BadRequest),
+        (true, "/", 16, Cause::AT_CAPACITY),
+        (true, "/healthz", 16, Cause::ANSWERED),
+        (false, "/nowhere", 64, Cause::BAD_REQUEST),
     ] {
         let mut net = server(Config::default());
         net.set_max_connections(256);
@@ -1312,7 +1324,7 @@ fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
         let response = net.response(*peer).expect("an answer").to_owned();
         check_response("refused", &response, 503, false);
         values.push(retry_after(&response));
-        net.expect_closed(*peer, Cause::AtCapacity);
+        net.expect_closed(*peer, Cause::AT_CAPACITY);
     }
     assert!(values.windows(2).all(|w| w[0] != w[1]), "{values:?}");
     assert!(values.iter().all(|v| (5..=20).contains(v)), "{values:?}");
@@ -1396,7 +1408,7 @@ fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
         "nothing is written to it, least of all a 408"
     );
     assert_eq!(net.released(peer), Some(false), "a FIN, no RST");
-    net.expect_closed(peer, Cause::Probe);
+    net.expect_closed(peer, Cause::PROBE);
     check_the_books(&mut net);
 
     // The same if a newer one needs its place before that.
@@ -1406,7 +1418,7 @@ fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
     half_open(&mut net, 64);
     assert_eq!(net.response(oldest), None);
     assert_eq!(net.released(oldest), Some(false));
-    net.expect_closed(oldest, Cause::Probe);
+    net.expect_closed(oldest, Cause::PROBE);
     net.shutdown();
     check_the_books(&mut net);
 }
@@ -1482,7 +1494,7 @@ fn no_head_no_verdict_in_time_is_408() {
         check_response(what, &response, 408, false);
         assert!(response.contains(what), "{response}");
         net.advance(2 * S + 10);
-        net.expect_closed(peer, Cause::HandshakeTimeout);
+        net.expect_closed(peer, Cause::HANDSHAKE_TIMEOUT);
         check_the_books(&mut net);
     }
 }
@@ -1505,7 +1517,7 @@ fn no_first_message_is_init_timeout_and_pings_do_not_count() {
     assert_eq!(reason, "no first message within 20000 ms");
     assert_eq!(
         end_of(&net, silent),
-        Some((Cause::InitTimeout, Code::Close(3008), reason, true))
+        Some((Cause::INIT_TIMEOUT, Code::Close(3008), reason, true))
     );
     net.advance(100 * S);
     assert!(net.is_open(talker));
@@ -1522,7 +1534,7 @@ fn a_frame_of_ten_minutes_is_too_slow_whatever_its_progress() {
         net.write(peer, piece);
         net.advance(10 * S);
     }
-    net.expect_closed(peer, Cause::FrameTimeout);
+    net.expect_closed(peer, Cause::FRAME_TIMEOUT);
     let end = net.ending(peer).expect("an end");
     let closing = net.now() - began;
     assert!(end.age >= Micros::from_secs(600) && closing >= end.age);
@@ -1561,7 +1573,7 @@ fn a_steady_upload_over_three_timeouts_stays_and_without_progress_it_ends() {
     net.settle();
     let (data, _) = sorted_out(net.received(steady));
     assert_eq!(data.len(), 1, "the echo");
-    net.expect_closed(stuck, Cause::Stale);
+    net.expect_closed(stuck, Cause::STALE);
     let end = net.ending(stuck).expect("an end");
     let silent = (stopped.as_millis() + 45 * S).saturating_sub(end.age.as_millis());
     assert!(
@@ -1596,7 +1608,7 @@ fn a_steady_download_over_three_timeouts_stays_and_without_progress_it_ends() {
     net.settle();
     let (data, _) = sorted_out(net.received(steady));
     assert!(data == [Received::Message(message)]);
-    net.expect_closed(stuck, Cause::Stale);
+    net.expect_closed(stuck, Cause::STALE);
     let end = net.ending(stuck).expect("an end");
     let late = end.age - (stopped + Micros::from_secs(45));
     assert!(
@@ -1645,7 +1657,7 @@ fn more_than_the_limit_pending_is_a_slow_consumer() {
         panic!("the frame in progress, then the close: {received:?}");
     };
     assert!(reason.starts_with("5990 bytes unsent for 100"), "{reason}");
-    net.expect_closed(peer, Cause::SlowConsumer);
+    net.expect_closed(peer, Cause::SLOW_CONSUMER);
     assert_eq!(send(&mut net), Sent::Refused(Refused::Gone));
     check_the_books(&mut net);
 }
@@ -1678,7 +1690,7 @@ fn twice_the_limit_pending_is_refused_at_once() {
         panic!("the frame in progress, then the close: {received:?}");
     };
     assert_eq!(reason, "9990 bytes unsent for 0 ms");
-    net.expect_closed(peer, Cause::SlowConsumer);
+    net.expect_closed(peer, Cause::SLOW_CONSUMER);
     check_the_books(&mut net);
 }
 
@@ -1726,7 +1738,7 @@ fn one_byte_pending_for_ten_minutes_is_a_slow_consumer() {
     }
     net.send(peer, Message::text("again"));
     let at = end_time(&mut net, peer, 20 * S);
-    net.expect_closed(peer, Cause::SlowConsumer);
+    net.expect_closed(peer, Cause::SLOW_CONSUMER);
     // Dropped when close_timeout is over, for the close frame cannot get out.
     assert!((602 * S..=602 * S + 30).contains(&at.as_millis()), "{at}");
     let end = net.ending(peer).expect("an end");
@@ -1758,7 +1770,7 @@ fn a_close_that_is_not_answered_is_over_after_close_timeout() {
         net.advance(2 * S - 1);
         assert_eq!(net.ending(peer).is_some(), answers);
         net.advance(11);
-        let end = (Cause::Kicked, Code::Close(4_321), "go".to_owned(), answers);
+        let end = (Cause::KICKED, Code::Close(4_321), "go".to_owned(), answers);
         assert_eq!(end_of(&net, peer), Some(end));
         assert_eq!(net.released(peer), Some(false));
         assert_eq!(told_of(&mut net, peer), [Told::Opened, Told::Closed]);
@@ -1776,7 +1788,7 @@ fn a_ghost_is_told_at_once_and_dropped_with_a_reset_later() {
     let end = net.ending(peer).expect("told at once").clone();
     assert_eq!(
         (end.cause, end.by, end.code, end.clean),
-        (Cause::Stale, By::Us, Code::Close(3008), false)
+        (Cause::STALE, By::Us, Code::Close(3008), false)
     );
     assert!(end.silence >= Micros::from_secs(45) && end.silence <= Micros::from_secs(45) + TICK);
     let Some(Received::Close(3008, reason)) = net.received(peer).pop() else {
@@ -1844,10 +1856,10 @@ fn a_new_policy_gives_everybody_one_of_its_timeouts() {
     let unanswered = net.with_io(|_, io| io.health(id)).expect("open").unanswered;
     assert!((1..=2).contains(&unanswered), "{unanswered} pings since");
     net.advance(20);
-    net.expect_closed(peer, Cause::Stale);
+    net.expect_closed(peer, Cause::STALE);
     let newcomer = scripted(&mut net, "/");
     net.advance(1_010);
-    net.expect_closed(newcomer, Cause::Stale);
+    net.expect_closed(newcomer, Cause::STALE);
 }
 
 // ---- many at once ----
@@ -1883,7 +1895,7 @@ fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
     let draining = |net: &Net<Host>| {
         net.endings()
             .iter()
-            .filter(|(_, e)| e.cause == Cause::Draining)
+            .filter(|(_, e)| e.cause == Cause::DRAINING)
             .count()
     };
     assert_eq!(draining(&net), 0);
@@ -1909,7 +1921,7 @@ fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
     net.advance(3 * S);
     for peer in peers {
         let end = (
-            Cause::Draining,
+            Cause::DRAINING,
             Code::Close(1012),
             "service restart".to_owned(),
             true,
@@ -1928,7 +1940,7 @@ fn a_drain_at_once_takes_everybody_along() {
     net.settle();
     net.with_io(|_, io| io.remote().drain(Micros::ZERO, Micros::ZERO));
     net.advance(20);
-    net.expect_closed(open, Cause::Draining);
+    net.expect_closed(open, Cause::DRAINING);
     check_response(
         "half a head",
         net.response(slow).expect("an answer"),
@@ -1936,8 +1948,8 @@ fn a_drain_at_once_takes_everybody_along() {
         false,
     );
     net.advance(2 * S + 20);
-    net.expect_closed(mute, Cause::Draining);
-    net.expect_closed(slow, Cause::Draining);
+    net.expect_closed(mute, Cause::DRAINING);
+    net.expect_closed(slow, Cause::DRAINING);
     assert!(net.engine().is_over());
     check_the_books(&mut net);
 }
@@ -1952,7 +1964,7 @@ fn a_stop_says_nothing_to_anybody() {
     for peer in [open, probe] {
         assert_eq!(
             end_of(&net, peer),
-            Some((Cause::Shutdown, Code::None, String::new(), false))
+            Some((Cause::SHUTDOWN, Code::None, String::new(), false))
         );
         assert_eq!(net.released(peer), Some(false));
     }
@@ -1971,7 +1983,7 @@ fn a_stall_of_ours_is_nobodys_silence() {
     net.advance(4 * S);
     assert!(net.is_open(ghost), "it has 5 s left, as before");
     net.advance(S + 10);
-    net.expect_closed(ghost, Cause::Stale);
+    net.expect_closed(ghost, Cause::STALE);
     let end = net.ending(ghost).expect("an end");
     assert!(
         end.silence <= Micros::from_secs(45) + TICK,
@@ -2069,12 +2081,7 @@ fn reasons_are_cut_to_123_bytes_between_characters_on_the_wire() {
             format!("{}€", "x".repeat(120)),
         ),
     ] {
-        for cause in [
-            Cause::Kicked,
-            Cause::Replaced,
-            Cause::Forbidden,
-            Cause::SessionEnded,
-        ] {
+        for cause in [Cause::KICKED, Cause::REPLACED, Cause::FORBIDDEN] {
             let mut net = server(Config::default());
             let peer = net.connect("/");
             let id = net.id(peer);
@@ -2304,7 +2311,7 @@ fn an_id_of_the_past_finds_nobody() {
             Sent::Refused(Refused::Gone)
         );
         io.close(old, 4_000, "");
-        io.answer(old, Verdict::refuse(403, ""));
+        io.answer(old, Verdict::refuse(Cause::BLOCKED, 403, ""));
         assert!(io.health(old).is_none() && io.class(old).is_none() && io.peer_addr(old).is_none());
     });
     net.settle();
@@ -2340,7 +2347,7 @@ fn endings_say_who_and_how_long() {
     assert_eq!(
         (cause, by, class, age),
         (
-            Cause::PeerReset,
+            Cause::PEER_RESET,
             By::Network,
             Some(Class(0)),
             Micros::from_secs(60)
@@ -2407,8 +2414,8 @@ fn what_has_come_of_fragments_and_frames_is_counted_and_bounded() {
     assert!((1 << 20..2 << 20).contains(&held), "{held}");
     assert!(net.is_open(peers[2]), "the newest has progressed last");
     net.advance(3_000);
-    net.expect_closed(peers[0], Cause::BuffersFull);
-    net.expect_closed(peers[1], Cause::BuffersFull);
+    net.expect_closed(peers[0], Cause::BUFFERS_FULL);
+    net.expect_closed(peers[1], Cause::BUFFERS_FULL);
     net.shutdown();
     assert_eq!(net.engine().stats().held_bytes, 0);
 }
@@ -2439,7 +2446,7 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
     net.break_after(peer, 150_000);
     net.with_io(|_, io| io.send(id, Message::binary(vec![0; 500_000])));
     net.settle();
-    net.expect_closed(peer, Cause::PeerReset);
+    net.expect_closed(peer, Cause::PEER_RESET);
     assert_eq!(net.engine().stats().pending_bytes, 0);
 }
 
@@ -2448,10 +2455,10 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
 fn a_failed_read_is_no_write_error() {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, TimedOut};
     for (kind, read, written) in [
-        (HostUnreachable, Cause::ReadError, Cause::WriteError),
-        (BrokenPipe, Cause::ReadError, Cause::WriteError),
-        (ConnectionReset, Cause::PeerReset, Cause::PeerReset),
-        (TimedOut, Cause::TcpTimeout, Cause::TcpTimeout),
+        (HostUnreachable, Cause::READ_ERROR, Cause::WRITE_ERROR),
+        (BrokenPipe, Cause::READ_ERROR, Cause::WRITE_ERROR),
+        (ConnectionReset, Cause::PEER_RESET, Cause::PEER_RESET),
+        (TimedOut, Cause::TCP_TIMEOUT, Cause::TCP_TIMEOUT),
     ] {
         let mut net = server(Config::default());
         let peer = net.connect("/sink");
@@ -2497,5 +2504,5 @@ fn a_close_when_health_returns_stands_although_half_a_frame_came_with_it() {
     net.settle();
     assert!(net.host().0.is_empty());
     net.advance(2_500);
-    net.expect_closed(peer, Cause::Kicked);
+    net.expect_closed(peer, Cause::KICKED);
 }

@@ -84,7 +84,7 @@ fn a_slow_link_is_not_a_dead_peer() {
                 let lived = life(&mut net, peer, 4 * timeout).expect("dead");
                 let most = Micros::from_millis(timeout) + SLACK;
                 assert!(lived <= most, "{case}: {lived} after the cut");
-                net.expect_closed(peer, Cause::Stale);
+                net.expect_closed(peer, Cause::STALE);
             }
         }
     }
@@ -122,7 +122,7 @@ fn pushing_to_a_dead_peer_does_not_keep_it_alive() {
             let most = full + Micros::from_millis(timeout + every) + SLACK;
             let case = format!("{interval}/{timeout} ms, {bytes} bytes each {every} ms");
             assert!(lived <= most, "{case}: {lived}");
-            net.expect_closed(peer, Cause::Stale);
+            net.expect_closed(peer, Cause::STALE);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod relaying;
 
-use pulsegate::gateway::Admission;
+use pulsegate::gateway::{Admission, SESSION_UNKNOWN};
 use pulsegate::testing::{PeerId, Received, upgrade_request};
 use pulsegate::{Cause, Message};
 use relaying::{Fleet, button, number, texts};
@@ -190,7 +190,7 @@ fn a_reconnect_to_no_session_is_rejected_and_the_app_may_introduce_itself() {
     );
     assert!(fleet.is_open(app));
     fleet.say(app, init());
-    fleet.expect_closing(app, Cause::SessionUnknown, 1013);
+    fleet.expect_closing(app, SESSION_UNKNOWN, 1013);
     assert_eq!(
         heard(&mut fleet, app)[0],
         "tpa_connection_error SESSION_NOT_FOUND"
@@ -198,12 +198,12 @@ fn a_reconnect_to_no_session_is_rejected_and_the_app_may_introduce_itself() {
     // Once, and soon.
     let app = come_back(&mut fleet);
     fleet.say(app, reconnect());
-    fleet.expect_closing(app, Cause::Forbidden, 1008);
+    fleet.expect_closing(app, Cause::FORBIDDEN, 1008);
     let app = come_back(&mut fleet);
     fleet.advance(9_000);
     assert!(fleet.is_open(app));
     fleet.advance(2_000);
-    fleet.expect_closing(app, Cause::InitTimeout, 3008);
+    fleet.expect_closing(app, Cause::INIT_TIMEOUT, 3008);
     // Where any valid key is enough, it is in by that. A key is wanted first.
     let mut fleet = Fleet::closed(Admission::Key);
     let app = come_back(&mut fleet);
@@ -241,7 +241,7 @@ fn an_app_that_its_user_has_stopped_is_told_to_stay_away() {
     assert_eq!(heard(&mut fleet, app), ["app_stopped", "1000 App stopped"]);
     // The other SDK stays away by the code.
     let older = fleet.init("ada@x.y", "p.x", KEY);
-    fleet.expect_closing(older, Cause::Forbidden, 1008);
+    fleet.expect_closing(older, Cause::FORBIDDEN, 1008);
     assert_eq!(
         heard(&mut fleet, older)[0],
         "tpa_connection_error APP_NOT_STARTED"

@@ -123,20 +123,20 @@ fn expected(stream: &[u8], most: usize) -> Outcome {
             Ok(Message::Ping(payload)) => pongs.push(payload.to_vec()),
             Ok(Message::Close(frame)) => {
                 let code = frame.map_or(1005, |f| f.code.into());
-                break Some((Cause::PeerClosed(code), Code::Close(code)));
+                break Some((Cause::PEER_CLOSED, Code::Close(code)));
             }
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
                 let farewell = message.len() == FAREWELL;
                 messages.push(message);
                 if farewell {
-                    break Some((Cause::Kicked, Code::Close(4000)));
+                    break Some((Cause::KICKED, Code::Close(4000)));
                 }
             }
             Ok(_) => {}
             Err(WsError::Io(_)) => break None,
-            Err(WsError::Protocol(_)) => break Some((Cause::Protocol, Code::Close(1002))),
-            Err(WsError::Capacity(_)) => break Some((Cause::TooBig, Code::Close(1009))),
-            Err(WsError::Utf8(_)) => break Some((Cause::InvalidData, Code::Close(1007))),
+            Err(WsError::Protocol(_)) => break Some((Cause::PROTOCOL, Code::Close(1002))),
+            Err(WsError::Capacity(_)) => break Some((Cause::TOO_BIG, Code::Close(1009))),
+            Err(WsError::Utf8(_)) => break Some((Cause::INVALID_DATA, Code::Close(1007))),
             Err(e) => panic!("{e}"),
         }
     };

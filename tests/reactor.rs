@@ -62,11 +62,11 @@ fn a_storm_of_connects_is_served_to_the_last() {
     for seen in stats.classes[0].closed.iter().enumerate() {
         // A slow test may be slow enough to look dead; that is no reason not to have been served.
         let peer = [
-            Cause::PeerEof,
-            Cause::PeerReset,
-            Cause::Stale,
-            Cause::ReadError,
-            Cause::WriteError,
+            Cause::PEER_EOF,
+            Cause::PEER_RESET,
+            Cause::STALE,
+            Cause::READ_ERROR,
+            Cause::WRITE_ERROR,
         ];
         assert!(
             *seen.1 == 0 || peer.iter().any(|c| c.index() == seen.0),
@@ -98,7 +98,7 @@ fn five_hundred_ghosts_are_closed_and_none_of_them_early() {
     let mut late = Vec::new();
     for (path, end, at) in ends {
         let i: usize = path["/ghost/".len()..].parse().expect("its number");
-        assert_eq!((end.cause, end.by), (Cause::Stale, By::Us), "{path}");
+        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us), "{path}");
         let lived = at - ghosts[i].0;
         assert!(lived >= TIMEOUT, "{path} was closed after {lived:?}");
         assert!(end.silence >= TIMEOUT.into(), "{path}: {end:?}");
@@ -112,7 +112,7 @@ fn five_hundred_ghosts_are_closed_and_none_of_them_early() {
         late[GHOSTS - 1]
     );
     controls.finish();
-    assert_eq!(host.stop().closed(Cause::Stale.index()), GHOSTS as u64);
+    assert_eq!(host.stop().closed(Cause::STALE.index()), GHOSTS as u64);
 }
 
 /// Runs `flood` on a connection of its own beside others, who are served. The flood ends when it is told so.
@@ -226,12 +226,12 @@ fn half_open_peers_are_stale_and_told_so() {
         assert!((3_000..=silence.as_millis()).contains(&ms), "{reason}");
         assert_eq!(rest, format!("{pings} ping{plural} unanswered"));
         assert!(silence >= TIMEOUT.into(), "{end:?}");
-        assert_eq!((end.cause, end.by), (Cause::Stale, By::Us));
+        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us));
         assert_eq!((end.code, &*end.reason), (Code::Close(3008), &*reason));
         assert_eq!((end.clean, usize::from(end.unanswered)), (false, pings));
     }
     for i in 0..10 {
-        assert_eq!(host.ending(&format!("/frozen/{i}")).cause, Cause::Stale);
+        assert_eq!(host.ending(&format!("/frozen/{i}")).cause, Cause::STALE);
     }
     // What was sent to them lies in their own kernel, and behind it the end.
     for client in &mut frozen {
@@ -248,7 +248,7 @@ fn half_open_peers_are_stale_and_told_so() {
             if path.starts_with("/deaf") && change.state == pulsegate::State::Suspect)
     });
     assert_eq!(suspects.count(), 10, "each was suspect before it was stale");
-    assert_eq!(host.stop().closed(Cause::Stale.index()), 20);
+    assert_eq!(host.stop().closed(Cause::STALE.index()), 20);
 }
 
 #[test]
@@ -324,8 +324,8 @@ fn a_slow_head_is_answered_408() {
     drop((silent, partial));
     controls.finish();
     let stats = host.stop();
-    assert!(stats.rejected[Cause::HandshakeTimeout.index()] >= 2);
-    assert!(stats.rejected[Cause::Probe.index()] >= 1);
+    assert!(stats.rejected[Cause::HANDSHAKE_TIMEOUT.index()] >= 2);
+    assert!(stats.rejected[Cause::PROBE.index()] >= 1);
     assert_eq!(stats.opened(), Controls::MANY as u64);
 }
 
@@ -334,19 +334,19 @@ fn who_leaves_before_the_request_is_answered_is_told_apart() {
     let host = Host::start();
     let controls = Controls::start(host.addr);
     drop(Client::connect(host.addr));
-    assert_eq!(host.rejected(1)[0].cause, Cause::Probe);
+    assert_eq!(host.rejected(1)[0].cause, Cause::PROBE);
     Client::connect(host.addr).reset();
-    assert_eq!(host.rejected(2)[1].cause, Cause::Probe);
+    assert_eq!(host.rejected(2)[1].cause, Cause::PROBE);
     let mut client = Client::connect(host.addr);
     client.write(b"GET / HT");
     drop(client);
-    assert_eq!(host.rejected(3)[2].cause, Cause::Aborted);
+    assert_eq!(host.rejected(3)[2].cause, Cause::ABORTED);
     let response = Client::get(host.addr, "/healthz");
     assert_eq!(
         (response.status, &*response.body),
         (200, "{\"status\":\"ok\"}")
     );
-    assert_eq!(host.rejected(4)[3].cause, Cause::Answered);
+    assert_eq!(host.rejected(4)[3].cause, Cause::ANSWERED);
     // A whole head, a message and the end, in one segment.
     let mut client = Client::connect(host.addr);
     client.cork();
@@ -354,7 +354,7 @@ fn who_leaves_before_the_request_is_answered_is_told_apart() {
     client.send_text("all at once");
     client.send_fin();
     host.message("/brief", "all at once");
-    assert_eq!(host.ending("/brief").cause, Cause::PeerEof);
+    assert_eq!(host.ending("/brief").cause, Cause::PEER_EOF);
     controls.finish();
     host.stop();
 }
@@ -378,7 +378,7 @@ fn an_rst_is_the_peers_reset() {
         let end = host.ending(path);
         assert_eq!(
             (end.cause, end.by),
-            (Cause::PeerReset, By::Network),
+            (Cause::PEER_RESET, By::Network),
             "{path}"
         );
         assert_eq!((end.code, end.clean), (Code::None, false), "{path}");
@@ -416,10 +416,10 @@ fn data_with_a_fin_in_one_segment_is_delivered() {
         host.message(&name("data"), "last words");
         host.message(&name("both"), "and goodbye");
         for (what, cause, code, clean) in [
-            ("data", Cause::PeerEof, Code::None, false),
-            ("half", Cause::PeerEof, Code::None, false),
-            ("close", Cause::PeerClosed(1001), Code::Close(1001), true),
-            ("both", Cause::PeerClosed(1005), Code::Close(1005), true),
+            ("data", Cause::PEER_EOF, Code::None, false),
+            ("half", Cause::PEER_EOF, Code::None, false),
+            ("close", Cause::PEER_CLOSED, Code::Close(1001), true),
+            ("both", Cause::PEER_CLOSED, Code::Close(1005), true),
         ] {
             let end = host.ending(&name(what));
             assert_eq!((end.cause, end.code, end.clean), (cause, code, clean));
@@ -454,7 +454,7 @@ fn more_data_than_a_turn_reads_with_a_fin_behind_it() {
     std::thread::sleep(Duration::from_millis(100)); // the more lies there, the better
     drop(gate);
     let client = writer.join().expect("written");
-    assert_eq!(host.ending("/mute/much").cause, Cause::PeerEof);
+    assert_eq!(host.ending("/mute/much").cause, Cause::PEER_EOF);
     let seen = host.seen();
     let got = seen.iter().filter_map(|s| match s {
         Seen::Message {
@@ -488,8 +488,8 @@ fn data_with_an_rst_in_one_event_is_delivered() {
     drop(gate);
     host.message("/data", "last words");
     let end = host.ending("/data");
-    assert_eq!((end.cause, end.by), (Cause::PeerReset, By::Network));
-    assert_eq!(host.ending("/mute/much").cause, Cause::PeerReset);
+    assert_eq!((end.cause, end.by), (Cause::PEER_RESET, By::Network));
+    assert_eq!(host.ending("/mute/much").cause, Cause::PEER_RESET);
     let seen = host.seen();
     let much = seen
         .iter()
@@ -501,7 +501,7 @@ fn data_with_an_rst_in_one_event_is_delivered() {
     );
     // Its close frame had come; that our answer could not be written any more changes nothing.
     let end = host.ending("/close");
-    assert_eq!((end.cause, end.by), (Cause::PeerClosed(1000), By::Peer));
+    assert_eq!((end.cause, end.by), (Cause::PEER_CLOSED, By::Peer));
     controls.finish();
     host.stop();
 }
@@ -533,7 +533,7 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     }
     for path in ["/greedy", "/never"] {
         let end = host.ending(path);
-        assert_eq!((end.cause, end.clean), (Cause::SlowConsumer, false));
+        assert_eq!((end.cause, end.clean), (Cause::SLOW_CONSUMER, false));
     }
     // This one was over the limit before that, and has more patience for the close. It gets the frame in progress, and then why
     // that was the last one.
@@ -549,7 +549,7 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     late.write(&frame(CLOSE, &code.to_be_bytes()));
     assert_eq!(late.next(), Event::Eof);
     let end = host.ending("/patient/late");
-    assert_eq!((end.cause, end.by), (Cause::SlowConsumer, By::Us));
+    assert_eq!((end.cause, end.by), (Cause::SLOW_CONSUMER, By::Us));
     assert_eq!((end.code, end.clean), (Code::Close(1013), true));
     assert_eq!(&*end.reason, &*reason);
     let sent = sent_to(&host.seen(), "/greedy");
@@ -627,11 +627,11 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
     });
     for path in ["/upload-stands", "/upload-drips", "/download-stands"] {
         let end = host.ending(path);
-        assert_eq!((end.cause, end.by), (Cause::Stale, By::Us), "{path}");
+        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us), "{path}");
         assert!(end.silence >= TIMEOUT.into(), "{path}: {end:?}");
     }
-    assert_eq!(host.ending("/upload").cause, Cause::PeerEof);
-    assert_eq!(host.ending("/download").cause, Cause::PeerEof);
+    assert_eq!(host.ending("/upload").cause, Cause::PEER_EOF);
+    assert_eq!(host.ending("/download").cause, Cause::PEER_EOF);
     let seen = host.seen();
     let writable = |wanted: &str| {
         let told = seen
@@ -734,7 +734,7 @@ fn above_the_cap_503_and_below_it_with_some_room_service() {
     drop(guests);
     controls.finish();
     let stats = host.stop();
-    assert_eq!(stats.rejected[Cause::AtCapacity.index()], 49);
+    assert_eq!(stats.rejected[Cause::AT_CAPACITY.index()], 49);
     assert!(stats.accept_pauses >= 1);
 }
 
@@ -833,7 +833,7 @@ fn half_open_connections_do_not_fill_the_room() {
     guests.iter_mut().for_each(|g| g.expect_echo("welcome"));
     let stats = host.stats();
     assert!(stats.opening() <= 64, "{}", stats.opening());
-    assert_eq!(stats.rejected[Cause::AtCapacity.index()], 0);
+    assert_eq!(stats.rejected[Cause::AT_CAPACITY.index()], 0);
     for mut client in heads.into_iter().take(2 * CAP - 64) {
         let head = client.refusal();
         assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
@@ -859,7 +859,7 @@ fn a_loop_that_was_away_blames_itself() {
     let stats = host.stop();
     assert!(stats.stalls >= 1);
     assert!(stats.stalled >= TIMEOUT.into());
-    assert_eq!(stats.closed(Cause::Stale.index()), 0);
+    assert_eq!(stats.closed(Cause::STALE.index()), 0);
 }
 
 // ---- other threads ----
@@ -892,7 +892,7 @@ fn other_threads_send_and_close() {
         .expect("room");
     assert_eq!(client.expect_close(), (4_321, "as you like".to_owned()));
     let end = host.ending("/patient/remote");
-    assert_eq!((end.cause, end.by), (Cause::Kicked, By::Operator));
+    assert_eq!((end.cause, end.by), (Cause::KICKED, By::Operator));
     assert!(end.clean);
     controls.finish();
     host.stop();
@@ -911,7 +911,7 @@ fn stopped_from_another_thread_it_ends_without_a_word() {
         assert!(control.end.is_some());
     }
     let stats = host.wait_for_end();
-    assert_eq!(stats.classes[1].closed[Cause::Shutdown.index()], 50);
+    assert_eq!(stats.classes[1].closed[Cause::SHUTDOWN.index()], 50);
     assert!(Host::refuses(host.addr), "the listener is gone");
 }
 
@@ -933,7 +933,7 @@ fn drained_from_another_thread_it_closes_all_and_ends() {
         assert_eq!(control.end, Some(Event::Eof));
     }
     let stats = host.wait_for_end();
-    assert_eq!(stats.classes[1].closed[Cause::Draining.index()], 50);
+    assert_eq!(stats.classes[1].closed[Cause::DRAINING.index()], 50);
     assert!(Host::refuses(host.addr), "the listener is gone");
 }
 
@@ -976,7 +976,7 @@ struct Nothing;
 
 impl Handler for Nothing {
     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
-        Verdict::refuse(404, "nothing is here")
+        Verdict::refuse(Cause::BAD_REQUEST, 404, "nothing is here")
     }
 
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
@@ -1037,8 +1037,8 @@ fn a_host_turns_the_loop_itself() {
     static FINISHED: AtomicBool = AtomicBool::new(false);
     let turns = turn_until(&mut reactor, |_| FINISHED.load(SeqCst));
     clients.join().expect("all went well");
-    assert_eq!(sockets::guest(&seen(), "/ghost"), Some(Cause::Stale));
-    assert_eq!(sockets::guest(&seen(), "/guest"), Some(Cause::PeerEof));
+    assert_eq!(sockets::guest(&seen(), "/ghost"), Some(Cause::STALE));
+    assert_eq!(sockets::guest(&seen(), "/guest"), Some(Cause::PEER_EOF));
     let stats = reactor.engine().stats();
     let done = stats.pings + stats.pongs + stats.accepted * 4 + stats.messages_in;
     println!("host: {turns} turns for {done} things to do");

@@ -3,8 +3,9 @@
 mod relaying;
 
 use pulsegate::gateway::{
-    Admission, Apps, Credentials, DESK_UNITS, DropReason, GLASSES, Kick, Outcome, Progress, Query,
-    RelaySettings, ReplayLimits, SLICE_UNITS, Search, Work,
+    APP_STOPPED, Admission, Apps, Credentials, DESK_UNITS, DropReason, GLASSES, Kick, Outcome,
+    Progress, Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS,
+    Search, Work,
 };
 use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::{Cause, Io, Message, Micros, Policy};
@@ -152,7 +153,7 @@ fn what_a_returning_peer_has_no_room_for_waits_on() {
         let back = fleet.init("ada", "p.x", "key-of-p.x");
         // The ack has not gone out either.
         assert_eq!(texts(&fleet.texts(back)), [""; 0]);
-        fleet.expect_closing(back, Cause::SlowConsumer, 1013);
+        fleet.expect_closing(back, Cause::SLOW_CONSUMER, 1013);
         fleet.lose(back, "close");
     }
     fleet.reload_apps(&["p.x"]);
@@ -299,7 +300,7 @@ fn what_never_left_is_not_in_doubt() {
             .all(|t| relaying::number(t).is_none()),
         "and not twice"
     );
-    fleet.expect_closed(app, Cause::Replaced);
+    fleet.expect_closed(app, Cause::REPLACED);
     assert_eq!(
         (fleet.stats().takeovers, fleet.stats().doubtful),
         ([0, 1], 0)
@@ -353,7 +354,7 @@ fn glasses_that_do_not_come_back_end_the_session() {
     let end = fleet.ending(app);
     assert_eq!(
         (end.cause, &*end.reason),
-        (Cause::SessionEnded, "User session ended")
+        (SESSION_ENDED, "User session ended")
     );
     assert_eq!(end.code.to_string(), "1000");
     assert_eq!(fleet.sessions(), 0);
@@ -371,7 +372,7 @@ fn newer_glasses_replace_older_ones_with_4003_and_the_late_end_changes_nothing()
     let end = fleet.ending(first);
     assert_eq!(
         (end.cause, end.code.to_string()),
-        (Cause::Replaced, "4003".to_owned())
+        (Cause::REPLACED, "4003".to_owned())
     );
     fleet.drain(second);
     fleet.say(app, json!({"type":"display_event","n":1}));
@@ -425,7 +426,7 @@ fn malformed_frames_are_answered_and_only_repeated_ones_close() {
         }
         assert!(fleet.is_open(peer));
         fleet.say_text(peer, "nonsense");
-        fleet.expect_closing(peer, Cause::Forbidden, 1008);
+        fleet.expect_closing(peer, Cause::FORBIDDEN, 1008);
     }
 }
 
@@ -469,7 +470,7 @@ fn an_app_introduces_itself_in_time_or_is_closed() {
     fleet.advance(9_900);
     assert!(fleet.is_open(silent));
     fleet.advance(200);
-    fleet.expect_closing(silent, Cause::InitTimeout, 3008);
+    fleet.expect_closing(silent, Cause::INIT_TIMEOUT, 3008);
     // With a query that says who it is there is nothing to say.
     let quiet = fleet.app("ada", "p.x");
     fleet.advance(30_000);
@@ -480,7 +481,7 @@ fn an_app_introduces_itself_in_time_or_is_closed() {
         json!({"type":"subscription_update","subscriptions":[]}),
     );
     assert_eq!(fleet.next(rude)["code"], "MALFORMED_MESSAGE");
-    fleet.expect_closing(rude, Cause::Forbidden, 1008);
+    fleet.expect_closing(rude, Cause::FORBIDDEN, 1008);
 }
 
 // ---- with credentials ----
@@ -494,7 +495,7 @@ fn keys_are_checked_and_the_user_must_have_started_the_app() {
             "p.x",
             "wrong-key",
             "INVALID_API_KEY",
-            Cause::Forbidden,
+            Cause::FORBIDDEN,
             1008,
         ),
         (
@@ -502,7 +503,7 @@ fn keys_are_checked_and_the_user_must_have_started_the_app() {
             "p.unknown",
             "key-of-p.x",
             "INVALID_API_KEY",
-            Cause::Forbidden,
+            Cause::FORBIDDEN,
             1008,
         ),
         (
@@ -510,7 +511,7 @@ fn keys_are_checked_and_the_user_must_have_started_the_app() {
             "p.x",
             "key-of-p.x",
             "SESSION_NOT_FOUND",
-            Cause::SessionUnknown,
+            SESSION_UNKNOWN,
             1013,
         ),
     ] {
@@ -521,7 +522,7 @@ fn keys_are_checked_and_the_user_must_have_started_the_app() {
     let glasses = fleet.glasses("a-b@c.de");
     let app = fleet.init("a-b@c.de", "p.x", "key-of-p.x");
     assert_eq!(fleet.next(app)["code"], "APP_NOT_STARTED");
-    fleet.expect_closing(app, Cause::Forbidden, 1008);
+    fleet.expect_closing(app, Cause::FORBIDDEN, 1008);
     fleet.drain(glasses);
     fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
     let app = fleet.init("a-b@c.de", "p.x", "key-of-p.x");
@@ -562,7 +563,7 @@ fn glasses_without_a_valid_token_get_the_401_of_the_contract() {
     // A query names nobody any more.
     let app = fleet.net.connect("/app-ws?user=ada&package=p.x");
     fleet.advance(10_100);
-    fleet.expect_closing(app, Cause::InitTimeout, 3008);
+    fleet.expect_closing(app, Cause::INIT_TIMEOUT, 3008);
 }
 
 #[test]
@@ -582,7 +583,7 @@ fn a_started_app_is_asked_once_and_stopped_for_good() {
     let end = fleet.ending(app);
     assert_eq!(
         (end.cause, &*end.reason, end.code.to_string()),
-        (Cause::AppStopped, "App stopped", "1000".to_owned())
+        (APP_STOPPED, "App stopped", "1000".to_owned())
     );
     assert!(texts(&fleet.texts(glasses)).contains(&"app_stopped".to_owned()));
     assert_eq!(fleet.stops(), 1);
@@ -767,7 +768,7 @@ fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
     assert_eq!(fleet.starts().len(), 1);
     fleet.lose(glasses, "reset");
     fleet.advance(61_000);
-    fleet.expect_closing(x, Cause::Draining, 1012);
+    fleet.expect_closing(x, Cause::DRAINING, 1012);
     assert_eq!(texts(&fleet.texts(x)), [""; 0]);
     assert_eq!((fleet.stops(), fleet.sessions()), (0, 0));
 }
@@ -862,7 +863,7 @@ fn glasses_that_flap_are_waited_for_until_they_may_come() {
     // Those that never come are not waited for for ever.
     fleet.lose(back, "reset");
     fleet.advance(120_000);
-    assert_eq!(fleet.ending(app).cause, Cause::SessionEnded);
+    assert_eq!(fleet.ending(app).cause, SESSION_ENDED);
     assert_eq!(fleet.sessions(), 0);
 }
 
@@ -934,7 +935,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
         kick(&mut fleet, "p.x", Micros::ZERO),
         Kick::Done { blocked: false }
     );
-    fleet.expect_closing(x, Cause::Kicked, 4000);
+    fleet.expect_closing(x, Cause::KICKED, 4000);
     assert_eq!(&*fleet.ending(x).reason, "go away");
     assert_eq!((fleet.stops(), fleet.starts().len()), (0, 0));
     let x = fleet.init("ada", "p.x", "key-of-p.x");
@@ -943,7 +944,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     let hour = Micros::from_secs(3_600);
     assert_eq!(kick(&mut fleet, "p.x", hour), Kick::Done { blocked: true });
     assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
-    fleet.expect_closing(x, Cause::Kicked, 1000);
+    fleet.expect_closing(x, Cause::KICKED, 1000);
     assert_eq!(&*fleet.ending(x).reason, "App stopped");
     assert_eq!(fleet.stops(), 1);
     let told = fleet.texts(glasses);
@@ -1153,7 +1154,7 @@ fn an_app_cannot_speak_as_another_app() {
     fleet.say(app, json!({"type":"display_event"}));
     assert_eq!(fleet.texts(glasses).len(), 2);
     fleet.say_text(app, frames[0]);
-    fleet.expect_closing(app, Cause::Forbidden, 1008);
+    fleet.expect_closing(app, Cause::FORBIDDEN, 1008);
 }
 
 #[test]
@@ -1214,7 +1215,7 @@ fn an_app_that_is_taken_off_the_list_is_stopped() {
     fleet.reload_apps(&["p.y"]);
     assert_eq!(fleet.stops(), 2, "also the server of the one that is away");
     fleet.advance(3_000);
-    assert_eq!(fleet.ending(app).cause, Cause::AppStopped);
+    assert_eq!(fleet.ending(app).cause, APP_STOPPED);
     assert!(fleet.is_open(other));
     fleet.say(glasses, button(1));
     let again = fleet.init("ada@x.y", "p.x", "key-of-p.x");
@@ -1641,7 +1642,7 @@ fn a_long_list_is_not_read_to_its_end() {
     let mut fleet = Fleet::open();
     let stranger = fleet.net.connect("/app-ws");
     let app = fleet.app("ada", "p.x");
-    for (peer, cause) in [(stranger, Cause::Forbidden), (app, Cause::Forbidden)] {
+    for (peer, cause) in [(stranger, Cause::FORBIDDEN), (app, Cause::FORBIDDEN)] {
         for _ in 0..5 {
             let mut counted = 0;
             fleet
@@ -1944,7 +1945,7 @@ fn an_app_that_ends_leaves_the_frames_of_the_glasses_alone() {
 /// A connection that is closed because memory is short takes its frames along: they would be charged to the relay, and others closed.
 #[test]
 fn frames_of_a_connection_that_is_closed_for_memory_are_given_up() {
-    for (cause, given_up) in [(Cause::BuffersFull, 1), (Cause::Kicked, 0)] {
+    for (cause, given_up) in [(Cause::BUFFERS_FULL, 1), (Cause::KICKED, 0)] {
         let mut fleet = Fleet::open();
         let glasses = fleet.glasses("ada");
         let apps = listening_apps(&mut fleet, 800);
@@ -2009,7 +2010,7 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
             texts(&fleet.texts(*app)).last().map(String::as_str),
             Some("app_stopped")
         );
-        fleet.expect_closed(*app, Cause::SessionEnded);
+        fleet.expect_closed(*app, SESSION_ENDED);
     }
 }
 

@@ -91,6 +91,7 @@ impl Bench {
                 token: None,
                 hosts: Vec::new(),
                 desk: desk.clone(),
+                causes: pulsegate::CauseTable::with(&[]),
                 closed,
                 missed,
                 alerts: Arc::default(),

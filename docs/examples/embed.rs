@@ -78,12 +78,12 @@ impl Host {
 impl Handler for Host {
     fn on_request(&mut self, _io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         let (Some(name), Some(token)) = (field(request, "name"), field(request, "token")) else {
-            return Verdict::refuse(400, "name and token are required");
+            return Verdict::refuse(Cause::BAD_REQUEST, 400, "name and token are required");
         };
         match self.jobs.try_send(Job::LookUp(id, token.to_owned())) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                return Verdict::refuse(503, "nobody can look your token up");
+                return Verdict::refuse(Cause::AT_CAPACITY, 503, "nobody can look your token up");
             }
         }
         let guest = Guest {
@@ -152,7 +152,7 @@ fn work(jobs: Receiver<Job>, remote: &Remote) {
                 let verdict = if token == "sesame" {
                     Verdict::upgrade(Class(0))
                 } else {
-                    Verdict::refuse(401, "unknown token")
+                    Verdict::refuse(Cause::UNAUTHORIZED, 401, "unknown token")
                 };
                 remote.try_answer(id, verdict)
             }
@@ -214,8 +214,8 @@ fn run() -> Result<(), Failure> {
     expect("announcements", announced, 1)?;
     expect("endings", ended.len(), 2)?;
     let how = |i: usize| (ended[i].0.as_str(), ended[i].1.cause, ended[i].1.by);
-    expect("mallory", how(0), ("mallory", Cause::Unauthorized, By::Us))?;
-    expect("ada", how(1), ("ada", Cause::PeerClosed(1000), By::Peer))?;
+    expect("mallory", how(0), ("mallory", Cause::UNAUTHORIZED, By::Us))?;
+    expect("ada", how(1), ("ada", Cause::PEER_CLOSED, By::Peer))?;
     expect("ada's closing handshake", ended[1].1.clean, true)
 }
 

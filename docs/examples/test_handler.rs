@@ -67,7 +67,7 @@ impl Handler for Presence {
         let room = request.path().strip_prefix("/room/");
         let name = request.query().and_then(|q| q.strip_prefix("name="));
         let (Some(room), Some(name)) = (room, name) else {
-            return Verdict::refuse(404, "no such room");
+            return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such room");
         };
         let guest = Guest {
             name: name.to_owned(),
@@ -223,7 +223,7 @@ fn who_comes_and_goes_is_told() {
     s.net.half_close(bob);
     s.net.settle();
     s.expect(ada, &["-bob"]);
-    s.net.expect_closed(bob, Cause::PeerEof);
+    s.net.expect_closed(bob, Cause::PEER_EOF);
     s.expect(bob, &[]);
     s.expect(eve, &[]);
 }
@@ -242,7 +242,7 @@ fn a_ghost_is_seen_before_it_is_gone() {
     assert!(s.net.is_open(bob));
     s.pass(15);
     s.expect(ada, &["-bob"]);
-    s.net.expect_closed(bob, Cause::Stale);
+    s.net.expect_closed(bob, Cause::STALE);
     assert!(s.net.is_open(ada));
 }
 
@@ -271,7 +271,7 @@ fn a_room_in_which_nothing_is_said_is_closed() {
     assert!(s.net.is_open(ada), "its time began anew");
     s.expect_rooms(1);
     s.pass(11);
-    s.net.expect_closed(ada, Cause::Kicked);
+    s.net.expect_closed(ada, Cause::KICKED);
     let told = s.net.received(ada).pop();
     let reason = "nothing was said for ten minutes".to_owned();
     assert_eq!(told, Some(Received::Close(ROOM_CLOSED, reason)));
@@ -294,7 +294,7 @@ fn whoever_cannot_come_in_leaves_nothing_behind() {
     assert!(response.starts_with("HTTP/1.1 426 "));
     s.step("a browser without a WebSocket is told so");
     s.pass(3);
-    s.net.expect_closed(plain, Cause::BadRequest);
+    s.net.expect_closed(plain, Cause::BAD_REQUEST);
     assert!(s.net.host().guests.is_empty());
     s.expect_rooms(0);
 }

@@ -13,7 +13,7 @@ use super::secret::Secret;
 use super::table::row;
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
-    Admission, Apps, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
+    Admission, Apps, CAUSES, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
     Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
@@ -124,6 +124,7 @@ impl Settings {
                     policy: self.tpa,
                 },
             ],
+            causes: &CAUSES,
             handshake_timeout: self.handshake_timeout,
             max_head_bytes: self.max_head_bytes,
             max_message_bytes: self.max_message_bytes,

@@ -4,7 +4,6 @@ use super::conn::{Conn, Mark, Middle, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::wheel::TICK;
-use crate::cause::Cause;
 use crate::health::State;
 use crate::id::ConnId;
 use crate::time::Micros;
@@ -58,7 +57,7 @@ impl<H: Handler> Engine<H> {
         }
         self.check_places()?;
         let stats = &core.stats;
-        let told: u64 = (0..Cause::COUNT)
+        let told: u64 = (0..stats.causes.count())
             .map(|c| stats.closed(c) + stats.rejected[c])
             .sum();
         let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;

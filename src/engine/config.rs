@@ -1,5 +1,6 @@
 //! What an engine is told at its start.
 
+use crate::cause::{CauseInfo, CauseTable};
 use crate::health::Policy;
 use crate::time::Micros;
 use crate::wire::frame::{CONTROL_MAX, Role};
@@ -9,6 +10,8 @@ use crate::wire::frame::{CONTROL_MAX, Role};
 pub struct Config {
     /// The classes of peers, by [`Class`](crate::Class); at least one, at most 256.
     pub classes: Vec<ClassConfig>,
+    /// The causes of the product, a table made by [`causes!`](crate::causes). Default none. They stay as they are at the start.
+    pub causes: &'static [CauseInfo],
     /// Time from accepting to the verdict on the request. Default 10 s.
     pub handshake_timeout: Micros,
     /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered 431.
@@ -44,6 +47,7 @@ impl Default for Config {
                 name: "default".to_owned(),
                 policy: Policy::default(),
             }],
+            causes: &[],
             handshake_timeout: Micros::from_secs(10),
             max_head_bytes: 16 << 10,
             max_message_bytes: 1 << 20,
@@ -76,6 +80,7 @@ impl Config {
         if self.classes.is_empty() || self.classes.len() > 256 {
             faults.push(format!("{} classes; 1 to 256", self.classes.len()));
         }
+        faults.extend(CauseTable::with(self.causes).faults());
         for class in &self.classes {
             if let Err(e) = class.policy.validate() {
                 faults.push(format!("class {}: {e}", class.name));

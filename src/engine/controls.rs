@@ -100,7 +100,7 @@ impl<H: Handler> Engine<H> {
             }
             out.push_close(answer);
         });
-        let mut end = Draft::of(Cause::PeerClosed(code));
+        let mut end = Draft::of(Cause::PEER_CLOSED);
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.clean = true;
@@ -110,7 +110,7 @@ impl<H: Handler> Engine<H> {
 
     /// A text is not UTF-8. Returns that the connection is not open any more.
     pub(super) fn not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
-        let cause = Cause::InvalidData;
+        let cause = Cause::INVALID_DATA;
         let reason = "text that is not UTF-8";
         self.core.shut(id, cause, cause.close_code(), reason, now);
         false
@@ -119,10 +119,10 @@ impl<H: Handler> Engine<H> {
     /// tungstenite has found a fault. It sends no close frame for it; we do.
     pub(super) fn broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
         let (cause, reason) = match error {
-            WsError::Protocol(e) => (Cause::Protocol, e.to_string()),
-            WsError::Capacity(e) => (Cause::TooBig, e.to_string()),
-            WsError::Utf8(_) => (Cause::InvalidData, "text that is not UTF-8".to_owned()),
-            other => (Cause::Internal, format!("unexpected: {}", kind_of(other))),
+            WsError::Protocol(e) => (Cause::PROTOCOL, e.to_string()),
+            WsError::Capacity(e) => (Cause::TOO_BIG, e.to_string()),
+            WsError::Utf8(_) => (Cause::INVALID_DATA, "text that is not UTF-8".to_owned()),
+            other => (Cause::INTERNAL, format!("unexpected: {}", kind_of(other))),
         };
         self.core.shut(id, cause, cause.close_code(), &reason, now);
     }

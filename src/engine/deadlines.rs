@@ -151,7 +151,7 @@ impl<H: Handler> Engine<H> {
                         &format!("no {what} within {}", self.core.config.handshake_timeout),
                     );
                     self.core
-                        .reply(id, &reply, false, Cause::HandshakeTimeout, now);
+                        .reply(id, &reply, false, Cause::HANDSHAKE_TIMEOUT, now);
                     return;
                 }
             }
@@ -160,10 +160,10 @@ impl<H: Handler> Engine<H> {
                 if passed(conn.init_due(&policy)) {
                     let limit = policy.first_message_timeout.unwrap_or_default();
                     let reason = format!("no first message within {limit}");
-                    self.core.shut(id, Cause::InitTimeout, 3008, &reason, now);
+                    self.core.shut(id, Cause::INIT_TIMEOUT, 3008, &reason, now);
                 } else if passed(conn.frame_due()) {
                     let reason = format!("a frame took more than {}", conn::FRAME_TIME);
-                    self.core.shut(id, Cause::FrameTimeout, 3008, &reason, now);
+                    self.core.shut(id, Cause::FRAME_TIMEOUT, 3008, &reason, now);
                 } else if passed(conn.slow_due(&self.core.config)) {
                     self.core.slow_consumer(id, now);
                 } else {
@@ -269,7 +269,7 @@ impl<H: Handler> Engine<H> {
             many => format!("nothing heard for {silence}, {many} pings unanswered"),
         };
         self.core
-            .shut(id, Cause::Stale, Cause::Stale.close_code(), &reason, now);
+            .shut(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
     }
 
     /// Gives those their turn who have waited longest.

@@ -8,7 +8,7 @@ use crate::time::Micros;
 pub(crate) enum Drain {
     /// There is none.
     No,
-    /// `/healthz` answers 503; load balancers are given time to notice, and connections are still accepted.
+    /// The health check answers 503; load balancers are given time to notice, and connections are still accepted.
     Announced {
         until: Micros,
         spread: Micros,

@@ -14,6 +14,8 @@ pub struct Ending {
     pub cause: Cause,
     /// Who ended it.
     pub by: By,
+    /// It was lost: neither side wanted it to end ([`Cause::is_loss`]).
+    pub lost: bool,
     /// What the peer was told, or told us; [`Code::None`] if our close frame never left.
     pub code: Code,
     /// The close reason that went with the code; at most 123 bytes.
@@ -66,6 +68,6 @@ impl Draft {
 
     /// Returns whether nothing of the connection may stay in the kernel: it is let go with an RST.
     pub(crate) fn resets(&self) -> bool {
-        self.cause == Cause::Stale
+        self.cause == Cause::STALE
     }
 }

@@ -134,9 +134,9 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let end = match &mut conn.phase {
-            Phase::Opening(None) => Draft::of(Cause::Probe),
-            Phase::Opening(Some(_)) => Draft::of(Cause::Aborted),
-            Phase::Open(_) => Draft::of(Cause::PeerEof),
+            Phase::Opening(None) => Draft::of(Cause::PROBE),
+            Phase::Opening(Some(_)) => Draft::of(Cause::ABORTED),
+            Phase::Open(_) => Draft::of(Cause::PEER_EOF),
             Phase::Closing(closing)
                 if conn.out.is_some() && closing.awaits != Awaits::PeerCloses =>
             {
@@ -153,12 +153,12 @@ impl<H: Handler> Engine<H> {
     /// Reading failed, or the socket has an error that reading it would tell. (What writing fails with comes back from
     /// [`flush`](Engine::flush).)
     pub fn on_error(&mut self, id: ConnId, error: &std::io::Error) {
-        self.on_failed(id, failure(error, Cause::ReadError));
+        self.on_failed(id, failure(error, Cause::READ_ERROR));
     }
 
     /// Writing failed.
     pub(super) fn on_write_error(&mut self, id: ConnId, error: &std::io::Error) {
-        self.on_failed(id, failure(error, Cause::WriteError));
+        self.on_failed(id, failure(error, Cause::WRITE_ERROR));
     }
 
     /// The socket failed; `cause` says how.
@@ -176,8 +176,8 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let end = match &conn.phase {
-            Phase::Opening(None) => Draft::of(Cause::Probe),
-            Phase::Opening(Some(_)) => Draft::of(Cause::Aborted),
+            Phase::Opening(None) => Draft::of(Cause::PROBE),
+            Phase::Opening(Some(_)) => Draft::of(Cause::ABORTED),
             Phase::Open(_) => Draft::of(cause),
             Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
             Phase::Dead(_) => return,
@@ -187,7 +187,7 @@ impl<H: Handler> Engine<H> {
 
     /// The driver cannot serve this connection: the system refused it something. Nothing is sent.
     pub fn on_no_room(&mut self, id: ConnId) {
-        self.core.bury(id, Draft::of(Cause::AtCapacity));
+        self.core.bury(id, Draft::of(Cause::AT_CAPACITY));
     }
 
     /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
@@ -201,7 +201,7 @@ impl<H: Handler> Engine<H> {
                     self.core.send(id, message, now);
                 }
                 Command::Close(id, code, reason) => {
-                    self.core.close(id, Cause::Kicked, code, &reason, now)
+                    self.core.close(id, Cause::KICKED, code, &reason, now)
                 }
                 Command::Answer(id, verdict) => self.core.answers.push_back((id, verdict)),
                 Command::Drain { delay, spread } => self.core.announce_drain(delay, spread, now),
@@ -297,7 +297,7 @@ impl<H: Handler> Engine<H> {
             };
             let end = match &conn.phase {
                 Phase::Closing(closing) => closing.end.clone(),
-                _ => Draft::of(Cause::Shutdown),
+                _ => Draft::of(Cause::SHUTDOWN),
             };
             self.core.bury(id, end);
         }
@@ -346,8 +346,8 @@ impl<H: Handler> Engine<H> {
 /// Why a connection ended whose socket failed so; `otherwise` names the operation that failed.
 fn failure(error: &std::io::Error, otherwise: Cause) -> Cause {
     match error.kind() {
-        ErrorKind::ConnectionReset => Cause::PeerReset,
-        ErrorKind::TimedOut => Cause::TcpTimeout,
+        ErrorKind::ConnectionReset => Cause::PEER_RESET,
+        ErrorKind::TimedOut => Cause::TCP_TIMEOUT,
         _ => otherwise,
     }
 }

@@ -8,7 +8,7 @@ use crate::health::HealthChange;
 use crate::id::{ConnId, TimerId};
 use crate::time::Micros;
 use crate::transport::Preamble;
-use crate::wire::http::Request;
+use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
 /// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to
@@ -20,7 +20,20 @@ pub trait Handler {
         Preamble::None
     }
 
-    /// A request that is not for `/healthz` has come in whole.
+    /// A request has come in whole. A host that answers it here, as it does a load balancer's health check
+    /// ([`Io::health_reply`]), is asked even when the loop has no room or is draining. The connection ends as
+    /// [`Cause::ANSWERED`](crate::Cause::ANSWERED).
+    fn on_check(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Option<Reply> {
+        None
+    }
+
+    /// Returns whether a request for this path may be of the method OPTIONS, by which some load balancers check health. GET and
+    /// HEAD always reach the host; other methods are answered 405.
+    fn takes_options(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// A request that [`on_check`](Handler::on_check) has not answered.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
     /// A request that the loop refuses itself, for it has no room or is draining. [`on_reject`](Handler::on_reject) follows.

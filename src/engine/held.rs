@@ -185,8 +185,8 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
         if held > before.max(SMALL) && self.core.is_full_for(id) {
             let reason = format!("no room for {held} bytes of a message");
-            let code = Cause::BuffersFull.close_code();
-            self.core.shut(id, Cause::BuffersFull, code, &reason, now);
+            let code = Cause::BUFFERS_FULL.close_code();
+            self.core.shut(id, Cause::BUFFERS_FULL, code, &reason, now);
             return false;
         }
         true

@@ -14,7 +14,7 @@ use crate::engine::view::{ConnView, HealthView, Outlook};
 use crate::health::Policy;
 use crate::id::{Class, ConnId, TimerId};
 use crate::time::Micros;
-use crate::wire::http::Reply;
+use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
 /// The host's hands: valid during one call of the handler.
@@ -76,22 +76,18 @@ impl Io<'_> {
         self.core.set_paused(id, false, self.now);
     }
 
-    /// Closes a connection in the host's name ([`Cause::Kicked`]), with this close code (RFC 6455 §7.4) and reason (cut to
+    /// Closes a connection in the host's name ([`Cause::KICKED`]), with this close code (RFC 6455 §7.4) and reason (cut to
     /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first, unless the peer is behind: then
     /// the messages of which nothing has gone out are taken back ([`Ending::unsent`](crate::engine::Ending::unsent)), so that it learns of the close.
     pub fn close(&mut self, id: ConnId, code: u16, reason: &str) {
-        self.core.close(id, Cause::Kicked, code, reason, self.now);
+        self.core.close(id, Cause::KICKED, code, reason, self.now);
     }
 
-    /// Closes a connection for a cause that the host knows better than [`Cause::Kicked`].
+    /// As [`close`](Io::close), for a cause that the host knows better than [`Cause::KICKED`]. One that is not registered
+    /// ([`Config::causes`](crate::Config::causes)) becomes [`Cause::INTERNAL`].
     pub fn close_for(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str) {
+        let cause = self.core.stats.causes.known(cause);
         self.core.close(id, cause, code, reason, self.now);
-    }
-
-    /// Refuses a request for a cause that its status does not tell. To be called while it waits for its verdict, also from
-    /// within [`Handler::on_request`](crate::engine::Handler::on_request), whose own verdict then does not count.
-    pub fn refuse_for(&mut self, id: ConnId, cause: Cause, reply: Reply) {
-        self.core.reply(id, &reply, false, cause, self.now);
     }
 
     /// Gives the verdict that was deferred. A second [`Verdict::Defer`] changes nothing.
@@ -264,6 +260,18 @@ impl Io<'_> {
         &self.core.stats
     }
 
+    /// The usual answer to a load balancer's health check, for [`Handler::on_check`](crate::engine::Handler::on_check): 200
+    /// `{"status":"ok"}`, or 503 `{"status":"draining"}` while a drain goes on. To OPTIONS it says which methods there are.
+    pub fn health_reply(&self, request: &Request) -> Reply {
+        let (status, text) = if self.is_draining() {
+            (503, "draining")
+        } else {
+            (200, "ok")
+        };
+        let reply = Reply::new(status, format!("{{\"status\":\"{text}\"}}"));
+        request.with_methods(reply)
+    }
+
     /// Returns whether the gateway is going away.
     pub fn is_draining(&self) -> bool {
         self.core.is_draining()
@@ -281,7 +289,7 @@ impl Io<'_> {
         (delay.min(until), spread.min(left))
     }
 
-    /// As [`Remote::drain`], at once: when this returns, `/healthz` answers 503. Returns the delay and the spread that hold.
+    /// As [`Remote::drain`], at once: when this returns, [`health_reply`](Io::health_reply) says 503. Returns the delay and the spread that hold.
     pub fn drain(&mut self, delay: Micros, spread: Micros) -> (Micros, Micros) {
         let holds = self.drain_with(delay, spread);
         self.core.announce_drain(delay, spread, self.now);

@@ -37,7 +37,7 @@ impl<H: Handler> Engine<H> {
                 if opening.bytes.len() > EARLY_MAX {
                     let reply =
                         Reply::error(400, "more than 8192 bytes before the request was answered");
-                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
                 } else if !self.core.account_for_head(id) {
                     self.no_room_for_head(id, now);
                 }
@@ -55,12 +55,12 @@ impl<H: Handler> Engine<H> {
                 }
                 Preamble::Partial => {
                     let reply = Reply::error(400, "a preamble above 8192 bytes");
-                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
                     return;
                 }
                 Preamble::Invalid(why) => {
                     let reply = Reply::error(400, why);
-                    self.core.reply(id, &reply, false, Cause::BadRequest, now);
+                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
                     return;
                 }
                 Preamble::None => {}
@@ -84,11 +84,14 @@ impl<H: Handler> Engine<H> {
                 return;
             }
         }
-        match http::parse(data, known, self.core.config.max_head_bytes, peer_addr) {
+        let most = self.core.config.max_head_bytes;
+        let takes_options = |path: &str| self.handler.takes_options(path);
+        match http::parse(data, known, most, peer_addr, takes_options) {
             // The usual case, a head that came whole, is parsed where it was read.
             Head::Complete(request, len) => self.request(id, request, &data[len..], now),
             Head::Refused(reply, is_head) => {
-                self.core.reply(id, &reply, is_head, Cause::BadRequest, now)
+                self.core
+                    .reply(id, &reply, is_head, Cause::BAD_REQUEST, now)
             }
             Head::Partial => {
                 if gathered.len() != data.len() {
@@ -122,7 +125,7 @@ impl<H: Handler> Engine<H> {
 
     fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
         let reply = Reply::error(503, "no room for the request").retry_after(retry_after_s(id));
-        self.core.reply(id, &reply, false, Cause::BuffersFull, now);
+        self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
     }
 
     fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
@@ -133,27 +136,17 @@ impl<H: Handler> Engine<H> {
             .table
             .get(id)
             .is_some_and(|c| c.marks.has(Mark::Refused));
-        if request.path() == http::HEALTH_PATH {
-            let draining = self.core.is_draining();
-            let (status, text) = if draining {
-                (503, "draining")
-            } else {
-                (200, "ok")
-            };
-            let reply = Reply {
-                status,
-                headers: request.health_fields(),
-                body: format!("{{\"status\":\"{text}\"}}"),
-            };
-            self.core.reply(id, &reply, is_head, Cause::Answered, now);
+        let check = self.call(now, |handler, io| handler.on_check(io, id, &request));
+        if let Some(reply) = check {
+            self.core.reply(id, &reply, is_head, Cause::ANSWERED, now);
         } else if self.core.drain.is_leaving() {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             let reply = Reply::error(503, "service restart").retry_after(retry_after_s(id));
-            self.core.reply(id, &reply, is_head, Cause::Draining, now);
+            self.core.reply(id, &reply, is_head, Cause::DRAINING, now);
         } else if no_room {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             self.core
-                .reply(id, &retry::no_room(id), is_head, Cause::AtCapacity, now);
+                .reply(id, &retry::no_room(id), is_head, Cause::AT_CAPACITY, now);
         } else {
             let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
             self.verdict(id, request, tail, verdict, now);
@@ -188,7 +181,7 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        if !matches!(verdict, Verdict::Reply(_)) {
+        if !matches!(verdict, Verdict::Reply { .. }) {
             conn.marks.set(Mark::Owed);
         }
         if !matches!(conn.phase, Phase::Opening(_)) {
@@ -199,8 +192,8 @@ impl<H: Handler> Engine<H> {
             Verdict::Upgrade(upgrade) => {
                 self.upgrade(id, &request, tail, upgrade, now);
             }
-            Verdict::Reply(reply) => {
-                let cause = Cause::of_status(reply.status);
+            Verdict::Reply { reply, cause } => {
+                let cause = self.core.stats.causes.known(cause);
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
             Verdict::Defer => {
@@ -221,7 +214,7 @@ impl<H: Handler> Engine<H> {
         if !known || upgrade.policy.is_some_and(|p| p.validate().is_err()) {
             let reply = Reply::error(500, "the host's verdict is not one that can be carried out");
             self.core
-                .reply(id, &reply, request.is_head(), Cause::Internal, now);
+                .reply(id, &reply, request.is_head(), Cause::INTERNAL, now);
             return;
         }
         let switched =
@@ -230,7 +223,7 @@ impl<H: Handler> Engine<H> {
             Ok(response) => response,
             Err(reply) => {
                 self.core
-                    .reply(id, &reply, request.is_head(), Cause::BadRequest, now);
+                    .reply(id, &reply, request.is_head(), Cause::BAD_REQUEST, now);
                 return;
             }
         };
@@ -240,7 +233,7 @@ impl<H: Handler> Engine<H> {
             Some(None) => {
                 let reply = Reply::error(503, "65534 different policies are in use");
                 self.core
-                    .reply(id, &reply, request.is_head(), Cause::AtCapacity, now);
+                    .reply(id, &reply, request.is_head(), Cause::AT_CAPACITY, now);
                 return;
             }
         };

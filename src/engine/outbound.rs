@@ -253,11 +253,13 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let unsent = end.unsent.saturating_add(waiting);
+        let code = end.code;
         let ending = Ending {
             cause: end.cause,
             by: end.cause.by(),
+            lost: end.cause.is_loss(end.code),
             // What was not sent was not told.
-            code: if close_waits { Code::None } else { end.code },
+            code: if close_waits { Code::None } else { code },
             reason: end.reason.clone(),
             clean: end.clean,
             class: conn.marks.has(Mark::Counted).then_some(conn.class),
@@ -274,16 +276,19 @@ impl<H: Handler> Engine<H> {
             class.live -= 1;
             class.closing -= u64::from(conn.marks.take(Mark::Closing));
             class.closed[ending.cause.index()] += 1;
-            if let Cause::PeerClosed(code) = ending.cause {
+            // The peer's own, also if the answer to it never left.
+            if ending.cause == Cause::PEER_CLOSED
+                && let Code::Close(code) = code
+            {
                 class.peer_codes[PeerCode::of(code) as usize] += 1;
             }
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
-            let is_refused = conn.marks.has(Mark::Refused) && ending.cause == Cause::AtCapacity;
+            let is_refused = conn.marks.has(Mark::Refused) && ending.cause == Cause::AT_CAPACITY;
             self.core.stats.refused += u64::from(is_refused);
         }
         let owed = conn.marks.has(Mark::Owed);
-        if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::Stale {
+        if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::STALE {
             return;
         }
         self.call(now, |handler, io| {

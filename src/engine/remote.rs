@@ -79,7 +79,7 @@ impl Remote {
         self.put(Command::Answer(id, verdict))
     }
 
-    /// Goes away in order: `/healthz` answers 503 from now on, after `delay` accepting stops, connections are closed with
+    /// Goes away in order: [`Io::health_reply`](crate::engine::Io::health_reply) says 503 from now on, after `delay` accepting stops, connections are closed with
     /// 1012 evenly over `spread`, and when the last has ended the loop returns. A second drain cuts what is left of
     /// the first one's delay and spread to its own; see [`Io::drain_with`](super::Io::drain_with).
     pub fn drain(&self, delay: Micros, spread: Micros) {

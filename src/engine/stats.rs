@@ -1,6 +1,6 @@
 //! What the loop counts. Plain integers that the loop owns: nobody else looks while it runs.
 
-use crate::cause::{Cause, PeerCode};
+use crate::cause::{CauseTable, PeerCode};
 use crate::time::Micros;
 
 /// Counters since the start and gauges of now.
@@ -10,8 +10,10 @@ pub struct Stats {
     pub accepted: u64,
     /// Connections that became WebSockets, and how they ended, by class.
     pub classes: Vec<ClassStats>,
-    /// Connections that ended before they became WebSockets, by [`Cause::index`].
-    pub rejected: [u64; Cause::COUNT],
+    /// Connections that ended before they became WebSockets, by [`Cause::index`](crate::Cause::index).
+    pub rejected: Box<[u64]>,
+    /// The causes that are counted.
+    pub causes: CauseTable,
     /// Heartbeats that the kernel took.
     pub pings: u64,
     /// Heartbeats answered, each once.
@@ -86,23 +88,25 @@ pub struct ClassStats {
     pub throttled: u64,
     /// How long connections have waited for their share, in all.
     pub throttled_time: Micros,
-    /// WebSockets ended, by [`Cause::index`].
-    pub closed: [u64; Cause::COUNT],
+    /// WebSockets ended, by [`Cause::index`](crate::Cause::index).
+    pub closed: Box<[u64]>,
     /// Those of them that the peer closed, by the code that it gave ([`PeerCode`] as a number).
     pub peer_codes: [u64; PeerCode::ALL.len()],
 }
 
 impl ClassStats {
-    const ZERO: ClassStats = ClassStats {
-        opened: 0,
-        live: 0,
-        suspects: 0,
-        closing: 0,
-        throttled: 0,
-        throttled_time: Micros::ZERO,
-        closed: [0; Cause::COUNT],
-        peer_codes: [0; PeerCode::ALL.len()],
-    };
+    fn new(causes: CauseTable) -> Self {
+        ClassStats {
+            opened: 0,
+            live: 0,
+            suspects: 0,
+            closing: 0,
+            throttled: 0,
+            throttled_time: Micros::ZERO,
+            closed: vec![0; causes.count()].into(),
+            peer_codes: [0; PeerCode::ALL.len()],
+        }
+    }
 
     /// WebSockets that are open, and of which nothing bad is known.
     pub fn healthy(&self) -> u64 {
@@ -111,12 +115,13 @@ impl ClassStats {
 }
 
 impl Stats {
-    /// All zero, for so many classes.
-    pub fn new(classes: usize) -> Self {
+    /// All zero, for so many classes and for these causes.
+    pub fn new(classes: usize, causes: CauseTable) -> Self {
         Stats {
             accepted: 0,
-            classes: vec![ClassStats::ZERO; classes],
-            rejected: [0; Cause::COUNT],
+            classes: vec![ClassStats::new(causes); classes],
+            rejected: vec![0; causes.count()].into(),
+            causes,
             pings: 0,
             pongs: 0,
             pongs_mangled: 0,
@@ -178,7 +183,7 @@ impl Stats {
         (self.live() + self.opening()).saturating_sub(self.refused_here)
     }
 
-    /// WebSockets ended for the cause with this [`Cause::index`], over all classes.
+    /// WebSockets ended for the cause with this [`Cause::index`](crate::Cause::index), over all classes.
     pub fn closed(&self, cause: usize) -> u64 {
         self.classes.iter().map(|c| c.closed[cause]).sum()
     }

@@ -1,5 +1,6 @@
 //! What a host answers to a request.
 
+use crate::cause::Cause;
 use crate::health::Policy;
 use crate::id::Class;
 use crate::wire::http::{HeaderName, HeaderValue, Reply};
@@ -10,7 +11,13 @@ pub enum Verdict {
     /// Make it a WebSocket. A request that is no valid upgrade is answered 426 or 400 instead.
     Upgrade(Upgrade),
     /// Answer it, and close.
-    Reply(Reply),
+    Reply {
+        /// The answer.
+        reply: Reply,
+        /// For which cause the connection ends: it says so in the log, in metrics and in
+        /// [`Ending::cause`](crate::engine::Ending::cause). No status implies one.
+        cause: Cause,
+    },
     /// The host will call [`Io::answer`](crate::engine::Io::answer), within the handshake timeout.
     Defer,
 }
@@ -36,9 +43,13 @@ impl Verdict {
         Verdict::Upgrade(Upgrade::to(class))
     }
 
-    /// A refusal with this HTTP status; the message goes into the JSON body.
-    pub fn refuse(status: u16, message: &str) -> Self {
-        Verdict::Reply(Reply::error(status, message))
+    /// A refusal for this cause, with this HTTP status; the message goes into the JSON body, and is the reason of the end.
+    ///
+    /// What usually goes together: [`Cause::BAD_REQUEST`] with 400 and 404, [`Cause::UNAUTHORIZED`] with 401, [`Cause::BLOCKED`]
+    /// with 403, [`Cause::AT_CAPACITY`] with 503.
+    pub fn refuse(cause: Cause, status: u16, message: &str) -> Self {
+        let reply = Reply::error(status, message);
+        Verdict::Reply { reply, cause }
     }
 }
 

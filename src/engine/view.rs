@@ -115,11 +115,11 @@ pub struct Outlook {
 }
 
 impl Outlook {
-    /// The host closes it by then at the latest, in the course of a drain ([`Cause::Draining`]).
+    /// The host closes it by then at the latest, in the course of a drain ([`Cause::DRAINING`]).
     pub fn drained(&mut self, by: Micros) {
         self.drained_by = Some(self.drained_by.map_or(by, |before| before.min(by)));
         if by < self.ends_at {
-            (self.ends_at, self.ends_for) = (by, Cause::Draining);
+            (self.ends_at, self.ends_for) = (by, Cause::DRAINING);
             self.next_ping = self.next_ping.filter(|at| *at < by);
             self.suspect_at = self.suspect_at.filter(|at| *at < by);
         }

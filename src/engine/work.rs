@@ -145,10 +145,11 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::CauseTable;
 
     #[test]
     fn a_share_is_paid_back_by_the_turn() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
         let id = ConnId::new(3, 1);
         assert_eq!(work.begin_share(id, 0), 0);
         work.spend(SHARE_UNITS - 1, &mut stats);
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn bytes_add_up_over_calls() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
         work.begin_share(ConnId::new(0, 1), 0);
         for _ in 0..8 {
             work.spend_bytes(1_024, &mut stats);
@@ -176,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_turn_ends_for_all_when_its_units_are_spent() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1));
+        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
         for slot in 0..TURN_UNITS / SHARE_UNITS {
             if !work.turn_has_room() {
                 work.begin_looks();

@@ -123,13 +123,13 @@ impl<H: Handler> Engine<H> {
             self.end_as_probe(id);
         } else if conn.awaits_request() {
             let (reply, cause) = if is_refused {
-                (no_room(id), Cause::AtCapacity)
+                (no_room(id), Cause::AT_CAPACITY)
             } else {
                 let age = now - conn.since;
                 let why =
                     format!("no request head within {age}, and newer connections need the place");
                 let reply = Reply::error(408, &why).retry_after(retry_after_s(id));
-                (reply, Cause::HandshakeTimeout)
+                (reply, Cause::HANDSHAKE_TIMEOUT)
             };
             self.core.reply(id, &reply, false, cause, now);
         }
@@ -144,7 +144,7 @@ impl<H: Handler> Engine<H> {
     /// Ends a connection that has sent nothing, and sends it nothing: browsers open such connections in advance and would take an
     /// answer for that to their next request.
     pub(super) fn end_as_probe(&mut self, id: ConnId) {
-        self.core.bury(id, Draft::of(Cause::Probe));
+        self.core.bury(id, Draft::of(Cause::PROBE));
     }
 
     /// Checks that exactly the half-open and the refused connections hold places.

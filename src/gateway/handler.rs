@@ -13,9 +13,21 @@ use crate::relay::Greeting;
 use crate::time::Micros;
 use std::net::SocketAddr;
 
+/// The path of the health check on the listener for peers.
+const HEALTH_PATH: &str = "/healthz";
+
 impl Handler for Gateway {
     fn on_preamble(&mut self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
         self.proxies.preamble(peer_addr, bytes)
+    }
+
+    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+        (request.path() == HEALTH_PATH).then(|| io.health_reply(request))
+    }
+
+    /// HAProxy asks for the health check by OPTIONS if it is not told otherwise.
+    fn takes_options(&self, path: &str) -> bool {
+        path == HEALTH_PATH
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
@@ -27,7 +39,7 @@ impl Handler for Gateway {
         let class = match request.path() {
             "/glasses-ws" => GLASSES,
             "/tpa-ws" | "/app-ws" => TPA,
-            _ => return Verdict::refuse(404, "no such path"),
+            _ => return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
         };
         // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
         if !request.is_upgrade() {
@@ -36,12 +48,15 @@ impl Handler for Gateway {
         if let Some(origin) = self.relay.credentials.refused_origin(request) {
             let origin = Value(&origin);
             let why = format!("origin {origin} is not in ALLOWED_ORIGINS");
-            return Verdict::refuse(403, &why);
+            return Verdict::refuse(Cause::BLOCKED, 403, &why);
         }
         let protocol = self.relay.settings.subprotocols[usize::from(class.0)].choose(request);
         let protocol = match protocol {
             Ok(protocol) => protocol,
-            Err(reply) => return Verdict::Reply(reply),
+            Err(reply) => {
+                let cause = Cause::BAD_REQUEST;
+                return Verdict::Reply { reply, cause };
+            }
         };
         let asked = if class == GLASSES {
             let asked = self.relay.glasses_asked(request, &mut self.anonymous);
@@ -51,7 +66,7 @@ impl Handler for Gateway {
         };
         let identity = match asked {
             Ok(identity) => identity,
-            Err(reply) => return Verdict::Reply(reply),
+            Err((cause, reply)) => return Verdict::Reply { reply, cause },
         };
         let introduced = identity.is_some();
         if !introduced {
@@ -62,15 +77,16 @@ impl Handler for Gateway {
             // Also of those who are refused: their records shall name them.
             self.identities.insert(id, identity);
             self.user_agents.introduced(id, Some(request));
-            if let Some(reply) = refused {
-                return Verdict::Reply(reply);
+            if let Some((cause, reply)) = refused {
+                return Verdict::Reply { reply, cause };
             }
         }
         if let Some(left) = self.refused(class, io.now()) {
-            let why = Cause::Draining;
             let reply = Reply::error(503, "this class is being drained");
-            io.refuse_for(id, why, reply.retry_after(seconds(left)));
-            return Verdict::refuse(503, "");
+            return Verdict::Reply {
+                reply: reply.retry_after(seconds(left)),
+                cause: Cause::DRAINING,
+            };
         }
         Verdict::Upgrade(Upgrade {
             introduced,

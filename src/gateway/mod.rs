@@ -26,8 +26,8 @@ pub use crate::host::{
 };
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
-    Absence, App, AppState, DropReason, Due, Errand, ErrandBox, How, Missed, MissedBox, Outcome,
-    Patience, Place, RelaySettings, RelayStats, ReplayLimits, Session, StopReason, Subscriptions,
-    has_magic_words,
+    APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING, How,
+    Missed, MissedBox, Outcome, Patience, Place, RelaySettings, RelayStats, ReplayLimits,
+    SESSION_ENDED, SESSION_UNKNOWN, Session, StopReason, Subscriptions, has_magic_words,
 };
 pub use crate::transport::ProxyProtocol;

@@ -225,11 +225,11 @@ impl Gateway {
         if let Some(identity) = identity.as_ref().filter(|_| blocked)
             && let Role::Tpa(package) = &identity.role
         {
-            let (cause, why) = (Cause::Kicked, StopReason::SystemStop);
+            let (cause, why) = (Cause::KICKED, StopReason::SystemStop);
             self.relay.stop_app(io, &identity.user, package, cause, why);
         }
         // Nothing more happens to one that the relay has closed already.
-        io.close(id, Cause::Kicked.close_code(), reason);
+        io.close(id, Cause::KICKED.close_code(), reason);
         log::warn!(
             "operator action=kick id={id} user={} package={} block_ms={} blocked={blocked} reason={}",
             Value(identity.as_ref().map_or("-", |i| &i.user)),

@@ -1,6 +1,6 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
-use crate::cause::Cause;
+use crate::cause::{Cause, CauseTable};
 use crate::engine::{Class, Ending, Histogram, Io, Stats, TimerId};
 use crate::health::{Rtt, State};
 use crate::host::{CLASS_NAMES, Identity, LoggedReason, Role, UserAgent, Value};
@@ -35,7 +35,8 @@ const QUIET_LINES: u64 = 10;
 struct Window {
     started: Micros,
     lines: u32,
-    suppressed: [u64; Cause::COUNT],
+    /// By [`Cause::index`]; empty while there are none.
+    suppressed: Vec<u64>,
     /// Runs while something is suppressed.
     timer: Option<TimerId>,
 }
@@ -45,7 +46,7 @@ impl Report {
         let window = Window {
             started: Micros::ZERO,
             lines: 0,
-            suppressed: [0; Cause::COUNT],
+            suppressed: Vec::new(),
             timer: None,
         };
         Report {
@@ -99,7 +100,7 @@ impl Report {
             self.start(io);
         } else if self.window.timer == Some(timer) {
             self.window.timer = None;
-            self.window.sum_up();
+            self.window.sum_up(io.stats().causes);
         }
     }
 
@@ -116,8 +117,8 @@ impl Report {
 
     pub(super) fn closed(&mut self, io: &mut Io<'_>, id: ConnId, peer: Peer<'_>, end: &Ending) {
         let level = match end.cause {
-            Cause::Stale => Level::Warn,
-            Cause::Probe | Cause::Answered => Level::Debug,
+            cause if cause == Cause::STALE => Level::Warn,
+            cause if cause.is_check() => Level::Debug,
             _ => Level::Info,
         };
         if !log::log_enabled!(level) || !self.window.admits(io, end.cause) {
@@ -176,30 +177,26 @@ impl Report {
 
     /// Returns whether no connection is here and nothing has happened since the last line; health checks are nothing.
     fn is_quiet(&self, now: &Stats, relay: &RelayStats) -> bool {
-        let fresh = Stats::new(now.classes.len());
+        let fresh = Stats::new(now.classes.len(), now.causes);
         let last = self.last.as_ref().unwrap_or(&fresh);
-        let is_check = |cause| {
-            let names = [Cause::Answered, Cause::Probe].map(Cause::index);
-            names.contains(&cause)
-        };
-        let same = |cause: usize| {
-            is_check(cause)
-                || now.closed(cause) == last.closed(cause)
-                    && now.rejected[cause] == last.rejected[cause]
+        let same = |cause: Cause| {
+            let at = cause.index();
+            cause.is_check()
+                || now.closed(at) == last.closed(at) && now.rejected[at] == last.rejected[at]
         };
         let errands = |r: &RelayStats| r.starts + r.revivals + r.stops + r.webhooks_failed;
         now.live() == 0
             && now.opened() == last.opened()
             && (now.stalls, now.accept_pauses) == (last.stalls, last.accept_pauses)
-            && (0..Cause::COUNT).all(same)
+            && now.causes.all().all(same)
             && relay.absent.iter().all(|n| *n == 0)
             && errands(relay) == self.last_relay.as_ref().map_or(0, errands)
     }
 
     pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {
-        self.window.sum_up();
         let now = io.stats();
-        let fresh = Stats::new(now.classes.len());
+        self.window.sum_up(now.causes);
+        let fresh = Stats::new(now.classes.len(), now.causes);
         let last = self.last.as_ref().unwrap_or(&fresh);
         let mut line = format!("stats sessions={sessions}");
         for (name, class) in CLASS_NAMES.iter().zip(&now.classes) {
@@ -242,12 +239,14 @@ impl Window {
     /// Whether there is room for one more line in this second; if not, it is counted.
     fn admits(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
         if io.now() - self.started >= SECOND {
-            self.sum_up();
+            self.sum_up(io.stats().causes);
             (self.started, self.lines) = (io.now(), 0);
         }
         self.lines += 1;
         let admitted = self.lines <= LINES_PER_SECOND;
         if !admitted {
+            let causes = io.stats().causes;
+            self.suppressed.resize(causes.count(), 0);
             self.suppressed[cause.index()] += 1;
             if self.timer.is_none() {
                 self.timer = Some(io.timer(SECOND));
@@ -256,11 +255,12 @@ impl Window {
         admitted
     }
 
-    fn sum_up(&mut self) {
+    fn sum_up(&mut self, causes: CauseTable) {
         let total: u64 = self.suppressed.iter().sum();
         if total > 0 {
-            log::warn!("close suppressed={total}{}", Causes(&self.suppressed));
-            self.suppressed = [0; Cause::COUNT];
+            let by_cause = Suppressed(causes, &self.suppressed);
+            log::warn!("close suppressed={total}{by_cause}");
+            self.suppressed.fill(0);
         }
     }
 }
@@ -350,20 +350,19 @@ struct ByCause<'a, F>(&'a Stats, &'a Stats, F);
 
 impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let counts: Vec<u64> = (0..Cause::COUNT)
-            .map(|c| self.2(self.0, c) - self.2(self.1, c))
-            .collect();
-        write!(f, "{}", counts.iter().sum::<u64>())?;
-        let parts = counts.iter().enumerate().filter(|(_, n)| **n > 0);
+        let grown = |cause: &Cause| {
+            let at = cause.index();
+            self.2(self.0, at) - self.2(self.1, at)
+        };
+        let causes = self.0.causes.all();
+        let counts: Vec<(Cause, u64)> = causes.map(|cause| (cause, grown(&cause))).collect();
+        write!(f, "{}", counts.iter().map(|(_, n)| n).sum::<u64>())?;
+        let parts = counts.iter().filter(|(_, n)| *n > 0);
         for (nth, (cause, n)) in parts.enumerate() {
-            write!(
-                f,
-                "{}{}:{n}",
-                if nth == 0 { "(" } else { "," },
-                Cause::name_of(cause)
-            )?;
+            let open = if nth == 0 { "(" } else { "," };
+            write!(f, "{open}{cause}:{n}")?;
         }
-        if counts.iter().any(|n| *n > 0) {
+        if counts.iter().any(|(_, n)| *n > 0) {
             f.write_str(")")
         } else {
             Ok(())
@@ -419,12 +418,13 @@ impl std::fmt::Display for Relayed<'_> {
 }
 
 /// ` stale=12 peer_eof=3`
-struct Causes<'a>(&'a [u64; Cause::COUNT]);
+struct Suppressed<'a>(CauseTable, &'a [u64]);
 
-impl std::fmt::Display for Causes<'_> {
+impl std::fmt::Display for Suppressed<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (cause, n) in self.0.iter().enumerate().filter(|(_, n)| **n > 0) {
-            write!(f, " {}={n}", Cause::name_of(cause))?;
+        let counts = self.0.all().map(|cause| (cause, self.1[cause.index()]));
+        for (cause, n) in counts.filter(|(_, n)| *n > 0) {
+            write!(f, " {cause}={n}")?;
         }
         Ok(())
     }

@@ -124,8 +124,8 @@ impl ClassDrain {
                 continue;
             };
             if self.concerns(&view) {
-                let code = Cause::Draining.close_code();
-                io.close_for(id, Cause::Draining, code, REASON);
+                let code = Cause::DRAINING.close_code();
+                io.close_for(id, Cause::DRAINING, code, REASON);
                 self.done += 1;
                 closed += 1;
             }

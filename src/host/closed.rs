@@ -40,6 +40,8 @@ pub struct Closed {
     pub cause: Cause,
     /// Who ended it.
     pub by: By,
+    /// It was lost: neither side wanted it to end.
+    pub lost: bool,
     /// What was told.
     pub code: Code,
     /// The reason beside the code.
@@ -83,7 +85,7 @@ impl ClosedSink {
         history: Option<Box<History>>,
         end: &Ending,
     ) {
-        if matches!(end.cause, Cause::Probe | Cause::Answered) {
+        if end.cause.is_check() {
             return;
         }
         let (user, package) = match identity {
@@ -104,6 +106,7 @@ impl ClosedSink {
             peer_addr: end.peer_addr,
             cause: end.cause,
             by: end.by,
+            lost: end.lost,
             code: end.code,
             reason: end.reason.clone(),
             clean: end.clean,

@@ -101,7 +101,7 @@ mod tests {
         let refusal = |accepted: &[&str], offers: &[&str]| {
             let reply = choose(accepted, true, offers).expect_err("a refusal");
             assert_eq!(reply.status, 400);
-            reply.error_text().to_owned()
+            reply.reason.to_string()
         };
         assert_eq!(
             refusal(&["a", "b"], &["c"]),

@@ -1,5 +1,6 @@
 //! Who is let in: at the request, and for apps by their first message.
 
+use super::causes::{FLAPPING, SESSION_UNKNOWN};
 use super::protocol;
 use super::protocol::Init;
 use super::relay::{ANONYMOUS, Relay};
@@ -35,17 +36,17 @@ impl Relay {
     /// Whose connection a request for glasses opens.
     ///
     /// # Errors
-    /// The answer to one that opens none.
+    /// Why one opens none, and the answer.
     pub(crate) fn glasses_asked(
         &mut self,
         request: &Request,
         next_anonymous: &mut u64,
-    ) -> Result<Identity, Reply> {
+    ) -> Result<Identity, (Cause, Reply)> {
         let user = if self.credentials.is_open() {
             match names(request)?.user {
                 Some(user) if user.starts_with(ANONYMOUS) => {
                     let why = "names that begin with anonymous- are given by the gateway";
-                    return Err(Reply::error(400, why));
+                    return Err((Cause::BAD_REQUEST, Reply::error(400, why)));
                 }
                 Some(user) => user,
                 None => {
@@ -56,7 +57,8 @@ impl Relay {
         } else {
             let now = UnixMillis::now();
             let checked = self.credentials.glasses(request, now);
-            checked.map_err(|fault| Credentials::unauthorized(&fault, now))?
+            let refusal = |fault| (Cause::UNAUTHORIZED, Credentials::unauthorized(&fault, now));
+            checked.map_err(refusal)?
         };
         Ok(Identity {
             user,
@@ -68,8 +70,8 @@ impl Relay {
     /// to prove anything.
     ///
     /// # Errors
-    /// The answer to one that opens none.
-    pub(crate) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, Reply> {
+    /// Why one opens none, and the answer.
+    pub(crate) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, (Cause, Reply)> {
         if !self.credentials.is_open() {
             return Ok(None);
         }
@@ -81,7 +83,7 @@ impl Relay {
                     session.apps.len() >= SESSION_APPS_MAX && session.app(&package).is_none()
                 });
                 if full {
-                    return Err(Reply::error(503, TOO_MANY_APPS));
+                    return Err((Cause::AT_CAPACITY, Reply::error(503, TOO_MANY_APPS)));
                 }
                 Ok(Some(Identity {
                     user,
@@ -90,20 +92,20 @@ impl Relay {
             }
             (Some(_), None) | (None, Some(_)) => {
                 let why = "user and package are required in the query, or neither";
-                Err(Reply::error(400, why))
+                Err((Cause::BAD_REQUEST, Reply::error(400, why)))
             }
         }
     }
 
-    /// Returns whether an identity is refused for a time, and how that is answered.
-    pub(crate) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<Reply> {
+    /// Why an identity is refused for a time, and the answer; `None` if it is not.
+    pub(crate) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
         if let Some(left) = self.blocks.left(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
-            return Some(reply.retry_after(seconds(left)));
+            return Some((Cause::BLOCKED, reply.retry_after(seconds(left))));
         }
         let left = self.flaps(identity, now)?;
         let reply = Reply::error(429, "this identity reconnects too often");
-        Some(reply.retry_after(seconds(left)))
+        Some((FLAPPING, reply.retry_after(seconds(left))))
     }
 
     /// How long an identity that comes back too often is refused.
@@ -147,7 +149,7 @@ impl Relay {
             answer(io, id, rejected);
         }
         // It would come back otherwise.
-        if cause == Cause::Blocked || not_started && greeting.insists {
+        if cause == Cause::BLOCKED || not_started && greeting.insists {
             answer(io, id, protocol::app_stopped(&why));
             io.close_for(id, cause, 1000, super::apps::STOPPED);
         } else {
@@ -167,7 +169,7 @@ impl Relay {
         let refuse = |code, why: Cow<'static, str>, cause| {
             Err(Refused::Closed(Refusal { code, why, cause }))
         };
-        let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::Forbidden);
+        let malformed = |why| refuse("MALFORMED_MESSAGE", why, Cause::FORBIDDEN);
         let Message::Text(text) = message else {
             return malformed(protocol::NO_INIT.into());
         };
@@ -204,7 +206,7 @@ impl Relay {
         // An unknown package is told nothing else than a wrong key.
         if !self.credentials.app(package, key.unwrap_or_default()) {
             let why = "this is not the API key of this package";
-            return refuse("INVALID_API_KEY", why.into(), Cause::Forbidden);
+            return refuse("INVALID_API_KEY", why.into(), Cause::FORBIDDEN);
         }
         let identity = Identity {
             user: user.into(),
@@ -214,11 +216,11 @@ impl Relay {
         let package = &*package;
         let now = io.now();
         if self.blocks.left(&identity, now).is_some() {
-            return refuse("BLOCKED", "blocked by the operator".into(), Cause::Blocked);
+            return refuse("BLOCKED", "blocked by the operator".into(), Cause::BLOCKED);
         }
         if let Some(left) = self.flaps(&identity, now) {
             let why = format!("reconnects too often: try again in {} s", seconds(left));
-            return refuse("RECONNECTS_TOO_OFTEN", why.into(), Cause::Flapping);
+            return refuse("RECONNECTS_TOO_OFTEN", why.into(), FLAPPING);
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
@@ -236,7 +238,7 @@ impl Relay {
         match self.credentials.admission() {
             _ if orphan => {
                 let why = "the app is being asked for a new session";
-                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
+                return refuse(NOT_STARTED, why.into(), Cause::FORBIDDEN);
             }
             _ if started => {}
             Admission::Started if session.is_none() => {
@@ -244,11 +246,11 @@ impl Relay {
                 if init.reconnect {
                     return Err(Refused::Anew(why));
                 }
-                return refuse("SESSION_NOT_FOUND", why.into(), Cause::SessionUnknown);
+                return refuse("SESSION_NOT_FOUND", why.into(), SESSION_UNKNOWN);
             }
             Admission::Started => {
                 let why = "the user has not started this app";
-                return refuse(NOT_STARTED, why.into(), Cause::Forbidden);
+                return refuse(NOT_STARTED, why.into(), Cause::FORBIDDEN);
             }
             Admission::Key if init.reconnect => {
                 return Err(Refused::Anew("this app is not in a session of this user"));
@@ -256,7 +258,7 @@ impl Relay {
             Admission::Key => {}
         }
         if !started && session.is_some_and(|session| session.apps.len() >= SESSION_APPS_MAX) {
-            return refuse("TOO_MANY_APPS", TOO_MANY_APPS.into(), Cause::AtCapacity);
+            return refuse("TOO_MANY_APPS", TOO_MANY_APPS.into(), Cause::AT_CAPACITY);
         }
         Ok(identity)
     }
@@ -279,7 +281,7 @@ struct Names {
 }
 
 /// User and package as the query has them, decoded.
-fn names(request: &Request) -> Result<Names, Reply> {
+fn names(request: &Request) -> Result<Names, (Cause, Reply)> {
     let query = request.query().unwrap_or_default();
     let parameter = |name: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -289,7 +291,7 @@ fn names(request: &Request) -> Result<Names, Reply> {
     };
     let names: [Option<Box<str>>; 2] = ["user", "package"].map(parameter);
     if names.iter().flatten().any(|name| !is_name(name)) {
-        return Err(Reply::error(400, NAMES));
+        return Err((Cause::BAD_REQUEST, Reply::error(400, NAMES)));
     }
     let [user, package] = names;
     Ok(Names { user, package })

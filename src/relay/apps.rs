@@ -1,5 +1,6 @@
 //! Apps of a session: started and stopped by their user, asked back when they were lost.
 
+use super::causes;
 use super::errands::{Errand, StopReason};
 use super::protocol;
 use super::relay::Relay;
@@ -84,7 +85,7 @@ impl Relay {
             io,
             user,
             package,
-            Cause::AppStopped,
+            causes::APP_STOPPED,
             StopReason::UserDisabled,
         ) {
             let news = protocol::app_news("app_stopped", package, None);
@@ -173,13 +174,13 @@ impl Relay {
         match conn {
             // It is the next one's now, with its glasses.
             Some(conn) if io.is_draining() => {
-                let code = Cause::Draining.close_code();
-                io.close_for(conn, Cause::Draining, code, "service restart");
+                let code = Cause::DRAINING.close_code();
+                io.close_for(conn, Cause::DRAINING, code, "service restart");
             }
             None if io.is_draining() => {}
             Some(conn) => {
                 super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
-                io.close_for(conn, Cause::SessionEnded, 1000, SESSION_ENDED);
+                io.close_for(conn, causes::SESSION_ENDED, 1000, SESSION_ENDED);
             }
             // A newer session of the user has the app already.
             None if self.sessions.app_mut(user, &app.package).is_some() => {}
@@ -246,7 +247,7 @@ impl Relay {
             return;
         }
         if let Some(absence) = app.place.absence.take() {
-            self.missed.keep(identity, absence.cause);
+            self.missed.keep(identity, absence.cause, absence.lost);
             self.stats.absent[TO_APPS] -= 1;
             self.stats.expired_places[TO_APPS] += 1;
         }

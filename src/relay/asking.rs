@@ -80,6 +80,7 @@ impl Relay {
         app.place.absence = Some(Box::new(Absence {
             since: io.now(),
             cause: None,
+            lost: false,
             due,
         }));
         self.stats.absent[TO_APPS] += 1;

@@ -92,7 +92,7 @@ impl Relay {
     /// This connection of the glasses is gone: what it has sent still reaches its apps, unless it was closed to free memory.
     pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
         let is_for_memory = io.view(id).is_some_and(|view| match view.phase {
-            PhaseView::Closing { cause, .. } => cause == Cause::BuffersFull,
+            PhaseView::Closing { cause, .. } => cause == Cause::BUFFERS_FULL,
             PhaseView::Opening { .. } | PhaseView::Open => false,
         });
         let Some(session) = self.sessions.get_mut(user) else {

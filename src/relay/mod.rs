@@ -5,6 +5,7 @@ mod apps;
 mod asking;
 mod audit;
 mod backpressure;
+mod causes;
 mod chores;
 mod errands;
 mod fan_out;
@@ -26,6 +27,7 @@ mod sweep;
 pub(in crate::relay) mod tables;
 
 pub use self::apps::has_magic_words;
+pub use self::causes::{APP_STOPPED, CAUSES, FLAPPING, SESSION_ENDED, SESSION_UNKNOWN};
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub(crate) use self::relay::Relay;
 pub use self::session::{Absence, App, AppState, Due, How, Place, Session};

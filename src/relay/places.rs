@@ -203,7 +203,7 @@ impl Relay {
                 // It can have learned of its death when the close had its time.
                 let policy = io.policy(Class(class as u8));
                 let told = policy.map_or(FALSE_DEATH, |p| p.close_timeout + FALSE_DEATH);
-                let alive = cause == Cause::Stale && absence <= told;
+                let alive = cause == Cause::STALE && absence <= told;
                 self.stats.false_deaths[class] += u64::from(alive);
                 log::info!(
                     "resume {who} id={id} absent_ms={} lost_for={cause} replayed={} false_death={alive}",
@@ -226,7 +226,7 @@ impl Relay {
                     if insists {
                         answer(io, older, protocol::app_stopped(REPLACED));
                     }
-                    io.close_for(older, Cause::Replaced, code, reason);
+                    io.close_for(older, Cause::REPLACED, code, reason);
                 }
                 How::Takeover
             }
@@ -301,6 +301,7 @@ impl Relay {
         place.absence = Some(Box::new(Absence {
             since: io.now(),
             cause: Some(end.cause),
+            lost: end.lost,
             due,
         }));
         self.stats.absent[class] += 1;
@@ -344,7 +345,7 @@ impl Relay {
                     return;
                 }
                 if let Some(absence) = session.glasses.absence.take() {
-                    self.missed.keep(identity, absence.cause);
+                    self.missed.keep(identity, absence.cause, absence.lost);
                     io.release(place_bytes(&identity.user, ""));
                     self.stats.absent[TO_GLASSES] -= 1;
                     self.stats.expired_places[TO_GLASSES] += 1;
@@ -360,7 +361,7 @@ impl Relay {
         let Some(id) = self.leaving.remove(&timer) else {
             return false;
         };
-        io.close_for(id, Cause::Replaced, 1000, REPLACED);
+        io.close_for(id, Cause::REPLACED, 1000, REPLACED);
         true
     }
 

@@ -133,6 +133,7 @@ impl Relay {
             session.glasses.absence = Some(Box::new(Absence {
                 since: io.now(),
                 cause: None,
+                lost: false,
                 due,
             }));
             session.apps = apps;

@@ -35,7 +35,7 @@ impl Relay {
         };
         self.introductions.awaited.remove(&id);
         let reason = format!("no introduction within {ANEW} of the rejected one");
-        io.close_for(id, Cause::InitTimeout, 3008, &reason);
+        io.close_for(id, Cause::INIT_TIMEOUT, 3008, &reason);
         true
     }
 

@@ -252,7 +252,7 @@ impl Relay {
         answer(io, id, error);
         if over {
             let reason = format!("repeated malformed messages: {}", why.0);
-            io.close_for(id, Cause::Forbidden, Cause::Forbidden.close_code(), &reason);
+            io.close_for(id, Cause::FORBIDDEN, Cause::FORBIDDEN.close_code(), &reason);
         }
     }
 

@@ -1,11 +1,11 @@
 //! What a reload means to apps.
 
 use super::apps::app_identity;
+use super::causes::APP_STOPPED;
 use super::errands::StopReason;
 use super::relay::Relay;
 use super::session::{AppState, Session};
 use super::tables::Spot;
-use crate::cause::Cause;
 use crate::desk::{Effort, Progress};
 use crate::engine::Io;
 
@@ -50,7 +50,7 @@ impl Relay {
             match what {
                 // The operator took its key away, so it is stopped at once.
                 Deed::Stop => {
-                    let (cause, why) = (Cause::AppStopped, StopReason::SystemStop);
+                    let (cause, why) = (APP_STOPPED, StopReason::SystemStop);
                     self.sweep.stopped +=
                         usize::from(self.stop_app(io, &user, &package, cause, why));
                 }

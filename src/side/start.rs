@@ -4,6 +4,7 @@ use super::admin::{self, Control, Live, Logins, Token};
 use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
+use crate::cause::CauseTable;
 use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, Moment};
@@ -24,6 +25,8 @@ pub struct Options {
     pub hosts: Vec<Box<str>>,
     /// Where work for the loop is left.
     pub desk: Desk,
+    /// Every cause for which connections end.
+    pub causes: CauseTable,
     /// Where the loop puts the records of ended connections.
     pub closed: ClosedBox,
     /// Where the loop puts those that it waited for in vain.
@@ -113,6 +116,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         hosts: options.hosts,
         logins: Logins::new(),
         desk: options.desk,
+        causes: options.causes,
         listen_addr: options.listen_addr,
         check_policy: options.check_policy,
         drain_times: options.drain_times,

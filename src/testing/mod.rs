@@ -15,7 +15,7 @@
 //! assert!(net.is_open(a), "it answers every ping");
 //! net.mute(a);
 //! net.advance(50_000);
-//! net.expect_closed(a, Cause::Stale);
+//! net.expect_closed(a, Cause::STALE);
 //! ```
 
 mod acts;

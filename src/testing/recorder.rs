@@ -1,6 +1,6 @@
 //! The host as the engine sees it: passes on what it is told, and keeps the endings.
 
-use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Request, Verdict};
+use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, Verdict};
 use crate::health::HealthChange;
 use crate::id::{ConnId, TimerId};
 use crate::time::Micros;
@@ -19,6 +19,14 @@ impl<H: Handler> Handler for Recorder<H> {
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         self.host.on_pong(io, id, pong);
+    }
+
+    fn on_check(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Reply> {
+        self.host.on_check(io, id, request)
+    }
+
+    fn takes_options(&self, path: &str) -> bool {
+        self.host.takes_options(path)
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {

@@ -1,7 +1,10 @@
 //! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
 
 use pulsegate::ConnId;
-use pulsegate::engine::{Class, Config, Ending, Handler, Io, Message, Request, TimerId, Verdict};
+use pulsegate::cause::{Cause, Code};
+use pulsegate::engine::{
+    Class, Config, Ending, Handler, Io, Message, Reply, Request, TimerId, Verdict,
+};
 use pulsegate::health::{HealthChange, State};
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
 pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
@@ -19,7 +22,8 @@ pub enum Told {
     Woken,
 }
 
-/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, and answers 404 elsewhere.
+/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, answers
+/// `/healthz`, and 404 elsewhere.
 #[derive(Default)]
 pub struct Host {
     pub diary: Vec<(Option<ConnId>, Told)>,
@@ -29,6 +33,14 @@ pub struct Host {
 }
 
 impl Handler for Host {
+    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+        (request.path() == "/healthz").then(|| io.health_reply(request))
+    }
+
+    fn takes_options(&self, path: &str) -> bool {
+        path == "/healthz"
+    }
+
     fn on_request(&mut self, _: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         let verdict = match request.path() {
             "/" => Verdict::upgrade(Class(0)),
@@ -37,7 +49,7 @@ impl Handler for Host {
                 Verdict::upgrade(Class(0))
             }
             "/defer" => Verdict::Defer,
-            _ => return Verdict::refuse(404, "no such path"),
+            _ => return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
         };
         self.owed.push(id);
         verdict
@@ -76,6 +88,14 @@ impl Handler for Host {
 
     fn on_wake(&mut self, _: &mut Io<'_>) {
         self.diary.push((None, Told::Woken));
+    }
+}
+
+/// The code that the peer's close frame had, if that ended the connection.
+pub fn peer_code(end: &Ending) -> Option<u16> {
+    match end.code {
+        Code::Close(code) if end.cause == Cause::PEER_CLOSED => Some(code),
+        _ => None,
     }
 }
 

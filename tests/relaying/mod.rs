@@ -6,8 +6,8 @@ pub mod fan_outs;
 mod tokens;
 
 use pulsegate::gateway::{
-    Admission, Apps, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
-    ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
+    Admission, Apps, CAUSES, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options,
+    Outcome, ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
@@ -476,6 +476,7 @@ fn config() -> Config {
     };
     Config {
         classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
+        causes: &CAUSES,
         ..Config::default()
     }
 }

@@ -129,7 +129,7 @@ impl Handler for Host {
                 self.deferred.push(id);
                 Verdict::Defer
             }
-            _ => Verdict::refuse(404, "no such path"),
+            _ => Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
         }
     }
 
@@ -236,6 +236,7 @@ impl World {
         };
         let config = Config {
             classes: (0..3).map(class).collect(),
+            causes: &[],
             handshake_timeout: Micros::from_millis(2_000),
             max_head_bytes: 16 << 10,
             max_message_bytes: MAX_MESSAGE,
@@ -596,7 +597,7 @@ impl World {
                 io.answer(
                     id,
                     if refuse {
-                        Verdict::refuse(403, "no")
+                        Verdict::refuse(Cause::BLOCKED, 403, "no")
                     } else {
                         Verdict::upgrade(class)
                     },
@@ -698,19 +699,19 @@ impl World {
                 let moved = self.net.moved_at(peer).iter().filter(|t| **t < at);
                 let progress = moved.copied().max().unwrap_or_default();
                 let alive_at = heard_at.max(progress);
-                if cause == Cause::Stale && at < alive_at + timeout {
+                if cause == Cause::STALE && at < alive_at + timeout {
                     return Err(format!("closed as stale at {at}, alive at {alive_at}"));
                 }
-                if cause == Cause::Stale && shadow.paused {
+                if cause == Cause::STALE && shadow.paused {
                     return Err("closed as stale while it is not read".to_owned());
                 }
                 let peers_fault =
-                    matches!(cause, Cause::Protocol | Cause::InvalidData | Cause::TooBig);
+                    [Cause::PROTOCOL, Cause::INVALID_DATA, Cause::TOO_BIG].contains(&cause);
                 if peers_fault && !shadow.misbehaved {
                     return Err(format!("closed for {cause} without fault"));
                 }
                 let forgiven = self.net.host().farewells.contains(&id);
-                if cause == Cause::Kicked && !shadow.closed_by_host && !forgiven {
+                if cause == Cause::KICKED && !shadow.closed_by_host && !forgiven {
                     return Err("kicked by nobody".to_owned());
                 }
             }

@@ -6,7 +6,7 @@ use pulsegate::engine::Stats;
 use pulsegate::reactor::listen;
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message,
-    Micros, Policy, Reactor, Remote, Request, Sent, Verdict,
+    Micros, Policy, Reactor, Remote, Reply, Request, Sent, Verdict,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -120,6 +120,10 @@ impl Scribe {
 }
 
 impl Handler for Scribe {
+    fn on_check(&mut self, io: &mut Io<'_>, _id: ConnId, request: &Request) -> Option<Reply> {
+        (request.path() == "/healthz").then(|| io.health_reply(request))
+    }
+
     fn on_request(&mut self, _io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {
         self.paths.insert(id, request.path().to_owned());
         Verdict::upgrade(match request.path() {

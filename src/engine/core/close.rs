@@ -40,9 +40,10 @@ impl Core {
                 self.shut(id, cause, code, reason, now);
             }
             Phase::Opening(_) => {
-                let reply = match cause {
-                    Cause::Draining => Reply::error(503, reason).retry_after(retry_after_s(id)),
-                    _ => Reply::error(403, reason),
+                let reply = if cause == Cause::DRAINING {
+                    Reply::error(503, reason).retry_after(retry_after_s(id))
+                } else {
+                    Reply::error(403, reason)
                 };
                 self.reply(id, &reply, false, cause, now);
             }
@@ -55,8 +56,8 @@ impl Core {
         let reason = format!("no room for {bytes} unsent bytes");
         self.shut(
             id,
-            Cause::BuffersFull,
-            Cause::BuffersFull.close_code(),
+            Cause::BUFFERS_FULL,
+            Cause::BUFFERS_FULL.close_code(),
             &reason,
             now,
         );
@@ -74,8 +75,8 @@ impl Core {
         let reason = format!("{} bytes unsent for {waited}", conn.pending());
         self.shut(
             id,
-            Cause::SlowConsumer,
-            Cause::SlowConsumer.close_code(),
+            Cause::SLOW_CONSUMER,
+            Cause::SLOW_CONSUMER.close_code(),
             &reason,
             now,
         );
@@ -93,11 +94,9 @@ impl Core {
         let mut unsent = 0;
         // What the peer has not taken yet would only hold up the close. What waits for nothing but the end of this turn may say
         // why it is closed, and goes out before.
-        let discard = match cause {
-            Cause::Stale | Cause::SlowConsumer | Cause::FrameTimeout => true,
-            Cause::BuffersFull => blocked || pending > UNSENT_SMALL,
-            _ => blocked,
-        };
+        let discard = blocked
+            || [Cause::STALE, Cause::SLOW_CONSUMER, Cause::FRAME_TIMEOUT].contains(&cause)
+            || cause == Cause::BUFFERS_FULL && pending > UNSENT_SMALL;
         self.queue(id, |out| {
             if discard {
                 unsent = out.discard_unsent();
@@ -105,21 +104,25 @@ impl Core {
             out.push_close(frame);
         });
         // After an error the stream has no frames any more, only bytes; a ghost will not answer.
-        let awaits = match cause {
-            Cause::Stale
-            | Cause::Protocol
-            | Cause::InvalidData
-            | Cause::TooBig
-            | Cause::BuffersFull
-            | Cause::FrameTimeout => Awaits::PeerLeaves,
-            _ => Awaits::PeerCloses,
+        let has_no_answer = [
+            Cause::STALE,
+            Cause::PROTOCOL,
+            Cause::INVALID_DATA,
+            Cause::TOO_BIG,
+            Cause::BUFFERS_FULL,
+            Cause::FRAME_TIMEOUT,
+        ];
+        let awaits = if has_no_answer.contains(&cause) {
+            Awaits::PeerLeaves
+        } else {
+            Awaits::PeerCloses
         };
         let mut end = Draft::of(cause);
         end.code = Code::Close(code);
         end.reason = reason.into();
         end.unsent = unsent;
         self.enter_closing(id, end, awaits, left, now);
-        if cause == Cause::Stale {
+        if cause == Cause::STALE {
             self.table.tell_now(id);
         }
     }
@@ -142,7 +145,7 @@ impl Core {
         self.leave_opening(id);
         let mut end = Draft::of(cause);
         end.code = Code::Http(reply.status);
-        end.reason = cut_reason(reply.error_text()).into();
+        end.reason = cut_reason(&reply.reason).into();
         self.queue_control(id, &reply.render(is_head));
         self.enter_closing(id, end, Awaits::PeerLeaves, Left::default(), now);
     }

@@ -1,6 +1,7 @@
 //! The loop's state apart from the host: what [`Io`](crate::engine::Io) reaches, and what the engine acts on.
 
 use super::progress::{Broadcast, Change, Fired, Shortage};
+use crate::cause::CauseTable;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::Config;
 use crate::engine::conn::{Conn, Mark, Opening, Phase};
@@ -89,7 +90,7 @@ impl Core {
             table: Table::default(),
             wheel: Wheel::new(),
             timers: Timers::default(),
-            stats: Stats::new(config.classes.len()),
+            stats: Stats::new(config.classes.len(), CauseTable::with(config.causes)),
             remote,
             answers: VecDeque::new(),
             left_unfinished: Vec::new(),

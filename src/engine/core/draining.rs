@@ -189,8 +189,8 @@ impl Core {
         if closable {
             self.close(
                 id,
-                Cause::Draining,
-                Cause::Draining.close_code(),
+                Cause::DRAINING,
+                Cause::DRAINING.close_code(),
                 REASON,
                 now,
             );

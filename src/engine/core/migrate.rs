@@ -95,6 +95,7 @@ impl Core {
         }
         self.config = Config {
             classes: std::mem::take(&mut self.config.classes),
+            causes: self.config.causes,
             ..config
         };
         Ok(())

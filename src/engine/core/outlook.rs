@@ -84,17 +84,17 @@ impl Core {
             Phase::Opening(opening) => {
                 let due = conn.handshake_due(self.config.handshake_timeout);
                 let cause = match opening {
-                    Some(_) => Cause::HandshakeTimeout,
-                    None => Cause::Probe,
+                    Some(_) => Cause::HANDSHAKE_TIMEOUT,
+                    None => Cause::PROBE,
                 };
                 Some((due, cause))
             }
             Phase::Open(_) => {
-                let stale = (conn.health.stale_at(policy), Cause::Stale);
+                let stale = (conn.health.stale_at(policy), Cause::STALE);
                 let others = [
-                    (conn.init_due(policy), Cause::InitTimeout),
-                    (conn.frame_due(), Cause::FrameTimeout),
-                    (conn.slow_due(&self.config), Cause::SlowConsumer),
+                    (conn.init_due(policy), Cause::INIT_TIMEOUT),
+                    (conn.frame_due(), Cause::FRAME_TIMEOUT),
+                    (conn.slow_due(&self.config), Cause::SLOW_CONSUMER),
                 ];
                 let others = others
                     .into_iter()

@@ -46,7 +46,7 @@ impl Core {
             Outgoing::Data(frame) => frame.len(),
             Outgoing::Control(frame) => frame.len(),
             Outgoing::Close(code, reason) => {
-                self.close(id, Cause::Kicked, *code, reason, now);
+                self.close(id, Cause::KICKED, *code, reason, now);
                 return Sent::Flowing;
             }
         };

@@ -94,7 +94,7 @@ impl Core {
         let [(held, held_since), (unsent, unsent_since)] = holding(conn);
         let (bytes, idle) = (held + unsent, now - held_since.min(unsent_since));
         let reason = format!("held {bytes} bytes for {idle} while memory was short");
-        let cause = Cause::BuffersFull;
+        let cause = Cause::BUFFERS_FULL;
         if conn.is_open() {
             self.shut(id, cause, cause.close_code(), &reason, now);
         } else {

@@ -128,12 +128,9 @@ impl Credentials {
             fault.code(),
             iso(now)
         );
-        Reply {
-            status: 401,
-            headers: Vec::new(),
-            body,
-        }
-        .challenge("Bearer")
+        Reply::new(401, body)
+            .because(&fault.to_string())
+            .challenge("Bearer")
     }
 }
 

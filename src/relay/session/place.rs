@@ -51,6 +51,8 @@ pub struct Absence {
     pub since: Micros,
     /// How the connection ended; `None`: there was none, it is a session from before a restart, or an app that has to come.
     pub cause: Option<Cause>,
+    /// The connection was lost: neither side wanted it to end.
+    pub lost: bool,
     /// Until when it is waited for.
     pub due: Due,
 }

@@ -16,6 +16,8 @@ pub struct Missed {
     pub identity: Identity,
     /// For what its connection had ended.
     pub cause: Cause,
+    /// Its connection was lost: neither side wanted it to end.
+    pub lost: bool,
 }
 
 /// Where the loop puts them.
@@ -26,12 +28,13 @@ pub(crate) type MissedSink = Sink<Missed, MISSED_MAX>;
 
 impl MissedSink {
     /// Keeps a peer that has not come back. Without a cause it was never here: it is not missed.
-    pub(in crate::relay) fn keep(&mut self, identity: &Identity, cause: Option<Cause>) {
+    pub(in crate::relay) fn keep(&mut self, identity: &Identity, cause: Option<Cause>, lost: bool) {
         let Some(cause) = cause else { return };
         self.put(Missed {
             at: Moment::now(),
             identity: identity.clone(),
             cause,
+            lost,
         });
     }
 }

@@ -19,10 +19,10 @@ pub(in crate::side) struct Step {
     pub(in crate::side) to: Moment,
     /// WebSockets opened, by class.
     pub(in crate::side) opened: Vec<u64>,
-    /// WebSockets ended, by class and [`Cause::index`]; only what is not zero.
-    pub(in crate::side) closed: Vec<Vec<(usize, u64)>>,
+    /// WebSockets ended, by class and cause; only what is not zero.
+    pub(in crate::side) closed: Vec<Vec<(Cause, u64)>>,
     /// Connections ended before they were WebSockets.
-    pub(in crate::side) rejected: Vec<(usize, u64)>,
+    pub(in crate::side) rejected: Vec<(Cause, u64)>,
 }
 
 /// What the last minute, or the time since the start if that is less, came to.
@@ -74,12 +74,17 @@ impl Series {
     fn open_step(&self, now: Moment, stats: &Stats) -> Step {
         match self.recent.back() {
             Some((from, then)) => Step::between(*from, then, now, stats),
-            None => Step::between(self.started, &Stats::new(stats.classes.len()), now, stats),
+            None => Step::between(
+                self.started,
+                &Stats::new(stats.classes.len(), stats.causes),
+                now,
+                stats,
+            ),
         }
     }
 
     pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> LastMinute {
-        let fresh = Stats::new(stats.classes.len());
+        let fresh = Stats::new(stats.classes.len(), stats.causes);
         let (at, then) = self
             .recent
             .front()
@@ -95,6 +100,14 @@ impl Series {
 
 impl Step {
     fn between(from: Moment, then: &Stats, to: Moment, now: &Stats) -> Self {
+        let causes = now.causes;
+        let grown = |now: &[u64], then: &[u64]| {
+            let counts = causes.all().map(|cause| {
+                let at = cause.index();
+                (cause, now[at] - then[at])
+            });
+            counts.filter(|(_, n)| *n > 0).collect()
+        };
         let by_class = || now.classes.iter().zip(&then.classes);
         Step {
             from,
@@ -106,11 +119,6 @@ impl Step {
             rejected: grown(&now.rejected, &then.rejected),
         }
     }
-}
-
-fn grown(now: &[u64; Cause::COUNT], then: &[u64; Cause::COUNT]) -> Vec<(usize, u64)> {
-    let grown = now.iter().zip(then).map(|(n, t)| n - t);
-    grown.enumerate().filter(|(_, n)| *n > 0).collect()
 }
 
 fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {

@@ -103,8 +103,8 @@ mod tests {
         let watchers = watchers();
         for hour in 0..3 {
             let at = START + hour * HOUR_MS;
-            let ended = VecDeque::from([closed("ada", at, Cause::PeerEof, 20, 60)]);
-            let missed = VecDeque::from([missed("ada", at, Cause::PeerEof)]);
+            let ended = VecDeque::from([closed("ada", at, Cause::PEER_EOF, 20, 60)]);
+            let missed = VecDeque::from([missed("ada", at, Cause::PEER_EOF)]);
             watchers.hand_out(&mut watchers.ended(), ended, &missed);
         }
         assert_eq!(watchers.ended().len(), 3);

@@ -15,10 +15,22 @@ pub struct Reply {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; JSON, unless the header fields say otherwise.
     pub body: String,
+    /// Why, for the log and [`Ending::reason`](crate::engine::Ending::reason); it is not sent.
+    pub reason: Box<str>,
 }
 
 impl Reply {
-    /// A reply whose JSON body is the status and this text.
+    /// A reply with this body, and without a reason.
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Reply {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            reason: "".into(),
+        }
+    }
+
+    /// A reply whose JSON body is the status and this text, which is its reason, too.
     pub fn error(status: u16, message: &str) -> Self {
         let mut body = format!("{{\"status\":{status},\"error\":\"");
         for c in message.chars() {
@@ -31,11 +43,13 @@ impl Reply {
             }
         }
         body.push_str("\"}");
-        Reply {
-            status,
-            headers: Vec::new(),
-            body,
-        }
+        Reply::new(status, body).because(message)
+    }
+
+    /// With this reason, for the log and [`Ending::reason`](crate::engine::Ending::reason). It is not sent.
+    pub fn because(mut self, reason: &str) -> Self {
+        self.reason = reason.into();
+        self
     }
 
     /// With one more header field.
@@ -52,15 +66,6 @@ impl Reply {
     /// With `WWW-Authenticate`, which names the scheme that a 401 asks for.
     pub fn challenge(self, scheme: &'static str) -> Self {
         self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
-    }
-
-    /// The text of an [`error`](Reply::error), as it stands in the body; or the `message` of a host's own body, if that ends
-    /// with it.
-    pub(crate) fn error_text(&self) -> &str {
-        let text = ["\"error\":\"", "\"message\":\""]
-            .iter()
-            .find_map(|key| Some(self.body.split_once(key)?.1));
-        text.unwrap_or_default().trim_end_matches("\"}")
     }
 
     /// The bytes; without the body for an answer to HEAD.

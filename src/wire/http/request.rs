@@ -10,11 +10,8 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
-/// The path of the health check, which answers OPTIONS, too: load balancers ask by that (HAProxy if it is not told otherwise).
-pub(crate) const HEALTH_PATH: &str = "/healthz";
-
-/// The methods of the health check.
-const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+/// The methods of a path that takes OPTIONS, too.
+const WITH_OPTIONS: &str = "GET, HEAD, OPTIONS";
 
 /// The most header lines in a request head.
 const HEADERS_MAX: usize = 64;
@@ -83,7 +80,14 @@ impl Request {
     /// The request of a whole head, for tests of what handlers make of one.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
-        match parse(head.as_bytes(), 0, 16 << 10, ([127, 0, 0, 1], 1).into()) {
+        let parsed = parse(
+            head.as_bytes(),
+            0,
+            16 << 10,
+            ([127, 0, 0, 1], 1).into(),
+            |_| false,
+        );
+        match parsed {
             Head::Complete(request, _) => *request,
             other => panic!("{head:?}: {other:?}"),
         }
@@ -93,11 +97,13 @@ impl Request {
         self.head.method() == Method::HEAD
     }
 
-    /// What an answer to the health check says besides its status: to OPTIONS, which methods there are (RFC 9110 §9.3.7).
-    pub(crate) fn health_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
-        let asks_for_methods = self.head.method() == Method::OPTIONS;
-        let methods = (ALLOW, HeaderValue::from_static(HEALTH_METHODS));
-        asks_for_methods.then_some(methods).into_iter().collect()
+    /// The answer to this request; to OPTIONS with the methods that there are (RFC 9110 §9.3.7).
+    pub(crate) fn with_methods(&self, reply: Reply) -> Reply {
+        if self.head.method() == Method::OPTIONS {
+            reply.with(ALLOW, HeaderValue::from_static(WITH_OPTIONS))
+        } else {
+            reply
+        }
     }
 }
 
@@ -113,7 +119,14 @@ pub(crate) enum Head {
 }
 
 /// Looks for a whole request head of at most `most` bytes at the start of `data`; the first `known` bytes hold no end of one.
-pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAddr) -> Head {
+/// `takes_options` says of which paths OPTIONS is a method, too.
+pub(crate) fn parse(
+    data: &[u8],
+    known: usize,
+    most: usize,
+    peer_addr: SocketAddr,
+    takes_options: impl Fn(&str) -> bool,
+) -> Head {
     let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
     let too_long = || refuse(431, &format!("request head above {most} bytes"));
     // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
@@ -145,22 +158,27 @@ pub(crate) fn parse(data: &[u8], known: usize, most: usize, peer_addr: SocketAdd
         Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
         Err(_) => return refuse(400, "malformed request head"),
     };
-    match request(&parsed) {
+    match request(&parsed, takes_options) {
         Ok(head) => Head::Complete(Box::new(Request { head, peer_addr }), len),
         Err(reply) => Head::Refused(reply, parsed.method == Some("HEAD")),
     }
 }
 
 /// The rules that hold for every request, whoever handles it.
-fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Reply> {
+fn request(
+    parsed: &httparse::Request<'_, '_>,
+    takes_options: impl Fn(&str) -> bool,
+) -> Result<http::Request<()>, Reply> {
     let malformed = || Reply::error(400, "malformed request head");
     let method = match parsed.method {
         Some("GET") => Method::GET,
         Some("HEAD") => Method::HEAD,
-        Some("OPTIONS") if is_health_check(parsed.path) => Method::OPTIONS,
-        _ if is_health_check(parsed.path) => {
-            return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
-                .with(ALLOW, HeaderValue::from_static(HEALTH_METHODS)));
+        other if takes_options(path_of(parsed.path)) => {
+            if other != Some("OPTIONS") {
+                return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
+                    .with(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
+            }
+            Method::OPTIONS
         }
         _ => {
             return Err(Reply::error(405, "GET and HEAD only")
@@ -205,10 +223,9 @@ fn request(parsed: &httparse::Request<'_, '_>) -> Result<http::Request<()>, Repl
     Ok(head)
 }
 
-/// Returns whether a request's target is the health check, with a query or without.
-fn is_health_check(target: Option<&str>) -> bool {
-    let path = target.and_then(|target| target.split('?').next());
-    path == Some(HEALTH_PATH)
+/// The path of a request's target, without its query.
+fn path_of(target: Option<&str>) -> &str {
+    target.and_then(|t| t.split('?').next()).unwrap_or_default()
 }
 
 /// Returns whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
@@ -240,6 +257,7 @@ mod tests {
             0,
             HEAD_MAX,
             "127.0.0.1:1".parse().expect("an address"),
+            |path| path == "/healthz",
         )
     }
 
@@ -272,6 +290,7 @@ mod tests {
                 cut,
                 HEAD_MAX,
                 "127.0.0.1:1".parse().expect("an address"),
+                |_| false,
             );
             assert!(
                 matches!(whole, Head::Complete(_, len) if len == UPGRADE_HEAD.len()),

@@ -292,7 +292,7 @@ fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
             "timestamp": "2025-11-24T16:00:00.000Z",
         })
     );
-    assert_eq!(reply.error_text(), "the token has expired");
+    assert_eq!(&*reply.reason, "the token has expired");
     let headers: Vec<_> = reply
         .headers
         .iter()

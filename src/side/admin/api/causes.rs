@@ -82,15 +82,18 @@ pub(super) async fn causes(
 impl Counts {
     pub(super) fn since_start(stats: &Stats) -> Self {
         let classes = || ClassName::ALL.iter().zip(&stats.classes);
-        let numbered = |counts: &[u64]| counts.iter().copied().enumerate().collect::<Vec<_>>();
+        let named = |counts: &[u64]| {
+            let all = stats.causes.all();
+            by_cause(all.map(|cause| (cause, counts[cause.index()])))
+        };
         Counts {
             opened: classes()
                 .map(|(c, counts)| (c.name(), counts.opened))
                 .collect(),
             closed: classes()
-                .map(|(c, counts)| (c.name(), by_cause(numbered(&counts.closed))))
+                .map(|(c, counts)| (c.name(), named(&counts.closed)))
                 .collect(),
-            rejected: by_cause(numbered(&stats.rejected)),
+            rejected: named(&stats.rejected),
         }
     }
 }

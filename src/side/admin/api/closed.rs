@@ -3,7 +3,7 @@
 use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
-use crate::cause::Cause;
+use crate::cause::{Cause, CauseTable};
 use crate::gateway::{Closed, user_agent_as_kept};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Part, Problem};
@@ -110,7 +110,8 @@ pub(super) async fn list(
         ));
     }
     let address = params.address.as_deref().map(parse_address).transpose()?;
-    let cause = params.cause.as_deref().map(parse_cause).transpose()?;
+    let named = |name: &str| parse_cause(control.causes, name);
+    let cause = params.cause.as_deref().map(named).transpose()?;
     control.watchers.catch_up();
     let ring = control.watchers.ended();
     let fits = |closed: &Closed| params.fit(closed, address, cause);
@@ -155,7 +156,7 @@ pub(super) async fn one(
 }
 
 impl ClosedParams {
-    fn fit(&self, closed: &Closed, address: Option<IpNet>, cause: Option<usize>) -> bool {
+    fn fit(&self, closed: &Closed, address: Option<IpNet>, cause: Option<Cause>) -> bool {
         let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
             wanted
                 .as_deref()
@@ -163,7 +164,7 @@ impl ClosedParams {
         };
         self.class
             .is_none_or(|class| closed.class == Some(class.class()))
-            && cause.is_none_or(|cause| closed.cause.index() == cause)
+            && cause.is_none_or(|cause| closed.cause == cause)
             && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
             && is(&self.user, &closed.user)
             && is(&self.package, &closed.package)
@@ -172,14 +173,11 @@ impl ClosedParams {
     }
 }
 
-fn parse_cause(text: &str) -> Result<usize, Problem> {
-    let mut causes = Cause::ALL.iter();
-    causes
-        .position(|cause| cause.name() == text)
-        .ok_or_else(|| {
-            let names: Vec<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
-            Problem::bad_request(format!("cause {text:?}: one of {}", names.join(", ")))
-        })
+fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
+    causes.named(text).ok_or_else(|| {
+        let names: Vec<_> = causes.all().map(Cause::name).collect();
+        Problem::bad_request(format!("cause {text:?}: one of {}", names.join(", ")))
+    })
 }
 
 impl ClosedBody {

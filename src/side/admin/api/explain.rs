@@ -68,10 +68,10 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         when: now.coming(outlook.ends_at),
         cause: outlook.ends_for.name(),
         code: match view.phase {
-            PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
                 "http_503".to_owned()
             }
-            PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => Code::None.to_string(),
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => Code::None.to_string(),
             PhaseView::Opening { .. } => "http_408".to_owned(),
             PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
@@ -105,9 +105,9 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     let drained = outlook.drained_by.map(|at| now.coming(at));
     if let Some(drained) = drained
         .as_ref()
-        .filter(|_| outlook.ends_for != Cause::Draining)
+        .filter(|_| outlook.ends_for != Cause::DRAINING)
     {
-        let (in_ms, code) = (drained.in_ms, Cause::Draining.close_code());
+        let (in_ms, code) = (drained.in_ms, Cause::DRAINING.close_code());
         text.push(format!(
             "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {code}"
         ));
@@ -210,12 +210,12 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
     let (in_ms, policy) = (end.when.in_ms, &outlook.policy);
     match view.phase {
         PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),
-        PhaseView::Opening { .. } if outlook.ends_for == Cause::Draining => {
+        PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
             format!(
                 "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause draining"
             )
         }
-        PhaseView::Opening { .. } if outlook.ends_for == Cause::Probe => {
+        PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => {
             format!("if it sends nothing until then, it is closed in {in_ms} ms, cause probe")
         }
         PhaseView::Opening { .. } => {
@@ -224,23 +224,22 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
         PhaseView::Open if outlook.deferred => {
             "it is closed as stale with one of the next".to_owned()
         }
-        PhaseView::Open if outlook.ends_for == Cause::Draining => format!(
+        PhaseView::Open if outlook.ends_for == Cause::DRAINING => format!(
             "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {}",
             end.code
         ),
         PhaseView::Open => {
             let what = match outlook.ends_for {
-                Cause::InitTimeout => "if no message comes until then",
-                Cause::FrameTimeout => "if its frame is not complete until then",
-                Cause::SlowConsumer => "if it takes no bytes until then",
+                cause if cause == Cause::INIT_TIMEOUT => "if no message comes until then",
+                cause if cause == Cause::FRAME_TIMEOUT => "if its frame is not complete until then",
+                cause if cause == Cause::SLOW_CONSUMER => "if it takes no bytes until then",
                 _ => "if nothing is heard until then",
             };
-            let timeout = match outlook.ends_for {
-                Cause::Stale => format!(
-                    " (connection timeout {} ms)",
-                    policy.connection_timeout.as_millis()
-                ),
-                _ => String::new(),
+            let timeout = if outlook.ends_for == Cause::STALE {
+                let timeout = policy.connection_timeout.as_millis();
+                format!(" (connection timeout {timeout} ms)")
+            } else {
+                String::new()
             };
             let (cause, code) = (end.cause, &end.code);
             format!("{what}, it is closed in {in_ms} ms, cause {cause}, code {code}{timeout}")

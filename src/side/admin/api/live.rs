@@ -211,7 +211,7 @@ impl Totals {
         Totals {
             at,
             opened: classes().map(|class| class.opened).sum(),
-            closed: classes().flat_map(|class| class.closed).sum(),
+            closed: classes().flat_map(|class| class.closed.iter()).sum(),
             messages_in: stats.messages_in,
             messages_out: stats.messages_out,
         }

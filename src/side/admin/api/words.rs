@@ -175,12 +175,10 @@ pub(super) fn by_class<T>(numbers: impl IntoIterator<Item = T>) -> BTreeMap<&'st
     names.zip(numbers).collect()
 }
 
-/// Counts by [`Cause::index`], by name.
-pub(super) fn by_cause(counts: impl IntoIterator<Item = (usize, u64)>) -> ByCause {
+/// Counts by cause, by name.
+pub(super) fn by_cause(counts: impl IntoIterator<Item = (Cause, u64)>) -> ByCause {
     let counted = counts.into_iter().filter(|(_, n)| *n > 0);
-    counted
-        .map(|(cause, n)| (Cause::name_of(cause), n))
-        .collect()
+    counted.map(|(cause, n)| (cause.name(), n)).collect()
 }
 
 /// As in the log.

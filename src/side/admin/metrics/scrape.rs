@@ -2,7 +2,7 @@
 
 use super::alerts::Alerts;
 use super::page::{NO_EXEMPLAR, Page, seconds};
-use crate::cause::{Cause, PeerCode};
+use crate::cause::PeerCode;
 use crate::engine::ClassStats;
 use crate::gateway::{CLASS_NAMES, ConnState, Snapshot};
 use crate::side::admin::logins::LoginCounts;
@@ -136,17 +136,18 @@ impl Scrape {
         let help = "WebSockets ended, by class and cause";
         page.counters("pulsegate_connections_closed", help, |family| {
             for (class, counts) in self.classes() {
-                for (cause, n) in counts.closed.iter().enumerate() {
-                    let labels = [("class", class), ("cause", Cause::name_of(cause))];
-                    family.count(&labels, *n)?;
+                for cause in stats.causes.all() {
+                    let labels = [("class", class), ("cause", cause.name())];
+                    family.count(&labels, counts.closed[cause.index()])?;
                 }
             }
             Ok(())
         })?;
         let help = "Connections ended before they were WebSockets, by cause";
         page.counters("pulsegate_connections_rejected", help, |family| {
-            for (cause, n) in stats.rejected.iter().enumerate() {
-                family.count(&[("cause", Cause::name_of(cause))], *n)?;
+            for cause in stats.causes.all() {
+                let n = stats.rejected[cause.index()];
+                family.count(&[("cause", cause.name())], n)?;
             }
             Ok(())
         })?;

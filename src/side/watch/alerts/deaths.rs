@@ -4,7 +4,7 @@
 
 use super::agents::{Agents, Common};
 use super::sample::CLASSES;
-use crate::cause::{Cause, PeerCode};
+use crate::cause::Cause;
 use crate::gateway::{CLASS_NAMES, Closed, OTHER_USER_AGENT};
 use crate::time::Micros;
 use ipnet::IpNet;
@@ -91,7 +91,7 @@ impl Deaths {
         for closed in closed {
             if let Some(class) = closed.class
                 && usize::from(class.0) < CLASSES
-                && is_loss(closed.cause)
+                && closed.lost
             {
                 let address = closed.peer_addr.ip();
                 let who = self.who(closed);
@@ -127,7 +127,7 @@ impl Deaths {
 
     /// The user agents of the identities of a class that were lost as stale since then.
     pub(super) fn stale(&self, class: usize, since: Micros) -> Agents {
-        let is_wanted = |d: &&Death| d.class == class && d.at > since && d.cause == Cause::Stale;
+        let is_wanted = |d: &&Death| d.class == class && d.at > since && d.cause == Cause::STALE;
         let mut seen = HashSet::new();
         let lost = self.latest.iter().filter(is_wanted);
         lost.filter(|d| seen.insert(d.who))
@@ -249,10 +249,13 @@ fn at_once(
     blocks.sort_unstable();
     blocks.dedup();
     let with = |cause: Cause| {
-        let is = |d: &&&Death| d.cause.index() == cause.index();
+        let is = |d: &&&Death| d.cause == cause;
         lost.iter().filter(is).count() as u64
     };
-    let cause = Cause::ALL.into_iter().max_by_key(|cause| with(*cause))?;
+    let mut causes: Vec<Cause> = lost.iter().map(|d| d.cause).collect();
+    causes.sort_unstable_by_key(|cause| cause.index());
+    causes.dedup();
+    let cause = causes.into_iter().max_by_key(|cause| with(*cause))?;
     Some(MassDeath {
         of,
         count,
@@ -313,43 +316,4 @@ pub(super) fn block_of(address: IpAddr) -> IpNet {
     let address = address.to_canonical();
     let bits = if address.is_ipv4() { 24 } else { 48 };
     IpNet::new_assert(address, bits).trunc()
-}
-
-/// Whether a connection ended by nobody's will.
-pub(in crate::side) fn is_loss(cause: Cause) -> bool {
-    match cause {
-        Cause::PeerEof
-        | Cause::PeerReset
-        | Cause::TcpTimeout
-        | Cause::ReadError
-        | Cause::WriteError
-        | Cause::Stale
-        | Cause::FrameTimeout => true,
-        // The peer found fault with us; what it got was not what we sent.
-        Cause::PeerClosed(code) => matches!(PeerCode::of(code), PeerCode::Protocol),
-        Cause::Aborted
-        | Cause::Probe
-        | Cause::Answered
-        | Cause::InitTimeout
-        | Cause::HandshakeTimeout
-        | Cause::BadRequest
-        | Cause::Unauthorized
-        | Cause::Blocked
-        | Cause::Flapping
-        | Cause::AtCapacity
-        | Cause::BuffersFull
-        | Cause::Protocol
-        | Cause::InvalidData
-        | Cause::TooBig
-        | Cause::Forbidden
-        | Cause::SessionUnknown
-        | Cause::SlowConsumer
-        | Cause::Replaced
-        | Cause::SessionEnded
-        | Cause::AppStopped
-        | Cause::Draining
-        | Cause::Shutdown
-        | Cause::Kicked
-        | Cause::Internal => false,
-    }
 }

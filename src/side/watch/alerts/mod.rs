@@ -22,7 +22,6 @@ mod view;
 
 pub(in crate::side) use self::alerting::Alerts;
 pub(in crate::side) use self::book::{Alert, AlertState};
-pub(in crate::side) use self::deaths::is_loss;
 pub(in crate::side) use self::looking::watch;
 pub use self::settings::{AlertSettings, WebhookUrl};
 pub(in crate::side) use self::sink::SinkStats;

@@ -72,7 +72,7 @@ impl From<&Snapshot> for Counters {
             counters.suspects[nth] = class.suspects;
             counters.opened[nth] = class.opened;
             counters.ended[nth] = class.closed.iter().sum();
-            counters.stale[nth] = class.closed[Cause::Stale.index()];
+            counters.stale[nth] = class.closed[Cause::STALE.index()];
             counters.draining[nth] = snapshot.draining || snapshot.drained[nth];
         }
         counters

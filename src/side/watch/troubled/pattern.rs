@@ -15,19 +15,16 @@ impl Trouble {
             let _ = write!(words, "{comma}{what}");
         };
         let drops = sums.all_drops();
-        if drops > 0 {
+        if let Some((most, n)) = sums.drops.iter().max_by_key(|(_, n)| *n) {
             let plural = if drops == 1 { "" } else { "s" };
             say(format!("{drops} drop{plural} in {within}"));
-            let most = (0..Cause::COUNT).max_by_key(|cause| sums.drops[*cause]);
-            let most = most.unwrap_or_default();
-            let (name, n) = (Cause::name_of(most), u32::from(sums.drops[most]));
-            if n == drops {
-                say(format!("all {name}"));
+            if u32::from(*n) == drops {
+                say(format!("all {most}"));
             } else {
-                say(format!("{n} of them {name}"));
+                say(format!("{n} of them {most}"));
             }
         }
-        let stale = sums.drops[Cause::Stale.index()];
+        let stale = sums.drops_for(Cause::STALE);
         if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
             say(format!("silence follows RTT above {} s", seconds(SLOW)));
         } else if sums.slow > 0 {

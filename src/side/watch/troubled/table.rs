@@ -4,9 +4,8 @@
 //! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
 
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
-use crate::cause::Cause;
+use crate::cause::{Cause, CauseKind};
 use crate::gateway::{Closed, Missed, Role};
-use crate::side::watch::alerts::is_loss;
 use crate::time::{Micros, Moment, UnixMillis};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -69,9 +68,8 @@ impl Troubled {
             let sums = trouble.sums_at(closed.at);
             sums.slow = sums.slow.saturating_add(slow.into());
             if is_drop {
-                let drops = &mut sums.drops[closed.cause.index()];
-                *drops = drops.saturating_add(1);
-                let slow_stale = slow && closed.cause == Cause::Stale;
+                sums.add_drops(closed.cause, 1);
+                let slow_stale = slow && closed.cause == Cause::STALE;
                 sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
                 if trouble.ages.len() == AGES {
                     trouble.ages.pop_front();
@@ -86,7 +84,7 @@ impl Troubled {
         &mut self,
         missed: impl IntoIterator<Item = &'a Missed>,
     ) {
-        for missed in missed.into_iter().filter(|missed| is_loss(missed.cause)) {
+        for missed in missed.into_iter().filter(|missed| missed.lost) {
             let who = Who {
                 user: missed.identity.user.clone(),
                 package: match &missed.identity.role {
@@ -123,7 +121,7 @@ impl Troubled {
                 score,
                 pattern: trouble.pattern(),
                 drops: sums.all_drops(),
-                stale: sums.drops[Cause::Stale.index()].into(),
+                stale: sums.drops_for(Cause::STALE).into(),
                 slow: sums.slow.into(),
                 failed_resumes: sums.failed_resumes.into(),
                 first_at: first_at.wall,
@@ -177,12 +175,9 @@ impl Troubled {
 /// Whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
 /// answer any more.
 fn is_drop(closed: &Closed) -> bool {
-    let is_fault = matches!(
-        closed.cause,
-        Cause::SlowConsumer | Cause::Protocol | Cause::InvalidData | Cause::TooBig
-    );
-    let was_lost = closed.cause == Cause::Replaced && closed.unanswered > 0;
-    is_loss(closed.cause) || is_fault || was_lost
+    let is_fault = closed.cause.kind() == CauseKind::Fault;
+    let was_lost = closed.cause == Cause::REPLACED && closed.unanswered > 0;
+    closed.lost || is_fault || was_lost
 }
 
 fn is_slow(closed: &Closed) -> bool {

@@ -38,6 +38,7 @@ pub(in crate::side::watch) fn closed(
         peer_addr: ([127, 0, 0, 1], 1).into(),
         cause,
         by: By::Us,
+        lost: cause.is_loss(Code::None),
         code: Code::None,
         reason: "".into(),
         clean: false,
@@ -57,6 +58,7 @@ pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Misse
         at: moment(at),
         identity: Identity { user, role },
         cause,
+        lost: cause.is_loss(Code::None),
     }
 }
 
@@ -74,7 +76,7 @@ fn the_pattern_is_told_in_words() {
     let step = 3 * HOUR_MS / 11;
     for n in 0..12 {
         let (at, age) = (START + n * step, 100 + n * 37);
-        troubled.note_closed(&[closed("ada", at, Cause::Stale, 2_500, age)]);
+        troubled.note_closed(&[closed("ada", at, Cause::STALE, 2_500, age)]);
     }
     let found = one(&mut troubled, START + 3 * HOUR_MS);
     assert_eq!(
@@ -89,7 +91,7 @@ fn the_pattern_is_told_in_words() {
     let mut troubled = Troubled::default();
     for n in 0..25 {
         let at = START + n * 301_000;
-        troubled.note_closed(&[closed("an-app", at, Cause::PeerEof, 20, 300)]);
+        troubled.note_closed(&[closed("an-app", at, Cause::PEER_EOF, 20, 300)]);
     }
     let found = one(&mut troubled, START + 3 * HOUR_MS);
     assert_eq!(
@@ -99,7 +101,7 @@ fn the_pattern_is_told_in_words() {
     assert_eq!(found.package.as_deref(), Some("org.a"));
 
     let mut troubled = Troubled::default();
-    let causes = [Cause::Stale, Cause::PeerReset, Cause::Stale];
+    let causes = [Cause::STALE, Cause::PEER_RESET, Cause::STALE];
     for (n, cause) in causes.into_iter().enumerate() {
         let n = n as u64;
         let rtt = if n == 1 { 3_000 } else { 20 };
@@ -114,7 +116,7 @@ fn the_pattern_is_told_in_words() {
 
     let mut troubled = Troubled::default();
     for n in 0..3 {
-        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PeerEof)]);
+        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -128,26 +130,26 @@ fn who_leaves_has_no_trouble() {
     for n in 0..10 {
         let at = START + n;
         troubled.note_closed(&[
-            closed("ada", at, Cause::PeerClosed(1000), 20, 60),
-            closed("ada", at, Cause::Replaced, 20, 60),
-            closed("ada", at, Cause::Draining, 20, 60),
+            closed("ada", at, Cause::PEER_CLOSED, 20, 60),
+            closed("ada", at, Cause::REPLACED, 20, 60),
+            closed("ada", at, Cause::DRAINING, 20, 60),
             Closed {
                 generated: true,
-                ..closed("anonymous-1", at, Cause::Stale, 20, 60)
+                ..closed("anonymous-1", at, Cause::STALE, 20, 60)
             },
             Closed {
                 class: None,
-                ..closed("ada", at, Cause::HandshakeTimeout, 20, 60)
+                ..closed("ada", at, Cause::HANDSHAKE_TIMEOUT, 20, 60)
             },
         ]);
-        troubled.note_missed(&[missed("ada", at, Cause::PeerClosed(1001))]);
+        troubled.note_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
     }
     assert_eq!(troubled.worst(moment(START), 10), []);
     // Whose place was taken while it did not answer had been lost.
     for n in 0..3 {
         troubled.note_closed(&[Closed {
             unanswered: 1,
-            ..closed("ada", START + n * HOUR_MS, Cause::Replaced, 20, 60 * n)
+            ..closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n)
         }]);
     }
     let found = one(&mut troubled, START + 2 * HOUR_MS);
@@ -159,7 +161,7 @@ fn trouble_fades_and_is_forgotten() {
     let mut troubled = Troubled::default();
     for hours_ago in [2, 1, 1, 0] {
         let at = START - hours_ago * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, hours_ago)]);
+        troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, hours_ago)]);
     }
     let score = |troubled: &mut Troubled, hours: u64| {
         let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
@@ -181,14 +183,14 @@ fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
     for n in 0..10 {
         for nth in 0..n + 3 {
             let (user, at) = (format!("bad{n}"), START - (2 - nth.min(2)) * HOUR_MS);
-            troubled.note_closed(&[closed(&user, at, Cause::Stale, 20, 5)]);
+            troubled.note_closed(&[closed(&user, at, Cause::STALE, 20, 5)]);
         }
     }
     // A flood that has more of it, at one time.
     for n in 0..10_000 {
         let user = format!("once{n}");
         for _ in 0..20 {
-            troubled.note_closed(&[closed(&user, START + n, Cause::PeerEof, 20, 5)]);
+            troubled.note_closed(&[closed(&user, START + n, Cause::PEER_EOF, 20, 5)]);
         }
         assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
     }
@@ -206,15 +208,15 @@ fn one_mass_death_fills_no_ranking() {
     // One of them had been lost in each of the hours before.
     for hours_ago in [2, 1] {
         let at = died - hours_ago * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::PeerEof, 20, 60)]);
+        troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, 60)]);
     }
-    troubled.note_closed(&[closed("ada", died, Cause::Stale, 20, 60)]);
+    troubled.note_closed(&[closed("ada", died, Cause::STALE, 20, 60)]);
     for n in 0..500 {
         let user = format!("peer{n}");
         for again in 0..n % 6 {
             let at = died + again * 300_000;
-            troubled.note_closed(&[closed(&user, at, Cause::Stale, 2_500, 60)]);
-            troubled.note_missed(&[missed(&user, at + 60_000, Cause::Stale)]);
+            troubled.note_closed(&[closed(&user, at, Cause::STALE, 2_500, 60)]);
+            troubled.note_missed(&[missed(&user, at + 60_000, Cause::STALE)]);
         }
     }
     for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
@@ -233,7 +235,7 @@ fn a_step_of_the_wall_clock_neither_forgets_trouble_nor_ages_it() {
         };
         let mut troubled = Troubled::default();
         for n in 0..4 {
-            let mut record = closed("ada", START + n * HOUR_MS, Cause::PeerEof, 20, n);
+            let mut record = closed("ada", START + n * HOUR_MS, Cause::PEER_EOF, 20, n);
             if n >= 2 {
                 record.at = stepped(START + n * HOUR_MS);
             }
@@ -252,7 +254,7 @@ fn a_clock_that_steps_back_and_a_day_of_drops_stay_small() {
     let mut troubled = Troubled::default();
     for n in (0..1_000).rev() {
         let at = START + (n % 100) * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::Stale, 20, 5)]);
+        troubled.note_closed(&[closed("ada", at, Cause::STALE, 20, 5)]);
     }
     let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
     assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES);

@@ -31,7 +31,7 @@ pub(super) struct Trouble {
     pub(super) ages: VecDeque<u64>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Hour {
     /// By the monotonic clock.
     pub(super) number: u64,
@@ -41,10 +41,10 @@ pub(super) struct Hour {
 }
 
 /// What went wrong, counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// By [`Cause::index`].
-    pub(super) drops: [u16; Cause::COUNT],
+    /// By cause, in the order of [`Cause::index`]; only those with a drop.
+    pub(super) drops: Vec<(Cause, u16)>,
     pub(super) slow: u16,
     /// Stale ones that were slow before.
     pub(super) slow_stale: u16,
@@ -82,8 +82,9 @@ impl Trouble {
     pub(super) fn sums(&self) -> Sums {
         let mut sums = Sums::default();
         for hour in &self.hours {
-            let drops = sums.drops.iter_mut().zip(hour.sums.drops);
-            drops.for_each(|(sum, drops)| *sum = sum.saturating_add(drops));
+            for (cause, drops) in &hour.sums.drops {
+                sums.add_drops(*cause, *drops);
+            }
             sums.slow = sums.slow.saturating_add(hour.sums.slow);
             sums.slow_stale = sums.slow_stale.saturating_add(hour.sums.slow_stale);
             sums.failed_resumes = sums.failed_resumes.saturating_add(hour.sums.failed_resumes);
@@ -108,8 +109,21 @@ impl Trouble {
 }
 
 impl Sums {
+    pub(super) fn add_drops(&mut self, cause: Cause, more: u16) {
+        let at = |(known, _): &(Cause, u16)| known.index().cmp(&cause.index());
+        match self.drops.binary_search_by(at) {
+            Ok(at) => self.drops[at].1 = self.drops[at].1.saturating_add(more),
+            Err(at) => self.drops.insert(at, (cause, more)),
+        }
+    }
+
+    pub(super) fn drops_for(&self, cause: Cause) -> u16 {
+        let found = self.drops.iter().find(|(known, _)| *known == cause);
+        found.map_or(0, |(_, n)| *n)
+    }
+
     pub(super) fn all_drops(&self) -> u32 {
-        self.drops.iter().map(|n| u32::from(*n)).sum()
+        self.drops.iter().map(|(_, n)| u32::from(*n)).sum()
     }
 
     pub(super) fn problems(&self) -> u32 {
@@ -118,7 +132,7 @@ impl Sums {
 
     /// A drop counts one; that nobody said goodbye, or that it was slow, half as much beside it.
     fn weight(&self) -> f64 {
-        let halves = u32::from(self.drops[Cause::Stale.index()]) + u32::from(self.slow);
+        let halves = u32::from(self.drops_for(Cause::STALE)) + u32::from(self.slow);
         f64::from(self.all_drops()) + 0.5 * f64::from(halves) + f64::from(self.failed_resumes)
     }
 }

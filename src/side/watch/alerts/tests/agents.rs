@@ -27,9 +27,9 @@ fn fleet_of(agent: &str, percent: u64) -> Bench {
 fn a_mass_death_of_one_release_names_its_user_agent() {
     let mut bench = fleet_of("glasses-os/3.2", 30);
     for block in 0..95 {
-        bench.lose_of(0, 2, block, Cause::PeerReset, Some("glasses-os/3.2"));
+        bench.lose_of(0, 2, block, Cause::PEER_RESET, Some("glasses-os/3.2"));
     }
-    bench.lose_of(0, 10, 200, Cause::PeerReset, Some("glasses-os/3.1"));
+    bench.lose_of(0, 10, 200, Cause::PEER_RESET, Some("glasses-os/3.1"));
     // They are back at once, most of them of another release.
     bench.counters().agents = Default::default();
     bench.look();
@@ -42,7 +42,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
     assert!(alert.action.contains("user agent"), "{}", alert.action);
     // Within one block it may be either.
     let mut bench = fleet_of("glasses-os/3.2", 30);
-    bench.lose_of(0, 100, 7, Cause::Stale, Some("glasses-os/3.2"));
+    bench.lose_of(0, 100, 7, Cause::STALE, Some("glasses-os/3.2"));
     bench.look();
     let alert = bench.fires("mass_death");
     assert!(
@@ -61,7 +61,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
 fn a_release_that_is_rare_has_no_share_in_the_summary() {
     let mut bench = Bench::new();
     for block in 0..100 {
-        bench.lose_of(0, 1, block, Cause::PeerReset, Some("rare/1"));
+        bench.lose_of(0, 1, block, Cause::PEER_RESET, Some("rare/1"));
     }
     bench.look();
     let summary = bench.fires("mass_death").summary;
@@ -79,7 +79,7 @@ fn a_user_agent_has_no_words_for_the_operator() {
     let summary = |agent: &str| {
         let mut bench = Bench::new();
         for block in 0..100 {
-            bench.lose_of(0, 1, block, Cause::PeerReset, Some(agent));
+            bench.lose_of(0, 1, block, Cause::PEER_RESET, Some(agent));
         }
         bench.look();
         bench.fires("mass_death").summary
@@ -140,7 +140,7 @@ fn a_release_is_not_blamed_for_what_all_suffer() {
         let mut bench = fleet_of(agent.unwrap_or("glasses-os/3.2"), percent);
         for n in 0..100 {
             let agent = agent.filter(|_| n < lost_of_it);
-            bench.lose_of(0, 1, n as u8, Cause::PeerReset, agent);
+            bench.lose_of(0, 1, n as u8, Cause::PEER_RESET, agent);
         }
         bench.look();
         let summary = bench.fires("mass_death").summary;
@@ -183,7 +183,7 @@ fn stale_closes_of_one_release_name_its_user_agent() {
                 1,
                 1,
                 9 * (n % 28) + block,
-                Cause::Stale,
+                Cause::STALE,
                 Some("app-sdk/2 \"x\""),
             );
         }

@@ -157,7 +157,7 @@ impl Bench {
         for count in agents.filter(|count| Some(&*count.name) == agent) {
             count.open -= many;
         }
-        if cause == Cause::Stale {
+        if cause == Cause::STALE {
             counters.stale[class] += many;
         }
     }
@@ -182,8 +182,9 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
         package: None,
         user_agent: None,
         peer_addr: (address, 4_242).into(),
-        cause: Cause::PeerEof,
+        cause: Cause::PEER_EOF,
         by: By::Peer,
+        lost: true,
         code: Code::None,
         reason: "".into(),
         clean: false,

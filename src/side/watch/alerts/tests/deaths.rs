@@ -1,17 +1,18 @@
 //! Many connections that are lost at once.
 
-use super::super::deaths::is_loss;
 use super::bench::{Bench, labels, lost};
 use crate::cause::Cause;
+use crate::cause::Code;
+use crate::gateway::SESSION_ENDED;
 use crate::time::Micros;
 
 #[test]
 fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
     let mut bench = Bench::new();
-    bench.lose(0, 49, 7, Cause::Stale);
+    bench.lose(0, 49, 7, Cause::STALE);
     bench.looks(60);
     bench.told(&[]);
-    bench.lose(0, 500, 7, Cause::Stale);
+    bench.lose(0, 500, 7, Cause::STALE);
     bench.look();
     let alert = bench.fires("mass_death");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
@@ -31,7 +32,7 @@ fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
 fn a_mass_death_of_a_class_names_the_class() {
     let mut bench = Bench::new();
     for block in 0..100 {
-        bench.lose(1, 2, block, Cause::PeerEof);
+        bench.lose(1, 2, block, Cause::PEER_EOF);
     }
     bench.look();
     let alert = bench.fires("mass_death");
@@ -50,7 +51,7 @@ fn a_mass_death_of_a_class_names_the_class() {
 fn a_class_that_dies_in_big_blocks_is_told_once() {
     let mut bench = Bench::new();
     for block in 0..5 {
-        bench.lose(0, 100, block, Cause::PeerReset);
+        bench.lose(0, 100, block, Cause::PEER_RESET);
     }
     bench.look();
     let alert = bench.fires("mass_death");
@@ -68,7 +69,7 @@ fn a_class_that_dies_in_big_blocks_is_told_once() {
 fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
     let mut bench = Bench::new();
     for _ in 0..4 {
-        bench.lose(0, 60, 7, Cause::Stale);
+        bench.lose(0, 60, 7, Cause::STALE);
         bench.look();
     }
     bench.fires("mass_death");
@@ -84,12 +85,12 @@ fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
             if n % 8 == 7 {
                 bench.step_wall(step_s);
             }
-            bench.lose(0, 1, 7, Cause::Stale);
+            bench.lose(0, 1, 7, Cause::STALE);
             bench.looks(2);
         }
         bench.told(&[]);
         // 500 that are lost at once are, though the clock steps before the look.
-        bench.lose(0, 500, 9, Cause::Stale);
+        bench.lose(0, 500, 9, Cause::STALE);
         bench.step_wall(step_s);
         bench.look();
         bench.fires("mass_death");
@@ -105,7 +106,7 @@ fn what_is_usual_is_no_mass_death() {
     // A proxy's block from which more and more come and go all the time.
     let coming_and_going = |many: u64| {
         move |bench: &mut Bench| {
-            bench.lose(0, many, 7, Cause::PeerEof);
+            bench.lose(0, many, 7, Cause::PEER_EOF);
             bench.counters().live[0] += many;
             bench.counters().opened[0] += many;
         }
@@ -115,7 +116,7 @@ fn what_is_usual_is_no_mass_death() {
         bench.looks_with(30, coming_and_going(many));
     }
     bench.told(&[]);
-    bench.lose(0, 400, 7, Cause::PeerEof);
+    bench.lose(0, 400, 7, Cause::PEER_EOF);
     bench.look();
     bench.fires("mass_death");
 }
@@ -162,26 +163,21 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
 #[test]
 fn who_leaves_or_is_sent_away_has_not_died() {
     let mut bench = Bench::new();
-    let causes = [
-        Cause::PeerClosed(1000),
-        Cause::PeerClosed(1001),
-        Cause::Draining,
-        Cause::Kicked,
-        Cause::Replaced,
-        Cause::SessionEnded,
-        Cause::Shutdown,
-    ];
-    for cause in causes {
-        assert!(!is_loss(cause), "{cause}");
-    }
+    let told = |cause: Cause, code| cause.is_loss(Code::Close(code));
     for cause in [
-        Cause::Stale,
-        Cause::PeerEof,
-        Cause::PeerReset,
-        Cause::PeerClosed(1002),
+        Cause::PEER_CLOSED,
+        Cause::DRAINING,
+        Cause::KICKED,
+        Cause::REPLACED,
+        SESSION_ENDED,
+        Cause::SHUTDOWN,
     ] {
-        assert!(is_loss(cause), "{cause}");
+        assert!(!told(cause, 1000) && !told(cause, 1001), "{cause}");
     }
+    for cause in [Cause::STALE, Cause::PEER_EOF, Cause::PEER_RESET] {
+        assert!(cause.is_loss(Code::None), "{cause}");
+    }
+    assert!(told(Cause::PEER_CLOSED, 1002));
     // A rolling drain of everybody.
     bench.looks_with(50, |bench| {
         bench.counters().live[0] -= 20;

@@ -31,7 +31,7 @@ fn a_healthy_day_is_silent() {
                 lost += live as f64 / 1_200.0 * random.f64() * 2.0;
                 let losses = (lost as u64).min(live - leave);
                 lost -= losses as f64;
-                bench.lose(class, losses, 1, Cause::Stale);
+                bench.lose(class, losses, 1, Cause::STALE);
                 let counters = bench.counters();
                 counters.live[class] = counters.live[class] + come + losses - leave;
                 counters.opened[class] += come + churn + losses;

@@ -210,7 +210,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     bench.counters().suspects[1] = 500;
     bench.looks(30);
     bench.fires("many_suspects");
-    bench.lose(0, 500, 7, Cause::Stale);
+    bench.lose(0, 500, 7, Cause::STALE);
     bench.look();
     bench.fires("mass_death");
     assert_eq!(firing(&bench), ["mass_death", "many_suspects"]);

@@ -1,0 +1,16 @@
+//! The causes of the relay: why it closes or refuses a connection, beyond what every engine knows.
+
+use crate::cause::{By, Cause, CauseInfo};
+
+crate::cause::causes! {
+    /// The table of these causes, for [`Config::causes`](crate::Config::causes).
+    pub static CAUSES;
+    /// This identity reconnects too often.
+    pub const FLAPPING = CauseInfo::new("flapping", By::Us, 1013).after(Cause::BLOCKED);
+    /// The session is not known, or not yet.
+    pub const SESSION_UNKNOWN = CauseInfo::new("session_unknown", By::Us, 1013).after(Cause::FORBIDDEN);
+    /// The user's session is over.
+    pub const SESSION_ENDED = CauseInfo::new("session_ended", By::Us, 1000).after(Cause::REPLACED);
+    /// The user stopped the app.
+    pub const APP_STOPPED = CauseInfo::new("app_stopped", By::Us, 1000).after(Cause::REPLACED);
+}
