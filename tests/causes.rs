@@ -1,6 +1,7 @@
 //! Causes of a product: registered by a table, told, counted and listed as the engine's own; and what becomes of one that is not
 //! registered.
 
+#[allow(dead_code)] // A few of its frames are used.
 mod common;
 
 use common::{Host, close, peer_code, scripted, server};
