@@ -50,7 +50,8 @@ pub mod gateway;
 pub mod health;
 mod id;
 #[cfg(feature = "gateway")]
-pub mod logging;
+#[doc(hidden)]
+pub mod process;
 pub mod reactor;
 #[cfg(feature = "sabotage")]
 #[doc(hidden)]

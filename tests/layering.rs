@@ -17,9 +17,9 @@ const ORDER: &[&[&str]] = &[
     &["reactor"],
     &["gateway"],
     &["control"],
-    &["config", "logging"],
-    &["reload", "service"],
-    &["lib", "main", "signals"],
+    &["config"],
+    &["process"],
+    &["lib", "main"],
 ];
 
 /// What only these files (or folders, with a slash behind) may name.
@@ -38,7 +38,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     (
         "TcpListener",
-        &["reactor/", "control/", "main.rs", "service.rs"],
+        &[
+            "reactor/",
+            "control/",
+            "process/service.rs",
+            "process/run.rs",
+        ],
     ),
     ("UdpSocket", &[]),
     ("UnixStream", &[]),
@@ -50,7 +55,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["gateway/", "control/"]),
     ("serde", &["gateway/", "control/"]),
     ("serde_json", &["gateway/", "control/"]),
-    ("simplelog", &["logging.rs"]),
+    ("simplelog", &["process/logging.rs"]),
     ("lexopt", &["config/arguments.rs"]),
     ("toml", &["config/file.rs"]),
     ("ipnet", &["config/", "gateway/", "control/"]),
@@ -87,10 +92,10 @@ const DOORS: &[(&str, &[&str])] = &[
         &["control/live.rs", "control/webhooks/client.rs"],
     ),
     ("tokio_io_timeout", &["control/serve.rs"]),
-    ("listenfd", &["service.rs"]),
-    ("sd_notify", &["service.rs"]),
-    ("signal_hook", &["main.rs", "signals.rs"]),
-    ("rlimit", &["main.rs"]),
+    ("listenfd", &["process/service.rs"]),
+    ("sd_notify", &["process/service.rs"]),
+    ("signal_hook", &["process/run.rs", "process/signals.rs"]),
+    ("rlimit", &["process/run.rs"]),
     ("tokio", &["control/"]),
     (
         "hyper",
@@ -553,9 +558,9 @@ fn a_violation_is_seen() {
             "gateway imports config",
         ),
         (
-            "logging.rs",
-            "use crate::config::Settings;",
-            "logging imports config",
+            "config/mod.rs",
+            "use crate::process::run;",
+            "config imports process",
         ),
         (
             "sabotage.rs",
@@ -626,15 +631,15 @@ fn what_is_allowed_is_not_complained_of() {
             "use std::time::Instant; let now = Instant::now();",
         ),
         (
-            "main.rs",
-            "use crate::anything; use signal_hook::consts::SIGTERM;",
+            "process/signals.rs",
+            "use crate::config; use signal_hook::consts::SIGTERM;",
         ),
         (
             "lib.rs",
             "pub use engine::Engine; pub use tungstenite::Bytes;",
         ),
         (
-            "logging.rs",
+            "process/logging.rs",
             "use crate::time::Micros; let instantaneous = 1;",
         ),
     ];

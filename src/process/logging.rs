@@ -79,6 +79,7 @@ pub fn init_to<W: Write + Send + 'static>(
 ///
 /// # Errors
 /// If the writer thread cannot be started.
+#[cfg(test)]
 pub fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
     logger_in(LogFormat::Text, false, sink)
 }

@@ -1,8 +1,8 @@
 //! The service manager: what it hands us at the start, and what it is told. Without one all of this does nothing.
 
+use crate::gateway::Watchdog;
+use crate::time::Micros;
 use listenfd::ListenFd;
-use pulsegate::Micros;
-use pulsegate::gateway::Watchdog;
 use sd_notify::NotifyState;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
