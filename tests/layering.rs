@@ -55,7 +55,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("form_urlencoded", &["gateway/", "control/"]),
     ("serde", &["gateway/", "control/"]),
     ("serde_json", &["gateway/", "control/"]),
-    ("simplelog", &["process/logging.rs"]),
+    ("simplelog", &["process/logging/logger.rs"]),
     ("lexopt", &["config/arguments.rs"]),
     ("toml", &["config/file.rs"]),
     ("ipnet", &["config/", "gateway/", "control/"]),
@@ -639,7 +639,7 @@ fn what_is_allowed_is_not_complained_of() {
             "pub use engine::Engine; pub use tungstenite::Bytes;",
         ),
         (
-            "process/logging.rs",
+            "process/logging/logger.rs",
             "use crate::time::Micros; let instantaneous = 1;",
         ),
     ];

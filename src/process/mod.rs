@@ -7,5 +7,6 @@ mod reload;
 mod run;
 mod service;
 mod signals;
+mod words;
 
 pub use run::run;

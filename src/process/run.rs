@@ -2,12 +2,11 @@
 
 use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reload;
-use super::{service, signals};
+use super::{service, signals, words};
 use crate::config::{self, Command, Machine, Settings};
 use crate::control::{self, StateFile, Token, WebhookOptions};
 use crate::gateway::{Gateway, Options};
 use crate::reactor::{Reactor, granted_backlog, listen};
-use crate::time::Micros;
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -220,14 +219,14 @@ fn serve(
         settings.max_buffered_bytes.unwrap_or_default(),
         granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
     );
-    announce(&settings, reactor.local_addr(), control.addr());
+    words::announce(&settings, reactor.local_addr(), control.addr());
     log::debug!("settings {}", settings.describe());
     log::info!(
         "memory max_buffered_bytes={} origin={buffered_origin} {}",
         settings.max_buffered_bytes.unwrap_or_default(),
         machine.describe_memory()
     );
-    warn(&settings, leave_queue);
+    words::warn(&settings, leave_queue);
     let proxies = settings.proxy_warnings();
     proxies.iter().for_each(|warning| log::warn!("{warning}"));
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -280,76 +279,6 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         ));
     }
     Ok(())
-}
-
-/// Says in words where the gateway listens, where the page is, and what is open to whom.
-fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
-    let from = |addr: SocketAddr| {
-        if addr.ip().to_canonical().is_loopback() {
-            "from this machine only"
-        } else {
-            "from every machine that reaches it"
-        }
-    };
-    let who = match (&settings.auth_jwt_secret, &settings.apps) {
-        (None, None) => "anybody, without a token or key",
-        (Some(_), None) => "glasses with a token, no app",
-        (None, Some(_)) => "apps with a key, no glasses",
-        (Some(_), Some(_)) => "glasses with a token, apps with a key",
-    };
-    log::info!(
-        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {who}, {}",
-        from(listen)
-    );
-    match admin {
-        Some(admin) => {
-            let who = if settings.admin_token.is_some() {
-                "whoever has the token"
-            } else {
-                "anybody, without a token"
-            };
-            log::info!(
-                "the page is at http://{admin}/, the API and /metrics beside it: open to {who}, {}",
-                from(admin)
-            );
-        }
-        None => log::info!("there is no page and no API: ADMIN_ADDR is off"),
-    }
-}
-
-/// Says what an operator would regret not to have known.
-fn warn(settings: &Settings, has_successor: bool) {
-    /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
-    const WINDOW: Micros = Micros::from_secs(2);
-    match (&settings.auth_jwt_secret, &settings.apps) {
-        (None, None) => log::warn!(
-            "anybody may connect: there is no authentication, identity is what the query says (AUTH_JWT_SECRET and APPS_FILE are not given)"
-        ),
-        (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
-        (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
-        (Some(_), Some(_)) => {}
-    }
-    // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
-    const KEY_BYTES: usize = 32;
-    if let Some(secret) = &settings.auth_jwt_secret
-        && secret.expose().len() < KEY_BYTES
-    {
-        log::warn!(
-            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
-        );
-    }
-    settings
-        .warnings()
-        .iter()
-        .for_each(|warning| log::warn!("{warning}"));
-    let away = settings.drain_delay + settings.drain;
-    if away > WINDOW && !has_successor && !settings.reuse_port {
-        log::warn!(
-            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the same port; with socket activation or REUSE_PORT it may be",
-            settings.drain.as_millis(),
-            settings.drain_delay.as_millis()
-        );
-    }
 }
 
 fn log_format(settings: &Settings) -> LogFormat {
