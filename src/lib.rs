@@ -62,11 +62,12 @@ pub mod time;
 
 pub use cause::{By, Cause, Code};
 pub use engine::{
-    Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
-    Message, Outlook, PhaseView, Pong, Preamble, Prepared, Refused, Remote, Reply, Request, Sent,
-    TimerId, Traffic, Upgrade, Verdict,
+    Awaits, Class, ClassConfig, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending, Full,
+    Handler, HealthView, Io, Message, Outlook, PhaseView, Pong, Preamble, Prepared,
+    ReconfigureError, Refused, Remote, Reply, Request, Sent, SetPolicyError, TimerId, Traffic,
+    Upgrade, Verdict,
 };
-pub use health::{HealthChange, HeartbeatMode, Policy, Rtt, State};
+pub use health::{HealthChange, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, State};
 pub use id::{ConnId, NotAnId};
 pub use reactor::Reactor;
 pub use time::Micros;

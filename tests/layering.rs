@@ -502,6 +502,7 @@ fn the_library_without_features_is_the_data_plane() {
         "nix",
         "slab",
         "socket2",
+        "thiserror",
         "tungstenite",
     ];
     assert_eq!(always, named, "design §7");

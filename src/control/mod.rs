@@ -33,6 +33,7 @@ mod webhooks;
 
 pub use self::alerts::{AlertSettings, WebhookUrl};
 pub use self::process::{MemoryLimit, memory_limit};
+pub use self::shared::PolicyRefused;
 pub use self::start::{Handle, Options, start};
 pub use self::state_file::{
     Started, StateFile, StateFileStats, StateLock, load as load_state, lock_state, state_target,

@@ -15,6 +15,11 @@ use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+/// A policy that the settings would not allow: every fault, in words for the operator who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PolicyRefused(pub String);
+
 /// What the answers are made from.
 pub(super) struct Control {
     pub(super) token: Option<Token>,
@@ -22,7 +27,7 @@ pub(super) struct Control {
     pub(super) logins: Logins,
     pub(super) desk: Desk,
     pub(super) listen_addr: SocketAddr,
-    pub(super) check_policy: fn(&Policy) -> Result<(), String>,
+    pub(super) check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     pub(super) drain_times: Arc<Mutex<(Micros, Micros)>>,
     pub(super) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     pub(super) started: Moment,

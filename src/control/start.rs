@@ -6,7 +6,7 @@ use super::live::Live;
 use super::lock::lock;
 use super::logins::Logins;
 use super::series::Series;
-use super::shared::Control;
+use super::shared::{Control, PolicyRefused};
 use super::state_file::{StateFile, StateFileStats};
 use super::token::Token;
 use super::webhooks::{WebhookOptions, WebhookStats};
@@ -49,8 +49,8 @@ pub struct Options {
     pub state: Option<StateFile>,
     /// Where the loop listens.
     pub listen_addr: SocketAddr,
-    /// Whether a policy is within the bounds that hold at the start, too; all faults in one text.
-    pub check_policy: fn(&Policy) -> Result<(), String>,
+    /// Checks that a policy is within the bounds that hold at the start, too.
+    pub check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     /// The delay and the spread of a drain that does not say its own.
     pub drain_times: Arc<Mutex<(Micros, Micros)>>,
     /// Has the gateway go away, with this delay and spread.

@@ -56,7 +56,7 @@ mod work;
 mod yielding;
 
 pub use crate::id::{Class, TimerId};
-pub use config::{ClassConfig, Config};
+pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub use ending::Ending;
 pub use engine::Engine;

@@ -711,7 +711,11 @@ impl<H: Handler> Net<H> {
     ///
     /// # Errors
     /// The first thing that does not.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), Broken> {
+        self.look_through().map_err(Broken)
+    }
+
+    fn look_through(&self) -> Result<(), String> {
         let (core, now) = (&self.engine.core, self.now());
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
         let (mut opening, mut closing, mut strangers) = (0, 0, 0);
@@ -790,6 +794,17 @@ impl<H: Handler> Net<H> {
     /// Entries in the wheel, dead ones included.
     pub fn wheel_entries(&self) -> usize {
         self.engine.core.wheel.entries()
+    }
+}
+
+/// The engine's books do not agree with its connections: a bug of the engine, not of the host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(String);
+
+impl From<Broken> for String {
+    fn from(broken: Broken) -> String {
+        broken.0
     }
 }
 

@@ -27,7 +27,9 @@ mod subscriptions;
 mod throttled;
 mod user_agents;
 
-pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url, iso};
+pub use self::auth::{
+    APPS_MAX, Admission, Apps, AppsError, Credentials, TokenFault, WebOrigin, is_url, iso,
+};
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub use self::desk::{DESK_UNITS, Desk, Progress, SLICE_UNITS, Work};

@@ -8,7 +8,7 @@ use super::{
     RelayStats, Role, Session, StopReason, Value,
 };
 use crate::cause::Cause;
-use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
+use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::id::ConnId;
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
@@ -291,8 +291,12 @@ impl Gateway {
     /// not known any more are stopped, over as many turns as it takes ([`SLICE_UNITS`](super::SLICE_UNITS)).
     ///
     /// # Errors
-    /// What is wrong with the engine's configuration. Nothing has changed then.
-    pub fn reconfigure(&mut self, io: &mut Io<'_>, newer: Reconfiguration) -> Result<(), String> {
+    /// [`ReconfigureError`]; nothing has changed then.
+    pub fn reconfigure(
+        &mut self,
+        io: &mut Io<'_>,
+        newer: Reconfiguration,
+    ) -> Result<(), ReconfigureError> {
         io.reconfigure(newer.engine)?;
         self.max_connections = newer.max_connections;
         io.set_max_connections(newer.max_connections);

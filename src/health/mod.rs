@@ -3,7 +3,7 @@
 mod policy;
 mod rtt;
 
-pub use policy::{HeartbeatMode, Policy};
+pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault};
 pub use rtt::Rtt;
 
 use crate::sabotage::{self, Bug};

@@ -4,7 +4,7 @@ use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reload;
 use super::{service, signals, words};
 use crate::config::{self, Command, Machine, Settings};
-use crate::control::{self, StateFile, Token, WebhookOptions};
+use crate::control::{self, PolicyRefused, StateFile, Token, WebhookOptions};
 use crate::gateway::{Gateway, Options};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use signal_hook::iterator::Signals;
@@ -195,7 +195,9 @@ fn serve(
         },
         state,
         listen_addr: reactor.local_addr(),
-        check_policy: |policy| config::check_policy(policy).map_err(|faults| faults.join("; ")),
+        check_policy: |policy| {
+            config::check_policy(policy).map_err(|faults| PolicyRefused(faults.to_string()))
+        },
         drain_times: drain_times.clone(),
         drain: drain.clone(),
     })?;

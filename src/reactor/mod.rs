@@ -111,7 +111,8 @@ impl<H: Handler> Reactor<H> {
     /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
     ///
     /// # Errors
-    /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
+    /// `InvalidInput` for a configuration that cannot be run with, with its [`ConfigError`](crate::engine::ConfigError) inside; else
+    /// what the system says.
     pub fn new(
         config: Config,
         listener: std::net::TcpListener,

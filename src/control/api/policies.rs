@@ -3,7 +3,9 @@
 use super::explain::mode_name;
 use super::words::ClassName;
 use crate::control::problem::{Body, Part, Problem};
+use crate::control::shared::PolicyRefused;
 use crate::control::{Control, ask};
+use crate::engine::SetPolicyError;
 use crate::health::{HeartbeatMode, Policy};
 use crate::time::Micros;
 use axum::Json;
@@ -87,7 +89,7 @@ pub(super) async fn change(
     let check = control.check_policy;
     let changed = ask::ask(&control.desk, move |_, io| {
         let current = io.policy(class.class()).copied();
-        let wanted = change.applied_to(current.ok_or("no such class")?);
+        let wanted = change.applied_to(current.ok_or(Refusal::NoSuchClass)?);
         check(&wanted)?;
         io.set_policy(class.class(), wanted)?;
         log::warn!(
@@ -112,10 +114,23 @@ pub(super) async fn change(
                 safe.as_millis()
             );
         }
-        Ok::<_, String>(wanted)
+        Ok::<_, Refusal>(wanted)
     });
-    let policy = changed.await?.map_err(Problem::bad_request)?;
+    let policy = changed
+        .await?
+        .map_err(|e| Problem::bad_request(e.to_string()))?;
     Ok(Json(PolicyBody::from(&policy)))
+}
+
+/// Why a policy was not changed; the operator may ask for another one.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("no such class")]
+    NoSuchClass,
+    #[error(transparent)]
+    Settings(#[from] PolicyRefused),
+    #[error(transparent)]
+    Engine(#[from] SetPolicyError),
 }
 
 impl PolicyChange {

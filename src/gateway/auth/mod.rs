@@ -7,7 +7,7 @@ mod apps;
 mod token;
 mod url;
 
-pub use self::apps::{APPS_MAX, Apps};
+pub use self::apps::{APPS_MAX, Apps, AppsError};
 pub use self::token::TokenFault;
 pub use self::url::{WebOrigin, is_url};
 
