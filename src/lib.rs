@@ -38,19 +38,33 @@
 //! Without default features this is all there is: no thread is started, no signal handler and no logger is installed; lines
 //! go to whatever implements [`log`]. The feature `gateway` (default) adds the product, `testing` a network on virtual time
 //! for a host's own tests.
+//!
+//! # What may change
+//!
+//! The public API is what this documentation shows: it follows semantic versioning. Not part of it, and free to change in
+//! any release: what is marked `#[doc(hidden)]` (the product's modules `config`, `control`, `gateway` and `process`, which
+//! are public for its own program, tests and benchmarks), the feature `sabotage`, and the texts of errors and log lines.
+//!
+//! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release. The structs that a host
+//! fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive so that they can be written down; build them with
+//! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
+//! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
 pub mod cause;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod config;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod control;
 pub mod engine;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod gateway;
 pub mod health;
 mod id;
 #[cfg(feature = "gateway")]
-#[doc(hidden)]
+#[doc(hidden)] // the door of the program `main.rs`, which is another crate
 pub mod process;
 pub mod reactor;
 #[cfg(feature = "sabotage")]

@@ -17,6 +17,7 @@ pub enum Sent {
 
 /// Why a send was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// There is no such connection, or it is not open yet.
     #[error("there is no such open connection")]
@@ -35,6 +36,7 @@ pub enum Refused {
 
 /// An answered heartbeat, and what it proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pong {
     /// How long the answer took.
     pub rtt: Micros,

@@ -8,6 +8,7 @@ use tungstenite::http::header::{HeaderName, HeaderValue};
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preamble {
     /// The request: there is no preamble.
     None,
@@ -26,6 +27,7 @@ pub enum Preamble {
 
 /// What is to become of a request.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Make it a WebSocket. A request that is no valid upgrade is answered 426 or 400 instead.
     Upgrade(Upgrade),

@@ -117,13 +117,13 @@ fn purposes(
     // The API is opened on a socket only if that is said; the other one, or the only one, is for everybody.
     let others = |but: usize| known.iter().enumerate().filter(move |(at, _)| *at != but);
     let mut purposes = Vec::new();
-    for (at, (name, addr)) in sockets.iter().enumerate() {
+    for (at, &(name, addr)) in sockets.iter().enumerate() {
         let left_over = others(at).all(|(_, other)| *other == Some(Purpose::Admin));
         let Some(purpose) = known[at].or(left_over.then_some(Purpose::Listen)) else {
             return Err(Unclear::Unknown {
                 at,
-                addr: *addr,
-                name: (*name).to_owned(),
+                addr,
+                name: name.to_owned(),
             });
         };
         if purposes.contains(&purpose) {
