@@ -65,16 +65,9 @@ impl FromStr for ConnId {
 }
 
 /// A text that names no connection: it should have been `slot.generation`, two decimal numbers below 2^32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an id is slot.generation, two whole numbers")]
 pub struct NotAnId;
-
-impl fmt::Display for NotAnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an id is slot.generation, two whole numbers")
-    }
-}
-
-impl std::error::Error for NotAnId {}
 
 #[cfg(test)]
 mod tests {

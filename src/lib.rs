@@ -40,21 +40,35 @@
 //! Without default features this is all there is: no thread is started, no signal handler and no logger is installed; lines
 //! go to whatever implements [`log`]. The feature `gateway` (default) adds the product, `testing` a network on virtual time
 //! for a host's own tests.
+//!
+//! # What may change
+//!
+//! The public API is what this documentation shows: it follows semantic versioning. Not part of it, and free to change in
+//! any release: what is marked `#[doc(hidden)]` (the product's modules `config`, `control`, `gateway` and `process`, which
+//! are public for its own program, tests and benchmarks), the feature `sabotage`, and the texts of errors and log lines.
+//!
+//! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release. The structs that a host
+//! fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive so that they can be written down; build them with
+//! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
+//! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
 pub mod cause;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod config;
 #[cfg(feature = "gateway")]
 pub mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod gateway;
 pub mod health;
 #[cfg(feature = "gateway")]
 pub mod host;
 mod id;
 #[cfg(feature = "gateway")]
-pub mod logging;
+#[doc(hidden)] // the door of the program `main.rs`, which is another crate
+pub mod process;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod relay;
@@ -74,11 +88,12 @@ pub mod wire;
 
 pub use cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
 pub use engine::{
-    Awaits, Class, ClassConfig, Config, ConnMap, ConnView, Ending, Full, Handler, HealthView, Io,
-    Message, Outlook, PhaseView, Pong, Preamble, Prepared, Refused, Remote, Reply, Request, Sent,
-    TimerId, Traffic, Upgrade, Verdict,
+    Awaits, Class, ClassConfig, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending, Full,
+    Handler, HealthView, Io, Message, Outlook, PhaseView, Pong, Preamble, Prepared,
+    ReconfigureError, Refused, Remote, Reply, Request, Sent, SetPolicyError, TimerId, Traffic,
+    Upgrade, Verdict,
 };
-pub use health::{HealthChange, HeartbeatMode, Policy, Rtt, State};
+pub use health::{HealthChange, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, State};
 pub use id::{ConnId, NotAnId};
 pub use reactor::Reactor;
 pub use time::Micros;

@@ -2586,11 +2586,15 @@ fn a_live_policy_has_the_bounds_of_the_start() {
         connection_timeout,
         ..Policy::default()
     };
+    let told = |policy: &Policy| -> Vec<String> {
+        let error = check_policy(policy).expect_err("a fault");
+        error.faults().iter().map(ToString::to_string).collect()
+    };
     let above = |time: Micros| Micros(time.0 + 1);
     assert_eq!(check_policy(&policy(least, above(least))), Ok(()));
     assert_eq!(check_policy(&policy(Micros(day.0 - 1), day)), Ok(()));
     assert_eq!(
-        check_policy(&policy(day, day)).expect_err("a fault"),
+        told(&policy(day, day)),
         [
             "connection_timeout is 86400000 ms; it must be more than heartbeat_interval, which is 86400000 ms"
         ]
@@ -2604,7 +2608,7 @@ fn a_live_policy_has_the_bounds_of_the_start() {
         ..Policy::default()
     };
     assert_eq!(
-        check_policy(&wrong).expect_err("five faults"),
+        told(&wrong),
         [
             "heartbeat_interval is 9 ms; it must be 10 ms to 86400000 ms",
             "connection_timeout is 86400000 ms; it must be 10 ms to 86400000 ms",

@@ -1466,7 +1466,7 @@ fn a_request_head_may_have_16_kib_or_what_the_settings_say() {
             max_head_bytes: wrong,
             ..Config::default()
         };
-        let why = config.validate().expect_err("out of bounds");
+        let why = config.validate().expect_err("out of bounds").to_string();
         assert_eq!(why, format!("max_head_bytes is {wrong}; 1024 to 65536"));
     }
 }

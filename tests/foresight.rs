@@ -559,18 +559,19 @@ enum Path {
 }
 
 fn tell(net: &mut Net<Notes>, path: Path, policy: Policy) {
-    let told = net.with_io(|_, io| match path {
-        Path::Live => io.set_policy(Class(0), policy),
-        Path::Reload => io.reconfigure(Config {
-            classes: vec![ClassConfig {
-                name: "peer".to_owned(),
-                policy,
-            }],
-            stale_closes_per_second: 0,
-            ..Config::default()
-        }),
+    net.with_io(|_, io| match path {
+        Path::Live => io.set_policy(Class(0), policy).expect("a good policy"),
+        Path::Reload => io
+            .reconfigure(Config {
+                classes: vec![ClassConfig {
+                    name: "peer".to_owned(),
+                    policy,
+                }],
+                stale_closes_per_second: 0,
+                ..Config::default()
+            })
+            .expect("a good policy"),
     });
-    told.expect("a good policy");
 }
 
 #[test]

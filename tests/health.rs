@@ -982,7 +982,7 @@ fn every_fault_of_a_policy_is_named_in_one_text() {
         close_timeout: Micros::from_millis(6),
         mode: HeartbeatMode::Idle,
     };
-    let text = faulty.validate().expect_err("six faults");
+    let text = faulty.validate().expect_err("six faults").to_string();
     for fault in [
         "heartbeat_interval is 9 ms",
         "connection_timeout is 8 ms",
@@ -1024,7 +1024,7 @@ fn each_fault_of_a_policy_is_found_alone_and_limits_are_allowed() {
     for (field, fault) in faults {
         let mut policy = good;
         fault(&mut policy);
-        let text = policy.validate().expect_err(field);
+        let text = policy.validate().expect_err(field).to_string();
         assert!(text.starts_with(field), "{field}: {text:?}");
         assert_eq!(text.matches("; ").count(), 1, "only {field}: {text:?}");
     }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 
 use super::changes::{Change, Changes};
-use super::faults::{Fault, Faults, Origin};
+use super::faults::{Fault, Faults, MustBe, Origin};
 use super::file::{File, Said, beginning};
 use super::kinds::{Kind, Value};
 use super::regular;
@@ -117,7 +117,7 @@ impl Effective {
     fn file(&self, faults: &mut Faults) -> File {
         let at = const { row("CONFIG_FILE") };
         match self.path(at) {
-            Some(path) => File::read(&path, faults).unwrap_or_else(|allowed| {
+            Some(path) => File::read(&path, faults).unwrap_or_else(|MustBe(allowed)| {
                 faults.push(self.fault(at, allowed));
                 File::unknown()
             }),
@@ -180,7 +180,7 @@ impl Effective {
             str::from_utf8(content.trim_ascii_end())
                 .ok()
                 .and_then(|text| SETTINGS[secret].kind.parse(text))
-                .ok_or_else(|| format!("a file that holds {}", SETTINGS[secret].kind))
+                .ok_or_else(|| MustBe(format!("a file that holds {}", SETTINGS[secret].kind)))
         });
         let value = read.map(|value| match value {
             Value::Secret(secret) => Value::SecretFile(path, secret),
@@ -193,7 +193,8 @@ impl Effective {
     fn read_apps(&mut self, faults: &mut Faults) {
         let at = const { row("APPS_FILE") };
         let Some(path) = self.path(at) else { return };
-        let read = regular::read(&path, APPS_FILE).and_then(|content| Apps::parse(&content));
+        let read = regular::read(&path, APPS_FILE)
+            .and_then(|content| Apps::parse(&content).map_err(MustBe::from));
         self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
     }
 
@@ -229,16 +230,17 @@ impl Effective {
     fn look_for_state(&mut self, faults: &mut Faults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
-        let target = state_target(&path).map_err(|e| format!("a file that can be replaced: {e}"));
+        let target =
+            state_target(&path).map_err(|e| MustBe(format!("a file that can be replaced: {e}")));
         let looked = target.and_then(|target| regular::look_for_place(&target));
         self.put(at, looked.map(|()| Value::Path(path)), faults);
     }
 
     /// What was found where a setting points, or the fault of that.
-    fn put(&mut self, at: usize, found: Result<Value, String>, faults: &mut Faults) {
+    fn put(&mut self, at: usize, found: Result<Value, MustBe>, faults: &mut Faults) {
         self.0[at].value = match found {
             Ok(value) => Some(value),
-            Err(allowed) => {
+            Err(MustBe(allowed)) => {
                 faults.push(self.fault(at, allowed));
                 None
             }

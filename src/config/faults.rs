@@ -1,9 +1,9 @@
 //! What is wrong with the settings: all of it, in one error.
 
-use std::error::Error;
 use std::fmt;
 
 use super::guess;
+use crate::gateway::AppsError;
 
 /// Where the value of a setting comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +92,20 @@ pub enum Fault {
     },
 }
 
+/// What a setting must be instead of what it is, in words that go on after "must be".
+#[derive(Debug)]
+pub(super) struct MustBe(pub(super) String);
+
+impl From<AppsError> for MustBe {
+    fn from(error: AppsError) -> Self {
+        MustBe(error.to_string())
+    }
+}
+
 /// Everything that is wrong, one line each: the command line first, then the settings in the order of the table, the file
 /// with its unknown keys among them, then what does not fit together.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
+#[error("{}", list(.0))]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
@@ -113,16 +124,15 @@ impl Faults {
     }
 }
 
-impl Error for Faults {}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            1 => f.write_str("1 setting is wrong:")?,
-            n => write!(f, "{n} settings are wrong:")?,
-        }
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+fn list(faults: &[Fault]) -> String {
+    let mut text = match faults.len() {
+        1 => "1 setting is wrong:".to_owned(),
+        n => format!("{n} settings are wrong:"),
+    };
+    for fault in faults {
+        text += &format!("\n  {fault}");
     }
+    text
 }
 
 impl fmt::Display for Fault {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::faults::{Fault, Faults};
+use super::faults::{Fault, Faults, MustBe};
 use super::kinds::{Kind, Unit};
 use super::regular;
 use super::table::{SETTINGS, row};
@@ -42,19 +42,21 @@ impl File {
     /// Reads the file at `path`. Keys that are no settings are told here; values are not looked at yet.
     ///
     /// # Errors
-    /// What the file must be, in words that go on after "must be". No line of it is repeated: it may hold a secret.
-    pub(super) fn read(path: &Path, faults: &mut Faults) -> Result<Self, String> {
+    /// What the file must be. No line of it is repeated: it may hold a secret.
+    pub(super) fn read(path: &Path, faults: &mut Faults) -> Result<Self, MustBe> {
         let content = regular::read(path, MOST)?;
         let text = str::from_utf8(&content).map_err(|e| {
             let line = line_and_column(&content[..e.valid_up_to()]).0;
-            format!("a file in UTF-8, which line {line} is not")
+            MustBe(format!("a file in UTF-8, which line {line} is not"))
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let table = DeTable::parse(text).map_err(|e| {
             let before = e.span().map_or(0, |span| span.start).min(text.len());
             let (line, column) = line_and_column(&text.as_bytes()[..before]);
             let what = e.message();
-            format!("a file in TOML; line {line}, column {column}: {what}")
+            MustBe(format!(
+                "a file in TOML; line {line}, column {column}: {what}"
+            ))
         })?;
         Ok(Self::of(table.into_inner(), faults))
     }

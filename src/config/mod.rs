@@ -27,7 +27,7 @@ pub use kinds::{Kind, Unit};
 pub use load::{Command, load};
 pub use machine::Machine;
 pub use pages::markdown_table;
-pub use policy::check_policy;
+pub use policy::{BoundsFault, OutOfBounds, check_policy};
 pub use secret::Secret;
 pub use settings::Settings;
 pub use table::{Audience, Fallback, SETTINGS, Setting};

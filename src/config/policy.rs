@@ -5,11 +5,11 @@ use super::table::{SETTINGS, row};
 use crate::health::Policy;
 use crate::time::Micros;
 
-/// Whether the settings would allow `policy`: a live change is held to the bounds that the start has.
+/// Checks that the settings would allow `policy`: a live change is held to the bounds that the start has.
 ///
 /// # Errors
-/// Every fault: the field, its value and what is allowed.
-pub fn check_policy(policy: &Policy) -> Result<(), Vec<String>> {
+/// [`OutOfBounds`] with every fault.
+pub fn check_policy(policy: &Policy) -> Result<(), OutOfBounds> {
     let mut faults = Vec::new();
     let times = [
         (
@@ -39,21 +39,75 @@ pub fn check_policy(policy: &Policy) -> Result<(), Vec<String>> {
         };
         let [least, most] = [least, most].map(Micros::from_millis);
         if let Some(time) = time.filter(|time| !(least..=most).contains(time)) {
-            faults.push(format!("{field} is {time}; it must be {least} to {most}"));
+            faults.push(BoundsFault::Time {
+                field,
+                time,
+                least,
+                most,
+            });
         }
     }
     if policy.connection_timeout <= policy.heartbeat_interval {
-        faults.push(format!(
-            "connection_timeout is {}; it must be more than heartbeat_interval, which is {}",
-            policy.connection_timeout, policy.heartbeat_interval
-        ));
+        faults.push(BoundsFault::ConnectionTimeout {
+            timeout: policy.connection_timeout,
+            interval: policy.heartbeat_interval,
+        });
     }
     if policy.suspect_after == 0 {
-        faults.push("suspect_after is 0; it must be at least 1".to_owned());
+        faults.push(BoundsFault::SuspectAfter);
     }
     if faults.is_empty() {
         Ok(())
     } else {
-        Err(faults)
+        Err(OutOfBounds(faults))
     }
+}
+
+/// A policy that the settings would not allow. The operator who asks for it is at fault, and may ask for another one.
+///
+/// Printed as every fault in one line, each with the field, its value and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", line(.0))]
+pub struct OutOfBounds(Vec<BoundsFault>);
+
+impl OutOfBounds {
+    /// Every fault, at least one.
+    pub fn faults(&self) -> &[BoundsFault] {
+        &self.0
+    }
+}
+
+/// One field of a policy that is out of the bounds of its setting, with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BoundsFault {
+    /// A time is too short or too long.
+    #[error("{field} is {time}; it must be {least} to {most}")]
+    Time {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        time: Micros,
+        /// The least that is allowed.
+        least: Micros,
+        /// The most that is allowed.
+        most: Micros,
+    },
+    /// The timeout is not longer than the interval.
+    #[error(
+        "connection_timeout is {timeout}; it must be more than heartbeat_interval, which is {interval}"
+    )]
+    ConnectionTimeout {
+        /// The connection timeout.
+        timeout: Micros,
+        /// The heartbeat interval.
+        interval: Micros,
+    },
+    /// A peer would be suspect before a ping is unanswered.
+    #[error("suspect_after is 0; it must be at least 1")]
+    SuspectAfter,
+}
+
+fn line(faults: &[BoundsFault]) -> String {
+    let texts: Vec<String> = faults.iter().map(BoundsFault::to_string).collect();
+    texts.join("; ")
 }

@@ -4,17 +4,19 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use super::faults::MustBe;
+
 /// The content of the file at `path`, which may be a link to one, if it has at most `most` bytes.
 ///
 /// What is not a regular file is not opened: opening a FIFO waits for its writer, for ever if there is none, and a device
 /// may do whatever it likes.
 ///
 /// # Errors
-/// What is wanted instead, in words that go on after "must be".
-pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
-    let unreadable = |e: std::io::Error| format!("a file that can be read: {e}");
+/// What is wanted instead.
+pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
+    let unreadable = |e: std::io::Error| MustBe(format!("a file that can be read: {e}"));
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err("a regular file".to_owned());
+        return Err(MustBe("a regular file".to_owned()));
     }
     let mut content = Vec::new();
     // The length that the file system tells may be wrong by the time, and is zero below /proc.
@@ -24,7 +26,7 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
         .read_to_end(&mut content)
         .map_err(unreadable)?;
     if content.len() > most {
-        return Err(format!("a file of at most {most} bytes"));
+        return Err(MustBe(format!("a file of at most {most} bytes")));
     }
     Ok(content)
 }
@@ -33,18 +35,20 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, String> {
 /// opened or made, so whether we may write there is not known yet.
 ///
 /// # Errors
-/// What is wanted instead, in words that go on after "must be".
-pub(super) fn look_for_place(path: &Path) -> Result<(), String> {
+/// What is wanted instead.
+pub(super) fn look_for_place(path: &Path) -> Result<(), MustBe> {
+    let must_be = |what: &str| Err(MustBe(what.to_owned()));
+    let no_folder = |e| Err(MustBe(format!("a file in a folder that is there: {e}")));
     match fs::metadata(path) {
         Ok(found) if found.is_file() => return Ok(()),
-        Ok(_) => return Err("a regular file, or one that is not there yet".to_owned()),
+        Ok(_) => return must_be("a regular file, or one that is not there yet"),
         Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(format!("a file in a folder that is there: {e}")),
+        Err(e) => return no_folder(e),
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     match fs::metadata(folder.unwrap_or(Path::new("."))) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err("a file in a folder; this one's is none".to_owned()),
-        Err(e) => Err(format!("a file in a folder that is there: {e}")),
+        Ok(_) => must_be("a file in a folder; this one's is none"),
+        Err(e) => no_folder(e),
     }
 }

@@ -1,7 +1,8 @@
 //! What an engine is told at its start.
 
 use crate::cause::{CauseInfo, CauseTable};
-use crate::health::Policy;
+use crate::health::{Policy, PolicyError};
+use crate::id::Class;
 use crate::time::Micros;
 use crate::wire::frame::{CONTROL_MAX, Role};
 
@@ -71,68 +72,159 @@ impl Config {
         self.max_buffered_bytes as u64 / 16
     }
 
-    /// Returns whether an engine can run with this.
+    /// Checks that an engine can run with this.
     ///
     /// # Errors
-    /// Every fault in one text, each with the field, its value and what is allowed.
-    pub fn validate(&self) -> Result<(), String> {
+    /// [`ConfigError`] with every fault.
+    pub fn validate(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         if self.classes.is_empty() || self.classes.len() > 256 {
-            faults.push(format!("{} classes; 1 to 256", self.classes.len()));
+            faults.push(ConfigFault::Classes(self.classes.len()));
         }
-        faults.extend(CauseTable::with(self.causes).faults());
+        let causes = CauseTable::with(self.causes).faults();
+        faults.extend(causes.into_iter().map(ConfigFault::Causes));
         for class in &self.classes {
-            if let Err(e) = class.policy.validate() {
-                faults.push(format!("class {}: {e}", class.name));
+            if let Err(error) = class.policy.validate() {
+                let name = class.name.clone();
+                faults.push(ConfigFault::Class { name, error });
             }
         }
         if self.handshake_timeout < Policy::LEAST {
-            faults.push(format!(
-                "handshake_timeout is {}; at least {}",
-                self.handshake_timeout,
-                Policy::LEAST
-            ));
+            faults.push(ConfigFault::HandshakeTimeout(self.handshake_timeout));
         }
         if self.slow_after < Policy::LEAST {
-            faults.push(format!(
-                "slow_after is {}; at least {}",
-                self.slow_after,
-                Policy::LEAST
-            ));
+            faults.push(ConfigFault::SlowAfter(self.slow_after));
         }
         if !(Self::HEAD_LEAST..=Self::HEAD_MOST).contains(&self.max_head_bytes) {
-            faults.push(format!(
-                "max_head_bytes is {}; {} to {}",
-                self.max_head_bytes,
-                Self::HEAD_LEAST,
-                Self::HEAD_MOST
-            ));
+            faults.push(ConfigFault::MaxHeadBytes(self.max_head_bytes));
         }
         if self.max_message_bytes < CONTROL_MAX {
-            faults.push(format!(
-                "max_message_bytes is {}; at least {CONTROL_MAX}",
-                self.max_message_bytes
-            ));
+            faults.push(ConfigFault::MaxMessageBytes(self.max_message_bytes));
         }
         let least = self
             .max_message_bytes
             .saturating_add(Role::Server.header_max());
         if self.max_pending_bytes < least {
-            faults.push(format!(
-                "max_pending_bytes is {}; at least {least}, one message",
-                self.max_pending_bytes
-            ));
+            let bytes = self.max_pending_bytes;
+            faults.push(ConfigFault::MaxPendingBytes { bytes, least });
         }
         if self.max_buffered_bytes < self.max_pending_bytes {
-            faults.push(format!(
-                "max_buffered_bytes is {}; at least max_pending_bytes, {}",
-                self.max_buffered_bytes, self.max_pending_bytes
-            ));
+            faults.push(ConfigFault::MaxBufferedBytes {
+                bytes: self.max_buffered_bytes,
+                least: self.max_pending_bytes,
+            });
         }
         if faults.is_empty() {
             Ok(())
         } else {
-            Err(faults.join("; "))
+            Err(ConfigError(faults))
         }
     }
+}
+
+/// A configuration that no engine can run with. The host is at fault: nothing has started or changed, and the same
+/// configuration is refused again.
+///
+/// Printed as every fault in one line, each with the field, its value and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", line(.0))]
+pub struct ConfigError(Vec<ConfigFault>);
+
+impl ConfigError {
+    /// Every fault, at least one, in the order of the checks.
+    pub fn faults(&self) -> &[ConfigFault] {
+        &self.0
+    }
+}
+
+/// One field of a [`Config`] that is out of bounds, with its value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigFault {
+    /// A fault of the table of causes, in words.
+    #[error("{0}")]
+    Causes(String),
+    /// There is no class, or more than a [`Class`] can tell apart.
+    #[error("{0} classes; 1 to 256")]
+    Classes(usize),
+    /// The policy of a class cannot be kept.
+    #[error("class {name}: {error}")]
+    Class {
+        /// The class's name.
+        name: String,
+        /// Every fault of its policy.
+        error: PolicyError,
+    },
+    /// The timeout is shorter than [`Policy::LEAST`].
+    #[error("handshake_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    HandshakeTimeout(Micros),
+    /// The time is shorter than [`Policy::LEAST`].
+    #[error("slow_after is {0}; at least {least}", least = Policy::LEAST)]
+    SlowAfter(Micros),
+    /// The limit is not between [`Config::HEAD_LEAST`] and [`Config::HEAD_MOST`].
+    #[error(
+        "max_head_bytes is {0}; {least} to {most}",
+        least = Config::HEAD_LEAST,
+        most = Config::HEAD_MOST
+    )]
+    MaxHeadBytes(usize),
+    /// A control frame may be longer (RFC 6455 §5.5).
+    #[error("max_message_bytes is {0}; at least 125")]
+    MaxMessageBytes(usize),
+    /// One message of the largest size would not fit.
+    #[error("max_pending_bytes is {bytes}; at least {least}, one message")]
+    MaxPendingBytes {
+        /// The limit, in bytes.
+        bytes: usize,
+        /// What it must be at least.
+        least: usize,
+    },
+    /// The limit over all connections is below that of one.
+    #[error("max_buffered_bytes is {bytes}; at least max_pending_bytes, {least}")]
+    MaxBufferedBytes {
+        /// The limit, in bytes.
+        bytes: usize,
+        /// What it must be at least.
+        least: usize,
+    },
+}
+
+fn line(faults: &[ConfigFault]) -> String {
+    let texts: Vec<String> = faults.iter().map(ConfigFault::to_string).collect();
+    texts.join("; ")
+}
+
+/// Why [`Io::set_policy`](crate::engine::Io::set_policy) has changed nothing. The host is at fault; it may try another policy
+/// or class.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetPolicyError {
+    /// The policy cannot be kept.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// There is no such class.
+    #[error("there is no class {}; there are {classes}", class.0)]
+    NoSuchClass {
+        /// The class that was named.
+        class: Class,
+        /// How many there are.
+        classes: usize,
+    },
+}
+
+/// Why [`Io::reconfigure`](crate::engine::Io::reconfigure) has changed nothing. The host is at fault; what held before holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReconfigureError {
+    /// The configuration cannot be run with.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The classes are fixed at the start; only their policies change.
+    #[error("{given} classes; there are {classes}")]
+    OtherClasses {
+        /// How many classes the configuration has.
+        given: usize,
+        /// How many there are.
+        classes: usize,
+    },
 }

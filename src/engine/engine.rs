@@ -1,6 +1,6 @@
 //! The turn as seen from inside: what a driver calls, and the calls of the host.
 
-use super::config::Config;
+use super::config::{Config, ConfigError};
 use super::conn::{Conn, Mark, Phase};
 use super::core::Core;
 use super::drain::Drain;
@@ -32,12 +32,12 @@ impl<H: Handler> Engine<H> {
     /// An engine without connections, at the origin of engine time. `wake` makes the driver's wait return.
     ///
     /// # Errors
-    /// What is wrong with the configuration: see [`Config::validate`].
+    /// [`ConfigError`] as of [`Config::validate`].
     pub fn new(
         config: Config,
         handler: H,
         wake: Box<dyn Fn() + Send + Sync>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Engine {
             core: Core::new(config, Remote::new(wake)),

@@ -1,7 +1,7 @@
 //! What a host can do.
 
 use crate::cause::Cause;
-use crate::engine::config::Config;
+use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
 use crate::engine::message::{Message, Sent};
@@ -111,8 +111,8 @@ impl Io<'_> {
     /// later, whichever is first. A first message is missed by the new limit since the opening.
     ///
     /// # Errors
-    /// What is wrong with the policy, or that there is no such class. Nothing has changed then.
-    pub fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
+    /// [`SetPolicyError`]; nothing has changed then.
+    pub fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), SetPolicyError> {
         self.core.set_policy(class, policy)
     }
 
@@ -125,8 +125,8 @@ impl Io<'_> {
     /// is touched: what one holds already it may keep, and a message that has begun is measured by the limit that it met.
     ///
     /// # Errors
-    /// Every fault of the configuration, or that it has another number of classes. Nothing has changed then.
-    pub fn reconfigure(&mut self, config: Config) -> Result<(), String> {
+    /// [`ReconfigureError`]; nothing has changed then.
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), ReconfigureError> {
         self.core.reconfigure(config)
     }
 

@@ -16,21 +16,27 @@ pub enum Sent {
 }
 
 /// Why a send was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// There is no such connection, or it is not open yet.
+    #[error("there is no such open connection")]
     Gone,
     /// It is closing.
+    #[error("the connection is closing")]
     Closing,
     /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids, or a close as a raw frame.
+    #[error("the frame is not one that may be sent")]
     Illegal,
     /// More would wait than is allowed: twice `max_pending_bytes`, or memory is short. The connection is closed (1013), for its
     /// stream has a gap now.
+    #[error("more would wait for the connection than is allowed")]
     OverLimit,
 }
 
 /// An answered heartbeat, and what it proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pong {
     /// How long the answer took.
     pub rtt: Micros,

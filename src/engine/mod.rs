@@ -54,7 +54,7 @@ mod yielding;
 pub use crate::id::{Class, TimerId};
 pub use crate::transport::Preamble;
 pub use crate::wire::http::{Reply, Request};
-pub use config::{ClassConfig, Config};
+pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
 pub use ending::Ending;
 pub use engine::Engine;

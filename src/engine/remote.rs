@@ -24,7 +24,8 @@ pub struct Remote {
 }
 
 /// More commands wait than the loop has taken: try again later, or drop what can be dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {CAPACITY} commands wait for the loop")]
 pub struct Full;
 
 pub(crate) enum Command {
@@ -151,11 +152,3 @@ impl fmt::Debug for Remote {
             .finish()
     }
 }
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "more than {CAPACITY} commands wait for the loop")
-    }
-}
-
-impl std::error::Error for Full {}

@@ -2,6 +2,7 @@
 
 /// What went through a connection since it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Traffic {
     /// Bytes received, as on the wire.
     pub bytes_in: u64,

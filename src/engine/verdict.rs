@@ -7,6 +7,7 @@ use crate::wire::http::{HeaderName, HeaderValue, Reply};
 
 /// What is to become of a request.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Make it a WebSocket. A request that is no valid upgrade is answered 426 or 400 instead.
     Upgrade(Upgrade),

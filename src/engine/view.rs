@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 /// A connection at one moment. Made by copying: it costs no allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConnView {
     /// How far it is.
     pub phase: PhaseView,
@@ -40,6 +41,7 @@ pub struct ConnView {
 
 /// The health of a connection at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HealthView {
     /// Whether it answers.
     pub state: State,
@@ -59,6 +61,7 @@ pub struct HealthView {
 
 /// How far a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PhaseView {
     /// Accepted, and not a WebSocket yet.
     Opening {
@@ -82,6 +85,7 @@ pub enum PhaseView {
 
 /// What a closing connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Awaits {
     /// The peer's close frame, which completes the handshake; then as `Flushed`.
     PeerCloses,
@@ -95,6 +99,7 @@ pub enum Awaits {
 /// What will become of a connection if nothing more is heard or sent. Deadlines are met never early, and late by a few
 /// milliseconds: a heartbeat goes out with the beat of 10 ms, the rest with the tick of 5 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outlook {
     /// The policy that holds.
     pub policy: Policy,

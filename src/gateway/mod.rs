@@ -18,7 +18,7 @@ pub use self::roster::{
 };
 pub use crate::desk::{DESK_UNITS, Progress, SLICE_UNITS};
 pub use crate::host::{
-    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, BLOCKS_MAX, BlockPlace,
+    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, AppsError, BLOCKS_MAX, BlockPlace,
     CLASS_NAMES, CLOSED_MAX, Change, Closed, ClosedBox, ConnState, Credentials, Filter, GLASSES,
     HISTORIES_MAX, Handover, History, Identity, OTHER_USER_AGENT, PAGE_MAX, Page, Position, Query,
     Reason, Role, Row, Search, Sort, Subprotocols, TPA, TokenFault, USER_AGENT_BYTES_MAX,

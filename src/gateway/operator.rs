@@ -2,7 +2,7 @@
 
 use super::gateway::Gateway;
 use crate::cause::Cause;
-use crate::engine::{Class, Config, Io, Outlook, PhaseView, Stats};
+use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
     AgentCount, BlockPlace, CLASS_NAMES, ClassDrain, Credentials, History, Identity, Role, Row,
     Value,
@@ -297,8 +297,12 @@ impl Gateway {
     /// not known any more are stopped, over as many turns as it takes ([`SLICE_UNITS`](super::SLICE_UNITS)).
     ///
     /// # Errors
-    /// What is wrong with the engine's configuration. Nothing has changed then.
-    pub fn reconfigure(&mut self, io: &mut Io<'_>, newer: Reconfiguration) -> Result<(), String> {
+    /// [`ReconfigureError`]; nothing has changed then.
+    pub fn reconfigure(
+        &mut self,
+        io: &mut Io<'_>,
+        newer: Reconfiguration,
+    ) -> Result<(), ReconfigureError> {
         io.reconfigure(newer.engine)?;
         self.max_connections = newer.max_connections;
         io.set_max_connections(newer.max_connections);

@@ -14,6 +14,6 @@ mod state;
 
 pub use health::Health;
 pub use payload::PAYLOAD;
-pub use policy::{HeartbeatMode, Policy};
+pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault};
 pub use rtt::Rtt;
 pub use state::{Due, HealthChange, State};

@@ -54,48 +54,86 @@ impl Policy {
     /// The shortest connection timeout that survives one lost ping or answer, in heartbeat intervals. Less is allowed.
     pub const SAFE_INTERVALS: u64 = 2;
 
-    /// Whether the loop can keep this policy.
+    /// Checks that the loop can keep this policy.
     ///
     /// # Errors
-    /// Every fault in one text, each with the field, its value and what is allowed.
-    pub fn validate(&self) -> Result<(), String> {
+    /// [`PolicyError`] with every fault.
+    pub fn validate(&self) -> Result<(), PolicyError> {
         let mut faults = Vec::new();
         if self.heartbeat_interval < Self::LEAST {
-            faults.push(format!(
-                "heartbeat_interval is {}; at least {}",
-                self.heartbeat_interval,
-                Self::LEAST
-            ));
+            faults.push(PolicyFault::HeartbeatInterval(self.heartbeat_interval));
         }
         if self.connection_timeout <= self.heartbeat_interval {
-            faults.push(format!(
-                "connection_timeout is {}; more than heartbeat_interval, {}",
-                self.connection_timeout, self.heartbeat_interval
-            ));
+            faults.push(PolicyFault::ConnectionTimeout {
+                timeout: self.connection_timeout,
+                interval: self.heartbeat_interval,
+            });
         }
         if self.suspect_after == 0 {
-            faults.push("suspect_after is 0; at least 1".to_owned());
+            faults.push(PolicyFault::SuspectAfter);
         }
         if self.close_timeout < Self::LEAST {
-            faults.push(format!(
-                "close_timeout is {}; at least {}",
-                self.close_timeout,
-                Self::LEAST
-            ));
+            faults.push(PolicyFault::CloseTimeout(self.close_timeout));
         }
         if let Some(timeout) = self.first_message_timeout.filter(|t| *t < Self::LEAST) {
-            faults.push(format!(
-                "first_message_timeout is {timeout}; at least {}",
-                Self::LEAST
-            ));
+            faults.push(PolicyFault::FirstMessageTimeout(timeout));
         }
         if let Some(bytes) = self.first_message_bytes.filter(|b| *b < 125) {
-            faults.push(format!("first_message_bytes is {bytes}; at least 125"));
+            faults.push(PolicyFault::FirstMessageBytes(bytes));
         }
         if faults.is_empty() {
             Ok(())
         } else {
-            Err(faults.join("; "))
+            Err(PolicyError(faults))
         }
     }
+}
+
+/// A policy that the loop cannot keep. The policy's author is at fault: nothing has changed, and the same policy is refused
+/// again.
+///
+/// Printed as every fault in one line, each with the field, its value and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", line(.0))]
+pub struct PolicyError(Vec<PolicyFault>);
+
+impl PolicyError {
+    /// Every fault, at least one, in the order of the checks.
+    pub fn faults(&self) -> &[PolicyFault] {
+        &self.0
+    }
+}
+
+/// One field of a [`Policy`] that is out of bounds, with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyFault {
+    /// The interval is shorter than [`Policy::LEAST`].
+    #[error("heartbeat_interval is {0}; at least {least}", least = Policy::LEAST)]
+    HeartbeatInterval(Micros),
+    /// The timeout is not longer than the interval.
+    #[error("connection_timeout is {timeout}; more than heartbeat_interval, {interval}")]
+    ConnectionTimeout {
+        /// The connection timeout.
+        timeout: Micros,
+        /// The heartbeat interval.
+        interval: Micros,
+    },
+    /// A peer would be suspect before a ping is unanswered.
+    #[error("suspect_after is 0; at least 1")]
+    SuspectAfter,
+    /// The timeout is shorter than [`Policy::LEAST`].
+    #[error("close_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    CloseTimeout(Micros),
+    /// The timeout is shorter than [`Policy::LEAST`].
+    #[error("first_message_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    FirstMessageTimeout(Micros),
+    /// A control frame may be longer (RFC 6455 §5.5).
+    #[error("first_message_bytes is {0}; at least 125")]
+    FirstMessageBytes(usize),
+}
+
+fn line(faults: &[PolicyFault]) -> String {
+    let texts: Vec<String> = faults.iter().map(PolicyFault::to_string).collect();
+    texts.join("; ")
 }

@@ -18,7 +18,9 @@ mod throttled;
 mod user_agents;
 
 pub(crate) use self::auth::iso;
-pub use self::auth::{APPS_MAX, Admission, Apps, Credentials, TokenFault, WebOrigin, is_url};
+pub use self::auth::{
+    APPS_MAX, Admission, Apps, AppsError, Credentials, TokenFault, WebOrigin, is_url,
+};
 pub(crate) use self::blocks::Blocks;
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
 pub(crate) use self::class_drain::ClassDrain;

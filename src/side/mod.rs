@@ -20,7 +20,7 @@ mod process;
 mod start;
 mod watch;
 
-pub use self::admin::Token;
+pub use self::admin::{PolicyRefused, Token};
 pub use self::down::DownApp;
 pub use self::errands::{
     Started, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions, WebhookResult,

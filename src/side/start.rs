@@ -1,6 +1,6 @@
 //! The start of the side threads, and what they are told at it.
 
-use super::admin::{self, Control, Live, Logins, Token};
+use super::admin::{self, Control, Live, Logins, PolicyRefused, Token};
 use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
@@ -41,8 +41,8 @@ pub struct Options {
     pub state: Option<StateFile>,
     /// Where the loop listens.
     pub listen_addr: SocketAddr,
-    /// Whether a policy is within the bounds that hold at the start, too; all faults in one text.
-    pub check_policy: fn(&Policy) -> Result<(), String>,
+    /// Checks that a policy is within the bounds that hold at the start, too.
+    pub check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     /// The delay and the spread of a drain that does not say its own.
     pub drain_times: Arc<Mutex<(Micros, Micros)>>,
     /// Has the gateway go away, with this delay and spread.

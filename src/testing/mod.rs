@@ -28,5 +28,5 @@ mod recorder;
 mod turn;
 
 pub use frames::{client_frame, count_frames, server_frame, upgrade_request};
-pub use net::Net;
+pub use net::{Broken, Net};
 pub use peer::{PeerId, Received};

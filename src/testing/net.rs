@@ -146,12 +146,23 @@ impl<H: Handler> Net<H> {
     ///
     /// # Errors
     /// The first thing that does not.
-    pub fn check(&self) -> Result<(), String> {
-        self.engine.audit(self.now())
+    pub fn check(&self) -> Result<(), Broken> {
+        self.engine.audit(self.now()).map_err(Broken)
     }
 
     /// Entries in the wheel, dead ones included.
     pub fn wheel_entries(&self) -> usize {
         self.engine.wheel_entries()
+    }
+}
+
+/// The engine's books do not agree with its connections: a bug of the engine, not of the host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(String);
+
+impl From<Broken> for String {
+    fn from(broken: Broken) -> String {
+        broken.0
     }
 }

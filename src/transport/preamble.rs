@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 /// What the first bytes of a connection are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preamble {
     /// The request: there is no preamble.
     None,

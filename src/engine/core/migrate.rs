@@ -3,7 +3,7 @@
 use super::core::{Core, seed};
 use super::progress::Change;
 use crate::engine::bucket::Bucket;
-use crate::engine::config::Config;
+use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Phase;
 use crate::health::Policy;
 use crate::id::{Class, ConnId};
@@ -11,17 +11,18 @@ use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
 impl Core {
-    pub(crate) fn set_policy(&mut self, class: Class, policy: Policy) -> Result<(), String> {
+    pub(crate) fn set_policy(
+        &mut self,
+        class: Class,
+        policy: Policy,
+    ) -> Result<(), SetPolicyError> {
         policy.validate()?;
         if self.policies.set(class, policy) {
             self.begin_change();
             return Ok(());
         }
-        Err(format!(
-            "there is no class {}; there are {}",
-            class.0,
-            self.policies.classes().len()
-        ))
+        let classes = self.policies.classes().len();
+        Err(SetPolicyError::NoSuchClass { class, classes })
     }
 
     /// Has everybody change over to what was set, a few turns from now. One change follows the other, so that nobody ever has more
@@ -74,11 +75,11 @@ impl Core {
     }
 
     /// Takes new limits and policies. The classes' names stay as they are.
-    pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), String> {
+    pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), ReconfigureError> {
         config.validate()?;
-        let (classes, known) = (config.classes.len(), self.policies.classes().len());
-        if classes != known {
-            return Err(format!("{classes} classes; there are {known}"));
+        let (given, classes) = (config.classes.len(), self.policies.classes().len());
+        if given != classes {
+            return Err(ReconfigureError::OtherClasses { given, classes });
         }
         let mut changed = config.handshake_timeout < self.config.handshake_timeout;
         for (class, wanted) in config.classes.iter().enumerate() {

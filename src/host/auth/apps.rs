@@ -26,6 +26,36 @@ const FAULTS_MAX: usize = 20;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Apps(Arc<HashMap<Box<str>, App>>);
 
+/// Why a text is no list of apps. The author of the file is at fault; the list before still holds.
+///
+/// Printed in words that go on after "must be", on one line. Apps are named by their places, counted from 1; nothing that
+/// the file says is repeated, for it may be a key in the wrong place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppsError {
+    /// It is not JSON.
+    #[error("a file in JSON, which line {line}, column {column} is not")]
+    NotJson {
+        /// The line that could not be read, counted from 1.
+        line: usize,
+        /// The column in it; 0 is before the first.
+        column: usize,
+    },
+    /// It is JSON, and not an array.
+    #[error("a JSON array of apps")]
+    NotAList,
+    /// It has more than [`APPS_MAX`] apps.
+    #[error("a list of at most {APPS_MAX} apps")]
+    TooMany,
+    /// Some apps have faults.
+    #[error("a list of apps without faults: {told}")]
+    Faulty {
+        /// How many faults there are.
+        count: usize,
+        /// The first of them, in words.
+        told: String,
+    },
+}
+
 struct App {
     /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
     key: [u8; 32],
@@ -55,23 +85,20 @@ impl Apps {
     /// Reads a JSON array of apps: `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
     ///
     /// # Errors
-    /// Everything that is wrong, in words that go on after "must be", on one line. Apps are named by their places, counted
-    /// from 1; nothing that the file says is repeated, for it may be a key in the wrong place.
-    pub fn parse(json: &[u8]) -> Result<Apps, String> {
+    /// [`AppsError`] with everything that is wrong.
+    pub fn parse(json: &[u8]) -> Result<Apps, AppsError> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|e| {
             let (line, column) = (e.line(), e.column());
             match e.classify() {
-                serde_json::error::Category::Data => "a JSON array of apps".to_owned(),
+                serde_json::error::Category::Data => AppsError::NotAList,
                 serde_json::error::Category::Io
                 | serde_json::error::Category::Syntax
-                | serde_json::error::Category::Eof => {
-                    format!("a file in JSON, which line {line}, column {column} is not")
-                }
+                | serde_json::error::Category::Eof => AppsError::NotJson { line, column },
             }
         })?;
         if entries.len() > APPS_MAX {
-            return Err(format!("a list of at most {APPS_MAX} apps"));
+            return Err(AppsError::TooMany);
         }
         let mut faults = Faults::default();
         let mut apps = HashMap::with_capacity(entries.len());
@@ -312,17 +339,16 @@ impl Faults {
         }
     }
 
-    fn none(self) -> Result<(), String> {
-        let more = match self.count.saturating_sub(FAULTS_MAX) {
-            0 => String::new(),
-            n => format!(", and {n} more"),
-        };
+    fn none(mut self) -> Result<(), AppsError> {
+        if let more @ 1.. = self.count.saturating_sub(FAULTS_MAX) {
+            let _ = write!(self.told, ", and {more} more");
+        }
         match self.count {
             0 => Ok(()),
-            _ => Err(format!(
-                "a list of apps without faults: {}{more}",
-                self.told
-            )),
+            count => Err(AppsError::Faulty {
+                count,
+                told: self.told,
+            }),
         }
     }
 }
@@ -332,7 +358,7 @@ mod tests {
     use super::*;
 
     fn fault(json: &str) -> String {
-        let text = Apps::parse(json.as_bytes()).expect_err(json);
+        let text = Apps::parse(json.as_bytes()).expect_err(json).to_string();
         assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
         text
     }
@@ -406,7 +432,9 @@ mod tests {
             format!("[{many}]"),
             format!(r#"["{long}"]"#),
         ] {
-            let told = apps(&format!(r#","may_send":{wrong}"#)).expect_err(&wrong);
+            let told = apps(&format!(r#","may_send":{wrong}"#))
+                .expect_err(&wrong)
+                .to_string();
             assert!(told.ends_with(
                 "app 1: may_send is not an array of at most 64 types of 1 to 256 bytes"
             ));

@@ -10,7 +10,7 @@ mod tests;
 mod token;
 mod url;
 
-pub use self::apps::{APPS_MAX, Apps};
+pub use self::apps::{APPS_MAX, Apps, AppsError};
 pub(crate) use self::credentials::iso;
 pub use self::credentials::{Admission, Credentials};
 pub use self::token::TokenFault;

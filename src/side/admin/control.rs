@@ -12,6 +12,11 @@ use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+/// A policy that the settings would not allow: every fault, in words for the operator who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PolicyRefused(pub String);
+
 /// What the answers are made from.
 pub(in crate::side) struct Control {
     pub(in crate::side) token: Option<Token>,
@@ -20,7 +25,7 @@ pub(in crate::side) struct Control {
     pub(in crate::side) desk: Desk,
     pub(in crate::side) causes: CauseTable,
     pub(in crate::side) listen_addr: SocketAddr,
-    pub(in crate::side) check_policy: fn(&Policy) -> Result<(), String>,
+    pub(in crate::side) check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,
     pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
     pub(in crate::side) started: Moment,

@@ -15,6 +15,7 @@ mod tell;
 mod token;
 
 pub(super) use self::control::Control;
+pub use self::control::PolicyRefused;
 pub(super) use self::live::Live;
 pub(super) use self::logins::Logins;
 pub(super) use self::router::start;

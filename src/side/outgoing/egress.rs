@@ -46,22 +46,18 @@ impl Egress {
     /// Checks an address, after the resolution of the name.
     ///
     /// # Errors
-    /// Why it is refused, with the setting and the address.
-    pub(super) fn check(&self, address: IpAddr) -> Result<(), String> {
+    /// [`EgressRefused`], with the setting and the address.
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), EgressRefused> {
         let address = address.to_canonical();
         if let Some(allowed) = &self.allowed
             && !allowed.iter().any(|network| network.contains(&address))
         {
-            return Err(format!(
-                "{address} is in no network that WEBHOOK_ALLOW lists"
-            ));
+            return Err(EgressRefused::NotListed(address));
         }
         let embedded = embedded(address).map(IpAddr::V4);
         for address in [Some(address), embedded].into_iter().flatten() {
             if self.is_protected(address) {
-                return Err(format!(
-                    "{address} is link-local or a metadata service, and WEBHOOK_ALLOW does not name it"
-                ));
+                return Err(EgressRefused::Protected(address));
             }
         }
         Ok(())
@@ -77,6 +73,15 @@ impl Egress {
         let mut protected = self.protected.iter();
         protected.any(|network| network.contains(&address) && !named(network))
     }
+}
+
+/// Why a webhook is not sent to an address: its URL is at fault, unless the operator means to allow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum EgressRefused {
+    #[error("{0} is in no network that WEBHOOK_ALLOW lists")]
+    NotListed(IpAddr),
+    #[error("{0} is link-local or a metadata service, and WEBHOOK_ALLOW does not name it")]
+    Protected(IpAddr),
 }
 
 /// The IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052 §2.1), 6to4 (RFC 3056 §2),
@@ -178,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_setting_and_the_address() {
-        let why = |egress: &Egress| egress.check("169.254.169.254".parse().expect("an address"));
+        let why = |egress: &Egress| {
+            let checked = egress.check("169.254.169.254".parse().expect("an address"));
+            checked.map_err(|e| e.to_string())
+        };
         assert_eq!(
             why(&Egress::new(None)),
             Err(

@@ -2,8 +2,10 @@
 
 use super::explain::mode_name;
 use super::words::ClassName;
+use crate::engine::SetPolicyError;
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::admin::control::Control;
+use crate::side::admin::control::PolicyRefused;
 use crate::side::admin::problem::{Body, Part, Problem};
 use crate::side::ask;
 use crate::time::Micros;
@@ -88,7 +90,7 @@ pub(super) async fn change(
     let check = control.check_policy;
     let changed = ask::ask(&control.desk, move |_, io| {
         let current = io.policy(class.class()).copied();
-        let wanted = change.applied_to(current.ok_or("no such class")?);
+        let wanted = change.applied_to(current.ok_or(Refusal::NoSuchClass)?);
         check(&wanted)?;
         io.set_policy(class.class(), wanted)?;
         log::warn!(
@@ -113,10 +115,23 @@ pub(super) async fn change(
                 safe.as_millis()
             );
         }
-        Ok::<_, String>(wanted)
+        Ok::<_, Refusal>(wanted)
     });
-    let policy = changed.await?.map_err(Problem::bad_request)?;
+    let policy = changed
+        .await?
+        .map_err(|e| Problem::bad_request(e.to_string()))?;
     Ok(Json(PolicyBody::from(&policy)))
+}
+
+/// Why a policy was not changed; the operator may ask for another one.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("no such class")]
+    NoSuchClass,
+    #[error(transparent)]
+    Settings(#[from] PolicyRefused),
+    #[error(transparent)]
+    Engine(#[from] SetPolicyError),
 }
 
 impl PolicyChange {

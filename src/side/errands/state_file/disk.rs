@@ -55,7 +55,7 @@ pub fn load(path: &Path) -> io::Result<Started> {
     match parse(&text) {
         Ok(started) => Ok(started),
         Err(why) => {
-            let aside = aside(path);
+            let (aside, why) = (aside(path), why.to_string());
             fs::rename(path, &aside)?;
             log::error!(
                 "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of apps that were started"
@@ -146,7 +146,18 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Started, String> {
+/// Why a state file is not understood. It was not written by this version, or was damaged.
+#[derive(Debug, thiserror::Error)]
+enum NotUnderstood {
+    #[error("it has more than {MOST} bytes")]
+    TooLong,
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("its version is {0}; 1 is known")]
+    Version(u32),
+}
+
+fn parse(text: &[u8]) -> Result<Started, NotUnderstood> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Document {
@@ -155,16 +166,16 @@ fn parse(text: &[u8]) -> Result<Started, String> {
         started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
     }
     if text.len() > MOST {
-        return Err(format!("it has more than {MOST} bytes"));
+        return Err(NotUnderstood::TooLong);
     }
-    let document: Document = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let document: Document = serde_json::from_slice(text)?;
     match document.version {
         1 => {
             let users = document.started.into_iter();
             let lists = users.map(|(user, packages)| (user, packages.into_iter().collect()));
             Ok(lists.collect())
         }
-        other => Err(format!("its version is {other}; 1 is known")),
+        other => Err(NotUnderstood::Version(other)),
     }
 }
 

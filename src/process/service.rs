@@ -1,8 +1,8 @@
 //! The service manager: what it hands us at the start, and what it is told. Without one all of this does nothing.
 
+use crate::gateway::Watchdog;
+use crate::time::Micros;
 use listenfd::ListenFd;
-use pulsegate::Micros;
-use pulsegate::gateway::Watchdog;
 use sd_notify::NotifyState;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -64,7 +64,7 @@ pub fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<In
         .iter()
         .map(|(_, name, addr)| (&**name, *addr))
         .collect();
-    let purposes = purposes(&told, listen, admin).map_err(invalid)?;
+    let purposes = purposes(&told, listen, admin).map_err(|e| invalid(e.to_string()))?;
     let mut inherited = Inherited::default();
     for ((socket, ..), purpose) in sockets.into_iter().zip(purposes) {
         match purpose {
@@ -75,12 +75,41 @@ pub fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<In
     Ok(inherited)
 }
 
+impl Purpose {
+    fn setting(self) -> &'static str {
+        match self {
+            Purpose::Listen => "LISTEN_ADDR",
+            Purpose::Admin => "ADMIN_ADDR",
+        }
+    }
+}
+
+/// Why it is not clear what the sockets are for: the service manager's units are at fault.
+#[derive(Debug, thiserror::Error)]
+enum Unclear {
+    #[error(
+        "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must be {LISTEN_NAME} or \
+         {ADMIN_NAME}, or its address that of LISTEN_ADDR or ADMIN_ADDR"
+    )]
+    Unknown {
+        at: usize,
+        addr: SocketAddr,
+        name: String,
+    },
+    #[error(
+        "LISTEN_FDS: two sockets are for {0}; LISTEN_FDNAMES or the addresses must tell them apart"
+    )]
+    Twice(&'static str),
+    #[error("socket {0} of LISTEN_FDS has the name {ADMIN_NAME}, but ADMIN_ADDR is off")]
+    AdminIsOff(usize),
+}
+
 /// What each of up to two sockets is for, by name and address.
 fn purposes(
     sockets: &[(&str, SocketAddr)],
     listen: SocketAddr,
     admin: Option<SocketAddr>,
-) -> Result<Vec<Purpose>, String> {
+) -> Result<Vec<Purpose>, Unclear> {
     let known: Vec<_> = sockets
         .iter()
         .map(|(name, addr)| by_name(name).or_else(|| by_address(*addr, listen, admin)))
@@ -88,27 +117,20 @@ fn purposes(
     // The API is opened on a socket only if that is said; the other one, or the only one, is for everybody.
     let others = |but: usize| known.iter().enumerate().filter(move |(at, _)| *at != but);
     let mut purposes = Vec::new();
-    for (at, (name, addr)) in sockets.iter().enumerate() {
+    for (at, &(name, addr)) in sockets.iter().enumerate() {
         let left_over = others(at).all(|(_, other)| *other == Some(Purpose::Admin));
         let Some(purpose) = known[at].or(left_over.then_some(Purpose::Listen)) else {
-            return Err(format!(
-                "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must be {LISTEN_NAME} or \
-                 {ADMIN_NAME}, or its address that of LISTEN_ADDR or ADMIN_ADDR"
-            ));
+            return Err(Unclear::Unknown {
+                at,
+                addr,
+                name: name.to_owned(),
+            });
         };
         if purposes.contains(&purpose) {
-            return Err(format!(
-                "LISTEN_FDS: two sockets are for {}; LISTEN_FDNAMES or the addresses must tell them apart",
-                match purpose {
-                    Purpose::Listen => "LISTEN_ADDR",
-                    Purpose::Admin => "ADMIN_ADDR",
-                }
-            ));
+            return Err(Unclear::Twice(purpose.setting()));
         }
         if purpose == Purpose::Admin && admin.is_none() {
-            return Err(format!(
-                "socket {at} of LISTEN_FDS has the name {ADMIN_NAME}, but ADMIN_ADDR is off"
-            ));
+            return Err(Unclear::AdminIsOff(at));
         }
         purposes.push(purpose);
     }
@@ -185,7 +207,7 @@ mod tests {
     fn of(sockets: &[(&str, &str)], admin: Option<&str>) -> Result<Vec<Purpose>, String> {
         let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let sockets: Vec<_> = sockets.iter().map(|(name, at)| (*name, addr(at))).collect();
-        purposes(&sockets, addr("127.0.0.1:8002"), admin.map(addr))
+        purposes(&sockets, addr("127.0.0.1:8002"), admin.map(addr)).map_err(|e| e.to_string())
     }
 
     #[test]

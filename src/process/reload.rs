@@ -1,10 +1,12 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
+use crate::config::{self, Command, Machine, Settings};
+use crate::engine::{Class, Io};
+use crate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
+use crate::health::{HeartbeatMode, Policy};
+use crate::side::{self, AlertSettings, WebhookSettings};
+use crate::time::Micros;
 use log::LevelFilter;
-use pulsegate::config::{self, Command, Machine, Settings};
-use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
-use pulsegate::side::{self, AlertSettings, WebhookSettings};
-use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

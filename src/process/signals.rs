@@ -1,9 +1,9 @@
 //! What a signal means: SIGTERM and SIGINT drain (or cut a drain by the API short), a second one stops, a third one exits; SIGUSR1 logs the statistics; SIGHUP
 //! reads the settings again.
 
-use crate::reload::Reload;
-use pulsegate::Micros;
-use pulsegate::gateway::{Desk, Progress};
+use super::reload::Reload;
+use crate::gateway::{Desk, Progress};
+use crate::time::Micros;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;

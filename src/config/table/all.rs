@@ -1,0 +1,126 @@
+//! The one table of settings. What is read, checked, printed and documented comes from here.
+
+use super::setting::Setting;
+use super::{access, admin, alerts, limits, liveness, relay, running};
+
+/// The areas of settings, the basic ones first, in the order in which help and documentation show them.
+const AREAS: &[&[Setting]] = &[
+    access::BASIC,
+    admin::BASIC,
+    liveness::BASIC,
+    running::STATISTICS,
+    limits::BASIC,
+    running::BASIC,
+    relay::BASIC,
+    alerts::BASIC,
+    running::ADVANCED,
+    liveness::ADVANCED,
+    access::SUBPROTOCOLS,
+    limits::ADVANCED,
+    relay::ADVANCED,
+    access::ADVANCED,
+    admin::ADVANCED,
+    alerts::ADVANCED,
+];
+
+/// Every setting, the basic ones first, in the order in which help and documentation show them.
+pub const SETTINGS: &[Setting] = &joined::<{ count(AREAS) }>(AREAS);
+
+/// The number of settings in all areas.
+const fn count(areas: &[&[Setting]]) -> usize {
+    let (mut count, mut area) = (0, 0);
+    while area < areas.len() {
+        count += areas[area].len();
+        area += 1;
+    }
+    count
+}
+
+/// All areas one after the other; `concat` on slices is not `const`.
+const fn joined<const N: usize>(areas: &[&[Setting]]) -> [Setting; N] {
+    let mut all = [areas[0][0]; N];
+    let (mut at, mut area) = (0, 0);
+    while area < areas.len() {
+        let mut row = 0;
+        while row < areas[area].len() {
+            all[at] = areas[area][row];
+            (at, row) = (at + 1, row + 1);
+        }
+        area += 1;
+    }
+    all
+}
+
+/// The row of the setting `name`. In a `const` block a name that is not in the table does not compile.
+///
+/// # Panics
+/// If there is no such setting.
+pub(in crate::config) const fn row(name: &str) -> usize {
+    let mut row = 0;
+    while row < SETTINGS.len() {
+        if same(SETTINGS[row].name.as_bytes(), name.as_bytes()) {
+            return row;
+        }
+        row += 1;
+    }
+    panic!("no such setting");
+}
+
+/// `==` on slices is not `const` yet.
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SETTINGS, row};
+    use crate::config::kinds::Kind;
+    use crate::config::table::setting::Fallback;
+
+    #[test]
+    fn every_default_is_an_allowed_value_in_its_own_words() {
+        for setting in SETTINGS {
+            if let Fallback::Value(text) = setting.default {
+                let value = setting.kind.parse(text).expect(setting.name);
+                assert_eq!(value.to_string(), text, "{}", setting.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_default_refers_to_stands_earlier_and_is_of_the_same_kind() {
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            if let Fallback::Of(name) = setting.default {
+                assert!(row(name) < at, "{}", setting.name);
+                assert_eq!(
+                    SETTINGS[row(name)].kind.to_string(),
+                    setting.kind.to_string()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_bounds_themselves_are_allowed_and_their_neighbours_are_not() {
+        for setting in SETTINGS {
+            let Kind::Number { least, most, .. } = setting.kind else {
+                continue;
+            };
+            for (number, allowed) in [
+                (Some(least), true),
+                (Some(most), true),
+                (least.checked_sub(1), false),
+                (Some(most + 1), false),
+                (Some(u64::MAX), false),
+            ] {
+                let Some(number) = number else { continue };
+                let parsed = setting.kind.parse(&number.to_string());
+                assert_eq!(parsed.is_some(), allowed, "{}={number}", setting.name);
+            }
+        }
+    }
+}

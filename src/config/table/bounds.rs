@@ -1,0 +1,20 @@
+//! The bounds that many settings share.
+
+use crate::config::kinds::{Kind, Unit};
+
+/// No time is longer than a day: nobody means to wait for longer, and the wheel stays exact far beyond it.
+pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// From two ticks of the wheel to a day.
+pub(super) const TIME: Kind = Kind::Number {
+    unit: Unit::Milliseconds,
+    least: 10,
+    most: DAY_MS,
+};
+
+/// A time that may also be none.
+pub(super) const TIME_OR_NONE: Kind = Kind::Number {
+    unit: Unit::Milliseconds,
+    least: 0,
+    most: DAY_MS,
+};

@@ -1,0 +1,16 @@
+//! The table of settings, in one file for each area.
+
+mod access;
+mod admin;
+mod alerts;
+mod all;
+mod bounds;
+mod limits;
+mod liveness;
+mod relay;
+mod running;
+mod setting;
+
+pub use all::SETTINGS;
+pub(super) use all::row;
+pub use setting::{Audience, Fallback, Setting};

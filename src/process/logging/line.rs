@@ -1,0 +1,74 @@
+//! How a log line is written: its length, its time stamp, as text or as JSON.
+
+/// Bytes of the longest line, its end included, before quotes are escaped for JSON; a longer one is cut.
+pub(super) const LINE_BYTES: usize = 8 * 1024;
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`
+    #[default]
+    Text,
+    /// `{"time":"2026-01-31T12:00:00.000Z","level":"info","message":"close cause=stale …"}`
+    Json,
+}
+
+/// Ends the line that was collected, and leaves the buffer empty: one line for one record, its time in milliseconds, not
+/// longer than allowed. `priorities` puts one for the journal in front.
+pub(super) fn end(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Box<[u8]> {
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    for byte in line.iter_mut().filter(|byte| byte.is_ascii_control()) {
+        *byte = b' ';
+    }
+    stamp_in_ms(line);
+    if line.len() >= LINE_BYTES {
+        let mut end = LINE_BYTES - 1 - '…'.len_utf8();
+        while line[end] & 0xC0 == 0x80 {
+            end -= 1; // not inside a character
+        }
+        line.truncate(end);
+        line.extend_from_slice("…".as_bytes());
+    }
+    let ended = finish(&String::from_utf8_lossy(line), format, priorities);
+    line.clear();
+    ended.into_bytes().into()
+}
+
+/// A line `time [LEVEL] message`, without its end, as it is written.
+pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String {
+    let (time, rest) = line.split_once(" [").unwrap_or_default();
+    let (level, message) = rest.split_once("] ").unwrap_or(("", line));
+    let priority = match level {
+        _ if !priorities => "",
+        "ERROR" => "<3>",
+        "WARN" => "<4>",
+        "INFO" => "<6>",
+        _ => "<7>",
+    };
+    match format {
+        LogFormat::Text => format!("{priority}{line}\n"),
+        // Control characters are spaces already.
+        LogFormat::Json => format!(
+            "{priority}{{\"time\":\"{time}\",\"level\":\"{}\",\"message\":\"{}\"}}\n",
+            level.to_ascii_lowercase(),
+            message.replace('\\', "\\\\").replace('"', "\\\"")
+        ),
+    }
+}
+
+/// Gives the time stamp three digits after the second: simplelog prints as many as the clock happens to yield.
+pub(super) fn stamp_in_ms(line: &mut Vec<u8>) {
+    const SECONDS_END: usize = "2026-01-31T12:00:00".len();
+    let Some(end) = line.iter().position(|byte| *byte == b' ') else {
+        return;
+    };
+    let fraction = match line.get(SECONDS_END..end) {
+        Some([b'.', digits @ .., b'Z']) => digits,
+        Some([b'Z']) => &[],
+        Some(_) | None => return,
+    };
+    let fraction = format!(".{:0<3.3}Z", String::from_utf8_lossy(fraction));
+    line.splice(SECONDS_END..end, fraction.into_bytes());
+}

@@ -1,0 +1,146 @@
+//! The process's logger: which records it takes, and how one record becomes one line in the queue.
+
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
+
+use super::line::{self, LINE_BYTES, LogFormat};
+use super::queue::{Entrance, LogQueue, queue_to};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use simplelog::{ConfigBuilder, WriteLogger};
+
+/// Crates that print payloads (so tokens and keys) or every event at the levels below info: those are refused.
+const TALKATIVE: [&str; 2] = ["tungstenite", "mio"];
+
+/// Returns whether standard error is the journal of systemd (`JOURNAL_STREAM`), which takes a priority in front of each line.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let stderr = std::fs::metadata("/dev/fd/2");
+    stderr.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
+}
+
+/// Makes standard error the place where this process logs to, at `level`. Call it once, in the binary.
+///
+/// `log::set_max_level` changes the level later.
+///
+/// # Errors
+/// If the writer thread cannot be started, or the process has a logger already.
+pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue> {
+    init_to(level, format, is_journal(), io::stderr())
+}
+
+/// [`init`] with another place than standard error, and whether each line has a priority (`<4>`) in front. `sink` may block
+/// for as long as it likes.
+///
+/// # Errors
+/// If the writer thread cannot be started, or the process has a logger already.
+pub fn init_to<W: Write + Send + 'static>(
+    level: LevelFilter,
+    format: LogFormat,
+    priorities: bool,
+    sink: W,
+) -> io::Result<LogQueue> {
+    let (logger, queue) = logger_in(format, priorities, sink)?;
+    log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
+    log::set_max_level(level);
+    Ok(queue)
+}
+
+/// A logger that is not made the process's own, whatever its level, and the queue behind it.
+///
+/// # Errors
+/// If the writer thread cannot be started.
+#[cfg(test)]
+pub fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
+    logger_in(LogFormat::Text, false, sink)
+}
+
+fn logger_in<W: Write + Send + 'static>(
+    format: LogFormat,
+    priorities: bool,
+    sink: W,
+) -> io::Result<(QueueLogger, LogQueue)> {
+    let (entrance, queue) = queue_to(sink)?;
+    let config = ConfigBuilder::new()
+        .set_time_format_rfc3339()
+        .set_thread_level(LevelFilter::Off)
+        .set_target_level(LevelFilter::Off)
+        .set_location_level(LevelFilter::Off)
+        .build();
+    let line = Line {
+        bytes: Vec::with_capacity(LINE_BYTES),
+        format,
+        priorities,
+        entrance,
+    };
+    let logger = QueueLogger {
+        one_record: Mutex::new(()),
+        writer: WriteLogger::new(LevelFilter::Trace, config, line),
+    };
+    Ok((logger, queue))
+}
+
+/// A [`Log`] whose lines go through a bounded queue: `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`.
+///
+/// It never blocks on what is behind the queue, and it refuses debug and trace of crates that print payloads there, whatever
+/// the level.
+pub struct QueueLogger {
+    /// simplelog writes a record in pieces and does not say where it ends; we do, by a flush, so the two belong together.
+    one_record: Mutex<()>,
+    writer: Box<WriteLogger<Line>>,
+}
+
+impl Log for QueueLogger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info
+            || !TALKATIVE
+                .iter()
+                .any(|name| metadata.target().starts_with(name))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let _one_record = self
+            .one_record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.writer.log(record);
+        self.writer.flush();
+    }
+
+    /// Does nothing: lines are on their way as soon as they are logged. [`LogQueue::close`] waits for them.
+    fn flush(&self) {}
+}
+
+/// Collects the pieces of one record; a flush ends the line and queues it.
+struct Line {
+    bytes: Vec<u8>,
+    format: LogFormat,
+    /// Whether a priority stands in front of each line.
+    priorities: bool,
+    entrance: Entrance,
+}
+
+impl Line {
+    /// More than a line, so that what is cut is known to be too long even after the time stamp has shrunk.
+    const MOST_COLLECTED: usize = LINE_BYTES + 16;
+}
+
+impl Write for Line {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        let room = Self::MOST_COLLECTED.saturating_sub(self.bytes.len());
+        self.bytes
+            .extend_from_slice(&piece[..piece.len().min(room)]);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let line = line::end(&mut self.bytes, self.format, self.priorities);
+        self.entrance.put(line);
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! The bounded queue of log lines, and the one thread that writes them.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::line::LINE_BYTES;
+
+/// Lines that may wait: at 1 000 lines a second eight seconds of a reader that is away, and at most 64 MiB.
+pub(super) const QUEUE_LINES: usize = 8_192;
+
+/// The writer stops collecting lines for one `write` at this many bytes: what a pipe holds on Linux.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+
+/// How long the writer waits before it tries again, if somebody made standard error non-blocking and it is full.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// What became of the lines. Clones speak of the same queue.
+#[derive(Debug, Clone)]
+pub struct LogQueue(Arc<Counts>);
+
+impl LogQueue {
+    /// Lines that were logged and will never be read: the queue was full, or writing failed.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until every line that this thread has logged is written, but not longer than `timeout`: the last thing to do
+    /// before the process ends. Returns whether all of them are.
+    ///
+    /// Lines that are logged afterwards are written too, if the process lives that long.
+    pub fn close(&self, timeout: Duration) -> bool {
+        let logged = self.0.queued.load(Ordering::Acquire);
+        let (settled, _) = self
+            .0
+            .progress
+            .wait_timeout_while(self.0.settled(), timeout, |settled| *settled < logged)
+            .unwrap_or_else(PoisonError::into_inner);
+        *settled >= logged
+    }
+}
+
+/// Starts the writer thread, with an empty queue before it.
+///
+/// # Errors
+/// If the thread cannot be started.
+pub(super) fn queue_to<W: Write + Send + 'static>(sink: W) -> io::Result<(Entrance, LogQueue)> {
+    let (sender, receiver) = sync_channel(QUEUE_LINES);
+    let queue = LogQueue(Arc::default());
+    let counts = queue.0.clone();
+    thread::Builder::new()
+        .name("pulsegate-log".to_owned())
+        .spawn(move || write_lines(&receiver, &counts, sink))?;
+    let counts = queue.0.clone();
+    Ok((Entrance { sender, counts }, queue))
+}
+
+/// Where lines are put into the queue. The writer ends when it is gone.
+pub(super) struct Entrance {
+    sender: SyncSender<Box<[u8]>>,
+    counts: Arc<Counts>,
+}
+
+impl Entrance {
+    /// Queues a line, or drops and counts it if the queue is full. It never waits.
+    pub(super) fn put(&self, line: Box<[u8]>) {
+        match self.sender.try_send(line) {
+            Ok(()) => self.counts.queued.fetch_add(1, Ordering::Release),
+            Err(_) => self.counts.dropped.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+}
+
+/// The counts that both ends of the queue keep.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Lines that the queue took.
+    queued: AtomicU64,
+    /// Lines of those that the writer is done with.
+    settled: Mutex<u64>,
+    /// `settled` has grown.
+    progress: Condvar,
+    dropped: AtomicU64,
+}
+
+impl Counts {
+    fn settled(&self) -> MutexGuard<'_, u64> {
+        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer thread: as many lines as wait, in one `write`. Ends when the logger is gone.
+fn write_lines<W: Write>(lines: &Receiver<Box<[u8]>>, counts: &Counts, mut sink: W) {
+    let mut batch = Vec::with_capacity(BATCH_BYTES + LINE_BYTES);
+    while let Ok(first) = lines.recv() {
+        batch.clear();
+        batch.extend_from_slice(&first);
+        let mut taken = 1;
+        while batch.len() < BATCH_BYTES
+            && let Ok(line) = lines.try_recv()
+        {
+            batch.extend_from_slice(&line);
+            taken += 1;
+        }
+        let unwritten = write_batch(&mut sink, &batch);
+        let lost = unwritten.iter().filter(|byte| **byte == b'\n').count();
+        counts.dropped.fetch_add(lost as u64, Ordering::Relaxed);
+        *counts.settled() += taken;
+        counts.progress.notify_all();
+    }
+}
+
+/// Writes as much as `sink` takes, for as long as it takes; returns what was lost by an error. There is nobody left whom
+/// it could be told, so it is only counted.
+fn write_batch<'a, W: Write>(sink: &mut W, mut rest: &'a [u8]) -> &'a [u8] {
+    while !rest.is_empty() {
+        match sink.write(rest) {
+            Ok(0) => break,
+            Ok(written) => rest = &rest[written..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => thread::sleep(RETRY),
+            Err(_) => break,
+        }
+    }
+    let _ = sink.flush();
+    rest
+}

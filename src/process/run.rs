@@ -1,0 +1,315 @@
+//! The run of the gateway: settings, log, sockets, the loop, and what is written before the end.
+
+use super::logging::{self, LogFormat, LogQueue};
+use super::reload::Reload;
+use super::{service, signals, words};
+use crate::cause::CauseTable;
+use crate::config::{self, Command, Machine, Settings};
+use crate::gateway::{CAUSES, Gateway, Options};
+use crate::reactor::{Reactor, granted_backlog, listen};
+use crate::side::{self, PolicyRefused, StateFile, Token, WebhookOptions};
+use signal_hook::iterator::Signals;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long the last changes of the state file may take to be on disk.
+const LAST_STATE: Duration = Duration::from_secs(2);
+
+/// How long the last log lines may take to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Runs the gateway with the arguments of its command line, without the program's name, until it is drained or
+/// stopped.
+///
+/// Returns 0 for an orderly end, 1 for a failure and 2 for settings that cannot be used; the failure is on
+/// standard error, or in the log once there is one. Call it once, first of all, from the program's main thread:
+/// it installs signal handlers and a logger.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    // First of all: a signal that comes during the start must not end the process.
+    let signals = match signals::set_up() {
+        Ok(signals) => signals,
+        Err(e) => return failed(&format!("cannot handle signals: {e}")),
+    };
+    let settings = match config::load(args.clone(), |name| std::env::var_os(name)) {
+        Ok(Command::Run(settings)) => settings,
+        Ok(Command::Check(settings)) => {
+            let proxies = settings.proxy_warnings();
+            for warning in settings.warnings().into_iter().chain(proxies) {
+                let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
+            }
+            // The exit code says so, too.
+            let _ = print("pulsegate: the settings are valid\n");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Print(text)) => {
+            return match print(&text) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => failed(&format!("cannot write to standard output: {e}")),
+            };
+        }
+        Err(faults) => {
+            failed(&faults.to_string());
+            return ExitCode::from(2);
+        }
+    };
+    let queue = match logging::init(settings.log_level, log_format(&settings)) {
+        Ok(queue) => queue,
+        Err(e) => return failed(&format!("cannot start logging: {e}")),
+    };
+    let result = serve(settings, args, queue.clone(), signals);
+    if let Err(e) = &result {
+        log::error!("end error=\"{e}\"");
+    }
+    queue.close(LAST_LINES);
+    if result.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Prints to standard output. A reader that has gone away (`--help | head`) has what it wants.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Says why the process ends, if standard error takes it: `eprintln!` would panic.
+fn failed(why: &str) -> ExitCode {
+    let _ = writeln!(io::stderr(), "pulsegate: {why}");
+    ExitCode::FAILURE
+}
+
+fn serve(
+    mut settings: Settings,
+    args: Vec<OsString>,
+    queue: LogQueue,
+    signals: Signals,
+) -> io::Result<()> {
+    let descriptors = rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |n| n as usize);
+    let machine = Machine {
+        descriptors,
+        memory: side::memory_limit(),
+    };
+    let as_given = settings.clone();
+    let buffered_origin = match settings.max_buffered_bytes {
+        Some(_) => "given",
+        None => "default",
+    };
+    let warnings = settings.fit(&machine);
+    let max_connections = settings.max_connections.unwrap_or(1);
+    let inherited = service::inherited(settings.listen_addr, settings.admin_addr)?;
+    check_inherited(&settings, &inherited)?;
+    let leave_queue = inherited.listener.is_some();
+    let listener = match inherited.listener {
+        Some(listener) => listener,
+        None => {
+            let opened = listen(settings.listen_addr, settings.reuse_port);
+            named("LISTEN_ADDR", opened.map_err(may_be_shared))?
+        }
+    };
+    let admin_listener = match (inherited.admin, settings.admin_addr) {
+        (Some(listener), _) => Some(listener),
+        (None, Some(addr)) => Some(named("ADMIN_ADDR", listen(addr, false))?),
+        (None, None) => None,
+    };
+    if let Some(setting) = settings.https_webhook() {
+        let what = format!("{setting} names a webhook with https");
+        named(&what, side::check_certificates())?;
+    }
+    let _lock = match &settings.state_file {
+        Some(path) => {
+            let waits = leave_queue || settings.reuse_port;
+            let locked = side::lock_state(path, waits);
+            Some(named(&format!("STATE_FILE={}", path.display()), locked)?)
+        }
+        None => None,
+    };
+    let mut state = match &settings.state_file {
+        Some(path) => Some(StateFile {
+            started: named(
+                &format!("STATE_FILE={}", path.display()),
+                side::load_state(path),
+            )?,
+            path: path.clone(),
+        }),
+        None => None,
+    };
+    if let Some(state) = &mut state
+        && state.started.len() > max_connections
+    {
+        let lost = state.started.len() - max_connections;
+        log::warn!("state_file users_forgotten={lost} reason=\"more than MAX_CONNECTIONS\"");
+        state.started.truncate(max_connections);
+    }
+    let gateway = Gateway::new(Options {
+        stats_interval: settings.stats_interval,
+        log_dropped: Box::new(move || queue.dropped()),
+        proxy_protocol: settings.proxy_protocol,
+        trusted_proxies: settings.trusted_proxies.clone(),
+        max_connections,
+        watchdog: service::watchdog()?,
+        relay: settings.relay(),
+        credentials: settings.credentials(),
+        restored: state.iter().flat_map(|s| s.started.clone()).collect(),
+    });
+    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
+    let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
+    if leave_queue {
+        reactor.leave_queue_to_successor();
+    }
+    if settings.reuse_port {
+        reactor.leave_port_to_successor();
+    }
+    let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+    let drain_times = Arc::new(Mutex::new((settings.drain_delay, settings.drain)));
+    let alerts = Arc::new(Mutex::new(settings.alerts.clone()));
+    let webhooks = Arc::new(Mutex::new(settings.webhooks()));
+    let remote = reactor.remote();
+    let drain: signals::Drain = Arc::new(move |delay, spread| {
+        service::stopping();
+        remote.drain(delay, spread);
+    });
+    let control = side::start(side::Options {
+        causes: CauseTable::with(&CAUSES),
+        listener: admin_listener,
+        token: settings
+            .admin_token
+            .as_ref()
+            .map(|t| Token::new(t.expose().to_owned())),
+        hosts: settings.admin_hosts.clone(),
+        desk: desk.clone(),
+        closed,
+        missed,
+        alerts: alerts.clone(),
+        errands,
+        webhooks: WebhookOptions {
+            timeout: settings.webhook_timeout.as_duration(),
+            websocket_url: app_url(&settings, reactor.local_addr()).into(),
+            settings: webhooks.clone(),
+        },
+        state,
+        listen_addr: reactor.local_addr(),
+        check_policy: |policy| {
+            config::check_policy(policy).map_err(|faults| PolicyRefused(faults.to_string()))
+        },
+        drain_times: drain_times.clone(),
+        drain: drain.clone(),
+    })?;
+    let reload = Reload {
+        args,
+        settings: as_given,
+        desk: desk.clone(),
+        drain: drain_times,
+        alerts,
+        descriptors,
+        webhooks,
+    };
+    signals::watch(signals, desk, drain, reload)?;
+    log::info!(
+        "start version={} listen={} admin={} max_connections={max_connections} max_buffered_bytes={} descriptors={descriptors} backlog={}",
+        env!("CARGO_PKG_VERSION"),
+        reactor.local_addr(),
+        control
+            .addr()
+            .map_or_else(|| "off".to_owned(), |addr| addr.to_string()),
+        settings.max_buffered_bytes.unwrap_or_default(),
+        granted_backlog().map_or_else(|| "unknown".to_owned(), |n| n.to_string()),
+    );
+    words::announce(&settings, reactor.local_addr(), control.addr());
+    log::debug!("settings {}", settings.describe());
+    log::info!(
+        "memory max_buffered_bytes={} origin={buffered_origin} {}",
+        settings.max_buffered_bytes.unwrap_or_default(),
+        machine.describe_memory()
+    );
+    words::warn(&settings, leave_queue);
+    let proxies = settings.proxy_warnings();
+    proxies.iter().for_each(|warning| log::warn!("{warning}"));
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    reactor.with_io(Gateway::start);
+    service::ready();
+    reactor.run()?;
+    reactor.with_io(|gateway, io| gateway.report(io));
+    if let Err(e) = control.flush(LAST_STATE) {
+        log::error!("state_file outcome=not_written error=\"{e}\"");
+    }
+    log::info!("end");
+    Ok(())
+}
+
+/// What the settings ask of an address is asked of a socket that somebody else has bound, too.
+fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::Result<()> {
+    let is_open = |listener: &Option<_>| {
+        let addr = listener.as_ref().map(std::net::TcpListener::local_addr);
+        let addr = addr.transpose()?;
+        Ok::<_, io::Error>(addr.filter(|a| !a.ip().to_canonical().is_loopback()))
+    };
+    let invalid = |text: String| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    if let Some(addr) = is_open(&inherited.listener)?
+        && !settings.allow_unauthenticated
+        && settings.credentials().is_open()
+    {
+        return invalid(format!(
+            "the inherited socket listens on {addr}: a loopback address, or there must be credentials, or \
+             ALLOW_UNAUTHENTICATED must be 1"
+        ));
+    }
+    if let Some(addr) = is_open(&inherited.admin)?
+        && settings.admin_token.is_none()
+    {
+        return invalid(format!(
+            "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must be set"
+        ));
+    }
+    // With ADMIN_ADDR=off the settings themselves let an empty one pass.
+    let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let emptied = ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"]
+        .into_iter()
+        .find(is_empty);
+    if inherited.admin.is_some()
+        && settings.admin_token.is_none()
+        && let Some(name) = emptied
+    {
+        return invalid(format!(
+            "{name} is empty, and there is an inherited admin socket: it must be given, or not set at all"
+        ));
+    }
+    Ok(())
+}
+
+fn log_format(settings: &Settings) -> LogFormat {
+    if settings.log_json {
+        LogFormat::Json
+    } else {
+        LogFormat::Text
+    }
+}
+
+/// Where apps are told to connect to.
+fn app_url(settings: &Settings, listen: SocketAddr) -> String {
+    let derived = || format!("ws://{listen}/app-ws");
+    settings.app_websocket_url.clone().unwrap_or_else(derived)
+}
+
+/// Adds what helps, too, where the port is another process's: that of the peers, and only that, may be shared.
+fn may_be_shared(e: io::Error) -> io::Error {
+    match e.kind() {
+        io::ErrorKind::AddrInUse => {
+            io::Error::new(e.kind(), format!("{e}, or set REUSE_PORT in both"))
+        }
+        _ => e,
+    }
+}
+
+/// An error with the setting that it is about.
+fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
+}

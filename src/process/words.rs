@@ -1,0 +1,75 @@
+//! What the start tells an operator: where the gateway listens, what is open to whom, and what may be a mistake.
+
+use crate::config::Settings;
+use crate::time::Micros;
+use std::net::SocketAddr;
+
+/// Says in words where the gateway listens, where the page is, and what is open to whom.
+pub fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
+    let from = |addr: SocketAddr| {
+        if addr.ip().to_canonical().is_loopback() {
+            "from this machine only"
+        } else {
+            "from every machine that reaches it"
+        }
+    };
+    let who = match (&settings.auth_jwt_secret, &settings.apps) {
+        (None, None) => "anybody, without a token or key",
+        (Some(_), None) => "glasses with a token, no app",
+        (None, Some(_)) => "apps with a key, no glasses",
+        (Some(_), Some(_)) => "glasses with a token, apps with a key",
+    };
+    log::info!(
+        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {who}, {}",
+        from(listen)
+    );
+    match admin {
+        Some(admin) => {
+            let who = if settings.admin_token.is_some() {
+                "whoever has the token"
+            } else {
+                "anybody, without a token"
+            };
+            log::info!(
+                "the page is at http://{admin}/, the API and /metrics beside it: open to {who}, {}",
+                from(admin)
+            );
+        }
+        None => log::info!("there is no page and no API: ADMIN_ADDR is off"),
+    }
+}
+
+/// Says what an operator would regret not to have known.
+pub fn warn(settings: &Settings, has_successor: bool) {
+    /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
+    const WINDOW: Micros = Micros::from_secs(2);
+    match (&settings.auth_jwt_secret, &settings.apps) {
+        (None, None) => log::warn!(
+            "anybody may connect: there is no authentication, identity is what the query says (AUTH_JWT_SECRET and APPS_FILE are not given)"
+        ),
+        (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
+        (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
+        (Some(_), Some(_)) => {}
+    }
+    // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
+    const KEY_BYTES: usize = 32;
+    if let Some(secret) = &settings.auth_jwt_secret
+        && secret.expose().len() < KEY_BYTES
+    {
+        log::warn!(
+            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
+        );
+    }
+    settings
+        .warnings()
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    let away = settings.drain_delay + settings.drain;
+    if away > WINDOW && !has_successor && !settings.reuse_port {
+        log::warn!(
+            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the same port; with socket activation or REUSE_PORT it may be",
+            settings.drain.as_millis(),
+            settings.drain_delay.as_millis()
+        );
+    }
+}
