@@ -55,6 +55,7 @@ pub mod host;
 mod id;
 #[cfg(feature = "gateway")]
 pub mod logging;
+pub mod mail;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 pub mod relay;
