@@ -3,7 +3,7 @@
 use log::LevelFilter;
 use pulsegate::config::{self, Command, Machine, Settings};
 use pulsegate::control::{self, AlertSettings, WebhookSettings};
-use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
+use pulsegate::gateway::{CLASS_NAMES, Desk, Gateway, Reconfiguration};
 use pulsegate::{Class, HeartbeatMode, Io, Micros, Policy};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,7 +82,7 @@ impl Reload {
             is_applied: AtomicBool::new(false),
         });
         let by_loop = done.clone();
-        let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
+        let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
             let held = old.classes.iter().zip(0..);
             let held: Vec<_> = held
@@ -108,9 +108,8 @@ impl Reload {
                 }
                 Err(e) => log::error!("reload refused error=\"{e}\""),
             }
-            Progress::Done
-        });
-        if let Err(full) = self.desk.leave(work) {
+        };
+        if let Err(full) = self.desk.ask(apply) {
             return log::error!("reload refused error=\"{full}\"");
         }
         let (held, new) = (log::max_level(), settings.log_level);

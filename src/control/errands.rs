@@ -128,10 +128,13 @@ impl Runner {
     }
 
     fn run_one(&self, errand: Errand) {
-        if let Some(errand) = self.webhooks.run(errand)
-            && let Some(store) = &self.store
-        {
-            store.run(errand);
+        match errand {
+            Errand::Webhook(errand) => self.webhooks.run(errand),
+            Errand::State(errand) => {
+                if let Some(store) = &self.store {
+                    store.run(errand);
+                }
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::lock;
 use super::process::is_mount_point;
-use crate::gateway::Errand;
+use crate::gateway::StateErrand;
 use crate::time::{Clock, Micros, UnixMillis};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -401,14 +401,13 @@ impl Store {
         *lock(&self.stats)
     }
 
-    /// Does an errand, if it is about the file.
-    pub(super) fn run(&self, errand: Errand) {
+    /// Does an errand.
+    pub(super) fn run(&self, errand: StateErrand) {
         let mut mirror = lock(&self.mirror);
         match errand {
-            Errand::Remember { user, package } => mirror.remember(user, package),
-            Errand::Forget { user, package } => mirror.forget(&user, &package),
-            Errand::ForgetUser { user } => mirror.forget_user(&user),
-            Errand::Start { .. } | Errand::Stop { .. } | Errand::Cancel { .. } => {}
+            StateErrand::Remember { user, package } => mirror.remember(user, package),
+            StateErrand::Forget { user, package } => mirror.forget(&user, &package),
+            StateErrand::ForgetUser { user } => mirror.forget_user(&user),
         }
         if mirror.is_changed {
             self.wake.notify_one();

@@ -20,13 +20,13 @@ pub use crate::desk::{DESK_UNITS, Progress, SLICE_UNITS};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, BLOCKS_MAX, BlockPlace,
     CLASS_NAMES, CLOSED_MAX, Change, Closed, ClosedBox, ConnState, Credentials, Filter, GLASSES,
-    HISTORIES_MAX, Handover, History, Identity, OTHER_USER_AGENT, PAGE_MAX, Page, Position,
-    ProxyProtocol, Query, Reason, Role, Row, Search, Sort, Subprotocols, TPA, TokenFault,
-    USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
+    HISTORIES_MAX, History, Identity, OTHER_USER_AGENT, PAGE_MAX, Page, Position, ProxyProtocol,
+    Query, Reason, Role, Row, Search, Sort, Subprotocols, TPA, TokenFault, USER_AGENT_BYTES_MAX,
+    USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
     Absence, App, AppState, DropReason, Due, Errand, ErrandBox, How, Missed, MissedBox, Outcome,
-    Patience, Place, RelaySettings, RelayStats, ReplayLimits, Session, StopReason, Subscriptions,
-    has_magic_words,
+    Patience, Place, RelaySettings, RelayStats, ReplayLimits, Session, StateErrand, StopReason,
+    Subscriptions, WebhookErrand, has_magic_words,
 };

@@ -26,7 +26,9 @@ mod sweep;
 pub(in crate::relay) mod tables;
 
 pub use self::apps::has_magic_words;
-pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
+pub use self::errands::{
+    Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
+};
 pub(crate) use self::relay::Relay;
 pub use self::session::{Absence, App, AppState, Due, How, Place, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};

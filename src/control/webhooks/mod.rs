@@ -21,7 +21,7 @@ use self::breaker::Change;
 use self::client::Client;
 use self::queue::{App, Post, Queue, Reply};
 use super::lock;
-use crate::gateway::{Errand, Outcome, Value};
+use crate::gateway::{Outcome, Value, WebhookErrand};
 use crate::time::{Clock, Micros};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,12 +70,12 @@ impl Webhooks {
         lock(&self.queue).stats(self.clock.raw())
     }
 
-    /// Does an errand, or gives it back if it is not about webhooks.
-    pub(super) fn run(&self, errand: Errand) -> Option<Errand> {
+    /// Does an errand.
+    pub(super) fn run(&self, errand: WebhookErrand) {
         let now = self.clock.raw();
         let mut queue = lock(&self.queue);
         match &errand {
-            Errand::Start {
+            WebhookErrand::Start {
                 number,
                 user,
                 package,
@@ -86,18 +86,14 @@ impl Webhooks {
                 let app = App { user, package, url };
                 queue.start(now, *number, app, *patience, *after);
             }
-            Errand::Stop {
+            WebhookErrand::Stop {
                 user,
                 package,
                 url,
                 reason,
             } => queue.stop(now, App { user, package, url }, *reason),
-            Errand::Cancel { number } => queue.cancel(now, *number),
-            Errand::Remember { .. } | Errand::Forget { .. } | Errand::ForgetUser { .. } => {
-                return Some(errand);
-            }
+            WebhookErrand::Cancel { number } => queue.cancel(now, *number),
         }
-        None
     }
 
     /// Looks at what has come back and what is due, and sends what may be sent. Outcomes to tell, and when to come again
