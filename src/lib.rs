@@ -66,6 +66,8 @@ pub mod health;
 #[cfg(feature = "gateway")]
 pub mod host;
 mod id;
+#[doc(hidden)] // between threads of the gateway; public for tests and benchmarks alone
+pub mod mail;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the door of the program `main.rs`, which is another crate
 pub mod process;

@@ -53,6 +53,18 @@ pub enum Bug {
     ChargedTooLittle,
     /// A peer that we do not read is called stale.
     UnreadIsDead,
+    /// A queue between threads wakes its receiver once and never again.
+    MailWakeLost,
+    /// What finds no room in a queue between threads is not counted.
+    MailLossUncounted,
+    /// A queue between threads holds one item more than it may.
+    MailBoundOffByOne,
+    /// Bytes of what was taken out of a queue between threads stay on its account.
+    MailRoomLeaks,
+    /// What is new in a queue between threads goes before what is left over.
+    MailOvertakes,
+    /// The budget of a turn does not hold for a queue between threads.
+    MailBudgetIgnored,
     /// A step of a fan-out begins one app too late.
     #[cfg(feature = "gateway")]
     FanOutSkips,
@@ -101,6 +113,16 @@ impl Bug {
         Bug::UnfinishedForgotten,
         Bug::ChargedTooLittle,
         Bug::UnreadIsDead,
+    ];
+
+    /// Those of the queues between threads, which their model catches.
+    pub const OF_THE_MAIL: [Bug; 6] = [
+        Bug::MailWakeLost,
+        Bug::MailLossUncounted,
+        Bug::MailBoundOffByOne,
+        Bug::MailRoomLeaks,
+        Bug::MailOvertakes,
+        Bug::MailBudgetIgnored,
     ];
 
     /// Those of the relay, which its model of fan-outs catches.

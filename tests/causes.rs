@@ -167,7 +167,10 @@ fn a_faulty_table_is_refused_with_every_fault() {
         assert!(faults.to_string().contains(fault), "{faults}");
     }
     let faults = validate(&CHAT[1..]).expect_err("a part of a table");
-    assert!(faults.to_string().contains("cause screen_off: the table"), "{faults}");
+    assert!(
+        faults.to_string().contains("cause screen_off: the table"),
+        "{faults}"
+    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ use pulsegate::gateway::Apps;
 use pulsegate::gateway::StopReason;
 use pulsegate::gateway::{
     Credentials, Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol, RelaySettings,
+    StateErrand, WebhookErrand,
 };
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::side::{self, Handle, Started, StateFile, WebhookOptions, WebhookSettings};
@@ -180,14 +181,14 @@ impl Drop for Bench {
 }
 
 fn start(number: u64, user: &str, package: &str, url: &str, patience: Patience) -> Errand {
-    Errand::Start {
+    Errand::Webhook(WebhookErrand::Start {
         number,
         user: user.into(),
         package: package.into(),
         url: url.into(),
         patience,
         after: Micros::ZERO,
-    }
+    })
 }
 
 // ---- the apps' server ----
@@ -350,12 +351,12 @@ fn what_is_posted_is_what_the_contract_says() {
         (StopReason::Error, "error"),
     ];
     for (nth, (reason, word)) in reasons.into_iter().enumerate() {
-        bench.send_on(vec![Errand::Stop {
+        bench.send_on(vec![Errand::Webhook(WebhookErrand::Stop {
             user: user.into(),
             package: "com.example.app".into(),
             url: server.url().into(),
             reason,
-        }]);
+        })]);
         let asked = server.wait_for(nth + 2)[nth + 1].clone();
         assert_eq!(
             asked.body,
@@ -590,12 +591,12 @@ fn a_webhook_is_signed_with_the_key_of_its_app() {
         bench.start("zoë", "signed", &server.url(), Patience::Once);
         check_signature(&server.wait_for(before + 1)[before], key);
         bench.wait_for_rest();
-        bench.send_on(vec![Errand::Stop {
+        bench.send_on(vec![Errand::Webhook(WebhookErrand::Stop {
             user: "zoë".into(),
             package: "signed".into(),
             url: server.url().into(),
             reason: StopReason::SystemStop,
-        }]);
+        })]);
         check_signature(&server.wait_for(before + 2)[before + 1], key);
         bench.wait_for_rest();
         // After a reload it is the new key's.
@@ -632,16 +633,16 @@ fn an_app_that_is_down_is_told_of() {
 fn what_is_cancelled_before_its_time_is_not_posted() {
     let server = AppServer::new(&[status(200)]);
     let bench = Bench::new(LONG);
-    bench.send_on(vec![Errand::Start {
+    bench.send_on(vec![Errand::Webhook(WebhookErrand::Start {
         number: 1,
         user: "alice".into(),
         package: "p".into(),
         url: server.url().into(),
         patience: Patience::Persistent,
         after: Micros::from_secs(3_600),
-    }]);
+    })]);
     eventually("it waits", || bench.control.webhooks().waiting == 1);
-    bench.send_on(vec![Errand::Cancel { number: 1 }]);
+    bench.send_on(vec![Errand::Webhook(WebhookErrand::Cancel { number: 1 })]);
     bench.wait_for(WebhookResult::Cancelled, 1);
     bench.wait_for_rest();
     assert_eq!(server.asked().len(), 0);
@@ -735,17 +736,17 @@ fn keeping(path: &Path) -> Bench {
 }
 
 fn remember(user: &str, package: &str) -> Errand {
-    Errand::Remember {
+    Errand::State(StateErrand::Remember {
         user: user.into(),
         package: package.into(),
-    }
+    })
 }
 
 fn forget(user: &str, package: &str) -> Errand {
-    Errand::Forget {
+    Errand::State(StateErrand::Forget {
         user: user.into(),
         package: package.into(),
-    }
+    })
 }
 
 fn started(users: &[(&str, &[&str])]) -> Started {
@@ -774,12 +775,12 @@ fn what_is_remembered_is_there_after_a_restart() {
             forget("gone", "p"),
             remember("left", "p"),
             remember("left", "q"),
-            Errand::ForgetUser {
+            Errand::State(StateErrand::ForgetUser {
                 user: "left".into(),
-            },
-            Errand::ForgetUser {
+            }),
+            Errand::State(StateErrand::ForgetUser {
                 user: "none".into(),
-            },
+            }),
             remember(odd, odd),
         ]);
         bench.flush();

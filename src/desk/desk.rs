@@ -3,15 +3,17 @@
 //! A turn's budget counts work units, whatever the work is: a slice stops after [`SLICE_UNITS`], also in the middle of one
 //! session with 1 000 apps, and all slices of a turn together take [`DESK_UNITS`] at most.
 //!
-//! The loop never waits here: it only tries the lock, and whoever waits for an answer waits elsewhere.
+//! The loop never waits here, and whoever waits for an answer waits elsewhere.
 
 use crate::engine::{Full, Io, Remote};
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use crate::mail::{self, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
 
-/// Pieces of work that may wait. Each belongs to one request of an operator, so more than this is a flood.
-const CAPACITY: usize = 64;
+/// Pieces of work that may wait, or be begun. Each belongs to one request of an operator, so more than this is a flood. Their
+/// bytes are those of the closures themselves, without what these have allocated.
+const LIMITS: Limits = Limits {
+    count: 64,
+    bytes: 16 << 20,
+};
 
 /// The work units that one slice of a piece takes at most; the last step of a slice may overshoot by a few. A work unit is
 /// about a microsecond of CPU: see [`Io::spend`].
@@ -36,116 +38,120 @@ pub enum Progress {
     Done,
 }
 
+/// What is left for the loop.
+enum Piece<H> {
+    /// It is done in one go.
+    Question(Box<dyn FnOnce(&mut H, &mut Io<'_>) + Send>),
+    Work(Work<H>),
+}
+
+impl<H> Mail for Piece<H> {
+    fn bytes(&self) -> usize {
+        match self {
+            Piece::Question(question) => size_of_val(&**question),
+            Piece::Work(work) => size_of_val(&**work),
+        }
+    }
+}
+
 /// The side of whoever asks. Cheap to clone.
 pub struct Desk<H> {
-    shared: Arc<Shared<H>>,
+    pieces: Sender<Piece<H>>,
     remote: Remote,
 }
 
 impl<H> Clone for Desk<H> {
     fn clone(&self) -> Self {
         Desk {
-            shared: self.shared.clone(),
+            pieces: self.pieces.clone(),
             remote: self.remote.clone(),
         }
     }
 }
 
-struct Shared<H> {
-    new: Mutex<VecDeque<Work<H>>>,
-    /// Pieces that are not finished.
-    waiting: AtomicUsize,
-}
-
-/// The loop's side.
+/// The loop's side. What it has begun waits at the end of what it has received.
 pub(crate) struct Tray<H> {
-    shared: Arc<Shared<H>>,
-    begun: VecDeque<Work<H>>,
+    pieces: LoopReceiver<Piece<H>>,
+    sender: Sender<Piece<H>>,
 }
 
 impl<H> Default for Tray<H> {
     fn default() -> Self {
-        Tray {
-            shared: Arc::new(Shared {
-                new: Mutex::default(),
-                waiting: AtomicUsize::new(0),
-            }),
-            begun: VecDeque::new(),
-        }
+        let (sender, pieces) = mail::to_loop(LIMITS, Overflow::Refuse);
+        Tray { pieces, sender }
     }
 }
 
 impl<H> Desk<H> {
-    /// Leaves work for the loop.
+    /// Has the loop do something in one go, in its next turns. It spends ([`Io::spend`]) what that costs, at most
+    /// [`SLICE_UNITS`]; for more there is [`leave`](Desk::leave). An answer is sent back by the closure itself.
     ///
     /// # Errors
-    /// [`Full`] if 64 pieces wait already: the loop is stalled, or somebody asks too much.
+    /// [`Full`], as of [`leave`](Desk::leave).
+    pub fn ask(
+        &self,
+        question: impl FnOnce(&mut H, &mut Io<'_>) + Send + 'static,
+    ) -> Result<(), Full> {
+        self.post(Piece::Question(Box::new(question)))
+    }
+
+    /// Leaves work of several turns for the loop.
+    ///
+    /// # Errors
+    /// [`Full`] if 64 pieces wait already, or 16 MiB of them: the loop is stalled, or operators ask too much.
     pub fn leave(&self, work: Work<H>) -> Result<(), Full> {
-        let mut new = self
-            .shared
-            .new
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Only here, under the lock, the number grows.
-        if self.shared.waiting.load(Ordering::Relaxed) >= CAPACITY {
-            return Err(Full);
-        }
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        new.push_back(work);
-        drop(new);
-        self.remote.wake();
-        Ok(())
+        self.post(Piece::Work(work))
     }
 
     /// The loop's own handle.
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
+
+    fn post(&self, piece: Piece<H>) -> Result<(), Full> {
+        self.pieces.post(piece).map_err(|NoRoom(_)| Full)
+    }
 }
 
 impl<H> Tray<H> {
     pub(crate) fn desk(&self, remote: Remote) -> Desk<H> {
+        let waker = remote.clone();
+        self.sender.set_wake(Box::new(move || waker.wake()));
         Desk {
-            shared: self.shared.clone(),
+            pieces: self.sender.clone(),
             remote,
         }
     }
 
-    /// Takes over what is new. `false`: somebody is just putting something in.
-    fn collect(&mut self) -> bool {
-        let mut new = match self.shared.new.try_lock() {
-            Ok(new) => new,
-            Err(TryLockError::Poisoned(e)) => e.into_inner(),
-            Err(TryLockError::WouldBlock) => return false,
-        };
-        self.begun.append(&mut new);
-        true
-    }
-}
-
-impl<H> Tray<H> {
     /// Does slices of the work that waits at the tray `of` this host, each piece in its turn, as many as are sure to stay
     /// within [`DESK_UNITS`].
     pub(crate) fn do_some_work(host: &mut H, of: fn(&mut H) -> &mut Tray<H>, io: &mut Io<'_>) {
-        let collected = of(host).collect();
+        of(host).pieces.collect();
         let mut used = 0;
         while used + SLICE_UNITS <= DESK_UNITS
-            && let Some(mut work) = of(host).begun.pop_front()
+            && let Some(piece) = of(host).pieces.take_kept()
         {
-            let before = io.stats().work_units;
-            let progress = work(host, io);
+            let (before, bytes) = (io.stats().work_units, piece.bytes());
+            let unfinished = match piece {
+                Piece::Question(question) => {
+                    question(host, io);
+                    None
+                }
+                Piece::Work(mut work) => match work(host, io) {
+                    Progress::More => Some(work),
+                    Progress::Done => None,
+                },
+            };
             let slice = u32::try_from(io.stats().work_units - before).unwrap_or(u32::MAX);
             io.spend(PIECE_UNITS.saturating_sub(slice));
             used = used.saturating_add(slice.max(PIECE_UNITS));
-            let tray = of(host);
-            match progress {
-                Progress::More => tray.begun.push_back(work),
-                Progress::Done => {
-                    tray.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-                }
+            let pieces = &mut of(host).pieces;
+            match unfinished {
+                Some(work) => pieces.put_back(Piece::Work(work)),
+                None => pieces.release(bytes),
             }
         }
-        if !(collected && of(host).begun.is_empty()) {
+        if of(host).pieces.has_left_over() {
             io.remote().wake();
         }
     }
@@ -153,8 +159,7 @@ impl<H> Tray<H> {
     /// Begins work of the loop's own that takes more than one turn. It shares the budget of the desk, and finds room always:
     /// each kind of such work is there once.
     pub(crate) fn begin(&mut self, io: &Io<'_>, work: Work<H>) {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        self.begun.push_back(work);
+        self.pieces.add(Piece::Work(work));
         io.remote().wake();
     }
 }

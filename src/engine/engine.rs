@@ -190,11 +190,12 @@ impl<H: Handler> Engine<H> {
         self.core.bury(id, Draft::of(Cause::AT_CAPACITY));
     }
 
-    /// Carries out what other threads asked for, 1 024 commands at most; the rest waits for the next turn.
+    /// Carries out what other threads asked for, 1 024 commands or 64 MiB at most; the rest waits for the next turn.
     pub fn take_commands(&mut self, now: Micros) {
         self.end_share(now);
         let mut woken = false;
-        for command in self.core.remote.take() {
+        self.core.inbox.begin_turn();
+        while let Some(command) = self.core.inbox.take() {
             self.core.spend(1);
             match command {
                 Command::Send(id, message) => {

@@ -231,7 +231,7 @@ impl Core {
             || !self.repolled.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.is_empty()
-            || self.remote.has_left_over()
+            || self.inbox.has_left_over()
     }
 
     fn end_turn(&mut self) {

@@ -213,8 +213,6 @@ impl Handler for Gateway {
     }
 
     fn on_wake(&mut self, io: &mut Io<'_>) {
-        self.closed.settle();
-        self.relay.missed.settle();
         self.do_some_work(io);
     }
 }

@@ -3,13 +3,13 @@
 //! The loop only puts records into a box; another thread takes them out, keeps them and searches them, so a search through
 //! 10 000 costs the loop nothing.
 
-use super::handover::{Handover, Sink};
 use super::history::History;
 use super::identity::{Identity, Role};
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Ending, Traffic};
 use crate::health::Rtt;
 use crate::id::ConnId;
+use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,13 +69,40 @@ impl Closed {
     }
 }
 
-/// Where the loop puts records of ended connections.
-pub type ClosedBox = Handover<Closed>;
+impl Mail for Closed {
+    fn bytes(&self) -> usize {
+        let names = [&self.user, &self.package].into_iter().flatten();
+        let history = self.history.as_deref();
+        size_of::<Self>()
+            + names.map(|name| name.len()).sum::<usize>()
+            + self.reason.len()
+            + history.map_or(0, History::bytes)
+    }
+}
 
-/// The loop's side of the box.
-pub(crate) type ClosedSink = Sink<Closed, CLOSED_MAX>;
+/// The most records that wait to be taken out; the oldest go first. Their bytes do not count user agents, which they share.
+const LIMITS: Limits = Limits {
+    count: CLOSED_MAX,
+    bytes: 64 << 20,
+};
+
+/// Where another thread takes out records of ended connections.
+pub type ClosedBox = Receiver<Closed>;
+
+/// The loop's end of it.
+pub(crate) struct ClosedSink(LoopSender<Closed>);
+
+impl Default for ClosedSink {
+    fn default() -> Self {
+        ClosedSink(mail::from_loop(LIMITS, Overflow::DropOldest).0)
+    }
+}
 
 impl ClosedSink {
+    pub(crate) fn shared(&self) -> ClosedBox {
+        self.0.receiver()
+    }
+
     /// Keeps an ended connection. A port scan or a health check was nobody's connection: they are only counted.
     pub(crate) fn keep(
         &mut self,
@@ -95,7 +122,8 @@ impl ClosedSink {
                 Role::Tpa(package) => (Some(user), Some(package)),
             },
         };
-        self.put(Closed {
+        // The newest finds room always, and the oldest are lost.
+        let _ = self.0.post(Closed {
             at: Moment::now(),
             id,
             class: end.class,

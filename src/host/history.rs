@@ -60,6 +60,15 @@ pub struct Change {
     pub unanswered: u16,
 }
 
+impl History {
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.rtts.capacity() * size_of::<(UnixMillis, Micros)>()
+            + self.changes.capacity() * size_of::<Change>()
+    }
+}
+
 /// All histories.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {

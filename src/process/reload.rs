@@ -2,7 +2,7 @@
 
 use crate::config::{self, Command, Machine, Settings};
 use crate::engine::{Class, Io};
-use crate::gateway::{CLASS_NAMES, Desk, Gateway, Progress, Reconfiguration};
+use crate::gateway::{CLASS_NAMES, Desk, Gateway, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::{self, AlertSettings, WebhookSettings};
 use crate::time::Micros;
@@ -84,7 +84,7 @@ impl Reload {
             is_applied: AtomicBool::new(false),
         });
         let by_loop = done.clone();
-        let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
+        let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
             let held = old.classes.iter().zip(0..);
             let held: Vec<_> = held
@@ -110,9 +110,8 @@ impl Reload {
                 }
                 Err(e) => log::error!("reload refused error=\"{e}\""),
             }
-            Progress::Done
-        });
-        if let Err(full) = self.desk.leave(work) {
+        };
+        if let Err(full) = self.desk.ask(apply) {
             return log::error!("reload refused error=\"{full}\"");
         }
         let (held, new) = (log::max_level(), settings.log_level);

@@ -2,7 +2,7 @@
 //! reads the settings again.
 
 use super::reload::Reload;
-use crate::gateway::{Desk, Progress};
+use crate::gateway::Desk;
 use crate::time::Micros;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
@@ -71,21 +71,15 @@ fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
             spread.as_millis()
         );
     };
-    let left = desk.leave(Box::new(move |_, io| {
-        say(io.drain(delay, spread));
-        Progress::Done
-    }));
-    if left.is_err() {
+    let asked = desk.ask(move |_, io| say(io.drain(delay, spread)));
+    if asked.is_err() {
         say((delay, spread));
     }
 }
 
 fn log_statistics(desk: &Desk) {
-    let left = desk.leave(Box::new(|gateway, io| {
-        gateway.report(io);
-        Progress::Done
-    }));
-    if let Err(full) = left {
+    let asked = desk.ask(|gateway, io| gateway.report(io));
+    if let Err(full) = asked {
         log::warn!("signal effect=none error=\"{full}\"");
     }
 }

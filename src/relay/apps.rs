@@ -1,7 +1,7 @@
 //! Apps of a session: started and stopped by their user, asked back when they were lost.
 
 use super::causes;
-use super::errands::{Errand, StopReason};
+use super::errands::{StateErrand, StopReason};
 use super::protocol;
 use super::relay::Relay;
 use super::session::{App, AppState, Called, Room, SESSION_APPS_MAX, TO_APPS, moved};
@@ -108,7 +108,7 @@ impl Relay {
         if io.is_draining() {
             // What takes an app out does not write it then.
             let (user, package) = (user.into(), package.into());
-            self.note_wish(io, Errand::Forget { user, package });
+            self.note_wish(io, StateErrand::Forget { user, package });
         }
         if let Some(conn) = app.place.conn {
             super::routing::answer(io, conn, protocol::app_stopped(reason.name()));
@@ -132,7 +132,7 @@ impl Relay {
             self.forget_errand(number);
         }
         let (user, package) = (user.into(), package.into());
-        self.note(io, Errand::Forget { user, package });
+        self.note(io, StateErrand::Forget { user, package });
         Some(*app)
     }
 
@@ -143,7 +143,7 @@ impl Relay {
         };
         self.post().0.discard(io, &mut session.glasses);
         if !session.apps.is_empty() {
-            self.note(io, Errand::ForgetUser { user: user.into() });
+            self.note(io, StateErrand::ForgetUser { user: user.into() });
         }
         if log::log_enabled!(log::Level::Debug) {
             let user = Value(user);

@@ -1,7 +1,7 @@
 //! Asking apps' servers for sessions, and what became of it.
 
 use super::apps::ARRIVAL;
-use super::errands::{Errand, Outcome, Patience, StopReason};
+use super::errands::{Outcome, Patience, StateErrand, StopReason, WebhookErrand};
 use super::places::Who;
 use super::relay::Relay;
 use super::session::{Absence, AppState, Called, TO_APPS};
@@ -46,7 +46,7 @@ impl Relay {
             app.not_before = None;
         }
         self.asked.insert(number, identity.clone());
-        let errand = Errand::Start {
+        let errand = WebhookErrand::Start {
             number,
             user: identity.user.clone(),
             package: package.into(),
@@ -141,13 +141,13 @@ impl Relay {
 
     /// An app has come before its server has answered. Whether it is the one that was asked for is known when it has.
     pub(super) fn came_early(&mut self, number: u64) {
-        self.errands.push(Errand::Cancel { number });
+        self.errands.push(WebhookErrand::Cancel { number });
     }
 
     /// An errand is not wanted any more, nor what becomes of it.
     pub(super) fn forget_errand(&mut self, number: u64) {
         if self.asked.remove(&number).is_some() {
-            self.errands.push(Errand::Cancel { number });
+            self.errands.push(WebhookErrand::Cancel { number });
         }
     }
 
@@ -156,7 +156,7 @@ impl Relay {
             return;
         };
         self.stats.stops += 1;
-        self.errands.push(Errand::Stop {
+        self.errands.push(WebhookErrand::Stop {
             user: user.into(),
             package: package.into(),
             url,
@@ -170,13 +170,13 @@ impl Relay {
             && !self.credentials.is_open()
         {
             let (user, package) = (identity.user.clone(), package.clone());
-            self.note_wish(io, Errand::Remember { user, package });
+            self.note_wish(io, StateErrand::Remember { user, package });
         }
     }
 
     /// Has kept in the state file what became of an app. Not while the gateway goes away: what its sessions come to is the
     /// next one's business.
-    pub(super) fn note(&mut self, io: &Io<'_>, errand: Errand) {
+    pub(super) fn note(&mut self, io: &Io<'_>, errand: StateErrand) {
         if !io.is_draining() {
             // One that is lost is counted, and said.
             self.errands.push(errand);
@@ -184,7 +184,7 @@ impl Relay {
     }
 
     /// Has kept what somebody wants of an app: while the gateway goes away, too, unless a successor beside it has the file.
-    pub(super) fn note_wish(&mut self, io: &Io<'_>, errand: Errand) {
+    pub(super) fn note_wish(&mut self, io: &Io<'_>, errand: StateErrand) {
         if !io.is_draining() || self.settings.overlap == Micros::ZERO {
             self.errands.push(errand);
         }

@@ -1,21 +1,24 @@
 //! Errands: what the loop has the errands thread do (webhooks, the state file), and what became of it.
 //!
-//! The loop only puts errands into a channel, which never waits; the errands thread takes them out when it is told to. What
-//! becomes of a start comes back through the [`Desk`](super::Desk).
+//! What becomes of a start comes back through the [`Desk`](crate::desk::Desk).
 
+use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 use crate::time::{Micros, Moment};
-use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Errands that may wait to be taken. The side thread takes all at once and at any time, so more than this means that it
-/// stands still. What asks for something new ([`Errand::Start`], [`Errand::Stop`]) finds room up to here.
-const CAPACITY: usize = 65_536;
+/// The most errands that wait to be taken. The side thread takes all at once and at any time, so more than this means that it
+/// stands still. What asks for something new ([`Errand::is_new`]) finds room up to [`LIMITS_OF_NEW`] only: without what takes
+/// something back or keeps it in mind the errands thread would go on with what nobody wants, or the state file would say what is
+/// not so.
+const LIMITS: Limits = Limits {
+    count: 2 * LIMITS_OF_NEW.count,
+    bytes: 2 * LIMITS_OF_NEW.bytes,
+};
 
-/// What takes something back or keeps it in mind finds room for as many again: without it the errands thread would go on with
-/// what nobody wants, or the state file would say what is not so.
-const CAPACITY_OF_MEMORIES: usize = 2 * CAPACITY;
+/// The most errands that wait when a new start or stop finds room.
+const LIMITS_OF_NEW: Limits = Limits {
+    count: 65_536,
+    bytes: 64 << 20,
+};
 
 /// How often at most lost errands are logged, in ms.
 const LOG_EVERY: Micros = Micros::from_secs(1);
@@ -23,9 +26,18 @@ const LOG_EVERY: Micros = Micros::from_secs(1);
 /// Something for the errands thread to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
-    /// Ask an app's server for a session of this user: POST `session_request`.
+    /// For an app's server.
+    Webhook(WebhookErrand),
+    /// For the state file.
+    State(StateErrand),
+}
+
+/// Something for an app's server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookErrand {
+    /// Ask for a session of this user: POST `session_request`.
     Start {
-        /// Names it, for [`Errand::Cancel`] and for its outcome. Never given twice.
+        /// Names it, for [`WebhookErrand::Cancel`] and for its outcome. Never given twice.
         number: u64,
         /// Whose session.
         user: Box<str>,
@@ -38,7 +50,7 @@ pub enum Errand {
         /// How long to wait before the first attempt; up to a quarter of it is added at random.
         after: Micros,
     },
-    /// Tell an app's server that a session is over: POST `stop_request`, in at most two attempts. No outcome is told.
+    /// Tell that a session is over: POST `stop_request`, in at most two attempts. No outcome is told.
     /// A start of the same app of this user that has no outcome yet fails.
     Stop {
         /// Whose session.
@@ -56,21 +68,26 @@ pub enum Errand {
         /// Which start.
         number: u64,
     },
-    /// For the state file: this app runs for this user.
+}
+
+/// Something for the state file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StateErrand {
+    /// This app runs for this user.
     Remember {
         /// For whom.
         user: Box<str>,
         /// Which app.
         package: Box<str>,
     },
-    /// For the state file: this app does not run for this user any more.
+    /// This app does not run for this user any more.
     Forget {
         /// For whom.
         user: Box<str>,
         /// Which app.
         package: Box<str>,
     },
-    /// For the state file: no app runs for this user any more.
+    /// No app runs for this user any more.
     ForgetUser {
         /// For whom.
         user: Box<str>,
@@ -78,15 +95,47 @@ pub enum Errand {
 }
 
 impl Errand {
-    /// Whether it asks for something new, rather than taking something back or keeping it in mind.
+    /// Returns whether it asks for something new, rather than taking something back or keeping it in mind.
     fn is_new(&self) -> bool {
         match self {
-            Errand::Start { .. } | Errand::Stop { .. } => true,
-            Errand::Cancel { .. }
-            | Errand::Remember { .. }
-            | Errand::Forget { .. }
-            | Errand::ForgetUser { .. } => false,
+            Errand::Webhook(WebhookErrand::Start { .. } | WebhookErrand::Stop { .. }) => true,
+            Errand::Webhook(WebhookErrand::Cancel { .. }) | Errand::State(_) => false,
         }
+    }
+}
+
+impl From<WebhookErrand> for Errand {
+    fn from(errand: WebhookErrand) -> Self {
+        Errand::Webhook(errand)
+    }
+}
+
+impl From<StateErrand> for Errand {
+    fn from(errand: StateErrand) -> Self {
+        Errand::State(errand)
+    }
+}
+
+impl Mail for Errand {
+    fn bytes(&self) -> usize {
+        let text = match self {
+            Errand::Webhook(errand) => match errand {
+                WebhookErrand::Start {
+                    user, package, url, ..
+                }
+                | WebhookErrand::Stop {
+                    user, package, url, ..
+                } => user.len() + package.len() + url.len(),
+                WebhookErrand::Cancel { .. } => 0,
+            },
+            Errand::State(errand) => match errand {
+                StateErrand::Remember { user, package } | StateErrand::Forget { user, package } => {
+                    user.len() + package.len()
+                }
+                StateErrand::ForgetUser { user } => user.len(),
+            },
+        };
+        size_of::<Self>() + text
     }
 }
 
@@ -138,81 +187,18 @@ pub enum Outcome {
 }
 
 /// Where the errands thread finds its errands. Cheap to clone; all clones are one box.
-#[derive(Clone)]
-pub struct ErrandBox(Arc<Shared>);
-
-struct Shared {
-    errands: Mutex<Receiver<Errand>>,
-    waiting: AtomicUsize,
-    lost: AtomicU64,
-    /// Whether the errands thread was told of what waits.
-    told: AtomicBool,
-    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
-}
-
-impl ErrandBox {
-    /// Takes out what has come in since the last time, oldest first.
-    pub fn take(&self) -> Vec<Errand> {
-        // Before the look: whatever comes behind it tells anew.
-        self.0.told.swap(false, Ordering::AcqRel);
-        let errands = self.0.errands.lock();
-        let errands = errands.unwrap_or_else(PoisonError::into_inner);
-        let taken: Vec<Errand> = errands.try_iter().collect();
-        self.0.waiting.fetch_sub(taken.len(), Ordering::Relaxed);
-        taken
-    }
-
-    /// How the errands thread is told that something waits, from now on and also of what waits already. It must not wait for
-    /// anything. Only the first one counts.
-    pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        if self.0.wake.set(wake).is_ok() {
-            self.0.tell();
-        }
-    }
-
-    /// Errands that were lost because too many waited.
-    pub fn lost(&self) -> u64 {
-        self.0.lost.load(Ordering::Relaxed)
-    }
-}
-
-impl fmt::Debug for ErrandBox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrandBox")
-            .field("waiting", &self.0.waiting)
-            .field("lost", &self.0.lost)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn tell(&self) {
-        if let Some(wake) = self.wake.get() {
-            wake();
-        }
-    }
-}
+pub type ErrandBox = Receiver<Errand>;
 
 /// The loop's side of the box.
 pub(crate) struct Errands {
-    shared: Arc<Shared>,
-    sender: Sender<Errand>,
+    sender: LoopSender<Errand>,
     logged: Option<Moment>,
 }
 
 impl Default for Errands {
     fn default() -> Self {
-        let (sender, receiver) = mpsc::channel();
-        let shared = Shared {
-            errands: Mutex::new(receiver),
-            waiting: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
-            told: AtomicBool::new(false),
-            wake: OnceLock::new(),
-        };
         Errands {
-            shared: Arc::new(shared),
-            sender,
+            sender: mail::from_loop(LIMITS, Overflow::Refuse).0,
             logged: None,
         }
     }
@@ -220,34 +206,26 @@ impl Default for Errands {
 
 impl Errands {
     pub(crate) fn shared(&self) -> ErrandBox {
-        ErrandBox(self.shared.clone())
+        self.sender.receiver()
     }
 
-    /// `false`: it is lost, too many wait. Of a lost start no outcome will be told.
-    pub(crate) fn push(&mut self, errand: Errand) -> bool {
-        let most = if errand.is_new() {
-            CAPACITY
+    /// Returns whether it will be done; otherwise it is lost, because too many wait. Of a lost start no outcome will be told.
+    pub(crate) fn push(&mut self, errand: impl Into<Errand>) -> bool {
+        let errand = errand.into();
+        let limits = if errand.is_new() {
+            LIMITS_OF_NEW
         } else {
-            CAPACITY_OF_MEMORIES
+            LIMITS
         };
-        // Only here the number grows. It has grown before the errand can be taken.
-        let is_room = self.shared.waiting.load(Ordering::Relaxed) < most;
-        if is_room {
-            self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let is_taken = self.sender.post_within(errand, limits).is_ok();
+        if !is_taken {
+            self.log_lost();
         }
-        // The receiver lives as long as we do.
-        if !is_room || self.sender.send(errand).is_err() {
-            self.count_lost();
-            return false;
-        }
-        if !self.shared.told.swap(true, Ordering::AcqRel) {
-            self.shared.tell();
-        }
-        true
+        is_taken
     }
 
-    fn count_lost(&mut self) {
-        let lost = self.shared.lost.fetch_add(1, Ordering::Relaxed) + 1;
+    fn log_lost(&mut self) {
+        let lost = self.sender.counts().lost;
         let now = Moment::now();
         if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
@@ -259,20 +237,22 @@ impl Errands {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, mpsc};
 
     fn cancel(number: u64) -> Errand {
-        Errand::Cancel { number }
+        Errand::Webhook(WebhookErrand::Cancel { number })
     }
 
     fn start(number: u64) -> Errand {
-        Errand::Start {
+        Errand::Webhook(WebhookErrand::Start {
             number,
             user: "alice".into(),
             package: "p".into(),
             url: "http://127.0.0.1/webhook".into(),
             patience: Patience::Once,
             after: Micros::ZERO,
-        }
+        })
     }
 
     #[test]
@@ -300,16 +280,16 @@ mod tests {
     fn what_is_too_much_is_lost_and_said_and_cancelling_is_still_possible() {
         let mut errands = Errands::default();
         let taker = errands.shared();
-        for number in 0..CAPACITY as u64 {
+        for number in 0..LIMITS_OF_NEW.count as u64 {
             assert!(errands.push(start(number)));
         }
         assert!(!errands.push(start(0)));
-        for number in 0..CAPACITY as u64 {
+        for number in 0..LIMITS_OF_NEW.count as u64 {
             assert!(errands.push(cancel(number)));
         }
         assert!(!errands.push(cancel(0)));
         assert_eq!(taker.lost(), 2);
-        assert_eq!(taker.take().len(), CAPACITY_OF_MEMORIES);
+        assert_eq!(taker.take().len(), LIMITS.count);
         assert!(errands.push(start(1)));
         assert_eq!(taker.take(), [start(1)]);
     }

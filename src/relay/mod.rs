@@ -28,11 +28,15 @@ pub(in crate::relay) mod tables;
 
 pub use self::apps::has_magic_words;
 pub use self::causes::{APP_STOPPED, CAUSES, FLAPPING, SESSION_ENDED, SESSION_UNKNOWN};
-pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
+pub use self::errands::{
+    Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
+};
 pub(crate) use self::relay::Relay;
 pub use self::session::{Absence, App, AppState, Due, How, Place, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};
 pub use self::subscriptions::Subscriptions;
 pub(crate) use self::tables::Greeting;
+#[cfg(test)]
+pub(crate) use self::tables::MissedSink;
 pub use self::tables::{Missed, MissedBox};

@@ -1,7 +1,7 @@
 //! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
 //! waited for.
 
-use super::errands::{Errand, Errands};
+use super::errands::{Errands, StateErrand};
 use super::session::{
     Absence, App, AppState, Graces, How, Post, Room, SESSION_APPS_MAX, Session, Sessions,
     Vacancies, place_bytes,
@@ -120,7 +120,7 @@ impl Relay {
             let fits = places + 1 + apps.len() <= self.absent_max;
             forgotten += u64::from(!fits);
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {
-                self.note(io, Errand::ForgetUser { user });
+                self.note(io, StateErrand::ForgetUser { user });
                 continue;
             }
             places += 1 + apps.len();

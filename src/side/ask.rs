@@ -23,17 +23,13 @@ pub(super) async fn ask<T: Send + 'static>(
     what: impl FnOnce(&mut Gateway, &mut Io<'_>) -> T + Send + 'static,
 ) -> Result<T, Unanswered> {
     let (answer, answered) = oneshot::channel();
-    let mut job = Some((what, answer));
-    let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
-        if let Some((what, answer)) = job.take()
-            && !answer.is_closed()
-        {
+    let question = move |gateway: &mut Gateway, io: &mut Io<'_>| {
+        if !answer.is_closed() {
             // Nobody listens any more: it has been done all the same.
             let _ = answer.send(what(gateway, io));
         }
-        Progress::Done
-    });
-    desk.leave(work).map_err(|_| Unanswered::Busy)?;
+    };
+    desk.ask(question).map_err(|_| Unanswered::Busy)?;
     wait(answered).await
 }
 

@@ -7,7 +7,7 @@ mod tokens;
 
 use pulsegate::gateway::{
     Admission, Apps, CAUSES, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options,
-    Outcome, ProxyProtocol, Reconfiguration, RelaySettings, RelayStats,
+    Outcome, ProxyProtocol, Reconfiguration, RelaySettings, RelayStats, StateErrand, WebhookErrand,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
@@ -336,7 +336,7 @@ impl Fleet {
     /// The numbers of starts ordered since the last time.
     pub fn starts(&mut self) -> Vec<u64> {
         self.errands(|errand| match errand {
-            Errand::Start { number, .. } => Some(*number),
+            Errand::Webhook(WebhookErrand::Start { number, .. }) => Some(*number),
             _ => None,
         })
     }
@@ -344,15 +344,17 @@ impl Fleet {
     /// The numbers of starts that are not wanted any more, since the last time.
     pub fn cancelled(&mut self) -> Vec<u64> {
         self.errands(|errand| match errand {
-            Errand::Cancel { number } => Some(*number),
+            Errand::Webhook(WebhookErrand::Cancel { number }) => Some(*number),
             _ => None,
         })
     }
 
     /// Stops ordered since the last time.
     pub fn stops(&mut self) -> usize {
-        self.errands(|errand| matches!(errand, Errand::Stop { .. }).then_some(0))
-            .len()
+        self.errands(|errand| {
+            matches!(errand, Errand::Webhook(WebhookErrand::Stop { .. })).then_some(0)
+        })
+        .len()
     }
 
     /// What the state file was to remember, and to forget, since the last time.
@@ -361,8 +363,12 @@ impl Fleet {
         let mut noted = (Vec::new(), Vec::new());
         for errand in std::mem::take(&mut self.taken) {
             match errand {
-                Errand::Remember { user, package } => noted.0.push((user.into(), package.into())),
-                Errand::Forget { user, package } => noted.1.push((user.into(), package.into())),
+                Errand::State(StateErrand::Remember { user, package }) => {
+                    noted.0.push((user.into(), package.into()))
+                }
+                Errand::State(StateErrand::Forget { user, package }) => {
+                    noted.1.push((user.into(), package.into()))
+                }
                 _ => {}
             }
         }

@@ -8,7 +8,7 @@ use crate::engine::conn::{Conn, Mark, Opening, Phase};
 use crate::engine::drain::Drain;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
-use crate::engine::remote::Remote;
+use crate::engine::remote::{Inbox, Remote};
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
 use crate::engine::timers::{Purpose, Timers};
@@ -44,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) stats: Stats,
     pub(crate) remote: Remote,
+    pub(crate) inbox: Inbox,
     /// Verdicts that the host gave later, to be carried out when it has returned.
     pub(crate) answers: VecDeque<(ConnId, Verdict)>,
     /// Connections that are not open any more, with whose last message the host has not finished.
@@ -85,13 +86,14 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(config: Config, remote: Remote) -> Self {
+    pub(crate) fn new(config: Config, (remote, inbox): (Remote, Inbox)) -> Self {
         Core {
             table: Table::default(),
             wheel: Wheel::new(),
             timers: Timers::default(),
             stats: Stats::new(config.classes.len(), CauseTable::with(config.causes)),
             remote,
+            inbox,
             answers: VecDeque::new(),
             left_unfinished: Vec::new(),
             unanswered: Vec::new(),

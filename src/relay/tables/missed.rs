@@ -1,11 +1,15 @@
 //! Peers that were waited for in vain, for whoever keeps account of trouble.
 
 use crate::cause::Cause;
-use crate::host::{Handover, Identity, Sink};
+use crate::host::{Identity, Role};
+use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 use crate::time::Moment;
 
-/// So many wait to be taken out; the oldest go first.
-const MISSED_MAX: usize = 10_000;
+/// The most that wait to be taken out; the oldest go first.
+const LIMITS: Limits = Limits {
+    count: 10_000,
+    bytes: 16 << 20,
+};
 
 /// A peer that was lost and did not come back within its grace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,17 +24,38 @@ pub struct Missed {
     pub lost: bool,
 }
 
-/// Where the loop puts them.
-pub type MissedBox = Handover<Missed>;
+impl Mail for Missed {
+    fn bytes(&self) -> usize {
+        let package = match &self.identity.role {
+            Role::Glasses => 0,
+            Role::Tpa(package) => package.len(),
+        };
+        size_of::<Self>() + self.identity.user.len() + package
+    }
+}
 
-/// The loop's side of the box.
-pub(crate) type MissedSink = Sink<Missed, MISSED_MAX>;
+/// Where another thread takes them out.
+pub type MissedBox = Receiver<Missed>;
+
+/// The loop's end of it.
+pub(crate) struct MissedSink(LoopSender<Missed>);
+
+impl Default for MissedSink {
+    fn default() -> Self {
+        MissedSink(mail::from_loop(LIMITS, Overflow::DropOldest).0)
+    }
+}
 
 impl MissedSink {
+    pub(crate) fn shared(&self) -> MissedBox {
+        self.0.receiver()
+    }
+
     /// Keeps a peer that has not come back. Without a cause it was never here: it is not missed.
     pub(in crate::relay) fn keep(&mut self, identity: &Identity, cause: Option<Cause>, lost: bool) {
         let Some(cause) = cause else { return };
-        self.put(Missed {
+        // The newest finds room always, and the oldest are lost.
+        let _ = self.0.post(Missed {
             at: Moment::now(),
             identity: identity.clone(),
             cause,

@@ -4,21 +4,32 @@ use super::state_file::{Flush, StateFile, StateFileStats, Store};
 use super::webhooks::{WebhookOptions, WebhookStats, Webhooks};
 use crate::engine::Io;
 use crate::gateway::{Desk, Errand, ErrandBox, Gateway, Outcome, Progress};
+use crate::mail::{self, Budget, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Errands that are done at a time, before others have their turn on the thread.
 const SLICE: usize = 1_000;
 
-/// Outcomes that the loop hears in one slice.
-const OUTCOMES: usize = 32;
+/// The most outcomes that wait for the loop. Others wait here until there is room.
+const OUTCOMES_MAX: Limits = Limits {
+    count: 262_144,
+    bytes: 64 << 20,
+};
 
-/// How long to wait if the desk is full.
+/// Outcomes that the loop hears in one slice.
+const OUTCOMES: Limits = Limits {
+    count: 32,
+    bytes: usize::MAX,
+};
+
+/// How long to wait if the desk is full, or too many outcomes wait for the loop.
 const DESK_RETRY: Duration = Duration::from_millis(10);
 
 /// Whoever does the errands.
@@ -27,17 +38,32 @@ pub(in crate::side) struct Runner {
     desk: Desk,
     webhooks: Arc<Webhooks>,
     store: Option<Arc<Store>>,
-    outbox: Arc<Mutex<Outbox>>,
+    told: Sender<Told>,
+    delivery: Arc<Delivery>,
     flushes: Mutex<Vec<Flush>>,
     wake: Arc<Notify>,
 }
 
-/// Outcomes on their way to the loop.
-#[derive(Default)]
-struct Outbox {
-    outcomes: VecDeque<(u64, Outcome)>,
+/// An outcome on its way to the loop.
+#[derive(Debug)]
+struct Told(u64, Outcome);
+
+impl Mail for Told {
+    fn bytes(&self) -> usize {
+        let why = match &self.1 {
+            Outcome::Failed(why) => why.len(),
+            Outcome::Answered | Outcome::Again { .. } | Outcome::Cancelled => 0,
+        };
+        size_of::<Self>() + why
+    }
+}
+
+/// The loop's end of the outcomes.
+struct Delivery {
+    /// Locked by work of the loop alone.
+    outcomes: Mutex<LoopReceiver<Told>>,
     /// Whether the loop was asked to take them.
-    is_asked: bool,
+    is_asked: AtomicBool,
 }
 
 impl Runner {
@@ -48,12 +74,14 @@ impl Runner {
         state: Option<StateFile>,
     ) -> Self {
         let wake = Arc::new(Notify::new());
+        let (told, delivery) = Delivery::new();
         Runner {
             errands,
             desk,
             webhooks: Arc::new(Webhooks::new(webhooks, wake.clone())),
             store: state.map(|file| Arc::new(Store::new(file))),
-            outbox: Arc::default(),
+            told,
+            delivery: Arc::new(delivery),
             flushes: Mutex::default(),
             wake,
         }
@@ -96,6 +124,7 @@ impl Runner {
             tokio::spawn(store.clone().keep());
         }
         let (mut errands, mut flushes) = (VecDeque::new(), Vec::new());
+        let mut untold = VecDeque::new();
         loop {
             // In this order: what was to be remembered before somebody asked for a flush is done before it.
             flushes.append(&mut lock(&self.flushes));
@@ -113,7 +142,8 @@ impl Runner {
                 flushes.drain(..).for_each(|flush| store.flush(flush));
             }
             let (outcomes, mut wait) = self.webhooks.turn();
-            if !self.tell(outcomes) {
+            untold.extend(outcomes.into_iter().map(|(n, outcome)| Told(n, outcome)));
+            if !self.tell(&mut untold) {
                 wait = Some(wait.map_or(DESK_RETRY, |wait| wait.min(DESK_RETRY)));
             }
             if !errands.is_empty() {
@@ -128,52 +158,68 @@ impl Runner {
     }
 
     fn run_one(&self, errand: Errand) {
-        if let Some(errand) = self.webhooks.run(errand)
-            && let Some(store) = &self.store
-        {
-            store.run(errand);
+        match errand {
+            Errand::Webhook(errand) => self.webhooks.run(errand),
+            Errand::State(errand) => {
+                if let Some(store) = &self.store {
+                    store.run(errand);
+                }
+            }
         }
     }
 
-    /// Has the loop told of them, and of those before. `false`: it must be tried again.
-    fn tell(&self, outcomes: Vec<(u64, Outcome)>) -> bool {
-        let mut outbox = lock(&self.outbox);
-        outbox.outcomes.extend(outcomes);
-        if outbox.is_asked || outbox.outcomes.is_empty() {
-            return true;
+    /// Has the loop told of these outcomes, and of those before. Returns whether it will be; if not it must be tried again.
+    fn tell(&self, untold: &mut VecDeque<Told>) -> bool {
+        while let Some(told) = untold.pop_front() {
+            if let Err(NoRoom(told)) = self.told.post(told) {
+                untold.push_front(told);
+                break;
+            }
         }
-        let shared = self.outbox.clone();
-        let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
-            deliver(&shared, |number, outcome| {
-                gateway.errand_done(io, number, outcome);
-            })
-        });
-        // The loop may begin before this returns; it finds the outbox locked then, and comes again.
-        outbox.is_asked = self.desk.leave(work).is_ok();
-        outbox.is_asked
+        if self.told.counts().waiting > 0 && !self.delivery.is_asked.swap(true, Ordering::AcqRel) {
+            let delivery = self.delivery.clone();
+            let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
+                delivery.step(|number, outcome| gateway.errand_done(io, number, outcome))
+            });
+            if self.desk.leave(work).is_err() {
+                self.delivery.is_asked.store(false, Ordering::Release);
+                return false;
+            }
+        }
+        untold.is_empty()
     }
 }
 
-/// In the loop: some outcomes, as long as there are any.
-fn deliver(outbox: &Mutex<Outbox>, mut tell: impl FnMut(u64, &Outcome)) -> Progress {
-    let mut outbox = match outbox.try_lock() {
-        Ok(outbox) => outbox,
-        Err(TryLockError::Poisoned(e)) => e.into_inner(),
-        Err(TryLockError::WouldBlock) => return Progress::More,
-    };
-    let some = OUTCOMES.min(outbox.outcomes.len());
-    let outcomes: Vec<(u64, Outcome)> = outbox.outcomes.drain(..some).collect();
-    outbox.is_asked = !outbox.outcomes.is_empty();
-    let progress = if outbox.is_asked {
-        Progress::More
-    } else {
-        Progress::Done
-    };
-    drop(outbox);
-    for (number, outcome) in outcomes {
-        tell(number, &outcome);
+impl Delivery {
+    fn new() -> (Sender<Told>, Self) {
+        let (told, outcomes) = mail::to_loop(OUTCOMES_MAX, Overflow::Refuse);
+        let delivery = Delivery {
+            outcomes: Mutex::new(outcomes),
+            is_asked: AtomicBool::new(false),
+        };
+        (told, delivery)
     }
-    progress
+
+    /// In the loop: some outcomes, as long as there are any.
+    fn step(&self, mut tell: impl FnMut(u64, &Outcome)) -> Progress {
+        let mut outcomes = lock(&self.outcomes);
+        outcomes.collect();
+        let mut some = Budget::new(OUTCOMES);
+        while let Some(Told(number, outcome)) = outcomes.take(&mut some) {
+            tell(number, &outcome);
+        }
+        if outcomes.has_left_over() {
+            return Progress::More;
+        }
+        // Before the last look: for what is sent behind it the loop is asked anew.
+        self.is_asked.swap(false, Ordering::AcqRel);
+        outcomes.collect();
+        if outcomes.has_left_over() && !self.is_asked.swap(true, Ordering::AcqRel) {
+            Progress::More
+        } else {
+            Progress::Done
+        }
+    }
 }
 
 #[cfg(test)]
@@ -182,24 +228,37 @@ mod tests {
 
     #[test]
     fn the_loop_hears_of_some_at_a_time_and_never_waits() {
-        let mut outbox = Outbox::default();
-        let many = 2 * OUTCOMES as u64 + 1;
-        outbox
-            .outcomes
-            .extend((0..many).map(|n| (n, Outcome::Answered)));
-        outbox.is_asked = true;
-        let outbox = Mutex::new(outbox);
-        let held = outbox.lock().expect("not poisoned");
-        let progress = deliver(&outbox, |_, _| panic!("it is locked"));
-        assert_eq!(progress, Progress::More);
-        drop(held);
-        let mut told = Vec::new();
+        let (told, delivery) = Delivery::new();
+        let many = 2 * OUTCOMES.count as u64 + 1;
+        for number in 0..many {
+            assert!(told.post(Told(number, Outcome::Answered)).is_ok());
+        }
+        delivery.is_asked.store(true, Ordering::Relaxed);
+        let mut heard = Vec::new();
         for expected in [Progress::More, Progress::More, Progress::Done] {
-            assert!(lock(&outbox).is_asked);
-            let progress = deliver(&outbox, |number, _| told.push(number));
+            assert!(delivery.is_asked.load(Ordering::Relaxed));
+            let progress = delivery.step(|number, _| heard.push(number));
             assert_eq!(progress, expected);
         }
-        assert!(!lock(&outbox).is_asked, "whoever has more must ask again");
-        assert_eq!(told, (0..many).collect::<Vec<_>>());
+        let is_asked = delivery.is_asked.load(Ordering::Relaxed);
+        assert!(!is_asked, "whoever has more must ask again");
+        assert_eq!(heard, (0..many).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_outcome_that_comes_while_the_loop_hears_of_the_last_one_is_not_forgotten() {
+        let (told, delivery) = Delivery::new();
+        assert!(told.post(Told(1, Outcome::Answered)).is_ok());
+        delivery.is_asked.store(true, Ordering::Relaxed);
+        let progress = delivery.step(|number, _| {
+            assert_eq!(number, 1);
+            // Its sender finds that the loop was asked, and does not ask again.
+            assert!(told.post(Told(2, Outcome::Cancelled)).is_ok());
+        });
+        assert_eq!(progress, Progress::More);
+        let progress = delivery.step(|number, outcome| {
+            assert_eq!((number, outcome), (2, &Outcome::Cancelled));
+        });
+        assert_eq!(progress, Progress::Done);
     }
 }

@@ -89,12 +89,17 @@ mod tests {
     use super::super::troubled::tests::{HOUR_MS, START, closed, missed, moment};
     use super::*;
     use crate::cause::Cause;
+    use crate::host::ClosedSink;
+    use crate::relay::MissedSink;
     use std::sync::Arc;
 
     fn watchers() -> Watchers {
         let settings = Arc::new(Mutex::new(AlertSettings::default()));
         let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
-        let boxes = (ClosedBox::default(), MissedBox::default());
+        let boxes = (
+            ClosedSink::default().shared(),
+            MissedSink::default().shared(),
+        );
         Watchers::new(boxes.0, boxes.1, alerts, Moment::default())
     }
 

@@ -2,7 +2,7 @@
 
 use super::disk::{HEAD, Started, TAIL, write};
 use super::mirror::Mirror;
-use crate::gateway::Errand;
+use crate::gateway::StateErrand;
 use crate::side::lock::lock;
 use crate::time::{Clock, Micros, UnixMillis};
 use std::path::{Path, PathBuf};
@@ -70,14 +70,13 @@ impl Store {
         *lock(&self.stats)
     }
 
-    /// Does an errand, if it is about the file.
-    pub(in crate::side) fn run(&self, errand: Errand) {
+    /// Does an errand.
+    pub(in crate::side) fn run(&self, errand: StateErrand) {
         let mut mirror = lock(&self.mirror);
         match errand {
-            Errand::Remember { user, package } => mirror.remember(user, package),
-            Errand::Forget { user, package } => mirror.forget(&user, &package),
-            Errand::ForgetUser { user } => mirror.forget_user(&user),
-            Errand::Start { .. } | Errand::Stop { .. } | Errand::Cancel { .. } => {}
+            StateErrand::Remember { user, package } => mirror.remember(user, package),
+            StateErrand::Forget { user, package } => mirror.forget(&user, &package),
+            StateErrand::ForgetUser { user } => mirror.forget_user(&user),
         }
         if mirror.is_changed {
             self.wake.notify_one();

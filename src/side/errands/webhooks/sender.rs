@@ -5,7 +5,7 @@ use super::client::Client;
 use super::queue::{App, Post, Queue};
 use super::settings::WebhookSettings;
 use super::stats::WebhookStats;
-use crate::gateway::{Errand, Outcome, Value};
+use crate::gateway::{Outcome, Value, WebhookErrand};
 use crate::side::lock::lock;
 use crate::side::outgoing::Reply;
 use crate::time::{Clock, Micros};
@@ -56,12 +56,12 @@ impl Webhooks {
         lock(&self.queue).stats(self.clock.raw())
     }
 
-    /// Does an errand, or gives it back if it is not about webhooks.
-    pub(in crate::side) fn run(&self, errand: Errand) -> Option<Errand> {
+    /// Does an errand.
+    pub(in crate::side) fn run(&self, errand: WebhookErrand) {
         let now = self.clock.raw();
         let mut queue = lock(&self.queue);
         match &errand {
-            Errand::Start {
+            WebhookErrand::Start {
                 number,
                 user,
                 package,
@@ -72,18 +72,14 @@ impl Webhooks {
                 let app = App { user, package, url };
                 queue.start(now, *number, app, *patience, *after);
             }
-            Errand::Stop {
+            WebhookErrand::Stop {
                 user,
                 package,
                 url,
                 reason,
             } => queue.stop(now, App { user, package, url }, *reason),
-            Errand::Cancel { number } => queue.cancel(now, *number),
-            Errand::Remember { .. } | Errand::Forget { .. } | Errand::ForgetUser { .. } => {
-                return Some(errand);
-            }
+            WebhookErrand::Cancel { number } => queue.cancel(now, *number),
         }
-        None
     }
 
     /// Looks at what has come back and what is due, and sends what may be sent. Outcomes to tell, and when to come again

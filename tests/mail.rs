@@ -1,0 +1,12 @@
+//! The queues between threads against their model. `tests/sabotage.rs` shows that it catches deliberate bugs.
+
+mod mailbox;
+
+#[test]
+fn a_queue_keeps_order_bounds_counts_and_wakes() {
+    for seed in 0..500 {
+        if let Err(why) = mailbox::run(seed) {
+            panic!("seed {seed}: {why}");
+        }
+    }
+}
