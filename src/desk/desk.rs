@@ -38,10 +38,12 @@ pub enum Progress {
     Done,
 }
 
+type Question<H> = Box<dyn FnOnce(&mut H, &mut Io<'_>) + Send>;
+
 /// What is left for the loop.
 enum Piece<H> {
     /// It is done in one go.
-    Question(Box<dyn FnOnce(&mut H, &mut Io<'_>) + Send>),
+    Question(Question<H>),
     Work(Work<H>),
 }
 
