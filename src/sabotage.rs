@@ -71,6 +71,21 @@ pub enum Bug {
     /// What is being read of a connection is kept until its close is through.
     #[cfg(feature = "gateway")]
     ReadingKept,
+    /// The end of a connection that was replaced ends the place of its successor.
+    #[cfg(feature = "gateway")]
+    LateEndTakes,
+    /// The wait for an app goes on when the app is back.
+    #[cfg(feature = "gateway")]
+    WaitGoesOn,
+    /// The answer to an older question is taken for that to the open one.
+    #[cfg(feature = "gateway")]
+    AnyAnswerCounts,
+    /// It is not counted how often an app was expected in vain.
+    #[cfg(feature = "gateway")]
+    MissesUncounted,
+    /// A place that ends stays in the counts.
+    #[cfg(feature = "gateway")]
+    EndUncounted,
 }
 
 #[cfg(feature = "sabotage")]

@@ -27,6 +27,6 @@ pub use crate::host::{
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
     Absence, App, AppState, DropReason, Due, Errand, ErrandBox, How, Missed, MissedBox, Outcome,
-    Patience, Place, RelaySettings, RelayStats, ReplayLimits, Session, StopReason, Subscriptions,
-    has_magic_words,
+    Patience, PlaceState, PlaceView, RelaySettings, RelayStats, ReplayLimits, Session, StopReason,
+    Subscriptions, has_magic_words,
 };

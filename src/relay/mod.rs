@@ -28,7 +28,7 @@ pub(in crate::relay) mod tables;
 pub use self::apps::has_magic_words;
 pub use self::errands::{Errand, ErrandBox, Outcome, Patience, StopReason};
 pub(crate) use self::relay::Relay;
-pub use self::session::{Absence, App, AppState, Due, How, Place, Session};
+pub use self::session::{Absence, App, AppState, Due, How, PlaceState, PlaceView, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};
 pub use self::subscriptions::Subscriptions;
