@@ -128,6 +128,16 @@ impl Bug {
         Bug::OrphanUncharged,
         Bug::ReadingKept,
     ];
+
+    /// Those of the states of places and apps, which their model in `src/relay/session/tests.rs` catches.
+    #[cfg(feature = "gateway")]
+    pub const OF_THE_PLACES: [Bug; 5] = [
+        Bug::LateEndTakes,
+        Bug::WaitGoesOn,
+        Bug::AnyAnswerCounts,
+        Bug::MissesUncounted,
+        Bug::EndUncounted,
+    ];
 }
 
 #[cfg(feature = "sabotage")]

@@ -19,6 +19,8 @@ mod seat;
     reason = "the type that gives the folder its name"
 )]
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::relay) use self::action::{Action, Taken, Welcome, Why};
 pub use self::app::App;
