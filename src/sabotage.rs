@@ -83,6 +83,21 @@ pub enum Bug {
     /// What is being read of a connection is kept until its close is through.
     #[cfg(feature = "gateway")]
     ReadingKept,
+    /// The end of a connection that was replaced ends the place of its successor.
+    #[cfg(feature = "gateway")]
+    LateEndTakes,
+    /// The wait for an app goes on when the app is back.
+    #[cfg(feature = "gateway")]
+    WaitGoesOn,
+    /// The answer to an older question is taken for that to the open one.
+    #[cfg(feature = "gateway")]
+    AnyAnswerCounts,
+    /// It is not counted how often an app was expected in vain.
+    #[cfg(feature = "gateway")]
+    MissesUncounted,
+    /// A place that ends stays in the counts.
+    #[cfg(feature = "gateway")]
+    EndUncounted,
 }
 
 #[cfg(feature = "sabotage")]
@@ -134,6 +149,16 @@ impl Bug {
         Bug::OrphanLost,
         Bug::OrphanUncharged,
         Bug::ReadingKept,
+    ];
+
+    /// Those of the states of places and apps, which their model in `src/relay/session/tests.rs` catches.
+    #[cfg(feature = "gateway")]
+    pub const OF_THE_PLACES: [Bug; 5] = [
+        Bug::LateEndTakes,
+        Bug::WaitGoesOn,
+        Bug::AnyAnswerCounts,
+        Bug::MissesUncounted,
+        Bug::EndUncounted,
     ];
 }
 

@@ -924,7 +924,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     let kick = |fleet: &mut Fleet, package: &str, block: Micros| {
         let app = fleet.net.with_io(|gateway, io| {
             let session = gateway.session("ada").expect("a session");
-            let id = session.app(package).and_then(|app| app.place.conn);
+            let id = session.app(package).and_then(|app| app.place().conn());
             gateway.kick(io, id.expect("a connection"), "go away", block)
         });
         fleet.net.settle();
@@ -1360,7 +1360,7 @@ fn an_app_that_its_user_stops_before_a_reload_has_come_to_it_is_told_where_it_wa
     fleet.begin_reload(&["p.y"], |_| {});
     fleet.net.with_io(|gateway, io| {
         let session = gateway.session("ada").expect("a session");
-        let id = session.app("p.x").and_then(|app| app.place.conn);
+        let id = session.app("p.x").and_then(|app| app.place().conn());
         gateway.kick(io, id.expect("a connection"), "", Micros::from_secs(60))
     });
     assert_eq!(fleet.stops(), 1);

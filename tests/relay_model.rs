@@ -38,7 +38,10 @@ impl App {
 fn place(fleet: &mut Fleet, user: &str, package: &str) -> Option<(bool, bool)> {
     fleet.net.with_io(|gateway, _| {
         let app = gateway.session(user)?.app(package)?;
-        Some((app.place.conn.is_some(), app.place.absence.is_some()))
+        Some((
+            app.place().conn().is_some(),
+            app.place().absence().is_some(),
+        ))
     })
 }
 
@@ -298,13 +301,14 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
     fleet.net.with_io(|gateway, io| {
         for (user, session) in gateway.sessions_after(None).0 {
             let apps = session.apps.iter();
-            let apps = apps.map(|app| (user.to_owned(), app.package.to_string(), app.place.conn));
+            let apps =
+                apps.map(|app| (user.to_owned(), app.package.to_string(), app.place().conn()));
             places.extend(apps);
-            places.push((user.to_owned(), String::new(), session.glasses.conn));
+            places.push((user.to_owned(), String::new(), session.glasses().conn()));
             for app in &session.apps {
-                let waited = app.place.absence.is_some();
+                let waited = app.place().absence().is_some();
                 assert!(
-                    !(waited && app.place.conn.is_some()),
+                    !(waited && app.place().conn().is_some()),
                     "seed {seed}: both there and absent"
                 );
             }

@@ -27,8 +27,8 @@ pub use crate::host::{
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
     APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING, How,
-    Missed, MissedBox, Outcome, Patience, Place, RELAY_CLASSES, RelaySettings, RelayStats,
-    ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand, StopReason, Subscriptions,
-    WebhookErrand, has_magic_words,
+    Missed, MissedBox, Outcome, Patience, PlaceState, PlaceView, RELAY_CLASSES, RelaySettings,
+    RelayStats, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand, StopReason,
+    Subscriptions, WebhookErrand, has_magic_words,
 };
 pub use crate::transport::ProxyProtocol;

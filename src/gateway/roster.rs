@@ -7,7 +7,7 @@ use crate::desk::Effort;
 use crate::engine::Io;
 use crate::host::ConnState;
 use crate::id::ConnId;
-use crate::relay::{Absence, App, AppState, Place, Session};
+use crate::relay::{Absence, App, AppState, PlaceView, Session, Subscriptions};
 use crate::time::Micros;
 
 /// The most apps that a session names in a list of sessions.
@@ -153,12 +153,12 @@ impl SessionRow {
         names: bool,
         io: &Io<'_>,
     ) -> Self {
-        let glasses = Some(&session.glasses).filter(|place| place.is_held());
-        let places = session.apps.iter().map(|app| &app.place);
+        let glasses = session.glasses();
+        let places = session.apps.iter().map(|app| app.place());
         let (mut kept_frames, mut kept_bytes) = (0, 0);
-        for (frames, bytes) in places.chain([&session.glasses]).map(Place::kept) {
-            kept_frames += frames;
-            kept_bytes += bytes;
+        for place in places.chain([glasses]) {
+            kept_frames += place.kept_frames;
+            kept_bytes += place.kept_bytes;
         }
         // They are kept in the order of their packages.
         let behind = session
@@ -168,7 +168,7 @@ impl SessionRow {
         let more_apps = apps.len() > most;
         SessionRow {
             user: user.into(),
-            glasses: glasses.map(|place| PlaceRow::of(place, io)),
+            glasses: glasses.is_held().then(|| PlaceRow::of(glasses, io)),
             apps: apps
                 .iter()
                 .take(most)
@@ -184,31 +184,32 @@ impl SessionRow {
 
 impl AppRow {
     fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
-        let named = app.subscriptions.iter().take(SUBSCRIPTIONS_NAMED);
+        let subscriptions = app.subscriptions();
+        let named = subscriptions.into_iter().flat_map(Subscriptions::iter);
+        let named = named.take(SUBSCRIPTIONS_NAMED);
         AppRow {
             package: app.package.clone(),
-            state: app.state,
-            subscribed: app.subscriptions.len(),
+            state: app.state(),
+            subscribed: subscriptions.map_or(0, Subscriptions::len),
             subscriptions: names.then(|| named.map(Into::into).collect()),
-            place: PlaceRow::of(&app.place, io),
+            place: PlaceRow::of(app.place(), io),
         }
     }
 }
 
 impl PlaceRow {
-    fn of(place: &Place, io: &Io<'_>) -> Self {
+    fn of(place: PlaceView, io: &Io<'_>) -> Self {
         let state = |id| {
             let view = io.view(id);
             let state = view.map_or(ConnState::Closing, |view| ConnState::of(&view));
             (id, state)
         };
-        let (kept_frames, kept_bytes) = place.kept();
         PlaceRow {
-            conn: place.conn.map(state),
-            absence: place.absence.as_deref().copied(),
+            conn: place.conn().map(state),
+            absence: place.absence(),
             resumes: place.resumes,
-            kept_frames,
-            kept_bytes,
+            kept_frames: place.kept_frames,
+            kept_bytes: place.kept_bytes,
         }
     }
 }

@@ -5,7 +5,7 @@ use super::protocol;
 use super::protocol::Init;
 use super::relay::{ANONYMOUS, Relay};
 use super::routing::answer;
-use super::session::{AppState, SESSION_APPS_MAX, TO_APPS, TO_GLASSES};
+use super::session::{SESSION_APPS_MAX, TO_APPS, TO_GLASSES};
 use super::tables::Greeting;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
@@ -223,14 +223,8 @@ impl Relay {
         // Its server was to be asked again: this is what is left of a session that failed, and no handler listens in it. One that
         // reconnects had been acknowledged.
         let app = session.and_then(|session| session.app(package));
-        let orphan = !init.reconnect
-            && app.is_some_and(|app| {
-                app.not_before.is_some_and(|at| match app.state {
-                    AppState::Asked { .. } => now < at,
-                    AppState::Running => greeting.insists && now < at + ORPHANS,
-                    AppState::Lost | AppState::Expected | AppState::Dormant => false,
-                })
-            });
+        let orphan =
+            !init.reconnect && app.is_some_and(|app| app.is_orphan(now, greeting.insists, ORPHANS));
         match self.credentials.admission() {
             _ if orphan => {
                 let why = "the app is being asked for a new session";

@@ -4,7 +4,7 @@ use super::apps::ARRIVAL;
 use super::errands::{Outcome, Patience, StateErrand, StopReason, WebhookErrand};
 use super::places::Who;
 use super::relay::Relay;
-use super::session::{Absence, AppState, Called, TO_APPS};
+use super::session::{Action, AppEvent};
 use crate::engine::Io;
 use crate::host::{Identity, Role};
 use crate::time::Micros;
@@ -22,11 +22,11 @@ impl Relay {
         revival: bool,
     ) {
         let Some(url) = self.credentials.webhook(package).map(Box::from) else {
-            self.stop_waiting(identity);
-            let patience = self.arrival();
-            return self.wait_for(io, identity, package, AppState::Expected, patience);
+            let (now, due) = (io.now(), self.graces.due(io.now() + self.arrival()));
+            let event = AppEvent::Expected { now, due };
+            let actions = self.app_on(io, &identity.user, package, event);
+            return self.carry_out(io, identity, actions);
         };
-        self.stop_waiting(identity);
         self.errand += 1;
         let number = self.errand;
         let (patience, after) = if revival {
@@ -40,11 +40,9 @@ impl Relay {
             "webhook ordered {} number={number} revival={revival}",
             Who(identity)
         );
-        if let Some(app) = self.sessions.app_mut(&identity.user, package) {
-            app.state = AppState::Asked { number, revival };
-            app.called = Called::Open(number);
-            app.not_before = None;
-        }
+        let event = AppEvent::Asked { number, revival };
+        let actions = self.app_on(io, &identity.user, package, event);
+        self.carry_out(io, identity, actions);
         self.asked.insert(number, identity.clone());
         let errand = WebhookErrand::Start {
             number,
@@ -63,31 +61,7 @@ impl Relay {
         }
     }
 
-    /// Waits for an app to come by itself.
-    pub(super) fn wait_for(
-        &mut self,
-        io: &mut Io<'_>,
-        identity: &Identity,
-        package: &str,
-        state: AppState,
-        patience: Micros,
-    ) {
-        let Some(app) = self.sessions.app_mut(&identity.user, package) else {
-            return;
-        };
-        let due = self.graces.add(io, identity.clone(), io.now() + patience);
-        app.state = state;
-        app.place.absence = Some(Box::new(Absence {
-            since: io.now(),
-            cause: None,
-            lost: false,
-            due,
-        }));
-        self.stats.absent[TO_APPS] += 1;
-        self.bound_absences(io);
-    }
-
-    pub(super) fn arrival(&self) -> Micros {
+    fn arrival(&self) -> Micros {
         match self.settings.tpa_grace {
             Micros::ZERO => ARRIVAL,
             grace => grace,
@@ -102,39 +76,31 @@ impl Relay {
         let Role::Tpa(package) = &identity.role else {
             return;
         };
-        if let Outcome::Again { after } = outcome {
-            if let Some(app) = self.sessions.app_mut(&identity.user, package) {
-                app.not_before = Some(io.now() + *after);
-            }
-            return;
-        }
-        self.asked.remove(&number);
-        let (user, answered) = (&identity.user, matches!(outcome, Outcome::Answered));
-        let Some(app) = self.sessions.app_mut(user, package) else {
-            return;
-        };
-        if app.called == Called::Open(number) {
-            app.called = match outcome {
-                Outcome::Failed(_) => Called::Until(io.now() + ARRIVAL),
-                Outcome::Answered | Outcome::Cancelled | Outcome::Again { .. } => Called::No,
-            };
-        }
-        // Or it has come meanwhile.
-        if !matches!(app.state, AppState::Asked { number: n, .. } if n == number) {
-            return;
-        }
-        self.stats.webhooks_answered += u64::from(answered);
-        self.stats.webhooks_failed += u64::from(!answered);
-        match outcome {
-            Outcome::Again { .. } | Outcome::Cancelled => {}
+        let now = io.now();
+        let (event, why) = match outcome {
+            Outcome::Again { after } => (
+                AppEvent::Postponed {
+                    until: now + *after,
+                },
+                "",
+            ),
             Outcome::Answered => {
-                let patience = self.arrival();
-                self.wait_for(io, &identity, package, AppState::Expected, patience);
+                let due = self.graces.due(now + self.arrival());
+                (AppEvent::Answered { number, now, due }, "")
             }
             Outcome::Failed(why) => {
-                self.take_app(io, user, package);
-                self.tell_stopped(io, user, package, Some(why));
-                self.sessions.tidy(user);
+                let until = now + ARRIVAL;
+                (AppEvent::Failed { number, until }, &**why)
+            }
+            Outcome::Cancelled => (AppEvent::Cancelled { number }, ""),
+        };
+        if !matches!(event, AppEvent::Postponed { .. }) {
+            self.asked.remove(&number);
+        }
+        for action in self.app_on(io, &identity.user, package, event) {
+            match action {
+                Action::Remove(_) => self.remove_app(io, &identity.user, package, why),
+                other => self.carry_out(io, &identity, [other]),
             }
         }
     }

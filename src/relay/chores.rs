@@ -1,7 +1,7 @@
 //! Slices of long work.
 
 use super::relay::Relay;
-use super::session::{AppState, moved, units};
+use super::session::{App, AppEvent, Wakes, moved, units};
 use super::tables::{Chore, Ended};
 use crate::engine::Io;
 use crate::host::{Identity, Role};
@@ -69,12 +69,8 @@ impl Relay {
         // The engine counts what is sent.
         spend(left, SLICE);
         let (mut post, sessions) = self.post();
-        let session = sessions.get_mut(&identity.user)?;
-        let place = session.place_mut(&identity.role)?;
-        if place.conn != Some(id) {
-            return None;
-        }
-        let more = post.replay(io, place, id).more;
+        let kept = sessions.kept_of(&identity, id)?;
+        let more = post.replay(io, kept, id).more;
         more.then_some(Chore::Replay(id, identity))
     }
 
@@ -82,24 +78,26 @@ impl Relay {
         loop {
             let session = self.sessions.get(&user)?;
             // They are lost again, or it is not for this process to ask.
-            session.glasses.conn?;
+            session.glasses().conn()?;
             spend(left, units(session.apps.len()));
-            let mut apps = session.apps.iter();
-            let waiting = apps.find(|app| app.state == AppState::Dormant || app.deferred)?;
+            let mut apps = session.apps.iter().map(|app| &**app);
+            let wakes = |app: &App| app.wakes().map(|wakes| (app.package.clone(), wakes));
+            let (package, wakes) = apps.find_map(wakes)?;
             if *left == 0 {
                 return Some(Chore::Wake(user));
             }
             spend(left, PER_APP);
-            let (package, deferred) = (waiting.package.clone(), waiting.deferred);
-            if deferred {
-                self.acknowledge(io, &user, &package);
-                continue;
-            }
             let identity = Identity {
                 user: user.clone(),
                 role: Role::Tpa(package.clone()),
             };
-            self.ask(io, &identity, &package, true);
+            match wakes {
+                Wakes::Acknowledged => {
+                    let actions = self.app_on(io, &user, &package, AppEvent::GlassesAreHere);
+                    self.carry_out(io, &identity, actions);
+                }
+                Wakes::Asked => self.ask(io, &identity, &package, true),
+            }
         }
     }
 

@@ -34,7 +34,7 @@ pub use self::errands::{
 };
 pub use self::product::RELAY_CLASSES;
 pub(crate) use self::relay::Relay;
-pub use self::session::{Absence, App, AppState, Due, How, Place, Session};
+pub use self::session::{Absence, App, AppState, Due, How, PlaceState, PlaceView, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};
 pub use self::subscriptions::Subscriptions;

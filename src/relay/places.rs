@@ -1,11 +1,12 @@
 //! The life of a place: taken, lost, waited for, taken again or given up.
 
+use super::apps::ARRIVAL;
 use super::protocol;
 use super::relay::{PER_GRACE, Relay};
 use super::routing::answer;
 use super::session::{
-    Absence, App, AppState, Due, How, Parcel, Place, Post, Replayed, Room, TO_APPS, TO_GLASSES,
-    place_bytes,
+    Action, AppEvent, Conduct, Due, How, Parcel, Parting, PlaceEvent, Replayed, Room, TO_APPS,
+    TO_GLASSES, Taken, Welcome, Why,
 };
 use super::tables::{Chore, Greeting};
 use crate::cause::Cause;
@@ -29,34 +30,72 @@ const FALSE_DEATH: Micros = Micros::from_secs(1);
 /// Places that are given up for each one that is lost, as long as there are too many.
 const GIVEN_UP_AT_ONCE: usize = 4;
 
-/// How a place was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Nobody had it, and nobody was waited for.
-    First,
-    /// It had been lost.
-    Resumed {
-        /// For how long.
-        absence: Micros,
-        /// For what.
-        cause: Option<Cause>,
-    },
-    /// An older connection had it.
-    Over(ConnId),
-}
-
-/// What there is to say of an arrival.
-struct Arrival {
-    taken: Taken,
-    replayed: Replayed,
-    doubtful: u64,
-    /// The app had said on its older connection that it leaves.
-    released: bool,
-    /// The app's older connection comes back unless it is told that the app has stopped.
-    insists: bool,
-}
-
 impl Relay {
+    /// Something happens to a user's glasses. Returns what is to be done.
+    fn glasses_on(&mut self, io: &mut Io<'_>, user: &str, event: PlaceEvent) -> Vec<Action> {
+        let (mut census, sessions) = self.census();
+        sessions.glasses_on(io, &mut census, user, event)
+    }
+
+    /// Something happens to an app. Returns what is to be done.
+    pub(super) fn app_on(
+        &mut self,
+        io: &mut Io<'_>,
+        user: &str,
+        package: &str,
+        event: AppEvent,
+    ) -> Vec<Action> {
+        let (mut census, sessions) = self.census();
+        sessions.app_on(io, &mut census, (user, package), event)
+    }
+
+    /// Does what is to be done for a place that has changed its state.
+    pub(super) fn carry_out(
+        &mut self,
+        io: &mut Io<'_>,
+        identity: &Identity,
+        actions: impl IntoIterator<Item = Action>,
+    ) {
+        for action in actions {
+            self.act(io, identity, action);
+        }
+    }
+
+    fn act(&mut self, io: &mut Io<'_>, identity: &Identity, action: Action) {
+        let user = &identity.user;
+        match (action, &identity.role) {
+            (Action::Wait(due), _) => {
+                self.graces.add(io, identity.clone(), due);
+                self.bound_absences(io);
+            }
+            (Action::Prolong(due), _) => self.graces.add(io, identity.clone(), due),
+            (Action::Cancel(due), _) => self.graces.cancel(due),
+            (Action::Discard(leavings), _) => self.post().0.discard(io, leavings),
+            (Action::Missed(parting), role) => {
+                self.missed.keep(identity, parting);
+                self.stats.expired_places[class_of(role)] += 1;
+            }
+            (Action::Replied { answered: true }, _) => self.stats.webhooks_answered += 1,
+            (Action::Replied { answered: false }, _) => self.stats.webhooks_failed += 1,
+            (Action::EndSession, _) => self.end_session(io, user),
+            (Action::Acknowledge(conn), Role::Tpa(package)) => {
+                answer(io, conn, protocol::reconnect_ack(user, package));
+            }
+            (Action::Revive, Role::Tpa(package)) => self.revive(io, identity, package),
+            (Action::Remove(why), Role::Tpa(package)) => {
+                let why = match why {
+                    Why::Released => "released",
+                    Why::NotConnected => "it did not connect",
+                    Why::NotAnswered => "its server has not agreed",
+                };
+                self.remove_app(io, user, package, why);
+            }
+            // Only apps have these; and an arrival sees to its own welcome.
+            (Action::Acknowledge(_) | Action::Revive | Action::Remove(_), Role::Glasses)
+            | (Action::Welcome(_), _) => {}
+        }
+    }
+
     /// Glasses that have proved who they are take their place.
     pub(super) fn glasses_arrive(
         &mut self,
@@ -64,39 +103,19 @@ impl Relay {
         id: ConnId,
         identity: &Identity,
     ) -> How {
-        let ack = protocol::connection_ack(&identity.user);
-        let place = &mut self.sessions.of(&identity.user).glasses;
-        let mut post = Post {
-            settings: &self.settings,
-            stats: &mut self.stats,
+        let user = &identity.user;
+        self.sessions.of(user);
+        let (conn, now) = (id, io.now());
+        let actions = self.glasses_on(io, user, PlaceEvent::Arrives { conn, now });
+        let ack = protocol::connection_ack(user);
+        let Some(welcome) = self.welcome(io, id, identity, actions, ack) else {
+            return How::First;
         };
-        let (taken, doubtful) = post.occupy(io, place, id, TO_GLASSES);
-        if let Taken::Over(older) = taken {
-            self.backpressure.ends(io, older);
+        if let Taken::Over { older, .. } = welcome.taken {
+            self.fan_out_without(io, older, user);
         }
-        if let Taken::Resumed { .. } = taken
-            && let Some(absence) = place.absence.take()
-        {
-            self.graces.cancel(absence.due);
-            io.release(place_bytes(&identity.user, ""));
-        }
-        if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
-            log::debug!("ack refused id={id} why={why:?}");
-        }
-        let replayed = post.replay(io, place, id);
-        let arrival = Arrival {
-            taken,
-            replayed,
-            doubtful,
-            released: false,
-            insists: false,
-        };
-        let how = self.arrived(io, id, identity, arrival);
-        if let Taken::Over(older) = taken {
-            self.fan_out_without(io, older, &identity.user);
-        }
-        self.begin(io, Chore::Wake(identity.user.clone()));
-        how
+        self.begin(io, Chore::Wake(user.clone()));
+        welcome.taken.how()
     }
 
     /// An app that is let in takes its place.
@@ -108,58 +127,69 @@ impl Relay {
         package: &str,
         greeting: Greeting,
     ) -> How {
-        let session = self.sessions.of(&identity.user);
-        let left = greeting.waits_for(&session.glasses, io.now());
-        let at = session.position(package);
-        let is_new = at.is_err();
-        let at = at.unwrap_or_else(|at| {
-            let app = App::new(package, AppState::Expected);
-            session.apps.insert(at, Box::new(app));
-            at
-        });
-        let app = &mut session.apps[at];
-        if !is_new && app.place.conn.is_none() {
-            self.vacancies.remove(io, &identity.user, app);
-        }
-        let mut post = Post {
-            settings: &self.settings,
-            stats: &mut self.stats,
+        let (user, conn, now) = (&*identity.user, id, io.now());
+        let left = greeting.waits_for(self.sessions.of(user).glasses(), now);
+        let conduct = Conduct {
+            released: false,
+            insists: greeting.insists,
+            deferred: left.is_some(),
         };
-        let (taken, doubtful) = post.occupy(io, &mut app.place, id, TO_APPS);
-        if let Some(absence) = app.place.absence.take() {
-            self.graces.cancel(absence.due);
+        let event = AppEvent::Arrives { conn, now, conduct };
+        let (mut census, sessions) = self.census();
+        let actions = sessions.app_arrives(io, &mut census, (user, package), event);
+        let ack = greeting.answer(user, package, left);
+        let Some(welcome) = self.welcome(io, id, identity, actions, ack) else {
+            return How::First;
+        };
+        if let Some(number) = welcome.answers {
+            self.stats.webhooks_answered += 1;
+            self.came_early(number);
         }
-        let before = std::mem::replace(&mut app.state, AppState::Running);
-        let released = std::mem::take(&mut app.released);
-        app.missed = Some(0);
-        let insists = std::mem::replace(&mut app.insists, greeting.insists);
-        app.deferred = left.is_some();
-        let ack = greeting.answer(&identity.user, package, left);
+        if welcome.is_news {
+            self.tell_started(io, identity, package);
+        }
+        welcome.taken.how()
+    }
+
+    /// A connection has taken its place: it is acknowledged, is sent what was kept, and an older one goes.
+    fn welcome(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        identity: &Identity,
+        actions: Vec<Action>,
+        ack: String,
+    ) -> Option<Welcome> {
+        let (mut welcome, mut doubtful) = (None, 0);
+        for action in actions {
+            match action {
+                Action::Welcome(it) => welcome = Some(it),
+                other => self.act(io, identity, other),
+            }
+        }
+        let welcome = welcome?;
+        let (mut post, sessions) = self.post();
+        let kept = sessions.kept_of(identity, id)?;
+        if let Taken::Over { older, .. } = welcome.taken {
+            // What has not left the older connection shall not leave it any more: it goes over this one.
+            let unsent = io.take_back(older);
+            let begun = io.messages_sent(older).saturating_sub(unsent);
+            doubtful = post.lost(io, kept, begun);
+        }
+        if let Taken::Over { older, .. } = welcome.taken
+            && identity.role == Role::Glasses
+        {
+            self.backpressure.ends(io, older);
+        }
         if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
         }
-        let replayed = post.replay(io, &mut app.place, id);
+        let (mut post, sessions) = self.post();
+        let kept = sessions.kept_of(identity, id)?;
+        let replayed = post.replay(io, kept, id);
         self.remember(io, identity);
-        let arrival = Arrival {
-            taken,
-            replayed,
-            doubtful,
-            released,
-            insists,
-        };
-        let how = self.arrived(io, id, identity, arrival);
-        match before {
-            // The glasses were never told that it was away.
-            AppState::Running | AppState::Lost => {}
-            AppState::Asked { number, .. } => {
-                // That it has come is its answer.
-                self.stats.webhooks_answered += 1;
-                self.came_early(number);
-                self.tell_started(io, identity, package);
-            }
-            AppState::Expected | AppState::Dormant => self.tell_started(io, identity, package),
-        }
-        how
+        self.arrived(io, id, identity, welcome.taken, replayed, doubtful);
+        Some(welcome)
     }
 
     /// What is said and counted of every arrival; an older connection goes.
@@ -168,36 +198,22 @@ impl Relay {
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
-        arrival: Arrival,
-    ) -> How {
-        let Arrival {
-            taken,
-            replayed,
-            doubtful,
-            released,
-            insists,
-        } = arrival;
-        let (class, code, reason) = match identity.role {
-            Role::Glasses => (TO_GLASSES, 4003, SUPERSEDED),
-            // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
-            Role::Tpa(_) => (TO_APPS, 1000, REPLACED),
-        };
+        taken: Taken,
+        replayed: Replayed,
+        doubtful: u64,
+    ) {
+        let class = class_of(&identity.role);
         if replayed.more {
             self.put_off(io, Chore::Replay(id, identity.clone()));
         }
         let who = Who(identity);
-        let how = match taken {
+        match taken {
             Taken::First => {
                 self.stats.firsts[class] += 1;
-                return self.took(identity, How::First);
+                return;
             }
-            Taken::Resumed { absence, cause } => {
-                self.stats.absent[class] -= 1;
-                // Nobody has come back to a session from before a restart, or to a place that was only kept free.
-                let Some(cause) = cause else {
-                    self.stats.firsts[class] += 1;
-                    return self.took(identity, How::First);
-                };
+            Taken::Resumed { absence, parting } => {
+                let cause = parting.cause;
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
                 // It can have learned of its death when the close had its time.
@@ -210,9 +226,12 @@ impl Relay {
                     absence.as_millis(),
                     replayed.frames
                 );
-                How::Resume
             }
-            Taken::Over(older) => {
+            Taken::Over {
+                older,
+                released,
+                insists,
+            } => {
                 self.stats.takeovers[class] += 1;
                 log::info!(
                     "takeover {who} id={id} from={older} replayed={} doubtful={doubtful}",
@@ -226,94 +245,66 @@ impl Relay {
                     if insists {
                         answer(io, older, protocol::app_stopped(REPLACED));
                     }
+                    let (code, reason) = match identity.role {
+                        Role::Glasses => (4003, SUPERSEDED),
+                        // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
+                        Role::Tpa(_) => (1000, REPLACED),
+                    };
                     io.close_for(older, Cause::REPLACED, code, reason);
                 }
-                How::Takeover
-            }
-        };
-        let limit = self.settings.flapping_limit;
-        self.flapping.came_back(identity, limit, io.now());
-        self.took(identity, how)
-    }
-
-    /// Notes how a place was taken.
-    fn took(&mut self, identity: &Identity, how: How) -> How {
-        let session = self.sessions.get_mut(&identity.user);
-        if let Some(place) = session.and_then(|session| session.place_mut(&identity.role)) {
-            place.how = how;
-            if how != How::First {
-                place.resumes = place.resumes.saturating_add(1);
             }
         }
-        how
+        let limit = self.settings.flapping_limit;
+        self.flapping.came_back(identity, limit, io.now());
     }
 
     /// A connection with an identity is over. A late end of one that was replaced changes nothing.
     pub(super) fn gone(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, end: &Ending) {
         self.caught_up(io, id, identity);
+        let user = &identity.user;
         if identity.role == Role::Glasses {
-            self.fan_out_without(io, id, &identity.user);
+            self.fan_out_without(io, id, user);
         }
-        let generated = self.is_ours(&identity.user);
-        let Some(session) = self.sessions.get_mut(&identity.user) else {
+        let (mut post, sessions) = self.post();
+        let Some(kept) = sessions.kept_of(identity, id) else {
             return;
-        };
-        let (class, grace) = match identity.role {
-            Role::Glasses => (TO_GLASSES, self.settings.glasses_grace),
-            Role::Tpa(_) => (TO_APPS, self.settings.tpa_grace),
-        };
-        let app = match &identity.role {
-            Role::Glasses => None,
-            Role::Tpa(package) => session.app(package),
-        };
-        let released = app.is_some_and(|app| app.released);
-        // Its SDK waits to be acknowledged on that connection, and on no other.
-        let given_up =
-            app.is_some_and(|app| app.deferred && self.credentials.webhook(&app.package).is_some());
-        let Some(place) = session.place_mut(&identity.role) else {
-            return;
-        };
-        if place.conn != Some(id) {
-            return;
-        }
-        place.conn = None;
-        if let Role::Tpa(package) = &identity.role
-            && let Some(app) = session.app(package)
-        {
-            self.vacancies.add(io, &identity.user, app);
-        }
-        let Some(place) = session.place_mut(&identity.role) else {
-            return;
-        };
-        let mut post = Post {
-            settings: &self.settings,
-            stats: &mut self.stats,
         };
         let begun = end.traffic.messages_out.saturating_sub(end.unsent);
-        post.lost(io, place, begun);
-        if released || given_up || grace == Micros::ZERO || generated {
-            return match &identity.role {
-                Role::Glasses => self.end_session(io, &identity.user),
-                Role::Tpa(package) => self.app_left(io, identity, package, released),
-            };
-        }
-        let due = self.graces.add(io, identity.clone(), io.now() + grace);
-        place.absence = Some(Box::new(Absence {
-            since: io.now(),
-            cause: Some(end.cause),
+        post.lost(io, kept, begun);
+        let (conn, now) = (id, io.now());
+        let parting = Parting {
+            cause: end.cause,
             lost: end.lost,
-            due,
-        }));
-        self.stats.absent[class] += 1;
-        match &identity.role {
-            Role::Glasses => io.charge(place_bytes(&identity.user, "")),
-            Role::Tpa(package) => {
-                if let Some(app) = session.app_mut(package) {
-                    app.state = AppState::Lost;
-                }
+        };
+        let grace = match identity.role {
+            Role::Glasses => self.settings.glasses_grace,
+            Role::Tpa(_) => self.settings.tpa_grace,
+        };
+        let may_return = grace != Micros::ZERO && !self.is_ours(user);
+        let wait = may_return.then(|| self.graces.due(now + grace));
+        let actions = match &identity.role {
+            Role::Glasses => {
+                let event = PlaceEvent::Gone {
+                    conn,
+                    now,
+                    parting,
+                    wait,
+                };
+                self.glasses_on(io, user, event)
             }
-        }
-        self.bound_absences(io);
+            Role::Tpa(package) => {
+                let event = AppEvent::Gone {
+                    conn,
+                    now,
+                    parting,
+                    wait,
+                    arrival: self.graces.due(now + ARRIVAL),
+                    has_webhook: self.credentials.webhook(package).is_some(),
+                };
+                self.app_on(io, user, package, event)
+            }
+        };
+        self.carry_out(io, identity, actions);
     }
 
     /// A place was waited for long enough, or there is no room to wait for it.
@@ -324,36 +315,25 @@ impl Relay {
         due: Due,
         room: Room,
     ) {
-        let Some(session) = self.sessions.get_mut(&identity.user) else {
-            return;
+        let refused = match room {
+            Room::Yes => self.flapping.refused_for(identity, io.now()),
+            Room::No => None,
         };
-        // The place may be one of a newer session.
-        let place = session.place_mut(&identity.role);
-        let absence = place.and_then(|place| place.absence.as_ref());
-        if absence.is_none_or(|absence| absence.due != due) {
-            return;
-        }
-        match &identity.role {
-            Role::Glasses => {
-                if room == Room::Yes
-                    && let Some(absence) = &mut session.glasses.absence
-                    && let Some(left) = self.flapping.refused_for(identity, io.now())
-                {
-                    // They may not come now. They are waited for once more when they may.
-                    let at = io.now() + left + self.settings.glasses_grace;
-                    absence.due = self.graces.add(io, identity.clone(), at);
-                    return;
-                }
-                if let Some(absence) = session.glasses.absence.take() {
-                    self.missed.keep(identity, absence.cause, absence.lost);
-                    io.release(place_bytes(&identity.user, ""));
-                    self.stats.absent[TO_GLASSES] -= 1;
-                    self.stats.expired_places[TO_GLASSES] += 1;
-                }
-                self.end_session(io, &identity.user);
+        // A peer that may not come now is waited for once more: glasses from when they may come, an app
+        // until then, for it is asked then.
+        let further = match identity.role {
+            Role::Glasses => self.settings.glasses_grace,
+            Role::Tpa(_) => Micros::ZERO,
+        };
+        let again = refused.map(|left| self.graces.due(io.now() + left + further));
+        // The place may be one of a newer session, with another wait.
+        let actions = match &identity.role {
+            Role::Glasses => self.glasses_on(io, &identity.user, PlaceEvent::Over { due, again }),
+            Role::Tpa(package) => {
+                self.app_on(io, &identity.user, package, AppEvent::Over { due, again })
             }
-            Role::Tpa(package) => self.app_missed(io, identity, package, room),
-        }
+        };
+        self.carry_out(io, identity, actions);
     }
 
     /// Returns whether the timer was that of a connection that wanted to leave. Whoever has not is closed.
@@ -368,24 +348,6 @@ impl Relay {
     /// Returns whether a connection wants to leave, and its place is taken already.
     pub(crate) fn is_leaving(&self, id: ConnId) -> bool {
         self.leaving.values().any(|leaving| *leaving == id)
-    }
-
-    /// Stops waiting for a place, for another reason than that its time is over.
-    pub(super) fn stop_waiting(&mut self, identity: &Identity) {
-        let Some(session) = self.sessions.get_mut(&identity.user) else {
-            return;
-        };
-        let class = match identity.role {
-            Role::Glasses => TO_GLASSES,
-            Role::Tpa(_) => TO_APPS,
-        };
-        if let Some(absence) = session
-            .place_mut(&identity.role)
-            .and_then(|p| p.absence.take())
-        {
-            self.graces.cancel(absence.due);
-            self.stats.absent[class] -= 1;
-        }
     }
 
     /// Peers that come and go under ever new names must not fill the memory with places that are waited for.
@@ -411,10 +373,8 @@ impl Relay {
         received: u32,
     ) -> bool {
         let (mut post, sessions) = self.post();
-        let session = sessions.get_mut(&identity.user);
-        let place = session.and_then(|session| session.place_mut(&identity.role));
-        match place.filter(|place| place.conn == Some(id)) {
-            Some(place) => post.confirm(io, place, received),
+        match sessions.kept_of(identity, id) {
+            Some(kept) => post.confirm(io, kept, received),
             None => false,
         }
     }
@@ -425,38 +385,16 @@ impl Relay {
         if let Some(session) = sessions.get_mut(user)
             && let Some(parcel) = Parcel::text(text, TO_GLASSES)
         {
-            post.deliver(io, &mut session.glasses, &parcel);
+            post.deliver(io, session.addressee(&Role::Glasses), &parcel);
         }
     }
 }
 
-impl Post<'_> {
-    /// Gives a place to a connection. How, and how many frames are in doubt by that.
-    fn occupy(
-        &mut self,
-        io: &mut Io<'_>,
-        place: &mut Place,
-        id: ConnId,
-        class: usize,
-    ) -> (Taken, u64) {
-        debug_assert!(class < self.stats.absent.len());
-        let older = place.conn.replace(id);
-        if let Some(older) = older {
-            // What has not left the older connection shall not leave it any more: it goes over this one.
-            let unsent = io.take_back(older);
-            let begun = io.messages_sent(older).saturating_sub(unsent);
-            return (Taken::Over(older), self.lost(io, place, begun));
-        }
-        match &place.absence {
-            Some(absence) => {
-                let taken = Taken::Resumed {
-                    absence: io.now() - absence.since,
-                    cause: absence.cause,
-                };
-                (taken, 0)
-            }
-            None => (Taken::First, 0),
-        }
+/// The number of a role's class.
+fn class_of(role: &Role) -> usize {
+    match role {
+        Role::Glasses => TO_GLASSES,
+        Role::Tpa(_) => TO_APPS,
     }
 }
 

@@ -3,8 +3,7 @@
 
 use super::errands::{Errands, StateErrand};
 use super::session::{
-    Absence, App, AppState, Graces, How, Post, Room, SESSION_APPS_MAX, Session, Sessions,
-    Vacancies, place_bytes,
+    Census, Graces, How, PlaceState, Post, Room, SESSION_APPS_MAX, Sessions, Vacancies,
 };
 use super::settings::RelaySettings;
 use super::stats::RelayStats;
@@ -111,14 +110,9 @@ impl Relay {
         let (mut places, mut forgotten) = (0, 0);
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
-            // They ran: they are asked as often as one that was lost.
-            let ran = |package| App {
-                missed: Some(0),
-                ..App::new(package, AppState::Dormant)
-            };
-            let mut apps: Vec<Box<App>> = known.map(|package| Box::new(ran(package))).collect();
-            apps.sort_by(|a, b| a.package.cmp(&b.package));
-            apps.dedup_by(|a, b| a.package == b.package);
+            let mut apps: Vec<&str> = known.map(|package| &**package).collect();
+            apps.sort_unstable();
+            apps.dedup();
             apps.truncate(SESSION_APPS_MAX);
             let fits = places + 1 + apps.len() <= self.absent_max;
             forgotten += u64::from(!fits);
@@ -127,24 +121,11 @@ impl Relay {
                 continue;
             }
             places += 1 + apps.len();
-            let glasses = Identity {
-                user: user.clone(),
-                role: Role::Glasses,
-            };
-            let due = self.graces.add(io, glasses, at);
-            let session = self.sessions.of(&user);
-            session.glasses.absence = Some(Box::new(Absence {
-                since: io.now(),
-                cause: None,
-                lost: false,
-                due,
-            }));
-            session.apps = apps;
-            io.charge(place_bytes(&user, ""));
-            for app in &session.apps {
-                self.vacancies.add(io, &user, app);
-            }
-            self.stats.absent[0] += 1;
+            let due = self.graces.due(at);
+            let (mut census, sessions) = self.census();
+            sessions.restore(io, &mut census, &user, due, &apps);
+            let role = Role::Glasses;
+            self.graces.add(io, Identity { user, role }, due);
         }
         if forgotten > 0 {
             let most = self.absent_max;
@@ -206,16 +187,10 @@ impl Relay {
     /// How a connection took its place, if it has it still.
     pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
         let session = self.sessions.get(&identity.user)?;
-        let place = match &identity.role {
-            Role::Glasses => &session.glasses,
-            Role::Tpa(package) => &session.app(package)?.place,
-        };
-        (place.conn == Some(id)).then_some(place.how)
-    }
-
-    /// The session of a user.
-    pub(crate) fn session(&self, user: &str) -> Option<&Session> {
-        self.sessions.get(user)
+        match session.place(&identity.role)?.state {
+            PlaceState::Held { conn, how } if conn == id => Some(how),
+            PlaceState::Held { .. } | PlaceState::Empty | PlaceState::Absent(_) => None,
+        }
     }
 
     /// The post, and the sessions that it delivers to.
@@ -225,5 +200,14 @@ impl Relay {
             stats: &mut self.stats,
         };
         (post, &mut self.sessions)
+    }
+
+    /// The counts of places, and the sessions that have them.
+    pub(super) fn census(&mut self) -> (Census<'_>, &mut Sessions) {
+        let census = Census {
+            stats: &mut self.stats,
+            vacancies: &mut self.vacancies,
+        };
+        (census, &mut self.sessions)
     }
 }

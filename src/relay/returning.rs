@@ -1,8 +1,6 @@
 //! Apps of the newer SDK: what their requests say, and the answers to `reconnect`.
 
-use super::protocol;
 use super::relay::Relay;
-use super::routing::answer;
 use super::tables::Headers;
 use crate::cause::Cause;
 use crate::engine::{Io, Request, TimerId};
@@ -51,17 +49,6 @@ impl Relay {
         {
             self.introductions.timers.remove(&timer);
             io.cancel(timer);
-        }
-    }
-
-    /// The glasses of an app are here that it waited for.
-    pub(super) fn acknowledge(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
-        let Some(app) = self.sessions.app_mut(user, package) else {
-            return;
-        };
-        app.deferred = false;
-        if let Some(conn) = app.place.conn {
-            answer(io, conn, protocol::reconnect_ack(user, package));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::protocol;
 use super::protocol::{FromApp, FromGlasses, Malformed, OF_APPS, OF_GLASSES};
 use super::relay::Relay;
-use super::session::{App, FanOut, Parcel, TO_APPS, TO_GLASSES, moved};
+use super::session::{AppEvent, FanOut, Parcel, TO_APPS, TO_GLASSES, moved};
 use super::subscriptions::{AUDIO, Subscriptions};
 use super::tables::Read;
 use crate::cause::Cause;
@@ -149,12 +149,12 @@ impl Relay {
                 answer(io, id, protocol::app_ack(&identity.user, package));
             }
             FromApp::Subscribe(subscriptions) => {
-                self.subscribe(io, id, identity, package, subscriptions);
+                self.subscribe(io, id, identity, subscriptions);
             }
             FromApp::Release => {
-                if let Some(app) = self.app_of(id, identity, package) {
-                    app.released = true;
-                }
+                let event = AppEvent::Releases { conn: id };
+                let actions = self.app_on(io, &identity.user, package, event);
+                self.carry_out(io, identity, actions);
             }
             FromApp::Ping => answer(io, id, protocol::PONG.to_owned()),
             FromApp::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
@@ -163,7 +163,7 @@ impl Relay {
             }
             // Its session is over, and its turn to hear so has not come.
             FromApp::Request(_)
-                if self.chores.has_ends() && self.app_of(id, identity, package).is_none() =>
+                if self.chores.has_ends() && self.subscriptions_of(id, identity).is_none() =>
             {
                 self.stats.unrouted += 1;
             }
@@ -182,26 +182,28 @@ impl Relay {
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
-        package: &str,
         subscriptions: Subscriptions,
     ) {
         io.spend(subscriptions.len() as u32 / SORTED);
-        let Some(app) = self.app_of(id, identity, package) else {
+        let Some(older) = self.subscriptions_of(id, identity) else {
             return;
         };
-        let (before, after) = (app.subscriptions.allocated(), subscriptions.allocated());
+        let (before, after) = (older.allocated(), subscriptions.allocated());
         if after > before && after > SMALL_SET && !io.has_room(after - before) {
             let why = "no room for these subscriptions now: those from before hold";
             return answer(io, id, protocol::app_error("NO_ROOM", why));
         }
         moved(io, before, after);
-        app.subscriptions = subscriptions;
+        *older = subscriptions;
     }
 
-    /// The app whose connection this is still.
-    fn app_of(&mut self, id: ConnId, identity: &Identity, package: &str) -> Option<&mut App> {
+    /// What the app of a connection wants to hear, if the connection has its place still.
+    fn subscriptions_of(&mut self, id: ConnId, identity: &Identity) -> Option<&mut Subscriptions> {
+        let Role::Tpa(package) = &identity.role else {
+            return None;
+        };
         let app = self.sessions.app_mut(&identity.user, package)?;
-        (app.place.conn == Some(id)).then_some(app)
+        app.subscriptions_of(id)
     }
 
     fn is_skipped(&self, kind: &str) -> bool {
@@ -218,7 +220,7 @@ impl Relay {
         kept: bool,
     ) {
         let (mut post, sessions) = self.post();
-        let glasses = sessions.get_mut(user).map(|session| &mut session.glasses);
+        let glasses = sessions.get_mut(user).map(|s| s.addressee(&Role::Glasses));
         let parcel = Parcel::new(message.clone(), TO_GLASSES, kept);
         let reached = match (glasses, parcel) {
             (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),
@@ -228,7 +230,7 @@ impl Relay {
         let glasses = self
             .sessions
             .get(user)
-            .and_then(|session| session.glasses.conn);
+            .and_then(|session| session.glasses().conn());
         if let Some(glasses) = glasses {
             self.backpressure.sent(io, app, glasses);
         }

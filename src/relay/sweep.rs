@@ -119,7 +119,7 @@ impl Relay {
         if !self.credentials.knows(&app.package) {
             return Some(Deed::Stop);
         }
-        let AppState::Asked { number, revival } = app.state else {
+        let AppState::Asked { number, revival } = app.state() else {
             return None;
         };
         let mut lists = self.sweep.replaced.iter();

@@ -1,80 +1,64 @@
-//! An app of a session.
+//! An app of a session as a state machine without clock and connections: it returns what is to be done.
 
-use super::place::Place;
+use super::action::{Action, Leavings, Taken, Welcome, Why, resumes};
+use super::app_event::{AppEvent, AppState, Conduct, Estate, Wakes};
+use super::census::Tally;
+use super::graces::Due;
+use super::kept::Kept;
+use super::question::{Called, Past, Question};
+use super::seat::Parting;
+use super::seat::{Addressee, Held, How, PlaceState, PlaceView, Wait};
+use crate::id::ConnId;
 use crate::relay::subscriptions::Subscriptions;
+use crate::sabotage::{self, Bug};
 use crate::time::Micros;
-
-/// Apps in a list that are looked at for a unit.
-const LOOKED_AT: usize = 16;
 
 /// An app of a session.
 #[derive(Debug)]
 pub struct App {
     /// Which.
     pub package: Box<str>,
-    /// Its place.
-    pub place: Place,
-    /// How it is.
-    pub state: AppState,
-    /// What it wants to hear, exactly.
-    pub subscriptions: Subscriptions,
-    /// It has said that it leaves.
-    pub released: bool,
-    /// Its connection is one of the newer SDK, which comes back whatever code it is closed with: only `app_stopped` keeps it away.
-    pub(crate) insists: bool,
-    /// Its connection was told to wait for the glasses, and is acknowledged when they are here.
-    pub(crate) deferred: bool,
-    /// Whether a new connection of it may be on its way.
-    pub(crate) called: Called,
-    /// Since when it last ran it was expected in vain so often; `None`: it has not run yet.
-    pub(crate) missed: Option<u8>,
-    /// While it is being asked: who comes before this is not who was asked for.
-    pub(crate) not_before: Option<Micros>,
+    state: State,
+    /// How often its place was taken again after a loss, or from an older connection.
+    resumes: u32,
 }
 
-/// How an app is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppState {
-    /// Connected.
-    Running,
-    /// Its connection was lost, and it may come back by itself.
-    Lost,
-    /// Its server is being asked for a session.
-    Asked {
-        /// The errand.
-        number: u64,
-        /// It ran before, and was lost.
-        revival: bool,
-    },
-    /// Its server has agreed, or need not be asked; it is to connect.
-    Expected,
-    /// It will be asked when the glasses are back.
-    Dormant,
+/// The states of [`AppState`], each with what an app has in it.
+#[derive(Debug)]
+enum State {
+    Running(Running),
+    /// Its connection ended for this cause.
+    Lost(Away, Parting),
+    /// It is to connect. It still wants to hear something if it has left only to connect anew.
+    Expected(Away, Past),
+    Asked(Asked),
+    Dormant(Question, Past),
 }
 
-/// Whether an app's server was asked for a session and may act upon it still. Its SDK then releases the connection that is there
-/// and opens another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Called {
-    /// It was not, or has done what it was asked for: it answers when the new connection is there.
-    No,
-    /// This errand has no outcome yet.
-    Open(u64),
-    /// It has not answered; it may act upon it until then.
-    Until(Micros),
+#[derive(Debug)]
+struct Running {
+    held: Held,
+    wants: Subscriptions,
+    question: Question,
+    conduct: Conduct,
 }
 
-impl AppState {
-    /// In one word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            AppState::Running => "running",
-            AppState::Lost => "lost",
-            AppState::Asked { .. } => "asked",
-            AppState::Expected => "expected",
-            AppState::Dormant => "dormant",
-        }
-    }
+/// An app without a connection whose place is kept.
+#[derive(Debug)]
+struct Away {
+    wait: Wait,
+    wants: Subscriptions,
+    question: Question,
+}
+
+/// An app whose server is being asked.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    number: u64,
+    revival: bool,
+    /// As in [`Question`].
+    not_before: Option<Micros>,
+    past: Past,
 }
 
 impl App {
@@ -83,23 +67,433 @@ impl App {
         apps.binary_search_by(|app| (*app.package).cmp(package))
     }
 
-    pub(crate) fn new(package: &str, state: AppState) -> Self {
+    /// An app that has never connected.
+    pub(super) fn started(package: &str) -> Self {
+        Self::dormant(package, Past::Started)
+    }
+
+    /// An app that ran before a restart: it is asked as often as one that was lost.
+    pub(super) fn restored(package: &str) -> Self {
+        Self::dormant(package, Past::Ran(0))
+    }
+
+    fn dormant(package: &str, past: Past) -> Self {
         App {
             package: package.into(),
-            place: Place::default(),
-            state,
-            subscriptions: Subscriptions::default(),
-            released: false,
-            insists: false,
-            deferred: false,
-            called: Called::No,
-            missed: None,
-            not_before: None,
+            state: State::Dormant(Question::default(), past),
+            resumes: 0,
+        }
+    }
+
+    /// Changes the state, and returns what is to be done. An event that does not concern the state changes nothing.
+    pub(super) fn on(&mut self, event: AppEvent) -> Vec<Action> {
+        let between = State::Dormant(Question::default(), Past::Started);
+        let (state, actions) = std::mem::replace(&mut self.state, between).on(event);
+        self.state = state;
+        self.resumes = self.resumes.saturating_add(resumes(&actions));
+        actions
+    }
+
+    /// Takes it apart: it is not in a session any more.
+    pub(super) fn end(self) -> Estate {
+        match self.state {
+            State::Running(running) => Estate {
+                conn: Some(running.held.conn()),
+                due: None,
+                question: running.question.number(),
+                leavings: Leavings::new(running.held.left(), running.wants),
+            },
+            State::Lost(away, _) | State::Expected(away, _) => Estate {
+                conn: None,
+                due: Some(away.wait.due()),
+                question: away.question.number(),
+                leavings: Leavings::new(away.wait.over(), away.wants),
+            },
+            State::Asked(asked) => Estate {
+                question: Some(asked.number),
+                ..Estate::default()
+            },
+            State::Dormant(question, _) => Estate {
+                question: question.number(),
+                ..Estate::default()
+            },
+        }
+    }
+
+    /// Its state.
+    pub fn state(&self) -> AppState {
+        match &self.state {
+            State::Running(_) => AppState::Running,
+            State::Lost(..) => AppState::Lost,
+            State::Asked(asked) => AppState::Asked {
+                number: asked.number,
+                revival: asked.revival,
+            },
+            State::Expected(..) => AppState::Expected,
+            State::Dormant(..) => AppState::Dormant,
+        }
+    }
+
+    /// Its place.
+    pub fn place(&self) -> PlaceView {
+        let state = match &self.state {
+            State::Running(running) => running.held.state(),
+            State::Lost(away, parting) => away.wait.state(Some(*parting)),
+            State::Expected(away, _) => away.wait.state(None),
+            State::Asked(_) | State::Dormant(..) => PlaceState::Empty,
+        };
+        PlaceView::new(state, self.resumes, self.kept())
+    }
+
+    /// What it wants to hear, exactly; `None`: it has to say so anew.
+    pub fn subscriptions(&self) -> Option<&Subscriptions> {
+        match &self.state {
+            State::Running(running) => Some(&running.wants),
+            State::Lost(away, _) | State::Expected(away, _) => Some(&away.wants),
+            State::Asked(_) | State::Dormant(..) => None,
+        }
+    }
+
+    /// Returns whether it wants to hear this stream.
+    pub(in crate::relay) fn wants(&self, stream: &str) -> bool {
+        self.subscriptions()
+            .is_some_and(|wants| wants.wants(stream))
+    }
+
+    /// What it wants to hear, if this connection has its place.
+    pub(in crate::relay) fn subscriptions_of(&mut self, id: ConnId) -> Option<&mut Subscriptions> {
+        match &mut self.state {
+            State::Running(running) if running.held.conn() == id => Some(&mut running.wants),
+            _ => None,
+        }
+    }
+
+    /// The connection that has its place.
+    pub(in crate::relay) fn conn(&self) -> Option<ConnId> {
+        match &self.state {
+            State::Running(running) => Some(running.held.conn()),
+            State::Lost(..) | State::Asked(_) | State::Expected(..) | State::Dormant(..) => None,
+        }
+    }
+
+    /// Where frames go that are for it.
+    pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
+        match &mut self.state {
+            State::Running(running) => running.held.addressee(),
+            State::Lost(away, _) | State::Expected(away, _) => away.wait.addressee(),
+            State::Asked(_) | State::Dormant(..) => Addressee::Nobody,
+        }
+    }
+
+    /// What it means to this app that the glasses are here.
+    pub(in crate::relay) fn wakes(&self) -> Option<Wakes> {
+        match &self.state {
+            State::Running(running) if running.conduct.deferred => Some(Wakes::Acknowledged),
+            State::Dormant(..) => Some(Wakes::Asked),
+            State::Running(_) | State::Lost(..) | State::Asked(_) | State::Expected(..) => None,
+        }
+    }
+
+    /// Returns whether a connection that introduces itself now is what is left of a session that failed. If `insists`, it is
+    /// one of the newer SDK, which may come by itself for so long after the server could be asked again.
+    pub(in crate::relay) fn is_orphan(&self, now: Micros, insists: bool, after: Micros) -> bool {
+        match &self.state {
+            State::Asked(asked) => asked.not_before.is_some_and(|at| now < at),
+            State::Running(Running { question, .. }) => {
+                insists && question.not_before.is_some_and(|at| now < at + after)
+            }
+            State::Lost(..) | State::Expected(..) | State::Dormant(..) => false,
+        }
+    }
+
+    /// What it adds to the counts.
+    pub(super) fn tally(&self) -> Tally {
+        let past = match &self.state {
+            State::Running(_) | State::Lost(..) => None,
+            State::Asked(Asked { past, .. })
+            | State::Expected(_, past)
+            | State::Dormant(_, past) => Some(*past),
+        };
+        Tally {
+            is_absent: matches!(self.state, State::Lost(..) | State::Expected(..)),
+            is_charged: self.conn().is_none(),
+            is_started: past == Some(Past::Started),
+        }
+    }
+
+    /// Bytes of memory that are kept for it.
+    pub(super) fn allocated(&self) -> usize {
+        let wants = self.subscriptions().map_or(0, Subscriptions::allocated);
+        self.kept().map_or(0, Kept::allocated) + wants
+    }
+
+    fn kept(&self) -> Option<&Kept> {
+        match &self.state {
+            State::Running(running) => Some(running.held.kept()),
+            State::Lost(away, _) | State::Expected(away, _) => Some(away.wait.kept()),
+            State::Asked(_) | State::Dormant(..) => None,
         }
     }
 }
 
-/// Work units for looking through so many apps.
-pub(in crate::relay) fn units(apps: usize) -> u32 {
-    (apps / LOOKED_AT) as u32
+impl State {
+    fn on(self, event: AppEvent) -> (Self, Vec<Action>) {
+        match event {
+            AppEvent::Arrives { conn, now, conduct } => self.arrives(conn, now, conduct),
+            AppEvent::Gone { conn, .. } => match self {
+                State::Running(running)
+                    if running.held.conn() == conn || sabotage::on(Bug::LateEndTakes) =>
+                {
+                    running.gone(event)
+                }
+                other => other.stays(),
+            },
+            AppEvent::Over { due, again } => self.over(due, again),
+            AppEvent::Asked { number, revival } => match self {
+                State::Dormant(_, past) | State::Asked(Asked { past, .. }) => State::Asked(Asked {
+                    number,
+                    revival,
+                    not_before: None,
+                    past,
+                })
+                .stays(),
+                other => other.stays(),
+            },
+            AppEvent::Expected { now, due } => match self {
+                State::Dormant(question, past) => expected(now, due, question, past),
+                State::Asked(asked) => expected(now, due, asked.pending(), asked.past),
+                other => other.stays(),
+            },
+            AppEvent::Answered { number, .. }
+            | AppEvent::Failed { number, .. }
+            | AppEvent::Cancelled { number } => match self {
+                State::Asked(asked)
+                    if asked.number == number || sabotage::on(Bug::AnyAnswerCounts) =>
+                {
+                    asked.has_outcome(event)
+                }
+                mut other => {
+                    other.settle(event);
+                    other.stays()
+                }
+            },
+            AppEvent::Releases { .. } | AppEvent::GlassesAreHere | AppEvent::Postponed { .. } => {
+                self.notes(event)
+            }
+        }
+    }
+
+    /// Nothing is to be done.
+    fn stays(self) -> (Self, Vec<Action>) {
+        (self, Vec::new())
+    }
+
+    /// A connection is let in.
+    fn arrives(self, conn: ConnId, now: Micros, conduct: Conduct) -> (Self, Vec<Action>) {
+        let (mut answers, mut cancelled) = (None, None);
+        // The glasses were never told that a lost one was away.
+        let is_news = !matches!(self, State::Running(_) | State::Lost(..));
+        let nothing = Subscriptions::default;
+        let (held, wants, question, taken) = match self {
+            State::Dormant(question, _) => (Held::first(conn), nothing(), question, Taken::First),
+            State::Asked(asked) => {
+                // That it has come is its answer.
+                answers = Some(asked.number);
+                (Held::first(conn), nothing(), asked.pending(), Taken::First)
+            }
+            State::Expected(away, _) => {
+                cancelled = Some(away.wait.due());
+                let held = away.wait.taken(conn, How::First);
+                (held, away.wants, away.question, Taken::First)
+            }
+            State::Lost(away, parting) => {
+                let absence = now - away.wait.since();
+                cancelled = Some(away.wait.due()).filter(|_| !sabotage::on(Bug::WaitGoesOn));
+                let held = away.wait.taken(conn, How::Resume);
+                let taken = Taken::Resumed { absence, parting };
+                (held, away.wants, away.question, taken)
+            }
+            State::Running(running) => {
+                let (held, older) = running.held.taken_over(conn);
+                let taken = Taken::Over {
+                    older,
+                    released: running.conduct.released,
+                    insists: running.conduct.insists,
+                };
+                (held, running.wants, running.question, taken)
+            }
+        };
+        let welcome = Welcome {
+            taken,
+            answers,
+            is_news,
+        };
+        let running = State::Running(Running {
+            held,
+            wants,
+            question,
+            conduct,
+        });
+        let cancelled = cancelled.map(Action::Cancel);
+        let actions = cancelled.into_iter().chain([Action::Welcome(welcome)]);
+        (running, actions.collect())
+    }
+
+    /// A wait is over.
+    fn over(self, due: Due, again: Option<Due>) -> (Self, Vec<Action>) {
+        let leavings = |away: Away| Leavings::new(away.wait.over(), away.wants);
+        match (self, again) {
+            (State::Lost(away, parting), Some(again)) if away.wait.due() == due => {
+                let wait = away.wait.until(again);
+                let lost = State::Lost(Away { wait, ..away }, parting);
+                (lost, vec![Action::Prolong(again)])
+            }
+            (State::Lost(away, parting), None) if away.wait.due() == due => {
+                let dormant = State::Dormant(away.question, Past::Ran(0));
+                let missed = Action::Missed(Some(parting));
+                let discard = Action::Discard(leavings(away));
+                (dormant, vec![missed, discard, Action::Revive])
+            }
+            (State::Expected(away, past), _) if away.wait.due() == due => {
+                let (past, last) = match past.missed() {
+                    // It ran, made room for the connection that it was asked for, and that was lost on its way.
+                    Some(past) => (past, Action::Revive),
+                    None => (past, Action::Remove(Why::NotConnected)),
+                };
+                let dormant = State::Dormant(away.question, past);
+                let discard = Action::Discard(leavings(away));
+                (dormant, vec![Action::Missed(None), discard, last])
+            }
+            (other, _) => other.stays(),
+        }
+    }
+
+    /// Something is noted.
+    fn notes(mut self, event: AppEvent) -> (Self, Vec<Action>) {
+        match (&mut self, event) {
+            (State::Running(running), AppEvent::Releases { conn }) => {
+                running.conduct.released |= running.held.conn() == conn;
+            }
+            (State::Running(running), AppEvent::GlassesAreHere) if running.conduct.deferred => {
+                running.conduct.deferred = false;
+                let acknowledge = Action::Acknowledge(running.held.conn());
+                return (self, vec![acknowledge]);
+            }
+            (State::Asked(asked), AppEvent::Postponed { until }) => {
+                asked.not_before = Some(until);
+            }
+            (state, AppEvent::Postponed { until }) => {
+                if let Some(question) = state.question() {
+                    question.not_before = Some(until);
+                }
+            }
+            _ => {}
+        }
+        self.stays()
+    }
+
+    /// A question that is not the open one has an outcome.
+    fn settle(&mut self, event: AppEvent) {
+        let (number, called) = match event {
+            AppEvent::Failed { number, until } => (number, Called::Until(until)),
+            AppEvent::Answered { number, .. } | AppEvent::Cancelled { number } => {
+                (number, Called::No)
+            }
+            _ => return,
+        };
+        if let Some(question) = self.question() {
+            question.settle(number, called);
+        }
+    }
+
+    /// The last question; `None` while it is being asked.
+    fn question(&mut self) -> Option<&mut Question> {
+        match self {
+            State::Running(running) => Some(&mut running.question),
+            State::Lost(away, _) | State::Expected(away, _) => Some(&mut away.question),
+            State::Dormant(question, _) => Some(question),
+            State::Asked(_) => None,
+        }
+    }
+}
+
+impl Running {
+    /// Its connection is over.
+    fn gone(self, event: AppEvent) -> (State, Vec<Action>) {
+        let AppEvent::Gone {
+            now,
+            parting,
+            wait,
+            arrival,
+            has_webhook,
+            ..
+        } = event
+        else {
+            return State::Running(self).stays();
+        };
+        let Running {
+            held,
+            wants,
+            question,
+            conduct,
+        } = self;
+        let away = |held: Held, wants, due| Away {
+            wait: held.lost(now, due),
+            wants,
+            question,
+        };
+        // Its SDK waits to be acknowledged on that connection, and on no other.
+        let is_given_up = conduct.deferred && has_webhook;
+        let last = match wait.filter(|_| !is_given_up) {
+            // It makes room for the connection that it was asked for, which is on its way.
+            _ if conduct.released && question.is_awaited(now) => {
+                let expected = State::Expected(away(held, wants, arrival), Past::Ran(0));
+                return (expected, vec![Action::Wait(arrival)]);
+            }
+            _ if conduct.released => Action::Remove(Why::Released),
+            Some(due) => {
+                let lost = State::Lost(away(held, wants, due), parting);
+                return (lost, vec![Action::Wait(due)]);
+            }
+            None => Action::Revive,
+        };
+        let discard = Action::Discard(Leavings::new(held.left(), wants));
+        let dormant = State::Dormant(question, Past::Ran(0));
+        (dormant, vec![discard, last])
+    }
+}
+
+impl Asked {
+    fn pending(self) -> Question {
+        Question::pending(self.number, self.not_before)
+    }
+
+    /// Its question has an outcome.
+    fn has_outcome(self, event: AppEvent) -> (State, Vec<Action>) {
+        let question = Question::over(self.not_before);
+        let replied = |answered| Action::Replied { answered };
+        match event {
+            AppEvent::Answered { now, due, .. } => {
+                let (expected, wait) = expected(now, due, question, self.past);
+                let actions = [replied(true)].into_iter().chain(wait);
+                (expected, actions.collect())
+            }
+            AppEvent::Failed { .. } => {
+                let actions = [replied(false), Action::Remove(Why::NotAnswered)];
+                (State::Dormant(question, self.past), actions.into())
+            }
+            // It is asked for as before: only the relay takes a question back, and not this one.
+            _ => (State::Asked(self), vec![replied(false)]),
+        }
+    }
+}
+
+/// An app that had no place is to connect.
+fn expected(now: Micros, due: Due, question: Question, past: Past) -> (State, Vec<Action>) {
+    let away = Away {
+        wait: Wait::new(now, due),
+        wants: Subscriptions::default(),
+        question,
+    };
+    (State::Expected(away, past), vec![Action::Wait(due)])
 }

@@ -1,4 +1,4 @@
-//! What a place costs, and changes of what is charged.
+//! What a place costs, changes of what is charged, and work units of looking at places.
 
 use crate::engine::Io;
 
@@ -8,6 +8,9 @@ const PLACE: usize = 192;
 
 /// How often the names of a place are held: by the session, and by the one of those lists that the place is in.
 const NAMES: usize = 2;
+
+/// Apps in a list that are looked at for a unit.
+const LOOKED_AT: usize = 16;
 
 /// What a place without a connection is charged with. Glasses have no package.
 pub(in crate::relay) fn place_bytes(user: &str, package: &str) -> usize {
@@ -21,4 +24,9 @@ pub(in crate::relay) fn moved(io: &mut Io<'_>, before: usize, after: usize) {
     } else {
         io.release(before - after);
     }
+}
+
+/// Work units for looking through so many apps.
+pub(in crate::relay) fn units(apps: usize) -> u32 {
+    (apps / LOOKED_AT) as u32
 }

@@ -1,6 +1,7 @@
 //! One frame of the glasses for many apps, delivered in steps: however many apps there are, no step delays other users.
 
-use super::app::{App, units};
+use super::app::App;
+use super::charge::units;
 use super::post::{Parcel, Post, TO_APPS};
 use crate::engine::{Io, Message};
 use crate::id::ConnId;
@@ -115,7 +116,7 @@ impl<'a> FanOut<'a> {
             if spent >= STEP {
                 break;
             }
-            if !app.subscriptions.wants(&self.stream) {
+            if !app.wants(&self.stream) {
                 spent += 1;
             } else if self.build(user) {
                 self.deliver(post, io, app);
@@ -170,7 +171,7 @@ impl<'a> FanOut<'a> {
 
     fn deliver(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, app: &mut App) {
         if let Content::Built(Some(parcel)) = &self.content {
-            self.reached |= post.deliver(io, &mut app.place, parcel);
+            self.reached |= post.deliver(io, app.addressee(), parcel);
         }
     }
 
@@ -180,7 +181,7 @@ impl<'a> FanOut<'a> {
             .after
             .as_ref()
             .is_some_and(|after| *after >= app.package);
-        if !has_heard && app.subscriptions.wants(&self.stream) && self.build(user) {
+        if !has_heard && app.wants(&self.stream) && self.build(user) {
             self.deliver(post, io, app);
         }
     }

@@ -37,13 +37,16 @@ impl Graces {
         self.by_due.len()
     }
 
-    /// Waits for a place.
-    pub(in crate::relay) fn add(&mut self, io: &mut Io<'_>, identity: Identity, at: Micros) -> Due {
+    /// The end of a wait that may begin: it differs from those of all other waits.
+    pub(in crate::relay) fn due(&mut self, at: Micros) -> Due {
         self.next += 1;
-        let due = Due { at, nth: self.next };
+        Due { at, nth: self.next }
+    }
+
+    /// Waits for a place.
+    pub(in crate::relay) fn add(&mut self, io: &mut Io<'_>, identity: Identity, due: Due) {
         self.by_due.insert(due, identity);
         self.arm(io);
-        due
     }
 
     /// Waits no more.

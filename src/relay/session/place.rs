@@ -1,71 +1,200 @@
-//! Room for one peer of a session.
+//! The place of a session's glasses as a state machine: it has no clock and no connection at hand, and returns what is to be
+//! done.
 
-use super::backlog::Backlog;
+use super::action::{Action, Leavings, Taken, Welcome, resumes};
+use super::census::Tally;
 use super::graces::Due;
-use crate::cause::Cause;
+use super::kept::Kept;
+use super::seat::Parting;
+use super::seat::{Addressee, Held, How, PlaceState, PlaceView, Wait};
 use crate::id::ConnId;
+use crate::relay::subscriptions::Subscriptions;
+use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
-/// Room for one peer: it is there, or it was lost and is waited for, or neither.
+/// Room for the glasses of a session.
 #[derive(Debug, Default)]
-pub struct Place {
-    /// Whose it is now.
-    pub conn: Option<ConnId>,
-    /// If its peer was lost and is waited for.
-    pub absence: Option<Box<Absence>>,
-    /// What is kept for the peer.
-    pub(crate) backlog: Option<Box<Backlog>>,
+pub(in crate::relay) struct Place {
+    state: State,
     /// How often it was taken again after a loss, or from an older connection.
-    pub resumes: u32,
-    /// How it was taken last.
-    pub how: How,
+    resumes: u32,
 }
 
-/// How a place was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum How {
-    /// Nobody had it, and nobody was waited for.
+#[derive(Debug, Default)]
+enum State {
+    /// No connection has it, and none is waited for.
     #[default]
-    First,
-    /// It had been lost.
-    Resume,
-    /// An older connection had it.
-    Takeover,
+    Empty,
+    /// A connection has it.
+    Held(Held),
+    /// It is waited for. Boxed: most sessions have their glasses.
+    Absent(Box<Lost>),
 }
 
-impl How {
-    /// In one word.
-    pub const fn name(self) -> &'static str {
-        match self {
-            How::First => "first",
-            How::Resume => "resume",
-            How::Takeover => "takeover",
-        }
-    }
+#[derive(Debug)]
+struct Lost {
+    wait: Wait,
+    /// How the connection ended; `None`: there was none, it is a session from before a restart.
+    parting: Option<Parting>,
 }
 
-/// A loss.
-#[derive(Debug, Clone, Copy)]
-pub struct Absence {
-    /// Since when: engine time.
-    pub since: Micros,
-    /// How the connection ended; `None`: there was none, it is a session from before a restart, or an app that has to come.
-    pub cause: Option<Cause>,
-    /// The connection was lost: neither side wanted it to end.
-    pub lost: bool,
-    /// Until when it is waited for.
-    pub due: Due,
+/// What happens to the glasses' place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::relay) enum PlaceEvent {
+    /// A connection takes it.
+    Arrives { conn: ConnId, now: Micros },
+    /// A connection is over. `wait`: until when another is waited for, if it is.
+    Gone {
+        conn: ConnId,
+        now: Micros,
+        parting: Parting,
+        wait: Option<Due>,
+    },
+    /// A wait is over. `again`: the glasses may not come before this, and are waited for once more.
+    Over { due: Due, again: Option<Due> },
 }
 
 impl Place {
-    /// Returns whether the peer is there or waited for.
-    pub fn is_held(&self) -> bool {
-        self.conn.is_some() || self.absence.is_some()
+    /// The place of a session from before a restart: it is waited for.
+    pub(super) fn restored(now: Micros, due: Due) -> Self {
+        let lost = Lost {
+            wait: Wait::new(now, due),
+            parting: None,
+        };
+        Place {
+            state: State::Absent(Box::new(lost)),
+            resumes: 0,
+        }
     }
 
-    /// Frames that are kept for it, and their bytes.
-    pub fn kept(&self) -> (usize, usize) {
-        let backlog = self.backlog.as_ref();
-        backlog.map_or((0, 0), |backlog| (backlog.len(), backlog.bytes()))
+    /// Changes the state, and returns what is to be done. An event that does not concern the state changes nothing.
+    pub(super) fn on(&mut self, event: PlaceEvent) -> Vec<Action> {
+        let (state, actions) = std::mem::take(&mut self.state).on(event);
+        self.state = state;
+        self.resumes = self.resumes.saturating_add(resumes(&actions));
+        actions
     }
+
+    /// The place as it is now.
+    pub(in crate::relay) fn view(&self) -> PlaceView {
+        let (state, kept) = match &self.state {
+            State::Empty => (PlaceState::Empty, None),
+            State::Held(held) => (held.state(), Some(held.kept())),
+            State::Absent(lost) => (lost.wait.state(lost.parting), Some(lost.wait.kept())),
+        };
+        PlaceView::new(state, self.resumes, kept)
+    }
+
+    /// Returns whether the glasses are there or waited for.
+    pub(in crate::relay) fn is_held(&self) -> bool {
+        !matches!(self.state, State::Empty)
+    }
+
+    /// Where frames go that are for the glasses.
+    pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
+        match &mut self.state {
+            State::Empty => Addressee::Nobody,
+            State::Held(held) => held.addressee(),
+            State::Absent(lost) => lost.wait.addressee(),
+        }
+    }
+
+    /// What it adds to the counts.
+    pub(super) fn tally(&self) -> Tally {
+        let is_absent = matches!(self.state, State::Absent(_));
+        Tally {
+            is_absent,
+            is_charged: is_absent,
+            is_started: false,
+        }
+    }
+
+    /// Bytes of memory that are kept for the glasses.
+    pub(super) fn allocated(&self) -> usize {
+        let kept = match &self.state {
+            State::Empty => None,
+            State::Held(held) => Some(held.kept()),
+            State::Absent(lost) => Some(lost.wait.kept()),
+        };
+        kept.map_or(0, Kept::allocated)
+    }
+}
+
+impl State {
+    fn on(self, event: PlaceEvent) -> (Self, Vec<Action>) {
+        match event {
+            PlaceEvent::Arrives { conn, now } => self.arrives(conn, now),
+            PlaceEvent::Gone {
+                conn,
+                now,
+                parting,
+                wait,
+            } => match self {
+                State::Held(held) if held.conn() == conn || sabotage::on(Bug::LateEndTakes) => {
+                    let Some(due) = wait else {
+                        return end(held.left(), None);
+                    };
+                    let (wait, parting) = (held.lost(now, due), Some(parting));
+                    let lost = State::Absent(Box::new(Lost { wait, parting }));
+                    (lost, vec![Action::Wait(due)])
+                }
+                other => (other, Vec::new()),
+            },
+            PlaceEvent::Over { due, again } => match (self, again) {
+                (State::Absent(lost), Some(again)) if lost.wait.due() == due => {
+                    let Lost { wait, parting } = *lost;
+                    let wait = wait.until(again);
+                    let lost = State::Absent(Box::new(Lost { wait, parting }));
+                    (lost, vec![Action::Prolong(again)])
+                }
+                (State::Absent(lost), None) if lost.wait.due() == due => {
+                    end(lost.wait.over(), Some(Action::Missed(lost.parting)))
+                }
+                (other, _) => (other, Vec::new()),
+            },
+        }
+    }
+
+    fn arrives(self, conn: ConnId, now: Micros) -> (Self, Vec<Action>) {
+        let (held, taken, cancelled) = match self {
+            State::Empty => (Held::first(conn), Taken::First, None),
+            State::Held(held) => {
+                let (held, older) = held.taken_over(conn);
+                let taken = Taken::Over {
+                    older,
+                    released: false,
+                    insists: false,
+                };
+                (held, taken, None)
+            }
+            State::Absent(lost) => {
+                let Lost { wait, parting } = *lost;
+                let (due, absence) = (wait.due(), now - wait.since());
+                let (how, taken) = match parting {
+                    // No glasses have come back to a session from before a restart.
+                    None => (How::First, Taken::First),
+                    Some(parting) => (How::Resume, Taken::Resumed { absence, parting }),
+                };
+                (wait.taken(conn, how), taken, Some(due))
+            }
+        };
+        let welcome = Welcome {
+            taken,
+            answers: None,
+            is_news: false,
+        };
+        let mut actions = Vec::with_capacity(2);
+        actions.extend(cancelled.map(Action::Cancel));
+        actions.push(Action::Welcome(welcome));
+        (State::Held(held), actions)
+    }
+}
+
+/// The place is given up, and its session is over.
+fn end(kept: Kept, missed: Option<Action>) -> (State, Vec<Action>) {
+    let leavings = Leavings::new(kept, Subscriptions::default());
+    let mut actions = Vec::with_capacity(3);
+    actions.extend(missed);
+    actions.extend([Action::Discard(leavings), Action::EndSession]);
+    (State::Empty, actions)
 }

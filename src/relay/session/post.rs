@@ -1,9 +1,10 @@
 //! Sending to a place: to its peer, or to the frames that wait for it.
 
-use super::backlog::Frame;
-use super::backlog::{Backlog, Dropped, Waiting};
+use super::action::Leavings;
+use super::backlog::{Backlog, Dropped, Frame, Waiting};
 use super::charge::moved;
-use super::place::Place;
+use super::kept::Kept;
+use super::seat::Addressee;
 use crate::engine::{Io, Message, Sent};
 use crate::id::ConnId;
 use crate::relay::settings::RelaySettings;
@@ -64,29 +65,31 @@ impl Post<'_> {
     pub(in crate::relay) fn deliver(
         &mut self,
         io: &mut Io<'_>,
-        place: &mut Place,
+        place: Addressee<'_>,
         parcel: &Parcel,
     ) -> bool {
-        let Some(conn) = place.conn else {
-            if place.absence.is_some() {
-                self.keep(io, place, parcel);
+        let (conn, kept) = match place {
+            Addressee::Nobody => return false,
+            Addressee::Absent(kept) => {
+                self.keep(io, kept, parcel);
+                return true;
             }
-            return place.absence.is_some();
+            Addressee::Here(conn, kept) => (conn, kept),
         };
         // What waits still goes first.
-        if parcel.kept && place.backlog.as_ref().is_some_and(|b| b.waiting() > 0) {
-            self.keep(io, place, parcel);
+        if parcel.kept && kept.waiting() > 0 {
+            self.keep(io, kept, parcel);
             return true;
         }
         match io.send_prepared(conn, &parcel.frame.prepared) {
             Sent::Flowing | Sent::Pending => {
                 self.stats.relayed[parcel.to] += 1;
                 if parcel.kept {
-                    self.keep_sent(io, place, conn, &parcel.frame);
+                    self.keep_sent(io, kept, conn, &parcel.frame);
                 }
             }
             // It is on its way out, and its end will be told.
-            Sent::Refused(_) => self.keep(io, place, parcel),
+            Sent::Refused(_) => self.keep(io, kept, parcel),
         }
         true
     }
@@ -95,7 +98,7 @@ impl Post<'_> {
     pub(in crate::relay) fn replay(
         &mut self,
         io: &mut Io<'_>,
-        place: &mut Place,
+        kept: &mut Kept,
         id: ConnId,
     ) -> Replayed {
         let limits = self.settings.replay;
@@ -103,10 +106,10 @@ impl Post<'_> {
             frames: 0,
             more: false,
         };
-        if place.backlog.is_none() {
+        if kept.is_empty() {
             return replayed;
         }
-        self.change(io, place, |backlog, stats, io| {
+        self.change(io, kept, |backlog, stats, io| {
             stats.drop_some(DropReason::Expired, backlog.expire(io.now(), &limits));
             while let Some(waiting) = backlog.first_waiting() {
                 if replayed.frames >= REPLAYED_AT_ONCE {
@@ -134,13 +137,13 @@ impl Post<'_> {
 
     /// The connection of a place is lost: of its messages up to `begun` a byte or more has gone out. Returns how many frames are
     /// in doubt by that.
-    pub(in crate::relay) fn lost(&mut self, io: &mut Io<'_>, place: &mut Place, begun: u32) -> u64 {
-        if place.backlog.is_none() {
+    pub(in crate::relay) fn lost(&mut self, io: &mut Io<'_>, kept: &mut Kept, begun: u32) -> u64 {
+        if kept.is_empty() {
             return 0;
         }
         let keep = self.settings.replay_unconfirmed;
         let mut doubtful = 0;
-        self.change(io, place, |backlog, stats, _| {
+        self.change(io, kept, |backlog, stats, _| {
             doubtful = backlog.lost(begun, keep);
             stats.doubtful += doubtful;
         });
@@ -152,48 +155,52 @@ impl Post<'_> {
     pub(in crate::relay) fn confirm(
         &mut self,
         io: &mut Io<'_>,
-        place: &mut Place,
+        kept: &mut Kept,
         received: u32,
     ) -> bool {
-        if place.backlog.is_some() {
-            self.change(io, place, |backlog, _, io| {
+        if !kept.is_empty() {
+            self.change(io, kept, |backlog, _, io| {
                 io.spend(units(backlog.confirm(received) as u64, 16));
             });
         }
-        place.backlog.is_some()
+        !kept.is_empty()
     }
 
-    /// Nobody is waited for any more.
-    pub(in crate::relay) fn discard(&mut self, io: &mut Io<'_>, place: &mut Place) {
-        if place.backlog.is_none() {
-            return;
+    /// Releases what was kept for a place that is given up.
+    pub(in crate::relay) fn discard(&mut self, io: &mut Io<'_>, leavings: Leavings) {
+        let Leavings {
+            mut kept,
+            subscriptions,
+        } = leavings;
+        if !kept.is_empty() {
+            self.change(io, &mut kept, |backlog, stats, io| {
+                io.spend(units(backlog.len() as u64, 16));
+                stats.drop_some(DropReason::Ended, backlog.waiting() as u64);
+                *backlog = Backlog::default();
+            });
         }
-        self.change(io, place, |backlog, stats, io| {
-            io.spend(units(backlog.len() as u64, 16));
-            stats.drop_some(DropReason::Ended, backlog.waiting() as u64);
-            *backlog = Backlog::default();
-        });
+        moved(io, subscriptions.allocated(), 0);
     }
 
     /// Keeps a frame that was sent, until it is confirmed.
-    fn keep_sent(&mut self, io: &mut Io<'_>, place: &mut Place, conn: ConnId, frame: &Frame) {
+    fn keep_sent(&mut self, io: &mut Io<'_>, kept: &mut Kept, conn: ConnId, frame: &Frame) {
         let (number, limits) = (io.messages_sent(conn), self.settings.replay);
         io.watch(conn, true);
-        self.change(io, place, |backlog, stats, io| {
+        self.change(io, kept, |backlog, stats, io| {
             let has_room = |bytes| io.has_room(bytes);
             stats.drop_all(backlog.sent(frame, number, io.now(), &limits, &has_room));
         });
     }
 
     /// Keeps a frame for who is absent, if it is of a kind that is kept.
-    fn keep(&mut self, io: &mut Io<'_>, place: &mut Place, parcel: &Parcel) {
+    fn keep(&mut self, io: &mut Io<'_>, kept: &mut Kept, parcel: &Parcel) {
         if !parcel.kept {
             return self.stats.drop_some(DropReason::Skipped, 1);
         }
         // As for one that is sent, which the engine counts.
         io.spend(1);
         let limits = self.settings.replay;
-        self.change(io, place, |backlog, stats, io| {
+        self.change(io, kept, |backlog, stats, io| {
             let has_room = |bytes| io.has_room(bytes);
             stats.drop_all(backlog.waits(&parcel.frame, io.now(), &limits, &has_room));
         });
@@ -203,16 +210,12 @@ impl Post<'_> {
     fn change(
         &mut self,
         io: &mut Io<'_>,
-        place: &mut Place,
+        kept: &mut Kept,
         change: impl FnOnce(&mut Backlog, &mut RelayStats, &mut Io<'_>),
     ) {
-        let before = (place.kept(), place.allocated());
-        let backlog = place.backlog.get_or_insert_default();
-        change(backlog, self.stats, io);
-        if backlog.is_empty() {
-            place.backlog = None;
-        }
-        let after = (place.kept(), place.allocated());
+        let before = (kept.count(), kept.allocated());
+        kept.change(|backlog| change(backlog, self.stats, io));
+        let after = (kept.count(), kept.allocated());
         self.stats.kept = self.stats.kept + after.0.0 as u64 - before.0.0 as u64;
         self.stats.kept_bytes = self.stats.kept_bytes + after.0.1 as u64 - before.0.1 as u64;
         moved(io, before.1, after.1);

@@ -4,7 +4,7 @@
 use crate::engine::{Io, TimerId};
 use crate::host::Identity;
 use crate::id::ConnId;
-use crate::relay::session::{App, FanOuts};
+use crate::relay::session::{App, FanOuts, Vacancies};
 use crate::time::Micros;
 use std::collections::VecDeque;
 
@@ -46,6 +46,18 @@ impl Chores {
             Chore::Replay(..) | Chore::Wake(_) | Chore::FanOut(_) => 0,
         };
         self.queue.iter().map(charged).sum()
+    }
+
+    /// Adds the apps of sessions that are over to counts of places.
+    pub(in crate::relay) fn count(&self, absent: &mut [u64; 2], vacancies: &mut Vacancies) {
+        for chore in &self.queue {
+            if let Chore::End(_, ended) = chore {
+                ended
+                    .apps
+                    .iter()
+                    .for_each(|app| app.count(absent, vacancies));
+            }
+        }
     }
 
     /// Returns whether a session is over whose apps are not all told so yet.

@@ -5,7 +5,7 @@ use crate::engine::{Request, TimerId};
 use crate::host::{KEY_MAX, NAME_MAX};
 use crate::id::ConnId;
 use crate::relay::protocol;
-use crate::relay::session::Place;
+use crate::relay::session::PlaceView;
 use crate::time::Micros;
 use std::collections::HashMap;
 
@@ -23,8 +23,8 @@ pub(in crate::relay) struct Greeting {
 
 impl Greeting {
     /// How long the glasses are waited for still, if an app that has said so waits for them, too.
-    pub(in crate::relay) fn waits_for(self, glasses: &Place, now: Micros) -> Option<Micros> {
-        let absence = glasses.absence.as_ref().filter(|_| self.reconnects)?;
+    pub(in crate::relay) fn waits_for(self, glasses: PlaceView, now: Micros) -> Option<Micros> {
+        let absence = glasses.absence().filter(|_| self.reconnects)?;
         Some(absence.due.at.max(now) - now)
     }
 

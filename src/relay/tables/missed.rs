@@ -3,6 +3,7 @@
 use crate::cause::Cause;
 use crate::host::{Identity, Role};
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
+use crate::relay::session::Parting;
 use crate::time::Moment;
 
 /// The most that wait to be taken out; the oldest go first.
@@ -51,15 +52,15 @@ impl MissedSink {
         self.0.receiver()
     }
 
-    /// Keeps a peer that has not come back. Without a cause it was never here: it is not missed.
-    pub(in crate::relay) fn keep(&mut self, identity: &Identity, cause: Option<Cause>, lost: bool) {
-        let Some(cause) = cause else { return };
+    /// Keeps a peer that has not come back. Without a parting it was never here: it is not missed.
+    pub(in crate::relay) fn keep(&mut self, identity: &Identity, parting: Option<Parting>) {
+        let Some(parting) = parting else { return };
         // The newest finds room always, and the oldest are lost.
         let _ = self.0.post(Missed {
             at: Moment::now(),
             identity: identity.clone(),
-            cause,
-            lost,
+            cause: parting.cause,
+            lost: parting.lost,
         });
     }
 }
