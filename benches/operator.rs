@@ -4,8 +4,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::gateway::{
-    Admission, Apps, CLASS_NAMES, Credentials, Filter, GLASSES, Gateway, Options, ProxyProtocol,
-    Query, Reconfiguration, RelaySettings, Search, Sort,
+    Admission, Apps, Credentials, Filter, GLASSES, Gateway, Options, ProxyProtocol, Query,
+    RELAY_CLASSES, Reconfiguration, RelaySettings, Search, Sort,
 };
 use pulsegate::testing::Net;
 use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
@@ -19,8 +19,8 @@ const USERS: usize = 30;
 const APPS: usize = 1_000;
 
 fn config() -> Config {
-    let classes = CLASS_NAMES.map(|name| ClassConfig {
-        name: name.to_owned(),
+    let classes = RELAY_CLASSES.map(|info| ClassConfig {
+        name: info.name.to_owned(),
         policy: Policy::default(),
     });
     Config {

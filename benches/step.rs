@@ -7,7 +7,7 @@
 
 use pulsegate::engine::{Engine, Intake};
 use pulsegate::gateway::{
-    CLASS_NAMES, Credentials, Gateway, Options, ProxyProtocol, RelaySettings,
+    Credentials, Gateway, Options, ProxyProtocol, RELAY_CLASSES, RelaySettings,
 };
 use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
@@ -327,10 +327,10 @@ fn session(subscriptions: &str) -> (Loop, ConnId) {
 }
 
 fn net(config: Config) -> Loop {
-    let classes = CLASS_NAMES.map(|name| ClassConfig {
-        name: name.to_owned(),
+    let classes = RELAY_CLASSES.map(|info| ClassConfig {
+        name: info.name.to_owned(),
         policy: Policy {
-            first_message_bytes: (name == CLASS_NAMES[1]).then_some(4 * 1024),
+            first_message_bytes: (info.name == RELAY_CLASSES[1].name).then_some(4 * 1024),
             ..Policy::default()
         },
     });

@@ -2168,8 +2168,8 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     });
     let product_classes = gateway.classes().clone();
     let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
-    let classes = pulsegate::gateway::CLASS_NAMES.map(|name| ClassConfig {
-        name: name.to_owned(),
+    let classes = pulsegate::gateway::RELAY_CLASSES.map(|info| ClassConfig {
+        name: info.name.to_owned(),
         policy: Policy::default(),
     });
     let config = Config {

@@ -87,7 +87,7 @@ impl Handler for Gateway {
         let remembered = self.histories.answered(id, pong.rtt);
         let mut is_wanted = false;
         if let Some(identity) = self.identities.get(id) {
-            let product = product(&mut self.relay, &mut self.others, identity.class());
+            let product = product(&mut self.relay, &mut self.others, identity.class);
             is_wanted = product.on_pong(io, id, identity, pong.received);
         }
         if !remembered && !is_wanted {
@@ -107,7 +107,7 @@ impl Handler for Gateway {
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product(&mut self.relay, &mut self.others, identity.class());
+            let product = product(&mut self.relay, &mut self.others, identity.class);
             return product.on_message(io, id, identity, message);
         }
         let Some(class) = io.class(id) else { return };
@@ -121,7 +121,7 @@ impl Handler for Gateway {
 
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product(&mut self.relay, &mut self.others, identity.class());
+            let product = product(&mut self.relay, &mut self.others, identity.class);
             product.on_continue(io, id, identity);
         }
     }
@@ -144,7 +144,7 @@ impl Handler for Gateway {
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            let product = product(&mut self.relay, &mut self.others, identity.class());
+            let product = product(&mut self.relay, &mut self.others, identity.class);
             product.on_writable(io, id, identity);
         }
     }
@@ -212,7 +212,7 @@ impl Handler for Gateway {
 impl Gateway {
     /// A connection whose identity is known is here.
     fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        let product = product(&mut self.relay, &mut self.others, identity.class());
+        let product = product(&mut self.relay, &mut self.others, identity.class);
         let how = product.on_open(io, id, identity);
         if log::log_enabled!(log::Level::Debug) {
             let user_agent = self.user_agents.name(id);
@@ -223,7 +223,7 @@ impl Gateway {
 
     /// Whether somebody's name was given by us.
     pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
-        identity.is_some_and(|identity| match self.other(identity.class()) {
+        identity.is_some_and(|identity| match self.other(identity.class) {
             Some(product) => product.is_generated(&identity.user),
             None => self.relay.is_generated(&identity.user),
         })

@@ -226,7 +226,7 @@ impl Gateway {
         let blocked = block > Micros::ZERO
             && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
         if let Some(identity) = identity.as_ref().filter(|_| blocked) {
-            let product = product(&mut self.relay, &mut self.others, identity.class());
+            let product = product(&mut self.relay, &mut self.others, identity.class);
             product.on_block(io, identity);
         }
         // Nothing more happens to one that its product has closed already.
@@ -248,9 +248,9 @@ impl Gateway {
         !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }
 
-    /// Lets an identity in again. Whether it was refused.
-    pub fn unblock(&mut self, identity: &Identity) -> bool {
-        self.relay.blocks.lift(identity)
+    /// Lets the identities of this user and package in again, of every class. Returns whether one was refused.
+    pub fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
+        self.relay.blocks.lift(user, package)
     }
 
     /// One slice of those who are refused, from behind this place on, at most `most` of them; see [`BlockSlice`].

@@ -56,9 +56,12 @@ impl Blocks {
         Some(until - now)
     }
 
-    /// Lets an identity in again. Whether it was blocked.
-    pub(crate) fn lift(&mut self, identity: &Identity) -> bool {
-        self.by_identity.remove(identity).is_some()
+    /// Lets the identities of this user and package in again, of every class. Returns whether one was blocked.
+    pub(crate) fn lift(&mut self, user: &str, package: Option<&str>) -> bool {
+        let before = self.by_identity.len();
+        let stays = |who: &Identity| *who.user != *user || who.package() != package;
+        self.by_identity.retain(|who, _| stays(who));
+        self.by_identity.len() < before
     }
 
     /// The first `most` who are refused and stand behind this place, in the order of the ends of their blocks; and whether
@@ -95,14 +98,15 @@ impl Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Role;
+    use crate::engine::Class;
 
     #[test]
     fn each_block_is_listed_once_in_the_order_of_the_ends_also_if_many_end_at_once() {
         let mut blocks = Blocks::default();
         let glasses = |n: u64| Identity {
+            class: Class(0),
             user: format!("u{n}").into(),
-            role: Role::Glasses,
+            package: None,
         };
         let minute = Micros::from_secs(60);
         for n in 0..BLOCKS_MAX as u64 {

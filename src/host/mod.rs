@@ -30,12 +30,11 @@ pub(crate) use self::closed::ClosedSink;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub(crate) use self::history::Histories;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
-pub use self::identity::{Identity, Role};
+pub use self::identity::Identity;
 pub use self::listing::{
     ConnState, Directory, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort,
 };
 pub(crate) use self::logfmt::{Reason as LoggedReason, UserAgent, Value};
-pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 pub use self::product::{Asked, Product};
 pub(crate) use self::proxy::Proxies;

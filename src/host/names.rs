@@ -1,16 +1,6 @@
-//! The classes and their names, and what names and keys may be.
+//! What names and keys may be.
 
-use crate::engine::Class;
 use crate::time::Micros;
-
-/// Smart glasses, on `/glasses-ws`.
-pub const GLASSES: Class = Class(0);
-
-/// Third-party apps, on `/tpa-ws` and `/app-ws`.
-pub const TPA: Class = Class(1);
-
-/// The classes' names in logs, by [`Class`].
-pub const CLASS_NAMES: [&str; 2] = ["glasses", "tpa"];
 
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 pub(crate) const NAME_MAX: usize = 256;

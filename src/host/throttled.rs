@@ -141,12 +141,13 @@ impl Throttled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Role;
+    use crate::engine::Class;
 
     fn user(name: usize) -> Identity {
         Identity {
             user: name.to_string().into(),
-            role: Role::Glasses,
+            class: Class(0),
+            package: None,
         }
     }
 

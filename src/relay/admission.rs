@@ -9,8 +9,9 @@ use super::session::{SESSION_APPS_MAX, TO_APPS, TO_GLASSES};
 use super::tables::Greeting;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Reply, Request};
-use crate::host::{Admission, Credentials, Identity, Role, is_name, seconds};
+use crate::host::{Admission, Credentials, Identity, is_name, seconds};
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
 
@@ -56,10 +57,7 @@ impl Relay {
             let refusal = |fault| (Cause::UNAUTHORIZED, Credentials::unauthorized(&fault, now));
             checked.map_err(refusal)?
         };
-        Ok(Identity {
-            user,
-            role: Role::Glasses,
-        })
+        Ok(Role::Glasses.identity(&user))
     }
 
     /// Whose connection a request for an app opens; `None`: its first message will say so. A query counts only where nobody has
@@ -81,10 +79,7 @@ impl Relay {
                 if full {
                     return Err((Cause::AT_CAPACITY, Reply::error(503, TOO_MANY_APPS)));
                 }
-                Ok(Some(Identity {
-                    user,
-                    role: Role::Tpa(package),
-                }))
+                Ok(Some(Role::App(&package).identity(&user)))
             }
             (Some(_), None) | (None, Some(_)) => {
                 let why = "user and package are required in the query, or neither";
@@ -108,9 +103,9 @@ impl Relay {
     fn flaps(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         let limit = self.settings.flapping_limit;
         let left = self.flapping.refuses(identity, limit, now)?;
-        let class = match identity.role {
+        let class = match Role::of(identity) {
             Role::Glasses => TO_GLASSES,
-            Role::Tpa(_) => TO_APPS,
+            Role::App(_) => TO_APPS,
         };
         self.stats.flapping[class] += 1;
         Some(left)
@@ -204,10 +199,7 @@ impl Relay {
             let why = "this is not the API key of this package";
             return refuse("INVALID_API_KEY", why.into(), Cause::FORBIDDEN);
         }
-        let identity = Identity {
-            user: user.into(),
-            role: Role::Tpa(package.into()),
-        };
+        let identity = Role::App(package).identity(user);
         let (user, package) = (&*identity.user, package.to_owned());
         let package = &*package;
         let now = io.now();

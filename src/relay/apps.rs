@@ -8,8 +8,9 @@ use super::session::{App, AppState, Estate, SESSION_APPS_MAX, Session, Sessions,
 use super::tables::{Chore, Ended};
 use crate::cause::Cause;
 use crate::engine::Io;
-use crate::host::{Identity, Role, Value, seconds};
+use crate::host::{Identity, Value, seconds};
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
@@ -251,8 +252,5 @@ fn too_often(left: Micros) -> String {
 }
 
 pub(super) fn app_identity(user: &str, package: &str) -> Identity {
-    Identity {
-        user: user.into(),
-        role: Role::Tpa(package.into()),
-    }
+    Role::App(package).identity(user)
 }

@@ -6,7 +6,8 @@ use super::places::Who;
 use super::relay::Relay;
 use super::session::{Action, AppEvent};
 use crate::engine::Io;
-use crate::host::{Identity, Role};
+use crate::host::Identity;
+use crate::relay::role::Role;
 use crate::time::Micros;
 
 /// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the errands thread.
@@ -73,7 +74,7 @@ impl Relay {
         let Some(identity) = self.asked.get(&number).cloned() else {
             return;
         };
-        let Role::Tpa(package) = &identity.role else {
+        let Role::App(package) = Role::of(&identity) else {
             return;
         };
         let now = io.now();
@@ -132,10 +133,10 @@ impl Relay {
 
     /// For the state file: this app runs, and is asked for after a restart.
     pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
-        if let Role::Tpa(package) = &identity.role
+        if let Role::App(package) = Role::of(identity)
             && !self.credentials.is_open()
         {
-            let (user, package) = (identity.user.clone(), package.clone());
+            let (user, package) = (identity.user.clone(), package.into());
             self.note_wish(io, StateErrand::Remember { user, package });
         }
     }

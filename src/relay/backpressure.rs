@@ -2,13 +2,14 @@
 
 use super::relay::Relay;
 use crate::engine::Io;
-use crate::host::{Identity, Role};
+use crate::host::Identity;
 use crate::id::ConnId;
+use crate::relay::role::Role;
 
 impl Relay {
     /// Nothing waits for a peer any more.
     pub(super) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
-        if who.role == Role::Glasses {
+        if Role::of(who) == Role::Glasses {
             self.backpressure.ends(io, id);
         }
     }

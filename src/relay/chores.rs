@@ -4,8 +4,9 @@ use super::relay::Relay;
 use super::session::{App, AppEvent, Wakes, moved, units};
 use super::tables::{Chore, Ended};
 use crate::engine::Io;
-use crate::host::{Identity, Role};
+use crate::host::Identity;
 use crate::id::ConnId;
+use crate::relay::role::Role;
 
 /// Work units of one slice; the action itself does the first.
 const SLICE: u32 = 250;
@@ -87,10 +88,7 @@ impl Relay {
                 return Some(Chore::Wake(user));
             }
             spend(left, PER_APP);
-            let identity = Identity {
-                user: user.clone(),
-                role: Role::Tpa(package.clone()),
-            };
+            let identity = Role::App(&package).identity(&user.clone());
             match wakes {
                 Wakes::Acknowledged => {
                     let actions = self.app_on(io, &user, &package, AppEvent::GlassesAreHere);

@@ -19,6 +19,7 @@ mod reading;
 )]
 mod relay;
 mod returning;
+mod role;
 mod routing;
 pub(in crate::relay) mod session;
 mod settings;
@@ -32,8 +33,8 @@ pub use self::causes::{APP_STOPPED, CAUSES, FLAPPING, SESSION_ENDED, SESSION_UNK
 pub use self::errands::{
     Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
 };
-pub use self::product::RELAY_CLASSES;
 pub(crate) use self::relay::Relay;
+pub use self::role::{GLASSES, RELAY_CLASSES, TPA};
 pub use self::session::{Absence, App, AppState, Due, How, PlaceState, PlaceView, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};

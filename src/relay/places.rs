@@ -11,8 +11,9 @@ use super::session::{
 use super::tables::{Chore, Greeting};
 use crate::cause::Cause;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
-use crate::host::{Identity, Role, Value};
+use crate::host::{Identity, Value};
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use crate::time::Micros;
 
 /// The close reason of a connection whose place was taken; clients match on it.
@@ -63,7 +64,7 @@ impl Relay {
 
     fn act(&mut self, io: &mut Io<'_>, identity: &Identity, action: Action) {
         let user = &identity.user;
-        match (action, &identity.role) {
+        match (action, Role::of(identity)) {
             (Action::Wait(due), _) => {
                 self.graces.add(io, identity.clone(), due);
                 self.bound_absences(io);
@@ -78,11 +79,11 @@ impl Relay {
             (Action::Replied { answered: true }, _) => self.stats.webhooks_answered += 1,
             (Action::Replied { answered: false }, _) => self.stats.webhooks_failed += 1,
             (Action::EndSession, _) => self.end_session(io, user),
-            (Action::Acknowledge(conn), Role::Tpa(package)) => {
+            (Action::Acknowledge(conn), Role::App(package)) => {
                 answer(io, conn, protocol::reconnect_ack(user, package));
             }
-            (Action::Revive, Role::Tpa(package)) => self.revive(io, identity, package),
-            (Action::Remove(why), Role::Tpa(package)) => {
+            (Action::Revive, Role::App(package)) => self.revive(io, identity, package),
+            (Action::Remove(why), Role::App(package)) => {
                 let why = match why {
                     Why::Released => "released",
                     Why::NotConnected => "it did not connect",
@@ -177,7 +178,7 @@ impl Relay {
             doubtful = post.lost(io, kept, begun);
         }
         if let Taken::Over { older, .. } = welcome.taken
-            && identity.role == Role::Glasses
+            && Role::of(identity) == Role::Glasses
         {
             self.backpressure.ends(io, older);
         }
@@ -202,7 +203,7 @@ impl Relay {
         replayed: Replayed,
         doubtful: u64,
     ) {
-        let class = class_of(&identity.role);
+        let class = class_of(Role::of(identity));
         if replayed.more {
             self.put_off(io, Chore::Replay(id, identity.clone()));
         }
@@ -245,10 +246,10 @@ impl Relay {
                     if insists {
                         answer(io, older, protocol::app_stopped(REPLACED));
                     }
-                    let (code, reason) = match identity.role {
+                    let (code, reason) = match Role::of(identity) {
                         Role::Glasses => (4003, SUPERSEDED),
                         // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
-                        Role::Tpa(_) => (1000, REPLACED),
+                        Role::App(_) => (1000, REPLACED),
                     };
                     io.close_for(older, Cause::REPLACED, code, reason);
                 }
@@ -262,7 +263,7 @@ impl Relay {
     pub(super) fn gone(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, end: &Ending) {
         self.caught_up(io, id, identity);
         let user = &identity.user;
-        if identity.role == Role::Glasses {
+        if Role::of(identity) == Role::Glasses {
             self.fan_out_without(io, id, user);
         }
         let (mut post, sessions) = self.post();
@@ -276,13 +277,13 @@ impl Relay {
             cause: end.cause,
             lost: end.lost,
         };
-        let grace = match identity.role {
+        let grace = match Role::of(identity) {
             Role::Glasses => self.settings.glasses_grace,
-            Role::Tpa(_) => self.settings.tpa_grace,
+            Role::App(_) => self.settings.tpa_grace,
         };
         let may_return = grace != Micros::ZERO && !self.is_ours(user);
         let wait = may_return.then(|| self.graces.due(now + grace));
-        let actions = match &identity.role {
+        let actions = match Role::of(identity) {
             Role::Glasses => {
                 let event = PlaceEvent::Gone {
                     conn,
@@ -292,7 +293,7 @@ impl Relay {
                 };
                 self.glasses_on(io, user, event)
             }
-            Role::Tpa(package) => {
+            Role::App(package) => {
                 let event = AppEvent::Gone {
                     conn,
                     now,
@@ -321,15 +322,15 @@ impl Relay {
         };
         // A peer that may not come now is waited for once more: glasses from when they may come, an app
         // until then, for it is asked then.
-        let further = match identity.role {
+        let further = match Role::of(identity) {
             Role::Glasses => self.settings.glasses_grace,
-            Role::Tpa(_) => Micros::ZERO,
+            Role::App(_) => Micros::ZERO,
         };
         let again = refused.map(|left| self.graces.due(io.now() + left + further));
         // The place may be one of a newer session, with another wait.
-        let actions = match &identity.role {
+        let actions = match Role::of(identity) {
             Role::Glasses => self.glasses_on(io, &identity.user, PlaceEvent::Over { due, again }),
-            Role::Tpa(package) => {
+            Role::App(package) => {
                 self.app_on(io, &identity.user, package, AppEvent::Over { due, again })
             }
         };
@@ -385,16 +386,16 @@ impl Relay {
         if let Some(session) = sessions.get_mut(user)
             && let Some(parcel) = Parcel::text(text, TO_GLASSES)
         {
-            post.deliver(io, session.addressee(&Role::Glasses), &parcel);
+            post.deliver(io, session.addressee(Role::Glasses), &parcel);
         }
     }
 }
 
 /// The number of a role's class.
-fn class_of(role: &Role) -> usize {
+fn class_of(role: Role<'_>) -> usize {
     match role {
         Role::Glasses => TO_GLASSES,
-        Role::Tpa(_) => TO_APPS,
+        Role::App(_) => TO_APPS,
     }
 }
 
@@ -404,9 +405,9 @@ pub(super) struct Who<'a>(pub(super) &'a Identity);
 impl std::fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let user = Value(&self.0.user);
-        match &self.0.role {
+        match Role::of(self.0) {
             Role::Glasses => write!(f, "class=glasses user={user} package=-"),
-            Role::Tpa(package) => write!(f, "class=tpa user={user} package={}", Value(package)),
+            Role::App(package) => write!(f, "class=tpa user={user} package={}", Value(package)),
         }
     }
 }

@@ -2,22 +2,11 @@
 
 use super::errands::StopReason;
 use super::relay::Relay;
+use super::role::{GLASSES, RELAY_CLASSES, TPA};
 use crate::cause::Cause;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
-use crate::host::{Asked, ClassInfo, GLASSES, Identity, Product, TPA, Value};
+use crate::host::{Asked, ClassInfo, Identity, Product, Value};
 use crate::id::ConnId;
-
-/// The classes of the relay, by [`Class`].
-pub const RELAY_CLASSES: [ClassInfo; 2] = [
-    ClassInfo {
-        name: "glasses",
-        label: "glasses",
-    },
-    ClassInfo {
-        name: "tpa",
-        label: "apps",
-    },
-];
 
 impl Relay {
     /// The class that a path is for.

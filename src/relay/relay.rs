@@ -12,8 +12,9 @@ use super::tables::{
     Starts, Sweep,
 };
 use crate::engine::{Io, TimerId};
-use crate::host::{Blocks, Credentials, Identity, Role};
+use crate::host::{Blocks, Credentials, Identity};
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use crate::time::Micros;
 use std::collections::HashMap;
 
@@ -124,8 +125,7 @@ impl Relay {
             let due = self.graces.due(at);
             let (mut census, sessions) = self.census();
             sessions.restore(io, &mut census, &user, due, &apps);
-            let role = Role::Glasses;
-            self.graces.add(io, Identity { user, role }, due);
+            self.graces.add(io, Role::Glasses.identity(&user), due);
         }
         if forgotten > 0 {
             let most = self.absent_max;
@@ -148,9 +148,9 @@ impl Relay {
         identity: &Identity,
         greeting: Greeting,
     ) -> How {
-        match &identity.role {
+        match Role::of(identity) {
             Role::Glasses => self.glasses_arrive(io, id, identity),
-            Role::Tpa(package) => self.app_arrives(io, id, identity, package, greeting),
+            Role::App(package) => self.app_arrives(io, id, identity, package, greeting),
         }
     }
 
@@ -187,7 +187,7 @@ impl Relay {
     /// How a connection took its place, if it has it still.
     pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
         let session = self.sessions.get(&identity.user)?;
-        match session.place(&identity.role)?.state {
+        match session.place(Role::of(identity))?.state {
             PlaceState::Held { conn, how } if conn == id => Some(how),
             PlaceState::Held { .. } | PlaceState::Empty | PlaceState::Absent(_) => None,
         }

@@ -8,8 +8,9 @@ use super::subscriptions::{AUDIO, Subscriptions};
 use super::tables::Read;
 use crate::cause::Cause;
 use crate::engine::{Io, Message, Sent};
-use crate::host::{Identity, Role};
+use crate::host::Identity;
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use crate::sabotage::{self, Bug};
 use crate::time::Micros;
 
@@ -36,9 +37,9 @@ impl Relay {
         identity: &Identity,
         message: Message,
     ) {
-        let fields = match identity.role {
+        let fields = match Role::of(identity) {
             Role::Glasses => OF_GLASSES,
-            Role::Tpa(_) => OF_APPS,
+            Role::App(_) => OF_APPS,
         };
         let read = self.read(io, id, message, fields);
         self.act_on(io, id, identity, read);
@@ -51,7 +52,7 @@ impl Relay {
             if !sabotage::on(Bug::ReadingKept) {
                 self.give_up_reading(id);
             }
-            if identity.role == Role::Glasses {
+            if Role::of(identity) == Role::Glasses {
                 self.fan_out_without(io, id, &identity.user);
             }
         } else if self.readings.has(id) {
@@ -73,15 +74,15 @@ impl Relay {
         let done = match read {
             None => return,
             Some(Err(why)) => Err(why),
-            Some(Ok(read)) => match &identity.role {
+            Some(Ok(read)) => match Role::of(identity) {
                 Role::Glasses => self.of_glasses(io, id, identity, &read),
-                Role::Tpa(package) => self.of_app(io, id, identity, package, &read),
+                Role::App(package) => self.of_app(io, id, identity, package, &read),
             },
         };
         if let Err(why) = done {
-            let of = match identity.role {
+            let of = match Role::of(identity) {
                 Role::Glasses => TO_GLASSES,
-                Role::Tpa(_) => TO_APPS,
+                Role::App(_) => TO_APPS,
             };
             self.strike(io, id, of, &why);
         }
@@ -199,7 +200,7 @@ impl Relay {
 
     /// What the app of a connection wants to hear, if the connection has its place still.
     fn subscriptions_of(&mut self, id: ConnId, identity: &Identity) -> Option<&mut Subscriptions> {
-        let Role::Tpa(package) = &identity.role else {
+        let Role::App(package) = Role::of(identity) else {
             return None;
         };
         let app = self.sessions.app_mut(&identity.user, package)?;
@@ -220,7 +221,7 @@ impl Relay {
         kept: bool,
     ) {
         let (mut post, sessions) = self.post();
-        let glasses = sessions.get_mut(user).map(|s| s.addressee(&Role::Glasses));
+        let glasses = sessions.get_mut(user).map(|s| s.addressee(Role::Glasses));
         let parcel = Parcel::new(message.clone(), TO_GLASSES, kept);
         let reached = match (glasses, parcel) {
             (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),

@@ -1,6 +1,7 @@
 //! What the relay is told by the settings.
 
-use crate::host::{CLASS_NAMES, Subprotocols};
+use super::role::RELAY_CLASSES;
+use crate::host::Subprotocols;
 use crate::time::Micros;
 
 /// How long what is lost is kept, and how much of it.
@@ -22,7 +23,7 @@ pub struct RelaySettings {
     /// How often one identity may come back, or take over, in a minute; 0: as often as it likes.
     pub flapping_limit: u32,
     /// The subprotocols of each class, by [`Class`](crate::Class).
-    pub subprotocols: [Subprotocols; CLASS_NAMES.len()],
+    pub subprotocols: [Subprotocols; RELAY_CLASSES.len()],
 }
 
 /// What may wait for one peer that is absent; the oldest goes first.

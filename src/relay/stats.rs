@@ -1,29 +1,29 @@
 //! What the relay counts.
 
+use super::role::RELAY_CLASSES;
 use crate::engine::Histogram;
-use crate::host::CLASS_NAMES;
 
 /// Counters of the relay since the start, and what there is now. Arrays are by class.
 #[derive(Debug, Clone, Default)]
 pub struct RelayStats {
     /// Connections that took a place which nobody held or was waited for.
-    pub firsts: [u64; CLASS_NAMES.len()],
+    pub firsts: [u64; RELAY_CLASSES.len()],
     /// Connections that took a place that was lost and waited for.
-    pub resumes: [u64; CLASS_NAMES.len()],
+    pub resumes: [u64; RELAY_CLASSES.len()],
     /// Connections that took a place from an older connection.
-    pub takeovers: [u64; CLASS_NAMES.len()],
+    pub takeovers: [u64; RELAY_CLASSES.len()],
     /// Peers that were declared stale and came back within a second: they had not been dead.
-    pub false_deaths: [u64; CLASS_NAMES.len()],
+    pub false_deaths: [u64; RELAY_CLASSES.len()],
     /// How long places were lost before their peers came back, in µs.
     pub absence: Histogram,
     /// Places that are lost and waited for now.
-    pub absent: [u64; CLASS_NAMES.len()],
+    pub absent: [u64; RELAY_CLASSES.len()],
     /// Places that were waited for in vain.
-    pub expired_places: [u64; CLASS_NAMES.len()],
+    pub expired_places: [u64; RELAY_CLASSES.len()],
     /// Newcomers that were refused because their identity came back too often.
-    pub flapping: [u64; CLASS_NAMES.len()],
+    pub flapping: [u64; RELAY_CLASSES.len()],
     /// Frames sent on to peers: to glasses, to apps.
-    pub relayed: [u64; CLASS_NAMES.len()],
+    pub relayed: [u64; RELAY_CLASSES.len()],
     /// Frames that nobody wanted: no subscriber, no glasses.
     pub unrouted: u64,
     /// Frames of apps that they may not send to glasses: the gateway's own words, and what `may_send` does not name.

@@ -6,8 +6,9 @@ pub mod fan_outs;
 mod tokens;
 
 use pulsegate::gateway::{
-    Admission, Apps, CAUSES, CLASS_NAMES, Credentials, Errand, ErrandBox, Gateway, Options,
-    Outcome, ProxyProtocol, Reconfiguration, RelaySettings, RelayStats, StateErrand, WebhookErrand,
+    Admission, Apps, CAUSES, ClassInfo, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
+    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, RelayStats, StateErrand,
+    WebhookErrand,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
@@ -474,15 +475,15 @@ pub fn credentials_at(moved: &[&str], packages: &[&str], admission: Admission) -
 
 /// The classes of the gateway with their default policies.
 fn config() -> Config {
-    let class = |(nth, name): (usize, &&str)| ClassConfig {
-        name: (*name).to_owned(),
+    let class = |(nth, info): (usize, &ClassInfo)| ClassConfig {
+        name: info.name.to_owned(),
         policy: Policy {
             first_message_timeout: (nth == 1).then(|| Micros::from_secs(10)),
             ..Policy::default()
         },
     };
     Config {
-        classes: CLASS_NAMES.iter().enumerate().map(class).collect(),
+        classes: RELAY_CLASSES.iter().enumerate().map(class).collect(),
         causes: &CAUSES,
         ..Config::default()
     }

@@ -4,7 +4,7 @@ use crate::engine::Io;
 
 /// What a place without a connection costs besides names: its entry in the session, its absence, its entry among those that
 /// are waited for or asked, and its errand.
-const PLACE: usize = 192;
+const PLACE: usize = 176;
 
 /// How often the names of a place are held: by the session, and by the one of those lists that the place is in.
 const NAMES: usize = 2;

@@ -10,8 +10,9 @@ use super::kept::Kept;
 use super::place::{Place, PlaceEvent};
 use super::seat::{Addressee, PlaceView};
 use crate::engine::Io;
-use crate::host::{Identity, Role};
+use crate::host::Identity;
 use crate::id::ConnId;
+use crate::relay::role::Role;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -55,18 +56,18 @@ impl Session {
     }
 
     /// The place of a role, if there is one.
-    pub(in crate::relay) fn place(&self, role: &Role) -> Option<PlaceView> {
+    pub(in crate::relay) fn place(&self, role: Role<'_>) -> Option<PlaceView> {
         match role {
             Role::Glasses => Some(self.glasses()),
-            Role::Tpa(package) => self.app(package).map(App::place),
+            Role::App(package) => self.app(package).map(App::place),
         }
     }
 
     /// Where frames go that are for the peer of this role.
-    pub(in crate::relay) fn addressee(&mut self, role: &Role) -> Addressee<'_> {
+    pub(in crate::relay) fn addressee(&mut self, role: Role<'_>) -> Addressee<'_> {
         match role {
             Role::Glasses => self.glasses.addressee(),
-            Role::Tpa(package) => match self.app_mut(package) {
+            Role::App(package) => match self.app_mut(package) {
                 Some(app) => app.addressee(),
                 None => Addressee::Nobody,
             },
@@ -101,7 +102,7 @@ impl Sessions {
         identity: &Identity,
         id: ConnId,
     ) -> Option<&mut Kept> {
-        match self.get_mut(&identity.user)?.addressee(&identity.role) {
+        match self.get_mut(&identity.user)?.addressee(Role::of(identity)) {
             Addressee::Here(conn, kept) if conn == id => Some(kept),
             Addressee::Here(..) | Addressee::Absent(_) | Addressee::Nobody => None,
         }

@@ -126,13 +126,10 @@ impl Comebacks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Role;
+    use crate::relay::role::Role;
 
     fn phone(n: u32) -> Identity {
-        Identity {
-            user: format!("u{n}").into(),
-            role: Role::Glasses,
-        }
+        Role::Glasses.identity(&format!("u{n}"))
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Peers that were waited for in vain, for whoever keeps account of trouble.
 
 use crate::cause::Cause;
-use crate::host::{Identity, Role};
+use crate::host::Identity;
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
+use crate::relay::role::Role;
 use crate::relay::session::Parting;
 use crate::time::Moment;
 
@@ -27,9 +28,9 @@ pub struct Missed {
 
 impl Mail for Missed {
     fn bytes(&self) -> usize {
-        let package = match &self.identity.role {
+        let package = match Role::of(&self.identity) {
             Role::Glasses => 0,
-            Role::Tpa(package) => package.len(),
+            Role::App(package) => package.len(),
         };
         size_of::<Self>() + self.identity.user.len() + package
     }

@@ -117,15 +117,13 @@ pub(super) async fn lift(
     State(control): State<Arc<Control>>,
     Params(params): Params<BlockParams>,
 ) -> Result<StatusCode, Problem> {
-    let identity = Identity::new(params.package.as_deref(), &params.user);
     let lift = ask::ask(&control.desk, move |gateway, _| {
-        let lifted = gateway.unblock(&identity);
+        let lifted = gateway.unblock(&params.user, params.package.as_deref());
         if lifted {
-            let package = identity.package().unwrap_or("-");
             log::warn!(
                 "operator action=unblock user={} package={}",
-                Value(&identity.user),
-                Value(package)
+                Value(&params.user),
+                Value(params.package.as_deref().unwrap_or("-"))
             );
         }
         lifted

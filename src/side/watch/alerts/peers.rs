@@ -134,7 +134,7 @@ pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
     let classes = &view.fleet.as_ref()?.now.classes;
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
     for identity in &view.sample.flapping {
-        let of = (classes.name(identity.class()), identity.package());
+        let of = (classes.name(identity.class), identity.package());
         groups.entry(of).or_default().push(&identity.user);
     }
     let threshold = view.settings.flapping as f64;

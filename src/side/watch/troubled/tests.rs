@@ -3,7 +3,7 @@
 use super::table::{IDENTITIES_MAX, Ranked, Troubled};
 use super::trouble::{AGES, HOUR, HOURS};
 use crate::cause::{By, Cause, Code};
-use crate::gateway::{Closed, GLASSES, Identity, Missed, Role, TPA};
+use crate::gateway::{Closed, GLASSES, Identity, Missed, TPA};
 use crate::health::Rtt;
 use crate::time::{Micros, Moment, UnixMillis};
 
@@ -52,11 +52,14 @@ pub(in crate::side::watch) fn closed(
 }
 
 pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Missed {
-    let role = Role::Glasses;
     let user = user.into();
     Missed {
         at: moment(at),
-        identity: Identity { user, role },
+        identity: Identity {
+            class: GLASSES,
+            user,
+            package: None,
+        },
         cause,
         lost: cause.is_loss(Code::None),
     }

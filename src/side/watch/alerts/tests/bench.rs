@@ -8,7 +8,7 @@ use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Traffic};
-use crate::gateway::{ClassInfo, Classes, Closed, Identity, Role};
+use crate::gateway::{ClassInfo, Classes, Closed, GLASSES, Identity, TPA};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::side::process::Memory;
@@ -205,6 +205,7 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
 pub(super) fn flapping(user: &str, package: Option<&str>) -> Identity {
     Identity {
         user: user.into(),
-        role: package.map_or(Role::Glasses, |package| Role::Tpa(package.into())),
+        class: if package.is_some() { TPA } else { GLASSES },
+        package: package.map(Box::from),
     }
 }

@@ -1,0 +1,54 @@
+//! The classes of the relay, and what of a user's a connection is.
+
+use crate::engine::Class;
+use crate::host::{ClassInfo, Identity};
+
+/// Smart glasses, on `/glasses-ws`.
+pub const GLASSES: Class = Class(0);
+
+/// Third-party apps, on `/tpa-ws` and `/app-ws`.
+pub const TPA: Class = Class(1);
+
+/// The classes of the relay, by [`Class`].
+pub const RELAY_CLASSES: [ClassInfo; 2] = [
+    ClassInfo {
+        name: "glasses",
+        label: "glasses",
+    },
+    ClassInfo {
+        name: "tpa",
+        label: "apps",
+    },
+];
+
+/// What of a user's a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role<'a> {
+    /// The glasses.
+    Glasses,
+    /// The app of this package.
+    App(&'a str),
+}
+
+impl<'a> Role<'a> {
+    /// The role of an identity of the relay.
+    pub(crate) fn of(identity: &'a Identity) -> Self {
+        identity.package().map_or(Role::Glasses, Role::App)
+    }
+
+    /// The identity of a user in this role.
+    pub(crate) fn identity(self, user: &str) -> Identity {
+        match self {
+            Role::Glasses => Identity {
+                class: GLASSES,
+                user: user.into(),
+                package: None,
+            },
+            Role::App(package) => Identity {
+                class: TPA,
+                user: user.into(),
+                package: Some(package.into()),
+            },
+        }
+    }
+}
