@@ -10,7 +10,7 @@ use pulsegate::gateway::{
 };
 use pulsegate::reactor::listen;
 use pulsegate::side::{self, AlertSettings, WebhookOptions};
-use pulsegate::{Cause, CauseTable, ClassConfig, Config, ConnId, Micros, Policy, Reactor, Remote};
+use pulsegate::{Cause, CauseTable, Config, ConnId, Micros, Policy, Reactor, Remote};
 use serde_json::Value;
 use sockets::{Client, Event, eventually};
 use std::io::{Read, Write};
@@ -23,6 +23,7 @@ use std::time::Duration;
 const SENSORS: [ClassInfo; 1] = [ClassInfo {
     name: "sensor",
     label: "weather sensors",
+    policy: Policy::DEFAULT,
 }];
 
 /// Sensors at `/sensor-ws/NAME`, each of which is sent back what it says.
@@ -114,12 +115,8 @@ impl Rig {
         let registered = gateway.classes().clone();
         assert_eq!(registered.count(), RELAY_CLASSES.len() + 1);
         let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
-        let class = |name: &str| ClassConfig {
-            name: name.to_owned(),
-            policy: Policy::default(),
-        };
         let config = Config {
-            classes: registered.names().map(class).collect(),
+            classes: registered.configs(),
             causes: &CAUSES,
             ..Config::default()
         };

@@ -11,10 +11,10 @@ use super::effective::Effective;
 use super::faults::Faults;
 use super::secret::Secret;
 use super::table::row;
-use crate::engine::{ClassConfig, Config};
+use crate::engine::Config;
 use crate::gateway::{
-    Admission, Apps, CAUSES, Credentials, ProxyProtocol, RELAY_CLASSES, RelaySettings,
-    ReplayLimits, Subprotocols, WebOrigin,
+    Admission, Apps, CAUSES, ClassInfo, Classes, Credentials, ProxyProtocol, RELAY_CLASSES,
+    RelaySettings, ReplayLimits, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
@@ -112,18 +112,11 @@ pub struct Settings {
 impl Settings {
     /// What the gateway's loop is told: classes by their names, policies and limits.
     pub fn engine(&self) -> Config {
-        let [glasses, tpa] = RELAY_CLASSES.map(|info| info.name.to_owned());
+        // As the settings supervise them.
+        let policies = RELAY_CLASSES.into_iter().zip([self.glasses, self.tpa]);
+        let infos = policies.map(|(info, policy)| ClassInfo { policy, ..info });
         Config {
-            classes: vec![
-                ClassConfig {
-                    name: glasses,
-                    policy: self.glasses,
-                },
-                ClassConfig {
-                    name: tpa,
-                    policy: self.tpa,
-                },
-            ],
+            classes: Classes::new(infos).configs(),
             causes: &CAUSES,
             handshake_timeout: self.handshake_timeout,
             max_head_bytes: self.max_head_bytes,

@@ -35,19 +35,22 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Policy {
-            heartbeat_interval: Micros::from_secs(15),
-            connection_timeout: Micros::from_secs(45),
-            suspect_after: 1,
-            first_message_timeout: None,
-            first_message_bytes: None,
-            close_timeout: Micros::from_secs(2),
-            mode: HeartbeatMode::Always,
-        }
+        Policy::DEFAULT
     }
 }
 
 impl Policy {
+    /// A heartbeat every 15 s, stale after 45 s.
+    pub const DEFAULT: Policy = Policy {
+        heartbeat_interval: Micros::from_secs(15),
+        connection_timeout: Micros::from_secs(45),
+        suspect_after: 1,
+        first_message_timeout: None,
+        first_message_bytes: None,
+        close_timeout: Micros::from_secs(2),
+        mode: HeartbeatMode::Always,
+    };
+
     /// The shortest time that means anything: two ticks of the wheel, the grid of the heartbeats.
     pub const LEAST: Micros = Micros::from_millis(10);
 

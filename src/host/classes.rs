@@ -1,6 +1,7 @@
 //! The classes of peers, as products register them.
 
-use crate::engine::Class;
+use crate::engine::{Class, ClassConfig};
+use crate::health::Policy;
 use std::sync::Arc;
 
 /// What a product says of one of its classes.
@@ -10,6 +11,8 @@ pub struct ClassInfo {
     pub name: &'static str,
     /// What its peers are called on the page, in the plural.
     pub label: &'static str,
+    /// How its connections are supervised, unless settings say otherwise.
+    pub policy: Policy,
 }
 
 /// The classes of all products; the position of each is its [`Class`]. Cheap to clone.
@@ -35,6 +38,15 @@ impl Classes {
     /// Returns their names, by number.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.iter().map(|info| info.name)
+    }
+
+    /// Returns what the engine is told of them, each with its own policy.
+    pub fn configs(&self) -> Vec<ClassConfig> {
+        let config = |info: &ClassInfo| ClassConfig {
+            name: info.name.to_owned(),
+            policy: info.policy,
+        };
+        self.0.iter().map(config).collect()
     }
 
     /// Returns the name of a class, `none` if no product has registered it.

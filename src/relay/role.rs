@@ -1,6 +1,7 @@
 //! The classes of the relay, and what of a user's a connection is.
 
 use crate::engine::Class;
+use crate::health::Policy;
 use crate::host::{ClassInfo, Identity};
 
 /// Smart glasses, on `/glasses-ws`.
@@ -14,10 +15,12 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
     ClassInfo {
         name: "glasses",
         label: "glasses",
+        policy: Policy::DEFAULT,
     },
     ClassInfo {
         name: "tpa",
         label: "apps",
+        policy: Policy::DEFAULT,
     },
 ];
 

@@ -180,7 +180,7 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
         agents.opened(id(slot), Class(0));
     }
     let suspects = |agents: &UserAgents, name: &str| {
-        let [glasses, _] = most(&agents);
+        let [glasses, _] = most(agents);
         assert!(glasses.len() <= MOST_NAMED + 1);
         glasses
             .iter()

@@ -8,7 +8,7 @@ use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Traffic};
-use crate::gateway::{ClassInfo, Classes, Closed, GLASSES, Identity, TPA};
+use crate::gateway::{Classes, Closed, GLASSES, Identity, RELAY_CLASSES, TPA};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::side::process::Memory;
@@ -30,7 +30,7 @@ pub(super) struct Bench {
 
 /// Two classes, as of a product.
 pub(super) fn classes() -> Classes {
-    Classes::new(["glasses", "tpa"].map(|name| ClassInfo { name, label: name }))
+    Classes::new(RELAY_CLASSES)
 }
 
 impl Bench {
