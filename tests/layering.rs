@@ -12,6 +12,7 @@ use std::path::Path;
 const ORDER: &[&[&str]] = &[
     &["sabotage"],
     &["time", "id", "cause"],
+    &["bounded", "spread"],
     &["mail"],
     &["health"],
     &["wire"],

@@ -1,5 +1,6 @@
 //! Causes over time: what was counted between one look at the loop and the next.
 
+use crate::bounded;
 use crate::cause::Cause;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
@@ -54,8 +55,8 @@ impl Series {
 
     pub(in crate::side) fn add(&mut self, at: Moment, snapshot: Snapshot) {
         let step = self.open_step(at, &snapshot.stats);
-        push(&mut self.steps, STEPS, step);
-        push(&mut self.recent, RECENT, (at, snapshot.stats));
+        bounded::push(&mut self.steps, STEPS, step);
+        bounded::push(&mut self.recent, RECENT, (at, snapshot.stats));
     }
 
     /// The steps of the last `span`, oldest first, with what has happened since the last sample as one more.
@@ -119,11 +120,4 @@ impl Step {
             rejected: grown(&now.rejected, &then.rejected),
         }
     }
-}
-
-fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {
-    if ring.len() == most {
-        ring.pop_front();
-    }
-    ring.push_back(value);
 }

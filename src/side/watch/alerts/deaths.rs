@@ -4,6 +4,7 @@
 
 use super::agents::{Agents, Common};
 use super::sample::CLASSES;
+use crate::bounded;
 use crate::cause::Cause;
 use crate::gateway::{CLASS_NAMES, Closed, OTHER_USER_AGENT};
 use crate::time::Micros;
@@ -119,10 +120,7 @@ impl Deaths {
     }
 
     pub(super) fn add(&mut self, death: Death) {
-        if self.latest.len() == DEATHS_MAX {
-            self.latest.pop_front();
-        }
-        self.latest.push_back(death);
+        bounded::push(&mut self.latest, DEATHS_MAX, death);
     }
 
     /// The user agents of the identities of a class that were lost as stale since then.
