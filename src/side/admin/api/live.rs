@@ -156,7 +156,7 @@ impl Teller {
         Ok(Live {
             at: time(now.wall),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_s: now.since(control.started).as_duration().as_secs(),
+            uptime_s: now.since(control.started).as_secs(),
             draining: snapshot.draining,
             accepting: !stats.accept_paused,
             full: stats.full,

@@ -304,7 +304,7 @@ impl MassDeath {
         format!(
             "{} connections {whose} were lost within {} s, {of_class}{most} of them {cause}{why}",
             self.count,
-            window.0 as f64 / 1e6
+            window.as_secs_f64()
         )
     }
 }

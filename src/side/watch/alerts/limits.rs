@@ -1,6 +1,6 @@
 //! What the rules about the gateway itself read: the loop, and the limits that it comes near.
 
-use super::rule::{Labels, Reading, seconds};
+use super::rule::{Labels, Reading};
 use super::sample::percent;
 use super::settings::AlertSettings;
 use super::view::View;
@@ -20,7 +20,7 @@ pub(super) fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
             let summary = format!(
                 "the loop was away {stalls} {times}, {} ms in all, within {} s",
                 away.as_millis(),
-                seconds(view.settings.window)
+                view.settings.window.as_secs_f64()
             );
             (stalls as f64, summary)
         }
@@ -48,7 +48,7 @@ pub(super) fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
         threshold: view.settings.refused as f64,
         summary: format!(
             "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
-            seconds(view.settings.window),
+            view.settings.window.as_secs_f64(),
             descriptors_allow(view.settings)
         ),
     }])
@@ -99,7 +99,7 @@ pub(super) fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
             threshold,
             summary: format!(
                 "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
-                seconds(view.settings.window)
+                view.settings.window.as_secs_f64()
             ),
         }]);
     }

@@ -2,7 +2,7 @@
 
 use super::agents::Agents;
 use super::deaths::{Many, MassDeath};
-use super::rule::{Labels, Reading, labels, seconds};
+use super::rule::{Labels, Reading, labels};
 use super::sample::{CLASSES, Fleet, percent};
 use super::view::View;
 use crate::gateway::{CLASS_NAMES, Role, Value};
@@ -101,7 +101,7 @@ pub(super) fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
         let value = percent(stale, most);
         let summary = format!(
             "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
-            seconds(s.window)
+            s.window.as_secs_f64()
         );
         let agents = view.deaths.stale(class, view.sample.now - s.window);
         let summary = with_common(summary, "losses", &agents, fleet, class);
@@ -123,7 +123,7 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
         threshold,
         summary: format!(
             "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
-            seconds(s.window)
+            s.window.as_secs_f64()
         ),
     }])
 }
@@ -196,7 +196,7 @@ pub(super) fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
             "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold {threshold} %)",
             opened[class],
             ended[class],
-            seconds(s.window),
+            s.window.as_secs_f64(),
             fleet.most_live[class]
         );
         Some((value, threshold, summary))

@@ -52,7 +52,3 @@ pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels
     let pairs = pairs.into_iter();
     pairs.map(|(key, value)| (key, value.into())).collect()
 }
-
-pub(super) fn seconds(span: Micros) -> f64 {
-    span.0 as f64 / 1e6
-}
