@@ -41,6 +41,7 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
         relay: RelaySettings::default(),
         credentials,
         restored,
+        products: Vec::new(),
     });
     let mut net = Net::new(config(), gateway);
     net.with_io(Gateway::start);

@@ -348,6 +348,7 @@ fn net(config: Config) -> Loop {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        products: Vec::new(),
     });
     let engine = Engine::new(config, gateway, Box::new(|| {})).expect("a valid configuration");
     Loop {

@@ -2164,7 +2164,9 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        products: Vec::new(),
     });
+    let product_classes = gateway.classes().clone();
     let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
     let classes = pulsegate::gateway::CLASS_NAMES.map(|name| ClassConfig {
         name: name.to_owned(),
@@ -2184,6 +2186,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         hosts: Vec::new(),
         desk: desk.clone(),
         causes: pulsegate::CauseTable::with(&pulsegate::gateway::CAUSES),
+        classes: product_classes,
         closed,
         missed,
         alerts: Arc::default(),

@@ -50,6 +50,7 @@ fn gateway() -> Gateway {
         relay: RelaySettings::default(),
         credentials: Credentials::default(),
         restored: Vec::new(),
+        products: Vec::new(),
     })
 }
 
@@ -82,6 +83,7 @@ impl Bench {
         // The gateway stays on the thread that makes it.
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
+            let product_classes = gateway.classes().clone();
             let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
@@ -93,6 +95,7 @@ impl Bench {
                 hosts: Vec::new(),
                 desk: desk.clone(),
                 causes: pulsegate::CauseTable::with(&[]),
+                classes: product_classes,
                 closed,
                 missed,
                 alerts: Arc::default(),

@@ -13,8 +13,8 @@ use super::secret::Secret;
 use super::table::row;
 use crate::engine::{ClassConfig, Config};
 use crate::gateway::{
-    Admission, Apps, CAUSES, CLASS_NAMES, Credentials, ProxyProtocol, RelaySettings, ReplayLimits,
-    Subprotocols, WebOrigin,
+    Admission, Apps, CAUSES, Credentials, ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    ReplayLimits, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
@@ -112,7 +112,7 @@ pub struct Settings {
 impl Settings {
     /// What the gateway's loop is told: classes by their names, policies and limits.
     pub fn engine(&self) -> Config {
-        let [glasses, tpa] = CLASS_NAMES.map(str::to_owned);
+        let [glasses, tpa] = RELAY_CLASSES.map(|info| info.name.to_owned());
         Config {
             classes: vec![
                 ClassConfig {

@@ -2,9 +2,9 @@
 
 use super::report::Report;
 use crate::desk::Tray;
-use crate::engine::{ConnMap, Io, Remote, TimerId};
+use crate::engine::{Class, ConnMap, Io, Remote, TimerId};
 use crate::host::{
-    CLASS_NAMES, ClassDrain, ClosedBox, ClosedSink, Credentials, Histories, Identity, Proxies,
+    ClassDrain, Classes, ClosedBox, ClosedSink, Credentials, Histories, Identity, Product, Proxies,
     Throttled, UserAgents,
 };
 use crate::relay::{MissedBox, Relay, RelaySettings};
@@ -30,6 +30,8 @@ pub struct Options {
     pub relay: RelaySettings,
     /// What peers are checked against.
     pub credentials: Credentials,
+    /// Products besides the relay. Their classes follow the relay's in the engine's configuration, in this order.
+    pub products: Vec<Box<dyn Product>>,
     /// Which packages ran for whom before a restart.
     pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
 }
@@ -54,14 +56,17 @@ pub struct Gateway {
     /// Who each connection is, from its request to its end.
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
-    pub(super) anonymous: u64,
     pub(super) report: Report,
     pub(super) throttled: Throttled,
     pub(super) tray: Tray<Gateway>,
     pub(super) closed: ClosedSink,
     pub(super) histories: Histories,
     /// By class.
-    pub(super) drains: [Option<ClassDrain>; CLASS_NAMES.len()],
+    pub(super) drains: Vec<Option<ClassDrain>>,
+    /// Of all products.
+    pub(super) classes: Classes,
+    /// Products besides the relay, each with the number of its first class.
+    pub(super) others: Vec<(Class, Box<dyn Product>)>,
     pub(super) proxies: Proxies,
     pub(super) max_connections: usize,
     pub(super) watchdog: Option<Watchdog>,
@@ -72,18 +77,33 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway without connections.
     pub fn new(options: Options) -> Self {
+        let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
+        relay.registered(Class(0));
+        let mut infos = relay.classes().to_vec();
+        let mut others = Vec::new();
+        for mut product in options.products {
+            // 256 classes at most: the engine's configuration is checked for that.
+            let first = Class(infos.len() as u8);
+            product.registered(first);
+            infos.extend(product.classes());
+            others.push((first, product));
+        }
+        let classes = Classes::new(infos);
         Gateway {
-            relay: Relay::new(options.relay, options.credentials, options.max_connections),
+            relay,
             restored: options.restored,
             identities: ConnMap::new(),
             user_agents: UserAgents::default(),
-            anonymous: 0,
-            report: Report::new(options.stats_interval, options.log_dropped),
+            report: Report::new(options.stats_interval, options.log_dropped, classes.clone()),
             throttled: Throttled::default(),
             tray: Tray::default(),
             closed: ClosedSink::default(),
             histories: Histories::default(),
-            drains: [const { None }; CLASS_NAMES.len()],
+            drains: std::iter::repeat_with(|| None)
+                .take(classes.count())
+                .collect(),
+            classes,
+            others,
             proxies: Proxies {
                 protocol: options.proxy_protocol,
                 trusted: options.trusted_proxies,
@@ -101,6 +121,11 @@ impl Gateway {
         self.relay.restore(io, restored);
         self.report.start(io);
         self.bark(io);
+    }
+
+    /// Returns the classes of all products.
+    pub fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// Where other threads leave work for the loop whose handle this is.

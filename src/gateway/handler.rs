@@ -1,15 +1,15 @@
 //! What the gateway does with each event of the loop.
 
 use super::gateway::Gateway;
-use super::report::{self, Peer, Report};
+use super::report::{self, Peer};
 use crate::cause::Cause;
 use crate::engine::{
-    Class, Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, TimerId, Upgrade, Verdict,
+    Class, Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, TimerId, Verdict,
 };
 use crate::health::HealthChange;
-use crate::host::{GLASSES, Identity, TPA, Value, seconds};
+use crate::host::{Asked, Identity, Product, Value, seconds};
 use crate::id::ConnId;
-use crate::relay::Greeting;
+use crate::relay::Relay;
 use crate::time::Micros;
 use std::net::SocketAddr;
 
@@ -36,63 +36,44 @@ impl Handler for Gateway {
         }
         // Also of requests that are refused: their records shall name it.
         self.user_agents.asked(id, request);
-        let class = match request.path() {
-            "/glasses-ws" => GLASSES,
-            "/tpa-ws" | "/app-ws" => TPA,
-            _ => return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path"),
-        };
-        // Whoever does not even ask for a WebSocket is told so first: the loop answers 426.
-        if !request.is_upgrade() {
-            return Verdict::upgrade(class);
-        }
-        if let Some(origin) = self.relay.credentials.refused_origin(request) {
-            let origin = Value(&origin);
-            let why = format!("origin {origin} is not in ALLOWED_ORIGINS");
-            return Verdict::refuse(Cause::BLOCKED, 403, &why);
-        }
-        let protocol = self.relay.settings.subprotocols[usize::from(class.0)].choose(request);
-        let protocol = match protocol {
-            Ok(protocol) => protocol,
-            Err(reply) => {
-                let cause = Cause::BAD_REQUEST;
-                return Verdict::Reply { reply, cause };
+        let mut asked = self.relay.on_request(io, id, request);
+        for (_, product) in &mut self.others {
+            if asked.is_none() {
+                asked = product.on_request(io, id, request);
             }
-        };
-        let asked = if class == GLASSES {
-            let asked = self.relay.glasses_asked(request, &mut self.anonymous);
-            asked.map(Some)
-        } else {
-            self.relay.app_asked(request)
-        };
-        let identity = match asked {
-            Ok(identity) => identity,
-            Err((cause, reply)) => return Verdict::Reply { reply, cause },
-        };
-        let introduced = identity.is_some();
-        if !introduced {
-            self.relay.note_headers(io, id, request);
         }
+        let Some(Asked {
+            class,
+            identity,
+            verdict,
+        }) = asked
+        else {
+            return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path");
+        };
+        // Also of requests that are refused: their records name it.
         if let Some(identity) = identity {
-            let refused = self.relay.refuses(&identity, io.now());
-            // Also of those who are refused: their records shall name them.
+            let blocked = self.relay.blocks.left(&identity, io.now());
             self.identities.insert(id, identity);
             self.user_agents.introduced(id, Some(request));
-            if let Some((cause, reply)) = refused {
-                return Verdict::Reply { reply, cause };
+            if let (Verdict::Upgrade(_), Some(left)) = (&verdict, blocked) {
+                let reply = Reply::error(403, "blocked by the operator");
+                return Verdict::Reply {
+                    reply: reply.retry_after(seconds(left)),
+                    cause: Cause::BLOCKED,
+                };
             }
         }
-        if let Some(left) = self.refused(class, io.now()) {
+        if let Verdict::Upgrade(_) = &verdict
+            && request.is_upgrade()
+            && let Some(left) = self.refused(class, io.now())
+        {
             let reply = Reply::error(503, "this class is being drained");
             return Verdict::Reply {
                 reply: reply.retry_after(seconds(left)),
                 cause: Cause::DRAINING,
             };
         }
-        Verdict::Upgrade(Upgrade {
-            introduced,
-            protocol,
-            ..Upgrade::to(class)
-        })
+        verdict
     }
 
     fn on_unserved(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
@@ -104,10 +85,12 @@ impl Handler for Gateway {
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, pong: Pong) {
         let remembered = self.histories.answered(id, pong.rtt);
-        let identity = self.identities.get(id);
-        let unconfirmed =
-            identity.is_some_and(|who| self.relay.confirm(io, id, who, pong.received));
-        if !remembered && !unconfirmed {
+        let mut is_wanted = false;
+        if let Some(identity) = self.identities.get(id) {
+            let product = product(&mut self.relay, &mut self.others, identity.class());
+            is_wanted = product.on_pong(io, id, identity, pong.received);
+        }
+        if !remembered && !is_wanted {
             io.watch(id, false);
         }
     }
@@ -118,24 +101,28 @@ impl Handler for Gateway {
             self.user_agents.opened(id, class);
         }
         if let Some(identity) = self.identities.get(id).cloned() {
-            self.arrive(io, id, &identity, Greeting::default());
+            self.arrive(io, id, &identity);
         }
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         if let Some(identity) = self.identities.get(id) {
-            return self.relay.message(io, id, identity, message);
+            let product = product(&mut self.relay, &mut self.others, identity.class());
+            return product.on_message(io, id, identity, message);
         }
-        if let Some((identity, greeting)) = self.relay.introduction(io, id, &message) {
+        let Some(class) = io.class(id) else { return };
+        let product = product(&mut self.relay, &mut self.others, class);
+        if let Some(identity) = product.on_introduction(io, id, &message) {
             self.identities.insert(id, identity.clone());
             self.user_agents.introduced(id, None);
-            self.arrive(io, id, &identity, greeting);
+            self.arrive(io, id, &identity);
         }
     }
 
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            self.relay.go_on(io, id, identity);
+            let product = product(&mut self.relay, &mut self.others, identity.class());
+            product.on_continue(io, id, identity);
         }
     }
 
@@ -157,7 +144,8 @@ impl Handler for Gateway {
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId) {
         if let Some(identity) = self.identities.get(id) {
-            self.relay.caught_up(io, id, identity);
+            let product = product(&mut self.relay, &mut self.others, identity.class());
+            product.on_writable(io, id, identity);
         }
     }
 
@@ -173,7 +161,8 @@ impl Handler for Gateway {
         let now = io.now();
         if let Some(waited) = self.throttled.add(identity, address, waited, now) {
             let user_agent = self.user_agents.name(id);
-            Report::throttled(io, id, Peer(identity, user_agent), waited);
+            self.report
+                .throttled(io, id, Peer(identity, user_agent), waited);
         }
     }
 
@@ -182,9 +171,9 @@ impl Handler for Gateway {
         let user_agent = self.user_agents.ended(id, identity.is_some());
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
-        self.relay.forget(io, id);
-        if let Some(identity) = &identity {
-            self.relay.gone(io, id, identity, end);
+        if let Some(class) = end.class {
+            let product = product(&mut self.relay, &mut self.others, class);
+            product.on_close(io, id, identity.as_ref(), end);
         }
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
@@ -195,7 +184,10 @@ impl Handler for Gateway {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.ended(id, identity.is_some());
-        self.relay.forget_introduction(io, id);
+        self.relay.on_reject(io, id);
+        for (_, product) in &mut self.others {
+            product.on_reject(io, id);
+        }
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
@@ -206,7 +198,7 @@ impl Handler for Gateway {
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         if self.watchdog_timer == Some(timer) {
             self.bark(io);
-        } else if !self.drain_on(io, timer) && !self.relay.on_timer(io, timer) {
+        } else if !self.drain_on(io, timer) && !self.product_on(io, timer) {
             self.report
                 .on_timer(io, timer, self.relay.sessions.len(), &self.relay.stats);
         }
@@ -219,8 +211,9 @@ impl Handler for Gateway {
 
 impl Gateway {
     /// A connection whose identity is known is here.
-    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, greeting: Greeting) {
-        let how = self.relay.arrive(io, id, identity, greeting);
+    fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        let product = product(&mut self.relay, &mut self.others, identity.class());
+        let how = product.on_open(io, id, identity);
         if log::log_enabled!(log::Level::Debug) {
             let user_agent = self.user_agents.name(id);
             self.report
@@ -229,18 +222,50 @@ impl Gateway {
     }
 
     /// Whether somebody's name was given by us.
-    fn is_generated(&self, identity: Option<&Identity>) -> bool {
-        identity.is_some_and(|identity| self.relay.is_generated(&identity.user))
+    pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
+        identity.is_some_and(|identity| match self.other(identity.class()) {
+            Some(product) => product.is_generated(&identity.user),
+            None => self.relay.is_generated(&identity.user),
+        })
     }
 
     /// How long newcomers of a class are still refused.
     fn refused(&self, class: Class, now: Micros) -> Option<Micros> {
-        self.drains[usize::from(class.0)].as_ref()?.refuses(now)
+        self.drains
+            .get(usize::from(class.0))?
+            .as_ref()?
+            .refuses(now)
+    }
+
+    /// Returns the product of a class, if it is not the relay.
+    fn other(&self, class: Class) -> Option<&dyn Product> {
+        let mut others = self.others.iter().rev();
+        let (_, product) = others.find(|(first, _)| *first <= class)?;
+        Some(&**product)
+    }
+
+    /// Returns whether the timer was a product's.
+    fn product_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let mut others = self.others.iter_mut();
+        self.relay.on_timer(io, timer) || others.any(|(_, product)| product.on_timer(io, timer))
     }
 
     /// Whether the timer was a drain's.
     fn drain_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))
+    }
+}
+
+/// Returns the product of a class.
+pub(super) fn product<'a>(
+    relay: &'a mut Relay,
+    others: &'a mut [(Class, Box<dyn Product>)],
+    class: Class,
+) -> &'a mut dyn Product {
+    let mut others = others.iter_mut().rev();
+    match others.find(|(first, _)| *first <= class) {
+        Some((_, product)) => &mut **product,
+        None => relay,
     }
 }

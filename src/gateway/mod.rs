@@ -18,17 +18,17 @@ pub use self::roster::{
 };
 pub use crate::desk::{DESK_UNITS, Progress, SLICE_UNITS};
 pub use crate::host::{
-    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, AppsError, BLOCKS_MAX, BlockPlace,
-    CLASS_NAMES, CLOSED_MAX, Change, Closed, ClosedBox, ConnState, Credentials, Filter, GLASSES,
-    HISTORIES_MAX, History, Identity, OTHER_USER_AGENT, PAGE_MAX, Page, Position, Query, Reason,
-    Role, Row, Search, Sort, Subprotocols, TPA, TokenFault, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX,
-    WebOrigin, is_url,
+    APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, AppsError, Asked, BLOCKS_MAX,
+    BlockPlace, CLASS_NAMES, CLOSED_MAX, Change, ClassInfo, Classes, Closed, ClosedBox, ConnState,
+    Credentials, Filter, GLASSES, HISTORIES_MAX, History, Identity, OTHER_USER_AGENT, PAGE_MAX,
+    Page, Position, Product, Query, Reason, Role, Row, Search, Sort, Subprotocols, TPA, TokenFault,
+    USER_AGENT_BYTES_MAX, USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
     APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING, How,
-    Missed, MissedBox, Outcome, Patience, Place, RelaySettings, RelayStats, ReplayLimits,
-    SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand, StopReason, Subscriptions, WebhookErrand,
-    has_magic_words,
+    Missed, MissedBox, Outcome, Patience, Place, RELAY_CLASSES, RelaySettings, RelayStats,
+    ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand, StopReason, Subscriptions,
+    WebhookErrand, has_magic_words,
 };
 pub use crate::transport::ProxyProtocol;

@@ -1,15 +1,15 @@
 //! What operators ask and do, through the desk. Every call is one slice of work for the loop.
 
 use super::gateway::Gateway;
+use super::handler::product;
 use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
+use crate::host::Directory;
 use crate::host::{
-    AgentCount, BlockPlace, CLASS_NAMES, ClassDrain, Credentials, History, Identity, Role, Row,
-    Value,
+    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, History, Identity, Row, Value,
 };
-use crate::host::{Directory, package_of};
 use crate::id::ConnId;
-use crate::relay::{How, RelaySettings, RelayStats, Session, StopReason};
+use crate::relay::{How, RelaySettings, RelayStats, Session};
 use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::sync::Arc;
@@ -62,7 +62,9 @@ pub struct Snapshot {
     /// Whether the gateway is going away.
     pub draining: bool,
     /// By class: whether newcomers of it are refused, or connections of it sent away.
-    pub drained: [bool; CLASS_NAMES.len()],
+    pub drained: Vec<bool>,
+    /// The classes, by number, as all that is by class here.
+    pub classes: Classes,
     /// Log lines lost.
     pub log_dropped: u64,
     /// What the relay has counted.
@@ -142,7 +144,8 @@ impl Gateway {
             histories: self.histories.len(),
             max_connections: self.max_connections,
             draining: io.is_draining(),
-            drained: self.drains.each_ref().map(drained),
+            drained: self.drains.iter().map(drained).collect(),
+            classes: self.classes.clone(),
             log_dropped: self.report.log_dropped(),
             relay: self.relay.stats.clone(),
         }
@@ -155,9 +158,9 @@ impl Gateway {
     }
 
     /// By class: the user agents with the most open connections, at most 64, and the one with the most suspects.
-    pub fn user_agents(&self, io: &mut Io<'_>) -> [Vec<AgentCount>; CLASS_NAMES.len()] {
+    pub fn user_agents(&self, io: &mut Io<'_>) -> Vec<Vec<AgentCount>> {
         io.spend(USER_AGENTS_LOOK_UNITS);
-        self.user_agents.most()
+        self.user_agents.most(self.drains.len())
     }
 
     /// Who a connection is.
@@ -200,7 +203,7 @@ impl Gateway {
             row: Row {
                 id,
                 user: identity.map(|i| i.user.clone()),
-                package: identity.and_then(package_of).map(Box::from),
+                package: identity.and_then(Identity::package).map(Box::from),
                 user_agent: self.user_agents.get(id).cloned(),
                 view,
             },
@@ -211,7 +214,7 @@ impl Gateway {
     }
 
     /// Closes a connection in the operator's name with this reason, and refuses its identity for the time of `block`, if any.
-    /// An app that is refused is stopped: it and its server are told so in the words of its SDK, and it is not asked back.
+    /// Its product is told first ([`Product::on_block`]).
     /// What was done stands in the log, whoever still waits for the answer.
     pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str, block: Micros) -> Kick {
         match io.view(id).map(|view| view.phase) {
@@ -222,18 +225,16 @@ impl Gateway {
         let identity = self.identities.get(id).cloned();
         let blocked = block > Micros::ZERO
             && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
-        if let Some(identity) = identity.as_ref().filter(|_| blocked)
-            && let Role::Tpa(package) = &identity.role
-        {
-            let (cause, why) = (Cause::KICKED, StopReason::SystemStop);
-            self.relay.stop_app(io, &identity.user, package, cause, why);
+        if let Some(identity) = identity.as_ref().filter(|_| blocked) {
+            let product = product(&mut self.relay, &mut self.others, identity.class());
+            product.on_block(io, identity);
         }
-        // Nothing more happens to one that the relay has closed already.
+        // Nothing more happens to one that its product has closed already.
         io.close(id, Cause::KICKED.close_code(), reason);
         log::warn!(
             "operator action=kick id={id} user={} package={} block_ms={} blocked={blocked} reason={}",
             Value(identity.as_ref().map_or("-", |i| &i.user)),
-            Value(identity.as_ref().and_then(package_of).unwrap_or("-")),
+            Value(identity.as_ref().and_then(Identity::package).unwrap_or("-")),
             block.as_millis(),
             Value(reason)
         );
@@ -242,7 +243,7 @@ impl Gateway {
 
     /// Refuses an identity for a time. `false`: 1 000 are refused already, or it is a generated name, which nobody has twice.
     fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
-        let generated = self.relay.is_generated(&identity.user);
+        let generated = self.is_generated(Some(identity));
         let blocks = &mut self.relay.blocks;
         !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }

@@ -3,9 +3,9 @@
 use crate::cause::{Cause, CauseTable};
 use crate::engine::{Class, Ending, Histogram, Io, Stats, TimerId};
 use crate::health::{Rtt, State};
-use crate::host::{CLASS_NAMES, Identity, LoggedReason, Role, UserAgent, Value};
+use crate::host::{Classes, Identity, LoggedReason, UserAgent, Value};
 use crate::id::ConnId;
-use crate::relay::{How, RelayStats};
+use crate::relay::RelayStats;
 use crate::time::Micros;
 use log::Level;
 use std::fmt::Write as _;
@@ -16,6 +16,7 @@ const LINES_PER_SECOND: u32 = 200;
 const SECOND: Micros = Micros::from_secs(1);
 
 pub(super) struct Report {
+    classes: Classes,
     interval: Micros,
     log_dropped: Box<dyn Fn() -> u64>,
     statistics_timer: Option<TimerId>,
@@ -42,7 +43,11 @@ struct Window {
 }
 
 impl Report {
-    pub(super) fn new(interval: Micros, log_dropped: Box<dyn Fn() -> u64>) -> Self {
+    pub(super) fn new(
+        interval: Micros,
+        log_dropped: Box<dyn Fn() -> u64>,
+        classes: Classes,
+    ) -> Self {
         let window = Window {
             started: Micros::ZERO,
             lines: 0,
@@ -50,6 +55,7 @@ impl Report {
             timer: None,
         };
         Report {
+            classes,
             interval,
             log_dropped,
             statistics_timer: None,
@@ -59,6 +65,11 @@ impl Report {
             window,
             pong_was_mangled: false,
         }
+    }
+
+    /// Returns the name of a class, `none` without one.
+    fn class_name(&self, class: Option<Class>) -> &'static str {
+        class.map_or("none", |class| self.classes.name(class))
     }
 
     pub(super) fn start(&mut self, io: &mut Io<'_>) {
@@ -104,14 +115,14 @@ impl Report {
         }
     }
 
-    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, how: How) {
-        let class = io.class(id).map_or("none", class_name);
+    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, how: &str) {
+        let class = self.class_name(io.class(id));
         log::debug!(
             "open class={class} {} id={id} peer={} user_agent={} how={}",
             Who(peer.0),
             Address(io.peer_addr(id)),
             Agent(peer.1),
-            how.name()
+            how
         );
     }
 
@@ -128,7 +139,7 @@ impl Report {
             level,
             "close class={} {} id={id} peer={} user_agent={} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
              messages_out={} cause={} code={} by={} clean={} reason={}",
-            end.class.map_or("none", class_name),
+            self.class_name(end.class),
             Who(peer.0),
             end.peer_addr,
             Agent(peer.1),
@@ -149,10 +160,10 @@ impl Report {
     }
 
     /// A peer sends more than its share of the loop's work.
-    pub(super) fn throttled(io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
+    pub(super) fn throttled(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
         log::warn!(
             "throttled class={} {} id={id} peer={} user_agent={} waited_ms={} effect=\"its input waits for its share of each turn\"",
-            io.class(id).map_or("none", class_name),
+            self.class_name(io.class(id)),
             Who(peer.0),
             Address(io.peer_addr(id)),
             Agent(peer.1),
@@ -167,7 +178,7 @@ impl Report {
         }
         log::warn!(
             "pong mangled class={} {} id={id} peer={} user_agent={} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
-            io.class(id).map_or("none", class_name),
+            self.class_name(io.class(id)),
             Who(peer.0),
             Address(io.peer_addr(id)),
             Agent(peer.1),
@@ -199,7 +210,7 @@ impl Report {
         let fresh = Stats::new(now.classes.len(), now.causes);
         let last = self.last.as_ref().unwrap_or(&fresh);
         let mut line = format!("stats sessions={sessions}");
-        for (name, class) in CLASS_NAMES.iter().zip(&now.classes) {
+        for (name, class) in self.classes.names().zip(&now.classes) {
             let _ = write!(line, " {name}={}", class.live);
         }
         let closed = |stats: &Stats, cause| stats.closed(cause);
@@ -272,13 +283,6 @@ pub(super) fn state_name(state: State) -> &'static str {
     }
 }
 
-pub(super) fn class_name(class: Class) -> &'static str {
-    CLASS_NAMES
-        .get(usize::from(class.0))
-        .copied()
-        .unwrap_or("none")
-}
-
 /// What a line says of a connection: its identity, and its user agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
@@ -304,10 +308,8 @@ impl std::fmt::Display for Who<'_> {
             return f.write_str("user=- package=-");
         };
         write!(f, "user={}", Value(&identity.user))?;
-        match &identity.role {
-            Role::Glasses => f.write_str(" package=-"),
-            Role::Tpa(package) => write!(f, " package={}", Value(package)),
-        }
+        let package = identity.package().unwrap_or("-");
+        write!(f, " package={}", Value(package))
     }
 }
 

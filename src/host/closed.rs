@@ -4,7 +4,7 @@
 //! 10 000 costs the loop nothing.
 
 use super::history::History;
-use super::identity::{Identity, Role};
+use super::identity::Identity;
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Ending, Traffic};
 use crate::health::Rtt;
@@ -30,7 +30,7 @@ pub struct Closed {
     pub generated: bool,
     /// Who it was, if it said so.
     pub user: Option<Box<str>>,
-    /// Which package of that user, if it was a TPA.
+    /// Which package of that user, if it was one of a package.
     pub package: Option<Box<str>>,
     /// What its request named as `User-Agent`, as kept: escaped and cut.
     pub user_agent: Option<Arc<str>>,
@@ -115,13 +115,8 @@ impl ClosedSink {
         if end.cause.is_check() {
             return;
         }
-        let (user, package) = match identity {
-            None => (None, None),
-            Some(Identity { user, role }) => match role {
-                Role::Glasses => (Some(user), None),
-                Role::Tpa(package) => (Some(user), Some(package)),
-            },
-        };
+        let package = identity.as_ref().and_then(Identity::package).map(Box::from);
+        let user = identity.map(|identity| identity.user);
         // The newest finds room always, and the oldest are lost.
         let _ = self.0.post(Closed {
             at: Moment::now(),

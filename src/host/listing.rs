@@ -1,6 +1,6 @@
 //! Finding connections: filtered, sorted, a page at a time, and in slices that do not hold the loop up.
 
-use super::identity::{Identity, Role};
+use super::identity::Identity;
 use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView};
 use crate::health::State;
@@ -227,7 +227,7 @@ impl Search {
             // It may have ended since.
             if let Some(view) = io.view(place.id) {
                 let identity = peers.identity(place.id);
-                let package = identity.and_then(package_of).map(Box::from);
+                let package = identity.and_then(Identity::package).map(Box::from);
                 let row = Row {
                     id: place.id,
                     user: identity.map(|i| i.user.clone()),
@@ -301,14 +301,7 @@ impl Filter {
                 .address
                 .is_none_or(|block| block.contains(&view.peer_addr.ip()))
             && is(&self.user, identity.map(|i| &*i.user))
-            && is(&self.package, identity.and_then(package_of))
+            && is(&self.package, identity.and_then(Identity::package))
             && (self.user_agent.is_none() || is(&self.user_agent, user_agent()))
-    }
-}
-
-pub(crate) fn package_of(identity: &Identity) -> Option<&str> {
-    match &identity.role {
-        Role::Glasses => None,
-        Role::Tpa(package) => Some(package),
     }
 }

@@ -3,6 +3,7 @@
 mod auth;
 mod blocks;
 mod class_drain;
+mod classes;
 mod closed;
 mod history;
 mod identity;
@@ -11,6 +12,7 @@ mod logfmt;
 #[cfg(test)]
 pub(crate) mod mutation;
 mod names;
+mod product;
 mod proxy;
 mod subprotocols;
 mod throttled;
@@ -23,18 +25,19 @@ pub use self::auth::{
 pub(crate) use self::blocks::Blocks;
 pub use self::blocks::{BLOCKS_MAX, BlockPlace};
 pub(crate) use self::class_drain::ClassDrain;
+pub use self::classes::{ClassInfo, Classes};
 pub(crate) use self::closed::ClosedSink;
 pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub(crate) use self::history::Histories;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::identity::{Identity, Role};
-pub(crate) use self::listing::package_of;
 pub use self::listing::{
     ConnState, Directory, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort,
 };
 pub(crate) use self::logfmt::{Reason as LoggedReason, UserAgent, Value};
 pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
+pub use self::product::{Asked, Product};
 pub(crate) use self::proxy::Proxies;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
 pub(crate) use self::throttled::Throttled;

@@ -4,7 +4,6 @@
 //! that no connection has any more make room, and strangers bring at most 256 new ones, so invented names do not push real ones out.
 //! Records of ended connections have a share of the text ([`Arc`]), and need no entry.
 
-use super::names::CLASS_NAMES;
 use crate::engine::{Class, Request};
 use crate::health::State;
 use crate::id::ConnId;
@@ -26,8 +25,6 @@ pub const OTHER_USER_AGENT: &str = "other";
 /// How many user agents of each class [`UserAgents::most`] names.
 const MOST_NAMED: usize = 64;
 
-const CLASSES: usize = CLASS_NAMES.len();
-
 /// The connections of one class that have a user agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentCount {
@@ -43,6 +40,13 @@ pub struct AgentCount {
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
 
+/// Above the number: 0 while the connection is not open, a class less than [`OF_BEYOND`] plus 1, or [`IS_BEYOND`].
+const CLASS_BITS: u16 = 0b11 << NUMBER_BITS;
+
+/// The class stands in [`UserAgents::beyond`]: it is [`OF_BEYOND`] or above.
+const IS_BEYOND: u16 = CLASS_BITS;
+const OF_BEYOND: u8 = 2;
+
 /// The connection is suspect.
 const SUSPECT: u16 = 1 << 15;
 
@@ -52,9 +56,11 @@ const OTHER: u16 = 1;
 /// The user agents of all connections.
 #[derive(Debug)]
 pub(crate) struct UserAgents {
-    /// By slot: the number of the connection's entry and, above it, its class from 1 on while it is open, and [`SUSPECT`]. Two bytes are
-    /// all that a connection costs.
+    /// By slot: the number of the connection's entry, [`CLASS_BITS`] and [`SUSPECT`]. Two bytes are all that a connection of the
+    /// first two classes costs.
     of: Vec<u16>,
+    /// By slot: the class of an open connection, if it is [`OF_BEYOND`] or above. As long as the highest slot that had one.
+    beyond: Vec<u8>,
     /// By number, less 1.
     entries: Vec<Entry>,
     numbers: HashMap<Arc<str>, u16>,
@@ -73,16 +79,23 @@ struct Entry {
     users: u32,
     /// Those that are no strangers.
     known: u32,
-    /// Those that are open, by class.
-    open: [u32; CLASSES],
+    /// By class, as far as a connection with it was open.
+    classes: Vec<Counts>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    /// Connections that are open.
+    open: u32,
     /// Those of them that are suspect.
-    suspects: [u32; CLASSES],
+    suspects: u32,
 }
 
 impl Default for UserAgents {
     fn default() -> Self {
         UserAgents {
             of: Vec::new(),
+            beyond: Vec::new(),
             entries: vec![Entry::new(OTHER_USER_AGENT.into())],
             numbers: HashMap::new(),
             free: Vec::new(),
@@ -127,28 +140,37 @@ impl UserAgents {
 
     /// Counts a connection as open.
     pub(crate) fn opened(&mut self, id: ConnId, class: Class) {
-        let nth = usize::from(class.0);
-        if let Some(of) = self.of.get_mut(id.slot())
-            && *of != 0
-            && class_of(*of).is_none()
-            && nth < CLASSES
-        {
-            let number = *of;
-            *of |= (u16::from(class.0) + 1) << NUMBER_BITS;
-            self.entry(number).open[nth] += 1;
+        let slot = id.slot();
+        let Some(of) = self.of.get_mut(slot) else {
+            return;
+        };
+        let number = *of;
+        if number == 0 || number & CLASS_BITS != 0 {
+            return;
         }
+        if class.0 < OF_BEYOND {
+            *of |= (u16::from(class.0) + 1) << NUMBER_BITS;
+        } else {
+            *of |= IS_BEYOND;
+            if slot >= self.beyond.len() {
+                self.beyond.resize(slot + 1, 0);
+            }
+            self.beyond[slot] = class.0;
+        }
+        self.entry(number).counts(class.0).open += 1;
     }
 
     /// Counts an open connection as suspect, or no longer. A stranger is not counted, for it may call itself anything.
     pub(crate) fn changed(&mut self, id: ConnId, state: State, is_known: bool) {
         let is_suspect = state == State::Suspect && is_known;
+        let class = self.class_of(id);
         if let Some(of) = self.of.get_mut(id.slot())
-            && let Some(nth) = class_of(*of)
+            && let Some(class) = class
             && is_suspect != (*of & SUSPECT != 0)
         {
             *of ^= SUSPECT;
             let number = *of & NUMBER;
-            let suspects = &mut self.entry(number).suspects[nth];
+            let suspects = &mut self.entry(number).counts(class).suspects;
             *suspects = if is_suspect {
                 *suspects + 1
             } else {
@@ -172,6 +194,7 @@ impl UserAgents {
     /// Forgets the user agent of a connection that has ended, and returns it. `was_known`: the connection was
     /// [introduced](Self::introduced).
     pub(crate) fn ended(&mut self, id: ConnId, was_known: bool) -> Option<Arc<str>> {
+        let class = self.class_of(id);
         let of = std::mem::take(self.of.get_mut(id.slot())?);
         let number = of & NUMBER;
         if number == 0 {
@@ -180,9 +203,10 @@ impl UserAgents {
         self.change(number, |entry| {
             entry.users -= 1;
             entry.known -= u32::from(was_known);
-            if let Some(nth) = class_of(of) {
-                entry.open[nth] -= 1;
-                entry.suspects[nth] -= u32::from(of & SUSPECT != 0);
+            if let Some(class) = class {
+                let counts = entry.counts(class);
+                counts.open -= 1;
+                counts.suspects -= u32::from(of & SUSPECT != 0);
             }
         });
         let entry = self.entry(number);
@@ -204,26 +228,29 @@ impl UserAgents {
         self.overflowed
     }
 
-    /// By class: the user agents with the most open connections, at most 64, and behind them the one with the most suspects, if that is
-    /// another. [`OTHER_USER_AGENT`] is not among them, for it names no client.
-    pub(crate) fn most(&self) -> [Vec<AgentCount>; CLASSES] {
-        std::array::from_fn(|nth| {
-            let entries = self.numbers.values();
-            let entries = entries.map(|number| &self.entries[usize::from(*number) - 1]);
-            let mut entries: Vec<&Entry> = entries.filter(|entry| entry.open[nth] > 0).collect();
-            if entries.len() > MOST_NAMED {
-                let frequent = |entry: &&Entry| std::cmp::Reverse(entry.open[nth]);
-                entries.select_nth_unstable_by_key(MOST_NAMED, frequent);
-                let rest = entries.split_off(MOST_NAMED).into_iter();
-                entries.extend(rest.max_by_key(|entry| entry.suspects[nth]));
-            }
-            let count = |entry: &Entry| AgentCount {
-                name: entry.name.clone(),
-                open: entry.open[nth].into(),
-                suspects: entry.suspects[nth].into(),
-            };
-            entries.into_iter().map(count).collect()
-        })
+    /// For each of so many classes: the user agents with the most open connections, at most 64, and behind them the one with the
+    /// most suspects, if that is another. [`OTHER_USER_AGENT`] is not among them, for it names no client.
+    pub(crate) fn most(&self, classes: usize) -> Vec<Vec<AgentCount>> {
+        (0..classes).map(|nth| self.most_of(nth)).collect()
+    }
+
+    fn most_of(&self, nth: usize) -> Vec<AgentCount> {
+        let entries = self.numbers.values();
+        let entries = entries.map(|number| &self.entries[usize::from(*number) - 1]);
+        let counted = entries.filter_map(|entry| Some((entry, *entry.classes.get(nth)?)));
+        let mut entries: Vec<(&Entry, Counts)> = counted.filter(|(_, n)| n.open > 0).collect();
+        if entries.len() > MOST_NAMED {
+            let frequent = |(_, n): &(&Entry, Counts)| std::cmp::Reverse(n.open);
+            entries.select_nth_unstable_by_key(MOST_NAMED, frequent);
+            let rest = entries.split_off(MOST_NAMED).into_iter();
+            entries.extend(rest.max_by_key(|(_, n)| n.suspects));
+        }
+        let count = |(entry, n): (&Entry, Counts)| AgentCount {
+            name: entry.name.clone(),
+            open: n.open.into(),
+            suspects: n.suspects.into(),
+        };
+        entries.into_iter().map(count).collect()
     }
 
     /// The number of a name's entry, which is made if there is none and room for one.
@@ -270,15 +297,20 @@ impl UserAgents {
         self.of_strangers = self.of_strangers + usize::from(after) - usize::from(before);
     }
 
+    /// The entry of this number; what stands above the number does not matter.
     fn entry(&mut self, number: u16) -> &mut Entry {
-        &mut self.entries[usize::from(number) - 1]
+        &mut self.entries[usize::from(number & NUMBER) - 1]
     }
-}
 
-/// The class of an open connection, of what stands for it in the table.
-fn class_of(of: u16) -> Option<usize> {
-    let class = usize::from((of & !SUSPECT) >> NUMBER_BITS);
-    class.checked_sub(1).filter(|nth| *nth < CLASSES)
+    /// The class of a connection, if it is open and has a user agent.
+    fn class_of(&self, id: ConnId) -> Option<u8> {
+        match self.of.get(id.slot())? & CLASS_BITS {
+            0 => None,
+            IS_BEYOND => self.beyond.get(id.slot()).copied(),
+            // It is 1 or 2.
+            class => Some((class >> NUMBER_BITS) as u8 - 1),
+        }
+    }
 }
 
 impl Entry {
@@ -287,9 +319,17 @@ impl Entry {
             name,
             users: 0,
             known: 0,
-            open: [0; CLASSES],
-            suspects: [0; CLASSES],
+            classes: Vec::new(),
         }
+    }
+
+    /// What is counted of a class.
+    fn counts(&mut self, class: u8) -> &mut Counts {
+        let nth = usize::from(class);
+        if nth >= self.classes.len() {
+            self.classes.resize(nth + 1, Counts::default());
+        }
+        &mut self.classes[nth]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Command, Machine, Settings};
 use crate::engine::{Class, Io};
-use crate::gateway::{CLASS_NAMES, Desk, Gateway, Reconfiguration};
+use crate::gateway::{Desk, Gateway, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::{self, AlertSettings, WebhookSettings};
 use crate::time::Micros;
@@ -104,7 +104,8 @@ impl Reload {
                     for (nth, (old, held)) in held.iter().enumerate() {
                         let new = io.policy(Class(nth as u8)).copied();
                         if let (Some(held), Some(new)) = (held, new) {
-                            revert(CLASS_NAMES[nth], old, held, &new);
+                            let name = gateway.classes().name(Class(nth as u8));
+                            revert(name, old, held, &new);
                         }
                     }
                 }

@@ -158,8 +158,10 @@ fn serve(
         watchdog: service::watchdog()?,
         relay: settings.relay(),
         credentials: settings.credentials(),
+        products: Vec::new(),
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
+    let classes = gateway.classes().clone();
     let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
     let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
     if leave_queue {
@@ -179,6 +181,7 @@ fn serve(
     });
     let control = side::start(side::Options {
         causes: CauseTable::with(&CAUSES),
+        classes,
         listener: admin_listener,
         token: settings
             .admin_token

@@ -37,11 +37,7 @@ impl Relay {
     ///
     /// # Errors
     /// Why one opens none, and the answer.
-    pub(crate) fn glasses_asked(
-        &mut self,
-        request: &Request,
-        next_anonymous: &mut u64,
-    ) -> Result<Identity, (Cause, Reply)> {
+    pub(super) fn glasses_asked(&mut self, request: &Request) -> Result<Identity, (Cause, Reply)> {
         let user = if self.credentials.is_open() {
             match names(request)?.user {
                 Some(user) if user.starts_with(ANONYMOUS) => {
@@ -50,8 +46,8 @@ impl Relay {
                 }
                 Some(user) => user,
                 None => {
-                    *next_anonymous += 1;
-                    format!("{ANONYMOUS}{next_anonymous}").into()
+                    self.anonymous += 1;
+                    format!("{ANONYMOUS}{}", self.anonymous).into()
                 }
             }
         } else {
@@ -71,7 +67,7 @@ impl Relay {
     ///
     /// # Errors
     /// Why one opens none, and the answer.
-    pub(crate) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, (Cause, Reply)> {
+    pub(super) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, (Cause, Reply)> {
         if !self.credentials.is_open() {
             return Ok(None);
         }
@@ -98,7 +94,7 @@ impl Relay {
     }
 
     /// Why an identity is refused for a time, and the answer; `None` if it is not.
-    pub(crate) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
+    pub(super) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
         if let Some(left) = self.blocks.left(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
             return Some((Cause::BLOCKED, reply.retry_after(seconds(left))));
@@ -121,7 +117,7 @@ impl Relay {
     }
 
     /// The first message of an app: its identity, if it is let in, and how it has introduced itself.
-    pub(crate) fn introduction(
+    pub(super) fn introduction(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,

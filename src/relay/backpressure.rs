@@ -7,7 +7,7 @@ use crate::id::ConnId;
 
 impl Relay {
     /// Nothing waits for a peer any more.
-    pub(crate) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
+    pub(super) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
         if who.role == Role::Glasses {
             self.backpressure.ends(io, id);
         }

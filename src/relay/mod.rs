@@ -10,6 +10,7 @@ mod chores;
 mod errands;
 mod fan_out;
 mod places;
+mod product;
 pub(crate) mod protocol;
 mod reading;
 #[expect(
@@ -31,12 +32,12 @@ pub use self::causes::{APP_STOPPED, CAUSES, FLAPPING, SESSION_ENDED, SESSION_UNK
 pub use self::errands::{
     Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
 };
+pub use self::product::RELAY_CLASSES;
 pub(crate) use self::relay::Relay;
 pub use self::session::{Absence, App, AppState, Due, How, Place, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};
 pub use self::subscriptions::Subscriptions;
-pub(crate) use self::tables::Greeting;
 #[cfg(test)]
 pub(crate) use self::tables::MissedSink;
 pub use self::tables::{Missed, MissedBox};

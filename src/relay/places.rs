@@ -249,12 +249,12 @@ impl Relay {
     }
 
     /// A connection with an identity is over. A late end of one that was replaced changes nothing.
-    pub(crate) fn gone(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, end: &Ending) {
+    pub(super) fn gone(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, end: &Ending) {
         self.caught_up(io, id, identity);
         if identity.role == Role::Glasses {
             self.fan_out_without(io, id, &identity.user);
         }
-        let generated = self.is_generated(&identity.user);
+        let generated = self.is_ours(&identity.user);
         let Some(session) = self.sessions.get_mut(&identity.user) else {
             return;
         };
@@ -403,7 +403,7 @@ impl Relay {
     }
 
     /// Returns whether a pong has left something unconfirmed on this connection.
-    pub(crate) fn confirm(
+    pub(super) fn confirm(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,

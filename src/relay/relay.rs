@@ -55,6 +55,8 @@ pub(crate) struct Relay {
     pub(super) leaving: HashMap<TimerId, ConnId>,
     /// So many places are waited for at most: as many as there may be connections.
     pub(super) absent_max: usize,
+    /// The number of the last name that was given to glasses without one.
+    pub(super) anonymous: u64,
 }
 
 impl Relay {
@@ -85,6 +87,7 @@ impl Relay {
             strikes: HashMap::new(),
             leaving: HashMap::new(),
             absent_max,
+            anonymous: 0,
         }
     }
 
@@ -152,12 +155,12 @@ impl Relay {
     }
 
     /// Returns whether a name was given by us. With credentials none is, and a user may be called so.
-    pub(crate) fn is_generated(&self, user: &str) -> bool {
+    pub(super) fn is_ours(&self, user: &str) -> bool {
         self.credentials.is_open() && user.starts_with(ANONYMOUS)
     }
 
     /// A connection whose identity is known, and let in, takes its place. How.
-    pub(crate) fn arrive(
+    pub(super) fn arrive(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
@@ -185,7 +188,7 @@ impl Relay {
     }
 
     /// Returns whether the timer was ours.
-    pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+    pub(super) fn timer_fired(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {
             for (due, identity) in self.graces.take_due(io) {

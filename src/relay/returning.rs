@@ -14,7 +14,7 @@ const ANEW: Micros = Micros::from_secs(10);
 
 impl Relay {
     /// Keeps what the headers of an app's request say until its first message is here.
-    pub(crate) fn note_headers(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
+    pub(super) fn note_headers(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
         if let Some(headers) = Headers::of(request) {
             io.charge(headers.allocated());
             self.introductions.headers.insert(id, headers);
@@ -40,7 +40,7 @@ impl Relay {
     }
 
     /// An app has introduced itself, or its connection is over.
-    pub(crate) fn forget_introduction(&mut self, io: &mut Io<'_>, id: ConnId) {
+    pub(super) fn forget_introduction(&mut self, io: &mut Io<'_>, id: ConnId) {
         if !self.introductions.headers.is_empty()
             && let Some(headers) = self.introductions.headers.remove(&id)
         {

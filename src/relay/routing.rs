@@ -29,7 +29,7 @@ const JSON: usize = 64;
 
 impl Relay {
     /// A message of a connection whose identity is known.
-    pub(crate) fn message(
+    pub(super) fn message(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
@@ -45,7 +45,7 @@ impl Relay {
     }
 
     /// Goes on with the last message of a connection: with reading it, or with sending it to many.
-    pub(crate) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+    pub(super) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         if io.class(id).is_none() {
             // It is not open any more, and holds nothing from now on.
             if !sabotage::on(Bug::ReadingKept) {
@@ -257,7 +257,7 @@ impl Relay {
     }
 
     /// Nothing more is counted of a connection that is over, nor read.
-    pub(crate) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
+    pub(super) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.give_up_reading(id);
         self.forget_introduction(io, id);
         if !self.strikes.is_empty() {

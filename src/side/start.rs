@@ -5,7 +5,7 @@ use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookS
 use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::cause::CauseTable;
-use crate::gateway::{ClosedBox, Desk, ErrandBox, MissedBox};
+use crate::gateway::{Classes, ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use crate::time::{Micros, Moment};
 use std::future::Future;
@@ -27,6 +27,8 @@ pub struct Options {
     pub desk: Desk,
     /// Every cause for which connections end.
     pub causes: CauseTable,
+    /// The classes of all products.
+    pub classes: Classes,
     /// Where the loop puts the records of ended connections.
     pub closed: ClosedBox,
     /// Where the loop puts those that it waited for in vain.
@@ -117,6 +119,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         logins: Logins::new(),
         desk: options.desk,
         causes: options.causes,
+        classes: options.classes,
         listen_addr: options.listen_addr,
         check_policy: options.check_policy,
         drain_times: options.drain_times,

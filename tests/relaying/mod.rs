@@ -95,6 +95,7 @@ impl Fleet {
             relay,
             credentials,
             restored: Vec::new(),
+            products: Vec::new(),
         };
         tune(&mut options, &mut config);
         let closed = !options.credentials.is_open();

@@ -25,6 +25,11 @@ fn name(agents: &UserAgents, slot: usize) -> Option<&str> {
     agents.name(id(slot))
 }
 
+/// The most frequent user agents of two classes.
+fn most(agents: &UserAgents) -> [Vec<AgentCount>; 2] {
+    agents.most(2).try_into().expect("two classes")
+}
+
 #[test]
 fn a_user_agent_is_cut_and_escaped() {
     assert_eq!(
@@ -122,7 +127,7 @@ fn what_a_client_calls_other_is_other() {
     came(&mut agents, 0, "other");
     assert_eq!(name(&agents, 0), Some("other"));
     agents.opened(id(0), Class(0));
-    assert_eq!((agents.len(), agents.most()[0].len()), (0, 0));
+    assert_eq!((agents.len(), agents.most(2)[0].len()), (0, 0));
     agents.ended(id(0), true);
     assert_eq!(name(&agents, 0), None);
     // A request without one behind another in its slot.
@@ -148,7 +153,7 @@ fn open_connections_are_counted_by_class_and_user_agent() {
         came(&mut agents, slot, "agent/40");
         agents.opened(id(slot), Class(0));
     }
-    let [glasses, apps] = agents.most();
+    let [glasses, apps] = most(&agents);
     let most = glasses.iter().max_by_key(|count| count.open);
     assert_eq!(
         most,
@@ -175,7 +180,7 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
         agents.opened(id(slot), Class(0));
     }
     let suspects = |agents: &UserAgents, name: &str| {
-        let [glasses, _] = agents.most();
+        let [glasses, _] = most(&agents);
         assert!(glasses.len() <= MOST_NAMED + 1);
         glasses
             .iter()
@@ -199,4 +204,24 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
     came(&mut agents, 3, "agent/3");
     agents.changed(id(3), State::Suspect, true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
+}
+
+#[test]
+fn each_of_256_classes_is_counted() {
+    let mut agents = UserAgents::default();
+    for class in 0..=255_u8 {
+        agents.asked(id(usize::from(class)), &request("phone"));
+        agents.introduced(id(usize::from(class)), None);
+        agents.opened(id(usize::from(class)), Class(class));
+        agents.changed(id(usize::from(class)), State::Suspect, true);
+    }
+    let counted = agents.most(256);
+    for of_class in &counted {
+        assert_eq!((of_class[0].open, of_class[0].suspects), (1, 1));
+    }
+    for class in 0..=255_u8 {
+        agents.ended(id(usize::from(class)), true);
+    }
+    assert!(agents.most(256).iter().all(Vec::is_empty));
+    assert_eq!(agents.len(), 0);
 }

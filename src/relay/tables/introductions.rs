@@ -14,7 +14,7 @@ const ENTRY: usize = 96;
 
 /// How an app has introduced itself.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Greeting {
+pub(in crate::relay) struct Greeting {
     /// Its SDK is a newer one, which comes back whatever code it is closed with: only `app_stopped` keeps it away.
     pub(in crate::relay) insists: bool,
     /// It has said `reconnect`.
@@ -81,6 +81,8 @@ impl Headers {
 pub(in crate::relay) struct Introductions {
     /// What their requests said.
     pub(in crate::relay) headers: HashMap<ConnId, Headers>,
+    /// How an app has just introduced itself, until it takes its place.
+    greeting: Option<(ConnId, Greeting)>,
     /// Those whose `reconnect` was rejected, with the timer that ends our patience, ...
     pub(in crate::relay) awaited: HashMap<ConnId, TimerId>,
     /// ... and the other way round.
@@ -88,6 +90,17 @@ pub(in crate::relay) struct Introductions {
 }
 
 impl Introductions {
+    /// Keeps how an app has introduced itself until it takes its place, in the same call of the loop.
+    pub(in crate::relay) fn keep_greeting(&mut self, id: ConnId, greeting: Greeting) {
+        self.greeting = Some((id, greeting));
+    }
+
+    /// Takes how this app has introduced itself; the default, if its request did.
+    pub(in crate::relay) fn take_greeting(&mut self, id: ConnId) -> Greeting {
+        let kept = self.greeting.take().filter(|(of, _)| *of == id);
+        kept.map_or_else(Greeting::default, |(_, greeting)| greeting)
+    }
+
     /// What the request of this connection said.
     pub(in crate::relay) fn headers(&self, id: ConnId) -> Option<&Headers> {
         self.headers.get(&id)

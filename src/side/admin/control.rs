@@ -4,7 +4,7 @@ use super::live::Live;
 use super::logins::Logins;
 use super::token::Token;
 use crate::cause::CauseTable;
-use crate::gateway::Desk;
+use crate::gateway::{Classes, Desk};
 use crate::health::Policy;
 use crate::side::errands::Runner;
 use crate::side::watch::Watchers;
@@ -24,6 +24,7 @@ pub(in crate::side) struct Control {
     pub(in crate::side) logins: Logins,
     pub(in crate::side) desk: Desk,
     pub(in crate::side) causes: CauseTable,
+    pub(in crate::side) classes: Classes,
     pub(in crate::side) listen_addr: SocketAddr,
     pub(in crate::side) check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,

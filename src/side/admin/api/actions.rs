@@ -19,6 +19,9 @@ use utoipa::ToSchema;
 /// The longest time that can be asked for: a day, as in the settings.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
+/// The word for all classes.
+pub(super) const ALL: &str = "all";
+
 /// What a kicked peer is told if the operator says nothing.
 const KICKED: &str = "closed by the operator";
 
@@ -44,35 +47,19 @@ pub(super) struct Kicked {
     blocked: bool,
 }
 
-/// Who is sent away.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Drained {
-    /// Everybody: the gateway ends, as after SIGTERM.
-    All,
-    /// Smart glasses; the gateway stays.
-    Glasses,
-    /// Third-party apps; the gateway stays.
-    Tpa,
-}
-
-impl Drained {
-    fn class(self) -> Option<ClassName> {
-        match self {
-            Drained::All => None,
-            Drained::Glasses => Some(ClassName::Glasses),
-            Drained::Tpa => Some(ClassName::Tpa),
-        }
-    }
-}
+/// The name of a class, or `all`. Only for the document: the names are those of the products.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the document alone")]
+pub(super) struct ClassOrAll(String);
 
 /// Whom to send away, and how fast.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
-    /// One class, or all. It must be said: by omission nothing ends. If all are on their way already, the shorter times hold; a
+    /// `all`, or the name of one class. With `all` the gateway ends, as after SIGTERM; without one class it stays. It must be said: by omission nothing ends. If all are on their way already, the shorter times hold; a
     /// drain of a class is begun anew.
-    class: Drained,
+    #[schema(value_type = ClassOrAll)]
+    class: ClassName,
     /// The time over which they are closed evenly, in ms; a day at most. As `DRAIN_MS` if not given.
     #[schema(maximum = 86_400_000)]
     spread_ms: Option<u64>,
@@ -87,7 +74,8 @@ pub(super) struct Drain {
 /// What has begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Draining {
-    class: Drained,
+    #[schema(value_type = ClassOrAll)]
+    class: ClassName,
     /// Connections that there are to close.
     connections: u64,
     /// What holds, in ms: if all were being drained already, the shorter of what was left and what was asked for. Null for a
@@ -176,8 +164,14 @@ pub(super) async fn drain(
     let spread = drain
         .spread_ms
         .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
-    let (connections, delay, spread) = match drain.class.class() {
+    let class = if drain.class.is(ALL) {
+        None
+    } else {
+        Some(drain.class.class_or(&control.classes, &[ALL])?)
+    };
+    let (connections, delay, spread) = match class {
         Some(class) => {
+            let name = control.classes.name(class);
             if drain.delay_ms.is_some() {
                 let error = "delay_ms is of a drain of all; of one class it is refuse_ms";
                 return Err(Problem::bad_request(error));
@@ -188,11 +182,11 @@ pub(super) async fn drain(
             let begin = ask::ask(&control.desk, move |gateway, io| {
                 log::warn!(
                     "operator action=drain class={} spread_ms={} refuse_ms={}",
-                    class.name(),
+                    name,
                     spread.as_millis(),
                     refuse.as_millis()
                 );
-                gateway.drain_class(io, class.class(), spread, refuse)
+                gateway.drain_class(io, class, spread, refuse)
             });
             (begin.await?, None, spread)
         }
@@ -242,10 +236,12 @@ pub(super) async fn stop_drain(
     State(control): State<Arc<Control>>,
     Part(class): Part<ClassName>,
 ) -> Result<StatusCode, Problem> {
+    let class = class.class(&control.classes)?;
+    let name = control.classes.name(class);
     let stop = ask::ask(&control.desk, move |gateway, io| {
-        let stopped = gateway.stop_drain(io, class.class());
+        let stopped = gateway.stop_drain(io, class);
         if stopped {
-            log::warn!("operator action=stop_drain class={}", class.name());
+            log::warn!("operator action=stop_drain class={name}");
         }
         stopped
     });

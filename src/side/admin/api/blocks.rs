@@ -2,7 +2,7 @@
 
 use super::connections::page_size;
 use super::page::Entries;
-use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Role, Value};
+use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Value};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
@@ -101,11 +101,8 @@ fn parse_place(text: &str) -> Result<BlockPlace, Problem> {
 impl Block {
     fn of(identity: Identity, left: Micros) -> Self {
         Block {
+            package: identity.package().map(str::to_owned),
             user: identity.user.into(),
-            package: match identity.role {
-                Role::Glasses => None,
-                Role::Tpa(package) => Some(package.into()),
-            },
             left_ms: left.as_millis(),
         }
     }
@@ -120,19 +117,11 @@ pub(super) async fn lift(
     State(control): State<Arc<Control>>,
     Params(params): Params<BlockParams>,
 ) -> Result<StatusCode, Problem> {
-    let identity = Identity {
-        user: params.user.into(),
-        role: params
-            .package
-            .map_or(Role::Glasses, |package| Role::Tpa(package.into())),
-    };
+    let identity = Identity::new(params.package.as_deref(), &params.user);
     let lift = ask::ask(&control.desk, move |gateway, _| {
         let lifted = gateway.unblock(&identity);
         if lifted {
-            let package = match &identity.role {
-                Role::Glasses => "-",
-                Role::Tpa(package) => package,
-            };
+            let package = identity.package().unwrap_or("-");
             log::warn!(
                 "operator action=unblock user={} package={}",
                 Value(&identity.user),

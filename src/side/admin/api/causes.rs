@@ -1,7 +1,8 @@
 //! Why connections ended, since the start and over time.
 
-use super::words::{ByCause, ClassName, by_cause, time};
+use super::words::{ByCause, by_cause, time};
 use crate::engine::Stats;
+use crate::gateway::Classes;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
@@ -71,27 +72,27 @@ pub(super) async fn causes(
         .series()
         .steps(now, stats, Micros::from_secs(minutes * 60));
     Ok(Json(Causes {
-        since_start: Counts::since_start(stats),
+        since_start: Counts::since_start(&snapshot.classes, stats),
         steps: steps
             .into_iter()
-            .map(|step| StepBody::of(step, now))
+            .map(|step| StepBody::of(&snapshot.classes, step, now))
             .collect(),
     }))
 }
 
 impl Counts {
-    pub(super) fn since_start(stats: &Stats) -> Self {
-        let classes = || ClassName::ALL.iter().zip(&stats.classes);
+    pub(super) fn since_start(classes: &Classes, stats: &Stats) -> Self {
+        let counted = || classes.names().zip(&stats.classes);
         let named = |counts: &[u64]| {
             let all = stats.causes.all();
             by_cause(all.map(|cause| (cause, counts[cause.index()])))
         };
         Counts {
-            opened: classes()
-                .map(|(c, counts)| (c.name(), counts.opened))
+            opened: counted()
+                .map(|(name, counts)| (name, counts.opened))
                 .collect(),
-            closed: classes()
-                .map(|(c, counts)| (c.name(), named(&counts.closed)))
+            closed: counted()
+                .map(|(name, counts)| (name, named(&counts.closed)))
                 .collect(),
             rejected: named(&stats.rejected),
         }
@@ -100,8 +101,8 @@ impl Counts {
 
 impl StepBody {
     /// Steps are told by the wall clock as it is now, so they follow each other without a gap whatever it did.
-    fn of(step: Step, now: Moment) -> Self {
-        let names = || ClassName::ALL.iter().map(|class| class.name());
+    fn of(classes: &Classes, step: Step, now: Moment) -> Self {
+        let names = || classes.names();
         StepBody {
             from: time(step.from.as_of(now)),
             to: time(step.to.as_of(now)),

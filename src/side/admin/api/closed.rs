@@ -4,7 +4,8 @@ use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
 use crate::cause::{Cause, CauseTable};
-use crate::gateway::{Closed, user_agent_as_kept};
+use crate::engine::Class;
+use crate::gateway::{Classes, Closed, user_agent_as_kept};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Part, Problem};
 use axum::Json;
@@ -59,7 +60,8 @@ pub(super) struct ClosedBody {
     /// The name that it had.
     id: String,
     /// Null if it never was a WebSocket.
-    class: Option<ClassName>,
+    #[schema(value_type = Option<ClassName>)]
+    class: Option<&'static str>,
     user: Option<String>,
     package: Option<String>,
     /// As of a connection that is here.
@@ -110,17 +112,19 @@ pub(super) async fn list(
         ));
     }
     let address = params.address.as_deref().map(parse_address).transpose()?;
+    let class = params.class.as_ref();
+    let class = class.map(|name| name.class(&control.classes)).transpose()?;
     let named = |name: &str| parse_cause(control.causes, name);
     let cause = params.cause.as_deref().map(named).transpose()?;
     control.watchers.catch_up();
     let ring = control.watchers.ended();
-    let fits = |closed: &Closed| params.fit(closed, address, cause);
+    let fits = |closed: &Closed| params.fit(closed, class, address, cause);
     let found = ring
         .newest(params.before)
         .filter(|(_, closed)| fits(closed));
     let (mut closed, mut last, mut more) = (Entries::new(limit), None, false);
     for (number, record) in found {
-        if !closed.push(ClosedBody::of(number, record)) {
+        if !closed.push(ClosedBody::of(&control.classes, number, record)) {
             more = true;
             break;
         }
@@ -150,20 +154,25 @@ pub(super) async fn one(
         Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
     })?;
     Ok(Json(ClosedDetail {
-        closed: ClosedBody::of(number, closed),
+        closed: ClosedBody::of(&control.classes, number, closed),
         history: closed.history.as_deref().cloned().map(HistoryBody::from),
     }))
 }
 
 impl ClosedParams {
-    fn fit(&self, closed: &Closed, address: Option<IpNet>, cause: Option<Cause>) -> bool {
+    fn fit(
+        &self,
+        closed: &Closed,
+        class: Option<Class>,
+        address: Option<IpNet>,
+        cause: Option<Cause>,
+    ) -> bool {
         let is = |wanted: &Option<String>, found: &Option<Box<str>>| {
             wanted
                 .as_deref()
                 .is_none_or(|w| found.as_deref() == Some(w))
         };
-        self.class
-            .is_none_or(|class| closed.class == Some(class.class()))
+        class.is_none_or(|class| closed.class == Some(class))
             && cause.is_none_or(|cause| closed.cause == cause)
             && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
             && is(&self.user, &closed.user)
@@ -181,12 +190,12 @@ fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
 }
 
 impl ClosedBody {
-    fn of(number: u64, closed: &Closed) -> Self {
+    fn of(classes: &Classes, number: u64, closed: &Closed) -> Self {
         ClosedBody {
             number,
             at: time(closed.at.wall),
             id: closed.id.to_string(),
-            class: closed.class.and_then(ClassName::of),
+            class: closed.class.map(|class| classes.name(class)),
             user: closed.user.as_deref().map(str::to_owned),
             package: closed.package.as_deref().map(str::to_owned),
             user_agent: closed.user_agent.as_deref().map(str::to_owned),

@@ -4,7 +4,7 @@ use super::explain::{self, Explanation};
 use super::page::Entries;
 use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
 use crate::engine::ConnView;
-use crate::gateway::{self, ConnState, Filter, History, Position, Query, Reason, Row};
+use crate::gateway::{self, Classes, ConnState, Filter, History, Position, Query, Reason, Row};
 use crate::id::ConnId;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Part, Problem};
@@ -81,7 +81,8 @@ pub(super) struct Connection {
     #[schema(example = "17.4242")]
     id: String,
     /// Null before it is a WebSocket.
-    class: Option<ClassName>,
+    #[schema(value_type = Option<ClassName>)]
+    class: Option<&'static str>,
     state: StateName,
     user: Option<String>,
     package: Option<String>,
@@ -168,7 +169,7 @@ pub(super) async fn list(
     State(control): State<Arc<Control>>,
     Params(params): Params<ListParams>,
 ) -> Result<Json<List>, Problem> {
-    let query = params.query()?;
+    let query = params.query(&control.classes)?;
     let mut connections = Entries::new(query.limit);
     let page = ask::search(&control.desk, query).await?;
     let now = Now {
@@ -177,7 +178,7 @@ pub(super) async fn list(
     };
     let (mut next, mut last) = (page.next, None);
     for (place, row) in page.rows {
-        if !connections.push(Connection::of(row, &now)) {
+        if !connections.push(Connection::of(&control.classes, row, &now)) {
             next = last;
             break;
         }
@@ -214,7 +215,7 @@ pub(super) async fn one(
     };
     Ok(Json(Detail {
         explain: explain::explain(&portrait, &now),
-        connection: Connection::of(portrait.row, &now),
+        connection: Connection::of(&control.classes, portrait.row, &now),
         taken: portrait.how.map(|how| how.name()),
         history: portrait.history.map(HistoryBody::from),
     }))
@@ -255,12 +256,12 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
 }
 
 impl ListParams {
-    fn query(self) -> Result<Query, Problem> {
+    fn query(self, classes: &Classes) -> Result<Query, Problem> {
         let address = self.address.as_deref().map(parse_address).transpose()?;
         let after = self.after.as_deref().map(parse_place).transpose()?;
         Ok(Query {
             filter: Filter {
-                class: self.class.map(ClassName::class),
+                class: self.class.map(|name| name.class(classes)).transpose()?,
                 state: self.state.map(ConnState::from),
                 user: self.user,
                 package: self.package,
@@ -292,11 +293,11 @@ fn parse_place(text: &str) -> Result<Position, Problem> {
 }
 
 impl Connection {
-    pub(super) fn of(row: Row, now: &Now) -> Self {
+    pub(super) fn of(classes: &Classes, row: Row, now: &Now) -> Self {
         let view = row.view;
         Connection {
             id: row.id.to_string(),
-            class: view.class.and_then(ClassName::of),
+            class: view.class.map(|class| classes.name(class)),
             state: ConnState::of(&view).into(),
             user: row.user.map(String::from),
             package: row.package.map(String::from),

@@ -38,7 +38,8 @@ pub(super) struct Live {
     /// Whether newcomers are refused because `max_connections` are here.
     full: bool,
     /// Classes that are being drained, or whose newcomers are refused.
-    drained_classes: Vec<ClassName>,
+    #[schema(value_type = Vec<ClassName>)]
+    drained_classes: Vec<&'static str>,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,
     /// Connections whose request, or its answer, is not complete.
@@ -161,13 +162,13 @@ impl Teller {
             accepting: !stats.accept_paused,
             full: stats.full,
             drained_classes: drained(&snapshot),
-            connections: States::by_class(stats),
+            connections: States::by_class(&snapshot.classes, stats),
             opening: stats.opening(),
             places_taken: stats.places_taken(),
             max_connections: snapshot.max_connections,
             sessions: snapshot.sessions,
             blocked: snapshot.blocked,
-            absent: by_class(snapshot.relay.absent),
+            absent: by_class(&snapshot.classes, snapshot.relay.absent),
             rates: before.map(|before| Rates::between(before, totals)),
             last_minute: LastMinute {
                 rtt: Percentiles::of(&minute.rtt),
@@ -202,7 +203,9 @@ async fn peers(control: &Control, sort: Sort) -> Result<Vec<Connection>, Problem
         engine: page.now,
     };
     let rows = page.rows.into_iter();
-    Ok(rows.map(|(_, row)| Connection::of(row, &now)).collect())
+    Ok(rows
+        .map(|(_, row)| Connection::of(&control.classes, row, &now))
+        .collect())
 }
 
 impl Totals {

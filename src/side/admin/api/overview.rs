@@ -3,7 +3,7 @@
 use super::causes::Counts;
 use super::words::{ClassName, by_class, drained, time};
 use crate::engine::{Histogram, Stats};
-use crate::gateway::{DropReason, RelayStats};
+use crate::gateway::{Classes, DropReason, RelayStats};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::Problem;
 use crate::side::ask;
@@ -29,7 +29,8 @@ pub(super) struct Overview {
     /// Whether the gateway is going away.
     draining: bool,
     /// Classes that are being drained, or whose newcomers are refused.
-    drained_classes: Vec<ClassName>,
+    #[schema(value_type = Vec<ClassName>)]
+    drained_classes: Vec<&'static str>,
     sessions: usize,
     /// Connections that may be held at once.
     connections_max: usize,
@@ -156,8 +157,8 @@ pub(super) async fn overview(
         sessions: snapshot.sessions,
         connections_max: snapshot.max_connections,
         opening: stats.opening(),
-        connections: States::by_class(stats),
-        since_start: Counts::since_start(stats),
+        connections: States::by_class(&snapshot.classes, stats),
+        since_start: Counts::since_start(&snapshot.classes, stats),
         heartbeats: Heartbeats {
             sent: stats.pings,
             answered: stats.pongs,
@@ -172,7 +173,7 @@ pub(super) async fn overview(
             held_bytes: stats.held_bytes,
             host_bytes: stats.host_bytes,
         },
-        relay: RelayBody::of(&snapshot.relay),
+        relay: RelayBody::of(&snapshot.classes, &snapshot.relay),
         last_minute: LastMinute {
             span_ms: minute.span_ms,
             rtt: Percentiles::of(&minute.rtt),
@@ -192,24 +193,27 @@ pub(super) async fn overview(
 }
 
 impl States {
-    pub(super) fn by_class(stats: &Stats) -> BTreeMap<&'static str, Self> {
-        by_class(stats.classes.iter().map(|counts| States {
-            healthy: counts.healthy(),
-            suspect: counts.suspects,
-            closing: counts.closing,
-        }))
+    pub(super) fn by_class(classes: &Classes, stats: &Stats) -> BTreeMap<&'static str, Self> {
+        by_class(
+            classes,
+            stats.classes.iter().map(|counts| States {
+                healthy: counts.healthy(),
+                suspect: counts.suspects,
+                closing: counts.closing,
+            }),
+        )
     }
 }
 
 impl RelayBody {
-    fn of(relay: &RelayStats) -> Self {
+    fn of(classes: &Classes, relay: &RelayStats) -> Self {
         let reasons = DropReason::ALL.into_iter().map(DropReason::name);
         RelayBody {
-            absent: by_class(relay.absent),
-            resumes: by_class(relay.resumes),
-            takeovers: by_class(relay.takeovers),
-            false_deaths: by_class(relay.false_deaths),
-            flapping: by_class(relay.flapping),
+            absent: by_class(classes, relay.absent),
+            resumes: by_class(classes, relay.resumes),
+            takeovers: by_class(classes, relay.takeovers),
+            false_deaths: by_class(classes, relay.false_deaths),
+            flapping: by_class(classes, relay.flapping),
             absence: Percentiles::of(&relay.absence),
             frames_relayed: relay.relayed.iter().sum(),
             frames_unrouted: relay.unrouted,

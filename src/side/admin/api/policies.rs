@@ -2,7 +2,7 @@
 
 use super::explain::mode_name;
 use super::words::ClassName;
-use crate::engine::SetPolicyError;
+use crate::engine::{Class, SetPolicyError};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::admin::control::Control;
 use crate::side::admin::control::PolicyRefused;
@@ -63,8 +63,11 @@ enum ModeName {
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<BTreeMap<&'static str, PolicyBody>>, Problem> {
-    let policies = ask::ask(&control.desk, |_, io| {
-        ClassName::ALL.map(|class| (class.name(), io.policy(class.class()).copied()))
+    let policies = ask::ask(&control.desk, |gateway, io| {
+        let names = gateway.classes().names().zip(0..=u8::MAX);
+        names
+            .map(|(name, nth)| (name, io.policy(Class(nth)).copied()))
+            .collect::<Vec<_>>()
     });
     let policies = policies.await?.into_iter();
     let known = policies.filter_map(|(name, policy)| Some((name, PolicyBody::from(&policy?))));
@@ -87,16 +90,18 @@ pub(super) async fn change(
     Part(class): Part<ClassName>,
     Body(change): Body<PolicyChange>,
 ) -> Result<Json<PolicyBody>, Problem> {
+    let class = class.class(&control.classes)?;
+    let name = control.classes.name(class);
     let check = control.check_policy;
     let changed = ask::ask(&control.desk, move |_, io| {
-        let current = io.policy(class.class()).copied();
+        let current = io.policy(class).copied();
         let wanted = change.applied_to(current.ok_or(Refusal::NoSuchClass)?);
         check(&wanted)?;
-        io.set_policy(class.class(), wanted)?;
+        io.set_policy(class, wanted)?;
         log::warn!(
             "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} suspect_after={} close_timeout_ms={} \
              heartbeat_mode={}",
-            class.name(),
+            name,
             wanted.heartbeat_interval.as_millis(),
             wanted.connection_timeout.as_millis(),
             wanted.suspect_after,
@@ -109,7 +114,7 @@ pub(super) async fn change(
             log::warn!(
                 "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, which is {}: one lost ping closes a live \
                  peer; let it be at least {}",
-                class.name(),
+                name,
                 timeout.as_millis(),
                 interval.as_millis(),
                 safe.as_millis()

@@ -1,9 +1,11 @@
 //! The routes of `/api/v1`, and the document about them.
 
+use super::actions::ALL;
 use super::{
     actions, alerts, blocks, causes, closed, connections, live, overview, policies, sessions,
     troubled, webhooks, words,
 };
+use crate::gateway::Classes;
 use crate::side::admin::control::Control;
 use crate::side::admin::probes;
 use axum::extract::DefaultBodyLimit;
@@ -13,6 +15,7 @@ use axum::{Json, Router};
 use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{self, Content, OpenApi as OpenApiDocument, Ref, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -49,7 +52,8 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-pub(in crate::side::admin) fn router() -> Router<Arc<Control>> {
+/// The routes, and the document, which names these classes.
+pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(overview::overview))
         .routes(routes!(live::live))
@@ -71,7 +75,9 @@ pub(in crate::side::admin) fn router() -> Router<Arc<Control>> {
         .routes(routes!(policies::change))
         .routes(routes!(actions::log_level, actions::set_log_level))
         .split_for_parts();
-    let document = Arc::new(completed(document));
+    let mut document = completed(document);
+    name_classes(&mut document, classes);
+    let document = Arc::new(document);
     let openapi = get(move || {
         let document = document.clone();
         async move { Json(&*document).into_response() }
@@ -120,6 +126,20 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
         }
     }
     document
+}
+
+/// Says which names a class may have: those that products have registered.
+fn name_classes(document: &mut OpenApiDocument, classes: &Classes) {
+    let enumeration = |names: Vec<&'static str>| {
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        text.enum_values(Some(names))
+    };
+    let one = enumeration(classes.names().collect());
+    let all = enumeration(classes.names().chain([ALL]).collect());
+    let components = document.components.get_or_insert_default();
+    let schemas = &mut components.schemas;
+    schemas.insert("ClassName".to_owned(), one.into());
+    schemas.insert("ClassOrAll".to_owned(), all.into());
 }
 
 /// What any request may be answered, whatever it is for.

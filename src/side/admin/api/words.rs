@@ -2,23 +2,19 @@
 
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Traffic};
-use crate::gateway::{CLASS_NAMES, ConnState, Snapshot};
+use crate::gateway::{Classes, ConnState, Snapshot};
 use crate::health::{Rtt, State};
+use crate::side::admin::problem::Problem;
 use crate::time::{Micros, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use utoipa::ToSchema;
 
-/// A class of peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ClassName {
-    /// Smart glasses.
-    Glasses,
-    /// Third-party apps.
-    Tpa,
-}
+/// The name of a class of peers, as a product has registered it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub(super) struct ClassName(String);
 
 /// How a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -89,18 +85,30 @@ impl Now {
 }
 
 impl ClassName {
-    pub(super) const ALL: [ClassName; CLASS_NAMES.len()] = [ClassName::Glasses, ClassName::Tpa];
-
-    pub(super) fn class(self) -> Class {
-        Class(self as u8)
+    /// Returns the class of this name.
+    ///
+    /// # Errors
+    /// 400 if no product has registered it.
+    pub(super) fn class(&self, classes: &Classes) -> Result<Class, Problem> {
+        self.class_or(classes, &[])
     }
 
-    pub(super) fn name(self) -> &'static str {
-        CLASS_NAMES[self as usize]
+    /// Returns whether it is this word.
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.0 == word
     }
 
-    pub(super) fn of(class: Class) -> Option<Self> {
-        Self::ALL.get(usize::from(class.0)).copied()
+    /// As [`class`](Self::class), where other words are allowed, too.
+    pub(super) fn class_or(
+        &self,
+        classes: &Classes,
+        others: &[&'static str],
+    ) -> Result<Class, Problem> {
+        classes.named(&self.0).ok_or_else(|| {
+            let names: Vec<_> = others.iter().copied().chain(classes.names()).collect();
+            let error = format!("class {:?}: one of {}", self.0, names.join(", "));
+            Problem::bad_request(error)
+        })
     }
 }
 
@@ -170,9 +178,11 @@ pub(super) fn by(by: By) -> &'static str {
 }
 
 /// Numbers by the place of their class, by its name.
-pub(super) fn by_class<T>(numbers: impl IntoIterator<Item = T>) -> BTreeMap<&'static str, T> {
-    let names = ClassName::ALL.iter().map(|class| class.name());
-    names.zip(numbers).collect()
+pub(super) fn by_class<T>(
+    classes: &Classes,
+    numbers: impl IntoIterator<Item = T>,
+) -> BTreeMap<&'static str, T> {
+    classes.names().zip(numbers).collect()
 }
 
 /// Counts by cause, by name.
@@ -187,10 +197,9 @@ pub(super) fn address(addr: SocketAddr) -> String {
 }
 
 /// Classes that are being drained, or whose newcomers are refused.
-pub(super) fn drained(snapshot: &Snapshot) -> Vec<ClassName> {
-    let classes = ClassName::ALL.into_iter().zip(snapshot.drained);
-    classes
-        .filter(|(_, yes)| *yes)
-        .map(|(class, _)| class)
+pub(super) fn drained(snapshot: &Snapshot) -> Vec<&'static str> {
+    let names = snapshot.classes.names().zip(&snapshot.drained);
+    names
+        .filter_map(|(name, is_drained)| is_drained.then_some(name))
         .collect()
 }

@@ -1,7 +1,9 @@
 //! The parts of the page.
 
+use crate::gateway::{ClassInfo, Classes};
 use crate::side::admin::control::Control;
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -17,6 +19,13 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
+/// The names of the classes and what their peers are called, for the scripts.
+const CLASSES: &str = "/page/classes.js";
+
+/// Where the document has one choice for each class.
+const OPTIONS: &str = "<!-- class options -->";
+const RADIOS: &str = "<!-- class radios -->\n";
+
 /// A part of the page.
 struct Asset {
     path: &'static str,
@@ -28,13 +37,14 @@ const fn asset(path: &'static str, kind: &'static str, text: &'static str) -> As
     Asset { path, kind, text }
 }
 
-/// All of it.
-const ASSETS: [Asset; 10] = [
+/// All of it, as it is before the classes are known.
+const ASSETS: [Asset; 11] = [
     asset("/", HTML, include_str!("index.html")),
     asset("/page/style.css", CSS, include_str!("style.css")),
     asset("/page/icon.svg", SVG, include_str!("icon.svg")),
     asset("/page/app.js", SCRIPT, include_str!("app.js")),
     asset("/page/api.js", SCRIPT, include_str!("api.js")),
+    asset(CLASSES, SCRIPT, ""),
     asset("/page/dom.js", SCRIPT, include_str!("dom.js")),
     asset("/page/live.js", SCRIPT, include_str!("live.js")),
     asset("/page/chart.js", SCRIPT, include_str!("chart.js")),
@@ -47,21 +57,59 @@ pub(in crate::side::admin) fn is_page(method: &Method, path: &str) -> bool {
     (method == Method::GET || method == Method::HEAD) && ASSETS.iter().any(|a| a.path == path)
 }
 
-pub(in crate::side::admin) fn router() -> Router<Arc<Control>> {
+pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> {
     ASSETS.iter().fold(Router::new(), |router, asset| {
-        router.route(asset.path, get(move || async move { asset.answer() }))
+        let text = asset.text_for(classes);
+        let answer = move || async move { asset.answer(text) };
+        router.route(asset.path, get(answer))
     })
 }
 
 impl Asset {
+    /// The text for these classes: what depends on them is filled in.
+    fn text_for(&self, classes: &Classes) -> Bytes {
+        let infos = classes.infos();
+        let text = if self.path == CLASSES {
+            // In the order of their numbers, in which the page shows them.
+            let labels: Vec<_> = infos.iter().map(|i| (i.name, i.label)).collect();
+            let json = serde_json::to_string(&labels).unwrap_or_else(|_| "[]".to_owned());
+            format!("export const CLASSES = Object.fromEntries({json});\n")
+        } else if self.path == "/" {
+            let options = infos.iter().map(option).collect::<String>();
+            let radios = infos.iter().enumerate().map(radio).collect::<String>();
+            self.text
+                .replace(OPTIONS, &options)
+                .replace(RADIOS, &radios)
+        } else {
+            return Bytes::from_static(self.text.as_bytes());
+        };
+        Bytes::from(text)
+    }
+
     /// Not to be kept by browsers (the guard says so): a new binary brings a new page, and all of it.
-    fn answer(&self) -> Response {
+    fn answer(&self, text: Bytes) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.kind),
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::REFERRER_POLICY, "no-referrer"),
         ]
         .map(|(name, value)| (name, HeaderValue::from_static(value)));
-        (headers, self.text).into_response()
+        (headers, text).into_response()
     }
+}
+
+/// The choice of a class in a list.
+fn option(info: &ClassInfo) -> String {
+    let (name, label) = (info.name, info.label);
+    format!("<option value=\"{name}\">{label}</option>")
+}
+
+/// The choice of a class to be drained; the first one is chosen.
+fn radio((nth, info): (usize, &ClassInfo)) -> String {
+    let (name, label) = (info.name, info.label);
+    let checked = if nth == 0 { " checked" } else { "" };
+    format!(
+        "      <label class=\"radio\"><input type=\"radio\" name=\"class\" value=\"{name}\"{checked}> {label} \
+         <b data-count=\"{name}\"></b></label>\n"
+    )
 }

@@ -1,5 +1,7 @@
 // Elements, words and numbers. What comes from peers becomes text here, and never markup.
 
+import { CLASSES } from './classes.js';
+
 export const $ = id => document.getElementById(id);
 
 /** An element. Children are elements or text. */
@@ -93,7 +95,6 @@ export function moment(at) {
 }
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
-export const CLASSES = { glasses: 'glasses', tpa: 'apps' };
 export const className = name => CLASSES[name] ?? name ?? '–';
 /** A cause as the log has it, with spaces. */
 export const words = name => String(name).replaceAll('_', ' ');

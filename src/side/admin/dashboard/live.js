@@ -1,6 +1,7 @@
 // The figures that change by the second.
 
-import { $, CLASSES, Table, clock, column, count, el, few, mark, micros, plural, say, setWord, show, span, stateColumn, svg, visible, whoColumn, className } from './dom.js';
+import { CLASSES } from './classes.js';
+import { $, Table, clock, column, count, el, few, mark, micros, plural, say, setWord, show, span, stateColumn, svg, visible, whoColumn, className } from './dom.js';
 import { act, ask } from './api.js';
 
 const STATES = ['healthy', 'suspect', 'closing'];
@@ -33,7 +34,7 @@ function dial(name) {
     list.append(el('div', {}, el('dt', { class: 'chip', 'data-state': state }, state), number));
     return [state, number];
   }));
-  $('dials').append(el('div', { class: 'dial' }, el('h3', {}, name === 'tpa' ? 'third-party apps' : name), big, bar, list));
+  $('dials').append(el('div', { class: 'dial' }, el('h3', {}, CLASSES[name]), big, bar, list));
   return { big, segments, numbers };
 }
 

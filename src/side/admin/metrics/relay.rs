@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use super::scrape::Scrape;
-use crate::gateway::{CLASS_NAMES, DropReason};
+use crate::gateway::{DropReason, RELAY_CLASSES};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
@@ -21,7 +21,7 @@ impl Scrape {
                 ("resume", relay.resumes),
                 ("takeover", relay.takeovers),
             ] {
-                for (class, n) in CLASS_NAMES.into_iter().zip(counts) {
+                for (class, n) in names().zip(counts) {
                     family.count(&[("class", class), ("how", how)], n)?;
                 }
             }
@@ -38,7 +38,7 @@ impl Scrape {
             help,
             MetricType::Gauge,
             |family| {
-                for (class, n) in CLASS_NAMES.into_iter().zip(relay.absent) {
+                for (class, n) in names().zip(relay.absent) {
                     let labels = [("class", class)];
                     family.encode_family(&labels)?.encode_gauge(&(n as i64))?;
                 }
@@ -63,7 +63,7 @@ impl Scrape {
             ),
         ] {
             page.counters(name, help, |family| {
-                for (class, n) in CLASS_NAMES.into_iter().zip(counts) {
+                for (class, n) in names().zip(counts) {
                     family.count(&[("class", class)], n)?;
                 }
                 Ok(())
@@ -87,7 +87,7 @@ impl Scrape {
         let relay = &self.snapshot.relay;
         let help = "Frames sent on, by the class of whom they were sent to";
         page.counters("pulsegate_frames_relayed", help, |family| {
-            for (class, n) in CLASS_NAMES.into_iter().zip(relay.relayed) {
+            for (class, n) in names().zip(relay.relayed) {
                 family.count(&[("class", class)], n)?;
             }
             Ok(())
@@ -139,4 +139,9 @@ impl Scrape {
             relay.kept_bytes as i64,
         )
     }
+}
+
+/// The names of the relay's classes, by number.
+fn names() -> impl Iterator<Item = &'static str> {
+    RELAY_CLASSES.iter().map(|info| info.name)
 }

@@ -4,7 +4,7 @@ use super::alerts::Alerts;
 use super::page::{NO_EXEMPLAR, Page};
 use crate::cause::PeerCode;
 use crate::engine::ClassStats;
-use crate::gateway::{CLASS_NAMES, ConnState, Snapshot};
+use crate::gateway::{ConnState, Snapshot};
 use crate::side::admin::logins::LoginCounts;
 use crate::side::errands::{StateFileStats, WebhookStats};
 use crate::side::process::Figures;
@@ -43,7 +43,10 @@ impl Collector for Scrape {
 
 impl Scrape {
     pub(super) fn classes(&self) -> impl Iterator<Item = (&'static str, &ClassStats)> {
-        CLASS_NAMES.into_iter().zip(&self.snapshot.stats.classes)
+        self.snapshot
+            .classes
+            .names()
+            .zip(&self.snapshot.stats.classes)
     }
 
     fn connections(&self, page: &mut Page<'_, '_>) -> fmt::Result {

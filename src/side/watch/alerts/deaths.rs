@@ -3,10 +3,10 @@
 //! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
 use super::agents::{Agents, Common};
-use super::sample::CLASSES;
 use crate::bounded;
 use crate::cause::Cause;
-use crate::gateway::{CLASS_NAMES, Closed, OTHER_USER_AGENT};
+use crate::engine::Class;
+use crate::gateway::{Classes, Closed, OTHER_USER_AGENT};
 use crate::time::Micros;
 use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
@@ -77,13 +77,13 @@ pub(super) enum Group {
 }
 
 /// What it takes to be many.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Many {
     pub(super) least: u64,
     pub(super) percent: u64,
     pub(super) window: Micros,
     /// Connections before, by class.
-    pub(super) live: [u64; CLASSES],
+    pub(super) live: Vec<u64>,
 }
 
 impl Deaths {
@@ -91,7 +91,6 @@ impl Deaths {
     pub(super) fn note<'a>(&mut self, closed: impl IntoIterator<Item = &'a Closed>) {
         for closed in closed {
             if let Some(class) = closed.class
-                && usize::from(class.0) < CLASSES
                 && closed.lost
             {
                 let address = closed.peer_addr.ip();
@@ -163,13 +162,13 @@ impl Deaths {
         // What a block explains is told once.
         let explained: Vec<Group> = found.iter().map(|mass| mass.of).collect();
         let is_open = |d: &&Death| !explained.contains(&Group::Block(d.block));
-        for class in 0..CLASSES {
+        for class in 0..many.live.len() {
             let deaths = self.latest.iter().filter(|d| d.class == class);
             let deaths: Vec<&Death> = deaths.filter(is_open).collect();
             let group = Group::Class(class);
             found.extend(at_once(group, &deaths, since, many, many.live[class]));
         }
-        (0..CLASSES)
+        (0..many.live.len())
             .filter_map(|class| merge(found.iter().filter(|mass| mass.class == class)))
             .collect()
     }
@@ -242,7 +241,7 @@ fn at_once(
         .copied()
         .collect();
     let by_class = |class| lost.iter().filter(|d| d.class == class).count();
-    let class = (0..CLASSES).max_by_key(|class| by_class(*class))?;
+    let class = (0..many.live.len()).max_by_key(|class| by_class(*class))?;
     let mut blocks: Vec<IpNet> = lost.iter().map(|d| d.block).collect();
     blocks.sort_unstable();
     blocks.dedup();
@@ -268,7 +267,14 @@ fn at_once(
 
 impl MassDeath {
     /// What has happened, in words. `common` is the user agent that most of them had.
-    pub(super) fn summary(&self, window: Micros, common: Option<&Common>) -> String {
+    pub(super) fn summary(
+        &self,
+        classes: &Classes,
+        window: Micros,
+        common: Option<&Common>,
+    ) -> String {
+        // As many classes as there are at all: `u8` holds their numbers.
+        let name = |class: usize| classes.name(Class(class as u8));
         let (cause, with) = self.cause;
         let most = if with == self.count {
             "all"
@@ -278,19 +284,17 @@ impl MassDeath {
             "some"
         };
         let whose = match self.of {
-            Group::Class(class) if self.blocks == 1 => format!("of class {}", CLASS_NAMES[class]),
+            Group::Class(class) if self.blocks == 1 => format!("of class {}", name(class)),
             Group::Class(class) => format!(
                 "of class {} from {} address blocks",
-                CLASS_NAMES[class], self.blocks
+                name(class),
+                self.blocks
             ),
             Group::Block(block) => format!("from {block}"),
         };
         let of_class = match self.of {
             Group::Class(_) => String::new(),
-            Group::Block(_) => format!(
-                "{} of them of class {}, ",
-                self.of_class, CLASS_NAMES[self.class]
-            ),
+            Group::Block(_) => format!("{} of them of class {}, ", self.of_class, name(self.class)),
         };
         let why = match (common, self.of) {
             (None, _) => ": it is the network or a proxy, not the peers".to_owned(),

@@ -3,9 +3,9 @@
 use super::agents::Agents;
 use super::deaths::{Many, MassDeath};
 use super::rule::{Labels, Reading, labels};
-use super::sample::{CLASSES, Fleet, percent};
+use super::sample::{Fleet, percent};
 use super::view::View;
-use crate::gateway::{CLASS_NAMES, Role, Value};
+use crate::gateway::Value;
 use crate::side::down::DownApp;
 use std::collections::BTreeMap;
 
@@ -18,16 +18,17 @@ pub(super) fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
         least: s.mass_death,
         percent: s.mass_death_percent,
         window: s.mass_death_window,
-        live: fleet.most_live,
+        live: fleet.most_live.clone(),
     };
     let found = view.deaths.mass(view.sample.now, s.interval, &many);
     let reading = |mass: MassDeath| Reading {
-        labels: labels([("class", CLASS_NAMES[mass.class])]),
+        labels: labels([("class", fleet.class_name(mass.class))]),
         value: mass.count as f64,
         threshold: mass.needed as f64,
         summary: {
             let share = |agent: &str| fleet.agent_share(mass.class, agent);
             mass.summary(
+                &fleet.now.classes,
                 s.mass_death_window,
                 mass.agents.common("losses", share).as_ref(),
             )
@@ -42,14 +43,15 @@ fn by_class(
     fleet: &Fleet<'_>,
     look: impl Fn(usize, &'static str) -> Option<(f64, f64, String)>,
 ) -> Vec<Reading> {
-    let classes = (0..CLASSES).filter(|class| {
+    let classes = (0..fleet.most_live.len()).filter(|class| {
         let enough = fleet.most_live[*class] >= view.settings.min_connections;
         enough && !fleet.now.draining[*class]
     });
     let read = |class: usize| {
-        let (value, threshold, summary) = look(class, CLASS_NAMES[class])?;
+        let name = fleet.class_name(class);
+        let (value, threshold, summary) = look(class, name)?;
         Some(Reading {
-            labels: labels([("class", CLASS_NAMES[class])]),
+            labels: labels([("class", name)]),
             value,
             threshold,
             summary,
@@ -129,22 +131,19 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
 }
 
 pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
-    view.fleet.as_ref()?;
-    let mut groups: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    let classes = &view.fleet.as_ref()?.now.classes;
+    let mut groups: BTreeMap<(&str, Option<&str>), Vec<&str>> = BTreeMap::new();
     for identity in &view.sample.flapping {
-        let package = match &identity.role {
-            Role::Glasses => None,
-            Role::Tpa(package) => Some(&**package),
-        };
-        groups.entry(package).or_default().push(&identity.user);
+        let of = (classes.name(identity.class()), identity.package());
+        groups.entry(of).or_default().push(&identity.user);
     }
     let threshold = view.settings.flapping as f64;
-    let read = |(package, mut users): (Option<&str>, Vec<&str>)| {
+    let read = |((class, package), mut users): ((&str, Option<&str>), Vec<&str>)| {
         users.sort_unstable();
         let (labels, what) = match package {
-            None => (labels([("class", "glasses")]), "glasses".to_owned()),
+            None => (labels([("class", class)]), class.to_owned()),
             Some(package) => (
-                labels([("class", "tpa"), ("package", package)]),
+                labels([("class", class), ("package", package)]),
                 Value(package).to_string(),
             ),
         };

@@ -2,14 +2,11 @@
 
 use crate::cause::Cause;
 use crate::engine::Histogram;
-use crate::gateway::{AgentCount, CLASS_NAMES, Identity, Snapshot};
+use crate::gateway::{AgentCount, Classes, Identity, Snapshot};
 use crate::side::down::DownApp;
 use crate::side::process::Memory;
 use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
-
-/// How many classes there are.
-pub(super) const CLASSES: usize = CLASS_NAMES.len();
 
 /// Looks at the counters that a window is kept in; a finer one would say nothing more.
 const STEPS: u64 = 32;
@@ -33,16 +30,17 @@ pub(super) struct Sample {
     pub(super) memory: Option<Memory>,
 }
 
-/// What the loop counts, as far as the rules need it. Arrays are by class.
-#[derive(Debug, Clone, Default)]
+/// What the loop counts, as far as the rules need it. Lists are by class, and all as long as `classes`.
+#[derive(Debug, Clone)]
 pub(super) struct Counters {
-    pub(super) live: [u64; CLASSES],
-    pub(super) suspects: [u64; CLASSES],
-    pub(super) opened: [u64; CLASSES],
-    pub(super) ended: [u64; CLASSES],
-    pub(super) stale: [u64; CLASSES],
+    pub(super) classes: Classes,
+    pub(super) live: Vec<u64>,
+    pub(super) suspects: Vec<u64>,
+    pub(super) opened: Vec<u64>,
+    pub(super) ended: Vec<u64>,
+    pub(super) stale: Vec<u64>,
     /// Classes that are sent away now, by one drain or another.
-    pub(super) draining: [bool; CLASSES],
+    pub(super) draining: Vec<bool>,
     pub(super) rtt: Histogram,
     pub(super) stalls: u64,
     pub(super) stalled: Micros,
@@ -52,7 +50,30 @@ pub(super) struct Counters {
     /// Newcomers that were refused because there was no place.
     pub(super) refused: u64,
     /// The most frequent user agents of open connections.
-    pub(super) agents: [Vec<AgentCount>; CLASSES],
+    pub(super) agents: Vec<Vec<AgentCount>>,
+}
+
+impl Counters {
+    /// Nothing counted of these classes.
+    pub(super) fn none(classes: Classes) -> Self {
+        let zero = vec![0; classes.count()];
+        Counters {
+            live: zero.clone(),
+            suspects: zero.clone(),
+            opened: zero.clone(),
+            ended: zero.clone(),
+            stale: zero,
+            draining: vec![false; classes.count()],
+            rtt: Histogram::default(),
+            stalls: 0,
+            stalled: Micros::ZERO,
+            out_of_descriptors: 0,
+            places: (0, 0),
+            refused: 0,
+            agents: vec![Vec::new(); classes.count()],
+            classes,
+        }
+    }
 }
 
 impl From<&Snapshot> for Counters {
@@ -65,9 +86,10 @@ impl From<&Snapshot> for Counters {
             out_of_descriptors: stats.out_of_descriptors,
             places: (stats.places_taken(), snapshot.max_connections as u64),
             refused: stats.refused,
-            ..Counters::default()
+            ..Counters::none(snapshot.classes.clone())
         };
-        for (nth, class) in stats.classes.iter().enumerate().take(CLASSES) {
+        let counted = stats.classes.iter().take(snapshot.classes.count());
+        for (nth, class) in counted.enumerate() {
             counters.live[nth] = class.live;
             counters.suspects[nth] = class.suspects;
             counters.opened[nth] = class.opened;
@@ -98,7 +120,7 @@ pub(super) struct Fleet<'a> {
     pub(super) now: &'a Counters,
     pub(super) then: &'a Counters,
     /// The most that there were at a time, by class.
-    pub(super) most_live: [u64; CLASSES],
+    pub(super) most_live: Vec<u64>,
     /// All looks of the window.
     looks: &'a VecDeque<(Micros, Counters)>,
 }
@@ -119,10 +141,10 @@ impl Past {
         if self.looks.back().is_none_or(|(at, _)| now - *at >= step) {
             self.looks.push_back((now, counters.clone()));
         }
-        let mut most_live = counters.live;
+        let mut most_live = counters.live.clone();
         for (_, look) in &self.looks {
-            for (most, live) in most_live.iter_mut().zip(look.live) {
-                *most = live.max(*most);
+            for (most, live) in most_live.iter_mut().zip(&look.live) {
+                *most = (*most).max(*live);
             }
         }
         Fleet {
@@ -135,6 +157,12 @@ impl Past {
 }
 
 impl Fleet<'_> {
+    /// Returns the name of a class.
+    pub(super) fn class_name(&self, class: usize) -> &'static str {
+        let infos = self.now.classes.infos();
+        infos.get(class).map_or("none", |info| info.name)
+    }
+
     /// The largest share, in percent, that a user agent had of a class's connections at a look of the window; `None`: it was
     /// among the most frequent ones at none of them.
     pub(super) fn agent_share(&self, class: usize, agent: &str) -> Option<f64> {
@@ -148,8 +176,8 @@ impl Fleet<'_> {
     }
 
     /// How much something has grown over the window, by class.
-    pub(super) fn grown(&self, of: fn(&Counters) -> &[u64; CLASSES]) -> [u64; CLASSES] {
-        let (now, then) = (of(self.now), of(self.then));
-        std::array::from_fn(|class| now[class].saturating_sub(then[class]))
+    pub(super) fn grown(&self, of: fn(&Counters) -> &Vec<u64>) -> Vec<u64> {
+        let pairs = of(self.now).iter().zip(of(self.then));
+        pairs.map(|(now, then)| now.saturating_sub(*then)).collect()
     }
 }

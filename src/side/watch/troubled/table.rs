@@ -6,7 +6,7 @@
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
 use crate::bounded;
 use crate::cause::{Cause, CauseKind};
-use crate::gateway::{Closed, Missed, Role};
+use crate::gateway::{Closed, Missed};
 use crate::time::{Micros, Moment, UnixMillis};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -85,10 +85,7 @@ impl Troubled {
         for missed in missed.into_iter().filter(|missed| missed.lost) {
             let who = Who {
                 user: missed.identity.user.clone(),
-                package: match &missed.identity.role {
-                    Role::Glasses => None,
-                    Role::Tpa(package) => Some(package.clone()),
-                },
+                package: missed.identity.package().map(Box::from),
             };
             let sums = self.of(who, missed.at).sums_at(missed.at);
             sums.failed_resumes = sums.failed_resumes.saturating_add(1);

@@ -18,7 +18,7 @@ fn fleet_of(agent: &str, percent: u64) -> Bench {
         count("glasses-os/3.1", 1_000 - 10 * percent),
         count(agent, 10 * percent),
     ];
-    bench.counters().agents = [counts.clone(), counts];
+    bench.counters().agents = vec![counts.clone(), counts];
     bench.look();
     bench
 }
@@ -31,7 +31,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
     }
     bench.lose_of(0, 10, 200, Cause::PEER_RESET, Some("glasses-os/3.1"));
     // They are back at once, most of them of another release.
-    bench.counters().agents = Default::default();
+    bench.counters().agents = vec![Vec::new(); 2];
     bench.look();
     let alert = bench.fires("mass_death");
     assert_eq!(

@@ -8,7 +8,7 @@ use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
 use crate::cause::{By, Cause, Code};
 use crate::engine::{Class, Traffic};
-use crate::gateway::{Closed, Identity, Role};
+use crate::gateway::{ClassInfo, Classes, Closed, Identity, Role};
 use crate::health::Rtt;
 use crate::id::ConnId;
 use crate::side::process::Memory;
@@ -28,14 +28,19 @@ pub(super) struct Bench {
     pub(super) deaths: u64,
 }
 
+/// Two classes, as of a product.
+pub(super) fn classes() -> Classes {
+    Classes::new(["glasses", "tpa"].map(|name| ClassInfo { name, label: name }))
+}
+
 impl Bench {
     /// With a thousand glasses and as many apps that are well.
     pub(super) fn new() -> Bench {
         let counters = Counters {
-            live: [1_000, 1_000],
+            live: vec![1_000, 1_000],
             places: (2_000, 10_000),
-            opened: [1_000, 1_000],
-            ..Counters::default()
+            opened: vec![1_000, 1_000],
+            ..Counters::none(classes())
         };
         let mut bench = Bench {
             watch: Watch::default(),

@@ -2,7 +2,7 @@
 
 use super::super::alerting::Watch;
 use super::super::sample::Counters;
-use super::bench::Bench;
+use super::bench::{Bench, classes};
 use crate::cause::Cause;
 
 /// A day and a night with everything that happens to a healthy fleet, behind one proxy's block: nothing is told.
@@ -12,7 +12,7 @@ fn a_healthy_day_is_silent() {
     for most in [3, 20, 60, 300, 2_000, 18_000] {
         let mut bench = Bench::new();
         bench.watch = Watch::default();
-        *bench.counters() = Counters::default();
+        *bench.counters() = Counters::none(classes());
         let (looks, mut lost) = (6 * 60 * 24, 0.0);
         for look in 0..looks {
             // Ten at night to six in the morning there is a third; all come within the first minutes.

@@ -6,7 +6,7 @@ use super::bench::{Bench, labels};
 #[test]
 fn suspects_of_a_class() {
     let mut bench = Bench::new();
-    bench.counters().suspects = [99, 99];
+    bench.counters().suspects = vec![99, 99];
     bench.looks(100);
     bench.told(&[]);
     bench.counters().suspects[0] = 100;
@@ -61,7 +61,7 @@ fn a_handful_of_connections_has_no_share() {
 #[test]
 fn a_class_that_is_sent_away_is_not_judged() {
     let mut bench = Bench::new();
-    bench.counters().draining = [true; 2];
+    bench.counters().draining = vec![true; 2];
     bench.counters().suspects[0] = 900;
     bench.looks(100);
     bench.told(&[]);

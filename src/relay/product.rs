@@ -1,0 +1,161 @@
+//! The relay as a product of the gateway.
+
+use super::errands::StopReason;
+use super::relay::Relay;
+use crate::cause::Cause;
+use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
+use crate::host::{Asked, ClassInfo, GLASSES, Identity, Product, TPA, Value};
+use crate::id::ConnId;
+
+/// The classes of the relay, by [`Class`].
+pub const RELAY_CLASSES: [ClassInfo; 2] = [
+    ClassInfo {
+        name: "glasses",
+        label: "glasses",
+    },
+    ClassInfo {
+        name: "tpa",
+        label: "apps",
+    },
+];
+
+impl Relay {
+    /// The class that a path is for.
+    fn class_of(path: &str) -> Option<Class> {
+        match path {
+            "/glasses-ws" => Some(GLASSES),
+            "/tpa-ws" | "/app-ws" => Some(TPA),
+            _ => None,
+        }
+    }
+
+    /// Decides on a request for a class.
+    fn decide(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        request: &Request,
+        class: Class,
+    ) -> (Option<Identity>, Verdict) {
+        // A request that does not ask for a WebSocket is told so first: the loop answers 426.
+        if !request.is_upgrade() {
+            return (None, Verdict::upgrade(class));
+        }
+        if let Some(origin) = self.credentials.refused_origin(request) {
+            let origin = Value(&origin);
+            let why = format!("origin {origin} is not in ALLOWED_ORIGINS");
+            return (None, Verdict::refuse(Cause::BLOCKED, 403, &why));
+        }
+        let protocol = self.settings.subprotocols[usize::from(class.0)].choose(request);
+        let protocol = match protocol {
+            Ok(protocol) => protocol,
+            Err(reply) => {
+                let cause = Cause::BAD_REQUEST;
+                return (None, Verdict::Reply { reply, cause });
+            }
+        };
+        let asked = if class == GLASSES {
+            self.glasses_asked(request).map(Some)
+        } else {
+            self.app_asked(request)
+        };
+        let identity = match asked {
+            Ok(identity) => identity,
+            Err((cause, reply)) => return (None, Verdict::Reply { reply, cause }),
+        };
+        let introduced = identity.is_some();
+        if let Some(identity) = &identity {
+            if let Some((cause, reply)) = self.refuses(identity, io.now()) {
+                return (Some(identity.clone()), Verdict::Reply { reply, cause });
+            }
+        } else {
+            self.note_headers(io, id, request);
+        }
+        let upgrade = Upgrade {
+            introduced,
+            protocol,
+            ..Upgrade::to(class)
+        };
+        (identity, Verdict::Upgrade(upgrade))
+    }
+}
+
+impl Product for Relay {
+    fn classes(&self) -> &'static [ClassInfo] {
+        &RELAY_CLASSES
+    }
+
+    /// The relay is the first product: its classes are [`GLASSES`] and [`TPA`].
+    fn registered(&mut self, first: Class) {
+        debug_assert_eq!(first, GLASSES);
+    }
+
+    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked> {
+        let class = Relay::class_of(request.path())?;
+        let (identity, verdict) = self.decide(io, id, request, class);
+        Some(Asked {
+            class,
+            identity,
+            verdict,
+        })
+    }
+
+    fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str {
+        let greeting = self.introductions.take_greeting(id);
+        self.arrive(io, id, identity, greeting).name()
+    }
+
+    fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message) {
+        self.message(io, id, identity, message);
+    }
+
+    fn on_introduction(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        message: &Message,
+    ) -> Option<Identity> {
+        let (identity, greeting) = self.introduction(io, id, message)?;
+        self.introductions.keep_greeting(id, greeting);
+        Some(identity)
+    }
+
+    fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        self.go_on(io, id, identity);
+    }
+
+    fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, received: u32) -> bool {
+        self.confirm(io, id, identity, received)
+    }
+
+    fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+        self.caught_up(io, id, identity);
+    }
+
+    fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, identity: Option<&Identity>, end: &Ending) {
+        self.forget(io, id);
+        if let Some(identity) = identity {
+            self.gone(io, id, identity, end);
+        }
+    }
+
+    fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.forget_introduction(io, id);
+    }
+
+    /// An app that is refused is stopped: it and its server are told so in the words of its SDK, and it is not asked back.
+    fn on_block(&mut self, io: &mut Io<'_>, identity: &Identity) {
+        if let Some(package) = identity.package() {
+            let (cause, why) = (Cause::KICKED, StopReason::SystemStop);
+            self.stop_app(io, &identity.user, package, cause, why);
+        }
+    }
+
+    fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        self.timer_fired(io, timer)
+    }
+
+    fn is_generated(&self, user: &str) -> bool {
+        self.is_ours(user)
+    }
+}
