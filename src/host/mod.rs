@@ -34,7 +34,7 @@ pub use self::identity::{Identity, Role};
 pub use self::listing::{
     ConnState, Directory, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort,
 };
-pub(crate) use self::logfmt::{Reason as LoggedReason, UserAgent, Value};
+pub(crate) use self::logfmt::{OrDash, Reason as LoggedReason, UserAgent, UserAndPackage, Value};
 pub use self::names::{CLASS_NAMES, GLASSES, TPA};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 pub use self::product::{Asked, Product};

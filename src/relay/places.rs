@@ -10,7 +10,7 @@ use super::session::{
 use super::tables::{Chore, Greeting};
 use crate::cause::Cause;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
-use crate::host::{Identity, Role, Value};
+use crate::host::{CLASS_NAMES, Identity, Role, UserAndPackage};
 use crate::id::ConnId;
 use crate::time::Micros;
 
@@ -465,10 +465,7 @@ pub(super) struct Who<'a>(pub(super) &'a Identity);
 
 impl std::fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let user = Value(&self.0.user);
-        match &self.0.role {
-            Role::Glasses => write!(f, "class=glasses user={user} package=-"),
-            Role::Tpa(package) => write!(f, "class=tpa user={user} package={}", Value(package)),
-        }
+        let class = CLASS_NAMES[usize::from(self.0.class().0)];
+        write!(f, "class={class} {}", UserAndPackage(Some(self.0)))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::connections::page_size;
 use super::page::Entries;
-use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Value};
+use crate::gateway::{BlockPlace, Identity, PAGE_MAX, UserAndPackage};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
@@ -121,11 +121,9 @@ pub(super) async fn lift(
     let lift = ask::ask(&control.desk, move |gateway, _| {
         let lifted = gateway.unblock(&identity);
         if lifted {
-            let package = identity.package().unwrap_or("-");
             log::warn!(
-                "operator action=unblock user={} package={}",
-                Value(&identity.user),
-                Value(package)
+                "operator action=unblock {}",
+                UserAndPackage(Some(&identity))
             );
         }
         lifted
