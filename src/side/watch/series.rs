@@ -28,7 +28,7 @@ pub(in crate::side) struct Step {
 
 /// What the last minute, or the time since the start if that is less, came to.
 #[derive(Debug, Clone)]
-pub(in crate::side) struct LastMinute {
+pub(in crate::side) struct Minute {
     pub(in crate::side) span_ms: u64,
     pub(in crate::side) rtt: Histogram,
     pub(in crate::side) lateness: Histogram,
@@ -84,13 +84,13 @@ impl Series {
         }
     }
 
-    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> LastMinute {
+    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> Minute {
         let fresh = Stats::new(stats.classes.len(), stats.causes);
         let (at, then) = self
             .recent
             .front()
             .map_or((now, &fresh), |(at, then)| (*at, then));
-        LastMinute {
+        Minute {
             span_ms: now.since(at).as_millis(),
             rtt: stats.rtt.since(&then.rtt),
             lateness: stats.lateness.since(&then.lateness),

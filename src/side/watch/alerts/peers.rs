@@ -2,7 +2,7 @@
 
 use super::agents::Agents;
 use super::deaths::{Many, MassDeath};
-use super::rule::{Labels, Reading, labels};
+use super::rule::{Reading, labels};
 use super::sample::{Fleet, percent};
 use super::view::View;
 use crate::gateway::Value;
@@ -119,15 +119,11 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
         return Some(Vec::new());
     };
     let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary: format!(
-            "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
-            s.window.as_secs_f64()
-        ),
-    }])
+    let summary = format!(
+        "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
+        s.window.as_secs_f64()
+    );
+    Reading::only(value, threshold, summary)
 }
 
 pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
