@@ -52,6 +52,8 @@
 //! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
 //! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
+#[cfg(feature = "gateway")]
+mod bounded;
 pub mod cause;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
@@ -81,6 +83,7 @@ pub mod sabotage;
 mod sabotage;
 #[cfg(feature = "gateway")]
 pub mod side;
+mod spread;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

@@ -31,6 +31,16 @@ impl Micros {
         self.0 / 1_000
     }
 
+    /// Whole seconds, rounded down.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+
+    /// Seconds, with their fraction.
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// As a [`Duration`].
     pub const fn as_duration(self) -> Duration {
         Duration::from_micros(self.0)
@@ -210,6 +220,8 @@ mod tests {
         assert_eq!(Micros(u64::MAX) + Micros(1), Micros(u64::MAX));
         assert_eq!(Micros::from_secs(u64::MAX), Micros(u64::MAX));
         assert_eq!(Micros::from_millis(45_012).to_string(), "45012 ms");
+        let span = Micros::from_millis(1_999);
+        assert_eq!((span.as_secs(), span.as_secs_f64()), (1, 1.999));
     }
 
     #[test]

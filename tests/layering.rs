@@ -11,6 +11,7 @@ use std::path::Path;
 const ORDER: &[&[&str]] = &[
     &["sabotage"],
     &["time", "id", "cause"],
+    &["bounded", "spread"],
     &["mail"],
     &["health"],
     &["wire"],

@@ -107,22 +107,7 @@ impl Arguments {
         match (value, SETTINGS[row].kind) {
             (Some(value), _) => self.given[row] = Some(value),
             (None, Kind::Switch) => self.given[row] = Some("1".into()),
-            (
-                None,
-                Kind::Number { .. }
-                | Kind::Word(_)
-                | Kind::Address
-                | Kind::AddressOrOff
-                | Kind::Path
-                | Kind::Secret { .. }
-                | Kind::SecretUrl
-                | Kind::Networks
-                | Kind::Origins
-                | Kind::FrameTypes
-                | Kind::Subprotocols
-                | Kind::HostNames
-                | Kind::WebSocketUrl,
-            ) => {
+            (None, _) => {
                 faults.push(Fault::NoValue {
                     flag: flag.to_owned(),
                     allowed: SETTINGS[row].allowed(),

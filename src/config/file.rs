@@ -106,21 +106,7 @@ pub(super) fn beginning(text: &str) -> String {
 }
 
 fn said(kind: Kind, value: DeValue<'_>) -> Said {
-    let is_text = match kind {
-        Kind::Number { .. } | Kind::Switch => false,
-        Kind::Word(_)
-        | Kind::Address
-        | Kind::AddressOrOff
-        | Kind::Path
-        | Kind::Secret { .. }
-        | Kind::SecretUrl
-        | Kind::Networks
-        | Kind::Origins
-        | Kind::FrameTypes
-        | Kind::Subprotocols
-        | Kind::HostNames
-        | Kind::WebSocketUrl => true,
-    };
+    let is_text = !matches!(kind, Kind::Number { .. } | Kind::Switch);
     let is_time = matches!(
         kind,
         Kind::Number {

@@ -90,19 +90,7 @@ fn groups() -> [(&'static str, impl Iterator<Item = &'static Setting>); 2] {
 fn unit(setting: &Setting) -> String {
     match setting.kind {
         Kind::Number { unit, .. } => unit.to_string(),
-        Kind::Word(_)
-        | Kind::Switch
-        | Kind::Address
-        | Kind::AddressOrOff
-        | Kind::Path
-        | Kind::Secret { .. }
-        | Kind::SecretUrl
-        | Kind::Networks
-        | Kind::Origins
-        | Kind::FrameTypes
-        | Kind::Subprotocols
-        | Kind::HostNames
-        | Kind::WebSocketUrl => String::new(),
+        _ => String::new(),
     }
 }
 
@@ -121,19 +109,7 @@ fn reload(setting: &Setting) -> &'static str {
 fn allowed(setting: &Setting) -> String {
     let bounds = match setting.kind {
         Kind::Number { least, most, .. } => format!("{least} to {most}"),
-        kind @ (Kind::Word(_)
-        | Kind::Switch
-        | Kind::Address
-        | Kind::AddressOrOff
-        | Kind::Path
-        | Kind::Secret { .. }
-        | Kind::SecretUrl
-        | Kind::Networks
-        | Kind::Origins
-        | Kind::FrameTypes
-        | Kind::Subprotocols
-        | Kind::HostNames
-        | Kind::WebSocketUrl) => kind.to_string(),
+        kind => kind.to_string(),
     };
     match setting.rule {
         Some(rule) => format!("{bounds}; {rule}"),

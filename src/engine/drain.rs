@@ -1,6 +1,7 @@
 //! How far going away is.
 
 use crate::id::TimerId;
+use crate::spread::Spread;
 use crate::time::Micros;
 
 /// How far a drain is.
@@ -18,9 +19,7 @@ pub(crate) enum Drain {
     LastAccept { since: Micros, spread: Micros },
     /// Connections are closed, evenly over the spread; newcomers are told 503, if the listener is still open.
     Closing {
-        started: Micros,
-        spread: Micros,
-        total: u64,
+        spread: Spread,
         done: u64,
         cursor: u32,
     },

@@ -6,7 +6,8 @@ use crate::cause::Cause;
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::Directory;
 use crate::host::{
-    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, History, Identity, Row, Value,
+    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, History, Identity, Row,
+    UserAndPackage, Value,
 };
 use crate::id::ConnId;
 use crate::relay::{How, RelaySettings, RelayStats, Session};
@@ -232,9 +233,8 @@ impl Gateway {
         // Nothing more happens to one that its product has closed already.
         io.close(id, Cause::KICKED.close_code(), reason);
         log::warn!(
-            "operator action=kick id={id} user={} package={} block_ms={} blocked={blocked} reason={}",
-            Value(identity.as_ref().map_or("-", |i| &i.user)),
-            Value(identity.as_ref().and_then(Identity::package).unwrap_or("-")),
+            "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}",
+            UserAndPackage(identity.as_ref()),
             block.as_millis(),
             Value(reason)
         );

@@ -1,14 +1,15 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
 use crate::cause::{Cause, CauseTable};
-use crate::engine::{Class, Ending, Histogram, Io, Stats, TimerId};
-use crate::health::{Rtt, State};
-use crate::host::{Classes, Identity, LoggedReason, UserAgent, Value};
+use crate::engine::{Class, Ending, Io, Stats, TimerId};
+use crate::health::State;
+use crate::host::{Classes, Identity, LoggedReason, OrDash, UserAgent, UserAndPackage};
 use crate::id::ConnId;
 use crate::relay::RelayStats;
 use crate::time::Micros;
 use log::Level;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 
 /// The most lines about ends that are written in a second. In a storm the rest is summed up by cause.
 const LINES_PER_SECOND: u32 = 200;
@@ -115,15 +116,18 @@ impl Report {
         }
     }
 
+    /// Describes a connection that is still there.
+    fn subject<'a>(&self, io: &Io<'_>, id: ConnId, peer: Peer<'a>) -> Subject<'a> {
+        Subject {
+            class: self.class_name(io.class(id)),
+            id,
+            address: io.peer_addr(id),
+            peer,
+        }
+    }
+
     pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, how: &str) {
-        let class = self.class_name(io.class(id));
-        log::debug!(
-            "open class={class} {} id={id} peer={} user_agent={} how={}",
-            Who(peer.0),
-            Address(io.peer_addr(id)),
-            Agent(peer.1),
-            how
-        );
+        log::debug!("open {} how={how}", self.subject(io, id, peer));
     }
 
     pub(super) fn closed(&mut self, io: &mut Io<'_>, id: ConnId, peer: Peer<'_>, end: &Ending) {
@@ -135,18 +139,20 @@ impl Report {
         if !log::log_enabled!(level) || !self.window.admits(io, end.cause) {
             return;
         }
+        let subject = Subject {
+            class: self.class_name(end.class),
+            id,
+            address: Some(end.peer_addr),
+            peer,
+        };
         log::log!(
             level,
-            "close class={} {} id={id} peer={} user_agent={} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
+            "close {subject} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
              messages_out={} cause={} code={} by={} clean={} reason={}",
-            self.class_name(end.class),
-            Who(peer.0),
-            end.peer_addr,
-            Agent(peer.1),
             end.age.as_millis(),
             end.silence.as_millis(),
             end.unanswered,
-            Srtt(end.rtt),
+            OrDash(end.rtt.srtt_us()),
             end.traffic.bytes_in,
             end.traffic.bytes_out,
             end.traffic.messages_in,
@@ -162,11 +168,8 @@ impl Report {
     /// A peer sends more than its share of the loop's work.
     pub(super) fn throttled(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
         log::warn!(
-            "throttled class={} {} id={id} peer={} user_agent={} waited_ms={} effect=\"its input waits for its share of each turn\"",
-            self.class_name(io.class(id)),
-            Who(peer.0),
-            Address(io.peer_addr(id)),
-            Agent(peer.1),
+            "throttled {} waited_ms={} effect=\"its input waits for its share of each turn\"",
+            self.subject(io, id, peer),
             waited.as_millis()
         );
     }
@@ -177,11 +180,8 @@ impl Report {
             return;
         }
         log::warn!(
-            "pong mangled class={} {} id={id} peer={} user_agent={} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
-            self.class_name(io.class(id)),
-            Who(peer.0),
-            Address(io.peer_addr(id)),
-            Agent(peer.1),
+            "pong mangled {} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
+            self.subject(io, id, peer),
             payload.len()
         );
     }
@@ -226,9 +226,9 @@ impl Report {
             ByCause(now, last, rejected),
             now.pings - last.pings,
             now.pongs - last.pongs,
-            Percentile(&rtt, 0.50),
-            Percentile(&rtt, 0.99),
-            Percentile(&lateness, 0.99),
+            OrDash(rtt.percentile(0.50)),
+            OrDash(rtt.percentile(0.99)),
+            OrDash(lateness.percentile(0.99)),
             now.turns - last.turns,
             now.stalls - last.stalls,
             (now.stalled - last.stalled).as_millis(),
@@ -287,71 +287,34 @@ pub(super) fn state_name(state: State) -> &'static str {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
 
-/// A user agent, or `-` if the request had none.
-struct Agent<'a>(Option<&'a str>);
-
-impl std::fmt::Display for Agent<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(name) => write!(f, "{}", UserAgent(name)),
-            None => f.write_str("-"),
-        }
-    }
+/// The connection that a line is about: `class=… user=… package=… id=… peer=… user_agent=…`
+struct Subject<'a> {
+    class: &'static str,
+    id: ConnId,
+    address: Option<SocketAddr>,
+    peer: Peer<'a>,
 }
 
-/// `user=… package=…`
-struct Who<'a>(Option<&'a Identity>);
-
-impl std::fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Some(identity) = self.0 else {
-            return f.write_str("user=- package=-");
-        };
-        write!(f, "user={}", Value(&identity.user))?;
-        let package = identity.package().unwrap_or("-");
-        write!(f, " package={}", Value(package))
-    }
-}
-
-struct Address(Option<std::net::SocketAddr>);
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(addr) => write!(f, "{addr}"),
-            None => f.write_str("-"),
-        }
-    }
-}
-
-/// Microseconds, or `-` before the first measurement.
-struct Srtt(Rtt);
-
-impl std::fmt::Display for Srtt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.srtt_us() {
-            Some(us) => write!(f, "{us}"),
-            None => f.write_str("-"),
-        }
-    }
-}
-
-struct Percentile<'a>(&'a Histogram, f64);
-
-impl std::fmt::Display for Percentile<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.percentile(self.1) {
-            Some(value) => write!(f, "{value}"),
-            None => f.write_str("-"),
-        }
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Peer(identity, user_agent) = self.peer;
+        write!(
+            f,
+            "class={} {} id={} peer={} user_agent={}",
+            self.class,
+            UserAndPackage(identity),
+            self.id,
+            OrDash(self.address),
+            OrDash(user_agent.map(UserAgent))
+        )
     }
 }
 
 /// A total and what it is made of: `3(stale:1,peer_eof:2)`.
 struct ByCause<'a, F>(&'a Stats, &'a Stats, F);
 
-impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<F: Fn(&Stats, usize) -> u64> fmt::Display for ByCause<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let grown = |cause: &Cause| {
             let at = cause.index();
             self.2(self.0, at) - self.2(self.1, at)
@@ -372,25 +335,14 @@ impl<F: Fn(&Stats, usize) -> u64> std::fmt::Display for ByCause<'_, F> {
     }
 }
 
-/// µs as ms, or `-` if nothing was measured.
-struct Millis(Option<u64>);
-
-impl std::fmt::Display for Millis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(us) => write!(f, "{}", us / 1_000),
-            None => f.write_str("-"),
-        }
-    }
-}
-
 /// What the relay has done since the last time, and what waits now.
 struct Relayed<'a>(&'a RelayStats, &'a RelayStats);
 
-impl std::fmt::Display for Relayed<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Relayed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (now, last) = (self.0, self.1);
         let absence = now.absence.since(&last.absence);
+        let ms = |q| OrDash(absence.percentile(q).map(|us| us / 1_000));
         let sum = |of: fn(&RelayStats) -> &[u64]| {
             of(now).iter().sum::<u64>() - of(last).iter().sum::<u64>()
         };
@@ -399,8 +351,8 @@ impl std::fmt::Display for Relayed<'_> {
             " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} forbidden={} malformed={} replayed={} doubtful={} \
              dropped={} kept={} webhooks={} webhooks_failed={}",
             now.absent.iter().sum::<u64>(),
-            Millis(absence.percentile(0.50)),
-            Millis(absence.percentile(0.99)),
+            ms(0.50),
+            ms(0.99),
             sum(|s| &s.resumes),
             sum(|s| &s.takeovers),
             sum(|s| &s.false_deaths),
@@ -422,8 +374,8 @@ impl std::fmt::Display for Relayed<'_> {
 /// ` stale=12 peer_eof=3`
 struct Suppressed<'a>(CauseTable, &'a [u64]);
 
-impl std::fmt::Display for Suppressed<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Suppressed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.all().map(|cause| (cause, self.1[cause.index()]));
         for (cause, n) in counts.filter(|(_, n)| *n > 0) {
             write!(f, " {cause}={n}")?;

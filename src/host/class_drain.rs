@@ -4,6 +4,7 @@ use crate::cause::Cause;
 use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView, TimerId};
 use crate::id::ConnId;
+use crate::spread::Spread;
 use crate::time::Micros;
 
 /// The time from one step to the next.
@@ -28,12 +29,10 @@ const REASON: &str = "service restart";
 #[derive(Debug)]
 pub(crate) struct ClassDrain {
     class: Class,
-    started: Micros,
-    spread: Micros,
+    /// Over the connections of the class at the start.
+    spread: Spread,
     /// Newcomers are refused until then.
     refused_until: Micros,
-    /// Connections of the class at the start.
-    total: u64,
     done: u64,
     cursor: u32,
     timer: Option<TimerId>,
@@ -43,10 +42,12 @@ impl ClassDrain {
     pub(crate) fn start(io: &mut Io<'_>, class: Class, spread: Micros, refuse: Micros) -> Self {
         let mut drain = ClassDrain {
             class,
-            started: io.now(),
-            spread,
+            spread: Spread {
+                started: io.now(),
+                span: spread,
+                total: io.stats().classes[usize::from(class.0)].live,
+            },
             refused_until: io.now() + refuse,
-            total: io.stats().classes[usize::from(class.0)].live,
             done: 0,
             cursor: 0,
             timer: None,
@@ -75,20 +76,14 @@ impl ClassDrain {
         // Its turn comes when all before it have had theirs, of which a step closes only so many, and the cursor needs a step
         // for every so many slots.
         let turn = self.done + u64::from(slots) + 1;
-        let share = if turn < self.total {
-            let part = u128::from(self.spread.0) * u128::from(turn);
-            Micros(part.div_ceil(u128::from(self.total)) as u64)
-        } else {
-            self.spread
-        };
         let steps = |slots: u32| Micros(STEP.0 * u64::from(slots));
-        let due = (self.started + share).max(now + steps(slots / CLOSES));
+        let due = self.spread.due_at(turn).max(now + steps(slots / CLOSES));
         Some(due + steps(slots / SLOTS))
     }
 
     /// Who came after the start stays.
     fn concerns(&self, view: &ConnView) -> bool {
-        let theirs = view.class == Some(self.class) && view.since <= self.started;
+        let theirs = view.class == Some(self.class) && view.since <= self.spread.started;
         theirs && view.phase == PhaseView::Open
     }
 
@@ -109,12 +104,7 @@ impl ClassDrain {
 
     /// Closes those whose turn it is: after a tenth of the spread, a tenth of them.
     fn step(&mut self, io: &mut Io<'_>) {
-        let elapsed = io.now() - self.started;
-        let quota = if elapsed >= self.spread {
-            u64::MAX
-        } else {
-            (u128::from(self.total) * u128::from(elapsed.0) / u128::from(self.spread.0)) as u64
-        };
+        let quota = self.spread.due(io.now());
         let most = self.cursor.saturating_add(SLOTS).min(io.slots());
         let (begun, mut closed) = (self.cursor, 0);
         while self.done < quota && self.cursor < most && closed < CLOSES {

@@ -2,6 +2,7 @@
 //!
 //! A history takes some 700 bytes. Kept for everybody it would cost more than the connections themselves.
 
+use crate::bounded;
 use crate::engine::Io;
 use crate::health::{HealthChange, State};
 use crate::id::ConnId;
@@ -100,7 +101,7 @@ impl Histories {
             self.keep(io, id, Reason::Suspect);
         }
         if let Some(history) = self.by_id.get_mut(&id) {
-            push(
+            bounded::push(
                 &mut history.changes,
                 CHANGES,
                 Change {
@@ -124,7 +125,7 @@ impl Histories {
     pub(crate) fn answered(&mut self, id: ConnId, rtt: Micros) -> bool {
         let history = self.by_id.get_mut(&id);
         history
-            .map(|history| push(&mut history.rtts, RTTS, (UnixMillis::now(), rtt)))
+            .map(|history| bounded::push(&mut history.rtts, RTTS, (UnixMillis::now(), rtt)))
             .is_some()
     }
 
@@ -158,11 +159,4 @@ impl Histories {
         );
         io.watch(id, true);
     }
-}
-
-fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {
-    if ring.len() == most {
-        ring.pop_front();
-    }
-    ring.push_back(value);
 }

@@ -1,5 +1,6 @@
 //! What a peer said about itself, made fit for a `key=value` line.
 
+use super::identity::Identity;
 use super::user_agents::USER_AGENT_BYTES_MAX;
 use std::fmt::{self, Write};
 
@@ -18,6 +19,14 @@ pub(crate) struct Reason<'a>(pub(crate) &'a str);
 /// A user agent that was cut already, as a [`Value`] but in whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UserAgent<'a>(pub(crate) &'a str);
+
+/// `user=… package=…` of a connection. A connection without an identity has neither.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct UserAndPackage<'a>(pub(crate) Option<&'a Identity>);
+
+/// A value, or `-` if there is none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OrDash<T>(pub(crate) Option<T>);
 
 impl Value<'_> {
     /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).
@@ -69,6 +78,23 @@ impl fmt::Display for UserAgent<'_> {
     }
 }
 
+impl fmt::Display for UserAndPackage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = OrDash(self.0.map(|identity| Value(&identity.user)));
+        let package = OrDash(self.0.and_then(Identity::package).map(Value));
+        write!(f, "user={user} package={package}")
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for OrDash<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_char('-'),
+        }
+    }
+}
+
 /// Whether `c` is a mark of its own on the screen. The standard library keeps the Unicode table for its `Debug` output:
 /// what that leaves alone is seen. (It also escapes the apostrophe, which is.)
 fn is_seen(c: char) -> bool {
@@ -78,6 +104,7 @@ fn is_seen(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Class;
 
     fn shown(value: &str) -> String {
         Value(value).to_string()
@@ -105,6 +132,20 @@ mod tests {
         assert_eq!(shown(r#"" cause=stale x=""#), r#""\" cause=stale x=\"""#);
         assert_eq!(shown(r"back\slash"), r#""back\\slash""#);
         assert_eq!(shown(r"\"), r#""\\""#);
+    }
+
+    #[test]
+    fn a_connection_has_a_user_and_perhaps_a_package() {
+        let shown = |identity: Option<&Identity>| UserAndPackage(identity).to_string();
+        let of = |user: &str, package: Option<&str>| Identity {
+            class: Class(0),
+            user: user.into(),
+            package: package.map(Box::from),
+        };
+        let (glasses, app) = (of("a b", None), of("ada", Some("p.x")));
+        assert_eq!(shown(None), "user=- package=-");
+        assert_eq!(shown(Some(&glasses)), r#"user="a b" package=-"#);
+        assert_eq!(shown(Some(&app)), "user=ada package=p.x");
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use self::identity::Identity;
 pub use self::listing::{
     ConnState, Directory, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort,
 };
-pub(crate) use self::logfmt::{Reason as LoggedReason, UserAgent, Value};
+pub(crate) use self::logfmt::{OrDash, Reason as LoggedReason, UserAgent, UserAndPackage, Value};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 pub use self::product::{Asked, Product};
 pub(crate) use self::proxy::Proxies;

@@ -11,8 +11,9 @@ use super::session::{
 use super::tables::{Chore, Greeting};
 use crate::cause::Cause;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
-use crate::host::{Identity, Value};
+use crate::host::{Identity, UserAndPackage};
 use crate::id::ConnId;
+use crate::relay::role::RELAY_CLASSES;
 use crate::relay::role::Role;
 use crate::time::Micros;
 
@@ -404,10 +405,7 @@ pub(super) struct Who<'a>(pub(super) &'a Identity);
 
 impl std::fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let user = Value(&self.0.user);
-        match Role::of(self.0) {
-            Role::Glasses => write!(f, "class=glasses user={user} package=-"),
-            Role::App(package) => write!(f, "class=tpa user={user} package={}", Value(package)),
-        }
+        let class = RELAY_CLASSES[usize::from(self.0.class.0)].name;
+        write!(f, "class={class} {}", UserAndPackage(Some(self.0)))
     }
 }

@@ -23,41 +23,31 @@ pub(crate) trait Piece: Default {
     fn append(&mut self, other: Self);
 }
 
-impl Piece for Vec<u8> {
-    fn len(&self) -> usize {
-        self.len()
-    }
+/// Implements [`Piece`] for a type by its own methods, and by the one that appends.
+macro_rules! piece {
+    ($of:ty, $append:ident) => {
+        impl Piece for $of {
+            fn len(&self) -> usize {
+                self.len()
+            }
 
-    fn capacity(&self) -> usize {
-        self.capacity()
-    }
+            fn capacity(&self) -> usize {
+                self.capacity()
+            }
 
-    fn reserve_exact(&mut self, more: usize) {
-        self.reserve_exact(more);
-    }
+            fn reserve_exact(&mut self, more: usize) {
+                self.reserve_exact(more);
+            }
 
-    fn append(&mut self, other: Self) {
-        self.extend_from_slice(&other);
-    }
+            fn append(&mut self, other: Self) {
+                self.$append(&other);
+            }
+        }
+    };
 }
 
-impl Piece for String {
-    fn len(&self) -> usize {
-        self.len()
-    }
-
-    fn capacity(&self) -> usize {
-        self.capacity()
-    }
-
-    fn reserve_exact(&mut self, more: usize) {
-        self.reserve_exact(more);
-    }
-
-    fn append(&mut self, other: Self) {
-        self.push_str(&other);
-    }
-}
+piece!(Vec<u8>, extend_from_slice);
+piece!(String, push_str);
 
 /// A queue of pieces.
 #[derive(Debug, Default)]

@@ -6,9 +6,9 @@
 Each event must be alerted once, to a receiver of webhooks, in the log and in the API, and be resolved; and nothing else may be told.
 Takes 90 s, of which 60 are how long a flapping app is slowed. Exit: 0 all held; 1 something did not; 2 usage.
 """
-import http.server, json, os, re, signal, socket, subprocess, sys, threading, time
+import http.server, json, os, re, signal, subprocess, sys, threading, time
 
-from harness import Broken, Process, expect, get, until
+from harness import Broken, Process, ask_upgrade, expect, get, until
 
 SETTINGS = dict(
     HEARTBEAT_INTERVAL_MS="2000", CONNECTION_TIMEOUT_MS="6000", CLOSE_TIMEOUT_MS="500", FLAPPING_LIMIT="5",
@@ -44,12 +44,7 @@ class Take(http.server.BaseHTTPRequestHandler):
 
 def upgrade(listen, path):
     """A connection that asks for a WebSocket, and the status of the answer."""
-    host, port = listen.split(":")
-    peer = socket.create_connection((host, int(port)), timeout=10)
-    peer.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
+    peer = ask_upgrade(listen, path)
     return peer, int(peer.recv(12).split()[1])
 
 

@@ -7,98 +7,12 @@ Starts both on free ports of 127.0.0.1; clients come from 127.0.0.9 and 127.0.0.
 address from the PROXY header. Needs haproxy and openssl, and Linux, where all of 127.0.0.0/8 is local. Takes 20 s.
 Exit: 0 all held; 1 something did not, with both logs; 2 usage, or could not start.
 """
-import base64, csv, hashlib, json, os, re, shutil, signal, socket, ssl, struct, subprocess, sys, tempfile, time
+import csv, json, os, re, signal, socket, struct, sys, time
 
-from harness import Broken, Process, expect, free_port, get, until
+from harness import Process, expect, free_port, get, until
+from proxy import WebSocket, certificate, haproxy, held, main
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-CONFIG = os.path.join(HERE, "../../docs/deploy/haproxy.cfg")
 INTERVAL, TIMEOUT, DRAIN_DELAY, DRAIN = 0.5, 2.0, 4.0, 1.0
-
-
-class WebSocket:
-    """As much of RFC 6455 as is needed here. It answers pings while it receives."""
-
-    def __init__(self, source, port, path, headers=""):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
-        self.address = "%s:%d" % raw.getsockname()
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        # What a browser offers.
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        self.socket = context.wrap_socket(raw, server_hostname="localhost")
-        expect(self.socket.selected_alpn_protocol() == "http/1.1", f"ALPN chose {self.socket.selected_alpn_protocol()}")
-        self.buffer, self.pings = b"", 0
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n{headers}\r\n".encode()
-        )
-        while b"\r\n\r\n" not in self.buffer:
-            self.more()
-        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
-        self.status = int(head.split()[1])
-        if self.status == 101:
-            accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
-            expect(accept in head, f"no Sec-WebSocket-Accept: {head}")
-
-    def more(self):
-        got = self.socket.recv(65536)
-        if not got:
-            raise EOFError("the stream ended")
-        self.buffer += got
-
-    def send(self, opcode, payload=b""):
-        mask = os.urandom(4)
-        masked = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
-        length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack("!H", len(payload))
-        self.socket.sendall(bytes([0x80 | opcode]) + length + mask + masked)
-
-    def frame(self):
-        """The next complete frame of the buffer, which are small and in one piece here."""
-        if len(self.buffer) < 2:
-            return None
-        opcode, length, head = self.buffer[0] & 15, self.buffer[1], 2
-        assert length < 127, "a long frame"
-        if length == 126:
-            if len(self.buffer) < 4:
-                return None
-            length, head = struct.unpack("!H", self.buffer[2:4])[0], 4
-        if len(self.buffer) < head + length:
-            return None
-        payload, self.buffer = self.buffer[head : head + length], self.buffer[head + length :]
-        return opcode, payload
-
-    def receive_any(self, seconds):
-        """The next frame that is no ping."""
-        return self.receive(seconds, skip=b"\0")
-
-    def receive(self, seconds, answer=True, skip=b'connection_ack"'):
-        """The next frame that is no ping and no acknowledgement within that time, or None. Raises EOFError at the end of the stream."""
-        end = time.monotonic() + seconds
-        while True:
-            while (frame := self.frame()) is not None:
-                if frame[0] == 1 and skip in frame[1]:
-                    continue
-                if frame[0] != 9:
-                    return frame
-                self.pings += 1
-                if answer:
-                    self.send(10, frame[1])
-            left = end - time.monotonic()
-            if left <= 0:
-                return None
-            self.socket.settimeout(left)
-            try:
-                self.more()
-            except TimeoutError:
-                return None
-
-    def closed_with(self, seconds, answer=True):
-        """The code of the close frame that comes within that time."""
-        frame = self.receive(seconds, answer)
-        expect(frame is not None and frame[0] == 8, f"instead of a close frame came {frame}")
-        return struct.unpack("!H", frame[1][:2])[0]
 
 
 def server_status(stats):
@@ -112,14 +26,10 @@ def server_status(stats):
 
 
 def run(binary, place):
-    cert = os.path.join(place, "cert.pem")
-    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*key, "-keyout", cert + ".key", "-out", cert], check=True, capture_output=True, timeout=60)
-    with open(cert, "a") as both, open(cert + ".key") as private:
-        both.write(private.read())
     stats, port = os.path.join(place, "stats"), free_port()
     processes = []
-    try:
+
+    def test():
         gateway = Process(
             "gateway", [binary], LISTEN_ADDR="127.0.0.1:0", ADMIN_ADDR="127.0.0.1:0", PROXY_PROTOCOL="v2", TRUSTED_PROXIES="127.0.0.1",
             LOG_LEVEL="debug", HEARTBEAT_INTERVAL_MS=str(int(INTERVAL * 1000)), CONNECTION_TIMEOUT_MS=str(int(TIMEOUT * 1000)),
@@ -130,25 +40,16 @@ def run(binary, place):
         listen, admin = (re.search(rf"\b{name}=([\d.]+:\d+)", start) for name in ("listen", "admin"))
         expect(listen and admin, f"no listen= or no admin= in: {start}")
         listen, admin = listen[1], admin[1]
-        haproxy = Process(
-            "haproxy", ["haproxy", "-db", "-f", CONFIG], PULSEGATE_CERT=cert, PULSEGATE_BIND=f"127.0.0.1:{port}", PULSEGATE_GATEWAY=listen,
-            PULSEGATE_MAXCONN="200", PULSEGATE_SERVER_MAXCONN="100", PULSEGATE_LOG="stderr", PULSEGATE_STATS=stats,
-        )  # fmt: skip
-        processes.append(haproxy)
-        scenario(gateway, haproxy, listen, admin, port, stats)
-    except (Broken, EOFError, OSError, subprocess.SubprocessError) as e:
-        for process in processes:
-            process.stop()
-            print(f"--- {process.name}'s log", *process.lines[-60:], sep="\n", file=sys.stderr)
-        print(f"behind_haproxy.py: {e if isinstance(e, Broken) else repr(e)}", file=sys.stderr)
-        return 1
-    finally:
-        for process in processes:
-            process.stop()
-    return 0
+        proxy = haproxy(certificate(place), f"127.0.0.1:{port}", listen, stats)
+        processes.append(proxy)
+        scenario(gateway, proxy, listen, admin, port, stats)
+
+    all_held = held(processes, test)
+    print("all held" if all_held else "FAILED")
+    return all_held
 
 
-def scenario(gateway, haproxy, listen, admin, port, stats):
+def scenario(gateway, proxy, listen, admin, port, stats):
     def said(pattern, level=None):
         """Waits for a line of the gateway's log."""
         line = until(5, f"in the gateway's log: {pattern}", lambda: gateway.find(pattern)).string
@@ -159,7 +60,7 @@ def scenario(gateway, haproxy, listen, admin, port, stats):
         found = get(f"http://{admin}/api/v1/connections?address={address}")["connections"]
         return [(c["class"], c["user"], c["peer"]) for c in found]
 
-    until(5, "HAProxy's stats socket", lambda: haproxy.alive() or os.path.exists(stats))
+    until(5, "HAProxy's stats socket", lambda: proxy.alive() or os.path.exists(stats))
     healthy = lambda: (s := server_status(stats))["status"] == "UP" and (s["check_status"], s["check_code"]) == ("L7OK", "200")
     until(8, "HAProxy finds the gateway healthy", healthy)
     print("health check: UP, 200")
@@ -254,23 +155,9 @@ def scenario(gateway, haproxy, listen, admin, port, stats):
     said(rf"\bclose class=glasses user=\"?ada\"? .*\bpeer={re.escape(ada.address)}\b.*\bcause=draining\b", "INFO")
     until(DRAIN_DELAY + DRAIN + 4, "the gateway ends", lambda: gateway.child.poll() is not None)
     expect(gateway.child.returncode == 0, f"the gateway ended with {gateway.child.returncode}")
-    haproxy.alive()
+    proxy.alive()
     print(f"drain: DOWN after {down:.1f} s, 1012 after {time.monotonic() - began:.1f} s, exit code 0")
 
 
-def main():
-    if len(sys.argv) != 2 or not os.access(sys.argv[1], os.X_OK):
-        print(__doc__, file=sys.stderr)
-        return 2
-    for tool in ("haproxy", "openssl"):
-        if not shutil.which(tool):
-            print(f"behind_haproxy.py: needs {tool}", file=sys.stderr)
-            return 2
-    with tempfile.TemporaryDirectory() as place:
-        result = run(os.path.abspath(sys.argv[1]), place)
-    print("all held" if result == 0 else "FAILED")
-    return result
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

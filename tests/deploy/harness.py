@@ -58,6 +58,17 @@ def get(url, seconds=10):
     return json.loads(body) if answer.headers.get_content_type() == "application/json" else body
 
 
+def ask_upgrade(listen, path):
+    """A socket on which a WebSocket is asked for. The answer is not read yet."""
+    host, port = listen.split(":")
+    peer = socket.create_connection((host, int(port)), timeout=10)
+    peer.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    return peer
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))

@@ -17,6 +17,7 @@ with 0. Exit: 0 all held, or it is not allowed here; 1 something did not hold; 2
 import base64, json, os, shutil, socket, ssl, struct, subprocess, sys, tempfile, threading, time
 
 from harness import Broken, Process, expect, until
+from proxy import certificate, haproxy
 
 FRAME = 900_000
 POLICIES = {"default": (15, 45), "5/15": (5, 15), "1/3": (1, 3)}
@@ -25,7 +26,6 @@ PORT = 9001
 SLACK = 1.0
 # What HAProxy, and the kernel's buffers of both its sockets, hold of a tunnel, in bytes.
 BUFFERED = 120_000
-PROXY_CONFIG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/deploy/haproxy.cfg")
 
 
 def run(*command, check=True):
@@ -140,15 +140,6 @@ def table(whole):
     return [(rate, policy, control) for rate in rates for policy in policies for control in ("cubic", "bbr")]
 
 
-def certificate(place):
-    """A file with a certificate and its key, signed by itself."""
-    both, key = os.path.join(place, "both.pem"), os.path.join(place, "key.pem")
-    run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", both)
-    with open(both, "a") as out, open(key) as private:
-        out.write(private.read())
-    return both
-
-
 def serve(binary, place, is_proxied, processes):
     """A gateway for each policy, with HAProxy in front of it if that is wanted. By policy: the gateway, its port, and where peers connect."""
     served = {}
@@ -162,10 +153,9 @@ def serve(binary, place, is_proxied, processes):
         until(10, f"gateway {policy}", lambda: gateway.find("listen="))
         if is_proxied:
             stats = os.path.join(place, f"stats{n}")
-            haproxy = Process(f"haproxy {policy}", ["haproxy", "-db", "-f", PROXY_CONFIG], PULSEGATE_CERT=pem, PULSEGATE_BIND=f"0.0.0.0:{front}", PULSEGATE_GATEWAY=f"127.0.0.1:{port}",
-                PULSEGATE_MAXCONN="200", PULSEGATE_SERVER_MAXCONN="100", PULSEGATE_LOG="stderr", PULSEGATE_STATS=stats)  # fmt: skip
-            processes.append(haproxy)
-            until(10, f"haproxy {policy}", lambda: haproxy.alive() or os.path.exists(stats))
+            proxy = haproxy(pem, f"0.0.0.0:{front}", f"127.0.0.1:{port}", stats, name=f"haproxy {policy}")
+            processes.append(proxy)
+            until(10, f"haproxy {policy}", lambda: proxy.alive() or os.path.exists(stats))
         served[policy] = (gateway, port, front)
     return served
 

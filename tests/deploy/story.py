@@ -8,7 +8,7 @@ Takes 40 s. Exit: 0 all held; 1 something did not; 2 usage, or could not start.
 """
 import collections, datetime, os, re, shutil, signal, socket, struct, subprocess, sys, tempfile, time, urllib.parse
 
-from harness import Broken, Process, expect, free_port, get, until
+from harness import Broken, Process, ask_upgrade, expect, free_port, get, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEPLOY = os.path.join(HERE, "../../docs/deploy")
@@ -34,12 +34,7 @@ def prometheus_config(place, admin):
 
 def upgraded(listen, user):
     """A socket that is a WebSocket, and does nothing by itself."""
-    host, port = listen.split(":")
-    peer = socket.create_connection((host, int(port)), timeout=5)
-    peer.sendall(
-        f"GET /glasses-ws?user={user} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-    )
+    peer = ask_upgrade(listen, f"/glasses-ws?user={user}")
     head = b""
     while b"\r\n\r\n" not in head:
         head += peer.recv(1)

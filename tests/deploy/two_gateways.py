@@ -6,10 +6,10 @@
 Users come with tokens, as a parameter and as a header; their apps come by the URL that their gateway has told them. Starts everything on
 free ports of 127.0.0.1. Needs haproxy and openssl. Takes 10 s. Exit: 0 all held; 1 something did not, with the logs; 2 usage.
 """
-import base64, hashlib, hmac, http.server, json, os, queue, re, shutil, subprocess, sys, tempfile, threading, urllib.parse
+import base64, hashlib, hmac, http.server, json, os, queue, re, sys, threading, urllib.parse
 
-from behind_haproxy import CONFIG, WebSocket
-from harness import Broken, Process, expect, free_port, get, until
+from harness import Process, expect, free_port, get, until
+from proxy import CONFIG, WebSocket, certificate, haproxy, held, main
 
 SECRET, USERS, APPS = "the-secret-of-this-test-and-no-other", 8, 8
 
@@ -40,11 +40,6 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 
 def run(binary, place):
-    cert = os.path.join(place, "cert.pem")
-    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    subprocess.run([*key, "-keyout", cert + ".key", "-out", cert], check=True, capture_output=True, timeout=60)
-    with open(cert, "a") as both, open(cert + ".key") as private:
-        both.write(private.read())
     stats, port = os.path.join(place, "stats"), free_port()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -53,7 +48,8 @@ def run(binary, place):
         url = f"http://127.0.0.1:{server.server_port}/"
         json.dump([{"package": f"app.{n}", "api_key": f"key-{n}", "webhook_url": url} for n in range(APPS)], file)
     processes = []
-    try:
+
+    def test():
         addresses = []
         for name in ("gateway1", "gateway2"):
             gateway = Process(
@@ -66,27 +62,18 @@ def run(binary, place):
         config = os.path.join(place, "haproxy.cfg")
         with open(CONFIG) as shipped, open(config, "w") as copy:
             copy.write(shipped.read() + f"    server gateway2 {addresses[1][0]}\n")
-        haproxy = Process(
-            "haproxy", ["haproxy", "-db", "-f", config], PULSEGATE_CERT=cert, PULSEGATE_BIND=f"127.0.0.1:{port}",
-            PULSEGATE_GATEWAY=addresses[0][0], PULSEGATE_MAXCONN="200", PULSEGATE_SERVER_MAXCONN="100", PULSEGATE_LOG="stderr", PULSEGATE_STATS=stats,
-        )  # fmt: skip
-        processes.append(haproxy)
-        until(8, "HAProxy serves", lambda: haproxy.alive() or os.path.exists(stats))
-        scenario(haproxy, [admin for _, admin in addresses], port)
-    except (Broken, EOFError, OSError, queue.Empty, subprocess.SubprocessError) as e:
-        for process in processes:
-            process.stop()
-            print(f"--- {process.name}'s log", *process.lines[-60:], sep="\n", file=sys.stderr)
-        print(f"two_gateways.py: {e if isinstance(e, Broken) else repr(e)}", file=sys.stderr)
-        return 1
+        proxy = haproxy(certificate(place), f"127.0.0.1:{port}", addresses[0][0], stats, config)
+        processes.append(proxy)
+        until(8, "HAProxy serves", lambda: proxy.alive() or os.path.exists(stats))
+        scenario(proxy, [admin for _, admin in addresses], port)
+
+    try:
+        return held(processes, test)
     finally:
-        for process in processes:
-            process.stop()
         server.shutdown()
-    return 0
 
 
-def scenario(haproxy, admins, port):
+def scenario(proxy, admins, port):
     tokens, phones = [token(f"user{n}@example.org") for n in range(USERS)], []
     for n, text in enumerate(tokens):
         first = WebSocket("127.0.0.9", port, f"/glasses-ws?token={text}")
@@ -121,24 +108,12 @@ def scenario(haproxy, admins, port):
     # Lines of the tunnels come at their ends.
     for each in phones:
         each.socket.close()
-    until(5, "HAProxy's lines of all", lambda: sum("/glasses-ws" in line for line in list(haproxy.lines)) >= 2 * USERS)
-    lines = list(haproxy.lines)
+    until(5, "HAProxy's lines of all", lambda: sum("/glasses-ws" in line for line in list(proxy.lines)) >= 2 * USERS)
+    lines = list(proxy.lines)
     expect(not any(text[:40] in line or "token=" in line for text in tokens for line in lines), "a token stands in HAProxy's log")
     expect(any(re.search(r'"GET /glasses-ws HTTP/1.1"', line) for line in lines), f"no request in HAProxy's log: {lines[-1]}")
     print(f"log: {len(lines)} lines without a token")
 
 
-def main():
-    if len(sys.argv) != 2 or not os.access(sys.argv[1], os.X_OK):
-        print(__doc__, file=sys.stderr)
-        return 2
-    for tool in ("haproxy", "openssl"):
-        if shutil.which(tool) is None:
-            print(f"two_gateways.py: needs {tool}", file=sys.stderr)
-            return 2
-    with tempfile.TemporaryDirectory() as place:
-        return run(os.path.abspath(sys.argv[1]), place)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, run))

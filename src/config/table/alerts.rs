@@ -1,6 +1,6 @@
 //! The settings of alerts.
 
-use super::bounds::{TIME, TIME_OR_NONE};
+use super::bounds::{CONNECTIONS, CONNECTIONS_OR_NONE, PERCENT, TIME, TIME_OR_NONE};
 use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
@@ -67,11 +67,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_MIN_CONNECTIONS",
-        kind: Kind::Number {
-            unit: Unit::Connections,
-            least: 1,
-            most: 10_000_000,
-        },
+        kind: CONNECTIONS,
         default: Fallback::Value("50"),
         rule: None,
         audience: Advanced,
@@ -80,11 +76,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_SUSPECTS_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("10"),
         rule: None,
         audience: Advanced,
@@ -102,11 +94,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_STALE_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("5"),
         rule: None,
         audience: Advanced,
@@ -115,11 +103,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_STALE_MIN",
-        kind: Kind::Number {
-            unit: Unit::Connections,
-            least: 1,
-            most: 10_000_000,
-        },
+        kind: CONNECTIONS,
         default: Fallback::Value("50"),
         rule: None,
         audience: Advanced,
@@ -137,11 +121,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_MASS_DEATH",
-        kind: Kind::Number {
-            unit: Unit::Connections,
-            least: 0,
-            most: 10_000_000,
-        },
+        kind: CONNECTIONS_OR_NONE,
         default: Fallback::Value("50"),
         rule: None,
         audience: Advanced,
@@ -150,11 +130,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_MASS_DEATH_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("2"),
         rule: None,
         audience: Advanced,
@@ -243,11 +219,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_CAPACITY_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("90"),
         rule: None,
         audience: Advanced,
@@ -256,11 +228,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_REFUSED",
-        kind: Kind::Number {
-            unit: Unit::Connections,
-            least: 0,
-            most: 10_000_000,
-        },
+        kind: CONNECTIONS_OR_NONE,
         default: Fallback::Value("1"),
         rule: None,
         audience: Advanced,
@@ -269,11 +237,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_FDS_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("90"),
         rule: None,
         audience: Advanced,
@@ -282,11 +246,7 @@ pub(super) const ADVANCED: &[Setting] = &[
     },
     Setting {
         name: "ALERT_MEMORY_PERCENT",
-        kind: Kind::Number {
-            unit: Unit::Percent,
-            least: 0,
-            most: 100,
-        },
+        kind: PERCENT,
         default: Fallback::Value("90"),
         rule: None,
         audience: Advanced,

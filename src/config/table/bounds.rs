@@ -18,3 +18,24 @@ pub(super) const TIME_OR_NONE: Kind = Kind::Number {
     least: 0,
     most: DAY_MS,
 };
+
+/// A share; none is off.
+pub(super) const PERCENT: Kind = Kind::Number {
+    unit: Unit::Percent,
+    least: 0,
+    most: 100,
+};
+
+/// At least one connection, and more than a machine can hold.
+pub(super) const CONNECTIONS: Kind = Kind::Number {
+    unit: Unit::Connections,
+    least: 1,
+    most: 10_000_000,
+};
+
+/// A number of connections that may also be none.
+pub(super) const CONNECTIONS_OR_NONE: Kind = Kind::Number {
+    unit: Unit::Connections,
+    least: 0,
+    most: 10_000_000,
+};

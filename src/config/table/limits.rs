@@ -1,6 +1,6 @@
 //! The settings of what a connection may take.
 
-use super::bounds::TIME;
+use super::bounds::{CONNECTIONS, TIME};
 use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
@@ -10,11 +10,7 @@ use crate::engine::Config;
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "MAX_CONNECTIONS",
-        kind: Kind::Number {
-            unit: Unit::Connections,
-            least: 1,
-            most: 10_000_000,
-        },
+        kind: CONNECTIONS,
         default: Fallback::Derived("what the limit of file descriptors allows"),
         rule: None,
         audience: Basic,

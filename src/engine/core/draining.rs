@@ -7,13 +7,8 @@ use crate::engine::drain::Drain;
 use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
 use crate::id::ConnId;
+use crate::spread::Spread;
 use crate::time::Micros;
-
-/// After how much of the spread so many of all have had their turn, rounded up.
-fn share(spread: Micros, some: u64, all: u64) -> Micros {
-    let part = (u128::from(spread.0) * u128::from(some)).div_ceil(u128::from(all));
-    Micros(part as u64)
-}
 
 /// Slots that are looked at, and connections that are closed, in one step of a drain; there is a step with each tick.
 const SLOTS_PER_STEP: u32 = 8 * 1_024;
@@ -39,17 +34,19 @@ impl Core {
             }
             Drain::LastAccept { spread: before, .. } => *before = spread.min(*before),
             Drain::Closing {
-                started,
                 spread: before,
-                total,
                 done,
                 ..
             } => {
-                if now + spread < *started + *before {
+                if now + spread < before.end() {
                     // The cursor goes on, faster.
                     let open = self.table.ids().filter(|(_, conn)| conn.is_open());
-                    *total = open.count() as u64;
-                    (*started, *before, *done) = (now, spread, 0);
+                    *before = Spread {
+                        started: now,
+                        span: spread,
+                        total: open.count() as u64,
+                    };
+                    *done = 0;
                 }
             }
             // There is nothing left to hasten.
@@ -72,9 +69,7 @@ impl Core {
             Drain::No => None,
             Drain::Announced { until, spread, .. } => Some((until - now, spread)),
             Drain::LastAccept { since, spread } => Some((Micros::ZERO, since + spread - now)),
-            Drain::Closing {
-                started, spread, ..
-            } => Some((Micros::ZERO, started + spread - now)),
+            Drain::Closing { spread, .. } => Some((Micros::ZERO, spread.end() - now)),
             Drain::Stopped => Some((Micros::ZERO, Micros::ZERO)),
         }
     }
@@ -91,17 +86,14 @@ impl Core {
             Drain::Announced { until, spread, .. } => Some(until + spread),
             Drain::LastAccept { since, spread } => Some(since + spread),
             Drain::Closing {
-                started,
                 spread,
-                total,
                 done,
                 cursor,
             } => {
                 // Its turn comes when all before it have had theirs.
                 let ahead = id.slot_u32().checked_sub(cursor).filter(|_| is_open);
                 let turn = ahead.map(|slots| done + u64::from(slots) + 1);
-                let turn = turn.filter(|turn| *turn < total);
-                Some(started + turn.map_or(spread, |turn| share(spread, turn, total)))
+                Some(turn.map_or(spread.end(), |turn| spread.due_at(turn)))
             }
             Drain::Stopped => Some(Micros::ZERO),
         }
@@ -121,11 +113,12 @@ impl Core {
     /// The accept queue is empty, and no connection is admitted any more.
     pub(crate) fn accepting_is_over(&mut self, now: Micros) {
         if let Drain::LastAccept { spread, .. } = self.drain {
-            let total = self.table.len() as u64;
             self.drain = Drain::Closing {
-                started: now,
-                spread,
-                total,
+                spread: Spread {
+                    started: now,
+                    span: spread,
+                    total: self.table.len() as u64,
+                },
                 done: 0,
                 cursor: 0,
             };
@@ -136,22 +129,14 @@ impl Core {
     /// Closes those whose turn it is: after a tenth of the spread, a tenth of all.
     fn drain_step(&mut self, now: Micros) {
         let Drain::Closing {
-            started,
             spread,
-            total,
             mut done,
             mut cursor,
         } = self.drain
         else {
             return;
         };
-        let elapsed = now - started;
-        let over = elapsed >= spread;
-        let quota = if over {
-            u64::MAX
-        } else {
-            (u128::from(total) * u128::from(elapsed.0) / u128::from(spread.0)) as u64
-        };
+        let (over, quota) = (spread.is_over(now), spread.due(now));
         let (mut slots, mut closes) = (SLOTS_PER_STEP, CLOSES_PER_STEP);
         while done < quota && slots > 0 && closes > 0 {
             if cursor >= self.table.bound() {
@@ -168,9 +153,7 @@ impl Core {
             }
         }
         self.drain = Drain::Closing {
-            started,
             spread,
-            total,
             done,
             cursor,
         };

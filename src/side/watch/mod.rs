@@ -11,6 +11,6 @@ mod watchers;
 pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, watch as watch_alerts};
 pub use self::alerts::{AlertSettings, WebhookUrl};
 pub(super) use self::sampling::sample;
-pub(super) use self::series::Step;
+pub(super) use self::series::{Minute, Step};
 pub(super) use self::troubled::Ranked;
 pub(super) use self::watchers::Watchers;

@@ -1,5 +1,6 @@
 //! Causes over time: what was counted between one look at the loop and the next.
 
+use crate::bounded;
 use crate::cause::Cause;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
@@ -27,7 +28,7 @@ pub(in crate::side) struct Step {
 
 /// What the last minute, or the time since the start if that is less, came to.
 #[derive(Debug, Clone)]
-pub(in crate::side) struct LastMinute {
+pub(in crate::side) struct Minute {
     pub(in crate::side) span_ms: u64,
     pub(in crate::side) rtt: Histogram,
     pub(in crate::side) lateness: Histogram,
@@ -54,8 +55,8 @@ impl Series {
 
     pub(in crate::side) fn add(&mut self, at: Moment, snapshot: Snapshot) {
         let step = self.open_step(at, &snapshot.stats);
-        push(&mut self.steps, STEPS, step);
-        push(&mut self.recent, RECENT, (at, snapshot.stats));
+        bounded::push(&mut self.steps, STEPS, step);
+        bounded::push(&mut self.recent, RECENT, (at, snapshot.stats));
     }
 
     /// The steps of the last `span`, oldest first, with what has happened since the last sample as one more.
@@ -83,13 +84,13 @@ impl Series {
         }
     }
 
-    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> LastMinute {
+    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> Minute {
         let fresh = Stats::new(stats.classes.len(), stats.causes);
         let (at, then) = self
             .recent
             .front()
             .map_or((now, &fresh), |(at, then)| (*at, then));
-        LastMinute {
+        Minute {
             span_ms: now.since(at).as_millis(),
             rtt: stats.rtt.since(&then.rtt),
             lateness: stats.lateness.since(&then.lateness),
@@ -119,11 +120,4 @@ impl Step {
             rejected: grown(&now.rejected, &then.rejected),
         }
     }
-}
-
-fn push<T>(ring: &mut VecDeque<T>, most: usize, value: T) {
-    if ring.len() == most {
-        ring.pop_front();
-    }
-    ring.push_back(value);
 }

@@ -5,58 +5,22 @@
 
 import { createServer } from "node:http";
 import { AppServer } from "@mentra/sdk";
+import { obey, say, sessions, telling } from "./app.mjs";
 
 const [packageName, apiKey] = process.argv.slice(2);
-const say = (event, fields) => process.connected && process.send({ event, at: Date.now(), ...fields });
-const sessions = new Map();
+const app = new (telling(AppServer))({ packageName, apiKey, port: 0 });
 
-class App extends AppServer {
-  async onSession(session, sessionId, userId) {
-    sessions.set(sessionId, session);
-    session.events.onButtonPress((data) => say("data", { stream: "button_press", sessionId, data }));
-    session.events.onHeadPosition((data) => say("data", { stream: "head_position", sessionId, data }));
-    session.events.onAudioChunk((chunk) =>
-      say("data", { stream: "audio_chunk", sessionId, data: Buffer.from(chunk.arrayBuffer).toString("hex") }),
-    );
-    // Not of the first time: that was before this.
-    session.events.onConnected(() => say("resumed", { sessionId }));
-    session.events.onDisconnected((info) =>
-      say("disconnected", { sessionId, code: info.code, reason: String(info.reason ?? ""), permanent: info.permanent === true }),
-    );
-    say("session", { sessionId, userId });
-  }
-
-  async onStop(sessionId, userId, reason) {
-    say("stop", { sessionId, userId, reason });
-    return super.onStop(sessionId, userId, reason);
-  }
-}
-
-const app = new App({ packageName, apiKey, port: 0 });
-
-process.on("message", (ask) => {
-  const session = sessions.get(ask.sessionId);
-  switch (ask.do) {
-    case "show":
-      session.layouts.showTextWall(ask.text);
-      break;
-    case "card":
-      // It throws if the session is not connected, where the text wall only logs.
-      try {
-        session.layouts.showReferenceCard("n", String(ask.n));
-        say("sent", { sessionId: ask.sessionId, n: ask.n });
-      } catch {
-        say("unsent", { sessionId: ask.sessionId, n: ask.n });
-      }
-      break;
-    case "state":
-      say("state", { active: app.activeSessions.size });
-      break;
-    default:
-      throw new Error(`what is ${ask.do}?`);
-  }
+obey(app, {
+  card({ sessionId, n }) {
+    // It throws if the session is not connected, where the text wall only logs.
+    try {
+      sessions.get(sessionId).layouts.showReferenceCard("n", String(n));
+      say("sent", { sessionId, n });
+    } catch {
+      say("unsent", { sessionId, n });
+    }
+  },
 });
-process.on("disconnect", () => process.exit(0));
 
 const server = createServer((request, response) => {
   if (request.method === "POST" && request.url === "/webhook") {

@@ -2,7 +2,7 @@
 
 use super::alerts::AlertBody;
 use super::connections::Connection;
-use super::overview::{Percentiles, States};
+use super::overview::{LastMinute, States};
 use super::troubled::{TroubledBody, troubled};
 use super::words::{ClassName, Now, by_class, drained, time};
 use crate::engine::Stats;
@@ -73,14 +73,6 @@ struct Rates {
     closed_per_s: f64,
     messages_in_per_s: f64,
     messages_out_per_s: f64,
-}
-
-/// Percentiles over the last minute.
-#[derive(Debug, Serialize, ToSchema)]
-struct LastMinute {
-    rtt: Percentiles,
-    lateness: Percentiles,
-    turn: Percentiles,
 }
 
 /// What the relay has done since the start.
@@ -157,7 +149,7 @@ impl Teller {
         Ok(Live {
             at: time(now.wall),
             version: env!("CARGO_PKG_VERSION"),
-            uptime_s: now.since(control.started).as_duration().as_secs(),
+            uptime_s: now.since(control.started).as_secs(),
             draining: snapshot.draining,
             accepting: !stats.accept_paused,
             full: stats.full,
@@ -170,11 +162,7 @@ impl Teller {
             blocked: snapshot.blocked,
             absent: by_class(&snapshot.classes, snapshot.relay.absent),
             rates: before.map(|before| Rates::between(before, totals)),
-            last_minute: LastMinute {
-                rtt: Percentiles::of(&minute.rtt),
-                lateness: Percentiles::of(&minute.lateness),
-                turn: Percentiles::of(&minute.turn_time),
-            },
+            last_minute: LastMinute::of(&minute),
             slowest,
             most_silent,
             relay: Relay::of(&snapshot.relay),

@@ -8,6 +8,7 @@ use crate::side::admin::control::Control;
 use crate::side::admin::problem::Problem;
 use crate::side::ask;
 use crate::side::process::{self, Figures};
+use crate::side::watch::Minute;
 use crate::time::Moment;
 use axum::Json;
 use axum::extract::State;
@@ -111,8 +112,11 @@ struct RelayBody {
 
 /// Percentiles over the last minute, or over the time since the start if that is less; within 12.5 %.
 #[derive(Debug, Serialize, ToSchema)]
-struct LastMinute {
-    span_ms: u64,
+pub(super) struct LastMinute {
+    /// Not told second by second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = u64)]
+    span_ms: Option<u64>,
     rtt: Percentiles,
     lateness: Percentiles,
     turn: Percentiles,
@@ -175,10 +179,8 @@ pub(super) async fn overview(
         },
         relay: RelayBody::of(&snapshot.classes, &snapshot.relay),
         last_minute: LastMinute {
-            span_ms: minute.span_ms,
-            rtt: Percentiles::of(&minute.rtt),
-            lateness: Percentiles::of(&minute.lateness),
-            turn: Percentiles::of(&minute.turn_time),
+            span_ms: Some(minute.span_ms),
+            ..LastMinute::of(&minute)
         },
         the_loop: TheLoop {
             turns: stats.turns,
@@ -227,6 +229,18 @@ impl RelayBody {
             app_starts: relay.starts,
             app_revivals: relay.revivals,
             app_stops: relay.stops,
+        }
+    }
+}
+
+impl LastMinute {
+    /// The percentiles without the span.
+    pub(super) fn of(minute: &Minute) -> Self {
+        LastMinute {
+            span_ms: None,
+            rtt: Percentiles::of(&minute.rtt),
+            lateness: Percentiles::of(&minute.lateness),
+            turn: Percentiles::of(&minute.turn_time),
         }
     }
 }

@@ -73,13 +73,13 @@ impl Page<'_, '_> {
             .map(|power| {
                 let up_to = counts.below_power(power);
                 let within = up_to - std::mem::replace(&mut below, up_to);
-                (seconds(Micros(1 << power)), within)
+                (Micros(1 << power).as_secs_f64(), within)
             })
             .collect();
         let count = counts.count();
         buckets.push((f64::MAX, count - below));
         self.family(name, help, MetricType::Histogram, |metric| {
-            let sum = seconds(Micros(counts.sum()));
+            let sum = Micros(counts.sum()).as_secs_f64();
             metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
         })
     }
@@ -94,8 +94,4 @@ impl Family<'_, '_> {
         let mut metric = self.0.encode_family(labels)?;
         metric.encode_counter(&value, NO_EXEMPLAR)
     }
-}
-
-pub(super) fn seconds(span: Micros) -> f64 {
-    span.0 as f64 / 1e6
 }

@@ -1,7 +1,7 @@
 //! What a scrape says of the loop.
 
 use super::alerts::Alerts;
-use super::page::{NO_EXEMPLAR, Page, seconds};
+use super::page::{NO_EXEMPLAR, Page};
 use crate::cause::PeerCode;
 use crate::engine::ClassStats;
 use crate::gateway::{ConnState, Snapshot};
@@ -83,7 +83,7 @@ impl Scrape {
         page.counters("pulsegate_throttled_seconds", help, |family| {
             for (class, counts) in self.classes() {
                 let labels = [("class", class)];
-                let waited = seconds(counts.throttled_time);
+                let waited = counts.throttled_time.as_secs_f64();
                 let mut metric = family.0.encode_family(&labels)?;
                 metric.encode_counter(&waited, NO_EXEMPLAR)?;
             }
@@ -273,7 +273,7 @@ impl Scrape {
         page.counter(
             "pulsegate_loop_stalled_seconds",
             "Time that the loop was away in stalls",
-            seconds(stats.stalled),
+            stats.stalled.as_secs_f64(),
         )?;
         page.gauge(
             "pulsegate_accepting",

@@ -5,6 +5,7 @@
 use super::rule::{Labels, Reading, Rule, Severity};
 use super::rules::RULES;
 use super::view::View;
+use crate::bounded;
 use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -242,10 +243,7 @@ impl Book {
         if let Some(Active { mut alert, .. }) = self.active.remove(&key) {
             alert.state = AlertState::Resolved;
             alert.resolved_at = Some(view.sample.wall);
-            if self.resolved.len() == RESOLVED_MAX {
-                self.resolved.pop_front();
-            }
-            self.resolved.push_back(alert.clone());
+            bounded::push(&mut self.resolved, RESOLVED_MAX, alert.clone());
             news.push(News::Changed(alert));
         }
     }

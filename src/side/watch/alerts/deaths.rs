@@ -3,6 +3,7 @@
 //! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
 use super::agents::{Agents, Common};
+use crate::bounded;
 use crate::cause::Cause;
 use crate::engine::Class;
 use crate::gateway::{Classes, Closed, OTHER_USER_AGENT};
@@ -118,10 +119,7 @@ impl Deaths {
     }
 
     pub(super) fn add(&mut self, death: Death) {
-        if self.latest.len() == DEATHS_MAX {
-            self.latest.pop_front();
-        }
-        self.latest.push_back(death);
+        bounded::push(&mut self.latest, DEATHS_MAX, death);
     }
 
     /// The user agents of the identities of a class that were lost as stale since then.
@@ -310,7 +308,7 @@ impl MassDeath {
         format!(
             "{} connections {whose} were lost within {} s, {of_class}{most} of them {cause}{why}",
             self.count,
-            window.0 as f64 / 1e6
+            window.as_secs_f64()
         )
     }
 }

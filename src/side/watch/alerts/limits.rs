@@ -1,6 +1,6 @@
 //! What the rules about the gateway itself read: the loop, and the limits that it comes near.
 
-use super::rule::{Labels, Reading, seconds};
+use super::rule::Reading;
 use super::sample::percent;
 use super::settings::AlertSettings;
 use super::view::View;
@@ -20,17 +20,12 @@ pub(super) fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
             let summary = format!(
                 "the loop was away {stalls} {times}, {} ms in all, within {} s",
                 away.as_millis(),
-                seconds(view.settings.window)
+                view.settings.window.as_secs_f64()
             );
             (stalls as f64, summary)
         }
     };
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary,
-    }])
+    Reading::only(value, threshold, summary)
 }
 
 pub(super) fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
@@ -42,31 +37,23 @@ pub(super) fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
     } else {
         "newcomers were"
     };
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value: refused as f64,
-        threshold: view.settings.refused as f64,
-        summary: format!(
-            "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
-            seconds(view.settings.window),
-            descriptors_allow(view.settings)
-        ),
-    }])
+    let summary = format!(
+        "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
+        view.settings.window.as_secs_f64(),
+        descriptors_allow(view.settings)
+    );
+    Reading::only(refused as f64, view.settings.refused as f64, summary)
 }
 
 pub(super) fn near_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
     let fleet = view.fleet.as_ref()?;
     let (taken, most) = fleet.now.places;
     let (value, threshold) = (percent(taken, most), view.settings.capacity_percent as f64);
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary: format!(
-            "{taken} of {most} connections are here, {value:.1} % (threshold {threshold} %){}",
-            descriptors_allow(view.settings)
-        ),
-    }])
+    let summary = format!(
+        "{taken} of {most} connections are here, {value:.1} % (threshold {threshold} %){}",
+        descriptors_allow(view.settings)
+    );
+    Reading::only(value, threshold, summary)
 }
 
 /// Says in a summary where the most connections come from, if they do not come from `MAX_CONNECTIONS` alone.
@@ -93,41 +80,29 @@ pub(super) fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
     let failed = out_of_descriptors(view);
     if failed > 0 {
         let times = if failed == 1 { "time" } else { "times" };
-        return Some(vec![Reading {
-            labels: Labels::new(),
-            value: 100.0,
-            threshold,
-            summary: format!(
-                "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
-                seconds(view.settings.window)
-            ),
-        }]);
+        let summary = format!(
+            "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
+            view.settings.window.as_secs_f64()
+        );
+        return Reading::only(100.0, threshold, summary);
     }
     let (open, most) = view.sample.fds?;
     let value = percent(open, most);
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary: format!(
-            "{open} of {most} file descriptors are open, {value:.1} % (threshold {threshold} %)"
-        ),
-    }])
+    let summary = format!(
+        "{open} of {most} file descriptors are open, {value:.1} % (threshold {threshold} %)"
+    );
+    Reading::only(value, threshold, summary)
 }
 
 pub(super) fn memory_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
     let memory = view.sample.memory?;
     let (used, limit) = (memory.used, memory.limit);
     let (value, threshold) = (percent(used, limit), view.settings.memory_percent as f64);
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary: format!(
-            "{} MiB of {} MiB are used, {value:.1} % of {} (threshold {threshold} %)",
-            used >> 20,
-            limit >> 20,
-            memory.of
-        ),
-    }])
+    let summary = format!(
+        "{} MiB of {} MiB are used, {value:.1} % of {} (threshold {threshold} %)",
+        used >> 20,
+        limit >> 20,
+        memory.of
+    );
+    Reading::only(value, threshold, summary)
 }

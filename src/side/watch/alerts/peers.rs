@@ -2,7 +2,7 @@
 
 use super::agents::Agents;
 use super::deaths::{Many, MassDeath};
-use super::rule::{Labels, Reading, labels, seconds};
+use super::rule::{Reading, labels};
 use super::sample::{Fleet, percent};
 use super::view::View;
 use crate::gateway::Value;
@@ -103,7 +103,7 @@ pub(super) fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
         let value = percent(stale, most);
         let summary = format!(
             "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
-            seconds(s.window)
+            s.window.as_secs_f64()
         );
         let agents = view.deaths.stale(class, view.sample.now - s.window);
         let summary = with_common(summary, "losses", &agents, fleet, class);
@@ -119,15 +119,11 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
         return Some(Vec::new());
     };
     let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
-    Some(vec![Reading {
-        labels: Labels::new(),
-        value,
-        threshold,
-        summary: format!(
-            "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
-            seconds(s.window)
-        ),
-    }])
+    let summary = format!(
+        "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
+        s.window.as_secs_f64()
+    );
+    Reading::only(value, threshold, summary)
 }
 
 pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
@@ -195,7 +191,7 @@ pub(super) fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
             "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold {threshold} %)",
             opened[class],
             ended[class],
-            seconds(s.window),
+            s.window.as_secs_f64(),
             fleet.most_live[class]
         );
         Some((value, threshold, summary))

@@ -47,12 +47,20 @@ pub(super) struct Reading {
     pub(super) summary: String,
 }
 
+impl Reading {
+    /// The one value of a rule that has no labels.
+    pub(super) fn only(value: f64, threshold: f64, summary: String) -> Option<Vec<Self>> {
+        Some(vec![Reading {
+            labels: Labels::new(),
+            value,
+            threshold,
+            summary,
+        }])
+    }
+}
+
 /// Makes labels of names with their values.
 pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     let pairs = pairs.into_iter();
     pairs.map(|(key, value)| (key, value.into())).collect()
-}
-
-pub(super) fn seconds(span: Micros) -> f64 {
-    span.0 as f64 / 1e6
 }

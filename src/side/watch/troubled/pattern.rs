@@ -2,7 +2,6 @@
 
 use super::trouble::{SLOW, Trouble};
 use crate::cause::Cause;
-use crate::time::Micros;
 use std::fmt::Write as _;
 
 impl Trouble {
@@ -26,10 +25,10 @@ impl Trouble {
         }
         let stale = sums.drops_for(Cause::STALE);
         if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
-            say(format!("silence follows RTT above {} s", seconds(SLOW)));
+            say(format!("silence follows RTT above {} s", SLOW.as_secs()));
         } else if sums.slow > 0 {
             let of = times(sums.slow.into());
-            say(format!("RTT above {} s at the end {of}", seconds(SLOW)));
+            say(format!("RTT above {} s at the end {of}", SLOW.as_secs()));
         }
         if let Some(age) = self.one_age() {
             say(format!("each after {}", span(age)));
@@ -52,10 +51,6 @@ impl Trouble {
         let is_one = self.ages.len() >= 3 && *least >= 1_000 && (most - least) * 20 <= *most;
         is_one.then_some(*most)
     }
-}
-
-fn seconds(span: Micros) -> u64 {
-    span.0 / 1_000_000
 }
 
 fn times(n: u32) -> String {

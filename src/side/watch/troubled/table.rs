@@ -4,6 +4,7 @@
 //! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
 
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
+use crate::bounded;
 use crate::cause::{Cause, CauseKind};
 use crate::gateway::{Closed, Missed};
 use crate::time::{Micros, Moment, UnixMillis};
@@ -71,10 +72,7 @@ impl Troubled {
                 sums.add_drops(closed.cause, 1);
                 let slow_stale = slow && closed.cause == Cause::STALE;
                 sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
-                if trouble.ages.len() == AGES {
-                    trouble.ages.pop_front();
-                }
-                trouble.ages.push_back(closed.age.as_millis());
+                bounded::push(&mut trouble.ages, AGES, closed.age.as_millis());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What goes wrong for one identity, hour by hour.
 
+use crate::bounded;
 use crate::cause::Cause;
 use crate::time::{Micros, Moment};
 use std::collections::VecDeque;
@@ -57,14 +58,12 @@ impl Trouble {
         let number = at.raw.0 / HOUR.0;
         // Records of two boxes may be out of order by a moment: then it is the last hour still.
         if self.hours.back().is_none_or(|hour| hour.number < number) {
-            if self.hours.len() as u64 == HOURS {
-                self.hours.pop_front();
-            }
-            self.hours.push_back(Hour {
+            let hour = Hour {
                 number,
                 first: at,
                 ..Hour::default()
-            });
+            };
+            bounded::push(&mut self.hours, HOURS as usize, hour);
         }
         let last = self.hours.len() - 1;
         let hour = &mut self.hours[last];
