@@ -24,7 +24,7 @@ pub use crate::host::{
     Query, Reason, Row, Search, Sort, Subprotocols, TokenFault, USER_AGENT_BYTES_MAX,
     USER_AGENTS_MAX, WebOrigin, is_url,
 };
-pub(crate) use crate::host::{UserAndPackage, Value, user_agent_as_kept};
+pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::relay::{
     APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING,
     GLASSES, How, Missed, MissedBox, Outcome, Patience, PlaceState, PlaceView, RELAY_CLASSES,
