@@ -5,13 +5,10 @@
 
 use super::history::History;
 use super::identity::Identity;
-use crate::cause::{By, Cause, Code};
-use crate::engine::{Class, Ending, Traffic};
-use crate::health::Rtt;
+use crate::engine::Ending;
 use crate::id::ConnId;
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
-use crate::time::{Micros, Moment};
-use std::net::SocketAddr;
+use crate::time::Moment;
 use std::sync::Arc;
 
 /// How many ended connections are remembered.
@@ -24,8 +21,6 @@ pub struct Closed {
     pub at: Moment,
     /// The id that it had.
     pub id: ConnId,
-    /// Its class, if it was a WebSocket.
-    pub class: Option<Class>,
     /// Whether we gave it its name.
     pub generated: bool,
     /// Who it was, if it said so.
@@ -34,30 +29,8 @@ pub struct Closed {
     pub package: Option<Box<str>>,
     /// What its request named as `User-Agent`, as kept: escaped and cut.
     pub user_agent: Option<Arc<str>>,
-    /// The client's address.
-    pub peer_addr: SocketAddr,
-    /// Why it ended.
-    pub cause: Cause,
-    /// Who ended it.
-    pub by: By,
-    /// It was lost: neither side wanted it to end.
-    pub lost: bool,
-    /// What was told.
-    pub code: Code,
-    /// The reason beside the code.
-    pub reason: Box<str>,
-    /// Whether the closing handshake was completed.
-    pub clean: bool,
-    /// How long it had been open, or accepted.
-    pub age: Micros,
-    /// How long nothing had been heard.
-    pub silence: Micros,
-    /// Pings unanswered at the end.
-    pub unanswered: u16,
-    /// Round-trip time as last known.
-    pub rtt: Rtt,
-    /// What went through it.
-    pub traffic: Traffic,
+    /// How it ended.
+    pub end: Ending,
     /// What had been kept of its life.
     pub history: Option<Box<History>>,
 }
@@ -75,7 +48,7 @@ impl Mail for Closed {
         let history = self.history.as_deref();
         size_of::<Self>()
             + names.map(|name| name.len()).sum::<usize>()
-            + self.reason.len()
+            + self.end.reason.len()
             + history.map_or(0, History::bytes)
     }
 }
@@ -121,23 +94,11 @@ impl ClosedSink {
         let _ = self.0.post(Closed {
             at: Moment::now(),
             id,
-            class: end.class,
             generated,
             user,
             package,
             user_agent,
-            peer_addr: end.peer_addr,
-            cause: end.cause,
-            by: end.by,
-            lost: end.lost,
-            code: end.code,
-            reason: end.reason.clone(),
-            clean: end.clean,
-            age: end.age,
-            silence: end.silence,
-            unanswered: end.unanswered,
-            rtt: end.rtt,
-            traffic: end.traffic,
+            end: end.clone(),
             history,
         });
     }

@@ -172,9 +172,9 @@ impl ClosedParams {
                 .as_deref()
                 .is_none_or(|w| found.as_deref() == Some(w))
         };
-        class.is_none_or(|class| closed.class == Some(class))
-            && cause.is_none_or(|cause| closed.cause == cause)
-            && address.is_none_or(|block| block.contains(&closed.peer_addr.ip()))
+        class.is_none_or(|class| closed.end.class == Some(class))
+            && cause.is_none_or(|cause| closed.end.cause == cause)
+            && address.is_none_or(|block| block.contains(&closed.end.peer_addr.ip()))
             && is(&self.user, &closed.user)
             && is(&self.package, &closed.package)
             && (self.user_agent.as_deref())
@@ -191,25 +191,26 @@ fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
 
 impl ClosedBody {
     fn of(classes: &Classes, number: u64, closed: &Closed) -> Self {
+        let end = &closed.end;
         ClosedBody {
             number,
             at: time(closed.at.wall),
             id: closed.id.to_string(),
-            class: closed.class.map(|class| classes.name(class)),
+            class: end.class.map(|class| classes.name(class)),
             user: closed.user.as_deref().map(str::to_owned),
             package: closed.package.as_deref().map(str::to_owned),
             user_agent: closed.user_agent.as_deref().map(str::to_owned),
-            peer: address(closed.peer_addr),
-            cause: closed.cause.name(),
-            by: by(closed.by),
-            code: code(closed.code),
-            reason: closed.reason.to_string(),
-            clean: closed.clean,
-            age_ms: closed.age.as_millis(),
-            silence_ms: closed.silence.as_millis(),
-            unanswered: closed.unanswered,
-            rtt: closed.rtt.into(),
-            traffic: closed.traffic.into(),
+            peer: address(end.peer_addr),
+            cause: end.cause.name(),
+            by: by(end.by),
+            code: code(end.code),
+            reason: end.reason.to_string(),
+            clean: end.clean,
+            age_ms: end.age.as_millis(),
+            silence_ms: end.silence.as_millis(),
+            unanswered: end.unanswered,
+            rtt: end.rtt.into(),
+            traffic: end.traffic.into(),
         }
     }
 }

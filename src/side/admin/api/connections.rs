@@ -233,7 +233,7 @@ pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
         Some((_, closed)) => Problem::not_found(format!(
             "{id} ended at {}, cause {}: see /api/v1/closed/{id}",
             time(closed.at.wall),
-            closed.cause
+            closed.end.cause
         )),
         None => Problem::not_found(format!("no connection {id}")),
     }

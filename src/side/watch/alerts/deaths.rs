@@ -90,10 +90,10 @@ impl Deaths {
     /// Takes note of connections that have ended, if they were lost.
     pub(super) fn note<'a>(&mut self, closed: impl IntoIterator<Item = &'a Closed>) {
         for closed in closed {
-            if let Some(class) = closed.class
-                && closed.lost
+            if let Some(class) = closed.end.class
+                && closed.end.lost
             {
-                let address = closed.peer_addr.ip();
+                let address = closed.end.peer_addr.ip();
                 let who = self.who(closed);
                 // A stranger must not name a client in what an operator is told.
                 let agent = closed.user_agent.clone().filter(|_| !closed.is_anonymous());
@@ -102,7 +102,7 @@ impl Deaths {
                     class: class.0.into(),
                     who,
                     block: block_of(address),
-                    cause: closed.cause,
+                    cause: closed.end.cause,
                     agent: agent.filter(|name| **name != *OTHER_USER_AGENT),
                 });
             }
@@ -113,7 +113,7 @@ impl Deaths {
     /// the address.
     fn who(&self, closed: &Closed) -> u64 {
         if closed.is_anonymous() {
-            return self.hasher.hash_one(closed.peer_addr.ip());
+            return self.hasher.hash_one(closed.end.peer_addr.ip());
         }
         self.hasher.hash_one((&closed.user, &closed.package))
     }

@@ -56,8 +56,8 @@ impl Troubled {
             let Some(user) = closed.user.as_ref().filter(|_| !closed.is_anonymous()) else {
                 continue;
             };
-            let is_drop = closed.class.is_some() && is_drop(closed);
-            let slow = closed.class.is_some() && is_slow(closed);
+            let is_drop = closed.end.class.is_some() && is_drop(closed);
+            let slow = closed.end.class.is_some() && is_slow(closed);
             if !is_drop && !slow {
                 continue;
             }
@@ -69,10 +69,10 @@ impl Troubled {
             let sums = trouble.sums_at(closed.at);
             sums.slow = sums.slow.saturating_add(slow.into());
             if is_drop {
-                sums.add_drops(closed.cause, 1);
-                let slow_stale = slow && closed.cause == Cause::STALE;
+                sums.add_drops(closed.end.cause, 1);
+                let slow_stale = slow && closed.end.cause == Cause::STALE;
                 sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
-                bounded::push(&mut trouble.ages, AGES, closed.age.as_millis());
+                bounded::push(&mut trouble.ages, AGES, closed.end.age.as_millis());
             }
         }
     }
@@ -170,13 +170,13 @@ impl Troubled {
 /// Whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
 /// answer any more.
 fn is_drop(closed: &Closed) -> bool {
-    let is_fault = closed.cause.kind() == CauseKind::Fault;
-    let was_lost = closed.cause == Cause::REPLACED && closed.unanswered > 0;
-    closed.lost || is_fault || was_lost
+    let is_fault = closed.end.cause.kind() == CauseKind::Fault;
+    let was_lost = closed.end.cause == Cause::REPLACED && closed.end.unanswered > 0;
+    closed.end.lost || is_fault || was_lost
 }
 
 fn is_slow(closed: &Closed) -> bool {
-    let smoothed = closed.rtt.srtt_us().map(|us| Micros(us.into()));
+    let smoothed = closed.end.rtt.srtt_us().map(|us| Micros(us.into()));
     let history = closed.history.iter().flat_map(|history| &history.rtts);
     let last = history.rev().take(LAST_RTTS).map(|(_, rtt)| *rtt);
     last.chain(smoothed).any(|rtt| rtt >= SLOW)

@@ -3,6 +3,7 @@
 use super::table::{IDENTITIES_MAX, Ranked, Troubled};
 use super::trouble::{AGES, HOUR, HOURS};
 use crate::cause::{By, Cause, Code};
+use crate::engine::Ending;
 use crate::gateway::{Closed, GLASSES, Identity, Missed, TPA};
 use crate::health::Rtt;
 use crate::time::{Micros, Moment, UnixMillis};
@@ -31,22 +32,25 @@ pub(in crate::side::watch) fn closed(
         generated: false,
         at: moment(at),
         id: crate::id::ConnId::new(1, 1),
-        class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
         user: Some(user.into()),
         package: user.ends_with("app").then(|| "org.a".into()),
         user_agent: None,
-        peer_addr: ([127, 0, 0, 1], 1).into(),
-        cause,
-        by: By::Us,
-        lost: cause.is_loss(Code::None),
-        code: Code::None,
-        reason: "".into(),
-        clean: false,
-        age: Micros::from_secs(age_s),
-        silence: Micros::ZERO,
-        unanswered: 0,
-        rtt,
-        traffic: crate::engine::Traffic::default(),
+        end: Ending {
+            class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
+            peer_addr: ([127, 0, 0, 1], 1).into(),
+            cause,
+            by: By::Us,
+            lost: cause.is_loss(Code::None),
+            code: Code::None,
+            reason: "".into(),
+            clean: false,
+            age: Micros::from_secs(age_s),
+            silence: Micros::ZERO,
+            unanswered: 0,
+            rtt,
+            traffic: crate::engine::Traffic::default(),
+            unsent: 0,
+        },
         history: None,
     }
 }
@@ -132,6 +136,8 @@ fn who_leaves_has_no_trouble() {
     let mut troubled = Troubled::default();
     for n in 0..10 {
         let at = START + n;
+        let mut handshake = closed("ada", at, Cause::HANDSHAKE_TIMEOUT, 20, 60);
+        handshake.end.class = None;
         troubled.note_closed(&[
             closed("ada", at, Cause::PEER_CLOSED, 20, 60),
             closed("ada", at, Cause::REPLACED, 20, 60),
@@ -140,20 +146,16 @@ fn who_leaves_has_no_trouble() {
                 generated: true,
                 ..closed("anonymous-1", at, Cause::STALE, 20, 60)
             },
-            Closed {
-                class: None,
-                ..closed("ada", at, Cause::HANDSHAKE_TIMEOUT, 20, 60)
-            },
+            handshake,
         ]);
         troubled.note_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
     }
     assert_eq!(troubled.worst(moment(START), 10), []);
     // Whose place was taken while it did not answer had been lost.
     for n in 0..3 {
-        troubled.note_closed(&[Closed {
-            unanswered: 1,
-            ..closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n)
-        }]);
+        let mut taken = closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n);
+        taken.end.unanswered = 1;
+        troubled.note_closed(&[taken]);
     }
     let found = one(&mut troubled, START + 2 * HOUR_MS);
     assert_eq!(found.pattern, "3 drops in 2 h, all replaced");

@@ -7,7 +7,7 @@ use super::super::rule::Labels;
 use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
 use crate::cause::{By, Cause, Code};
-use crate::engine::{Class, Traffic};
+use crate::engine::{Class, Ending, Traffic};
 use crate::gateway::{Classes, Closed, GLASSES, Identity, RELAY_CLASSES, TPA};
 use crate::health::Rtt;
 use crate::id::ConnId;
@@ -181,23 +181,26 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             wall: UnixMillis::default(),
         },
         id: ConnId::new(n as u32, 1),
-        class: Some(Class(0)),
         generated: user.is_some_and(|user| user.starts_with("anonymous-")),
         user: identity.map(|identity| identity.user),
         package: None,
         user_agent: None,
-        peer_addr: (address, 4_242).into(),
-        cause: Cause::PEER_EOF,
-        by: By::Peer,
-        lost: true,
-        code: Code::None,
-        reason: "".into(),
-        clean: false,
-        age: S(1),
-        silence: Micros::ZERO,
-        unanswered: 0,
-        rtt: Rtt::default(),
-        traffic: Traffic::default(),
+        end: Ending {
+            class: Some(Class(0)),
+            peer_addr: (address, 4_242).into(),
+            cause: Cause::PEER_EOF,
+            by: By::Peer,
+            lost: true,
+            code: Code::None,
+            reason: "".into(),
+            clean: false,
+            age: S(1),
+            silence: Micros::ZERO,
+            unanswered: 0,
+            rtt: Rtt::default(),
+            traffic: Traffic::default(),
+            unsent: 0,
+        },
         history: None,
     }
 }
