@@ -52,22 +52,19 @@
 //! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
 //! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
-#[cfg(feature = "gateway")]
-mod bounded;
-pub mod cause;
+mod base;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod config;
 #[cfg(feature = "gateway")]
-pub mod desk;
+mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod gateway;
 pub mod health;
 #[cfg(feature = "gateway")]
-pub mod host;
-mod id;
+mod host;
 #[doc(hidden)] // between threads of the gateway; public for tests and benchmarks alone
 pub mod mail;
 #[cfg(feature = "gateway")]
@@ -75,22 +72,22 @@ pub mod mail;
 pub mod process;
 pub mod reactor;
 #[cfg(feature = "gateway")]
-pub mod relay;
-#[cfg(feature = "sabotage")]
-#[doc(hidden)]
-pub mod sabotage;
-#[cfg(not(feature = "sabotage"))]
-mod sabotage;
+mod relay;
 #[cfg(feature = "gateway")]
+#[doc(hidden)] // the product; public for its tests and benchmarks alone
 pub mod side;
-mod spread;
 #[cfg(feature = "testing")]
 pub mod testing;
-pub mod time;
 mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
 pub mod wire;
 
+#[cfg(feature = "sabotage")]
+#[doc(hidden)]
+pub use base::sabotage;
+pub use base::{cause, time};
+
+pub use base::id::{ConnId, NotAnId};
 pub use cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
 pub use engine::{
     Awaits, Class, ClassConfig, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending, Full,
@@ -99,7 +96,6 @@ pub use engine::{
     Upgrade, Verdict,
 };
 pub use health::{HealthChange, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, State};
-pub use id::{ConnId, NotAnId};
 pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};

@@ -2,8 +2,8 @@
 
 use super::kinds::Kind;
 use super::table::{SETTINGS, row};
+use crate::base::time::Micros;
 use crate::health::Policy;
-use crate::time::Micros;
 
 /// Checks that the settings would allow `policy`: a live change is held to the bounds that the start has.
 ///

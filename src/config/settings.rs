@@ -11,6 +11,7 @@ use super::effective::Effective;
 use super::faults::Faults;
 use super::secret::Secret;
 use super::table::row;
+use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
     Admission, Apps, CAUSES, ClassInfo, Classes, Credentials, ProxyProtocol, RELAY_CLASSES,
@@ -18,7 +19,6 @@ use crate::gateway::{
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
-use crate::time::Micros;
 
 /// The settings that hold, checked: within their bounds and fit for each other. [`SETTINGS`](super::SETTINGS) says what each is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,11 +10,11 @@ use super::effective::{Effective, SECRETS};
 use super::kinds::Value;
 use super::secret::Secret;
 use super::table::row;
+use crate::base::time::Micros;
 use crate::gateway::{
     AcceptedSubprotocols, Admission, Apps, ProxyProtocol, ReplayLimits, Subprotocols, WebOrigin,
 };
 use crate::health::{HeartbeatMode, Policy};
-use crate::time::Micros;
 
 /// The settings that say when a connection of one class is stale, and how often it is pinged.
 pub(super) const CLASSES: [(usize, usize); 2] = [

@@ -4,9 +4,9 @@ use super::conn::{Conn, Mark, Middle, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::wheel::TICK;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::health::State;
-use crate::id::ConnId;
-use crate::time::Micros;
 
 impl<H: Handler> Engine<H> {
     /// What must hold after each turn.

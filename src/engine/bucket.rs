@@ -1,6 +1,6 @@
 //! A token bucket: so many a second, with a burst.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// The most tokens that are saved up.
 const BURST: u64 = 1_000;

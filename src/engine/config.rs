@@ -1,9 +1,9 @@
 //! What an engine is told at its start.
 
-use crate::cause::{CauseInfo, CauseTable};
+use crate::base::cause::{CauseInfo, CauseTable};
+use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::health::{Policy, PolicyError};
-use crate::id::Class;
-use crate::time::Micros;
 use crate::wire::frame::{CONTROL_MAX, Role};
 
 /// What an engine is told at its start.

@@ -1,6 +1,9 @@
 //! One connection: Opening | Open | Closing | Dead.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::Class;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::engine::config::Config;
 use crate::engine::ending::Draft;
 use crate::engine::out::Out;
@@ -9,9 +12,6 @@ use crate::engine::traffic::Traffic;
 use crate::engine::view::Awaits;
 use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
-use crate::id::Class;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 use crate::wire::frame::{HEADER_MAX, Header};
 use crate::wire::http::Request;
 use crate::wire::incoming::Incoming;

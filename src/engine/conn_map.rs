@@ -1,6 +1,6 @@
 //! A host's state per connection.
 
-use crate::id::ConnId;
+use crate::base::id::ConnId;
 
 /// A host's state per connection: a vector by slot that checks generations.
 ///

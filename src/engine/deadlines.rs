@@ -8,11 +8,11 @@ use super::handler::Handler;
 use super::timers::{Purpose, Timers};
 use super::wheel::{BEAT, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::health::{Due, Policy};
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 use crate::wire::http::Reply;
 
 /// Why a connection is looked at.

@@ -1,8 +1,8 @@
 //! How far going away is.
 
-use crate::id::TimerId;
-use crate::spread::Spread;
-use crate::time::Micros;
+use crate::base::id::TimerId;
+use crate::base::spread::Spread;
+use crate::base::time::Micros;
 
 /// How far a drain is.
 #[derive(Debug, Clone, Copy)]

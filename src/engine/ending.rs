@@ -1,10 +1,10 @@
 //! How a connection ended.
 
-use crate::cause::{By, Cause, Code};
+use crate::base::cause::{By, Cause, Code};
+use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
 use crate::health::Rtt;
-use crate::id::Class;
-use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// How a connection ended.

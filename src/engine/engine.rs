@@ -13,10 +13,10 @@ use super::stats::Stats;
 use super::timers::Purpose;
 use super::view::Awaits;
 use super::work::END_UNITS;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::health::State;
-use crate::id::ConnId;
-use crate::time::Micros;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 

@@ -4,11 +4,11 @@
 //! acknowledgement is a sign of life as long as the latest heartbeat has not been acknowledged itself. After that only an
 //! answer is: the kernel of a stopped process goes on acknowledging until its buffer is full.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Mark};
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
-use crate::id::ConnId;
-use crate::time::Micros;
 
 /// What a kernel says of a TCP connection (Linux: `TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

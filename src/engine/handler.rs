@@ -1,12 +1,12 @@
 //! What a host is told.
 
+use crate::base::id::{ConnId, TimerId};
+use crate::base::time::Micros;
 use crate::engine::ending::Ending;
 use crate::engine::io::Io;
 use crate::engine::message::{Message, Pong};
 use crate::engine::verdict::Verdict;
 use crate::health::HealthChange;
-use crate::id::{ConnId, TimerId};
-use crate::time::Micros;
 use crate::transport::Preamble;
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;

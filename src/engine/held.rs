@@ -5,10 +5,10 @@ use super::conn::{Conn, Mark, Middle, Phase};
 use super::core::SMALL;
 use super::engine::Engine;
 use super::handler::Handler;
-use crate::cause::Cause;
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::wire::chunks::JOINED_AT_ONCE;
 
 /// The most bytes of a frame that are gathered in one step. Checking text for UTF-8 costs up to 16 instructions a byte.

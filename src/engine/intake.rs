@@ -1,13 +1,13 @@
 //! What a driver does with one connection's input: read it, wait, or work off what was read before.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
 use crate::health::{PAYLOAD, State};
-use crate::id::ConnId;
-use crate::time::Micros;
 use crate::wire::frame::Role;
 use crate::wire::heartbeat;
 

@@ -1,6 +1,8 @@
 //! What a host can do.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::{Class, ConnId, TimerId};
+use crate::base::time::Micros;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Mark;
 use crate::engine::core::Core;
@@ -12,8 +14,6 @@ use crate::engine::timers::Purpose;
 use crate::engine::verdict::Verdict;
 use crate::engine::view::{ConnView, HealthView, Outlook};
 use crate::health::Policy;
-use crate::id::{Class, ConnId, TimerId};
-use crate::time::Micros;
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 

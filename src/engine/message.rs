@@ -1,6 +1,6 @@
 //! Messages: what is sent, what became of that, and what an answered heartbeat proves of it.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 pub use crate::wire::Message;
 

@@ -51,7 +51,7 @@ pub mod wheel;
 mod work;
 mod yielding;
 
-pub use crate::id::{Class, TimerId};
+pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
 pub use crate::wire::http::{Reply, Request};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};

@@ -6,9 +6,9 @@ use super::handler::Handler;
 use super::retry::{self, retry_after_s};
 use super::verdict::{Upgrade, Verdict};
 use super::work::REQUEST_UNITS;
-use crate::cause::Cause;
-use crate::id::ConnId;
-use crate::time::Micros;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::transport::Preamble;
 use crate::wire::http::{self, Head, Reply, Request};
 

@@ -8,10 +8,10 @@ use super::handler::Handler;
 use super::out::WriteVectored;
 use super::view::Awaits;
 use super::work::ENDS_PER_TURN;
-use crate::cause::{Cause, Code, PeerCode};
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::cause::{Cause, Code, PeerCode};
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::wire::heartbeat;
 use std::io::{self, ErrorKind};
 

@@ -1,11 +1,11 @@
 //! Reading that the host has paused: the peer is neither read nor pinged, and its silence does not count.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Mark, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
-use crate::id::ConnId;
-use crate::time::Micros;
 
 impl<H: Handler> Engine<H> {
     /// The connections whose reading was paused or resumed since the last call: see [`is_paused`](Engine::is_paused).

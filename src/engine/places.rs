@@ -1,6 +1,6 @@
 //! The places of connections that are no WebSocket yet: how many there may be, and which is the oldest.
 
-use crate::id::ConnId;
+use crate::base::id::ConnId;
 use std::collections::BTreeSet;
 
 /// Refused connections that may be here at a time. A newer one takes the place of one that is answered, else of the oldest.

@@ -4,9 +4,9 @@
 //! is there twice while it changes: 100 000 connections cannot all change over in one turn, and each lives under the former one
 //! until its turn has come.
 
+use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::health::Policy;
-use crate::id::Class;
-use crate::time::Micros;
 
 /// What a connection keeps: below 2 which of the two of its class, from there on the index of one of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,7 +1,7 @@
 //! What an answered heartbeat proves: that everything sent before it has arrived, for TCP keeps the order and RFC 6455 §5.5.2 has
 //! a ping answered by who reads it.
 
-use crate::id::ConnId;
+use crate::base::id::ConnId;
 
 /// For each connection that is watched, how many messages had gone out when its latest heartbeat was put behind them. Kept by
 /// slot and outside of it: four bytes that only hosts pay who ask.

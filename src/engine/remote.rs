@@ -1,10 +1,10 @@
 //! A handle to the loop for other threads.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::message::Message;
 use crate::engine::verdict::Verdict;
-use crate::id::ConnId;
 use crate::mail::{self, Budget, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
-use crate::time::Micros;
 use std::fmt;
 
 /// The most commands that wait for the loop.

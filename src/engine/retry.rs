@@ -1,6 +1,6 @@
 //! When clients that are turned away may come back.
 
-use crate::id::ConnId;
+use crate::base::id::ConnId;
 use crate::wire::http::Reply;
 
 /// The least that `Retry-After` says when we are full or going away, in seconds.

@@ -1,7 +1,7 @@
 //! What the loop counts. Plain integers that the loop owns: nobody else looks while it runs.
 
-use crate::cause::{CauseTable, PeerCode};
-use crate::time::Micros;
+use crate::base::cause::{CauseTable, PeerCode};
+use crate::base::time::Micros;
 
 /// Counters since the start and gauges of now.
 #[derive(Debug, Clone)]

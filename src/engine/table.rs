@@ -1,9 +1,9 @@
 //! The slots, and the lists of those that want attention in this turn.
 
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::ending::Draft;
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
 use slab::Slab;
 use std::collections::VecDeque;
 
@@ -191,7 +191,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Micros;
+    use crate::base::time::Micros;
 
     fn insert(table: &mut Table) -> ConnId {
         let addr = ([127, 0, 0, 1], 1).into();

@@ -1,8 +1,8 @@
 //! Deadlines that are not a connection's: the host's timers and the engine's own.
 
+use crate::base::id::TimerId;
+use crate::base::time::Micros;
 use crate::engine::wheel::{Tick, Wheel};
-use crate::id::TimerId;
-use crate::time::Micros;
 use slab::Slab;
 
 /// Marks the wheel's entries that are timers; slots stay far below it.

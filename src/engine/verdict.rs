@@ -1,8 +1,8 @@
 //! What a host answers to a request.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::Class;
 use crate::health::Policy;
-use crate::id::Class;
 use crate::wire::http::{HeaderName, HeaderValue, Reply};
 
 /// What is to become of a request.

@@ -1,10 +1,10 @@
 //! What can be said of one connection: how it is, and what will become of it if nothing more happens.
 
-use crate::cause::{Cause, Code};
+use crate::base::cause::{Cause, Code};
+use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
 use crate::health::{Policy, Rtt, State};
-use crate::id::Class;
-use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// A connection at one moment. Made by copying: it costs no allocation.

@@ -8,8 +8,8 @@
 //! Entries are slot numbers and are never taken out. An entry means something only while its slot still says that it is
 //! armed for the very tick at which the entry comes back; a slot that was re-armed, closed or reused does not.
 
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
 use std::time::Duration;
 

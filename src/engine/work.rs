@@ -4,9 +4,9 @@
 //! is about a microsecond of CPU. Connections share a turn by deficit round robin (Shreedhar and Varghese, 1995): each gets
 //! its share, and a connection whose last frame cost more than what was left pays the difference in its next turns.
 
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::engine::stats::Stats;
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
 
 /// Units that the input of all connections may cost in one turn.
 pub const TURN_UNITS: u32 = 2_000;
@@ -145,7 +145,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cause::CauseTable;
+    use crate::base::cause::CauseTable;
 
     #[test]
     fn a_share_is_paid_back_by_the_turn() {

@@ -14,9 +14,9 @@ use super::handler::Handler;
 use super::places::half_open_max;
 use super::retry::{no_room, retry_after_s};
 use super::view::Awaits;
-use crate::cause::Cause;
-use crate::id::ConnId;
-use crate::time::Micros;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::wire::http::Reply;
 
 impl Conn {

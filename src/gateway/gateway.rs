@@ -1,6 +1,7 @@
 //! The gateway itself: what every product needs, the relay, and what they are told at the start.
 
 use super::report::Report;
+use crate::base::time::Micros;
 use crate::desk::Tray;
 use crate::engine::{Class, ConnMap, Io, Remote, TimerId};
 use crate::host::{
@@ -8,7 +9,6 @@ use crate::host::{
     Throttled, UserAgents,
 };
 use crate::relay::{MissedBox, Relay, RelaySettings};
-use crate::time::Micros;
 use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 

@@ -2,15 +2,15 @@
 
 use super::gateway::Gateway;
 use super::report::{self, Peer};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{
     Class, Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, TimerId, Verdict,
 };
 use crate::health::HealthChange;
 use crate::host::{Asked, Identity, Product, Value, seconds};
-use crate::id::ConnId;
 use crate::relay::Relay;
-use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// The path of the health check on the listener for peers.

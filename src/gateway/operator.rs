@@ -2,16 +2,16 @@
 
 use super::gateway::Gateway;
 use super::handler::product;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::Directory;
 use crate::host::{
     AgentCount, BlockPlace, ClassDrain, Classes, Credentials, History, Identity, Row,
     UserAndPackage, Value,
 };
-use crate::id::ConnId;
 use crate::relay::{How, RelaySettings, RelayStats, Session};
-use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::sync::Arc;
 

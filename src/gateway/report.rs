@@ -1,12 +1,12 @@
 //! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
 
-use crate::cause::{Cause, CauseTable};
+use crate::base::cause::{Cause, CauseTable};
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Stats, TimerId};
 use crate::health::State;
 use crate::host::{Classes, Identity, LoggedReason, OrDash, UserAgent, UserAndPackage};
-use crate::id::ConnId;
 use crate::relay::RelayStats;
-use crate::time::Micros;
 use log::Level;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;

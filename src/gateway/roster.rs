@@ -3,12 +3,12 @@
 //! A cursor is a name, and not a number: it stays true while users and apps come and go.
 
 use super::gateway::Gateway;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::desk::Effort;
 use crate::engine::Io;
 use crate::host::ConnState;
-use crate::id::ConnId;
 use crate::relay::{Absence, App, AppState, PlaceView, Session, Subscriptions};
-use crate::time::Micros;
 
 /// The most apps that a session names in a list of sessions.
 pub const APPS_NAMED: usize = 64;

@@ -6,8 +6,8 @@ use super::rtt::Rtt;
 use super::span::Span;
 use super::spread::{mix, spread};
 use super::state::{Due, HealthChange, State};
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 
 /// The health of one open connection.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! What a class of peers owes us, and how patient we are.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// When a heartbeat goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

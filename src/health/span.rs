@@ -1,6 +1,6 @@
 //! Spans of time in half the room.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// A span of time in 32 bits: exact up to 67 minutes, which no byte waits; above that rounded up to a millisecond, and it ends
 /// at 75 hours.

@@ -1,7 +1,7 @@
 //! Where in an interval heartbeats fall, so that they do not fall together.
 
 use super::policy::Policy;
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// A moment within one interval of `now`, at the point of the interval that `seed` picks.
 pub(super) fn spread(policy: &Policy, now: Micros, seed: u64) -> Micros {

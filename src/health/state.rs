@@ -1,7 +1,7 @@
 //! What is known of a peer, and what a deadline asks for.
 
 use super::rtt::Rtt;
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// Whether a peer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! Identities that an operator has shut out for a time.
 
 use super::identity::Identity;
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::HashMap;
 
 /// The most identities that are blocked at one time: each was named by hand.

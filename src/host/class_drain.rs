@@ -1,11 +1,11 @@
 //! Sending the connections of one class away, evenly, while the gateway stays.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::spread::Spread;
+use crate::base::time::Micros;
 use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView, TimerId};
-use crate::id::ConnId;
-use crate::spread::Spread;
-use crate::time::Micros;
 
 /// The time from one step to the next.
 const STEP: Micros = Micros::from_millis(10);

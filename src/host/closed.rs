@@ -5,10 +5,10 @@
 
 use super::history::History;
 use super::identity::Identity;
+use crate::base::id::ConnId;
+use crate::base::time::Moment;
 use crate::engine::Ending;
-use crate::id::ConnId;
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
-use crate::time::Moment;
 use std::sync::Arc;
 
 /// How many ended connections are remembered.

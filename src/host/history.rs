@@ -2,11 +2,11 @@
 //!
 //! A history takes some 700 bytes. Kept for everybody it would cost more than the connections themselves.
 
-use crate::bounded;
+use crate::base::bounded;
+use crate::base::id::ConnId;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Io;
 use crate::health::{HealthChange, State};
-use crate::id::ConnId;
-use crate::time::{Micros, UnixMillis};
 use std::collections::{HashMap, VecDeque};
 
 /// How many connections have a history at one time; the oldest history makes room.

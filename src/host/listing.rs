@@ -1,11 +1,11 @@
 //! Finding connections: filtered, sorted, a page at a time, and in slices that do not hold the loop up.
 
 use super::identity::Identity;
+use crate::base::id::ConnId;
+use crate::base::time::{Micros, UnixMillis};
 use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView};
 use crate::health::State;
-use crate::id::ConnId;
-use crate::time::{Micros, UnixMillis};
 use ipnet::IpNet;
 use std::collections::BinaryHeap;
 use std::sync::Arc;

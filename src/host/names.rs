@@ -1,6 +1,6 @@
 //! What names and keys may be.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// The longest user or package that is taken, in bytes as decoded; an e-mail address has at most 254 (RFC 5321).
 pub(crate) const NAME_MAX: usize = 256;

@@ -2,8 +2,8 @@
 
 use super::classes::ClassInfo;
 use super::identity::Identity;
+use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Verdict};
-use crate::id::ConnId;
 
 /// A product on the loop: what it makes of the connections of its classes.
 ///

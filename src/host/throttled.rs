@@ -1,7 +1,7 @@
 //! Which peers wait for their share of the loop's work, and for how long: one line a minute for each identity.
 
 use super::identity::Identity;
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;

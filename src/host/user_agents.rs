@@ -4,9 +4,9 @@
 //! that no connection has any more make room, and strangers bring at most 256 new ones, so invented names do not push real ones out.
 //! Records of ended connections have a share of the text ([`Arc`]), and need no entry.
 
+use crate::base::id::ConnId;
 use crate::engine::{Class, Request};
 use crate::health::State;
-use crate::id::ConnId;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What a queue may hold, what becomes of the rest, and what one turn takes.
 
-use crate::sabotage::{self, Bug};
+use crate::base::sabotage::{self, Bug};
 use std::fmt;
 
 /// Something that crosses threads.

@@ -1,7 +1,7 @@
 //! What both ends of a queue share: two shelves, what waits on them, and how the receiving thread is told.
 
 use super::limits::{Counts, Limits, Mail, NoRoom, Overflow};
-use crate::sabotage::{self, Bug};
+use crate::base::sabotage::{self, Bug};
 use std::collections::VecDeque;
 use std::hint;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};

@@ -1,11 +1,11 @@
 //! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
 
+use crate::base::time::Micros;
 use crate::config::{self, Command, Machine, Settings};
 use crate::engine::{Class, Io};
 use crate::gateway::{Desk, Gateway, Reconfiguration};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::{self, AlertSettings, WebhookSettings};
-use crate::time::Micros;
 use log::LevelFilter;
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,7 +3,7 @@
 use super::logging::{self, LogFormat, LogQueue};
 use super::reload::Reload;
 use super::{service, signals, words};
-use crate::cause::CauseTable;
+use crate::base::cause::CauseTable;
 use crate::config::{self, Command, Machine, Settings};
 use crate::gateway::{CAUSES, Gateway, Options};
 use crate::reactor::{Reactor, granted_backlog, listen};

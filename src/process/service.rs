@@ -1,7 +1,7 @@
 //! The service manager: what it hands us at the start, and what it is told. Without one all of this does nothing.
 
+use crate::base::time::Micros;
 use crate::gateway::Watchdog;
-use crate::time::Micros;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use std::io;

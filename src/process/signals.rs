@@ -2,8 +2,8 @@
 //! reads the settings again.
 
 use super::reload::Reload;
+use crate::base::time::Micros;
 use crate::gateway::Desk;
-use crate::time::Micros;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use std::io;

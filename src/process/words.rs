@@ -1,7 +1,7 @@
 //! What the start tells an operator: where the gateway listens, what is open to whom, and what may be a mistake.
 
+use crate::base::time::Micros;
 use crate::config::Settings;
-use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// Says in words where the gateway listens, where the page is, and what is open to whom.

@@ -1,8 +1,8 @@
 //! How much is accepted, when, and when not.
 
 use super::listen::BACKLOG;
+use crate::base::time::Micros;
 use crate::engine::REFUSED_MAX;
-use crate::time::Micros;
 use mio::net::{TcpListener, TcpStream};
 use socket2::SockRef;
 use std::io::{self, ErrorKind};

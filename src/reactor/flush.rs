@@ -3,8 +3,8 @@
 use super::kernel;
 use super::sockets::Behind;
 use super::turn::Reactor;
+use crate::base::id::ConnId;
 use crate::engine::{Flushed, Handler};
-use crate::id::ConnId;
 use mio::Interest;
 use socket2::SockRef;
 use std::io::{ErrorKind, IoSlice, Write};

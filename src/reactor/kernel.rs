@@ -1,7 +1,7 @@
 //! What only the kernel knows, and how bytes are given to it.
 
+use crate::base::time::Micros;
 use crate::engine::Kernel;
-use crate::time::Micros;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use std::io::{self, IoSlice};

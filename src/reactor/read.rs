@@ -1,9 +1,9 @@
 //! The step of a turn that reads.
 
 use super::turn::{READ_BUFFER, Reactor, STEP_TIME};
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Handler, Intake};
-use crate::id::ConnId;
-use crate::time::Micros;
 use std::io::{ErrorKind, Read};
 
 /// The most bytes read from one connection in one turn. What they cost is bounded by the engine's budget besides.

@@ -1,6 +1,6 @@
 //! Connections in mio's words: an id is the token of its socket.
 
-use crate::id::ConnId;
+use crate::base::id::ConnId;
 use mio::Token;
 
 const _: () = assert!(

@@ -3,9 +3,9 @@
 use super::acceptor::{Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS};
 use super::kernel;
 use super::sockets::{Behind, Socket};
+use crate::base::id::ConnId;
+use crate::base::time::{Clock, Micros};
 use crate::engine::{Config, Engine, Handler, Io, Kernel, Remote};
-use crate::id::ConnId;
-use crate::time::{Clock, Micros};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};

@@ -7,12 +7,12 @@ use super::relay::{ANONYMOUS, Relay};
 use super::routing::answer;
 use super::session::{SESSION_APPS_MAX, TO_APPS, TO_GLASSES};
 use super::tables::Greeting;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Io, Message, Reply, Request};
 use crate::host::{Admission, Credentials, Identity, is_name, seconds};
-use crate::id::ConnId;
 use crate::relay::role::Role;
-use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
 
 /// Why an app is not let in whose session has [`SESSION_APPS_MAX`].

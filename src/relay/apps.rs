@@ -6,12 +6,12 @@ use super::protocol;
 use super::relay::Relay;
 use super::session::{App, AppState, Estate, SESSION_APPS_MAX, Session, Sessions, TO_APPS};
 use super::tables::{Chore, Ended};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::Io;
 use crate::host::{Identity, Value, seconds};
-use crate::id::ConnId;
 use crate::relay::role::Role;
-use crate::time::Micros;
 
 /// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
 /// reason.

@@ -5,10 +5,10 @@ use super::errands::{Outcome, Patience, StateErrand, StopReason, WebhookErrand};
 use super::places::Who;
 use super::relay::Relay;
 use super::session::{Action, AppEvent};
+use crate::base::time::Micros;
 use crate::engine::Io;
 use crate::host::Identity;
 use crate::relay::role::Role;
-use crate::time::Micros;
 
 /// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the errands thread.
 const AFTER: Micros = Micros::from_millis(100);

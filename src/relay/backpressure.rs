@@ -1,9 +1,9 @@
 //! Glasses that have caught up.
 
 use super::relay::Relay;
+use crate::base::id::ConnId;
 use crate::engine::Io;
 use crate::host::Identity;
-use crate::id::ConnId;
 use crate::relay::role::Role;
 
 impl Relay {

@@ -1,8 +1,8 @@
 //! The causes of the relay: why it closes or refuses a connection, beyond what every engine knows.
 
-use crate::cause::{By, Cause, CauseInfo};
+use crate::base::cause::{By, Cause, CauseInfo};
 
-crate::cause::causes! {
+crate::base::cause::causes! {
     /// The table of these causes, for [`Config::causes`](crate::Config::causes).
     pub static CAUSES;
     /// This identity reconnects too often.

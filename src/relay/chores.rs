@@ -3,9 +3,9 @@
 use super::relay::Relay;
 use super::session::{App, AppEvent, Wakes, moved, units};
 use super::tables::{Chore, Ended};
+use crate::base::id::ConnId;
 use crate::engine::Io;
 use crate::host::Identity;
-use crate::id::ConnId;
 use crate::relay::role::Role;
 
 /// Work units of one slice; the action itself does the first.

@@ -2,8 +2,8 @@
 //!
 //! What becomes of a start comes back through the [`Desk`](crate::desk::Desk).
 
+use crate::base::time::{Micros, Moment};
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
-use crate::time::{Micros, Moment};
 
 /// The most errands that wait to be taken. The side thread takes all at once and at any time, so more than this means that it
 /// stands still. What asks for something new ([`Errand::is_new`]) finds room up to [`LIMITS_OF_NEW`] only: without what takes

@@ -4,10 +4,10 @@ use super::relay::Relay;
 use super::session::{FanOut, moved};
 use super::stats::DropReason;
 use super::tables::Chore;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, PhaseView};
-use crate::id::ConnId;
-use crate::sabotage::{self, Bug};
 
 /// The most frames of one session that are on their way: each but the last is of an older connection of its glasses.
 const ON_THEIR_WAY_MAX: usize = 16;

@@ -9,13 +9,13 @@ use super::session::{
     TO_GLASSES, Taken, Welcome, Why,
 };
 use super::tables::{Chore, Greeting};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
 use crate::host::{Identity, UserAndPackage};
-use crate::id::ConnId;
 use crate::relay::role::RELAY_CLASSES;
 use crate::relay::role::Role;
-use crate::time::Micros;
 
 /// The close reason of a connection whose place was taken; clients match on it.
 pub(super) const REPLACED: &str = "replaced by a newer connection";

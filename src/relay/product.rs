@@ -3,10 +3,10 @@
 use super::errands::StopReason;
 use super::relay::Relay;
 use super::role::{GLASSES, RELAY_CLASSES, TPA};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
 use crate::host::{Asked, ClassInfo, Identity, Product, Value};
-use crate::id::ConnId;
 
 impl Relay {
     /// The class that a path is for.

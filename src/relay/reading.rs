@@ -5,8 +5,8 @@ use super::relay::Relay;
 use super::routing::parsed;
 use super::stats::DropReason;
 use super::tables::{Fields, Read, Text};
+use crate::base::id::ConnId;
 use crate::engine::{Io, Message};
-use crate::id::ConnId;
 
 /// Texts of at most this many bytes are parsed at once.
 const SMALL: usize = 2 * 1024;

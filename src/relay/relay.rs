@@ -11,11 +11,11 @@ use super::tables::{
     Backpressure, Chores, Flapping, Greeting, Introductions, MissedBox, MissedSink, Readings,
     Starts, Sweep,
 };
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use crate::host::{Blocks, Credentials, Identity};
-use crate::id::ConnId;
 use crate::relay::role::Role;
-use crate::time::Micros;
 use std::collections::HashMap;
 
 /// How names begin that are given to glasses without one. Nobody comes back under such a name.

@@ -2,10 +2,10 @@
 
 use super::relay::Relay;
 use super::tables::Headers;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Io, Request, TimerId};
-use crate::id::ConnId;
-use crate::time::Micros;
 
 /// How long an app whose `reconnect` was rejected may take to introduce itself anew.
 const ANEW: Micros = Micros::from_secs(10);

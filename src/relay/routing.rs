@@ -6,13 +6,13 @@ use super::relay::Relay;
 use super::session::{AppEvent, FanOut, Parcel, TO_APPS, TO_GLASSES, moved};
 use super::subscriptions::{AUDIO, Subscriptions};
 use super::tables::Read;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::engine::{Io, Message, Sent};
 use crate::host::Identity;
-use crate::id::ConnId;
 use crate::relay::role::Role;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 
 /// Frames of one connection in a minute that may be no JSON of the contract; the one that makes this many closes it.
 const STRIKES: u32 = 5;

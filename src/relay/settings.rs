@@ -1,8 +1,8 @@
 //! What the relay is told by the settings.
 
 use super::role::RELAY_CLASSES;
+use crate::base::time::Micros;
 use crate::host::Subprotocols;
-use crate::time::Micros;
 
 /// How long what is lost is kept, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! An app whose server is down: the errands find it out, and alerts tell it.
 
-use crate::time::UnixMillis;
+use crate::base::time::UnixMillis;
 
 /// A package whose server is taken to be down.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A link that takes its time.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::VecDeque;
 
 /// A link that takes its time: what the server's kernel has taken and the peer's has not acknowledged.

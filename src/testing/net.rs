@@ -3,8 +3,8 @@
 use super::link::STEP;
 use super::peer::Peer;
 use super::recorder::Recorder;
+use crate::base::time::{Micros, Stalls};
 use crate::engine::{Config, Engine, Handler, Io};
-use crate::time::{Micros, Stalls};
 
 /// A network with one server.
 pub struct Net<H> {

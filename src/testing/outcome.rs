@@ -2,10 +2,10 @@
 
 use super::net::Net;
 use super::peer::{PeerId, Received};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Ending, Handler};
-use crate::id::ConnId;
-use crate::time::Micros;
 
 impl<H: Handler> Net<H> {
     /// What a peer has received since the last call.

@@ -2,9 +2,9 @@
 
 use super::frames::{client_frame, server_frame};
 use super::link::Link;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::Message;
-use crate::id::ConnId;
-use crate::time::Micros;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 

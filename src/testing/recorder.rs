@@ -1,9 +1,9 @@
 //! The host as the engine sees it: passes on what it is told, and keeps the endings.
 
+use crate::base::id::{ConnId, TimerId};
+use crate::base::time::Micros;
 use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Reply, Request, Verdict};
 use crate::health::HealthChange;
-use crate::id::{ConnId, TimerId};
-use crate::time::Micros;
 use std::net::SocketAddr;
 
 /// Passes on what the host is told, and keeps the endings.

@@ -1,9 +1,9 @@
 //! A turn of the server, with the calls that the reactor makes.
 
 use super::net::Net;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Flushed, Handler, Intake, Kernel};
-use crate::id::ConnId;
-use crate::time::Micros;
 use std::io::{self, ErrorKind, IoSlice};
 
 impl<H: Handler> Net<H> {

@@ -2,9 +2,9 @@
 
 use super::core::Core;
 use super::progress::Broadcast;
+use crate::base::id::{Class, ConnId};
+use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
-use crate::id::{Class, ConnId};
-use crate::time::Micros;
 
 /// Slots looked at in one turn.
 const SLOTS_PER_TURN: u32 = 1_024;

@@ -1,14 +1,14 @@
 //! Closing a connection, refusing a request, and ending either.
 
 use super::core::{Core, UNSENT_SMALL};
-use crate::cause::{Cause, Code, cut_reason};
+use crate::base::cause::{Cause, Code, cut_reason};
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Closing, Conn, Mark, Phase};
 use crate::engine::ending::Draft;
 use crate::engine::retry::retry_after_s;
 use crate::engine::view::Awaits;
 use crate::health::State;
-use crate::id::ConnId;
-use crate::time::Micros;
 use crate::wire::encoder;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;

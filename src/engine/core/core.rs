@@ -1,7 +1,10 @@
 //! The loop's state apart from the host: what [`Io`](crate::engine::Io) reaches, and what the engine acts on.
 
 use super::progress::{Broadcast, Change, Fired, Shortage};
-use crate::cause::CauseTable;
+use crate::base::cause::CauseTable;
+use crate::base::id::{ConnId, TimerId};
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::Config;
 use crate::engine::conn::{Conn, Mark, Opening, Phase};
@@ -16,9 +19,6 @@ use crate::engine::verdict::Verdict;
 use crate::engine::wheel::Wheel;
 use crate::engine::work::{LOOKS_PER_TURN, Work};
 use crate::health::{Health, Policy};
-use crate::id::{ConnId, TimerId};
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 use crate::wire::decoder::Decoder;
 use crate::wire::frame::Role;
 use std::collections::VecDeque;

@@ -1,14 +1,14 @@
 //! Going away in order.
 
 use super::core::Core;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::spread::Spread;
+use crate::base::time::Micros;
 use crate::engine::conn::Phase;
 use crate::engine::drain::Drain;
 use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
-use crate::id::ConnId;
-use crate::spread::Spread;
-use crate::time::Micros;
 
 /// Slots that are looked at, and connections that are closed, in one step of a drain; there is a step with each tick.
 const SLOTS_PER_STEP: u32 = 8 * 1_024;

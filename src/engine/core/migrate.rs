@@ -2,13 +2,13 @@
 
 use super::core::{Core, seed};
 use super::progress::Change;
+use crate::base::id::{Class, ConnId};
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
 use crate::engine::conn::Phase;
 use crate::health::Policy;
-use crate::id::{Class, ConnId};
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 
 impl Core {
     pub(crate) fn set_policy(

@@ -1,13 +1,13 @@
 //! What is said of one connection: how it is, and what will become of it.
 
 use super::core::Core;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::view::{ConnView, HealthView, Outlook, PhaseView};
 use crate::engine::wheel::BEAT;
 use crate::health::Policy;
-use crate::id::ConnId;
-use crate::time::Micros;
 
 impl Core {
     pub(crate) fn view(&self, id: ConnId, now: Micros) -> Option<ConnView> {

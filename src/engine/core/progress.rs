@@ -1,9 +1,9 @@
 //! How far the loop is with work that goes on over many turns.
 
+use crate::base::id::Class;
+use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
 use crate::engine::wheel::Tick;
-use crate::id::Class;
-use crate::time::Micros;
 
 /// Entries of the wheel that are due, all of one tick, and how many of them were looked at.
 #[derive(Debug, Default)]

@@ -1,13 +1,13 @@
 //! Sending: what is queued for a peer, and what is taken back.
 
 use super::core::{Core, UNSENT_SMALL};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::Out;
 use crate::engine::prepared::Outgoing;
-use crate::id::ConnId;
-use crate::time::Micros;
 
 impl Core {
     pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> Sent {

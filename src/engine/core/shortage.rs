@@ -1,11 +1,11 @@
 //! What happens when memory for buffers is short: the connections that hold the most for the longest are closed first.
 
 use super::core::Core;
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::retry::retry_after_s;
-use crate::id::ConnId;
-use crate::time::Micros;
 use crate::wire::http::Reply;
 
 /// Slots looked at in one turn.

@@ -1,6 +1,6 @@
 //! How long bytes have waited, and how many are tried at once.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// The most bytes handed to one write. What the kernel has taken stands before the next heartbeat, on a slow link for long.
 pub(super) const WRITE: usize = 64 * 1024;

@@ -3,8 +3,8 @@
 use super::blocked::{Blocked, WRITE};
 use super::frame::OutFrame;
 use super::piece::Piece;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::wire::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};

@@ -3,8 +3,8 @@
 use super::apps::Apps;
 use super::token::{self, TokenFault, TokenKey};
 use super::url::WebOrigin;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Reply, Request};
-use crate::time::{Micros, UnixMillis};
 use std::borrow::Cow;
 
 /// When an app with the right key is let into a user's session. A key proves the app, not the user's consent.

@@ -1,8 +1,8 @@
 //! The tokens that glasses bring: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
 
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;
 use crate::host::names::is_name;
-use crate::time::{Micros, UnixMillis};
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! What glasses and apps are told.
 
+use crate::base::time::UnixMillis;
 use crate::host::iso;
-use crate::time::UnixMillis;
 use std::fmt::{self, Write};
 
 /// The answer to a JSON ping.

@@ -4,9 +4,9 @@ use super::graces::Due;
 use super::kept::Kept;
 use super::seat::How;
 use super::seat::Parting;
-use crate::id::ConnId;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
-use crate::time::Micros;
 
 /// Something that the relay has to do. Actions are carried out in the order in which they are returned.
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use super::kept::Kept;
 use super::question::{Called, Past, Question};
 use super::seat::Parting;
 use super::seat::{Addressee, Held, How, PlaceState, PlaceView, Wait};
-use crate::id::ConnId;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 
 /// An app of a session.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::action::Leavings;
 use super::graces::Due;
 use super::seat::Parting;
-use crate::id::ConnId;
-use crate::time::Micros;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 
 /// The state of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

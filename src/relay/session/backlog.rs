@@ -1,8 +1,8 @@
 //! Frames that are kept for one peer: those that it may not have got yet, and those that wait while it is absent.
 
+use crate::base::time::Micros;
 use crate::engine::{Message, Prepared};
 use crate::relay::settings::ReplayLimits;
-use crate::time::Micros;
 use std::collections::VecDeque;
 
 /// Text frames with at most this many bytes of payload are copied into the backlog's own bytes: an allocation for each would

@@ -2,9 +2,9 @@
 //! adds now.
 
 use super::charge::place_bytes;
+use crate::base::sabotage::{self, Bug};
 use crate::engine::Io;
 use crate::relay::stats::RelayStats;
-use crate::sabotage::{self, Bug};
 
 /// What a place adds to the counts, and whether it is charged. A place that is gone adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,10 +3,10 @@
 use super::app::App;
 use super::charge::units;
 use super::post::{Parcel, Post, TO_APPS};
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message};
-use crate::id::ConnId;
 use crate::relay::protocol;
-use crate::sabotage::{self, Bug};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
 //! Who is waited for, and until when: places that were lost, in the order in which waiting for them ends.
 
+use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use crate::host::Identity;
-use crate::time::Micros;
 use std::collections::BTreeMap;
 
 /// How many may end in one turn.

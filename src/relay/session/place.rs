@@ -7,10 +7,10 @@ use super::graces::Due;
 use super::kept::Kept;
 use super::seat::Parting;
 use super::seat::{Addressee, Held, How, PlaceState, PlaceView, Wait};
-use crate::id::ConnId;
+use crate::base::id::ConnId;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
 
 /// Room for the glasses of a session.
 #[derive(Debug, Default)]

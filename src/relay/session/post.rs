@@ -5,8 +5,8 @@ use super::backlog::{Backlog, Dropped, Frame, Waiting};
 use super::charge::moved;
 use super::kept::Kept;
 use super::seat::Addressee;
+use crate::base::id::ConnId;
 use crate::engine::{Io, Message, Sent};
-use crate::id::ConnId;
 use crate::relay::settings::RelaySettings;
 use crate::relay::stats::{DropReason, RelayStats};
 

@@ -1,7 +1,7 @@
 //! What an app has behind it: the last question to its server, and connections that it was expected to open in vain.
 
-use crate::sabotage::{self, Bug};
-use crate::time::Micros;
+use crate::base::sabotage::{self, Bug};
+use crate::base::time::Micros;
 
 /// Whether an app's server was asked for a session and may act upon it still. Its SDK then releases the connection that is there
 /// and opens another.

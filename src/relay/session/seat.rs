@@ -2,9 +2,9 @@
 
 use super::graces::Due;
 use super::kept::Kept;
-use crate::cause::Cause;
-use crate::id::ConnId;
-use crate::time::Micros;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 
 /// How the last connection of a place ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

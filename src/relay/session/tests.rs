@@ -13,10 +13,10 @@ use super::backlog::Frame;
 use super::census::{Tally, Vacancies};
 use super::place::Place;
 use super::seat::{Addressee, PlaceState};
+use crate::base::time::Micros;
 use crate::engine::Message;
 use crate::relay::settings::ReplayLimits;
 use crate::relay::subscriptions::Subscriptions;
-use crate::time::Micros;
 
 const SEEDS: u64 = 300;
 const STEPS: usize = 400;
@@ -176,7 +176,7 @@ fn the_place_of_glasses_does_what_its_model_does() {
 #[cfg(feature = "sabotage")]
 #[test]
 fn every_deliberate_bug_of_a_place_is_caught() {
-    use crate::sabotage::{self, Bug};
+    use crate::base::sabotage::{self, Bug};
     use std::panic::catch_unwind;
 
     let caught = |bug: Bug, run: fn(u64)| {

@@ -1,8 +1,8 @@
 //! Apps are not read while their session's glasses are behind: what an app sends has that one destination. Glasses are never
 //! paused, for their frames go to many apps.
 
+use crate::base::id::ConnId;
 use crate::engine::Io;
-use crate::id::ConnId;
 use std::collections::HashMap;
 
 /// Paused apps per glasses above which closed ones are removed.

@@ -1,11 +1,11 @@
 //! Work over many places that one action of a peer or of the operator asks for, done a slice at a time: the end of a session
 //! with a thousand apps takes several turns, and nobody else waits for it.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use crate::host::Identity;
-use crate::id::ConnId;
 use crate::relay::session::{App, FanOuts, Vacancies};
-use crate::time::Micros;
 use std::collections::VecDeque;
 
 /// What is still to be done, in order. One timer of the loop serves it all.

@@ -1,8 +1,8 @@
 //! Identities that come back again and again, or take each other's place for ever, are slowed: the newcomer is refused before it
 //! is acknowledged, for longer each time. A handful in a row is normal life.
 
+use crate::base::time::Micros;
 use crate::host::Identity;
-use crate::time::Micros;
 use std::collections::{HashMap, VecDeque};
 
 /// The time over which comebacks are counted.

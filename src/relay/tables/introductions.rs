@@ -1,12 +1,12 @@
 //! How apps of the newer SDK introduce themselves: the headers of their request name them, their first message may be
 //! `reconnect`, and the answer to that depends on whether their glasses are here.
 
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::engine::{Request, TimerId};
 use crate::host::{KEY_MAX, NAME_MAX};
-use crate::id::ConnId;
 use crate::relay::protocol;
 use crate::relay::session::PlaceView;
-use crate::time::Micros;
 use std::collections::HashMap;
 
 /// What the headers of a request cost besides what they say: their entry among those.

@@ -1,11 +1,11 @@
 //! Peers that were waited for in vain, for whoever keeps account of trouble.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::time::Moment;
 use crate::host::Identity;
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 use crate::relay::role::Role;
 use crate::relay::session::Parting;
-use crate::time::Moment;
 
 /// The most that wait to be taken out; the oldest go first.
 const LIMITS: Limits = Limits {

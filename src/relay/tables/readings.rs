@@ -1,7 +1,7 @@
 //! Large texts, read in steps before they are acted upon.
 
+use crate::base::id::ConnId;
 use crate::engine::Message;
-use crate::id::ConnId;
 use crate::relay::protocol::{Malformed, OUTLINE_MAX, Outline, TOKENS_MAX};
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! How often a user may start and stop apps: each of them may mean a webhook.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::HashMap;
 
 /// Starts and stops that a user may have saved up.

@@ -3,12 +3,12 @@
 use super::live::Live;
 use super::logins::Logins;
 use super::token::Token;
-use crate::cause::CauseTable;
+use crate::base::cause::CauseTable;
+use crate::base::time::{Micros, Moment};
 use crate::gateway::{Classes, Desk};
 use crate::health::Policy;
 use crate::side::errands::Runner;
 use crate::side::watch::Watchers;
-use crate::time::{Micros, Moment};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 

@@ -1,7 +1,7 @@
 //! Failed logins at the admin listener: counted, logged at most once a second, and slowed.
 
+use crate::base::time::{Clock, Micros};
 use crate::side::lock::lock;
-use crate::time::{Clock, Micros};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};

@@ -7,8 +7,8 @@
 use super::connector::{Connector, Meter};
 use super::egress::Egress;
 use super::reply::Reply;
+use crate::base::time::{Clock, Micros};
 use crate::side::lock::lock;
-use crate::time::{Clock, Micros};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, USER_AGENT};

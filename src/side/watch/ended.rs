@@ -1,7 +1,7 @@
 //! The last 10 000 connections that have ended.
 
+use crate::base::id::ConnId;
 use crate::gateway::{CLOSED_MAX, Closed};
-use crate::id::ConnId;
 use std::collections::VecDeque;
 
 /// A ring of records, newest last. Each has a number that is never given again.

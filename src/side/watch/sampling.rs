@@ -1,9 +1,9 @@
 //! The samples that causes over time and rates are made from.
 
 use super::watchers::Watchers;
+use crate::base::time::Moment;
 use crate::gateway::Desk;
 use crate::side::ask;
-use crate::time::Moment;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! Causes over time: what was counted between one look at the loop and the next.
 
-use crate::bounded;
-use crate::cause::Cause;
+use crate::base::bounded;
+use crate::base::cause::Cause;
+use crate::base::time::{Micros, Moment};
 use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
-use crate::time::{Micros, Moment};
 use std::collections::VecDeque;
 
 /// An hour of samples.

@@ -4,9 +4,9 @@ use super::alerts::Alerts;
 use super::ended::EndedRing;
 use super::series::Series;
 use super::troubled::Troubled;
+use crate::base::time::Moment;
 use crate::gateway::{Closed, ClosedBox, Missed, MissedBox};
 use crate::side::lock::lock;
-use crate::time::Moment;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
@@ -88,7 +88,7 @@ mod tests {
     use super::super::alerts::AlertSettings;
     use super::super::troubled::tests::{HOUR_MS, START, closed, missed, moment};
     use super::*;
-    use crate::cause::Cause;
+    use crate::base::cause::Cause;
     use crate::host::ClosedSink;
     use crate::relay::MissedSink;
     use std::sync::Arc;

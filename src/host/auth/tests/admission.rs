@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::requests::*;
-use crate::time::{Micros, UnixMillis};
+use crate::base::time::{Micros, UnixMillis};
 use serde_json::json;
 
 fn apps() -> Apps {

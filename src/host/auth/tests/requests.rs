@@ -1,8 +1,8 @@
 //! Requests as peers send them.
 
 use super::super::*;
+use crate::base::time::UnixMillis;
 use crate::engine::Request;
-use crate::time::UnixMillis;
 use hmac::{EagerHash, Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;

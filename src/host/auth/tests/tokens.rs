@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::requests::*;
-use crate::time::UnixMillis;
+use crate::base::time::UnixMillis;
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 

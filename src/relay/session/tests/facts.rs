@@ -6,9 +6,9 @@ use super::super::census::Tally;
 use super::super::graces::Due;
 use super::super::place::PlaceEvent;
 use super::super::seat::PlaceView;
-use crate::id::ConnId;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::relay::session::seat::Parting;
-use crate::time::Micros;
 
 /// What there is to know of a place or an app.
 #[derive(Debug, Default)]

@@ -4,10 +4,10 @@ use super::super::app_event::{AppEvent, Conduct};
 use super::super::graces::{Due, Graces};
 use super::super::place::PlaceEvent;
 use super::facts::Facts;
-use crate::cause::Cause;
-use crate::id::ConnId;
+use crate::base::cause::Cause;
+use crate::base::id::ConnId;
+use crate::base::time::Micros;
 use crate::relay::session::seat::Parting;
-use crate::time::Micros;
 
 /// Time, connections and waits, at random.
 pub(super) struct World {

@@ -2,12 +2,12 @@
 
 use super::connections::{no_such, parse_id};
 use super::words::ClassName;
+use crate::base::time::Micros;
 use crate::gateway::{Kick, has_magic_words};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Body, Part, Problem};
 use crate::side::ask;
 use crate::side::lock::lock;
-use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

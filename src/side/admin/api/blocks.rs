@@ -2,11 +2,11 @@
 
 use super::connections::page_size;
 use super::page::Entries;
+use crate::base::time::Micros;
 use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Value};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
-use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,13 +1,13 @@
 //! Why connections ended, since the start and over time.
 
 use super::words::{ByCause, by_cause, time};
+use crate::base::time::{Micros, Moment};
 use crate::engine::Stats;
 use crate::gateway::Classes;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::ask;
 use crate::side::watch::Step;
-use crate::time::{Micros, Moment};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

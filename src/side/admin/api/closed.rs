@@ -3,7 +3,7 @@
 use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page::Entries;
 use super::words::{ClassName, RttBody, TrafficBody, address, by, code, time};
-use crate::cause::{Cause, CauseTable};
+use crate::base::cause::{Cause, CauseTable};
 use crate::engine::Class;
 use crate::gateway::{Classes, Closed, user_agent_as_kept};
 use crate::side::admin::control::Control;

@@ -3,9 +3,9 @@
 use super::explain::{self, Explanation};
 use super::page::Entries;
 use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
+use crate::base::id::ConnId;
 use crate::engine::ConnView;
 use crate::gateway::{self, Classes, ConnState, Filter, History, Position, Query, Reason, Row};
-use crate::id::ConnId;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Part, Problem};
 use crate::side::ask;

@@ -1,7 +1,7 @@
 //! Why a connection is as it is, and what will become of it: in words, and as moments.
 
 use super::words::{Moment, Now};
-use crate::cause::{Cause, Code};
+use crate::base::cause::{Cause, Code};
 use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
 use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
 use crate::health::{HeartbeatMode, State};

@@ -2,6 +2,7 @@
 
 use super::causes::Counts;
 use super::words::{ClassName, by_class, drained, time};
+use crate::base::time::Moment;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::{Classes, DropReason, RelayStats};
 use crate::side::admin::control::Control;
@@ -9,7 +10,6 @@ use crate::side::admin::problem::Problem;
 use crate::side::ask;
 use crate::side::process::{self, Figures};
 use crate::side::watch::Minute;
-use crate::time::Moment;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;

@@ -2,13 +2,13 @@
 
 use super::explain::mode_name;
 use super::words::ClassName;
+use crate::base::time::Micros;
 use crate::engine::{Class, SetPolicyError};
 use crate::health::{HeartbeatMode, Policy};
 use crate::side::admin::control::Control;
 use crate::side::admin::control::PolicyRefused;
 use crate::side::admin::problem::{Body, Part, Problem};
 use crate::side::ask;
-use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

@@ -3,11 +3,11 @@
 use super::connections::page_size;
 use super::page::Entries;
 use super::words::StateName;
+use crate::base::time::Micros;
 use crate::gateway::{AppRow, AppState, PAGE_MAX, PlaceRow, SessionRow};
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Part, Problem};
 use crate::side::ask;
-use crate::time::Micros;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};

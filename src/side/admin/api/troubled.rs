@@ -3,10 +3,10 @@
 use super::connections::page_size;
 use super::page::Entries;
 use super::words::time;
+use crate::base::time::Moment;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::watch::Ranked;
-use crate::time::Moment;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ impl From<Ranked> for TroubledBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::UnixMillis;
+    use crate::base::time::UnixMillis;
 
     #[test]
     fn a_place_in_the_ranking_is_told_whole() {

@@ -1,11 +1,11 @@
 //! The words that several answers use.
 
-use crate::cause::{By, Cause, Code};
+use crate::base::cause::{By, Cause, Code};
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Traffic};
 use crate::gateway::{Classes, ConnState, Snapshot};
 use crate::health::{Rtt, State};
 use crate::side::admin::problem::Problem;
-use crate::time::{Micros, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

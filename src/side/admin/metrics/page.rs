@@ -1,7 +1,7 @@
 //! A page of metrics as it is written.
 
+use crate::base::time::Micros;
 use crate::engine::Histogram;
-use crate::time::Micros;
 use prometheus_client::encoding::{
     DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder,
 };

@@ -2,13 +2,13 @@
 
 use super::alerts::Alerts;
 use super::page::{NO_EXEMPLAR, Page};
-use crate::cause::PeerCode;
+use crate::base::cause::PeerCode;
+use crate::base::time::UnixMillis;
 use crate::engine::ClassStats;
 use crate::gateway::{ConnState, Snapshot};
 use crate::side::admin::logins::LoginCounts;
 use crate::side::errands::{StateFileStats, WebhookStats};
 use crate::side::process::Figures;
-use crate::time::UnixMillis;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;

@@ -1,7 +1,7 @@
 //! The state file on disk: read once, locked against other processes, and replaced by a new one at each write.
 
+use crate::base::time::{Micros, UnixMillis};
 use crate::side::process::is_mount_point;
-use crate::time::{Micros, UnixMillis};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -2,9 +2,9 @@
 
 use super::disk::{HEAD, Started, TAIL, write};
 use super::mirror::Mirror;
+use crate::base::time::{Clock, Micros, UnixMillis};
 use crate::gateway::StateErrand;
 use crate::side::lock::lock;
-use crate::time::{Clock, Micros, UnixMillis};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};

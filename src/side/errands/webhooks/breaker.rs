@@ -1,6 +1,6 @@
 //! The breaker: an app's server that is down is left alone for a while, then tried with one request.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -2,9 +2,9 @@
 
 use super::queue::{Kind, Post};
 use super::settings::WebhookSettings;
+use crate::base::time::UnixMillis;
 use crate::side::lock::lock;
 use crate::side::outgoing::{Egress, Http, Reply};
-use crate::time::UnixMillis;
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -4,10 +4,10 @@
 
 use super::breaker::{Admission, Breakers};
 use super::stats::{DOWN_MAX, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
+use crate::base::time::{Micros, UnixMillis};
 use crate::gateway::{Outcome, Patience, StopReason};
 use crate::side::down::DownApp;
 use crate::side::outgoing::Reply;
-use crate::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 

@@ -6,9 +6,9 @@
 use super::breaker::{Admission, Change};
 use super::queue::{App, Job, Key, Kind, Post, Queue, Stands, Waiter};
 use super::stats::{WebhookResult, WebhookType};
+use crate::base::time::Micros;
 use crate::gateway::{Outcome, Patience, StopReason};
 use crate::side::outgoing::Reply;
-use crate::time::Micros;
 
 /// Starts that wait for one and the same request. The loop has one at a time, a few if it cancels late.
 const SHARED: usize = 16;

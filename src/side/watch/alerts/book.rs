@@ -5,8 +5,8 @@
 use super::rule::{Labels, Reading, Rule, Severity};
 use super::rules::RULES;
 use super::view::View;
-use crate::bounded;
-use crate::time::{Micros, UnixMillis};
+use crate::base::bounded;
+use crate::base::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Alerts at one time, firing or about to.

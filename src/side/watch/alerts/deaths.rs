@@ -3,11 +3,11 @@
 //! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
 
 use super::agents::{Agents, Common};
-use crate::bounded;
-use crate::cause::Cause;
+use crate::base::bounded;
+use crate::base::cause::Cause;
+use crate::base::time::Micros;
 use crate::engine::Class;
 use crate::gateway::{Classes, Closed, OTHER_USER_AGENT};
-use crate::time::Micros;
 use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -2,10 +2,10 @@
 
 use super::alerting::Alerts;
 use super::sample::{Counters, Sample};
+use crate::base::time::{Micros, Moment};
 use crate::gateway::Desk;
 use crate::side::down::DownApp;
 use crate::side::{ask, process};
-use crate::time::{Micros, Moment};
 use std::time::Duration;
 
 /// The settings may change while we wait for the next look: for so long at most they are not noticed.

@@ -2,7 +2,7 @@
 
 use super::book::{Alert, AlertState};
 use super::rule::Severity;
-use crate::time::UnixMillis;
+use crate::base::time::UnixMillis;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use super::settings::AlertSettings;
 use super::view::View;
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::collections::BTreeMap;
 
 /// What tells an alert from others of its rule.

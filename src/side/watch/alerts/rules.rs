@@ -8,7 +8,7 @@ use super::peers::{
 };
 use super::rule::{Rule, Severity};
 use super::view::View;
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// In the order in which they are looked at: what explains others comes before them.
 pub(super) const RULES: &[Rule] = &[

@@ -1,11 +1,11 @@
 //! What the rules look at: the loop's counters now and at the begin of the window, and what the system says.
 
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Histogram;
 use crate::gateway::{AgentCount, Classes, Identity, Snapshot};
 use crate::side::down::DownApp;
 use crate::side::process::Memory;
-use crate::time::{Micros, UnixMillis};
 use std::collections::VecDeque;
 
 /// Looks at the counters that a window is kept in; a finer one would say nothing more.
@@ -14,7 +14,7 @@ const STEPS: u64 = 32;
 /// Everything that is seen in one look.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// The monotonic clock, as in [`Moment`](crate::time::Moment): windows are made from it.
+    /// The monotonic clock, as in [`Moment`](crate::base::time::Moment): windows are made from it.
     pub(super) now: Micros,
     /// The wall clock, to be shown.
     pub(super) wall: UnixMillis,

@@ -1,6 +1,6 @@
 //! What alerts are told: thresholds, times, and where they are sent.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 use std::fmt;
 
 /// What alerts are told. A threshold of 0 is never reached: that rule is off.

@@ -1,7 +1,7 @@
 //! What the trouble of one identity looks like, in words.
 
 use super::trouble::{SLOW, Trouble};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
 use std::fmt::Write as _;
 
 impl Trouble {

@@ -4,10 +4,10 @@
 //! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
 
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
-use crate::bounded;
-use crate::cause::{Cause, CauseKind};
+use crate::base::bounded;
+use crate::base::cause::{Cause, CauseKind};
+use crate::base::time::{Micros, Moment, UnixMillis};
 use crate::gateway::{Closed, Missed};
-use crate::time::{Micros, Moment, UnixMillis};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 

@@ -2,11 +2,11 @@
 
 use super::table::{IDENTITIES_MAX, Ranked, Troubled};
 use super::trouble::{AGES, HOUR, HOURS};
-use crate::cause::{By, Cause, Code};
+use crate::base::cause::{By, Cause, Code};
+use crate::base::time::{Micros, Moment, UnixMillis};
 use crate::engine::Ending;
 use crate::gateway::{Closed, GLASSES, Identity, Missed, TPA};
 use crate::health::Rtt;
-use crate::time::{Micros, Moment, UnixMillis};
 
 pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
 pub(in crate::side::watch) const START: u64 = 500 * 24 * HOUR_MS;
@@ -31,7 +31,7 @@ pub(in crate::side::watch) fn closed(
     Closed {
         generated: false,
         at: moment(at),
-        id: crate::id::ConnId::new(1, 1),
+        id: crate::base::id::ConnId::new(1, 1),
         user: Some(user.into()),
         package: user.ends_with("app").then(|| "org.a".into()),
         user_agent: None,

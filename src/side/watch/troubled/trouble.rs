@@ -1,8 +1,8 @@
 //! What goes wrong for one identity, hour by hour.
 
-use crate::bounded;
-use crate::cause::Cause;
-use crate::time::{Micros, Moment};
+use crate::base::bounded;
+use crate::base::cause::Cause;
+use crate::base::time::{Micros, Moment};
 use std::collections::VecDeque;
 
 /// So many hours are remembered.

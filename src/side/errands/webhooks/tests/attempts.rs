@@ -3,10 +3,10 @@
 use super::super::queue::Kind;
 use super::super::stats::{WebhookResult, WebhookType};
 use super::bench::{Bench, OK, REFUSED, app, failed, ms};
+use crate::base::time::Micros;
 use crate::gateway::Patience::{Once, Persistent};
 use crate::gateway::{Outcome, StopReason};
 use crate::side::outgoing::Reply;
-use crate::time::Micros;
 
 #[test]
 fn a_start_that_is_answered_is_told_once() {

@@ -2,10 +2,10 @@
 
 use super::super::queue::{App, Post, Queue};
 use super::super::stats::{WebhookResult, WebhookType};
+use crate::base::time::Micros;
 use crate::gateway::Patience::Persistent;
 use crate::gateway::{Outcome, Patience, StopReason};
 use crate::side::outgoing::Reply;
-use crate::time::Micros;
 use std::collections::VecDeque;
 
 pub(super) const OK: Reply = Reply::Answered(200);

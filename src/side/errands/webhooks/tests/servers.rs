@@ -4,9 +4,9 @@ use super::super::breaker::LEAST_PAUSE;
 use super::super::queue::{IN_FLIGHT, IN_FLIGHT_PER_APP};
 use super::super::stats::{WebhookResult, WebhookType};
 use super::bench::{Bench, OK, REFUSED, failed, ms};
+use crate::base::time::Micros;
 use crate::gateway::Patience::{Once, Persistent};
 use crate::side::outgoing::Reply;
-use crate::time::Micros;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]

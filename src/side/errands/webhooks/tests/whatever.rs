@@ -2,8 +2,8 @@
 
 use super::super::queue::IN_FLIGHT;
 use super::bench::{Bench, OK, REFUSED, app};
+use crate::base::time::Micros;
 use crate::gateway::Patience::{Once, Persistent};
-use crate::time::Micros;
 use std::collections::BTreeSet;
 
 /// Whatever happens: one request for each pair, the bounds hold, each start has one outcome, cancelled or not, and

@@ -1,9 +1,9 @@
 //! Losses and suspects that have their user agent in common.
 
 use super::bench::{Bench, lost};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
+use crate::base::time::Micros;
 use crate::gateway::AgentCount;
-use crate::time::Micros;
 use std::sync::Arc;
 
 /// A fleet of which so many percent of each class have this user agent.

@@ -6,13 +6,13 @@ use super::super::deaths::{Death, block_of};
 use super::super::rule::Labels;
 use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
-use crate::cause::{By, Cause, Code};
+use crate::base::cause::{By, Cause, Code};
+use crate::base::id::ConnId;
+use crate::base::time::{Micros, Moment, UnixMillis};
 use crate::engine::{Class, Ending, Traffic};
 use crate::gateway::{Classes, Closed, GLASSES, Identity, RELAY_CLASSES, TPA};
 use crate::health::Rtt;
-use crate::id::ConnId;
 use crate::side::process::Memory;
-use crate::time::{Micros, Moment, UnixMillis};
 use std::sync::Arc;
 
 pub(super) const S: fn(u64) -> Micros = Micros::from_secs;

@@ -5,8 +5,8 @@ use super::super::book::{ACTIVE_MAX, News, RESOLVED_MAX};
 use super::super::rules::RULES;
 use super::super::settings::AlertSettings;
 use super::bench::Bench;
+use crate::base::time::{Micros, UnixMillis};
 use crate::side::down::DownApp;
-use crate::time::{Micros, UnixMillis};
 
 #[test]
 fn a_threshold_of_zero_is_off_and_a_reload_applies() {

@@ -1,10 +1,10 @@
 //! Many connections that are lost at once.
 
 use super::bench::{Bench, labels, lost};
-use crate::cause::Cause;
-use crate::cause::Code;
+use crate::base::cause::Cause;
+use crate::base::cause::Code;
+use crate::base::time::Micros;
 use crate::gateway::SESSION_ENDED;
-use crate::time::Micros;
 
 #[test]
 fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {

@@ -3,7 +3,7 @@
 use super::super::alerting::Watch;
 use super::super::sample::Counters;
 use super::bench::{Bench, classes};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
 
 /// A day and a night with everything that happens to a healthy fleet, behind one proxy's block: nothing is told.
 #[test]

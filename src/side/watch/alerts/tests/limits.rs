@@ -3,7 +3,7 @@
 use super::super::book::AlertState::{Firing, Resolved};
 use super::super::rule::{Labels, Severity};
 use super::bench::{Bench, flapping};
-use crate::cause::Cause;
+use crate::base::cause::Cause;
 use crate::side::process::Memory;
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::super::book::AlertState::{Firing, Resolved};
 use super::bench::{Bench, S, flapping, labels};
+use crate::base::time::UnixMillis;
 use crate::side::down::DownApp;
-use crate::time::UnixMillis;
 
 #[test]
 fn flapping_identities_are_named() {

@@ -6,7 +6,7 @@ use super::super::payload::{self, Sender};
 use super::super::rule::Severity;
 use super::super::sink::{BATCH, Outbox, WAITING_MAX};
 use super::bench::labels;
-use crate::time::UnixMillis;
+use crate::base::time::UnixMillis;
 use serde_json::Value;
 
 fn alert(name: &'static str, package: &str, state: AlertState) -> Alert {

@@ -1,6 +1,6 @@
 //! Turns that are spread evenly over a span: after a tenth of the span, a tenth of them are due.
 
-use crate::time::Micros;
+use crate::base::time::Micros;
 
 /// A number of turns, spread evenly over a span.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Engine time: integers of microseconds, and the one clock of the crate.
 
-use crate::sabotage::{self, Bug};
+use crate::base::sabotage::{self, Bug};
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::sync::LazyLock;
