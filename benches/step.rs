@@ -5,6 +5,8 @@
 //! The loop looks at its budget between steps, so a step is what cannot be divided: its cost is what every other connection waits
 //! for at least. Without callgrind it only runs.
 
+mod updates;
+
 use pulsegate::engine::{Engine, Intake};
 use pulsegate::gateway::{
     Credentials, Gateway, Options, ProxyProtocol, RELAY_CLASSES, RelaySettings,
@@ -13,6 +15,7 @@ use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
 use std::cell::Cell;
 use std::io::IoSlice;
+use updates::{largest_list, largest_subscriptions, many_entries};
 
 /// What is handed in at once: what the loop takes of a large frame in one step.
 const READ: usize = 8 * 1024;
@@ -356,26 +359,4 @@ fn net(config: Config) -> Loop {
         last: None,
         dirty: Vec::new(),
     }
-}
-
-/// A `subscription_update` of at most so many bytes, with as many entries as fit.
-fn many_entries(most: usize) -> String {
-    const ENTRY: &str = r#"{"stream":""}"#;
-    let (begin, end) = (r#"{"type":"subscription_update","subscriptions":["#, "]}");
-    let entries = (most - begin.len() - end.len() + 1) / (ENTRY.len() + 1);
-    format!("{begin}{}{end}", vec![ENTRY; entries].join(","))
-}
-
-/// A valid `subscription_update` with the most and the longest entries.
-fn largest_subscriptions() -> String {
-    let list = largest_list();
-    format!(r#"{{"type":"subscription_update","subscriptions":{list}}}"#)
-}
-
-/// The most and the longest entries. They differ at their ends.
-fn largest_list() -> String {
-    let entries: Vec<_> = (0..256)
-        .map(|n| format!(r#""{}{n:04}""#, "x".repeat(252)))
-        .collect();
-    format!("[{}]", entries.join(","))
 }

@@ -7,6 +7,7 @@
 use crate::kinds::{frame, upgrade};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use pulsegate::wire::frame::Header;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -193,18 +194,7 @@ fn over() -> Arc<AtomicBool> {
 
 /// The first frame of a server: its first byte, its payload, its length in all.
 fn server_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
-    let (first, length) = (*bytes.first()?, *bytes.get(1)?);
-    let (head, length) = match length & 0x7F {
-        126 => (
-            4,
-            usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?)),
-        ),
-        127 => (
-            10,
-            u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?) as usize,
-        ),
-        short => (2, usize::from(short)),
-    };
-    let payload = bytes.get(head..head + length)?;
-    Some((first, payload, head + length))
+    let header = Header::parse(bytes)?;
+    let len = header.frame_len();
+    Some((header.first, bytes.get(header.len..len)?, len))
 }

@@ -1,5 +1,6 @@
 //! The attacks: how many connections, and what each of them does.
 
+use crate::updates::{largest_subscriptions, many_entries};
 use pulsegate::wire::frame::{FIN, Header, TEXT, put};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -257,22 +258,6 @@ pub fn upgrade(path: &str) -> String {
 
 fn times(one: &[u8], bytes: usize) -> Rc<[u8]> {
     one.repeat(bytes / one.len()).into()
-}
-
-/// A `subscription_update` of at most so many bytes, with as many entries as fit.
-fn many_entries(most: usize) -> String {
-    const ENTRY: &str = r#"{"stream":""}"#;
-    let (begin, end) = (r#"{"type":"subscription_update","subscriptions":["#, "]}");
-    let entries = (most - begin.len() - end.len() + 1) / (ENTRY.len() + 1);
-    format!("{begin}{}{end}", vec![ENTRY; entries].join(","))
-}
-
-/// A valid `subscription_update` with the most and the longest entries: 64 KB. They differ at their ends.
-fn largest_subscriptions() -> String {
-    let entries = (0..256).map(|n| format!(r#""{}{n:04}""#, "x".repeat(252)));
-    let entries: Vec<_> = entries.collect();
-    let entries = entries.join(",");
-    format!(r#"{{"type":"subscription_update","subscriptions":[{entries}]}}"#)
 }
 
 /// The header of a masked text frame, and nothing else. The mask is zero, so what follows it stands as it is.

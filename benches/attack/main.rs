@@ -11,6 +11,8 @@
 mod control;
 mod flood;
 mod kinds;
+#[path = "../updates/mod.rs"]
+mod updates;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
