@@ -52,34 +52,81 @@
 //! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
 //! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
+#![warn(unreachable_pub, clippy::exhaustive_enums, clippy::exhaustive_structs)]
+
 mod base;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 pub mod config;
 #[cfg(feature = "gateway")]
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 pub mod gateway;
 pub mod health;
 #[cfg(feature = "gateway")]
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 mod host;
 #[doc(hidden)] // between threads of the gateway; public for tests and benchmarks alone
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 pub mod mail;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the door of the program `main.rs`, which is another crate
 pub mod process;
 pub mod reactor;
 #[cfg(feature = "gateway")]
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 mod relay;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 pub mod side;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
 pub mod wire;
 
 #[cfg(feature = "sabotage")]

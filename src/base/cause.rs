@@ -42,6 +42,10 @@ pub enum CauseKind {
 
 /// Who ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "one of two peers, what is between them, or a person"
+)]
 pub enum By {
     /// We did, by a rule.
     Us,
@@ -55,6 +59,10 @@ pub enum By {
 
 /// What kind of close code a peer gave (RFC 6455 §7.4): a bounded label, for peers may invent 2 000 codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "every code has one of these labels"
+)]
 pub enum PeerCode {
     /// 1000.
     Normal,
@@ -113,6 +121,10 @@ impl PeerCode {
 
 /// What a connection that ends is told: nothing, a close frame with this code, or an HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "nothing, a close frame or a response"
+)]
 pub enum Code {
     /// Nothing is sent.
     None,
@@ -478,23 +490,4 @@ pub(crate) fn cut_reason(reason: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_indexes_dense() {
-        let names: HashSet<_> = BASE.iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), Cause::COUNT);
-        let mut all = CauseTable::with(&[]).all().enumerate();
-        assert!(all.all(|(at, cause)| cause.index() == at));
-        assert_eq!(Cause::STALE.to_string(), "stale");
-    }
-
-    #[test]
-    fn reasons_are_cut_between_characters() {
-        assert_eq!(cut_reason("short"), "short");
-        assert_eq!(cut_reason(&"x".repeat(200)).len(), 123);
-        let cut = cut_reason("ab".repeat(61).as_str()).to_owned() + "é";
-        assert_eq!(cut_reason(&cut), "ab".repeat(61), "é would end at byte 124");
-    }
-}
+mod tests;

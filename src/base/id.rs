@@ -35,6 +35,7 @@ impl ConnId {
 
 /// A kind of peer: the index of its policy in [`Config::classes`](crate::engine::Config::classes).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Class(pub u8);
 
 /// A timer of the host; never reused for another.
@@ -67,6 +68,7 @@ impl FromStr for ConnId {
 /// A text that names no connection: it should have been `slot.generation`, two decimal numbers below 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is slot.generation, two whole numbers")]
+#[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]
 pub struct NotAnId;
 
 #[cfg(test)]

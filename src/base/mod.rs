@@ -4,6 +4,9 @@
 pub(crate) mod bounded;
 pub mod cause;
 pub(crate) mod id;
+#[cfg(feature = "sabotage")]
 pub mod sabotage;
+#[cfg(not(feature = "sabotage"))]
+pub(crate) mod sabotage;
 pub(crate) mod spread;
 pub mod time;

@@ -3,7 +3,12 @@
 //! Without the feature `sabotage` every check below is the constant `false` and leaves no trace in the code.
 
 /// A bug that somebody could have made.
+#[cfg_attr(
+    not(feature = "sabotage"),
+    expect(unreachable_pub, reason = "public for tests with the feature")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "for our own tests")]
 pub enum Bug {
     /// A connection is stale a tick too early.
     EarlyStale,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// Arithmetic saturates: a point before the origin is the origin, a span past `u64::MAX` µs (584 000 years) is that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Micros(pub u64);
 
 impl Micros {
@@ -154,6 +155,7 @@ impl Clock {
 
 /// Wall-clock time in milliseconds since the Unix epoch: for people and other systems, never for a deadline. It may step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
@@ -166,6 +168,7 @@ impl UnixMillis {
 /// One moment by both clocks of the process, read on any thread: windows, rates and ages are made from `raw`, which never
 /// steps; `wall` is only shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "one moment by both clocks")]
 pub struct Moment {
     /// The monotonic clock, since the first moment that the process has taken.
     pub raw: Micros,

@@ -27,7 +27,7 @@ const PIECE_UNITS: u32 = 20;
 
 /// A piece of work: called again, in this turn or a later one, until it is [`Progress::Done`]. One call is a slice: it spends
 /// ([`Io::spend`]) what it has used, at most [`SLICE_UNITS`], and remembers where it stopped.
-pub type Work<H> = Box<dyn FnMut(&mut H, &mut Io<'_>) -> Progress + Send>;
+pub(crate) type Work<H> = Box<dyn FnMut(&mut H, &mut Io<'_>) -> Progress + Send>;
 
 /// Whether a piece of work has to be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

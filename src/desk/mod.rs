@@ -8,5 +8,6 @@ mod desk;
 mod effort;
 
 pub(crate) use self::desk::Tray;
-pub use self::desk::{DESK_UNITS, Desk, Progress, SLICE_UNITS, Work};
+pub use self::desk::{DESK_UNITS, Progress, SLICE_UNITS};
+pub(crate) use self::desk::{Desk, Work};
 pub(crate) use self::effort::Effort;

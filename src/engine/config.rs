@@ -8,6 +8,7 @@ use crate::wire::frame::{CONTROL_MAX, Role};
 
 /// What an engine is told at its start.
 #[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct Config {
     /// The classes of peers, by [`Class`](crate::Class); at least one, at most 256.
     pub classes: Vec<ClassConfig>,
@@ -33,6 +34,7 @@ pub struct Config {
 
 /// One class of peers.
 #[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct ClassConfig {
     /// The name in logs and metrics.
     pub name: String,

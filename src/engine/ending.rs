@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 /// How a connection ended.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Ending {
     /// Why.
     pub cause: Cause,

@@ -12,6 +12,7 @@ use crate::engine::handler::Handler;
 
 /// What a kernel says of a TCP connection (Linux: `TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_structs, reason = "drivers write it down")]
 pub struct Kernel {
     /// Bytes that the peer's kernel has acknowledged since the connection was made (RFC 4898 `tcpEStatsAppHCThruOctetsAcked`).
     pub acked: u64,

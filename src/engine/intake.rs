@@ -22,6 +22,10 @@ const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
 
 /// What is to be done next with the input of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must do what each of them says"
+)]
 pub enum Intake {
     /// Read this many bytes at most, and hand them to [`Engine::on_bytes`], [`Engine::on_eof`] or [`Engine::on_error`]; if there
     /// is nothing to read, say [`Engine::on_drained`].

@@ -6,6 +6,7 @@ pub use crate::wire::Message;
 
 /// What became of a send. Nothing is dropped silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a message is sent or it is not")]
 pub enum Sent {
     /// It goes out at the end of this turn.
     Flowing,

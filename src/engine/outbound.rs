@@ -23,6 +23,10 @@ const BEAT_BUDGET: usize = 16 * 1024;
 
 /// What has become of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must do what each of them says"
+)]
 pub enum Flushed {
     /// Nothing waits any more, or it has ended: writability is of no interest.
     Done,

@@ -35,6 +35,7 @@ pub struct Remote {
 /// 16 384 commands wait at most, and 256 MiB of what they hold. A larger command finds room while no other waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {CAPACITY} commands wait for the loop")]
+#[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]
 pub struct Full;
 
 pub(crate) enum Command {

@@ -5,6 +5,7 @@ use crate::base::time::Micros;
 
 /// Counters since the start and gauges of now.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Stats {
     /// Connections taken from the listener.
     pub accepted: u64,
@@ -75,6 +76,7 @@ pub struct Stats {
 
 /// The connections of one class.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ClassStats {
     /// WebSockets opened.
     pub opened: u64,

@@ -25,6 +25,7 @@ pub enum Verdict {
 
 /// How a WebSocket is opened.
 #[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct Upgrade {
     /// The class, whose policy holds.
     pub class: Class,

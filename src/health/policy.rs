@@ -4,6 +4,7 @@ use crate::base::time::Micros;
 
 /// When a heartbeat goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "always, or only in silence")]
 pub enum HeartbeatMode {
     /// A ping every interval, whatever was heard: an RTT every interval, and NAT entries stay warm in both directions.
     #[default]
@@ -15,6 +16,7 @@ pub enum HeartbeatMode {
 /// How the connections of one class are supervised. When it is changed live, nobody who answers is closed for that; see
 /// [`Health::change_policy`](crate::health::Health::change_policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct Policy {
     /// Time from one ping to the next; at least 10 ms. Default 15 s.
     pub heartbeat_interval: Micros,

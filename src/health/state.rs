@@ -5,6 +5,7 @@ use crate::base::time::Micros;
 
 /// Whether a peer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a peer answers or it does not")]
 pub enum State {
     /// Nothing speaks against it.
     Healthy,
@@ -15,6 +16,7 @@ pub enum State {
 
 /// A change of [`State`], with the numbers that it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "tests of hosts write it down")]
 pub struct HealthChange {
     /// The new state.
     pub state: State,
@@ -28,6 +30,10 @@ pub struct HealthChange {
 
 /// What a deadline asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a driver must do what each of them says"
+)]
 pub enum Due {
     /// Nothing: the peer was heard meanwhile.
     Nothing,

@@ -31,9 +31,8 @@ pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
 pub(crate) use self::history::Histories;
 pub use self::history::{Change, HISTORIES_MAX, History, Reason};
 pub use self::identity::Identity;
-pub use self::listing::{
-    ConnState, Directory, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort,
-};
+pub(crate) use self::listing::Directory;
+pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
 pub(crate) use self::logfmt::{OrDash, Reason as LoggedReason, UserAgent, UserAndPackage, Value};
 pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
 pub use self::product::{Asked, Product};

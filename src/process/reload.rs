@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is needed to read the settings again, and to apply them.
-pub struct Reload {
+pub(crate) struct Reload {
     /// The command line, which stays as it was.
     pub args: Vec<OsString>,
     /// What holds.
@@ -31,12 +31,12 @@ pub struct Reload {
 
 impl Reload {
     /// The delay and the spread of a drain.
-    pub fn drain_times(&self) -> (Micros, Micros) {
+    pub(crate) fn drain_times(&self) -> (Micros, Micros) {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the settings again and applies what can be applied to a gateway that runs.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let read = config::load(self.args.iter().cloned(), |name| std::env::var_os(name));
         let newer = match read {
             Ok(Command::Run(newer)) => newer,

@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 /// Sockets that the service manager has opened for us (`LISTEN_FDS`) and holds, too: whoever connects while no gateway runs
 /// waits in their queues.
 #[derive(Debug, Default)]
-pub struct Inherited {
+pub(crate) struct Inherited {
     /// For `LISTEN_ADDR`.
     pub listener: Option<TcpListener>,
     /// For `ADMIN_ADDR`.
@@ -39,7 +39,7 @@ enum Purpose {
 ///
 /// # Errors
 /// If one of them is no TCP listener, there are more than two, or it is not clear what one is for.
-pub fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<Inherited> {
+pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<Inherited> {
     let mut given = ListenFd::from_env();
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
     if given.len() > 2 {
@@ -157,12 +157,12 @@ fn by_address(addr: SocketAddr, listen: SocketAddr, admin: Option<SocketAddr>) -
 }
 
 /// Says that connections are accepted.
-pub fn ready() {
+pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
 /// Says that we are going away, so that time is given for it.
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
@@ -171,7 +171,7 @@ pub fn stopping() {
 ///
 /// # Errors
 /// If that thread cannot be started.
-pub fn watchdog() -> io::Result<Option<Watchdog>> {
+pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
     let mut timeout_us = 0;
     if !sd_notify::watchdog_enabled(false, &mut timeout_us) {
         return Ok(None);

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 /// Has the gateway go away: the delay before accepting stops, the spread of the closes.
-pub type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
+pub(crate) type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 
 /// Installs the handlers, so that no signal ends the process by itself. What comes before [`watch`] waits for it.
 ///
@@ -19,7 +19,7 @@ pub type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 ///
 /// # Errors
 /// If they cannot be installed.
-pub fn set_up() -> io::Result<Signals> {
+pub(crate) fn set_up() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXFSZ])
 }
 
@@ -27,7 +27,12 @@ pub fn set_up() -> io::Result<Signals> {
 ///
 /// # Errors
 /// If the thread cannot be started.
-pub fn watch(mut signals: Signals, desk: Desk, drain: Drain, mut reload: Reload) -> io::Result<()> {
+pub(crate) fn watch(
+    mut signals: Signals,
+    desk: Desk,
+    drain: Drain,
+    mut reload: Reload,
+) -> io::Result<()> {
     let mut ends = 0;
     let run = move || {
         for signal in signals.forever() {

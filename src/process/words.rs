@@ -5,7 +5,7 @@ use crate::config::Settings;
 use std::net::SocketAddr;
 
 /// Says in words where the gateway listens, where the page is, and what is open to whom.
-pub fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
+pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
     let from = |addr: SocketAddr| {
         if addr.ip().to_canonical().is_loopback() {
             "from this machine only"
@@ -40,7 +40,7 @@ pub fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAdd
 }
 
 /// Says what an operator would regret not to have known.
-pub fn warn(settings: &Settings, has_successor: bool) {
+pub(crate) fn warn(settings: &Settings, has_successor: bool) {
     /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {

@@ -40,6 +40,7 @@ mod linux {
     /// The first 160 bytes of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), which every kernel since 4.9 fills.
     #[repr(C)]
     #[derive(Debug, Clone, Copy)]
+    #[expect(unreachable_pub, reason = "the macro below makes it public")]
     pub struct Info {
         small: [u8; 8],
         timing: [u32; 4],

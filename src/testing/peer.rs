@@ -10,10 +10,12 @@ use std::io::ErrorKind;
 
 /// A peer of a [`Net`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct PeerId(pub usize);
 
 /// What a peer received.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a test must look at each")]
 pub enum Received {
     /// A data message.
     Message(Message),

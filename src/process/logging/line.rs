@@ -5,7 +5,7 @@ pub(super) const LINE_BYTES: usize = 8 * 1024;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`
     #[default]
     Text,

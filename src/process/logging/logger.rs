@@ -27,7 +27,7 @@ fn is_journal() -> bool {
 ///
 /// # Errors
 /// If the writer thread cannot be started, or the process has a logger already.
-pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue> {
+pub(crate) fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue> {
     init_to(level, format, is_journal(), io::stderr())
 }
 
@@ -36,7 +36,7 @@ pub fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue> {
 ///
 /// # Errors
 /// If the writer thread cannot be started, or the process has a logger already.
-pub fn init_to<W: Write + Send + 'static>(
+pub(crate) fn init_to<W: Write + Send + 'static>(
     level: LevelFilter,
     format: LogFormat,
     priorities: bool,
@@ -53,7 +53,7 @@ pub fn init_to<W: Write + Send + 'static>(
 /// # Errors
 /// If the writer thread cannot be started.
 #[cfg(test)]
-pub fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
+pub(super) fn logger_to<W: Write + Send + 'static>(sink: W) -> io::Result<(QueueLogger, LogQueue)> {
     logger_in(LogFormat::Text, false, sink)
 }
 
@@ -86,7 +86,7 @@ fn logger_in<W: Write + Send + 'static>(
 ///
 /// It never blocks on what is behind the queue, and it refuses debug and trace of crates that print payloads there, whatever
 /// the level.
-pub struct QueueLogger {
+pub(crate) struct QueueLogger {
     /// simplelog writes a record in pieces and does not say where it ends; we do, by a flush, so the two belong together.
     one_record: Mutex<()>,
     writer: Box<WriteLogger<Line>>,

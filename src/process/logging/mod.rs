@@ -10,6 +10,6 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use line::LogFormat;
-pub use logger::init;
-pub use queue::LogQueue;
+pub(crate) use line::LogFormat;
+pub(crate) use logger::init;
+pub(crate) use queue::LogQueue;

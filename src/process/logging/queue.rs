@@ -20,11 +20,11 @@ const RETRY: Duration = Duration::from_millis(10);
 
 /// What became of the lines. Clones speak of the same queue.
 #[derive(Debug, Clone)]
-pub struct LogQueue(Arc<Counts>);
+pub(crate) struct LogQueue(Arc<Counts>);
 
 impl LogQueue {
     /// Lines that were logged and will never be read: the queue was full, or writing failed.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
@@ -32,7 +32,7 @@ impl LogQueue {
     /// before the process ends. Returns whether all of them are.
     ///
     /// Lines that are logged afterwards are written too, if the process lives that long.
-    pub fn close(&self, timeout: Duration) -> bool {
+    pub(crate) fn close(&self, timeout: Duration) -> bool {
         let logged = self.0.queued.load(Ordering::Acquire);
         let (settled, _) = self
             .0

@@ -5,7 +5,7 @@ mod reply;
 mod request;
 mod upgrade;
 
-pub use tungstenite::http::header::{HeaderName, HeaderValue};
+pub(crate) use tungstenite::http::header::{HeaderName, HeaderValue};
 
 pub use reply::Reply;
 pub use request::Request;
