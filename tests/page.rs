@@ -91,7 +91,7 @@ fn the_page_is_for_everybody_and_what_it_shows_is_not() {
     }
     paths.sort();
     paths.dedup();
-    assert_eq!(paths.len(), 10, "{paths:?}");
+    assert_eq!(paths.len(), 11, "{paths:?}");
     for path in [
         "/page",
         "/page/",

@@ -260,7 +260,7 @@ impl Cause {
         Cause(row)
     }
 
-    /// The position of its counter in the tables of [`Stats`](crate::Stats).
+    /// The position of its counter in the tables of [`Stats`](crate::engine::Stats).
     pub const fn index(self) -> usize {
         self.0.number as usize
     }

@@ -67,7 +67,7 @@ pub struct Reactor<H> {
 }
 
 impl<H: Handler> Reactor<H> {
-    /// A loop on a listener that was bound before ([`listen`], or the host's own).
+    /// A loop on a listener that was bound before ([`listen`](crate::reactor::listen), or the host's own).
     ///
     /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
     ///

@@ -8,7 +8,7 @@ use crate::engine::Message;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-/// A peer of a [`Net`].
+/// A peer of a [`Net`](crate::testing::Net).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct PeerId(pub usize);
