@@ -103,16 +103,16 @@ mod tests {
     #[test]
     fn each_block_is_listed_once_in_the_order_of_the_ends_also_if_many_end_at_once() {
         let mut blocks = Blocks::default();
-        let glasses = |n: u64| Identity {
+        let identity = |n: u64| Identity {
             class: Class(0),
             user: format!("u{n}").into(),
             package: None,
         };
         let minute = Micros::from_secs(60);
         for n in 0..BLOCKS_MAX as u64 {
-            assert!(blocks.block(glasses(n), Micros(minute.0 * (1 + n % 3)), Micros::ZERO));
+            assert!(blocks.block(identity(n), Micros(minute.0 * (1 + n % 3)), Micros::ZERO));
         }
-        assert!(!blocks.block(glasses(1_000), minute, Micros::ZERO));
+        assert!(!blocks.block(identity(1_000), minute, Micros::ZERO));
         let (mut seen, mut place) = (Vec::new(), None);
         loop {
             let (page, more) = blocks.after(place, 7, Micros::ZERO);

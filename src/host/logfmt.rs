@@ -142,9 +142,9 @@ mod tests {
             user: user.into(),
             package: package.map(Box::from),
         };
-        let (glasses, app) = (of("a b", None), of("ada", Some("p.x")));
+        let (user, app) = (of("a b", None), of("ada", Some("p.x")));
         assert_eq!(shown(None), "user=- package=-");
-        assert_eq!(shown(Some(&glasses)), r#"user="a b" package=-"#);
+        assert_eq!(shown(Some(&user)), r#"user="a b" package=-"#);
         assert_eq!(shown(Some(&app)), "user=ada package=p.x");
     }
 

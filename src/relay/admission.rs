@@ -53,7 +53,7 @@ impl Relay {
             }
         } else {
             let now = UnixMillis::now();
-            let checked = self.credentials.glasses(request, now);
+            let checked = self.credentials.user(request, now);
             let refusal = |fault| (Cause::UNAUTHORIZED, Credentials::unauthorized(&fault, now));
             checked.map_err(refusal)?
         };

@@ -62,7 +62,7 @@ struct App {
     /// HMAC-SHA-256 after its key, before a message.
     signer: Hmac<Sha256>,
     webhook: Option<Box<str>>,
-    /// The types of frames that it may send to glasses; `None`: all that are not the gateway's.
+    /// The types of frames that it may send; `None`: all that are not the gateway's.
     may_send: Option<Box<[Box<str>]>>,
 }
 

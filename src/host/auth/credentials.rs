@@ -28,7 +28,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Checks the tokens of glasses with `jwt_secret` and apps against `apps`; with neither the gateway is open.
+    /// Checks the tokens of users with `jwt_secret` and apps against `apps`; with neither the gateway is open.
     pub fn new(
         jwt_secret: Option<&str>,
         apps: Option<Apps>,
@@ -55,13 +55,13 @@ impl Credentials {
         self.tokens.is_none() && self.apps.is_none()
     }
 
-    /// The user whose glasses ask: the claim `email` of the token in `Authorization: Bearer …`, or else in `?token=`.
+    /// The user that a request shows: the claim `email` of the token in `Authorization: Bearer …`, or else in `?token=`.
     ///
     /// To be asked only if the gateway [is not open](Self::is_open): there is no token to check then, and nobody is let in.
     ///
     /// # Errors
     /// What is wrong with the token. It is not repeated.
-    pub fn glasses(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
+    pub fn user(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
         let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
         key.user(&token::of(request)?, now, self.leeway)
     }
@@ -87,7 +87,7 @@ impl Credentials {
         }
     }
 
-    /// Whether an app of this package may send frames of this type to glasses. Words of the gateway's own are another matter.
+    /// Whether an app of this package may send frames of this type. Words of the gateway's own are another matter.
     pub fn may_send(&self, package: &str, kind: &str) -> bool {
         let apps = self.apps.as_ref();
         apps.is_none_or(|apps| apps.may_send(package, kind))
@@ -121,7 +121,7 @@ impl Credentials {
             .map(String::from_utf8_lossy)
     }
 
-    /// The answer to glasses without a token that counts: HTTP 401 with the body that their clients know.
+    /// The answer to a request without a token that counts: HTTP 401 with the body that their clients know.
     pub fn unauthorized(fault: &TokenFault, now: UnixMillis) -> Reply {
         let body = format!(
             r#"{{"type":"connection_error","code":"{}","timestamp":"{}","message":"{fault}"}}"#,

@@ -1,7 +1,7 @@
-//! Who may connect, and as whom: the tokens of glasses, the keys of apps, the pages of browsers.
+//! Who may connect, and as whom: the tokens of users, the keys of apps, the pages of browsers.
 //!
 //! Without a secret and without apps the gateway is open: anybody is who they say they are. With either, what the other would
-//! prove is refused: a gateway that can check no token lets no glasses in.
+//! prove is refused: a gateway that can check no token lets no user in.
 
 mod apps;
 mod credentials;

@@ -1,4 +1,4 @@
-//! The tokens that glasses bring: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
+//! The tokens of users: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
 
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;

@@ -20,15 +20,15 @@ fn what_cannot_be_proved_is_refused() {
     assert!(open.is_open() && open.knows("org.a") && open.app("org.a", ""));
     assert_eq!(open.admission(), Admission::Key);
     assert_eq!(open.webhook("org.a"), None);
-    assert_eq!(open.glasses(&glasses, NOW), Err(TokenFault::NoSecret));
+    assert_eq!(open.user(&glasses, NOW), Err(TokenFault::NoSecret));
 
     let tokens_only = with(Some(SECRET), None);
-    assert!(!tokens_only.is_open() && tokens_only.glasses(&glasses, NOW).is_ok());
+    assert!(!tokens_only.is_open() && tokens_only.user(&glasses, NOW).is_ok());
     assert!(!tokens_only.knows("org.a") && !tokens_only.app("org.a", "k3y"));
 
     let apps_only = with(None, Some(apps()));
     assert!(!apps_only.is_open() && apps_only.app("org.a", "k3y"));
-    assert_eq!(apps_only.glasses(&glasses, NOW), Err(TokenFault::NoSecret));
+    assert_eq!(apps_only.user(&glasses, NOW), Err(TokenFault::NoSecret));
 
     let no_apps = with(None, Some(Apps::default()));
     assert!(
@@ -37,7 +37,7 @@ fn what_cannot_be_proved_is_refused() {
     );
 
     let both = with(Some(SECRET), Some(apps()));
-    assert!(both.glasses(&glasses, NOW).is_ok());
+    assert!(both.user(&glasses, NOW).is_ok());
     assert_eq!(both.admission(), Admission::Started);
     assert_eq!(both.webhook("org.a"), Some("http://a/webhook"));
     assert!(both.knows("org.a") && both.app("org.a", "k3y"));
@@ -174,7 +174,7 @@ fn clocks_may_differ_by_the_leeway_and_no_more() {
     let lenient = credentials().with_leeway(Micros::from_millis(5_000));
     let user = |token: &str| {
         let line = format!("Authorization: Bearer {token}");
-        lenient.glasses(&request("/glasses-ws", &[&line]), NOW)
+        lenient.user(&request("/glasses-ws", &[&line]), NOW)
     };
     for (name, offset_ms, expected) in [
         ("exp", -4_999, None),

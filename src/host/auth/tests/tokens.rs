@@ -218,7 +218,7 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
     let bearer = |token: &str| format!("Authorization: Bearer {token}");
     let asked = |query: &str, lines: &[&str]| {
         let request = request(&format!("/glasses-ws{query}"), lines);
-        credentials().glasses(&request, NOW).map(String::from)
+        credentials().user(&request, NOW).map(String::from)
     };
     let a = || Ok("a@b".to_owned());
     let missing = Err(TokenFault::Missing);

@@ -37,7 +37,7 @@ pub(super) struct BlockList {
 #[derive(Debug, Serialize, ToSchema)]
 struct Block {
     user: String,
-    /// Null: the user's glasses.
+    /// Null: an identity without a package.
     package: Option<String>,
     left_ms: u64,
 }
@@ -48,7 +48,7 @@ struct Block {
 pub(super) struct BlockParams {
     /// The user.
     user: String,
-    /// The package; without it the user's glasses.
+    /// The package, if the identity has one.
     package: Option<String>,
 }
 

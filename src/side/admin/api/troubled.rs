@@ -34,7 +34,7 @@ pub(super) struct TroubledList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TroubledBody {
     user: String,
-    /// Null for the user's glasses.
+    /// Null: an identity without a package.
     package: Option<String>,
     /// How bad it is; what is six hours old counts half.
     score: f64,
@@ -53,7 +53,7 @@ pub(super) struct TroubledBody {
     last_at: String,
 }
 
-/// Who has trouble again and again: users' glasses and apps with problems in at least three of the last 24 hours.
+/// Who has trouble again and again: identities with problems in at least three of the last 24 hours.
 #[utoipa::path(
     get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
     responses((status = 200, body = TroubledList), (status = 400, body = Problem))

@@ -40,7 +40,7 @@ pub struct AlertSettings {
     pub rtt_p99: Micros,
     /// For how long.
     pub rtt_for: Micros,
-    /// Identities of one package, or glasses, that are slowed because they come back too often.
+    /// Identities of one package, or of one class without packages, that are slowed because they come back too often.
     pub flapping: u64,
     /// For how long.
     pub flapping_for: Micros,

@@ -23,7 +23,7 @@ pub(in crate::side) struct Troubled {
     pub(super) by_identity: HashMap<Who, Trouble>,
 }
 
-/// Whose trouble it is: a user's glasses, or one of its apps.
+/// Whose trouble it is: an identity's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
     user: Box<str>,
