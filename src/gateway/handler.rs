@@ -113,9 +113,16 @@ impl Handler for Gateway {
         let Some(class) = io.class(id) else { return };
         let product = product(&mut self.relay, &mut self.others, class);
         if let Some(identity) = product.on_introduction(io, id, &message) {
+            let blocked = self.relay.blocks.left(&identity, io.now()).is_some();
             self.identities.insert(id, identity.clone());
             self.user_agents.introduced(id, None);
-            self.arrive(io, id, &identity);
+            if blocked {
+                // The relay refuses such a peer itself, in the words of its SDK.
+                let cause = Cause::BLOCKED;
+                io.close_for(id, cause, cause.close_code(), "blocked by the operator");
+            } else {
+                self.arrive(io, id, &identity);
+            }
         }
     }
 
