@@ -34,7 +34,7 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client(request) {
             io.set_peer_addr(id, client);
         }
-        // Also of requests that are refused: their records shall name it.
+        // Also of requests that are refused: their records name it.
         self.user_agents.asked(id, request);
         let mut asked = self.relay.on_request(io, id, request);
         for (_, product) in &mut self.others {

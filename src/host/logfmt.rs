@@ -1,4 +1,4 @@
-//! What a peer said about itself, made fit for a `key=value` line.
+//! Values of `key=value` log lines: what peers say is quoted, escaped and cut.
 
 use super::identity::Identity;
 use super::user_agents::USER_AGENT_BYTES_MAX;

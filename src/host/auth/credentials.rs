@@ -1,4 +1,4 @@
-//! What peers are checked against.
+//! What peers are checked against: tokens, keys, and the origins of pages.
 
 use super::apps::Apps;
 use super::token::{self, TokenFault, TokenKey};

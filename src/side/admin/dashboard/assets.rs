@@ -1,4 +1,4 @@
-//! The parts of the page.
+//! The files of the page, and how they are served.
 
 use crate::gateway::{ClassInfo, Classes};
 use crate::side::admin::control::Control;
