@@ -1,5 +1,5 @@
-//! Reads the sources and holds the order of design §3: a file imports only what stands before it, and each dependency,
-//! the clock and the sockets have one door. That the reader itself sees a violation is shown on small false sources.
+//! Reads the sources and holds the order that docs/architecture.md gives: a file imports only what stands before it, and each
+//! dependency, the clock and the sockets have one door. That the reader itself sees a violation is shown on small false sources.
 
 mod imports;
 

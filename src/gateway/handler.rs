@@ -34,7 +34,7 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client(request) {
             io.set_peer_addr(id, client);
         }
-        // Also of requests that are refused: their records shall name it.
+        // Also of requests that are refused: their records name it.
         self.user_agents.asked(id, request);
         let mut asked = self.relay.on_request(io, id, request);
         for (_, product) in &mut self.others {
@@ -228,7 +228,7 @@ impl Gateway {
         }
     }
 
-    /// Whether somebody's name was given by us.
+    /// Returns whether somebody's name was given by us.
     pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
         identity.is_some_and(|identity| match self.other(identity.class) {
             Some(product) => product.is_generated(&identity.user),
@@ -257,7 +257,7 @@ impl Gateway {
         self.relay.on_timer(io, timer) || others.any(|(_, product)| product.on_timer(io, timer))
     }
 
-    /// Whether the timer was a drain's.
+    /// Returns whether the timer was a drain's.
     fn drain_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))

@@ -1,4 +1,4 @@
-//! The settings of what a connection may take.
+//! The settings of limits: connections, sizes, memory, and how long a handshake, a close or a slow peer may take.
 
 use super::bounds::{CONNECTIONS, TIME};
 use super::setting::Audience::{Advanced, Basic};
