@@ -116,18 +116,8 @@ mod relay;
 pub mod side;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "not in the documented API"
-)]
 mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "not in the documented API"
-)]
 pub mod wire;
 
 #[cfg(feature = "sabotage")]

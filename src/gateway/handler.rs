@@ -55,7 +55,7 @@ impl Handler for Gateway {
             let blocked = self.relay.blocks.left(&identity, io.now());
             self.identities.insert(id, identity);
             self.user_agents.introduced(id, Some(request));
-            if let (Verdict::Upgrade(_), Some(left)) = (&verdict, blocked) {
+            if let (Verdict::Upgrade(_) | Verdict::Defer, Some(left)) = (&verdict, blocked) {
                 let reply = Reply::error(403, "blocked by the operator");
                 return Verdict::Reply {
                     reply: reply.retry_after(seconds(left)),
@@ -63,7 +63,7 @@ impl Handler for Gateway {
                 };
             }
         }
-        if let Verdict::Upgrade(_) = &verdict
+        if let Verdict::Upgrade(_) | Verdict::Defer = &verdict
             && request.is_upgrade()
             && let Some(left) = self.refused(class, io.now())
         {
@@ -178,9 +178,13 @@ impl Handler for Gateway {
         let user_agent = self.user_agents.ended(id, identity.is_some());
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
-        if let Some(class) = end.class {
-            let product = product(&mut self.relay, &mut self.others, class);
-            product.on_close(io, id, identity.as_ref(), end);
+        match end.class {
+            Some(class) => {
+                let product = product(&mut self.relay, &mut self.others, class);
+                product.on_close(io, id, identity.as_ref(), end);
+            }
+            // A product let it in, and its upgrade failed.
+            None => self.turned_away(io, id),
         }
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
@@ -191,10 +195,7 @@ impl Handler for Gateway {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.ended(id, identity.is_some());
-        self.relay.on_reject(io, id);
-        for (_, product) in &mut self.others {
-            product.on_reject(io, id);
-        }
+        self.turned_away(io, id);
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
@@ -242,6 +243,14 @@ impl Gateway {
             .get(usize::from(class.0))?
             .as_ref()?
             .refuses(now)
+    }
+
+    /// A connection has ended before it opened: each product forgets what it kept of its request.
+    fn turned_away(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.relay.on_reject(io, id);
+        for (_, product) in &mut self.others {
+            product.on_reject(io, id);
+        }
     }
 
     /// Returns the product of a class, if it is not the relay.
