@@ -17,6 +17,7 @@ NOT_ON_THE_DASHBOARD = {
     "pulsegate_alerts_firing": OWN_ALERTS,
     "pulsegate_alert_posts": OWN_ALERTS,
     "pulsegate_alerts_lost": OWN_ALERTS,
+    "pulsegate_records_lost": "it says nothing of connections, but that the records of them are not complete",
     "pulsegate_turn_units_max": "it is the most since the start, so it has no course",
     "pulsegate_pongs_mangled": "it is a property of clients, and the log names the first",
     "pulsegate_admin_logins_failed": "it says nothing of connections, and the log names the addresses",

@@ -62,6 +62,12 @@ impl Watchers {
         ring.extend(ended);
     }
 
+    /// Returns how many records were lost because this side did not take them in time: of ended
+    /// connections, and of missed peers.
+    pub(in crate::side) fn lost(&self) -> [u64; 2] {
+        [self.closed_box.lost(), self.missed_box.lost()]
+    }
+
     /// Returns the ended connections that are remembered.
     pub(in crate::side) fn ended(&self) -> MutexGuard<'_, EndedRing> {
         lock(&self.ended)

@@ -28,6 +28,7 @@ async fn metrics(
         webhooks: control.runner.webhooks(),
         state_file: control.runner.state_file(),
         errands_lost: control.runner.lost(),
+        records_lost: control.watchers.lost(),
         logins: control.logins.counts(),
         alerts: Alerts::of(&control),
         figures: process::figures(),

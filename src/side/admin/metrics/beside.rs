@@ -39,6 +39,13 @@ impl Scrape {
             "Errands of the loop that the errands thread did not take in time",
             self.errands_lost,
         )?;
+        let help = "Records for the admin API and the alerts that were not taken in time";
+        page.counters("pulsegate_records_lost", help, |family| {
+            for (of, count) in ["closed", "missed"].into_iter().zip(self.records_lost) {
+                family.count(&[("of", of)], count)?;
+            }
+            Ok(())
+        })?;
         let help = "Requests to ADMIN_ADDR that were refused for want of the token";
         page.counters("pulsegate_admin_logins_failed", help, |family| {
             for (why, count) in [

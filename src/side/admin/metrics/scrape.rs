@@ -21,6 +21,8 @@ pub(super) struct Scrape {
     pub(super) webhooks: WebhookStats,
     pub(super) state_file: StateFileStats,
     pub(super) errands_lost: u64,
+    /// Of ended connections, and of missed peers.
+    pub(super) records_lost: [u64; 2],
     pub(super) logins: LoginCounts,
     pub(super) alerts: Alerts,
     pub(super) figures: Figures,
