@@ -1,10 +1,10 @@
-//! Messages: what is sent, what became of that, and what an answered heartbeat proves of it.
+//! Messages: what is sent, the result of a send, and what an answered heartbeat proves about it.
 
 use crate::base::time::Micros;
 
 pub use crate::wire::Message;
 
-/// What became of a send. Nothing is dropped silently.
+/// The result of a send. Nothing is dropped silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a message is sent or it is not")]
 pub enum Sent {
@@ -29,8 +29,8 @@ pub enum Refused {
     /// A ping or pong with more than 125 bytes, which RFC 6455 §5.5 forbids, or a close as a raw frame.
     #[error("the frame is not one that may be sent")]
     Illegal,
-    /// More would wait than is allowed: twice `max_pending_bytes`, or memory is short. The connection is closed (1013), for its
-    /// stream has a gap now.
+    /// The connection would have more unsent bytes than allowed: twice `max_pending_bytes`, or
+    /// memory is short. The connection is closed (1013), because its stream now has a gap.
     #[error("more would wait for the connection than is allowed")]
     OverLimit,
 }
@@ -41,7 +41,9 @@ pub enum Refused {
 pub struct Pong {
     /// How long the answer took.
     pub rtt: Micros,
-    /// How many of the messages that were sent to this peer had gone out before the heartbeat did: it has got all of them, for
-    /// it answers in order. Counted as [`Io::messages_sent`](crate::engine::Io::messages_sent) counts; at most one less than `u32::MAX`.
+    /// How many of the messages sent to this peer left before the heartbeat. The peer has received
+    /// all of them, because it answers in order. Counted as
+    /// [`Io::messages_sent`](crate::engine::Io::messages_sent) counts; at most one less than
+    /// `u32::MAX`.
     pub received: u32,
 }
