@@ -19,7 +19,7 @@ pub struct Config {
     pub handshake_timeout: Micros,
     /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered 431.
     pub max_head_bytes: usize,
-    /// The longest message, and frame, taken from a peer, in bytes. Default 1 MiB.
+    /// The longest message or frame accepted from a peer, in bytes. Default 1 MiB.
     pub max_message_bytes: usize,
     /// The most unsent bytes per connection; at least one message must fit. Default 4 MiB. A
     /// connection above it for [`slow_after`](Config::slow_after) without progress is closed as a

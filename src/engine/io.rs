@@ -116,9 +116,9 @@ impl Io<'_> {
     }
 
     /// Changes a class's policy: at once for new connections, within a few turns for existing ones.
-    /// A connection that answers is not closed: it is pinged within one new interval. Its stale
-    /// deadline is the old one or one new timeout from the change, whichever is earlier, but never
-    /// before it was pinged. The new limit for the first message counts from the opening.
+    /// A connection that answers is not closed: it is pinged within one new interval of the change.
+    /// It becomes stale at its old deadline or one new timeout after the change, whichever is
+    /// earlier. The new limit for the first message counts from the opening.
     ///
     /// # Errors
     /// [`SetPolicyError`]; nothing has changed then.
