@@ -1,4 +1,4 @@
-//! Turns that are spread evenly over a span: after a tenth of the span, a tenth of them are due.
+//! Turns spread evenly over a span of time: after a tenth of the span, a tenth of them are due.
 
 use crate::base::time::Micros;
 
@@ -9,7 +9,7 @@ pub(crate) struct Spread {
     pub(crate) started: Micros,
     /// The span.
     pub(crate) span: Micros,
-    /// How many turns there are at its beginning.
+    /// The number of turns in the span.
     pub(crate) total: u64,
 }
 
