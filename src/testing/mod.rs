@@ -1,4 +1,5 @@
-//! A network on virtual time: an engine, its host, and peers that are scripts. No sockets, no clock, no threads.
+//! A network on virtual time: an engine, its host, and scripted peers. No sockets, no clock, no
+//! threads.
 //!
 //! ```
 //! use pulsegate::testing::Net;
