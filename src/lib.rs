@@ -128,7 +128,7 @@ pub mod testing;
     reason = "not in the documented API"
 )]
 mod transport;
-#[doc(hidden)] // for benches, tests and the load tool
+#[doc(hidden)] // for benchmarks, tests and the load tool
 #[allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,

@@ -1,4 +1,4 @@
-//! The gateway's program: the allocator, the command line, and one call of the library.
+//! The gateway's program: it sets the allocator and passes the command line to the library.
 
 use std::process::ExitCode;
 

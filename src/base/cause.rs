@@ -1,4 +1,4 @@
-//! Why a connection ended: one table for the log line, the metric's label, the admin API and the close code.
+//! Why a connection ended: one table for log lines, metric labels, the admin API and close codes.
 //!
 //! A cause is one row of a table. The rows here are for the engine and any host. A product adds its
 //! own rows with [`causes!`](crate::causes) and registers them in
@@ -139,7 +139,8 @@ pub enum Code {
     Http(u16),
 }
 
-/// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type [`Cause`] for each.
+/// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type
+/// [`Cause`] for each.
 ///
 /// The table is registered in [`Config::causes`](crate::Config::causes). An engine counts an
 /// unregistered cause as [`Cause::INTERNAL`].
@@ -197,7 +198,8 @@ macro_rules! base_causes {
 // Each row: the name, the side that ends the connection, the default close code for an open
 // connection (0: nothing is sent), and the kind. Every list has this order.
 base_causes! {
-    /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it carried none, RFC 6455 §7.1.5).
+    /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it
+    /// carried none, RFC 6455 §7.1.5).
     PEER_CLOSED = "peer_closed", Peer, 0, Told;
     /// The peer ended the stream without a close frame.
     PEER_EOF = "peer_eof", Peer, 0, Loss;

@@ -30,7 +30,7 @@ pub enum Bug {
     PongToAnother,
     /// Any byte counts as heard, not only frames and progress.
     EveryByteIsHeard,
-    /// A ping is queued behind one that has not left.
+    /// A ping is queued behind one that has not been sent.
     PingBehindPing,
     /// A stale connection is closed without a last look at its socket.
     NoLastLook,
@@ -44,7 +44,7 @@ pub enum Bug {
     LostDirty,
     /// A stall of the loop counts as silence of the peers.
     StallBlamed,
-    /// A connection is parked in the middle of a fragmented message.
+    /// A connection is parked although a fragmented message is in progress.
     ParkedTooSoon,
     /// Bytes held for an unfinished message stay counted.
     HeldLeaks,

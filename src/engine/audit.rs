@@ -105,7 +105,7 @@ impl<H: Handler> Engine<H> {
         self.core.table.get(id).is_some_and(Conn::is_open)
     }
 
-    /// Returns whether a heartbeat waits to go out to this connection.
+    /// Returns whether a heartbeat waits to be sent to this connection.
     pub(crate) fn is_ping_queued(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
         conn.is_some_and(|c| c.health.ping_queued())

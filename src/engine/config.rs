@@ -17,7 +17,8 @@ pub struct Config {
     pub causes: &'static [CauseInfo],
     /// Time from accepting to the verdict on the request. Default 10 s.
     pub handshake_timeout: Micros,
-    /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered 431.
+    /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered
+    /// 431.
     pub max_head_bytes: usize,
     /// The longest message or frame accepted from a peer, in bytes. Default 1 MiB.
     pub max_message_bytes: usize,
@@ -212,9 +213,9 @@ pub enum SetPolicyError {
     /// There is no such class.
     #[error("there is no class {}; there are {classes}", class.0)]
     NoSuchClass {
-        /// The class that was named.
+        /// The class that was given.
         class: Class,
-        /// How many there are.
+        /// How many classes there are.
         classes: usize,
     },
 }
@@ -232,7 +233,7 @@ pub enum ReconfigureError {
     OtherClasses {
         /// How many classes the configuration has.
         given: usize,
-        /// How many there are.
+        /// How many classes there are now.
         classes: usize,
     },
 }

@@ -44,7 +44,8 @@ pub(crate) struct Conn {
     pub(crate) acked: u32,
 }
 
-/// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label and scope.
+/// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label
+/// and scope.
 #[derive(Debug, Clone, Copy)]
 struct PeerAddr {
     ip: [u8; 16],

@@ -31,7 +31,7 @@ pub struct Ending {
     pub age: Micros,
     /// Time since something was last heard.
     pub silence: Micros,
-    /// Pings that went unanswered.
+    /// Pings that were sent and not answered.
     pub unanswered: u16,
     /// Round-trip time.
     pub rtt: Rtt,

@@ -16,7 +16,8 @@ use crate::engine::handler::Handler;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "drivers write it down")]
 pub struct Kernel {
-    /// Bytes that the peer's kernel has acknowledged since the connection was made (RFC 4898 `tcpEStatsAppHCThruOctetsAcked`).
+    /// Bytes that the peer's kernel has acknowledged since the connection was made (RFC 4898
+    /// `tcpEStatsAppHCThruOctetsAcked`).
     pub acked: u64,
     /// Segments that were sent and not acknowledged. Probes of a closed window do not count.
     pub in_flight: u32,

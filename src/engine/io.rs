@@ -126,7 +126,7 @@ impl Io<'_> {
         self.core.set_policy(class, policy)
     }
 
-    /// The policy of a class.
+    /// Returns the policy of a class.
     pub fn policy(&self, class: Class) -> Option<&Policy> {
         self.core.policies.classes().get(usize::from(class.0))
     }
@@ -169,9 +169,10 @@ impl Io<'_> {
         self.core.set_unfinished(id, bytes);
     }
 
-    /// Counts `bytes` that the host keeps on behalf of its peers against
-    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes), until [`release`](Io::release). Charge what is
-    /// allocated: capacities and the overhead of each entry, not lengths.
+    /// Counts `bytes` that the host keeps for its peers against
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes), until
+    /// [`release`](Io::release). Charge what is allocated: capacities and the overhead of each
+    /// entry, not lengths.
     pub fn charge(&mut self, bytes: usize) {
         self.core.stats.host_bytes += bytes as u64;
     }
@@ -181,7 +182,8 @@ impl Io<'_> {
         self.core.stats.host_bytes = self.core.stats.host_bytes.saturating_sub(bytes as u64);
     }
 
-    /// Returns whether the host may keep `bytes` more within [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    /// Returns whether the host may keep `bytes` more within
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
     pub fn has_room(&self, bytes: usize) -> bool {
         let most = self.core.config.max_buffered_bytes as u64;
         self.core.stats.buffered_bytes() + bytes as u64 <= most

@@ -5,10 +5,10 @@
 //!
 //! 1. [`accept`](Engine::accept) for each new connection.
 //! 2. [`intake`](Engine::intake), and the call that it asks for, for each connection that may have
-//! input and each that [`take_ready`](Engine::take_ready) names.
+//!    input and each that [`take_ready`](Engine::take_ready) names.
 //! 3. [`advance`](Engine::advance).
 //! 4. [`judge`](Engine::judge), after one more read, for each connection that
-//! [`next_doubtful`](Engine::next_doubtful) names.
+//!    [`next_doubtful`](Engine::next_doubtful) names.
 //! 5. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
 //! 6. [`reap`](Engine::reap), the only step that frees slots.
 //!
@@ -53,7 +53,7 @@ mod timers;
 mod traffic;
 mod verdict;
 mod view;
-#[doc(hidden)] // for benches and model tests
+#[doc(hidden)] // for benchmarks and model tests
 pub mod wheel;
 mod work;
 mod yielding;

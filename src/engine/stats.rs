@@ -168,17 +168,17 @@ impl Stats {
         self.pending_bytes + self.held_bytes + self.host_bytes
     }
 
-    /// WebSockets opened, over all classes.
+    /// Returns the number of WebSockets opened, over all classes.
     pub fn opened(&self) -> u64 {
         self.classes.iter().map(|c| c.opened).sum()
     }
 
-    /// WebSockets alive, over all classes.
+    /// Returns the number of live WebSockets, over all classes.
     pub fn live(&self) -> u64 {
         self.classes.iter().map(|c| c.live).sum()
     }
 
-    /// Connections that are suspect now, over all classes.
+    /// Returns the number of suspect connections, over all classes.
     pub fn suspects(&self) -> u64 {
         self.classes.iter().map(|c| c.suspects).sum()
     }
@@ -195,7 +195,8 @@ impl Stats {
         (self.live() + self.opening()).saturating_sub(self.refused_here)
     }
 
-    /// WebSockets ended for the cause with this [`Cause::index`](crate::Cause::index), over all classes.
+    /// Returns the number of WebSockets that ended for the cause with this
+    /// [`Cause::index`](crate::Cause::index), over all classes.
     pub fn closed(&self, cause: usize) -> u64 {
         self.classes.iter().map(|c| c.closed[cause]).sum()
     }
@@ -232,7 +233,7 @@ impl Histogram {
         self.counts.iter().sum()
     }
 
-    /// The sum of all values; it wraps around at 2^64.
+    /// Returns the sum of all values; it wraps around at 2^64.
     pub fn sum(&self) -> u64 {
         self.sum
     }

@@ -77,7 +77,7 @@ pub enum PhaseView {
     Open,
     /// Closing.
     Closing {
-        /// Why.
+        /// The cause.
         cause: Cause,
         /// The close code that the peer was told.
         code: Code,
@@ -90,7 +90,7 @@ pub enum PhaseView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Awaits {
-    /// The peer's close frame, which completes the handshake; then as `Flushed`.
+    /// The peer must send its close frame, which completes the handshake; then as `Flushed`.
     PeerCloses,
     /// Our last bytes must be sent.
     Flushed,

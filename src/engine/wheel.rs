@@ -1,9 +1,10 @@
 //! The timer wheel: which slots have a deadline at which tick, and how long the loop may sleep.
 //!
-//! An adapter over `hierarchical_hash_wheel_timer`'s quad wheel (hashed and hierarchical timing wheels: Varghese and
-//! Lauck, SOSP 1987). That wheel counts only its own ticks, refuses a delay of zero, misbehaves near 2^32 and cannot say
-//! when its next entry is due. So it is never asked for more than `HORIZON` ticks, and a ring of bits beside it, one per
-//! tick within the horizon, knows exactly which ticks hold an entry.
+//! An adapter over `hierarchical_hash_wheel_timer`'s quad wheel (hashed and hierarchical timing
+//! wheels: Varghese and Lauck, SOSP 1987). That wheel counts only its own ticks, refuses a delay of
+//! zero, misbehaves near 2^32 and does not report when its next entry is due. So this adapter
+//! limits delays to `HORIZON` ticks. It also keeps a ring of bits, one per tick within the horizon,
+//! which records exactly which ticks hold an entry.
 //!
 //! Entries are slot numbers and are never removed. An entry counts only if, when it comes back, its
 //! slot is still armed for that tick. An entry of a slot that was re-armed, closed or reused is
@@ -29,9 +30,10 @@ const HORIZON: u64 = 4_095;
 /// the same number never coexist.
 pub type Tick = u32;
 
-/// Deadlines of slots.
+/// The deadlines of slots.
 ///
-/// Never early; late by less than one tick if [`Wheel::next`] is called when [`Wheel::sleep`] is over.
+/// An entry is never early. It is late by less than one tick if [`Wheel::next`] is called when the
+/// time from [`Wheel::sleep`] is over.
 pub struct Wheel {
     quad: QuadWheelWithOverflow<u32>,
     /// Ticks that have passed since the origin of engine time.
@@ -129,7 +131,8 @@ impl Wheel {
         }
         let first = self.now + 1;
         let (start, offset) = (word(first), first % 64);
-        // The word that holds `first` is looked at twice: its upper part at the start, its lower part at the end.
+        // The word that holds `first` is checked twice: its upper part at the start, its lower part
+        // at the end.
         for step in 0..=RING_WORDS {
             let mut bits = self.ring[(start + step) % RING_WORDS];
             if step == 0 {

@@ -1,10 +1,10 @@
 //! The work budget of a turn: how much work peers may cause before the loop checks its deadlines
 //! again.
 //!
-//! Work is counted in units, not in time: the engine reads no clock, and the same input costs the same everywhere. A unit
-//! is about a microsecond of CPU. Connections share a turn by deficit round robin (Shreedhar and
-//! Varghese, 1995). Each gets its share; if the last frame of a connection exceeds it, the
-//! connection pays the difference in its next turns.
+//! Work is counted in units, not in time: the engine reads no clock, and the same input costs the
+//! same everywhere. A unit is about a microsecond of CPU. Connections share a turn by deficit round
+//! robin (Shreedhar and Varghese, 1995). Each gets its share; if the last frame of a connection
+//! exceeds it, the connection pays the difference in its next turns.
 
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -49,7 +49,7 @@ const DEBT_MIN: u32 = 16;
 /// The units spent in this turn, and the connection that spends them.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// Spent on input in this turn.
+    /// Units spent on input in this turn.
     turn: u32,
     /// The connection whose input is being processed.
     current: Option<ConnId>,
@@ -134,7 +134,7 @@ impl Work {
         self.looks_from.get_or_insert(self.turn);
     }
 
-    /// Units spent by the current connection so far.
+    /// Returns the units spent by the current connection so far.
     pub(crate) fn spent(&self) -> u32 {
         self.spent
     }

@@ -33,7 +33,8 @@ pub struct Policy {
     /// answered 1009 as soon as its header has arrived. This limits the cost of a peer that has not
     /// introduced itself.
     pub first_message_bytes: Option<usize>,
-    /// How long a peer may take to answer our close frame before its socket is dropped. Default 2 s.
+    /// How long a peer may take to answer our close frame before its socket is dropped. Default 2
+    /// s.
     pub close_timeout: Micros,
     /// When pings are sent.
     pub mode: HeartbeatMode,

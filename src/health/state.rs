@@ -44,6 +44,6 @@ pub enum Due {
         /// The change of state, if the peer has become suspect.
         change: Option<HealthChange>,
     },
-    /// Nothing was heard for the timeout.
+    /// Nothing was heard for the connection timeout.
     Stale,
 }

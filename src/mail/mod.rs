@@ -4,12 +4,12 @@
 //! that does not fit is refused, or the oldest items are dropped for it ([`Overflow`]); both are
 //! counted as lost ([`Counts`]). The receiving thread is woken once, and not again until it looks.
 //!
-//! A queue has two ends, and the loop never waits at either of them:
+//! A queue has two ends. The loop never waits at either end:
 //!
-//! | queue | sends | receives |
-//! | --- | --- | --- |
-//! | [`to_loop`] | [`Sender`]: any thread, waits for other senders at most | [`LoopReceiver`]: a budget per turn, never waits |
-//! | [`from_loop`] | [`LoopSender`]: the loop alone, never waits | [`Receiver`]: any thread, takes all at once |
+//! - [`to_loop`]: any thread sends with a [`Sender`], which waits at most for other senders. The
+//!   loop receives with a [`LoopReceiver`], with a budget per turn, and never waits.
+//! - [`from_loop`]: only the loop sends, with a [`LoopSender`], and never waits. Any thread
+//!   receives with a [`Receiver`], which takes all items at once.
 //!
 //! A queue consists of two shelves. Senders fill one of them. The receiver first directs senders to
 //! the other shelf, which is empty, and then empties the one that they have filled. So a sender

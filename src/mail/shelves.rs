@@ -19,7 +19,8 @@ pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 pub(super) struct Shelves<T> {
     shelves: [Mutex<Shelf<T>>; 2],
-    /// The shelf that senders fill. Only the receiver changes it, and only when the other shelf is empty.
+    /// The shelf that senders fill. Only the receiver changes it, and only when the other shelf is
+    /// empty.
     filled: AtomicUsize,
     /// Waiting items, including those that the receiver has collected and not taken.
     waiting: AtomicUsize,

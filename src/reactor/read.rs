@@ -105,9 +105,11 @@ impl<H: Handler> Reactor<H> {
                     return false;
                 }
                 Ok(n) => {
-                    // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
+                    // epoll(7): a short read means that the stream socket is empty. It does not
+                    // mean that no FIN follows.
                     let drained = n < room && !socket.closed;
-                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
+                    // The clock is read for each connection: with one time per turn, connections
+                    // read last would seem silent for longer.
                     *now = self.clock.now();
                     self.engine.on_bytes(id, &self.buffer[..n], *now);
                     left -= n;

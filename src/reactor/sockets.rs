@@ -1,4 +1,4 @@
-//! The socket of a connection, and whether its peer is behind.
+//! A connection's socket, and whether its peer is behind.
 
 use mio::net::TcpStream;
 

@@ -47,7 +47,8 @@ pub struct Reactor<H> {
     pub(super) sockets: Vec<Option<Socket>>,
     /// Connections to read; first those that the last turn did not reach.
     pub(super) ready: Vec<ConnId>,
-    /// Connections that are read last: their input exceeded their last share, or they have not introduced themselves.
+    /// Connections that are read last: their input exceeded their last share, or they have not
+    /// introduced themselves.
     pub(super) heavy: VecDeque<ConnId>,
     pub(super) dirty: Vec<ConnId>,
     /// Connections with an unanswered heartbeat.

@@ -12,7 +12,7 @@ const CHUNK: usize = 64 * 1024;
 /// The most bytes joined in one step.
 pub(crate) const JOINED_AT_ONCE: usize = 128 * 1024;
 
-/// A run of bytes, or of text.
+/// A piece of bytes or text.
 pub(crate) trait Piece: Default {
     /// Returns the number of bytes in it.
     fn len(&self) -> usize;

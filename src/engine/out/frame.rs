@@ -3,7 +3,7 @@
 use crate::wire::Bytes;
 use crate::wire::frame::Role;
 
-/// Bytes of the longest frame header that we write.
+/// The length of the longest frame header that a server writes, in bytes.
 const HEADER_MAX: usize = Role::Server.header_max();
 
 /// One frame, shared by all connections that it is sent to.
