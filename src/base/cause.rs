@@ -38,7 +38,7 @@ pub enum CauseKind {
     Fault,
     /// No WebSocket was requested: a health check, a port scan. Nothing is recorded.
     Check,
-    /// The peer's close frame decides: it is a loss if the peer reports a fault of ours
+    /// The peer's close frame decides: it is a loss if the peer blames this server
     /// ([`PeerCode::Protocol`]).
     Told,
 }
@@ -74,7 +74,7 @@ pub enum PeerCode {
     GoingAway,
     /// The close frame had no code (1005).
     None,
-    /// 1002, 1003, 1007 and 1009: the peer reports a fault of ours.
+    /// 1002, 1003, 1007 and 1009: the peer blames this server.
     Protocol,
     /// 3000 to 3999, registered with IANA.
     App3xxx,
@@ -302,7 +302,7 @@ impl Cause {
     pub const fn is_loss(self, code: Code) -> bool {
         match (self.0.kind, code) {
             (CauseKind::Loss, _) => true,
-            // The peer reports a fault of ours: it did not receive what was sent.
+            // The peer blames this server: the peer did not receive what was sent.
             (CauseKind::Told, Code::Close(code)) => {
                 matches!(PeerCode::of(code), PeerCode::Protocol)
             }

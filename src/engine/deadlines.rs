@@ -196,7 +196,7 @@ impl<H: Handler> Engine<H> {
         };
         if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
             // The loop itself does not read it, so its silence proves nothing and it is not pinged.
-            // A connection that only waits for its share is checked right after that share.
+            // A connection that only waits for its share is pinged right after that share.
             let paused = conn.marks.has(Mark::Paused);
             let after = if paused {
                 policy.heartbeat_interval

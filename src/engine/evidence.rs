@@ -30,8 +30,8 @@ pub struct Kernel {
 const FRESH: u16 = 2;
 
 impl<H: Handler> Engine<H> {
-    /// Names the connections whose latest heartbeat has been unanswered for an interval. The driver
-    /// calls [`observe`](Engine::observe) for each.
+    /// Appends to `into` the connections with a latest heartbeat that is unanswered for an
+    /// interval. The driver calls [`observe`](Engine::observe) for each.
     pub fn take_unanswered(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.core.unanswered);
     }

@@ -11,20 +11,20 @@ use crate::transport::Preamble;
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
-/// A host: it receives events and decides on requests. All calls are on the loop's thread, one at a
-/// time. The effects of a call on other connections occur after it returns. A slow call delays
+/// A host: it receives events and decides on requests. All calls are made on the loop's thread, one
+/// at a time. The effects of a call on other connections occur after it returns. A slow call delays
 /// every connection.
 pub trait Handler {
-    /// The first bytes of a connection have arrived. A host behind a proxy that speaks the PROXY
-    /// protocol reads the client's address from them, and returns how many bytes the preamble took.
-    /// After [`Preamble::Partial`] it is called again with more bytes.
+    /// Reads the first bytes of a connection. Behind a proxy that speaks the PROXY protocol, the
+    /// host takes the client's address from them and returns how many bytes the preamble has. After
+    /// [`Preamble::Partial`] it is called again with more bytes.
     fn on_preamble(&mut self, _peer_addr: SocketAddr, _bytes: &[u8]) -> Preamble {
         Preamble::None
     }
 
-    /// A complete request has arrived. Some requests are answered here, such as a load balancer's
-    /// health check ([`Io::health_reply`]). This call is made even if the limit is reached or a
-    /// drain is in progress. If it returns a reply, the connection ends as
+    /// Answers a complete request, or passes it on with `None`. This is the place for a load
+    /// balancer's health check ([`Io::health_reply`]): it is called even if the connection limit is
+    /// reached or a drain is in progress. If it returns a reply, the connection ends as
     /// [`Cause::ANSWERED`](crate::Cause::ANSWERED).
     fn on_check(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Option<Reply> {
         None
@@ -39,15 +39,15 @@ pub trait Handler {
     /// Decides on a request that [`on_check`](Handler::on_check) has not answered.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
-    /// The loop itself refuses a request, because the limit is reached or a drain is in progress.
-    /// [`on_reject`](Handler::on_reject) follows.
+    /// Called when the loop itself refuses a request, because the connection limit is reached or a
+    /// drain is in progress. [`on_reject`](Handler::on_reject) follows.
     fn on_unserved(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) {}
 
-    /// The upgrade was answered; messages may be sent from now on.
+    /// Called when the upgrade was answered. Messages may be sent from now on.
     fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// A text or binary message has arrived. If the work grows with the message, the host does a
-    /// part of it and leaves the rest for [`on_continue`](Handler::on_continue).
+    /// Handles a text or binary message. If the work grows with the message, do a part of it and
+    /// leave the rest for [`on_continue`](Handler::on_continue).
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
 
     /// Continues a message after [`Io::unfinished`]. It is called once for each such call, in this
@@ -56,39 +56,40 @@ pub trait Handler {
     /// last time.
     fn on_continue(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// The peer became suspect, or healthy again.
+    /// Called when the peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
 
-    /// The peer answered its latest heartbeat. Only for connections that are [watched](Io::watch).
+    /// Called when the peer answered its latest heartbeat, for connections that are
+    /// [watched](Io::watch).
     fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
 
-    /// A pong arrived that does not match the outstanding heartbeat. Some clients change payloads
+    /// Called when a pong does not match the outstanding heartbeat. Some clients change payloads
     /// because they handle them as C strings. The pong counts as a sign of life, but gives no
     /// round-trip time.
     fn on_mangled_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _payload: &[u8]) {}
 
-    /// After a send returned [`Sent::Pending`](crate::engine::Sent::Pending): all bytes for this
-    /// peer are now sent.
+    /// Called when all bytes for this peer are sent, after a send returned
+    /// [`Sent::Pending`](crate::engine::Sent::Pending).
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// The peer has used up its share of the loop's work, and its input has waited for `waited`
-    /// while others had their turn. Called when it continues, and each second until then; the waits
-    /// add up.
+    /// Called when the peer has used up its share of the loop's work. Its input has waited for
+    /// `waited` while others had their turn. Called when the input continues, and each second until
+    /// then; the waits add up.
     fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
-    /// The connection has ended. This is called exactly once for each [`Verdict::Upgrade`] and
+    /// Called when the connection has ended: exactly once for each [`Verdict::Upgrade`] and
     /// [`Verdict::Defer`] that was given, even if the connection never opened. It is called at once
     /// for a stale connection, and for others when their socket is released. The id takes no
     /// messages any more.
     fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
-    /// A connection ended for which no upgrade was granted: an invalid or plain request, or a
-    /// probe.
+    /// Called when a connection ended for which no upgrade was granted: an invalid or plain
+    /// request, or a probe.
     fn on_reject(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
-    /// A timer has expired.
+    /// Called when a timer has expired.
     fn on_timer(&mut self, _io: &mut Io<'_>, _timer: TimerId) {}
 
-    /// Another thread called [`Remote::wake`](crate::engine::Remote::wake).
+    /// Called after another thread called [`Remote::wake`](crate::engine::Remote::wake).
     fn on_wake(&mut self, _io: &mut Io<'_>) {}
 }

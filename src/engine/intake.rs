@@ -151,8 +151,8 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Names connections whose input must be processed even if the kernel reports nothing new.
-    /// Reading was resumed, or earlier input did not fit into the turn.
+    /// Appends to `into` the connections with input to process although the kernel reports nothing
+    /// new. Reading was resumed, or earlier input did not fit into the turn.
     pub fn take_ready(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.core.ready);
     }

@@ -53,15 +53,15 @@ impl Io<'_> {
         conn.map_or(0, |c| c.traffic.messages_out)
     }
 
-    /// Removes the last messages to a peer from its queue: all of which no byte was sent yet.
-    /// Returns how many.
+    /// Removes the last messages from a peer's queue: those of which no byte was sent. Returns how
+    /// many.
     pub fn take_back(&mut self, id: ConnId) -> u32 {
         self.core.take_back(id)
     }
 
     /// Sends one message to every connection of a class that is open now, over several turns: 1 024
-    /// slots in each. The frame is built once and shared. Returns whether it will be sent. It is
-    /// not for an illegal control frame, nor if 64 broadcasts are already in progress.
+    /// slots in each. The frame is built once and shared. Returns whether it will be sent: `false`
+    /// for an illegal control frame, or if 64 broadcasts are already in progress.
     pub fn broadcast(&mut self, class: Class, message: &Message) -> bool {
         match Outgoing::of(message) {
             Ok(frame) => self.core.broadcast(class, frame),

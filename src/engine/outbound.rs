@@ -141,10 +141,9 @@ impl<H: Handler> Engine<H> {
                 return Flushed::Done;
             }
         };
-        // The kernel has room again, so the peer's kernel has acknowledged something, and the
-        // heartbeat waits behind that. The write that fills the socket proves nothing. Once the
-        // heartbeat itself was sent, later writes prove nothing either: the heartbeat must be
-        // answered.
+        // The kernel has room again, so the peer's kernel has acknowledged bytes ahead of the
+        // waiting heartbeat. The write that fills the socket proves nothing. Once the heartbeat
+        // itself was sent, later writes prove nothing either: the heartbeat must be answered.
         if written.bytes > 0 && stuck {
             conn.health.moved(now);
         }

@@ -46,8 +46,8 @@ impl Conn {
 
 impl<H: Handler> Engine<H> {
     /// Sets the most connections that the driver admits. At most a quarter of them, but at least
-    /// 64, may be half-open, that is, without a verdict that is not deferred. Above that limit the
-    /// oldest half-open one yields. Without this call there is no limit.
+    /// 64, may be half-open: they have no verdict yet, and the host has not deferred it. Above that
+    /// limit the oldest half-open one yields. Without this call there is no limit.
     pub fn set_max_connections(&mut self, most: usize) {
         self.half_open.most = half_open_max(most);
     }

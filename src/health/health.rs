@@ -18,8 +18,8 @@ pub struct Health {
     /// When the latest ping was sent: µs, cut to 32 bits. While the ping is queued: the number of
     /// intervals that it has waited without another sign of life.
     ping_sent: u32,
-    /// Time from `heard` to a later sign of life, 0 for none: waiting bytes of ours were sent (slow
-    /// is not dead), or the policy changed.
+    /// Time from `heard` to a later sign of life, 0 for none: some of our waiting bytes were sent
+    /// (slow is not dead), or the policy changed.
     moved_after: Span,
     ping_seq: u32,
     unanswered: u16,
@@ -119,8 +119,8 @@ impl Health {
         }
     }
 
-    /// Returns when the peer becomes suspect if nothing is heard before and no waiting byte of ours
-    /// is sent; `None` if it already is, or becomes stale first. `beat`: when
+    /// Returns when the peer becomes suspect if nothing is heard before and none of our waiting
+    /// bytes is sent; `None` if it already is, or becomes stale first. `beat`: when
     /// [`on_due`](Health::on_due) is actually called for a ping that is due then. `blocked`: pings
     /// requested from now on cannot be sent.
     ///
@@ -237,8 +237,8 @@ impl Health {
         })
     }
 
-    /// Records that waiting bytes of ours were sent. The peer's silence until now does not count
-    /// against it.
+    /// Records that some of our waiting bytes were sent. The peer's silence until now does not
+    /// count against it.
     pub fn moved(&mut self, now: Micros) {
         if !sabotage::on(Bug::SlowIsDead) {
             self.is_alive_since(now);

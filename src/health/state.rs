@@ -10,7 +10,7 @@ pub enum State {
     /// The peer is not suspect.
     Healthy,
     /// A heartbeat was unanswered for an interval, and nothing was heard since it was sent. Or a
-    /// heartbeat could not be sent for that long, and no byte of ours moved.
+    /// heartbeat could not be sent for that long, and none of our waiting bytes was sent.
     Suspect,
 }
 

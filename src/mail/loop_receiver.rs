@@ -18,7 +18,7 @@ pub struct LoopReceiver<T> {
     stock: VecDeque<T>,
     /// A shelf that could not be emptied because a sender held it.
     behind: Option<usize>,
-    /// A poke that waits until all items sent before it are collected.
+    /// Whether a poke waits until all items sent before it are collected.
     poked_early: bool,
     poked: bool,
 }

@@ -62,8 +62,8 @@ pub struct Reactor<H> {
     pub(super) more_events: bool,
     /// Whether another process also holds the listener's socket.
     pub(super) inherited: bool,
-    /// Whether a successor may listen on the same port. A drain then closes the listener before the
-    /// first connection.
+    /// Whether a successor may listen on the same port. A drain then closes the listener before it
+    /// closes the first connection.
     pub(super) has_successor: bool,
     /// Connections that may still be accepted when a drain empties the accept queue.
     pub(super) last_accepts: usize,
@@ -125,11 +125,11 @@ impl<H: Handler> Reactor<H> {
     }
 
     /// Declares that a successor may already listen on the same port (`SO_REUSEPORT`). A drain then
-    /// accepts queued connections and closes the listener before the first connection, so that new
-    /// connections reach the successor.
+    /// accepts queued connections and closes the listener before it closes the first connection, so
+    /// that new connections reach the successor.
     ///
-    /// Without this call the listener stays open until the last connection is closed; health checks
-    /// and upgrades are answered 503 meanwhile.
+    /// Without this call the listener stays open until the last connection is closed. Until then
+    /// health checks and upgrades are answered 503.
     pub fn leave_port_to_successor(&mut self) {
         self.has_successor = true;
     }

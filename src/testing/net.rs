@@ -56,8 +56,8 @@ impl<H: Handler> Net<H> {
         self.stalls.engine_time(self.raw)
     }
 
-    /// Lets time pass; the server and its peers act meanwhile. All pending work is done when this
-    /// returns.
+    /// Lets time pass, during which the server and its peers act. All pending work is done when
+    /// this returns.
     pub fn advance(&mut self, ms: u64) {
         let target = self.now() + Micros::from_millis(ms);
         self.settle();
