@@ -1,8 +1,9 @@
-//! A WebSocket gateway that **owns liveness**: it pings every connection, knows which of them are alive, finds and closes
-//! the ghosts on time, and says why every connection ended. This is the loop inside it, to be embedded in any host.
+//! A WebSocket gateway that **owns liveness**. It pings every connection, knows which connections
+//! are alive, closes dead ones on time, and reports why every connection ended. This crate is its
+//! event loop, for use in any host.
 //!
-//! One thread, one epoll, one slab of connections and one timer wheel, so a deadline costs O(1) and a connection at rest
-//! costs a slot. A host implements [`Handler`]; the loop is a [`Reactor`].
+//! One thread, one epoll, one slab of connections and one timer wheel: a deadline costs O(1) and an
+//! idle connection costs one slot. A host implements [`Handler`]; the loop is a [`Reactor`].
 //!
 //! ```
 //! use pulsegate::{
@@ -37,27 +38,32 @@
 //! # }
 //! ```
 //!
-//! Without default features this is all there is: no thread is started, no signal handler and no logger is installed; lines
-//! go to whatever implements [`log`]. The feature `gateway` (default) adds the product, `testing` a network on virtual time
-//! for a host's own tests.
+//! Without default features the crate is only this loop. It starts no thread and installs no signal
+//! handler and no logger; log lines go to any implementation of [`log`]. The feature `gateway`
+//! (default) adds the product. The feature `testing` adds a network on virtual time for a host's
+//! own tests.
 //!
 //! # What may change
 //!
-//! The public API is what this documentation shows: it follows semantic versioning. Not part of it, and free to change in
-//! any release: what is marked `#[doc(hidden)]` (the gateway's modules `config`, `gateway`, `process` and `side`, and `mail`
-//! and `wire`, which are public for the crate's own programs, tests and benchmarks), the feature `sabotage`, and the texts of
-//! errors and log lines.
+//! The public API is what this documentation shows. It follows semantic versioning. The following
+//! is not part of it and may change in any release:
 //!
-//! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release. The structs that a host
-//! fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive so that they can be written down; build them with
-//! `..Default::default()` where there is a default, and a new field is no work for you. Each error is an enum or has
+//! - items marked `#[doc(hidden)]`: the product's modules `config`, `control`, `gateway` and
+//!   `process`, which are public only for its own program, tests and benchmarks;
+//! - the feature `sabotage`;
+//! - the texts of errors and log lines.
+//!
+//! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release.
+//! The structs that a host fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive,
+//! so that a host can write them as literals. Build them with `..Default::default()` where there is
+//! a default; a new field then needs no change. Each error is an enum or has
 //! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
 
 #![warn(unreachable_pub, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod base;
 #[cfg(feature = "gateway")]
-#[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[doc(hidden)] // the product; public only for its tests and benchmarks
 #[allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
@@ -73,7 +79,7 @@ pub mod config;
 mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
-#[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[doc(hidden)] // the product; public only for its tests and benchmarks
 #[allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
@@ -88,7 +94,7 @@ pub mod health;
     reason = "not in the documented API"
 )]
 mod host;
-#[doc(hidden)] // between threads of the gateway; public for tests and benchmarks alone
+#[doc(hidden)] // between threads of the gateway; public only for tests and benchmarks
 #[allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
@@ -96,7 +102,7 @@ mod host;
 )]
 pub mod mail;
 #[cfg(feature = "gateway")]
-#[doc(hidden)] // the door of the program `main.rs`, which is another crate
+#[doc(hidden)] // the entry point of the program `main.rs`, which is another crate
 pub mod process;
 pub mod reactor;
 #[cfg(feature = "gateway")]
@@ -107,7 +113,7 @@ pub mod reactor;
 )]
 mod relay;
 #[cfg(feature = "gateway")]
-#[doc(hidden)] // the product; public for its tests and benchmarks alone
+#[doc(hidden)] // the product; public only for its tests and benchmarks
 #[allow(
     clippy::exhaustive_enums,
     clippy::exhaustive_structs,
@@ -117,7 +123,7 @@ pub mod side;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
-#[doc(hidden)] // for benches, tests and the load tool
+#[doc(hidden)] // for benchmarks, tests and the load tool
 pub mod wire;
 
 #[cfg(feature = "sabotage")]
@@ -138,7 +144,7 @@ pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};
 
-/// The code in the handbook for embedders, as tests.
+/// The code in the handbook for embedders, run as tests.
 #[cfg(all(doctest, feature = "testing"))]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;

@@ -14,8 +14,8 @@ use pulsegate::config::{
     Settings, check_policy, load, markdown_table,
 };
 use pulsegate::gateway::{
-    AcceptedSubprotocols, Admission, Apps, ProxyProtocol, RelaySettings, ReplayLimits,
-    Subprotocols, WebOrigin,
+    AcceptedSubprotocols, Admission, Apps, Classes, ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    ReplayLimits, Subprotocols, WebOrigin,
 };
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::side::{AlertSettings, MemoryLimit, WebhookUrl};
@@ -102,6 +102,11 @@ fn only(names: &[&str]) -> AcceptedSubprotocols {
 
 fn addr(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+/// The classes of the gateway.
+fn classes() -> Classes {
+    Classes::new(RELAY_CLASSES)
 }
 
 #[test]
@@ -881,8 +886,11 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
             Some(buffered as usize),
             "{what}"
         );
-        assert_eq!(settings.engine().max_buffered_bytes, buffered as usize);
-        assert_eq!(settings.engine().validate(), Ok(()), "{what}");
+        assert_eq!(
+            settings.engine(&classes()).max_buffered_bytes,
+            buffered as usize
+        );
+        assert_eq!(settings.engine(&classes()).validate(), Ok(()), "{what}");
         let fits = limit >= 201;
         assert_eq!(warnings.is_empty(), fits, "{what}: {warnings:?}");
         let line = settings.describe();
@@ -895,7 +903,7 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
     let mut settings = run("", &["MAX_PENDING_BYTES=200000000"]);
     settings.fit(&machine(1_024, 256));
     assert_eq!(settings.max_buffered_bytes, Some(200_000_000));
-    assert_eq!(settings.engine().validate(), Ok(()));
+    assert_eq!(settings.engine(&classes()).validate(), Ok(()));
     // Where no limit can be read.
     let mut settings = run("", &[]);
     let nothing = Machine {
@@ -2195,7 +2203,7 @@ fn apps_are_told_a_websocket_to_connect_to() {
 #[test]
 fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     let settings = run("--tpa-init-timeout-ms 500", &[]);
-    let classes = settings.engine().classes;
+    let classes = settings.engine(&classes()).classes;
     let timeouts: Vec<_> = classes
         .iter()
         .map(|c| c.policy.first_message_timeout)

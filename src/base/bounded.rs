@@ -1,8 +1,8 @@
-//! A queue of the latest values.
+//! A bounded queue of the latest values.
 
 use std::collections::VecDeque;
 
-/// Appends a value to the latest; of more than `most` (at least 1) the oldest is dropped.
+/// Appends a value. If there are already `most` (at least 1), the oldest is dropped.
 pub(crate) fn push<T>(latest: &mut VecDeque<T>, most: usize, value: T) {
     if latest.len() == most {
         latest.pop_front();

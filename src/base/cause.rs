@@ -1,63 +1,67 @@
-//! Why a connection ended: one table for the log line, the metric's label, the admin API and the close code.
+//! Why a connection ended: one table for log lines, metric labels, the admin API and close codes.
 //!
-//! A cause is one row of a table. The rows here are those of the engine and of any host; a product adds rows of its own with
-//! [`causes!`](crate::causes) and registers them in [`Config::causes`](crate::Config::causes).
+//! A cause is one row of a table. The rows here are for the engine and any host. A product adds its
+//! own rows with [`causes!`](crate::causes) and registers them in
+//! [`Config::causes`](crate::Config::causes).
 
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Why a connection ended: a row of the table of causes. It compares by identity, and prints as its name.
+/// Why a connection ended: a row of the table of causes. Causes compare by identity and print as
+/// their name.
 #[derive(Clone, Copy)]
 pub struct Cause(&'static CauseInfo);
 
-/// What the table says of one cause. Built with [`CauseInfo::new`], within [`causes!`](crate::causes).
+/// A row of the table of causes. Built with [`CauseInfo::new`], within [`causes!`](crate::causes).
 #[derive(Debug, Clone, Copy)]
 pub struct CauseInfo {
     name: &'static str,
     by: By,
     close_code: u16,
     kind: CauseKind,
-    /// The cause that it stands behind in lists.
+    /// The cause that it follows in lists.
     after: Option<Cause>,
-    /// The position of its counter: the rows here come first, those of a product behind them.
+    /// The index of its counter: the rows here come first, those of a product after them.
     number: u8,
 }
 
-/// What an end for this cause says of the connection.
+/// What the end of a connection for this cause means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CauseKind {
-    /// It ended as someone meant it to, or was refused: no loss.
+    /// The end was intended, or the connection was refused: no loss.
     Meant,
     /// It was lost: neither side wanted it to end.
     Loss,
-    /// The peer did wrong, or did not keep up.
+    /// The peer broke a rule, or did not keep up.
     Fault,
-    /// No WebSocket was asked for: a health check, a port scan. Nothing is kept of it.
+    /// No WebSocket was requested: a health check, a port scan. Nothing is recorded.
     Check,
-    /// The peer's close frame says: a loss if it found fault with us ([`PeerCode::Protocol`]).
+    /// The peer's close frame decides: it is a loss if the peer blames this server
+    /// ([`PeerCode::Protocol`]).
     Told,
 }
 
-/// Who ended a connection.
+/// The side that ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "one of two peers, what is between them, or a person"
 )]
 pub enum By {
-    /// We did, by a rule.
+    /// This server, by a rule.
     Us,
-    /// The peer did.
+    /// The peer.
     Peer,
-    /// The network did.
+    /// The network.
     Network,
-    /// A person did, or the host in their name.
+    /// An operator, or the host on behalf of one.
     Operator,
 }
 
-/// What kind of close code a peer gave (RFC 6455 §7.4): a bounded label, for peers may invent 2 000 codes.
+/// The kind of close code that a peer sent (RFC 6455 §7.4). The label is bounded, because peers may
+/// use 2 000 codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(
     clippy::exhaustive_enums,
@@ -66,22 +70,22 @@ pub enum By {
 pub enum PeerCode {
     /// 1000.
     Normal,
-    /// 1001: a page was left, a server goes down.
+    /// 1001: the user left the page, or a server shuts down.
     GoingAway,
-    /// The close frame carried none (1005).
+    /// The close frame had no code (1005).
     None,
-    /// 1002, 1003, 1007 and 1009: it holds us for faulty.
+    /// 1002, 1003, 1007 and 1009: the peer blames this server.
     Protocol,
     /// 3000 to 3999, registered with IANA.
     App3xxx,
     /// 4000 to 4999, private use.
     App4xxx,
-    /// Any other.
+    /// Any other code.
     Other,
 }
 
 impl PeerCode {
-    /// One of each; the position is the number that `as usize` yields.
+    /// All kinds; the position equals the number that `as usize` yields.
     pub const ALL: [PeerCode; 7] = [
         PeerCode::Normal,
         PeerCode::GoingAway,
@@ -92,7 +96,7 @@ impl PeerCode {
         PeerCode::Other,
     ];
 
-    /// The kind of a close code.
+    /// Returns the kind of a close code.
     pub const fn of(code: u16) -> Self {
         match code {
             1000 => PeerCode::Normal,
@@ -105,7 +109,7 @@ impl PeerCode {
         }
     }
 
-    /// The name in metrics.
+    /// Returns the name in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             PeerCode::Normal => "normal",
@@ -119,7 +123,8 @@ impl PeerCode {
     }
 }
 
-/// What a connection that ends is told: nothing, a close frame with this code, or an HTTP status.
+/// What is sent at the end of a connection: nothing, a close frame with this code, or an HTTP
+/// status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
@@ -134,10 +139,11 @@ pub enum Code {
     Http(u16),
 }
 
-/// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type [`Cause`] for each.
+/// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type
+/// [`Cause`] for each.
 ///
-/// The table goes into [`Config::causes`](crate::Config::causes). An engine counts a cause that it was not given as
-/// [`Cause::INTERNAL`].
+/// The table is registered in [`Config::causes`](crate::Config::causes). An engine counts an
+/// unregistered cause as [`Cause::INTERNAL`].
 ///
 /// ```
 /// use pulsegate::{By, Cause, CauseInfo, Config};
@@ -178,7 +184,7 @@ macro_rules! causes {
 
 pub use causes;
 
-/// Declares the table of the causes that every engine knows, and a constant in [`Cause`] for each.
+/// Declares the table of the causes that every engine has, and a constant in [`Cause`] for each.
 macro_rules! base_causes {
     ($($(#[$doc:meta])* $cause:ident = $name:literal, $by:ident, $close_code:literal, $kind:ident;)+) => {
         causes!(@table 0, BASE; $(CauseInfo::new($name, By::$by, $close_code).kind(CauseKind::$kind),)+);
@@ -189,107 +195,114 @@ macro_rules! base_causes {
     };
 }
 
-// The name, who ends a connection for it, the close code that an open one is told by default (0: nothing is sent), and what it says
-// of the connection. The order is that of every list.
+// Each row: the name, the side that ends the connection, the default close code for an open
+// connection (0: nothing is sent), and the kind. Every list has this order.
 base_causes! {
-    /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it carried none, RFC 6455 §7.1.5).
+    /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it
+    /// carried none, RFC 6455 §7.1.5).
     PEER_CLOSED = "peer_closed", Peer, 0, Told;
     /// The peer ended the stream without a close frame.
     PEER_EOF = "peer_eof", Peer, 0, Loss;
-    /// The peer, or something on the way, reset the connection.
+    /// The peer, or a device on the path, reset the connection.
     PEER_RESET = "peer_reset", Network, 0, Loss;
     /// TCP gave up on unacknowledged bytes.
     TCP_TIMEOUT = "tcp_timeout", Network, 0, Loss;
-    /// Reading failed otherwise than by a reset or a timeout: the network said that the peer cannot be reached, for one.
+    /// Reading failed for another reason than a reset or a timeout, for example because the peer is
+    /// unreachable.
     READ_ERROR = "read_error", Network, 0, Loss;
-    /// Writing failed otherwise than by a reset or a timeout.
+    /// Writing failed for another reason than a reset or a timeout.
     WRITE_ERROR = "write_error", Network, 0, Loss;
     /// The peer left before its request was answered.
     ABORTED = "aborted", Peer, 0, Meant;
-    /// The peer sent not one byte: a port scan, a load balancer's check, or a connection that a browser opened in advance.
+    /// The peer sent no byte: a port scan, a load balancer's check, or a connection that a browser
+    /// opened in advance.
     PROBE = "probe", Peer, 0, Check;
-    /// A plain HTTP request was answered; nothing was asked of a WebSocket.
+    /// A plain HTTP request was answered; no WebSocket was requested.
     ANSWERED = "answered", Us, 0, Check;
     /// Nothing was heard for the connection timeout.
     STALE = "stale", Us, 3008, Loss;
     /// One frame took more than ten minutes.
     FRAME_TIMEOUT = "frame_timeout", Us, 3008, Loss;
-    /// No first message where one is required.
+    /// The peer did not send the required first message in time.
     INIT_TIMEOUT = "init_timeout", Us, 3008, Meant;
-    /// The request head, or the host's deferred verdict, did not come in time.
+    /// The request head, or the host's deferred verdict, did not arrive in time.
     HANDSHAKE_TIMEOUT = "handshake_timeout", Us, 0, Meant;
-    /// The request was not one that we serve.
+    /// The request is not one that this server accepts.
     BAD_REQUEST = "bad_request", Us, 0, Meant;
     /// Credentials are missing or wrong.
     UNAUTHORIZED = "unauthorized", Us, 1008, Meant;
-    /// This identity, or this page's origin, is refused.
+    /// This identity, or the origin of this page, is refused.
     BLOCKED = "blocked", Us, 1008, Meant;
     /// `max_connections` is reached.
     AT_CAPACITY = "at_capacity", Us, 1013, Meant;
-    /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for long, or needed more.
+    /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for
+    /// long, or needed more.
     BUFFERS_FULL = "buffers_full", Us, 1013, Meant;
-    /// The peer broke RFC 6455.
+    /// The peer violated RFC 6455.
     PROTOCOL = "protocol", Us, 1002, Fault;
-    /// Text that is not UTF-8.
+    /// A text message was not UTF-8.
     INVALID_DATA = "invalid_data", Us, 1007, Fault;
-    /// A message or frame above the limit.
+    /// A message or frame was above the limit.
     TOO_BIG = "too_big", Us, 1009, Fault;
-    /// The peer may not do what it did.
+    /// The peer did something that it is not allowed to do.
     FORBIDDEN = "forbidden", Us, 1008, Meant;
-    /// More bytes wait for the peer than allowed, or for longer.
+    /// The peer left too many bytes unread, or for too long.
     SLOW_CONSUMER = "slow_consumer", Us, 1013, Fault;
     /// A newer connection of the same peer took over.
     REPLACED = "replaced", Us, 1000, Meant;
-    /// We are going away, in order.
+    /// This server drains: it closes its connections in order.
     DRAINING = "draining", Operator, 1012, Meant;
-    /// We are going away, at once.
+    /// This server stops at once.
     SHUTDOWN = "shutdown", Operator, 0, Meant;
     /// The host or its operator closed it.
     KICKED = "kicked", Operator, 4000, Meant;
-    /// An invariant of ours was broken.
+    /// The server found an internal error.
     INTERNAL = "internal", Us, 1011, Meant;
 }
 
 impl Cause {
-    /// How many causes every engine knows.
+    /// The number of causes that every engine has.
     pub const COUNT: usize = BASE.len();
 
-    /// The cause of a row of a static table: what [`causes!`](crate::causes) makes its constants with.
+    /// Returns the cause of a row of a static table. [`causes!`](crate::causes) makes its constants
+    /// with it.
     #[doc(hidden)]
     pub const fn of(row: &'static CauseInfo) -> Cause {
         Cause(row)
     }
 
-    /// The position of its counter in the tables of [`Stats`](crate::engine::Stats).
+    /// Returns the index of its counter in the tables of [`Stats`](crate::engine::Stats).
     pub const fn index(self) -> usize {
         self.0.number as usize
     }
 
-    /// The name in logs and metrics.
+    /// Returns the name in logs and metrics.
     pub const fn name(self) -> &'static str {
         self.0.name
     }
 
-    /// Who ends a connection for this cause.
+    /// Returns the side that ends a connection for this cause.
     pub const fn by(self) -> By {
         self.0.by
     }
 
-    /// What an open connection is told by default; 0 means that nothing is sent, or that the code is the peer's.
+    /// Returns the default close code for an open connection; 0 means that nothing is sent, or that
+    /// the code is the peer's.
     pub const fn close_code(self) -> u16 {
         self.0.close_code
     }
 
-    /// What an end for this cause says of the connection.
+    /// Returns what the end of a connection for this cause means.
     pub const fn kind(self) -> CauseKind {
         self.0.kind
     }
 
-    /// Returns whether a connection was lost that ended for this cause: neither side wanted that. `code` is the peer's close code.
+    /// Returns whether a connection that ended for this cause was lost: neither side wanted the
+    /// end. `code` is the peer's close code.
     pub const fn is_loss(self, code: Code) -> bool {
         match (self.0.kind, code) {
             (CauseKind::Loss, _) => true,
-            // The peer found fault with us; what it got was not what we sent.
+            // The peer blames this server: the peer did not receive what was sent.
             (CauseKind::Told, Code::Close(code)) => {
                 matches!(PeerCode::of(code), PeerCode::Protocol)
             }
@@ -297,7 +310,7 @@ impl Cause {
         }
     }
 
-    /// Returns whether no WebSocket was asked for: nothing is kept of the connection.
+    /// Returns whether no WebSocket was requested. Nothing is recorded of such a connection.
     pub const fn is_check(self) -> bool {
         matches!(self.0.kind, CauseKind::Check)
     }
@@ -324,8 +337,9 @@ impl fmt::Debug for Cause {
 }
 
 impl CauseInfo {
-    /// A row: the name in logs and metrics (`[a-z][a-z0-9_]*`), who ends a connection for this cause, and the close code that an
-    /// open one is told by default (RFC 6455 §7.4; 0: nothing). Its kind is [`CauseKind::Meant`].
+    /// Creates a row: the name in logs and metrics (`[a-z][a-z0-9_]*`), the side that ends the
+    /// connection, and the default close code for an open connection (RFC 6455 §7.4; 0: nothing is
+    /// sent). The kind is [`CauseKind::Meant`].
     pub const fn new(name: &'static str, by: By, close_code: u16) -> CauseInfo {
         CauseInfo {
             name,
@@ -337,20 +351,21 @@ impl CauseInfo {
         }
     }
 
-    /// With this kind.
+    /// Sets the kind.
     pub const fn kind(mut self, kind: CauseKind) -> CauseInfo {
         self.kind = kind;
         self
     }
 
-    /// Lists it behind this cause, which must be one that every engine knows. Otherwise it stands at the end.
+    /// Lists the row after this cause, which must be one that every engine has. Without it, the row
+    /// is at the end.
     pub const fn after(mut self, cause: Cause) -> CauseInfo {
         assert!(cause.index() < Cause::COUNT, "a cause of a product");
         self.after = Some(cause);
         self
     }
 
-    /// Numbers the rows of a table: what [`causes!`](crate::causes) makes its table with.
+    /// Numbers the rows of a table. [`causes!`](crate::causes) makes its table with it.
     #[doc(hidden)]
     pub const fn numbered<const N: usize>(
         first: usize,
@@ -366,7 +381,7 @@ impl CauseInfo {
     }
 }
 
-/// The causes that an engine knows: its own, and those that a product has registered in
+/// The causes of an engine: its own, and those that a product has registered in
 /// [`Config::causes`](crate::Config::causes).
 #[derive(Clone, Copy)]
 pub struct CauseTable {
@@ -374,17 +389,17 @@ pub struct CauseTable {
 }
 
 impl CauseTable {
-    /// The engine's own, and those of this table of a product.
+    /// Returns the engine's own causes and those of this table of a product.
     pub const fn with(product: &'static [CauseInfo]) -> CauseTable {
         CauseTable { product }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub const fn count(self) -> usize {
         Cause::COUNT + self.product.len()
     }
 
-    /// Every cause, in the order of lists.
+    /// Returns every cause, in the order of lists.
     pub fn all(self) -> impl Iterator<Item = Cause> {
         let behind = move |cause: Option<Cause>| {
             let rows = self.product.iter();
@@ -395,12 +410,12 @@ impl CauseTable {
         base.chain(behind(None))
     }
 
-    /// The cause of this name.
+    /// Returns the cause of this name.
     pub fn named(self, name: &str) -> Option<Cause> {
         self.all().find(|cause| cause.name() == name)
     }
 
-    /// This cause if it is known, else [`Cause::INTERNAL`].
+    /// Returns this cause if it is registered, else [`Cause::INTERNAL`].
     pub(crate) fn known(self, cause: Cause) -> Cause {
         let is_own = BASE.get(cause.index()).map(Cause) == Some(cause);
         let of_product = cause.index().checked_sub(Cause::COUNT);
@@ -412,7 +427,7 @@ impl CauseTable {
         }
     }
 
-    /// What is wrong with the product's table.
+    /// Returns the faults of the product's table.
     pub(crate) fn faults(self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut names: HashSet<_> = BASE.iter().map(|row| row.name).collect();
@@ -451,7 +466,7 @@ impl fmt::Display for Cause {
 }
 
 impl By {
-    /// The name in logs and metrics.
+    /// Returns the name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             By::Us => "us",
@@ -469,7 +484,7 @@ impl fmt::Display for By {
 }
 
 impl fmt::Display for Code {
-    /// The number, or `none`.
+    /// Writes the number, or `none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Code::None => f.write_str("none"),
@@ -479,7 +494,8 @@ impl fmt::Display for Code {
     }
 }
 
-/// A close reason cut to what fits into a close frame beside the code: 123 bytes (RFC 6455 §5.5), at a character's end.
+/// Cuts a close reason to what fits into a close frame beside the code: 123 bytes (RFC 6455 §5.5),
+/// at a character boundary.
 pub(crate) fn cut_reason(reason: &str) -> &str {
     const MOST: usize = 123;
     let mut end = reason.len().min(MOST);

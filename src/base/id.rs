@@ -1,12 +1,13 @@
-//! Names of connections, of their kinds, and of timers.
+//! Ids of connections, classes and timers.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// One connection, for ever: the slot it lives in and the generation of that slot.
+/// The id of one connection, unique over time: its slot and the generation of that slot.
 ///
-/// Slots are reused at once, generations are not (2^32 connections are accepted before one comes again), so an id that a
-/// handler keeps past its connection's end names nothing, rather than somebody else. Printed as `slot.generation`.
+/// Slots are reused at once. Generations are not: one repeats only after 2^32 accepted connections.
+/// So an id that a handler keeps after the connection's end refers to no connection. Printed as
+/// `slot.generation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId {
     slot: u32,
@@ -18,12 +19,13 @@ impl ConnId {
         ConnId { slot, generation }
     }
 
-    /// The index of the slot: dense, below the number of connections ever alive at one time.
+    /// Returns the index of the slot: dense, below the largest number of connections that existed
+    /// at one time.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }
 
-    /// Tells apart the connections that lived in one slot.
+    /// Returns the generation, which distinguishes the connections that used the same slot.
     pub const fn generation(self) -> u32 {
         self.generation
     }
@@ -38,7 +40,7 @@ impl ConnId {
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Class(pub u8);
 
-/// A timer of the host; never reused for another.
+/// The id of a timer of the host; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerId {
     pub(crate) index: u32,
@@ -54,7 +56,7 @@ impl fmt::Display for ConnId {
 impl FromStr for ConnId {
     type Err = NotAnId;
 
-    /// As it is printed: `slot.generation`.
+    /// Parses the printed form, `slot.generation`.
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let parts = text.split_once('.').ok_or(NotAnId)?;
         let number = |part: &str| {
@@ -65,7 +67,7 @@ impl FromStr for ConnId {
     }
 }
 
-/// A text that names no connection: it should have been `slot.generation`, two decimal numbers below 2^32.
+/// A text that is not an id: expected is `slot.generation`, two decimal numbers below 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is slot.generation, two whole numbers")]
 #[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]

@@ -1,4 +1,4 @@
-//! What every layer may use: time, ids, causes, and small pieces of arithmetic.
+//! Basics for every layer: time, ids, causes, and small pieces of arithmetic.
 
 #[cfg(feature = "gateway")]
 pub(crate) mod bounded;

@@ -1,8 +1,10 @@
-//! Deliberate bugs, switched on one at a time by `tests/sabotage.rs`: a test suite is worth what it catches.
+//! Deliberate bugs, switched on one at a time by `tests/sabotage.rs` to check that the tests find
+//! them.
 //!
-//! Without the feature `sabotage` every check below is the constant `false` and leaves no trace in the code.
+//! Without the feature `sabotage` every check below is the constant `false` and disappears from the
+//! code.
 
-/// A bug that somebody could have made.
+/// A bug that a programmer could plausibly introduce.
 #[cfg_attr(
     not(feature = "sabotage"),
     expect(unreachable_pub, reason = "public for tests with the feature")
@@ -10,104 +12,105 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "for our own tests")]
 pub enum Bug {
-    /// A connection is stale a tick too early.
+    /// A connection becomes stale a tick too early.
     EarlyStale,
     /// The wheel sleeps a tick too long.
     SleepTooLong,
     /// After a ping the connection is not armed again.
     LostRearm,
-    /// Slow progress of our own bytes does not defer Stale.
+    /// Slow progress of our own bytes does not defer the stale deadline.
     SlowIsDead,
-    /// A slot is found whatever the generation of the id.
+    /// A slot is found even if the generation of the id differs.
     StaleGeneration,
-    /// The end of a connection is told twice.
+    /// The host is told of a connection's end twice.
     DoubleOnClose,
-    /// The end of a connection is not told.
+    /// The host is not told of a connection's end.
     NoOnClose,
-    /// What the shared context wrote for one peer goes to the next one.
+    /// Output of the shared context for one peer goes to the next peer.
     PongToAnother,
     /// Any byte counts as heard, not only frames and progress.
     EveryByteIsHeard,
-    /// A ping is queued behind one that has not left.
+    /// A ping is queued behind one that has not been sent.
     PingBehindPing,
-    /// A stale connection is closed without looking at its socket once more.
+    /// A stale connection is closed without a last look at its socket.
     NoLastLook,
-    /// Messages are delivered after we queued our close frame.
+    /// Messages are delivered after our close frame was queued.
     DeliverAfterClose,
-    /// A control frame is put inside a data frame that is half sent.
+    /// A control frame is put inside a data frame that is partly sent.
     ControlInsideFrame,
-    /// Bytes taken by the kernel are not taken off what is pending.
+    /// Bytes taken by the kernel are not subtracted from the pending bytes.
     PendingNotReduced,
-    /// A send does not ask for a flush.
+    /// A send does not schedule a flush.
     LostDirty,
-    /// A stall of ours counts as silence of the peers.
+    /// A stall of the loop counts as silence of the peers.
     StallBlamed,
-    /// A connection is parked in the middle of a fragmented message.
+    /// A connection is parked although a fragmented message is in progress.
     ParkedTooSoon,
-    /// Bytes held for an unfinished message stay on the account.
+    /// Bytes held for an unfinished message stay counted.
     HeldLeaks,
-    /// Who is here when a policy changes is judged by the new one as if it had always held.
+    /// After a policy change, existing connections are judged as if the new policy had always
+    /// applied.
     ChangeUnseen,
-    /// The work of one peer has no bound within a turn.
+    /// The work of one peer is not limited within a turn.
     BudgetIgnored,
-    /// Bytes that a share did not cover are forgotten.
+    /// Bytes beyond a share are lost.
     LeftoverLost,
-    /// A host that has not finished with a message is not called again.
+    /// A host with an unfinished message is not called again.
     UnfinishedForgotten,
-    /// Memory is charged by what a message holds, not by what is allocated.
+    /// Memory is charged by a message's length, not by what is allocated.
     ChargedTooLittle,
-    /// A peer that we do not read is called stale.
+    /// A peer that is not read becomes stale.
     UnreadIsDead,
     /// A queue between threads wakes its receiver once and never again.
     MailWakeLost,
-    /// What finds no room in a queue between threads is not counted.
+    /// An item that does not fit in a queue between threads is not counted.
     MailLossUncounted,
-    /// A queue between threads holds one item more than it may.
+    /// A queue between threads holds one item more than its limit.
     MailBoundOffByOne,
-    /// Bytes of what was taken out of a queue between threads stay on its account.
+    /// Bytes of items that were taken from a queue between threads stay counted.
     MailRoomLeaks,
-    /// What is new in a queue between threads goes before what is left over.
+    /// New items in a queue between threads are taken before older ones.
     MailOvertakes,
-    /// The budget of a turn does not hold for a queue between threads.
+    /// The budget of a turn does not apply to a queue between threads.
     MailBudgetIgnored,
     /// A step of a fan-out begins one app too late.
     #[cfg(feature = "gateway")]
     FanOutSkips,
-    /// A step of a fan-out begins with the app at which the last one ended.
+    /// A step of a fan-out begins with the app at which the previous one ended.
     #[cfg(feature = "gateway")]
     FanOutRepeats,
-    /// A frame goes before those that are on their way.
+    /// A frame overtakes frames that are in transit.
     #[cfg(feature = "gateway")]
     FanOutOvertakes,
-    /// Frames on their way are forgotten when their connection is gone.
+    /// Frames in transit are lost when their connection has ended.
     #[cfg(feature = "gateway")]
     OrphanLost,
-    /// Frames on their way whose connection is gone are charged to no account.
+    /// Frames in transit of an ended connection are charged to no account.
     #[cfg(feature = "gateway")]
     OrphanUncharged,
-    /// What is being read of a connection is kept until its close is through.
+    /// Input in progress of a connection is kept until its close is complete.
     #[cfg(feature = "gateway")]
     ReadingKept,
-    /// The end of a connection that was replaced ends the place of its successor.
+    /// The end of a replaced connection ends the place of its successor.
     #[cfg(feature = "gateway")]
     LateEndTakes,
-    /// The wait for an app goes on when the app is back.
+    /// The wait for an app continues after the app is back.
     #[cfg(feature = "gateway")]
     WaitGoesOn,
-    /// The answer to an older question is taken for that to the open one.
+    /// The answer to an older question is accepted for the open one.
     #[cfg(feature = "gateway")]
     AnyAnswerCounts,
-    /// It is not counted how often an app was expected in vain.
+    /// Failed waits for an app are not counted.
     #[cfg(feature = "gateway")]
     MissesUncounted,
-    /// A place that ends stays in the counts.
+    /// A place that ends stays in the counters.
     #[cfg(feature = "gateway")]
     EndUncounted,
 }
 
 #[cfg(feature = "sabotage")]
 impl Bug {
-    /// Those of the loop, which the simulation catches.
+    /// The bugs of the loop, which the simulation finds.
     pub const OF_THE_LOOP: [Bug; 24] = [
         Bug::EarlyStale,
         Bug::SleepTooLong,
@@ -135,7 +138,7 @@ impl Bug {
         Bug::UnreadIsDead,
     ];
 
-    /// Those of the queues between threads, which their model catches.
+    /// The bugs of the queues between threads, which their model finds.
     pub const OF_THE_MAIL: [Bug; 6] = [
         Bug::MailWakeLost,
         Bug::MailLossUncounted,
@@ -145,7 +148,7 @@ impl Bug {
         Bug::MailBudgetIgnored,
     ];
 
-    /// Those of the relay, which its model of fan-outs catches.
+    /// The bugs of the relay, which its model of fan-outs finds.
     #[cfg(feature = "gateway")]
     pub const OF_THE_RELAY: [Bug; 6] = [
         Bug::FanOutSkips,
@@ -156,7 +159,8 @@ impl Bug {
         Bug::ReadingKept,
     ];
 
-    /// Those of the states of places and apps, which their model in `src/relay/session/tests.rs` catches.
+    /// The bugs in the states of places and apps, which their model in `src/relay/session/tests.rs`
+    /// finds.
     #[cfg(feature = "gateway")]
     pub const OF_THE_PLACES: [Bug; 5] = [
         Bug::LateEndTakes,
@@ -174,7 +178,7 @@ mod switch {
 
     thread_local!(static BUG: Cell<Option<Bug>> = const { Cell::new(None) });
 
-    /// Runs `f` on this thread with one bug in the code.
+    /// Runs `f` on this thread with one bug switched on.
     pub fn with<T>(bug: Bug, f: impl FnOnce() -> T) -> T {
         struct Reset;
         impl Drop for Reset {

@@ -1,15 +1,15 @@
-//! Turns that are spread evenly over a span: after a tenth of the span, a tenth of them are due.
+//! Turns spread evenly over a span of time: after a tenth of the span, a tenth of them are due.
 
 use crate::base::time::Micros;
 
 /// A number of turns, spread evenly over a span.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
-    /// When the span begins.
+    /// The start of the span.
     pub(crate) started: Micros,
-    /// The span.
+    /// The length of the span.
     pub(crate) span: Micros,
-    /// How many turns there are at its beginning.
+    /// The number of turns in the span.
     pub(crate) total: u64,
 }
 
@@ -24,7 +24,7 @@ impl Spread {
         now - self.started >= self.span
     }
 
-    /// Returns how many turns are due, rounded down. Once the span is over that is any number.
+    /// Returns how many turns are due, rounded down; `u64::MAX` once the span is over.
     pub(crate) fn due(&self, now: Micros) -> u64 {
         if self.is_over(now) {
             return u64::MAX;
@@ -33,7 +33,8 @@ impl Spread {
         (u128::from(self.total) * u128::from(elapsed.0) / u128::from(self.span.0)) as u64
     }
 
-    /// Returns when the turn of this number, counted from 1, is due. Turns beyond the total are due at the end.
+    /// Returns when the turn of this number, counted from 1, is due. Turns beyond the total are due
+    /// at the end.
     pub(crate) fn due_at(&self, turn: u64) -> Micros {
         if turn >= self.total {
             return self.end();

@@ -1,4 +1,4 @@
-//! Engine time: integers of microseconds, and the one clock of the crate.
+//! Engine time: integer microseconds, and the one clock of the crate.
 
 use crate::base::sabotage::{self, Bug};
 use std::fmt;
@@ -8,41 +8,42 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A span of time, or a point in engine time (the span since the clock's origin), in microseconds.
 ///
-/// Arithmetic saturates: a point before the origin is the origin, a span past `u64::MAX` µs (584 000 years) is that.
+/// Arithmetic saturates: a point before the origin becomes the origin, and a span is at most
+/// `u64::MAX` µs (584 000 years).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// No time at all; as a point, the clock's origin.
+    /// No time; as a point, the clock's origin.
     pub const ZERO: Micros = Micros(0);
 
-    /// `ms` milliseconds.
+    /// Returns a span of `ms` milliseconds.
     pub const fn from_millis(ms: u64) -> Self {
         Micros(ms.saturating_mul(1_000))
     }
 
-    /// `s` seconds.
+    /// Returns a span of `s` seconds.
     pub const fn from_secs(s: u64) -> Self {
         Micros(s.saturating_mul(1_000_000))
     }
 
-    /// Whole milliseconds, rounded down.
+    /// Returns whole milliseconds, rounded down.
     pub const fn as_millis(self) -> u64 {
         self.0 / 1_000
     }
 
-    /// Whole seconds, rounded down.
+    /// Returns whole seconds, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000_000
     }
 
-    /// Seconds, with their fraction.
+    /// Returns seconds with their fraction.
     pub const fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// As a [`Duration`].
+    /// Returns the span as a [`Duration`].
     pub const fn as_duration(self) -> Duration {
         Duration::from_micros(self.0)
     }
@@ -75,16 +76,17 @@ impl Sub for Micros {
 }
 
 impl fmt::Display for Micros {
-    /// Milliseconds with the unit, as in a log line: `45012 ms`.
+    /// Writes milliseconds with the unit, as in a log line: `45012 ms`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ms", self.as_millis())
     }
 }
 
-/// The loop's own absences, which are not the peers' silence.
+/// The stalls of the loop, which must not count as silence of the peers.
 ///
-/// If the loop itself was away (a stopped process, a starved machine, a slow handler), [`Stalls::checkpoint`] finds that
-/// out and takes the excess off engine time, so every deadline moves by it at once.
+/// The loop may be suspended (a stopped process, an overloaded machine, a slow handler).
+/// [`Stalls::checkpoint`] detects this and subtracts the excess from engine time, so that every
+/// deadline moves by it at once.
 #[derive(Debug, Clone, Default)]
 pub struct Stalls {
     sum: Micros,
@@ -92,19 +94,20 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    /// No loop is asked to be more punctual than this: a shorter gap is scheduling noise.
+    /// The shortest gap that can be a stall: a shorter one is scheduling noise.
     pub const LEAST_TOLERANCE: Micros = Micros::from_millis(500);
 
-    /// Engine time at the monotonic time `raw`. It steps back over a checkpoint that found a stall, never otherwise.
+    /// Returns the engine time at the monotonic time `raw`. It steps back only over a checkpoint
+    /// that found a stall.
     pub fn engine_time(&self, raw: Micros) -> Micros {
         raw - self.sum
     }
 
-    /// Marks a place that the loop passes each turn, `asked` being what it meant to spend (sleep) since the last one. A
-    /// gap is a stall if it exceeds that by more than an eighth of the shortest timeout that anybody has, and by more
-    /// than [`Stalls::LEAST_TOLERANCE`].
+    /// Marks a point that the loop passes once a turn; `asked` is the time that the loop meant to
+    /// sleep since the last one. A gap is a stall if its excess over `asked` is more than an eighth
+    /// of the shortest timeout of all connections, and more than [`Stalls::LEAST_TOLERANCE`].
     ///
-    /// Returns the stall if there was one: the whole excess, which has been taken off engine time.
+    /// Returns the stall if there was one: the whole excess, already subtracted from engine time.
     pub fn checkpoint(
         &mut self,
         raw: Micros,
@@ -120,7 +123,7 @@ impl Stalls {
     }
 }
 
-/// Engine time: the monotonic clock less the sum of our own stalls.
+/// The clock of engine time: the monotonic clock minus the sum of the loop's stalls.
 #[derive(Debug)]
 pub struct Clock {
     origin: Instant,
@@ -128,7 +131,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now, at zero.
+    /// Starts a clock at zero.
     pub fn start() -> Self {
         Clock {
             origin: Instant::now(),
@@ -136,51 +139,52 @@ impl Clock {
         }
     }
 
-    /// Engine time now, rounded down to a microsecond.
+    /// Returns the engine time now, rounded down to a microsecond.
     pub fn now(&self) -> Micros {
         self.stalls.engine_time(self.raw())
     }
 
-    /// As [`Stalls::checkpoint`], now.
+    /// Calls [`Stalls::checkpoint`] with the current time.
     pub fn checkpoint(&mut self, asked: Micros, shortest_timeout: Micros) -> Option<Micros> {
         let raw = self.raw();
         self.stalls.checkpoint(raw, asked, shortest_timeout)
     }
 
-    /// The monotonic clock since this one's origin, our own stalls included.
+    /// Returns the monotonic time since this clock's origin, including stalls.
     pub fn raw(&self) -> Micros {
         Micros::from(self.origin.elapsed())
     }
 }
 
-/// Wall-clock time in milliseconds since the Unix epoch: for people and other systems, never for a deadline. It may step.
+/// Wall-clock time in milliseconds since the Unix epoch: for people and other systems, never for a
+/// deadline. It may step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
-    /// Now.
+    /// Returns the current time.
     pub fn now() -> Self {
         UnixMillis::from(SystemTime::now())
     }
 }
 
-/// One moment by both clocks of the process, read on any thread: windows, rates and ages are made from `raw`, which never
-/// steps; `wall` is only shown.
+/// One moment on both clocks of the process, read on any thread. Windows, rates and ages use `raw`,
+/// which never steps; `wall` is only for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "one moment by both clocks")]
 pub struct Moment {
-    /// The monotonic clock, since the first moment that the process has taken.
+    /// The monotonic time since the first moment that the process has taken.
     pub raw: Micros,
-    /// What the wall clock said then.
+    /// The wall-clock time of the moment.
     pub wall: UnixMillis,
 }
 
-/// Where [`Moment::raw`] begins.
+/// The origin of [`Moment::raw`].
 static FIRST_MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Moment {
-    /// Now.
+    /// Returns the current moment.
     pub fn now() -> Self {
         Moment {
             raw: Micros::from(FIRST_MOMENT.elapsed()),
@@ -188,19 +192,20 @@ impl Moment {
         }
     }
 
-    /// The time from `earlier` to this moment, whatever the wall clock did between the two.
+    /// Returns the time from `earlier` to this moment, independent of changes of the wall clock.
     pub fn since(self, earlier: Moment) -> Micros {
         self.raw - earlier.raw
     }
 
-    /// This moment by the wall clock as it is at `now`: moments that are shown beside each other keep their distances.
+    /// Returns this moment's wall-clock time relative to `now`, so that moments shown together keep
+    /// their distances.
     pub fn as_of(self, now: Moment) -> UnixMillis {
         UnixMillis(now.wall.0.saturating_sub(now.since(self).as_millis()))
     }
 }
 
 impl From<SystemTime> for UnixMillis {
-    /// Times before 1970 are 1970.
+    /// Converts a time; times before 1970 become 1970.
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -1,4 +1,4 @@
-//! What must hold between turns, and what only tests look at.
+//! Invariants between turns, and values that only tests read.
 
 use super::conn::{Conn, Mark, Middle, Phase};
 use super::engine::Engine;
@@ -9,10 +9,9 @@ use crate::base::time::Micros;
 use crate::health::State;
 
 impl<H: Handler> Engine<H> {
-    /// What must hold after each turn.
+    /// Checks the invariants after a turn.
     ///
-    /// # Errors
-    /// The first thing that does not.
+    /// # Errors The first invariant that does not hold.
     pub(crate) fn audit(&self, now: Micros) -> Result<(), String> {
         let core = &self.core;
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
@@ -49,7 +48,8 @@ impl<H: Handler> Engine<H> {
             let Some(armed) = conn.armed() else {
                 return Err(format!("{id} has no entry in the wheel"));
             };
-            // Whoever was deferred and is heard again is overdue, and looked at with the next tick.
+            // A deferred connection that is heard again is overdue, and is handled with the next
+            // tick.
             let next_tick = (now.0 / TICK.0 + 1) as u32;
             if due + TICK <= now && armed != next_tick {
                 return Err(format!("{id} was due at {due} and it is {now}"));
@@ -89,12 +89,13 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Entries in the wheel, dead ones included.
+    /// Returns the entries in the wheel, including those that no longer count.
     pub(crate) fn wheel_entries(&self) -> usize {
         self.core.wheel.entries()
     }
 
-    /// When this connection was accepted, or opened once it is open; `None` if there is none.
+    /// Returns when this connection was accepted, or opened once it is open; `None` if there is
+    /// none.
     pub(crate) fn since(&self, id: ConnId) -> Option<Micros> {
         self.core.table.get(id).map(|c| c.since)
     }
@@ -104,7 +105,7 @@ impl<H: Handler> Engine<H> {
         self.core.table.get(id).is_some_and(Conn::is_open)
     }
 
-    /// Returns whether a heartbeat waits to go out to this connection.
+    /// Returns whether a heartbeat waits to be sent to this connection.
     pub(crate) fn is_ping_queued(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
         conn.is_some_and(|c| c.health.ping_queued())
@@ -119,12 +120,12 @@ fn held_of(conn: &Conn) -> u64 {
     }
 }
 
-/// What must hold of a connection that is in the middle of something.
+/// Checks the invariants of a connection with work in progress.
 fn check_middle(middle: &Middle) -> Result<(), String> {
     if middle.at_rest() {
         return Err("is at rest and not parked".to_owned());
     }
-    // One that is in the middle of its share is busy, and waits for nothing.
+    // A connection whose share is in progress is busy, and does not wait.
     let waits = middle.throttled_since.is_some();
     if waits && !middle.is_held() || middle.is_held() && !middle.is_busy() && !waits {
         return Err("waits for its share and is not counted, or the other way round".to_owned());

@@ -1,15 +1,15 @@
-//! A token bucket: so many a second, with a burst.
+//! A token bucket: a rate per second, with a burst.
 
 use crate::base::time::Micros;
 
-/// The most tokens that are saved up.
+/// The most tokens that can accumulate.
 const BURST: u64 = 1_000;
 
 /// A token, in millionths.
 const TOKEN: u64 = 1_000_000;
 
-/// How many stale closes may still happen. After a mass of simultaneous deaths the loop must not spend its turns on
-/// closing alone, and if it was our network that died, the peers come back before their turn.
+/// The budget of stale closes. After many simultaneous failures, the loop must not spend all its
+/// turns on closing. If our own network failed, the peers may return before they are closed.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     /// Tokens a second; 0: no limit.
@@ -44,7 +44,7 @@ impl Bucket {
         taken
     }
 
-    /// Gives a token back that was not needed.
+    /// Returns an unused token to the bucket.
     pub(crate) fn give_back(&mut self) {
         self.level = (self.level + TOKEN).min(self.capacity());
     }

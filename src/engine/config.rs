@@ -1,4 +1,4 @@
-//! What an engine is told at its start.
+//! The engine's configuration.
 
 use crate::base::cause::{CauseInfo, CauseTable};
 use crate::base::id::Class;
@@ -6,27 +6,31 @@ use crate::base::time::Micros;
 use crate::health::{Policy, PolicyError};
 use crate::wire::frame::{CONTROL_MAX, Role};
 
-/// What an engine is told at its start.
+/// The engine's configuration.
 #[derive(Debug, Clone)]
 #[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct Config {
     /// The classes of peers, by [`Class`](crate::Class); at least one, at most 256.
     pub classes: Vec<ClassConfig>,
-    /// The causes of the product, a table made by [`causes!`](crate::causes). Default none. They stay as they are at the start.
+    /// The causes of the product, a table made by [`causes!`](crate::causes). Default none. They
+    /// cannot change after the start.
     pub causes: &'static [CauseInfo],
     /// Time from accepting to the verdict on the request. Default 10 s.
     pub handshake_timeout: Micros,
-    /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered 431.
+    /// The longest request head, in bytes; 1 to 64 KiB. Default 16 KiB. A longer one is answered
+    /// 431.
     pub max_head_bytes: usize,
-    /// The longest message, and frame, taken from a peer, in bytes. Default 1 MiB.
+    /// The longest message or frame accepted from a peer, in bytes. Default 1 MiB.
     pub max_message_bytes: usize,
-    /// The most unsent bytes per connection; room for one message at least. Default 4 MiB. A connection above it for
-    /// [`slow_after`](Config::slow_after) without progress is closed as a slow consumer; twice as much is refused at once.
+    /// The most unsent bytes per connection; at least one message must fit. Default 4 MiB. A
+    /// connection above it for [`slow_after`](Config::slow_after) without progress is closed as a
+    /// slow consumer. A send that would exceed twice this limit is refused at once.
     pub max_pending_bytes: usize,
     /// How long a connection may be above `max_pending_bytes` without taking a byte. Default 1 s.
     pub slow_after: Micros,
-    /// The most bytes in buffers over all connections: unsent, of unfinished messages, and what the host charges. Default
-    /// 1 GiB. Peers that have not introduced themselves may use a sixteenth of it.
+    /// The most bytes in buffers over all connections: unsent data, unfinished messages, and what
+    /// the host charges. Default 1 GiB. Peers that have not introduced themselves may use a
+    /// sixteenth of it.
     pub max_buffered_bytes: usize,
     /// The most stale connections closed in a second, 0 for no limit. Default 5 000.
     pub stale_closes_per_second: u32,
@@ -43,7 +47,7 @@ pub struct ClassConfig {
 }
 
 impl Default for Config {
-    /// One class, `default`, with the default policy.
+    /// Returns one class, `default`, with the default policy.
     fn default() -> Self {
         Config {
             classes: vec![ClassConfig {
@@ -63,21 +67,23 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The least that [`max_head_bytes`](Config::max_head_bytes) may be: what a plain upgrade of a browser needs.
+    /// The least value of [`max_head_bytes`](Config::max_head_bytes): enough for a browser's plain
+    /// upgrade.
     pub const HEAD_LEAST: usize = 1 << 10;
 
-    /// The most that [`max_head_bytes`](Config::max_head_bytes) may be: what is read at once.
+    /// The greatest value of [`max_head_bytes`](Config::max_head_bytes): the most that is read at
+    /// once.
     pub const HEAD_MOST: usize = 64 << 10;
 
-    /// Bytes that all peers together may hold that have not introduced themselves.
+    /// Returns the bytes that all peers that have not introduced themselves may hold together.
     pub(crate) fn strangers_bytes(&self) -> u64 {
         self.max_buffered_bytes as u64 / 16
     }
 
-    /// Checks that an engine can run with this.
+    /// Checks that an engine can run with this configuration.
     ///
     /// # Errors
-    /// [`ConfigError`] with every fault.
+    /// [`ConfigError`] with all faults.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         if self.classes.is_empty() || self.classes.len() > 256 {
@@ -124,16 +130,16 @@ impl Config {
     }
 }
 
-/// A configuration that no engine can run with. The host is at fault: nothing has started or changed, and the same
-/// configuration is refused again.
+/// An invalid configuration. The host is at fault: nothing has started or changed, and the same
+/// configuration will be refused again.
 ///
-/// Printed as every fault in one line, each with the field, its value and what is allowed.
+/// Printed as all faults in one line, each with the field, its value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", line(.0))]
 pub struct ConfigError(Vec<ConfigFault>);
 
 impl ConfigError {
-    /// Every fault, at least one, in the order of the checks.
+    /// Returns all faults, at least one, in the order of the checks.
     pub fn faults(&self) -> &[ConfigFault] {
         &self.0
     }
@@ -143,13 +149,13 @@ impl ConfigError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigFault {
-    /// A fault of the table of causes, in words.
+    /// A fault in the table of causes, as text.
     #[error("{0}")]
     Causes(String),
-    /// There is no class, or more than a [`Class`] can tell apart.
+    /// There is no class, or there are more than [`Class`] can number.
     #[error("{0} classes; 1 to 256")]
     Classes(usize),
-    /// The policy of a class cannot be kept.
+    /// The policy of a class is invalid.
     #[error("class {name}: {error}")]
     Class {
         /// The class's name.
@@ -170,7 +176,7 @@ pub enum ConfigFault {
         most = Config::HEAD_MOST
     )]
     MaxHeadBytes(usize),
-    /// A control frame may be longer (RFC 6455 §5.5).
+    /// The limit is below the length of a control frame (RFC 6455 §5.5).
     #[error("max_message_bytes is {0}; at least 125")]
     MaxMessageBytes(usize),
     /// One message of the largest size would not fit.
@@ -178,7 +184,7 @@ pub enum ConfigFault {
     MaxPendingBytes {
         /// The limit, in bytes.
         bytes: usize,
-        /// What it must be at least.
+        /// The least value allowed.
         least: usize,
     },
     /// The limit over all connections is below that of one.
@@ -186,7 +192,7 @@ pub enum ConfigFault {
     MaxBufferedBytes {
         /// The limit, in bytes.
         bytes: usize,
-        /// What it must be at least.
+        /// The least value allowed.
         least: usize,
     },
 }
@@ -196,29 +202,30 @@ fn line(faults: &[ConfigFault]) -> String {
     texts.join("; ")
 }
 
-/// Why [`Io::set_policy`](crate::engine::Io::set_policy) has changed nothing. The host is at fault; it may try another policy
-/// or class.
+/// Why [`Io::set_policy`](crate::engine::Io::set_policy) failed. Nothing has changed. The host is
+/// at fault; it may try another policy or class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetPolicyError {
-    /// The policy cannot be kept.
+    /// The policy is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// There is no such class.
     #[error("there is no class {}; there are {classes}", class.0)]
     NoSuchClass {
-        /// The class that was named.
+        /// The class that was given.
         class: Class,
-        /// How many there are.
+        /// How many classes there are.
         classes: usize,
     },
 }
 
-/// Why [`Io::reconfigure`](crate::engine::Io::reconfigure) has changed nothing. The host is at fault; what held before holds.
+/// Why [`Io::reconfigure`](crate::engine::Io::reconfigure) failed. The host is at fault; the
+/// previous configuration stays in effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReconfigureError {
-    /// The configuration cannot be run with.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The classes are fixed at the start; only their policies change.
@@ -226,7 +233,7 @@ pub enum ReconfigureError {
     OtherClasses {
         /// How many classes the configuration has.
         given: usize,
-        /// How many there are.
+        /// How many classes there are now.
         classes: usize,
     },
 }

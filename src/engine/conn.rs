@@ -1,4 +1,4 @@
-//! One connection: Opening | Open | Closing | Dead.
+//! One connection and its phases: Opening | Open | Closing | Dead.
 
 use crate::base::cause::Cause;
 use crate::base::id::Class;
@@ -18,10 +18,11 @@ use crate::wire::incoming::Incoming;
 use crate::wire::scan::{CloseFinder, Kind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The time that one frame may take to arrive, and that bytes of ours may wait without a break. A megabyte at 14 kbit/s.
+/// The most time that one frame may take to arrive, and that our unsent bytes may wait without a
+/// break: enough for a megabyte at 14 kbit/s.
 pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
 
-/// A slot's content. At rest (open, in the middle of nothing) it owns no heap.
+/// The content of a slot. At rest (open, no work in progress) it owns no heap memory.
 pub(crate) struct Conn {
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
@@ -30,63 +31,65 @@ pub(crate) struct Conn {
     pub(crate) phase: Phase,
     pub(crate) out: Option<Box<Out>>,
     pub(crate) generation: u32,
-    /// The tick of its entry in the wheel that counts, if it is marked as armed.
+    /// The tick of its current entry in the wheel, if it is marked as armed.
     armed: Tick,
     peer_addr: PeerAddr,
     pub(crate) policy: PolicyRef,
     pub(crate) class: Class,
     pub(crate) marks: Marks,
-    /// Bytes written up to the end of the latest heartbeat: the low half.
+    /// The low half of the count of bytes written up to the end of the latest heartbeat.
     pub(crate) ping_end: u32,
-    /// Bytes that the peer's kernel had acknowledged when that was last asked for: the low half.
+    /// The low half of the count of bytes that the peer's kernel had acknowledged at the last
+    /// query.
     pub(crate) acked: u32,
 }
 
-/// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label and scope.
+/// A socket address in 18 bytes: IPv4 as IPv4-mapped IPv6 (RFC 4291 §2.5.5.2), without flow label
+/// and scope.
 #[derive(Debug, Clone, Copy)]
 struct PeerAddr {
     ip: [u8; 16],
     port: u16,
 }
 
-/// Small facts about a connection.
+/// Boolean facts about a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks(u16);
 
 /// One of [`Marks`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mark {
-    /// It has an entry in the wheel that counts.
+    /// It has a current entry in the wheel.
     Armed,
-    /// On the list of those to be flushed.
+    /// It is on the list of connections to flush.
     Dirty,
-    /// A heartbeat is to be rendered at the next flush.
+    /// A heartbeat is to be built at the next flush.
     Ping,
     /// A data message has arrived.
     Spoke,
-    /// On the list of those whose stale close waits for its turn.
+    /// It is on the list of connections whose stale close is deferred.
     Deferred,
-    /// Its turn has come: a token was taken for it.
+    /// A token was taken for its deferred stale close.
     Granted,
-    /// It gets no upgrade: there is no room.
+    /// It gets no upgrade because the connection limit is reached.
     Refused,
-    /// The handler gave Upgrade or Defer, so it is owed one `on_close`.
+    /// The handler gave Upgrade or Defer, so one `on_close` must follow.
     Owed,
     /// It was a WebSocket, so it counts in its class.
     Counted,
-    /// It counts as one of the closing.
+    /// It counts as a closing connection.
     Closing,
-    /// What the host was asked of the address that its first bytes name is settled.
+    /// The host has already been asked for the client address in its first bytes.
     Introduced,
-    /// The host wants to hear of every round-trip time.
+    /// The host is told of every round-trip time.
     Watched,
     /// The host has paused reading from it.
     Paused,
-    /// It seems stale, and is on the list of those to be looked at once more.
+    /// It seems stale, and is on the list for a last look.
     Doubtful,
-    /// A proxy stands between us and the peer.
+    /// A proxy is in front of the peer.
     Proxied,
-    /// More waits for it, or has since nothing waited, than it may have.
+    /// It is above its limit of unsent bytes, or was since its queue was last empty.
     OverLimit,
 }
 
@@ -108,11 +111,11 @@ impl Marks {
 }
 
 pub(crate) enum Phase {
-    /// Accepted. `None`: not a byte has come.
+    /// Accepted. `None`: no byte has arrived.
     Opening(Option<Box<Opening>>),
     /// A WebSocket. `None`: parked.
     Open(Option<Box<Middle>>),
-    /// It will end: our last bytes go out, the peer's are skipped.
+    /// Closing: our last bytes are sent, the peer's are skipped.
     Closing(Box<Closing>),
     /// It has ended; the slot is freed in the last step of the turn.
     Dead(Box<Draft>),
@@ -120,52 +123,55 @@ pub(crate) enum Phase {
 
 /// A request that is not answered yet.
 pub(crate) struct Opening {
-    /// What has come of the head; behind a deferred verdict, what came after the head.
+    /// The received part of the head; for a deferred verdict, the bytes received after the head.
     pub(crate) bytes: Vec<u8>,
     pub(crate) deferred: Option<Box<Request>>,
-    /// What it adds to the bytes held by the loop.
+    /// Its part of the bytes held by the loop.
     pub(crate) held: u64,
 }
 
-/// What an open connection is in the middle of: a frame, a message in fragments, or bytes that its share did not cover.
+/// The work in progress of an open connection: a frame, a message in fragments, or bytes beyond its
+/// share.
 #[derive(Default)]
 pub(crate) struct Middle {
-    /// Bytes that were read and not looked at yet; the first `looked_at` of them were.
+    /// Bytes that were read; only the first `looked_at` of them are processed.
     pub(crate) leftover: Vec<u8>,
     pub(crate) looked_at: usize,
-    /// They have been taken out to be worked off.
+    /// Whether `leftover` was moved out and is being processed.
     pub(crate) at_work: bool,
     pub(crate) frame: Option<Gathering>,
     pub(crate) message: Option<Incoming>,
-    /// The message is here whole, and is being joined.
+    /// Whether the message is complete and is being joined.
     pub(crate) joining: bool,
-    /// If the host has not finished with the last message: bytes that it keeps of it.
+    /// Bytes that the host keeps of the last message, if it has not finished with it.
     pub(crate) unfinished: Option<u64>,
-    /// Units that it owes; see [`Work`](crate::engine::work::Work).
+    /// Its debt in units; see [`Work`](crate::engine::work::Work).
     pub(crate) debt: u32,
-    /// It used up its share: it reads 4 KiB at a time until a turn ends within its share.
+    /// Whether it used up its share. It then reads 4 KiB at a time until a turn ends within its
+    /// share.
     pub(crate) slow: bool,
-    /// Since when it waits for its next share.
+    /// Since when it has waited for its next share.
     pub(crate) throttled_since: Option<Micros>,
-    /// Up to when that wait was counted, and the host told.
+    /// The time up to which that wait was counted and the host told.
     pub(crate) throttled_counted: Micros,
-    /// What the socket said while bytes of the peer waited: told when those are worked off.
+    /// A socket error that arrived while input was waiting. It is handled when that input is
+    /// processed.
     pub(crate) failed: Option<Cause>,
-    /// What it adds to the bytes held by the loop.
+    /// Its part of the bytes held by the loop.
     pub(crate) held: u64,
-    /// What that was when it last grew by 4 KiB, and when that was: small frames in between are no progress.
+    /// `held` and the time when it last grew by 4 KiB. Smaller growth does not count as progress.
     pub(crate) grown: u64,
     pub(crate) grown_at: Micros,
 }
 
 /// A frame of which not all has arrived.
 pub(crate) struct Gathering {
-    /// The header as far as it has arrived.
+    /// The received part of the header.
     pub(crate) head: [u8; HEADER_MAX],
     pub(crate) have: u8,
-    /// The header, once it is whole, and what is done with the frame.
+    /// The header, once it is complete, and the kind of frame.
     pub(crate) header: Option<(Header, Kind)>,
-    /// Bytes of payload that have arrived. Those of a data frame are part of the message already.
+    /// Bytes of payload that have arrived. Those of a data frame are already part of the message.
     pub(crate) payload: u64,
     /// The payload of a control frame.
     pub(crate) control: Vec<u8>,
@@ -176,7 +182,7 @@ pub(crate) struct Gathering {
 }
 
 impl Middle {
-    /// Returns whether bytes wait that were read and not looked at.
+    /// Returns whether bytes that were read are not processed yet.
     pub(crate) fn has_leftover(&self) -> bool {
         self.looked_at < self.leftover.len()
     }
@@ -186,19 +192,20 @@ impl Middle {
         self.has_leftover() || self.at_work || self.debt > 0 || self.is_busy()
     }
 
-    /// Returns whether the last message is to be joined, or the host has not finished with it: nothing behind it is looked at.
+    /// Returns whether the last message is being joined or is unfinished. Input behind it is not
+    /// processed.
     pub(crate) fn is_busy(&self) -> bool {
         self.joining || self.unfinished.is_some()
     }
 
-    /// Returns whether nothing in it matters to what follows.
+    /// Returns whether nothing in it affects later input.
     pub(crate) fn at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
         !parts && !self.is_held() && !self.slow && self.failed.is_none()
     }
 
-    /// Bytes that are allocated for it.
+    /// Returns the bytes allocated for it.
     pub(crate) fn allocated(&self) -> u64 {
         if sabotage::on(Bug::ChargedTooLittle) {
             return self.message.as_ref().map_or(0, |m| m.len() as u64);
@@ -214,17 +221,17 @@ pub(crate) struct Closing {
     pub(crate) end: Draft,
     pub(crate) awaits: Awaits,
     pub(crate) finder: CloseFinder,
-    /// When it began.
+    /// When the close began.
     pub(crate) since: Micros,
-    /// How long the peer may take for the close, or to take any of our bytes.
+    /// The close timeout, which also limits the time without progress in sending.
     pub(crate) timeout: Micros,
-    /// When it is given up.
+    /// When it is dropped without waiting any longer.
     pub(crate) deadline: Micros,
     pub(crate) fin_sent: bool,
 }
 
 impl Closing {
-    /// Its end if it comes now, `unsent` saying that not all of our answer has gone out.
+    /// Returns the ending if it comes now; `unsent` says that not all of our answer was sent.
     pub(crate) fn cut_off(&self, unsent: bool) -> Draft {
         Draft {
             clean: self.end.clean && !unsent,
@@ -252,7 +259,7 @@ impl Conn {
         }
     }
 
-    /// The tick of the wheel's entry that counts.
+    /// Returns the tick of its current entry in the wheel.
     pub(crate) fn armed(&self) -> Option<Tick> {
         self.marks.has(Mark::Armed).then_some(self.armed)
     }
@@ -273,7 +280,7 @@ impl Conn {
         self.peer_addr.into()
     }
 
-    /// Another address than the socket's: a proxy in front has named it.
+    /// Sets the client's address as a proxy reported it.
     pub(crate) fn set_peer_addr(&mut self, addr: SocketAddr) {
         self.peer_addr = addr.into();
     }
@@ -286,19 +293,19 @@ impl Conn {
         self.out.as_ref().map_or(0, |o| o.pending())
     }
 
-    /// Bytes that are allocated for what waits to be sent.
+    /// Returns the bytes allocated for unsent data.
     pub(crate) fn charged(&self) -> usize {
         self.out.as_ref().map_or(0, |o| o.charged())
     }
 
-    /// Returns whether bytes wait that the peer does not take.
+    /// Returns whether bytes wait because the peer does not take them.
     pub(crate) fn is_blocked(&self) -> bool {
         self.out
             .as_ref()
             .is_some_and(|o| o.blocked_since().is_some())
     }
 
-    /// When this connection wants to be looked at.
+    /// Returns the connection's next deadline.
     pub(crate) fn due(&self, policy: &Policy, limits: &Config) -> Option<Micros> {
         match &self.phase {
             Phase::Opening(_) => Some(self.handshake_due(limits.handshake_timeout)),
@@ -318,7 +325,8 @@ impl Conn {
         }
     }
 
-    /// When the request, or its verdict, is overdue. Who is here only to be refused has a second: the places are few.
+    /// Returns when the request or its verdict is overdue. A refused connection has one second,
+    /// because its places are few.
     pub(crate) fn handshake_due(&self, handshake_timeout: Micros) -> Micros {
         const REFUSED: Micros = Micros::from_secs(1);
         let refused = self.marks.has(Mark::Refused);
@@ -330,7 +338,7 @@ impl Conn {
             }
     }
 
-    /// When the first message is overdue.
+    /// Returns when the first message is overdue.
     pub(crate) fn init_due(&self, policy: &Policy) -> Option<Micros> {
         if self.marks.has(Mark::Spoke) {
             None
@@ -339,10 +347,10 @@ impl Conn {
         }
     }
 
-    /// When the frame in progress has taken too long.
+    /// Returns when the frame in progress has taken too long.
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
-            // While it is paused its frame cannot go on.
+            // While reading is paused, the frame cannot progress.
             Phase::Open(Some(middle)) if !self.marks.has(Mark::Paused) => {
                 middle.frame.as_ref().map(|f| f.since + FRAME_TIME)
             }
@@ -350,7 +358,8 @@ impl Conn {
         }
     }
 
-    /// When our bytes have waited too long, or too many of them for `slow_after` without progress.
+    /// Returns when our bytes have waited too long, or when the queue has been above its limit for
+    /// `slow_after` without progress.
     pub(crate) fn slow_due(&self, limits: &Config) -> Option<Micros> {
         let out = self.out.as_ref()?;
         let waited = out.blocked_since()? + FRAME_TIME;
@@ -361,23 +370,24 @@ impl Conn {
         Some(over.map_or(waited, |over| over.min(waited)))
     }
 
-    /// Returns whether the peer has not introduced itself: it pays from the strangers' part of the buffers.
+    /// Returns whether the peer has not introduced itself. Its buffers then count against the
+    /// strangers' part.
     pub(crate) fn is_stranger(&self) -> bool {
         !self.marks.has(Mark::Spoke)
     }
 
-    /// Returns whether bytes of the peer wait for its next share of a turn.
+    /// Returns whether input of the peer waits for its next share of a turn.
     pub(crate) fn is_held(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
     }
 
-    /// Returns whether the last message of the peer is not worked off.
+    /// Returns whether the last message of the peer is not processed completely.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_busy())
     }
 
-    /// Returns whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has
-    /// paused reading.
+    /// Returns whether the peer's silence proves nothing because its input is not read: it waits
+    /// for a share, or the host has paused reading.
     pub(crate) fn is_unread(&self) -> bool {
         self.marks.has(Mark::Paused) || self.is_held()
     }
@@ -406,8 +416,8 @@ impl From<PeerAddr> for SocketAddr {
 mod tests {
     use super::*;
 
-    /// What a connection at rest costs, besides its entries in the wheel and in the reactor's table of sockets. It may
-    /// grow only on purpose.
+    /// The memory of a connection at rest, besides its entries in the wheel and in the reactor's
+    /// table of sockets. A change that makes it larger must be deliberate.
     #[test]
     fn a_slot_has_136_bytes() {
         assert_eq!(size_of::<Health>(), 40);

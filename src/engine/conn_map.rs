@@ -26,7 +26,7 @@ impl<T> Default for ConnMap<T> {
 }
 
 impl<T> ConnMap<T> {
-    /// An empty map.
+    /// Creates an empty map.
     pub const fn new() -> Self {
         ConnMap {
             slots: Vec::new(),
@@ -34,7 +34,8 @@ impl<T> ConnMap<T> {
         }
     }
 
-    /// Sets the state of a connection. Returns what it replaces, be it of this connection or of a former one in its slot.
+    /// Sets the state of a connection. Returns the state that it replaces, of this connection or of
+    /// an earlier one in its slot.
     pub fn insert(&mut self, id: ConnId, value: T) -> Option<T> {
         if id.slot() >= self.slots.len() {
             self.slots.resize_with(id.slot() + 1, || None);
@@ -44,7 +45,7 @@ impl<T> ConnMap<T> {
         old.map(|(_, value)| value)
     }
 
-    /// The state of a connection.
+    /// Returns the state of a connection.
     pub fn get(&self, id: ConnId) -> Option<&T> {
         match self.slots.get(id.slot())? {
             Some((generation, value)) if *generation == id.generation() => Some(value),
@@ -52,7 +53,7 @@ impl<T> ConnMap<T> {
         }
     }
 
-    /// The state of a connection, to change it.
+    /// Returns the state of a connection for changes.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
         match self.slots.get_mut(id.slot())? {
             Some((generation, value)) if *generation == id.generation() => Some(value),
@@ -60,24 +61,24 @@ impl<T> ConnMap<T> {
         }
     }
 
-    /// Takes the state of a connection out.
+    /// Removes and returns the state of a connection.
     pub fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;
         self.len -= 1;
         self.slots[id.slot()].take().map(|(_, value)| value)
     }
 
-    /// How many connections have state here.
+    /// Returns how many connections have state in the map.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Returns whether none has.
+    /// Returns whether no connection has state in the map.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// All of them, by slot.
+    /// Returns all connections and their states, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
         let entry = |(slot, entry): (usize, &'_ Option<(u32, T)>)| {
             entry

@@ -1,4 +1,4 @@
-//! Control frames that come in, and the endings that frames bring about.
+//! Incoming control frames, and protocol events that end a connection.
 
 use super::conn::{Conn, Mark, Phase};
 use super::ending::Draft;
@@ -40,8 +40,8 @@ impl<H: Handler> Engine<H> {
         self.core.table.get(id).is_some_and(Conn::is_open)
     }
 
-    /// Hands a message to the host. The first one that leaves the connection open introduces the peer. Returns whether the connection is
-    /// still open.
+    /// Hands a message to the host. The first message that leaves the connection open introduces
+    /// the peer. Returns whether the connection is still open.
     pub(super) fn deliver(&mut self, id: ConnId, message: Message, now: Micros) -> bool {
         let deaf = sabotage::on(Bug::DeliverAfterClose);
         let open = |c: &&mut Conn| c.is_open() || deaf;
@@ -85,13 +85,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The peer sent a close frame; the context has written the answer.
+    /// Handles a close frame from the peer; `answer` is the encoded close frame to send back.
     fn peer_closed(&mut self, id: ConnId, code: u16, reason: &str, answer: &[u8], now: Micros) {
         let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
         let Some(left) = self.core.leave_open(id) else {
             return;
         };
-        // What was sent before goes out before. Only a peer that does not read will not read it now.
+        // Earlier messages go out first. A peer that does not read now will not read them later.
         let answer = Bytes::copy_from_slice(answer);
         let mut unsent = 0;
         self.core.queue(id, |out| {
@@ -108,7 +108,8 @@ impl<H: Handler> Engine<H> {
         self.core.enter_closing(id, end, Awaits::Flushed, left, now);
     }
 
-    /// A text is not UTF-8. Returns that the connection is not open any more.
+    /// Closes the connection because a text message is not UTF-8. Returns `false`: it is no longer
+    /// open.
     pub(super) fn not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
         let cause = Cause::INVALID_DATA;
         let reason = "text that is not UTF-8";
@@ -116,7 +117,8 @@ impl<H: Handler> Engine<H> {
         false
     }
 
-    /// tungstenite has found a fault. It sends no close frame for it; we do.
+    /// Closes the connection for a fault that tungstenite found. tungstenite sends no close frame
+    /// for it, so this does.
     pub(super) fn broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
         let (cause, reason) = match error {
             WsError::Protocol(e) => (Cause::PROTOCOL, e.to_string()),
@@ -127,7 +129,7 @@ impl<H: Handler> Engine<H> {
         self.core.shut(id, cause, cause.close_code(), &reason, now);
     }
 
-    /// Looks through bytes of a peer whose connection is closing for its close frame.
+    /// Searches the input of a closing connection for the peer's close frame.
     pub(super) fn skipped(&mut self, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -141,7 +143,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// An error without the peer's data that it may carry.
+/// Returns the kind of an error without any data of the peer that it may carry.
 fn kind_of(error: &WsError) -> &'static str {
     match error {
         WsError::AlreadyClosed => "already closed",

@@ -1,4 +1,4 @@
-//! Deadlines: what is due, the last look, and the stale closes that have to wait.
+//! Deadlines: due connections, the last look, and deferred stale closes.
 
 use super::conn::{self, Mark, Phase};
 use super::core::{Core, Fired};
@@ -15,19 +15,20 @@ use crate::base::time::Micros;
 use crate::health::{Due, Policy};
 use crate::wire::http::Reply;
 
-/// Why a connection is looked at.
+/// Why a connection is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// Its deadline has fired. If it seems stale, its socket is to be looked at first.
+    /// Its deadline has fired. If it seems stale, its socket must be read first.
     Fired,
-    /// Its socket was looked at, so it may be called stale.
+    /// Its socket was read, so it may be declared stale.
     Judged,
-    /// The same, and its stale close has waited for its turn: a token was taken for it.
+    /// Its socket was read, and a token was taken for its deferred stale close.
     Granted,
 }
 
 impl<H: Handler> Engine<H> {
-    /// Fires the deadlines up to `now`, 2 048 at most in one turn, and takes what goes on over many turns one step further.
+    /// Fires the deadlines up to `now`, at most 2 048 in one turn, and advances the work that takes
+    /// many turns.
     pub fn advance(&mut self, now: Micros) {
         self.end_share(now);
         for _ in 0..DEADLINES_PER_TURN {
@@ -46,7 +47,7 @@ impl<H: Handler> Engine<H> {
         self.settle(now);
     }
 
-    /// The next entry of the wheel that is due.
+    /// Returns the next due entry of the wheel.
     fn next_fired(&mut self, now: Micros) -> Option<(Tick, u32)> {
         let fired = &mut self.core.fired;
         if let Some(slot) = fired.slots.get(fired.at) {
@@ -60,8 +61,9 @@ impl<H: Handler> Engine<H> {
         first.map(|slot| (tick, slot))
     }
 
-    /// A connection that seems stale: read its socket once more as [`intake`](Engine::intake) says, hand in what came, then
-    /// [`judge`](Engine::judge). 64 in one turn at most; the others wait.
+    /// Returns a connection that seems stale. The driver reads its socket once more as
+    /// [`intake`](Engine::intake) says, passes on the input, then calls [`judge`](Engine::judge).
+    /// At most 64 in one turn; the others wait.
     pub fn next_doubtful(&mut self) -> Option<ConnId> {
         self.core.work.begin_looks();
         self.core.looks_left = self.core.looks_left.checked_sub(1)?;
@@ -75,7 +77,8 @@ impl<H: Handler> Engine<H> {
         Some(id)
     }
 
-    /// Closes a doubtful connection if it is still silent. `kernel`: what the kernel knows of it; `None` is no evidence.
+    /// Closes a doubtful connection if it is still silent. `kernel`: the kernel's data about it;
+    /// `None` counts as no evidence.
     pub fn judge(&mut self, id: ConnId, kernel: Option<Kernel>, now: Micros) {
         if let Some(kernel) = kernel {
             self.observe(id, kernel, now);
@@ -110,12 +113,12 @@ impl<H: Handler> Engine<H> {
             };
             self.look(id, now, look);
         } else {
-            // It was heard meanwhile, or it lay beyond the wheel's horizon.
+            // It was heard in the meantime, or the deadline was beyond the wheel's horizon.
             self.core.arm(id);
         }
     }
 
-    /// Acts on what is due.
+    /// Handles the deadlines of a connection that are due.
     fn look(&mut self, id: ConnId, now: Micros, look: Look) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -128,7 +131,7 @@ impl<H: Handler> Engine<H> {
             look
         };
         match &conn.phase {
-            // It is looked at before its time, for a newer one needs its place.
+            // It is checked early because a newer connection needs its place.
             Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_no_websocket() => {
                 self.yield_place(id, now);
                 return;
@@ -192,8 +195,8 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
-            // It is we that do not read it: its silence says nothing, and it is not asked.
-            // One that only waits for its share is asked as soon as it has had that.
+            // The loop itself does not read it, so its silence proves nothing and it is not pinged.
+            // A connection that only waits for its share is pinged right after that share.
             let paused = conn.marks.has(Mark::Paused);
             let after = if paused {
                 policy.heartbeat_interval
@@ -249,7 +252,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if !may {
-            // It stays as it is, unpinged, until its turn comes or something is heard.
+            // It stays unpinged and unchanged until its close is granted or something is heard.
             if !conn.marks.has(Mark::Deferred) {
                 conn.marks.set(Mark::Deferred);
                 self.core.deferred.push_back(id);
@@ -272,7 +275,7 @@ impl<H: Handler> Engine<H> {
             .shut(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
     }
 
-    /// Gives those their turn who have waited longest.
+    /// Grants stale closes to the connections that have waited longest.
     fn grant_stale_closes(&mut self, now: Micros) {
         while let Some(id) = self.core.deferred.front().copied() {
             let waits = self
@@ -307,7 +310,7 @@ impl<H: Handler> Engine<H> {
         match purpose {
             Purpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
             Purpose::AcceptRetry => self.core.accept_retry = true,
-            // The end of `advance` grants.
+            // `advance` grants them at its end.
             Purpose::StaleCloses => {}
             Purpose::Drain => self.core.drain_on(now),
         }

@@ -1,23 +1,24 @@
-//! How far a drain or a stop is.
+//! The progress of a drain.
 
 use crate::base::id::TimerId;
 use crate::base::spread::Spread;
 use crate::base::time::Micros;
 
-/// How far a drain is.
+/// The progress of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Drain {
-    /// There is none.
+    /// No drain.
     No,
-    /// The health check answers 503; load balancers are given time to notice, and connections are still accepted.
+    /// The health check answers 503, so that load balancers notice. Connections are still accepted.
     Announced {
         until: Micros,
         spread: Micros,
         timer: TimerId,
     },
-    /// Who waits in the accept queue is taken in once more; then nobody is.
+    /// Connections in the accept queue are accepted one last time; after that none is accepted.
     LastAccept { since: Micros, spread: Micros },
-    /// Connections are closed, evenly over the spread; newcomers are told 503, if the listener is still open.
+    /// Connections are closed evenly over the spread. New connections are answered 503 if the
+    /// listener is still open.
     Closing {
         spread: Spread,
         done: u64,
@@ -28,7 +29,7 @@ pub(crate) enum Drain {
 }
 
 impl Drain {
-    /// Returns whether no connection is admitted any more.
+    /// Returns whether new connections are no longer admitted.
     pub(crate) fn is_leaving(&self) -> bool {
         matches!(self, Drain::Closing { .. } | Drain::Stopped)
     }

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Ending {
-    /// Why.
+    /// The cause.
     pub cause: Cause,
-    /// Who ended it.
+    /// The side that ended it.
     pub by: By,
-    /// It was lost: neither side wanted it to end ([`Cause::is_loss`]).
+    /// Whether the connection was lost: neither side wanted it to end ([`Cause::is_loss`]).
     pub lost: bool,
-    /// What the peer was told, or told us; [`Code::None`] if our close frame never left.
+    /// The close code that was sent or received; [`Code::None`] if our close frame was never sent.
     pub code: Code,
     /// The close reason that went with the code; at most 123 bytes.
     pub reason: Box<str>,
@@ -25,33 +25,34 @@ pub struct Ending {
     pub clean: bool,
     /// Its class, if it was a WebSocket.
     pub class: Option<Class>,
-    /// The peer.
+    /// The peer's address.
     pub peer_addr: SocketAddr,
     /// Time since it opened (or was accepted, if it never opened).
     pub age: Micros,
     /// Time since something was last heard.
     pub silence: Micros,
-    /// Pings that went unanswered.
+    /// Pings that were sent and not answered.
     pub unanswered: u16,
     /// Round-trip time.
     pub rtt: Rtt,
-    /// What went through it.
+    /// Its traffic counters.
     pub traffic: Traffic,
-    /// Messages that were sent to it and of which not a byte went out: the last so many.
+    /// The number of messages, the last ones sent to it, of which no byte was sent.
     pub unsent: u32,
 }
 
-/// An ending that is not told yet: what is decided of it. The rest of [`Ending`] is the connection's, and read when it is told.
+/// An ending that the host has not been told yet. The remaining fields of [`Ending`] are read from
+/// the connection when the host is told.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) cause: Cause,
     pub(crate) code: Code,
     pub(crate) reason: Box<str>,
-    /// The closing handshake was completed.
+    /// Whether the closing handshake was completed.
     pub(crate) clean: bool,
-    /// The handler knows already.
+    /// Whether the host has been told already.
     pub(crate) told: bool,
-    /// Messages that were taken back when it was shut.
+    /// Messages that were removed from the queue when the close began.
     pub(crate) unsent: u32,
 }
 
@@ -67,7 +68,8 @@ impl Draft {
         }
     }
 
-    /// Returns whether nothing of the connection may stay in the kernel: it is let go with an RST.
+    /// Returns whether the connection is released with an RST, so that the kernel keeps none of its
+    /// data.
     pub(crate) fn resets(&self) -> bool {
         self.cause == Cause::STALE
     }

@@ -1,4 +1,4 @@
-//! The turn as seen from inside: what a driver calls, and the calls of the host.
+//! The engine's calls: those that the driver makes, and those to the host.
 
 use super::config::{Config, ConfigError};
 use super::conn::{Conn, Mark, Phase};
@@ -20,7 +20,7 @@ use crate::health::State;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
-/// Connections, their deadlines and their host.
+/// The engine: connections, their deadlines, and the host.
 pub struct Engine<H> {
     pub(super) core: Core,
     pub(super) handler: H,
@@ -29,10 +29,11 @@ pub struct Engine<H> {
 }
 
 impl<H: Handler> Engine<H> {
-    /// An engine without connections, at the origin of engine time. `wake` makes the driver's wait return.
+    /// Creates an engine without connections, at the origin of engine time. `wake` makes the
+    /// driver's wait return.
     ///
     /// # Errors
-    /// [`ConfigError`] as of [`Config::validate`].
+    /// [`ConfigError`] from [`Config::validate`].
     pub fn new(
         config: Config,
         handler: H,
@@ -47,17 +48,17 @@ impl<H: Handler> Engine<H> {
         })
     }
 
-    /// The host.
+    /// Returns the host.
     pub fn handler(&self) -> &H {
         &self.handler
     }
 
-    /// The host, to change it between turns.
+    /// Returns the host for changes between turns.
     pub fn handler_mut(&mut self) -> &mut H {
         &mut self.handler
     }
 
-    /// Calls the host outside of any event, with hands to act.
+    /// Calls the host outside of any event, with an [`Io`] to act with.
     pub fn with_io<T>(&mut self, now: Micros, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
         self.end_share(now);
         let result = self.call(now, f);
@@ -65,32 +66,34 @@ impl<H: Handler> Engine<H> {
         result
     }
 
-    /// What was counted.
+    /// Returns the counters.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
     }
 
-    /// What was counted, for the driver, which counts what only it sees.
+    /// Returns the counters for updates by the driver, which counts what only it sees.
     pub fn stats_mut(&mut self) -> &mut Stats {
         &mut self.core.stats
     }
 
-    /// The configuration as it was at the start.
+    /// Returns the configuration as it was at the start.
     pub fn config(&self) -> &Config {
         &self.core.config
     }
 
-    /// The shortest connection timeout that any connection may have: what the loop's punctuality is measured against.
+    /// Returns the shortest timeout of any connection. The loop's punctuality is measured against
+    /// it.
     pub fn shortest_timeout(&self) -> Micros {
         self.core.policies.shortest_timeout()
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
     }
 
-    /// Returns whether a connection is still of interest: what its peer sends is looked at, if only to be skipped.
+    /// Returns whether the driver must still pass on a connection's input, even if it is only
+    /// skipped.
     pub fn wants_bytes(&self, id: ConnId) -> bool {
         self.core
             .table
@@ -98,7 +101,7 @@ impl<H: Handler> Engine<H> {
             .is_some_and(|c| !matches!(c.phase, Phase::Dead(_)))
     }
 
-    /// Connections in any phase.
+    /// Returns the number of connections in any phase.
     pub fn len(&self) -> usize {
         self.core.table.len()
     }
@@ -108,10 +111,11 @@ impl<H: Handler> Engine<H> {
         self.len() == 0
     }
 
-    /// Takes a new connection in. `refuse`: there is no room for it; its request will be answered 503.
+    /// Adds a new connection. `refuse`: the limit is reached, and its request will be answered 503.
     ///
-    /// Beyond 16 refused ones, or more half-open ones than [`set_max_connections`](Engine::set_max_connections) allows, an
-    /// older one yields in this turn.
+    /// If there are more than 16 refused ones, or more half-open ones than
+    /// [`set_max_connections`](Engine::set_max_connections) allows, an older one yields in this
+    /// turn.
     pub fn accept(&mut self, peer_addr: SocketAddr, refuse: bool, now: Micros) -> ConnId {
         self.core.stats.accepted += 1;
         self.core.wheel.catch_up(now);
@@ -127,7 +131,7 @@ impl<H: Handler> Engine<H> {
         id
     }
 
-    /// The peer sends no more.
+    /// Handles the end of the peer's stream.
     pub fn on_eof(&mut self, id: ConnId) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
         let Some(conn) = self.core.table.get_mut(id) else {
@@ -140,7 +144,7 @@ impl<H: Handler> Engine<H> {
             Phase::Closing(closing)
                 if conn.out.is_some() && closing.awaits != Awaits::PeerCloses =>
             {
-                // It may still be reading: what it is owed goes out first.
+                // The peer may still be reading: queued bytes go out first.
                 closing.awaits = Awaits::Flushed;
                 return;
             }
@@ -150,21 +154,22 @@ impl<H: Handler> Engine<H> {
         self.core.bury(id, end);
     }
 
-    /// Reading failed, or the socket has an error that reading it would tell. (What writing fails with comes back from
-    /// [`flush`](Engine::flush).)
+    /// Handles a read error, or a pending socket error that a read would report. Write errors are
+    /// returned by [`flush`](Engine::flush).
     pub fn on_error(&mut self, id: ConnId, error: &std::io::Error) {
         self.on_failed(id, failure(error, Cause::READ_ERROR));
     }
 
-    /// Writing failed.
+    /// Ends a connection because a write failed.
     pub(super) fn on_write_error(&mut self, id: ConnId, error: &std::io::Error) {
         self.on_failed(id, failure(error, Cause::WRITE_ERROR));
     }
 
-    /// The socket failed; `cause` says how.
+    /// Ends a connection because its socket failed; `cause` says how.
     pub(super) fn on_failed(&mut self, id: ConnId, cause: Cause) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
-        // What was read before is worked off first, unless the host has paused that: it may never resume.
+        // Input that was read before is processed first. If the host has paused reading, it is not:
+        // the host may never resume.
         let waits = |conn: &Conn| conn.is_held() && !conn.marks.has(Mark::Paused);
         if self.core.table.get(id).is_some_and(waits)
             && let Some(middle) = self.middle_or_new(id)
@@ -185,12 +190,14 @@ impl<H: Handler> Engine<H> {
         self.core.bury(id, end);
     }
 
-    /// The driver cannot serve this connection: the system refused it something. Nothing is sent.
+    /// Ends a connection that the driver cannot serve because a system call failed. Nothing is
+    /// sent.
     pub fn on_no_room(&mut self, id: ConnId) {
         self.core.bury(id, Draft::of(Cause::AT_CAPACITY));
     }
 
-    /// Carries out what other threads asked for, 1 024 commands or 64 MiB at most; the rest waits for the next turn.
+    /// Executes the commands of other threads: at most 1 024 commands or 64 MiB; the rest wait for
+    /// the next turn.
     pub fn take_commands(&mut self, now: Micros) {
         self.end_share(now);
         let mut woken = false;
@@ -211,14 +218,14 @@ impl<H: Handler> Engine<H> {
             }
             self.settle(now);
         }
-        // Once in a turn, and behind everything that was asked for before.
+        // Once a turn, after all earlier commands.
         if woken {
             self.call(now, |handler, io| handler.on_wake(io));
             self.settle(now);
         }
     }
 
-    /// The loop was away for `stall`, which is not part of engine time.
+    /// Handles a stall: the loop did not run for `stall`. That time is not part of engine time.
     pub fn on_stall(&mut self, stall: Micros) {
         self.core.stats.stalls += 1;
         self.core.stats.stalled += stall;
@@ -230,7 +237,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// How long the driver may sleep; `None`: until something happens.
+    /// Returns how long the driver may sleep; `None`: until the next event.
     pub fn sleep(&self, now: Micros) -> Option<Micros> {
         if self.core.has_work() {
             return Some(Micros::ZERO);
@@ -242,7 +249,7 @@ impl<H: Handler> Engine<H> {
             .min()
     }
 
-    /// Has [`take_accept_retry`](Engine::take_accept_retry) say yes once, `after` from now.
+    /// Makes [`take_accept_retry`](Engine::take_accept_retry) return true once, `after` from now.
     pub fn retry_accept(&mut self, after: Micros, now: Micros) {
         if !self.core.timers.is_running(Purpose::AcceptRetry) {
             self.core
@@ -250,46 +257,50 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Returns whether accepting is to be tried again.
+    /// Returns whether the driver must try to accept again.
     pub fn take_accept_retry(&mut self) -> bool {
         std::mem::take(&mut self.core.accept_retry)
     }
 
-    /// The cap on connections that the host has asked for since the last call ([`Io::set_max_connections`]).
+    /// Returns the limit on connections that the host has set since the last call
+    /// ([`Io::set_max_connections`]).
     pub fn take_max_connections(&mut self) -> Option<usize> {
         let most = self.core.new_cap.take()?;
         self.set_max_connections(most);
         Some(most)
     }
 
-    /// Whether the driver is to empty its accept queue, admit no more connections, and say [`accepting_is_over`](Engine::accepting_is_over).
+    /// Returns whether the driver must empty its accept queue, admit no more connections, and call
+    /// [`accepting_is_over`](Engine::accepting_is_over).
     pub fn wants_last_accept(&self) -> bool {
         matches!(self.core.drain, Drain::LastAccept { .. })
     }
 
-    /// No connection is admitted any more: the drain begins to close connections. A driver whose listener stays open accepts
-    /// newcomers as refused ones, so that they, and health checks, are told 503.
+    /// Ends the last accept: no more connections are admitted, and the drain begins to close them.
+    /// If the listener stays open, the driver accepts new connections as refused ones, so that
+    /// clients and health checks receive a 503.
     pub fn accepting_is_over(&mut self, now: Micros) {
         self.core.accepting_is_over(now);
         self.settle(now);
     }
 
-    /// Returns whether no connection is admitted any more: a drain closes connections, or everything stops.
+    /// Returns whether connections are no longer admitted: a drain is closing connections, or the
+    /// engine stops.
     pub fn is_leaving(&self) -> bool {
         self.core.drain.is_leaving()
     }
 
-    /// Returns whether everything stops at once.
+    /// Returns whether all connections are dropped at once.
     pub fn is_stopping(&self) -> bool {
         matches!(self.core.drain, Drain::Stopped)
     }
 
-    /// Returns whether a drain or stop has ended with the last connection.
+    /// Returns whether a drain or stop is complete: the last connection has ended.
     pub fn is_over(&self) -> bool {
         self.is_empty() && self.core.drain.is_leaving()
     }
 
-    /// Ends every connection at once; nothing is sent.
+    /// Ends every connection at once. Nothing is sent.
     pub fn shutdown(&mut self) {
         let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
         for id in ids {
@@ -317,7 +328,7 @@ impl<H: Handler> Engine<H> {
         )
     }
 
-    /// Carries out the verdicts that the host has given meanwhile.
+    /// Applies the verdicts that the host has given since the last call.
     pub(super) fn settle(&mut self, now: Micros) {
         while let Some((id, verdict)) = self.core.answers.pop_front() {
             self.answer(id, verdict, now);
@@ -327,7 +338,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Something was heard from a peer.
+    /// Records input from a peer.
     pub(super) fn heard(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -344,7 +355,8 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-/// Why a connection ended whose socket failed so; `otherwise` names the operation that failed.
+/// Returns the cause for a connection whose socket failed with this error; `otherwise` names the
+/// failed operation.
 fn failure(error: &std::io::Error, otherwise: Cause) -> Cause {
     match error.kind() {
         ErrorKind::ConnectionReset => Cause::PEER_RESET,

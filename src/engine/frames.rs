@@ -1,4 +1,4 @@
-//! Frames that come in: whole ones, and those that are gathered.
+//! Incoming frames: complete ones, and those that arrive in parts.
 
 use super::conn::{Conn, Gathering, Phase};
 use super::engine::Engine;
@@ -12,11 +12,11 @@ use crate::wire::frame::{HEADER_MAX, Header, Role};
 use crate::wire::incoming::{Incoming, NotUtf8};
 use crate::wire::scan::Kind;
 
-/// What has become of a piece of input.
+/// The result of processing a piece of input.
 enum Step {
     /// Consumed this many bytes; the connection is open.
     Took(usize),
-    /// Consumed this many bytes; the connection is not open any more.
+    /// Consumed this many bytes; the connection is no longer open.
     Over(usize),
 }
 
@@ -36,7 +36,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Counts what was read.
+    /// Counts received bytes.
     pub(super) fn count_in(&mut self, id: ConnId, bytes: usize) {
         self.core.stats.bytes_in += bytes as u64;
         if let Some(conn) = self.core.table.get_mut(id) {
@@ -44,7 +44,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Works frames off while the connection's share lasts. Returns how many bytes that took.
+    /// Processes frames while the connection's share lasts. Returns how many bytes that took.
     pub(super) fn frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
         let mut at = 0;
         while at < data.len() && self.core.may_go_on(id) {
@@ -62,7 +62,7 @@ impl<H: Handler> Engine<H> {
         at
     }
 
-    /// Works one frame off, or as much of it as is here.
+    /// Processes one frame, or the part of it that has arrived.
     fn frame(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
         let Some(conn) = self.core.table.get(id).filter(|c| c.is_open()) else {
             return Step::Over(0);
@@ -112,7 +112,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Judges a frame by its header.
+    /// Classifies a frame by its header, or returns why it is not allowed.
     fn kind_of_frame(&self, conn: &Conn, header: &Header) -> Result<Kind, WsError> {
         let most = self.core.config.max_message_bytes;
         let first = self.core.policy_of(conn).first_message_bytes;
@@ -131,7 +131,7 @@ impl<H: Handler> Engine<H> {
         )
     }
 
-    /// Begins to gather a frame of which only the beginning is here.
+    /// Begins to gather a frame of which only the beginning has arrived.
     fn begin_gathering(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
         if let Some(middle) = self.middle_or_new(id) {
             middle.frame = Some(Gathering {
@@ -147,7 +147,7 @@ impl<H: Handler> Engine<H> {
         self.gather(id, data, now)
     }
 
-    /// Takes more of a frame whose beginning is here, at most 8 KiB.
+    /// Takes more of a frame in progress, at most 8 KiB.
     fn gather(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
         let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) else {
             return Step::Over(0);
@@ -214,10 +214,9 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The header of the frame that is gathered is whole; `used` bytes were used for that.
+    /// Handles the complete header of a frame in progress, which took `used` bytes.
     ///
-    /// # Errors
-    /// What the frame has come to if it may not be.
+    /// # Errors The step to return if the frame is not allowed.
     fn begin_frame(
         &mut self,
         id: ConnId,
@@ -253,7 +252,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Appends payload to the message that arrives. Returns whether the connection is still open.
+    /// Appends payload to the message in progress. Returns whether the connection is still open.
     fn append(
         &mut self,
         id: ConnId,
@@ -273,7 +272,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// A data frame is here whole, and part of its message. Returns whether the connection is still open.
+    /// Handles the end of a data frame. Returns whether the connection is still open.
     fn frame_ends(&mut self, id: ConnId, kind: Kind, now: Micros) -> bool {
         if let Kind::First(_) | Kind::Middle = kind {
             return self.account_for_held(id, now);

@@ -1,4 +1,4 @@
-//! What a host is told.
+//! The host's interface: events and decisions.
 
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
@@ -11,73 +11,85 @@ use crate::transport::Preamble;
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
-/// What a host does with connections. Everything happens on the loop's thread, one call at a time; what a call does to
-/// other connections takes effect after it has returned. A slow call delays every connection.
+/// A host: it receives events and decides on requests. All calls are made on the loop's thread, one
+/// at a time. The effects of a call on other connections occur after it returns. A slow call delays
+/// every connection.
 pub trait Handler {
-    /// The first bytes of a connection have come. A host behind a proxy that speaks the PROXY protocol reads from them who the
-    /// client is, and says how many bytes that took. Asked again with more bytes after [`Preamble::Partial`].
+    /// Reads the first bytes of a connection. Behind a proxy that speaks the PROXY protocol, the
+    /// host takes the client's address from them and returns how many bytes the preamble has. After
+    /// [`Preamble::Partial`] it is called again with more bytes.
     fn on_preamble(&mut self, _peer_addr: SocketAddr, _bytes: &[u8]) -> Preamble {
         Preamble::None
     }
 
-    /// A request has come in whole. A host that answers it here, as it does a load balancer's health check
-    /// ([`Io::health_reply`]), is asked even when the loop has no room or is draining. The connection ends as
+    /// Answers a complete request, or passes it on with `None`. This is the place for a load
+    /// balancer's health check ([`Io::health_reply`]): it is called even if the connection limit is
+    /// reached or a drain is in progress. If it returns a reply, the connection ends as
     /// [`Cause::ANSWERED`](crate::Cause::ANSWERED).
     fn on_check(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Option<Reply> {
         None
     }
 
-    /// Returns whether a request for this path may be of the method OPTIONS, by which some load balancers check health. GET and
-    /// HEAD always reach the host; other methods are answered 405.
+    /// Returns whether requests for this path may use the method OPTIONS, which some load balancers
+    /// use for health checks. GET and HEAD always reach the host; other methods are answered 405.
     fn takes_options(&self, _path: &str) -> bool {
         false
     }
 
-    /// A request that [`on_check`](Handler::on_check) has not answered.
+    /// Decides on a request that [`on_check`](Handler::on_check) has not answered.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
-    /// A request that the loop refuses itself, for it has no room or is draining. [`on_reject`](Handler::on_reject) follows.
+    /// Called when the loop itself refuses a request, because the connection limit is reached or a
+    /// drain is in progress. [`on_reject`](Handler::on_reject) follows.
     fn on_unserved(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) {}
 
-    /// The upgrade was answered; messages may be sent.
+    /// Called when the upgrade was answered. Messages may be sent from now on.
     fn on_open(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// A text or binary message, which owns its bytes. A host whose work on it grows with the message does some of it, and leaves
-    /// the rest for [`on_continue`](Handler::on_continue).
+    /// Handles a text or binary message. If the work grows with the message, do a part of it and
+    /// leave the rest for [`on_continue`](Handler::on_continue).
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
 
-    /// Goes on with a message after [`Io::unfinished`]: called once after that, when it is this connection's turn again and
-    /// before anything behind that message is looked at; while its reading is paused, after that. When the connection begins to close it
-    /// is called at once, for the last time.
+    /// Continues a message after [`Io::unfinished`]. It is called once for each such call, in this
+    /// connection's next share and before any later input is processed. While reading is paused, it
+    /// is called after that. When the connection begins to close, it is called at once, for the
+    /// last time.
     fn on_continue(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// The peer became suspect, or healthy again.
+    /// Called when the peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
 
-    /// The peer answered its latest heartbeat. Told only of connections that are [watched](Io::watch).
+    /// Called when the peer answered its latest heartbeat, for connections that are
+    /// [watched](Io::watch).
     fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
 
-    /// A pong came that is no echo of a heartbeat, while one is waited for: the client changes payloads, as some do that take them for C
-    /// strings. It counts as life, and yields no round-trip time.
+    /// Called when a pong does not match the outstanding heartbeat. Some clients change payloads
+    /// because they handle them as C strings. The pong counts as a sign of life, but gives no
+    /// round-trip time.
     fn on_mangled_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _payload: &[u8]) {}
 
-    /// After a send was [`Sent::Pending`](crate::engine::Sent::Pending): nothing waits for this peer any more.
+    /// Called when all bytes for this peer are sent, after a send returned
+    /// [`Sent::Pending`](crate::engine::Sent::Pending).
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
-    /// The peer has sent more than its share of the loop's work, and its input has waited for `waited` while others had their turn.
-    /// Told when it goes on, and each second until then; the waits add up.
+    /// Called when the peer has used up its share of the loop's work. Its input has waited for
+    /// `waited` while others had their turn. Called when the input continues, and each second until
+    /// then; the waits add up.
     fn on_throttled(&mut self, _io: &mut Io<'_>, _id: ConnId, _waited: Micros) {}
 
-    /// The connection is over: exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`] that was given, even if
-    /// it never opened. A stale one is told at once, others when their socket is let go. The id takes no messages any more.
+    /// Called when the connection has ended: exactly once for each [`Verdict::Upgrade`] and
+    /// [`Verdict::Defer`] that was given, even if the connection never opened. It is called at once
+    /// for a stale connection, and for others when their socket is released. The id takes no
+    /// messages any more.
     fn on_close(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
-    /// A connection is over for which no upgrade was ever granted: a bad or plain request, a probe.
+    /// Called when a connection ended for which no upgrade was granted: an invalid or plain
+    /// request, or a probe.
     fn on_reject(&mut self, _io: &mut Io<'_>, _id: ConnId, _end: &Ending) {}
 
-    /// A timer has run out.
+    /// Called when a timer has expired.
     fn on_timer(&mut self, _io: &mut Io<'_>, _timer: TimerId) {}
 
-    /// Another thread called [`Remote::wake`](crate::engine::Remote::wake).
+    /// Called after another thread called [`Remote::wake`](crate::engine::Remote::wake).
     fn on_wake(&mut self, _io: &mut Io<'_>) {}
 }

@@ -1,5 +1,5 @@
-//! What is held of a connection's input until it goes on: bytes beyond its share, a message that is joined, one that the host has not
-//! finished with; and the account of that.
+//! Held input of a connection, and its accounting: bytes beyond its share, a message that is being
+//! joined, a message that the host has not finished with.
 
 use super::conn::{Conn, Mark, Middle, Phase};
 use super::core::SMALL;
@@ -11,15 +11,18 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::chunks::JOINED_AT_ONCE;
 
-/// The most bytes of a frame that are gathered in one step. Checking text for UTF-8 costs up to 16 instructions a byte.
+/// The most bytes of a frame that are gathered in one step. Checking text for UTF-8 costs up to 16
+/// instructions a byte.
 pub(super) const GATHER_STEP: usize = 8 * 1024;
 
-/// Progress inside one frame counts as heard in steps of this many bytes: pongs cannot come between the bytes of a large
-/// frame on a slow link, but a byte a minute must not keep a peer alive.
+/// The number of bytes inside one frame that count as being heard. Pongs cannot arrive between the
+/// bytes of a large frame on a slow link. A smaller step would let one byte a minute keep a peer
+/// alive.
 pub(super) const PROGRESS_STEP: u32 = 4_096;
 
 impl<H: Handler> Engine<H> {
-    /// A message is here whole. Joining a large one is a step of its own. Returns whether the connection is still open.
+    /// Begins to join a complete message. Joining a large one is a step of its own. Returns whether
+    /// the connection is still open.
     pub(super) fn begin_to_join(&mut self, id: ConnId, now: Micros) -> bool {
         match self.middle_of(id) {
             Some(middle)
@@ -37,8 +40,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Joins a message that is here whole, or the next 128 KiB of it, and hands it to the host. Returns whether the connection is still
-    /// open.
+    /// Joins a complete message, or its next 128 KiB, and hands the finished message to the host.
+    /// Returns whether the connection is still open.
     fn join(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(middle) = self.middle_of(id) else {
             return false;
@@ -62,7 +65,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Does the next step of what the last message needs: joins more of it, or calls the host that has not finished with it.
+    /// Performs the next step of the last message: joins more of it, or calls a host that has not
+    /// finished with it.
     #[inline(never)]
     pub(super) fn go_on(&mut self, id: ConnId, now: Micros) {
         let Some(middle) = self.middle_of(id) else {
@@ -82,7 +86,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Keeps bytes that the connection's share did not cover.
+    /// Keeps bytes beyond the connection's share.
     pub(super) fn keep(&mut self, id: ConnId, rest: &[u8], now: Micros) {
         if rest.is_empty() || sabotage::on(Bug::LeftoverLost) {
             return;
@@ -100,7 +104,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Works off what was kept.
+    /// Processes kept bytes.
     pub(super) fn leftover(&mut self, id: ConnId, now: Micros) {
         let Some(middle) = self.middle_of(id) else {
             return;
@@ -121,7 +125,8 @@ impl<H: Handler> Engine<H> {
         self.rest(id, now);
     }
 
-    /// Parks the connection if it is in the middle of nothing, else counts what it holds. Returns whether it is still open.
+    /// Parks the connection if it has no work in progress, otherwise counts what it holds. Returns
+    /// whether it is still open.
     pub(super) fn rest(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(conn) = self.core.table.get_mut(id) else {
             return false;
@@ -162,7 +167,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// What an open connection is in the middle of, from now on if it was at rest.
+    /// Returns the work in progress of an open connection, and creates it if the connection was at
+    /// rest.
     pub(super) fn middle_or_new(&mut self, id: ConnId) -> Option<&mut Middle> {
         match &mut self.core.table.get_mut(id)?.phase {
             Phase::Open(middle) => Some(middle.get_or_insert_default()),
@@ -170,7 +176,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Counts what a connection holds. Returns whether there is room for it; if not, it is closing.
+    /// Counts what a connection holds. Returns whether there is room for it; if not, the connection
+    /// is closing.
     pub(super) fn account_for_held(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(middle) = self.middle_of(id) else {
             return self.core.table.get(id).is_some_and(Conn::is_open);

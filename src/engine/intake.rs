@@ -1,4 +1,4 @@
-//! What a driver does with one connection's input: read it, wait, or work off what was read before.
+//! What a driver does with one connection's input: read it, wait, or process what was read before.
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -14,35 +14,37 @@ use crate::wire::heartbeat;
 /// The most bytes read from a connection at once.
 const READ: usize = 64 * 1024;
 
-/// The same for one that has used up its share: what is read and does not fit into the next share is held in memory.
+/// The same for a connection that has used up its share. Input that does not fit into the next
+/// share is held in memory.
 const SLOW_READ: usize = 4 * 1024;
 
-/// How often the wait of a connection for its share is counted while it goes on.
+/// How often a continuing wait for a share is added to the counters.
 const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
 
-/// What is to be done next with the input of one connection.
+/// What the driver must do next with the input of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
 pub enum Intake {
-    /// Read this many bytes at most, and hand them to [`Engine::on_bytes`], [`Engine::on_eof`] or [`Engine::on_error`]; if there
-    /// is nothing to read, say [`Engine::on_drained`].
+    /// Read at most this many bytes and pass them to [`Engine::on_bytes`]. Report the end of the
+    /// stream with [`Engine::on_eof`], an error with [`Engine::on_error`], and an empty socket with
+    /// [`Engine::on_drained`].
     Read(usize),
     /// Do not read: call [`Engine::on_leftover`].
     Leftover,
-    /// Nothing in this turn: ask again in the next one, whatever the kernel says.
+    /// Do nothing in this turn. Ask again in the next one, whatever the kernel reports.
     NextTurn,
-    /// Nothing until the connection is named by [`Engine::take_ready`].
+    /// Do nothing until [`Engine::take_ready`] names the connection.
     Paused,
-    /// Nothing any more: it has ended.
+    /// Do nothing more: the connection has ended.
     Over,
 }
 
 impl<H: Handler> Engine<H> {
-    /// What is to be done with the input of a connection. To be asked before each read, until it is neither
-    /// [`Intake::Read`] nor [`Intake::Leftover`].
+    /// Returns what to do with the input of a connection. The driver asks before each read, until
+    /// the answer is neither [`Intake::Read`] nor [`Intake::Leftover`].
     pub fn intake(&mut self, id: ConnId, now: Micros) -> Intake {
         let Some(conn) = self.core.table.get(id) else {
             return Intake::Over;
@@ -52,7 +54,7 @@ impl<H: Handler> Engine<H> {
         }
         let slow = match &conn.phase {
             Phase::Dead(_) => return Intake::Over,
-            // Its share begins with what it has to say, if that is more than a pong.
+            // The share begins with the first input that is more than a pong.
             Phase::Open(None) if !self.core.work.is_current(id) => {
                 return match self.core.work.turn_has_room() {
                     true => Intake::Read(READ),
@@ -75,8 +77,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Bytes came in; `now` is when they were read. What the connection's share of the turn does not cover is kept, 64 KiB at
-    /// most if the driver reads as [`intake`](Engine::intake) says.
+    /// Handles bytes that were read at time `now`. Bytes beyond the connection's share of the turn
+    /// are kept: at most 64 KiB if the driver reads as [`intake`](Engine::intake) says.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
         if let Some(payload) = heartbeat::pong(Role::Server, bytes)
             && self.lone_pong(id, payload, now)
@@ -89,8 +91,8 @@ impl<H: Handler> Engine<H> {
         self.settle(now);
     }
 
-    /// The answer to a heartbeat, and nothing else, from a healthy connection at rest: what most reads of a fleet at rest are.
-    /// Returns whether it was that.
+    /// Handles input that is exactly one heartbeat answer from a healthy connection at rest. Most
+    /// reads of an idle fleet are of this kind. Returns whether it was one.
     fn lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD], now: Micros) -> bool {
         let Core {
             table, work, stats, ..
@@ -120,7 +122,8 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// Works off what was read before: the next step of the last message, or what came behind it.
+    /// Processes input that was read before: the next step of the last message, or the bytes behind
+    /// it.
     pub fn on_leftover(&mut self, id: ConnId, now: Micros) {
         self.enter(id, now);
         if self.core.table.get(id).is_some_and(Conn::is_busy) {
@@ -131,7 +134,7 @@ impl<H: Handler> Engine<H> {
         self.settle(now);
     }
 
-    /// There is nothing to read. Returns whether nothing is left to work off, either.
+    /// Handles a socket without more input. Returns whether no kept input is left, either.
     pub fn on_drained(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(conn) = self.core.table.get_mut(id) else {
             return true;
@@ -148,34 +151,36 @@ impl<H: Handler> Engine<H> {
         true
     }
 
-    /// The connections whose input is to be looked at though the kernel tells of no more: reading was resumed, or what they sent
-    /// could not be worked off when it came.
+    /// Appends to `into` the connections with input to process although the kernel reports nothing
+    /// new. Reading was resumed, or earlier input did not fit into the turn.
     pub fn take_ready(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.core.ready);
     }
 
-    /// Returns whether input of this connection is read when it comes.
+    /// Returns whether the driver must read this connection's input when it arrives.
     pub fn reads_from(&self, id: ConnId) -> bool {
         self.wants_bytes(id) && !self.is_paused(id)
     }
 
-    /// Returns whether a peer has not introduced itself: what it sends is looked at behind what the others send.
+    /// Returns whether a peer has not introduced itself. Its input is processed after that of the
+    /// other peers.
     pub fn is_stranger(&self, id: ConnId) -> bool {
         self.core.table.get(id).is_some_and(Conn::is_stranger)
     }
 
-    /// Returns whether more input may be worked on in this turn.
+    /// Returns whether this turn has budget for more input.
     pub fn has_budget(&self) -> bool {
         self.core.work.turn_has_room()
     }
 
-    /// Whether more input may be worked on in this turn of connections that were within their share the last time. They go first,
-    /// so that many heavy ones do not delay them; what this leaves is for the heavy ones.
+    /// Returns whether this turn has budget for more input of connections that stayed within their
+    /// last share. They go first, so that heavy connections do not delay them; heavy connections
+    /// get what is left.
     pub fn has_budget_for_light(&self) -> bool {
         self.core.work.turn_has_room_for_light()
     }
 
-    /// Begins the share of a connection, unless it has begun.
+    /// Begins the share of a connection unless it has begun.
     fn enter(&mut self, id: ConnId, now: Micros) {
         if self.core.work.is_current(id) {
             return;
@@ -193,7 +198,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Ends the share of the current connection; what it has spent too much it owes.
+    /// Ends the share of the current connection and records what it has overspent as debt.
     pub(super) fn end_share(&mut self, now: Micros) {
         let Some((id, debt)) = self.core.work.end_share().filter(|(_, debt)| *debt > 0) else {
             return;
@@ -206,7 +211,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Its input waits for the next turn. What it has sent counts as heard.
+    /// Makes the connection's input wait for the next turn. Received bytes count as heard.
     fn wait_for_share(&mut self, id: ConnId, now: Micros) {
         if !self.core.table.get(id).is_some_and(Conn::is_held) {
             return;
@@ -218,7 +223,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Ends the turn: what is counted by the turn begins anew.
+    /// Ends the turn and resets the counts per turn.
     pub(super) fn end_turn(&mut self, now: Micros) {
         self.end_share(now);
         self.core.end_turn();
@@ -226,7 +231,7 @@ impl<H: Handler> Engine<H> {
 }
 
 impl Core {
-    /// Returns whether the next turn has something to do already.
+    /// Returns whether the next turn already has work to do.
     pub(crate) fn has_work(&self) -> bool {
         self.table.has_work()
             || !self.doubtful.is_empty()

@@ -1,4 +1,4 @@
-//! What a host can do.
+//! The actions of a host.
 
 use crate::base::cause::Cause;
 use crate::base::id::{Class, ConnId, TimerId};
@@ -17,47 +17,51 @@ use crate::health::Policy;
 use crate::wire::http::{Reply, Request};
 use std::net::SocketAddr;
 
-/// The host's hands: valid during one call of the handler.
+/// The actions of a host, valid during one call of the handler.
 pub struct Io<'a> {
     pub(crate) core: &'a mut Core,
     pub(crate) now: Micros,
 }
 
 impl Io<'_> {
-    /// Engine time: monotonic, less the loop's own stalls.
+    /// Returns the engine time: monotonic, without the loop's own stalls.
     pub fn now(&self) -> Micros {
         self.now
     }
 
-    /// Sends a message at the end of this turn. A `Close` is as [`close`](Io::close), a `Frame` goes as it is.
+    /// Sends a message at the end of this turn. A `Close` acts as [`close`](Io::close); a `Frame`
+    /// is sent unchanged.
     pub fn send(&mut self, id: ConnId, message: Message) -> Sent {
         self.core.send(id, message, self.now)
     }
 
-    /// Sends one message to many; the frame is built once and shared. Returns how many took it.
+    /// Sends one message to many connections; the frame is built once and shared. Returns how many
+    /// accepted it.
     pub fn send_many(&mut self, ids: impl IntoIterator<Item = ConnId>, message: &Message) -> usize {
         self.core.send_many(ids, message, self.now)
     }
 
-    /// Sends a message whose frame was built before.
+    /// Sends a message whose frame is already built.
     pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
         self.core.send_frame(id, message.clone().into(), self.now)
     }
 
-    /// How many messages have been sent to a peer, those that wait included; ends at `u32::MAX`. 0 for one that is gone.
+    /// Returns how many messages were sent to a peer, queued ones included; stops at `u32::MAX`. 0
+    /// for a connection that has ended.
     pub fn messages_sent(&self, id: ConnId) -> u32 {
         let conn = self.core.table.get(id);
         conn.map_or(0, |c| c.traffic.messages_out)
     }
 
-    /// Takes back every message to a peer of which nothing has gone out yet, the last ones that were sent. Returns how many.
+    /// Removes the last messages from a peer's queue: those of which no byte was sent. Returns how
+    /// many.
     pub fn take_back(&mut self, id: ConnId) -> u32 {
         self.core.take_back(id)
     }
 
-    /// Sends one message to every connection of a class that is open now, over some turns: 1 024 slots in each. The frame is
-    /// built once and shared. Returns whether it will be sent: not a control frame that is not legal, and no more than 64
-    /// broadcasts may be under way.
+    /// Sends one message to every connection of a class that is open now, over several turns: 1 024
+    /// slots in each. The frame is built once and shared. Returns whether it will be sent: `false`
+    /// for an illegal control frame, or if 64 broadcasts are already in progress.
     pub fn broadcast(&mut self, class: Class, message: &Message) -> bool {
         match Outgoing::of(message) {
             Ok(frame) => self.core.broadcast(class, frame),
@@ -65,50 +69,56 @@ impl Io<'_> {
         }
     }
 
-    /// Stops reading from an open connection. Until [`resume_reading`](Io::resume_reading) it is not pinged, its silence does not
-    /// count, and what it has sent stays in the kernel. For a peer whose messages have one destination that is behind.
+    /// Stops reading from an open connection until [`resume_reading`](Io::resume_reading). It is
+    /// not pinged meanwhile, its silence does not count, and its input stays in the kernel. Use
+    /// this for a peer whose messages go to one destination that is behind.
     pub fn pause_reading(&mut self, id: ConnId) {
         self.core.set_paused(id, true, self.now);
     }
 
-    /// Reads from a connection again. Its timeout begins anew.
+    /// Reads from a connection again. Its timeout starts again.
     pub fn resume_reading(&mut self, id: ConnId) {
         self.core.set_paused(id, false, self.now);
     }
 
-    /// Closes a connection in the host's name ([`Cause::KICKED`]), with this close code (RFC 6455 §7.4) and reason (cut to
-    /// 123 bytes). A code that may not be sent becomes 1011. What was sent before goes out first, unless the peer is behind: then
-    /// the messages of which nothing has gone out are taken back ([`Ending::unsent`](crate::engine::Ending::unsent)), so that it learns of the close.
+    /// Closes a connection on behalf of the host ([`Cause::KICKED`]), with this close code (RFC
+    /// 6455 §7.4) and reason (cut to 123 bytes). A code that may not be sent becomes 1011. Earlier
+    /// messages go out first. If the peer is behind, messages of which no byte was sent are removed
+    /// instead, so that the peer learns of the close
+    /// ([`Ending::unsent`](crate::engine::Ending::unsent)).
     pub fn close(&mut self, id: ConnId, code: u16, reason: &str) {
         self.core.close(id, Cause::KICKED, code, reason, self.now);
     }
 
-    /// As [`close`](Io::close), for a cause that the host knows better than [`Cause::KICKED`]. One that is not registered
-    /// ([`Config::causes`](crate::Config::causes)) becomes [`Cause::INTERNAL`].
+    /// Closes like [`close`](Io::close), for a cause more specific than [`Cause::KICKED`]. A cause
+    /// that is not registered ([`Config::causes`](crate::Config::causes)) becomes
+    /// [`Cause::INTERNAL`].
     pub fn close_for(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str) {
         let cause = self.core.stats.causes.known(cause);
         self.core.close(id, cause, code, reason, self.now);
     }
 
-    /// Gives the verdict that was deferred. A second [`Verdict::Defer`] changes nothing.
+    /// Gives a deferred verdict. A second [`Verdict::Defer`] changes nothing.
     pub fn answer(&mut self, id: ConnId, verdict: Verdict) {
         self.core.answers.push_back((id, verdict));
     }
 
-    /// Has [`Handler::on_timer`](crate::engine::Handler::on_timer) called once, `after` from now or up to 5 ms later.
+    /// Starts a timer: [`Handler::on_timer`](crate::engine::Handler::on_timer) is called once,
+    /// `after` from now or up to 5 ms later.
     pub fn timer(&mut self, after: Micros) -> TimerId {
         self.core
             .start_timer(Purpose::Host, self.now + after, self.now)
     }
 
-    /// Stops a timer. One that has run out, or was stopped, is left alone.
+    /// Stops a timer. Does nothing if it has already expired or was stopped.
     pub fn cancel(&mut self, timer: TimerId) {
         self.core.timers.cancel(timer);
     }
 
-    /// Changes a class's policy: at once for new connections, within a few turns for existing ones. No connection that answers is closed:
-    /// each is pinged within one new interval of that, and not stale sooner than it would have been or one new timeout
-    /// later, whichever is first. A first message is missed by the new limit since the opening.
+    /// Changes a class's policy: at once for new connections, within a few turns for existing ones.
+    /// A connection that answers is not closed: it is pinged within one new interval of the change.
+    /// It becomes stale at its old deadline or one new timeout after the change, whichever is
+    /// earlier. The new limit for the first message counts from the opening.
     ///
     /// # Errors
     /// [`SetPolicyError`]; nothing has changed then.
@@ -116,13 +126,14 @@ impl Io<'_> {
         self.core.set_policy(class, policy)
     }
 
-    /// The policy of a class.
+    /// Returns the policy of a class.
     pub fn policy(&self, class: Class) -> Option<&Policy> {
         self.core.policies.classes().get(usize::from(class.0))
     }
 
-    /// Takes new limits, and policies by class, as [`set_policy`](Io::set_policy) does; the classes' names stay. No connection
-    /// is touched: what one holds already it may keep, and a message that has begun is measured by the limit that it met.
+    /// Applies new limits, and policies by class like [`set_policy`](Io::set_policy). The classes'
+    /// names do not change. Existing connections keep what they already hold, and a message in
+    /// progress keeps the limit under which it began.
     ///
     /// # Errors
     /// [`ReconfigureError`]; nothing has changed then.
@@ -130,49 +141,56 @@ impl Io<'_> {
         self.core.reconfigure(config)
     }
 
-    /// Changes how many connections are held at once; if there are more, none is closed. Takes effect with the end of the turn.
+    /// Changes the limit on connections. If there are more, none is closed. Takes effect at the end
+    /// of the turn.
     pub fn set_max_connections(&mut self, most: usize) {
         self.core.new_cap = Some(most);
     }
 
-    /// Counts `units` of the host's own work against the budget of the turn and the share of the connection whose call
-    /// this is. The engine counts one unit for each frame, each delivery and each 4 KiB of input by itself; a unit is about a
-    /// microsecond of CPU. A host calls this for work that grows with what a peer sends: list entries, rows, searches.
+    /// Counts `units` of the host's own work against the budget of the turn and the share of the
+    /// connection that this call is for. The engine itself counts one unit for each frame, each
+    /// delivery and each 4 KiB of input; a unit is about a microsecond of CPU. Call this for work
+    /// that grows with what a peer sends: list entries, rows, searches.
     pub fn spend(&mut self, units: u32) {
         self.core.spend(units);
     }
 
-    /// Says that the host has not finished with the message of this connection that it was given last. What the peer has sent behind it is
-    /// not looked at, and counts as heard; [`Handler::on_continue`](crate::engine::Handler::on_continue) is called within the connection's shares of the loop's work. A step
-    /// between two calls delays every other connection, so it should cost no more than some 100 units.
+    /// Declares the last message of this connection unfinished. Later input of the peer is not
+    /// processed, and counts as heard.
+    /// [`Handler::on_continue`](crate::engine::Handler::on_continue) is called within the
+    /// connection's shares of the loop's work. The work in one call delays every other connection,
+    /// so it should cost at most about 100 units.
     ///
-    /// `bytes` is the memory that the host keeps for the rest of the message. The connection holds it until `on_continue` is called
-    /// next: the host must not [`charge`](Io::charge) it as well. When the connection begins to close, it holds nothing any more; in the
-    /// last `on_continue` the host gives that memory up, or charges it.
+    /// `bytes` is the memory that the host keeps for the rest of the message. The connection holds
+    /// it until the next `on_continue`: the host must not [`charge`](Io::charge) it as well. When
+    /// the connection begins to close, it holds nothing any more. In the last `on_continue` the
+    /// host frees that memory or charges it.
     pub fn unfinished(&mut self, id: ConnId, bytes: usize) {
         self.core.set_unfinished(id, bytes);
     }
 
-    /// Counts `bytes` that the host keeps on behalf of its peers against
-    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes), until [`release`](Io::release). Charge what is
-    /// allocated: capacities and the overhead of each entry, not lengths.
+    /// Counts `bytes` that the host keeps for its peers against
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes), until
+    /// [`release`](Io::release). Charge what is allocated: capacities and the overhead of each
+    /// entry, not lengths.
     pub fn charge(&mut self, bytes: usize) {
         self.core.stats.host_bytes += bytes as u64;
     }
 
-    /// Takes back a [`charge`](Io::charge).
+    /// Subtracts `bytes` from what was [charged](Io::charge).
     pub fn release(&mut self, bytes: usize) {
         self.core.stats.host_bytes = self.core.stats.host_bytes.saturating_sub(bytes as u64);
     }
 
-    /// Returns whether the host may keep `bytes` more within [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    /// Returns whether the host may keep `bytes` more within
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
     pub fn has_room(&self, bytes: usize) -> bool {
         let most = self.core.config.max_buffered_bytes as u64;
         self.core.stats.buffered_bytes() + bytes as u64 <= most
     }
 
-    /// Says that the client is somewhere else than the socket's other end: a trusted proxy has named it. An unknown port is 0.
-    /// Acknowledgements are the proxy's then, and count for one timeout at most.
+    /// Sets the client's address as a trusted proxy reported it. An unknown port is 0. TCP
+    /// acknowledgements then come from the proxy, and count for at most one timeout.
     pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {
         if let Some(conn) = self.core.table.get_mut(id) {
             conn.set_peer_addr(addr);
@@ -180,8 +198,9 @@ impl Io<'_> {
         }
     }
 
-    /// Has [`Handler::on_pong`](crate::engine::Handler::on_pong) called for each answered heartbeat of this connection, or not any more. An answer to a
-    /// heartbeat from before proves nothing of messages.
+    /// Turns [`Handler::on_pong`](crate::engine::Handler::on_pong) on or off for this connection.
+    /// It is called for each answered heartbeat. The answer to a heartbeat sent before this call
+    /// proves nothing about messages.
     pub fn watch(&mut self, id: ConnId, on: bool) {
         if let Some(conn) = self.core.table.get_mut(id) {
             if on {
@@ -195,49 +214,51 @@ impl Io<'_> {
         }
     }
 
-    /// A connection as it is now, whatever its phase; `None` once its end was told.
+    /// Returns a snapshot of a connection in any phase; `None` once the host was told of its end.
     pub fn view(&self, id: ConnId) -> Option<ConnView> {
         self.core.view(id, self.now)
     }
 
-    /// What will become of a connection if nothing more happens.
+    /// Returns what will happen to a connection without further events.
     pub fn outlook(&self, id: ConnId) -> Option<Outlook> {
         self.core.outlook(id)
     }
 
-    /// No connection is in a slot at or above this. With [`in_slot`](Io::in_slot) a host looks at all connections, some at a
-    /// time: at 100 000 connections all at once would delay every connection.
+    /// Returns the upper bound of the slots in use. With [`in_slot`](Io::in_slot) a host can
+    /// iterate over all connections, a few at a time. Iterating over 100 000 connections at once
+    /// would delay every connection.
     pub fn slots(&self) -> u32 {
         self.core.table.bound()
     }
 
-    /// The connection in a slot, in whatever phase.
+    /// Returns the connection in a slot, in any phase.
     pub fn in_slot(&self, slot: u32) -> Option<ConnId> {
         self.core.table.id_in(slot)
     }
 
-    /// The health of an open connection.
+    /// Returns the health of an open connection.
     pub fn health(&self, id: ConnId) -> Option<HealthView> {
         self.core.health(id, self.now)
     }
 
-    /// Bytes that wait for this peer; 0 for one that is gone.
+    /// Returns the unsent bytes for this peer; 0 for a connection that has ended.
     pub fn pending(&self, id: ConnId) -> usize {
         self.core.table.get(id).map_or(0, |c| c.pending())
     }
 
-    /// Returns whether more waits for this peer than [`Config::max_pending_bytes`](crate::Config::max_pending_bytes): it is closed
-    /// unless it reads within [`Config::slow_after`](crate::Config::slow_after).
+    /// Returns whether more than [`Config::max_pending_bytes`](crate::Config::max_pending_bytes) is
+    /// unsent for this peer. It is closed unless it reads within
+    /// [`Config::slow_after`](crate::Config::slow_after).
     pub fn is_over_limit(&self, id: ConnId) -> bool {
         self.pending(id) > self.core.config.max_pending_bytes
     }
 
-    /// Where a connection comes from.
+    /// Returns the address of a connection's client.
     pub fn peer_addr(&self, id: ConnId) -> Option<SocketAddr> {
         self.core.table.get(id).map(|c| c.peer_addr())
     }
 
-    /// The class of an open connection.
+    /// Returns the class of an open connection.
     pub fn class(&self, id: ConnId) -> Option<Class> {
         self.core
             .table
@@ -246,7 +267,7 @@ impl Io<'_> {
             .map(|c| c.class)
     }
 
-    /// The open connections of a class, by slot. Looks at every slot.
+    /// Returns the open connections of a class, by slot. Scans every slot.
     pub fn connections(&self, class: Class) -> impl Iterator<Item = ConnId> {
         self.core
             .table
@@ -255,13 +276,14 @@ impl Io<'_> {
             .map(|(id, _)| id)
     }
 
-    /// What the loop has counted.
+    /// Returns the loop's counters.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
     }
 
-    /// The usual answer to a load balancer's health check, for [`Handler::on_check`](crate::engine::Handler::on_check): 200
-    /// `{"status":"ok"}`, or 503 `{"status":"draining"}` while a drain goes on. To OPTIONS it says which methods there are.
+    /// Returns the usual answer to a load balancer's health check, for
+    /// [`Handler::on_check`](crate::engine::Handler::on_check): 200 `{"status":"ok"}`, or 503
+    /// `{"status":"draining"}` during a drain. The answer to OPTIONS names the allowed methods.
     pub fn health_reply(&self, request: &Request) -> Reply {
         let (status, text) = if self.is_draining() {
             (503, "draining")
@@ -272,31 +294,33 @@ impl Io<'_> {
         request.with_methods(reply)
     }
 
-    /// Returns whether the gateway is going away.
+    /// Returns whether a drain is in progress.
     pub fn is_draining(&self) -> bool {
         self.core.is_draining()
     }
 
-    /// If the gateway is going away: the time until it stops accepting, and the time after that by which everybody is told to
-    /// leave.
+    /// Returns the time until accepting stops and the time after that until the last close, if a
+    /// drain is in progress.
     pub fn drain_left(&self) -> Option<(Micros, Micros)> {
         self.core.drain_left(self.now)
     }
 
-    /// The delay and the spread that will hold if a drain with these is asked for now: the shorter ones, if one is going on.
+    /// Returns the delay and the spread that a drain with these values would have now: if one is in
+    /// progress, the shorter of each.
     pub fn drain_with(&self, delay: Micros, spread: Micros) -> (Micros, Micros) {
         let (until, left) = self.drain_left().unwrap_or((delay, spread));
         (delay.min(until), spread.min(left))
     }
 
-    /// As [`Remote::drain`], at once: when this returns, [`health_reply`](Io::health_reply) says 503. Returns the delay and the spread that hold.
+    /// Starts a drain like [`Remote::drain`], at once: when this returns,
+    /// [`health_reply`](Io::health_reply) answers 503. Returns the delay and the spread in effect.
     pub fn drain(&mut self, delay: Micros, spread: Micros) -> (Micros, Micros) {
         let holds = self.drain_with(delay, spread);
         self.core.announce_drain(delay, spread, self.now);
         holds
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
     }

@@ -1,11 +1,18 @@
-//! Connections without sockets: bytes and the time in, bytes and calls of the handler out.
+//! The engine: WebSocket connections without sockets. Bytes and the time go in; bytes and calls of
+//! the handler come out.
 //!
-//! A driver (the reactor, or a test on virtual time) makes these calls, in this order, turn by turn:
-//! [`accept`](Engine::accept); for each connection that may have input, and each that [`take_ready`](Engine::take_ready)
-//! names, [`intake`](Engine::intake) and what that asks for; [`advance`](Engine::advance); a last look at each
-//! [`next_doubtful`](Engine::next_doubtful) and [`judge`](Engine::judge); [`flush`](Engine::flush) for each that
-//! [`take_dirty`](Engine::take_dirty) names; and [`reap`](Engine::reap), the only step that frees slots. Then it may sleep for
-//! [`sleep`](Engine::sleep).
+//! A driver (the reactor, or a test on virtual time) makes these calls in each turn, in this order:
+//!
+//! 1. [`accept`](Engine::accept) for each new connection.
+//! 2. [`intake`](Engine::intake), and the call that it asks for, for each connection that may have
+//!    input and each that [`take_ready`](Engine::take_ready) names.
+//! 3. [`advance`](Engine::advance).
+//! 4. [`judge`](Engine::judge), after one more read, for each connection that
+//!    [`next_doubtful`](Engine::next_doubtful) names.
+//! 5. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
+//! 6. [`reap`](Engine::reap), the only step that frees slots.
+//!
+//! Then the driver may sleep for the time that [`sleep`](Engine::sleep) returns.
 
 #[cfg(feature = "testing")]
 mod audit;
@@ -46,7 +53,7 @@ mod timers;
 mod traffic;
 mod verdict;
 mod view;
-#[doc(hidden)] // for benches and model tests
+#[doc(hidden)] // for benchmarks and model tests
 pub mod wheel;
 mod work;
 mod yielding;

@@ -1,4 +1,4 @@
-//! A connection that opens: its preamble, the head of its request, the verdict, the upgrade.
+//! Opening a connection: preamble, request head, verdict, upgrade.
 
 use super::conn::{Mark, Opening, Phase};
 use super::engine::Engine;
@@ -67,7 +67,8 @@ impl<H: Handler> Engine<H> {
                 Preamble::Whole { len, client } => {
                     data = &data[len.min(data.len())..];
                     known = 0;
-                    // A connection that sends no more than this has asked for nothing: it is a proxy's check.
+                    // A connection that sends only a preamble has made no request: it is a proxy's
+                    // health check.
                     only_preamble = true;
                     peer_addr = client.unwrap_or(peer_addr);
                     conn.set_peer_addr(peer_addr);
@@ -87,7 +88,7 @@ impl<H: Handler> Engine<H> {
         let most = self.core.config.max_head_bytes;
         let takes_options = |path: &str| self.handler.takes_options(path);
         match http::parse(data, known, most, peer_addr, takes_options) {
-            // The usual case, a head that came whole, is parsed where it was read.
+            // The usual case: a head that arrived whole is parsed in place.
             Head::Complete(request, len) => self.request(id, request, &data[len..], now),
             Head::Refused(reply, is_head) => {
                 self.core
@@ -102,7 +103,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Keeps what has come of a request, or behind one whose verdict is deferred.
+    /// Keeps the received part of a request, or the bytes behind a request whose verdict is
+    /// deferred.
     fn keep_head(
         &mut self,
         id: ConnId,
@@ -154,7 +156,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// The host has made up its mind about a request that it had deferred.
+    /// Applies the host's verdict on a deferred request.
     pub(super) fn answer(&mut self, id: ConnId, verdict: Verdict, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -185,7 +187,7 @@ impl<H: Handler> Engine<H> {
             conn.marks.set(Mark::Owed);
         }
         if !matches!(conn.phase, Phase::Opening(_)) {
-            // The host closed it while it made up its mind.
+            // The host closed the connection while the verdict was deferred.
             return;
         }
         match verdict {

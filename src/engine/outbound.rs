@@ -1,4 +1,4 @@
-//! Bytes that go out, and connections that are over.
+//! Outgoing bytes, and connections that have ended.
 
 use super::conn::{Mark, Phase};
 use super::core::UNSENT_SMALL;
@@ -15,43 +15,44 @@ use crate::base::time::Micros;
 use crate::wire::heartbeat;
 use std::io::{self, ErrorKind};
 
-/// The most bytes that one flush writes to one peer; a fast reader of much must not hold up the others.
+/// The most bytes that one flush writes to one peer, so that a fast reader does not delay the
+/// others.
 const FLUSH_BUDGET: usize = 512 * 1024;
 
-/// The most bytes that go out with a heartbeat when the turn has sent as much as it may.
+/// The most bytes sent with a heartbeat when the turn has used up its send budget.
 const BEAT_BUDGET: usize = 16 * 1024;
 
-/// What has become of a flush.
+/// The result of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
 pub enum Flushed {
-    /// Nothing waits any more, or it has ended: writability is of no interest.
+    /// Nothing is unsent, or the connection has ended: do not wait for writability.
     Done,
-    /// Nothing waits any more, and nothing will: shut the sending side down.
+    /// Nothing is unsent and nothing will follow: shut down the sending side.
     Fin,
     /// The socket takes no more now: flush again when it is writable.
     Blocked,
-    /// Nothing was written: this turn has sent as much as it may. It is named again by the next
-    /// [`take_dirty`](Engine::take_dirty).
+    /// Nothing was written because this turn has used up its send budget. The next
+    /// [`take_dirty`](Engine::take_dirty) names the connection again.
     Later,
 }
 
 impl<H: Handler> Engine<H> {
-    /// The connections to be flushed in this turn: those with a heartbeat first, then up to 512 others in the order in which
-    /// they became due. The rest follows in the next turn.
+    /// Names the connections to flush in this turn: those with a heartbeat first, then up to 512
+    /// others in the order in which they became due. The rest follow in the next turn.
     pub fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         self.core.table.take_dirty(into);
     }
 
-    /// The socket of a peer that was [`Flushed::Blocked`] takes more: flush it soon.
+    /// Schedules a flush for a [`Flushed::Blocked`] connection whose socket is writable again.
     pub fn flush_soon(&mut self, id: ConnId) {
         self.core.table.mark_dirty(id);
     }
 
-    /// Writes what waits for one peer.
+    /// Writes the unsent bytes of one peer.
     pub fn flush(&mut self, id: ConnId, now: Micros, socket: WriteVectored<'_>) -> Flushed {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
@@ -61,7 +62,7 @@ impl<H: Handler> Engine<H> {
                 conn.marks.take(Mark::Dirty);
                 return Flushed::Done;
             }
-            // The socket takes nothing any more; only what was read before is worked off.
+            // The socket takes no more bytes; only input that was already read is processed.
             Phase::Open(Some(middle)) if middle.failed.is_some() => {
                 conn.marks.take(Mark::Dirty);
                 conn.marks.take(Mark::Ping);
@@ -78,13 +79,13 @@ impl<H: Handler> Engine<H> {
             }
             conn.marks.take(Mark::Dirty);
         }
-        // Only a ping that found others waiting is late: its interval starts when it left.
+        // Only a ping that waited behind other bytes is late: its interval starts when it left.
         let late = conn.is_blocked();
         let stuck = late && conn.health.ping_queued();
         if conn.marks.take(Mark::Ping) {
             let frame = heartbeat::server_ping(conn.health.ping_payload());
             if conn.marks.has(Mark::Watched) {
-                // It goes out behind the frame in progress and before every other.
+                // It goes out behind the frame in progress and before every other frame.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
                 let before = conn.traffic.messages_out - unsent;
                 self.core.receipts.note(id, before);
@@ -122,7 +123,8 @@ impl<H: Handler> Engine<H> {
         };
         let was_blocked = late;
         let before = out.charged();
-        // A heartbeat goes out however much has gone out in this turn; what waits with it has its own turn.
+        // A heartbeat goes out even if the turn's budget is used up; bytes that wait with it use
+        // their own turn.
         let budget = self.core.flush_left.clamp(BEAT_BUDGET, FLUSH_BUDGET);
         let written = out.write(now, budget, socket);
         let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
@@ -130,7 +132,7 @@ impl<H: Handler> Engine<H> {
         let moved = written.as_ref().map_or(0, |w| w.bytes);
         out.note_over(over, moved > 0, now);
         self.core.flush_left = self.core.flush_left.saturating_sub(moved);
-        // Also what went out before an error.
+        // This also counts bytes that went out before an error.
         self.core.stats.pending_bytes -= (before - out.charged()) as u64;
         let written = match written {
             Ok(written) => written,
@@ -139,8 +141,9 @@ impl<H: Handler> Engine<H> {
                 return Flushed::Done;
             }
         };
-        // The kernel had room again, so the peer's has acknowledged something, and the heartbeat waits behind that. The write that
-        // fills the socket says nothing, nor does any other once the heartbeat is on its way: that is to be answered.
+        // The kernel has room again, so the peer's kernel has acknowledged bytes ahead of the
+        // waiting heartbeat. The write that fills the socket proves nothing. Once the heartbeat
+        // itself was sent, later writes prove nothing either: the heartbeat must be answered.
         if written.bytes > 0 && stuck {
             conn.health.moved(now);
         }
@@ -150,7 +153,8 @@ impl<H: Handler> Engine<H> {
             return self.flushed(id, was_blocked, now);
         }
         if !written.full {
-            // Only the budget is used up; the socket would never say that it is writable, for it is.
+            // Only the budget is used up. The driver would wait in vain for writability: the socket
+            // is writable already.
             self.core.table.mark_dirty(id);
             return Flushed::Done;
         }
@@ -162,8 +166,8 @@ impl<H: Handler> Engine<H> {
         Flushed::Blocked
     }
 
-    /// Tells the host of connections that have ended and frees their slots, 128 of them at most, and ends the turn. `release` lets a
-    /// socket go, with an RST if the flag says so.
+    /// Tells the host of ended connections, frees the slots of at most 128 of them, and ends the
+    /// turn. `release` closes a socket, with an RST if the flag is set.
     pub fn reap(&mut self, now: Micros, release: &mut dyn FnMut(ConnId, bool)) {
         let ends = if self.is_stopping() {
             usize::MAX
@@ -190,7 +194,8 @@ impl<H: Handler> Engine<H> {
         self.end_turn(now);
     }
 
-    /// Bytes went out; if a heartbeat was among them, `ping` says how many went behind it.
+    /// Counts sent bytes. If a heartbeat was among them, `ping` is the number of bytes sent behind
+    /// it.
     fn sent(&mut self, id: ConnId, bytes: usize, ping: Option<usize>, late: bool, now: Micros) {
         self.core.stats.bytes_out += bytes as u64;
         let Some(conn) = self.core.table.get_mut(id) else {
@@ -205,7 +210,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Nothing waits for this peer.
+    /// Handles a peer without unsent bytes.
     fn flushed(&mut self, id: ConnId, was_blocked: bool, now: Micros) -> Flushed {
         let Some(conn) = self.core.table.get_mut(id) else {
             return Flushed::Done;
@@ -227,7 +232,7 @@ impl<H: Handler> Engine<H> {
                     self.core.bury(id, end);
                 }
                 Awaits::PeerLeaves | Awaits::PeerCloses => {
-                    // The peer has its time from when it can have read the close.
+                    // The peer's time starts when it can have read the close.
                     let most = closing.since + Micros(10 * closing.timeout.0);
                     closing.deadline = most.min(now + closing.timeout);
                     if closing.awaits == Awaits::PeerLeaves && !closing.fin_sent {
@@ -241,7 +246,7 @@ impl<H: Handler> Engine<H> {
         Flushed::Done
     }
 
-    /// Tells the host the end of a connection, once.
+    /// Tells the host once that a connection has ended.
     fn tell(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -262,7 +267,7 @@ impl<H: Handler> Engine<H> {
             cause: end.cause,
             by: end.cause.by(),
             lost: end.cause.is_loss(end.code),
-            // What was not sent was not told.
+            // A close frame that was not sent has told the peer nothing.
             code: if close_waits { Code::None } else { code },
             reason: end.reason.clone(),
             clean: end.clean,
@@ -280,7 +285,7 @@ impl<H: Handler> Engine<H> {
             class.live -= 1;
             class.closing -= u64::from(conn.marks.take(Mark::Closing));
             class.closed[ending.cause.index()] += 1;
-            // The peer's own, also if the answer to it never left.
+            // The peer's own code counts even if our answer was never sent.
             if ending.cause == Cause::PEER_CLOSED
                 && let Code::Close(code) = code
             {

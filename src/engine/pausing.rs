@@ -1,4 +1,5 @@
-//! Reading that the host has paused: the peer is neither read nor pinged, and its silence does not count.
+//! Paused reading: the engine neither reads nor pings the peer, and the peer's silence does not
+//! count.
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -8,12 +9,14 @@ use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 
 impl<H: Handler> Engine<H> {
-    /// The connections whose reading was paused or resumed since the last call: see [`is_paused`](Engine::is_paused).
+    /// Returns the connections whose reading was paused or resumed since the last call: see
+    /// [`is_paused`](Engine::is_paused).
     pub fn take_repolled(&mut self) -> Vec<ConnId> {
         std::mem::take(&mut self.core.repolled)
     }
 
-    /// Returns whether the host has paused reading from a connection: then the driver waits only for its socket to take bytes.
+    /// Returns whether the host has paused reading from a connection. The driver then waits only
+    /// until the socket is writable.
     pub fn is_paused(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
         conn.is_some_and(|c| c.marks.has(Mark::Paused))
@@ -21,7 +24,8 @@ impl<H: Handler> Engine<H> {
 }
 
 impl Core {
-    /// Stops reading from an open connection, or goes on. While it is paused it is not pinged and its silence does not count.
+    /// Pauses or resumes reading from an open connection. A paused connection is not pinged and its
+    /// silence does not count.
     pub(crate) fn set_paused(&mut self, id: ConnId, paused: bool, now: Micros) {
         let Some(conn) = self.table.get_mut(id).filter(|c| c.is_open()) else {
             return;
@@ -29,13 +33,13 @@ impl Core {
         if conn.marks.has(Mark::Paused) == paused {
             return;
         }
-        // Nothing that is outstanding says anything: the pong lies unread, or took as long as the pause.
+        // An outstanding ping proves nothing: its pong is unread, or was delayed by the pause.
         conn.health.forget_outstanding();
         if paused {
             conn.marks.set(Mark::Paused);
         } else {
             conn.marks.take(Mark::Paused);
-            // Its time begins anew.
+            // The timeout starts again.
             conn.health.moved(now);
             if let Phase::Open(Some(middle)) = &mut conn.phase
                 && let Some(frame) = &mut middle.frame

@@ -1,21 +1,23 @@
-//! The books of connections that are no WebSocket yet: which of them hold a place, how many may, and which is the oldest.
+//! Places of connections that are not WebSockets yet: the limit, and which connection is the
+//! oldest.
 
 use crate::base::id::ConnId;
 use std::collections::BTreeSet;
 
-/// Refused connections that may be here at a time. A newer one takes the place of one that is answered, else of the oldest.
+/// The most refused connections at a time. A newer one replaces an answered one, or else the
+/// oldest.
 pub(crate) const REFUSED_MAX: usize = 16;
 
-/// Half-open connections that may be here at a time however little room there is.
+/// The least limit of half-open connections, even for a small connection limit.
 const HALF_OPEN_LEAST: usize = 64;
 
-/// Connections of one kind in the order in which they were accepted, and the most that may hold a place.
+/// Connections of one kind in the order in which they were accepted, with their limit.
 ///
-/// Adding and removing costs the logarithm of their number; what has left takes no memory.
+/// Adding and removing costs O(log n). A removed connection uses no memory.
 #[derive(Debug)]
 pub(super) struct Places {
-    /// Generation and slot: generations are given out in order. When they wrap around, after 2^32 connections, the order is
-    /// wrong until the connections from before that have left.
+    /// Generation and slot: generations are assigned in order. They wrap around after 2^32
+    /// connections; the order is then wrong until all connections from before have ended.
     pub(super) taken: BTreeSet<(u32, u32)>,
     pub(super) most: usize,
 }
@@ -41,7 +43,7 @@ impl Places {
         self.taken.iter().map(id)
     }
 
-    /// Removes the oldest connection if there are too many.
+    /// Removes and returns the oldest connection if there are too many.
     pub(super) fn take_surplus(&mut self) -> Option<ConnId> {
         let oldest = self
             .iter()
@@ -52,7 +54,7 @@ impl Places {
     }
 }
 
-/// The half-open connections that a cap of `max_connections` allows: a quarter, at least 64.
+/// Returns the most half-open connections for a limit of `max_connections`: a quarter, at least 64.
 pub(super) fn half_open_max(max_connections: usize) -> usize {
     (max_connections / 4).max(HALF_OPEN_LEAST)
 }

@@ -1,22 +1,23 @@
-//! Which policy holds for a connection: its class's, or one of its own.
+//! The policy that applies to a connection: its class's, or its own.
 //!
-//! A connection keeps two bytes for that. Policies of their own are few and equal, so they are shared and counted. A class's policy
-//! is there twice while it changes: 100 000 connections cannot all change over in one turn, and each lives under the former one
-//! until its turn has come.
+//! A connection stores two bytes for this. Own policies are few and often equal, so they are shared
+//! and counted. A class has two policies during a change: 100 000 connections cannot all be
+//! migrated in one turn, and each keeps the former policy until its turn has come.
 
 use crate::base::id::Class;
 use crate::base::time::Micros;
 use crate::health::Policy;
 
-/// What a connection keeps: below 2 which of the two of its class, from there on the index of one of its own.
+/// A connection's reference to its policy: below 2, one of the two of its class; from 2 on, the
+/// index of an own policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct PolicyRef(u16);
 
 impl PolicyRef {
-    /// So many are the class's.
+    /// The number of references that stand for class policies.
     const OF_CLASS: u16 = 2;
 
-    /// Returns whether it is the connection's own.
+    /// Returns whether the policy is the connection's own.
     pub(crate) fn is_own(self) -> bool {
         self.own().is_some()
     }
@@ -29,10 +30,10 @@ impl PolicyRef {
 /// The policies of classes, and of single connections.
 #[derive(Debug)]
 pub(crate) struct Policies {
-    /// As they were set last.
+    /// The policies as they were last set.
     classes: Vec<Policy>,
-    /// By class, those that connections live under: the newest and the one before it, which are the same unless a change is
-    /// being carried out.
+    /// By class, the policies that connections use: the newest and the one before it. They are
+    /// equal unless a change is in progress.
     held: Vec<[Policy; 2]>,
     newest: PolicyRef,
     own: Vec<(Policy, u32)>,
@@ -59,8 +60,8 @@ impl Policies {
         }
     }
 
-    /// Sets a class's policy. Nobody lives under it before the next [`begin_change`](Policies::begin_change). `false`: there is no
-    /// such class.
+    /// Sets a class's policy. It takes effect with the next
+    /// [`begin_change`](Policies::begin_change). Returns `false` if there is no such class.
     pub(crate) fn set(&mut self, class: Class, policy: Policy) -> bool {
         let Some(slot) = self.classes.get_mut(usize::from(class.0)) else {
             return false;
@@ -69,7 +70,8 @@ impl Policies {
         true
     }
 
-    /// What was set holds for who comes, and for who [`changes`](Policies::change). The change before must have been ended.
+    /// Applies the policies that were set to new connections, and to those that
+    /// [`change`](Policies::change) moves. The previous change must have ended.
     pub(crate) fn begin_change(&mut self) {
         let newest = PolicyRef(1 - self.newest.0);
         for (held, set) in self.held.iter_mut().zip(&self.classes) {
@@ -79,7 +81,7 @@ impl Policies {
         self.find_shortest();
     }
 
-    /// Nobody lives under a former policy any more.
+    /// Ends a change: no connection uses a former policy.
     pub(crate) fn end_change(&mut self) {
         for held in &mut self.held {
             *held = [held[usize::from(self.newest.0)]; 2];
@@ -87,12 +89,13 @@ impl Policies {
         self.find_shortest();
     }
 
-    /// What holds for a connection of a class that comes now.
+    /// Returns the policy reference for a new connection.
     pub(crate) fn newest(&self) -> PolicyRef {
         self.newest
     }
 
-    /// Has a connection of this class live under the newest policy. The former one and the newest, if they differ.
+    /// Moves a connection of this class to the newest policy. Returns the former and the newest
+    /// policy if they differ.
     pub(crate) fn change(&self, class: Class, which: &mut PolicyRef) -> Option<(&Policy, &Policy)> {
         if which.is_own() {
             return None;
@@ -101,7 +104,8 @@ impl Policies {
         Some((former, self.of(class, *which))).filter(|(former, newest)| former != newest)
     }
 
-    /// Counts one more connection with this policy. `None`: there are 65 534 different ones.
+    /// Counts one more connection with this policy. `None`: there are already 65 534 different
+    /// ones.
     pub(crate) fn adopt(&mut self, policy: Policy) -> Option<PolicyRef> {
         let same = self
             .own
@@ -123,7 +127,7 @@ impl Policies {
         Some(PolicyRef(index as u16 + PolicyRef::OF_CLASS))
     }
 
-    /// One connection less has this policy.
+    /// Counts one connection less with this policy.
     pub(crate) fn release(&mut self, which: PolicyRef) {
         if let Some(index) = which.own() {
             let users = &mut self.own[index].1;
@@ -134,12 +138,12 @@ impl Policies {
         }
     }
 
-    /// The shortest connection timeout that any connection may have.
+    /// Returns the shortest timeout of any connection.
     pub(crate) fn shortest_timeout(&self) -> Micros {
         self.shortest_timeout
     }
 
-    /// By class, as they were set.
+    /// Returns the policies as they were set, by class.
     pub(crate) fn classes(&self) -> &[Policy] {
         &self.classes
     }
@@ -208,7 +212,7 @@ mod tests {
         }
         let mut mine = own;
         assert_eq!((policies.change(Class(0), &mut mine), mine), (None, own));
-        // The next one, before nobody is left under the first.
+        // A second change, before all connections have left the first.
         assert!(policies.set(Class(0), secs(30)));
         assert_eq!(policies.of(Class(0), here), &secs(45));
         policies.end_change();

@@ -1,4 +1,4 @@
-//! Messages on their way out: the frame is built once, for however many it goes to.
+//! Outgoing messages: the frame is built once for any number of connections.
 
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
@@ -8,16 +8,18 @@ use crate::wire::frame::{
     BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
 };
 
-/// Payloads above this size go out as they are. Smaller ones are copied behind their header: that is one slice to write.
+/// Payloads above this size are sent without a copy. Smaller ones are copied behind their header,
+/// which makes one slice to write.
 const UNCOPIED: usize = 64 * 1024;
 
-/// A text or binary message whose frame is built: to be sent to many, or later, or again. Cheap to clone; the clones share it.
+/// A text or binary message with its frame already built, to send to many connections, later, or
+/// again. Cheap to clone; clones share the frame.
 #[derive(Debug, Clone)]
 pub struct Prepared(OutFrame);
 
 impl Prepared {
-    /// Builds the frame; `None` for anything but text and binary. A payload of more than 64 KiB is shared with the message, a
-    /// smaller one is copied.
+    /// Builds the frame; `None` for anything but text and binary. A payload above 64 KiB is shared
+    /// with the message; a smaller one is copied.
     pub fn new(message: &Message) -> Option<Self> {
         match (message, Outgoing::of(message)) {
             (Message::Text(_) | Message::Binary(_), Ok(Outgoing::Data(frame))) => {
@@ -27,7 +29,7 @@ impl Prepared {
         }
     }
 
-    /// Its length on the wire, in bytes.
+    /// Returns the length on the wire, in bytes.
     pub fn wire_len(&self) -> usize {
         self.0.len()
     }
@@ -39,7 +41,7 @@ impl From<Prepared> for Outgoing {
     }
 }
 
-/// A message on its way out, its frame built once for however many it goes to.
+/// An outgoing message whose frame is built once for any number of connections.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     Data(OutFrame),
@@ -60,7 +62,7 @@ impl Outgoing {
             }
             Message::Frame(frame) => {
                 let (opcode, bytes) = encoder::raw(frame.clone());
-                // A close has its own way: the connection must know of it.
+                // A close must go through the connection's close, which changes its state.
                 return match opcode {
                     CLOSE => Err(Sent::Refused(Refused::Illegal)),
                     data if data < CONTROL => Ok(Outgoing::Data(bytes.into())),

@@ -7,32 +7,35 @@ use crate::engine::verdict::Verdict;
 use crate::mail::{self, Budget, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
 use std::fmt;
 
-/// The most commands that wait for the loop.
+/// The most commands that may wait for the loop.
 const CAPACITY: usize = 16 * 1024;
 
-/// The most that waits for the loop. A payload counts for each command that it is in, also if several share it.
+/// The most commands and bytes that may wait for the loop. A payload counts for each command that
+/// holds it, even if several share it.
 const LIMITS: Limits = Limits {
     count: CAPACITY,
     bytes: 256 << 20,
 };
 
-/// The most that is carried out in one turn.
+/// The most commands and bytes executed in one turn.
 const PER_TURN: Limits = Limits {
     count: 1_024,
     bytes: 64 << 20,
 };
 
-/// Tells the loop what to do, from any thread. Cheap to clone.
+/// Sends commands to the loop, from any thread. Cheap to clone.
 ///
-/// Every call is bounded and returns at once. A command to a connection that has ended meanwhile does nothing.
+/// Every call is bounded and returns at once. A command to a connection that has ended does
+/// nothing.
 #[derive(Clone)]
 pub struct Remote {
     sender: Sender<Command>,
 }
 
-/// More waits than the loop has taken: try again later, or drop what can be dropped.
+/// The loop's queue is full: try again later, or drop what can be dropped.
 ///
-/// 16 384 commands wait at most, and 256 MiB of what they hold. A larger command finds room while no other waits.
+/// At most 16 384 commands may wait, with at most 256 MiB of payload. A larger command is accepted
+/// if no other waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {CAPACITY} commands wait for the loop")]
 #[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]
@@ -59,7 +62,7 @@ impl Mail for Command {
     }
 }
 
-/// What a verdict holds of text.
+/// Returns the bytes of text that a verdict holds.
 fn bytes_of(verdict: &Verdict) -> usize {
     let (headers, text) = match verdict {
         Verdict::Upgrade(upgrade) => (&upgrade.headers, upgrade.protocol.as_deref().unwrap_or("")),
@@ -73,14 +76,14 @@ fn bytes_of(verdict: &Verdict) -> usize {
             .sum::<usize>()
 }
 
-/// The loop's end of the queue.
+/// The loop's end of the command queue.
 pub(crate) struct Inbox {
     commands: LoopReceiver<Command>,
     budget: Budget,
 }
 
 impl Inbox {
-    /// Begins a turn: takes over what other threads have sent up to now.
+    /// Begins a turn: takes what other threads have sent until now.
     pub(crate) fn begin_turn(&mut self) {
         self.commands.collect();
         if self.commands.take_poke() {
@@ -89,19 +92,20 @@ impl Inbox {
         self.budget = Budget::new(PER_TURN);
     }
 
-    /// Takes the oldest command, if there is one and this turn may carry out another.
+    /// Takes the oldest command; `None` if there is none or this turn may execute no more.
     pub(crate) fn take(&mut self) -> Option<Command> {
         self.commands.take(&mut self.budget)
     }
 
-    /// Returns whether this turn has left commands for the next one.
+    /// Returns whether commands are left for the next turn.
     pub(crate) fn has_left_over(&self) -> bool {
         self.commands.has_left_over()
     }
 }
 
 impl Remote {
-    /// A handle, and the loop's end. `wake` makes the loop's wait return; it may be called from any thread.
+    /// Creates a handle, and the loop's end. `wake` makes the loop's wait return; it may be called
+    /// from any thread.
     pub(crate) fn new(wake: Box<dyn Fn() + Send + Sync>) -> (Self, Inbox) {
         let (sender, commands) = mail::to_loop(LIMITS, Overflow::Refuse);
         sender.set_wake(wake);
@@ -109,7 +113,7 @@ impl Remote {
         (Remote { sender }, Inbox { commands, budget })
     }
 
-    /// Sends a message as [`Io::send`](crate::engine::Io::send) does; what becomes of it is not told.
+    /// Sends a message like [`Io::send`](crate::engine::Io::send); the result is not returned.
     ///
     /// # Errors
     /// [`Full`] if too many commands wait, or too many bytes.
@@ -117,7 +121,7 @@ impl Remote {
         self.put(Command::Send(id, message))
     }
 
-    /// Closes a connection as [`Io::close`](crate::engine::Io::close) does.
+    /// Closes a connection like [`Io::close`](crate::engine::Io::close).
     ///
     /// # Errors
     /// [`Full`] if too many commands wait, or too many bytes.
@@ -125,7 +129,7 @@ impl Remote {
         self.put(Command::Close(id, code, reason.to_owned()))
     }
 
-    /// Answers a deferred verdict as [`Io::answer`](crate::engine::Io::answer) does.
+    /// Gives a deferred verdict like [`Io::answer`](crate::engine::Io::answer).
     ///
     /// # Errors
     /// [`Full`] if too many commands wait, or too many bytes.
@@ -133,19 +137,21 @@ impl Remote {
         self.put(Command::Answer(id, verdict))
     }
 
-    /// Goes away in order: [`Io::health_reply`](crate::engine::Io::health_reply) says 503 from now on, after `delay` accepting stops, connections are closed with
-    /// 1012 evenly over `spread`, and when the last has ended the loop returns. A second drain cuts what is left of
-    /// the first one's delay and spread to its own; see [`Io::drain_with`](super::Io::drain_with).
+    /// Starts a drain. [`Io::health_reply`](crate::engine::Io::health_reply) answers 503 from now
+    /// on; accepting stops after `delay`. Then connections are closed with 1012, evenly over
+    /// `spread`, and the loop returns when the last has ended. A second drain can only shorten the
+    /// rest of the first one's delay and spread; see [`Io::drain_with`](super::Io::drain_with).
     pub fn drain(&self, delay: Micros, spread: Micros) {
         self.sender.post_always(Command::Drain { delay, spread });
     }
 
-    /// Goes away at once: every socket is dropped, no close frame is sent, the loop returns.
+    /// Stops at once: every socket is dropped, no close frame is sent, and the loop returns.
     pub fn stop(&self) {
         self.sender.post_always(Command::Stop);
     }
 
-    /// Has [`Handler::on_wake`](crate::engine::Handler::on_wake) called soon, once for any number of calls before that.
+    /// Schedules one call of [`Handler::on_wake`](crate::engine::Handler::on_wake). Further calls
+    /// before it are merged into it.
     pub fn wake(&self) {
         self.sender.poke();
     }

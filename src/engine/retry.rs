@@ -1,18 +1,19 @@
-//! When clients that are turned away may come back.
+//! When refused clients may come back.
 
 use crate::base::id::ConnId;
 use crate::wire::http::Reply;
 
-/// The least that `Retry-After` says when we are full or going away, in seconds.
+/// The smallest `Retry-After` when the limit is reached or a drain is in progress, in seconds.
 const RETRY_AFTER_LEAST_S: u32 = 5;
-/// The values of `Retry-After` are spread over 2 to this power of seconds.
+/// `Retry-After` values are spread over 2 to this power of seconds.
 const RETRY_AFTER_BITS: u32 = 4;
 
-/// What `Retry-After` tells a client when we are full or going away: 5 to 20 s.
+/// Returns the `Retry-After` value when the limit is reached or a drain is in progress: 5 to 20 s.
 ///
-/// Clients that are refused one after the other get different values, and all values are equally frequent, so that they do
-/// not come back together: multiples of the golden ratio, modulo 1, are spread evenly (Weyl's sequence). What is multiplied is
-/// the id's generation, which counts accepted connections.
+/// Clients that are refused one after the other get different values, and all values are equally
+/// frequent, so that clients do not come back together. The values are multiples of the golden
+/// ratio modulo 1, which are spread evenly (Weyl's sequence). The factor is the id's generation,
+/// which counts accepted connections.
 pub(crate) fn retry_after_s(id: ConnId) -> u32 {
     /// 2^32 divided by the golden ratio.
     const GOLDEN: u32 = 0x9E37_79B9;
@@ -20,7 +21,7 @@ pub(crate) fn retry_after_s(id: ConnId) -> u32 {
     RETRY_AFTER_LEAST_S + spread
 }
 
-/// The answer to a client for which there is no room.
+/// Returns the answer to a client when the connection limit is reached.
 pub(crate) fn no_room(id: ConnId) -> Reply {
     Reply::error(503, "no room for more connections").retry_after(retry_after_s(id))
 }

@@ -1,27 +1,28 @@
-//! What the loop counts. Plain integers that the loop owns: nobody else looks while it runs.
+//! The loop's counters. They are plain integers owned by the loop; no other thread reads them.
 
 use crate::base::cause::{CauseTable, PeerCode};
 use crate::base::time::Micros;
 
-/// Counters since the start and gauges of now.
+/// Counters since the start, and gauges of the current state.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections taken from the listener.
     pub accepted: u64,
-    /// Connections that became WebSockets, and how they ended, by class.
+    /// WebSockets by class: how many opened, and how they ended.
     pub classes: Vec<ClassStats>,
-    /// Connections that ended before they became WebSockets, by [`Cause::index`](crate::Cause::index).
+    /// Connections that ended before they became WebSockets, by
+    /// [`Cause::index`](crate::Cause::index).
     pub rejected: Box<[u64]>,
-    /// The causes that are counted.
+    /// The table of causes.
     pub causes: CauseTable,
     /// Heartbeats that the kernel took.
     pub pings: u64,
     /// Heartbeats answered, each once.
     pub pongs: u64,
-    /// Pongs that are no echo of a heartbeat, while one was waited for.
+    /// Pongs that matched no heartbeat although one was outstanding.
     pub pongs_mangled: u64,
-    /// Heartbeats after which nothing had been heard when the next one was due.
+    /// Heartbeats without any input from the peer by the time the next one was due.
     pub unanswered: u64,
     /// Data messages received.
     pub messages_in: u64,
@@ -33,44 +34,49 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Round-trip times of heartbeats, µs.
     pub rtt: Histogram,
-    /// How late deadlines were looked at, µs after they were due.
+    /// Delay from the time a deadline was due until it was handled, µs.
     pub lateness: Histogram,
-    /// How much later stale connections were closed because of `stale_closes_per_second`, µs.
+    /// Delay that `stale_closes_per_second` added to the closing of stale connections, µs.
     pub stale_delay: Histogram,
     /// Turns of the loop.
     pub turns: u64,
-    /// How long turns took, µs, without the wait for events.
+    /// Duration of turns, µs, without the wait for events.
     pub turn_time: Histogram,
     /// Stalls of the loop.
     pub stalls: u64,
-    /// The sum of all stalls.
+    /// Total duration of all stalls.
     pub stalled: Micros,
     /// Times that accepting was paused or restricted.
     pub accept_pauses: u64,
-    /// Times that accepting failed because descriptors had run out, of the process or the system.
+    /// Times that accepting failed because the process or the system had no free descriptors.
     pub out_of_descriptors: u64,
-    /// Whether newcomers are left waiting or refused now: there is no room, or no listener any more.
+    /// Whether new connections are currently left waiting or refused: the limit is reached, or the
+    /// listener is closed.
     pub accept_paused: bool,
-    /// Whether newcomers are refused now because as many connections are here as may be.
+    /// Whether new connections are currently refused because the connection limit is reached.
     pub full: bool,
-    /// Connections beyond the cap that are here now, only to be told so.
+    /// Connections above the limit that are open now only to receive their refusal.
     pub refused_here: u64,
-    /// Connections that were refused because as many were here as may be.
+    /// Connections refused because the connection limit was reached.
     pub refused: u64,
-    /// Bytes allocated for what waits to be sent now.
+    /// Bytes currently allocated for unsent data.
     pub pending_bytes: u64,
-    /// Bytes allocated for unfinished messages and frames, and for input that waits for its turn, now.
+    /// Bytes currently allocated for unfinished messages and frames, and for input that waits for
+    /// its turn.
     pub held_bytes: u64,
-    /// Those of them that belong to peers that have not introduced themselves.
+    /// The part of `held_bytes` that belongs to peers that have not introduced themselves.
     pub stranger_bytes: u64,
-    /// Bytes that the host has charged for what it keeps ([`Io::charge`](crate::Io::charge)) now.
+    /// Bytes that the host has currently charged for data that it keeps
+    /// ([`Io::charge`](crate::Io::charge)).
     pub host_bytes: u64,
     /// Work units spent since the start; see [`Io::spend`](crate::Io::spend).
     pub work_units: u64,
-    /// The most units that the input of all peers has cost in one turn: at most [`TURN_UNITS`](crate::engine::TURN_UNITS), and
-    /// what the last frame overshot, of reading and of the last looks.
+    /// The most units that the input of all peers has cost in one turn: at most
+    /// [`TURN_UNITS`](crate::engine::TURN_UNITS), plus the overshoot of the last frame of the reads
+    /// and of the last looks.
     pub turn_units_max: u32,
-    /// The most units that one frame, or one step of a large one, has cost: what cannot be divided.
+    /// The most units that one frame, or one step of a large one, has cost. This work cannot be
+    /// divided.
     pub frame_units_max: u32,
 }
 
@@ -80,19 +86,20 @@ pub struct Stats {
 pub struct ClassStats {
     /// WebSockets opened.
     pub opened: u64,
-    /// WebSockets alive (open or closing) now. A stale one counts as ended as soon as it is found.
+    /// WebSockets alive (open or closing) now. A stale one counts as ended as soon as it is
+    /// detected.
     pub live: u64,
-    /// Those of them that are suspect.
+    /// Live WebSockets that are suspect.
     pub suspects: u64,
-    /// Those of them that are closing.
+    /// Live WebSockets that are closing.
     pub closing: u64,
-    /// Those of them whose input waits for its next share of a turn.
+    /// Live WebSockets with input that waits for its next share of a turn.
     pub throttled: u64,
-    /// How long connections have waited for their share, in all.
+    /// Total time that connections have waited for their share.
     pub throttled_time: Micros,
     /// WebSockets ended, by [`Cause::index`](crate::Cause::index).
     pub closed: Box<[u64]>,
-    /// Those of them that the peer closed, by the code that it gave ([`PeerCode`] as a number).
+    /// WebSockets closed by the peer, by close code ([`PeerCode`] as a number).
     pub peer_codes: [u64; PeerCode::ALL.len()],
 }
 
@@ -110,14 +117,14 @@ impl ClassStats {
         }
     }
 
-    /// WebSockets that are open, and of which nothing bad is known.
+    /// Returns the number of WebSockets that are open and not suspect.
     pub fn healthy(&self) -> u64 {
         self.live - self.suspects - self.closing
     }
 }
 
 impl Stats {
-    /// All zero, for so many classes and for these causes.
+    /// Creates counters, all zero, for this number of classes and these causes.
     pub fn new(classes: usize, causes: CauseTable) -> Self {
         Stats {
             accepted: 0,
@@ -155,44 +162,48 @@ impl Stats {
         }
     }
 
-    /// All bytes that count against [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
+    /// Returns all bytes that count against
+    /// [`Config::max_buffered_bytes`](crate::Config::max_buffered_bytes).
     pub fn buffered_bytes(&self) -> u64 {
         self.pending_bytes + self.held_bytes + self.host_bytes
     }
 
-    /// WebSockets opened, over all classes.
+    /// Returns the number of WebSockets opened, over all classes.
     pub fn opened(&self) -> u64 {
         self.classes.iter().map(|c| c.opened).sum()
     }
 
-    /// WebSockets alive, over all classes.
+    /// Returns the number of live WebSockets, over all classes.
     pub fn live(&self) -> u64 {
         self.classes.iter().map(|c| c.live).sum()
     }
 
-    /// Connections that are suspect now, over all classes.
+    /// Returns the number of suspect connections, over all classes.
     pub fn suspects(&self) -> u64 {
         self.classes.iter().map(|c| c.suspects).sum()
     }
 
-    /// Connections that are neither WebSockets yet nor over: their request, or its answer, is on the way.
+    /// Returns the number of connections that are not WebSockets yet: the request or its answer is
+    /// still in transit.
     pub fn opening(&self) -> u64 {
         self.accepted - self.opened() - self.rejected.iter().sum::<u64>()
     }
 
-    /// Connections that hold one of the places that there are: WebSockets, and those that may become one.
+    /// Returns the number of connections that count against the connection limit: WebSockets, and
+    /// those that may become one.
     pub fn places_taken(&self) -> u64 {
         (self.live() + self.opening()).saturating_sub(self.refused_here)
     }
 
-    /// WebSockets ended for the cause with this [`Cause::index`](crate::Cause::index), over all classes.
+    /// Returns the number of WebSockets that ended for the cause with this
+    /// [`Cause::index`](crate::Cause::index), over all classes.
     pub fn closed(&self, cause: usize) -> u64 {
         self.classes.iter().map(|c| c.closed[cause]).sum()
     }
 }
 
-/// Values by magnitude: exact below 8, then eight steps to each power of two, so that a percentile is at most an eighth
-/// above the true value. 4 KiB.
+/// A histogram of values by magnitude: exact below 8, then eight steps to each power of two. A
+/// percentile is at most an eighth above the true value. 4 KiB.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     counts: Box<[u64; BUCKETS]>,
@@ -217,22 +228,23 @@ impl Histogram {
         self.sum = self.sum.wrapping_add(value);
     }
 
-    /// How many values were counted.
+    /// Returns how many values were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// The sum of all values; it wraps around at 2^64.
+    /// Returns the sum of all values; it wraps around at 2^64.
     pub fn sum(&self) -> u64 {
         self.sum
     }
 
-    /// How many values were counted below 2^`exponent`, exactly. `exponent` is at most 63.
+    /// Returns how many values below 2^`exponent` were counted, exactly. `exponent` is at most 63.
     pub fn below_power(&self, exponent: u32) -> u64 {
         self.counts[..bucket(1 << exponent)].iter().sum()
     }
 
-    /// The upper end of the step that holds the value below which the share `q` (0 to 1) lies; `None` if there is none.
+    /// Returns the upper end of the step that holds the `q` quantile (0 to 1); `None` if there are
+    /// no values.
     pub fn percentile(&self, q: f64) -> Option<u64> {
         let count = self.count();
         let rank = ((count as f64 * q).ceil() as u64).max(1);
@@ -243,7 +255,7 @@ impl Histogram {
         })
     }
 
-    /// What was counted since `earlier`, a copy of this histogram.
+    /// Returns the values counted since `earlier`, a copy of this histogram.
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let mut difference = self.clone();
         for (now, then) in difference.counts.iter_mut().zip(earlier.counts.iter()) {

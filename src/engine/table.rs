@@ -1,4 +1,4 @@
-//! The slots, and the lists of those that want attention in this turn.
+//! The slots, and the lists of connections that need work in this turn.
 
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -7,29 +7,29 @@ use crate::engine::ending::Draft;
 use slab::Slab;
 use std::collections::VecDeque;
 
-/// Connections that are flushed in one turn, those with a heartbeat not counted.
+/// The most connections flushed in one turn, without those that have a heartbeat.
 const FLUSHES_PER_TURN: usize = 512;
 
-/// Slots for which address space is taken at the start, 8 MiB. It costs nothing before it is used. Without it the slab
-/// doubles again and again: each time it copies all slots within one turn, and leaves the old ones to the allocator, which
-/// keeps them for ten seconds (jemalloc).
+/// Slots for which address space is reserved at the start, 8 MiB. Unused address space costs no
+/// memory. Without the reservation the slab doubles repeatedly: each time it copies all slots
+/// within one turn, and the allocator (jemalloc) keeps the old ones for ten seconds.
 const RESERVED: usize = 1 << 16;
 
-/// All connections, by slot. An id finds its connection only while the generation agrees.
+/// All connections, by slot. An id finds its connection only if the generation matches.
 pub(crate) struct Table {
     slots: Slab<Conn>,
     /// No slot at or above this was ever used.
     bound: u32,
     generation: u32,
-    /// To be flushed, each once, in order.
+    /// Connections to flush, each once, in order.
     dirty: VecDeque<ConnId>,
-    /// To be flushed before those: a heartbeat is due.
+    /// Connections to flush before `dirty`, because a heartbeat is due.
     beats: Vec<ConnId>,
-    /// To be flushed in the next turn before the others: this turn has sent as much as it may.
+    /// Connections to flush first in the next turn, because this turn has used up its send budget.
     later: Vec<ConnId>,
-    /// Ended, each once; freed in the last step of the turn.
+    /// Ended connections, each once; freed in the last step of the turn.
     dead: VecDeque<ConnId>,
-    /// Still here, but their end is to be told now.
+    /// Connections that still exist and whose end the host must be told now.
     to_tell: Vec<ConnId>,
 }
 
@@ -68,15 +68,16 @@ impl Table {
         self.slots.get_mut(id.slot()).filter(found)
     }
 
-    /// The connection that lives in a slot now.
+    /// Returns the connection that is now in a slot.
     pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
         self.slots
             .get(slot as usize)
             .map(|c| ConnId::new(slot, c.generation))
     }
 
-    /// Reads from each of these slots what they will be asked next. They lie anywhere in memory, and asked one after the
-    /// other each waits for its own cache miss; here the misses overlap. A tenth of a heartbeat's time in user space.
+    /// Reads from each of these slots the fields that are needed next. The slots are scattered in
+    /// memory. Read one after the other, each waits for its own cache miss; here the misses
+    /// overlap. This saves a tenth of a heartbeat's time in user space.
     pub(crate) fn touch(&self, slots: &[u32]) {
         let read =
             |c: &Conn| u64::from(c.generation) ^ c.since.0 ^ u64::from(c.health.unanswered());
@@ -96,17 +97,17 @@ impl Table {
         self.slots.len()
     }
 
-    /// The generation of the newest connection.
+    /// Returns the generation of the newest connection.
     pub(crate) fn newest(&self) -> u32 {
         self.generation
     }
 
-    /// No slot at or above this is in use.
+    /// Returns the bound: no slot at or above it was ever used.
     pub(crate) fn bound(&self) -> u32 {
         self.bound
     }
 
-    /// Asks for a flush at the end of the turn.
+    /// Schedules a flush at the end of the turn.
     pub(crate) fn mark_dirty(&mut self, id: ConnId) {
         if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
             return;
@@ -117,7 +118,7 @@ impl Table {
         }
     }
 
-    /// Asks for a heartbeat to be sent at the end of the turn.
+    /// Schedules a heartbeat at the end of the turn.
     pub(crate) fn mark_beat(&mut self, id: ConnId) {
         if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
             return;
@@ -128,7 +129,8 @@ impl Table {
         }
     }
 
-    /// Puts a connection that was taken to be flushed, and keeps its mark, before those of the next turn.
+    /// Moves a connection that was taken for a flush, and keeps its mark, before the other
+    /// connections of the next turn.
     pub(crate) fn flush_later(&mut self, id: ConnId) {
         self.later.push(id);
     }
@@ -140,14 +142,14 @@ impl Table {
         into.extend(self.dirty.drain(..some));
     }
 
-    /// Ends the turn for what could not be flushed in it.
+    /// Ends the turn for connections that could not be flushed in it.
     pub(crate) fn end_turn(&mut self) {
         for id in self.later.drain(..).rev() {
             self.dirty.push_front(id);
         }
     }
 
-    /// Ends a connection. What it was in the middle of must have been taken from it before.
+    /// Ends a connection. The caller must already have taken its work in progress.
     pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
         if let Some(conn) = self
             .get_mut(id)
@@ -167,7 +169,7 @@ impl Table {
         std::mem::take(&mut self.to_tell)
     }
 
-    /// Takes the connections that ended first, `most` of them at most.
+    /// Takes the connections that ended first, at most `most`.
     pub(crate) fn take_dead(&mut self, most: usize) -> Vec<ConnId> {
         let some = self.dead.len().min(most);
         self.dead.drain(..some).collect()
@@ -178,7 +180,7 @@ impl Table {
         self.slots.try_remove(id.slot())
     }
 
-    /// Returns whether the turn is not over for somebody.
+    /// Returns whether any list still holds a connection.
     pub(crate) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
             && self.beats.is_empty()
@@ -198,7 +200,7 @@ mod tests {
         table.insert(|generation| Conn::accepted(generation, addr, Micros::ZERO))
     }
 
-    /// Growing copies nothing, so it takes no time and leaves nothing behind.
+    /// Growth copies nothing, so it takes no time and leaves no old memory.
     #[test]
     fn slots_stay_where_they_are_while_the_table_fills() {
         let mut table = Table::default();
@@ -213,7 +215,7 @@ mod tests {
         assert_eq!(table.len(), RESERVED);
     }
 
-    /// A walk over all slots looks at those that were used, not at those that there is room for.
+    /// A scan of all slots covers only slots that were used, not the reserved ones.
     #[test]
     fn the_bound_is_that_of_the_slots_used() {
         let mut table = Table::default();

@@ -1,11 +1,11 @@
-//! Deadlines that are not a connection's: the host's timers and the engine's own.
+//! Deadlines that do not belong to a connection: the host's timers and the engine's own.
 
 use crate::base::id::TimerId;
 use crate::base::time::Micros;
 use crate::engine::wheel::{Tick, Wheel};
 use slab::Slab;
 
-/// Marks the wheel's entries that are timers; slots stay far below it.
+/// Marks entries of the wheel that are timers; slot numbers are far below it.
 const TIMER: u32 = 1 << 31;
 
 /// What a timer is for.
@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Timers {
     timers: Slab<Timer>,
     generation: u32,
-    /// How many there are, by purpose.
+    /// The number of running timers, by purpose.
     running: [usize; 4],
 }
 
@@ -35,7 +35,7 @@ struct Timer {
 }
 
 impl Timers {
-    /// The timer that an entry of the wheel stands for; `None` if it is a connection's slot.
+    /// Returns the timer of an entry of the wheel; `None` if the entry is a connection's slot.
     pub(crate) fn index(entry: u32) -> Option<u32> {
         (entry & TIMER != 0).then_some(entry & !TIMER)
     }
@@ -56,7 +56,7 @@ impl Timers {
         TimerId { index, generation }
     }
 
-    /// Stops a timer. One that has run out, or was stopped, is left alone.
+    /// Stops a timer. Does nothing if it has already expired or was stopped.
     pub(crate) fn cancel(&mut self, id: TimerId) {
         let found = |t: &Timer| t.generation == id.generation;
         if self.timers.get(id.index as usize).is_some_and(found) {
@@ -68,7 +68,7 @@ impl Timers {
         self.running[purpose as usize] > 0
     }
 
-    /// The wheel gave a timer's entry back. If it has run out, it is gone now.
+    /// Handles a timer's entry that the wheel returned. If the timer has expired, it is removed.
     pub(crate) fn fire(
         &mut self,
         wheel: &mut Wheel,
@@ -81,7 +81,7 @@ impl Timers {
             .get_mut(index as usize)
             .filter(|t| t.armed == tick)?;
         if timer.due > now {
-            // It lay beyond the wheel's horizon.
+            // It was beyond the wheel's horizon.
             timer.armed = wheel.arm(TIMER | index, timer.due);
             return None;
         }

@@ -1,6 +1,6 @@
-//! What goes through one connection, counted.
+//! Traffic counters of one connection.
 
-/// What went through a connection since it was accepted.
+/// The traffic of a connection since it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -8,9 +8,9 @@ pub struct Traffic {
     pub bytes_in: u64,
     /// Bytes sent, as on the wire.
     pub bytes_out: u64,
-    /// Data messages received; ends at `u32::MAX`.
+    /// Data messages received; stops at `u32::MAX`.
     pub messages_in: u32,
-    /// Data messages sent, or waiting to be; ends at `u32::MAX`.
+    /// Data messages sent or queued; stops at `u32::MAX`.
     pub messages_out: u32,
 }
 

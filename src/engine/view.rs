@@ -1,4 +1,5 @@
-//! What can be said of one connection: how it is, and what will become of it if nothing more happens.
+//! Snapshots of one connection: its current state, and what will happen to it without further
+//! input.
 
 use crate::base::cause::{Cause, Code};
 use crate::base::id::Class;
@@ -7,78 +8,80 @@ use crate::engine::traffic::Traffic;
 use crate::health::{Policy, Rtt, State};
 use std::net::SocketAddr;
 
-/// A connection at one moment. Made by copying: it costs no allocation.
+/// A snapshot of a connection. Creating one copies and does not allocate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnView {
-    /// How far it is.
+    /// The phase of its life.
     pub phase: PhaseView,
     /// Its class, once it is a WebSocket.
     pub class: Option<Class>,
-    /// The peer.
+    /// The peer's address.
     pub peer_addr: SocketAddr,
-    /// When it opened, or was accepted if it has not opened: engine time.
+    /// When it opened, or when it was accepted if it has not opened: engine time.
     pub since: Micros,
-    /// When something was last heard: engine time.
+    /// When the last input arrived: engine time.
     pub heard: Micros,
-    /// Its health; before it opens all of it is as at the start.
+    /// Its health. Until it opens, this has the initial values.
     pub health: HealthView,
-    /// Bytes that wait to be sent.
+    /// Unsent bytes.
     pub pending: usize,
-    /// Since when the peer takes fewer bytes than there are, if it does.
+    /// Since when the peer has taken fewer bytes than there are to send; `None` if it takes all.
     pub blocked_since: Option<Micros>,
     /// Bytes held for an unfinished message or frame.
     pub held: u64,
-    /// Since when its input waits for its next share of a turn, if it does ([`SHARE_UNITS`](crate::engine::SHARE_UNITS)).
+    /// Since when its input has waited for its next share of a turn
+    /// ([`SHARE_UNITS`](crate::engine::SHARE_UNITS)); `None` if it does not wait.
     pub throttled_since: Option<Micros>,
-    /// The host has paused reading from it.
+    /// Whether the host has paused reading from it.
     pub paused: bool,
-    /// A proxy stands between us and the peer, so what the kernel says of the connection is said of the proxy.
+    /// Whether a proxy is in front of the peer. The kernel's data about the connection then
+    /// describes the proxy.
     pub proxied: bool,
-    /// What went through it.
+    /// Its traffic counters.
     pub traffic: Traffic,
 }
 
-/// The health of a connection at one moment.
+/// A snapshot of a connection's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthView {
-    /// Whether it answers.
+    /// Whether the peer answers.
     pub state: State,
-    /// How long nothing was heard.
+    /// Time since the last input.
     pub silence: Micros,
-    /// Pings that went out and unanswered.
+    /// Pings that were sent and not answered.
     pub unanswered: u16,
-    /// Whether a ping waits to go out.
+    /// Whether a ping waits to be sent.
     pub ping_waits: bool,
     /// Round-trip time.
     pub rtt: Rtt,
-    /// When the next ping goes out if nothing is heard before.
+    /// When the next ping is sent if nothing is heard before.
     pub next_ping: Micros,
-    /// When it will be stale if nothing is heard before.
+    /// When the connection becomes stale if nothing is heard before.
     pub deadline: Micros,
 }
 
-/// How far a connection is.
+/// The phase of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PhaseView {
     /// Accepted, and not a WebSocket yet.
     Opening {
-        /// Not a byte has come.
+        /// No byte has arrived yet.
         silent: bool,
-        /// The request is here; the host has not decided yet.
+        /// The request has arrived; the host has deferred its verdict.
         deferred: bool,
     },
     /// A WebSocket.
     Open,
-    /// It will end.
+    /// Closing.
     Closing {
-        /// Why.
+        /// The cause.
         cause: Cause,
-        /// What the peer was told.
+        /// The close code that the peer was told.
         code: Code,
-        /// What is still waited for.
+        /// What it still waits for.
         awaits: Awaits,
     },
 }
@@ -87,40 +90,44 @@ pub enum PhaseView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Awaits {
-    /// The peer's close frame, which completes the handshake; then as `Flushed`.
+    /// The peer must send its close frame, which completes the handshake; then as `Flushed`.
     PeerCloses,
-    /// Our last bytes to go out.
+    /// Our last bytes must be sent.
     Flushed,
-    /// The peer's end of the stream, after our last bytes and our FIN have gone out. What it sends is thrown away: closing with
-    /// unread bytes would turn our answer into an RST.
+    /// The peer must end its stream after our last bytes and our FIN. Its input is discarded:
+    /// closing a socket with unread bytes would replace our answer with an RST.
     PeerLeaves,
 }
 
-/// What will become of a connection if nothing more is heard or sent. Deadlines are met never early, and late by a few
-/// milliseconds: a heartbeat goes out with the beat of 10 ms, the rest with the tick of 5 ms.
+/// What will happen to a connection if nothing more is heard or sent. Deadlines are never early and
+/// at most a few milliseconds late: heartbeats are sent at multiples of 10 ms, other deadlines are
+/// handled at multiples of 5 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outlook {
-    /// The policy that holds.
+    /// The policy in effect.
     pub policy: Policy,
-    /// Whether that is one of its own, and not its class's.
+    /// Whether that policy is the connection's own and not its class's.
     pub own_policy: bool,
-    /// When it is pinged next, if it is before it ends: not while the peer does not take our bytes, for then no ping leaves.
+    /// When it is pinged next, if that is before it ends. `None` while the peer does not take our
+    /// bytes, because no ping can leave.
     pub next_ping: Option<Micros>,
-    /// When it becomes suspect, if it is not and does before it ends.
+    /// When it becomes suspect; `None` if it already is, or ends before.
     pub suspect_at: Option<Micros>,
-    /// By when a drain closes it at the latest, if it is to. It may be sooner than anything else that is said here.
+    /// The latest time at which a drain closes it, if there is a drain. The close may come before
+    /// every other time given here.
     pub drained_by: Option<Micros>,
-    /// When it ends, or begins to be closed, and for what. If for a drain, then at the latest.
+    /// When it ends or begins to close. For a drain, this is the latest time.
     pub ends_at: Micros,
-    /// Why it will.
+    /// The cause of that end.
     pub ends_for: Cause,
-    /// It is stale already, and its close waits for its turn (`stale_closes_per_second`).
+    /// Whether it is already stale and waits for its close (`stale_closes_per_second`).
     pub deferred: bool,
 }
 
 impl Outlook {
-    /// The host closes it by then at the latest, in the course of a drain ([`Cause::DRAINING`]).
+    /// Records that the host closes it by this time at the latest, as part of a drain
+    /// ([`Cause::DRAINING`]).
     pub fn drained(&mut self, by: Micros) {
         self.drained_by = Some(self.drained_by.map_or(by, |before| before.min(by)));
         if by < self.ends_at {

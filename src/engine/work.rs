@@ -1,8 +1,10 @@
-//! The budget of a turn: how much work the peers may cause before the loop looks after its deadlines again.
+//! The work budget of a turn: how much work peers may cause before the loop checks its deadlines
+//! again.
 //!
-//! Work is counted in units, not in time: the engine reads no clock, and the same input costs the same everywhere. A unit
-//! is about a microsecond of CPU. Connections share a turn by deficit round robin (Shreedhar and Varghese, 1995): each gets
-//! its share, and a connection whose last frame cost more than what was left pays the difference in its next turns.
+//! Work is counted in units, not in time: the engine reads no clock, and the same input costs the
+//! same everywhere. A unit is about a microsecond of CPU. Connections share a turn by deficit round
+//! robin (Shreedhar and Varghese, 1995). Each gets its share; if the last frame of a connection
+//! exceeds it, the connection pays the difference in its next turns.
 
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -14,46 +16,49 @@ pub const TURN_UNITS: u32 = 2_000;
 /// Units that the input of one connection may cost in one turn. Its last frame may overshoot.
 pub const SHARE_UNITS: u32 = 200;
 
-/// The part of a turn's units that is left for last looks at connections that seem stale.
+/// The part of a turn's units reserved for last looks at connections that seem stale.
 const LOOKS_UNITS: u32 = 200;
 
-/// The part of a turn's units that is left for connections that had more to say than fitted into their last share.
+/// The part of a turn's units reserved for connections whose input exceeded their last share.
 const HEAVY_UNITS: u32 = 600;
 
-/// Last looks in one turn, and so stale closes.
+/// The most last looks, and so stale closes, in one turn.
 pub(crate) const LOOKS_PER_TURN: usize = 64;
 
 /// Units of a request head: parsing it, the verdict, the answer.
 pub(crate) const REQUEST_UNITS: u32 = 32;
 
-/// Units of the end of a stream, which makes work for the last step of the turn: the host is told, the socket is closed.
+/// Units of the end of a stream. It causes work in the last step of the turn: the host is told and
+/// the socket is closed.
 pub(crate) const END_UNITS: u32 = 16;
 
-/// Connections that are let go in one turn; closing a socket is the dearest call there is. The rest waits for the next turn.
+/// The most connections released in one turn; closing a socket is the most expensive system call.
+/// The rest wait for the next turn.
 pub(crate) const ENDS_PER_TURN: usize = 128;
 
-/// Timers and deadlines that fire in one turn, at one unit each; the rest follows in the next turn, in order.
+/// The most timers and deadlines that fire in one turn, at one unit each. The rest follow in the
+/// next turn, in order.
 pub(crate) const DEADLINES_PER_TURN: u32 = 2_048;
 
 /// Bytes of input that cost one unit.
 const BYTES_PER_UNIT: usize = 4 * 1024;
 
-/// A debt below this is not remembered for a connection that is at rest: it would cost memory.
+/// The smallest debt that is recorded for a connection at rest. Recording it takes memory.
 const DEBT_MIN: u32 = 16;
 
-/// What was spent, and by which connection.
+/// The units spent in this turn, and the connection that spends them.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// Spent on input in this turn.
+    /// Units spent on input in this turn.
     turn: u32,
-    /// Whose input is being worked on.
+    /// The connection whose input is being processed.
     current: Option<ConnId>,
-    /// What that connection may spend in this turn, and what it has spent.
+    /// The units that this connection may spend in this turn, and the units that it has spent.
     allowed: u32,
     spent: u32,
-    /// Bytes that do not make a unit yet.
+    /// Bytes that do not make up a unit yet.
     bytes: usize,
-    /// What was spent when the last looks of this turn began.
+    /// The units spent when the last looks of this turn began.
     looks_from: Option<u32>,
 }
 
@@ -67,13 +72,13 @@ impl Work {
         }
     }
 
-    /// Counts the answer to a heartbeat, which needs no share.
+    /// Counts the answer to a heartbeat. It needs no share.
     pub(crate) fn spend_on_pong(&mut self, stats: &mut Stats) {
         stats.work_units += 1;
         self.turn = self.turn.saturating_add(1);
     }
 
-    /// Counts the end of a connection, which no share is charged for.
+    /// Counts the end of a connection. No share is charged for it.
     pub(crate) fn spend_on_end(&mut self, units: u32, stats: &mut Stats) {
         stats.work_units += u64::from(units);
         self.turn = self.turn.saturating_add(units);
@@ -87,13 +92,13 @@ impl Work {
         self.spend(u32::try_from(units).unwrap_or(u32::MAX), stats);
     }
 
-    /// Returns whether a connection is being worked on.
+    /// Returns whether this connection's share is in progress.
     pub(crate) fn is_current(&self, id: ConnId) -> bool {
         self.current == Some(id)
     }
 
-    /// Begins the share of a connection that owes `debt` units. Returns what it still owes after this turn: more than zero if
-    /// it gets nothing now.
+    /// Begins the share of a connection that owes `debt` units. Returns the remaining debt after
+    /// this turn; if it is above zero, the connection gets no units now.
     pub(crate) fn begin_share(&mut self, id: ConnId, debt: u32) -> u32 {
         self.current = Some(id);
         self.spent = 0;
@@ -101,7 +106,7 @@ impl Work {
         debt.saturating_sub(SHARE_UNITS)
     }
 
-    /// Ends the share of the current connection. Returns what it owes.
+    /// Ends the share of the current connection. Returns its debt.
     pub(crate) fn end_share(&mut self) -> Option<(ConnId, u32)> {
         let id = self.current.take()?;
         let debt = self.spent.saturating_sub(self.allowed);
@@ -119,17 +124,17 @@ impl Work {
         self.turn < most || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// Returns whether connections may spend more in this turn that were within their share the last time.
+    /// Returns whether connections that stayed within their last share may spend more in this turn.
     pub(crate) fn turn_has_room_for_light(&self) -> bool {
         self.turn < TURN_UNITS - LOOKS_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// From now on this turn works for last looks, which have units of their own whatever reading has overshot.
+    /// Begins the last looks of this turn. They have their own units, even if reading has overshot.
     pub(crate) fn begin_looks(&mut self) {
         self.looks_from.get_or_insert(self.turn);
     }
 
-    /// Units spent by the current connection so far.
+    /// Returns the units spent by the current connection so far.
     pub(crate) fn spent(&self) -> u32 {
         self.spent
     }

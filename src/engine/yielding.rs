@@ -1,11 +1,14 @@
-//! Connections that hold a place and are no WebSocket yet: which one yields to a newer one.
+//! Connections that hold a place but are not WebSockets yet: their limits, and which one yields to
+//! a newer one.
 //!
-//! Two kinds are bounded. *Half-open* connections were taken in and have no verdict of the host yet, or were answered
-//! otherwise than with 101 and are not gone yet. A deferred verdict is the host's doing, so a connection that waits for one
-//! does not count. *Refused* connections were accepted beyond the driver's cap, only to be told so.
+//! Two kinds are limited. *Half-open* connections were admitted and have no verdict of the host
+//! yet, or were answered with a status other than 101 and have not ended yet. A deferred verdict is
+//! up to the host, so a connection that waits for one does not count. *Refused* connections were
+//! accepted above the driver's limit, only to receive a refusal.
 //!
 //! An answered connection that yields is dropped. Any other gets a last look
-//! ([`next_doubtful`](super::Engine::next_doubtful)): its request may lie unread in the socket.
+//! ([`next_doubtful`](super::Engine::next_doubtful)) because its request may be unread in the
+//! socket.
 
 use super::conn::{Conn, Mark, Phase};
 use super::ending::Draft;
@@ -28,7 +31,8 @@ impl Conn {
         }
     }
 
-    /// Returns whether it awaits its request, or was answered otherwise than with 101 and has not left.
+    /// Returns whether it awaits its request, or was answered with a status other than 101 and has
+    /// not ended.
     pub(super) fn is_no_websocket(&self) -> bool {
         let is_answered = matches!(self.phase, Phase::Closing(_)) && !self.marks.has(Mark::Counted);
         self.awaits_request() || is_answered
@@ -41,20 +45,21 @@ impl Conn {
 }
 
 impl<H: Handler> Engine<H> {
-    /// Sets how many connections the driver takes in at most. Of them at most a quarter, but at least 64, may be half-open:
-    /// without a verdict on their request that the host did not defer. Beyond that the oldest of them yields. Without a call
-    /// there is no bound.
+    /// Sets the most connections that the driver admits. At most a quarter of them, but at least
+    /// 64, may be half-open: they have no verdict yet, and the host has not deferred it. Above that
+    /// limit the oldest half-open one yields. Without this call there is no limit.
     pub fn set_max_connections(&mut self, most: usize) {
         self.half_open.most = half_open_max(most);
     }
 
-    /// The connections that may be accepted before a half-open one has to yield.
+    /// Returns how many connections may be accepted before a half-open one must yield.
     pub fn half_open_left(&self) -> usize {
         let places = &self.half_open;
         places.most.saturating_sub(places.taken.len())
     }
 
-    /// Gives a connection that was just accepted its place, at the expense of another one if all are taken.
+    /// Assigns a place to a newly accepted connection. If all places are taken, another connection
+    /// yields.
     pub(super) fn take_place(&mut self, id: ConnId, refused: bool) {
         let yields = if refused {
             self.refused.insert(id);
@@ -76,8 +81,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Of the refused connections, if there are too many: the oldest that has its whole answer, else the oldest. They are so
-    /// few that all are looked at.
+    /// Returns the refused connection that must yield if there are too many: the oldest with a
+    /// complete answer, else the oldest. All are scanned, because there are few.
     fn surplus_refused(&mut self) -> Option<ConnId> {
         if self.refused.taken.len() <= self.refused.most {
             return None;
@@ -103,7 +108,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Frees the place of a connection that is gone.
+    /// Frees the place of a connection that has ended.
     pub(super) fn free_place(&mut self, id: ConnId, conn: &Conn) {
         if conn.marks.has(Mark::Refused) {
             self.refused.remove(id);
@@ -112,8 +117,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Has a connection yield after its last look. If that has found a part of a request, it is told so. Either way it is let go
-    /// without waiting for its FIN, which it may hold back.
+    /// Ends a connection that yields, after its last look. If part of its request was found, it is
+    /// answered. It is released without waiting for its FIN, because the peer may never send one.
     pub(super) fn yield_place(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get(id) else {
             return;
@@ -141,8 +146,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Ends a connection that has sent nothing, and sends it nothing: browsers open such connections in advance and would take an
-    /// answer for that to their next request.
+    /// Ends a connection that has sent nothing, without an answer. Browsers open such connections
+    /// in advance and would take an answer as the response to their next request.
     pub(super) fn end_as_probe(&mut self, id: ConnId) {
         self.core.bury(id, Draft::of(Cause::PROBE));
     }
@@ -150,7 +155,7 @@ impl<H: Handler> Engine<H> {
     /// Checks that exactly the half-open and the refused connections hold places.
     ///
     /// # Errors
-    /// The first connection of which that is not true.
+    /// The first connection that breaks this rule.
     #[cfg(feature = "testing")]
     pub(super) fn check_places(&self) -> Result<(), String> {
         let find = |id: ConnId| self.core.table.get(id);

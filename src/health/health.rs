@@ -1,4 +1,4 @@
-//! The state machine of one connection: is its peer alive?
+//! The state machine that decides whether the peer of one connection is alive.
 
 use super::payload::{PAYLOAD, letters};
 use super::policy::{HeartbeatMode, Policy};
@@ -15,11 +15,11 @@ pub struct Health {
     heard: Micros,
     next_ping: Micros,
     rtt: Rtt,
-    /// When the latest ping went out: µs, cut to 32 bits. While it is queued: for how many intervals it has been, without
-    /// another sign of life.
+    /// When the latest ping was sent: µs, cut to 32 bits. While the ping is queued: the number of
+    /// intervals that it has waited without another sign of life.
     ping_sent: u32,
-    /// How long after `heard` there was another sign of life, 0 for never: bytes of ours that had to wait went out (slow is
-    /// not dead), or the policy changed.
+    /// Time from `heard` to a later sign of life, 0 for none: some of our waiting bytes were sent
+    /// (slow is not dead), or the policy changed.
     moved_after: Span,
     ping_seq: u32,
     unanswered: u16,
@@ -27,28 +27,30 @@ pub struct Health {
     heartbeat: Heartbeat,
 }
 
-/// With a longer interval no RTT is measured: 32 bits of µs hold 71 minutes.
+/// With a longer interval no RTT is measured, because 32 bits of µs hold only 71 minutes.
 const RTT_MAX_INTERVAL: Micros = Micros::from_secs(3_600);
 
-/// Where the latest ping is.
+/// The state of the latest ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heartbeat {
-    /// None was asked for yet.
+    /// No ping was requested yet.
     First,
-    /// None is on its way: the latest was answered or given up for an RTT.
+    /// No ping is outstanding: the latest was answered, or its RTT was given up.
     None,
-    /// Asked for; the kernel has not taken it yet.
+    /// Requested; the kernel has not taken it yet.
     Queued,
-    /// The kernel took it at `ping_sent`, and its pong will yield an RTT.
+    /// The kernel took it at `ping_sent`, and its pong will give an RTT.
     Sent,
 }
 
-/// A ping that is ordered so soon after it was due is not late: ticks are coarse, and turns take time.
+/// A ping requested within this time after it was due is not late: ticks are coarse, and turns take
+/// time.
 const PUNCTUAL: Micros = Micros::from_millis(20);
 
 impl Health {
-    /// A peer whose connection opened at `now`. Its first ping is due within one interval, at a point of the interval that
-    /// `seed` picks: clients that reconnect together must not ping together for ever after, unless they share the seed.
+    /// Creates the health of a connection that opened at `now`. Its first ping is due within one
+    /// interval, at a point of the interval that `seed` selects. With different seeds, clients that
+    /// reconnect together do not ping together from then on.
     pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
         Health {
             heard: now,
@@ -63,7 +65,8 @@ impl Health {
         }
     }
 
-    /// A complete frame arrived, or enough of one. One store in the usual case; no deadline is touched.
+    /// Records that a complete frame, or enough of one, arrived. Usually this is one store; no
+    /// deadline is touched.
     pub fn heard(&mut self, now: Micros) -> Option<HealthChange> {
         let silence = self.silence(now);
         if self.moved_after == Span::ZERO {
@@ -71,7 +74,7 @@ impl Health {
         } else {
             let alive_at = self.alive_at();
             self.heard = self.heard.max(now);
-            // Zero, unless time has stepped back over a stall since.
+            // Zero, unless engine time has stepped back over a stall since.
             self.moved_after = Span::of(alive_at - self.heard);
         }
         self.wait_anew();
@@ -88,7 +91,7 @@ impl Health {
         })
     }
 
-    /// A pong arrived. An RTT comes only from the pong of the latest ping, and only once.
+    /// Handles a pong. Only the pong of the latest ping gives an RTT, and only once.
     pub fn pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
         if self.heartbeat != Heartbeat::Sent || payload != self.ping_payload() {
             return None;
@@ -99,26 +102,30 @@ impl Health {
         Some(rtt)
     }
 
-    /// When [`on_due`](Health::on_due) wants to be called. Only a new policy moves it earlier; what happens moves it later.
+    /// Returns when [`on_due`](Health::on_due) must be called. Only a new policy makes this
+    /// earlier; events make it later.
     pub fn due(&self, policy: &Policy) -> Micros {
         self.ping_due(policy).min(self.stale_at(policy))
     }
 
-    /// When the next ping goes out if nothing is heard before.
+    /// Returns when the next ping is sent if nothing is heard before.
     pub fn ping_due(&self, policy: &Policy) -> Micros {
         match policy.mode {
             HeartbeatMode::Always => self.next_ping,
-            // The first goes out whatever was heard: without it nothing would spread the later ones.
+            // The first ping is sent even if input was heard: without it the later ones would not
+            // be spread.
             HeartbeatMode::Idle if self.heartbeat == Heartbeat::First => self.next_ping,
             HeartbeatMode::Idle => self.next_ping.max(self.heard + policy.heartbeat_interval),
         }
     }
 
-    /// When the peer becomes suspect if nothing is heard before, and no byte of ours that waits goes out; `None` if it is already, or
-    /// will not be before it is stale. `beat`: when [`on_due`](Health::on_due) is really called for a ping that is due then.
-    /// `blocked`: what is asked for from now on does not leave.
+    /// Returns when the peer becomes suspect if nothing is heard before and none of our waiting
+    /// bytes is sent; `None` if it already is, or becomes stale first. `beat`: when
+    /// [`on_due`](Health::on_due) is actually called for a ping that is due then. `blocked`: pings
+    /// requested from now on cannot be sent.
     ///
-    /// It is tried out, one beat after the other: at most three more than `suspect_after`.
+    /// The answer is found by simulating one beat after the other: at most three more than
+    /// `suspect_after`.
     pub fn suspect_at(
         &self,
         policy: &Policy,
@@ -145,7 +152,8 @@ impl Health {
         None
     }
 
-    /// When the connection is stale if nothing is heard before, and no byte of ours that waits goes out.
+    /// Returns when the connection becomes stale if nothing is heard before and no waiting byte of
+    /// ours is sent.
     pub fn stale_at(&self, policy: &Policy) -> Micros {
         let early = if sabotage::on(Bug::EarlyStale) {
             Micros::from_millis(11)
@@ -155,10 +163,11 @@ impl Health {
         self.alive_at() + (policy.connection_timeout - early)
     }
 
-    /// Judges the connection at `now`. May be called at any time; before [`due`](Health::due) it asks for nothing.
+    /// Checks the connection at `now`. May be called at any time; before [`due`](Health::due) it
+    /// requests nothing.
     ///
-    /// If a ping is to go out, the caller owes one with [`ping_payload`](Health::ping_payload), and
-    /// [`ping_sent`](Health::ping_sent) once the kernel has taken it.
+    /// If it requests a ping, the caller must send one with [`ping_payload`](Health::ping_payload),
+    /// and call [`ping_sent`](Health::ping_sent) once the kernel has taken it.
     pub fn on_due(&mut self, policy: &Policy, now: Micros) -> Due {
         if now >= self.stale_at(policy) {
             return Due::Stale;
@@ -167,7 +176,7 @@ impl Health {
         if now < due {
             return Due::Nothing;
         }
-        // Counted from when it was due, so that who shares a tick goes on to share it.
+        // Counted from the due time, so that connections that share a tick continue to share it.
         let punctual = now - due < PUNCTUAL.min(Micros(policy.heartbeat_interval.0 / 4));
         self.next_ping = if punctual { due } else { now } + policy.heartbeat_interval;
         let queued = self.heartbeat == Heartbeat::Queued;
@@ -175,7 +184,7 @@ impl Health {
             self.ping_sent = self.ping_sent.saturating_add(1);
         }
         let change = self.suspect(policy, now);
-        // None is queued behind an earlier one that has not left.
+        // No ping is queued behind an earlier one that has not left.
         let ping = !queued || sabotage::on(Bug::PingBehindPing);
         if ping {
             self.heartbeat = Heartbeat::Queued;
@@ -185,19 +194,22 @@ impl Health {
         Due::Beat { ping, change }
     }
 
-    /// Another policy holds from `now` on, `former` until then. `seed` is that of [`new`](Health::new).
+    /// Applies another policy from `now` on; `former` applied until then. `seed` is that of
+    /// [`new`](Health::new).
     ///
-    /// The next ping is due within one of the new intervals, at a point of it that `seed` picks, or as it was if that is earlier. The
-    /// peer is stale when it would have been under the former policy or one of the new timeouts from now, whichever is
-    /// first; not before that, however long it was silent when it had every right to be.
+    /// The next ping keeps its time, or is due within one new interval, at a point that `seed`
+    /// selects, if that is earlier. The peer becomes stale at its former deadline or one new
+    /// timeout from now, whichever is earlier. It never becomes stale sooner, even if it has
+    /// already been silent for longer than the new timeout.
     pub fn change_policy(&mut self, former: &Policy, policy: &Policy, now: Micros, seed: u64) {
         let interval = policy.heartbeat_interval;
         let next = match self.heartbeat {
-            // It will have been for an interval by then.
+            // By then it has waited for one interval.
             Heartbeat::Queued => now + interval,
-            // A ping that went out has an interval to be answered, too.
+            // A ping that was sent still has one interval to be answered.
             Heartbeat::First | Heartbeat::None | Heartbeat::Sent if self.unanswered > 0 => {
-                // Below zero if time has stepped back over a stall, or after half of what 32 bits hold: then it has all of it.
+                // Negative if time has stepped back over a stall, or after half the range of 32
+                // bits. The ping then gets a whole interval.
                 let ago = (now.0 as u32).wrapping_sub(self.ping_sent) as i32;
                 let left = interval - Micros(ago.max(0) as u64);
                 spread(policy, now, seed).max(now + left)
@@ -225,14 +237,16 @@ impl Health {
         })
     }
 
-    /// Bytes of ours that had to wait went out: the peer is not blamed for its silence meanwhile.
+    /// Records that some of our waiting bytes were sent. The peer's silence until now does not
+    /// count against it.
     pub fn moved(&mut self, now: Micros) {
         if !sabotage::on(Bug::SlowIsDead) {
             self.is_alive_since(now);
         }
     }
 
-    /// The kernel took the ping. `late` says that it had to wait behind other bytes: its interval starts only now.
+    /// Records that the kernel took the ping. `late`: it had to wait behind other bytes, so its
+    /// interval starts only now.
     pub fn ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
         let measurable = policy.heartbeat_interval < RTT_MAX_INTERVAL;
         self.heartbeat = if measurable {
@@ -247,7 +261,7 @@ impl Health {
         }
     }
 
-    /// The connection is not read now: a ping that is due is put off by `after`, an interval at most.
+    /// Delays a due ping by `after`, at most an interval, because the connection is not read now.
     pub fn put_off_ping(&mut self, policy: &Policy, now: Micros, after: Micros) {
         self.forget_outstanding();
         if self.ping_due(policy) <= now {
@@ -255,48 +269,50 @@ impl Health {
         }
     }
 
-    /// The loop was away: how long the outstanding ping took says nothing.
+    /// Discards the RTT of an outstanding ping, because the loop was delayed.
     pub fn forget_outstanding(&mut self) {
         if self.heartbeat == Heartbeat::Sent {
             self.heartbeat = Heartbeat::None;
         }
     }
 
-    /// What the latest ping carries, so that its pong is known from others: eight letters from `a` to `p`, one for each nibble of
-    /// its number. Clients that treat a payload as a C string, or as text, echo them as they are.
+    /// Returns the payload of the latest ping, by which its pong is recognized: eight letters from
+    /// `a` to `p`, one for each nibble of its number. Clients that handle a payload as a C string,
+    /// or as text, return letters unchanged.
     pub fn ping_payload(&self) -> [u8; PAYLOAD] {
         letters(self.ping_seq)
     }
 
-    /// Returns whether the latest heartbeat is out, and its pong is waited for.
+    /// Returns whether the latest heartbeat was sent and its pong is awaited.
     pub fn awaits_pong(&self) -> bool {
         self.heartbeat == Heartbeat::Sent
     }
 
-    /// Returns whether a pong with this payload can be the echo of a heartbeat, be it an older one, or be sent unasked (RFC 6455
-    /// §5.5.3: then it may carry anything; an empty one is taken for that).
+    /// Returns whether a pong with this payload may be valid: the echo of a heartbeat, possibly an
+    /// older one, or an unsolicited pong. An unsolicited pong may carry anything (RFC 6455 §5.5.3);
+    /// only an empty one is recognized as such.
     pub fn is_echo(payload: &[u8]) -> bool {
         payload.is_empty()
             || payload.len() == PAYLOAD && payload.iter().all(|b| (b'a'..=b'p').contains(b))
     }
 
-    /// Returns whether a ping was asked for that the kernel has not taken yet.
+    /// Returns whether a ping was requested that the kernel has not taken yet.
     pub fn ping_queued(&self) -> bool {
         self.heartbeat == Heartbeat::Queued
     }
 
-    /// Whether the peer answers.
+    /// Returns whether the peer answers.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// When there was last a sign of life: something heard, some of our waiting bytes taken, or what a change of policy counts as
-    /// one.
+    /// Returns the time of the last sign of life: received input, a send of waiting bytes, or the
+    /// credit that a change of policy gives.
     fn alive_at(&self) -> Micros {
         self.heard + self.moved_after.micros()
     }
 
-    /// Returns whether an interval has not passed at `now` since the last sign of life.
+    /// Returns whether the last sign of life is less than one interval before `now`.
     fn is_alive(&self, policy: &Policy, now: Micros) -> bool {
         now - self.alive_at() < policy.heartbeat_interval
     }
@@ -306,14 +322,15 @@ impl Health {
         self.wait_anew();
     }
 
-    /// A heartbeat that is queued has been for no interval.
+    /// Restarts the count of intervals of a queued heartbeat.
     fn wait_anew(&mut self) {
         if self.heartbeat == Heartbeat::Queued {
             self.ping_sent = 0;
         }
     }
 
-    /// Intervals that heartbeats have gone unanswered for: those that went out, and the one that waits.
+    /// Returns how many heartbeat intervals passed without an answer: those of sent heartbeats, and
+    /// those of the one that waits.
     fn missed(&self) -> u64 {
         let waits = match self.heartbeat {
             Heartbeat::Queued => self.ping_sent,
@@ -322,17 +339,17 @@ impl Health {
         u64::from(self.unanswered) + u64::from(waits)
     }
 
-    /// How long nothing was heard.
+    /// Returns the time since the last input.
     pub fn silence(&self, now: Micros) -> Micros {
         now - self.heard
     }
 
-    /// Pings sent since something was last heard.
+    /// Returns the number of pings sent since the last input.
     pub fn unanswered(&self) -> u16 {
         self.unanswered
     }
 
-    /// The smoothed round-trip time.
+    /// Returns the smoothed round-trip time.
     pub fn rtt(&self) -> Rtt {
         self.rtt
     }

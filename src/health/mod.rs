@@ -1,4 +1,5 @@
-//! Is this peer alive? Pure: it is told what happened and when, and says what is to be done and by when.
+//! Liveness of peers. This module is pure: it takes events with their times, and returns the next
+//! action and its deadline.
 
 #[expect(
     clippy::module_inception,

@@ -1,11 +1,11 @@
-//! What a heartbeat carries.
+//! The payload of a heartbeat.
 
-/// Bytes of a ping's payload.
+/// The length of a ping's payload, in bytes.
 pub const PAYLOAD: usize = 8;
 
-/// A letter for each nibble, the highest first.
+/// Returns a letter for each nibble, the highest first.
 pub(super) fn letters(number: u32) -> [u8; PAYLOAD] {
-    // Four bits to a byte: halves, quarters and eighths are moved apart.
+    // Spread the nibbles to one per byte: move halves, quarters and eighths apart.
     let wide = u64::from(number);
     let wide = (wide | wide << 16) & 0x0000_FFFF_0000_FFFF;
     let wide = (wide | wide << 8) & 0x00FF_00FF_00FF_00FF;

@@ -1,20 +1,21 @@
-//! What a class of peers owes us, and how patient we are.
+//! Policies: how often the peers of a class are pinged, and how long they may be silent.
 
 use crate::base::time::Micros;
 
-/// When a heartbeat goes out.
+/// When heartbeats are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "always, or only in silence")]
 pub enum HeartbeatMode {
-    /// A ping every interval, whatever was heard: an RTT every interval, and NAT entries stay warm in both directions.
+    /// A ping every interval, independent of input. This gives an RTT every interval and keeps NAT
+    /// entries alive in both directions.
     #[default]
     Always,
-    /// Only when nothing was heard for an interval: talkers cost no pings.
+    /// Only when nothing was heard for an interval: active peers cost no pings.
     Idle,
 }
 
-/// How the connections of one class are supervised. When it is changed live, nobody who answers is closed for that; see
-/// [`Health::change_policy`](crate::health::Health::change_policy).
+/// How the connections of one class are supervised. A change at run time closes no connection that
+/// answers; see [`Health::change_policy`](crate::health::Health::change_policy).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "hosts write it down")]
 pub struct Policy {
@@ -22,16 +23,20 @@ pub struct Policy {
     pub heartbeat_interval: Micros,
     /// Silence after which a connection is stale; more than the interval. Default 45 s.
     pub connection_timeout: Micros,
-    /// How many pings must each have gone unanswered for an interval before a peer is suspect; at least 1. Default 1.
+    /// The number of pings that must each be unanswered for an interval before a peer is suspect;
+    /// at least 1. Default 1.
     pub suspect_after: u16,
-    /// How long an open connection may take to its first data message; `None`: for ever (the default).
+    /// How long an open connection may take until its first data message; `None`: for ever (the
+    /// default).
     pub first_message_timeout: Option<Micros>,
-    /// The longest first message, in bytes; `None`: as any other (the default). A longer one is answered 1009 as soon as its
-    /// header is here. It bounds what a peer can cost that has not introduced itself.
+    /// The longest first message, in bytes; `None`: as any other (the default). A longer one is
+    /// answered 1009 as soon as its header has arrived. This limits the cost of a peer that has not
+    /// introduced itself.
     pub first_message_bytes: Option<usize>,
-    /// How long a peer may take to answer our close frame before its socket is dropped. Default 2 s.
+    /// How long a peer may take to answer our close frame before its socket is dropped. Default 2
+    /// s.
     pub close_timeout: Micros,
-    /// When pings go out.
+    /// When pings are sent.
     pub mode: HeartbeatMode,
 }
 
@@ -53,16 +58,17 @@ impl Policy {
         mode: HeartbeatMode::Always,
     };
 
-    /// The shortest time that means anything: two ticks of the wheel, the grid of the heartbeats.
+    /// The shortest useful time: two ticks of the wheel, the grid of the heartbeats.
     pub const LEAST: Micros = Micros::from_millis(10);
 
-    /// The shortest connection timeout that survives one lost ping or answer, in heartbeat intervals. Less is allowed.
+    /// The shortest connection timeout, in heartbeat intervals, that tolerates one lost ping or
+    /// answer. Shorter ones are allowed.
     pub const SAFE_INTERVALS: u64 = 2;
 
     /// Checks that the loop can keep this policy.
     ///
     /// # Errors
-    /// [`PolicyError`] with every fault.
+    /// [`PolicyError`] with all faults.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let mut faults = Vec::new();
         if self.heartbeat_interval < Self::LEAST {
@@ -94,16 +100,16 @@ impl Policy {
     }
 }
 
-/// A policy that the loop cannot keep. The policy's author is at fault: nothing has changed, and the same policy is refused
-/// again.
+/// An invalid policy. The policy's author is at fault: nothing has changed, and the same policy
+/// will be refused again.
 ///
-/// Printed as every fault in one line, each with the field, its value and what is allowed.
+/// Printed as all faults in one line, each with the field, its value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", line(.0))]
 pub struct PolicyError(Vec<PolicyFault>);
 
 impl PolicyError {
-    /// Every fault, at least one, in the order of the checks.
+    /// Returns all faults, at least one, in the order of the checks.
     pub fn faults(&self) -> &[PolicyFault] {
         &self.0
     }
@@ -124,7 +130,7 @@ pub enum PolicyFault {
         /// The heartbeat interval.
         interval: Micros,
     },
-    /// A peer would be suspect before a ping is unanswered.
+    /// A peer would be suspect without an unanswered ping.
     #[error("suspect_after is 0; at least 1")]
     SuspectAfter,
     /// The timeout is shorter than [`Policy::LEAST`].
@@ -133,7 +139,7 @@ pub enum PolicyFault {
     /// The timeout is shorter than [`Policy::LEAST`].
     #[error("first_message_timeout is {0}; at least {least}", least = Policy::LEAST)]
     FirstMessageTimeout(Micros),
-    /// A control frame may be longer (RFC 6455 §5.5).
+    /// The limit is below the length of a control frame (RFC 6455 §5.5).
     #[error("first_message_bytes is {0}; at least 125")]
     FirstMessageBytes(usize),
 }

@@ -1,4 +1,4 @@
-//! Round-trip time, smoothed as TCP does it (RFC 6298 §2, with α = 1/8, β = 1/4).
+//! Round-trip time, smoothed as in TCP (RFC 6298 §2, with α = 1/8, β = 1/4).
 
 /// Smoothed round-trip time and its variation, in µs; both saturate at 71 minutes (`u32::MAX` µs).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -8,9 +8,9 @@ pub struct Rtt {
 }
 
 impl Rtt {
-    /// Takes one measurement in, in µs.
+    /// Adds one measurement, in µs.
     pub(crate) fn sample(&mut self, rtt_us: u64) {
-        // Zero is kept for "never measured".
+        // Zero is reserved for "never measured".
         let rtt = u32::try_from(rtt_us).unwrap_or(u32::MAX).max(1);
         if self.srtt == 0 {
             // (2.2) SRTT <- R, RTTVAR <- R/2
@@ -28,12 +28,12 @@ impl Rtt {
         self.srtt = blend(self.srtt, rtt, 8).max(1);
     }
 
-    /// The smoothed round-trip time in µs, once there is a measurement.
+    /// Returns the smoothed round-trip time in µs, once there is a measurement.
     pub fn srtt_us(self) -> Option<u32> {
         (self.srtt != 0).then_some(self.srtt)
     }
 
-    /// The variation in µs, once there is a measurement.
+    /// Returns the variation in µs, once there is a measurement.
     pub fn rttvar_us(self) -> Option<u32> {
         (self.srtt != 0).then_some(self.rttvar)
     }

@@ -1,16 +1,16 @@
-//! Spans of time in half the room.
+//! Spans of time in half the memory.
 
 use crate::base::time::Micros;
 
-/// A span of time in 32 bits: exact up to 67 minutes, which no byte waits; above that rounded up to a millisecond, and it ends
-/// at 75 hours.
+/// A span of time in 32 bits. Exact up to 67 minutes, longer than any byte may wait. Above that it
+/// is rounded up to a millisecond, and its maximum is 75 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span(u32);
 
 impl Span {
     pub(super) const ZERO: Span = Span(0);
 
-    /// From here on it counts milliseconds.
+    /// Values above this count milliseconds.
     const EXACT: u32 = 0xF000_0000;
 
     pub(super) fn of(span: Micros) -> Self {

@@ -1,4 +1,4 @@
-//! What is known of a peer, and what a deadline asks for.
+//! The state of a peer, and the action that a deadline requires.
 
 use super::rtt::Rtt;
 use crate::base::time::Micros;
@@ -7,43 +7,43 @@ use crate::base::time::Micros;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a peer answers or it does not")]
 pub enum State {
-    /// Nothing speaks against it.
+    /// The peer is not suspect.
     Healthy,
-    /// A heartbeat has gone unanswered for an interval, and nothing was heard since it was sent; or it could not even be sent
-    /// for that long, and no byte of ours moved.
+    /// A heartbeat was unanswered for an interval, and nothing was heard since it was sent. Or a
+    /// heartbeat could not be sent for that long, and none of our waiting bytes was sent.
     Suspect,
 }
 
-/// A change of [`State`], with the numbers that it rests on.
+/// A change of [`State`], with the numbers that explain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "tests of hosts write it down")]
 pub struct HealthChange {
     /// The new state.
     pub state: State,
-    /// How long nothing had been heard.
+    /// Time since the last input.
     pub silence: Micros,
-    /// Pings that had gone out and unanswered.
+    /// Pings that were sent and not answered.
     pub unanswered: u16,
-    /// The round-trip time as last known.
+    /// The latest round-trip time.
     pub rtt: Rtt,
 }
 
-/// What a deadline asks for.
+/// The action that a deadline requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
 pub enum Due {
-    /// Nothing: the peer was heard meanwhile.
+    /// None: the peer was heard in the meantime.
     Nothing,
     /// An interval is over.
     Beat {
-        /// A heartbeat is to go out; not so if the one before has not left yet.
+        /// Whether a heartbeat must be sent. It is not sent if the previous one has not left yet.
         ping: bool,
-        /// The peer has become suspect.
+        /// The change of state, if the peer has become suspect.
         change: Option<HealthChange>,
     },
-    /// Nothing was heard for the timeout.
+    /// Nothing was heard for the connection timeout.
     Stale,
 }

@@ -1,48 +1,49 @@
-//! What a queue may hold, what becomes of the rest, and what one turn takes.
+//! The limits of a queue, what happens to items beyond them, and the budget of one turn.
 
 use crate::base::sabotage::{self, Bug};
 use std::fmt;
 
-/// Something that crosses threads.
+/// An item that crosses threads.
 pub trait Mail {
-    /// Bytes that it takes while it waits, those of its own type included. The answer must not change meanwhile.
+    /// Returns the memory that it takes in the queue, in bytes, including its own type. The value
+    /// must not change while it waits.
     fn bytes(&self) -> usize;
 }
 
-/// The most that waits in a queue.
+/// The limits of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Items, at least 1.
     pub count: usize,
-    /// Bytes. An item that is larger finds room while nothing else waits.
+    /// Bytes. A larger item is accepted if no other waits.
     pub bytes: usize,
 }
 
 impl Limits {
-    /// Returns whether an item of `bytes` finds room beside what waits.
+    /// Returns whether an item of `bytes` fits beside the waiting items.
     pub(super) fn have_room(self, waiting: (usize, usize), bytes: usize) -> bool {
         let most = self.count + usize::from(sabotage::on(Bug::MailBoundOffByOne));
         let (count, before) = waiting;
         count < most && (count == 0 || before.saturating_add(bytes) <= self.bytes)
     }
 
-    /// Returns whether more waits than may.
+    /// Returns whether the waiting items exceed the limits.
     pub(super) fn are_exceeded(self, waiting: (usize, usize)) -> bool {
         let most = self.count + usize::from(sabotage::on(Bug::MailBoundOffByOne));
         waiting.0 > most || waiting.1 > self.bytes
     }
 }
 
-/// What becomes of an item that finds no room.
+/// What happens to an item that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// It is given back to its sender.
+    /// It is returned to its sender.
     Refuse,
-    /// It is taken, and the oldest that wait are lost. What a receiver is just taking does not count.
+    /// It is accepted, and the oldest waiting items are dropped.
     DropOldest,
 }
 
-/// An item that found no room.
+/// An item that did not fit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NoRoom<T>(pub T);
 
@@ -60,23 +61,23 @@ impl<T> fmt::Display for NoRoom<T> {
 
 impl<T> std::error::Error for NoRoom<T> {}
 
-/// How a queue is doing.
+/// The state of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Items that wait.
+    /// Waiting items.
     pub waiting: usize,
     /// Bytes of those items.
     pub bytes: usize,
-    /// Items that were refused or dropped for want of room, since the start.
+    /// Items refused or dropped since the start because they did not fit.
     pub lost: u64,
 }
 
-/// What is left of what one turn takes.
+/// The rest of one turn's budget.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(Limits);
 
 impl Budget {
-    /// A budget that nothing was taken from. At least one item is taken; the last one may exceed the bytes.
+    /// Creates an unused budget. At least one item is taken; the last one may exceed the bytes.
     pub fn new(limits: Limits) -> Self {
         Budget(limits)
     }

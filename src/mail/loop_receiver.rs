@@ -1,4 +1,4 @@
-//! The end at which the loop receives.
+//! The loop's receiving end of a queue.
 
 use super::limits::{Budget, Counts, Limits, Mail, Overflow};
 use super::sender::Sender;
@@ -7,22 +7,23 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-/// Receives in the loop, a budget per turn, without ever waiting.
+/// Receives in the loop with a budget per turn, and never waits.
 ///
-/// Each turn calls [`collect`](LoopReceiver::collect) once, and then [`take`](LoopReceiver::take) as often as its budget
-/// allows. If items [are left over](LoopReceiver::has_left_over) the next turn must come by itself: nobody wakes the loop for them.
+/// Each turn calls [`collect`](LoopReceiver::collect) once, and then [`take`](LoopReceiver::take)
+/// as often as its budget allows. If items [are left over](LoopReceiver::has_left_over), the loop
+/// must start the next turn by itself: the queue does not wake it for them.
 pub struct LoopReceiver<T> {
     shelves: Arc<Shelves<T>>,
-    /// Taken over and not handed out. These items count as waiting.
+    /// Collected items that were not taken yet. They count as waiting.
     stock: VecDeque<T>,
-    /// A shelf that a sender held when it was to be emptied.
+    /// A shelf that could not be emptied because a sender held it.
     behind: Option<usize>,
-    /// Poked, but not everything that was sent before is in the stock.
+    /// Whether a poke waits until all items sent before it are collected.
     poked_early: bool,
     poked: bool,
 }
 
-/// A queue from any number of threads to the loop.
+/// Creates a queue from any number of threads to the loop.
 pub fn to_loop<T: Mail>(limits: Limits, overflow: Overflow) -> (Sender<T>, LoopReceiver<T>) {
     let shelves = Arc::new(Shelves::new(limits, overflow));
     let receiver = LoopReceiver {
@@ -36,10 +37,10 @@ pub fn to_loop<T: Mail>(limits: Limits, overflow: Overflow) -> (Sender<T>, LoopR
 }
 
 impl<T: Mail> LoopReceiver<T> {
-    /// Takes over what was sent. Returns whether that is everything; if not, a sender is just putting an item down, and the rest
-    /// is taken over with the next call.
+    /// Collects the sent items. Returns whether these are all; if not, a sender is just adding an
+    /// item, and the next call collects the rest.
     ///
-    /// If nothing was sent since the last call this is one look at a flag.
+    /// If nothing was sent since the last call, this only reads a flag.
     pub fn collect(&mut self) -> bool {
         if self.behind.is_none() && !self.shelves.is_told() {
             return true;
@@ -58,7 +59,7 @@ impl<T: Mail> LoopReceiver<T> {
         true
     }
 
-    /// Empties the shelf that is to be emptied. Returns whether none is left.
+    /// Empties the shelf that is still to be emptied, if any. Returns whether none is left.
     fn catch_up(&mut self) -> bool {
         let Some(at) = self.behind else { return true };
         let Some(mut shelf) = self.shelves.try_lock(at) else {
@@ -69,7 +70,7 @@ impl<T: Mail> LoopReceiver<T> {
         true
     }
 
-    /// Takes the oldest item out of what was taken over, if there is one and the budget allows it.
+    /// Takes the oldest collected item, if there is one and the budget allows it.
     pub fn take(&mut self, budget: &mut Budget) -> Option<T> {
         if !budget.is_left() {
             return None;
@@ -81,7 +82,7 @@ impl<T: Mail> LoopReceiver<T> {
         Some(item)
     }
 
-    /// Takes the oldest item out of what was taken over. It counts as waiting until its bytes are
+    /// Takes the oldest collected item. It counts as waiting until its bytes are
     /// [released](LoopReceiver::release), or it is [put back](LoopReceiver::put_back).
     pub fn take_kept(&mut self) -> Option<T> {
         let item = self.stock.pop_front();
@@ -91,33 +92,36 @@ impl<T: Mail> LoopReceiver<T> {
         item
     }
 
-    /// An item of `bytes` that was [kept](LoopReceiver::take_kept) is finished.
+    /// Releases the `bytes` of an item that was [kept](LoopReceiver::take_kept).
     pub fn release(&self, bytes: usize) {
         self.shelves.leave(bytes);
     }
 
-    /// Puts an item that was [kept](LoopReceiver::take_kept) behind what was taken over.
+    /// Puts an item that was [kept](LoopReceiver::take_kept) behind the collected items.
     pub fn put_back(&mut self, item: T) {
         self.stock.push_back(item);
     }
 
-    /// Puts an item of the loop's own behind what was taken over, beyond any limit. It wakes nobody.
+    /// Adds an item of the loop itself behind the collected items, without any limit. It does not
+    /// wake the loop.
     pub fn add(&mut self, item: T) {
         self.shelves.enter(item.bytes());
         self.stock.push_back(item);
     }
 
-    /// Returns whether a sender [has poked](Sender::poke) since the last time. All that it had sent before is taken over.
+    /// Returns whether a sender [has poked](Sender::poke) since the last call. All items that it
+    /// sent before are collected.
     pub fn take_poke(&mut self) -> bool {
         std::mem::take(&mut self.poked)
     }
 
-    /// Returns whether there is more to do without anything new: items that were not handed out, or a sender that was met.
+    /// Returns whether work is left without new items: items not taken yet, or a shelf that a
+    /// sender held.
     pub fn has_left_over(&self) -> bool {
         self.behind.is_some() || !self.stock.is_empty()
     }
 
-    /// Returns how the queue is doing.
+    /// Returns the state of the queue.
     pub fn counts(&self) -> Counts {
         self.shelves.counts()
     }

@@ -1,4 +1,4 @@
-//! The end at which the loop sends.
+//! The loop's sending end of a queue.
 
 use super::limits::{Counts, Limits, Mail, NoRoom, Overflow};
 use super::receiver::Receiver;
@@ -6,10 +6,10 @@ use super::shelves::Shelves;
 use std::fmt;
 use std::sync::Arc;
 
-/// Sends to another thread, as the only sender of its queue, without ever waiting.
+/// Sends to another thread as the only sender of its queue, and never waits.
 pub struct LoopSender<T>(Arc<Shelves<T>>);
 
-/// A queue from the loop to another thread.
+/// Creates a queue from the loop to another thread.
 pub fn from_loop<T: Mail>(limits: Limits, overflow: Overflow) -> (LoopSender<T>, Receiver<T>) {
     let shelves = Arc::new(Shelves::new(limits, overflow));
     (LoopSender(shelves.clone()), Receiver::new(shelves))
@@ -24,10 +24,9 @@ impl<T: Mail> LoopSender<T> {
         self.post_within(item, self.0.limits)
     }
 
-    /// Sends an item for which these limits hold instead of the queue's own.
+    /// Sends an item with these limits instead of the queue's own.
     ///
-    /// # Errors
-    /// [`NoRoom`] with the item, if it finds no room within them and the queue refuses.
+    /// # Errors [`NoRoom`] with the item, if it does not fit and the queue refuses.
     pub fn post_within(&mut self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
         self.0
             .put(&mut self.0.shelf_of_sole_sender(), item, limits)?;
@@ -40,7 +39,7 @@ impl<T: Mail> LoopSender<T> {
         Receiver::new(self.0.clone())
     }
 
-    /// Returns how the queue is doing.
+    /// Returns the state of the queue.
     pub fn counts(&self) -> Counts {
         self.0.counts()
     }

@@ -1,19 +1,20 @@
-//! One bounded queue for everything that crosses threads.
+//! The bounded queue for everything that crosses threads.
 //!
-//! A queue holds items in their order and is bounded by count and by bytes ([`Limits`]). What finds no room is refused or
-//! makes room by the loss of the oldest ([`Overflow`]); either way the loss is counted ([`Counts`]). The receiving thread is
-//! woken once, however many items follow, until it looks again.
+//! A queue keeps the order of its items and is bounded by count and by bytes ([`Limits`]). An item
+//! that does not fit is refused, or the oldest items are dropped for it ([`Overflow`]); both are
+//! counted as lost ([`Counts`]). The receiving thread is woken once, and not again until it looks.
 //!
-//! A queue has two ends, and the loop never waits at either of them:
+//! A queue has two ends. The loop never waits at either end:
 //!
-//! | queue | sends | receives |
-//! | --- | --- | --- |
-//! | [`to_loop`] | [`Sender`]: any thread, waits for other senders at most | [`LoopReceiver`]: a budget per turn, never waits |
-//! | [`from_loop`] | [`LoopSender`]: the loop alone, never waits | [`Receiver`]: any thread, takes all at once |
+//! - [`to_loop`]: any thread sends with a [`Sender`], which waits at most for other senders. The
+//!   loop receives with a [`LoopReceiver`], with a budget per turn, and never waits.
+//! - [`from_loop`]: only the loop sends, with a [`LoopSender`], and never waits. Any thread
+//!   receives with a [`Receiver`], which takes all items at once.
 //!
-//! Inside are two shelves. Senders fill one of them. The receiver first directs them to the other one, which is empty, and then
-//! empties the one that they have filled, so a sender never finds the receiver in its way. Both shelves keep their memory: a
-//! queue in use allocates nothing per item.
+//! A queue consists of two shelves. Senders fill one of them. The receiver first directs senders to
+//! the other shelf, which is empty, and then empties the one that they have filled. So a sender
+//! never meets the receiver. Both shelves keep their memory: a queue in use allocates nothing per
+//! item.
 
 mod limits;
 mod loop_receiver;

@@ -1,4 +1,4 @@
-//! The end at which a thread beside the loop receives.
+//! The receiving end of a queue for a thread other than the loop.
 
 use super::limits::{Counts, Mail};
 use super::shelves::Shelves;
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
-/// Receives from the loop, on any thread. Cheap to clone; all clones are one.
+/// Receives from the loop, on any thread. Cheap to clone; all clones share one queue.
 pub struct Receiver<T>(Arc<Shelves<T>>);
 
 impl<T> Clone for Receiver<T> {
@@ -20,17 +20,18 @@ impl<T: Mail> Receiver<T> {
         Receiver(shelves)
     }
 
-    /// Takes out what was sent since the last time, oldest first.
+    /// Takes the items sent since the last call, oldest first.
     pub fn take(&self) -> VecDeque<T> {
         let mut items = VecDeque::new();
         self.take_into(&mut items);
         items
     }
 
-    /// Takes out what was sent since the last time and puts it behind `items`, oldest first. If `items` is empty nothing is
-    /// copied, and its memory is used for what is sent next.
+    /// Takes the items sent since the last call and appends them to `items`, oldest first. If
+    /// `items` is empty nothing is copied, and its memory is used for the next items.
     pub fn take_into(&self, items: &mut VecDeque<T>) {
-        // Of two takers the second one waits: a shelf must be empty before it is filled again.
+        // Of two takers the second one waits, because a shelf must be empty before it is filled
+        // again.
         let _one_taker = self.0.takers.lock().unwrap_or_else(PoisonError::into_inner);
         let before = items.len();
         self.0.look();
@@ -41,18 +42,18 @@ impl<T: Mail> Receiver<T> {
         }
     }
 
-    /// Sets how the receiving thread is woken, from now on and also for what waits already. It must not wait for anything.
-    /// Only the first call counts.
+    /// Sets the callback that wakes the receiving thread, also for items that already wait. The
+    /// callback must not block. Only the first call has an effect.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.0.set_wake(wake);
     }
 
-    /// Returns how many items were lost for want of room.
+    /// Returns how many items were lost because they did not fit.
     pub fn lost(&self) -> u64 {
         self.0.counts().lost
     }
 
-    /// Returns how the queue is doing.
+    /// Returns the state of the queue.
     pub fn counts(&self) -> Counts {
         self.0.counts()
     }

@@ -1,4 +1,4 @@
-//! The end at which any thread sends.
+//! The sending end of a queue for any thread.
 
 use super::limits::{Counts, Limits, Mail, NoRoom};
 use super::shelves::Shelves;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 /// Sends to the loop, from any thread. Cheap to clone.
 ///
-/// No call waits for the loop; one that sends may wait for another sender, for as long as that puts one item down.
+/// No call waits for the loop. A call that sends may wait for another sender, for as long as that
+/// one adds one item.
 pub struct Sender<T>(pub(super) Arc<Shelves<T>>);
 
 impl<T> Clone for Sender<T> {
@@ -25,34 +26,34 @@ impl<T: Mail> Sender<T> {
         self.post_within(item, self.0.limits)
     }
 
-    /// Sends an item for which these limits hold instead of the queue's own.
+    /// Sends an item with these limits instead of the queue's own.
     ///
-    /// # Errors
-    /// [`NoRoom`] with the item, if it finds no room within them and the queue refuses.
+    /// # Errors [`NoRoom`] with the item, if it does not fit and the queue refuses.
     pub fn post_within(&self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
         self.0.put(&mut self.0.shelf(), item, limits)?;
         self.0.tell();
         Ok(())
     }
 
-    /// Sends an item beyond any limit. For what must not be lost, and is sent a few times in a process's life.
+    /// Sends an item without any limit. For rare items that must not be lost.
     pub fn post_always(&self, item: T) {
         self.0.put_always(&mut self.0.shelf(), item);
         self.0.tell();
     }
 
-    /// Has the receiver find that it was poked ([`LoopReceiver::take_poke`](super::LoopReceiver::take_poke)), behind what this
-    /// thread has sent before. Waits for nothing.
+    /// Pokes the receiver ([`LoopReceiver::take_poke`](super::LoopReceiver::take_poke)), after all
+    /// items that this thread has sent before. Does not wait.
     pub fn poke(&self) {
         self.0.poke();
     }
 
-    /// Sets how the receiver is woken, from now on and also for what waits already. Only the first call counts.
+    /// Sets the callback that wakes the receiver, also for items that already wait. Only the first
+    /// call has an effect.
     pub fn set_wake(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.0.set_wake(wake);
     }
 
-    /// Returns how the queue is doing.
+    /// Returns the state of the queue.
     pub fn counts(&self) -> Counts {
         self.0.counts()
     }

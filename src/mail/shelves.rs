@@ -1,4 +1,5 @@
-//! What both ends of a queue share: two shelves, what waits on them, and how the receiving thread is told.
+//! The state that both ends of a queue share: two shelves, the counters, and the wake-up of the
+//! receiving thread.
 
 use super::limits::{Counts, Limits, Mail, NoRoom, Overflow};
 use crate::base::sabotage::{self, Bug};
@@ -8,7 +9,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
-/// The most items whose memory an empty shelf keeps.
+/// The most items that the kept memory of an empty shelf can hold.
 const KEPT: usize = 1_024;
 
 /// Items in their order, with their bytes.
@@ -26,24 +27,25 @@ impl<T> Default for Shelf<T> {
     }
 }
 
-/// A callback that makes the receiving thread look.
+/// A callback that wakes the receiving thread.
 pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 pub(super) struct Shelves<T> {
     shelves: [Mutex<Shelf<T>>; 2],
-    /// The shelf that senders fill. Only the receiver changes it, and only when the other shelf is empty.
+    /// The shelf that senders fill. Only the receiver changes it, and only when the other shelf is
+    /// empty.
     filled: AtomicUsize,
-    /// Items that wait, also those that the receiver has taken over and not handed out.
+    /// Waiting items, including those that the receiver has collected and not taken.
     waiting: AtomicUsize,
     /// Bytes of those items.
     bytes: AtomicUsize,
     lost: AtomicU64,
-    /// The receiver was told since it looked last.
+    /// Whether the receiver was woken since it last looked.
     told: AtomicBool,
-    /// The receiver is to look, whether items wait or not.
+    /// Whether the receiver must look even if no items wait.
     poked: AtomicBool,
     wake: OnceLock<Wake>,
-    /// Held by a thread that takes, where several may.
+    /// Held by a thread that takes, if several threads may.
     pub(super) takers: Mutex<()>,
     pub(super) limits: Limits,
     overflow: Overflow,
@@ -68,20 +70,22 @@ impl<T: Mail> Shelves<T> {
 
     // ---- senders ----
 
-    /// The shelf that is filled. Waits while another sender is at it.
+    /// Locks the shelf that senders fill. Waits while another sender uses it.
     pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf<T>> {
         loop {
             let at = self.filled.load(Acquire);
             let shelf = self.lock(at);
-            // The receiver may have emptied this shelf before it was locked here: newer items are on the other one then.
+            // The receiver may have emptied this shelf before the lock was taken; newer items are
+            // then on the other one.
             if self.filled.load(Acquire) == at {
                 return shelf;
             }
         }
     }
 
-    /// The shelf that is filled, for the only sender of a queue. A shelf is locked only while the receiver empties it, and then
-    /// senders were directed to the other one before: that one is free, unless the receiver has taken again meanwhile.
+    /// Locks the shelf that is filled, for the only sender of a queue. The receiver locks a shelf
+    /// only to empty it, after it has directed senders to the other one. So the other one is free,
+    /// unless the receiver has taken again in the meantime.
     pub(super) fn shelf_of_sole_sender(&self) -> MutexGuard<'_, Shelf<T>> {
         loop {
             let at = self.filled.load(Acquire);
@@ -92,8 +96,8 @@ impl<T: Mail> Shelves<T> {
         }
     }
 
-    /// Puts an item on the shelf that is filled, within these limits. The shelf is locked, so of two senders at most one is here,
-    /// but for the moment in which the receiver changes the shelf.
+    /// Adds an item to the locked shelf, within these limits. The lock keeps other senders out,
+    /// except for the moment in which the receiver switches shelves.
     pub(super) fn put(
         &self,
         shelf: &mut Shelf<T>,
@@ -107,8 +111,8 @@ impl<T: Mail> Shelves<T> {
         }
         self.put_always(shelf, item);
         if self.overflow == Overflow::DropOldest {
-            // What a receiver is just taking from the other shelf does not count: it may take its time. The newest stays,
-            // whatever its size.
+            // What a receiver is just taking from the other shelf does not count: a slow receiver
+            // costs no items. The newest item stays, even if it alone exceeds the limits.
             while limits.are_exceeded((shelf.items.len(), shelf.bytes))
                 && shelf.items.len() > 1
                 && let Some(oldest) = shelf.items.pop_front()
@@ -122,7 +126,7 @@ impl<T: Mail> Shelves<T> {
         Ok(())
     }
 
-    /// Puts an item on the shelf that is filled, beyond any limit.
+    /// Adds an item to the shelf that is filled, without any limit.
     pub(super) fn put_always(&self, shelf: &mut Shelf<T>, item: T) {
         let bytes = item.bytes();
         self.enter(bytes);
@@ -130,7 +134,8 @@ impl<T: Mail> Shelves<T> {
         shelf.items.push_back(item);
     }
 
-    /// Has the receiver look, unless it was told already and has not looked since. To be called without a lock.
+    /// Wakes the receiver, unless it was woken already and has not looked since. Call without a
+    /// lock.
     pub(super) fn tell(&self) {
         if !self.told.swap(true, AcqRel)
             && let Some(wake) = self.wake.get()
@@ -139,13 +144,14 @@ impl<T: Mail> Shelves<T> {
         }
     }
 
-    /// Has the receiver look and find that it was poked.
+    /// Pokes the receiver and wakes it.
     pub(super) fn poke(&self) {
         self.poked.store(true, Release);
         self.tell();
     }
 
-    /// Sets how the receiver is told, also of what waits already. Only the first one counts.
+    /// Sets the callback that wakes the receiver, also for items that already wait. Only the first
+    /// one has an effect.
     pub(super) fn set_wake(&self, wake: Wake) {
         if self.wake.set(wake).is_ok()
             && let Some(wake) = self.wake.get()
@@ -156,34 +162,36 @@ impl<T: Mail> Shelves<T> {
 
     // ---- the receiver ----
 
-    /// Returns whether the receiver was told since it looked last.
+    /// Returns whether the receiver was woken since it last looked.
     pub(super) fn is_told(&self) -> bool {
         self.told.load(Acquire)
     }
 
-    /// Begins a look: what is sent from now on tells anew. Returns whether the receiver was poked since the last look. To be
-    /// called before [`turn`](Shelves::turn): what was sent before the poke is on the shelf that is emptied then.
+    /// Begins a look: later items wake the receiver again. Returns whether the receiver was poked
+    /// since the last look. Call this before [`turn`](Shelves::turn): items sent before the poke
+    /// are then on the shelf that is emptied.
     pub(super) fn look(&self) -> bool {
         if !sabotage::on(Bug::MailWakeLost) {
             self.told.swap(false, AcqRel);
         }
-        // Behind the swap: a poke that has found itself told already is found here.
+        // After the swap: a poke that found the wake-up already sent is seen here.
         self.poked.load(Relaxed) && self.poked.swap(false, AcqRel)
     }
 
-    /// Directs senders to the other shelf, which must be empty, and returns the one that they have filled.
+    /// Directs senders to the other shelf, which must be empty, and returns the one that they have
+    /// filled.
     pub(super) fn turn(&self) -> usize {
         let at = self.filled.load(Relaxed);
         self.filled.store(1 - at, Release);
         at
     }
 
-    /// Moves what is on a shelf behind `to`.
+    /// Moves the items of a shelf behind `to`.
     pub(super) fn empty(shelf: &mut Shelf<T>, to: &mut VecDeque<T>) {
         shelf.bytes = 0;
         let items = &mut shelf.items;
         if to.is_empty() {
-            // Its memory is the shelf's from now on.
+            // The shelf takes over the memory of `to`.
             std::mem::swap(items, to);
             give_back(items);
         } else if sabotage::on(Bug::MailOvertakes) {
@@ -195,7 +203,7 @@ impl<T: Mail> Shelves<T> {
     }
 
     pub(super) fn lock(&self, at: usize) -> MutexGuard<'_, Shelf<T>> {
-        // A shelf is whole after every step, so a panic of another thread leaves nothing broken behind.
+        // A shelf is consistent after every step, so a panic of another thread does no damage.
         self.shelves[at]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -216,7 +224,7 @@ impl<T: Mail> Shelves<T> {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
-    /// An item of `bytes` waits no longer.
+    /// Counts an item of `bytes` that no longer waits.
     pub(super) fn leave(&self, bytes: usize) {
         self.waiting.fetch_sub(1, Relaxed);
         if !sabotage::on(Bug::MailRoomLeaks) {
@@ -244,7 +252,7 @@ impl<T: Mail> Shelves<T> {
     }
 }
 
-/// Gives the memory of an empty buffer back, if it is much.
+/// Frees the memory of an empty buffer if it is large.
 pub(super) fn give_back<T>(buffer: &mut VecDeque<T>) {
     if buffer.capacity() > KEPT {
         *buffer = VecDeque::new();

@@ -1,4 +1,4 @@
-//! Single steps of a queue, and two threads at its ends.
+//! Tests of single steps of a queue, and of two threads at its ends.
 
 use super::limits::{Budget, Counts, Limits, Mail, NoRoom, Overflow};
 use super::loop_receiver::{LoopReceiver, to_loop};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// A number that takes so many bytes.
+/// A number with a given size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Item(u32, usize);
 
@@ -57,7 +57,7 @@ fn records_come_in_order_and_the_oldest_go_first() {
 fn nothing_is_lost_and_nobody_waits_while_somebody_takes() {
     let (mut sender, receiver) = from_loop(FEW, Overflow::DropOldest);
     assert_eq!(sender.post(1), Ok(()));
-    // A taker that has begun, and stands still.
+    // A receiver that has begun to take and is delayed.
     let shelves = receiver.shelves();
     shelves.look();
     let at = shelves.turn();
@@ -237,7 +237,7 @@ fn work_that_is_not_finished_takes_room() {
 fn nothing_is_forgotten_between_two_threads() {
     let (sender, mut receiver) = to_loop(FEW, Overflow::Refuse);
     let (wake, woken) = mpsc::channel();
-    // The listener may have got all that it waits for.
+    // The channel's receiver may already be gone.
     sender.set_wake(Box::new(move || {
         let _ = wake.send(());
     }));

@@ -1,4 +1,4 @@
-//! The step of a turn that takes connections in.
+//! The step of a turn that accepts connections.
 
 use super::acceptor::{
     ACCEPTS_PER_TURN, Accepted, Acceptor, Change, REFUSED_PER_TURN, RETRY_AFTER,
@@ -11,7 +11,7 @@ use mio::Interest;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
 
-/// Accepted connections between two readings of the clock.
+/// Connections accepted between two readings of the clock.
 const STEP_CHECK: usize = 16;
 
 impl<H: Handler> Reactor<H> {
@@ -23,11 +23,13 @@ impl<H: Handler> Reactor<H> {
             self.acceptor = None;
             return;
         }
-        // At the end of a drain's delay whoever waits is taken in, so that they are told and not reset.
+        // At the end of a drain's delay all waiting connections are accepted, so that they get an
+        // answer and not a reset.
         let last = self.engine.wants_last_accept();
-        // Who was accepted has a request to be read, and a time for that: no more are taken in than reading keeps up with.
+        // Each accepted connection has a request to read, within a time limit. So accept no more
+        // than reading can keep up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.heavy.len());
-        // Each beyond that has another one yield, and both are here until the turn ends.
+        // Each connection above that makes another one yield, and both exist until the turn ends.
         let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = match last {
             true if self.inherited => 0,
@@ -68,7 +70,8 @@ impl<H: Handler> Reactor<H> {
         }
         if last {
             self.last_accepts -= budget;
-            // Some of them a turn, until the queue is empty: at the cap they take the places of each other.
+            // Accept some of them each turn until the queue is empty. At the limit they replace
+            // each other.
             let waiting = self.acceptor.as_ref().is_some_and(Acceptor::may_have_more);
             if !waiting || self.last_accepts == 0 || self.inherited {
                 if self.has_successor {
@@ -80,7 +83,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Returns whether the listener stays open while a drain closes connections: until only those are left that came meanwhile.
+    /// Returns whether the listener stays open while a drain closes connections: until only
+    /// connections that arrived during the drain are left.
     fn answers_latecomers(&self) -> bool {
         let latecomers = self.acceptor.as_ref().map_or(0, |a| a.refused);
         !self.has_successor && !self.engine.is_stopping() && self.engine.len() > latecomers

@@ -1,4 +1,4 @@
-//! How much is accepted, when, and when not.
+//! The limits of accepting: how many connections, when, and when none.
 
 use super::listen::BACKLOG;
 use crate::base::time::Micros;
@@ -8,72 +8,80 @@ use socket2::SockRef;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-/// The most connections taken in one turn: a storm of newcomers must not hold up those who are here.
+/// The most connections accepted in one turn, so that a burst of new connections does not delay
+/// existing ones.
 pub(crate) const ACCEPTS_PER_TURN: usize = 256;
 
-/// The most connections taken in when a drain empties the accept queue: more than any queue holds.
+/// The most connections accepted when a drain empties the accept queue: more than any queue holds.
 pub(crate) const LAST_ACCEPTS: usize = 16 * BACKLOG as usize;
 
-/// How long accepting pauses when descriptors or memory have run out, unless a connection ends before.
+/// How long accepting pauses when descriptors or memory have run out, unless a connection ends
+/// earlier.
 pub(crate) const RETRY_AFTER: Micros = Micros::from_millis(100);
 
-/// The most connections beyond the cap that are accepted in one turn, to be told 503. For each that comes when the places of
-/// refused connections are taken, the engine frees one in the same turn. At 28 µs each (measured) that is less than 2 ms.
+/// The most connections above the limit that are accepted in one turn to be answered 503. If the
+/// places of refused connections are taken, the engine frees one for each in the same turn. At 28
+/// µs each (measured) that is less than 2 ms.
 pub(crate) const REFUSED_PER_TURN: usize = 64;
 
-/// Descriptors for connections beyond the cap: of those that hold a place, and of those accepted before the turn ends.
+/// Descriptors for connections above the limit: for those that hold a place, and for those accepted
+/// before the turn ends.
 pub(crate) const REFUSED_DESCRIPTORS: usize = REFUSED_MAX + REFUSED_PER_TURN;
 
-/// How much unsent data the kernel takes per socket. What waits there is out of our sight: behind megabytes in the kernel a
-/// heartbeat is late, and a slow reader looks dead.
+/// The most unsent data that the kernel takes per socket. The engine cannot see bytes in the
+/// kernel: a heartbeat behind megabytes there is late, and a slow reader seems dead.
 const UNSENT_IN_KERNEL: u32 = 16 * 1024;
 
-/// A listener and the reasons not to use it.
+/// A listener, and the conditions that stop it from accepting.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) listener: TcpListener,
-    /// The kernel said that somebody waits, and has not said since that nobody does.
+    /// Whether connections may be waiting: the kernel reported some, and the queue was not found
+    /// empty since.
     waiting: bool,
-    /// Descriptors or memory have run out.
+    /// Whether descriptors or memory have run out.
     exhausted: bool,
-    /// They had run out before, and no connection could be accepted since.
+    /// Whether they had run out before, and no connection could be accepted since.
     struggling: bool,
-    /// At the cap; newcomers are refused until there is some room again.
+    /// Whether the connection limit is reached; new connections are refused until there is some
+    /// room again.
     full: bool,
-    /// A drain is closing connections: newcomers are told 503, a health check included.
+    /// Whether a drain is closing connections: new connections, including health checks, are
+    /// answered 503.
     leaving: bool,
     max_connections: usize,
-    /// Connections beyond the cap whose sockets are open.
+    /// Connections above the limit whose sockets are open.
     pub(crate) refused: usize,
-    /// Those of them that were accepted in this turn.
+    /// The part of `refused` that was accepted in this turn.
     refused_now: usize,
 }
 
-/// Whether newcomers are refused, when that has changed.
+/// A change in whether new connections are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// As many connections are here as may be.
+    /// The connection limit is reached.
     Restricted,
     /// There is some room again.
     Resumed,
 }
 
-/// What accepting once came to.
+/// The result of one accept.
 pub(crate) enum Accepted {
-    /// Somebody, and whether they are to be refused.
+    /// A connection, and whether it must be refused.
     Somebody(TcpStream, SocketAddr, bool),
-    /// One that was gone before we came to it.
+    /// A connection that ended before it was accepted.
     Lost,
-    /// Nobody waits, or nobody may be taken now.
+    /// No connection waits, or none may be accepted now.
     Nobody,
-    /// Descriptors or memory have run out, and whether that is news.
+    /// Descriptors or memory have run out; the flag says whether this is new.
     Exhausted(io::Error, bool),
 }
 
 impl Acceptor {
     pub(crate) fn new(listener: std::net::TcpListener, max_connections: usize) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        // Accepted sockets inherit these on Linux; so they cost nothing per connection.
+        // Accepted sockets inherit these options on Linux, so they cost no system call per
+        // connection.
         let socket = SockRef::from(&listener);
         socket.set_tcp_nodelay(true)?;
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -91,27 +99,27 @@ impl Acceptor {
         })
     }
 
-    /// The kernel says that somebody waits.
+    /// Records the kernel's report that connections wait.
     pub(crate) fn notice(&mut self) {
         self.waiting = true;
     }
 
-    /// Returns whether newcomers are left waiting or refused.
+    /// Returns whether new connections are left waiting or refused.
     pub(crate) fn is_paused(&self) -> bool {
         self.exhausted || self.struggling || self.refuses()
     }
 
-    /// Returns whether newcomers are refused because as many connections are here as may be.
+    /// Returns whether new connections are refused because the connection limit is reached.
     pub(crate) fn is_full(&self) -> bool {
         self.full && !self.leaving
     }
 
-    /// Returns whether descriptors or memory had run out, and no connection could be accepted since.
+    /// Returns whether descriptors or memory had run out and no connection could be accepted since.
     pub(crate) fn is_struggling(&self) -> bool {
         self.struggling
     }
 
-    /// From now on newcomers are accepted only to be told that the gateway goes away.
+    /// Starts to accept new connections only to answer that the gateway is draining.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
     }
@@ -120,35 +128,36 @@ impl Acceptor {
         self.full || self.leaving
     }
 
-    /// Nobody is closed if there are more already.
+    /// Changes the connection limit. If there are already more connections, none is closed.
     pub(crate) fn set_max_connections(&mut self, most: usize) {
         self.max_connections = most;
     }
 
-    /// The pause is over, or a descriptor came free.
+    /// Ends a pause: its time is over, or a descriptor was freed.
     pub(crate) fn retry(&mut self) {
         self.exhausted = false;
     }
 
-    /// Returns whether the queue was not found empty, and nothing keeps us from emptying it.
+    /// Returns whether the queue was not found empty and can be emptied now.
     pub(crate) fn may_have_more(&self) -> bool {
         self.waiting && !self.exhausted
     }
 
-    /// Returns whether the next turn has something to accept.
+    /// Returns whether the next turn can accept connections.
     pub(crate) fn has_work(&self) -> bool {
         self.waiting && !self.exhausted && !(self.refuses() && self.refused >= REFUSED_DESCRIPTORS)
     }
 
-    /// A turn begins: as many connections beyond the cap may be accepted as in any other.
+    /// Begins a turn and resets its count of connections accepted above the limit.
     pub(crate) fn begin_turn(&mut self) {
         self.refused_now = 0;
     }
 
-    /// Adapts to `live` admitted connections. What that has changed just now.
+    /// Adapts to `live` admitted connections. Returns the change that this caused, if any.
     pub(crate) fn note_load(&mut self, live: usize) -> Option<Change> {
         let was_full = self.full;
-        // Some room, not one place: or else at the cap each departure would admit and each arrival refuse.
+        // Wait for some room, not one place. Otherwise, at the limit, each end of a connection
+        // would switch to accepting and each new one to refusing.
         let room = (self.max_connections / 50).max(1);
         self.full = if self.full {
             live + room > self.max_connections
@@ -179,8 +188,9 @@ impl Acceptor {
                 Accepted::Nobody
             }
             Err(e) if is_of_one_peer(&e) => Accepted::Lost,
-            // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM): nothing is wrong with the clients, and
-            // they stay in the queue. Anything unknown is treated so, too: trying again at once would only spin.
+            // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM). The clients are
+            // not at fault and stay in the queue. Unknown errors are handled in the same way: an
+            // immediate retry would only spin.
             Err(e) => {
                 self.exhausted = true;
                 let news = !std::mem::replace(&mut self.struggling, true);
@@ -190,15 +200,16 @@ impl Acceptor {
     }
 }
 
-/// Returns whether descriptors have run out, of the process (EMFILE) or of the system (ENFILE).
+/// Returns whether the process (EMFILE) or the system (ENFILE) has run out of descriptors.
 pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
-    /// The same on every Unix.
+    /// The value is the same on every Unix.
     const ENFILE: i32 = 23;
     const EMFILE: i32 = 24;
     matches!(e.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
-/// accept(2): errors of the new socket's network are reported here, and concern only that socket.
+/// Returns whether an accept error concerns only one connection. accept(2): network errors of the
+/// new socket are reported by accept.
 fn is_of_one_peer(e: &io::Error) -> bool {
     matches!(
         e.kind(),

@@ -1,4 +1,4 @@
-//! The steps of a turn that write, and let go of sockets.
+//! The steps of a turn that write and close sockets.
 
 use super::kernel;
 use super::sockets::Behind;
@@ -13,7 +13,7 @@ use std::time::Duration;
 impl<H: Handler> Reactor<H> {
     pub(super) fn flush(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        // Who is marked dirty while this list is worked off has its turn in the next one.
+        // Connections marked dirty during this loop are flushed in the next turn.
         self.engine.take_dirty(&mut dirty);
         self.touch(&dirty);
         for id in dirty.drain(..) {
@@ -22,7 +22,8 @@ impl<H: Handler> Reactor<H> {
         self.dirty = dirty;
     }
 
-    /// Reads these socket entries, so that their cache misses overlap instead of each write waiting for its own.
+    /// Reads these socket entries, so that their cache misses overlap. Otherwise each write would
+    /// wait for its own.
     fn touch(&self, ids: &[ConnId]) {
         let sockets = ids.iter().filter_map(|id| self.sockets.get(id.slot()));
         let behind = sockets.filter(|s| s.as_ref().is_some_and(|s| s.behind != Behind::No));
@@ -47,7 +48,7 @@ impl<H: Handler> Reactor<H> {
             return;
         }
         if flushed == Flushed::Fin {
-            // It may have gone already; then reading says so.
+            // The socket may be closed already; the next read reports it.
             let _ = socket.stream.shutdown(std::net::Shutdown::Write);
         }
         if !self.engine.wants_bytes(id) {
@@ -64,8 +65,9 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Tells the kernel what is waited for. A socket that is not read waits for room only: with READABLE it would wake the loop for
-    /// each segment that arrives. Errors are reported all the same.
+    /// Tells the kernel which events to report. A socket that is not read waits only for
+    /// writability: with READABLE it would wake the loop for each segment that arrives. Errors are
+    /// reported in any case.
     pub(super) fn reregister(&mut self, id: ConnId) {
         let paused = self.engine.is_paused(id);
         let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
@@ -93,7 +95,7 @@ impl<H: Handler> Reactor<H> {
                 return;
             };
             if reset {
-                // Fails only for a socket that is gone anyway.
+                // This fails only if the socket is already closed.
                 let _ = SockRef::from(&socket.stream).set_linger(Some(Duration::ZERO));
             }
             if let Some(acceptor) = acceptor {

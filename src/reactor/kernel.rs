@@ -1,4 +1,4 @@
-//! What only the kernel knows, and how bytes are given to it.
+//! Data that only the kernel has, and writes with special flags.
 
 use crate::base::time::Micros;
 use crate::engine::Kernel;
@@ -6,13 +6,14 @@ use mio::net::TcpStream;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
 
-/// What the kernel knows of a connection's bytes; `None` where it does not tell: on other systems, and for Unix sockets.
+/// Returns the kernel's counts for a connection; `None` where there are none: on other systems, and
+/// for Unix sockets.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(super) fn of(_: &TcpStream) -> Option<Kernel> {
     None
 }
 
-/// What the kernel knows of a connection's bytes; `None` where it does not tell, as for Unix sockets.
+/// Returns the kernel's counts for a connection; `None` where there are none, as for Unix sockets.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn of(stream: &TcpStream) -> Option<Kernel> {
     let info = nix::sys::socket::getsockopt(stream, linux::TcpInfo).ok()?;
@@ -23,8 +24,8 @@ pub(super) fn of(stream: &TcpStream) -> Option<Kernel> {
     })
 }
 
-/// Writes bytes of a peer that is behind. They are not merged with what is written next: small segments leave less in the
-/// kernel before the next heartbeat.
+/// Writes bytes for a peer that is behind. They are not merged with the next write: small segments
+/// leave fewer bytes in the kernel ahead of the next heartbeat.
 pub(super) fn write_apart(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let flags = nix::libc::MSG_EOR | nix::libc::MSG_NOSIGNAL;
@@ -37,7 +38,8 @@ pub(super) fn write_apart(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Res
 mod linux {
     use nix::{getsockopt_impl, libc, sockopt_impl};
 
-    /// The first 160 bytes of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), which every kernel since 4.9 fills.
+    /// The first 160 bytes of the kernel's `struct tcp_info` (include/uapi/linux/tcp.h), which
+    /// every kernel since 4.9 fills.
     #[repr(C)]
     #[derive(Debug, Clone, Copy)]
     #[expect(unreachable_pub, reason = "the macro below makes it public")]
@@ -60,7 +62,7 @@ mod linux {
     const _: () = assert!(size_of::<Info>() == 160);
 
     sockopt_impl!(
-        /// `TCP_INFO`, as far as it is read.
+        /// The part of `TCP_INFO` that is read.
         TcpInfo,
         GetOnly,
         nix::libc::IPPROTO_TCP,

@@ -4,13 +4,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
-/// The most clients that the kernel keeps waiting for us; what `net.core.somaxconn` makes of it is the system's choice.
+/// The most connections that the kernel queues; `net.core.somaxconn` may reduce it.
 pub(super) const BACKLOG: i32 = 4_096;
 
 /// Opens a listener: non-blocking, with a backlog of 4 096.
 ///
-/// # Errors
-/// What the system says, with the address.
+/// # Errors The system's error, with the address.
 pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
     let open = || {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
@@ -29,7 +28,7 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
     })
 }
 
-/// What helps against a refusal to listen, to be put behind it.
+/// Returns advice for a failed listen, to append to the error.
 fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
     match refusal {
         ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
@@ -42,7 +41,8 @@ fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
     }
 }
 
-/// The backlog that the kernel grants of what [`listen`] asks for, where it says so (Linux).
+/// Returns the part of the backlog requested by [`listen`] that the kernel grants, where it reports
+/// this (Linux).
 pub fn granted_backlog() -> Option<u32> {
     let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
     Some(somaxconn.trim().parse::<u32>().ok()?.min(BACKLOG as u32))
@@ -60,7 +60,7 @@ mod tests {
         assert!(told("[::]:1023", denied).contains("socket unit"));
         assert_eq!(told("0.0.0.0:1024", denied), "");
         assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("take another port"));
-        // And it stands behind what the system says.
+        // The advice follows the system's message.
         let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
         let addr = taken.local_addr().expect("an address");
         let error = listen(addr, false).expect_err("it is taken").to_string();

@@ -1,4 +1,4 @@
-//! Sockets and the clock: the thin shell around the engine.
+//! The thin layer around the engine that handles sockets and the clock.
 
 mod accept;
 mod acceptor;

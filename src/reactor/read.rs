@@ -6,28 +6,30 @@ use crate::base::time::Micros;
 use crate::engine::{Handler, Intake};
 use std::io::{ErrorKind, Read};
 
-/// The most bytes read from one connection in one turn. What they cost is bounded by the engine's budget besides.
+/// The most bytes read from one connection in one turn. The engine's budget also limits what they
+/// cost.
 const READ_BUDGET: usize = 4 * READ_BUFFER;
 
-/// How long reading from the connections behind the others may take at least.
+/// The least time for reading from the connections that are read last.
 const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
 
 impl<H: Handler> Reactor<H> {
-    /// Reads from the connections that have something. Those that had more than fitted into their last share, and those that have not
-    /// introduced themselves, go behind the others: many that flood must not delay one that says a little.
+    /// Reads from the connections that have input. Connections whose input exceeded their last
+    /// share, and those that have not introduced themselves, are read last. So many flooding
+    /// connections do not delay one that sends little.
     pub(super) fn read(&mut self) {
         self.take_ready();
         let mut now = self.clock.now();
         let until = now + STEP_TIME;
         let light = std::mem::take(&mut self.ready);
-        // Those that come to stand behind in this turn have had theirs.
+        // Connections that are moved to the end during this turn have had their share.
         let behind = self.heavy.len();
         let mut at = 0;
         while at < light.len() && self.engine.has_budget_for_light() && now < until {
             self.visit(light[at], READ_BUFFER, &mut now);
             at += 1;
         }
-        // Those that were not reached are first in the next turn.
+        // Connections that were not reached are first in the next turn.
         self.ready = light;
         self.ready.drain(..at);
         let until = until.max(now + LEAST_TIME_BEHIND);
@@ -41,7 +43,7 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Gives a connection its share of the turn.
+    /// Reads from a connection within its share of the turn.
     fn visit(&mut self, id: ConnId, budget: usize, now: &mut Micros) {
         let more = self.read_one(id, budget, now);
         if self.engine.wants_bytes(id)
@@ -54,7 +56,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Takes over the connections that the engine wants to be read from, and those whose reading was paused or resumed.
+    /// Collects the connections that the engine wants to read, and those whose reading was paused
+    /// or resumed.
     pub(super) fn take_ready(&mut self) {
         for id in self.engine.take_repolled() {
             self.reregister(id);
@@ -76,8 +79,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Reads from one connection and hands in what came, as far as its share of the turn goes. Returns whether there is more.
-    /// `now` is the time of the last look at the clock.
+    /// Reads from one connection and passes on the input, within its share of the turn. Returns
+    /// whether there is more. `now` is the time of the last clock reading.
     pub(super) fn read_one(&mut self, id: ConnId, budget: usize, now: &mut Micros) -> bool {
         let mut left = budget;
         loop {
@@ -102,9 +105,11 @@ impl<H: Handler> Reactor<H> {
                     return false;
                 }
                 Ok(n) => {
-                    // epoll(7): a short read of a stream socket says that it is empty. But not that no FIN stands behind.
+                    // epoll(7): a short read means that the stream socket is empty. It does not
+                    // mean that no FIN follows.
                     let drained = n < room && !socket.closed;
-                    // The clock is read for each: with one time per turn, those read last would seem silent for longer.
+                    // The clock is read for each connection: with one time per turn, connections
+                    // read last would seem silent for longer.
                     *now = self.clock.now();
                     self.engine.on_bytes(id, &self.buffer[..n], *now);
                     left -= n;

@@ -1,4 +1,4 @@
-//! The socket of a connection, and whether its peer is behind.
+//! A connection's socket, and whether its peer is behind.
 
 use mio::net::TcpStream;
 
@@ -6,20 +6,21 @@ pub(super) struct Socket {
     pub(super) stream: TcpStream,
     pub(super) behind: Behind,
     pub(super) refused: bool,
-    /// On the list of those to be read from.
+    /// Whether it is on the list of connections to read.
     pub(super) ready: bool,
-    /// An event told of a FIN or an error, which will not be told again: read on until it shows.
+    /// Whether an event reported a FIN or an error. It is not reported again, so reads continue
+    /// until they return it.
     pub(super) closed: bool,
 }
 
-/// Whether the kernel took less than there was, so that WRITABLE is asked for.
+/// Whether the kernel took fewer bytes than there were, so that WRITABLE is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {
     No,
-    /// Until the kernel says that it takes more, writing is not tried: a reader that has fallen back costs no system call for
-    /// each message that it is sent.
+    /// No write is tried until the kernel reports room, so that messages to a slow reader cost no
+    /// system call each.
     Waiting,
-    /// It has said so.
+    /// The kernel has reported room.
     Writable,
 }
 
@@ -27,10 +28,11 @@ pub(super) enum Behind {
 mod tests {
     use super::*;
 
-    /// What a connection costs beside its slot in the engine. It may grow only on purpose.
+    /// The memory of a connection besides its slot in the engine. A change that makes it larger
+    /// must be deliberate.
     #[test]
     fn a_socket_entry_has_8_bytes() {
-        // With debug assertions mio keeps in each stream which poll it belongs to.
+        // With debug assertions mio stores in each stream which poll it belongs to.
         let checks = if cfg!(debug_assertions) { 16 } else { 0 };
         assert_eq!(size_of::<Option<Socket>>(), 8 + checks);
     }

@@ -1,4 +1,4 @@
-//! Connections in mio's words: an id is the token of its socket.
+//! Conversion between connection ids and mio tokens: the id is the token of its socket.
 
 use crate::base::id::ConnId;
 use mio::Token;

@@ -13,28 +13,29 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// The most events taken from the kernel in one turn; the rest comes with the next.
+/// The most events taken from the kernel in one turn; the rest follow in the next.
 const EVENTS: usize = 1_024;
 
 /// The loop's read buffer, shared by all connections.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
-/// The same in a last look.
+/// The most bytes read in a last look.
 const LOOK_BUDGET: usize = READ_BUFFER;
 
-/// How long accepting, and how long reading, may take in one turn; who is not reached is first in the next. What is read
-/// makes work for the steps behind it, too, some four times as much when connections come and go; so a storm of them delays a
-/// heartbeat by a tick or two. Writing is bounded by connections and bytes instead ([`Engine::take_dirty`]), heartbeats first.
+/// The most time for accepting, and for reading, in one turn. Connections that are not reached are
+/// first in the next turn. Input also causes work in later steps, about four times as much when
+/// connections come and go, so a burst of them delays a heartbeat by a tick or two. Writing is
+/// limited by connections and bytes instead ([`Engine::take_dirty`]), heartbeats first.
 pub(super) const STEP_TIME: Micros = Micros::from_millis(2);
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
-/// The loop: one thread, all connections.
+/// The loop: one thread for all connections.
 ///
-/// [`run`](Reactor::run) it, or [`turn`](Reactor::turn) it from a loop of your own: its descriptor
-/// ([`AsRawFd`]) is readable when a turn has something to do, and [`next_due`](Reactor::next_due) says when it has without
-/// being told. Spurious turns do no harm.
+/// Call [`run`](Reactor::run), or call [`turn`](Reactor::turn) from another event loop. The
+/// descriptor ([`AsRawFd`]) is readable when a turn has work to do. [`next_due`](Reactor::next_due)
+/// returns when the next turn is needed without that. Extra turns do no harm.
 pub struct Reactor<H> {
     pub(super) engine: Engine<H>,
     pub(super) clock: Clock,
@@ -42,37 +43,38 @@ pub struct Reactor<H> {
     pub(super) events: Events,
     pub(super) acceptor: Option<Acceptor>,
     pub(super) local_addr: SocketAddr,
-    /// By slot, as the engine's connections.
+    /// Sockets by slot, as the engine's connections.
     pub(super) sockets: Vec<Option<Socket>>,
-    /// Connections to be read from; first those that the last turn did not reach.
+    /// Connections to read; first those that the last turn did not reach.
     pub(super) ready: Vec<ConnId>,
-    /// Connections that are read last: their input exceeded their last share, or they have not introduced themselves.
+    /// Connections that are read last: their input exceeded their last share, or they have not
+    /// introduced themselves.
     pub(super) heavy: VecDeque<ConnId>,
     pub(super) dirty: Vec<ConnId>,
-    /// Connections that have left a heartbeat unanswered.
+    /// Connections with an unanswered heartbeat.
     pub(super) unanswered: Vec<ConnId>,
     pub(super) buffer: Box<[u8]>,
-    /// How long the turn before meant to sleep.
+    /// The sleep time that the previous turn asked for.
     pub(super) asked: Micros,
-    /// When this turn's wait was over, by the monotonic clock.
+    /// The end of this turn's wait, by the monotonic clock.
     pub(super) woken: Micros,
-    /// The kernel may have had more events than fitted.
+    /// Whether the kernel may have more events than fitted.
     pub(super) more_events: bool,
-    /// Somebody else holds the listener's socket, too.
+    /// Whether another process also holds the listener's socket.
     pub(super) inherited: bool,
-    /// A successor may listen on the same port, so a drain closes the listener before the first connection.
+    /// Whether a successor may listen on the same port. A drain then closes the listener before it
+    /// closes the first connection.
     pub(super) has_successor: bool,
-    /// Connections that may yet be taken in when a drain empties the accept queue.
+    /// Connections that may still be accepted when a drain empties the accept queue.
     pub(super) last_accepts: usize,
 }
 
 impl<H: Handler> Reactor<H> {
-    /// A loop on a listener that was bound before ([`listen`](crate::reactor::listen), or the host's own).
+    /// Creates a loop on a bound listener ([`listen`](crate::reactor::listen), or the host's own).
     ///
-    /// At `max_connections` newcomers are answered 503, for which [`EXTRA_DESCRIPTORS`] must be there.
+    /// At `max_connections`, new connections are answered 503. This needs [`EXTRA_DESCRIPTORS`].
     ///
-    /// # Errors
-    /// `InvalidInput` for a configuration that cannot be run with; else what the system says.
+    /// # Errors `InvalidInput` for an invalid configuration, otherwise the system's error.
     pub fn new(
         config: Config,
         listener: std::net::TcpListener,
@@ -115,26 +117,26 @@ impl<H: Handler> Reactor<H> {
         })
     }
 
-    /// Says that others hold the listener's socket, too (socket activation): a drain leaves who waits in its queue to the
-    /// successor instead of taking them in to tell them to come back.
+    /// Declares that another process also holds the listener's socket (socket activation). A drain
+    /// then leaves queued connections to the successor and does not refuse them.
     pub fn leave_queue_to_successor(&mut self) {
         self.inherited = true;
         self.has_successor = true;
     }
 
-    /// Says that a successor may listen on the same port already (`SO_REUSEPORT`): a drain takes in who waits in the queue, then
-    /// closes the listener before the first connection, so that newcomers reach the successor.
+    /// Declares that a successor may already listen on the same port (`SO_REUSEPORT`). A drain then
+    /// accepts queued connections and closes the listener before it closes the first connection, so
+    /// that new connections reach the successor.
     ///
-    /// Without it the listener stays open until the last connection is closed: health checks are answered 503 meanwhile, and
-    /// upgrades as well.
+    /// Without this call the listener stays open until the last connection is closed. Until then
+    /// health checks and upgrades are answered 503.
     pub fn leave_port_to_successor(&mut self) {
         self.has_successor = true;
     }
 
-    /// Turns until a drain or a stop has ended ([`Remote`]).
+    /// Runs turns until a drain or a stop is complete ([`Remote`]).
     ///
-    /// # Errors
-    /// What the system says of waiting for events; nothing that concerns one connection.
+    /// # Errors The system's error when waiting for events; never an error of one connection.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.is_over() {
             self.turn(None)?;
@@ -142,10 +144,9 @@ impl<H: Handler> Reactor<H> {
         Ok(())
     }
 
-    /// One turn: wait (at most for `max_wait`), accept, read, time, flush, reap.
+    /// Runs one turn: wait (at most for `max_wait`), accept, read, deadlines, flush, reap.
     ///
-    /// # Errors
-    /// As [`run`](Reactor::run).
+    /// # Errors The same as [`run`](Reactor::run).
     pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.wait(max_wait)?;
         self.accept();
@@ -158,14 +159,14 @@ impl<H: Handler> Reactor<H> {
         Ok(())
     }
 
-    /// Returns whether a drain or a stop has ended: there is nothing left to turn for.
+    /// Returns whether a drain or a stop is complete and no more turns are needed.
     pub fn is_over(&self) -> bool {
         self.engine.is_over()
     }
 
-    /// How long no turn is needed, unless the descriptor becomes readable; `None`: any time.
+    /// Returns how long no turn is needed unless the descriptor becomes readable; `None`: no limit.
     pub fn next_due(&self) -> Option<Duration> {
-        // Events that did not fit raise no new edge in a poll that this one is nested in.
+        // Events that did not fit do not trigger another poll that this one is nested in.
         let more = self.more_events
             || !self.ready.is_empty()
             || !self.heavy.is_empty()
@@ -176,22 +177,22 @@ impl<H: Handler> Reactor<H> {
         self.engine.sleep(self.clock.now()).map(Micros::as_duration)
     }
 
-    /// The address that is listened on.
+    /// Returns the address of the listener.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// A handle for other threads.
+    /// Returns a handle for other threads.
     pub fn remote(&self) -> Remote {
         self.engine.remote()
     }
 
-    /// The engine, to look at.
+    /// Returns the engine for inspection.
     pub fn engine(&self) -> &Engine<H> {
         &self.engine
     }
 
-    /// Calls the host between two turns, with hands to act.
+    /// Calls the host between two turns, with an [`Io`] to act with.
     pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
         self.engine.with_io(self.clock.now(), f)
     }
@@ -223,12 +224,13 @@ impl<H: Handler> Reactor<H> {
                     let closed = event.is_read_closed() || event.is_error();
                     socket.closed |= closed;
                     if event.is_error() && self.engine.is_paused(id) {
-                        // It is not read, and an error is told only once.
+                        // It is not read, and an error is reported only once.
                         let error = socket.stream.take_error().ok().flatten();
                         let reset = || ErrorKind::ConnectionReset.into();
                         self.engine.on_error(id, &error.unwrap_or_else(reset));
                     }
-                    // Each once, also beside what was left over: or else a flood had several budgets in one turn.
+                    // Add each connection once, also if it is on the list from the last turn.
+                    // Otherwise a flooding connection would get several budgets in one turn.
                     if (event.is_readable() || closed)
                         && !std::mem::replace(&mut socket.ready, true)
                     {
@@ -253,7 +255,8 @@ impl<H: Handler> Reactor<H> {
                 self.engine.observe(id, kernel, self.clock.now());
             }
         }
-        // The last look: what a doubtful peer has sent may lie in our own receive buffer, behind a budget or 1 024 events.
+        // The last look: input of a doubtful peer may still be in our receive buffer, because of a
+        // budget or the limit of 1 024 events.
         while let Some(id) = self.engine.next_doubtful() {
             let mut now = self.clock.now();
             if self.read_one(id, LOOK_BUDGET, &mut now) {
@@ -264,7 +267,7 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// What the kernel knows of a connection's bytes.
+    /// Returns the kernel's counts for a connection.
     fn kernel(&self, id: ConnId) -> Option<Kernel> {
         kernel::of(&self.sockets.get(id.slot())?.as_ref()?.stream)
     }
@@ -275,7 +278,7 @@ impl<H: Handler> Reactor<H> {
         {
             acceptor.set_max_connections(most);
         }
-        // Room that came free in this turn is work for the next one.
+        // Room that was freed in this turn is used in the next one.
         self.note_load();
         let paused = self.acceptor.as_ref().is_none_or(Acceptor::is_paused);
         let full = self.acceptor.as_ref().is_some_and(Acceptor::is_full);
@@ -290,7 +293,8 @@ impl<H: Handler> Reactor<H> {
         self.asked = self.next_due().map_or(Micros(u64::MAX), Micros::from);
     }
 
-    /// If we were away for longer than `asked`, the silence since then was ours.
+    /// Checks for a stall: if the loop was delayed for longer than `asked`, that time does not
+    /// count as the peers' silence.
     fn checkpoint(&mut self, asked: Micros) {
         if let Some(stall) = self.clock.checkpoint(asked, self.engine.shortest_timeout()) {
             log::warn!(
@@ -302,11 +306,12 @@ impl<H: Handler> Reactor<H> {
     }
 }
 
-/// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and those to be refused.
+/// Descriptors that a reactor needs besides one per connection: epoll, waker, listener, and
+/// connections to refuse.
 pub const EXTRA_DESCRIPTORS: usize = 3 + REFUSED_DESCRIPTORS;
 
 impl<H> AsRawFd for Reactor<H> {
-    /// Readable when a turn has something to do.
+    /// Returns a descriptor that is readable when a turn has work to do.
     fn as_raw_fd(&self) -> RawFd {
         self.poll.as_raw_fd()
     }

@@ -1,4 +1,4 @@
-//! What peers do.
+//! The actions of peers.
 
 use super::frames::{client_frame, upgrade_request};
 use super::link::Link;
@@ -11,12 +11,12 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 
 impl<H: Handler> Net<H> {
-    /// A peer connects to the server and sends nothing yet.
+    /// Connects a peer to the server. The peer sends nothing yet.
     pub fn open_socket(&mut self) -> PeerId {
         self.knock(false)
     }
 
-    /// A peer connects to a server that has no room for it, and sends nothing yet.
+    /// Connects a peer to a server whose connection limit is reached. The peer sends nothing yet.
     pub fn open_socket_beyond_the_cap(&mut self) -> PeerId {
         self.knock(true)
     }
@@ -52,7 +52,8 @@ impl<H: Handler> Net<H> {
         PeerId(self.peers.len() - 1)
     }
 
-    /// A peer connects and asks for a WebSocket at this path. The answer is there when this returns.
+    /// Connects a peer that requests a WebSocket at this path. The answer has arrived when this
+    /// returns.
     pub fn connect(&mut self, path: &str) -> PeerId {
         let peer = self.open_socket();
         self.write(peer, upgrade_request(path).as_bytes());
@@ -60,7 +61,7 @@ impl<H: Handler> Net<H> {
         peer
     }
 
-    /// A peer sends a message, as one frame.
+    /// Sends a message from a peer as one frame.
     pub fn send(&mut self, peer: PeerId, message: Message) {
         let (opcode, payload): (u8, Vec<u8>) = match message {
             Message::Text(text) => (TEXT, text.as_bytes().to_vec()),
@@ -78,7 +79,7 @@ impl<H: Handler> Net<H> {
         self.write(peer, &client_frame(FIN | opcode, &payload));
     }
 
-    /// A peer sends bytes of any kind.
+    /// Sends arbitrary bytes from a peer.
     pub fn write(&mut self, peer: PeerId, bytes: &[u8]) {
         let arrival = self.now() + self.peers[peer.0].latency;
         let peer = &mut self.peers[peer.0];
@@ -87,32 +88,34 @@ impl<H: Handler> Net<H> {
         }
     }
 
-    /// Returns whether the peer is in the middle of a frame: then it answers pings only behind it.
+    /// Sets whether the peer is in the middle of a frame. It then answers pings only after that
+    /// frame.
     pub fn set_in_frame(&mut self, peer: PeerId, in_frame: bool) {
         let now = self.now();
         self.peers[peer.0].in_frame = in_frame;
         self.peers[peer.0].give_answers(now);
     }
 
-    /// From now on the peer answers nothing, but its socket stays as it is: a ghost.
+    /// Makes the peer stop answering, while its socket stays open.
     pub fn mute(&mut self, peer: PeerId) {
         self.peers[peer.0].muted = true;
     }
 
-    /// The peer sends its FIN.
+    /// Sends the peer's FIN.
     pub fn half_close(&mut self, peer: PeerId) {
         self.peers[peer.0].half_closed = true;
     }
 
-    /// The peer's connection is reset; what was on the way is lost.
+    /// Resets the peer's connection; bytes in transit are lost.
     pub fn reset(&mut self, peer: PeerId) {
         let peer = &mut self.peers[peer.0];
         peer.reset = true;
         peer.inbound.clear();
     }
 
-    /// Puts a link of so many bytes a second before a peer; what the server's kernel takes beyond that is up to `buffer` bytes. At 0
-    /// bytes a second the link is cut: nothing arrives any more, from either side.
+    /// Puts a link with this many bytes per second before a peer. The server's kernel takes up to
+    /// `buffer` bytes beyond that. With 0 bytes per second the link is cut: nothing arrives from
+    /// either side.
     pub fn set_link(&mut self, peer: PeerId, bytes_per_s: u64, buffer: usize) {
         let now = self.now();
         let peer = &mut self.peers[peer.0];
@@ -131,33 +134,34 @@ impl<H: Handler> Net<H> {
         }
     }
 
-    /// Reading from the peer fails so, from now on.
+    /// Makes reads from the peer fail with this error from now on.
     pub fn fail_reading(&mut self, peer: PeerId, kind: ErrorKind) {
         self.peers[peer.0].unreadable = Some(kind);
     }
 
-    /// How many more bytes the peer takes; `None`: any number.
+    /// Sets how many more bytes the peer takes; `None`: any number.
     pub fn set_window(&mut self, peer: PeerId, window: Option<usize>) {
         self.peers[peer.0].window = window;
     }
 
-    /// The peer takes this many more bytes, then writing to it fails.
+    /// Lets the peer take this many more bytes; then writes to it fail with a reset.
     pub fn break_after(&mut self, peer: PeerId, bytes: usize) {
         self.fail_writing(peer, bytes, ErrorKind::ConnectionReset);
     }
 
-    /// The peer takes this many more bytes, then writing to it fails so.
+    /// Lets the peer take this many more bytes; then writes to it fail with this error.
     pub fn fail_writing(&mut self, peer: PeerId, bytes: usize, kind: ErrorKind) {
         self.peers[peer.0].window = Some(bytes);
         self.peers[peer.0].breaks = Some(kind);
     }
 
-    /// How long the peer's bytes are on the way, from now on.
+    /// Sets how long the peer's bytes are in transit from now on.
     pub fn set_latency(&mut self, peer: PeerId, ms: u64) {
         self.peers[peer.0].latency = Micros::from_millis(ms);
     }
 
-    /// Whether the server overlooks this peer's bytes, as a loop does that has too many events: only the last look finds them.
+    /// Sets whether the server overlooks this peer's bytes, like a loop that has too many events.
+    /// Only the last look then finds them.
     pub fn set_unread(&mut self, peer: PeerId, unread: bool) {
         self.peers[peer.0].unread = unread;
     }

@@ -1,8 +1,8 @@
-//! Requests and frames as clients send them, and frames as a server does.
+//! Requests and frames as clients send them, and parsing of a server's frames.
 
 use crate::wire::frame::{Header, put};
 
-/// How many whole frames `data` begins with, by their headers, for benchmarks.
+/// Counts the whole frames at the start of `data` by their headers, for benchmarks.
 pub fn count_frames(mut data: &[u8]) -> u32 {
     let mut frames = 0;
     while let Some(rest) = Header::parse(data).and_then(|h| data.get(h.frame_len()..)) {
@@ -12,7 +12,7 @@ pub fn count_frames(mut data: &[u8]) -> u32 {
     frames
 }
 
-/// A request for a WebSocket.
+/// Returns a request for a WebSocket.
 pub fn upgrade_request(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -20,7 +20,8 @@ pub fn upgrade_request(path: &str) -> String {
     )
 }
 
-/// A frame as clients send it, masked; `first` is the byte with FIN and opcode. The mask depends on the payload only.
+/// Returns a masked frame as clients send it; `first` is the byte with FIN and opcode. The mask
+/// depends only on the payload's length.
 pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let mask = [0x37, 0xFA, 0x21, payload.len() as u8];
@@ -28,10 +29,10 @@ pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The first frame of a server's stream, if it is whole: its first byte, payload, and length in all.
+/// Returns the first frame of a server's stream if it is complete: its first byte, its payload, and
+/// its total length.
 ///
-/// # Panics
-/// If it is masked, which a server's frames must not be.
+/// # Panics If the frame is masked, which a server's frames must not be.
 pub fn server_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let header = Header::parse(bytes)?;
     assert!(header.mask.is_none(), "a masked frame from the server");

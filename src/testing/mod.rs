@@ -1,4 +1,5 @@
-//! A network on virtual time: an engine, its host, and peers that are scripts. No sockets, no clock, no threads.
+//! A network on virtual time: an engine, its host, and scripted peers. No sockets, no clock, no
+//! threads.
 //!
 //! ```
 //! use pulsegate::testing::Net;
@@ -6,7 +7,9 @@
 //! # use pulsegate::engine::*; use pulsegate::ConnId;
 //! # struct Echo;
 //! # impl Handler for Echo {
-//! #     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict { Verdict::upgrade(Class(0)) }
+//! #     fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+//! #         Verdict::upgrade(Class(0))
+//! #     }
 //! #     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, m: Message) { io.send(id, m); }
 //! # }
 //! let mut net = Net::new(Config::default(), Echo);

@@ -1,4 +1,4 @@
-//! The network, and time in it.
+//! The network and its time.
 
 use super::link::STEP;
 use super::peer::Peer;
@@ -13,14 +13,14 @@ pub struct Net<H> {
     pub(super) stalls: Stalls,
     pub(super) asked: Micros,
     pub(super) peers: Vec<Peer>,
-    /// The peer that is read from first.
+    /// The index of the peer that is read first.
     pub(super) first: usize,
-    /// The last turn has left input for the next one.
+    /// Whether the last turn has left input for the next one.
     pub(super) more: bool,
 }
 
 impl<H: Handler> Net<H> {
-    /// A server with this host, and no peers, at engine time zero.
+    /// Creates a server with this host and without peers, at engine time zero.
     ///
     /// # Panics
     /// If the configuration is not valid.
@@ -44,19 +44,20 @@ impl<H: Handler> Net<H> {
         }
     }
 
-    /// Tells the server how many connections it has room for: see [`Engine::set_max_connections`].
+    /// Sets the server's connection limit: see [`Engine::set_max_connections`].
     pub fn set_max_connections(&mut self, most: usize) {
         self.engine.set_max_connections(most);
     }
 
     // ---- time ----
 
-    /// Engine time.
+    /// Returns the engine time.
     pub fn now(&self) -> Micros {
         self.stalls.engine_time(self.raw)
     }
 
-    /// Time passes, and the server and its peers do what they do. It ends with everything settled.
+    /// Lets time pass, during which the server and its peers act. All pending work is done when
+    /// this returns.
     pub fn advance(&mut self, ms: u64) {
         let target = self.now() + Micros::from_millis(ms);
         self.settle();
@@ -83,23 +84,23 @@ impl<H: Handler> Net<H> {
         }
     }
 
-    /// The server's loop is away for this long: stopped, starved, or held up by its host.
+    /// Stalls the server's loop for this long.
     pub fn stall(&mut self, ms: u64) {
         self.raw += Micros::from_millis(ms);
         self.settle();
     }
 
-    /// Time passes, then the server makes one turn, whatever is left to do: what a busy loop looks like from outside.
+    /// Lets time pass, then runs one turn of the server, even if work is left: this is how a busy
+    /// loop behaves.
     pub fn turn_after(&mut self, ms: u64) {
         self.asked = Micros::from_millis(ms);
         self.raw += self.asked;
         self.turn();
     }
 
-    /// Turns until nothing happens any more at this moment.
+    /// Runs turns until nothing more happens at this time.
     ///
-    /// # Panics
-    /// If that never comes.
+    /// # Panics If that is never reached.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
             self.turn();
@@ -119,19 +120,19 @@ impl<H: Handler> Net<H> {
         panic!("the engine finds no rest at {}", self.now());
     }
 
-    /// The host.
+    /// Returns the host.
     pub fn host(&mut self) -> &mut H {
         &mut self.engine.handler_mut().host
     }
 
-    /// Calls the host with hands to act.
+    /// Calls the host with an [`Io`] to act with.
     pub fn with_io<T>(&mut self, f: impl FnOnce(&mut H, &mut Io<'_>) -> T) -> T {
         let now = self.now();
         self.engine
             .with_io(now, |recorder, io| f(&mut recorder.host, io))
     }
 
-    /// The engine, to look at.
+    /// Returns the engine for inspection.
     pub fn engine(&self) -> &Engine<impl Handler + use<H>> {
         &self.engine
     }
@@ -142,21 +143,21 @@ impl<H: Handler> Net<H> {
         self.turn();
     }
 
-    /// What must hold after each turn.
+    /// Checks the invariants after a turn.
     ///
-    /// # Errors
-    /// The first thing that does not.
+    /// # Errors The first invariant that does not hold.
     pub fn check(&self) -> Result<(), Broken> {
         self.engine.audit(self.now()).map_err(Broken)
     }
 
-    /// Entries in the wheel, dead ones included.
+    /// Returns the entries in the wheel, including those that no longer count.
     pub fn wheel_entries(&self) -> usize {
         self.engine.wheel_entries()
     }
 }
 
-/// The engine's books do not agree with its connections: a bug of the engine, not of the host.
+/// A mismatch between the engine's counters and its connections: a bug of the engine, not of the
+/// host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Broken(String);

@@ -1,4 +1,4 @@
-//! What came of it: what peers received, and how connections ended.
+//! Outcomes: what peers received, and how connections ended.
 
 use super::net::Net;
 use super::peer::{PeerId, Received};
@@ -8,12 +8,12 @@ use crate::base::time::Micros;
 use crate::engine::{Ending, Handler};
 
 impl<H: Handler> Net<H> {
-    /// What a peer has received since the last call.
+    /// Returns what a peer has received since the last call.
     pub fn received(&mut self, peer: PeerId) -> Vec<Received> {
         std::mem::take(&mut self.peers[peer.0].received)
     }
 
-    /// The head (and body, if it was not 101) of the HTTP response.
+    /// Returns the head of the HTTP response, and the body if it was not 101.
     pub fn response(&self, peer: PeerId) -> Option<&str> {
         let peer = &self.peers[peer.0];
         peer.head.as_deref().or_else(|| {
@@ -23,47 +23,47 @@ impl<H: Handler> Net<H> {
         })
     }
 
-    /// Bytes that a peer received and that are not a whole frame yet.
+    /// Returns the bytes that a peer received and that are not a whole frame yet.
     pub fn leftover(&self, peer: PeerId) -> &[u8] {
         &self.peers[peer.0].bytes
     }
 
-    /// When bytes that had to wait for the peer's window reached it.
+    /// Returns when bytes that had to wait for the peer's window reached it.
     pub fn moved_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].moved
     }
 
-    /// When pongs and close replies of this peer reached the server.
+    /// Returns when pongs and close replies of this peer reached the server.
     pub fn answered_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].answers
     }
 
-    /// When the server opened this peer's WebSocket, while it is there.
+    /// Returns when the server opened this peer's WebSocket, while it exists.
     pub fn opened_at(&self, peer: PeerId) -> Option<Micros> {
         self.engine.since(self.id(peer))
     }
 
-    /// The server's name for this peer.
+    /// Returns the server's id of this peer.
     pub fn id(&self, peer: PeerId) -> ConnId {
         self.peers[peer.0].id
     }
 
-    /// Returns whether the server holds this peer's connection for open.
+    /// Returns whether this peer's connection is open on the server.
     pub fn is_open(&self, peer: PeerId) -> bool {
         self.engine.is_open(self.id(peer))
     }
 
-    /// Returns whether the server has let the socket go; if so, whether with an RST.
+    /// Returns whether the server closed the socket with an RST; `None` if it has not closed it.
     pub fn released(&self, peer: PeerId) -> Option<bool> {
         self.peers[peer.0].released
     }
 
-    /// Returns whether the server has sent its FIN (or let go).
+    /// Returns whether the server has sent its FIN or closed the socket.
     pub fn fin_received(&self, peer: PeerId) -> bool {
         self.peers[peer.0].fin || self.peers[peer.0].released.is_some()
     }
 
-    /// How this peer's connection ended, as the host was told.
+    /// Returns how this peer's connection ended, as the host was told.
     pub fn ending(&self, peer: PeerId) -> Option<&Ending> {
         let id = self.peers[peer.0].id;
         self.endings()
@@ -72,15 +72,14 @@ impl<H: Handler> Net<H> {
             .map(|(_, ending)| ending)
     }
 
-    /// All endings that the host was told, in order.
+    /// Returns all endings that the host was told, in order.
     pub fn endings(&self) -> &[(ConnId, Ending)] {
         &self.engine.handler().endings
     }
 
-    /// The connection has ended for this cause.
+    /// Asserts that the connection has ended for this cause.
     ///
-    /// # Panics
-    /// If it has not.
+    /// # Panics If it has not.
     #[track_caller]
     pub fn expect_closed(&self, peer: PeerId, cause: Cause) {
         match self.ending(peer) {

@@ -1,4 +1,4 @@
-//! A peer: a script at the other end, which answers as a client does.
+//! A scripted peer that answers as a client does.
 
 use super::frames::{client_frame, server_frame};
 use super::link::Link;
@@ -27,50 +27,50 @@ pub enum Received {
     Close(u16, String),
 }
 
-/// Who sits at the other end, and what is on the way.
+/// A peer, and its bytes in transit.
 pub(super) struct Peer {
     pub(super) id: ConnId,
-    /// On the way to the server, with the time of arrival.
+    /// Bytes in transit to the server, with the time of arrival.
     pub(super) inbound: VecDeque<(Micros, Vec<u8>)>,
     pub(super) half_closed: bool,
     pub(super) reset: bool,
-    /// What reading from the peer fails with, if it does.
+    /// The error of reads from the peer, if they fail.
     pub(super) unreadable: Option<ErrorKind>,
     pub(super) latency: Micros,
     pub(super) muted: bool,
-    /// The server gets to read from it only in the last look.
+    /// Whether the server reads from it only in the last look.
     pub(super) unread: bool,
     /// How many more bytes it takes; `None`: any number.
     pub(super) window: Option<usize>,
-    /// What writing fails with when the window is used up; `None`: the peer only takes no more.
+    /// The error of writes when the window is used up; `None`: the peer only takes no more.
     pub(super) breaks: Option<ErrorKind>,
     pub(super) bytes: Vec<u8>,
     pub(super) head: Option<String>,
     pub(super) received: Vec<Received>,
     pub(super) fin: bool,
     pub(super) released: Option<bool>,
-    /// Bytes that it, or its kernel, has taken.
+    /// Bytes that the peer or its kernel has taken.
     pub(super) taken: u64,
-    /// The link between the server and it, if it is slow.
+    /// The link between the server and the peer, if it is slow.
     pub(super) link: Option<Link>,
-    /// When bytes that had to wait reached it while a heartbeat was stuck behind them.
+    /// When waiting bytes reached the peer while a heartbeat was stuck behind them.
     pub(super) moved: Vec<Micros>,
     pub(super) blocked: bool,
-    /// When the answers that it gave by itself reached the server.
+    /// When the peer's automatic answers reached the server.
     pub(super) answers: Vec<Micros>,
-    /// It is in the middle of a frame, and what it will answer after that.
+    /// Whether it is in the middle of a frame; `held_answers` are sent after it.
     pub(super) in_frame: bool,
     pub(super) held_answers: Vec<Vec<u8>>,
 }
 
 impl Peer {
-    /// Returns whether the server's kernel takes bytes for it.
+    /// Returns whether the server's kernel takes bytes for the peer.
     pub(super) fn has_room(&self) -> bool {
         let link = self.link.as_ref();
         self.window != Some(0) && link.is_none_or(|l| l.queue.len() < l.buffer)
     }
 
-    /// Sends its answers, unless it is in the middle of a frame.
+    /// Sends the held answers, unless the peer is in the middle of a frame.
     pub(super) fn give_answers(&mut self, now: Micros) {
         if !self.in_frame {
             for frame in self.held_answers.drain(..) {
@@ -80,7 +80,7 @@ impl Peer {
         }
     }
 
-    /// Takes apart what has come, and answers as a client does.
+    /// Parses the received bytes and answers as a client does.
     pub(super) fn understand(&mut self, now: Micros) {
         if self.head.is_none() {
             let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else {

@@ -1,4 +1,4 @@
-//! The host as the engine sees it: passes on what it is told, and keeps the endings.
+//! A host that forwards all calls to the test's host and records the endings.
 
 use crate::base::id::{ConnId, TimerId};
 use crate::base::time::Micros;
@@ -6,7 +6,7 @@ use crate::engine::{Ending, Handler, Io, Message, Pong, Preamble, Reply, Request
 use crate::health::HealthChange;
 use std::net::SocketAddr;
 
-/// Passes on what the host is told, and keeps the endings.
+/// Forwards all calls to the test's host and records the endings.
 pub(super) struct Recorder<H> {
     pub(super) host: H,
     pub(super) endings: Vec<(ConnId, Ending)>,

@@ -1,4 +1,4 @@
-//! A turn of the server, with the calls that the reactor makes.
+//! A turn of the server, with the same calls as the reactor makes.
 
 use super::net::Net;
 use crate::base::id::ConnId;
@@ -7,7 +7,7 @@ use crate::engine::{Flushed, Handler, Intake, Kernel};
 use std::io::{self, ErrorKind, IoSlice};
 
 impl<H: Handler> Net<H> {
-    /// One turn, as the reactor does it.
+    /// Runs one turn like the reactor.
     pub fn turn(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         if let Some(stall) = self
@@ -28,7 +28,7 @@ impl<H: Handler> Net<H> {
         if self.engine.wants_last_accept() {
             self.engine.accepting_is_over(now);
         }
-        // Every peer is asked each turn, so the engine's own list tells nothing new.
+        // Every peer is read each turn, so the engine's own list is not needed.
         self.engine.take_ready(&mut Vec::new());
         self.engine.take_repolled();
         self.more = false;
@@ -64,7 +64,7 @@ impl<H: Handler> Net<H> {
         }
         let mut dirty = Vec::new();
         self.engine.take_dirty(&mut dirty);
-        // Who was blocked and has room again would be told so by the kernel.
+        // For a blocked connection that has room again, a real kernel would report it.
         dirty.extend(
             self.peers
                 .iter()
@@ -85,7 +85,7 @@ impl<H: Handler> Net<H> {
         });
     }
 
-    /// What the server's kernel knows of a connection.
+    /// Returns the data of the server's kernel about a connection.
     fn kernel(&self, id: ConnId, now: Micros) -> Option<Kernel> {
         let mut peers = self.peers.iter();
         let peer = peers.find(|p| p.id == id && p.released.is_none())?;
@@ -113,7 +113,7 @@ impl<H: Handler> Net<H> {
                     self.more = true;
                     return;
                 }
-                // The kernel still says that it was reset.
+                // The kernel still reports the reset.
                 Intake::Paused if self.peers[index].reset => break,
                 Intake::Paused | Intake::Over => return,
             };

@@ -1,4 +1,4 @@
-//! What stands between a socket and its WebSocket. Pure: bytes in, what they mean out.
+//! The layer between a socket and its WebSocket. Pure: it parses bytes and returns their meaning.
 
 mod preamble;
 #[cfg(feature = "gateway")]

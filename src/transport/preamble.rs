@@ -1,22 +1,23 @@
-//! What the first bytes of a connection say about it.
+//! The preamble: bytes before the request that describe the connection.
 
 use std::net::SocketAddr;
 
-/// What the first bytes of a connection are.
+/// The result of parsing the first bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preamble {
-    /// The request: there is no preamble.
+    /// There is no preamble; the bytes are the request.
     None,
-    /// The beginning of one. It is waited for within the handshake timeout, for 8 KiB at most.
+    /// The beginning of a preamble. The rest must arrive within the handshake timeout, in at most 8
+    /// KiB.
     Partial,
     /// A preamble of this many bytes.
     Whole {
-        /// Its length in bytes; not more than there are.
+        /// Its length in bytes; not more than have arrived.
         len: usize,
-        /// The client's address, if it names one: from now on this is the connection's.
+        /// The client's address, if the preamble has one. It becomes the connection's address.
         client: Option<SocketAddr>,
     },
-    /// None, or a broken one, where one is required: the connection is answered 400 with this text.
+    /// A required preamble is missing or broken: the connection is answered 400 with this text.
     Invalid(&'static str),
 }

@@ -1,11 +1,11 @@
-//! The PROXY protocol (by HAProxy, versions 1 and 2): with which a proxy says where the client really is. Whom to believe is not
-//! decided here.
+//! The PROXY protocol (by HAProxy, versions 1 and 2), by which a proxy reports the client's
+//! address. Whether a proxy is trusted is decided elsewhere.
 
 use super::preamble::Preamble;
 use ppp::{PartialResult, v1, v2};
 use std::net::SocketAddr;
 
-/// How a header of version 1 begins, and how long its line may be (PROXY protocol §2.1).
+/// The start of a header of version 1, and the greatest length of its line (PROXY protocol §2.1).
 const V1_START: &[u8] = b"PROXY ";
 const V1_MAX: usize = 107;
 
@@ -13,7 +13,7 @@ const V1_MAX: usize = 107;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "there are two versions")]
 pub enum ProxyProtocol {
-    /// They do not.
+    /// No header.
     #[default]
     Off,
     /// The text header.
@@ -28,7 +28,8 @@ impl ProxyProtocol {
         match self {
             ProxyProtocol::Off => Preamble::None,
             ProxyProtocol::V1 => {
-                // The parser takes some whole-looking pieces of a line for a broken one, so it gets whole lines only.
+                // The parser reports some incomplete lines as broken, so it gets only complete
+                // lines.
                 let line = &bytes[..bytes.len().min(V1_MAX)];
                 let begun = V1_START.starts_with(line) || line.starts_with(V1_START);
                 if begun && line.len() < V1_MAX && !line.contains(&b'\n') {
@@ -61,14 +62,14 @@ fn client_of_v1(addresses: &v1::Addresses) -> Option<SocketAddr> {
     match addresses {
         v1::Addresses::Tcp4(a) => Some(SocketAddr::from((a.source_address, a.source_port))),
         v1::Addresses::Tcp6(a) => Some(SocketAddr::from((a.source_address, a.source_port))),
-        // The proxy does not know, or speaks for itself.
+        // The proxy does not know the client, or opened the connection itself.
         v1::Addresses::Unknown => None,
     }
 }
 
 fn client_of_v2(header: &v2::Header<'_>) -> Option<SocketAddr> {
     match (header.command, &header.addresses) {
-        // A health check of the proxy's own.
+        // The proxy's own health check.
         (v2::Command::Local, _) => None,
         (v2::Command::Proxy, v2::Addresses::IPv4(a)) => {
             Some(SocketAddr::from((a.source_address, a.source_port)))
@@ -88,7 +89,7 @@ mod tests {
         text.parse().expect("an address")
     }
 
-    /// What becomes of each beginning of `whole`, and of all of it with a request behind.
+    /// Checks every prefix of `whole`, and `whole` with a request behind it.
     fn expect_whole(protocol: ProxyProtocol, whole: &[u8], client: Option<&str>) {
         for end in 1..whole.len() {
             let part = protocol.read(&whole[..end]);

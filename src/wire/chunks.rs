@@ -1,29 +1,30 @@
-//! What arrives in pieces is kept in pieces of at most 64 KiB, and joined when it is whole.
+//! Buffers for input that arrives in pieces: pieces of at most 64 KiB, joined when the input is
+//! complete.
 //!
-//! Growing copies little, and what is allocated is at most a sixteenth more than what has arrived: memory is reserved for
-//! bytes that are here, never for bytes that a header announces.
+//! Growth copies little. At most a sixteenth more than the received bytes is allocated: memory is
+//! reserved for bytes that have arrived, never for bytes that a header announces.
 
 use std::collections::VecDeque;
 
 /// The largest piece.
 const CHUNK: usize = 64 * 1024;
 
-/// Bytes that are joined in one step.
+/// The most bytes joined in one step.
 pub(crate) const JOINED_AT_ONCE: usize = 128 * 1024;
 
-/// A run of bytes, or of text.
+/// A piece of bytes or text.
 pub(crate) trait Piece: Default {
-    /// Bytes in it.
+    /// Returns the number of bytes in it.
     fn len(&self) -> usize;
-    /// Bytes that are allocated for it.
+    /// Returns the number of bytes allocated for it.
     fn capacity(&self) -> usize;
-    /// Allocates room for so many bytes more, and for no others.
+    /// Reserves room for exactly `more` additional bytes.
     fn reserve_exact(&mut self, more: usize);
-    /// Appends another one.
+    /// Appends another piece.
     fn append(&mut self, other: Self);
 }
 
-/// Implements [`Piece`] for a type by its own methods, and by the one that appends.
+/// Implements [`Piece`] for a type by its own methods, and by the named one for appending.
 macro_rules! piece {
     ($of:ty, $append:ident) => {
         impl Piece for $of {
@@ -53,19 +54,20 @@ piece!(String, push_str);
 #[derive(Debug, Default)]
 pub(crate) struct Chunks<P> {
     pieces: VecDeque<P>,
-    /// What was joined so far.
+    /// The bytes joined so far.
     whole: P,
 }
 
 impl<P: Piece> Chunks<P> {
-    /// Bytes that are allocated.
+    /// Returns the number of bytes allocated.
     pub(crate) fn allocated(&self) -> usize {
         let entries = self.pieces.capacity() * size_of::<P>();
         let pieces = self.pieces.iter().map(P::capacity).sum::<usize>();
         entries + pieces + self.whole.capacity()
     }
 
-    /// The last piece, with room for `bytes` (at most 64 KiB), of `coming` that come at once.
+    /// Returns the last piece, with room for `bytes` (at most 64 KiB); `coming` bytes arrive at
+    /// once.
     pub(crate) fn last_for(&mut self, bytes: usize, coming: usize) -> &mut P {
         if self.pieces.back().is_none_or(|p| p.len() + bytes > CHUNK) {
             self.pieces.push_back(P::default());
@@ -74,13 +76,14 @@ impl<P: Piece> Chunks<P> {
         let last = &mut self.pieces[at];
         let room = CHUNK - last.len();
         if last.capacity() - last.len() < bytes {
-            // Exact for what comes at once; in small steps for what comes in drops.
+            // Reserve exactly what arrives at once, and small steps for input that arrives in small
+            // parts.
             last.reserve_exact(coming.max(last.len() / 16).min(room).max(bytes));
         }
         last
     }
 
-    /// Joins the next 128 KiB. Returns the whole when nothing is left to be joined.
+    /// Joins the next 128 KiB. Returns the joined bytes when nothing is left to join.
     pub(crate) fn join(&mut self) -> Option<P> {
         if self.whole.capacity() == 0 {
             if self.pieces.len() <= 1 {

@@ -1,4 +1,4 @@
-//! Control frames, read and answered by tungstenite, which checks what RFC 6455 asks of them.
+//! Control frames. tungstenite reads and answers them, and checks the rules of RFC 6455.
 
 use super::frame::{CONTROL_MAX, HEADER_MAX, Header, Role};
 use std::io::{self, ErrorKind, Read, Write};
@@ -6,10 +6,11 @@ use tungstenite::error::{Error as WsError, ProtocolError};
 use tungstenite::protocol::{Role as WsRole, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Message};
 
-/// What a context reads at once: a control frame. Its default of 128 KiB is zeroed for each message.
+/// The read buffer of a context: one control frame. The default of 128 KiB would be zeroed for each
+/// message.
 const READ_BUFFER: usize = HEADER_MAX + CONTROL_MAX;
 
-/// What a control frame says.
+/// The content of a control frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     /// A ping. The answer is a pong.
@@ -20,8 +21,8 @@ pub(crate) enum Control {
     Close { code: u16, reason: String },
 }
 
-/// Reads control frames. It remembers nothing from one frame to the next, so one serves all connections in which we play the
-/// same role.
+/// Reads control frames. It keeps no state between frames, so one decoder serves all connections in
+/// the same role.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
@@ -33,10 +34,9 @@ impl Decoder {
         Decoder { role, spare: None }
     }
 
-    /// Reads a whole control frame with this header, and appends the answer to it to `output`.
+    /// Reads a whole control frame with this header, and appends the answer to `output`.
     ///
-    /// # Errors
-    /// What is wrong with the frame; there is no answer then.
+    /// # Errors The fault of the frame; nothing is appended then.
     pub(crate) fn control(
         &mut self,
         frame: &[u8],
@@ -48,20 +48,20 @@ impl Decoder {
         let input = frame;
         let message = context.read(&mut Wire { input, output })?;
         let mut answer = Wire { input: &[], output };
-        // One that has failed, or is closed, may have left-overs in it: it is not kept.
+        // A context that has failed or is closed may hold old data, so it is not kept.
         let control = match message {
             Message::Pong(payload) => {
                 self.spare = Some(context);
                 Control::Pong(payload)
             }
             Message::Ping(_) => {
-                // The context answers by itself; the wire takes everything.
+                // The context answers by itself; `Wire` takes all bytes.
                 let _ = context.flush(&mut answer);
                 self.spare = Some(context);
                 Control::Ping
             }
             Message::Close(close) => {
-                // It reports that the connection is closed, which we know.
+                // It reports that the connection is closed, which is known here.
                 let _ = context.flush(&mut answer);
                 Control::Close {
                     code: close_code(&frame[header.len..], header.mask()),
@@ -88,7 +88,7 @@ fn context(role: Role) -> Box<WebSocketContext> {
     Box::new(WebSocketContext::new(role, Some(config)))
 }
 
-/// The code in the payload of a close frame; 1005 if there is none.
+/// Returns the code in the payload of a close frame; 1005 if there is none.
 fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
     match payload {
         [a, b, ..] => u16::from_be_bytes([a ^ mask[0], b ^ mask[1]]),
@@ -96,9 +96,10 @@ fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
     }
 }
 
-/// The in-memory stream between tungstenite and our buffers. It never blocks and never fails; it only runs dry.
+/// The in-memory stream between tungstenite and our buffers. It never blocks or fails; it only runs
+/// out of input.
 struct Wire<'i, 'o> {
-    /// What is left of the frame.
+    /// The unread part of the frame.
     input: &'i [u8],
     output: &'o mut Vec<u8>,
 }
@@ -106,7 +107,7 @@ struct Wire<'i, 'o> {
 impl Read for Wire<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.input.read(buf)? {
-            // Not Ok(0): that would mean the end of the stream, which only the socket knows.
+            // Not Ok(0): that would mean the end of the stream, which only the socket can report.
             0 => Err(ErrorKind::WouldBlock.into()),
             read => Ok(read),
         }
@@ -130,7 +131,7 @@ mod tests {
     use super::super::mask;
     use super::*;
 
-    /// A frame as the peer of this role sends it.
+    /// Returns a frame as the peer of this role sends it.
     fn from_peer(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         let mask = role.peer().masks().then_some([1, 2, 3, 4]);

@@ -1,11 +1,12 @@
-//! Close frames as a server sends them, and frames of a host as they are given.
+//! Complete frames that a server sends.
 
 use super::frame::{CLOSE, FIN, put};
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::CloseCode;
 
-/// A close frame; without code and reason for 1005, which must not be sent (RFC 6455 §7.4.1).
+/// Returns a close frame; for 1005, which must not be sent, one without code and reason (RFC 6455
+/// §7.4.1).
 pub(crate) fn close(code: u16, reason: &str) -> Bytes {
     let mut payload = Vec::new();
     if code != 1005 {
@@ -22,7 +23,7 @@ pub(crate) fn may_be_sent(code: u16) -> bool {
     CloseCode::from(code).is_allowed()
 }
 
-/// The opcode and the bytes of a frame as it was given.
+/// Returns the opcode and the bytes of a frame, unchanged.
 pub(crate) fn raw(frame: Frame) -> (u8, Bytes) {
     let opcode = frame.header().opcode.into();
     let mut bytes = Vec::with_capacity(frame.len());

@@ -1,4 +1,4 @@
-//! Frame headers, read and written, and whole frames (RFC 6455 §5.2).
+//! Frame headers and whole frames, reading and writing (RFC 6455 §5.2).
 
 use super::mask;
 
@@ -35,8 +35,8 @@ pub const HEADER_MAX: usize = 14;
 /// Bytes of a mask.
 const MASK: usize = 4;
 
-/// Which end of a connection we are. A client masks its frames, a server does not, and each refuses what breaks that (RFC 6455
-/// §5.1).
+/// Our end of a connection. A client masks its frames, a server does not, and each refuses frames
+/// that break this rule (RFC 6455 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
@@ -60,7 +60,7 @@ impl Role {
         }
     }
 
-    /// Bytes of the longest frame header that is sent in this role.
+    /// Returns the length of the longest frame header sent in this role, in bytes.
     pub const fn header_max(self) -> usize {
         match self {
             Role::Server => HEADER_MAX - MASK,
@@ -75,7 +75,7 @@ impl Role {
 pub struct Header {
     /// The first byte: FIN, the reserved bits, the opcode.
     pub first: u8,
-    /// Its own length in bytes, 2 to 14.
+    /// The header's own length in bytes, 2 to 14.
     pub len: usize,
     /// The length of the payload in bytes.
     pub payload: u64,
@@ -84,7 +84,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a frame with `payload` bytes. A client's has a mask, a server's has none.
+    /// Creates the header of a frame with `payload` bytes. A client's has a mask, a server's has
+    /// none.
     pub fn new(first: u8, payload: u64, mask: Option<[u8; 4]>) -> Self {
         let extended = match payload {
             0..=125 => 0,
@@ -99,7 +100,7 @@ impl Header {
         }
     }
 
-    /// Parses the header at the beginning of `data`; `None` if it is not whole.
+    /// Parses the header at the beginning of `data`; `None` if it is incomplete.
     pub fn parse(data: &[u8]) -> Option<Self> {
         let (&first, &second) = (data.first()?, data.get(1)?);
         let len = header_len(second);
@@ -135,19 +136,19 @@ impl Header {
         }
     }
 
-    /// The header and the payload together, in bytes; at most `usize::MAX`.
+    /// Returns the length of the header and the payload together, in bytes; at most `usize::MAX`.
     pub fn frame_len(&self) -> usize {
         usize::try_from(self.payload)
             .unwrap_or(usize::MAX)
             .saturating_add(self.len)
     }
 
-    /// The mask of the payload; zeros if there is none.
+    /// Returns the mask of the payload; zeros if there is none.
     pub fn mask(&self) -> [u8; 4] {
         self.mask.unwrap_or_default()
     }
 
-    /// The opcode.
+    /// Returns the opcode.
     pub fn opcode(&self) -> u8 {
         self.first & OPCODE
     }
@@ -168,7 +169,7 @@ pub fn put(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: Option<[u8; 4]>) 
     }
 }
 
-/// The length of a frame's header, by its second byte.
+/// Returns the length of a frame's header, from its second byte.
 fn header_len(second: u8) -> usize {
     let extended = match second & !MASKED {
         126 => 2,
@@ -178,7 +179,7 @@ fn header_len(second: u8) -> usize {
     2 + extended + if second & MASKED == 0 { 0 } else { MASK }
 }
 
-/// The length of a frame's payload; the header must be whole.
+/// Returns the length of a frame's payload; the header must be complete.
 fn payload_len(header: &[u8]) -> u64 {
     match header[1] & !MASKED {
         126 => u64::from(u16::from_be_bytes([header[2], header[3]])),

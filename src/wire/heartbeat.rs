@@ -1,12 +1,12 @@
-//! Heartbeats on the wire: our ping, and its pong.
+//! Heartbeats on the wire: the ping and its pong.
 
 use super::frame::{FIN, MASKED, PING, PONG, Role};
 use crate::health::PAYLOAD;
 
-/// Bytes of a client's answer to a heartbeat.
+/// The length of a client's answer to a heartbeat, in bytes.
 pub(crate) const CLIENT_PONG: usize = 2 + 4 + PAYLOAD;
 
-/// The frame of a server's heartbeat.
+/// Returns the frame of a server's heartbeat.
 pub(crate) fn server_ping(payload: [u8; PAYLOAD]) -> [u8; 2 + PAYLOAD] {
     let mut frame = [0; 2 + PAYLOAD];
     frame[..2].copy_from_slice(&[FIN | PING, PAYLOAD as u8]);
@@ -14,8 +14,9 @@ pub(crate) fn server_ping(payload: [u8; PAYLOAD]) -> [u8; 2 + PAYLOAD] {
     frame
 }
 
-/// The payload, if `data` is exactly one pong as the peer answers a heartbeat of ours: final, of eight bytes, masked if the peer is
-/// a client. Most reads of a fleet at rest are that and nothing else; it needs no context to be understood.
+/// Returns the payload if `data` is exactly one pong that answers a heartbeat: final, of eight
+/// bytes, masked if the peer is a client. Most reads of an idle fleet are of this kind, and they
+/// need no decoder.
 pub(crate) fn pong(role: Role, data: &[u8]) -> Option<[u8; PAYLOAD]> {
     const FIRST: u8 = FIN | PONG;
     const BARE: u8 = PAYLOAD as u8;

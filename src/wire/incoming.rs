@@ -1,33 +1,34 @@
-//! A message that arrives: its payload unmasked (RFC 6455 §5.3), text checked for UTF-8 as it comes (§8.1), and joined when all of
-//! it is here. No step costs more than its bytes, and none takes more than 128 KiB.
+//! An incoming message. Its payload is unmasked (RFC 6455 §5.3), text is checked for UTF-8 as it
+//! arrives (§8.1), and the pieces are joined when all have arrived. The cost of a step is
+//! proportional to its bytes, and a step takes at most 128 KiB.
 
 use super::chunks::Chunks;
 use super::frame::TEXT;
 use super::mask;
 use tungstenite::Message;
 
-/// Bytes that are unmasked and checked at once: they stay in the processor's first cache.
+/// Bytes that are unmasked and checked at once; they stay in the processor's L1 cache.
 const WINDOW: usize = 2 * 1024;
 
-/// What a byte of text beyond ASCII costs more than another one, in bytes.
+/// The extra cost of a byte of text that is not ASCII, in bytes.
 const DEAR: usize = 8;
 
 /// Text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotUtf8;
 
-/// A message of which some has arrived.
+/// A message that has arrived in part.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     payload: Payload,
-    /// Bytes of the payload so far.
+    /// Bytes of payload received.
     len: usize,
 }
 
 #[derive(Debug)]
 enum Payload {
     Binary(Chunks<Vec<u8>>),
-    /// Text, and the beginning of a character whose end has not arrived.
+    /// Text, and the beginning of an incomplete character.
     Text(Chunks<String>, Partial),
 }
 
@@ -39,7 +40,7 @@ struct Partial {
 }
 
 impl Incoming {
-    /// A message of this opcode of which nothing has arrived.
+    /// Creates a message of this opcode, without payload.
     pub(crate) fn new(opcode: u8) -> Self {
         let payload = if opcode == TEXT {
             Payload::Text(Chunks::default(), Partial::default())
@@ -49,10 +50,9 @@ impl Incoming {
         Incoming { payload, len: 0 }
     }
 
-    /// A message whose only frame is here in one piece, and how many bytes that was worth.
+    /// Returns a message whose only frame has arrived in one piece, and its cost in bytes.
     ///
-    /// # Errors
-    /// Text that is not UTF-8.
+    /// # Errors The text is not UTF-8.
     pub(crate) fn whole(
         opcode: u8,
         payload: &[u8],
@@ -69,12 +69,12 @@ impl Incoming {
         }
     }
 
-    /// Bytes that have arrived.
+    /// Returns the number of bytes received.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Bytes that are allocated.
+    /// Returns the number of bytes allocated.
     pub(crate) fn allocated(&self) -> usize {
         match &self.payload {
             Payload::Binary(bytes) => bytes.allocated(),
@@ -82,11 +82,10 @@ impl Incoming {
         }
     }
 
-    /// Appends bytes of a frame's payload; `offset` is where in that payload they stand. Returns how many bytes that was worth: text
-    /// beyond ASCII counts more.
+    /// Appends bytes of a frame's payload; `offset` is their position in that payload. Returns
+    /// their cost in bytes: text that is not ASCII costs more.
     ///
-    /// # Errors
-    /// Text that cannot become UTF-8 any more.
+    /// # Errors The text cannot become valid UTF-8.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
@@ -125,10 +124,9 @@ impl Incoming {
         Ok(worth)
     }
 
-    /// The last byte has arrived.
+    /// Ends the message: the last byte has arrived.
     ///
-    /// # Errors
-    /// Text that ends inside a character.
+    /// # Errors The text ends inside a character.
     pub(crate) fn finish(&self) -> Result<(), NotUtf8> {
         match &self.payload {
             Payload::Text(_, partial) if partial.len > 0 => Err(NotUtf8),
@@ -136,7 +134,7 @@ impl Incoming {
         }
     }
 
-    /// Joins the next 128 KiB of a message that is here whole. Returns the message when that was the last.
+    /// Joins the next 128 KiB of a complete message. Returns the message after the last step.
     pub(crate) fn join(&mut self) -> Option<Message> {
         match &mut self.payload {
             Payload::Binary(chunks) => chunks.join().map(Message::binary),
@@ -145,7 +143,8 @@ impl Incoming {
     }
 }
 
-/// What a text counts beside its bytes: checking it for UTF-8 is dear where it is not ASCII.
+/// Returns the extra cost of a text, in bytes: checking text for UTF-8 is expensive if it is not
+/// ASCII.
 fn dearness(text: &str) -> usize {
     if text.is_ascii() {
         0
@@ -154,14 +153,14 @@ fn dearness(text: &str) -> usize {
     }
 }
 
-/// Splits bytes into whole characters and the beginning of one.
+/// Splits bytes into whole characters and an incomplete one.
 fn characters(bytes: &[u8]) -> Result<(&str, &[u8]), NotUtf8> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok((text, &[])),
         Err(e) if e.error_len().is_some() => Err(NotUtf8),
         Err(e) => {
             let (whole, rest) = bytes.split_at(e.valid_up_to());
-            // Valid up to there.
+            // The bytes up to there are valid.
             let text = std::str::from_utf8(whole).map_err(|_| NotUtf8)?;
             Ok((text, rest))
         }
@@ -188,7 +187,7 @@ mod tests {
         bytes
     }
 
-    /// The message made of frames of one payload that comes in runs of `cut` bytes.
+    /// Returns the message made from one payload that arrives in pieces of `cut` bytes.
     fn arrive(opcode: u8, payload: &[u8], cut: usize) -> Result<Message, NotUtf8> {
         let mut incoming = Incoming::new(opcode);
         let mut offset = 0;
@@ -204,7 +203,7 @@ mod tests {
             if let Some(message) = incoming.join() {
                 break Ok(message);
             }
-            // While it is joined it is there once, but for the piece under way.
+            // During joining only the piece in progress is in memory twice.
             assert!(incoming.allocated() <= 2 * payload.len() + 1_000);
         }
     }

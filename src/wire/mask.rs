@@ -1,6 +1,7 @@
-//! Masks of payloads (RFC 6455 §5.3).
+//! Payload masks (RFC 6455 §5.3).
 
-/// Applies a mask to a run of a payload that begins at `offset`, in place. Applied again it takes the mask off.
+/// Applies a mask in place to a part of a payload that begins at `offset`. Applying it again
+/// removes the mask.
 pub fn apply(bytes: &mut [u8], mask: [u8; 4], offset: usize) {
     let turned: [u8; 4] = std::array::from_fn(|i| mask[(offset + i) % 4]);
     let word = u32::from_ne_bytes(turned);

@@ -1,5 +1,5 @@
-//! Bytes without policy: frames in both roles, messages that arrive in pieces, and the HTTP of the handshake. Pure; nothing here
-//! knows connections.
+//! Wire formats: frames in both roles, messages that arrive in pieces, and the HTTP of the
+//! handshake. This module is pure: it has no policy and does not know connections.
 
 pub(crate) mod chunks;
 pub(crate) mod decoder;

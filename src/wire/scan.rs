@@ -1,4 +1,4 @@
-//! What frames are and whether they are legal, judged by their headers (RFC 6455 §5.2); and the search for a close frame.
+//! The kind and the end of a frame, from its header (RFC 6455 §5.2).
 
 use super::frame::{BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, HEADER_MAX, Header};
 use super::frame::{OPCODE, PONG, RSV, Role, TEXT};
@@ -6,14 +6,14 @@ use std::ops::ControlFlow;
 use tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// What is done with a frame.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A whole message, of this opcode.
     Whole(u8),
     /// The first frame of a message in fragments, of this opcode.
     First(u8),
-    /// A fragment that more follow.
+    /// A fragment that is neither the first nor the last.
     Middle,
     /// The last fragment.
     Last,
@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The opcode of the message that begins with the frame.
+    /// Returns the opcode of the message that begins with the frame.
     pub(crate) fn begins(self) -> Option<u8> {
         match self {
             Kind::Whole(opcode) | Kind::First(opcode) => Some(opcode),
@@ -34,11 +34,11 @@ impl Kind {
 }
 
 impl Header {
-    /// Judges a frame by its header, before its payload has arrived. `role` is ours. `in_message`: the length of the
-    /// fragments before, if it comes in the middle of a message. `most`: the longest message, in bytes.
+    /// Classifies a frame by its header, before its payload has arrived. `role` is ours.
+    /// `in_message`: the length of the earlier fragments, if a message is in progress. `most`: the
+    /// longest message, in bytes.
     ///
-    /// # Errors
-    /// What tungstenite reports once it has read the frame.
+    /// # Errors The error that tungstenite would report after reading the frame.
     pub(crate) fn judge(
         &self,
         role: Role,
@@ -88,26 +88,27 @@ impl Header {
     }
 }
 
-/// Looks for the peer's close frame in a stream of which nothing else is of interest any more.
+/// Finds the peer's close frame in a stream whose other frames are ignored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CloseFinder {
     header: [u8; HEADER_MAX],
     have: u8,
-    /// Bytes of the payload that are to come, once the header is whole.
+    /// Bytes of the payload that have not arrived, once the header is complete.
     left: Option<u64>,
 }
 
 impl CloseFinder {
-    /// Begins in the middle of a frame, of which `head` and `payload` bytes have arrived.
+    /// Creates a finder that begins inside a frame, of which `head` and `payload` bytes have
+    /// arrived.
     pub(crate) fn inside(head: &[u8], payload: u64) -> Self {
         let mut finder = CloseFinder::default();
-        // No close frame ends inside a frame.
+        // A close frame cannot end inside a frame.
         let _ = finder.advance(head);
         finder.left = finder.left.map(|left| left - payload);
         finder
     }
 
-    /// Takes the next bytes of the stream. Breaks when a close frame was completed.
+    /// Takes the next bytes of the stream. Breaks when a close frame is complete.
     pub(crate) fn advance(&mut self, mut data: &[u8]) -> ControlFlow<()> {
         while !data.is_empty() {
             let left = match self.left {
@@ -143,7 +144,7 @@ mod tests {
     use super::super::frame::put;
     use super::*;
 
-    /// A frame as the peer sends it.
+    /// Returns a frame as the peer sends it.
     fn frame(role: Role, first: u8, payload: usize) -> Vec<u8> {
         let mask = role.peer().masks().then_some([1, 2, 3, 4]);
         let mut frame = Vec::new();

@@ -1,4 +1,4 @@
-//! The table of causes, and reasons that are cut.
+//! Tests of the table of causes, and of cut reasons.
 
 use super::*;
 

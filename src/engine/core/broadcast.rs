@@ -1,4 +1,4 @@
-//! Messages to a whole class, some connections at a time.
+//! Messages to a whole class, in batches.
 
 use super::core::Core;
 use super::progress::Broadcast;
@@ -6,14 +6,15 @@ use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
 
-/// Slots looked at in one turn.
+/// The slots processed in one turn.
 const SLOTS_PER_TURN: u32 = 1_024;
 
-/// Messages that may be on their way to their classes; more are refused.
+/// The most broadcasts in progress; more are refused.
 const BROADCASTS_MAX: usize = 64;
 
 impl Core {
-    /// Sends a message to every connection of a class that is open now. Returns whether there was room for it.
+    /// Starts to send a message to every connection of a class that is open now. Returns whether
+    /// the limit allowed it.
     pub(crate) fn broadcast(&mut self, class: Class, frame: Outgoing) -> bool {
         if self.broadcasts.len() >= BROADCASTS_MAX {
             return false;
@@ -27,7 +28,7 @@ impl Core {
         true
     }
 
-    /// Takes the oldest broadcast some slots further.
+    /// Advances the oldest broadcast by one batch of slots.
     pub(crate) fn broadcast_batch(&mut self, now: Micros) {
         let Some(mut broadcast) = self.broadcasts.pop_front() else {
             return;
@@ -49,7 +50,7 @@ impl Core {
     }
 
     fn gets(&self, id: ConnId, broadcast: &Broadcast) -> bool {
-        // Generations wrap around; a connection is newer if it is less than half of them ahead.
+        // Generations wrap around; a connection is newer if it is ahead by less than half of them.
         let newer = id.generation().wrapping_sub(broadcast.newest) as i32 > 0;
         let conn = self.table.get(id);
         !newer && conn.is_some_and(|c| c.is_open() && c.class == broadcast.class)

@@ -1,4 +1,4 @@
-//! Closing a connection, refusing a request, and ending either.
+//! Closing connections, refusing requests, and ending both.
 
 use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::{Cause, Code, cut_reason};
@@ -13,19 +13,19 @@ use crate::wire::encoder;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 
-/// Bytes that are given back to the allocator for one unit of work.
+/// Bytes freed for one unit of work.
 const FREED_PER_UNIT: u64 = 16 * 1024;
 
-/// What a connection was in the middle of when it ceased to be open.
+/// The state left by a connection that is no longer open.
 #[derive(Default)]
 pub(crate) struct Left {
     pub(crate) finder: CloseFinder,
-    /// The peer's close frame stood among the bytes that were not looked at.
+    /// Whether the peer's close frame was in its unprocessed input.
     pub(crate) closed: bool,
 }
 
 impl Core {
-    /// Closes an open connection, or refuses one that still waits for its verdict.
+    /// Closes an open connection, or refuses one that waits for its verdict.
     pub(crate) fn close(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
         let Some(conn) = self.table.get(id) else {
             return;
@@ -51,7 +51,7 @@ impl Core {
         }
     }
 
-    /// The loop is full, and this one takes part in that.
+    /// Closes a connection because the buffers are full and its unsent bytes are part of that.
     pub(crate) fn no_room(&mut self, id: ConnId, bytes: usize, now: Micros) {
         let reason = format!("no room for {bytes} unsent bytes");
         self.shut(
@@ -82,7 +82,7 @@ impl Core {
         );
     }
 
-    /// Queues our close frame on an open connection. From here on the peer's bytes are skipped.
+    /// Queues our close frame on an open connection. From here on the peer's input is skipped.
     pub(crate) fn shut(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
         let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
         let Some(left) = self.leave_open(id) else {
@@ -92,8 +92,8 @@ impl Core {
         let frame = encoder::close(code, reason);
         let pending = self.table.get(id).map_or(0, Conn::pending);
         let mut unsent = 0;
-        // What the peer has not taken yet would only hold up the close. What waits for nothing but the end of this turn may say
-        // why it is closed, and goes out before.
+        // Bytes that the peer has not taken would only delay the close. Bytes that wait only for
+        // the end of this turn may explain the close, and go out before it.
         let discard = blocked
             || [Cause::STALE, Cause::SLOW_CONSUMER, Cause::FRAME_TIMEOUT].contains(&cause)
             || cause == Cause::BUFFERS_FULL && pending > UNSENT_SMALL;
@@ -103,7 +103,8 @@ impl Core {
             }
             out.push_close(frame);
         });
-        // After an error the stream has no frames any more, only bytes; a ghost will not answer.
+        // After a protocol error the stream has no frames any more, only bytes; a stale peer will
+        // not answer.
         let has_no_answer = [
             Cause::STALE,
             Cause::PROTOCOL,
@@ -127,7 +128,7 @@ impl Core {
         }
     }
 
-    /// Answers a request that is not upgraded.
+    /// Answers a request without upgrading it.
     pub(crate) fn reply(
         &mut self,
         id: ConnId,
@@ -186,7 +187,8 @@ impl Core {
         }
     }
 
-    /// The peer answered our close frame, or sent its own meanwhile: the closing handshake is complete.
+    /// Completes the closing handshake: the peer answered our close frame, or sent its own at the
+    /// same time.
     pub(crate) fn peer_closed_too(&mut self, id: ConnId) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
@@ -206,7 +208,7 @@ impl Core {
         }
     }
 
-    /// Takes what an open connection was in the middle of. `None` if it is not open.
+    /// Takes the work in progress of an open connection. Returns `None` if it is not open.
     pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Left> {
         let conn = self.table.get_mut(id)?;
         let Phase::Open(middle) = &mut conn.phase else {
@@ -229,13 +231,13 @@ impl Core {
             let rest = &middle.leftover[middle.looked_at..];
             left.closed = left.finder.advance(rest).is_break();
             self.release_held(id, middle.held);
-            // Giving memory back takes its time, too.
+            // Freeing memory takes time, too.
             self.spend(u32::try_from(middle.held / FREED_PER_UNIT).unwrap_or(u32::MAX));
         }
         Some(left)
     }
 
-    /// Notes a connection that seems stale, to be looked at once more.
+    /// Records a connection that seems stale for a last look.
     pub(crate) fn doubt(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id)
             && !conn.marks.has(Mark::Doubtful)
@@ -245,7 +247,7 @@ impl Core {
         }
     }
 
-    /// Gives up what has come of a request.
+    /// Discards the received part of a request.
     pub(crate) fn leave_opening(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Opening(opening) = &mut conn.phase
@@ -255,7 +257,7 @@ impl Core {
         }
     }
 
-    /// Ends a connection in this turn, whatever it was doing.
+    /// Ends a connection in this turn, in any phase.
     pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
         self.leave_opening(id);
         self.leave_open(id);

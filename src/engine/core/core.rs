@@ -1,4 +1,5 @@
-//! The loop's state apart from the host: what [`Io`](crate::engine::Io) reaches, and what the engine acts on.
+//! The loop's state without the host: [`Io`](crate::engine::Io) gives access to it, and the engine
+//! acts on it.
 
 use super::progress::{Broadcast, Change, Fired, Shortage};
 use crate::base::cause::CauseTable;
@@ -26,17 +27,20 @@ use std::collections::VecDeque;
 /// Connections with at most this many unsent bytes are exempt from the global buffer limit.
 pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 
-/// A message, or a part of a request, of at most this many bytes is accepted even when memory is short, because it is small.
+/// Messages, and parts of a request, of at most this many bytes are accepted even when memory is
+/// short.
 pub(crate) const SMALL: u64 = 4 * 1024;
 
-/// Bytes that go out in one turn, heartbeats not counted; the rest waits for the next turn, in order.
+/// The most bytes sent in one turn, heartbeats not counted; the rest wait for the next turn, in
+/// order.
 pub(crate) const FLUSH_PER_TURN: usize = 1024 * 1024;
 
-/// So many neighbouring slots are pinged together: they lie together in memory, as their sockets mostly do in the kernel's, and a
-/// wake-up serves all of them. A tenth of the time of a heartbeat, measured at 18 000 connections.
+/// The number of neighbouring slots that are pinged together. They are adjacent in memory, as their
+/// sockets mostly are in the kernel, and one wake-up serves all of them. This saves a tenth of the
+/// time of a heartbeat, measured at 18 000 connections.
 const NEIGHBOURS: usize = 16;
 
-/// Everything that belongs to the loop except the handler.
+/// The loop's complete state except the handler.
 pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) table: Table,
@@ -45,43 +49,43 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     pub(crate) remote: Remote,
     pub(crate) inbox: Inbox,
-    /// Verdicts that the host gave later, to be carried out when it has returned.
+    /// Deferred verdicts from the host, applied when its call has returned.
     pub(crate) answers: VecDeque<(ConnId, Verdict)>,
-    /// Connections that are not open any more, with whose last message the host has not finished.
+    /// Connections that are no longer open and whose last message the host has not finished.
     pub(crate) left_unfinished: Vec<ConnId>,
-    /// Connections whose latest heartbeat has gone unanswered for an interval.
+    /// Connections whose latest heartbeat has been unanswered for an interval.
     pub(crate) unanswered: Vec<ConnId>,
-    /// Connections that health would call stale, before their sockets were looked at once more.
+    /// Connections that seem stale and whose sockets need a last look.
     pub(crate) doubtful: VecDeque<ConnId>,
-    /// Stale ones beyond the rate, oldest first.
+    /// Stale connections above the rate limit of closes, oldest first.
     pub(crate) deferred: VecDeque<ConnId>,
     pub(crate) bucket: Bucket,
     pub(crate) drain: Drain,
-    /// Reads control frames of all connections: their peers are clients.
+    /// Reads the control frames of all connections, in the role of a server.
     pub(crate) decoder: Decoder,
-    /// Where it writes its pongs and close replies.
+    /// The buffer for the decoder's pongs and close replies.
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
     pub(crate) receipts: Receipts,
-    /// Accepting is to be tried again.
+    /// Whether the driver must try to accept again.
     pub(crate) accept_retry: bool,
-    /// A new cap on connections, which the driver has not taken over yet.
+    /// A new limit on connections that the driver has not fetched yet.
     pub(crate) new_cap: Option<usize>,
-    /// Policies or limits of time have changed, and not every connection is judged by the new ones yet.
+    /// A change of policies or time limits that does not apply to every connection yet.
     pub(crate) change: Option<Change>,
     pub(crate) work: Work,
-    /// Connections whose input is to be looked at, though the kernel tells of no more: what they sent was kept outside of a
-    /// share, or reading was resumed.
+    /// Connections with input to process although the kernel reports nothing new: it was kept
+    /// because it exceeded a share, or reading was resumed.
     pub(crate) ready: Vec<ConnId>,
     /// Connections whose reading was paused or resumed in this turn.
     pub(crate) repolled: Vec<ConnId>,
-    /// Messages to whole classes that are not sent to all of them yet.
+    /// Messages to whole classes that are not sent to all connections yet.
     pub(crate) broadcasts: VecDeque<Broadcast>,
     pub(crate) fired: Fired,
     pub(crate) shortage: Shortage,
-    /// Bytes that may go out in this turn.
+    /// Bytes that may still be sent in this turn.
     pub(crate) flush_left: usize,
-    /// Last looks that may be had in this turn.
+    /// Last looks left in this turn.
     pub(crate) looks_left: usize,
 }
 
@@ -122,9 +126,9 @@ impl Core {
 
     // ---- deadlines ----
 
-    /// Puts the connection's deadline in the wheel, unless an entry comes back before it anyway.
+    /// Adds the connection's deadline to the wheel, unless an entry comes back earlier anyway.
     pub(crate) fn arm(&mut self, id: ConnId) {
-        // A deferred connection waits for its turn, not for its deadline.
+        // A deferred connection waits for its close to be granted, not for its deadline.
         let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
             return;
         };
@@ -150,7 +154,7 @@ impl Core {
 
     // ---- memory ----
 
-    /// Counts bytes that a connection holds for what it has sent.
+    /// Counts bytes held for input of a connection.
     pub(crate) fn hold(&mut self, id: ConnId, bytes: u64) {
         self.stats.held_bytes += bytes;
         if self.table.get(id).is_some_and(Conn::is_stranger) {
@@ -168,19 +172,20 @@ impl Core {
         }
     }
 
-    /// Returns whether all connections together hold as much as they may.
+    /// Returns whether all connections together have reached the buffer limit.
     pub(crate) fn is_full(&self) -> bool {
         self.stats.buffered_bytes() > self.config.max_buffered_bytes as u64
     }
 
-    /// Whether there is no room for more that this connection sends: peers that have not introduced themselves have a part of
-    /// their own, so that they cannot take it from the others.
+    /// Returns whether the buffer limit is reached for input of this connection. Peers that have
+    /// not introduced themselves have a separate part, so that they cannot take memory from the
+    /// others.
     pub(crate) fn is_full_for(&self, id: ConnId) -> bool {
         let stranger = self.table.get(id).is_some_and(Conn::is_stranger);
         self.is_full() || stranger && self.stats.stranger_bytes > self.config.strangers_bytes()
     }
 
-    /// Counts what has come of a request. Returns whether there is room for it.
+    /// Counts the received part of a request. Returns whether there is room for it.
     pub(crate) fn account_for_head(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.table.get_mut(id) else {
             return true;
@@ -208,13 +213,14 @@ impl Core {
         self.work.spend_bytes(bytes, &mut self.stats);
     }
 
-    /// Returns whether more of this connection's input may be worked on now.
+    /// Returns whether more of this connection's input may be processed now.
     pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
         let waits = |c: &Conn| c.marks.has(Mark::Paused) || c.is_busy();
         self.work.is_current(id) && self.work.may_go_on() && !self.table.get(id).is_some_and(waits)
     }
 
-    /// Notes that the host has not finished with the last message of an open connection, and keeps `bytes` of it.
+    /// Records that the host has not finished with the last message of an open connection and keeps
+    /// `bytes` of it.
     pub(crate) fn set_unfinished(&mut self, id: ConnId, bytes: usize) {
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Open(middle) = &mut conn.phase
@@ -224,19 +230,19 @@ impl Core {
         }
     }
 
-    /// Leaves the next step of what a connection has sent to its share of the loop's work.
+    /// Defers the next step of a connection's input to the connection's next share.
     pub(crate) fn hold_back(&mut self, id: ConnId) {
         if !self.work.is_current(id) {
             self.ready.push(id);
         }
     }
 
-    /// Notes that a connection waits for its next share.
+    /// Records that a connection waits for its next share.
     pub(crate) fn throttle(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        // It is we that keep the pong waiting.
+        // The loop itself delays the pong.
         conn.health.forget_outstanding();
         if let Phase::Open(Some(middle)) = &mut conn.phase {
             middle.slow = true;
@@ -248,7 +254,8 @@ impl Core {
         }
     }
 
-    /// Counts how long a connection has waited for its shares since that was last counted. Returns it if it is at least `least`.
+    /// Counts the time that a connection has waited for its shares since the last count. Returns
+    /// that time if it is at least `least`.
     pub(crate) fn count_wait(&mut self, id: ConnId, least: Micros, now: Micros) -> Option<Micros> {
         let conn = self.table.get_mut(id)?;
         let Phase::Open(Some(middle)) = &mut conn.phase else {
@@ -264,7 +271,8 @@ impl Core {
         Some(waited)
     }
 
-    /// Notes that a connection waits for no share any more. Returns how long it has waited since that was last counted.
+    /// Records that a connection no longer waits for a share. Returns the wait since the last
+    /// count.
     pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) -> Option<Micros> {
         let waited = self.count_wait(id, Micros::ZERO, now)?;
         if let Some(conn) = self.table.get_mut(id)
@@ -278,7 +286,7 @@ impl Core {
 
     // ---- looking ----
 
-    /// The policy that holds for a connection.
+    /// Returns the policy of a connection.
     pub(crate) fn policy_of(&self, conn: &Conn) -> &Policy {
         self.policies.of(conn.class, conn.policy)
     }
@@ -287,13 +295,13 @@ impl Core {
         !matches!(self.drain, Drain::No)
     }
 
-    /// Starts the health of a connection that opens.
+    /// Creates the health of a connection that opens.
     pub(crate) fn new_health(&self, id: ConnId, policy: &Policy, now: Micros) -> Health {
         Health::new(policy, now, seed(id))
     }
 }
 
-/// What picks the point of the interval at which a connection is pinged.
+/// Returns the seed that determines at which point of the interval a connection is pinged.
 pub(crate) fn seed(id: ConnId) -> u64 {
     (id.slot() / NEIGHBOURS) as u64
 }

@@ -1,4 +1,4 @@
-//! Going away in order.
+//! The drain: closing all connections in order.
 
 use super::core::Core;
 use crate::base::cause::Cause;
@@ -10,7 +10,8 @@ use crate::engine::drain::Drain;
 use crate::engine::timers::Purpose;
 use crate::engine::wheel::TICK;
 
-/// Slots that are looked at, and connections that are closed, in one step of a drain; there is a step with each tick.
+/// The slots processed and the connections closed in one step of a drain; there is a step with each
+/// tick.
 const SLOTS_PER_STEP: u32 = 8 * 1_024;
 const CLOSES_PER_STEP: u32 = 512;
 
@@ -18,7 +19,8 @@ const CLOSES_PER_STEP: u32 = 512;
 const REASON: &str = "service restart";
 
 impl Core {
-    /// Goes away. If it is going away already, what is left of the delay and of the spread is cut to these.
+    /// Starts a drain. If one is in progress, shortens the rest of its delay and spread to these
+    /// values.
     pub(crate) fn announce_drain(&mut self, delay: Micros, spread: Micros, now: Micros) {
         match &mut self.drain {
             Drain::No => self.drain_after(now + delay, spread, now),
@@ -39,7 +41,7 @@ impl Core {
                 ..
             } => {
                 if now + spread < before.end() {
-                    // The cursor goes on, faster.
+                    // The cursor continues, but faster.
                     let open = self.table.ids().filter(|(_, conn)| conn.is_open());
                     *before = Spread {
                         started: now,
@@ -49,7 +51,7 @@ impl Core {
                     *done = 0;
                 }
             }
-            // There is nothing left to hasten.
+            // There is nothing left to shorten.
             Drain::Stopped => {}
         }
     }
@@ -63,7 +65,8 @@ impl Core {
         };
     }
 
-    /// Of a drain that is going on: the time until accepting stops, and the time after that by which all are closed.
+    /// Returns the remaining times of a drain: until accepting stops, and from then until the last
+    /// close.
     pub(crate) fn drain_left(&self, now: Micros) -> Option<(Micros, Micros)> {
         match self.drain {
             Drain::No => None,
@@ -74,7 +77,7 @@ impl Core {
         }
     }
 
-    /// By when a drain closes this connection at the latest, if it will.
+    /// Returns the latest time at which the drain closes this connection, if it will.
     pub(crate) fn drained_by(&self, id: ConnId) -> Option<Micros> {
         let is_open = match self.table.get(id)?.phase {
             Phase::Open(_) => true,
@@ -90,7 +93,7 @@ impl Core {
                 done,
                 cursor,
             } => {
-                // Its turn comes when all before it have had theirs.
+                // It is closed after all connections before it.
                 let ahead = id.slot_u32().checked_sub(cursor).filter(|_| is_open);
                 let turn = ahead.map(|slots| done + u64::from(slots) + 1);
                 Some(turn.map_or(spread.end(), |turn| spread.due_at(turn)))
@@ -99,7 +102,7 @@ impl Core {
         }
     }
 
-    /// The drain's timer has run out.
+    /// Advances the drain when its timer has expired.
     pub(crate) fn drain_on(&mut self, now: Micros) {
         match self.drain {
             Drain::Announced { spread, .. } => {
@@ -110,7 +113,7 @@ impl Core {
         }
     }
 
-    /// The accept queue is empty, and no connection is admitted any more.
+    /// Ends the last accept: the accept queue is empty, and no connection is admitted any more.
     pub(crate) fn accepting_is_over(&mut self, now: Micros) {
         if let Drain::LastAccept { spread, .. } = self.drain {
             self.drain = Drain::Closing {
@@ -126,7 +129,7 @@ impl Core {
         }
     }
 
-    /// Closes those whose turn it is: after a tenth of the spread, a tenth of all.
+    /// Closes the connections that are due: after a tenth of the spread, a tenth of all.
     fn drain_step(&mut self, now: Micros) {
         let Drain::Closing {
             spread,
@@ -143,7 +146,7 @@ impl Core {
                 if !over {
                     break;
                 }
-                // Those that finished a handshake behind the cursor go now, too.
+                // Connections that finished their handshake behind the cursor are closed now, too.
                 cursor = 0;
             }
             let id = self.table.id_in(cursor);
@@ -162,7 +165,8 @@ impl Core {
         }
     }
 
-    /// Handshakes may finish until the spread is over.
+    /// Closes one connection of the drain. Unfinished handshakes may continue until the spread is
+    /// over.
     fn drain_one(&mut self, id: ConnId, over: bool, now: Micros) -> bool {
         let closable = self.table.get(id).is_some_and(|c| match c.phase {
             Phase::Open(_) => true,

@@ -1,4 +1,4 @@
-//! Policies and limits that change while connections are here.
+//! Changes of policies and limits while connections exist.
 
 use super::core::{Core, seed};
 use super::progress::Change;
@@ -25,8 +25,9 @@ impl Core {
         Err(SetPolicyError::NoSuchClass { class, classes })
     }
 
-    /// Has everybody change over to what was set, a few turns from now. One change follows the other, so that nobody ever has more
-    /// than one former policy; those that are set meanwhile are carried out together.
+    /// Starts to apply the policies that were set to all connections, over a few turns. Changes run
+    /// one after the other, so that no connection has more than one former policy. Changes set in
+    /// the meantime are applied together.
     fn begin_change(&mut self) {
         match &mut self.change {
             Some(change) => change.again = true,
@@ -37,8 +38,8 @@ impl Core {
         }
     }
 
-    /// Migrates the next 1 024 slots to the new policies, and arms the deadlines that became earlier: 100 000 at once would delay
-    /// every heartbeat.
+    /// Migrates the next 1 024 slots to the new policies and arms the deadlines that became
+    /// earlier. Migrating 100 000 slots at once would delay every heartbeat.
     pub(crate) fn migrate_batch(&mut self, now: Micros) {
         const SLOTS: u32 = 1_024;
         let Some(Change { from, again }) = self.change else {
@@ -74,7 +75,7 @@ impl Core {
         }
     }
 
-    /// Takes new limits and policies. The classes' names stay as they are.
+    /// Applies new limits and policies. The classes' names do not change.
     pub(crate) fn reconfigure(&mut self, config: Config) -> Result<(), ReconfigureError> {
         config.validate()?;
         let (given, classes) = (config.classes.len(), self.policies.classes().len());

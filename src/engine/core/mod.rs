@@ -1,5 +1,5 @@
-//! Everything that belongs to the loop except the handler, and what is done with it. The engine and [`Io`](crate::engine::Io) call
-//! it; it calls no host.
+//! The loop's complete state except the handler, and the operations on it. The engine and
+//! [`Io`](crate::engine::Io) call these; they never call the host.
 
 mod broadcast;
 mod close;

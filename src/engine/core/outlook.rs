@@ -1,4 +1,4 @@
-//! What is said of one connection: how it is, and what will become of it.
+//! Snapshots and forecasts of one connection.
 
 use super::core::Core;
 use crate::base::cause::Cause;
@@ -19,7 +19,7 @@ impl Core {
                 (PhaseView::Opening { silent, deferred }, 0)
             }
             Phase::Open(middle) => (PhaseView::Open, middle.as_ref().map_or(0, |m| m.held)),
-            // Stale ones are over as soon as they are found: the host was told.
+            // A stale connection has ended as soon as it was detected: the host was told.
             Phase::Closing(closing) if closing.end.told => return None,
             Phase::Closing(closing) => {
                 let awaits = closing.awaits;
@@ -78,7 +78,8 @@ impl Core {
         Some(outlook)
     }
 
-    /// When it ends and why, in the order in which [`judge`](crate::engine::Engine::judge) asks.
+    /// Returns when and why a connection ends, with the checks in the order of
+    /// [`judge`](crate::engine::Engine::judge).
     fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
         match &conn.phase {
             Phase::Opening(opening) => {
@@ -125,7 +126,7 @@ impl Core {
     }
 }
 
-/// When a heartbeat that is due goes out.
+/// Returns when a heartbeat with this due time is sent.
 fn beat(due: Micros) -> Micros {
     Micros(due.0.next_multiple_of(BEAT.0))
 }

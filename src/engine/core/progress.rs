@@ -1,11 +1,11 @@
-//! How far the loop is with work that goes on over many turns.
+//! The progress of work that takes many turns.
 
 use crate::base::id::Class;
 use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
 use crate::engine::wheel::Tick;
 
-/// Entries of the wheel that are due, all of one tick, and how many of them were looked at.
+/// Due entries of the wheel, all of one tick, and how many of them are handled.
 #[derive(Debug, Default)]
 pub(crate) struct Fired {
     pub(crate) tick: Tick,
@@ -14,37 +14,37 @@ pub(crate) struct Fired {
 }
 
 impl Fired {
-    /// Returns whether all of them were looked at.
+    /// Returns whether all of them are handled.
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.slots.len()
     }
 }
 
-/// How far a change of policies, or of limits of time, is.
+/// The progress of a change of policies or time limits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    /// From this slot on.
+    /// The next slot.
     pub(crate) from: u32,
-    /// There was another one meanwhile, which is to follow.
+    /// Whether another change was requested in the meantime and must follow.
     pub(crate) again: bool,
 }
 
-/// A message that goes to a class.
+/// A broadcast in progress.
 pub(crate) struct Broadcast {
     pub(crate) class: Class,
     pub(crate) frame: Outgoing,
     /// The next slot.
     pub(crate) from: u32,
-    /// The newest generation there was when it was sent: later connections do not get it.
+    /// The newest generation when it was sent: later connections do not receive it.
     pub(crate) newest: u32,
 }
 
-/// How far the search for connections to close is.
+/// The progress of the search for connections to close.
 #[derive(Debug, Default)]
 pub(crate) struct Shortage {
     /// The next slot.
     pub(crate) from: u32,
-    /// Slots that were looked at since one was closed.
+    /// Slots processed since the last close.
     pub(crate) in_vain: u32,
     /// When the next step is due.
     pub(crate) due: Micros,

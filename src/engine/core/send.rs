@@ -1,4 +1,4 @@
-//! Sending: what is queued for a peer, and what is taken back.
+//! Sending: queueing messages for a peer, and removing them again.
 
 use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::Cause;
@@ -51,7 +51,7 @@ impl Core {
             }
         };
         let pending = conn.pending() + len;
-        // A peer that is slow is found at the flush; more than twice the limit is refused at once.
+        // The flush detects a slow peer; more than twice the limit is refused at once.
         if pending > 2 * self.config.max_pending_bytes {
             self.slow_consumer(id, now);
             return Sent::Refused(Refused::OverLimit);
@@ -85,8 +85,8 @@ impl Core {
         }
     }
 
-    /// Queues the answer to a ping. A peer that sends pings and does not read the answers is slow; one that has not introduced
-    /// itself may have few of them.
+    /// Queues the answer to a ping. A peer that sends pings without reading the answers is a slow
+    /// consumer. The limit is lower for a peer that has not introduced itself.
     pub(crate) fn answer_ping(&mut self, id: ConnId, pong: &[u8], now: Micros) {
         let most = match self.table.get(id).is_some_and(Conn::is_stranger) {
             true => UNSENT_SMALL,
@@ -106,13 +106,13 @@ impl Core {
         }
     }
 
-    /// Changes what is to go out, and asks for a flush.
+    /// Changes the send queue and schedules a flush.
     pub(crate) fn queue(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
         self.change_out(id, change);
         self.table.mark_dirty(id);
     }
 
-    /// Changes what is to go out, and keeps the account.
+    /// Changes the send queue and updates the counters.
     pub(crate) fn change_out(&mut self, id: ConnId, change: impl FnOnce(&mut Out)) {
         if let Some(conn) = self.table.get_mut(id) {
             let before = conn.charged() as u64;
@@ -122,7 +122,7 @@ impl Core {
         }
     }
 
-    /// Gives up everything that waits to be sent: the socket takes no more.
+    /// Discards all unsent bytes because the socket takes no more.
     pub(crate) fn discard_out(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id) {
             self.stats.pending_bytes -= conn.charged() as u64;
@@ -130,7 +130,8 @@ impl Core {
         }
     }
 
-    /// A closing connection took `bytes` and is still behind: the close has a close timeout more to go out, ten at most.
+    /// Extends the deadline of a closing connection that took `bytes` and is still behind: by one
+    /// close timeout, up to ten in all.
     pub(crate) fn extend_close(&mut self, id: ConnId, bytes: usize, now: Micros) {
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase
@@ -141,13 +142,13 @@ impl Core {
         }
     }
 
-    /// Takes back every message to a peer of which nothing has gone out yet. Returns how many.
+    /// Removes every message of which no byte was sent. Returns how many.
     pub(crate) fn take_back(&mut self, id: ConnId) -> u32 {
         let mut unsent = 0;
         if self.table.get(id).is_some_and(|c| c.out.is_some()) {
             self.change_out(id, |out| unsent = out.discard_unsent());
         }
-        // What was taken back when it was shut is returned to the first call.
+        // Messages removed when the close began are returned to the first call.
         if let Some(conn) = self.table.get_mut(id)
             && let Phase::Closing(closing) = &mut conn.phase
         {

@@ -1,4 +1,5 @@
-//! What happens when memory for buffers is short: the connections that hold the most for the longest are closed first.
+//! Shortage of buffer memory: connections that hold the most memory for the longest time are closed
+//! first.
 
 use super::core::Core;
 use crate::base::cause::Cause;
@@ -8,26 +9,29 @@ use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::retry::retry_after_s;
 use crate::wire::http::Reply;
 
-/// Slots looked at in one turn.
+/// The slots processed in one turn.
 const SLOTS_PER_TURN: u32 = 1_024;
 
-/// Connections that hold no more than this, in bytes, are not closed for it.
+/// Connections that hold at most this many bytes are not closed for a shortage.
 const HARMLESS: u64 = 4 * 1024;
 
-/// Connections that have progressed so recently are not closed for it: they may be through in a moment.
+/// Connections that progressed within this time are not closed for a shortage: they may be done in
+/// a moment.
 const IDLE_MIN: Micros = Micros::from_millis(10);
 
-/// How long the search rests when it has looked at all connections and closed none.
+/// The pause of the search after it has checked all connections and closed none.
 const REST: Micros = Micros::from_millis(100);
 
 impl Core {
-    /// When memory is looked for next, if it is short: more than seven eighths of the room for buffers, or of the strangers'
-    /// part of it, are used. What is left is for what arrives until connections have been closed.
+    /// Returns when the next search for memory is due, if memory is short: more than seven eighths
+    /// of the buffer limit, or of the strangers' part, are used. The rest is for input that arrives
+    /// until connections are closed.
     pub(crate) fn shortage_due(&self) -> Option<Micros> {
         (self.common_is_short() || self.strangers_are_short()).then_some(self.shortage.due)
     }
 
-    /// What the host keeps is the host's to give up: connections are closed only if they hold an eighth of the room.
+    /// Returns whether memory is short and connections hold more than an eighth of the limit.
+    /// Memory that the host keeps is not freed by closing connections.
     fn common_is_short(&self) -> bool {
         let most = self.config.max_buffered_bytes as u64;
         let theirs = self.stats.pending_bytes + self.stats.held_bytes;
@@ -39,8 +43,8 @@ impl Core {
         self.stats.stranger_bytes > most - most / 8
     }
 
-    /// Looks at the next 1 024 slots, and closes those of them that hold the most for the longest until there is room again. The
-    /// order is exact up to 1 024 connections, and by groups above that.
+    /// Checks the next 1 024 slots and closes those that hold the most for the longest until there
+    /// is room again. The order is exact up to 1 024 connections, and by groups above that.
     pub(crate) fn relieve_shortage(&mut self, now: Micros) {
         if self.shortage_due().is_none_or(|due| due > now) {
             return;
@@ -73,7 +77,8 @@ impl Core {
         }
     }
 
-    /// Bytes held times the time without progress; `None` if the connection is not to be closed.
+    /// Returns the bytes held times the time without progress; `None` if the connection must not be
+    /// closed.
     fn weight(&self, id: ConnId, only_strangers: bool, now: Micros) -> Option<u128> {
         let conn = self.table.get(id)?;
         let closable = matches!(conn.phase, Phase::Opening(_) | Phase::Open(_));
@@ -104,8 +109,8 @@ impl Core {
     }
 }
 
-/// Bytes that a connection holds for what it has sent, and unsent ones that its socket does not take; each with when they last
-/// made progress.
+/// Returns the bytes held for a connection's input, and the unsent bytes that its socket does not
+/// take, each with the time of the last progress.
 fn holding(conn: &Conn) -> [(u64, Micros); 2] {
     let never = Micros(u64::MAX);
     let blocked = conn.out.as_ref().and_then(|out| out.blocked_since());

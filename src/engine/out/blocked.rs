@@ -1,17 +1,20 @@
-//! How long bytes have waited, and how many are tried at once.
+//! How long bytes have waited, and how many are written at once.
 
 use crate::base::time::Micros;
 
-/// The most bytes handed to one write. What the kernel has taken stands before the next heartbeat, on a slow link for long.
+/// The most bytes handed to one write. Bytes in the kernel delay the next heartbeat, and on a slow
+/// link for long.
 pub(super) const WRITE: usize = 64 * 1024;
 
-/// The same while the peer is behind; doubled each time its socket has room again within [`SOON`].
+/// The same while the peer is behind. It doubles each time the socket has room again within
+/// [`SOON`].
 const WRITE_BEHIND: usize = 4 * 1024;
 
 const SOON: Micros = Micros::from_millis(20);
 
-/// How long bytes have waited: at `since` there were `ahead` bytes more than have gone out by now. When those are gone the
-/// watch starts anew, so that a queue that never empties but moves on is no offence.
+/// The time that bytes have waited. At `since`, `ahead` more bytes were unsent than have gone out
+/// by now. When those are sent, the time starts again: a queue that never empties but progresses is
+/// allowed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocked {
     pub(super) since: Micros,
@@ -23,7 +26,7 @@ pub(super) struct Blocked {
 }
 
 impl Blocked {
-    /// The socket has no room for `ahead` bytes.
+    /// Starts the wait: the socket has no room for `ahead` bytes.
     pub(super) fn new(ahead: usize, now: Micros) -> Self {
         Blocked {
             since: now,
@@ -33,7 +36,8 @@ impl Blocked {
         }
     }
 
-    /// The most bytes of the next write: more than before if the socket has room again soon.
+    /// Returns the most bytes of the next write: more than before if the socket had room again
+    /// soon.
     pub(super) fn next_write(&mut self, now: Micros) -> usize {
         let is_soon = now - self.full_at <= SOON;
         self.write = match is_soon {
@@ -43,7 +47,7 @@ impl Blocked {
         self.write
     }
 
-    /// The socket took some bytes; so many are waiting still.
+    /// Records that the socket took `taken` bytes and `waiting` bytes are still unsent.
     pub(super) fn took(&mut self, taken: usize, waiting: usize, now: Micros) {
         self.ahead = self.ahead.saturating_sub(taken);
         if self.ahead == 0 {

@@ -1,22 +1,23 @@
-//! A frame on its way out.
+//! An outgoing frame.
 
 use crate::wire::Bytes;
 use crate::wire::frame::Role;
 
-/// Bytes of the longest frame header that we write.
+/// The length of the longest frame header that a server writes, in bytes.
 const HEADER_MAX: usize = Role::Server.header_max();
 
-/// One frame, shared by all connections that are sent it.
+/// One frame, shared by all connections that it is sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct OutFrame {
-    /// The header, if it is not part of the body: a large payload goes out as it is and not as a copy behind its header.
+    /// The header if it is separate from the body. A large payload is sent without copying it
+    /// behind its header.
     header: [u8; HEADER_MAX],
     header_len: u8,
     body: Bytes,
 }
 
 impl OutFrame {
-    /// A payload with its header apart.
+    /// Creates a frame from a payload and a separate header.
     pub(crate) fn large(header: &[u8], payload: Bytes) -> Self {
         let mut frame = OutFrame::from(payload);
         let len = header.len().min(HEADER_MAX);
@@ -29,17 +30,17 @@ impl OutFrame {
         usize::from(self.header_len) + self.body.len()
     }
 
-    /// Returns whether the header is not part of the body.
+    /// Returns whether the header is separate from the body.
     pub(super) fn has_header_apart(&self) -> bool {
         self.header_len > 0
     }
 
-    /// Its bytes; of a frame whose header is apart, those behind it.
+    /// Returns the frame's bytes, without the header if that is separate.
     pub(super) fn body(&self) -> &[u8] {
         &self.body
     }
 
-    /// Its bytes from `from` to `to`, in two parts, either of which may be empty.
+    /// Returns the bytes from `from` to `to`, in two parts; either may be empty.
     pub(super) fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
         let header = &self.header[..usize::from(self.header_len)];
         let of_body = |at: usize| at.saturating_sub(header.len());
@@ -51,7 +52,7 @@ impl OutFrame {
 }
 
 impl From<Bytes> for OutFrame {
-    /// A whole frame in one piece.
+    /// Creates a whole frame in one piece.
     fn from(body: Bytes) -> Self {
         OutFrame {
             header: [0; HEADER_MAX],

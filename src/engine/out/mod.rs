@@ -1,4 +1,4 @@
-//! What is to go out to one peer and has not gone yet.
+//! The queue of unsent bytes for one peer.
 
 mod blocked;
 mod frame;

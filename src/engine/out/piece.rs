@@ -1,15 +1,16 @@
-//! The parts of the queue.
+//! The parts of the send queue.
 
 use super::frame::OutFrame;
 use crate::wire::frame::Header;
 
-/// What an entry of the queue costs beside its bytes: its place in the queue, and the counter of shared bytes.
+/// The memory of a queue entry besides its bytes: its place in the queue, and the counter of shared
+/// bytes.
 const ENTRY: usize = 96;
 
-/// A part of the queue.
+/// A part of the send queue.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// Small frames, one behind the other.
+    /// Small frames, one after the other.
     String(Vec<u8>),
     /// One frame, which may be shared with other connections.
     Frame(OutFrame),
@@ -23,7 +24,8 @@ impl Piece {
         }
     }
 
-    /// What it costs: what is allocated, and a shared frame as if it were not shared.
+    /// Returns the memory it is charged for: what is allocated, and a shared frame as if it were
+    /// not shared.
     pub(super) fn charge(&self) -> usize {
         ENTRY
             + match self {
@@ -32,7 +34,7 @@ impl Piece {
             }
     }
 
-    /// The length of the frame that begins at `at`.
+    /// Returns the length of the frame that begins at `at`.
     pub(super) fn frame_len(&self, at: usize) -> usize {
         match self {
             Piece::Frame(frame) => frame.len() - at,
@@ -43,7 +45,7 @@ impl Piece {
         }
     }
 
-    /// The bytes from `from` to `to`, in two parts, either of which may be empty.
+    /// Returns the bytes from `from` to `to`, in two parts; either may be empty.
     pub(super) fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
         match self {
             Piece::String(bytes) => [&bytes[from..to], &[]],

@@ -1,4 +1,4 @@
-//! What is to go out to one peer and has not gone yet.
+//! The queue of unsent bytes for one peer.
 
 use super::blocked::{Blocked, WRITE};
 use super::frame::OutFrame;
@@ -9,64 +9,67 @@ use crate::wire::Bytes;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
 
-/// Takes slices of bytes as a socket does: how many were taken, or `WouldBlock`, or an error for good.
+/// Takes slices of bytes as a socket does. Returns how many bytes it took, or `WouldBlock`, or a
+/// permanent error.
 pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
-/// The most slices handed to one write; more wait for the next.
+/// The most slices handed to one write; the rest wait for the next write.
 const SLICES: usize = 32;
 
-/// Frames up to this size, in bytes on the wire, are copied into a byte string of the connection; larger ones stay shared.
+/// Frames up to this size, in bytes on the wire, are copied into a byte string of the connection.
+/// Larger ones stay shared.
 const COPIED: usize = 512;
 
-/// The most bytes of such a string; more frames make another one.
+/// The most bytes of such a string; further frames start another one.
 const STRING: usize = 4 * 1024;
 
-/// Pending bytes of one connection. It exists only while there are some.
+/// The unsent bytes of one connection. It exists only while there are some.
 ///
-/// Control frames go out at the next frame boundary, before pending data: a heartbeat must not wait behind a megabyte.
-/// So there are two queues, and at most one frame that is half sent.
+/// Control frames go out at the next frame boundary, before waiting data, so that a heartbeat does
+/// not wait behind a megabyte. For this there are two queues, and at most one partly sent frame.
 #[derive(Debug, Default)]
 pub(crate) struct Out {
-    /// Whole control frames (or an HTTP response), of which `control_sent` bytes are gone.
+    /// Whole control frames (or an HTTP response), of which `control_sent` bytes are sent.
     control: Vec<u8>,
     control_sent: usize,
-    /// The offset in `control` behind the heartbeat that waits there.
+    /// The offset in `control` of the end of a waiting heartbeat.
     ping_end: Option<usize>,
     /// Data frames, and at the very end our close frame.
     pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are gone.
+    /// Sent bytes of the first piece.
     head_sent: usize,
-    /// Bytes of the frame in progress that are not gone; 0 between frames.
+    /// Unsent bytes of the frame in progress; 0 between frames.
     frame_left: usize,
-    /// Bytes of all pieces that are not gone.
+    /// Unsent bytes of all pieces.
     frame_bytes: usize,
-    /// What the pieces cost.
+    /// The memory that the pieces are charged for.
     charged: usize,
-    /// Messages of which nothing is gone.
+    /// Messages of which no byte is sent.
     unsent: u32,
-    /// Whether the last frame is our close frame, which is no message.
+    /// Whether the last frame is our close frame, which does not count as a message.
     closing: bool,
-    /// While the socket takes less than there is.
+    /// Set while the socket takes fewer bytes than there are.
     blocked: Option<Blocked>,
-    /// Since when there is more than the connection may have, and no byte has gone out.
+    /// Since when the connection has been above its limit without sending a byte.
     over: Option<Micros>,
 }
 
-/// What one [`Out::write`] came to.
+/// The result of one [`Out::write`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) bytes: usize,
-    /// The last byte of the heartbeat went out,
+    /// Whether the last byte of the heartbeat was sent.
     pub(crate) ping: bool,
-    /// and so many bytes behind it.
+    /// Bytes sent behind the heartbeat.
     pub(crate) behind_ping: usize,
-    /// It ended because the socket takes no more now.
+    /// Whether it ended because the socket takes no more now.
     pub(crate) full: bool,
 }
 
 impl Out {
     pub(crate) fn push_control(&mut self, frames: &[u8]) {
-        // What is gone is not kept: a queue that moves on but never empties would hold every byte that ever waited in it.
+        // Drop sent bytes: otherwise a queue that progresses but never empties would keep every
+        // byte that it ever held.
         if self.control_sent > self.control.len() / 2 {
             self.control.drain(..self.control_sent);
             self.ping_end = self.ping_end.map(|end| end - self.control_sent);
@@ -84,7 +87,7 @@ impl Out {
         let frame = frame.into();
         self.unsent = self.unsent.saturating_add(1);
         self.frame_bytes += frame.len();
-        // A frame that goes out alone is not copied.
+        // A frame that is alone in the queue is not copied.
         if self.pieces.is_empty() || frame.len() > COPIED || frame.has_header_apart() {
             self.push_piece(Piece::Frame(frame));
             return;
@@ -108,14 +111,14 @@ impl Out {
         self.pieces.push_back(piece);
     }
 
-    /// Our close frame; nothing comes behind it.
+    /// Queues our close frame; nothing follows it.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
         self.frame_bytes += frame.len();
         self.push_piece(Piece::Frame(frame.into()));
         self.closing = true;
     }
 
-    /// Takes back every message of which nothing is sent yet. Returns how many.
+    /// Removes every message of which no byte is sent. Returns how many.
     pub(crate) fn discard_unsent(&mut self) -> u32 {
         let unsent = std::mem::take(&mut self.unsent);
         if unsent == 0 {
@@ -136,22 +139,22 @@ impl Out {
         unsent
     }
 
-    /// Messages of which nothing is sent yet.
+    /// Returns the number of messages of which no byte is sent.
     pub(crate) fn unsent(&self) -> u32 {
         self.unsent
     }
 
-    /// Returns whether our close frame is in the queue, or a part of it.
+    /// Returns whether our close frame, or a part of it, is in the queue.
     pub(crate) fn has_close(&self) -> bool {
         self.closing && self.frame_bytes > 0
     }
 
-    /// Bytes that are not sent yet.
+    /// Returns the number of unsent bytes.
     pub(crate) fn pending(&self) -> usize {
         self.control.len() - self.control_sent + self.frame_bytes
     }
 
-    /// Bytes that are allocated for it.
+    /// Returns the bytes allocated for the queue.
     pub(crate) fn charged(&self) -> usize {
         size_of::<Out>() + self.control.capacity() + self.charged
     }
@@ -160,13 +163,13 @@ impl Out {
         self.pending() == 0
     }
 
-    /// Since when there is more than the connection may have, and no byte has gone out.
+    /// Returns since when the connection has been above its limit without sending a byte.
     pub(crate) fn over_since(&self) -> Option<Micros> {
         self.over
     }
 
-    /// Judges what is left at the end of a flush: `over` says that it is more than the connection may have, `moved` that
-    /// bytes have gone out.
+    /// Records the state at the end of a flush: `over` says that the connection is above its limit,
+    /// `moved` that bytes were sent.
     pub(crate) fn note_over(&mut self, over: bool, moved: bool, now: Micros) {
         self.over = match self.over {
             _ if !over => None,
@@ -175,15 +178,14 @@ impl Out {
         };
     }
 
-    /// Since when some byte has waited, while the socket takes less than there is.
+    /// Returns since when some byte has waited, while the socket takes fewer bytes than there are.
     pub(crate) fn blocked_since(&self) -> Option<Micros> {
         self.blocked.map(|b| b.since)
     }
 
-    /// Writes until all is gone, the socket takes no more, or `budget` bytes went.
+    /// Writes until the queue is empty, the socket takes no more, or `budget` bytes are sent.
     ///
-    /// # Errors
-    /// What the socket said, `WouldBlock` and `Interrupted` excepted.
+    /// # Errors Any error of the socket except `WouldBlock` and `Interrupted`.
     pub(crate) fn write(
         &mut self,
         now: Micros,
@@ -225,7 +227,8 @@ impl Out {
         Ok(written)
     }
 
-    /// The next bytes, `most` at most, in the order in which they go: the frame in progress, control frames, data.
+    /// Fills in the next bytes, at most `most`, in sending order: the frame in progress, control
+    /// frames, data.
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES], most: usize) -> usize {
         let (mut count, mut left) = (0, most);
         let mut push = |bytes: &'a [u8]| {
@@ -261,7 +264,8 @@ impl Out {
         count
     }
 
-    /// Takes `taken` bytes off, in the same order. If the heartbeat's last byte was among them, returns how many went behind it.
+    /// Removes `taken` bytes in the same order. If the last byte of the heartbeat was among them,
+    /// returns how many bytes followed it.
     fn consume(&mut self, taken: usize) -> Option<usize> {
         if sabotage::on(Bug::PendingNotReduced) {
             return None;
@@ -288,14 +292,15 @@ impl Out {
         behind_ping
     }
 
-    /// Takes bytes off the frame in progress, or off the next one. Returns how many of `left` are left.
+    /// Removes bytes of the frame in progress, or of the next one. Returns how many of `left` are
+    /// left.
     fn consume_frame(&mut self, left: usize) -> usize {
         let Some(head) = self.pieces.front() else {
             return 0;
         };
         if self.frame_left == 0 {
             self.frame_left = head.frame_len(self.head_sent);
-            // Our close frame is the only one that is no message.
+            // Our close frame is the only one that does not count as a message.
             self.unsent = self.unsent.saturating_sub(1);
         }
         let take = left.min(self.frame_left);
@@ -319,7 +324,8 @@ impl Out {
 mod tests {
     use super::*;
 
-    /// Writes through a socket that takes `step` bytes a call, `calls` times. Returns what it got.
+    /// Writes through a socket that takes `step` bytes a call, `calls` times. Returns the bytes
+    /// that it took.
     fn write(out: &mut Out, step: usize, calls: usize) -> (Vec<u8>, bool) {
         let (mut got, mut ping, mut left) = (Vec::new(), false, calls);
         let mut socket = |slices: &[IoSlice<'_>]| {

@@ -1,8 +1,8 @@
-//! Header fields: their elements, and how they are written.
+//! Header fields: parsing their elements, and writing them.
 
 use tungstenite::http::header::{HeaderName, HeaderValue};
 
-/// Without the spaces and tabs around it (OWS, RFC 9110 §5.6.3).
+/// Removes the spaces and tabs at both ends (OWS, RFC 9110 §5.6.3).
 pub(super) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
@@ -13,12 +13,12 @@ pub(super) fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Returns whether a token may have this byte (RFC 9110 §5.6.2).
+/// Returns whether this byte is allowed in a token (RFC 9110 §5.6.2).
 pub(super) fn is_token_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-/// Header fields and the blank line.
+/// Writes header fields and the blank line.
 pub(super) fn write_fields<'a>(
     bytes: &mut Vec<u8>,
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
@@ -32,10 +32,10 @@ pub(super) fn write_fields<'a>(
     bytes.extend_from_slice(b"\r\n");
 }
 
-/// The name of a header field in its usual spelling, such as `Retry-After`: embedded clients compare names as they are, although
-/// RFC 9110 §5.1 has them without regard to capitals.
+/// Returns the name of a header field in its usual spelling, such as `Retry-After`. RFC 9110 §5.1
+/// makes names case-insensitive, but embedded clients compare them exactly.
 pub(super) fn spelled(name: &HeaderName) -> String {
-    /// The words that are not just written with a capital.
+    /// The words that have a spelling other than one initial capital.
     const WORDS: [(&str, &str); 6] = [
         ("etag", "ETag"),
         ("id", "ID"),

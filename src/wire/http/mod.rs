@@ -1,4 +1,4 @@
-//! HTTP/1.1 as far as the handshake of a WebSocket needs it (RFC 9110, RFC 9112; RFC 6455 §4).
+//! The part of HTTP/1.1 that a WebSocket handshake needs (RFC 9110, RFC 9112; RFC 6455 §4).
 
 mod fields;
 mod reply;

@@ -1,27 +1,28 @@
-//! Answers that are not 101 (RFC 9110, RFC 9112).
+//! HTTP replies other than 101 (RFC 9110, RFC 9112).
 
 use super::fields::write_fields;
 use std::fmt::Write as _;
 use tungstenite::http;
 use tungstenite::http::header::{HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 
-/// An HTTP answer that is not 101. It ends the connection.
+/// An HTTP reply other than 101. It ends the connection.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// Header fields besides Content-Length and Connection, which are always sent. Without a Content-Type among them the body is
-    /// sent as JSON.
+    /// Additional header fields; Content-Length and Connection are always sent. Without a
+    /// Content-Type among them the body is sent as JSON.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body; JSON, unless the header fields say otherwise.
     pub body: String,
-    /// Why, for the log and [`Ending::reason`](crate::engine::Ending::reason); it is not sent.
+    /// The reason, for the log and [`Ending::reason`](crate::engine::Ending::reason); it is not
+    /// sent.
     pub reason: Box<str>,
 }
 
 impl Reply {
-    /// A reply with this body, and without a reason.
+    /// Creates a reply with this body, and without a reason.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Reply {
             status,
@@ -31,7 +32,7 @@ impl Reply {
         }
     }
 
-    /// A reply whose JSON body is the status and this text, which is its reason, too.
+    /// Creates a reply whose JSON body holds the status and this text. The text is also the reason.
     pub fn error(status: u16, message: &str) -> Self {
         let mut body = format!("{{\"status\":{status},\"error\":\"");
         for c in message.chars() {
@@ -47,29 +48,30 @@ impl Reply {
         Reply::new(status, body).because(message)
     }
 
-    /// With this reason, for the log and [`Ending::reason`](crate::engine::Ending::reason). It is not sent.
+    /// Sets the reason, for the log and [`Ending::reason`](crate::engine::Ending::reason). It is
+    /// not sent.
     pub fn because(mut self, reason: &str) -> Self {
         self.reason = reason.into();
         self
     }
 
-    /// With one more header field.
+    /// Adds a header field.
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// With `Retry-After`, in seconds.
+    /// Adds `Retry-After`, in seconds.
     pub fn retry_after(self, seconds: u32) -> Self {
         self.with(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
-    /// With `WWW-Authenticate`, which names the scheme that a 401 asks for.
+    /// Adds `WWW-Authenticate`, which names the scheme that a 401 asks for.
     pub fn challenge(self, scheme: &'static str) -> Self {
         self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
     }
 
-    /// The bytes; without the body for an answer to HEAD.
+    /// Returns the bytes of the reply; without the body for an answer to HEAD.
     pub(crate) fn render(&self, is_head: bool) -> Vec<u8> {
         let mut text = String::with_capacity(256 + self.body.len());
         // fmt::Write to a String does not fail.
@@ -78,7 +80,7 @@ impl Reply {
         let _ = write!(
             text,
             "{}Content-Length: {length}\r\nConnection: {}\r\n",
-            // The host's own says what its body is.
+            // The host's own Content-Type takes precedence.
             if self
                 .headers
                 .iter()
@@ -88,7 +90,7 @@ impl Reply {
             } else {
                 "Content-Type: application/json\r\n"
             },
-            // RFC 9110 §7.8: who sends Upgrade lists it in Connection, too.
+            // RFC 9110 §7.8: a sender of Upgrade must list it in Connection, too.
             if self.headers.iter().any(|(n, _)| n == UPGRADE) {
                 "Upgrade, close"
             } else {

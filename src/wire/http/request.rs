@@ -1,4 +1,4 @@
-//! From the bytes of a request head to a [`Request`] (RFC 9110, RFC 9112).
+//! Parsing a request head into a [`Request`] (RFC 9110, RFC 9112).
 
 use super::fields::{is_token_byte, trim_ows};
 use super::reply::Reply;
@@ -10,7 +10,7 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{self, HeaderMap, Method, Uri, Version};
 
-/// The methods of a path that takes OPTIONS, too.
+/// The methods of a path that also accepts OPTIONS.
 const WITH_OPTIONS: &str = "GET, HEAD, OPTIONS";
 
 /// The most header lines in a request head.
@@ -24,46 +24,47 @@ pub struct Request {
 }
 
 impl Request {
-    /// The path, as sent: not decoded, without the query.
+    /// Returns the path as sent: not decoded, without the query.
     pub fn path(&self) -> &str {
         self.head.uri().path()
     }
 
-    /// The query, as sent, without the question mark.
+    /// Returns the query as sent, without the question mark.
     pub fn query(&self) -> Option<&str> {
         self.head.uri().query()
     }
 
-    /// All header fields.
+    /// Returns all header fields.
     pub fn headers(&self) -> &HeaderMap {
         self.head.headers()
     }
 
-    /// The first field of this name, if it is visible ASCII.
+    /// Returns the first field of this name, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.headers().get(name)?.to_str().ok()
     }
 
-    /// Who asks.
+    /// Returns the client's address.
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer_addr
     }
 
-    /// Returns whether this asks for a WebSocket at all (whether it does so correctly is checked with the verdict).
+    /// Returns whether this asks for a WebSocket at all. Its correctness is checked with the
+    /// verdict.
     pub fn is_upgrade(&self) -> bool {
         self.lists(&UPGRADE, b"websocket")
     }
 
-    /// The subprotocols that the client offers, in its order of preference. An offer that is no token (RFC 6455 §4.1) is left
-    /// out.
+    /// Returns the subprotocols that the client offers, in its order of preference. An offer that
+    /// is not a token (RFC 6455 §4.1) is skipped.
     pub fn protocols(&self) -> impl Iterator<Item = &str> {
         self.elements(&SEC_WEBSOCKET_PROTOCOL)
             .filter(|offer| offer.iter().all(|b| is_token_byte(*b)))
             .filter_map(|offer| str::from_utf8(offer).ok())
     }
 
-    /// The elements of a list field, over all its lines, without the white space around them; empty ones are left out
-    /// (RFC 9110 §5.6.1).
+    /// Returns the elements of a list field over all its lines, without surrounding white space.
+    /// Empty ones are skipped (RFC 9110 §5.6.1).
     fn elements(&self, name: &HeaderName) -> impl Iterator<Item = &[u8]> {
         let lines = self.head.headers().get_all(name).iter();
         lines
@@ -72,12 +73,12 @@ impl Request {
             .filter(|element| !element.is_empty())
     }
 
-    /// Returns whether a list field has this element, in capitals or not.
+    /// Returns whether a list field has this element, without regard to case.
     pub(super) fn lists(&self, name: &HeaderName, element: &[u8]) -> bool {
         self.elements(name).any(|e| e.eq_ignore_ascii_case(element))
     }
 
-    /// The request of a whole head, for tests of what handlers make of one.
+    /// Parses a complete head, for tests of handlers.
     #[cfg(test)]
     pub(crate) fn of(head: &str) -> Self {
         let parsed = parse(
@@ -97,7 +98,7 @@ impl Request {
         self.head.method() == Method::HEAD
     }
 
-    /// The answer to this request; to OPTIONS with the methods that there are (RFC 9110 §9.3.7).
+    /// Returns the answer to this request; to OPTIONS with the allowed methods (RFC 9110 §9.3.7).
     pub(crate) fn with_methods(&self, reply: Reply) -> Reply {
         if self.head.method() == Method::OPTIONS {
             reply.with(ALLOW, HeaderValue::from_static(WITH_OPTIONS))
@@ -107,19 +108,19 @@ impl Request {
     }
 }
 
-/// What has come of a request head so far.
+/// The result of parsing a request head.
 #[derive(Debug)]
 pub(crate) enum Head {
-    /// The blank line is not there yet.
+    /// The blank line has not arrived yet.
     Partial,
-    /// The head took this many bytes.
+    /// A complete head, and its length in bytes.
     Complete(Box<Request>, usize),
-    /// Not one that we serve. The flag says that it was a HEAD request.
+    /// A request that is refused. The flag says whether it was a HEAD request.
     Refused(Reply, bool),
 }
 
-/// Looks for a whole request head of at most `most` bytes at the start of `data`; the first `known` bytes hold no end of one.
-/// `takes_options` says of which paths OPTIONS is a method, too.
+/// Parses a complete request head of at most `most` bytes at the start of `data`. The first `known`
+/// bytes are known not to contain its end. `takes_options` returns whether a path accepts OPTIONS.
 pub(crate) fn parse(
     data: &[u8],
     known: usize,
@@ -129,9 +130,10 @@ pub(crate) fn parse(
 ) -> Head {
     let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
     let too_long = || refuse(431, &format!("request head above {most} bytes"));
-    // A TLS hello, or noise, need not be waited for: a method begins with a letter (blank lines may precede it).
+    // A TLS hello, or noise, is refused at once: a method begins with a letter (blank lines may
+    // precede it).
     match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
-        // RFC 8446 §5.1: a record of the handshake, of a version that begins with 3.
+        // RFC 8446 §5.1: a handshake record of a version that begins with 3.
         Some(0x16) if data.get(1).is_none_or(|version| *version == 3) => {
             return refuse(400, "TLS on a port without TLS: use ws:// or http://");
         }
@@ -149,7 +151,7 @@ pub(crate) fn parse(
     let len = match parsed.parse(data) {
         Ok(Status::Complete(len)) if len > most => return too_long(),
         Ok(Status::Complete(len)) => len,
-        // Blank lines before the request line: there is more to come.
+        // Blank lines before the request line: more must follow.
         Ok(Status::Partial) if data.len() < most => return Head::Partial,
         Ok(Status::Partial) => return too_long(),
         Err(httparse::Error::TooManyHeaders) => {
@@ -164,7 +166,7 @@ pub(crate) fn parse(
     }
 }
 
-/// The rules that hold for every request, whoever handles it.
+/// Checks the rules that apply to every request, regardless of its handler.
 fn request(
     parsed: &httparse::Request<'_, '_>,
     takes_options: impl Fn(&str) -> bool,
@@ -223,12 +225,13 @@ fn request(
     Ok(head)
 }
 
-/// The path of a request's target, without its query.
+/// Returns the path of a request's target, without its query.
 fn path_of(target: Option<&str>) -> &str {
     target.and_then(|t| t.split('?').next()).unwrap_or_default()
 }
 
-/// Returns whether a line end is followed by another; bare LF counts, as httparse takes it (RFC 9112 §2.2).
+/// Returns whether a blank line follows a line end. A bare LF counts, because httparse accepts it
+/// (RFC 9112 §2.2).
 fn holds_blank_line(data: &[u8], known: usize) -> bool {
     let from = known.saturating_sub(2);
     data[from..]

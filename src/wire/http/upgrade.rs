@@ -1,4 +1,4 @@
-//! The answer to a request for a WebSocket (RFC 6455 §4.2).
+//! The answer to a WebSocket request (RFC 6455 §4.2).
 
 use super::fields::{spelled, trim_ows, write_fields};
 use super::reply::Reply;
@@ -10,7 +10,7 @@ use tungstenite::http::header::{
 };
 use tungstenite::http::{Method, Version};
 
-/// The 101 response to `request` (RFC 6455 §4.2.2), or why there is none.
+/// Returns the 101 response to `request` (RFC 6455 §4.2.2), or the refusal of an invalid upgrade.
 pub(crate) fn switching_protocols(
     request: &Request,
     protocol: Option<&str>,
@@ -55,7 +55,8 @@ pub(crate) fn switching_protocols(
     Ok(bytes)
 }
 
-/// What keeps a request from being an upgrade to a WebSocket (RFC 6455 §4.2.1), each with the header and its value.
+/// Returns the faults that make a request an invalid upgrade (RFC 6455 §4.2.1), each with the
+/// header and its value.
 fn faults_of_upgrade(request: &Request) -> Vec<String> {
     let mut faults = Vec::new();
     if request.head.version() < Version::HTTP_11 {
@@ -90,8 +91,9 @@ fn faults_of_upgrade(request: &Request) -> Vec<String> {
     faults
 }
 
-/// Returns whether `key` is 16 bytes in base64. The spare bits of the last character may be set, as in the example of RFC 6455
-/// §4.1: embedded clients choose the characters at random, and the answer is computed from the characters.
+/// Returns whether `key` is 16 bytes in base64. The spare bits of the last character may be set, as
+/// in the example of RFC 6455 §4.1. Embedded clients choose the characters at random, and the
+/// answer is computed from the characters.
 fn is_key(key: &[u8]) -> bool {
     const CHARACTERS: usize = 22;
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
@@ -100,7 +102,8 @@ fn is_key(key: &[u8]) -> bool {
         && &key[CHARACTERS..] == b"=="
 }
 
-/// A value of a peer for an error text: in quotes, in ASCII, on one line, of at most 64 characters.
+/// Formats a value from a peer for an error text: in quotes, in ASCII, on one line, at most 64
+/// characters.
 fn shown(value: &[u8]) -> String {
     const MOST: usize = 64;
     let mut text = String::from("\"");
@@ -134,7 +137,7 @@ mod tests {
         let request = Request::of(UPGRADE_HEAD);
         let answer = switching_protocols(&request, Some("b"), &[]).expect("a valid request");
         let answer = String::from_utf8(answer).expect("ASCII");
-        // RFC 6455 §1.3. Embedded clients look for these very letters.
+        // RFC 6455 §1.3. Embedded clients compare these names exactly.
         assert_eq!(
             answer,
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -152,7 +155,7 @@ mod tests {
     fn a_key_of_any_22_letters_is_taken() {
         let with = |key: &str| status(&UPGRADE_HEAD.replace("dGhlIHNhbXBsZSBub25jZQ==", key));
         for key in [
-            // RFC 6455 §4.1, with spare bits that are set.
+            // RFC 6455 §4.1, with spare bits set.
             "AQIDBAUGBwgJCgsMDQ4PEC==",
             "zzzzzzzzzzzzzzzzzzzzzz==",
             "+/+/+/+/+/+/+/+/+/+/+/==",
