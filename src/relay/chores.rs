@@ -1,4 +1,4 @@
-//! Runs the relay's long work in slices; [`Chores`] is its queue.
+//! Runs the relay's long work in slices; `Chores` is its queue.
 
 use super::relay::Relay;
 use super::session::{App, AppEvent, Wakes, moved, units};

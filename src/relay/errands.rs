@@ -148,8 +148,8 @@ impl Mail for Errand {
 /// When a start gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// After two attempts, a second apart; at once if the app's server is known to be down. For a
-    /// user who waits for the answer.
+    /// After two attempts, a second apart; at once if the app's server is known to be down. For
+    /// starts that a user waits for.
     Once,
     /// Never: after two attempts it retries after 2 s, 4 s and so on up to 60 s, until it succeeds
     /// or is cancelled.

@@ -15,7 +15,7 @@ const USERS_MAX: usize = 10_000;
 /// The shortest time between two scans of a full table.
 const SWEEP: Micros = Micros::from_secs(1);
 
-/// A token bucket for each user who started or stopped an app lately. It outlives the session.
+/// A token bucket for each user with recent starts or stops of apps. It outlives the session.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Starts {
     /// When the bucket of each user is full again.
