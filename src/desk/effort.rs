@@ -16,7 +16,7 @@ impl Effort {
         self.ns = self.ns.saturating_add(ns);
     }
 
-    /// Returns whether the slice has no room for another step.
+    /// Returns whether the slice is used up.
     pub(crate) fn is_spent(&self) -> bool {
         self.units() >= SLICE_UNITS
     }

@@ -31,7 +31,8 @@ pub struct Options {
     pub relay: RelaySettings,
     /// What peers are checked against.
     pub credentials: Credentials,
-    /// Products besides the relay. Their classes follow the relay's in the engine's configuration, in this order.
+    /// Products besides the relay. Their classes follow the relay's in the engine's configuration,
+    /// in this order.
     pub products: Vec<Box<dyn Product>>,
     /// The packages that ran for each user before a restart.
     pub restored: Vec<(Box<str>, Vec<Box<str>>)>,

@@ -115,7 +115,7 @@ pub struct Portrait {
     pub wall: UnixMillis,
     /// The row that a page would have for it.
     pub row: Row,
-    /// The times at which it will be closed or pinged if it does nothing.
+    /// What will become of it if nothing more is sent or received.
     pub outlook: Outlook,
     /// Its history so far, if there was one. It has one from now on.
     pub history: Option<History>,

@@ -37,7 +37,7 @@ pub enum Reason {
     Asked,
 }
 
-/// The recent life of one connection.
+/// The recent history of one connection.
 #[derive(Debug, Clone)]
 pub struct History {
     /// When it was begun.
@@ -46,11 +46,11 @@ pub struct History {
     pub reason: Reason,
     /// Round-trip times, oldest first.
     pub rtts: VecDeque<(UnixMillis, Micros)>,
-    /// Changes of state, oldest first.
+    /// State changes, oldest first.
     pub changes: VecDeque<Change>,
 }
 
-/// A change of state.
+/// A state change.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
     /// When it happened.

@@ -52,7 +52,7 @@ pub trait Product {
         false
     }
 
-    /// A peer that was over its buffer limit has received everything.
+    /// The send queue of a peer that was over its buffer limit is empty again.
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let _ = (io, id, identity);
     }

@@ -7,7 +7,7 @@ use crate::host::Identity;
 use crate::relay::role::Role;
 
 impl Relay {
-    /// Resumes reading the apps of glasses that have nothing left in their send buffer.
+    /// Resumes reading the apps of glasses whose send queue is empty again.
     pub(super) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
         if Role::of(who) == Role::Glasses {
             self.backpressure.ends(io, id);

@@ -327,8 +327,8 @@ impl Relay {
             Room::Yes => self.flapping.refused_for(identity, io.now()),
             Room::No => None,
         };
-        // A peer that is refused now because it reconnects too often gets another wait. Glasses get a
-        // full grace from the end of the refusal. An app waits until that end, and is asked then.
+        // A peer that is refused now because it reconnects too often gets another wait. Glasses get
+        // a full grace from the end of the refusal. An app waits until that end, and is asked then.
         let further = match Role::of(identity) {
             Role::Glasses => self.settings.glasses_grace,
             Role::App(_) => Micros::ZERO,

@@ -45,7 +45,7 @@ pub struct RelayStats {
     pub starts: u64,
     /// Webhooks queued to ask an app for a session after it lost its place.
     pub revivals: u64,
-    /// Webhooks ordered to stop an app.
+    /// Webhooks queued to stop an app.
     pub stops: u64,
     /// Of `starts` and `revivals`, those that the app's server answered.
     pub webhooks_answered: u64,

@@ -35,8 +35,8 @@ pub struct Conn {
     role: Role,
     /// The time of the connect call.
     started: u64,
-    /// The time before the write of the last bytes. The server cannot have received them earlier,
-    /// so a close that is late by this time is late.
+    /// The time just before the last bytes were written. The server cannot have received them
+    /// earlier, so a close that counts as late by this time really is late.
     last_sent: u64,
     /// The time of the last ping; 0: none yet.
     last_ping: u64,
@@ -66,8 +66,8 @@ enum Phase {
 
 /// The most unsent bytes of a connection before it is given up.
 const UNSENT_LIMIT: usize = 4 << 20;
-/// The bytes that a slow reader reads at a time, and below them its receive buffer (the kernel
-/// doubles it).
+/// The bytes that a slow reader reads at a time. The next constant is its receive buffer, which the
+/// kernel doubles.
 const SIP: usize = 512;
 const SLOW_RECEIVE_BUFFER: usize = 4 * 1024;
 

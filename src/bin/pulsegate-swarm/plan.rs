@@ -37,7 +37,8 @@ pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
 }
 
 /// Returns how long (µs) after the start of the hold a ghost falls silent. The time is uniform over
-/// the hold less the timeout, so that ghosts die at every phase of the server's heartbeat.
+/// the hold less the timeout and a margin, so that ghosts fall silent at every phase of the
+/// server's heartbeat.
 pub fn silent_after(args: &Args, rng: &mut Rng) -> u64 {
     rng.below(args.duration.saturating_sub(args.timeout + GHOST_MARGIN))
 }

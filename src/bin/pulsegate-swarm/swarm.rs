@@ -132,7 +132,7 @@ impl<'a> Swarm<'a> {
         })
     }
 
-    /// Starts the connections that the ramp has due, within the limit on handshakes.
+    /// Starts the connections that are due at the pace of the ramp, within the limit on handshakes.
     fn open_some(&mut self) {
         let Stage::Ramp { .. } = self.stage else {
             return;

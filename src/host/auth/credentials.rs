@@ -108,11 +108,11 @@ impl Credentials {
         }
     }
 
-    /// Returns the `Origin` of a page that may not connect; `None` if the request is fine. A page
-    /// is refused if it is not on the list and the list is not empty, or the gateway is open: any
-    /// page in a user's browser can reach a loopback port. A page is not foreign if its origin is
-    /// an IP address or `localhost` that equals the request's `Host`. Most clients that are not
-    /// browsers send no `Origin`.
+    /// Returns the `Origin` of a page that may not connect; `None` if the request has no such
+    /// origin. Origins are checked if the list of allowed ones is not empty. They are also checked
+    /// if the gateway is open, because any page in a user's browser can reach a loopback port. An
+    /// IP address or `localhost` that equals the request's `Host` is always allowed. Most clients
+    /// that are not browsers send no `Origin`.
     pub fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
         if !self.is_open() && self.allowed_origins.is_empty() {
             return None;

@@ -487,7 +487,7 @@ impl Asked {
                 let actions = [replied(false), Action::Remove(Why::NotAnswered)];
                 (State::Dormant(question, self.past), actions.into())
             }
-            // The app still has to be asked for: only the relay cancels questions, and it did not
+            // The app is still asked for: only the relay cancels questions, and it did not
             // cancel this one.
             _ => (State::Asked(self), vec![replied(false)]),
         }

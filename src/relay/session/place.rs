@@ -50,8 +50,8 @@ pub(in crate::relay) enum PlaceEvent {
         parting: Parting,
         wait: Option<Due>,
     },
-    /// A wait is over. `again`: the glasses could not connect so far, and the place waits for them
-    /// once more.
+    /// A wait is over. `again`: the glasses are refused now, so the place waits for them once more,
+    /// until this time.
     Over { due: Due, again: Option<Due> },
 }
 

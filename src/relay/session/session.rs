@@ -32,7 +32,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Returns whether no place is held and no peer is awaited.
+    /// Returns whether it has no apps, and its glasses are neither connected nor awaited.
     fn is_over(&self) -> bool {
         !self.glasses.is_held() && self.apps.is_empty()
     }
@@ -120,7 +120,7 @@ impl Sessions {
         self.by_user.remove(user)
     }
 
-    /// Removes a session in which no place is held and no peer is awaited.
+    /// Removes a session if it has no apps, and its glasses are neither connected nor awaited.
     pub(crate) fn tidy(&mut self, user: &str) {
         if self.by_user.get(user).is_some_and(Session::is_over) {
             self.by_user.remove(user);

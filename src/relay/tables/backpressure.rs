@@ -31,7 +31,7 @@ impl Backpressure {
         }
     }
 
-    /// Resumes the apps of glasses that are below their limit again, or whose connection has ended
+    /// Resumes the apps of glasses whose send queue is empty again, or whose connection has ended
     /// or was replaced.
     pub(in crate::relay) fn ends(&mut self, io: &mut Io<'_>, glasses: ConnId) {
         if self.paused.is_empty() {

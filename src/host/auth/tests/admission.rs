@@ -144,7 +144,7 @@ fn times_are_written_as_javascript_does() {
     assert_eq!(iso(UnixMillis(u64::MAX)), "9999-12-31T23:59:59.999Z");
 }
 
-// ---- what webhooks are signed with ----
+// ---- signatures of webhooks ----
 
 #[test]
 fn a_webhook_is_signed_with_the_key_of_its_package() {

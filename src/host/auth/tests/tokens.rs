@@ -316,4 +316,4 @@ fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
     }
 }
 
-// ---- the four ways to be given credentials ----
+// ---- the four combinations of credentials ----
