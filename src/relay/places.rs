@@ -221,7 +221,7 @@ impl Relay {
                 let cause = parting.cause;
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
-                // The peer could learn that it was declared stale until the close timed out.
+                // The peer may learn that it was declared stale until the close times out.
                 let policy = io.policy(Class(class as u8));
                 let told = policy.map_or(FALSE_DEATH, |p| p.close_timeout + FALSE_DEATH);
                 let alive = cause == Cause::STALE && absence <= told;

@@ -157,7 +157,7 @@ impl Ghosts {
     /// before it).
     pub fn found(&mut self, end: &End, late: i64) {
         *self.closes.entry(end.kind()).or_default() += 1;
-        // A server that goes away tells nothing about how it finds ghosts.
+        // A server that shuts down tells nothing about how it finds ghosts.
         if !matches!(end, End::Closed(Some(1001 | 1012))) {
             self.late.push(late);
         }
