@@ -13,7 +13,7 @@ const EVERY: Micros = Micros::from_secs(60);
 /// The most peers whose waits are summed at one time, and the most lines in a minute.
 const SLOTS: usize = 1_024;
 
-/// Slots that one peer may use.
+/// The number of slots of which a peer may use one.
 const WAYS: usize = 4;
 
 /// A peer is reported if its waits within [`WINDOW`] add up to this.
@@ -29,9 +29,9 @@ enum Key<'a> {
 }
 
 /// The waits of peers, in a table of fixed size. Each peer has a set of four possible slots. A peer
-/// with a new wait takes the slot of another whose summed waits are shorter than it, so many peers
-/// with short waits do not hide one with long waits. With far more peers than slots only some are
-/// reported.
+/// takes the slot of another if its new wait is longer than the summed waits of the other. So many
+/// peers with short waits do not hide one with long waits. With far more peers than slots only some
+/// are reported.
 #[derive(Debug, Default)]
 pub(crate) struct Throttled {
     /// Allocated at the first wait.

@@ -89,7 +89,7 @@ pub(in crate::relay) struct Introductions {
     greeting: Option<(ConnId, Greeting)>,
     /// Apps whose `reconnect` was rejected, with the timer that closes them.
     pub(in crate::relay) awaited: HashMap<ConnId, TimerId>,
-    /// The same by timer.
+    /// The same connections, by timer.
     pub(in crate::relay) timers: HashMap<TimerId, ConnId>,
 }
 
