@@ -1,38 +1,42 @@
-//! The desk: where other threads leave work for the loop, and the loop does some slices of it per turn.
+//! The desk: other threads leave work for the loop here, and the loop runs some slices of it in
+//! each turn.
 //!
-//! A turn's budget counts work units, whatever the work is: a slice stops after [`SLICE_UNITS`], also in the middle of one
-//! session with 1 000 apps, and all slices of a turn together take [`DESK_UNITS`] at most.
+//! A turn's budget counts work units for any kind of work. A slice stops after [`SLICE_UNITS`],
+//! even in the middle of a session with 1 000 apps. All slices of a turn together take at most
+//! [`DESK_UNITS`].
 //!
-//! The loop never waits here, and whoever waits for an answer waits elsewhere.
+//! The loop never waits for this work; the caller waits for its answer on its own thread.
 
 use crate::engine::{Full, Io, Remote};
 use crate::mail::{self, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
 
-/// Pieces of work that may wait, or be begun. Each belongs to one request of an operator, so more than this is a flood. Their
-/// bytes are those of the closures themselves, without what these have allocated.
+/// The limits of the pieces of work that wait or are unfinished. Each belongs to one request of an
+/// operator, so more than this is a flood. The bytes are those of the closures, without what they
+/// have allocated.
 const LIMITS: Limits = Limits {
     count: 64,
     bytes: 16 << 20,
 };
 
-/// The work units that one slice of a piece takes at most; the last step of a slice may overshoot by a few. A work unit is
-/// about a microsecond of CPU: see [`Io::spend`].
+/// The most work units of one slice; its last step may overshoot by a few. A work unit is about a
+/// microsecond of CPU: see [`Io::spend`].
 pub const SLICE_UNITS: u32 = 200;
 
-/// The work units that all slices of one turn take together at most.
+/// The most work units of all slices of one turn.
 pub const DESK_UNITS: u32 = 400;
 
-/// What a piece of work counts at least: being fetched, called, and answered.
+/// The least work units that a piece counts: it is fetched, called, and answered.
 const PIECE_UNITS: u32 = 20;
 
-/// A piece of work: called again, in this turn or a later one, until it is [`Progress::Done`]. One call is a slice: it spends
-/// ([`Io::spend`]) what it has used, at most [`SLICE_UNITS`], and remembers where it stopped.
+/// A piece of work, called repeatedly, in this turn or later ones, until it is [`Progress::Done`].
+/// One call is one slice: it spends ([`Io::spend`]) the work units that it used, at most
+/// [`SLICE_UNITS`], and remembers where it stopped.
 pub(crate) type Work<H> = Box<dyn FnMut(&mut H, &mut Io<'_>) -> Progress + Send>;
 
-/// Whether a piece of work has to be called again.
+/// Whether a piece of work must be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// When the other pieces have had a slice.
+    /// It is called again after the other pieces have had a slice.
     More,
     /// It is finished.
     Done,
@@ -40,9 +44,9 @@ pub enum Progress {
 
 type Question<H> = Box<dyn FnOnce(&mut H, &mut Io<'_>) + Send>;
 
-/// What is left for the loop.
+/// One piece of work in the queue.
 enum Piece<H> {
-    /// It is done in one go.
+    /// A question: one call is enough.
     Question(Question<H>),
     Work(Work<H>),
 }
@@ -56,7 +60,7 @@ impl<H> Mail for Piece<H> {
     }
 }
 
-/// The side of whoever asks. Cheap to clone.
+/// The other threads' end of the queue. Cheap to clone.
 pub struct Desk<H> {
     pieces: Sender<Piece<H>>,
     remote: Remote,
@@ -71,7 +75,7 @@ impl<H> Clone for Desk<H> {
     }
 }
 
-/// The loop's side. What it has begun waits at the end of what it has received.
+/// The loop's end of the queue. Unfinished pieces go to the end of the queue.
 pub(crate) struct Tray<H> {
     pieces: LoopReceiver<Piece<H>>,
     sender: Sender<Piece<H>>,
@@ -85,11 +89,12 @@ impl<H> Default for Tray<H> {
 }
 
 impl<H> Desk<H> {
-    /// Has the loop do something in one go, in its next turns. It spends ([`Io::spend`]) what that costs, at most
-    /// [`SLICE_UNITS`]; for more there is [`leave`](Desk::leave). An answer is sent back by the closure itself.
+    /// Asks the loop to call a closure once, in one of its next turns. The closure spends
+    /// ([`Io::spend`]) what it costs, at most [`SLICE_UNITS`]; for more there is
+    /// [`leave`](Desk::leave). It sends back an answer by itself.
     ///
     /// # Errors
-    /// [`Full`], as of [`leave`](Desk::leave).
+    /// [`Full`], as for [`leave`](Desk::leave).
     pub fn ask(
         &self,
         question: impl FnOnce(&mut H, &mut Io<'_>) + Send + 'static,
@@ -97,15 +102,16 @@ impl<H> Desk<H> {
         self.post(Piece::Question(Box::new(question)))
     }
 
-    /// Leaves work of several turns for the loop.
+    /// Leaves work that takes several turns for the loop.
     ///
     /// # Errors
-    /// [`Full`] if 64 pieces wait already, or 16 MiB of them: the loop is stalled, or operators ask too much.
+    /// [`Full`] if 64 pieces, or 16 MiB of them, already wait: the loop is stalled, or operators
+    /// ask too much.
     pub fn leave(&self, work: Work<H>) -> Result<(), Full> {
         self.post(Piece::Work(work))
     }
 
-    /// The loop's own handle.
+    /// Returns the handle of the loop.
     pub fn remote(&self) -> &Remote {
         &self.remote
     }
@@ -125,8 +131,8 @@ impl<H> Tray<H> {
         }
     }
 
-    /// Does slices of the work that waits at the tray `of` this host, each piece in its turn, as many as are sure to stay
-    /// within [`DESK_UNITS`].
+    /// Runs slices of the work in the tray `of` this host, one piece after another, as long as the
+    /// next slice is sure to stay within [`DESK_UNITS`].
     pub(crate) fn do_some_work(host: &mut H, of: fn(&mut H) -> &mut Tray<H>, io: &mut Io<'_>) {
         of(host).pieces.collect();
         let mut used = 0;
@@ -158,8 +164,8 @@ impl<H> Tray<H> {
         }
     }
 
-    /// Begins work of the loop's own that takes more than one turn. It shares the budget of the desk, and finds room always:
-    /// each kind of such work is there once.
+    /// Adds work of the loop itself that takes more than one turn. It shares the budget of the
+    /// desk, and is never refused: there is at most one piece of each such kind.
     pub(crate) fn begin(&mut self, io: &Io<'_>, work: Work<H>) {
         self.pieces.add(Piece::Work(work));
         io.remote().wake();

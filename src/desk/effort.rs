@@ -1,31 +1,32 @@
-//! The work of one slice.
+//! The cost of one slice of work.
 
 use super::desk::SLICE_UNITS;
 use crate::engine::Io;
 
-/// Counts the work of one slice, in ns of CPU as `benches/operator.rs` measures them for the steps of each walk.
+/// Sums the cost of one slice, in ns of CPU as measured by `benches/operator.rs` for the steps of
+/// each walk.
 #[derive(Debug, Default)]
 pub(crate) struct Effort {
     ns: u32,
 }
 
 impl Effort {
-    /// Counts a step.
+    /// Adds a step.
     pub(crate) fn add(&mut self, ns: u32) {
         self.ns = self.ns.saturating_add(ns);
     }
 
-    /// Returns whether the slice has no room for another step.
+    /// Returns whether the slice is used up.
     pub(crate) fn is_spent(&self) -> bool {
         self.units() >= SLICE_UNITS
     }
 
-    /// Returns whether a step of so many ns would go beyond the slice.
+    /// Returns whether a step of this many ns would exceed the slice.
     pub(crate) fn is_too_much(&self, ns: u32) -> bool {
         self.ns.saturating_add(ns) > SLICE_UNITS * 1_000
     }
 
-    /// Counts the slice against the budget of the turn.
+    /// Charges the slice to the budget of the turn.
     pub(crate) fn spend(self, io: &mut Io<'_>) {
         io.spend(self.units());
     }

@@ -1,4 +1,4 @@
-//! Questions to the loop from other threads, and work of several turns.
+//! Work for the loop from other threads: questions, and work that takes several turns.
 
 #[expect(
     clippy::module_inception,

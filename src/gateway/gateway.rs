@@ -1,4 +1,5 @@
-//! The gateway itself: what every product needs, the relay, further products, and what they are told at the start.
+//! The gateway's state: what every product needs, the relay, further products, and the options for
+//! the start.
 
 use super::report::Report;
 use crate::base::time::Micros;
@@ -12,39 +13,40 @@ use crate::relay::{MissedBox, Relay, RelaySettings};
 use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 
-/// What the gateway is told at its start.
+/// The options of a gateway at its start.
 pub struct Options {
     /// How often the statistics are logged.
     pub stats_interval: Micros,
-    /// How many log lines were lost so far.
+    /// Returns how many log lines were lost so far.
     pub log_dropped: Box<dyn Fn() -> u64>,
-    /// Whether trusted proxies begin each connection with a header of the PROXY protocol.
+    /// Whether trusted proxies start each connection with a header of the PROXY protocol.
     pub proxy_protocol: ProxyProtocol,
-    /// Whose word about a client's address is believed.
+    /// Proxies trusted to report the client's address.
     pub trusted_proxies: Vec<IpNet>,
-    /// How many connections are held at once.
+    /// The most connections at one time.
     pub max_connections: usize,
-    /// Whoever watches that the loop turns, if anybody does.
+    /// The watchdog that checks that the loop turns, if there is one.
     pub watchdog: Option<Watchdog>,
-    /// How long what is lost is waited for, and what is kept of it.
+    /// How long lost peers have to come back, and what is kept for them.
     pub relay: RelaySettings,
     /// What peers are checked against.
     pub credentials: Credentials,
-    /// Products besides the relay. Their classes follow the relay's in the engine's configuration, in this order.
+    /// Products besides the relay. Their classes follow the relay's in the engine's configuration,
+    /// in this order.
     pub products: Vec<Box<dyn Product>>,
-    /// Which packages ran for whom before a restart.
+    /// The packages that ran for each user before a restart.
     pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
-/// Somebody who wants to hear from the loop itself, again and again.
+/// A watchdog that the loop notifies regularly.
 pub struct Watchdog {
-    /// How often.
+    /// The time between two notifications.
     pub interval: Micros,
-    /// How. It must not wait for anything.
+    /// Sends a notification. It must not block.
     pub tell: Box<dyn FnMut()>,
 }
 
-/// Where other threads leave questions for the loop of a gateway.
+/// The queue of other threads' work for the loop of a gateway.
 pub type Desk = crate::desk::Desk<Gateway>;
 
 /// A piece of work for the loop of a gateway.
@@ -53,7 +55,7 @@ pub type Work = crate::desk::Work<Gateway>;
 /// The host of the loop in the binary.
 pub struct Gateway {
     pub(super) relay: Relay,
-    /// Who each connection is, from its request to its end.
+    /// The identity of each connection, from its request to its end.
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
     pub(super) report: Report,
@@ -61,9 +63,9 @@ pub struct Gateway {
     pub(super) tray: Tray<Gateway>,
     pub(super) closed: ClosedSink,
     pub(super) histories: Histories,
-    /// By class.
+    /// Drains under way, by class.
     pub(super) drains: Vec<Option<ClassDrain>>,
-    /// Of all products.
+    /// The classes of all products.
     pub(super) classes: Classes,
     /// Products besides the relay, each with the number of its first class.
     pub(super) others: Vec<(Class, Box<dyn Product>)>,
@@ -75,14 +77,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway without connections.
+    /// Makes a gateway without connections.
     pub fn new(options: Options) -> Self {
         let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
         relay.registered(Class(0));
         let mut infos = relay.classes().to_vec();
         let mut others = Vec::new();
         for mut product in options.products {
-            // 256 classes at most: the engine's configuration is checked for that.
+            // At most 256 classes: the engine's configuration is checked for that.
             let first = Class(infos.len() as u8);
             product.registered(first);
             infos.extend(product.classes());
@@ -114,8 +116,8 @@ impl Gateway {
         }
     }
 
-    /// Begins to log statistics and to report to the watchdog, and waits for whom it had before; to be called once, before the
-    /// loop turns.
+    /// Starts the statistics log and the watchdog, and restores the sessions from before a restart.
+    /// Call it once, before the first turn of the loop.
     pub fn start(&mut self, io: &mut Io<'_>) {
         let restored = std::mem::take(&mut self.restored);
         self.relay.restore(io, restored);
@@ -128,27 +130,27 @@ impl Gateway {
         &self.classes
     }
 
-    /// Where other threads leave work for the loop whose handle this is.
+    /// Returns the desk of the loop with this handle.
     pub fn desk(&self, remote: Remote) -> Desk {
         self.tray.desk(remote)
     }
 
-    /// Where records of ended connections are put.
+    /// Returns the queue of records of ended connections.
     pub fn closed(&self) -> ClosedBox {
         self.closed.shared()
     }
 
-    /// Where those are put that were waited for in vain.
+    /// Returns the queue of peers that did not come back within their grace.
     pub fn missed(&self) -> MissedBox {
         self.relay.missed()
     }
 
-    /// Does slices of what other threads have asked for.
+    /// Runs slices of the work that other threads left at the desk.
     pub(super) fn do_some_work(&mut self, io: &mut Io<'_>) {
         Tray::do_some_work(self, |gateway| &mut gateway.tray, io);
     }
 
-    /// Tells the watchdog that the loop turns, now and again and again.
+    /// Notifies the watchdog that the loop turns, and sets the timer for the next notification.
     pub(super) fn bark(&mut self, io: &mut Io<'_>) {
         if let Some(watchdog) = &mut self.watchdog {
             (watchdog.tell)();
@@ -156,19 +158,21 @@ impl Gateway {
         }
     }
 
-    /// What the relay keeps of messages that are not finished, added up anew: their connections hold it
-    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over everything.
+    /// Recounts the memory of unfinished messages, which their connections hold
+    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over
+    /// everything.
     pub fn recount_held(&self) -> u64 {
         self.relay.recount_held()
     }
 
-    /// What the relay has charged ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)), added up anew over all sessions.
-    /// For tests: it walks over everything.
+    /// Recounts what the relay has charged
+    /// ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)) over all sessions. For tests: it
+    /// walks over everything.
     pub fn recount(&self) -> u64 {
         self.relay.recount()
     }
 
-    /// Logs the statistics since the last time.
+    /// Logs the statistics since the last call.
     pub fn report(&mut self, io: &Io<'_>) {
         self.report
             .statistics(io, self.relay.sessions.len(), &self.relay.stats);

@@ -1,4 +1,4 @@
-//! What the gateway does with each event of the loop.
+//! The gateway's handlers for the events of the loop.
 
 use super::gateway::Gateway;
 use super::report::{self, Peer};
@@ -25,7 +25,7 @@ impl Handler for Gateway {
         (request.path() == HEALTH_PATH).then(|| io.health_reply(request))
     }
 
-    /// HAProxy asks for the health check by OPTIONS if it is not told otherwise.
+    /// HAProxy sends its health checks as OPTIONS by default.
     fn takes_options(&self, path: &str) -> bool {
         path == HEALTH_PATH
     }
@@ -34,7 +34,7 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client(request) {
             io.set_peer_addr(id, client);
         }
-        // Also of requests that are refused: their records name it.
+        // This includes refused requests: their records name it.
         self.user_agents.asked(id, request);
         let mut asked = self.relay.on_request(io, id, request);
         for (_, product) in &mut self.others {
@@ -50,7 +50,7 @@ impl Handler for Gateway {
         else {
             return Verdict::refuse(Cause::BAD_REQUEST, 404, "no such path");
         };
-        // Also of requests that are refused: their records name it.
+        // This includes refused requests: their records name it.
         if let Some(identity) = identity {
             let blocked = self.relay.blocks.left(&identity, io.now());
             self.identities.insert(id, identity);
@@ -218,7 +218,7 @@ impl Handler for Gateway {
 }
 
 impl Gateway {
-    /// A connection whose identity is known is here.
+    /// Handles an open connection with a known identity.
     fn arrive(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let product = product(&mut self.relay, &mut self.others, identity.class);
         let how = product.on_open(io, id, identity);
@@ -229,7 +229,7 @@ impl Gateway {
         }
     }
 
-    /// Returns whether somebody's name was given by us.
+    /// Returns whether a product generated the user name of this identity.
     pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
         identity.is_some_and(|identity| match self.other(identity.class) {
             Some(product) => product.is_generated(&identity.user),
@@ -237,7 +237,7 @@ impl Gateway {
         })
     }
 
-    /// How long newcomers of a class are still refused.
+    /// Returns how long new connections of a class are still refused.
     fn refused(&self, class: Class, now: Micros) -> Option<Micros> {
         self.drains
             .get(usize::from(class.0))?
@@ -260,13 +260,13 @@ impl Gateway {
         Some(&**product)
     }
 
-    /// Returns whether the timer was a product's.
+    /// Passes a timer to the products. Returns whether it belongs to one of them.
     fn product_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let mut others = self.others.iter_mut();
         self.relay.on_timer(io, timer) || others.any(|(_, product)| product.on_timer(io, timer))
     }
 
-    /// Returns whether the timer was a drain's.
+    /// Passes a timer to the drains. Returns whether it belongs to one of them.
     fn drain_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))

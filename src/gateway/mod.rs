@@ -1,4 +1,5 @@
-//! The host of the loop in the binary: it composes what every product needs, the relay, and further products.
+//! The host of the loop in the binary. It combines the relay and further products with what every
+//! product needs.
 
 mod errands;
 #[expect(

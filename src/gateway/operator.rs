@@ -1,4 +1,5 @@
-//! What operators ask and do, through the desk. Every call is one slice of work for the loop.
+//! The operators' questions and commands, called through the desk. Every call is one slice of work
+//! for the loop.
 
 use super::gateway::Gateway;
 use super::handler::product;
@@ -15,108 +16,110 @@ use crate::relay::{How, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
 use std::sync::Arc;
 
-/// How many identities [`Gateway::flapping`] names.
+/// The most identities that [`Gateway::flapping`] names.
 pub const FLAPPING_MAX: usize = 64;
 
-/// Blocks that one slice names: two allocations each.
+/// The most blocks that one slice names; each takes two allocations.
 const BLOCKS_IN_A_SLICE: usize = 200;
 
-/// What it costs to look through [`BLOCKS_MAX`](super::BLOCKS_MAX) blocks, and to sort them.
+/// Work units for looking through [`BLOCKS_MAX`](super::BLOCKS_MAX) blocks, and for sorting them.
 const BLOCKS_LOOK_UNITS: u32 = 60;
 
-/// What it costs to look through all identities that have come back lately, 10 000 at most.
+/// Work units for looking through all identities with recent reconnects, at most 10 000.
 const FLAPPING_LOOK_UNITS: u32 = 100;
 
-/// What it costs to look through [`USER_AGENTS_MAX`](super::USER_AGENTS_MAX) user agents for each class.
+/// Work units for looking through [`USER_AGENTS_MAX`](super::USER_AGENTS_MAX) user agents for each
+/// class.
 const USER_AGENTS_LOOK_UNITS: u32 = 100;
 
-/// Identities that are shut out, in the order in which they are let in again.
+/// One slice of the blocked identities, sorted by the end of their blocks.
 #[derive(Debug, Clone)]
 pub struct BlockSlice {
     /// Engine time.
     pub now: Micros,
-    /// Who, each with its place.
+    /// The identities, each with its position.
     pub blocks: Vec<(BlockPlace, Identity)>,
-    /// Whether others stand behind them.
+    /// Whether there are more after them.
     pub more: bool,
 }
 
-/// What is counted and measured at one moment, for metrics.
+/// All counters and gauges at one moment, for metrics.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// What the loop has counted.
+    /// Counters of the loop.
     pub stats: Stats,
     /// Engine time.
     pub now: Micros,
     /// Users with a connection.
     pub sessions: usize,
-    /// Identities that are shut out.
+    /// Identities that are blocked.
     pub blocked: usize,
     /// Different user agents of the connections.
     pub user_agents: usize,
-    /// Connections that became [`OTHER_USER_AGENT`](super::OTHER_USER_AGENT) because there were too many different ones, since the start.
+    /// Connections that were counted as [`OTHER_USER_AGENT`](super::OTHER_USER_AGENT) because there
+    /// were too many different ones, since the start.
     pub user_agents_overflowed: u64,
-    /// Connections whose history is kept.
+    /// Connections with a history.
     pub histories: usize,
-    /// Connections that may be held.
+    /// The most connections at one time.
     pub max_connections: usize,
-    /// Whether the gateway is going away.
+    /// Whether the gateway drains.
     pub draining: bool,
-    /// By class: whether newcomers of it are refused, or connections of it sent away.
+    /// By class: whether a drain refuses new connections of it, or closes connections.
     pub drained: Vec<bool>,
-    /// The classes, by number, as all that is by class here.
+    /// The classes, by number: the index of everything that is by class here.
     pub classes: Classes,
-    /// Log lines lost.
+    /// Log lines that were lost.
     pub log_dropped: u64,
-    /// What the relay has counted.
+    /// Counters of the relay.
     pub relay: RelayStats,
 }
 
-/// What a gateway that runs can be told anew.
+/// The settings that a running gateway can reload.
 #[derive(Debug, Clone)]
 pub struct Reconfiguration {
     /// Policies and limits of the loop.
     pub engine: Config,
-    /// How many connections are held at once.
+    /// The most connections at one time.
     pub max_connections: usize,
     /// How often the statistics are logged.
     pub stats_interval: Micros,
-    /// Whose word about a client's address is believed.
+    /// Proxies trusted to report the client's address.
     pub trusted_proxies: Vec<IpNet>,
-    /// What the relay is told.
+    /// Settings of the relay.
     pub relay: RelaySettings,
     /// What peers are checked against.
     pub credentials: Credentials,
 }
 
-/// What became of a kick.
+/// The result of a kick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kick {
     /// There is no such connection.
     NoSuch,
-    /// It is on its way out already. Nothing was done.
+    /// It is already being closed. Nothing was done.
     Closing,
     /// It is being closed.
     Done {
-        /// Whether its identity is refused from now on.
+        /// Whether its identity is blocked from now on.
         blocked: bool,
     },
 }
 
-/// One connection, as much as is known.
+/// All that is known about one connection.
 #[derive(Debug, Clone)]
 pub struct Portrait {
-    /// Engine time, which its times are counted in.
+    /// Engine time, to which the times in here refer.
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
-    /// As on a page.
+    /// The row that a page would have for it.
     pub row: Row,
-    /// What will become of it.
+    /// What will become of it if nothing more is sent or received.
     pub outlook: Outlook,
-    /// What was kept of its life. From now on it is kept.
+    /// Its history so far, if there was one. It has one from now on.
     pub history: Option<History>,
-    /// How it took its place in its session, if it has it still.
+    /// How it took its place in its session, if it still holds it.
     pub how: Option<How>,
 }
 
@@ -131,7 +134,7 @@ impl Directory for Gateway {
 }
 
 impl Gateway {
-    /// What is counted and measured now.
+    /// Returns all counters and gauges.
     pub fn snapshot(&mut self, io: &Io<'_>) -> Snapshot {
         let drained =
             |drain: &Option<ClassDrain>| drain.as_ref().is_some_and(|d| !d.is_over(io.now()));
@@ -152,35 +155,37 @@ impl Gateway {
         }
     }
 
-    /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
+    /// Returns some of the identities that are refused now because they reconnect too often, and
+    /// how many there are in all.
     pub fn flapping(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
         io.spend(FLAPPING_LOOK_UNITS);
         self.relay.flapping(FLAPPING_MAX, io.now())
     }
 
-    /// By class: the user agents with the most open connections, at most 64, and the one with the most suspects.
+    /// Returns by class at most 64 user agents with the most open connections, and the remaining
+    /// one with the most suspects.
     pub fn user_agents(&self, io: &mut Io<'_>) -> Vec<Vec<AgentCount>> {
         io.spend(USER_AGENTS_LOOK_UNITS);
         self.user_agents.most(self.drains.len())
     }
 
-    /// Who a connection is.
+    /// Returns the identity of a connection.
     pub fn identity(&self, id: ConnId) -> Option<&Identity> {
         self.identities.get(id)
     }
 
-    /// Returns whether a connection has said that it leaves, and another has its place already.
+    /// Returns whether a connection has announced its departure and its place is already taken.
     pub fn is_leaving(&self, id: ConnId) -> bool {
         self.relay.is_leaving(id)
     }
 
-    /// The session of a user.
+    /// Returns the session of a user.
     pub fn session(&self, user: &str) -> Option<&Session> {
         self.relay.sessions.get(user)
     }
 
-    /// The sessions behind this user, in the order of their names, and how many there are in all. Nobody counts what is looked
-    /// at: operators ask for [`session_slice`](Self::session_slice).
+    /// Returns the sessions after this user, in the order of their names, and how many there are in
+    /// all. This call spends no work units: operators use [`session_slice`](Self::session_slice).
     pub fn sessions_after(
         &self,
         user: Option<&str>,
@@ -188,7 +193,7 @@ impl Gateway {
         (self.relay.sessions.after(user), self.relay.sessions.len())
     }
 
-    /// Everything about one connection. Its history is kept from now on.
+    /// Returns all that is known about one connection. Its history is kept from now on.
     pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
         let view = io.view(id)?;
         let mut outlook = io.outlook(id)?;
@@ -214,9 +219,10 @@ impl Gateway {
         })
     }
 
-    /// Closes a connection in the operator's name with this reason, and refuses its identity for the time of `block`, if any.
+    /// Closes a connection for the operator with this reason, and blocks its identity for the time
+    /// of `block`, if any.
     /// Its product is told first ([`Product::on_block`]).
-    /// What was done stands in the log, whoever still waits for the answer.
+    /// The result is logged even if the caller no longer waits for it.
     pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str, block: Micros) -> Kick {
         match io.view(id).map(|view| view.phase) {
             None => return Kick::NoSuch,
@@ -230,7 +236,7 @@ impl Gateway {
             let product = product(&mut self.relay, &mut self.others, identity.class);
             product.on_block(io, identity);
         }
-        // Nothing more happens to one that its product has closed already.
+        // This does nothing if the product has already closed the connection.
         io.close(id, Cause::KICKED.close_code(), reason);
         log::warn!(
             "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}",
@@ -241,19 +247,22 @@ impl Gateway {
         Kick::Done { blocked }
     }
 
-    /// Refuses an identity for a time. `false`: 1 000 are refused already, or it is a generated name, which nobody has twice.
+    /// Blocks an identity for a time. Returns `false` if 1 000 are already blocked, or if the name
+    /// is generated, because no peer has such a name twice.
     fn block(&mut self, io: &Io<'_>, identity: &Identity, span: Micros) -> bool {
         let generated = self.is_generated(Some(identity));
         let blocks = &mut self.relay.blocks;
         !generated && blocks.block(identity.clone(), io.now() + span, io.now())
     }
 
-    /// Lets the identities of this user and package in again, of every class. Returns whether one was refused.
+    /// Unblocks the identities of this user and package, of every class. Returns whether any was
+    /// blocked.
     pub fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
         self.relay.blocks.lift(user, package)
     }
 
-    /// One slice of those who are refused, from behind this place on, at most `most` of them; see [`BlockSlice`].
+    /// Returns one slice of the blocked identities after this position, at most `most` of them; see
+    /// [`BlockSlice`].
     pub fn blocked(
         &mut self,
         io: &mut Io<'_>,
@@ -270,8 +279,9 @@ impl Gateway {
         }
     }
 
-    /// Closes the connections of a class evenly over `spread`, and refuses newcomers of it for `refuse`. A drain of the class
-    /// that is still going on is given up for this one. Returns how many there are to close.
+    /// Closes the connections of a class evenly over `spread`, and refuses new ones for `refuse`.
+    /// It replaces a drain of the class that is still under way. Returns how many connections it
+    /// will close.
     pub fn drain_class(
         &mut self,
         io: &mut Io<'_>,
@@ -285,7 +295,8 @@ impl Gateway {
         live
     }
 
-    /// Sends nobody of a class away any more, and lets newcomers in. Returns whether there was anything to stop.
+    /// Stops the drain of a class: no more connections are closed, and new ones are admitted.
+    /// Returns whether there was a drain.
     pub fn stop_drain(&mut self, io: &mut Io<'_>, class: Class) -> bool {
         let drain = self.drains[usize::from(class.0)].take();
         drain.is_some_and(|mut drain| {
@@ -294,11 +305,12 @@ impl Gateway {
         })
     }
 
-    /// Takes new settings. No connection is touched: who is here stays, also if it would not be let in now. Only apps that are
-    /// not known any more are stopped, over as many turns as it takes ([`SLICE_UNITS`](super::SLICE_UNITS)).
+    /// Applies new settings. Existing connections stay, even if they would no longer be admitted.
+    /// Only apps that are no longer known are stopped, over as many turns as needed
+    /// ([`SLICE_UNITS`](super::SLICE_UNITS)).
     ///
     /// # Errors
-    /// [`ReconfigureError`]; nothing has changed then.
+    /// [`ReconfigureError`]; then nothing has changed.
     pub fn reconfigure(
         &mut self,
         io: &mut Io<'_>,

@@ -1,4 +1,5 @@
-//! What the operator reads: a line for each end, and statistics. Everything here only formats; the logger never blocks.
+//! The operator's log: a line for each ended connection, and statistics. This code only formats;
+//! the logger never blocks.
 
 use crate::base::cause::{Cause, CauseTable};
 use crate::base::id::ConnId;
@@ -11,7 +12,8 @@ use log::Level;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-/// The most lines about ends that are written in a second. In a storm the rest is summed up by cause.
+/// The most lines about ended connections in a second. If there are more, the rest is summed up by
+/// cause.
 const LINES_PER_SECOND: u32 = 200;
 
 const SECOND: Micros = Micros::from_secs(1);
@@ -21,25 +23,26 @@ pub(super) struct Report {
     interval: Micros,
     log_dropped: Box<dyn Fn() -> u64>,
     statistics_timer: Option<TimerId>,
-    /// The statistics as they were last logged.
+    /// The statistics at the last log line.
     last: Option<Stats>,
     last_relay: Option<RelayStats>,
-    /// Lines of statistics that were due in a row while nothing happened.
+    /// Skipped lines of statistics in a row, because nothing happened.
     quiet: u64,
     window: Window,
     pong_was_mangled: bool,
 }
 
-/// While no connection is here and nothing happens, every so many lines of statistics one is written.
+/// While there are no connections and nothing happens, one in this many lines of statistics is
+/// written.
 const QUIET_LINES: u64 = 10;
 
-/// The current second of lines about ends.
+/// The current second, in which lines about ended connections are counted.
 struct Window {
     started: Micros,
     lines: u32,
-    /// By [`Cause::index`]; empty while there are none.
+    /// Suppressed lines by [`Cause::index`]; empty if there are none.
     suppressed: Vec<u64>,
-    /// Runs while something is suppressed.
+    /// Set while lines are suppressed.
     timer: Option<TimerId>,
 }
 
@@ -68,7 +71,7 @@ impl Report {
         }
     }
 
-    /// Returns the name of a class, `none` without one.
+    /// Returns the name of a class, or `none` if there is none.
     fn class_name(&self, class: Option<Class>) -> &'static str {
         class.map_or("none", |class| self.classes.name(class))
     }
@@ -77,7 +80,7 @@ impl Report {
         self.statistics_timer = Some(io.timer(self.interval));
     }
 
-    /// Has the statistics logged this often from now on.
+    /// Sets the interval of the statistics from now on.
     pub(super) fn set_interval(&mut self, io: &mut Io<'_>, interval: Micros) {
         if self.interval != interval {
             self.interval = interval;
@@ -88,7 +91,7 @@ impl Report {
         }
     }
 
-    /// Log lines lost since the start.
+    /// Returns how many log lines were lost since the start.
     pub(super) fn log_dropped(&self) -> u64 {
         (self.log_dropped)()
     }
@@ -116,7 +119,7 @@ impl Report {
         }
     }
 
-    /// Describes a connection that is still there.
+    /// Describes a connection that still exists.
     fn subject<'a>(&self, io: &Io<'_>, id: ConnId, peer: Peer<'a>) -> Subject<'a> {
         Subject {
             class: self.class_name(io.class(id)),
@@ -165,7 +168,7 @@ impl Report {
         );
     }
 
-    /// A peer sends more than its share of the loop's work.
+    /// Logs a peer that sends more than its share of the loop's work.
     pub(super) fn throttled(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
         log::warn!(
             "throttled {} waited_ms={} effect=\"its input waits for its share of each turn\"",
@@ -174,7 +177,7 @@ impl Report {
         );
     }
 
-    /// A client changes the payloads of our pings. The first one is told; the others are counted.
+    /// Logs the first client that changes the payloads of pings; further ones are only counted.
     pub(super) fn pong_mangled(&mut self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, payload: &[u8]) {
         if std::mem::replace(&mut self.pong_was_mangled, true) {
             return;
@@ -186,7 +189,8 @@ impl Report {
         );
     }
 
-    /// Returns whether no connection is here and nothing has happened since the last line; health checks are nothing.
+    /// Returns whether there are no connections and nothing has happened since the last line.
+    /// Health checks do not count.
     fn is_quiet(&self, now: &Stats, relay: &RelayStats) -> bool {
         let fresh = Stats::new(now.classes.len(), now.causes);
         let last = self.last.as_ref().unwrap_or(&fresh);
@@ -247,7 +251,8 @@ impl Report {
 }
 
 impl Window {
-    /// Returns whether there is room for one more line in this second; if not, it is counted.
+    /// Returns whether there is room for one more line in this second; if not, counts it as
+    /// suppressed.
     fn admits(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
         if io.now() - self.started >= SECOND {
             self.sum_up(io.stats().causes);
@@ -283,11 +288,11 @@ pub(super) fn state_name(state: State) -> &'static str {
     }
 }
 
-/// What a line says of a connection: its identity, and its user agent.
+/// What a log line shows of a connection: its identity and its user agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
 
-/// The connection that a line is about: `class=… user=… package=… id=… peer=… user_agent=…`
+/// The connection that a log line is about: `class=… user=… package=… id=… peer=… user_agent=…`
 struct Subject<'a> {
     class: &'static str,
     id: ConnId,
@@ -310,7 +315,7 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// A total and what it is made of: `3(stale:1,peer_eof:2)`.
+/// Writes a total with its parts: `3(stale:1,peer_eof:2)`.
 struct ByCause<'a, F>(&'a Stats, &'a Stats, F);
 
 impl<F: Fn(&Stats, usize) -> u64> fmt::Display for ByCause<'_, F> {
@@ -335,7 +340,7 @@ impl<F: Fn(&Stats, usize) -> u64> fmt::Display for ByCause<'_, F> {
     }
 }
 
-/// What the relay has done since the last time, and what waits now.
+/// Writes the relay's counters since the last line, and what is kept now.
 struct Relayed<'a>(&'a RelayStats, &'a RelayStats);
 
 impl fmt::Display for Relayed<'_> {
@@ -371,7 +376,7 @@ impl fmt::Display for Relayed<'_> {
     }
 }
 
-/// ` stale=12 peer_eof=3`
+/// Writes suppressed lines by cause: ` stale=12 peer_eof=3`
 struct Suppressed<'a>(CauseTable, &'a [u64]);
 
 impl fmt::Display for Suppressed<'_> {

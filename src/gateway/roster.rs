@@ -1,6 +1,7 @@
-//! Listing the relay's sessions: users by name, and the apps of each by package, in slices that do not hold the loop up.
+//! Listing sessions: users by name, and the apps of each by package, in slices that do not delay
+//! the loop.
 //!
-//! A cursor is a name, and not a number: it stays true while users and apps come and go.
+//! A cursor is a name, not a number: it stays valid while users and apps come and go.
 
 use super::gateway::Gateway;
 use crate::base::id::ConnId;
@@ -10,31 +11,31 @@ use crate::engine::Io;
 use crate::host::ConnState;
 use crate::relay::{Absence, App, AppState, PlaceView, Session, Subscriptions};
 
-/// The most apps that a session names in a list of sessions.
+/// The most apps of each session in a list of sessions.
 pub const APPS_NAMED: usize = 64;
 
-/// The most subscriptions that an app names.
+/// The most subscriptions that are listed for an app.
 pub const SUBSCRIPTIONS_NAMED: usize = 64;
 
-/// Apps of one slice of one session: with their subscriptions.
+/// The most apps of one session in one slice, with their subscriptions.
 const APPS_IN_A_SLICE: usize = 32;
 
-/// What it costs to go to a session and to make its row.
+/// CPU time to go to a session and to make its row, in ns.
 const SESSION_NS: u32 = 800;
 
-/// What it costs to look at an app of a session, and to put it in order: most of it cache misses ...
+/// CPU time to look at an app of a session and to sort it, in ns; most of it is cache misses ...
 const LOOK_NS: u32 = 160;
 
-/// ... and where slice after slice looks at the same session.
+/// ... and less if slice after slice looks at the same session.
 const LOOK_AGAIN_NS: u32 = 60;
 
-/// What it costs to make the row of an app: a connection is looked at.
+/// CPU time to make the row of an app, which looks at its connection, in ns.
 const APP_NS: u32 = 500;
 
-/// What it costs to copy the name of a subscription.
+/// CPU time to copy the name of a subscription, in ns.
 const NAME_NS: u32 = 50;
 
-/// Sessions that one slice has found.
+/// The sessions of one slice.
 #[derive(Debug, Clone)]
 pub struct SessionSlice {
     /// Engine time.
@@ -43,22 +44,22 @@ pub struct SessionSlice {
     pub total: usize,
     /// The sessions, by user.
     pub rows: Vec<SessionRow>,
-    /// Whether others stand behind them.
+    /// Whether there are more after them.
     pub more: bool,
 }
 
-/// One user. In a list the first [`APPS_NAMED`] apps are named.
+/// The session of one user. A list of sessions names the first [`APPS_NAMED`] apps only.
 #[derive(Debug, Clone)]
 pub struct SessionRow {
-    /// Who.
+    /// The user.
     pub user: Box<str>,
-    /// The glasses; `None` if they never were here.
+    /// The glasses; `None` if they have never connected.
     pub glasses: Option<PlaceRow>,
-    /// Apps, by package.
+    /// The apps, by package.
     pub apps: Vec<AppRow>,
     /// How many apps it has in all.
     pub apps_total: usize,
-    /// Whether it has apps behind those.
+    /// Whether it has more apps after those.
     pub more_apps: bool,
     /// Frames kept for the glasses and all apps.
     pub kept_frames: usize,
@@ -69,26 +70,26 @@ pub struct SessionRow {
 /// An app of a session.
 #[derive(Debug, Clone)]
 pub struct AppRow {
-    /// Which.
+    /// The package.
     pub package: Box<str>,
-    /// How it is.
+    /// The app's state.
     pub state: AppState,
     /// How many streams it has subscribed to.
     pub subscribed: usize,
     /// The first [`SUBSCRIPTIONS_NAMED`] of them, if they were asked for.
     pub subscriptions: Option<Vec<Box<str>>>,
-    /// Its place.
+    /// The app's place.
     pub place: PlaceRow,
 }
 
-/// Room for one peer of a session.
+/// The place of one peer of a session.
 #[derive(Debug, Clone)]
 pub struct PlaceRow {
-    /// Its connection, and how that is.
+    /// The connection that holds it, and the state of that connection.
     pub conn: Option<(ConnId, ConnState)>,
-    /// If it was lost and is waited for.
+    /// The loss, if the place waits for its peer.
     pub absence: Option<Absence>,
-    /// How often it came back, or took over from an older connection.
+    /// How often it was taken again after a loss, or from an older connection.
     pub resumes: u32,
     /// Frames that are kept for it.
     pub kept_frames: usize,
@@ -97,7 +98,8 @@ pub struct PlaceRow {
 }
 
 impl Gateway {
-    /// One slice of the sessions behind this user, at most `most` of them and at least one if there is one.
+    /// Returns one slice of the sessions after this user: at most `most`, and at least one if there
+    /// is any.
     pub fn session_slice(&self, io: &mut Io<'_>, after: Option<&str>, most: usize) -> SessionSlice {
         let (mut effort, mut rows) = (Effort::default(), Vec::new());
         let mut sessions = self.relay.sessions.after(after).peekable();
@@ -123,7 +125,8 @@ impl Gateway {
         }
     }
 
-    /// One slice of a user's session: its apps behind this package with their subscriptions, at most `most` of them.
+    /// Returns one slice of a user's session: at most `most` apps after this package, with their
+    /// subscriptions.
     pub fn apps_slice(
         &self,
         io: &mut Io<'_>,
@@ -160,7 +163,7 @@ impl SessionRow {
             kept_frames += place.kept_frames;
             kept_bytes += place.kept_bytes;
         }
-        // They are kept in the order of their packages.
+        // Apps are sorted by package.
         let behind = session
             .apps
             .partition_point(|app| after.is_some_and(|a| *app.package <= *a));

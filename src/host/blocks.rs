@@ -1,13 +1,13 @@
-//! Identities that an operator has shut out for a time.
+//! Identities that an operator has blocked for a time.
 
 use super::identity::Identity;
 use crate::base::time::Micros;
 use std::collections::HashMap;
 
-/// The most identities that are blocked at one time: each was named by hand.
+/// The most identities that are blocked at one time: an operator named each of them.
 pub const BLOCKS_MAX: usize = 1_000;
 
-/// Who is refused, and until when.
+/// The blocked identities, and the end of each block.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     by_identity: HashMap<Identity, BlockPlace>,
@@ -15,17 +15,18 @@ pub(crate) struct Blocks {
     nth: u64,
 }
 
-/// A place in the list of blocks, which is in the order of their ends. No two blocks have the same.
+/// A position in the list of blocks, which is sorted by end. Every block has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockPlace {
     /// When the block ends: engine time.
     pub until: Micros,
-    /// Which of those that end at that time.
+    /// The number that tells blocks with the same end apart.
     pub nth: u64,
 }
 
 impl Blocks {
-    /// Refuses an identity until then; a later word replaces an earlier one. `false`: there is no room for more.
+    /// Blocks an identity until then; a later call replaces an earlier one. Returns `false` if
+    /// there is no room for more.
     pub(crate) fn block(&mut self, identity: Identity, until: Micros, now: Micros) -> bool {
         let blocks = &self.by_identity;
         if blocks.len() >= BLOCKS_MAX && !blocks.contains_key(&identity) {
@@ -43,7 +44,7 @@ impl Blocks {
         true
     }
 
-    /// How long an identity is still refused.
+    /// Returns how long an identity is still blocked.
     pub(crate) fn left(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         if self.by_identity.is_empty() {
             return None;
@@ -56,7 +57,8 @@ impl Blocks {
         Some(until - now)
     }
 
-    /// Lets the identities of this user and package in again, of every class. Returns whether one was blocked.
+    /// Unblocks the identities of this user and package, of every class. Returns whether any was
+    /// blocked.
     pub(crate) fn lift(&mut self, user: &str, package: Option<&str>) -> bool {
         let before = self.by_identity.len();
         let stays = |who: &Identity| *who.user != *user || who.package() != package;
@@ -64,8 +66,8 @@ impl Blocks {
         self.by_identity.len() < before
     }
 
-    /// The first `most` who are refused and stand behind this place, in the order of the ends of their blocks; and whether
-    /// there are more.
+    /// Returns the first `most` blocked identities after this position, sorted by the end of their
+    /// blocks, and whether there are more.
     pub(crate) fn after(
         &mut self,
         place: Option<BlockPlace>,

@@ -1,4 +1,5 @@
-//! Sending the connections of one class away, evenly, while the gateway stays.
+//! A class drain: closes the connections of one class evenly over a time, while the gateway stays
+//! up.
 
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
@@ -13,25 +14,26 @@ const STEP: Micros = Micros::from_millis(10);
 /// The most slots that one step looks at ...
 const SLOTS: u32 = 1_024;
 
-/// ... and the most connections that it closes: 25 600 a second. A shorter spread takes as long as that.
+/// ... and the most connections that it closes: 25 600 a second. A shorter spread still takes that
+/// long.
 const CLOSES: u32 = 256;
 
-/// What it costs to look at a slot.
+/// CPU time to look at a slot, in ns.
 const SLOT_NS: u32 = 150;
 
-/// What it costs to close a connection.
+/// CPU time to close a connection, in ns.
 const CLOSE_NS: u32 = 1_000;
 
-/// The reason in the close frame, as of a drain of all.
+/// The reason in the close frame, the same as in a drain of the whole gateway.
 const REASON: &str = "service restart";
 
-/// A class that is being sent away.
+/// A drain of one class.
 #[derive(Debug)]
 pub(crate) struct ClassDrain {
     class: Class,
-    /// Over the connections of the class at the start.
+    /// Spreads the closes over the connections that the class had at the start.
     spread: Spread,
-    /// Newcomers are refused until then.
+    /// New connections of the class are refused until then.
     refused_until: Micros,
     done: u64,
     cursor: u32,
@@ -56,32 +58,32 @@ impl ClassDrain {
         drain
     }
 
-    /// How long newcomers of the class are still refused.
+    /// Returns how long new connections of the class are still refused.
     pub(crate) fn refuses(&self, now: Micros) -> Option<Micros> {
         (now < self.refused_until).then(|| self.refused_until - now)
     }
 
-    /// Returns whether there is nobody left to send away, and nobody is refused any more.
+    /// Returns whether all connections are closed and new ones are no longer refused.
     pub(crate) fn is_over(&self, now: Micros) -> bool {
         self.timer.is_none() && self.refuses(now).is_none()
     }
 
-    /// By when this connection is sent away at the latest, if it is to be.
+    /// Returns the latest time at which this connection is closed, if the drain concerns it.
     pub(crate) fn sends_away(&self, id: ConnId, view: &ConnView, now: Micros) -> Option<Micros> {
         self.timer?;
         let slots = (id.slot() as u32).checked_sub(self.cursor)?;
         if !self.concerns(view) {
             return None;
         }
-        // Its turn comes when all before it have had theirs, of which a step closes only so many, and the cursor needs a step
-        // for every so many slots.
+        // Its turn comes after all connections before it. A step closes a limited number of them,
+        // and looks at a limited number of slots.
         let turn = self.done + u64::from(slots) + 1;
         let steps = |slots: u32| Micros(STEP.0 * u64::from(slots));
         let due = self.spread.due_at(turn).max(now + steps(slots / CLOSES));
         Some(due + steps(slots / SLOTS))
     }
 
-    /// Who came after the start stays.
+    /// Returns whether the drain closes this connection: newer ones than its start stay.
     fn concerns(&self, view: &ConnView) -> bool {
         let theirs = view.class == Some(self.class) && view.since <= self.spread.started;
         theirs && view.phase == PhaseView::Open
@@ -93,7 +95,7 @@ impl ClassDrain {
         }
     }
 
-    /// Returns whether this timer was ours.
+    /// Handles a timer. Returns whether it belongs to this drain.
     pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.timer == Some(timer);
         if ours {
@@ -102,7 +104,7 @@ impl ClassDrain {
         ours
     }
 
-    /// Closes those whose turn it is: after a tenth of the spread, a tenth of them.
+    /// Closes the connections that are due: after a tenth of the spread, a tenth of them.
     fn step(&mut self, io: &mut Io<'_>) {
         let quota = self.spread.due(io.now());
         let most = self.cursor.saturating_add(SLOTS).min(io.slots());

@@ -1,4 +1,4 @@
-//! The classes of peers, as products register them.
+//! The classes of peers, as registered by products.
 
 use crate::engine::{Class, ClassConfig};
 use crate::health::Policy;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 /// Words of the log and the API that stand for no class, and for all.
 const RESERVED: [&str; 2] = ["none", "all"];
 
-/// What a product says of one of its classes.
+/// A class as its product describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassInfo {
     /// The name in logs, metrics, alerts and the API: a few letters, digits and underscores.
     pub name: &'static str,
-    /// What its peers are called on the page, in the plural.
+    /// The plural name of its peers on the page.
     pub label: &'static str,
-    /// How its connections are supervised, unless settings say otherwise.
+    /// How its connections are supervised by default; settings may override it.
     pub policy: Policy,
 }
 
@@ -23,11 +23,7 @@ pub struct ClassInfo {
 pub struct Classes(Arc<[ClassInfo]>);
 
 impl Classes {
-    /// The classes of these products, in this order.
-    ///
-    /// # Panics
-    /// If there are more than 256, if a name is not lower-case letters, digits and underscores, is used twice or is a word that
-    /// stands for no class, or if a label has characters that HTML must escape: products write both into their code.
+    /// Makes the classes of these products, in this order.
     pub fn new(infos: impl IntoIterator<Item = ClassInfo>) -> Self {
         let infos: Arc<[ClassInfo]> = infos.into_iter().collect();
         assert!(infos.len() <= 256, "{} classes", infos.len());
@@ -64,7 +60,7 @@ impl Classes {
         self.0.iter().map(|info| info.name)
     }
 
-    /// Returns what the engine is told of them, each with its own policy.
+    /// Returns the engine's configuration of the classes, each with its own policy.
     pub fn configs(&self) -> Vec<ClassConfig> {
         let config = |info: &ClassInfo| ClassConfig {
             name: info.name.to_owned(),
@@ -73,13 +69,13 @@ impl Classes {
         self.0.iter().map(config).collect()
     }
 
-    /// Returns the name of a class, `none` if no product has registered it.
+    /// Returns the name of a class, or `none` if no product has registered it.
     pub fn name(&self, class: Class) -> &'static str {
         let info = self.0.get(usize::from(class.0));
         info.map_or("none", |info| info.name)
     }
 
-    /// Returns the class of this name.
+    /// Returns the class with this name.
     pub fn named(&self, name: &str) -> Option<Class> {
         let at = self.0.iter().position(|info| info.name == name)?;
         u8::try_from(at).ok().map(Class)

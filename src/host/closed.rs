@@ -1,7 +1,7 @@
-//! What is kept of connections that have ended, for whoever asks later.
+//! Records of ended connections, for later lookups.
 //!
-//! The loop only puts records into a box; another thread takes them out, keeps them and searches them, so a search through
-//! 10 000 costs the loop nothing.
+//! The loop only queues records. Another thread takes them out, stores them and searches them, so a
+//! search through 10 000 records costs the loop nothing.
 
 use super::history::History;
 use super::identity::Identity;
@@ -17,26 +17,26 @@ pub const CLOSED_MAX: usize = 10_000;
 /// A connection that has ended.
 #[derive(Debug)]
 pub struct Closed {
-    /// When its end was told.
+    /// When its end was reported.
     pub at: Moment,
     /// The id that it had.
     pub id: ConnId,
-    /// Whether we gave it its name.
+    /// Whether the gateway generated its user name.
     pub generated: bool,
-    /// Who it was, if it said so.
+    /// Its user, if it was identified.
     pub user: Option<Box<str>>,
-    /// Which package of that user, if it was one of a package.
+    /// Its package, if it had one.
     pub package: Option<Box<str>>,
-    /// What its request named as `User-Agent`, as kept: escaped and cut.
+    /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
     /// How it ended.
     pub end: Ending,
-    /// What had been kept of its life.
+    /// Its history, if one was kept.
     pub history: Option<Box<History>>,
 }
 
 impl Closed {
-    /// Returns whether its user's name was given by us: nobody comes back under it.
+    /// Returns whether it had no user, or a generated one: no peer comes back under such a name.
     pub fn is_anonymous(&self) -> bool {
         self.generated || self.user.is_none()
     }
@@ -53,16 +53,17 @@ impl Mail for Closed {
     }
 }
 
-/// The most records that wait to be taken out; the oldest go first. Their bytes do not count user agents, which they share.
+/// The limits of the queue; the oldest records are dropped first. The bytes do not include user
+/// agents, which records share.
 const LIMITS: Limits = Limits {
     count: CLOSED_MAX,
     bytes: 64 << 20,
 };
 
-/// Where another thread takes out records of ended connections.
+/// The reader's end of the queue, for another thread.
 pub type ClosedBox = Receiver<Closed>;
 
-/// The loop's end of it.
+/// The loop's end of the queue.
 pub(crate) struct ClosedSink(LoopSender<Closed>);
 
 impl Default for ClosedSink {
@@ -76,7 +77,7 @@ impl ClosedSink {
         self.0.receiver()
     }
 
-    /// Keeps an ended connection. A port scan or a health check was nobody's connection: they are only counted.
+    /// Queues an ended connection. Port scans and health checks are only counted.
     pub(crate) fn keep(
         &mut self,
         id: ConnId,
@@ -90,7 +91,7 @@ impl ClosedSink {
         }
         let package = identity.as_ref().and_then(Identity::package).map(Box::from);
         let user = identity.map(|identity| identity.user);
-        // The newest finds room always, and the oldest are lost.
+        // The newest record always finds room: the oldest ones are dropped.
         let _ = self.0.post(Closed {
             at: Moment::now(),
             id,

@@ -1,6 +1,8 @@
-//! The recent life of some connections: those that were suspect, those that somebody asked for, and a sample of all.
+//! The recent history of some connections: those that became suspect, those that an operator looked
+//! at, and a sample of all.
 //!
-//! A history takes some 700 bytes. Kept for everybody it would cost more than the connections themselves.
+//! A history takes about 700 bytes. Kept for every connection it would cost more than the
+//! connections themselves.
 
 use crate::base::bounded;
 use crate::base::id::ConnId;
@@ -9,19 +11,19 @@ use crate::engine::Io;
 use crate::health::{HealthChange, State};
 use std::collections::{HashMap, VecDeque};
 
-/// How many connections have a history at one time; the oldest history makes room.
+/// The most connections with a history at one time; a new history replaces the oldest.
 pub const HISTORIES_MAX: usize = 1_024;
 
-/// Of so many connections one is in the sample ...
+/// One of this many connections is sampled ...
 const SAMPLE: u32 = 64;
 
-/// ... as long as these are not more.
+/// ... up to this many at one time.
 const SAMPLE_MAX: usize = 256;
 
 /// Round-trip times kept: six minutes of them with the default interval.
 const RTTS: usize = 24;
 
-/// Changes of state kept.
+/// State changes kept.
 const CHANGES: usize = 16;
 
 /// Why a history is kept.
@@ -29,40 +31,40 @@ const CHANGES: usize = 16;
 pub enum Reason {
     /// The connection became suspect.
     Suspect,
-    /// It is one of the sample.
+    /// The connection was sampled.
     Sample,
     /// An operator looked at it.
     Asked,
 }
 
-/// The recent life of one connection.
+/// The recent history of one connection.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// Since when it is kept.
+    /// When it was begun.
     pub since: UnixMillis,
-    /// Why.
+    /// Why it is kept.
     pub reason: Reason,
     /// Round-trip times, oldest first.
     pub rtts: VecDeque<(UnixMillis, Micros)>,
-    /// Changes of state, oldest first.
+    /// State changes, oldest first.
     pub changes: VecDeque<Change>,
 }
 
-/// A change of state.
+/// A state change.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
-    /// When.
+    /// When it happened.
     pub at: UnixMillis,
-    /// To which state.
+    /// The new state.
     pub state: State,
-    /// How long nothing had been heard.
+    /// How long nothing had been received.
     pub silence: Micros,
     /// Pings that had gone unanswered.
     pub unanswered: u16,
 }
 
 impl History {
-    /// Bytes that it takes.
+    /// Returns the bytes of memory that it takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.rtts.capacity() * size_of::<(UnixMillis, Micros)>()
@@ -74,7 +76,7 @@ impl History {
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
     by_id: HashMap<ConnId, Box<History>>,
-    /// Oldest first; ended ones may still be named here.
+    /// Oldest first; connections that have ended may still be in it.
     order: VecDeque<ConnId>,
     sampled: usize,
 }
@@ -88,7 +90,7 @@ impl Histories {
         self.by_id.get(&id).map(|history| &**history)
     }
 
-    /// A connection has opened: perhaps it is one of the sample.
+    /// Starts a history if the new connection belongs to the sample.
     pub(crate) fn opened(&mut self, io: &mut Io<'_>, id: ConnId) {
         if id.generation().is_multiple_of(SAMPLE) && self.sampled < SAMPLE_MAX {
             self.sampled += 1;
@@ -114,14 +116,14 @@ impl Histories {
         }
     }
 
-    /// Somebody looks at a connection: its history is kept from now on.
+    /// Starts a history for a connection that an operator looks at.
     pub(crate) fn asked(&mut self, io: &mut Io<'_>, id: ConnId) {
         if !self.by_id.contains_key(&id) && io.class(id).is_some() {
             self.keep(io, id, Reason::Asked);
         }
     }
 
-    /// Returns whether the history of this connection is kept.
+    /// Records an answered ping. Returns whether the connection has a history.
     pub(crate) fn answered(&mut self, id: ConnId, rtt: Micros) -> bool {
         let history = self.by_id.get_mut(&id);
         history
@@ -129,7 +131,7 @@ impl Histories {
             .is_some()
     }
 
-    /// A connection has ended, and takes its history along.
+    /// Removes the history of a connection that has ended, and returns it.
     pub(crate) fn take(&mut self, id: ConnId) -> Option<Box<History>> {
         let history = self.by_id.remove(&id)?;
         self.sampled -= usize::from(history.reason == Reason::Sample);
@@ -140,10 +142,11 @@ impl Histories {
         while self.by_id.len() >= HISTORIES_MAX
             && let Some(oldest) = self.order.pop_front()
         {
-            // With its next pong it is not watched any more, unless somebody else wants to know of it.
+            // After its next pong it is no longer watched, unless the product watches it too.
             self.take(oldest);
         }
-        // Those that have ended are named in the order until their place comes; not for ever.
+        // Entries of ended connections stay in the order until they are the oldest; this removes
+        // them earlier if there are many.
         if self.order.len() >= 4 * HISTORIES_MAX {
             self.order.retain(|id| self.by_id.contains_key(id));
         }

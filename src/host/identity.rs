@@ -1,15 +1,15 @@
-//! Who a connection is.
+//! The identity of a connection.
 
 use crate::engine::Class;
 
-/// Who a connection is.
+/// The identity of a connection: its class, its user, and its package if it has one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The class of its connections.
     pub class: Class,
     /// The user.
     pub user: Box<str>,
-    /// Which of the user's peers of this class, where there may be several: the package of an app.
+    /// The package of an app; tells several peers of one class apart for the same user.
     pub package: Option<Box<str>>,
 }
 

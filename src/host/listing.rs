@@ -1,4 +1,4 @@
-//! Finding connections: filtered, sorted, a page at a time, and in slices that do not hold the loop up.
+//! Listing connections: filtered, sorted, page by page, in slices that do not delay the loop.
 
 use super::identity::Identity;
 use crate::base::id::ConnId;
@@ -13,16 +13,16 @@ use std::sync::Arc;
 /// The most connections on one page.
 pub const PAGE_MAX: usize = 1_000;
 
-/// What it costs to look at a slot and the connection in it, most of it cache misses.
+/// CPU time to look at a slot and its connection, in ns; most of it is cache misses.
 const SLOT_NS: u32 = 150;
 
-/// What it costs to make a row.
+/// CPU time to make a row, in ns.
 const ROW_NS: u32 = 500;
 
-/// What it costs to put a place of the page in order, when all slots were looked at.
+/// CPU time to sort one entry of the page after all slots were looked at, in ns.
 const SORT_NS: u32 = 60;
 
-/// Which connections are wanted. What is `None` excludes nobody.
+/// A filter of connections. A field that is `None` excludes none.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Of this class.
@@ -33,109 +33,112 @@ pub struct Filter {
     pub user: Option<String>,
     /// Of this package.
     pub package: Option<String>,
-    /// With this user agent, as kept: escaped and cut.
+    /// With this user agent, escaped and cut.
     pub user_agent: Option<String>,
-    /// From this block of addresses.
+    /// In this block of addresses.
     pub address: Option<IpNet>,
 }
 
-/// How a connection is, in one word.
+/// The state of a connection, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnState {
-    /// Accepted; its request, or our answer, is not complete.
+    /// Accepted; its request, or the answer to it, is incomplete.
     Opening,
-    /// Open, and it answers.
+    /// Open, and it answers pings.
     Healthy,
-    /// Open, and it does not.
+    /// Open, and it does not answer.
     Suspect,
-    /// A close frame, or the refusal of its request, is on the way.
+    /// A close frame, or the refusal of its request, is being sent.
     Closing,
 }
 
-/// What comes first.
+/// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// Who was silent for longest.
+    /// The longest silence first.
     #[default]
     Silence,
-    /// The longest smoothed round-trip time; who has none yet is last.
+    /// The longest smoothed round-trip time first; connections without one last.
     Rtt,
-    /// The oldest.
+    /// The oldest first.
     Age,
-    /// The most bytes that wait to be sent.
+    /// The most unsent bytes first.
     Pending,
 }
 
-/// A place in a sorted list: a page begins behind it. It stays true while connections come and go.
+/// A position in a sorted list; a page begins after one. It stays valid while connections come and
+/// go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The key that is sorted by; the smallest comes first.
+    /// The sort key; the smallest comes first.
     pub key: u64,
-    /// Who stands there.
+    /// The connection at this position.
     pub id: ConnId,
 }
 
-/// What is asked.
+/// A request for a page.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
-    /// Who is wanted.
+    /// Which connections to list.
     pub filter: Filter,
-    /// In which order.
+    /// Their order.
     pub sort: Sort,
-    /// Whether in the reverse of it.
+    /// Whether to reverse the order.
     pub reverse: bool,
-    /// The place behind which the page begins.
+    /// The page begins after this position.
     pub after: Option<Position>,
-    /// How many; at most [`PAGE_MAX`].
+    /// The most rows; at most [`PAGE_MAX`].
     pub limit: usize,
 }
 
-/// A connection on a page.
+/// A row of a page: one connection.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its name.
+    /// Its id.
     pub id: ConnId,
-    /// Who it is, if its request said so.
+    /// Its user, if it was identified.
     pub user: Option<Box<str>>,
-    /// Which package of that user.
+    /// Its package, if it has one.
     pub package: Option<Box<str>>,
-    /// What its request named as `User-Agent`, as kept: escaped and cut.
+    /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
-    /// How it is.
+    /// Its state and counters.
     pub view: ConnView,
 }
 
-/// The answer.
+/// One page of the list.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Engine time, which its times are counted in.
+    /// Engine time of the page, to which the times in its rows refer.
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
-    /// The connections, in order, each with its place: a page that ends earlier goes on behind the place of its last row.
+    /// The connections in order, each with its position: a page that was cut short continues after
+    /// the position of its last row.
     pub rows: Vec<(Position, Row)>,
-    /// How many fit the filter, on all pages.
+    /// How many connections match the filter, on all pages.
     pub matched: usize,
-    /// Where the next page begins, if there is one.
+    /// The position after which the next page begins, if there is one.
     pub next: Option<Position>,
 }
 
-/// What a search is told of connections besides what the engine knows.
+/// Looks up what the product knows of its connections.
 pub trait Directory {
-    /// The identity of a connection, if it has introduced itself.
+    /// Returns the identity of a connection, if it was identified.
     fn identity(&self, id: ConnId) -> Option<&Identity>;
 
-    /// The `User-Agent` of a connection's request, as kept: escaped and cut.
+    /// Returns the `User-Agent` of a connection's request, escaped and cut.
     fn user_agent(&self, id: ConnId) -> Option<&Arc<str>>;
 }
 
-/// A query at work. It looks at the slots once, keeping only the best, so it takes a page of memory and no more.
+/// A query in progress. It looks at each slot once and keeps only the best, so it takes no more
+/// memory than a page.
 #[derive(Debug)]
 pub struct Search {
     query: Query,
     slot: u32,
     best: BinaryHeap<Position>,
-    /// Somebody stands behind the page.
+    /// Whether there are connections after the page.
     more: bool,
     chosen: Option<std::vec::IntoIter<Position>>,
     last: Option<Position>,
@@ -143,7 +146,7 @@ pub struct Search {
 }
 
 impl ConnState {
-    /// All of them.
+    /// All states.
     pub const ALL: [ConnState; 4] = [
         ConnState::Opening,
         ConnState::Healthy,
@@ -151,7 +154,7 @@ impl ConnState {
         ConnState::Closing,
     ];
 
-    /// The word of a connection.
+    /// Returns the state of a connection.
     pub fn of(view: &ConnView) -> Self {
         match (view.phase, view.health.state) {
             (PhaseView::Opening { .. }, _) => ConnState::Opening,
@@ -161,7 +164,7 @@ impl ConnState {
         }
     }
 
-    /// As it stands in metrics and in the API.
+    /// Returns the name in metrics and in the API.
     pub const fn name(self) -> &'static str {
         match self {
             ConnState::Opening => "opening",
@@ -173,7 +176,7 @@ impl ConnState {
 }
 
 impl Search {
-    /// Begins with nothing found.
+    /// Starts a search.
     pub fn new(query: Query) -> Self {
         Search {
             query: Query {
@@ -189,7 +192,7 @@ impl Search {
         }
     }
 
-    /// Goes on for one slice. Returns the page, once it is complete.
+    /// Runs one slice. Returns the page once it is complete.
     pub fn step(&mut self, peers: &impl Directory, io: &mut Io<'_>) -> Option<Page> {
         let mut effort = Effort::default();
         let page = self.slice(peers, io, &mut effort);
@@ -224,7 +227,7 @@ impl Search {
         {
             effort.add(ROW_NS);
             self.last = Some(place);
-            // It may have ended since.
+            // The connection may have ended since.
             if let Some(view) = io.view(place.id) {
                 let identity = peers.identity(place.id);
                 let package = identity.and_then(Identity::package).map(Box::from);
@@ -273,7 +276,8 @@ impl Search {
 }
 
 impl Query {
-    /// Smallest first. Absolute times and not spans, so that a place does not move while time goes by.
+    /// Returns the sort key, smallest first. It uses absolute times, not durations, so that
+    /// positions do not move while time passes.
     fn key(&self, view: &ConnView) -> u64 {
         let key = match self.sort {
             Sort::Silence => view.heard.0,

@@ -1,38 +1,40 @@
-//! Values of `key=value` log lines: what peers say is quoted, escaped and cut.
+//! Formatting of values from peers as `key=value` in log lines.
 
 use super::identity::Identity;
 use super::user_agents::USER_AGENT_BYTES_MAX;
 use std::fmt::{self, Write};
 
-/// A value from a peer, as it stands in a log line: never more than one line, never more than one field.
+/// A value from a peer in a log line: always one line and one field.
 ///
-/// Bare where it is short and harmless (`alice@example.org`), else in quotes with everything escaped that could end the
-/// line or the field, or that is not seen: control characters, marks that turn the direction of writing, combining marks,
-/// exotic spaces. Cut to [`Value::MOST`] characters, so a peer cannot fill the log with its name; `…` shows the cut.
+/// A short and harmless value is written as it is (`alice@example.org`), any other in quotes. In
+/// quotes everything is escaped that could end the line or the field, and everything invisible:
+/// control characters, direction marks, combining marks, exotic spaces. Cut to [`Value::MOST`]
+/// characters, so that a peer cannot fill the log with its name; `…` shows the cut.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Value<'a>(pub(crate) &'a str);
 
-/// A reason of a close or a refusal, as a [`Value`] but in whole: it has at most 123 bytes (RFC 6455 §5.5).
+/// The reason of a close or a refusal, formatted like a [`Value`] but never cut: it has at most 123
+/// bytes (RFC 6455 §5.5).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reason<'a>(pub(crate) &'a str);
 
-/// A user agent that was cut already, as a [`Value`] but in whole.
+/// A user agent that was already cut, formatted like a [`Value`] but not cut again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UserAgent<'a>(pub(crate) &'a str);
 
-/// `user=… package=…` of a connection. A connection without an identity has neither.
+/// Writes `user=… package=…` of a connection. A connection without an identity has neither.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UserAndPackage<'a>(pub(crate) Option<&'a Identity>);
 
-/// A value, or `-` if there is none.
+/// Writes a value, or `-` if there is none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OrDash<T>(pub(crate) Option<T>);
 
 impl Value<'_> {
-    /// Characters of the peer's that are shown; at most ten bytes each (`\u{10ffff}`).
+    /// Characters of the value that are shown; each takes at most ten bytes (`\u{10ffff}`).
     const MOST: usize = 64;
 
-    /// Writes `text`, of which at most `most` characters.
+    /// Writes at most `most` characters of `text`.
     fn write(text: &str, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_bare(text, most) {
             return f.write_str(text);
@@ -54,7 +56,7 @@ impl Value<'_> {
 }
 
 fn is_bare(text: &str, most: usize) -> bool {
-    // All of it is ASCII if it is bare, so bytes are characters.
+    // A bare value is ASCII, so its bytes are characters.
     let is_harmless = |b: u8| b.is_ascii_alphanumeric() || b"._:@/+-".contains(&b);
     (1..=most).contains(&text.len()) && text.bytes().all(is_harmless)
 }
@@ -95,8 +97,9 @@ impl<T: fmt::Display> fmt::Display for OrDash<T> {
     }
 }
 
-/// Returns whether `c` is a mark of its own on the screen. The standard library keeps the Unicode table for its `Debug` output:
-/// what that leaves alone is seen. (It also escapes the apostrophe, which is.)
+/// Returns whether `c` is visible as a character of its own. It uses the Unicode table of the
+/// standard library's `Debug` output: a character that is not escaped there is visible. (The
+/// apostrophe is escaped, but visible.)
 fn is_seen(c: char) -> bool {
     c == '\'' || c.escape_debug().len() == 1
 }
@@ -164,7 +167,8 @@ mod tests {
 
     #[test]
     fn what_is_not_seen_is_spelt_out() {
-        // Right-to-left override and mark, isolates, zero-width space and joiner, byte order mark, a tag, a combining accent.
+        // Right-to-left override and mark, isolates, zero-width space and joiner, byte order mark,
+        // a tag, a combining accent.
         for hidden in [
             '\u{202e}',
             '\u{200f}',

@@ -1,9 +1,10 @@
 //! Random texts that are almost JSON, for tests.
 
-/// What is put into them.
+/// Bytes that are inserted into them.
 const BYTES: &[u8] = br#"{}[]",:\u0 etn1-+.E/"#;
 
-/// One of these texts with up to three bytes changed, put in, cut out, or with its end doubled; `None` if that is not UTF-8.
+/// Mutates one of these texts: up to three bytes are changed, inserted or cut out, or its end is
+/// doubled. `None` if the result is not UTF-8.
 pub(crate) fn mutated(rng: &mut fastrand::Rng, texts: &[&str]) -> Option<String> {
     let mut bytes = rng.choice(texts)?.as_bytes().to_vec();
     for _ in 0..rng.u8(0..4) {

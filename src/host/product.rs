@@ -1,4 +1,4 @@
-//! What a product is to the gateway.
+//! The interface between the gateway and its products.
 
 use super::classes::ClassInfo;
 use super::identity::Identity;
@@ -6,31 +6,31 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Verdict};
 
-/// A product on the loop: what it makes of the connections of its classes.
+/// A product on the loop: handles the connections of its classes.
 ///
-/// The gateway registers the classes of all products, asks each product for a verdict on a request until one has an answer,
-/// and from then on gives what happens to a connection to the product of its class. Identities, user agents, blocks, drains,
-/// histories and records of ended connections are the gateway's, in every class alike.
+/// The gateway registers the classes of all products. It asks one product after another for a
+/// verdict on a request until one answers. After that it passes the events of the connection to the
+/// product of its class. Identities, user agents, blocks, drains, histories and records of ended
+/// connections belong to the gateway, for every class.
 pub trait Product {
     /// Returns its classes, in the order of their numbers.
     fn classes(&self) -> &'static [ClassInfo];
 
-    /// Takes the number of its first class. Called once, before any other call.
+    /// Receives the number of its first class. Called once, before any other call.
     fn registered(&mut self, first: Class);
 
-    /// Decides on a request. `None`: its path is not one of this product. The class of the answer must be one of its own. What
-    /// the product keeps of a request is given up in [`on_reject`](Product::on_reject) or [`on_close`](Product::on_close),
-    /// one of which follows.
+    /// Decides on a request; `None` if the path does not belong to this product.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked>;
 
-    /// A connection whose identity is known is open. Returns how it took its place, in one word for the log.
+    /// A connection with a known identity is open. Returns how it took its place, in one word for
+    /// the log.
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str;
 
-    /// A message of a connection whose identity is known.
+    /// A message of a connection with a known identity.
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message);
 
-    /// A message of a connection whose request named no identity. Returns the identity that it has introduced itself with;
-    /// [`on_open`](Product::on_open) follows. By default the connection is closed: its request should have named one.
+    /// A message of a connection whose request named no identity. Returns the identity that the
+    /// message names; [`on_open`](Product::on_open) follows.
     fn on_introduction(
         &mut self,
         io: &mut Io<'_>,
@@ -47,19 +47,19 @@ pub trait Product {
         None
     }
 
-    /// The share of another turn for a message that was not finished ([`Io::unfinished`]).
+    /// Continues a message that was not finished in an earlier turn ([`Io::unfinished`]).
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let _ = (io, id, identity);
     }
 
-    /// A heartbeat was answered; the peer has received this many messages. Returns whether the product wants to be told of the
-    /// next answer, too.
+    /// A ping was answered; the peer has received this many messages. Returns whether the product
+    /// also wants to be told of the next answer.
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, received: u32) -> bool {
         let _ = (io, id, identity, received);
         false
     }
 
-    /// Nothing waits for a peer any more that had more to take than its limit.
+    /// The send queue of a peer that was over its buffer limit is empty again.
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let _ = (io, id, identity);
     }
@@ -69,37 +69,37 @@ pub trait Product {
         let _ = (io, id, identity, end);
     }
 
-    /// A connection has ended before it was open, of this product or of another: its request was refused, its upgrade failed, or
-    /// its peer left.
+    /// A connection ended before it was a WebSocket.
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
         let _ = (io, id);
     }
 
-    /// An operator has blocked this identity: its connections are about to be closed.
+    /// An operator has blocked this identity; its connections will be closed next.
     fn on_block(&mut self, io: &mut Io<'_>, identity: &Identity) {
         let _ = (io, identity);
     }
 
-    /// Returns whether the timer was the product's.
+    /// Handles a timer. Returns whether it belongs to the product.
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let _ = (io, timer);
         false
     }
 
-    /// Returns whether the product gave this user its name: no peer comes back under it.
+    /// Returns whether the product generated this user name: no peer comes back under such a name.
     fn is_generated(&self, user: &str) -> bool {
         let _ = user;
         false
     }
 }
 
-/// What a product says of a request.
+/// A product's answer to a request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// The class that the request asks for.
     pub class: Class,
-    /// The identity that it has shown; also of a request that is refused, so that records name it.
+    /// The identity that the request shows. It is also set if the request is refused, so that
+    /// records name it.
     pub identity: Option<Identity>,
-    /// What becomes of it.
+    /// Whether to accept the request.
     pub verdict: Verdict,
 }

@@ -1,12 +1,13 @@
-//! Where the client really is, if a proxy stands in front: the PROXY protocol (by HAProxy, versions 1 and 2) and the header
-//! field X-Forwarded-For. Both are believed of trusted addresses only, for anybody can write them.
+//! The client's real address behind a proxy: from the PROXY protocol (HAProxy, versions 1 and 2)
+//! and the header field X-Forwarded-For. Both are accepted from trusted addresses only, because any
+//! client can write them.
 
 use crate::engine::{Preamble, Request};
 use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
-/// The proxies in front.
+/// The trusted proxies.
 #[derive(Debug, Default)]
 pub(crate) struct Proxies {
     pub(crate) protocol: ProxyProtocol,
@@ -19,7 +20,8 @@ impl Proxies {
         self.trusted.iter().any(|block| block.contains(&ip))
     }
 
-    /// Reads the header that a trusted proxy must send. Anybody else has nothing to say here: what they send is a request.
+    /// Reads the PROXY header that a trusted proxy must send. Bytes from other peers are the
+    /// request itself.
     pub(crate) fn preamble(&self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
         if self.protocol == ProxyProtocol::Off || !self.trusts(peer_addr.ip()) {
             return Preamble::None;
@@ -27,16 +29,18 @@ impl Proxies {
         self.protocol.read(bytes)
     }
 
-    /// Who asks, as the trusted proxies say: the last address of X-Forwarded-For that is not itself one of theirs. `None`: who
-    /// asks is who is connected.
+    /// Returns the client's address according to the trusted proxies: the last address in
+    /// X-Forwarded-For that is not a trusted proxy. `None`: the client is the peer of the
+    /// connection.
     pub(crate) fn client(&self, request: &Request) -> Option<SocketAddr> {
         if !self.trusts(request.peer_addr().ip()) {
             return None;
         }
         let lines = request.headers().get_all("x-forwarded-for");
         let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
-        // Each hop appends: what stands further left was written further away, and may be any bytes at all. So one hop is read
-        // at a time, and what no trusted proxy wrote is not looked at.
+        // Each hop appends, so entries further left are from further away and may be any bytes. The
+        // entries are read from the right, one at a time, and reading stops at the first that no
+        // trusted proxy wrote.
         let hops = lines
             .iter()
             .rev()
@@ -45,7 +49,7 @@ impl Proxies {
         let hops = hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty());
         let mut client = None;
         for hop in hops {
-            // Behind something unreadable nothing can be believed.
+            // Entries before an unreadable one cannot be trusted.
             let Some(addr) = str::from_utf8(hop).ok().and_then(address) else {
                 break;
             };
@@ -58,7 +62,7 @@ impl Proxies {
     }
 }
 
-/// An address with or without a port; without, it is 0.
+/// Parses an address with an optional port; the default is 0.
 fn address(text: &str) -> Option<SocketAddr> {
     let ip = || text.trim_matches(['[', ']']).parse().ok();
     let addr: SocketAddr = text

@@ -1,31 +1,32 @@
-//! Subprotocols: which are accepted, and which of a client's offer is chosen (RFC 6455 §1.9).
+//! Choice of a subprotocol from a client's offer (RFC 6455 §1.9).
 
 use crate::engine::{Reply, Request};
 
-/// Which subprotocols one class of peers may speak.
+/// The subprotocols of one class of peers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subprotocols {
-    /// Which are accepted.
+    /// Those that are accepted.
     pub accepted: AcceptedSubprotocols,
-    /// Whether a request without an accepted one is refused.
+    /// Whether a request that offers no accepted subprotocol is refused.
     pub required: bool,
 }
 
 /// The subprotocols that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AcceptedSubprotocols {
-    /// Every one. The client's first offer is chosen: browsers and npm `ws` drop a connection that chooses none of theirs.
+    /// Any. The client's first offer is chosen: browsers and npm `ws` drop a connection if the
+    /// server chooses none of their offers.
     #[default]
     Any,
-    /// These, the preferred ones first; empty: none.
+    /// These, in order of preference; empty: none.
     Only(Vec<Box<str>>),
 }
 
 impl Subprotocols {
-    /// Chooses from what the client offers; `None` where it offers nothing that is accepted.
+    /// Chooses from the client's offer; `None` if it offers nothing that is accepted.
     ///
     /// # Errors
-    /// The refusal of a request that offers nothing accepted, where that is required.
+    /// The refusal of a request that offers nothing accepted, if a subprotocol is required.
     pub(crate) fn choose(&self, request: &Request) -> Result<Option<String>, Reply> {
         let chosen = match &self.accepted {
             AcceptedSubprotocols::Any => request.protocols().next(),

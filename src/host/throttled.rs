@@ -1,4 +1,5 @@
-//! Which peers wait for their share of the loop's work, and for how long: one line a minute for each identity.
+//! Log lines about peers that wait for their share of the loop's work: at most one a minute for
+//! each identity.
 
 use super::identity::Identity;
 use crate::base::time::Micros;
@@ -9,10 +10,10 @@ use std::net::IpAddr;
 /// How long an identity is not reported again.
 const EVERY: Micros = Micros::from_secs(60);
 
-/// Peers whose waits are added up at once, and the most lines in a minute.
+/// The most peers whose waits are summed at one time, and the most lines in a minute.
 const SLOTS: usize = 1_024;
 
-/// Slots that a peer may have one of.
+/// The number of slots of which a peer may use one.
 const WAYS: usize = 4;
 
 /// A peer is reported if its waits within [`WINDOW`] add up to this.
@@ -20,21 +21,22 @@ const NOTED: Micros = Micros::from_secs(1);
 
 const WINDOW: Micros = Micros::from_secs(10);
 
-/// The peer that a line is about: its identity, or its address if it has not said.
+/// The peer that a line is about: its identity, or its address if it is not identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     Identity(&'a Identity),
     Address(Option<IpAddr>),
 }
 
-/// The waits of peers, in a table of fixed size: each peer may have one of four slots. One that waits longer at once than the other has
-/// waited in all takes its slot, so many peers with short waits do not hide one with long waits. With far more peers than slots only some
+/// The waits of peers, in a table of fixed size. Each peer has a set of four possible slots. A peer
+/// takes the slot of another if its new wait is longer than the summed waits of the other. So many
+/// peers with short waits do not hide one with long waits. With far more peers than slots only some
 /// are reported.
 #[derive(Debug, Default)]
 pub(crate) struct Throttled {
-    /// Allocated with the first wait.
+    /// Allocated at the first wait.
     slots: Box<[Option<Waits>]>,
-    /// Random, so that peers cannot choose their slots.
+    /// Randomly keyed, so that peers cannot choose their slots.
     hasher: RandomState,
 }
 
@@ -44,11 +46,11 @@ struct Waits {
     address: Option<IpAddr>,
     /// When the window began.
     since: Micros,
-    /// Their sum in it.
+    /// The sum of the waits in the window.
     sum: Micros,
-    /// When the peer was reported, if that is less than a minute ago.
+    /// When the peer was reported; `None` if that is more than a minute ago.
     reported: Option<Micros>,
-    /// It was reported before that: any other peer goes first.
+    /// Whether the peer was reported before; if so, any other peer may take its slot.
     again: bool,
 }
 
@@ -61,10 +63,10 @@ impl Waits {
         now >= self.since + WINDOW
     }
 
-    /// How long another peer must have waited to take this slot; `None`: it cannot.
+    /// Returns how long another peer must have waited to take this slot; `None` if it cannot.
     fn price(&self, now: Micros) -> Option<Micros> {
         match self.reported {
-            // A line a minute for each slot.
+            // Each slot has one line a minute.
             Some(at) if now < at + EVERY => None,
             Some(_) => Some(Micros::ZERO),
             None if self.again || self.is_over(now) => Some(Micros::ZERO),
@@ -80,8 +82,8 @@ impl<'a> Key<'a> {
 }
 
 impl Throttled {
-    /// Adds a wait that ends now. If a line is due for the peer, marks it as written and returns how long the peer has waited in the
-    /// last seconds.
+    /// Adds a wait that ends now. If a line is due for the peer, marks it as written, and returns
+    /// how long the peer has waited in the current window.
     pub(crate) fn add(
         &mut self,
         identity: Option<&Identity>,
@@ -121,7 +123,7 @@ impl Throttled {
             again: false,
         });
         if waits.reported.is_some_and(|at| now >= at + EVERY) {
-            // Its wait does not count yet: others may come first.
+            // This wait does not count: other peers may take the slot first.
             (waits.reported, waits.again) = (None, true);
             (waits.since, waits.sum) = (now, Micros::ZERO);
             return None;
@@ -173,7 +175,7 @@ mod tests {
             assert_eq!(add(1_000, 5_000 * n), None);
         }
         assert_eq!(add(1_000, 5_000_000), Some(SECOND));
-        // A wait of 300 ms in each window is no news.
+        // A wait of 300 ms in each window is not reported.
         for n in 0..100 {
             assert_eq!(add(300_000, 100_000_000 + 10_000_000 * n), None);
         }
@@ -184,7 +186,7 @@ mod tests {
         let mut throttled = Throttled::default();
         let mut add = |n, s| throttled.add(Some(&user(n)), None, SECOND, Micros::from_secs(s));
         let reported = (0..8 * SLOTS).filter(|n| add(*n, 1).is_some()).count();
-        // A set of four may have got fewer.
+        // A set of four may have received fewer peers.
         assert!((SLOTS - 8..=SLOTS).contains(&reported), "{reported}");
         assert!(add(9_999, 61).is_some());
     }

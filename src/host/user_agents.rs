@@ -1,8 +1,9 @@
-//! The clients' `User-Agent`s: each name is kept once, however many connections have it.
+//! The `User-Agent`s of clients: each name is stored once, however many connections have it.
 //!
-//! Names are the peers' words, so they are cut and escaped when they come in. An entry lives as long as a connection has its name: names
-//! that no connection has any more make room, and strangers bring at most 256 new ones, so invented names do not push real ones out.
-//! Records of ended connections have a share of the text ([`Arc`]), and need no entry.
+//! Peers choose these names, so they are cut and escaped on arrival. An entry lives as long as any
+//! connection has its name; entries of unused names are freed. Strangers (unidentified connections)
+//! add at most 256 names, so invented names do not push real ones out. Records of ended connections
+//! share the text ([`Arc`]), and need no entry.
 
 use crate::base::id::ConnId;
 use crate::engine::{Class, Request};
@@ -10,82 +11,87 @@ use crate::health::State;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The most different user agents that are told apart among the connections of one moment.
+/// The most different user agents that are told apart among the current connections.
 pub const USER_AGENTS_MAX: usize = 4_096;
 
-/// How many of those may be names that only strangers have: connections that have not shown whose they are.
+/// How many of those may be names that only strangers have: connections that are not identified
+/// yet.
 const OF_STRANGERS_MAX: usize = USER_AGENTS_MAX / 16;
 
-/// The most bytes of a user agent that are kept, as escaped.
+/// The most bytes of a user agent that are kept, after escaping.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
 
-/// The user agent of connections for whose own there was no room.
+/// The user agent of connections whose own name found no room.
 pub const OTHER_USER_AGENT: &str = "other";
 
-/// How many user agents of each class [`UserAgents::most`] names.
+/// How many user agents of each class [`UserAgents::most`] returns.
 const MOST_NAMED: usize = 64;
 
-/// The connections of one class that have a user agent.
+/// The connections of one class that have a certain user agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentCount {
     /// The user agent.
     pub name: Arc<str>,
-    /// Those that are open.
+    /// Open connections.
     pub open: u64,
-    /// Those of them that are suspect, and no strangers.
+    /// Those of them that are suspect and identified.
     pub suspects: u64,
 }
 
-/// Number of an entry, from 1 on; 0: the connection has sent no user agent.
+/// Bits of the number of an entry, from 1 on; 0: the connection has sent no user agent.
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
 
-/// Above the number: 0 while the connection is not open, a class less than [`OF_BEYOND`] plus 1, or [`IS_BEYOND`].
+/// The bits above the number: 0 while the connection is not open, else its class plus 1 if that is
+/// less than [`OF_BEYOND`], else [`IS_BEYOND`].
 const CLASS_BITS: u16 = 0b11 << NUMBER_BITS;
 
-/// The class stands in [`UserAgents::beyond`]: it is [`OF_BEYOND`] or above.
+/// The class is in [`UserAgents::beyond`]: it is [`OF_BEYOND`] or above.
 const IS_BEYOND: u16 = CLASS_BITS;
 const OF_BEYOND: u8 = 2;
 
-/// The connection is suspect.
+/// Set if the connection is suspect.
 const SUSPECT: u16 = 1 << 15;
 
-/// The entry of [`OTHER_USER_AGENT`], which is always there and needs no place of the others.
+/// The number of the entry of [`OTHER_USER_AGENT`], which always exists and does not count against
+/// the limit.
 const OTHER: u16 = 1;
 
 /// The user agents of all connections.
 #[derive(Debug)]
 pub(crate) struct UserAgents {
-    /// By slot: the number of the connection's entry, [`CLASS_BITS`] and [`SUSPECT`]. Two bytes are all that a connection of the
-    /// first two classes costs.
+    /// By slot: the number of the connection's entry, [`CLASS_BITS`] and [`SUSPECT`]. A connection
+    /// of the first two classes costs only these two bytes.
     of: Vec<u16>,
-    /// By slot: the class of an open connection, if it is [`OF_BEYOND`] or above. As long as the highest slot that had one.
+    /// By slot: the class of an open connection, if it is [`OF_BEYOND`] or above. As long as the
+    /// highest slot that ever had one.
     beyond: Vec<u8>,
     /// By number, less 1.
     entries: Vec<Entry>,
     numbers: HashMap<Arc<str>, u16>,
-    /// Numbers of entries that are not in use.
+    /// Numbers of unused entries.
     free: Vec<u16>,
-    /// Names that only strangers have.
+    /// How many names only strangers have.
     of_strangers: usize,
-    /// Connections that became [`OTHER_USER_AGENT`] because the table was full, since the start.
+    /// Connections that were counted as [`OTHER_USER_AGENT`] because the table was full, since the
+    /// start.
     overflowed: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Arc<str>,
-    /// Connections that have it, open or not.
+    /// Connections with this name, open or not.
     users: u32,
-    /// Those that are no strangers.
+    /// Those of them that are identified.
     known: u32,
-    /// By class, as far as a connection with it was open.
+    /// Counts by class, up to the highest class that had an open connection with this name.
     classes: Vec<Counts>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    /// Connections that are open.
+    /// Open connections.
     open: u32,
     /// Those of them that are suspect.
     suspects: u32,
@@ -106,16 +112,19 @@ impl Default for UserAgents {
 }
 
 impl UserAgents {
-    /// Notes the user agent of a connection whose request has come, and that is a stranger so far.
+    /// Records the user agent of a connection whose request has arrived, and that is a stranger so
+    /// far.
     pub(crate) fn asked(&mut self, id: ConnId, request: &Request) {
         self.note(id, request, OF_STRANGERS_MAX);
     }
 
-    /// Notes the user agent of a connection; of names that only strangers have there may be so many before it.
+    /// Records the user agent of a connection; a new name is refused if strangers already have
+    /// `of_strangers_max` names.
     fn note(&mut self, id: ConnId, request: &Request, of_strangers_max: usize) {
         let field = request.headers().get("user-agent");
         let name = field.and_then(|field| shown_user_agent(field.as_bytes()));
-        // `ended` was called for the slot's last connection. If it was not, its name must not be counted for ever.
+        // `ended` should have been called for the slot's last connection. If it was not, its name
+        // must not be counted for ever.
         self.ended(id, false);
         let Some(name) = name else { return };
         let number = self.number(&name, of_strangers_max);
@@ -126,9 +135,9 @@ impl UserAgents {
         self.of[id.slot()] = number;
     }
 
-    /// A connection has shown whose it is, with its request or later.
+    /// Records that a connection is identified, at its request or later.
     pub(crate) fn introduced(&mut self, id: ConnId, request: Option<&Request>) {
-        // The strangers' share was too small for its name.
+        // The strangers' share had no room for its name.
         if let Some(request) = request.filter(|_| self.name(id) == Some(OTHER_USER_AGENT)) {
             self.note(id, request, USER_AGENTS_MAX);
         }
@@ -160,7 +169,8 @@ impl UserAgents {
         self.entry(number).counts(class.0).open += 1;
     }
 
-    /// Counts an open connection as suspect, or no longer. A stranger is not counted, for it may call itself anything.
+    /// Sets or clears whether an open connection is suspect. Strangers are not counted, because
+    /// they may claim any name.
     pub(crate) fn changed(&mut self, id: ConnId, state: State, is_known: bool) {
         let is_suspect = state == State::Suspect && is_known;
         let class = self.class_of(id);
@@ -179,20 +189,20 @@ impl UserAgents {
         }
     }
 
-    /// The user agent of a connection that has not ended.
+    /// Returns the user agent of a connection that has not ended.
     pub(crate) fn get(&self, id: ConnId) -> Option<&Arc<str>> {
         let number = self.of.get(id.slot())? & NUMBER;
         let entry = self.entries.get(usize::from(number).checked_sub(1)?)?;
         Some(&entry.name)
     }
 
-    /// As [`get`](Self::get), as text.
+    /// The same as [`get`](Self::get), as text.
     pub(crate) fn name(&self, id: ConnId) -> Option<&str> {
         self.get(id).map(|name| &**name)
     }
 
-    /// Forgets the user agent of a connection that has ended, and returns it. `was_known`: the connection was
-    /// [introduced](Self::introduced).
+    /// Removes the user agent of a connection that has ended, and returns it. `was_known`: whether
+    /// the connection was [introduced](Self::introduced).
     pub(crate) fn ended(&mut self, id: ConnId, was_known: bool) -> Option<Arc<str>> {
         let class = self.class_of(id);
         let of = std::mem::take(self.of.get_mut(id.slot())?);
@@ -218,18 +228,20 @@ impl UserAgents {
         Some(name)
     }
 
-    /// Different user agents now.
+    /// Returns how many different user agents there are now.
     pub(crate) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// Connections that became [`OTHER_USER_AGENT`] because the table was full, since the start.
+    /// Returns how many connections became [`OTHER_USER_AGENT`] because the table was full, since
+    /// the start.
     pub(crate) fn overflowed(&self) -> u64 {
         self.overflowed
     }
 
-    /// For each of so many classes: the user agents with the most open connections, at most 64, and behind them the one with the
-    /// most suspects, if that is another. [`OTHER_USER_AGENT`] is not among them, for it names no client.
+    /// Returns, for each of this many classes, at most 64 user agents with the most open
+    /// connections. Of the remaining ones the one with the most suspects follows.
+    /// [`OTHER_USER_AGENT`] is not among them, because it names no client.
     pub(crate) fn most(&self, classes: usize) -> Vec<Vec<AgentCount>> {
         (0..classes).map(|nth| self.most_of(nth)).collect()
     }
@@ -253,7 +265,7 @@ impl UserAgents {
         entries.into_iter().map(count).collect()
     }
 
-    /// The number of a name's entry, which is made if there is none and room for one.
+    /// Returns the number of a name's entry, and creates the entry if there is room.
     fn number(&mut self, name: &str, of_strangers_max: usize) -> u16 {
         if name == OTHER_USER_AGENT {
             return OTHER;
@@ -274,7 +286,7 @@ impl UserAgents {
             }
             None if self.numbers.len() < USER_AGENTS_MAX => {
                 self.entries.push(entry);
-                // 1 + USER_AGENTS_MAX at most.
+                // At most 1 + USER_AGENTS_MAX.
                 self.entries.len() as u16
             }
             None => {
@@ -286,7 +298,7 @@ impl UserAgents {
         number
     }
 
-    /// Changes an entry, and keeps count of the names that only strangers have.
+    /// Changes an entry, and updates the count of names that only strangers have.
     fn change(&mut self, number: u16, change: impl FnOnce(&mut Entry)) {
         let is_of_strangers =
             |entry: &Entry| entry.users > 0 && entry.known == 0 && number != OTHER;
@@ -297,17 +309,17 @@ impl UserAgents {
         self.of_strangers = self.of_strangers + usize::from(after) - usize::from(before);
     }
 
-    /// The entry of this number; what stands above the number does not matter.
+    /// Returns the entry of this number; bits above the number are ignored.
     fn entry(&mut self, number: u16) -> &mut Entry {
         &mut self.entries[usize::from(number & NUMBER) - 1]
     }
 
-    /// The class of a connection, if it is open and has a user agent.
+    /// Returns the class of a connection, if it is open and has a user agent.
     fn class_of(&self, id: ConnId) -> Option<u8> {
         match self.of.get(id.slot())? & CLASS_BITS {
             0 => None,
             IS_BEYOND => self.beyond.get(id.slot()).copied(),
-            // It is 1 or 2.
+            // The bits are 1 or 2.
             class => Some((class >> NUMBER_BITS) as u8 - 1),
         }
     }
@@ -323,7 +335,7 @@ impl Entry {
         }
     }
 
-    /// What is counted of a class.
+    /// Returns the counts of a class.
     fn counts(&mut self, class: u8) -> &mut Counts {
         let nth = usize::from(class);
         if nth >= self.classes.len() {
@@ -333,9 +345,10 @@ impl Entry {
     }
 }
 
-/// A user agent as it is kept: visible ASCII and spaces; every other byte, quotes, backslashes and percent signs as `%NN`, so that it is
-/// spelled alike in logs, JSON and alerts. It is cut to [`USER_AGENT_BYTES_MAX`] bytes, but never within an escape. `None` for an empty
-/// one.
+/// Returns a user agent as it is stored: visible ASCII and spaces. Every other byte, quotes,
+/// backslashes and percent signs become `%NN`, so that the name looks the same in logs, JSON and
+/// alerts. It is cut to [`USER_AGENT_BYTES_MAX`] bytes, but never within an escape. `None` if it is
+/// empty.
 pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
     let sent = sent.trim_ascii();
     let mut text = String::new();
@@ -354,8 +367,8 @@ pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// A user agent as it is kept, from one as a client sends it or as it is shown. One that has `%NN` in it and nothing that would be escaped
-/// is taken as shown.
+/// Returns a user agent as it is stored, from one as a client sends it or as it is shown. A text
+/// with `%NN` and nothing that would be escaped is taken as shown.
 pub(crate) fn user_agent_as_kept(text: &str) -> String {
     let mut parts = text.split('%');
     let starts_plain = parts.next().is_some_and(|part| part.bytes().all(is_plain));

@@ -1,4 +1,7 @@
-//! Who is let in: at the request, and for apps by their first message.
+//! Admission: checks the identity, credentials and limits of glasses and apps before they take a
+//! place.
+//!
+//! For glasses this happens at the request; for apps, by their first message at the latest.
 
 use super::causes::{FLAPPING, SESSION_UNKNOWN};
 use super::protocol;
@@ -15,18 +18,18 @@ use crate::host::{Admission, Credentials, Identity, is_name, seconds};
 use crate::relay::role::Role;
 use std::borrow::Cow;
 
-/// Why an app is not let in whose session has [`SESSION_APPS_MAX`].
+/// The refusal text for an app whose session already has [`SESSION_APPS_MAX`] apps.
 const TOO_MANY_APPS: &str = "this session has 1000 apps already";
 
-/// Why an app is not let in.
+/// Why an app is not admitted.
 enum Refused {
-    /// It is told so, and closed.
+    /// The app is sent the error, and its connection is closed.
     Closed(Refusal),
-    /// Its `reconnect` is rejected, and it may introduce itself anew.
+    /// Its `reconnect` is rejected; the app may still introduce itself with an init message.
     Anew(&'static str),
 }
 
-/// What an app is told that is not let in, and for which cause it is closed.
+/// The error that a refused app is sent, and the cause for which its connection is closed.
 struct Refusal {
     code: &'static str,
     why: Cow<'static, str>,
@@ -34,10 +37,10 @@ struct Refusal {
 }
 
 impl Relay {
-    /// Whose connection a request for glasses opens.
+    /// Returns the identity of the glasses that a request shows.
     ///
     /// # Errors
-    /// Why one opens none, and the answer.
+    /// The cause and the HTTP answer if the request is refused.
     pub(super) fn glasses_asked(&mut self, request: &Request) -> Result<Identity, (Cause, Reply)> {
         let user = if self.credentials.is_open() {
             match names(request)?.user {
@@ -60,11 +63,12 @@ impl Relay {
         Ok(Role::Glasses.identity(&user))
     }
 
-    /// Whose connection a request for an app opens; `None`: its first message will say so. A query counts only where nobody has
-    /// to prove anything.
+    /// Returns the identity of the app that a request shows; `None` if its first message will name
+    /// it.
+    /// The query counts only in an open gateway.
     ///
     /// # Errors
-    /// Why one opens none, and the answer.
+    /// The cause and the HTTP answer if the request is refused.
     pub(super) fn app_asked(&self, request: &Request) -> Result<Option<Identity>, (Cause, Reply)> {
         if !self.credentials.is_open() {
             return Ok(None);
@@ -88,7 +92,8 @@ impl Relay {
         }
     }
 
-    /// Why an identity is refused for a time, and the answer; `None` if it is not.
+    /// Returns the cause and the answer if this identity is refused for a time; `None` if it is
+    /// not.
     pub(super) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
         if let Some(left) = self.blocks.left(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
@@ -99,7 +104,7 @@ impl Relay {
         Some((FLAPPING, reply.retry_after(seconds(left))))
     }
 
-    /// How long an identity that comes back too often is refused.
+    /// Returns how long an identity that reconnects too often is refused.
     fn flaps(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         let limit = self.settings.flapping_limit;
         let left = self.flapping.refuses(identity, limit, now)?;
@@ -111,7 +116,8 @@ impl Relay {
         Some(left)
     }
 
-    /// The first message of an app: its identity, if it is let in, and how it has introduced itself.
+    /// Reads and checks the first message of an app. Returns its identity if it is admitted, and
+    /// how it introduced itself.
     pub(super) fn introduction(
         &mut self,
         io: &mut Io<'_>,
@@ -139,7 +145,7 @@ impl Relay {
             let rejected = protocol::reconnect_rejected("NOT_RUNNING", &why);
             answer(io, id, rejected);
         }
-        // It would come back otherwise.
+        // The app would reconnect without `app_stopped`.
         if cause == Cause::BLOCKED || not_started && greeting.insists {
             answer(io, id, protocol::app_stopped(&why));
             io.close_for(id, cause, 1000, super::apps::STOPPED);
@@ -171,7 +177,7 @@ impl Relay {
         };
         greeting.insists |= init.is_newer;
         greeting.reconnects = init.reconnect;
-        // It has been told already that it is not known so.
+        // A rejected `reconnect` has already been answered with the reason.
         if init.reconnect && self.introductions.is_awaited(id) {
             return malformed(protocol::NO_INIT.into());
         }
@@ -194,7 +200,7 @@ impl Relay {
             return malformed(NAMES.into());
         }
         let key = init.api_key.as_deref().or(headers.map(|h| &*h.key));
-        // An unknown package is told nothing else than a wrong key.
+        // An unknown package gets the same answer as a wrong key.
         if !self.credentials.app(package, key.unwrap_or_default()) {
             let why = "this is not the API key of this package";
             return refuse("INVALID_API_KEY", why.into(), Cause::FORBIDDEN);
@@ -212,8 +218,8 @@ impl Relay {
         }
         let session = self.sessions.get(user);
         let started = session.is_some_and(|session| session.app(package).is_some());
-        // Its server was to be asked again: this is what is left of a session that failed, and no handler listens in it. One that
-        // reconnects had been acknowledged.
+        // If its server was to be asked again, this connection belongs to a session that failed,
+        // and no handler of the app listens to it. An app that reconnects had been acknowledged.
         let app = session.and_then(|session| session.app(package));
         let orphan =
             !init.reconnect && app.is_some_and(|app| app.is_orphan(now, greeting.insists, ORPHANS));
@@ -246,23 +252,25 @@ impl Relay {
     }
 }
 
-/// How long after its server may be asked again an app of the newer SDK may still come by itself that is left of the session that
-/// failed: it tries 1 s and 5 s after that.
+/// How long an orphan of the newer SDK may still connect by itself after its server may be asked
+/// again. An orphan is a connection that belongs to a failed session. The SDK retries 1 s and 5 s
+/// after the failure.
 const ORPHANS: Micros = Micros::from_secs(3);
 
-/// The word for an app that its user has not started, or that is being asked for another session.
+/// The error code for an app that its user has not started, or that is being asked for another
+/// session.
 const NOT_STARTED: &str = "APP_NOT_STARTED";
 
-/// What is wrong with a name that [`is_name`] refuses.
+/// The error text for a name that [`is_name`] refuses.
 const NAMES: &str = "user and package may have 256 bytes each, and no control characters";
 
-/// Who somebody says they are, in the query.
+/// The user and the package that the query names.
 struct Names {
     user: Option<Box<str>>,
     package: Option<Box<str>>,
 }
 
-/// User and package as the query has them, decoded.
+/// Reads user and package from the query, decoded.
 fn names(request: &Request) -> Result<Names, (Cause, Reply)> {
     let query = request.query().unwrap_or_default();
     let parameter = |name: &str| {

@@ -1,4 +1,4 @@
-//! Apps of a session: started and stopped by their user, asked back when they were lost.
+//! Apps of a session: users start and stop them, and the relay asks lost ones back.
 
 use super::causes;
 use super::errands::{StateErrand, StopReason};
@@ -13,27 +13,27 @@ use crate::engine::Io;
 use crate::host::{Identity, Value, seconds};
 use crate::relay::role::Role;
 
-/// What an app is told that was stopped, and one whose session is over. Its SDK matches these words: they stand in no other
-/// reason.
+/// The reasons sent to an app that was stopped, and to one whose session has ended. The SDK matches
+/// these words, so no other reason may contain them.
 pub(crate) const STOPPED: &str = "App stopped";
 pub(crate) const SESSION_ENDED: &str = "User session ended";
 
-/// Returns whether a reason has words that the SDK would take for an order to stay away.
+/// Returns whether a reason contains words that tell the SDK to stay away.
 pub fn has_magic_words(reason: &str) -> bool {
     reason.contains(STOPPED) || reason.contains(SESSION_ENDED)
 }
 
-/// How long an app that has agreed to come may take, if a lost one has no grace.
+/// The time in which an app that has agreed to connect must do so, if lost apps have no grace.
 pub(super) const ARRIVAL: Micros = Micros::from_secs(15);
 
-/// An app that was taken out of its session.
+/// An app that was removed from its session.
 struct Departed {
-    /// The connection that had its place.
+    /// The connection that held its place.
     conn: Option<ConnId>,
 }
 
 impl Relay {
-    /// The user wants an app.
+    /// Starts an app at its user's request.
     pub(super) fn start_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
         let refused = |relay: &mut Self, io: &mut Io<'_>, why: &str| {
             let news = protocol::app_news("app_stopped", package, Some(why));
@@ -56,7 +56,8 @@ impl Relay {
             None if session.apps.len() >= SESSION_APPS_MAX => {
                 return refused(self, io, "this session has 1000 apps already");
             }
-            // Of the room for places without a connection a quarter is for those that had one.
+            // Three quarters of the places without a connection are for apps that never connected;
+            // the rest is for those that did.
             None if started >= most - most / 4 => {
                 return refused(self, io, "too many apps are being started: try again later");
             }
@@ -64,7 +65,7 @@ impl Relay {
         };
         match state {
             Some(AppState::Running) => self.tell_started(io, &identity, package),
-            // A lost one is waited for, and asked if it does not come: what waits for it stays.
+            // A lost app may reconnect, and is asked if it does not: its kept frames stay.
             Some(AppState::Asked { .. } | AppState::Expected | AppState::Lost) => {}
             None | Some(AppState::Dormant) => {
                 let (mut census, sessions) = self.census();
@@ -75,7 +76,7 @@ impl Relay {
         }
     }
 
-    /// The user does not want an app any more.
+    /// Stops an app at its user's request.
     pub(super) fn user_stops_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) {
         if let Some(left) = self.starts.refuses(user, io.now()) {
             let error = protocol::glasses_error("TOO_OFTEN", &too_often(left));
@@ -93,7 +94,8 @@ impl Relay {
         }
     }
 
-    /// Stops an app for good: it is told, its server is told, and it is not asked back. Returns whether there was one.
+    /// Stops an app for good: tells the app and its server, and does not ask it back. Returns
+    /// whether there was one.
     pub(crate) fn stop_app(
         &mut self,
         io: &mut Io<'_>,
@@ -106,7 +108,8 @@ impl Relay {
             return false;
         };
         if io.is_draining() {
-            // What takes an app out does not write it then.
+            // Removing an app from its session does not write this to the state file while the
+            // gateway drains.
             let (user, package) = (user.into(), package.into());
             self.note_wish(io, StateErrand::Forget { user, package });
         }
@@ -120,7 +123,7 @@ impl Relay {
         true
     }
 
-    /// Takes an app out of its session, with all that was waited for.
+    /// Removes an app from its session, and cancels all its waits.
     fn take_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) -> Option<Departed> {
         let (mut census, sessions) = self.census();
         let estate = sessions.take_app(io, &mut census, (user, package))?;
@@ -130,7 +133,8 @@ impl Relay {
         Some(departed)
     }
 
-    /// An app is out of its session: what was kept for it is released, and nothing is waited for.
+    /// Cleans up after an app that was removed from its session: releases what was kept for it, and
+    /// cancels its waits.
     fn settle(&mut self, io: &mut Io<'_>, estate: Estate) -> Departed {
         let Estate {
             conn,
@@ -148,14 +152,14 @@ impl Relay {
         Departed { conn }
     }
 
-    /// Takes an app out of its session, and tells the glasses why.
+    /// Removes an app from its session, and tells the glasses why.
     pub(super) fn remove_app(&mut self, io: &mut Io<'_>, user: &str, package: &str, why: &str) {
         self.take_app(io, user, package);
         self.tell_stopped(io, user, package, Some(why));
         self.sessions.tidy(user);
     }
 
-    /// The session is over: its glasses did not come back.
+    /// Ends a session whose glasses did not come back.
     pub(super) fn end_session(&mut self, io: &mut Io<'_>, user: &str) {
         let Some(mut session) = self.sessions.remove(user) else {
             return;
@@ -168,7 +172,7 @@ impl Relay {
             log::debug!("session ended user={user}");
         }
         session.fan_outs.orphan(io, None);
-        // They are taken from the end.
+        // They are popped from the end.
         session.apps.reverse();
         let ended = Ended {
             apps: session.apps,
@@ -177,15 +181,15 @@ impl Relay {
         self.begin(io, Chore::End(user.into(), ended));
     }
 
-    /// An app of a session that is over is told so.
+    /// Tells an app that its session has ended.
     pub(super) fn end_app(&mut self, io: &mut Io<'_>, user: &str, app: App) {
         let package = app.package.clone();
         let estate = Sessions::end_app(io, &mut self.census().0, user, app);
         let Departed { conn } = self.settle(io, estate);
-        // It may have been lost meanwhile.
+        // The connection may have been lost in the meantime.
         let conn = conn.filter(|conn| io.view(*conn).is_some());
         match conn {
-            // It is the next one's now, with its glasses.
+            // The app moves to the next process, with its glasses.
             Some(conn) if io.is_draining() => {
                 let code = Cause::DRAINING.close_code();
                 io.close_for(conn, Cause::DRAINING, code, "service restart");
@@ -195,18 +199,19 @@ impl Relay {
                 super::routing::answer(io, conn, protocol::app_stopped("session_ended"));
                 io.close_for(conn, causes::SESSION_ENDED, 1000, SESSION_ENDED);
             }
-            // A newer session of the user has the app already.
+            // A newer session of the user already has the app.
             None if self.sessions.app_mut(user, &package).is_some() => {}
-            // One that is away has nobody else to tell it.
+            // An absent app is told by a webhook only.
             None => self.order_stop(user, &package, StopReason::SystemStop),
         }
     }
 
-    /// A lost app does not come back by itself: its server is asked, once the glasses are there.
+    /// Asks the server of a lost app for a new session, once the glasses are connected.
     pub(super) fn revive(&mut self, io: &mut Io<'_>, identity: &Identity, package: &str) {
         let user = &identity.user;
         if io.is_draining() {
-            // It is the next one's, and runs there: its glasses shall hear nothing else.
+            // The app moves to the next process and runs there; its glasses must not hear that it
+            // stopped.
             self.take_app(io, user, package);
             return self.sessions.tidy(user);
         }
@@ -245,7 +250,7 @@ impl Relay {
     }
 }
 
-/// What glasses are told that start or stop apps too often.
+/// The error text for glasses that start or stop apps too often.
 fn too_often(left: Micros) -> String {
     let seconds = seconds(left);
     format!("apps are started and stopped too often: try again in {seconds} s")

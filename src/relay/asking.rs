@@ -1,4 +1,4 @@
-//! Asking apps' servers for sessions, and what became of it.
+//! Asking the servers of apps for sessions, and handling the outcome.
 
 use super::apps::ARRIVAL;
 use super::errands::{Outcome, Patience, StateErrand, StopReason, WebhookErrand};
@@ -10,11 +10,12 @@ use crate::engine::Io;
 use crate::host::Identity;
 use crate::relay::role::Role;
 
-/// How long after its loss was noticed, or its glasses are back, an app is asked; spread by the errands thread.
+/// The delay from the moment a loss is noticed, or the glasses are back, until the app is asked.
+/// The errands thread spreads it.
 const AFTER: Micros = Micros::from_millis(100);
 
 impl Relay {
-    /// Has an app's server asked for a session. An app without a webhook is only expected.
+    /// Asks an app's server for a session. An app without a webhook is only expected.
     pub(super) fn ask(
         &mut self,
         io: &mut Io<'_>,
@@ -69,7 +70,7 @@ impl Relay {
         }
     }
 
-    /// What became of asking an app's server.
+    /// Handles the outcome of asking an app's server.
     pub(crate) fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &Outcome) {
         let Some(identity) = self.asked.get(&number).cloned() else {
             return;
@@ -106,12 +107,13 @@ impl Relay {
         }
     }
 
-    /// An app has come before its server has answered. Whether it is the one that was asked for is known when it has.
+    /// Cancels a request whose app connected before its server answered. The outcome shows whether
+    /// it is the session that was asked for.
     pub(super) fn came_early(&mut self, number: u64) {
         self.errands.push(WebhookErrand::Cancel { number });
     }
 
-    /// An errand is not wanted any more, nor what becomes of it.
+    /// Cancels an errand, and ignores its outcome.
     pub(super) fn forget_errand(&mut self, number: u64) {
         if self.asked.remove(&number).is_some() {
             self.errands.push(WebhookErrand::Cancel { number });
@@ -131,7 +133,7 @@ impl Relay {
         });
     }
 
-    /// For the state file: this app runs, and is asked for after a restart.
+    /// Writes to the state file that this app runs, so that it is asked for after a restart.
     pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
         if let Role::App(package) = Role::of(identity)
             && !self.credentials.is_open()
@@ -141,16 +143,17 @@ impl Relay {
         }
     }
 
-    /// Has kept in the state file what became of an app. Not while the gateway goes away: what its sessions come to is the
-    /// next one's business.
+    /// Writes a change of an app to the state file, unless the gateway drains: then the next
+    /// process records what becomes of its sessions.
     pub(super) fn note(&mut self, io: &Io<'_>, errand: StateErrand) {
         if !io.is_draining() {
-            // One that is lost is counted, and said.
+            // A lost errand is counted and logged.
             self.errands.push(errand);
         }
     }
 
-    /// Has kept what somebody wants of an app: while the gateway goes away, too, unless a successor beside it has the file.
+    /// Writes to the state file that a user started or stopped an app. This also happens while the
+    /// gateway drains, unless a successor that runs beside it owns the file.
     pub(super) fn note_wish(&mut self, io: &Io<'_>, errand: StateErrand) {
         if !io.is_draining() || self.settings.overlap == Micros::ZERO {
             self.errands.push(errand);

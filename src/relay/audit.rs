@@ -1,23 +1,25 @@
-//! The accounts of memory, added up anew for tests.
+//! Recounts of the relay's memory accounts, for tests.
 
 use super::relay::Relay;
 use super::session::Vacancies;
 use super::stats::RelayStats;
 
 impl Relay {
-    /// What the relay keeps of messages that are not finished, added up anew: their connections hold it
-    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over everything.
+    /// Recounts the memory of unfinished messages, which their connections hold
+    /// ([`Stats::held_bytes`](crate::engine::Stats::held_bytes)). For tests: it walks over
+    /// everything.
     pub(crate) fn recount_held(&self) -> u64 {
         let sessions = self.sessions.after(None);
         let frames = sessions.map(|(_, session)| session.fan_outs.held());
         (frames.sum::<usize>() + self.readings.held()) as u64
     }
 
-    /// What the relay has charged ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)), added up anew over all sessions.
-    /// For tests: it walks over everything.
+    /// Recounts what the relay has charged
+    /// ([`Stats::host_bytes`](crate::engine::Stats::host_bytes)) over all sessions. For tests: it
+    /// walks over everything.
     ///
     /// # Panics
-    /// If the counts of places are not what the places add up to.
+    /// If the counts of places differ from the places themselves.
     pub(crate) fn recount(&self) -> u64 {
         self.check_counts();
         let sessions = self.sessions.after(None);
@@ -26,7 +28,7 @@ impl Relay {
         (sessions.sum::<usize>() + others) as u64
     }
 
-    /// The counts of places, which follow from their changes, against all places.
+    /// Checks the incremental counts of places against all places.
     fn check_counts(&self) {
         let (mut stats, mut vacancies) = (RelayStats::default(), Vacancies::default());
         for (_, session) in self.sessions.after(None) {

@@ -1,4 +1,4 @@
-//! Reading goes on from the apps of glasses that have caught up.
+//! Ends the backpressure on apps when the glasses of their session have room again.
 
 use super::relay::Relay;
 use crate::base::id::ConnId;
@@ -7,7 +7,7 @@ use crate::host::Identity;
 use crate::relay::role::Role;
 
 impl Relay {
-    /// Nothing waits for a peer any more.
+    /// Resumes reading the apps of glasses whose send queue is empty again.
     pub(super) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
         if Role::of(who) == Role::Glasses {
             self.backpressure.ends(io, id);

@@ -1,4 +1,4 @@
-//! Does the chores of the relay: long work over many places, a slice at a time.
+//! Runs the relay's long work in slices; `Chores` is its queue.
 
 use super::relay::Relay;
 use super::session::{App, AppEvent, Wakes, moved, units};
@@ -8,14 +8,15 @@ use crate::engine::Io;
 use crate::host::Identity;
 use crate::relay::role::Role;
 
-/// Work units of one slice; the action itself does the first.
+/// Work units of one slice. The call that begins the work runs the first slice.
 const SLICE: u32 = 250;
 
-/// Work units of a slice for an app that is told something or asked for, beside what the engine counts.
+/// Work units for an app that is sent something or asked for, in addition to what the engine
+/// counts.
 const PER_APP: u32 = 6;
 
 impl Relay {
-    /// Does the first slice of something, and the rest later.
+    /// Runs the first slice of a chore, and queues the rest.
     pub(super) fn begin(&mut self, io: &mut Io<'_>, chore: Chore) {
         let mut left = SLICE;
         if let Some(rest) = self.do_some(io, chore, &mut left) {
@@ -25,20 +26,20 @@ impl Relay {
         self.chores.arm(io);
     }
 
-    /// Leaves something for a later turn.
+    /// Queues a chore for a later turn.
     pub(super) fn put_off(&mut self, io: &mut Io<'_>, chore: Chore) {
         self.chores.queue.push_back(chore);
         self.chores.arm(io);
     }
 
-    /// Does a slice of what is still to be done.
+    /// Runs slices of the queued chores.
     pub(super) fn do_chores(&mut self, io: &mut Io<'_>) {
         let mut left = SLICE;
         while left > 0
             && let Some(chore) = self.chores.queue.pop_front()
         {
             if let Some(rest) = self.do_some(io, chore, &mut left) {
-                // Others have their turn in between.
+                // Other chores run in between.
                 self.chores.queue.push_back(rest);
             }
         }
@@ -46,13 +47,13 @@ impl Relay {
         self.chores.arm(io);
     }
 
-    /// Returns what is left of it.
+    /// Runs one slice of a chore. Returns the rest, if any.
     fn do_some(&mut self, io: &mut Io<'_>, chore: Chore, left: &mut u32) -> Option<Chore> {
         match chore {
             Chore::Replay(id, identity) => self.replay_some(io, id, identity, left),
             Chore::Wake(user) => self.wake_some(io, user, left),
             Chore::FanOut(user) => {
-                // The engine counts deliveries; another slice is for others.
+                // The engine counts deliveries; one call uses up the whole slice.
                 spend(left, SLICE);
                 self.fan_out_chore(io, user)
             }
@@ -78,7 +79,7 @@ impl Relay {
     fn wake_some(&mut self, io: &mut Io<'_>, user: Box<str>, left: &mut u32) -> Option<Chore> {
         loop {
             let session = self.sessions.get(&user)?;
-            // They are lost again, or it is not for this process to ask.
+            // The glasses may be lost again, or another process asks for the apps.
             session.glasses().conn()?;
             spend(left, units(session.apps.len()));
             let mut apps = session.apps.iter().map(|app| &**app);

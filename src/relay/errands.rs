@@ -1,101 +1,107 @@
-//! Errands: what the loop has the errands thread do (webhooks, the state file), and what became of it.
+//! Errands: the jobs that the loop gives to the errands thread (webhooks, the state file), and
+//! their outcomes.
 //!
-//! What becomes of a start comes back in a queue, which work at the [`Desk`](crate::desk::Desk) empties.
+//! The outcome of a start comes back through the [`Desk`](crate::desk::Desk).
 
 use crate::base::time::{Micros, Moment};
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 
-/// The most errands that wait to be taken. The errands thread takes all at once and at any time, so more than this means that
-/// it stands still. What asks for something new ([`Errand::is_new`]) finds room up to [`LIMITS_OF_NEW`] only: without what takes
-/// something back or keeps it in mind the errands thread would go on with what nobody wants, or the state file would say what is
-/// not so.
+/// The limits of the queue of errands. The errands thread takes the whole queue at once and at any
+/// time, so a full queue means that the thread is stalled.
+///
+/// Errands that ask for something new ([`Errand::is_new`]) are limited to [`LIMITS_OF_NEW`]. The
+/// rest of the room is for those that cancel or record something. Without them the thread would do
+/// work that was cancelled, or the state file would be wrong.
 const LIMITS: Limits = Limits {
     count: 2 * LIMITS_OF_NEW.count,
     bytes: 2 * LIMITS_OF_NEW.bytes,
 };
 
-/// The most errands that wait when a new start or stop finds room.
+/// The limits of the queue for errands that ask for something new.
 const LIMITS_OF_NEW: Limits = Limits {
     count: 65_536,
     bytes: 64 << 20,
 };
 
-/// How often at most lost errands are logged, in ms.
+/// The shortest time between two log lines about lost errands.
 const LOG_EVERY: Micros = Micros::from_secs(1);
 
-/// Something for the errands thread to do.
+/// A job for the errands thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Errand {
-    /// For an app's server.
+    /// A webhook to an app's server.
     Webhook(WebhookErrand),
-    /// For the state file.
+    /// A change of the state file.
     State(StateErrand),
 }
 
-/// Something for an app's server.
+/// A webhook to an app's server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebhookErrand {
-    /// Ask for a session of this user: POST `session_request`.
+    /// Asks for a session of this user: POST `session_request`.
     Start {
-        /// Names it, for [`WebhookErrand::Cancel`] and for its outcome. Never given twice.
+        /// The number of this start, for [`WebhookErrand::Cancel`] and for its outcome. Never
+        /// reused.
         number: u64,
-        /// Whose session.
+        /// The user of the session.
         user: Box<str>,
-        /// Which app.
+        /// The package of the app.
         package: Box<str>,
-        /// Where to.
+        /// The URL of the webhook.
         url: Box<str>,
         /// When to give up.
         patience: Patience,
-        /// How long to wait before the first attempt; up to a quarter of it is added at random.
+        /// The delay before the first attempt; up to a quarter of it is added at random.
         after: Micros,
     },
-    /// Tell that a session is over: POST `stop_request`, in at most two attempts. No outcome is told.
+    /// Tells that a session has ended: POST `stop_request`, in at most two attempts. It has no
+    /// outcome.
     /// A start of the same app of this user that has no outcome yet fails.
     Stop {
-        /// Whose session.
+        /// The user of the session.
         user: Box<str>,
-        /// Which app.
+        /// The package of the app.
         package: Box<str>,
-        /// Where to.
+        /// The URL of the webhook.
         url: Box<str>,
-        /// Why.
+        /// Why the session has ended.
         reason: StopReason,
     },
-    /// A start is not wanted any more. No new attempt is made; one that is under way may still arrive, and its outcome is told
-    /// when it is back. If none is, [`Outcome::Cancelled`] is.
+    /// Cancels a start. No new attempt is made. An attempt that is under way may still arrive, and
+    /// its outcome is reported. If none is under way, the outcome is [`Outcome::Cancelled`].
     Cancel {
-        /// Which start.
+        /// The number of the start.
         number: u64,
     },
 }
 
-/// Something for the state file.
+/// A change of the state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateErrand {
     /// This app runs for this user.
     Remember {
-        /// For whom.
+        /// The user.
         user: Box<str>,
-        /// Which app.
+        /// The package of the app.
         package: Box<str>,
     },
-    /// This app does not run for this user any more.
+    /// This app no longer runs for this user.
     Forget {
-        /// For whom.
+        /// The user.
         user: Box<str>,
-        /// Which app.
+        /// The package of the app.
         package: Box<str>,
     },
     /// No app runs for this user any more.
     ForgetUser {
-        /// For whom.
+        /// The user.
         user: Box<str>,
     },
 }
 
 impl Errand {
-    /// Returns whether it asks for something new, rather than taking something back or keeping it in mind.
+    /// Returns whether the errand asks for something new, instead of cancelling or recording
+    /// something.
     fn is_new(&self) -> bool {
         match self {
             Errand::Webhook(WebhookErrand::Start { .. } | WebhookErrand::Stop { .. }) => true,
@@ -142,25 +148,27 @@ impl Mail for Errand {
 /// When a start gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// After two attempts, a second apart; at once if the app's server is known to be down. For somebody who waits.
+    /// After two attempts, a second apart; at once if the app's server is known to be down. For
+    /// starts that a user waits for.
     Once,
-    /// Never: after those two it goes on, after 2 s, 4 s and so on up to 60 s, until it succeeds or is cancelled.
+    /// Never: after two attempts it retries after 2 s, 4 s and so on up to 60 s, until it succeeds
+    /// or is cancelled.
     Persistent,
 }
 
-/// Why an app is stopped, in the words of its SDK.
+/// Why an app is stopped, in the terms of its SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// The user wanted it.
+    /// The user stopped it.
     UserDisabled,
-    /// We did, or an operator.
+    /// The gateway or an operator stopped it.
     SystemStop,
-    /// Something is wrong with the app.
+    /// The app has an error.
     Error,
 }
 
 impl StopReason {
-    /// As it is written.
+    /// Returns the reason as it is written in the webhook.
     pub fn name(self) -> &'static str {
         match self {
             StopReason::UserDisabled => "user_disabled",
@@ -170,26 +178,27 @@ impl StopReason {
     }
 }
 
-/// What became of a start.
+/// The outcome of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The app's server said yes.
+    /// The app's server agreed.
     Answered,
-    /// It failed, with 5xx, and is asked again after this time. Until then nobody is on the way who was asked for.
+    /// The attempt failed with 5xx, and the server is asked again after this time. Until then no
+    /// connection of the app is on its way.
     Again {
-        /// How long.
+        /// The delay.
         after: Micros,
     },
-    /// It is not asked any more, as was wanted, and no attempt is under way.
+    /// The start was cancelled, and no attempt is under way.
     Cancelled,
-    /// It did not. Why, in a few words that may be shown and logged.
+    /// It failed, for this reason: a few words that may be shown and logged.
     Failed(Box<str>),
 }
 
-/// Where the errands thread finds its errands. Cheap to clone; all clones are one box.
+/// The errands thread's end of the queue. Cheap to clone; all clones share one queue.
 pub type ErrandBox = Receiver<Errand>;
 
-/// The loop's side of the box.
+/// The loop's end of the queue.
 pub(crate) struct Errands {
     sender: LoopSender<Errand>,
     logged: Option<Moment>,
@@ -209,7 +218,8 @@ impl Errands {
         self.sender.receiver()
     }
 
-    /// Returns whether it will be done; otherwise it is lost, because too many wait. Of a lost start no outcome will be told.
+    /// Queues an errand. Returns `false` if it is lost because the queue is full; a lost start has
+    /// no outcome.
     pub(crate) fn push(&mut self, errand: impl Into<Errand>) -> bool {
         let errand = errand.into();
         let limits = if errand.is_new() {

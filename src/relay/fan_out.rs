@@ -1,4 +1,4 @@
-//! Delivery of the glasses' frames to many apps, in steps.
+//! Delivery of frames from the glasses to many apps, in steps.
 
 use super::relay::Relay;
 use super::session::{FanOut, moved};
@@ -9,12 +9,13 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, PhaseView};
 
-/// The most frames of one session that are on their way: each but the last is of an older connection of its glasses.
+/// The most frames of one session that are being delivered. Each but the last came from an older
+/// connection of its glasses.
 const ON_THEIR_WAY_MAX: usize = 16;
 
 impl Relay {
-    /// Sends a frame of the glasses to every app of their session that wants it: to some at once, to the rest in their connection's
-    /// next shares.
+    /// Sends a frame of the glasses to every app of their session that subscribed to it: to some
+    /// apps at once, to the rest in later turns.
     pub(super) fn fan_out(
         &mut self,
         io: &mut Io<'_>,
@@ -32,7 +33,7 @@ impl Relay {
         if session.fan_outs.len() >= ON_THEIR_WAY_MAX {
             return self.stats.drop_some(DropReason::NoRoom, 1);
         }
-        // Behind those of an older connection.
+        // Frames of older connections go first.
         if sabotage::on(Bug::FanOutOvertakes) {
             session.fan_outs.push_front(frame.into_owned());
         } else {
@@ -41,7 +42,7 @@ impl Relay {
         io.unfinished(id, session.fan_outs.held_by(id));
     }
 
-    /// Goes on with what is under way to the apps of a session. Returns whether something is left.
+    /// Continues the deliveries to the apps of a session. Returns whether any are left.
     pub(super) fn fan_out_some(&mut self, io: &mut Io<'_>, user: &str) -> bool {
         let (mut post, sessions) = self.post();
         let Some(session) = sessions.get_mut(user) else {
@@ -60,7 +61,7 @@ impl Relay {
         !session.fan_outs.is_empty()
     }
 
-    /// Goes on with what glasses have sent last.
+    /// Continues the delivery of what this connection of the glasses sent last.
     pub(super) fn fan_out_more(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
         if self.fan_out_some(io, user)
             && let Some(session) = self.sessions.get(user)
@@ -69,7 +70,7 @@ impl Relay {
         }
     }
 
-    /// Goes on with what connections that are gone have sent. Returns what is left of it.
+    /// Continues the deliveries of frames whose connections have ended. Returns the rest, if any.
     pub(super) fn fan_out_chore(&mut self, io: &mut Io<'_>, user: Box<str>) -> Option<Chore> {
         let has_orphan = |relay: &Relay| {
             relay
@@ -89,7 +90,8 @@ impl Relay {
         None
     }
 
-    /// This connection of the glasses is gone: what it has sent still reaches its apps, unless it was closed to free memory.
+    /// Takes over the frames of a connection of the glasses that has ended. They still reach their
+    /// apps, unless the connection was closed to free memory.
     pub(super) fn fan_out_without(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
         let is_for_memory = io.view(id).is_some_and(|view| match view.phase {
             PhaseView::Closing { cause, .. } => cause == Cause::BUFFERS_FULL,

@@ -1,4 +1,5 @@
-//! The life of a place: taken, lost, waited for, taken again or given up.
+//! The life of a place: a connection takes it, loses it, and takes it again, or the place is given
+//! up.
 
 use super::apps::ARRIVAL;
 use super::protocol;
@@ -20,26 +21,27 @@ use crate::relay::role::Role;
 /// The close reason of a connection whose place was taken; clients match on it.
 pub(super) const REPLACED: &str = "replaced by a newer connection";
 
-/// The same for glasses. Some phone apps stay away if they read the words in brackets.
+/// The same for glasses. Some phone apps do not reconnect if they read the words in brackets.
 const SUPERSEDED: &str = "replaced by a newer connection (superseded by newer session)";
 
-/// How long a connection may take to close that has said that it leaves.
+/// How long a connection that announced its departure may take to close.
 const LEAVING: Micros = Micros::from_secs(2);
 
-/// A peer that comes back so soon after it can have learned that it was declared stale had not been dead.
+/// A peer that reconnects within this time after it could learn that it was declared stale was not
+/// dead.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
 
-/// Places that are given up for each one that is lost, as long as there are too many.
+/// How many places are given up for each one that is lost, as long as there are too many.
 const GIVEN_UP_AT_ONCE: usize = 4;
 
 impl Relay {
-    /// Something happens to a user's glasses. Returns what is to be done.
+    /// Applies an event to the place of a user's glasses. Returns the actions to carry out.
     fn glasses_on(&mut self, io: &mut Io<'_>, user: &str, event: PlaceEvent) -> Vec<Action> {
         let (mut census, sessions) = self.census();
         sessions.glasses_on(io, &mut census, user, event)
     }
 
-    /// Something happens to an app. Returns what is to be done.
+    /// Applies an event to the place of an app. Returns the actions to carry out.
     pub(super) fn app_on(
         &mut self,
         io: &mut Io<'_>,
@@ -51,7 +53,7 @@ impl Relay {
         sessions.app_on(io, &mut census, (user, package), event)
     }
 
-    /// Does what is to be done for a place that has changed its state.
+    /// Carries out the actions of a place that has changed its state.
     pub(super) fn carry_out(
         &mut self,
         io: &mut Io<'_>,
@@ -92,13 +94,13 @@ impl Relay {
                 };
                 self.remove_app(io, user, package, why);
             }
-            // Only apps have these; and an arrival sees to its own welcome.
+            // Only apps have these; and the arrival code carries out its own welcome.
             (Action::Acknowledge(_) | Action::Revive | Action::Remove(_), Role::Glasses)
             | (Action::Welcome(_), _) => {}
         }
     }
 
-    /// Glasses that have proved who they are take their place.
+    /// Gives glasses that were admitted their place.
     pub(super) fn glasses_arrive(
         &mut self,
         io: &mut Io<'_>,
@@ -120,7 +122,7 @@ impl Relay {
         welcome.taken.how()
     }
 
-    /// An app that is let in takes its place.
+    /// Gives an app that was admitted its place.
     pub(super) fn app_arrives(
         &mut self,
         io: &mut Io<'_>,
@@ -153,7 +155,8 @@ impl Relay {
         welcome.taken.how()
     }
 
-    /// A connection has taken its place: it is acknowledged, is sent what was kept, and an older one goes.
+    /// Acknowledges a connection that has taken its place, sends it the kept frames, and closes an
+    /// older connection.
     fn welcome(
         &mut self,
         io: &mut Io<'_>,
@@ -173,7 +176,7 @@ impl Relay {
         let (mut post, sessions) = self.post();
         let kept = sessions.kept_of(identity, id)?;
         if let Taken::Over { older, .. } = welcome.taken {
-            // What has not left the older connection shall not leave it any more: it goes over this one.
+            // Take back what the older connection has not sent: it is sent on this one.
             let unsent = io.take_back(older);
             let begun = io.messages_sent(older).saturating_sub(unsent);
             doubtful = post.lost(io, kept, begun);
@@ -194,7 +197,7 @@ impl Relay {
         Some(welcome)
     }
 
-    /// What is said and counted of every arrival; an older connection goes.
+    /// Logs and counts an arrival, and closes an older connection.
     fn arrived(
         &mut self,
         io: &mut Io<'_>,
@@ -218,7 +221,7 @@ impl Relay {
                 let cause = parting.cause;
                 self.stats.resumes[class] += 1;
                 self.stats.absence.record(absence.0);
-                // It can have learned of its death when the close had its time.
+                // The peer may learn that it was declared stale until the close times out.
                 let policy = io.policy(Class(class as u8));
                 let told = policy.map_or(FALSE_DEATH, |p| p.close_timeout + FALSE_DEATH);
                 let alive = cause == Cause::STALE && absence <= told;
@@ -240,7 +243,8 @@ impl Relay {
                     replayed.frames
                 );
                 if released {
-                    // It is about to close that one itself. An SDK that is closed in the middle of it stops its app.
+                    // The app is about to close the older connection itself. If the gateway closes
+                    // it first, the SDK stops the app.
                     let timer = io.timer(LEAVING);
                     self.leaving.insert(timer, older);
                 } else {
@@ -249,7 +253,8 @@ impl Relay {
                     }
                     let (code, reason) = match Role::of(identity) {
                         Role::Glasses => (4003, SUPERSEDED),
-                        // An app that is closed with anything but 1000 comes back, and two processes would fight for ever.
+                        // An app that is closed with any code but 1000 reconnects, and two
+                        // processes would replace each other for ever.
                         Role::App(_) => (1000, REPLACED),
                     };
                     io.close_for(older, Cause::REPLACED, code, reason);
@@ -260,7 +265,8 @@ impl Relay {
         self.flapping.came_back(identity, limit, io.now());
     }
 
-    /// A connection with an identity is over. A late end of one that was replaced changes nothing.
+    /// Handles the end of a connection with an identity. The late end of a replaced connection
+    /// changes nothing.
     pub(super) fn gone(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, end: &Ending) {
         self.caught_up(io, id, identity);
         let user = &identity.user;
@@ -309,7 +315,7 @@ impl Relay {
         self.carry_out(io, identity, actions);
     }
 
-    /// A place was waited for long enough, or there is no room to wait for it.
+    /// Handles the end of the wait for a place: its time is over, or there are too many waits.
     pub(super) fn waited_in_vain(
         &mut self,
         io: &mut Io<'_>,
@@ -321,14 +327,14 @@ impl Relay {
             Room::Yes => self.flapping.refused_for(identity, io.now()),
             Room::No => None,
         };
-        // A peer that may not come now is waited for once more: glasses from when they may come, an app
-        // until then, for it is asked then.
+        // A peer that is refused now because it reconnects too often gets another wait. Glasses get
+        // a full grace from the end of the refusal. An app waits until that end, and is asked then.
         let further = match Role::of(identity) {
             Role::Glasses => self.settings.glasses_grace,
             Role::App(_) => Micros::ZERO,
         };
         let again = refused.map(|left| self.graces.due(io.now() + left + further));
-        // The place may be one of a newer session, with another wait.
+        // The place may belong to a newer session, with another wait.
         let actions = match Role::of(identity) {
             Role::Glasses => self.glasses_on(io, &identity.user, PlaceEvent::Over { due, again }),
             Role::App(package) => {
@@ -338,7 +344,8 @@ impl Relay {
         self.carry_out(io, identity, actions);
     }
 
-    /// Returns whether the timer was that of a connection that wanted to leave. Whoever has not is closed.
+    /// Returns whether the timer belongs to a connection that announced its departure. The
+    /// connection is closed if it is still open.
     pub(super) fn on_leaving(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let Some(id) = self.leaving.remove(&timer) else {
             return false;
@@ -347,13 +354,15 @@ impl Relay {
         true
     }
 
-    /// Returns whether a connection wants to leave, and its place is taken already.
+    /// Returns whether a connection has announced its departure and its place is already taken.
     pub(crate) fn is_leaving(&self, id: ConnId) -> bool {
         self.leaving.values().any(|leaving| *leaving == id)
     }
 
-    /// Peers that come and go under ever new names must not fill the memory with places that are waited for.
-    /// After a lowered limit there may be many too many: each loss makes room for some more than itself.
+    /// Gives up the oldest waits if there are too many. Peers that come and go under ever new names
+    /// must not fill the memory with places.
+    /// After the limit was lowered there may be far too many waits, so each loss frees more than
+    /// one.
     pub(super) fn bound_absences(&mut self, io: &mut Io<'_>) {
         for _ in 0..GIVEN_UP_AT_ONCE {
             if self.graces.len() <= self.absent_max {
@@ -366,7 +375,8 @@ impl Relay {
         }
     }
 
-    /// Returns whether a pong has left something unconfirmed on this connection.
+    /// Handles a pong that confirms messages. Returns whether any message on this connection is
+    /// still unconfirmed.
     pub(super) fn confirm(
         &mut self,
         io: &mut Io<'_>,
@@ -381,7 +391,7 @@ impl Relay {
         }
     }
 
-    /// Tells the glasses of a session something.
+    /// Sends a text to the glasses of a session.
     pub(super) fn tell_glasses(&mut self, io: &mut Io<'_>, user: &str, text: String) {
         let (mut post, sessions) = self.post();
         if let Some(session) = sessions.get_mut(user)
@@ -392,7 +402,7 @@ impl Relay {
     }
 }
 
-/// The number of a role's class.
+/// Returns the number of a role's class.
 fn class_of(role: Role<'_>) -> usize {
     match role {
         Role::Glasses => TO_GLASSES,
@@ -400,7 +410,7 @@ fn class_of(role: Role<'_>) -> usize {
     }
 }
 
-/// `class=… user=… package=…`
+/// Formats an identity for the log: `class=… user=… package=…`
 pub(super) struct Who<'a>(pub(super) &'a Identity);
 
 impl std::fmt::Display for Who<'_> {

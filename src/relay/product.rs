@@ -9,7 +9,7 @@ use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdi
 use crate::host::{Asked, ClassInfo, Identity, Product, Value};
 
 impl Relay {
-    /// The class that a path is for.
+    /// Returns the class that a path asks for.
     fn class_of(path: &str) -> Option<Class> {
         match path {
             "/glasses-ws" => Some(GLASSES),
@@ -26,7 +26,7 @@ impl Relay {
         request: &Request,
         class: Class,
     ) -> (Option<Identity>, Verdict) {
-        // A request that does not ask for a WebSocket is told so first: the loop answers 426.
+        // A request without an upgrade to WebSocket is answered first: the loop answers 426.
         if !request.is_upgrade() {
             return (None, Verdict::upgrade(class));
         }
@@ -74,7 +74,7 @@ impl Product for Relay {
         &RELAY_CLASSES
     }
 
-    /// The relay is the first product: its classes are [`GLASSES`] and [`TPA`].
+    /// The relay is the first product, so its classes are [`GLASSES`] and [`TPA`].
     fn registered(&mut self, first: Class) {
         debug_assert_eq!(first, GLASSES);
     }
@@ -132,7 +132,8 @@ impl Product for Relay {
         self.forget_introduction(io, id);
     }
 
-    /// An app that is refused is stopped: it and its server are told so in the words of its SDK, and it is not asked back.
+    /// Stops a blocked app: tells the app and its server in the terms of the SDK, and does not ask
+    /// it back.
     fn on_block(&mut self, io: &mut Io<'_>, identity: &Identity) {
         if let Some(package) = identity.package() {
             let (cause, why) = (Cause::KICKED, StopReason::SystemStop);

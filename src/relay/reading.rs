@@ -1,4 +1,4 @@
-//! Reading texts, in steps.
+//! Reading of JSON texts in steps, so that a large one does not delay other connections.
 
 use super::protocol::{Malformed, Outline, Reading};
 use super::relay::Relay;
@@ -11,11 +11,12 @@ use crate::engine::{Io, Message};
 /// Texts of at most this many bytes are parsed at once.
 const SMALL: usize = 2 * 1024;
 
-/// Bytes that are read of a larger one in a step.
+/// Bytes of a larger text that are read in one step.
 const STEP: usize = 3 * 1024;
 
 impl Relay {
-    /// Takes a message to be read, of which these fields are needed. Returns it at once if that takes no more than a step.
+    /// Starts to read a message, for the given fields. Returns it at once if that takes no more
+    /// than one step.
     pub(super) fn read(
         &mut self,
         io: &mut Io<'_>,
@@ -42,7 +43,7 @@ impl Relay {
         None
     }
 
-    /// Reads more of a connection's text. Returns the message when it was read whole.
+    /// Reads more of a connection's text. Returns the message when all of it was read.
     pub(super) fn read_on(
         &mut self,
         io: &mut Io<'_>,
@@ -73,14 +74,14 @@ impl Relay {
                 return Some(Err(why));
             }
         };
-        // It is parsed in the next step, and a message of two forms twice.
+        // The next step parses it. A message that can have two forms is parsed twice.
         io.spend(2 * parsed(fields.len()));
         text.fields = Some(Fields::Outline { text: fields, cut });
         io.unfinished(id, text.allocated());
         None
     }
 
-    /// The connection is over: what was being read of it is given up.
+    /// Drops the unfinished text of a connection that has ended.
     pub(super) fn give_up_reading(&mut self, id: ConnId) {
         if self.readings.has(id) {
             self.readings.0.remove(&id);

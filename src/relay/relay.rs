@@ -1,5 +1,4 @@
-//! The relay: sessions that survive their connections. What comes of glasses and apps is routed here, and what is lost is
-//! waited for.
+//! The relay's state: sessions that survive their connections, and the tables beside them.
 
 use super::errands::{Errands, StateErrand};
 use super::session::{
@@ -18,13 +17,14 @@ use crate::host::{Blocks, Credentials, Identity};
 use crate::relay::role::Role;
 use std::collections::HashMap;
 
-/// How names begin that are given to glasses without one. Nobody comes back under such a name.
+/// The prefix of names that the relay generates for glasses without one. No peer reconnects under
+/// such a name.
 pub(super) const ANONYMOUS: &str = "anonymous-";
 
-/// Work units for the end of waiting for a place.
+/// Work units for the end of a wait for a place.
 pub(super) const PER_GRACE: u32 = 2;
 
-/// Sessions, and what holds them together.
+/// All sessions, with the tables and limits that they share.
 pub(crate) struct Relay {
     pub(crate) sessions: Sessions,
     pub(crate) settings: RelaySettings,
@@ -36,26 +36,27 @@ pub(crate) struct Relay {
     pub(super) starts: Starts,
     pub(crate) stats: RelayStats,
     pub(super) graces: Graces,
-    /// Places of apps that no connection has.
+    /// Counts of app places that no connection holds.
     pub(super) vacancies: Vacancies,
     pub(super) chores: Chores,
     pub(super) backpressure: Backpressure,
     pub(super) readings: Readings,
     pub(super) introductions: Introductions,
     pub(crate) missed: MissedSink,
-    /// Whom an errand under way is for.
+    /// The identity that each errand under way is for, by the errand's number.
     pub(super) asked: HashMap<u64, Identity>,
     /// The number of the last errand.
     pub(super) errand: u64,
-    /// What a reload has still to do.
+    /// What is left to do for the last reload.
     pub(super) sweep: Sweep,
-    /// Who has sent what is not understood, how often, and since when.
+    /// Malformed frames of each connection: how many, and since when.
     pub(super) strikes: HashMap<ConnId, (u32, Micros)>,
-    /// Connections that want to leave, and whose place is taken already, by the timer that ends our patience.
+    /// Connections that announced their departure and were already replaced, by the timer that
+    /// closes them.
     pub(super) leaving: HashMap<TimerId, ConnId>,
-    /// So many places are waited for at most: as many as there may be connections.
+    /// The most places that wait for their peer: as many as there may be connections.
     pub(super) absent_max: usize,
-    /// The number of the last name that was given to glasses without one.
+    /// The number of the last generated name.
     pub(super) anonymous: u64,
 }
 
@@ -91,8 +92,8 @@ impl Relay {
         }
     }
 
-    /// Takes new settings. What is waited for already keeps its time. Apps that are not known any more are stopped by
-    /// [`sweep_apps`](Self::sweep_apps); returns whether that has to begin.
+    /// Applies new settings. Waits that have begun keep their end. Apps that are no longer known
+    /// are stopped by [`sweep_apps`](Self::sweep_apps); returns whether it must be started.
     pub(crate) fn reconfigure(
         &mut self,
         settings: RelaySettings,
@@ -104,8 +105,8 @@ impl Relay {
         self.sweep.begin(older, self.errand)
     }
 
-    /// Sessions from before a restart, with the packages that ran: their glasses are waited for as if they had been lost now,
-    /// or when a predecessor that may live yet has let go of the last.
+    /// Restores sessions from before a restart, with the packages that ran. Their glasses have a
+    /// grace as if they had been lost now. If a predecessor may still run, its overlap is added.
     pub(crate) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
         let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
         let (mut places, mut forgotten) = (0, 0);
@@ -135,12 +136,13 @@ impl Relay {
         }
     }
 
-    /// Returns whether a name was given by us. With credentials none is, and a user may be called so.
+    /// Returns whether the relay generated this name. With credentials it generates none, and a
+    /// user may have such a name.
     pub(super) fn is_ours(&self, user: &str) -> bool {
         self.credentials.is_open() && user.starts_with(ANONYMOUS)
     }
 
-    /// A connection whose identity is known, and let in, takes its place. How.
+    /// Gives an admitted connection its place. Returns how it took the place.
     pub(super) fn arrive(
         &mut self,
         io: &mut Io<'_>,
@@ -154,12 +156,13 @@ impl Relay {
         }
     }
 
-    /// Where those are put that were waited for in vain.
+    /// Returns the queue of peers that did not come back within their grace.
     pub(crate) fn missed(&self) -> MissedBox {
         self.missed.shared()
     }
 
-    /// Some of the identities that are slowed now because they come back too often, and how many there are in all.
+    /// Returns some of the identities that are refused now because they reconnect too often, and
+    /// how many there are in all.
     pub(crate) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
         let mut refused = self.flapping.refused(now);
         let some = refused.by_ref().take(most);
@@ -168,7 +171,7 @@ impl Relay {
         (some, all)
     }
 
-    /// Returns whether the timer was ours.
+    /// Handles a timer. Returns whether it belongs to the relay.
     pub(super) fn timer_fired(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {
@@ -184,7 +187,7 @@ impl Relay {
         ours || self.on_leaving(io, timer) || self.on_unsaid(io, timer)
     }
 
-    /// How a connection took its place, if it has it still.
+    /// Returns how a connection took its place, if it still holds it.
     pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
         let session = self.sessions.get(&identity.user)?;
         match session.place(Role::of(identity))?.state {
@@ -193,7 +196,7 @@ impl Relay {
         }
     }
 
-    /// The post, and the sessions that it delivers to.
+    /// Borrows the sender of frames, and the sessions that it delivers to.
     pub(super) fn post(&mut self) -> (Post<'_>, &mut Sessions) {
         let post = Post {
             settings: &self.settings,
@@ -202,7 +205,7 @@ impl Relay {
         (post, &mut self.sessions)
     }
 
-    /// The counts of places, and the sessions that have them.
+    /// Borrows the counts of places, and the sessions that they count.
     pub(super) fn census(&mut self) -> (Census<'_>, &mut Sessions) {
         let census = Census {
             stats: &mut self.stats,

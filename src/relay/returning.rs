@@ -1,4 +1,5 @@
-//! Apps of the newer SDK: what their requests say, and the answers to `reconnect`.
+//! Apps of the newer SDK: the headers of their requests, and the wait for an init message after a
+//! rejected `reconnect`.
 
 use super::relay::Relay;
 use super::tables::Headers;
@@ -7,11 +8,11 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, Request, TimerId};
 
-/// How long an app whose `reconnect` was rejected may take to introduce itself anew.
+/// The time that an app has to send an init message after its `reconnect` was rejected.
 const ANEW: Micros = Micros::from_secs(10);
 
 impl Relay {
-    /// Keeps what the headers of an app's request say until its first message is here.
+    /// Keeps the headers of an app's request until its first message arrives.
     pub(super) fn note_headers(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) {
         if let Some(headers) = Headers::of(request) {
             io.charge(headers.allocated());
@@ -19,14 +20,15 @@ impl Relay {
         }
     }
 
-    /// The `reconnect` of this app was rejected: it is given some time to introduce itself anew.
+    /// Starts the timer for the init message of an app whose `reconnect` was rejected.
     pub(super) fn await_init(&mut self, io: &mut Io<'_>, id: ConnId) {
         let timer = io.timer(ANEW);
         self.introductions.awaited.insert(id, timer);
         self.introductions.timers.insert(timer, id);
     }
 
-    /// Returns whether the timer was that of an app that was to introduce itself anew, and has not: it is closed.
+    /// Returns whether the timer belongs to an app that has not sent its init message. The app is
+    /// closed.
     pub(super) fn on_unsaid(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let Some(id) = self.introductions.timers.remove(&timer) else {
             return false;
@@ -37,7 +39,8 @@ impl Relay {
         true
     }
 
-    /// An app has introduced itself, or its connection is over.
+    /// Forgets the headers and the timer of an app that has introduced itself, or whose connection
+    /// has ended.
     pub(super) fn forget_introduction(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.introductions.take_greeting(id);
         if !self.introductions.headers.is_empty()

@@ -1,4 +1,4 @@
-//! The classes of the relay, and what of a user's a connection is.
+//! The relay's classes, and the role of a connection for its user: glasses or app.
 
 use crate::engine::Class;
 use crate::health::Policy;
@@ -24,7 +24,7 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
     },
 ];
 
-/// What of a user's a connection is.
+/// The role of a connection for its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role<'a> {
     /// The glasses.
@@ -34,12 +34,12 @@ pub(crate) enum Role<'a> {
 }
 
 impl<'a> Role<'a> {
-    /// The role of an identity of the relay.
+    /// Returns the role of an identity of the relay.
     pub(crate) fn of(identity: &'a Identity) -> Self {
         identity.package().map_or(Role::Glasses, Role::App)
     }
 
-    /// The identity of a user in this role.
+    /// Returns the identity of a user in this role.
     pub(crate) fn identity(self, user: &str) -> Identity {
         match self {
             Role::Glasses => Identity {

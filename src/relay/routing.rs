@@ -1,4 +1,5 @@
-//! What goes where: frames of the glasses to the apps that subscribed, requests of apps to their session's glasses.
+//! Routing: frames of the glasses go to the apps that subscribed, requests of apps go to the
+//! glasses of their session.
 
 use super::protocol;
 use super::protocol::{FromApp, FromGlasses, Malformed, OF_APPS, OF_GLASSES};
@@ -14,22 +15,22 @@ use crate::engine::{Io, Message, Sent};
 use crate::host::Identity;
 use crate::relay::role::Role;
 
-/// Frames of one connection in a minute that may be no JSON of the contract; the one that makes this many closes it.
+/// How many malformed frames within [`STRIKE_WINDOW`] close a connection.
 const STRIKES: u32 = 5;
 
 const STRIKE_WINDOW: Micros = Micros::from_secs(60);
 
-/// Sets of subscriptions of at most this many bytes are taken even if there is no room.
+/// Sets of subscriptions up to this many bytes are accepted even if memory is short.
 const SMALL_SET: usize = 1024;
 
-/// Subscriptions that are read and sorted in a microsecond.
+/// Subscriptions that are read and sorted per work unit (about a microsecond).
 const SORTED: u32 = 4;
 
-/// Bytes of JSON that are parsed for a work unit.
+/// Bytes of JSON that are parsed per work unit.
 const JSON: usize = 64;
 
 impl Relay {
-    /// A message of a connection whose identity is known.
+    /// Handles a message of a connection with a known identity.
     pub(super) fn message(
         &mut self,
         io: &mut Io<'_>,
@@ -45,10 +46,10 @@ impl Relay {
         self.act_on(io, id, identity, read);
     }
 
-    /// Goes on with the last message of a connection: with reading it, or with sending it to many.
+    /// Continues the last message of a connection: reading it, or delivering it to many apps.
     pub(super) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         if io.class(id).is_none() {
-            // It is not open any more, and holds nothing from now on.
+            // The connection is no longer open, and holds no memory from now on.
             if !sabotage::on(Bug::ReadingKept) {
                 self.give_up_reading(id);
             }
@@ -63,7 +64,7 @@ impl Relay {
         }
     }
 
-    /// Acts on a message that was read, if it was.
+    /// Handles a message that was read to its end; `None` does nothing.
     fn act_on(
         &mut self,
         io: &mut Io<'_>,
@@ -97,7 +98,7 @@ impl Relay {
     ) -> Result<(), Malformed> {
         let user = &identity.user;
         if !read.message.is_text() {
-            // The SDK takes an empty frame for an error.
+            // The SDK treats an empty frame as an error.
             if read.message.is_empty() {
                 self.stats.unrouted += 1;
             } else {
@@ -138,7 +139,7 @@ impl Relay {
         read: &Read,
     ) -> Result<(), Malformed> {
         if !read.message.is_text() {
-            // Apps have nothing to say in binary.
+            // The protocol has no binary frames from apps.
             self.stats.unrouted += 1;
             return Ok(());
         }
@@ -162,7 +163,7 @@ impl Relay {
             FromApp::Request(kind) if !self.credentials.may_send(package, &kind) => {
                 self.stats.forbidden += 1;
             }
-            // Its session is over, and its turn to hear so has not come.
+            // The session has ended, and the app is about to be told.
             FromApp::Request(_)
                 if self.chores.has_ends() && self.subscriptions_of(id, identity).is_none() =>
             {
@@ -176,8 +177,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Replaces an app's set, if there is room for it. A small one always finds some: there are no more of them than
-    /// connections.
+    /// Replaces an app's set of subscriptions if there is memory for it. A small set is always
+    /// accepted: there are no more of them than connections.
     fn subscribe(
         &mut self,
         io: &mut Io<'_>,
@@ -198,7 +199,8 @@ impl Relay {
         *older = subscriptions;
     }
 
-    /// What the app of a connection wants to hear, if the connection has its place still.
+    /// Returns the subscriptions of the app on this connection, if the connection still holds the
+    /// app's place.
     fn subscriptions_of(&mut self, id: ConnId, identity: &Identity) -> Option<&mut Subscriptions> {
         let Role::App(package) = Role::of(identity) else {
             return None;
@@ -211,7 +213,7 @@ impl Relay {
         self.settings.replay_skip.iter().any(|skip| **skip == *kind)
     }
 
-    /// Sends an app's request to its session's glasses as it is.
+    /// Sends an app's request unchanged to the glasses of its session.
     fn route_to_glasses(
         &mut self,
         io: &mut Io<'_>,
@@ -237,7 +239,7 @@ impl Relay {
         }
     }
 
-    /// A frame was not understood: that is answered, and when it happens again and again the connection is closed.
+    /// Answers a malformed frame; closes the connection after too many of them.
     pub(super) fn strike(&mut self, io: &mut Io<'_>, id: ConnId, of: usize, why: &Malformed) {
         self.stats.malformed += 1;
         let now = io.now();
@@ -259,7 +261,7 @@ impl Relay {
         }
     }
 
-    /// Nothing more is counted of a connection that is over, nor read.
+    /// Drops what was counted and read of a connection that has ended.
     pub(super) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.give_up_reading(id);
         self.forget_introduction(io, id);
@@ -269,12 +271,12 @@ impl Relay {
     }
 }
 
-/// Work units for JSON of so many bytes that is looked through.
+/// Returns the work units for looking through this many bytes of JSON.
 pub(super) fn parsed(bytes: usize) -> u32 {
     u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
 }
 
-/// Answers whoever has asked. It is not kept: who is not there has not asked.
+/// Sends an answer to the connection that asked. It is never kept for an absent peer.
 pub(super) fn answer(io: &mut Io<'_>, id: ConnId, text: String) {
     if let Sent::Refused(why) = io.send(id, Message::text(text)) {
         log::debug!("answer refused id={id} why={why:?}");

@@ -1,44 +1,45 @@
-//! What the relay is told by the settings.
+//! The settings of the relay.
 
 use super::role::RELAY_CLASSES;
 use crate::base::time::Micros;
 use crate::host::Subprotocols;
 
-/// How long what is lost is kept, and how much of it.
+/// How long a lost peer has to come back, and how much is kept for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelaySettings {
-    /// How long a session waits for glasses that were lost; zero: not at all.
+    /// How long a session waits for lost glasses; 0: not at all.
     pub glasses_grace: Micros,
-    /// How long another process on the same port may still hold sessions of the state file beside this one; zero: there is none.
+    /// How long a predecessor on the same port may still hold sessions of the state file; 0: there
+    /// is none.
     pub overlap: Micros,
-    /// How long an app's place in its session waits for it; zero: not at all.
+    /// How long a session keeps the place of a lost app; 0: not at all.
     pub tpa_grace: Micros,
-    /// What is kept for one peer that is absent.
+    /// Limits of what is kept for one absent peer.
     pub replay: ReplayLimits,
-    /// The types of frames that are never kept: they tell of a moment that has passed.
+    /// Types of frames that are never kept, because they are worthless when late.
     pub replay_skip: Vec<Box<str>>,
-    /// Whether frames that were written before the loss, and that no pong has confirmed, are sent again. They may then arrive
-    /// twice; otherwise they may be lost.
+    /// Whether frames are sent again that were written before the loss and that no pong has
+    /// confirmed. With it they may arrive twice; without it they may be lost.
     pub replay_unconfirmed: bool,
-    /// How often one identity may come back, or take over, in a minute; 0: as often as it likes.
+    /// How often an identity may reconnect, or take over its place, in a minute; 0: no limit.
     pub flapping_limit: u32,
     /// The subprotocols of each class, by [`Class`](crate::Class).
     pub subprotocols: [Subprotocols; RELAY_CLASSES.len()],
 }
 
-/// What may wait for one peer that is absent; the oldest goes first.
+/// Limits of what is kept for one absent peer; the oldest frames are dropped first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayLimits {
     /// Messages; 0: none are kept.
     pub max_messages: usize,
-    /// Bytes of them together.
+    /// Total bytes of the messages.
     pub max_bytes: usize,
-    /// How long each is kept.
+    /// The longest time that a message is kept.
     pub max_age: Micros,
 }
 
 impl Default for ReplayLimits {
-    /// As the settings have it by default.
+    /// The defaults of the settings.
     fn default() -> Self {
         ReplayLimits {
             max_messages: 256,
@@ -49,7 +50,7 @@ impl Default for ReplayLimits {
 }
 
 impl Default for RelaySettings {
-    /// As the settings have it by default.
+    /// The defaults of the settings.
     fn default() -> Self {
         RelaySettings {
             glasses_grace: Micros::from_secs(60),

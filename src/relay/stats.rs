@@ -1,77 +1,78 @@
-//! What the relay counts.
+//! Counters of the relay.
 
 use super::role::RELAY_CLASSES;
 use crate::engine::Histogram;
 
-/// Counters of the relay since the start, and what there is now. Arrays are by class.
+/// Counters of the relay since the start, and its current state. Arrays are by class.
 #[derive(Debug, Clone, Default)]
 pub struct RelayStats {
-    /// Connections that took a place which nobody held or was waited for.
+    /// Connections that took a place which no connection held and which awaited none.
     pub firsts: [u64; RELAY_CLASSES.len()],
-    /// Connections that took a place that was lost and waited for.
+    /// Connections that took a lost place before its grace ended.
     pub resumes: [u64; RELAY_CLASSES.len()],
     /// Connections that took a place from an older connection.
     pub takeovers: [u64; RELAY_CLASSES.len()],
-    /// Peers that were declared stale and came back within a second: they had not been dead.
+    /// Peers that were declared stale and came back within a second, so they had not been dead.
     pub false_deaths: [u64; RELAY_CLASSES.len()],
     /// How long places were lost before their peers came back, in µs.
     pub absence: Histogram,
-    /// Places that are lost and waited for now.
+    /// Lost places that now wait for their peers.
     pub absent: [u64; RELAY_CLASSES.len()],
-    /// Places that were waited for in vain.
+    /// Places whose peers did not come back in time.
     pub expired_places: [u64; RELAY_CLASSES.len()],
-    /// Newcomers that were refused because their identity came back too often.
+    /// Connections that were refused because their identity reconnected too often.
     pub flapping: [u64; RELAY_CLASSES.len()],
     /// Frames sent on to peers: to glasses, to apps.
     pub relayed: [u64; RELAY_CLASSES.len()],
-    /// Frames that nobody wanted: no subscriber, no glasses.
+    /// Frames without a receiver: no subscriber, or no glasses.
     pub unrouted: u64,
-    /// Frames of apps that they may not send to glasses: the gateway's own words, and what `may_send` does not name.
+    /// Frames of apps that may not be sent to glasses: types reserved for the gateway, and types
+    /// that `may_send` does not name.
     pub forbidden: u64,
-    /// Frames that were no JSON of the contract.
+    /// Malformed frames: not JSON, or not in the protocol.
     pub malformed: u64,
-    /// Frames that had waited and were sent to a peer that came back.
+    /// Kept frames that were sent to a peer that came back.
     pub replayed: u64,
-    /// Frames that were written before a loss, and that no pong had confirmed.
+    /// Frames that were written before a loss and that no pong had confirmed.
     pub doubtful: u64,
     /// Frames that were dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
-    /// Frames kept now: unconfirmed, or waiting.
+    /// Frames kept now: unconfirmed, or waiting for the peer.
     pub kept: u64,
-    /// Bytes of those.
+    /// Bytes of the frames kept now.
     pub kept_bytes: u64,
-    /// Webhooks ordered to ask an app for a session because its user wanted it.
+    /// Webhooks queued to ask an app for a session because its user started it.
     pub starts: u64,
-    /// Webhooks ordered to ask an app for a session that had lost its place.
+    /// Webhooks queued to ask an app for a session after it lost its place.
     pub revivals: u64,
-    /// Webhooks ordered to stop an app.
+    /// Webhooks queued to stop an app.
     pub stops: u64,
-    /// Of the first two, those that the app's server answered.
+    /// Of `starts` and `revivals`, those that the app's server answered.
     pub webhooks_answered: u64,
-    /// Of the first two, those that were given up.
+    /// Of `starts` and `revivals`, those that were given up.
     pub webhooks_failed: u64,
 }
 
-/// Why a frame was dropped: all but the last two are for an absent peer.
+/// Why a frame was dropped. All but the last two are for an absent peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
     /// To make room for newer ones.
     Overflow,
     /// It was older than `REPLAY_MAX_AGE_MS`.
     Expired,
-    /// It is of a kind that is never kept: binary, or named in `REPLAY_SKIP`.
+    /// It is of a type that is never kept: binary, or named in `REPLAY_SKIP`.
     Skipped,
     /// The peer did not come back within its grace, or its session ended.
     Ended,
-    /// Its sender's connection ended before the gateway had read it: it is a large text.
+    /// It is a large text whose sender's connection ended before the gateway had read all of it.
     Unread,
-    /// It was on its way when memory ran short, and its sender was closed for that: some of its apps may have got it. Or too many
-    /// frames of its sender's older connections were on their way.
+    /// It was being delivered when memory ran short and its sender was closed for that; some apps
+    /// may have got it. Or too many frames of older connections of its sender were being delivered.
     NoRoom,
 }
 
 impl DropReason {
-    /// One of each; the position is the number that `as usize` yields.
+    /// All reasons; the position is the number that `as usize` yields.
     pub const ALL: [DropReason; 6] = [
         DropReason::Overflow,
         DropReason::Expired,

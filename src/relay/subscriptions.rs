@@ -1,4 +1,4 @@
-//! The streams that one app wants to hear, in two blocks of memory however many there are.
+//! The set of streams that one app subscribed to, in two allocations whatever its size.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 256;
 /// The longest name of a stream, in bytes as decoded.
 pub(crate) const STREAM_MAX: usize = 256;
 
-/// What binary frames of glasses are to those who subscribe.
+/// The stream of binary frames from glasses.
 pub(crate) const AUDIO: &str = "audio_chunk";
 
 /// A set of streams, sorted by name. A full set of the longest names is 65 KiB.
 #[derive(Default, Clone, PartialEq, Eq)]
 pub struct Subscriptions {
-    /// The names, one behind the other.
+    /// The names, concatenated.
     text: Box<str>,
     /// Where each name ends in `text`.
     ends: Box<[u32]>,
@@ -23,7 +23,8 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// A set of these names; names that stand twice count once. More than [`SUBSCRIPTIONS_MAX`] are not taken.
+    /// Makes a set of these names, without duplicates. Names beyond [`SUBSCRIPTIONS_MAX`] are
+    /// ignored.
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut names: Vec<&str> = names.into_iter().take(SUBSCRIPTIONS_MAX).collect();
         names.sort_unstable();
@@ -41,7 +42,7 @@ impl Subscriptions {
         }
     }
 
-    /// How many names there are.
+    /// Returns how many names there are.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -51,17 +52,18 @@ impl Subscriptions {
         self.ends.is_empty()
     }
 
-    /// The names in their order.
+    /// Returns the names, sorted.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|nth| self.name(nth))
     }
 
-    /// Returns whether an app with this set gets this stream. Audio is only for apps that name it.
+    /// Returns whether an app with this set receives this stream. Audio is only for apps that name
+    /// it.
     pub(crate) fn wants(&self, stream: &str) -> bool {
         (self.all && stream != AUDIO) || self.has(stream)
     }
 
-    /// Bytes of memory that the set holds besides the struct itself.
+    /// Returns the bytes of memory that the set holds besides the struct itself.
     pub(crate) fn allocated(&self) -> usize {
         self.text.len() + size_of_val(&*self.ends)
     }

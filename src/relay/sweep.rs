@@ -1,4 +1,5 @@
-//! What a reload means to apps.
+//! The walk over all apps after a reload: stops apps that were removed, and asks again at changed
+//! webhook URLs.
 
 use super::apps::app_identity;
 use super::causes::APP_STOPPED;
@@ -9,19 +10,19 @@ use super::tables::Spot;
 use crate::desk::{Effort, Progress};
 use crate::engine::Io;
 
-/// What it costs to go to the next session.
+/// CPU time to go to the next session, in ns.
 const SESSION_NS: u32 = 150;
 
-/// What it costs to look an app up in the lists.
+/// CPU time to look an app up in the lists, in ns.
 const APP_NS: u32 = 150;
 
-/// What it costs to stop an app or to ask its server: frames, errands, log ...
+/// CPU time to stop an app or to ask its server (frames, errands, log), in ns.
 const ACT_NS: u32 = 5_000;
 
-/// ... and for each app of the session, which is a list.
+/// Added CPU time for each app of the session, whose list is searched, in ns.
 const BESIDE_NS: u32 = 50;
 
-/// What has to be done about an app.
+/// An app that the walk must act on.
 struct Found {
     user: Box<str>,
     package: Box<str>,
@@ -29,14 +30,14 @@ struct Found {
 }
 
 enum Deed {
-    /// It is on the list no more.
+    /// Stop the app: it is no longer on the list.
     Stop,
-    /// It was asked at another address.
+    /// Ask again: it was asked at another URL.
     AskAnew { number: u64, revival: bool },
 }
 
 impl Relay {
-    /// Goes on with what a reload means to apps, for one slice.
+    /// Runs one slice of the walk.
     pub(crate) fn sweep_apps(&mut self, io: &mut Io<'_>) -> Progress {
         let mut effort = Effort::default();
         let (found, at) = self.look_at_apps(&mut effort);
@@ -48,13 +49,13 @@ impl Relay {
         } in found
         {
             match what {
-                // The operator took its key away, so it is stopped at once.
+                // The operator removed its key, so it is stopped at once.
                 Deed::Stop => {
                     let (cause, why) = (APP_STOPPED, StopReason::SystemStop);
                     self.sweep.stopped +=
                         usize::from(self.stop_app(io, &user, &package, cause, why));
                 }
-                // The old address may never answer.
+                // The old URL may never answer.
                 Deed::AskAnew { number, revival } => {
                     self.forget_errand(number);
                     self.ask(io, &app_identity(&user, &package), &package, revival);
@@ -72,7 +73,7 @@ impl Relay {
         Progress::Done
     }
 
-    /// Looks at the apps of one slice. Returns what has to be done about them, and where to go on.
+    /// Looks at the apps of one slice. Returns those to act on, and where to continue.
     fn look_at_apps(&self, effort: &mut Effort) -> (Vec<Found>, Option<Spot>) {
         let mut found = Vec::new();
         let begun = self.sweep.at.as_ref();
@@ -113,7 +114,7 @@ impl Relay {
         (found, None)
     }
 
-    /// What has to be done about an app of a session, if anything.
+    /// Returns what to do about an app of a session, if anything.
     fn deed(&self, session: &Session, nth: usize) -> Option<Deed> {
         let app = session.apps.get(nth)?;
         if !self.credentials.knows(&app.package) {
@@ -128,7 +129,8 @@ impl Relay {
         moved.then_some(Deed::AskAnew { number, revival })
     }
 
-    /// Where an app's server is told that it is stopped: where it is, or where it was when its app was still known.
+    /// Returns the webhook URL for stopping an app: the current one, or the last one if the app is
+    /// no longer known.
     pub(super) fn last_webhook(&self, package: &str) -> Option<&str> {
         if self.credentials.knows(package) {
             return self.credentials.webhook(package);

@@ -36,21 +36,22 @@ SIGINT or SIGTERM says goodbye now and prints the JSON; a second one ends it at 
 Exit code: 0 it ran, whatever it found; 1 not one connection opened; 2 bad arguments.
 ";
 
-/// What the command line asks for.
+/// The result of reading the command line.
 pub enum Wanted {
     Run(Args),
     Help,
 }
 
-/// The last ghost falls silent so long before the end that its timeout and this (µs) still fit.
+/// Time between the last ghost's silence and the end of the run, in addition to the server's
+/// timeout (µs).
 pub const GHOST_MARGIN: u64 = 3 * SECOND;
 
-/// Checked arguments; times in microseconds.
+/// The checked arguments; times are in microseconds.
 pub struct Args {
     pub target: Target,
     pub path: String,
     pub connections: u32,
-    /// Empty: the kernel chooses.
+    /// Source addresses; empty: the kernel chooses.
     pub sources: Vec<IpAddr>,
     /// Connections started per second.
     pub ramp: u32,
@@ -65,7 +66,7 @@ pub struct Args {
     pub seed: u64,
 }
 
-/// Reads the process's arguments; the error is one line for the user.
+/// Reads the process's arguments; an error is one line for the user.
 pub fn parse() -> Result<Wanted, String> {
     parse_from(lexopt::Parser::from_env())
 }

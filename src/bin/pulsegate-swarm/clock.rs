@@ -1,8 +1,8 @@
-//! Time as the swarm counts it: microseconds since it started, rounded down.
+//! The clock of the swarm: microseconds since its start, rounded down.
 
 use std::time::Instant;
 
-/// The only reader of the clock. Never 0, so that 0 can mean "not yet" wherever a time is kept.
+/// The only reader of the clock. It never returns 0, so that 0 can mean "not yet" in stored times.
 pub struct Clock(Instant);
 
 /// Microseconds in a second.
@@ -15,7 +15,7 @@ impl Clock {
         Clock(Instant::now())
     }
 
-    /// Microseconds since the start, plus one.
+    /// Returns the microseconds since the start, plus one.
     pub fn now(&self) -> u64 {
         self.0.elapsed().as_micros() as u64 + 1
     }

@@ -1,4 +1,4 @@
-//! One connection of the swarm: its socket, what phase it is in, and what it answers.
+//! One connection of the swarm: its socket, its phase, and its answers.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use crate::tally::Tally;
 use crate::upgrade::Upgrade;
 
-/// What all connections share: nothing here is per connection, and so may be large.
+/// The state that all connections share. It may be large, because it exists once.
 pub struct Commons {
     pub registry: Registry,
     pub clock: Clock,
@@ -33,12 +33,12 @@ pub struct Conn {
     token: Token,
     phase: Phase,
     role: Role,
-    /// When connect was called.
+    /// The time of the connect call.
     started: u64,
-    /// Read before the write that sent the last bytes: so the server cannot have heard us before it, and what is
-    /// called late because of it was late.
+    /// The time just before the last bytes were written. The server cannot have received them
+    /// earlier, so a close that counts as late by this time really is late.
     last_sent: u64,
-    /// 0: not pinged yet.
+    /// The time of the last ping; 0: none yet.
     last_ping: u64,
     /// When the oldest unanswered JSON ping was sent; 0: none.
     asked: u64,
@@ -47,25 +47,27 @@ pub struct Conn {
     unsent: Vec<u8>,
 }
 
-/// Where a connection stands.
+/// The phase of a connection.
 enum Phase {
-    /// The request that waits for the socket to connect, and what it must be answered.
+    /// The socket is not connected yet. The request waits for it, with the expected answer.
     Connecting(Box<(Upgrade, Vec<u8>)>),
     Upgrading(Box<Upgrade>),
     Open,
-    /// A ghost that sends no more.
+    /// A ghost that sends nothing more.
     Silent,
-    /// A ghost that the server has closed; the socket stays, as a ghost's would.
+    /// A ghost that the server has closed; its socket stays open, as with a real ghost.
     Buried,
-    /// We sent our close frame.
+    /// The swarm has sent its close frame.
     Leaving,
-    /// And got this one for it; the server closes the socket first (RFC 6455 §7.1.1).
+    /// The server has answered the close frame with this code; it closes the socket first (RFC 6455
+    /// §7.1.1).
     Left(Option<u16>),
 }
 
-/// What is waiting to be sent by one connection before it is given up.
+/// The most unsent bytes of a connection before it is given up.
 const UNSENT_LIMIT: usize = 4 << 20;
-/// A slow reader's share of one sip, and of its receive buffer (the kernel doubles it).
+/// The bytes that a slow reader reads at a time. The next constant is its receive buffer, which the
+/// kernel doubles.
 const SIP: usize = 512;
 const SLOW_RECEIVE_BUFFER: usize = 4 * 1024;
 
@@ -84,7 +86,7 @@ impl Commons {
 }
 
 impl Conn {
-    /// Calls connect, from `source` if there is one. The request follows once the socket is connected.
+    /// Starts to connect, from `source` if given. The request follows once the socket is connected.
     pub fn start(
         token: Token,
         role: Role,
@@ -137,22 +139,22 @@ impl Conn {
         self.pings.into()
     }
 
-    /// Still on the way to be open.
+    /// Returns whether the handshake is not finished.
     pub fn is_opening(&self) -> bool {
         matches!(self.phase, Phase::Connecting(_) | Phase::Upgrading(_))
     }
 
-    /// Open, and answering.
+    /// Returns whether it is open and answers.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
     }
 
-    /// A ghost that fell silent and has not been found.
+    /// Returns whether it is a silent ghost that the server has not closed.
     pub fn is_silent(&self) -> bool {
         matches!(self.phase, Phase::Silent)
     }
 
-    /// Counts the end of a connection that is about to be dropped.
+    /// Counts the end of a connection that will be dropped.
     pub fn count_end(&self, end: &End, commons: &mut Commons) {
         let late = self.late(commons.clock.now(), commons.timeout);
         let tally = &mut commons.tally;
@@ -172,7 +174,7 @@ impl Conn {
         }
     }
 
-    /// The poll said something about the socket.
+    /// Handles an event of the socket.
     pub fn ready(&mut self, event: &Event, commons: &mut Commons) -> Result<(), End> {
         if matches!(self.phase, Phase::Connecting(_)) && !self.send_request(commons)? {
             return Ok(());
@@ -190,7 +192,7 @@ impl Conn {
         Ok(())
     }
 
-    /// A ghost's last moment. Says whether it was alive.
+    /// Makes a ghost silent. Returns whether it was open.
     pub fn fall_silent(&mut self) -> bool {
         let was_open = self.is_open();
         if was_open {
@@ -199,12 +201,12 @@ impl Conn {
         was_open
     }
 
-    /// A slow reader reads a little.
+    /// Reads a little, for a slow reader.
     pub fn sip(&mut self, commons: &mut Commons) -> Result<(), End> {
         self.receive(false, SIP, commons)
     }
 
-    /// A talker sends its message, which the server should answer.
+    /// Sends a talker's message, which the server should answer.
     pub fn talk(&mut self, message: &[u8], commons: &mut Commons) -> Result<(), End> {
         frame::put(
             &mut commons.replies,
@@ -219,7 +221,7 @@ impl Conn {
         self.reply(commons)
     }
 
-    /// Says goodbye with 1000.
+    /// Sends a close frame with code 1000.
     pub fn leave(&mut self, commons: &mut Commons) -> Result<(), End> {
         self.phase = Phase::Leaving;
         frame::put(
@@ -231,7 +233,8 @@ impl Conn {
         self.reply(commons)
     }
 
-    /// A writable event does not mean connected: says whether it is, and sends the request then.
+    /// Sends the request once the socket is connected, which a writable event does not guarantee.
+    /// Returns whether it is connected.
     fn send_request(&mut self, commons: &mut Commons) -> Result<bool, End> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error.into());
@@ -249,9 +252,10 @@ impl Conn {
         Ok(true)
     }
 
-    /// Reads until there is nothing more (a short read says so), or at most once if `most` limits it.
+    /// Reads until a short read shows that there is nothing more, or only once if `most` limits it.
     ///
-    /// `to_the_end`: a FIN or an error came with the data and will not be told again, so read on until it shows.
+    /// `to_the_end`: a FIN or an error came with the data and is not reported again, so read until
+    /// it appears.
     fn receive(&mut self, to_the_end: bool, most: usize, commons: &mut Commons) -> Result<(), End> {
         let mut buffer = std::mem::take(&mut commons.read);
         let room = buffer.len().min(most);
@@ -274,7 +278,8 @@ impl Conn {
             }
         };
         commons.read = buffer;
-        // What was answered goes out even if the connection ends here: a close frame's echo above all.
+        // Answers are sent even if the connection ends here, in particular the echo of a close
+        // frame.
         let replied = self.reply(commons);
         outcome.and(replied)
     }
@@ -378,12 +383,12 @@ impl Conn {
         Ok(())
     }
 
-    /// How long after the timeout it is, counted from our last bytes.
+    /// Returns the time since the timeout, which is counted from the last bytes sent.
     fn late(&self, now: u64, timeout: u64) -> i64 {
         now as i64 - self.last_sent as i64 - timeout as i64
     }
 
-    /// Sends what was put into the shared replies: one write, however many frames.
+    /// Sends the replies that were collected: one write for all frames.
     fn reply(&mut self, commons: &mut Commons) -> Result<(), End> {
         if commons.replies.is_empty() {
             return Ok(());
@@ -431,7 +436,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Writes as much as the kernel takes.
+    /// Writes as much as the kernel accepts.
     fn write(&mut self, bytes: &[u8], commons: &mut Commons) -> Result<usize, End> {
         let mut taken = 0;
         while taken < bytes.len() {
@@ -451,12 +456,13 @@ impl Conn {
     }
 }
 
-/// A connect that goes on in the background (EINPROGRESS).
+/// Returns whether a connect continues in the background (EINPROGRESS).
 fn is_under_way(error: &io::Error) -> bool {
     error.raw_os_error() == Some(115)
 }
 
-/// Returns whether a message answers a JSON ping: `{"type":"pong"}`, or the ping itself from a server that echoes.
+/// Returns whether a message answers a JSON ping: `{"type":"pong"}`, or the ping itself from a
+/// server that echoes.
 fn is_answer(message: &[u8]) -> bool {
     message.starts_with(br#"{"type":"pong""#) || message.starts_with(br#"{"type":"ping""#)
 }

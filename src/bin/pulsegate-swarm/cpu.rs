@@ -1,4 +1,4 @@
-//! What the swarm itself costs.
+//! The CPU time of the swarm itself.
 
 /// CPU seconds, in steps of 10 ms.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -7,7 +7,7 @@ pub struct Cpu {
     pub system: f64,
 }
 
-/// What this process has spent so far; nothing where there is no `/proc`.
+/// Returns what this process has used so far; zero without `/proc`.
 pub fn spent() -> Cpu {
     let stat = std::fs::read_to_string("/proc/self/stat");
     stat.ok().and_then(|stat| parse(&stat)).unwrap_or_default()
@@ -15,7 +15,7 @@ pub fn spent() -> Cpu {
 
 impl std::ops::Sub for Cpu {
     type Output = Cpu;
-    /// Rounded to the steps that the kernel counts in, so that the report shows no noise of floats.
+    /// Rounds to the steps in which the kernel counts, so that the report shows no rounding errors.
     fn sub(self, before: Cpu) -> Cpu {
         let step = |later: f64, earlier: f64| ((later - earlier) * 100.0).round() / 100.0;
         Cpu {
@@ -25,9 +25,10 @@ impl std::ops::Sub for Cpu {
     }
 }
 
-/// Fields 14 and 15 of proc_pid_stat(5), in clock ticks: 100 a second on every Linux ABI.
+/// Parses fields 14 and 15 of proc_pid_stat(5), in clock ticks: 100 a second on every Linux ABI.
 fn parse(stat: &str) -> Option<Cpu> {
-    // The command's name may hold anything, so count from the parenthesis that ends it: field 3 follows.
+    // The command's name may contain anything, so count fields after its closing parenthesis: field
+    // 3 is next.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields
         .split_ascii_whitespace()

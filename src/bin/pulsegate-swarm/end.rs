@@ -1,24 +1,25 @@
-//! How connections fail and end, in words that a JSON key can be.
+//! How connections fail and end, as words for JSON keys.
 
 use std::io;
 
-/// Why a connection is no more.
+/// Why a connection ended.
 #[derive(Debug)]
 pub enum End {
     /// The server's close frame, with its code.
     Closed(Option<u16>),
-    /// End of stream without a close frame, or behind one that was dealt with.
+    /// End of stream without a close frame, or after one that was handled.
     Eof,
-    /// The server broke the protocol, or its answer to the upgrade was a refusal or nonsense.
+    /// The server violated the protocol, or it refused the upgrade or answered it with an invalid
+    /// response.
     Refused(String),
-    /// The socket's error.
+    /// An error of the socket.
     Socket(io::Error),
-    /// The server took nothing off us for so long that too much was waiting.
+    /// The server read nothing for so long that too many bytes were unsent.
     Stuck,
 }
 
 impl End {
-    /// `1000`, `no_code`, `eof`, `http_503`, `ECONNRESET`, …
+    /// Returns the key: `1000`, `no_code`, `eof`, `http_503`, `ECONNRESET`, …
     pub fn kind(&self) -> String {
         match self {
             End::Closed(Some(code)) => code.to_string(),
@@ -37,7 +38,7 @@ impl From<io::Error> for End {
     }
 }
 
-/// The error's name as in errno(3) where it is one that load brings about.
+/// Returns the error's name as in errno(3), if it is one that load causes.
 fn name(error: &io::Error) -> String {
     let known = match error.raw_os_error() {
         Some(11) => "EAGAIN",

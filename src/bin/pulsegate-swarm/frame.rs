@@ -1,4 +1,5 @@
-//! Frames as a client sees them (RFC 6455 §5): unmasked ones come in, in pieces of any size; masked ones go out.
+//! Frames on a client's side (RFC 6455 §5): reads unmasked ones in pieces of any size, and writes
+//! masked ones.
 
 use pulsegate::wire::frame::{
     self, BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, Header, MASKED, PING, PONG, RSV, TEXT,
@@ -8,7 +9,8 @@ use pulsegate::wire::frame::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
     pub opcode: Opcode,
-    /// The first bytes of its payload: all of a control frame's, enough of a message to know it by.
+    /// The first bytes of its payload: all of a control frame, and enough of a message to recognise
+    /// it.
     prefix: [u8; PREFIX],
     kept: u8,
 }
@@ -24,11 +26,11 @@ pub enum Opcode {
     Pong = PONG,
 }
 
-/// The server broke the protocol.
+/// The server violated the protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Violation;
 
-/// What a control frame can carry at most.
+/// The longest payload of a control frame.
 const PREFIX: usize = CONTROL_MAX;
 
 impl Frame {
@@ -36,7 +38,7 @@ impl Frame {
         &self.prefix[..usize::from(self.kept)]
     }
 
-    /// The code of a close frame; none if it has no payload.
+    /// Returns the code of a close frame; `None` if it has no payload.
     pub fn close_code(&self) -> Option<u16> {
         match *self.prefix() {
             [high, low, ..] => Some(u16::from_be_bytes([high, low])),
@@ -45,20 +47,21 @@ impl Frame {
     }
 }
 
-/// Finds the frames in a stream of bytes. Between frames it owns nothing on the heap.
+/// Finds the frames in a stream of bytes. It allocates nothing between frames.
 #[derive(Default)]
 pub struct Frames {
-    /// The frame that has not ended yet: its header and its prefix, as far as they have come.
+    /// The header and the prefix of an unfinished frame, as far as they have arrived.
     begun: Vec<u8>,
-    /// Bytes of its payload behind the prefix that have come and are gone.
+    /// Payload bytes after the prefix that have arrived and were discarded.
     skipped: u64,
 }
 
 impl Frames {
-    /// Takes the next whole frame off the front of `input`, or all of `input` if it ends inside a frame.
+    /// Takes the next whole frame from the front of `input`, or all of `input` if it ends within a
+    /// frame.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Frame>, Violation> {
         if self.begun.is_empty() {
-            // The usual case: the frame came whole, and nothing is copied.
+            // The usual case: the whole frame is in `input`, and nothing is copied.
             match parse(input)? {
                 Some(whole) if input.len() as u64 >= whole.size() => {
                     let frame = whole.frame(&input[whole.bytes..]);
@@ -103,16 +106,16 @@ impl Frames {
     }
 }
 
-/// A legal header.
+/// A valid header.
 struct Whole {
     opcode: Opcode,
-    /// Of the payload.
+    /// Length of the payload.
     length: u64,
-    /// Of the header itself.
+    /// Length of the header.
     bytes: usize,
 }
 
-/// Parses a header; `None` if it is not whole.
+/// Parses a header; `None` if it is incomplete.
 fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
     let [first, second, ..] = *input else {
         return Ok(None);
@@ -121,7 +124,7 @@ fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
     let Some(header) = Header::parse(input) else {
         return Ok(None);
     };
-    // The highest bit must be 0 (RFC 6455 §5.2); so sizes below cannot overflow.
+    // The highest bit must be 0 (RFC 6455 §5.2), so the sums below cannot overflow.
     if header.payload > u64::MAX >> 1 {
         return Err(Violation);
     }
@@ -132,7 +135,7 @@ fn parse(input: &[u8]) -> Result<Option<Whole>, Violation> {
     }))
 }
 
-/// Judges the first two bytes of a frame. A server does not mask, and extensions were not asked for.
+/// Checks the first two bytes of a frame. A server must not mask, and no extension was negotiated.
 fn legal(first: u8, second: u8) -> Result<Opcode, Violation> {
     let opcode = match first & frame::OPCODE {
         CONTINUATION => Opcode::Continue,
@@ -171,7 +174,7 @@ impl Whole {
     }
 }
 
-/// Appends a whole frame from a client, masked.
+/// Appends a whole masked frame of a client.
 pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
     frame::put(out, FIN | opcode as u8, payload, Some(mask));
 }

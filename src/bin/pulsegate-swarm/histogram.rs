@@ -1,6 +1,6 @@
-//! Many durations in constant memory.
+//! A histogram of many durations in constant memory.
 
-/// Counts of durations (µs) in buckets that are at most 1/64 wide, relative to what they hold: 20 KB for any number.
+/// Counts of durations (µs) in buckets of a relative width of at most 1/64; always 20 KB.
 pub struct Histogram {
     buckets: Vec<u64>,
     count: u64,
@@ -32,7 +32,8 @@ impl Histogram {
         self.max
     }
 
-    /// The duration that `per_mille` thousandths do not exceed, rounded down by 1/64 at most; 0 if there is none.
+    /// Returns the duration that `per_mille` thousandths do not exceed, rounded down by at most
+    /// 1/64; 0 if there are none.
     pub fn quantile(&self, per_mille: u64) -> u64 {
         let rank = (self.count * per_mille).div_ceil(1_000).max(1);
         let mut seen = 0;
@@ -46,7 +47,7 @@ impl Histogram {
     }
 }
 
-/// Exact below 64, then 64 buckets for each doubling.
+/// Returns the bucket of a value: exact below 64, then 64 buckets for each power of two.
 fn bucket_of(value: u64) -> usize {
     let doublings = (u64::BITS - value.leading_zeros()).saturating_sub(FINE + 1);
     ((u64::from(doublings) << FINE) + (value >> doublings)) as usize

@@ -1,10 +1,13 @@
-//! `pulsegate-swarm`: opens thousands of WebSocket connections to one server, lives on them as clients do, and says
-//! in one JSON object what it saw: who was pinged and when, who was closed and why, how late ghosts were found.
+//! `pulsegate-swarm`: opens thousands of WebSocket connections to one server and plays clients on
+//! them. It prints one JSON object with its measurements: pings and their intervals, closes and
+//! their reasons, and how late silent peers (ghosts) were found.
 //!
-//! One thread, one `mio` loop, about 200 bytes a connection, its own frame reader: it must never be the bottleneck of
-//! what it measures, and it states its own CPU and its longest turn, so that a reader can tell.
+//! It has one thread, one `mio` loop, about 200 bytes per connection, and its own frame reader,
+//! because it must not be the bottleneck of the measurement. It reports its own CPU time and its
+//! longest turn, so that a reader can check this.
 //!
-//! Exit code: 0 it ran (whatever it found), 1 not one connection opened, 2 bad arguments or no poll, no signals.
+//! Exit code: 0: it ran, whatever it found; 1: no connection opened; 2: invalid arguments, or the
+//! poll or the signal handlers failed.
 
 mod args;
 mod clock;
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     let args = match args::parse() {
         Ok(Wanted::Run(args)) => args,
         Ok(Wanted::Help) => {
-            // A reader that has gone away has what it wants.
+            // If the reader has closed the pipe, it needs no more output.
             let _ = io::stdout().write_all(args::HELP.as_bytes());
             return ExitCode::SUCCESS;
         }
@@ -60,20 +63,24 @@ fn refuse(fault: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A flag that the first SIGINT or SIGTERM raises, to end in order; the second one ends the process at once.
+/// Registers a flag that the first SIGINT or SIGTERM sets to end the run in order; a second one
+/// ends the process at once.
 fn on_signals() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the conditional one must see the flag as it was before this signal.
+        // The order matters: the conditional handler must see the flag as it was before this
+        // signal.
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone())?;
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)
 }
 
-/// Raises the soft descriptor limit as far as is needed and allowed; what is missing shows as failures `EMFILE`.
+/// Raises the soft limit on descriptors as far as needed and allowed; missing descriptors show as
+/// failures `EMFILE`.
 fn raise_fd_limit(connections: u32) {
-    // Besides the connections: standard streams, the poll and its clone, the pipe of the signals.
+    // Besides the connections: the standard streams, the poll and its clone, the pipe of the signal
+    // handlers.
     let needed = u64::from(connections) + 16;
     match rlimit::increase_nofile_limit(needed) {
         Ok(limit) if limit < needed => {

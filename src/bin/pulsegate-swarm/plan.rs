@@ -1,4 +1,5 @@
-//! Who plays what, and when: drawn from the seed before the first connection opens.
+//! The roles of the connections and their times, drawn from the seed before the first connection
+//! opens.
 
 use crate::args::{Args, GHOST_MARGIN};
 use crate::rng::Rng;
@@ -6,9 +7,9 @@ use crate::rng::Rng;
 /// What a connection does besides answering pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Nothing.
+    /// Nothing more.
     Plain,
-    /// Falls silent at a time of its own: it reads on, so that it sees its end, but sends nothing more.
+    /// Falls silent at a random time: it still reads, to see its end, but sends nothing more.
     Ghost,
     /// Reads a little at a time, however much there is.
     Slow,
@@ -16,7 +17,8 @@ pub enum Role {
     Talker,
 }
 
-/// The role of each connection, by number: the special ones lie scattered among the plain.
+/// Returns the role of each connection, by number; special roles are scattered at random among the
+/// plain ones.
 pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
     let special = [
         (Role::Ghost, args.ghosts),
@@ -34,8 +36,9 @@ pub fn roles(args: &Args, rng: &mut Rng) -> Vec<Role> {
     roles
 }
 
-/// How long (µs) after the hold began a ghost falls silent: anywhere in what the timeout leaves of the hold, so that
-/// ghosts die at every phase of the server's heartbeat.
+/// Returns how long (µs) after the start of the hold a ghost falls silent. The time is uniform over
+/// the hold less the timeout and a margin, so that ghosts fall silent at every phase of the
+/// server's heartbeat.
 pub fn silent_after(args: &Args, rng: &mut Rng) -> u64 {
     rng.below(args.duration.saturating_sub(args.timeout + GHOST_MARGIN))
 }

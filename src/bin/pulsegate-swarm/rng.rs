@@ -1,4 +1,4 @@
-//! A seeded source of numbers that are spread well enough for roles, phases and masks; not for secrets.
+//! A seeded random number generator, good enough for roles, phases and masks; not for secrets.
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub struct Rng(u64);
@@ -16,12 +16,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`; 0 if the bound is 0.
+    /// Returns a number below `bound`; 0 if the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// A client's masking key (RFC 6455 §5.3).
+    /// Returns a client's masking key (RFC 6455 §5.3).
     pub fn mask(&mut self) -> [u8; 4] {
         (self.next() as u32).to_ne_bytes()
     }

@@ -1,4 +1,5 @@
-//! The loop: opens connections at the ramp's pace, serves them, plays their roles, says goodbye.
+//! The loop: opens connections at the pace of the ramp, serves them, plays their roles, and closes
+//! them.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,10 +21,10 @@ use crate::tally::Tally;
 use crate::target::path_of;
 use crate::upgrade::Upgrade;
 
-/// Runs the whole plan, or as much of it as there is time for before `stop` is raised.
+/// Runs the whole plan, or the part of it before `stop` is set.
 ///
 /// # Errors
-/// Only what concerns the poll itself. Whatever befalls a connection is counted.
+/// Only errors of the poll itself. Errors of connections are counted.
 pub fn run(args: &Args, stop: &AtomicBool) -> io::Result<Tally> {
     let mut swarm = Swarm::new(args)?;
     let mut events = Events::with_capacity(1_024);
@@ -45,9 +46,10 @@ struct Swarm<'a> {
     poll: Poll,
     commons: Commons,
     roles: Vec<Role>,
-    /// By number. Numbers are not used twice, so an event can only mean the connection of that number.
+    /// By number. Numbers are never reused, so an event can only belong to the connection of that
+    /// number.
     conns: Vec<Option<Conn>>,
-    /// How many were started, and which number comes next.
+    /// How many were started; this is also the next number.
     started: u32,
     in_flight: u32,
     due: BinaryHeap<Reverse<(u64, u32, Task)>>,
@@ -55,16 +57,16 @@ struct Swarm<'a> {
     next_progress: u64,
     pings_shown: u64,
     turn_began: u64,
-    /// What had been spent when the hold began.
+    /// The CPU time used before the hold.
     hold_began_at: Cpu,
-    /// A talker's text.
+    /// The text that talkers send.
     message: Vec<u8>,
 }
 
-/// What a connection is to do at a time of its own.
+/// A task of a connection at a planned time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
-    /// Give the handshake up, if it is still under way.
+    /// Give up the handshake, if it is still under way.
     EndHandshake,
     FallSilent,
     Talk,
@@ -73,7 +75,7 @@ enum Task {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Opening; at this time what has not been started is given up.
+    /// Connections are being opened; at this time the rest is given up.
     Ramp {
         until: u64,
     },
@@ -81,22 +83,23 @@ enum Stage {
         since: u64,
         until: u64,
     },
-    /// Our close frames are out.
+    /// The swarm's close frames are sent.
     Farewell {
         until: u64,
     },
     Over,
 }
 
-/// What one handshake may take.
+/// The time limit of one handshake.
 const HANDSHAKE_LIMIT: u64 = 10 * SECOND;
-/// What the ramp may take beyond its pace.
+/// The time that the ramp may take in addition to its pace.
 const RAMP_SLACK: u64 = 30 * SECOND;
-/// What saying goodbye may take.
+/// The time limit for closing all connections.
 const FAREWELL: u64 = 3 * SECOND;
-/// Connections started in one turn at most, so that pongs need not wait for a burst of them.
+/// The most connections that are started in one turn, so that pongs do not wait for a burst of
+/// them.
 const STARTS_PER_TURN: u32 = 32;
-/// Time between two sips of a slow reader.
+/// The time between two reads of a slow reader.
 const SIP_INTERVAL: u64 = 100 * MILLI;
 
 impl<'a> Swarm<'a> {
@@ -129,7 +132,7 @@ impl<'a> Swarm<'a> {
         })
     }
 
-    /// Starts the connections whose time has come by the ramp, within the limit on handshakes.
+    /// Starts the connections that are due at the pace of the ramp, within the limit on handshakes.
     fn open_some(&mut self) {
         let Stage::Ramp { .. } = self.stage else {
             return;
@@ -173,7 +176,7 @@ impl<'a> Swarm<'a> {
         )
     }
 
-    /// Sleeps until a socket has something, or something is due.
+    /// Sleeps until a socket has an event, or a task is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let now = self.commons.clock.now();
         if let Stage::Hold { .. } = self.stage {
@@ -184,7 +187,7 @@ impl<'a> Swarm<'a> {
         let polled = self.poll.poll(events, Some(sleep));
         self.turn_began = self.commons.clock.now();
         match polled {
-            // A signal came: the stage looks at it.
+            // A signal arrived: the next check of the stage handles it.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 events.clear();
                 Ok(())
@@ -216,7 +219,7 @@ impl<'a> Swarm<'a> {
         });
     }
 
-    /// Lets a connection do something, and counts what became of it.
+    /// Calls a connection, and counts its end if it ends.
     fn with(&mut self, number: u32, act: impl FnOnce(&mut Conn, &mut Commons) -> Result<(), End>) {
         let Some(conn) = &mut self.conns[number as usize] else {
             return;
@@ -237,7 +240,8 @@ impl<'a> Swarm<'a> {
         }
     }
 
-    /// Ghosts wait for the hold; the others begin as soon as they are open.
+    /// Starts a connection's role. Ghosts start theirs in the hold, others as soon as they are
+    /// open.
     fn begin_role(&mut self, number: u32) {
         let now = self.commons.clock.now();
         match self.roles[number as usize] {
@@ -288,7 +292,7 @@ impl<'a> Swarm<'a> {
         }
     }
 
-    /// Goes to the next stage when this one has had its time, or has nothing left to do.
+    /// Goes to the next stage when the time of this one is over, or when it has nothing left to do.
     fn go_on(&mut self, stopped: bool) {
         let now = self.commons.clock.now();
         let open = self.commons.tally.open;
@@ -358,14 +362,14 @@ impl<'a> Swarm<'a> {
                 }
                 self.with(number, |conn, commons| conn.leave(commons));
             } else if conn.is_silent() {
-                // Never found; a ghost does not say goodbye.
+                // The server never found this ghost; a ghost sends no close frame.
                 self.conns[number as usize] = None;
                 self.commons.tally.open -= 1;
             }
         }
     }
 
-    /// Counts as failed what is not open yet or was not even started.
+    /// Counts connections as failed that are not open yet or were not started.
     fn give_up_openings(&mut self, why: &str) {
         for number in 0..self.started {
             if self.conns[number as usize]

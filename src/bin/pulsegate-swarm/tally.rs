@@ -1,4 +1,4 @@
-//! What was seen: counters while it runs, one JSON object at the end.
+//! The measurements: counters during the run, and one JSON object at the end.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,17 @@ use crate::cpu::Cpu;
 use crate::end::End;
 use crate::histogram::Histogram;
 
-/// Everything counted; times in microseconds.
+/// All counters; times are in microseconds.
 pub struct Tally {
     pub connected: u64,
-    /// Connections open now, ghosts that the server has closed not among them.
+    /// Connections open now, without ghosts that the server has closed.
     pub open: u64,
-    /// Those open when the hold ended, or when it was interrupted.
+    /// Connections open when the hold ended or was interrupted.
     pub open_at_end: u64,
     failures: BTreeMap<String, u64>,
     pub pings: u64,
     pub ping_intervals: Histogram,
-    /// Pings of each connection that lived from its opening to the end, answering.
+    /// Pings of each connection that stayed open and answered until the end.
     pub pings_per_connection: Histogram,
     pub fewest_pings: Option<u64>,
     pub asked: u64,
@@ -34,22 +34,22 @@ pub struct Tally {
     pub ramp_time: u64,
     pub hold_time: u64,
     pub total_time: u64,
-    /// What the swarm itself spent in the hold, and the longest time it was away from its poll there.
+    /// The CPU time of the swarm in the hold, and the longest time that it was away from its poll.
     pub hold_cpu: Cpu,
     pub longest_turn: u64,
     pub interrupted: bool,
 }
 
-/// What became of the ghosts.
+/// The counters of ghosts.
 #[derive(Default)]
 pub struct Ghosts {
-    /// Fell silent.
+    /// Ghosts that fell silent.
     pub silent: u64,
-    /// How they were closed.
+    /// How the server closed them.
     closes: BTreeMap<String, u64>,
-    /// For each that was found: the end's arrival, less its own last frame, less the timeout.
+    /// For each ghost that was found: the time from its last frame to its end, less the timeout.
     late: Vec<i64>,
-    /// Closed sockets of which the server then let go (RST), while the ghost did nothing.
+    /// Closed sockets that the server then reset (RST), without an action of the ghost.
     pub dropped: u64,
 }
 
@@ -81,7 +81,7 @@ impl Tally {
         }
     }
 
-    /// A connection that never opened.
+    /// Counts a connection that never opened.
     pub fn failed(&mut self, kind: String) {
         *self.failures.entry(kind).or_default() += 1;
     }
@@ -90,7 +90,7 @@ impl Tally {
         self.failures.values().sum()
     }
 
-    /// A connection that ended though it answered every ping.
+    /// Counts a connection that ended although it answered every ping.
     pub fn unexpected(&mut self, end: &End) {
         *self.unexpected.entry(end.kind()).or_default() += 1;
     }
@@ -99,12 +99,12 @@ impl Tally {
         self.unexpected.values().sum()
     }
 
-    /// A connection that ended after our own close.
+    /// Counts a connection that ended after the swarm's close frame.
     pub fn farewell(&mut self, end: &End) {
         *self.farewells.entry(end.kind()).or_default() += 1;
     }
 
-    /// A connection that lived to the end got so many pings.
+    /// Counts a connection that stayed open to the end and received this many pings.
     pub fn lived_through(&mut self, pings: u64) {
         self.pings_per_connection.add(pings);
         self.fewest_pings = Some(self.fewest_pings.map_or(pings, |fewest| fewest.min(pings)));
@@ -153,10 +153,11 @@ impl Tally {
 }
 
 impl Ghosts {
-    /// The server closed a ghost, or let go of it, `late` µs after its timeout (negative: before it).
+    /// Counts a ghost that the server closed or reset, `late` µs after its timeout (negative:
+    /// before it).
     pub fn found(&mut self, end: &End, late: i64) {
         *self.closes.entry(end.kind()).or_default() += 1;
-        // A server that goes away says nothing about how it finds ghosts.
+        // A server that shuts down tells nothing about how it finds ghosts.
         if !matches!(end, End::Closed(Some(1001 | 1012))) {
             self.late.push(late);
         }

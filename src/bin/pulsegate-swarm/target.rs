@@ -1,17 +1,17 @@
-//! Where the swarm goes: one server, many paths, and the addresses that it comes from.
+//! The server to connect to, the paths, and the source addresses.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 /// The server, resolved once.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// As it stood in the URL, for the `Host` header.
+    /// The host as written in the URL, for the `Host` header.
     pub host: String,
     pub addr: SocketAddr,
 }
 
 impl Target {
-    /// Reads `ws://HOST:PORT`. A path belongs into `--path`, and TLS is not spoken.
+    /// Parses `ws://HOST:PORT`. A path belongs in `--path`, and TLS is not supported.
     pub fn parse(url: &str) -> Result<Target, String> {
         let Some(rest) = url.strip_prefix("ws://") else {
             return Err(format!("--target {url}: not a ws:// URL"));
@@ -37,15 +37,16 @@ impl Target {
         })
     }
 
-    /// Returns whether what is sent there stays on this machine.
+    /// Returns whether traffic to it stays on this machine.
     pub fn is_local(&self) -> bool {
         self.addr.ip().to_canonical().is_loopback()
     }
 }
 
-/// Reads `--sources`: addresses separated by commas, or a number K that stands for 127.0.0.2 and the K - 1 after it.
+/// Parses `--sources`: addresses separated by commas, or a number K for 127.0.0.2 and the K - 1
+/// addresses after it.
 ///
-/// Each source address has its own range of ports (28 000 by default) towards the same server.
+/// Each source address has its own range of ports (28 000 by default) to the same server.
 pub fn parse_sources(text: &str, target: &Target) -> Result<Vec<IpAddr>, String> {
     const MOST: u8 = 250;
     let sources: Vec<IpAddr> = match text.parse::<u8>() {
@@ -73,7 +74,7 @@ pub fn parse_sources(text: &str, target: &Target) -> Result<Vec<IpAddr>, String>
     }
 }
 
-/// Checks `--path`: absolute, and nothing in it that would end a request line.
+/// Checks `--path`: it must be absolute, and contain nothing that would end a request line.
 pub fn parse_path(text: String) -> Result<String, String> {
     if text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text)
@@ -84,7 +85,7 @@ pub fn parse_path(text: String) -> Result<String, String> {
     }
 }
 
-/// The path of connection `number`: each `{n}` in the template becomes the number.
+/// Returns the path of connection `number`: each `{n}` in the template becomes the number.
 pub fn path_of(template: &str, number: u32) -> String {
     template.replace("{n}", &number.to_string())
 }

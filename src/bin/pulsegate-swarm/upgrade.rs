@@ -1,21 +1,21 @@
-//! The opening handshake, a client's side (RFC 6455 §4.1).
+//! The opening handshake on a client's side (RFC 6455 §4.1).
 
 use tungstenite::handshake::client::generate_key;
 use tungstenite::handshake::derive_accept_key;
 
-/// A handshake under way; gone once the connection is open.
+/// A handshake that is under way.
 pub struct Upgrade {
-    /// What the server must answer.
+    /// The answer that the server must send.
     accept: String,
-    /// What it has answered so far.
+    /// The part of the response head that has arrived.
     head: Vec<u8>,
 }
 
-/// A longer response head is refused.
+/// The longest response head that is accepted.
 const HEAD_LIMIT: usize = 8 * 1024;
 
 impl Upgrade {
-    /// Begins one, and gives the request to send.
+    /// Starts a handshake, and returns the request to send.
     pub fn begin(host: &str, path: &str) -> (Upgrade, Vec<u8>) {
         let key = generate_key();
         let request = format!(
@@ -32,9 +32,11 @@ impl Upgrade {
         )
     }
 
-    /// Takes the response, in pieces. `Some`: the connection is open, and these bytes follow the head.
+    /// Reads a piece of the response. `Some`: the connection is open, and these bytes follow the
+    /// head.
     ///
-    /// The error is the kind of failure: `http_STATUS` for a refusal, `bad_response` for nonsense.
+    /// The error is the kind of failure: `http_STATUS` for a refusal, `bad_response` for an invalid
+    /// response.
     pub fn go_on(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.head.extend_from_slice(bytes);
         let mut headers = [httparse::EMPTY_HEADER; 64];

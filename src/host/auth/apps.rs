@@ -19,17 +19,18 @@ pub const APPS_MAX: usize = 10_000;
 /// The most types that `may_send` names.
 const TYPES_MAX: usize = 64;
 
-/// More faults are not told one by one.
+/// The most faults that are described one by one.
 const FAULTS_MAX: usize = 20;
 
-/// The apps by their packages, to be shared. Keys are not kept, only what they are recognised by and what they sign with.
+/// The apps by package, cheap to share. Keys are not stored, only their hashes and the signers made
+/// from them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Apps(Arc<HashMap<Box<str>, App>>);
 
-/// Why a text is no list of apps. The author of the file is at fault; the list before still holds.
+/// Why a text is not a valid list of apps. The file is at fault; the previous list stays in force.
 ///
-/// Printed in words that go on after "must be", on one line. Apps are named by their places, counted from 1; nothing that
-/// the file says is repeated, for it may be a key in the wrong place.
+/// The text continues the phrase "must be", on one line. Apps are named by their positions, counted
+/// from 1. Nothing from the file is repeated, because it may be a key in the wrong field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppsError {
     /// It is not JSON.
@@ -40,7 +41,7 @@ pub enum AppsError {
         /// The column in it; 0 is before the first.
         column: usize,
     },
-    /// It is JSON, and not an array.
+    /// It is JSON, but not an array.
     #[error("a JSON array of apps")]
     NotAList,
     /// It has more than [`APPS_MAX`] apps.
@@ -49,26 +50,28 @@ pub enum AppsError {
     /// Some apps have faults.
     #[error("a list of apps without faults: {told}")]
     Faulty {
-        /// How many faults there are.
+        /// The number of faults.
         count: usize,
-        /// The first of them, in words.
+        /// The first faults, described.
         told: String,
     },
 }
 
 struct App {
-    /// SHA-256 of its key: all have one length, so that a comparison does not tell how long the right one is.
+    /// SHA-256 of its key. All hashes have one length, so the time of a comparison does not reveal
+    /// the length of the key.
     key: [u8; 32],
-    /// HMAC-SHA-256 after its key, before a message.
+    /// HMAC-SHA-256 that was fed with its key but no message yet.
     signer: Hmac<Sha256>,
     webhook: Option<Box<str>>,
-    /// The types of frames that it may send; `None`: all that are not the gateway's.
+    /// The types of frames that it may send; `None`: all types that are not reserved for the
+    /// gateway.
     may_send: Option<Box<[Box<str>]>>,
 }
 
 impl PartialEq for App {
     fn eq(&self, other: &Self) -> bool {
-        // The signer is another form of the key.
+        // The signer is derived from the key.
         (self.key, &self.webhook, &self.may_send) == (other.key, &other.webhook, &other.may_send)
     }
 }
@@ -82,7 +85,8 @@ impl fmt::Debug for Apps {
 }
 
 impl Apps {
-    /// Reads a JSON array of apps: `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
+    /// Reads a JSON array of apps:
+    /// `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
     ///
     /// # Errors
     /// [`AppsError`] with everything that is wrong.
@@ -102,7 +106,7 @@ impl Apps {
         }
         let mut faults = Faults::default();
         let mut apps = HashMap::with_capacity(entries.len());
-        // Where each package stands.
+        // The position of each package in the list.
         let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(entries.len());
         for (place, entry) in (1..).zip(entries) {
             let Some((package, app)) = entry.check(place, &mut faults) else {
@@ -120,12 +124,12 @@ impl Apps {
         Ok(Apps(Arc::new(apps)))
     }
 
-    /// How many there are.
+    /// Returns how many apps there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns whether there are none: then none is let in.
+    /// Returns whether there are none: then no app is admitted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -134,7 +138,7 @@ impl Apps {
         self.0.contains_key(package)
     }
 
-    /// Returns whether an app of the list is started and stopped over `https`.
+    /// Returns whether any app of the list has a webhook over `https`.
     pub fn has_https_webhook(&self) -> bool {
         let is_https = |url: &str| {
             let scheme = url.split(':').next();
@@ -154,8 +158,9 @@ impl Apps {
         allowed.is_none_or(|types| types.iter().any(|allowed| **allowed == *kind))
     }
 
-    /// The value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`, an HMAC-SHA-256 with the package's key
-    /// over `at` (seconds since the Unix epoch), a full stop and the body. `None`: there is no such app.
+    /// Returns the value of `X-Pulsegate-Signature` for a webhook of a package: `t=<at>,v1=<hex>`.
+    /// It is an HMAC-SHA-256 with the package's key over `at` (seconds since the Unix epoch), a
+    /// full stop and the body. `None`: there is no such app.
     pub fn sign(&self, package: &str, at: u64, body: &[u8]) -> Option<String> {
         let mut signer = self.0.get(package)?.signer.clone();
         signer.update(format!("{at}.").as_bytes());
@@ -164,10 +169,11 @@ impl Apps {
         Some(format!("t={at},v1={signature}"))
     }
 
-    /// Returns whether this is the package's key. The time that it takes depends on the length of the given key alone.
+    /// Returns whether this is the package's key. The time that it takes depends only on the length
+    /// of the given key.
     pub(crate) fn admits(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
-        // Some key is compared with also if there is no such app; its result does not count.
+        // An unknown package is compared with a dummy hash, whose result does not count.
         let right = app.map_or([0; 32], |app| app.key);
         let is_right = bool::from(right.ct_eq(&digest(key)));
         is_right & app.is_some()
@@ -182,7 +188,7 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// One thing in the array, as it stands there.
+/// One element of the array, not yet checked.
 enum Entry {
     App(Vec<(String, Value)>),
     Other,
@@ -247,7 +253,7 @@ impl Entry {
     }
 }
 
-/// A list of types of frames.
+/// Reads a list of frame types.
 fn names(value: Option<Value>) -> Option<Box<[Box<str>]>> {
     let Some(Value::Array(values)) = value else {
         return None;
@@ -268,8 +274,8 @@ fn text(value: Option<Value>) -> Option<String> {
     }
 }
 
-/// Takes an object with its fields in their order, so that one that stands twice is seen; and anything else, too, so that
-/// the rest of the array is looked at.
+/// Keeps the fields of an object in order, so that duplicates are detected. Accepts any other value
+/// too, so that the rest of the array is still checked.
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
@@ -323,7 +329,7 @@ impl<'de> Deserialize<'de> for Entry {
     }
 }
 
-/// What is wrong, app by app.
+/// Collects the faults, app by app.
 #[derive(Default)]
 struct Faults {
     told: String,

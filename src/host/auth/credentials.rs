@@ -1,4 +1,4 @@
-//! What peers are checked against: tokens, keys, and the origins of pages.
+//! Credentials: the user tokens, app keys and origins that peers are checked against.
 
 use super::apps::Apps;
 use super::token::{self, TokenFault, TokenKey};
@@ -7,17 +7,18 @@ use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Reply, Request};
 use std::borrow::Cow;
 
-/// When an app with the right key is let into a user's session. A key proves the app, not the user's consent.
+/// When an app with a valid key is admitted to a user's session. A key proves the app, not the
+/// user's consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Admission {
-    /// If that user started it.
+    /// If that user has started it.
     #[default]
     Started,
     /// Always.
     Key,
 }
 
-/// What peers are checked against. Secrets are shown nowhere. The default is the open gateway.
+/// What peers are checked against. Secrets are never shown. The default is the open gateway.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     tokens: Option<TokenKey>,
@@ -28,7 +29,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Checks the tokens of users with `jwt_secret` and apps against `apps`; with neither the gateway is open.
+    /// Makes credentials that check user tokens with `jwt_secret` and apps against `apps`; without
+    /// both the gateway is open.
     pub fn new(
         jwt_secret: Option<&str>,
         apps: Option<Apps>,
@@ -44,29 +46,32 @@ impl Credentials {
         }
     }
 
-    /// Lets tokens count for so long before their time (`nbf`) and after it (`exp`).
+    /// Sets how long before their time (`nbf`) and after it (`exp`) tokens are accepted.
     #[must_use]
     pub fn with_leeway(self, leeway: Micros) -> Self {
         Credentials { leeway, ..self }
     }
 
-    /// Returns whether nobody has to prove anything: identity is what the query says.
+    /// Returns whether the gateway is open: peers prove nothing, and the query gives the identity.
     pub fn is_open(&self) -> bool {
         self.tokens.is_none() && self.apps.is_none()
     }
 
-    /// The user that a request shows: the claim `email` of the token in `Authorization: Bearer …`, or else in `?token=`.
+    /// Returns the user that a request shows: the claim `email` of the token in
+    /// `Authorization: Bearer …`, or else in `?token=`.
     ///
-    /// To be asked only if the gateway [is not open](Self::is_open): there is no token to check then, and nobody is let in.
+    /// Call it only if the gateway [is not open](Self::is_open): an open gateway has no secret to
+    /// check a token with, and the result is always an error.
     ///
     /// # Errors
-    /// What is wrong with the token. It is not repeated.
+    /// What is wrong with the token. The token is not repeated.
     pub fn user(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
         let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
         key.user(&token::of(request)?, now, self.leeway)
     }
 
-    /// Returns whether this is the package's key; in an open gateway any is. An unknown package takes the time of a wrong key.
+    /// Returns whether this is the package's key; in an open gateway any key is. An unknown package
+    /// takes as long as a wrong key.
     pub fn app(&self, package: &str, key: &str) -> bool {
         match &self.apps {
             Some(apps) => apps.admits(package, key),
@@ -74,12 +79,12 @@ impl Credentials {
         }
     }
 
-    /// Where the package's app is started and stopped by a POST, if anywhere.
+    /// Returns the URL to which starts and stops of the package's app are POSTed, if any.
     pub fn webhook(&self, package: &str) -> Option<&str> {
         self.apps.as_ref()?.webhook(package)
     }
 
-    /// Returns whether there is such an app; in an open gateway there is every one.
+    /// Returns whether there is such an app; an open gateway knows every one.
     pub fn knows(&self, package: &str) -> bool {
         match &self.apps {
             Some(apps) => apps.knows(package),
@@ -87,13 +92,14 @@ impl Credentials {
         }
     }
 
-    /// Returns whether an app of this package may send frames of this type. Words of the gateway's own are another matter.
+    /// Returns whether an app of this package may send frames of this type. Types reserved for the
+    /// gateway are checked elsewhere.
     pub fn may_send(&self, package: &str, kind: &str) -> bool {
         let apps = self.apps.as_ref();
         apps.is_none_or(|apps| apps.may_send(package, kind))
     }
 
-    /// When an app with the right key is let in. An open gateway asks for no consent either.
+    /// Returns when an app with a valid key is admitted. An open gateway asks for no consent.
     pub fn admission(&self) -> Admission {
         if self.is_open() {
             Admission::Key
@@ -102,9 +108,11 @@ impl Credentials {
         }
     }
 
-    /// The `Origin` of a page that may not connect: one that was not named, when the gateway is open (any page that a user opens
-    /// reaches a loopback port) or when any was named. An IP address or `localhost` that is also the request's `Host` is no
-    /// foreign page. Most clients that are no browsers send no `Origin`.
+    /// Returns the `Origin` of a page that may not connect; `None` if the request has no such
+    /// origin. Origins are checked if the list of allowed ones is not empty. They are also checked
+    /// if the gateway is open, because any page in a user's browser can reach a loopback port. An
+    /// IP address or `localhost` that equals the request's `Host` is always allowed. Most clients
+    /// that are not browsers send no `Origin`.
     pub fn refused_origin<'a>(&self, request: &'a Request) -> Option<Cow<'a, str>> {
         if !self.is_open() && self.allowed_origins.is_empty() {
             return None;
@@ -121,7 +129,7 @@ impl Credentials {
             .map(String::from_utf8_lossy)
     }
 
-    /// The answer to a request without a token that counts: HTTP 401 with the body that their clients know.
+    /// The answer to a request without a valid token: HTTP 401 with the body that clients expect.
     pub fn unauthorized(fault: &TokenFault, now: UnixMillis) -> Reply {
         let body = format!(
             r#"{{"type":"connection_error","code":"{}","timestamp":"{}","message":"{fault}"}}"#,
@@ -134,9 +142,9 @@ impl Credentials {
     }
 }
 
-/// A time as frames have it: `2026-11-24T10:00:00.000Z`.
+/// Formats a time as in frames: `2026-11-24T10:00:00.000Z`.
 pub(crate) fn iso(time: UnixMillis) -> String {
-    /// The last that has four digits for its year.
+    /// The last time with a year of four digits.
     const LAST: UnixMillis = UnixMillis(253_402_300_799_999);
     humantime::format_rfc3339_millis(time.min(LAST).into()).to_string()
 }

@@ -1,7 +1,8 @@
-//! Who may connect, and as whom: the tokens of users, the keys of apps, the pages of browsers.
+//! Authentication: user tokens, app keys, and the origins of browser pages.
 //!
-//! Without a secret and without apps the gateway is open: anybody is who they say they are. With either, what the other would
-//! prove is refused: a gateway that can check no token lets no user in.
+//! Without a secret and without apps the gateway is open: every claimed identity is accepted. With
+//! only one of them, peers that need the other are refused: a gateway that cannot check tokens
+//! admits no users.
 
 mod apps;
 mod credentials;

@@ -1,4 +1,4 @@
-//! The tokens of users: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 and nothing else.
+//! The tokens of users: JSON Web Tokens (RFC 7519), signed with HMAC-SHA-256 only.
 
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;
@@ -12,38 +12,39 @@ use sha2::Sha256;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The one algorithm whose signature counts (RFC 7518 §3.2).
+/// The only accepted algorithm (RFC 7518 §3.2).
 const ALGORITHM: &str = "HS256";
 
-/// The others that tokens are signed with (RFC 7518 §3.1, RFC 8037): who uses one is told which it must be.
+/// Other algorithms for tokens (RFC 7518 §3.1, RFC 8037). Their use gets an error that names the
+/// accepted one.
 const OTHER_ALGORITHMS: [&str; 11] = [
     "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512",
     "EdDSA",
 ];
 
-/// Why a token does not count. It is not repeated, nor is anything in it.
+/// Why a token is rejected. Nothing of the token is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
-    /// The gateway has no secret to check it with, but credentials for others.
+    /// The gateway has no secret to check it with, but is not open.
     NoSecret,
-    /// There is none.
+    /// There is no token.
     Missing,
-    /// It is none, or there are several, or a claim is not what it must be.
+    /// It is not a token, or there are several, or a claim has an invalid value.
     Malformed,
     /// It is not signed with HS256.
     Algorithm,
-    /// It is not signed with our secret.
+    /// It is not signed with the gateway's secret.
     Signature,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Its time has not come.
+    /// It is not valid yet.
     NotYet,
-    /// It does not say whose it is.
+    /// It names no user.
     NoEmail,
 }
 
 impl TokenFault {
-    /// What programs are told.
+    /// Returns the error code for programs.
     pub fn code(self) -> &'static str {
         match self {
             TokenFault::NoSecret => "TOKENS_NOT_ACCEPTED",
@@ -59,7 +60,7 @@ impl TokenFault {
 }
 
 impl fmt::Display for TokenFault {
-    /// What people are told; nothing in it needs an escape in JSON.
+    /// Writes the text for people, which needs no escapes in JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TokenFault::NoSecret => "this gateway has no secret to check tokens with",
@@ -80,7 +81,7 @@ impl fmt::Display for TokenFault {
 
 impl std::error::Error for TokenFault {}
 
-/// The first part of a token. Only an object is one, and it says nothing twice that we look at.
+/// The first part of a token: a JSON object in which no field read here occurs twice.
 #[derive(Deserialize)]
 struct Head {
     alg: String,
@@ -89,7 +90,7 @@ struct Head {
     _others: BTreeMap<String, IgnoredAny>,
 }
 
-/// What tokens are signed with.
+/// The key that tokens are signed with.
 #[derive(Clone)]
 pub(crate) struct TokenKey(Hmac<Sha256>);
 
@@ -101,13 +102,13 @@ impl fmt::Debug for TokenKey {
 
 impl TokenKey {
     pub(crate) fn new(secret: &str) -> Self {
-        // RFC 2104 §3: a longer one is hashed, a shorter one filled up.
+        // RFC 2104 §3: a longer key is hashed, a shorter one is padded.
         let key = Hmac::new_from_slice(secret.as_bytes());
         TokenKey(key.expect("a key may have any length"))
     }
 
-    /// The user that the token was made for, if it counts at `now`, or does so within `leeway`: the clocks of signer and
-    /// checker differ. The claim `aud` is not checked.
+    /// Returns the user of a token that is valid at `now`, or within `leeway` of it, because the
+    /// clocks of signer and checker differ. The claim `aud` is not checked.
     pub(crate) fn user(
         &self,
         token: &str,
@@ -118,22 +119,22 @@ impl TokenKey {
         let (head, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
         let head: Head = read(head)?;
         if head.alg != ALGORITHM {
-            // Whatever else stands there, `none` being one, is no signature at all.
+            // Any other value, `none` included, is not a signature at all.
             return Err(if OTHER_ALGORITHMS.contains(&&*head.alg) {
                 TokenFault::Algorithm
             } else {
                 TokenFault::Malformed
             });
         }
-        // In a time that does not depend on where the two differ.
+        // In constant time.
         let verified = (self.0.clone().chain_update(signed)).verify_slice(&decode(signature)?);
         verified.map_err(|_| TokenFault::Signature)?;
-        // RFC 7515 §4.1.11: who does not know an extension that is critical must refuse.
+        // RFC 7515 §4.1.11: a critical extension that is not understood must be refused.
         if head.crit.is_some() {
             return Err(TokenFault::Malformed);
         }
         let claims: Map<String, Value> = read(claims)?;
-        // RFC 7519 §4.1.4: on that time it has expired.
+        // RFC 7519 §4.1.4: a token has expired at that very time.
         let leeway = leeway.as_millis();
         let (earliest, latest) = (now.0.saturating_sub(leeway), now.0.saturating_add(leeway));
         if time(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
@@ -154,26 +155,27 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
     decoded.map_err(|_| TokenFault::Malformed)
 }
 
-/// A part of a token that is JSON.
+/// Decodes a part of a token that is JSON.
 fn read<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
     serde_json::from_slice(&decode(part)?).map_err(|_| TokenFault::Malformed)
 }
 
-/// A claim that is a time: seconds since 1970, perhaps with a fraction.
+/// Reads a claim that is a time: seconds since 1970, possibly with a fraction.
 fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
     let Some(claim) = claims.get(name) else {
         return Ok(None);
     };
     let millis = match (claim.as_u64(), claim.as_f64()) {
         (Some(seconds), _) => seconds.saturating_mul(1_000),
-        // Below zero is zero, and too much is the most that there is.
+        // The cast saturates: negative values become 0, too large ones the maximum.
         (None, Some(seconds)) => (seconds * 1_000.0) as u64,
         (None, None) => return Err(TokenFault::Malformed),
     };
     Ok(Some(UnixMillis(millis)))
 }
 
-/// The token of a request: the header's, or else the query's. Two in one place are none.
+/// Returns the token of a request: the header's, or else the query's. Two in one place are an
+/// error.
 pub(crate) fn of(request: &Request) -> Result<String, TokenFault> {
     let mut fields = request.headers().get_all("authorization").iter();
     if let Some(field) = fields.next() {
@@ -196,7 +198,8 @@ pub(crate) fn of(request: &Request) -> Result<String, TokenFault> {
     }
 }
 
-/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+/// Returns the token in `Bearer …` (RFC 6750 §2.1); the scheme's name is case-insensitive (RFC 9110
+/// §11.1).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();

@@ -1,19 +1,21 @@
-//! Origins of web pages, and URLs in settings.
+//! Origins and URLs, as far as settings name them.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Longer ones are a slip.
+/// The longest URL that is accepted; a longer one is taken for a mistake.
 const URL_MAX: usize = 2_048;
 
-/// What the header `Origin` says: in the form of browsers (`https://app.example.org`, the port only if it is not the scheme's own),
-/// or any other text, which is compared as it is: `null`, `file://`.
+/// The value of the header `Origin`. Either it has the form that browsers send
+/// (`https://app.example.org`, with a port only if it is not the scheme's default). Or it is any
+/// other text, which is compared unchanged: `null`, `file://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebOrigin(Box<str>);
 
 impl WebOrigin {
-    /// The origin that `text` is: in small letters if it has the form of browsers, else as it is. `None` if it is empty, longer
-    /// than 2 048 bytes, no visible ASCII, or has a `*`, for there are no patterns.
+    /// Parses an origin: lower-cased if it has the form that browsers send, else unchanged. `None`
+    /// if it is empty, longer than 2 048 bytes, not visible ASCII, or contains `*`: there are no
+    /// patterns.
     pub fn parse(text: &str) -> Option<Self> {
         let is_plain = |b: u8| b.is_ascii_graphic() && b != b'*';
         if text.is_empty() || text.len() > URL_MAX || !text.bytes().all(is_plain) {
@@ -22,7 +24,7 @@ impl WebOrigin {
         Self::of_a_page(text).or_else(|| Some(WebOrigin(text.into())))
     }
 
-    /// The origin that `text` is if it has the form of browsers, in small letters.
+    /// Parses an origin that has the form that browsers send, lower-cased.
     fn of_a_page(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let (scheme, rest) = text.split_once("://")?;
@@ -42,8 +44,9 @@ impl WebOrigin {
         Some(WebOrigin(format!("{scheme}://{rest}").into()))
     }
 
-    /// Returns whether this is the very `host` that was asked (the header `Host`), over HTTP, and that is an IP address or
-    /// `localhost`: no page of another machine has such an origin, however names are resolved.
+    /// Returns whether this is the origin of `host` (the header `Host`) over HTTP, and `host` is an
+    /// IP address or `localhost`. No page of another machine has such an origin, however names are
+    /// resolved.
     pub(crate) fn is_own(&self, host: &str) -> bool {
         let is_address = host.parse::<SocketAddr>().is_ok()
             || host.parse::<Ipv4Addr>().is_ok()
@@ -58,7 +61,7 @@ impl WebOrigin {
                 .any(|scheme| Self::of_a_page(&format!("{scheme}://{host}")).as_ref() == Some(self))
     }
 
-    /// As it is compared.
+    /// Returns the origin as it is compared.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -70,8 +73,9 @@ impl fmt::Display for WebOrigin {
     }
 }
 
-/// Whether `text` is a URL of one of these schemes (in small letters): a host, perhaps a port, a path and a query; no user, no
-/// fragment, nothing that would have to be escaped.
+/// Returns whether `text` is a URL with one of these schemes (in lower case). It has a host, an
+/// optional port, a path and a query. It has no user, no fragment, and nothing that would need an
+/// escape.
 pub fn is_url(text: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = text.split_once("://") else {
         return false;
@@ -84,10 +88,10 @@ pub fn is_url(text: &str, schemes: &[&str]) -> bool {
         && path.bytes().all(is_plain)
 }
 
-/// A host in small letters, perhaps with a port.
+/// Returns whether `text` is a host in lower case with an optional port.
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
-        // The colons of an IPv6 address stand in brackets.
+        // The colons of an IPv6 address are within brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (text, None),
     };

@@ -1,4 +1,4 @@
-//! Names that are kept, counted and forgotten.
+//! Tests of storing, counting and removing user agents.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn request(name: &str) -> Request {
     Request::of(&head)
 }
 
-/// It is no stranger.
+/// A connection arrives and is identified.
 fn came(agents: &mut UserAgents, slot: usize, name: &str) {
     asked(agents, slot, name);
     agents.introduced(id(slot), None);
@@ -44,7 +44,7 @@ fn a_user_agent_is_cut_and_escaped() {
         assert_eq!(shown_user_agent(empty), None);
     }
     assert_eq!(shown_user_agent(&[b'x'; 4_000]), Some("x".repeat(128)));
-    // Not within an escape.
+    // Not cut within an escape.
     let escaped = shown_user_agent(&[&[b'x'; 3][..], &[0xff; 100]].concat()).expect("not empty");
     assert_eq!(escaped.len(), 126);
     assert!(escaped.ends_with("%FF"));
@@ -75,7 +75,7 @@ fn invented_user_agents_fill_the_table_only_while_they_are_here() {
         "its bound holds"
     );
     assert_eq!(name(&agents, USER_AGENTS_MAX), Some("other"));
-    // Known names are not hurt.
+    // Names of identified connections are not affected.
     came(&mut agents, 9_000, "glasses/1");
     assert_eq!(name(&agents, 9_000), Some("glasses/1"));
     let ended = agents.ended(id(1), true).expect("it had one");
@@ -104,11 +104,11 @@ fn names_that_strangers_invent_leave_room_for_others() {
     }
     assert_eq!(agents.len(), OF_STRANGERS_MAX);
     assert_eq!(name(&agents, 999), Some("other"));
-    // One of them shows whose it is, and makes room for another.
+    // One of them is identified, which makes room for another.
     agents.introduced(id(0), None);
     asked(&mut agents, 1_000, "glasses/2");
     assert_eq!(name(&agents, 1_000), Some("glasses/2"));
-    // One shows whose it is with its request.
+    // One is identified at its request.
     asked(&mut agents, 1_001, "glasses/3");
     assert_eq!(name(&agents, 1_001), Some("other"));
     agents.introduced(id(1_001), Some(&request("glasses/3")));
@@ -130,7 +130,7 @@ fn what_a_client_calls_other_is_other() {
     assert_eq!((agents.len(), agents.most(2)[0].len()), (0, 0));
     agents.ended(id(0), true);
     assert_eq!(name(&agents, 0), None);
-    // A request without one behind another in its slot.
+    // A request without a user agent, after another connection in the same slot.
     came(&mut agents, 0, "a");
     came(&mut agents, 0, "");
     assert_eq!((name(&agents, 0), agents.len()), (None, 0));
@@ -143,7 +143,7 @@ fn open_connections_are_counted_by_class_and_user_agent() {
         came(&mut agents, slot, &format!("agent/{}", slot % 100));
         agents.opened(id(slot), Class((slot % 2) as u8));
     }
-    // It has not opened.
+    // It was never open.
     came(&mut agents, 300, "agent/1");
     agents.ended(id(300), true);
     for slot in 0..50 {
@@ -170,7 +170,7 @@ fn open_connections_are_counted_by_class_and_user_agent() {
 #[test]
 fn suspects_are_counted_until_they_are_heard_or_end() {
     let mut agents = UserAgents::default();
-    // Seventy that are frequent, and one that is not.
+    // Seventy frequent ones, and one that is not.
     for slot in 0..141 {
         came(
             &mut agents,
@@ -200,7 +200,7 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
     assert_eq!(suspects(&agents, "agent/3"), Some(2));
     agents.ended(id(3), true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
-    // One that has not opened is none.
+    // A connection that was never open is not counted.
     came(&mut agents, 3, "agent/3");
     agents.changed(id(3), State::Suspect, true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));

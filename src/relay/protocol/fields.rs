@@ -1,4 +1,4 @@
-//! Fields of frames: bounded strings, each at most once.
+//! Parsing helpers for the fields of frames: bounded strings, each field at most once.
 
 use crate::relay::subscriptions::SUBSCRIPTIONS_MAX;
 use serde::Deserialize;
@@ -6,29 +6,29 @@ use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a frame is not understood, for whoever sent it.
+/// Why a frame is malformed, in words for its sender.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) String);
 
 impl Malformed {
-    /// Returns whether a name, key or list is beyond its limit.
+    /// Returns whether a name, a key or a list exceeds its limit.
     pub(crate) fn is_limit(&self) -> bool {
         [TOO_LONG, TOO_MANY].contains(&&*self.0)
     }
 }
 
-/// What [`Bounded`] says of a string that is too long.
+/// The error of [`Bounded`] for a string that is too long.
 pub(super) const TOO_LONG: &str = "a name or a key is too long";
 pub(super) const TOO_MANY: &str = "more than 256 subscriptions";
 const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
-/// The major version of the SDK from which on its apps come back whatever code they are closed with.
+/// The first major version of the SDK whose apps reconnect after any close code.
 pub(super) const NEWER: u32 = 3;
 
-/// What [`Init`] says of a message that is none.
+/// The error of [`Init`] for a message that is no introduction.
 pub(crate) const NO_INIT: &str = "the first message must be tpa_connection_init";
 pub(super) const OTHER_PACKAGE: &str = "packageName is not this connection's";
 
-/// A string of at most `MOST` bytes as decoded. A longer one is refused before it is copied.
+/// A string of at most `MOST` decoded bytes. A longer one is refused before it is copied.
 pub(super) struct Bounded<'a, const MOST: usize>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for Bounded<'a, MOST> {
@@ -64,7 +64,7 @@ pub(super) fn check<E: Error>(text: &str, most: usize) -> Result<(), E> {
     Ok(())
 }
 
-/// Puts a field into its place; a field that stands twice is a fault.
+/// Stores a field; a field that occurs twice is an error.
 pub(super) fn set<T, E: Error>(
     field: &mut Option<T>,
     name: &'static str,
@@ -76,9 +76,10 @@ pub(super) fn set<T, E: Error>(
     }
 }
 
-/// The whole text is looked at: what is put into another frame must be whole JSON.
+/// Parses a text. It checks the whole text, because what is put into another frame must be valid
+/// JSON.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
-    // A key may stand in it, and nothing of it in the message.
+    // The error names only the position, because the text may contain a key.
     serde_json::from_str(text).map_err(|e| {
         let (line, column) = (e.line(), e.column());
         Malformed(match e.classify() {
@@ -97,7 +98,8 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     })
 }
 
-/// The stream that a type, or a subscription, stands for: the SDK knows transcriptions by their language only.
+/// Returns the stream that a type or a subscription stands for. The SDK subscribes to
+/// transcriptions by language only.
 pub(crate) fn stream_of(kind: &str) -> &str {
     match kind {
         "transcription" => "transcription:en-US",

@@ -1,4 +1,4 @@
-//! What glasses and apps say.
+//! Frames that glasses and apps send.
 
 use super::fields::{Bounded, Malformed, OTHER_PACKAGE, parse, set};
 use super::init::Init;
@@ -10,10 +10,10 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What glasses say.
+/// A frame from glasses.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FromGlasses<'a> {
-    /// `connection_init`: another acknowledgement, please.
+    /// `connection_init`: asks for another acknowledgement.
     Init,
     /// `start_app`, with its package.
     StartApp(Box<str>),
@@ -21,22 +21,22 @@ pub(crate) enum FromGlasses<'a> {
     StopApp(Box<str>),
     /// `ping`.
     Ping,
-    /// Something for whoever subscribed to it: its type.
+    /// A frame for the apps that subscribed to it: its type.
     Data(Cow<'a, str>),
 }
 
-/// What an app says.
+/// A frame from an app.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FromApp<'a> {
-    /// `tpa_connection_init`: who it is.
+    /// `tpa_connection_init`: the app introduces itself.
     Init(Init),
-    /// `subscription_update`: all that it wants from now on.
+    /// `subscription_update`: all streams that the app wants from now on.
     Subscribe(Subscriptions),
-    /// `ownership_release`: it leaves on purpose.
+    /// `ownership_release`: the app leaves on purpose.
     Release,
     /// `ping`.
     Ping,
-    /// Something for the glasses: its type.
+    /// A frame for the glasses: its type.
     Request(Cow<'a, str>),
 }
 
@@ -66,7 +66,7 @@ impl<'a> FromGlasses<'a> {
 }
 
 impl<'a> FromApp<'a> {
-    /// A frame of the app of this package. A frame that names another one is malformed.
+    /// Parses a frame of the app of this package. A frame that names another package is malformed.
     pub(crate) fn parse(text: &'a str, package: &str) -> Result<Self, Malformed> {
         let frame = parse::<Frame<'_>>(text)?;
         if frame.package.is_some_and(|named| *named != *package) {
@@ -85,12 +85,12 @@ impl<'a> FromApp<'a> {
     }
 }
 
-/// What routing needs of an app's frame.
+/// The fields of an app's frame that routing needs.
 pub(super) struct Frame<'a> {
     kind: Cow<'a, str>,
-    /// `packageName`, if it is there and not null.
+    /// `packageName`, if it is present and not null.
     package: Option<Cow<'a, str>>,
-    /// Of a `subscription_update` whose list stands behind its type, as it does in the SDK's.
+    /// The list of a `subscription_update`, if it follows the type, as it does in the SDK's frames.
     subscriptions: Option<Subscriptions>,
 }
 
@@ -146,14 +146,16 @@ impl<'de> Deserialize<'de> for Frame<'de> {
     }
 }
 
-/// Returns whether only the gateway says this to glasses or apps. From an app it would be a forgery: `auth_error`, for one,
-/// makes some glasses leave for good, and `microphone_state_change` turns their microphone on.
+/// Returns whether only the gateway may send this type to glasses or apps. An app that sends it
+/// forges it. For example, `auth_error` makes some glasses leave for good, and
+/// `microphone_state_change` turns their microphone on.
 pub(crate) fn is_reserved(kind: &str) -> bool {
     RESERVED.binary_search(&kind).is_ok()
 }
 
-/// The gateway's own words, sorted. What apps ask of glasses (`display_event`, `photo_request`, `audio_play_request`, …) and
-/// what their cloud serves (`app_broadcast_message`, …) is not among them.
+/// The types that only the gateway sends, sorted. Requests of apps to glasses (`display_event`,
+/// `photo_request`, `audio_play_request`, …) and frames that the apps' own cloud serves
+/// (`app_broadcast_message`, …) are not among them.
 pub(super) const RESERVED: [&str; 32] = [
     "app_message_received",
     "app_started",

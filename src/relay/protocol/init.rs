@@ -1,4 +1,4 @@
-//! The introduction of an app.
+//! The introduction of an app: its first message.
 
 use super::fields::{Bounded, Malformed, NEWER, NO_INIT, parse, set};
 use crate::host::{KEY_MAX, NAME_MAX};
@@ -7,19 +7,20 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
-/// An app's introduction. What it lacks stands in the headers of its request, if its SDK is a newer one.
+/// An app's introduction. With a newer SDK the fields that it lacks are in the headers of the
+/// request.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Init {
-    /// It is `reconnect`: the app had been acknowledged on an earlier connection.
+    /// Whether it is `reconnect`: the app was acknowledged on an earlier connection.
     pub(crate) reconnect: bool,
     session_id: Option<String>,
     pub(crate) package_name: Option<String>,
     pub(crate) api_key: Option<String>,
-    /// Its `sdkVersion` is 3 or newer.
+    /// Whether its `sdkVersion` is 3 or newer.
     pub(crate) is_newer: bool,
 }
 
-/// The key is not shown.
+/// Omits the key.
 impl fmt::Debug for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Init");
@@ -36,19 +37,19 @@ impl Init {
         self.session_id.is_some()
     }
 
-    /// The user: the session id is `<user>-<package>`, and both may have hyphens.
+    /// Returns the user. The session id is `<user>-<package>`, and both parts may contain hyphens.
     pub(crate) fn user(&self, package: &str) -> Option<&str> {
         user_of(self.session_id.as_deref()?, package)
     }
 
-    /// The first message of an app. A message of another type is given up as soon as its type is read, and no field is
-    /// taken that the introduction does not need.
+    /// Parses the first message of an app. A message of another type is rejected as soon as its
+    /// type is read, and only the fields of the introduction are read.
     pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
         parse(text)
     }
 }
 
-/// The user of a session id of this package.
+/// Returns the user in a session id of this package.
 pub(crate) fn user_of<'a>(session: &'a str, package: &str) -> Option<&'a str> {
     let user = session.strip_suffix(package)?.strip_suffix('-');
     user.filter(|user| !user.is_empty())

@@ -1,29 +1,29 @@
-//! JSON byte by byte (RFC 8259): what may come next.
+//! A JSON grammar that is checked byte by byte (RFC 8259): what may come next.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Value,
-    /// The first value of an array, or its end.
+    /// The first value of an array, or the array's end.
     FirstValue,
     Name,
-    /// The first name of an object, or its end.
+    /// The first name of an object, or the object's end.
     FirstName,
     Colon,
     /// A comma, or the end of an array or object.
     Comma,
-    /// Nothing but white space.
+    /// Only white space.
     Nothing,
     /// The rest of a string.
     Characters,
-    /// What follows a backslash.
+    /// The character after a backslash.
     Escape,
-    /// Hexadecimal digits of an escape.
+    /// The hexadecimal digits of an escape.
     Digits,
-    /// The rest of a number, behind such a part of it.
+    /// The rest of a number, after this part of it.
     Number(Number),
     /// The rest of `true`, `false` or `null`.
     Word(Word),
-    /// Not what was read last: it is not JSON.
+    /// Nothing: the last byte was not valid JSON.
     NotThis,
 }
 
@@ -58,7 +58,7 @@ pub(super) enum Number {
 }
 
 impl Number {
-    /// The part that a byte begins or continues; `None`: the number ends before it.
+    /// Returns the part that a byte begins or continues; `None` if the number ends before it.
     pub(super) fn next(self, byte: u8) -> Option<Self> {
         use Number::{Exponent, ExponentSign, Fraction, Integer, Minus, Point, Power, Zero};
         Some(match (self, byte) {
@@ -73,7 +73,7 @@ impl Number {
         })
     }
 
-    /// Reads as much of a number as there is. Returns how much, and the part that it ends with.
+    /// Reads as much of a number as `bytes` has. Returns the length read, and the part at its end.
     pub(super) fn run(self, bytes: &[u8]) -> (usize, Self) {
         let mut part = self;
         for (at, byte) in bytes.iter().enumerate() {
@@ -85,7 +85,7 @@ impl Number {
         (bytes.len(), part)
     }
 
-    /// Returns whether a number may end behind this part.
+    /// Returns whether a number may end after this part.
     pub(super) fn may_end(self) -> bool {
         matches!(
             self,
@@ -94,7 +94,7 @@ impl Number {
     }
 }
 
-/// The arrays and objects that are not closed, a bit for each.
+/// The open arrays and objects, one bit each.
 #[derive(Debug, Default)]
 pub(super) struct Nesting {
     pub(super) bits: Vec<u64>,
@@ -119,7 +119,7 @@ impl Nesting {
     }
 }
 
-/// What is expected behind a byte that must be white space.
+/// Returns what is expected after a byte that must be white space.
 pub(super) fn space(byte: u8, expected: Expected) -> Expected {
     match byte {
         b' ' | b'\t' | b'\n' | b'\r' => expected,
@@ -127,10 +127,10 @@ pub(super) fn space(byte: u8, expected: Expected) -> Expected {
     }
 }
 
-/// The length of the run at the beginning of `bytes` that a string may have as it is.
+/// Returns the length of the run at the start of `bytes` that a string may contain unescaped.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let ends = |b: &u8| *b < 0x20 || *b == b'"' || *b == b'\\';
-    // Eight at a time: whole runs without a branch for each byte.
+    // Checks eight bytes at a time, so that whole runs need no branch for each byte.
     let (eights, _) = bytes.as_chunks::<8>();
     let whole = eights
         .iter()

@@ -1,4 +1,4 @@
-//! What glasses and apps write, and what they are told.
+//! The JSON protocol of glasses and apps: their frames and the relay's replies.
 
 mod fields;
 mod frames;

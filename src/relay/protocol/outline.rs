@@ -1,30 +1,31 @@
-//! What routing reads of a large JSON text, taken out of it in steps.
+//! Extracts the fields that routing reads from a large JSON text, in steps.
 //!
-//! A parser that runs through a megabyte at once delays every other connection. This one is left and entered again at any byte. It
-//! checks the grammar of the whole text (RFC 8259 §2 to §7) and copies the few fields of the outermost object that routing
-//! needs into a short text, which is parsed as any other.
+//! A parser that reads a megabyte at once delays every other connection. This one can stop and
+//! continue at any byte. It checks the grammar of the whole text (RFC 8259 §2 to §7). It copies the
+//! few fields of the outermost object that routing needs into a short text, which is then parsed as
+//! usual.
 
 use super::fields::Malformed;
 use super::json::{Expected, Nesting, Number, Word, plain_run, space};
 use std::borrow::Cow;
 
-/// The most bytes that the fields may have together: 256 subscriptions of 256 bytes, each an object.
+/// The most bytes of all copied fields: 256 subscriptions of 256 bytes, each an object.
 pub(crate) const OUTLINE_MAX: usize = 80 * 1024;
 
-/// The most tokens that the fields may have together: 256 objects with a name and another member. Parsing a token costs as much as 40
-/// characters.
+/// The most tokens in the copied fields: 256 objects with a name and another member. Parsing a
+/// token costs as much as 40 characters.
 pub(crate) const TOKENS_MAX: usize = 3_584;
 
-/// What an escape counts as, in tokens.
+/// Tokens that an escape counts as.
 const ESCAPE: usize = 4;
 
-/// Tokens that are read for a work unit.
+/// Tokens that are read per work unit.
 const TOKENS_PER_UNIT: usize = 64;
 
-/// The fields of the outermost object that are read of what glasses send.
+/// The fields that are read of frames from glasses.
 pub(crate) const OF_GLASSES: &[&str] = &["type", "packageName"];
 
-/// The same of what apps send.
+/// The fields that are read of frames from apps.
 pub(crate) const OF_APPS: &[&str] = &[
     "type",
     "packageName",
@@ -33,53 +34,54 @@ pub(crate) const OF_APPS: &[&str] = &[
     "apiKey",
 ];
 
-/// The one of them whose value is a list, in its quotes.
+/// The only such field whose value is a list, in quotes.
 const SUBSCRIPTIONS: &str = "\"subscriptions\"";
 
 /// A text that is being read.
 #[derive(Debug)]
 pub(crate) struct Outline {
-    /// Bytes that were read.
+    /// Bytes read so far.
     at: usize,
     expected: Expected,
     /// Whether the string that is being read is a name.
     is_name: bool,
-    /// Bytes that were read of a word, or digits of an escape.
+    /// Bytes read of a literal such as `true`, or digits read of an escape.
     part: usize,
     nesting: Nesting,
-    /// Where the name of the current field of the outermost object begins, with its quote.
+    /// Start of the name of the current field of the outermost object, including its quote.
     name: usize,
-    /// Where the name of the current field ends.
+    /// End of the name of the current field.
     name_end: usize,
     /// Whether the current field is `type`.
     is_kind: bool,
-    /// Where the current field begins, if it is to be copied.
+    /// Start of the current field, if it will be copied.
     field: Option<usize>,
-    /// Tokens in the fields.
+    /// Tokens in the copied fields.
     weight: usize,
-    /// The names of the fields that are copied.
+    /// The names of the fields to copy.
     fields: &'static [&'static str],
-    /// `type`, which goes first: what the others mean is known then.
+    /// The field `type`. It goes first in the output, because the meaning of the others depends on
+    /// it.
     kind: String,
-    /// The other fields so far.
+    /// The other copied fields.
     copied: String,
-    /// Tokens, and parts of tokens, that were read since [`spent`](Outline::spent) was last called.
+    /// Tokens and parts of tokens read since the last call of [`spent`](Outline::spent).
     tokens: usize,
 }
 
-/// What a text has come to.
+/// The result of reading a part of the text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// There is more to be read.
+    /// There is more to read.
     Partial,
-    /// It is an object, and these are its fields.
+    /// The text is an object, and these are its fields.
     Whole(String),
-    /// The fields have more than [`OUTLINE_MAX`] bytes: their beginning.
+    /// The fields have more than [`OUTLINE_MAX`] bytes; this is their beginning.
     TooLong(String),
 }
 
 impl Outline {
-    /// Of a text of which nothing was read, and of which these fields are to be copied.
+    /// Starts with nothing read. The given fields will be copied.
     pub(crate) fn new(fields: &'static [&'static str]) -> Self {
         Outline {
             at: 0,
@@ -99,30 +101,30 @@ impl Outline {
         }
     }
 
-    /// Work units for what was read since the last call.
+    /// Returns the work units for what was read since the last call.
     pub(crate) fn spent(&mut self) -> u32 {
         let units = 1 + std::mem::take(&mut self.tokens) / TOKENS_PER_UNIT;
         u32::try_from(units).unwrap_or(u32::MAX)
     }
 
-    /// Bytes that are allocated.
+    /// Returns the allocated bytes.
     pub(crate) fn allocated(&self) -> usize {
         self.kind.capacity()
             + self.copied.capacity()
             + self.nesting.bits.capacity() * size_of::<u64>()
     }
 
-    /// Reads `most` bytes more of `text`, which must be the same each time.
+    /// Reads `most` more bytes of `text`, which must be the same text in each call.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Why the text is malformed.
     pub(crate) fn read(&mut self, text: &str, most: usize) -> Result<Reading, Malformed> {
         let end = text.len().min(self.at.saturating_add(most));
         while self.at < end && self.expected != Expected::NotThis && !self.is_too_long(self.at) {
             self.run(text, end);
         }
         if self.expected == Expected::NotThis {
-            // Not even its brace has come.
+            // Without an open object, not even the first brace was read.
             let is_object = !self.nesting.bits.is_empty();
             return Err(Malformed(match is_object {
                 true => format!("not JSON (byte {})", self.at + 1),
@@ -144,15 +146,16 @@ impl Outline {
         Ok(Reading::Whole(fields))
     }
 
-    /// The fields so far, behind a brace.
+    /// Returns the copied fields after an opening brace.
     fn joined(&mut self) -> String {
         let fields = [&*self.kind, &*self.copied].concat();
         (self.kind, self.copied) = (String::new(), String::new());
-        // Each begins with a comma.
+        // Each field begins with a comma.
         ["{", fields.get(1..).unwrap_or_default()].concat()
     }
 
-    /// Reads up to `end`, or until a field that is to be copied begins, or until something is not JSON.
+    /// Reads up to `end`, to the start of a field that will be copied, or to a byte that is not
+    /// JSON.
     fn run(&mut self, text: &str, end: usize) {
         let bytes = &text.as_bytes()[..end];
         let mut at = self.at;
@@ -181,7 +184,7 @@ impl Outline {
                             expected = Expected::Number(part);
                             break;
                         }
-                        // What ends it is read again.
+                        // The byte after the number is read again.
                         true => {
                             at -= 1;
                             None
@@ -292,7 +295,7 @@ impl Outline {
                 self.nesting.push(true);
                 Expected::FirstName
             }
-            // The outermost value is an object.
+            // The outermost value must be an object.
             _ if self.nesting.depth == 0 => return Some(space(byte, expected)),
             b'[' => {
                 self.nesting.push(false);
@@ -327,15 +330,15 @@ impl Outline {
         None
     }
 
-    /// Returns whether the fields are too long when the text was read up to `at`.
+    /// Returns whether the fields are too long once the text is read up to `at`.
     fn is_too_long(&self, at: usize) -> bool {
         let field = self.field.map_or(0, |from| at - from);
         let bytes = self.kind.len() + self.copied.len() + field;
         bytes > OUTLINE_MAX || self.weight > TOKENS_MAX
     }
 
-    /// An array or object begins. It is copied of subscriptions only; of any other field an empty array stands for it, which is as wrong
-    /// there and costs nothing.
+    /// Skips an array or object that begins here, unless it is in `subscriptions`. For any other
+    /// field an empty array is copied instead: it is just as invalid there, and costs nothing.
     fn leave_out(&mut self, text: &str) {
         if let Some(from) = self.field
             && &text[from..self.name_end] != SUBSCRIPTIONS
@@ -349,7 +352,8 @@ impl Outline {
     /// Copies the current field as far as it was read.
     fn copy(&mut self, text: &str) {
         if let Some(from) = self.field.take() {
-            // A cut inside a character leaves the field out; what was cut is no JSON anyway.
+            // A cut within a character drops the field; a field that was cut is not valid JSON
+            // anyway.
             let field = text.get(from..self.at).unwrap_or_default();
             self.put(field);
         }
@@ -368,20 +372,20 @@ impl Outline {
     }
 }
 
-/// What a name of the outermost object is.
+/// The kind of a name in the outermost object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Name {
     /// `type`.
     Kind,
-    /// That of another field that is read.
+    /// Another field that is read.
     Read,
     Other,
-    /// It has half a surrogate pair, which parsers refuse in a name that they look at.
+    /// It has half a surrogate pair, which parsers refuse in a name that they read.
     Wrong,
 }
 
 impl Name {
-    /// Judges a name in its quotes.
+    /// Classifies a name, given in quotes.
     fn of(quoted: &str, fields: &[&str]) -> Self {
         let plain = &quoted[1..quoted.len() - 1];
         let name = match plain.contains('\\') {

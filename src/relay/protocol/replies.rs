@@ -1,4 +1,4 @@
-//! What glasses and apps are told.
+//! Frames that the gateway sends to glasses and apps.
 
 use crate::base::time::UnixMillis;
 use crate::host::iso;
@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 /// The answer to a JSON ping.
 pub(crate) const PONG: &str = r#"{"type":"pong"}"#;
 
-/// A string as JSON, in its quotes.
+/// A string as JSON, in quotes.
 pub(super) struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -20,10 +20,11 @@ pub(super) fn now() -> String {
     iso(UnixMillis::now())
 }
 
-/// The beginning of a frame of the glasses as it goes to every app that subscribed; the frame itself, which must be whole JSON and
-/// has `len` bytes, and [`DATA_END`] follow.
+/// Returns the beginning of a `data_stream`, which carries a frame of the glasses to each
+/// subscribed app. The frame, which must be valid JSON and has `len` bytes, and [`DATA_END`]
+/// follow.
 pub(crate) fn data_stream(session: &str, stream: &str, len: usize) -> String {
-    // It may be kept as it is: no more is allocated than it needs.
+    // It may be kept as it is, so it allocates only what it needs.
     let mut text = String::with_capacity(len + session.len() + stream.len() + ENVELOPE);
     // Writing into a String does not fail.
     let _ = write!(
@@ -42,7 +43,7 @@ pub(crate) const DATA_END: char = '}';
 /// Bytes of a `data_stream` besides its frame and its names.
 pub(super) const ENVELOPE: usize = 128;
 
-/// What glasses are told when they are in.
+/// The acknowledgement for glasses.
 pub(crate) fn connection_ack(session: &str) -> String {
     let session = Quoted(session);
     format!(
@@ -51,12 +52,12 @@ pub(crate) fn connection_ack(session: &str) -> String {
     )
 }
 
-/// What an app is told when it is in: all that the SDK asks for.
+/// The acknowledgement for an app, with all fields that the SDK requires.
 pub(crate) fn app_ack(user: &str, package: &str) -> String {
     ack("tpa_connection_ack", user, package)
 }
 
-/// The same as the answer to `reconnect`.
+/// The acknowledgement for an app that sent `reconnect`.
 pub(crate) fn reconnect_ack(user: &str, package: &str) -> String {
     ack("reconnect_ack", user, package)
 }
@@ -69,7 +70,7 @@ pub(super) fn ack(kind: &str, user: &str, package: &str) -> String {
     )
 }
 
-/// What an app that said `reconnect` is told while its glasses are waited for: for how long still.
+/// Tells an app that sent `reconnect` how long it may still have to wait for its glasses.
 pub(crate) fn reconnect_deferred(timeout_ms: u64) -> String {
     format!(
         r#"{{"type":"reconnect_deferred","timeoutMs":{timeout_ms},"timestamp":"{}"}}"#,
@@ -77,17 +78,17 @@ pub(crate) fn reconnect_deferred(timeout_ms: u64) -> String {
     )
 }
 
-/// What an app that said `reconnect` is told that is not let in by that.
+/// Rejects `reconnect`; the app may still send an init message.
 pub(crate) fn reconnect_rejected(code: &str, message: &str) -> String {
     error("reconnect_rejected", code, message)
 }
 
-/// What an app is told before it is closed, or when it is not understood.
+/// The error for an app that is about to be closed, or whose frame is malformed.
 pub(crate) fn app_error(code: &str, message: &str) -> String {
     error("tpa_connection_error", code, message)
 }
 
-/// The same for glasses.
+/// The same error for glasses.
 pub(crate) fn glasses_error(code: &str, message: &str) -> String {
     error("connection_error", code, message)
 }
@@ -100,7 +101,8 @@ pub(super) fn error(kind: &str, code: &str, message: &str) -> String {
     )
 }
 
-/// What glasses are told of an app: `app_started`, `app_stopped`, each with a reason if there is one.
+/// Tells glasses that an app has started or stopped (`app_started`, `app_stopped`), with the reason
+/// if there is one.
 pub(crate) fn app_news(kind: &str, package: &str, reason: Option<&str>) -> String {
     let reason = reason.map_or_else(String::new, |reason| {
         format!(r#","reason":{}"#, Quoted(reason))
@@ -112,7 +114,7 @@ pub(crate) fn app_news(kind: &str, package: &str, reason: Option<&str>) -> Strin
     )
 }
 
-/// What glasses are told when an app's state has changed.
+/// Tells glasses that an app's state has changed.
 pub(crate) fn app_state_change(package: &str, state: &str) -> String {
     format!(
         r#"{{"type":"app_state_change","packageName":{},"state":"{state}","timestamp":"{}"}}"#,
@@ -121,7 +123,7 @@ pub(crate) fn app_state_change(package: &str, state: &str) -> String {
     )
 }
 
-/// What an app is told before it is closed for good.
+/// Tells an app that it is stopped, before its connection is closed for good.
 pub(crate) fn app_stopped(reason: &str) -> String {
     format!(
         r#"{{"type":"app_stopped","reason":{},"timestamp":"{}"}}"#,

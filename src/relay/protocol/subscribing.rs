@@ -1,4 +1,4 @@
-//! Lists of subscriptions, read to their limit only.
+//! Parsing of lists of subscriptions, up to their limit.
 
 use super::fields::{Bounded, TOO_MANY, check, stream_of};
 use crate::relay::subscriptions::{STREAM_MAX, SUBSCRIPTIONS_MAX, Subscriptions};
@@ -13,7 +13,8 @@ pub(super) struct Update {
 }
 
 impl<'de> Deserialize<'de> for Subscriptions {
-    /// Stops at the first name that is one too many or too long: what is read of a list is bounded, however long it is.
+    /// Stops at the first name beyond the limit, or the first that is too long, so the work is
+    /// bounded however long the list is.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct List;
 

@@ -1,4 +1,4 @@
-//! Frames of glasses and apps, read and written.
+//! Tests of parsing and writing frames of glasses and apps.
 
 use super::fields::*;
 use super::frames::RESERVED;
@@ -103,14 +103,15 @@ fn an_app_subscribes_by_name_and_by_object() {
     assert!(update(&format!(r#""{}""#, "x".repeat(257))).is_err());
 }
 
-/// A list ends at its limit, wherever it stands and whatever is behind it: no JSON, even.
+/// Parsing stops where a list exceeds its limit, wherever the list is and whatever follows, even if
+/// that is not JSON.
 #[test]
 fn a_list_that_is_too_long_is_read_to_its_limit_only() {
     let many = vec![r#"{"stream":""}"#; 257].join(",");
     let wrong = Err(Malformed(TOO_MANY.to_owned()));
     let text = format!(r#"{{"type":"subscription_update","subscriptions":[{many},!!"#);
     assert_eq!(FromApp::parse(&text, "p"), wrong);
-    // The type behind the list is looked for; the list is not built for that.
+    // The type after the list is searched, but the list is not built.
     let text = format!(r#"{{"subscriptions":[{many},1],"type":"subscription_update"}}"#);
     assert_eq!(FromApp::parse(&text, "p"), wrong);
     let text = format!(r#"{{"subscriptions":[{many},1],"type":"custom"}}"#);
@@ -131,7 +132,7 @@ fn a_list_that_is_too_long_is_read_to_its_limit_only() {
     }
 }
 
-/// A first message of another type is given up at its type: what is behind it is not even JSON.
+/// A first message of another type is rejected at its type: what follows is not even JSON.
 #[test]
 fn of_a_first_message_only_the_introduction_is_read() {
     for text in [
@@ -190,7 +191,7 @@ fn an_app_names_itself_or_nobody() {
     ] {
         assert_eq!(parsed(fields), Err(OTHER_PACKAGE.to_owned()), "{fields}");
     }
-    // A field that stands twice could be read both ways.
+    // A field that occurs twice is ambiguous.
     assert!(parsed(r#","packageName":"com.x","packageName":"com.y""#).is_err());
     assert!(parsed(r#","packageName":["com.y"]"#).is_err());
     assert!(parsed(r#","type":"auth_error""#).is_err());
@@ -252,7 +253,8 @@ fn what_is_sent_is_json_whatever_the_names_are() {
     }
 }
 
-/// Frames with bytes changed, cut, doubled and moved: nothing panics, and what is passed on is whole JSON that says the same.
+/// Mutated frames (bytes changed, cut, doubled, moved) never panic, and what is passed on is valid
+/// JSON with the same meaning.
 #[test]
 fn whatever_comes_is_understood_whole_or_not_at_all() {
     const FRAMES: [&str; 7] = [
@@ -274,7 +276,8 @@ fn whatever_comes_is_understood_whole_or_not_at_all() {
         drop(Init::parse(&text));
         match FromGlasses::parse(&text) {
             Ok(FromGlasses::Data(kind)) => {
-                // Half a surrogate pair is JSON (RFC 8259 §8.2), and no string of Rust's: it is passed on unread.
+                // Half a surrogate pair is valid JSON (RFC 8259 §8.2), but not a Rust string: it is
+                // passed on unread.
                 let Ok(said) = serde_json::from_str::<serde_json::Value>(&text) else {
                     assert!(text.contains("\\u"), "{text}");
                     continue;

@@ -1,7 +1,9 @@
-//! The memory that the relay holds on behalf of peers, as it is charged with [`Io::charge`](crate::engine::Io::charge): frames
-//! that are kept, sets of subscriptions, places without a connection, and frames on their way whose connection is gone.
+//! The memory that the relay holds for peers and charges with
+//! [`Io::charge`](crate::engine::Io::charge): kept frames, sets of subscriptions, places without a
+//! connection, and undelivered frames of ended connections.
 //!
-//! Charged is what is allocated. A place with a connection is not charged: there are no more of them than connections.
+//! What is charged is what is allocated. Places with a connection are not charged: there are no
+//! more of them than connections.
 
 use super::app::App;
 use super::census::{Tally, Vacancies};
@@ -9,7 +11,7 @@ use super::charge::place_bytes;
 use super::session::Session;
 
 impl App {
-    /// All that an app of this user is charged with.
+    /// Returns all bytes that an app of this user is charged with.
     pub(in crate::relay) fn charged(&self, user: &str) -> usize {
         charged(self.tally(), user, &self.package) + self.allocated()
     }
@@ -21,7 +23,7 @@ impl App {
 }
 
 impl Session {
-    /// All that the session of this user is charged with.
+    /// Returns all bytes that the session of this user is charged with.
     pub(in crate::relay) fn charged(&self, user: &str) -> usize {
         let glasses = charged(self.glasses.tally(), user, "") + self.glasses.allocated();
         let apps = self.apps.iter().map(|app| app.charged(user));

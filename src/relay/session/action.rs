@@ -1,4 +1,4 @@
-//! What the relay has to do after a place or an app has changed its state.
+//! The actions that the relay carries out after a place or an app has changed its state.
 
 use super::graces::Due;
 use super::kept::Kept;
@@ -8,42 +8,43 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
 
-/// Something that the relay has to do. Actions are carried out in the order in which they are returned.
+/// One thing for the relay to do. Actions are carried out in the order in which they are returned.
 #[derive(Debug)]
 pub(in crate::relay) enum Action {
-    /// Wait for the place until then, and make room for that.
+    /// Start to wait for the place's peer until then; give up other waits if there are too many.
     Wait(Due),
-    /// Wait for the place until then: its wait was over, and goes on.
+    /// Start another wait for the place: the last one is over.
     Prolong(Due),
-    /// Forget this wait.
+    /// Cancel this wait.
     Cancel(Due),
     /// Release what was kept.
     Discard(Leavings),
-    /// A connection has taken the place: acknowledge it, and send what was kept.
+    /// A connection has taken the place: acknowledge it, and send it the kept frames.
     Welcome(Welcome),
-    /// Tell this connection that the glasses are here which it waits for.
+    /// Acknowledge this connection: the glasses that it waited for are connected.
     Acknowledge(ConnId),
-    /// Count that the place was waited for in vain; its last connection ended for this cause.
+    /// Count a peer that did not come back in time; its last connection ended this way.
     Missed(Option<Parting>),
-    /// Count what became of asking the app's server.
+    /// Count the outcome of asking the app's server.
     Replied {
-        /// Whether the server agreed, or the app came.
+        /// Whether the server agreed, or the app connected.
         answered: bool,
     },
-    /// The app does not come by itself: ask its server as soon as the glasses are there, or take it out.
+    /// The app does not reconnect by itself: ask its server once the glasses are connected, or
+    /// remove it.
     Revive,
-    /// Take the app out of its session, and tell the glasses why.
+    /// Remove the app from its session, and tell the glasses why.
     Remove(Why),
-    /// The session is over.
+    /// End the session.
     EndSession,
 }
 
-/// What a place had that is given up.
+/// What was kept for a place that is given up.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Leavings {
     /// Frames that were kept.
     pub(in crate::relay) kept: Kept,
-    /// What the app wanted to hear.
+    /// The app's subscriptions.
     pub(in crate::relay) subscriptions: Subscriptions,
 }
 
@@ -56,42 +57,42 @@ impl Leavings {
     }
 }
 
-/// What there is to do for a connection that has taken a place.
+/// What to do for a connection that has taken a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Welcome {
     /// How it took the place.
     pub(in crate::relay) taken: Taken,
-    /// The question to the app's server that is answered by that.
+    /// The question to the app's server that the arrival answers.
     pub(in crate::relay) answers: Option<u64>,
-    /// Whether the glasses have to be told that the app runs.
+    /// Whether to tell the glasses that the app runs.
     pub(in crate::relay) is_news: bool,
 }
 
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Taken {
-    /// No connection had been lost.
+    /// It was free: no connection had been lost.
     First,
     /// It had been lost.
     Resumed {
-        /// For how long.
+        /// How long it was lost.
         absence: Micros,
-        /// For what.
+        /// How its last connection ended.
         parting: Parting,
     },
-    /// An older connection had it.
+    /// It was taken from an older connection.
     Over {
-        /// Which.
+        /// The older connection.
         older: ConnId,
-        /// It had said that it leaves.
+        /// Whether that connection had announced its departure.
         released: bool,
-        /// It comes back unless it is told that the app has stopped.
+        /// Whether that app reconnects unless it is told that it has stopped.
         insists: bool,
     },
 }
 
 impl Taken {
-    /// In one word.
+    /// Returns the same without details.
     pub(in crate::relay) fn how(self) -> How {
         match self {
             Taken::First => How::First,
@@ -101,18 +102,18 @@ impl Taken {
     }
 }
 
-/// Why an app is taken out of its session.
+/// Why an app is removed from its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Why {
-    /// It has said that it leaves.
+    /// It announced its departure.
     Released,
-    /// It has agreed to come, and has not.
+    /// It agreed to connect, and did not.
     NotConnected,
-    /// Its server has not agreed.
+    /// Its server did not agree.
     NotAnswered,
 }
 
-/// How often a place was taken again by that: after a loss, or from an older connection.
+/// Counts how often these actions took a place again: after a loss, or from an older connection.
 pub(super) fn resumes(actions: &[Action]) -> u32 {
     let again = |action: &&Action| match action {
         Action::Welcome(welcome) => welcome.taken != Taken::First,

@@ -1,4 +1,5 @@
-//! An app of a session as a state machine without clock and connections: it returns what is to be done.
+//! An app of a session as a state machine without clock and connections: it returns the actions to
+//! carry out.
 
 use super::action::{Action, Leavings, Taken, Welcome, Why, resumes};
 use super::app_event::{AppEvent, AppState, Conduct, Estate, Wakes};
@@ -16,20 +17,20 @@ use crate::relay::subscriptions::Subscriptions;
 /// An app of a session.
 #[derive(Debug)]
 pub struct App {
-    /// Which.
+    /// Its package.
     pub package: Box<str>,
     state: State,
     /// How often its place was taken again after a loss, or from an older connection.
     resumes: u32,
 }
 
-/// The states of [`AppState`], each with what an app has in it.
+/// The states of [`AppState`], each with its data.
 #[derive(Debug)]
 enum State {
     Running(Running),
-    /// Its connection ended for this cause.
+    /// Its connection ended this way.
     Lost(Away, Parting),
-    /// It is to connect. It still wants to hear something if it has left only to connect anew.
+    /// It should connect. It keeps its subscriptions if it left only to connect anew.
     Expected(Away, Past),
     Asked(Asked),
     Dormant(Question, Past),
@@ -62,17 +63,18 @@ struct Asked {
 }
 
 impl App {
-    /// Where the app of this package is in a list by package, or where it would be.
+    /// Returns the index of the app of this package in a sorted list, or where it would be
+    /// inserted.
     pub(in crate::relay) fn position(apps: &[Box<App>], package: &str) -> Result<usize, usize> {
         apps.binary_search_by(|app| (*app.package).cmp(package))
     }
 
-    /// An app that has never connected.
+    /// Makes an app that has never connected.
     pub(super) fn started(package: &str) -> Self {
         Self::dormant(package, Past::Started)
     }
 
-    /// An app that ran before a restart: it is asked as often as one that was lost.
+    /// Makes an app that ran before a restart. Its server is asked as often as that of a lost app.
     pub(super) fn restored(package: &str) -> Self {
         Self::dormant(package, Past::Ran(0))
     }
@@ -85,7 +87,8 @@ impl App {
         }
     }
 
-    /// Changes the state, and returns what is to be done. An event that does not concern the state changes nothing.
+    /// Applies an event, and returns the actions to carry out. An event that does not concern the
+    /// state changes nothing.
     pub(super) fn on(&mut self, event: AppEvent) -> Vec<Action> {
         let between = State::Dormant(Question::default(), Past::Started);
         let (state, actions) = std::mem::replace(&mut self.state, between).on(event);
@@ -94,7 +97,7 @@ impl App {
         actions
     }
 
-    /// Takes it apart: it is not in a session any more.
+    /// Takes the app apart after it was removed from its session.
     pub(super) fn end(self) -> Estate {
         match self.state {
             State::Running(running) => Estate {
@@ -120,7 +123,7 @@ impl App {
         }
     }
 
-    /// Its state.
+    /// Returns its state.
     pub fn state(&self) -> AppState {
         match &self.state {
             State::Running(_) => AppState::Running,
@@ -134,7 +137,7 @@ impl App {
         }
     }
 
-    /// Its place.
+    /// Returns a view of its place.
     pub fn place(&self) -> PlaceView {
         let state = match &self.state {
             State::Running(running) => running.held.state(),
@@ -145,7 +148,7 @@ impl App {
         PlaceView::new(state, self.resumes, self.kept())
     }
 
-    /// What it wants to hear, exactly; `None`: it has to say so anew.
+    /// Returns its exact subscriptions; `None` if it must subscribe anew.
     pub fn subscriptions(&self) -> Option<&Subscriptions> {
         match &self.state {
             State::Running(running) => Some(&running.wants),
@@ -154,13 +157,13 @@ impl App {
         }
     }
 
-    /// Returns whether it wants to hear this stream.
+    /// Returns whether it receives this stream.
     pub(in crate::relay) fn wants(&self, stream: &str) -> bool {
         self.subscriptions()
             .is_some_and(|wants| wants.wants(stream))
     }
 
-    /// What it wants to hear, if this connection has its place.
+    /// Returns its subscriptions if this connection holds its place.
     pub(in crate::relay) fn subscriptions_of(&mut self, id: ConnId) -> Option<&mut Subscriptions> {
         match &mut self.state {
             State::Running(running) if running.held.conn() == id => Some(&mut running.wants),
@@ -168,7 +171,7 @@ impl App {
         }
     }
 
-    /// The connection that has its place.
+    /// Returns the connection that holds its place.
     pub(in crate::relay) fn conn(&self) -> Option<ConnId> {
         match &self.state {
             State::Running(running) => Some(running.held.conn()),
@@ -176,7 +179,7 @@ impl App {
         }
     }
 
-    /// Where frames go that are for it.
+    /// Returns where its frames go.
     pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
         match &mut self.state {
             State::Running(running) => running.held.addressee(),
@@ -185,7 +188,7 @@ impl App {
         }
     }
 
-    /// What it means to this app that the glasses are here.
+    /// Returns what the app needs when the glasses connect.
     pub(in crate::relay) fn wakes(&self) -> Option<Wakes> {
         match &self.state {
             State::Running(running) if running.conduct.deferred => Some(Wakes::Acknowledged),
@@ -194,8 +197,9 @@ impl App {
         }
     }
 
-    /// Returns whether a connection that introduces itself now is what is left of a session that failed. If `insists`, it is
-    /// one of the newer SDK, which may come by itself for so long after the server could be asked again.
+    /// Returns whether a connection that introduces itself now belongs to a session that failed.
+    /// With `insists` the app has the newer SDK: it may still connect by itself until `after` has
+    /// passed since its server could be asked again.
     pub(in crate::relay) fn is_orphan(&self, now: Micros, insists: bool, after: Micros) -> bool {
         match &self.state {
             State::Asked(asked) => asked.not_before.is_some_and(|at| now < at),
@@ -206,7 +210,7 @@ impl App {
         }
     }
 
-    /// What it adds to the counts.
+    /// Returns what it adds to the counts.
     pub(super) fn tally(&self) -> Tally {
         let past = match &self.state {
             State::Running(_) | State::Lost(..) => None,
@@ -221,7 +225,7 @@ impl App {
         }
     }
 
-    /// Bytes of memory that are kept for it.
+    /// Returns the bytes of memory that are kept for it.
     pub(super) fn allocated(&self) -> usize {
         let wants = self.subscriptions().map_or(0, Subscriptions::allocated);
         self.kept().map_or(0, Kept::allocated) + wants
@@ -283,21 +287,21 @@ impl State {
         }
     }
 
-    /// Nothing is to be done.
+    /// Changes nothing.
     fn stays(self) -> (Self, Vec<Action>) {
         (self, Vec::new())
     }
 
-    /// A connection is let in.
+    /// A connection is admitted.
     fn arrives(self, conn: ConnId, now: Micros, conduct: Conduct) -> (Self, Vec<Action>) {
         let (mut answers, mut cancelled) = (None, None);
-        // The glasses were never told that a lost one was away.
+        // The glasses were never told that a lost app was away.
         let is_news = !matches!(self, State::Running(_) | State::Lost(..));
         let nothing = Subscriptions::default;
         let (held, wants, question, taken) = match self {
             State::Dormant(question, _) => (Held::first(conn), nothing(), question, Taken::First),
             State::Asked(asked) => {
-                // That it has come is its answer.
+                // Its arrival is the answer.
                 answers = Some(asked.number);
                 (Held::first(conn), nothing(), asked.pending(), Taken::First)
             }
@@ -356,7 +360,8 @@ impl State {
             }
             (State::Expected(away, past), _) if away.wait.due() == due => {
                 let (past, last) = match past.missed() {
-                    // It ran, made room for the connection that it was asked for, and that was lost on its way.
+                    // It ran, made room for the connection that its server was asked for, and that
+                    // connection was lost on its way.
                     Some(past) => (past, Action::Revive),
                     None => (past, Action::Remove(Why::NotConnected)),
                 };
@@ -368,7 +373,7 @@ impl State {
         }
     }
 
-    /// Something is noted.
+    /// Applies an event that changes no state but is recorded.
     fn notes(mut self, event: AppEvent) -> (Self, Vec<Action>) {
         match (&mut self, event) {
             (State::Running(running), AppEvent::Releases { conn }) => {
@@ -392,7 +397,7 @@ impl State {
         self.stays()
     }
 
-    /// A question that is not the open one has an outcome.
+    /// Records the outcome of a question while the app is not being asked.
     fn settle(&mut self, event: AppEvent) {
         let (number, called) = match event {
             AppEvent::Failed { number, until } => (number, Called::Until(until)),
@@ -406,7 +411,7 @@ impl State {
         }
     }
 
-    /// The last question; `None` while it is being asked.
+    /// Returns the last question; `None` while it is being asked.
     fn question(&mut self) -> Option<&mut Question> {
         match self {
             State::Running(running) => Some(&mut running.question),
@@ -418,7 +423,7 @@ impl State {
 }
 
 impl Running {
-    /// Its connection is over.
+    /// The connection has ended.
     fn gone(self, event: AppEvent) -> (State, Vec<Action>) {
         let AppEvent::Gone {
             now,
@@ -442,10 +447,10 @@ impl Running {
             wants,
             question,
         };
-        // Its SDK waits to be acknowledged on that connection, and on no other.
+        // Its SDK expects the acknowledgement on that connection only.
         let is_given_up = conduct.deferred && has_webhook;
         let last = match wait.filter(|_| !is_given_up) {
-            // It makes room for the connection that it was asked for, which is on its way.
+            // It makes room for the connection that its server was asked for, which is on its way.
             _ if conduct.released && question.is_awaited(now) => {
                 let expected = State::Expected(away(held, wants, arrival), Past::Ran(0));
                 return (expected, vec![Action::Wait(arrival)]);
@@ -468,7 +473,7 @@ impl Asked {
         Question::pending(self.number, self.not_before)
     }
 
-    /// Its question has an outcome.
+    /// The question has an outcome.
     fn has_outcome(self, event: AppEvent) -> (State, Vec<Action>) {
         let question = Question::over(self.not_before);
         let replied = |answered| Action::Replied { answered };
@@ -482,13 +487,14 @@ impl Asked {
                 let actions = [replied(false), Action::Remove(Why::NotAnswered)];
                 (State::Dormant(question, self.past), actions.into())
             }
-            // It is asked for as before: only the relay takes a question back, and not this one.
+            // The app is still asked for: only the relay cancels questions, and it did not
+            // cancel this one.
             _ => (State::Asked(self), vec![replied(false)]),
         }
     }
 }
 
-/// An app that had no place is to connect.
+/// An app without a place is expected to connect.
 fn expected(now: Micros, due: Due, question: Question, past: Past) -> (State, Vec<Action>) {
     let away = Away {
         wait: Wait::new(now, due),

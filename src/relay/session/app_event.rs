@@ -1,4 +1,4 @@
-//! What happens to an app, and what is seen of it from outside.
+//! The events of an app, and its state as seen from outside.
 
 use super::action::Leavings;
 use super::graces::Due;
@@ -11,23 +11,23 @@ use crate::base::time::Micros;
 pub enum AppState {
     /// Connected.
     Running,
-    /// Its connection was lost, and it may come back by itself.
+    /// Its connection was lost, and it may reconnect by itself.
     Lost,
     /// Its server is being asked for a session.
     Asked {
-        /// The errand.
+        /// The number of the errand.
         number: u64,
-        /// It ran before, and was lost.
+        /// Whether it ran before and was lost.
         revival: bool,
     },
-    /// Its server has agreed, or need not be asked; it is to connect.
+    /// Its server has agreed, or need not be asked; the app should connect.
     Expected,
     /// It will be asked when the glasses are back.
     Dormant,
 }
 
 impl AppState {
-    /// In one word.
+    /// Returns the state's name.
     pub const fn name(self) -> &'static str {
         match self {
             AppState::Running => "running",
@@ -39,64 +39,66 @@ impl AppState {
     }
 }
 
-/// What happens to an app. Every `due` is new, for the wait that may begin.
+/// An event of an app. Every `due` is new, for the wait that may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum AppEvent {
-    /// A connection of it is let in.
+    /// A connection of the app is admitted.
     Arrives {
         conn: ConnId,
         now: Micros,
         conduct: Conduct,
     },
-    /// This connection says that it leaves.
+    /// This connection announces its departure.
     Releases { conn: ConnId },
-    /// The glasses are here.
+    /// The glasses are connected.
     GlassesAreHere,
-    /// A connection is over.
+    /// A connection has ended.
     Gone {
         conn: ConnId,
         now: Micros,
         parting: Parting,
-        /// Until when it may come back by itself, if it may.
+        /// Until when the app may reconnect by itself; `None`: it may not.
         wait: Option<Due>,
-        /// Until when the connection is awaited that its server was asked for, if it was.
+        /// Until when the connection that its server was asked for is expected, if there is one.
         arrival: Due,
         /// Whether its server can be asked.
         has_webhook: bool,
     },
     /// A wait is over.
     Over {
-        /// Which.
+        /// The wait.
         due: Due,
-        /// The app is refused until then, and cannot have come.
+        /// The app is refused until then, so it cannot have connected.
         again: Option<Due>,
     },
     /// Its server is asked.
     Asked { number: u64, revival: bool },
-    /// Its server need not be asked: the app is to connect.
+    /// Its server need not be asked: the app should connect.
     Expected { now: Micros, due: Due },
-    /// The server was asked in vain, and is asked again at this time. No connection is on its way until then.
+    /// The server failed, and is asked again at this time. No connection is on its way until then.
     Postponed { until: Micros },
     /// The server has agreed.
     Answered { number: u64, now: Micros, due: Due },
-    /// The server has not agreed. It may have heard the question all the same, and act upon it until then.
+    /// The server has not agreed. It may have received the request all the same, and may act on it
+    /// until then.
     Failed { number: u64, until: Micros },
-    /// The question was taken back.
+    /// The question was cancelled.
     Cancelled { number: u64 },
 }
 
-/// What an app's connection has said of itself. Each may be without the others.
+/// What an app's connection has told. The flags are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Conduct {
-    /// It has said that it leaves.
+    /// It announced its departure.
     pub(in crate::relay) released: bool,
-    /// It is one of the newer SDK, which comes back whatever code it is closed with: only `app_stopped` keeps it away.
+    /// It has the newer SDK, which reconnects after any close code: only `app_stopped` keeps it
+    /// away.
     pub(in crate::relay) insists: bool,
-    /// It was told to wait for the glasses, and is acknowledged when they are here.
+    /// It was told to wait for the glasses, and is acknowledged when they connect.
     pub(in crate::relay) deferred: bool,
 }
 
-/// What the return of the glasses means to an app.
+/// What an app needs when the glasses connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Wakes {
     /// Its server is asked.
@@ -105,10 +107,10 @@ pub(in crate::relay) enum Wakes {
     Acknowledged,
 }
 
-/// What an app leaves behind that is taken out of its session.
+/// What an app that is removed from its session leaves behind.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Estate {
-    /// The connection that has its place.
+    /// The connection that holds its place.
     pub(in crate::relay) conn: Option<ConnId>,
     /// The wait for it.
     pub(in crate::relay) due: Option<Due>,

@@ -1,21 +1,23 @@
-//! Frames that are kept for one peer: those that it may not have got yet, and those that wait while it is absent.
+//! The frames kept for one peer: those that it may not have received yet, and those that wait while
+//! it is absent.
 
 use crate::base::time::Micros;
 use crate::engine::{Message, Prepared};
 use crate::relay::settings::ReplayLimits;
 use std::collections::VecDeque;
 
-/// Text frames with at most this many bytes of payload are copied into the backlog's own bytes: an allocation for each would
-/// cost more than what it holds. Larger frames are shared by all who are sent them.
+/// Text frames with at most this many bytes of payload are copied into the backlog's own buffer,
+/// because an allocation for each would cost more than the text. All peers that are sent a larger
+/// frame share it.
 const COPIED: usize = 512;
 
-/// What a shared frame costs besides its bytes: its place in memory, and the counter of those who share it.
+/// Bytes that a shared frame costs besides its payload: its allocation, and the reference count.
 const SHARED_OVERHEAD: usize = 96;
 
-/// Bytes below which the backlog's own bytes are not moved to a smaller place.
+/// The buffer for small frames is not shrunk below this many bytes.
 const TRIMMED: usize = 1024;
 
-/// A frame on its way to one or more peers, built once.
+/// A frame for one or more peers, built once.
 #[derive(Debug, Clone)]
 pub(in crate::relay) struct Frame {
     pub(in crate::relay) prepared: Prepared,
@@ -24,7 +26,7 @@ pub(in crate::relay) struct Frame {
 }
 
 impl Frame {
-    /// `None` for what is neither text nor binary.
+    /// Makes a frame; `None` if the message is neither text nor binary.
     pub(in crate::relay) fn new(message: Message) -> Option<Self> {
         let prepared = Prepared::new(&message)?;
         let is_small = message.is_text() && message.len() <= COPIED;
@@ -46,27 +48,27 @@ impl Frame {
     }
 }
 
-/// Frames in the order in which they were to arrive: first those that were sent over the current connection and that no pong
-/// has confirmed, then those that wait.
+/// Frames in order of delivery: first those that were sent over the current connection and that no
+/// pong has confirmed, then those that wait.
 ///
-/// Every call that keeps a frame is given `has_room`, which says whether so many bytes more may be allocated. If not, the
-/// backlog's own oldest frames make room.
+/// Every call that keeps a frame takes `has_room`, which tells whether that many more bytes may be
+/// allocated. If not, the backlog drops its own oldest frames.
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     entries: VecDeque<Entry>,
-    /// The payloads of small frames, one behind the other.
+    /// The payloads of small frames, concatenated.
     small: VecDeque<u8>,
-    /// How many of the entries were sent over the current connection ...
+    /// How many entries were sent over the current connection ...
     sent: usize,
-    /// ... and how many bytes of `small` are theirs.
+    /// ... and how many bytes of `small` belong to them.
     sent_small: usize,
     /// Bytes of all frames, as on the wire.
     bytes: usize,
     /// Bytes that shared frames are charged with.
     shared: usize,
-    /// Frames that were sent, not confirmed, and let go because others needed the room ...
+    /// Frames that were sent but not confirmed, and were dropped to make room ...
     let_go: u32,
-    /// ... of which the last had this number.
+    /// ... and the message number of the last of them.
     let_go_last: u32,
 }
 
@@ -76,7 +78,7 @@ struct Entry {
     at: Micros,
     /// The frame, unless its payload is in `small`.
     shared: Option<Box<Prepared>>,
-    /// Its number on the connection that it went over, if it was sent.
+    /// Its message number on the connection that it was sent over, if it was sent.
     number: u32,
     /// Bytes of its payload in `small`.
     small: u16,
@@ -90,7 +92,7 @@ pub(in crate::relay) enum Waiting<'a> {
     Shared(&'a Prepared),
 }
 
-/// Frames that were waiting and were dropped.
+/// How many waiting frames were dropped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Dropped {
     /// To make room for newer ones.
@@ -108,23 +110,23 @@ impl Backlog {
         self.entries.len()
     }
 
-    /// Frames that wait.
+    /// Returns how many frames wait.
     pub(in crate::relay) fn waiting(&self) -> usize {
         self.entries.len() - self.sent
     }
 
-    /// Bytes of its frames, as on the wire.
+    /// Returns the bytes of its frames, as on the wire.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes of memory that it holds, itself included.
+    /// Returns the bytes of memory that it holds, itself included.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let entries = self.entries.capacity() * size_of::<Entry>();
         size_of::<Backlog>() + entries + self.small.capacity() + self.shared
     }
 
-    /// A frame that came now was sent, as the connection's message of this number.
+    /// Keeps a new frame that was sent, as the connection's message of this number.
     pub(in crate::relay) fn sent(
         &mut self,
         frame: &Frame,
@@ -144,7 +146,7 @@ impl Backlog {
         dropped
     }
 
-    /// A frame waits for the peer to come back.
+    /// Keeps a frame until the peer comes back.
     pub(in crate::relay) fn waits(
         &mut self,
         frame: &Frame,
@@ -161,14 +163,14 @@ impl Backlog {
         dropped
     }
 
-    /// The first frame that waits.
+    /// Returns the first frame that waits.
     pub(in crate::relay) fn first_waiting(&self) -> Option<Waiting<'_>> {
         let entry = self.entries.get(self.sent)?;
         if let Some(shared) = &entry.shared {
             return Some(Waiting::Shared(shared));
         }
         let payload = self.small_bytes(self.sent_small, usize::from(entry.small));
-        // It was a text when it was copied.
+        // It was valid text when it was copied.
         let text = String::from_utf8(payload).unwrap_or_default();
         Some(Waiting::Copied(Message::text(text)))
     }
@@ -183,7 +185,8 @@ impl Backlog {
         bytes
     }
 
-    /// The first frame that waits was sent, as the connection's message of this number. It grows no younger by that.
+    /// Marks the first waiting frame as sent, as the connection's message of this number. The frame
+    /// keeps its age.
     pub(in crate::relay) fn mark_sent(&mut self, number: u32) {
         if let Some(entry) = self.entries.get_mut(self.sent) {
             entry.number = number;
@@ -192,7 +195,8 @@ impl Backlog {
         }
     }
 
-    /// The peer has got every message up to this number. Returns how many frames are not kept any more.
+    /// Drops the frames up to this message number, which the peer has received. Returns how many
+    /// frames are no longer kept.
     pub(in crate::relay) fn confirm(&mut self, received: u32) -> usize {
         let before = self.entries.len();
         while self.sent > 0 && self.entries.front().is_some_and(|e| e.number <= received) {
@@ -205,9 +209,9 @@ impl Backlog {
         before - self.entries.len()
     }
 
-    /// The connection is lost. Of its messages up to `begun` at least a byte had gone out: the unconfirmed among them are in
-    /// doubt, and wait if `keep_doubtful`, else they are dropped. Those behind never left, and wait. Returns how many were in
-    /// doubt.
+    /// Handles the loss of the connection, on which messages up to `begun` were sent at least in
+    /// part. Unconfirmed ones among them are in doubt: with `keep_doubtful` they wait, else they
+    /// are dropped. Later ones were never sent, and wait. Returns how many were in doubt.
     pub(in crate::relay) fn lost(&mut self, begun: u32, keep_doubtful: bool) -> u64 {
         let sent = self.entries.iter().take(self.sent);
         let doubtful = sent.take_while(|entry| entry.number <= begun).count();
@@ -219,7 +223,8 @@ impl Backlog {
         doubtful as u64 + u64::from(std::mem::take(&mut self.let_go))
     }
 
-    /// Drops what waits and is too old, if nothing was sent over the current connection yet; returns how many that were.
+    /// Drops waiting frames that are too old, unless any frame was sent over the current
+    /// connection. Returns how many were dropped.
     pub(in crate::relay) fn expire(&mut self, now: Micros, limits: &ReplayLimits) -> u64 {
         let before = self.entries.len();
         let is_old = |entry: &Entry| now - entry.at > limits.max_age;
@@ -230,7 +235,8 @@ impl Backlog {
         (before - self.entries.len()) as u64
     }
 
-    /// Keeps a frame as the last that waits; `false`: there is no room for it, whatever is dropped for it.
+    /// Keeps a frame as the last that waits. Returns `false` if there is no room for it, even after
+    /// drops.
     fn push(
         &mut self,
         frame: &Frame,
@@ -243,7 +249,7 @@ impl Backlog {
             Some(_) => 0,
             None => frame.wire_len() + SHARED_OVERHEAD,
         };
-        // One that would not fit into an empty backlog shall not push all others out.
+        // A frame that would not fit into an empty backlog must not evict all others.
         let least = size_of::<Backlog>()
             + self.entries.capacity().max(1) * size_of::<Entry>()
             + self.small.capacity().max(text.map_or(0, str::len))
@@ -296,8 +302,8 @@ impl Backlog {
         Some(entry)
     }
 
-    /// Drops the oldest frame to make room. One that was sent is not lost by that: it can only not be sent again. `false`:
-    /// there is none.
+    /// Drops the oldest frame to make room. A frame that was already sent is not lost by this; it
+    /// only cannot be sent again. Returns `false` if there is none.
     fn drop_oldest(&mut self, dropped: &mut Dropped) -> bool {
         let was_sent = self.sent > 0;
         match self.pop() {
@@ -313,7 +319,7 @@ impl Backlog {
         self.let_go_last = number;
     }
 
-    /// The oldest go first.
+    /// Drops the oldest frames until the limits hold.
     fn bound(&mut self, now: Micros, limits: &ReplayLimits, dropped: &mut Dropped) {
         while let Some(oldest) = self.entries.front() {
             let expired = now - oldest.at > limits.max_age;
@@ -331,7 +337,7 @@ impl Backlog {
         self.trim();
     }
 
-    /// Gives memory back that a backlog needed when it was much larger.
+    /// Shrinks the buffer of a backlog that was once much larger.
     fn trim(&mut self) {
         if self.small.capacity() > TRIMMED && self.small.len() < self.small.capacity() / 4 {
             self.small.shrink_to(self.small.len() * 2);
@@ -345,8 +351,8 @@ impl Backlog {
     }
 }
 
-/// By how much a queue has to grow for `more` elements. It grows by an eighth, not to the double: what is allocated is what
-/// counts, and it shall not be much more than what is used.
+/// Returns by how much a queue must grow for `more` elements. It grows by an eighth instead of
+/// doubling: allocated bytes are charged, and should stay close to the bytes in use.
 fn growth<T>(queue: &VecDeque<T>, more: usize) -> usize {
     let free = queue.capacity() - queue.len();
     match more.saturating_sub(free) {
@@ -361,12 +367,12 @@ fn reserve<T>(queue: &mut VecDeque<T>, growth: usize) {
     }
 }
 
-/// The length of a text frame with a payload of so many bytes, which are few.
+/// Returns the length of a text frame on the wire, for the payload of a small frame.
 fn wire_len(payload: usize) -> usize {
     payload + if payload < 126 { 2 } else { 4 }
 }
 
-/// Returns whether a frame could be kept at all. One that could not shall not push all others out.
+/// Returns whether a frame can be kept at all. One that cannot must not evict all others.
 fn fits(frame: &Frame, limits: &ReplayLimits) -> bool {
     limits.max_messages > 0 && frame.wire_len() <= limits.max_bytes
 }

@@ -1,23 +1,23 @@
-//! Counts that follow from the states of all places. They change here and nowhere else: by what a place added before, and
-//! adds now.
+//! Counts over all places. Only this code changes them: it subtracts what a place added before the
+//! change, and adds what it adds after.
 
 use super::charge::place_bytes;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::Io;
 use crate::relay::stats::RelayStats;
 
-/// What a place adds to the counts, and whether it is charged. A place that is gone adds nothing.
+/// What a place adds to the counts, and whether it is charged. A removed place adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Tally {
-    /// It is waited for.
+    /// The place waits for its peer.
     pub(super) is_absent: bool,
-    /// It is kept without a connection, and charged.
+    /// The place has no connection, and is charged.
     pub(super) is_charged: bool,
-    /// It is kept for an app that has never connected.
+    /// The place is for an app that has never connected.
     pub(super) is_started: bool,
 }
 
-/// Places of apps that have no connection, of all sessions.
+/// App places without a connection, over all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Vacancies {
     apps: u64,
@@ -25,17 +25,18 @@ pub(in crate::relay) struct Vacancies {
 }
 
 impl Vacancies {
-    /// All of them.
+    /// Returns how many there are.
     pub(in crate::relay) fn apps(self) -> u64 {
         self.apps
     }
 
-    /// Those whose app has never connected: a user has started it.
+    /// Returns how many are for apps that have never connected: a user has started them.
     pub(in crate::relay) fn started(self) -> u64 {
         self.started
     }
 
-    /// The counts after a place has changed, and `absent`, that of places of its class that are waited for.
+    /// Updates the counts after a place has changed, and `absent`, the count of waiting places of
+    /// its class.
     pub(super) fn change(&mut self, absent: &mut u64, is_app: bool, before: Tally, after: Tally) {
         let before = match after == Tally::default() && sabotage::on(Bug::EndUncounted) {
             true => after,
@@ -49,15 +50,15 @@ impl Vacancies {
     }
 }
 
-/// The counts, while places change.
+/// The counts, borrowed while places change.
 pub(in crate::relay) struct Census<'a> {
     pub(in crate::relay) stats: &'a mut RelayStats,
     pub(in crate::relay) vacancies: &'a mut Vacancies,
 }
 
 impl Census<'_> {
-    /// The place of this user's glasses, or of the app of this package, has changed: the counts and the account of memory
-    /// follow.
+    /// Updates the counts and the charged memory after a place has changed: that of the app of this
+    /// package, or of the user's glasses.
     pub(super) fn changed(
         &mut self,
         io: &mut Io<'_>,

@@ -1,4 +1,5 @@
-//! One frame of the glasses for many apps, delivered in steps: however many apps there are, no step delays other users.
+//! Delivery of one frame of the glasses to many apps in steps, so that no step delays other users,
+//! however many apps there are.
 
 use super::app::App;
 use super::charge::units;
@@ -10,49 +11,52 @@ use crate::relay::protocol;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-/// What one step may cost: 48 deliveries, or as many looks as cost the same.
+/// The cost limit of one step: 48 deliveries, or as many looks as cost the same.
 const STEP: usize = 48 * DELIVERY;
 
-/// Bytes of a text that are put into its envelope in one step, and the work units of that.
+/// Bytes of a text that are copied into its envelope in one step, and the work units for that.
 const BUILT_AT_ONCE: usize = 128 * 1024;
 const BUILT_UNITS: u32 = 32;
 
-/// What a delivery costs, in looks at an app that does not want the frame.
+/// The cost of a delivery, in looks at an app that does not want the frame.
 const DELIVERY: usize = 4;
 
-/// A frame of the glasses on its way to the apps that want it, in the order of their packages.
+/// A frame of the glasses that is being delivered to the apps that subscribed, in the order of
+/// their packages.
 #[derive(Debug)]
 pub(in crate::relay) struct FanOut<'a> {
     stream: Cow<'a, str>,
     content: Content,
-    /// Whether it is kept for apps that are absent.
+    /// Whether it is kept for absent apps.
     kept: bool,
     /// The package of the last app that was looked at.
     after: Option<Box<str>>,
-    /// Whether an app wanted it.
+    /// Whether an app subscribed to it.
     reached: bool,
-    /// The connection that it came from.
+    /// The connection that sent it.
     from: ConnId,
-    /// Whether that connection is gone: it holds the frame's memory no more, and the relay is charged with that.
+    /// Whether that connection has ended: it no longer holds the frame's memory, so the relay is
+    /// charged with it.
     is_orphan: bool,
 }
 
 #[derive(Debug)]
 enum Content {
-    /// As it came.
+    /// As it was received.
     Received(Message),
-    /// The text that came, and what was built of it so far: all before the byte at `from`.
+    /// The received text, and the part of the output that was built so far: all before the byte at
+    /// `from`.
     Building {
         text: Message,
         built: String,
         from: usize,
     },
-    /// As it goes out; `None`: it is neither text nor binary.
+    /// The output; `None`: it is neither text nor binary.
     Built(Option<Parcel>),
 }
 
 impl<'a> FanOut<'a> {
-    /// A frame of which no app has heard.
+    /// Makes a delivery that has reached no app yet.
     pub(in crate::relay) fn new(
         from: ConnId,
         message: Message,
@@ -77,12 +81,12 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Bytes of memory that the relay is charged with.
+    /// Returns the bytes of memory that the relay is charged with.
     pub(in crate::relay) fn charged(&self) -> usize {
         if self.is_orphan { self.allocated() } else { 0 }
     }
 
-    /// Bytes of memory that it takes while it waits.
+    /// Returns the bytes of memory that it takes while it waits.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let names = self.stream.len() + self.after.as_ref().map_or(0, |after| after.len());
         let content = match &self.content {
@@ -93,7 +97,7 @@ impl<'a> FanOut<'a> {
         size_of::<Self>() + names + content
     }
 
-    /// Delivers it to the next apps of its session. Returns whether it has come to the last.
+    /// Delivers it to the next apps of its session. Returns whether it has passed the last app.
     pub(in crate::relay) fn step(
         &mut self,
         post: &mut Post<'_>,
@@ -122,7 +126,7 @@ impl<'a> FanOut<'a> {
                 self.deliver(post, io, app);
                 spent += DELIVERY;
             } else {
-                // Next time this app is looked at again.
+                // The next step looks at this app again.
                 io.spend(BUILT_UNITS);
                 break;
             }
@@ -138,7 +142,8 @@ impl<'a> FanOut<'a> {
         true
     }
 
-    /// Builds what goes out, or more of it. Returns whether it is built. Done when the first app wants it, and once.
+    /// Builds the output, or more of it. Returns whether it is complete. It is built once, when the
+    /// first app wants it.
     fn build(&mut self, user: &str) -> bool {
         if let Content::Received(message) = &self.content {
             self.content = match message {
@@ -175,7 +180,7 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Delivers it to an app of a session that is over, unless the app has heard of it.
+    /// Delivers it to an app of an ended session, unless the app was already looked at.
     fn offer_last(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, user: &str, app: &mut App) {
         let has_heard = self
             .after
@@ -187,14 +192,14 @@ impl<'a> FanOut<'a> {
     }
 }
 
-/// Frames of one session that are under way to its apps, in order.
+/// Frames of one session that are being delivered to its apps, in order.
 #[derive(Debug, Default)]
 pub(crate) struct FanOuts(Option<Box<Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<FanOut<'static>>,
-    /// A chore delivers them, for their connection is gone.
+    /// Whether a chore delivers them, because their connection has ended.
     has_chore: bool,
 }
 
@@ -204,22 +209,24 @@ impl FanOuts {
         self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
 
-    /// Bytes of memory that the relay is charged with: of frames whose connection is gone.
+    /// Returns the bytes of memory that the relay is charged with: those of frames whose connection
+    /// has ended.
     pub(in crate::relay) fn charged(&self) -> usize {
         self.allocated(|frame| frame.is_orphan)
     }
 
-    /// Bytes of memory that connections hold.
+    /// Returns the bytes of memory that connections hold.
     pub(in crate::relay) fn held(&self) -> usize {
         self.allocated(|frame| !frame.is_orphan)
     }
 
-    /// Bytes of memory that this connection holds for its own frames.
+    /// Returns the bytes of memory that this connection holds for its own frames.
     pub(in crate::relay) fn held_by(&self, id: ConnId) -> usize {
         self.allocated(|frame| !frame.is_orphan && frame.from == id)
     }
 
-    /// Returns whether the connection of the next frame is gone. Those of later connections are behind it.
+    /// Returns whether the connection of the next frame has ended. Frames of later connections come
+    /// after it.
     pub(in crate::relay) fn has_orphan(&self) -> bool {
         let first = self.0.as_ref().and_then(|queue| queue.frames.front());
         first.is_some_and(|frame| frame.is_orphan)
@@ -233,7 +240,8 @@ impl FanOuts {
             .sum()
     }
 
-    /// Charges the relay with the frames of this connection, or with all if `None`: the connection does not hold them any more.
+    /// Charges the relay with the frames of this connection, or with all frames if `None`: the
+    /// connection no longer holds them.
     pub(in crate::relay) fn orphan(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
         let frames = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
         let theirs = frames.filter(|frame| from.is_none_or(|from| from == frame.from));
@@ -245,7 +253,7 @@ impl FanOuts {
         }
     }
 
-    /// Gives up the frames of this connection; returns how many there were.
+    /// Drops the frames of this connection; returns how many there were.
     pub(in crate::relay) fn give_up(&mut self, from: ConnId) -> u64 {
         let Some(queue) = &mut self.0 else {
             return 0;
@@ -269,13 +277,13 @@ impl FanOuts {
         self.0.get_or_insert_default().frames.push_front(fan_out);
     }
 
-    /// Returns whether a chore is to be made that delivers them: there is none.
+    /// Returns whether the caller must create a chore that delivers them, because there is none.
     pub(in crate::relay) fn claim_chore(&mut self) -> bool {
         let queue = self.0.as_mut().filter(|queue| !queue.frames.is_empty());
         queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
     }
 
-    /// The chore is done.
+    /// Records that the chore is done.
     pub(in crate::relay) fn end_chore(&mut self) {
         if let Some(queue) = &mut self.0 {
             queue.has_chore = false;
@@ -283,31 +291,31 @@ impl FanOuts {
         self.tidy();
     }
 
-    /// Gives up an empty queue, unless a chore will look at it.
+    /// Frees an empty queue, unless a chore will look at it.
     pub(in crate::relay) fn tidy(&mut self) {
         if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_chore) {
             self.0 = None;
         }
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub(in crate::relay) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.frames.len())
     }
 
-    /// Builds the first of them that is not built, or more of it. Returns whether all are.
+    /// Builds the first frame that is incomplete, or more of it. Returns whether all are complete.
     pub(in crate::relay) fn build(&mut self, user: &str) -> bool {
         let mut queue = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
         queue.all(|fan_out| fan_out.build(user))
     }
 
-    /// How many of them reached no app.
+    /// Returns how many frames reached no app.
     pub(in crate::relay) fn unrouted(&self) -> u64 {
         let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
         queue.filter(|fan_out| !fan_out.reached).count() as u64
     }
 
-    /// Delivers them to an app of a session that is over.
+    /// Delivers them to an app of an ended session.
     pub(in crate::relay) fn offer_last(
         &mut self,
         post: &mut Post<'_>,

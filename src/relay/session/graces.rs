@@ -1,29 +1,29 @@
-//! Who is waited for, and until when: places that were lost, in the order in which waiting for them ends.
+//! The waits for lost peers: their places, ordered by the end of the wait.
 
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use crate::host::Identity;
 use std::collections::BTreeMap;
 
-/// How many may end in one turn.
+/// The most waits that end in one turn.
 const SLICE: usize = 32;
 
-/// When waiting for a place ends.
+/// When the wait for a place ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
-    /// When: engine time.
+    /// Engine time.
     pub at: Micros,
     nth: u64,
 }
 
-/// Whether there is room to wait for a place once more.
+/// Whether there is room for another wait for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Room {
     Yes,
     No,
 }
 
-/// All places that are waited for. One timer of the loop serves them all.
+/// All places that wait for their peers. One timer of the loop serves them all.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Graces {
     by_due: BTreeMap<Due, Identity>,
@@ -32,30 +32,30 @@ pub(in crate::relay) struct Graces {
 }
 
 impl Graces {
-    /// How many are waited for.
+    /// Returns how many waits there are.
     pub(in crate::relay) fn len(&self) -> usize {
         self.by_due.len()
     }
 
-    /// The end of a wait that may begin: it differs from those of all other waits.
+    /// Returns a unique end for a wait that may begin.
     pub(in crate::relay) fn due(&mut self, at: Micros) -> Due {
         self.next += 1;
         Due { at, nth: self.next }
     }
 
-    /// Waits for a place.
+    /// Starts a wait for a place.
     pub(in crate::relay) fn add(&mut self, io: &mut Io<'_>, identity: Identity, due: Due) {
         self.by_due.insert(due, identity);
         self.arm(io);
     }
 
-    /// Waits no more.
+    /// Cancels a wait.
     pub(in crate::relay) fn cancel(&mut self, due: Due) {
-        // The timer may fire for nothing.
+        // The timer may then fire without effect.
         self.by_due.remove(&due);
     }
 
-    /// Returns whether the timer was ours.
+    /// Returns whether the timer belongs to the waits.
     pub(in crate::relay) fn on_timer(&mut self, timer: TimerId) -> bool {
         let ours = self.timer.is_some_and(|(id, _)| id == timer);
         if ours {
@@ -64,7 +64,8 @@ impl Graces {
         ours
     }
 
-    /// Takes out who is waited for no longer, some at a time; what is left over follows in the next turn.
+    /// Takes out waits that are over, a limited number at a time; the rest follows in the next
+    /// turn.
     pub(in crate::relay) fn take_due(&mut self, io: &mut Io<'_>) -> Vec<(Due, Identity)> {
         let mut over = Vec::new();
         while over.len() < SLICE
@@ -77,12 +78,12 @@ impl Graces {
         over
     }
 
-    /// Takes out whose time would be over first.
+    /// Takes out the wait that would end first.
     pub(in crate::relay) fn take_first(&mut self) -> Option<(Due, Identity)> {
         self.by_due.pop_first()
     }
 
-    /// Has the timer run out when the first is due.
+    /// Sets the timer to the first end.
     fn arm(&mut self, io: &mut Io<'_>) {
         let Some((first, _)) = self.by_due.first_key_value() else {
             return;

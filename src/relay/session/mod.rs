@@ -1,4 +1,5 @@
-//! A session and what it holds.
+//! Sessions: the places of a user's glasses and apps, their state machines, and the frames kept for
+//! them.
 
 mod account;
 mod action;

@@ -1,5 +1,5 @@
-//! The place of a session's glasses as a state machine: it has no clock and no connection at hand, and returns what is to be
-//! done.
+//! The place of a session's glasses as a state machine without clock and connections: it returns
+//! the actions to carry out.
 
 use super::action::{Action, Leavings, Taken, Welcome, resumes};
 use super::census::Tally;
@@ -12,7 +12,7 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
 
-/// Room for the glasses of a session.
+/// The place of a session's glasses.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Place {
     state: State,
@@ -22,40 +22,41 @@ pub(in crate::relay) struct Place {
 
 #[derive(Debug, Default)]
 enum State {
-    /// No connection has it, and none is waited for.
+    /// No connection holds it, and it waits for none.
     #[default]
     Empty,
-    /// A connection has it.
+    /// A connection holds it.
     Held(Held),
-    /// It is waited for. Boxed: most sessions have their glasses.
+    /// It waits for its peer. Boxed, because most sessions have their glasses.
     Absent(Box<Lost>),
 }
 
 #[derive(Debug)]
 struct Lost {
     wait: Wait,
-    /// How the connection ended; `None`: there was none, it is a session from before a restart.
+    /// How the connection ended; `None` if there was none: the session is from before a restart.
     parting: Option<Parting>,
 }
 
-/// What happens to the glasses' place.
+/// An event of the glasses' place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum PlaceEvent {
     /// A connection takes it.
     Arrives { conn: ConnId, now: Micros },
-    /// A connection is over. `wait`: until when another is waited for, if it is.
+    /// A connection has ended. `wait`: until when the place waits for another, if it does.
     Gone {
         conn: ConnId,
         now: Micros,
         parting: Parting,
         wait: Option<Due>,
     },
-    /// A wait is over. `again`: the glasses may not come before this, and are waited for once more.
+    /// A wait is over. `again`: the glasses are refused now, so the place waits for them once more,
+    /// until this time.
     Over { due: Due, again: Option<Due> },
 }
 
 impl Place {
-    /// The place of a session from before a restart: it is waited for.
+    /// Makes the place of a session from before a restart, which waits for its glasses.
     pub(super) fn restored(now: Micros, due: Due) -> Self {
         let lost = Lost {
             wait: Wait::new(now, due),
@@ -67,7 +68,8 @@ impl Place {
         }
     }
 
-    /// Changes the state, and returns what is to be done. An event that does not concern the state changes nothing.
+    /// Applies an event, and returns the actions to carry out. An event that does not concern the
+    /// state changes nothing.
     pub(super) fn on(&mut self, event: PlaceEvent) -> Vec<Action> {
         let (state, actions) = std::mem::take(&mut self.state).on(event);
         self.state = state;
@@ -75,7 +77,7 @@ impl Place {
         actions
     }
 
-    /// The place as it is now.
+    /// Returns a view of the place.
     pub(in crate::relay) fn view(&self) -> PlaceView {
         let (state, kept) = match &self.state {
             State::Empty => (PlaceState::Empty, None),
@@ -85,12 +87,12 @@ impl Place {
         PlaceView::new(state, self.resumes, kept)
     }
 
-    /// Returns whether the glasses are there or waited for.
+    /// Returns whether the glasses are connected or awaited.
     pub(in crate::relay) fn is_held(&self) -> bool {
         !matches!(self.state, State::Empty)
     }
 
-    /// Where frames go that are for the glasses.
+    /// Returns where frames for the glasses go.
     pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
         match &mut self.state {
             State::Empty => Addressee::Nobody,
@@ -99,7 +101,7 @@ impl Place {
         }
     }
 
-    /// What it adds to the counts.
+    /// Returns what it adds to the counts.
     pub(super) fn tally(&self) -> Tally {
         let is_absent = matches!(self.state, State::Absent(_));
         Tally {
@@ -109,7 +111,7 @@ impl Place {
         }
     }
 
-    /// Bytes of memory that are kept for the glasses.
+    /// Returns the bytes of memory that are kept for the glasses.
     pub(super) fn allocated(&self) -> usize {
         let kept = match &self.state {
             State::Empty => None,
@@ -171,7 +173,7 @@ impl State {
                 let Lost { wait, parting } = *lost;
                 let (due, absence) = (wait.due(), now - wait.since());
                 let (how, taken) = match parting {
-                    // No glasses have come back to a session from before a restart.
+                    // In a session from before a restart the first glasses do not resume anything.
                     None => (How::First, Taken::First),
                     Some(parting) => (How::Resume, Taken::Resumed { absence, parting }),
                 };
@@ -190,7 +192,7 @@ impl State {
     }
 }
 
-/// The place is given up, and its session is over.
+/// Gives the place up, and ends its session.
 fn end(kept: Kept, missed: Option<Action>) -> (State, Vec<Action>) {
     let leavings = Leavings::new(kept, Subscriptions::default());
     let mut actions = Vec::with_capacity(3);

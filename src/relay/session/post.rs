@@ -1,4 +1,4 @@
-//! Sending to a place: to its peer, or to the frames that wait for it.
+//! Sending to a place: to its connection, or to the frames that are kept for it.
 
 use super::action::Leavings;
 use super::backlog::{Backlog, Dropped, Frame, Waiting};
@@ -10,32 +10,32 @@ use crate::engine::{Io, Message, Sent};
 use crate::relay::settings::RelaySettings;
 use crate::relay::stats::{DropReason, RelayStats};
 
-/// Frames that are sent again at once to a peer that is back; more follow in later turns.
+/// Kept frames that are sent at once to a peer that is back; the rest follows in later turns.
 const REPLAYED_AT_ONCE: u64 = 128;
 
-/// A frame on its way to one or more places, built once.
+/// A frame for one or more places, built once.
 #[derive(Debug, Clone)]
 pub(in crate::relay) struct Parcel {
     frame: Frame,
-    /// Whether it is kept for who is absent.
+    /// Whether it is kept for absent peers.
     kept: bool,
-    /// Of which class its addressees are.
+    /// The class of its receivers.
     to: usize,
 }
 
-/// Glasses, as [`GLASSES`](crate::host::GLASSES) counts.
+/// The class number of glasses, as in [`GLASSES`](crate::host::GLASSES).
 pub(in crate::relay) const TO_GLASSES: usize = 0;
-/// Apps.
+/// The class number of apps.
 pub(in crate::relay) const TO_APPS: usize = 1;
 
 impl Parcel {
-    /// `None` for what is neither text nor binary.
+    /// Makes a parcel; `None` if the message is neither text nor binary.
     pub(in crate::relay) fn new(message: Message, to: usize, kept: bool) -> Option<Self> {
         let frame = Frame::new(message)?;
         Some(Parcel { frame, kept, to })
     }
 
-    /// Its length on the wire, in bytes.
+    /// Returns its length on the wire, in bytes.
     pub(in crate::relay) fn wire_len(&self) -> usize {
         self.frame.wire_len()
     }
@@ -51,7 +51,7 @@ pub(in crate::relay) struct Post<'a> {
     pub(in crate::relay) stats: &'a mut RelayStats,
 }
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Replayed {
     /// Frames that were sent.
@@ -61,7 +61,8 @@ pub(in crate::relay) struct Replayed {
 }
 
 impl Post<'_> {
-    /// Sends a frame to whoever has the place, or keeps it for whoever is waited for. `false`: there is nobody.
+    /// Sends a frame to the connection of a place, or keeps it if the place waits for its peer.
+    /// Returns `false` if the place is empty.
     pub(in crate::relay) fn deliver(
         &mut self,
         io: &mut Io<'_>,
@@ -76,7 +77,7 @@ impl Post<'_> {
             }
             Addressee::Here(conn, kept) => (conn, kept),
         };
-        // What waits still goes first.
+        // Frames that still wait go first.
         if parcel.kept && kept.waiting() > 0 {
             self.keep(io, kept, parcel);
             return true;
@@ -88,13 +89,13 @@ impl Post<'_> {
                     self.keep_sent(io, kept, conn, &parcel.frame);
                 }
             }
-            // It is on its way out, and its end will be told.
+            // The connection is being closed, and its end will be reported.
             Sent::Refused(_) => self.keep(io, kept, parcel),
         }
         true
     }
 
-    /// Sends what has waited, some of it at once. What is not taken waits on.
+    /// Sends frames that waited, a limited number at once. Frames that are refused keep waiting.
     pub(in crate::relay) fn replay(
         &mut self,
         io: &mut Io<'_>,
@@ -121,7 +122,7 @@ impl Post<'_> {
                     Waiting::Shared(frame) => io.send_prepared(id, frame),
                 };
                 if let Sent::Refused(_) = sent {
-                    // The connection is on its way out.
+                    // The connection is being closed.
                     break;
                 }
                 replayed.frames += 1;
@@ -135,8 +136,8 @@ impl Post<'_> {
         replayed
     }
 
-    /// The connection of a place is lost: of its messages up to `begun` a byte or more has gone out. Returns how many frames are
-    /// in doubt by that.
+    /// Handles the loss of a place's connection, on which messages up to `begun` were sent at least
+    /// in part. Returns how many frames are in doubt.
     pub(in crate::relay) fn lost(&mut self, io: &mut Io<'_>, kept: &mut Kept, begun: u32) -> u64 {
         if kept.is_empty() {
             return 0;
@@ -151,7 +152,7 @@ impl Post<'_> {
         doubtful
     }
 
-    /// The peer has got every message up to this number. Returns whether anything is unconfirmed still.
+    /// Confirms every message up to this number. Returns whether any is still unconfirmed.
     pub(in crate::relay) fn confirm(
         &mut self,
         io: &mut Io<'_>,
@@ -192,12 +193,12 @@ impl Post<'_> {
         });
     }
 
-    /// Keeps a frame for who is absent, if it is of a kind that is kept.
+    /// Keeps a frame for an absent peer, if its type may be kept.
     fn keep(&mut self, io: &mut Io<'_>, kept: &mut Kept, parcel: &Parcel) {
         if !parcel.kept {
             return self.stats.drop_some(DropReason::Skipped, 1);
         }
-        // As for one that is sent, which the engine counts.
+        // The same cost as for a sent frame, which the engine counts.
         io.spend(1);
         let limits = self.settings.replay;
         self.change(io, kept, |backlog, stats, io| {
@@ -206,7 +207,7 @@ impl Post<'_> {
         });
     }
 
-    /// Changes what is kept for a place, and keeps the accounts. An empty backlog is given up.
+    /// Changes what is kept for a place, and updates the counts. An empty backlog is freed.
     fn change(
         &mut self,
         io: &mut Io<'_>,
@@ -222,7 +223,7 @@ impl Post<'_> {
     }
 }
 
-/// Work units for things of which so many take a microsecond.
+/// Returns the work units for this many things, of which `each` take a microsecond.
 fn units(things: u64, each: u64) -> u32 {
     u32::try_from(things / each).unwrap_or(u32::MAX)
 }

@@ -1,32 +1,34 @@
-//! What an app has behind it: the last question to its server, and connections that it was expected to open in vain.
+//! The history of an app: the last question to its server, and the connections that it was expected
+//! to open but did not.
 
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 
-/// Whether an app's server was asked for a session and may act upon it still. Its SDK then releases the connection that is there
-/// and opens another.
+/// Whether an app's server was asked for a session and may still act on it. The SDK then releases
+/// the current connection and opens another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Called {
-    /// It was not, or has done what it was asked for: it answers when the new connection is there.
+    /// It was not asked, or has already acted: it answers after the new connection is open.
     #[default]
     No,
     /// This errand has no outcome yet.
     Open(u64),
-    /// It has not answered; it may act upon it until then.
+    /// It did not answer, but may act on the request until then.
     Until(Micros),
 }
 
-/// The last question to an app's server, as far as it still matters when the app is not being asked.
+/// The last question to an app's server, as far as it still matters when the app is not being
+/// asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Question {
     /// Whether a new connection of the app may be on its way.
     pub(super) called: Called,
-    /// A connection that came before this was not the one that was asked for.
+    /// A connection from before this time is not the one that was asked for.
     pub(super) not_before: Option<Micros>,
 }
 
 impl Question {
-    /// One that has no outcome yet.
+    /// Makes a question that has no outcome yet.
     pub(super) fn pending(number: u64, not_before: Option<Micros>) -> Self {
         Question {
             called: Called::Open(number),
@@ -34,7 +36,7 @@ impl Question {
         }
     }
 
-    /// One upon which the server does not act any more.
+    /// Makes a question that the server no longer acts on.
     pub(super) fn over(not_before: Option<Micros>) -> Self {
         Question {
             called: Called::No,
@@ -42,7 +44,7 @@ impl Question {
         }
     }
 
-    /// Its number, if it has no outcome yet.
+    /// Returns its number, if it has no outcome yet.
     pub(super) fn number(self) -> Option<u64> {
         match self.called {
             Called::Open(number) => Some(number),
@@ -59,7 +61,7 @@ impl Question {
         }
     }
 
-    /// The question with this number has an outcome.
+    /// Records the outcome of the question with this number.
     pub(super) fn settle(&mut self, number: u64, called: Called) {
         if self.called == Called::Open(number) {
             self.called = called;
@@ -67,20 +69,20 @@ impl Question {
     }
 }
 
-/// How often an app that ran is asked again although it has agreed to come and has not.
+/// How often an app that ran is asked again although it agreed to connect and did not.
 const MISSES: u8 = 3;
 
-/// What an app without a connection has behind it.
+/// The past of an app without a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
     /// It has never connected: a user has started it.
     Started,
-    /// It ran, and was expected in vain so often since.
+    /// It ran, and since then failed to connect this many times.
     Ran(u8),
 }
 
 impl Past {
-    /// It was expected in vain once more; `None`: it is not asked again.
+    /// Counts one more failure to connect; `None`: it is not asked again.
     pub(super) fn missed(self) -> Option<Self> {
         match self {
             Past::Ran(misses) if sabotage::on(Bug::MissesUncounted) => Some(Past::Ran(misses)),

@@ -1,4 +1,5 @@
-//! What the two state machines of a session share: a place that a connection has, and a place that is waited for.
+//! The common parts of the two state machines of a session: a place that a connection holds, and a
+//! place that waits for its peer.
 
 use super::graces::Due;
 use super::kept::Kept;
@@ -9,26 +10,26 @@ use crate::base::time::Micros;
 /// How the last connection of a place ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Parting {
-    /// For what.
+    /// The cause.
     pub(in crate::relay) cause: Cause,
-    /// It was lost: neither side wanted it to end.
+    /// Whether it was lost: neither side closed it on purpose.
     pub(in crate::relay) lost: bool,
 }
 
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum How {
-    /// Nobody had it, and nobody was waited for.
+    /// It was free: no connection held it, and it awaited none.
     #[default]
     First,
     /// It had been lost.
     Resume,
-    /// An older connection had it.
+    /// It was taken from an older connection.
     Takeover,
 }
 
 impl How {
-    /// In one word.
+    /// Returns the name for logs and the API.
     pub const fn name(self) -> &'static str {
         match self {
             How::First => "first",
@@ -38,34 +39,35 @@ impl How {
     }
 }
 
-/// A loss.
+/// The loss of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absence {
-    /// Since when: engine time.
+    /// When it began: engine time.
     pub since: Micros,
-    /// How the connection ended; `None`: there was none, it is a session from before a restart, or an app that has to come.
+    /// How the connection ended; `None` if there was none: the session is from before a restart, or
+    /// an app is expected.
     pub cause: Option<Cause>,
-    /// Until when it is waited for.
+    /// When the wait ends.
     pub due: Due,
 }
 
 /// The state of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceState {
-    /// No connection has it, and none is waited for.
+    /// No connection holds it, and it waits for none.
     Empty,
-    /// A connection has it.
+    /// A connection holds it.
     Held {
-        /// Which.
+        /// The connection.
         conn: ConnId,
         /// How it took the place.
         how: How,
     },
-    /// It is waited for.
+    /// It waits for its peer.
     Absent(Absence),
 }
 
-/// A place as it is now.
+/// A view of a place at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceView {
     /// Its state.
@@ -79,7 +81,7 @@ pub struct PlaceView {
 }
 
 impl PlaceView {
-    /// The connection that has it.
+    /// Returns the connection that holds it.
     pub fn conn(&self) -> Option<ConnId> {
         match self.state {
             PlaceState::Held { conn, .. } => Some(conn),
@@ -87,7 +89,7 @@ impl PlaceView {
         }
     }
 
-    /// The loss, if it is waited for.
+    /// Returns the loss, if it waits for its peer.
     pub fn absence(&self) -> Option<Absence> {
         match self.state {
             PlaceState::Absent(absence) => Some(absence),
@@ -95,7 +97,7 @@ impl PlaceView {
         }
     }
 
-    /// Returns whether the peer is there or waited for.
+    /// Returns whether the peer is connected or awaited.
     pub fn is_held(&self) -> bool {
         self.state != PlaceState::Empty
     }
@@ -111,18 +113,18 @@ impl PlaceView {
     }
 }
 
-/// A place as the post sees it.
+/// The receiver of a place's frames.
 #[derive(Debug)]
 pub(in crate::relay) enum Addressee<'a> {
-    /// No connection has it, and none is waited for.
+    /// No connection holds it, and it waits for none.
     Nobody,
-    /// It is waited for; frames for it are kept.
+    /// It waits for its peer; frames for it are kept.
     Absent(&'a mut Kept),
-    /// This connection has it.
+    /// This connection holds it.
     Here(ConnId, &'a mut Kept),
 }
 
-/// A place that a connection has.
+/// A place that a connection holds.
 #[derive(Debug)]
 pub(super) struct Held {
     conn: ConnId,
@@ -131,7 +133,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// A place that was empty is taken.
+    /// A connection takes an empty place.
     pub(super) fn first(conn: ConnId) -> Self {
         Held {
             conn,
@@ -159,7 +161,7 @@ impl Held {
         Addressee::Here(self.conn, &mut self.kept)
     }
 
-    /// A newer connection takes the place. Returns the older one as well.
+    /// A newer connection takes the place. Returns the older connection as well.
     pub(super) fn taken_over(self, conn: ConnId) -> (Self, ConnId) {
         let newer = Held {
             conn,
@@ -169,7 +171,7 @@ impl Held {
         (newer, self.conn)
     }
 
-    /// The connection is over, and another is waited for until `due`.
+    /// The connection has ended, and the place waits for another until `due`.
     pub(super) fn lost(self, since: Micros, due: Due) -> Wait {
         Wait {
             since,
@@ -178,13 +180,13 @@ impl Held {
         }
     }
 
-    /// The connection is over, and none is waited for.
+    /// The connection has ended, and the place waits for none.
     pub(super) fn left(self) -> Kept {
         self.kept
     }
 }
 
-/// A place that is waited for.
+/// A place that waits for its peer.
 #[derive(Debug)]
 pub(super) struct Wait {
     since: Micros,
@@ -193,7 +195,7 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// A place that was empty is waited for.
+    /// An empty place starts to wait for its peer.
     pub(super) fn new(since: Micros, due: Due) -> Self {
         Wait {
             since,
@@ -226,7 +228,7 @@ impl Wait {
         Addressee::Absent(&mut self.kept)
     }
 
-    /// It is waited for until another time.
+    /// Moves the end of the wait.
     pub(super) fn until(self, due: Due) -> Self {
         Wait { due, ..self }
     }
@@ -240,7 +242,7 @@ impl Wait {
         }
     }
 
-    /// It is not waited for any more.
+    /// Ends the wait. Returns what was kept.
     pub(super) fn over(self) -> Kept {
         self.kept
     }

@@ -1,4 +1,5 @@
-//! Who is here, and who is waited for: sessions by user, each with one place for its glasses and one for each app.
+//! Sessions by user, each with one place for its glasses and one for each app. A place is held by a
+//! connection, or waits for one.
 
 use super::action::Action;
 use super::app::App;
@@ -19,34 +20,34 @@ use std::ops::Bound;
 /// The most apps of one session.
 pub(crate) const SESSION_APPS_MAX: usize = 1_000;
 
-/// One user.
+/// The session of one user.
 #[derive(Debug, Default)]
 pub struct Session {
     /// The glasses' place.
     pub(super) glasses: Place,
-    /// The apps, in the order of their packages. Boxed: a list of a thousand is changed in its middle.
+    /// The apps, sorted by package. Boxed, because a list of a thousand is changed in its middle.
     pub apps: Vec<Box<App>>,
     /// Frames of the glasses that have not reached all apps.
     pub(crate) fan_outs: FanOuts,
 }
 
 impl Session {
-    /// Returns whether there is nobody, and nobody is waited for.
+    /// Returns whether it has no apps, and its glasses are neither connected nor awaited.
     fn is_over(&self) -> bool {
         !self.glasses.is_held() && self.apps.is_empty()
     }
 
-    /// The glasses' place.
+    /// Returns a view of the glasses' place.
     pub fn glasses(&self) -> PlaceView {
         self.glasses.view()
     }
 
-    /// The app of this package.
+    /// Returns the app of this package.
     pub fn app(&self, package: &str) -> Option<&App> {
         self.position(package).ok().map(|at| &*self.apps[at])
     }
 
-    /// Where the app of this package is in the list, or where it would be.
+    /// Returns the index of the app of this package in the list, or where it would be inserted.
     fn position(&self, package: &str) -> Result<usize, usize> {
         App::position(&self.apps, package)
     }
@@ -55,7 +56,7 @@ impl Session {
         self.position(package).ok().map(|at| &mut *self.apps[at])
     }
 
-    /// The place of a role, if there is one.
+    /// Returns a view of the place of a role, if there is one.
     pub(in crate::relay) fn place(&self, role: Role<'_>) -> Option<PlaceView> {
         match role {
             Role::Glasses => Some(self.glasses()),
@@ -63,7 +64,7 @@ impl Session {
         }
     }
 
-    /// Where frames go that are for the peer of this role.
+    /// Returns where frames for the peer of this role go.
     pub(in crate::relay) fn addressee(&mut self, role: Role<'_>) -> Addressee<'_> {
         match role {
             Role::Glasses => self.glasses.addressee(),
@@ -78,7 +79,8 @@ impl Session {
 /// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    /// In order, so that they can be listed a page at a time; and names that peers choose cannot make it slow.
+    /// Sorted, so that they can be listed page by page. Names that peers choose cannot make it
+    /// slow.
     by_user: BTreeMap<Box<str>, Session>,
 }
 
@@ -91,12 +93,12 @@ impl Sessions {
         self.by_user.get_mut(user)
     }
 
-    /// An app of a user's session.
+    /// Returns an app of a user's session.
     pub(crate) fn app_mut(&mut self, user: &str, package: &str) -> Option<&mut App> {
         self.get_mut(user)?.app_mut(package)
     }
 
-    /// What is kept for the peer of this identity, if this connection has its place.
+    /// Returns what is kept for the peer of this identity, if this connection holds its place.
     pub(in crate::relay) fn kept_of(
         &mut self,
         identity: &Identity,
@@ -108,39 +110,39 @@ impl Sessions {
         }
     }
 
-    /// The session of a user, made if there is none.
+    /// Returns the session of a user, created if there is none.
     pub(crate) fn of(&mut self, user: &str) -> &mut Session {
         self.by_user.entry(user.into()).or_default()
     }
 
-    /// Takes a session out.
+    /// Removes a session, and returns it.
     pub(crate) fn remove(&mut self, user: &str) -> Option<Session> {
         self.by_user.remove(user)
     }
 
-    /// Forgets a session in which there is nobody any more.
+    /// Removes a session if it has no apps, and its glasses are neither connected nor awaited.
     pub(crate) fn tidy(&mut self, user: &str) {
         if self.by_user.get(user).is_some_and(Session::is_over) {
             self.by_user.remove(user);
         }
     }
 
-    /// The sessions behind this user, in the order of their names.
+    /// Returns the sessions after this user, in the order of their names.
     pub(crate) fn after(&self, user: Option<&str>) -> impl Iterator<Item = (&str, &Session)> {
         let from = user.map_or(Bound::Unbounded, Bound::Excluded);
         let range = self.by_user.range::<str, _>((from, Bound::Unbounded));
         range.map(|(user, session)| (&**user, session))
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.by_user.len()
     }
 }
 
-/// What happens to places. The counts of them follow.
+/// Events of places. They update the counts.
 impl Sessions {
-    /// Something happens to the glasses' place of a user who has a session.
+    /// Applies an event to the glasses' place of a user that has a session.
     pub(in crate::relay) fn glasses_on(
         &mut self,
         io: &mut Io<'_>,
@@ -157,7 +159,7 @@ impl Sessions {
         actions
     }
 
-    /// Something happens to an app, if its session has it.
+    /// Applies an event to an app, if its session has it.
     pub(in crate::relay) fn app_on(
         &mut self,
         io: &mut Io<'_>,
@@ -174,7 +176,7 @@ impl Sessions {
         actions
     }
 
-    /// A connection of an app is let in, which may be new to the session.
+    /// Gives an admitted connection the place of its app, which may be new to the session.
     pub(in crate::relay) fn app_arrives(
         &mut self,
         io: &mut Io<'_>,
@@ -193,7 +195,7 @@ impl Sessions {
         actions
     }
 
-    /// A user starts an app, which has no connection yet.
+    /// Adds an app that a user starts, and that has no connection yet.
     pub(in crate::relay) fn start_app(
         &mut self,
         io: &mut Io<'_>,
@@ -208,7 +210,7 @@ impl Sessions {
         }
     }
 
-    /// Takes an app out of its session.
+    /// Removes an app from its session.
     pub(in crate::relay) fn take_app(
         &mut self,
         io: &mut Io<'_>,
@@ -221,7 +223,7 @@ impl Sessions {
         Some(Self::end_app(io, census, user, *app))
     }
 
-    /// An app is not in a session any more.
+    /// Updates the counts for an app that is no longer in a session.
     pub(in crate::relay) fn end_app(
         io: &mut Io<'_>,
         census: &mut Census<'_>,
@@ -233,7 +235,8 @@ impl Sessions {
         app.end()
     }
 
-    /// Makes a session from before a restart, of a user who has none: its glasses are waited for. Packages are in order.
+    /// Restores a session from before a restart, for a user that has none; it waits for its
+    /// glasses. The packages must be sorted.
     pub(in crate::relay) fn restore(
         &mut self,
         io: &mut Io<'_>,

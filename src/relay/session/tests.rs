@@ -1,5 +1,6 @@
-//! The state machines of places and apps against a model of flat facts, each rule in a line or two: random events, in any
-//! state. State, actions and counts must be the same after each.
+//! Tests of the state machines of places and apps against a model of flat facts, each rule in a
+//! line or two. Random events hit them in any state; state, actions and counts must agree after
+//! each.
 
 mod facts;
 mod world;
@@ -22,7 +23,7 @@ const SEEDS: u64 = 300;
 const STEPS: usize = 400;
 const APPS: usize = 3;
 
-/// How long what is left of a failed session may still come.
+/// How long a connection of a failed session may still arrive.
 const ORPHANS: Micros = Micros::from_secs(3);
 
 /// Keeps a frame where one can be kept.
@@ -42,7 +43,7 @@ fn keep(place: Addressee<'_>, facts: &mut Facts) {
     facts.kept += 1;
 }
 
-/// Actions must be those of the model; what is discarded is what was kept.
+/// Compares the actions with those of the model; what is discarded must be what was kept.
 fn check_actions(done: &[Action], todo: &[Action], (kept, wants): (usize, usize)) {
     let shown = |action: &Action| match action {
         Action::Discard(_) => "Discard".to_owned(),
@@ -62,7 +63,7 @@ fn check_leavings(leavings: &Leavings, (kept, wants): (usize, usize)) {
     assert_eq!(leavings.subscriptions.len(), wants, "subscriptions");
 }
 
-/// Lives of a few apps, which come, end, and come anew.
+/// Random lives of a few apps: they connect, end, and start anew.
 fn apps(seed: u64) {
     let mut world = World::new(seed);
     let (mut absent, mut vacancies) = (0, Vacancies::default());
@@ -135,7 +136,7 @@ fn check_app(app: &App, facts: &Facts, world: &mut World) {
     assert_eq!(app.is_orphan(now, insists, ORPHANS), is_orphan);
 }
 
-/// The life of one pair of glasses after another.
+/// Random lives of glasses, one after another.
 fn glasses(seed: u64) {
     let mut world = World::new(seed);
     let (mut absent, mut vacancies) = (0, Vacancies::default());
@@ -172,7 +173,7 @@ fn the_place_of_glasses_does_what_its_model_does() {
     (0..SEEDS).for_each(glasses);
 }
 
-/// Each deliberate bug, switched on alone, must be caught by an app's model or by the glasses'.
+/// Each deliberate bug, enabled alone, must be caught by the model of apps or of glasses.
 #[cfg(feature = "sabotage")]
 #[test]
 fn every_deliberate_bug_of_a_place_is_caught() {

@@ -1,21 +1,22 @@
-//! Apps are not read while their session's glasses are behind: what an app sends has that one destination. Glasses are never
-//! paused, for their frames go to many apps.
+//! Backpressure on apps: an app is not read while the glasses of its session are over their buffer
+//! limit, because all that it sends goes to them. Glasses are never paused, because their frames go
+//! to many apps.
 
 use crate::base::id::ConnId;
 use crate::engine::Io;
 use std::collections::HashMap;
 
-/// Paused apps per glasses above which closed ones are removed.
+/// Paused apps per glasses above which entries of closed connections are removed.
 const PRUNE: usize = 64;
 
-/// Apps that are not read, by the glasses that are behind.
+/// Paused apps, by the connection of the glasses that are over their limit.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Backpressure {
     paused: HashMap<ConnId, Vec<ConnId>>,
 }
 
 impl Backpressure {
-    /// An app has sent something to glasses: if they are behind, it is not read until they have caught up.
+    /// Pauses an app that has sent something to glasses that are over their limit.
     pub(in crate::relay) fn sent(&mut self, io: &mut Io<'_>, app: ConnId, glasses: ConnId) {
         if !io.is_over_limit(glasses) {
             return;
@@ -30,7 +31,8 @@ impl Backpressure {
         }
     }
 
-    /// Glasses have caught up, or are gone, or have another connection: their apps are read again.
+    /// Resumes the apps of glasses whose send queue is empty again, or whose connection has ended
+    /// or was replaced.
     pub(in crate::relay) fn ends(&mut self, io: &mut Io<'_>, glasses: ConnId) {
         if self.paused.is_empty() {
             return;

@@ -1,5 +1,5 @@
-//! Work over many places that one action of a peer or of the operator asks for, done a slice at a time: the end of a session
-//! with a thousand apps takes several turns, and nobody else waits for it.
+//! The queue of long work that one action of a peer or of an operator causes, done in slices. The
+//! end of a session with a thousand apps takes several turns and does not delay other users.
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -8,7 +8,7 @@ use crate::host::Identity;
 use crate::relay::session::{App, FanOuts, Vacancies};
 use std::collections::VecDeque;
 
-/// What is still to be done, in order. One timer of the loop serves it all.
+/// The queued work, in order. One timer of the loop drives all of it.
 #[derive(Default)]
 pub(in crate::relay) struct Chores {
     pub(in crate::relay) queue: VecDeque<Chore>,
@@ -16,27 +16,28 @@ pub(in crate::relay) struct Chores {
 }
 
 pub(in crate::relay) enum Chore {
-    /// More frames wait for this peer than were sent at once.
+    /// Send the remaining kept frames to this peer.
     Replay(ConnId, Identity),
-    /// The glasses of this user are back: apps that only waited for them are asked, or acknowledged.
+    /// The glasses of this user are back: ask or acknowledge the apps that waited for them.
     Wake(Box<str>),
-    /// Frames are under way to the apps of this user, and the connection that they came from is gone.
+    /// Deliver the remaining frames to the apps of this user; the connection that sent them has
+    /// ended.
     FanOut(Box<str>),
-    /// The session of this user is over.
+    /// End the session of this user.
     End(Box<str>, Ended),
 }
 
-/// What a session that is over has left.
+/// What an ended session has left.
 pub(in crate::relay) struct Ended {
-    /// Its apps, the last one first.
+    /// Its apps, in reverse order.
     #[expect(clippy::vec_box, reason = "as a session has them")]
     pub(in crate::relay) apps: Vec<Box<App>>,
-    /// Frames that have not reached all of them.
+    /// Frames that have not yet reached all of the apps.
     pub(in crate::relay) fan_outs: FanOuts,
 }
 
 impl Chores {
-    /// What the apps of sessions that are over are still charged with.
+    /// Returns the bytes that the apps of ended sessions are still charged with.
     pub(in crate::relay) fn charged(&self) -> usize {
         let charged = |chore: &Chore| match chore {
             Chore::End(user, ended) => {
@@ -48,7 +49,7 @@ impl Chores {
         self.queue.iter().map(charged).sum()
     }
 
-    /// Adds the apps of sessions that are over to counts of places.
+    /// Adds the apps of ended sessions to counts of places.
     pub(in crate::relay) fn count(&self, absent: &mut [u64; 2], vacancies: &mut Vacancies) {
         for chore in &self.queue {
             if let Chore::End(_, ended) = chore {
@@ -60,13 +61,13 @@ impl Chores {
         }
     }
 
-    /// Returns whether a session is over whose apps are not all told so yet.
+    /// Returns whether any ended session has apps that were not told yet.
     pub(in crate::relay) fn has_ends(&self) -> bool {
         let mut chores = self.queue.iter();
         chores.any(|chore| matches!(chore, Chore::End(..)))
     }
 
-    /// Returns whether the timer was ours.
+    /// Returns whether the timer belongs to the chores.
     pub(in crate::relay) fn on_timer(&mut self, timer: TimerId) -> bool {
         let ours = self.timer == Some(timer);
         if ours {

@@ -1,36 +1,39 @@
-//! Identities that come back again and again, or take each other's place for ever, are slowed: the newcomer is refused before it
-//! is acknowledged, for longer each time. A handful in a row is normal life.
+//! Slows down identities that reconnect too often, or replace each other for ever. A new connection
+//! is refused before it is acknowledged, each time for longer. A few reconnects in a row are
+//! normal.
 
 use crate::base::time::Micros;
 use crate::host::Identity;
 use std::collections::{HashMap, VecDeque};
 
-/// The time over which comebacks are counted.
+/// The window in which reconnects are counted.
 const WINDOW: Micros = Micros::from_secs(60);
 
-/// The first refusal lasts at least so long, each further one twice as long as the one before ...
+/// The shortest refusal, and the first; each further one lasts twice as long ...
 const LEAST: Micros = Micros::from_secs(5);
 
-/// ... up to so long.
+/// ... up to this.
 const MOST: Micros = Micros::from_secs(60);
 
-/// Identities that are counted at one time. Somebody who has more of them than this does not flap with each.
+/// The most identities that are counted at one time. A client with more of them than this escapes
+/// the limit.
 const IDENTITIES_MAX: usize = 10_000;
 
-/// How often a full table is looked through at most.
+/// The shortest time between two scans of a full table.
 const SWEEP: Micros = Micros::from_secs(1);
 
-/// Who has come back lately.
+/// Reconnects of each identity in the last minute, and its refusals.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Flapping {
     by_identity: HashMap<Identity, Comebacks>,
-    /// When a full table is looked through again: where very many come back at once, not for each of them.
+    /// When a full table may be scanned again: not for each reconnect while very many identities
+    /// reconnect.
     next_sweep: Micros,
 }
 
 #[derive(Debug, Default)]
 struct Comebacks {
-    /// When, in the last minute; oldest first.
+    /// Times of the reconnects in the window, oldest first.
     at: VecDeque<Micros>,
     /// Refusals in a row.
     refusals: u32,
@@ -38,7 +41,7 @@ struct Comebacks {
 }
 
 impl Flapping {
-    /// An identity has come back, or taken its place over.
+    /// Counts a reconnect, or a takeover, of this identity.
     pub(in crate::relay) fn came_back(&mut self, identity: &Identity, limit: u32, now: Micros) {
         if limit == 0 {
             return;
@@ -56,13 +59,13 @@ impl Flapping {
         let comebacks = self.by_identity.entry(identity.clone()).or_default();
         comebacks.forget(now);
         comebacks.at.push_back(now);
-        // After a lowered limit.
+        // The limit may have been lowered.
         while comebacks.at.len() > limit as usize {
             comebacks.at.pop_front();
         }
     }
 
-    /// Whether an identity that wants to come back is refused, and for how long from now.
+    /// Returns how long from now an identity that reconnects is refused; `None` if it is admitted.
     pub(in crate::relay) fn refuses(
         &mut self,
         identity: &Identity,
@@ -84,7 +87,8 @@ impl Flapping {
         if comebacks.at.len() < limit as usize {
             return None;
         }
-        // Whoever waits for so long is let in: then there is room in the window, too.
+        // After a refusal of this length the window has room, so an identity that waits is
+        // admitted.
         let room = comebacks.at.front().map_or(now, |first| *first + WINDOW);
         let growing = Micros(LEAST.0 << comebacks.refusals.min(4)).min(MOST);
         comebacks.refusals += 1;
@@ -92,13 +96,13 @@ impl Flapping {
         Some(comebacks.refused_until - now)
     }
 
-    /// How long an identity is refused still; it asks for nothing now.
+    /// Returns how long an identity is still refused, without counting an attempt.
     pub(in crate::relay) fn refused_for(&self, identity: &Identity, now: Micros) -> Option<Micros> {
         let until = self.by_identity.get(identity)?.refused_until;
         (now < until).then(|| until - now)
     }
 
-    /// Who is refused now.
+    /// Returns the identities that are refused now, each with the time that is left.
     pub(in crate::relay) fn refused(
         &self,
         now: Micros,
@@ -116,7 +120,7 @@ impl Comebacks {
         }
     }
 
-    /// Quiet for a whole window after all that was.
+    /// Returns whether a whole window has passed since the last reconnect and the last refusal.
     fn is_over(&self, now: Micros) -> bool {
         let last = self.at.back().copied().unwrap_or_default();
         now >= last.max(self.refused_until) + WINDOW
@@ -137,7 +141,7 @@ mod tests {
         let (mut flapping, who) = (Flapping::default(), phone(1));
         let (mut admitted, mut refusals) = (Vec::new(), Vec::new());
         let mut now = Micros::from_secs(1_000);
-        // It tries every 100 ms for ten minutes, and does not care for Retry-After.
+        // It tries every 100 ms for ten minutes and ignores Retry-After.
         for _ in 0..6_000 {
             match flapping.refuses(&who, 15, now) {
                 None => {

@@ -1,5 +1,6 @@
-//! How apps of the newer SDK introduce themselves: the headers of their request name them, their first message may be
-//! `reconnect`, and the answer to that depends on whether their glasses are here.
+//! How apps of the newer SDK introduce themselves: the headers of their request name them, and
+//! their first message may be `reconnect`. The answer to `reconnect` depends on whether their
+//! glasses are connected.
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
@@ -9,26 +10,29 @@ use crate::relay::protocol;
 use crate::relay::session::PlaceView;
 use std::collections::HashMap;
 
-/// What the headers of a request cost besides what they say: their entry among those.
+/// Bytes that the headers of one request cost besides their text: the entry in the map.
 const ENTRY: usize = 96;
 
 /// How an app has introduced itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::relay) struct Greeting {
-    /// Its SDK is a newer one, which comes back whatever code it is closed with: only `app_stopped` keeps it away.
+    /// It has the newer SDK, which reconnects after any close code: only `app_stopped` keeps it
+    /// away.
     pub(in crate::relay) insists: bool,
-    /// It has said `reconnect`.
+    /// Its first message was `reconnect`.
     pub(in crate::relay) reconnects: bool,
 }
 
 impl Greeting {
-    /// How long the glasses are waited for still, if an app that has said so waits for them, too.
+    /// Returns how long the glasses may still stay away, if the app has sent `reconnect` and has to
+    /// wait for them.
     pub(in crate::relay) fn waits_for(self, glasses: PlaceView, now: Micros) -> Option<Micros> {
         let absence = glasses.absence().filter(|_| self.reconnects)?;
         Some(absence.due.at.max(now) - now)
     }
 
-    /// The first message to an app that is let in; `left` is how long it waits for its glasses at most.
+    /// Returns the first message to an admitted app; `left` is the longest time that it waits for
+    /// its glasses.
     pub(in crate::relay) fn answer(
         self,
         user: &str,
@@ -43,7 +47,7 @@ impl Greeting {
     }
 }
 
-/// What the headers of a request say of an app. The key is checked with the first message.
+/// The app that the headers of a request name. The key is checked with the first message.
 pub(in crate::relay) struct Headers {
     pub(in crate::relay) user: Box<str>,
     pub(in crate::relay) package: Box<str>,
@@ -51,7 +55,7 @@ pub(in crate::relay) struct Headers {
 }
 
 impl Headers {
-    /// Those of a request, if it has all of them and none is too long.
+    /// Reads the headers of a request; `None` if one is missing or too long.
     pub(in crate::relay) fn of(request: &Request) -> Option<Self> {
         let field = |name: &str, most: usize| {
             let value = request.headers().get(name)?.as_bytes();
@@ -70,7 +74,7 @@ impl Headers {
         })
     }
 
-    /// Bytes of memory that they are charged with.
+    /// Returns the bytes of memory that they are charged with.
     pub(in crate::relay) fn allocated(&self) -> usize {
         ENTRY + self.user.len() + self.package.len() + self.key.len()
     }
@@ -79,34 +83,35 @@ impl Headers {
 /// Apps that have not introduced themselves yet.
 #[derive(Default)]
 pub(in crate::relay) struct Introductions {
-    /// What their requests said.
+    /// The headers of their requests.
     pub(in crate::relay) headers: HashMap<ConnId, Headers>,
     /// How an app has just introduced itself, until it takes its place.
     greeting: Option<(ConnId, Greeting)>,
-    /// Those whose `reconnect` was rejected, with the timer that ends our patience, ...
+    /// Apps whose `reconnect` was rejected, with the timer that closes them.
     pub(in crate::relay) awaited: HashMap<ConnId, TimerId>,
-    /// ... and the other way round.
+    /// The same connections, by timer.
     pub(in crate::relay) timers: HashMap<TimerId, ConnId>,
 }
 
 impl Introductions {
-    /// Keeps how an app has introduced itself until it takes its place, in the same call of the loop.
+    /// Keeps how an app has introduced itself until it takes its place, in the same call of the
+    /// loop.
     pub(in crate::relay) fn keep_greeting(&mut self, id: ConnId, greeting: Greeting) {
         self.greeting = Some((id, greeting));
     }
 
-    /// Takes how this app has introduced itself; the default, if its request did.
+    /// Takes how this app has introduced itself; the default if its request named it.
     pub(in crate::relay) fn take_greeting(&mut self, id: ConnId) -> Greeting {
         let kept = self.greeting.take().filter(|(of, _)| *of == id);
         kept.map_or_else(Greeting::default, |(_, greeting)| greeting)
     }
 
-    /// What the request of this connection said.
+    /// Returns the headers of this connection's request.
     pub(in crate::relay) fn headers(&self, id: ConnId) -> Option<&Headers> {
         self.headers.get(&id)
     }
 
-    /// As far as the request has said how its app introduces itself.
+    /// Returns what the request tells about how its app introduces itself.
     pub(in crate::relay) fn greeting(&self, id: ConnId) -> Greeting {
         Greeting {
             insists: self.headers.contains_key(&id),
@@ -114,12 +119,13 @@ impl Introductions {
         }
     }
 
-    /// Returns whether the `reconnect` of this connection was rejected.
+    /// Returns whether the `reconnect` of this connection was rejected and its init message is
+    /// awaited.
     pub(in crate::relay) fn is_awaited(&self, id: ConnId) -> bool {
         self.awaited.contains_key(&id)
     }
 
-    /// What they are charged with together.
+    /// Returns the total bytes that the headers are charged with.
     pub(in crate::relay) fn charged(&self) -> usize {
         self.headers.values().map(Headers::allocated).sum()
     }

@@ -1,4 +1,4 @@
-//! Peers that were waited for in vain, for whoever keeps account of trouble.
+//! The queue of peers that did not come back in time, read by the thread that raises alerts.
 
 use crate::base::cause::Cause;
 use crate::base::time::Moment;
@@ -7,7 +7,7 @@ use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 use crate::relay::role::Role;
 use crate::relay::session::Parting;
 
-/// The most that wait to be taken out; the oldest go first.
+/// The limits of the queue; the oldest entries are dropped first.
 const LIMITS: Limits = Limits {
     count: 10_000,
     bytes: 16 << 20,
@@ -16,13 +16,13 @@ const LIMITS: Limits = Limits {
 /// A peer that was lost and did not come back within its grace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
-    /// When it was given up.
+    /// When its place was given up.
     pub at: Moment,
-    /// Whom.
+    /// The peer.
     pub identity: Identity,
-    /// For what its connection had ended.
+    /// The cause for which its last connection ended.
     pub cause: Cause,
-    /// Its connection was lost: neither side wanted it to end.
+    /// Whether its connection was lost: neither side closed it on purpose.
     pub lost: bool,
 }
 
@@ -36,10 +36,10 @@ impl Mail for Missed {
     }
 }
 
-/// Where another thread takes them out.
+/// The reader's end of the queue, for another thread.
 pub type MissedBox = Receiver<Missed>;
 
-/// The loop's end of it.
+/// The loop's end of the queue.
 pub(crate) struct MissedSink(LoopSender<Missed>);
 
 impl Default for MissedSink {
@@ -53,10 +53,10 @@ impl MissedSink {
         self.0.receiver()
     }
 
-    /// Keeps a peer that has not come back. Without a parting it was never here: it is not missed.
+    /// Queues a peer that has not come back. A place that never had a connection is not reported.
     pub(in crate::relay) fn keep(&mut self, identity: &Identity, parting: Option<Parting>) {
         let Some(parting) = parting else { return };
-        // The newest finds room always, and the oldest are lost.
+        // The newest entry always finds room: the oldest ones are dropped.
         let _ = self.0.post(Missed {
             at: Moment::now(),
             identity: identity.clone(),

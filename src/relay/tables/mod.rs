@@ -1,4 +1,4 @@
-//! What the relay keeps beside its sessions.
+//! The tables that the relay keeps besides its sessions.
 
 mod backpressure;
 mod chores;

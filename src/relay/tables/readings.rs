@@ -1,11 +1,11 @@
-//! Large texts, read in steps before they are acted upon.
+//! Large texts, read in steps before the relay acts on them.
 
 use crate::base::id::ConnId;
 use crate::engine::Message;
 use crate::relay::protocol::{Malformed, OUTLINE_MAX, Outline, TOKENS_MAX};
 use std::collections::HashMap;
 
-/// Texts that are being read, by their connection: no more than one of each.
+/// Texts that are being read, by connection: at most one each.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Readings(pub(in crate::relay) HashMap<ConnId, Text>);
 
@@ -13,12 +13,12 @@ pub(in crate::relay) struct Readings(pub(in crate::relay) HashMap<ConnId, Text>)
 pub(in crate::relay) struct Text {
     pub(in crate::relay) message: Message,
     pub(in crate::relay) outline: Outline,
-    /// Its fields, once it was read whole: parsing them is a step of its own.
+    /// Its fields, once all of it was read; parsing them is a separate step.
     pub(in crate::relay) fields: Option<Fields>,
 }
 
 impl Text {
-    /// Bytes of memory that its connection holds for it.
+    /// Returns the bytes of memory that its connection holds for it.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let fields = match &self.fields {
             Some(Fields::Outline { text, .. }) => text.capacity(),
@@ -29,7 +29,7 @@ impl Text {
 }
 
 impl Readings {
-    /// What their connections hold together.
+    /// Returns the total bytes that connections hold for such texts.
     pub(in crate::relay) fn held(&self) -> usize {
         self.0.values().map(Text::allocated).sum()
     }
@@ -40,30 +40,30 @@ impl Readings {
     }
 }
 
-/// A message as far as routing has to know it.
+/// A message, with what routing needs of it.
 pub(in crate::relay) struct Read {
     pub(in crate::relay) message: Message,
-    /// JSON with the fields that routing reads: of a short text the text itself.
+    /// JSON with the fields that routing reads; for a short text, the text itself.
     pub(in crate::relay) fields: Fields,
 }
 
 #[derive(Debug)]
 pub(in crate::relay) enum Fields {
-    /// The message is short, or not a text.
+    /// The whole message: it is short, or not a text.
     All,
-    /// Those of a large text, or their beginning if they are too long.
+    /// The fields of a large text, or their beginning if they are too long.
     Outline { text: String, cut: bool },
 }
 
 impl Read {
-    /// Parses a text.
+    /// Parses the fields of a text.
     pub(in crate::relay) fn parse<'a, T>(
         &'a self,
         parse: impl FnOnce(&'a str) -> Result<T, Malformed>,
     ) -> Result<T, Malformed> {
         match (&self.fields, &self.message) {
             (Fields::Outline { text, cut: false }, _) => parse(text),
-            // A limit within the fields, if one is exceeded, says more than that they are too long.
+            // An exceeded limit within the fields is a better error than "too long".
             (Fields::Outline { text, cut: true }, _) => match parse(text) {
                 Err(why) if why.is_limit() => Err(why),
                 Ok(_) | Err(_) => Err(Malformed(format!(

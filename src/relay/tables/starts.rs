@@ -1,31 +1,32 @@
-//! How often a user may start and stop apps: each of them may mean a webhook.
+//! Rate limit on the starts and stops of apps by one user; each may cause a webhook.
 
 use crate::base::time::Micros;
 use std::collections::HashMap;
 
-/// Starts and stops that a user may have saved up.
+/// The most starts and stops that a user may make at once.
 const BURST: u64 = 60;
 
-/// The time after which a user may start or stop one app more.
+/// The time in which a user regains one start or stop.
 const REFILL: Micros = Micros::from_secs(1);
 
-/// Users that are counted at one time.
+/// The most users that are counted at one time.
 const USERS_MAX: usize = 10_000;
 
-/// How often a full table is looked through at most.
+/// The shortest time between two scans of a full table.
 const SWEEP: Micros = Micros::from_secs(1);
 
-/// A token bucket for each user who started or stopped an app lately. It outlives the session.
+/// A token bucket for each user with recent starts or stops of apps. It outlives the session.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Starts {
-    /// When the bucket is full again.
+    /// When the bucket of each user is full again.
     full_at: HashMap<Box<str>, Micros>,
     next_sweep: Micros,
 }
 
 impl Starts {
-    /// Takes a token of this user's; returns how long to wait for one if there is none. A user who finds the table full is
-    /// not counted: that takes ten thousand users who start and stop apps in the same minute.
+    /// Takes a token of this user. Returns how long to wait if there is none. If the table is full,
+    /// a new user is not counted: that takes ten thousand users with starts and stops in the same
+    /// minute.
     pub(in crate::relay) fn refuses(&mut self, user: &str, now: Micros) -> Option<Micros> {
         let burst = Micros(REFILL.0 * (BURST - 1));
         if let Some(full_at) = self.full_at.get_mut(user) {

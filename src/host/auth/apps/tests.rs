@@ -1,4 +1,4 @@
-//! Lists of apps, whole and broken.
+//! Tests of valid and broken lists of apps.
 
 use super::*;
 

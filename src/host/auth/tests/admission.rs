@@ -1,4 +1,4 @@
-//! Keys of apps, pages of browsers, and what is shown of them.
+//! Tests of app keys, browser origins, and what is shown of them.
 
 use super::super::*;
 use super::requests::*;
@@ -144,7 +144,7 @@ fn times_are_written_as_javascript_does() {
     assert_eq!(iso(UnixMillis(u64::MAX)), "9999-12-31T23:59:59.999Z");
 }
 
-// ---- what webhooks are signed with ----
+// ---- signatures of webhooks ----
 
 #[test]
 fn a_webhook_is_signed_with_the_key_of_its_package() {
@@ -152,7 +152,8 @@ fn a_webhook_is_signed_with_the_key_of_its_package() {
     let list = json!([{"package": "notes", "api_key": "k3y-of-notes"}, {"package": "long", "api_key": long}]);
     let apps = Apps::parse(list.to_string().as_bytes()).expect("apps");
     let body = br#"{"type":"session_request"}"#;
-    // Python: hmac.new(key, b"1767225600." + body, "sha256").hexdigest(); the second key is longer than a block.
+    // Computed with Python: hmac.new(key, b"1767225600." + body, "sha256").hexdigest(); the second
+    // key is longer than a block.
     for (package, hex) in [
         (
             "notes",

@@ -1,4 +1,4 @@
-//! Requests as peers send them, and what is made of them.
+//! Tests of authentication, on requests as peers send them.
 
 mod admission;
 mod requests;

@@ -1,4 +1,4 @@
-//! Requests as peers send them.
+//! Requests and tokens that the tests share.
 
 use super::super::*;
 use crate::base::time::UnixMillis;
@@ -17,7 +17,7 @@ pub(super) fn credentials() -> Credentials {
     Credentials::new(Some(SECRET), None, Admission::Started, Vec::new())
 }
 
-/// Any two texts can be signed; not all are a header and claims.
+/// Signs any two texts, also those that are not a header and claims.
 pub(super) fn signed<H: EagerHash>(header: &str, payload: &str, secret: &str) -> String {
     let message = format!("{}.{}", base64(header), base64(payload));
     let key = Hmac::<H>::new_from_slice(secret.as_bytes()).expect("a key");
@@ -31,7 +31,7 @@ pub(super) fn token(claims: Value) -> String {
     signed::<Sha256>(HEADER, &claims.to_string(), SECRET)
 }
 
-/// A request for `target`, with these header lines.
+/// Makes a request for `target` with these header lines.
 pub(super) fn request(target: &str, lines: &[&str]) -> Request {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
     Request::of(&format!(

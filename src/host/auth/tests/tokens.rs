@@ -1,4 +1,4 @@
-//! Tokens of glasses: who they name, and which count.
+//! Tests of user tokens: which are valid, and the users they name.
 
 use super::super::*;
 use super::requests::*;
@@ -12,7 +12,7 @@ fn the_user_is_the_email_of_the_token() {
     assert_eq!(user(&plain).as_deref(), Ok("ann-lee@example.org"));
     let others = json!({"email": "a@b", "sub": 7, "aud": "someone", "iss": "x", "iat": "then"});
     assert_eq!(user(&token(others)).as_deref(), Ok("a@b"));
-    // Signed by another program than ours.
+    // Signed by another program.
     let known = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJlbWFpbCI6ImFAYiJ9.JXJtSJRJF2zng5QWOXESRN-P1kM0qDZMLb19Ysuin60";
     assert_eq!(user(known).as_deref(), Ok("a@b"));
     for email in [
@@ -49,7 +49,7 @@ fn only_our_signature_by_hs256_counts() {
     ] {
         assert_eq!(user(&stronger), Err(TokenFault::Algorithm));
     }
-    // Signed with our secret, as something else or by something else than it says.
+    // Signed with our secret, but for or with another algorithm than the header names.
     for (header, fault) in [
         (r#"{"alg":"HS384"}"#, TokenFault::Algorithm),
         (r#"{"alg":"none"}"#, TokenFault::Malformed),
@@ -77,7 +77,7 @@ fn only_our_signature_by_hs256_counts() {
     }
     let by_another = signed::<Sha512>(HEADER, claims, SECRET);
     assert_eq!(user(&by_another), Err(TokenFault::Signature));
-    // What was signed is not what is said.
+    // The signed header is not the sent one.
     for alg in ["RS256", "ES256", "EdDSA", "PS256", "HS512"] {
         let header = base64(format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#));
         let token = format!("{header}.{payload}.{signature}");
@@ -99,14 +99,14 @@ fn only_our_signature_by_hs256_counts() {
         user(&format!("{header}.{payload}.")),
         Err(TokenFault::Signature)
     );
-    // Every cut and every flipped character of a good one.
+    // Every truncation of a valid token, and every flipped character.
     for at in 0..good.len() {
         assert!(user(&good[..at]).is_err(), "{at}");
         let flipped = if &good[at..=at] == "A" { "B" } else { "A" };
         let flipped = format!("{}{flipped}{}", &good[..at], &good[at + 1..]);
         assert!(user(&flipped).is_err(), "{flipped}");
     }
-    // A signature is all of its bytes and no more, and nothing is filled up.
+    // A signature has exactly its bytes, without padding.
     assert_eq!(user(&format!("{good}=")), Err(TokenFault::Malformed));
     let bytes = data_encoding::BASE64URL_NOPAD.decode(signature.as_bytes());
     let bytes = [bytes.expect("bytes"), vec![0; 32]].concat();
@@ -240,11 +240,11 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
         asked("", &[&format!("Authorization: Bearer   {good} ")]),
         a()
     );
-    // In both places the header's counts, right or wrong.
+    // With a token in both places the header's is used, valid or not.
     let in_query = format!("?token={other}");
     assert_eq!(asked(&in_query, &[&bearer(&good)]), a());
     assert_eq!(asked(&in_query, &[&bearer("x")]), malformed);
-    // Other schemes, and none, leave it to the query.
+    // With another scheme, or none, the query's is used.
     for line in [
         "Authorization: Basic eDp5",
         "Authorization: Bearer",
@@ -264,7 +264,7 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
     ] {
         assert_eq!(asked(query, &[]), missing, "{query}");
     }
-    // Two are none, even if they are one and the same.
+    // Two tokens in one place are rejected, even if both are the same.
     assert_eq!(
         asked(&format!("?token={good}&token={other}"), &[]),
         malformed
@@ -316,4 +316,4 @@ fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
     }
 }
 
-// ---- the four ways to be given credentials ----
+// ---- the four combinations of credentials ----

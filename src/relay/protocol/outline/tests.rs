@@ -1,11 +1,11 @@
-//! Outlines of whole and broken texts, however they are cut.
+//! Tests of outlines: valid and broken texts, read in steps of every size.
 
 use super::*;
 use crate::host::mutation::mutated;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
-/// As small texts are parsed: names are looked at, values are not.
+/// Parses like the parser of small texts: names are checked, values are not.
 type Names = BTreeMap<String, IgnoredAny>;
 
 fn read(text: &str, step: usize) -> Result<Reading, Malformed> {
@@ -63,7 +63,7 @@ fn fields_that_are_too_long_are_given_up() {
     let nested = r#"{"type":["a"],"packageName":{"b":1},"apiKey":[1,1],"subscriptions":["c"]}"#;
     let left = r#"{"type":[],"packageName":[],"apiKey":[],"subscriptions":["c"]}"#;
     assert_eq!(whole(nested), left);
-    // A list of so many numbers would take long to parse.
+    // A list of this many numbers would take long to parse.
     let dense = format!(r#"{{"subscriptions":[{}]"#, vec!["1"; TOKENS_MAX].join(","));
     assert!(matches!(read_all(&dense), Ok(Reading::TooLong(_))));
     let escaped = format!("{{{}", r#""\u0061\u0062":1,"#.repeat(TOKENS_MAX));
@@ -88,7 +88,8 @@ fn nesting_costs_a_bit_a_level() {
     assert!(read(crossed, 3).is_err());
 }
 
-/// Texts with bytes changed, cut, doubled and moved are taken when serde takes them, whatever the steps, and their fields say the same.
+/// Mutated texts (bytes changed, cut, doubled, moved) are accepted exactly when serde accepts them,
+/// whatever the steps, and yield the same fields.
 #[test]
 fn it_judges_as_serde_does() {
     const TEXTS: [&str; 6] = [
@@ -111,7 +112,7 @@ fn it_judges_as_serde_does() {
             Ok(Reading::Whole(fields)) => {
                 assert!(is_json, "{text}");
                 taken += 1;
-                // Half a surrogate pair is JSON, and no string of Rust's.
+                // Half a surrogate pair is valid JSON, but not a Rust string.
                 let (Ok(said), Ok(read)) = (
                     serde_json::from_str::<serde_json::Value>(&text),
                     serde_json::from_str::<serde_json::Value>(&fields),

@@ -1,4 +1,4 @@
-//! What is kept, in which order, and what goes first.
+//! Tests of the backlog: what is kept, in which order, and what is dropped first.
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn what_is_confirmed_goes_and_what_is_in_doubt_is_counted() {
             backlog.sent(&frame(&text), number, at(0), &LIMITS, ROOM);
         }
         assert_eq!(backlog.confirm(1), 1);
-        // Message 4 had not begun to go out.
+        // No byte of message 4 was sent.
         assert_eq!(backlog.lost(3, keep), 2);
         backlog.waits(&frame("xxxxx"), at(10), &LIMITS, ROOM);
         let expected: &[usize] = if keep { &[2, 3, 4, 5] } else { &[4, 5] };
@@ -99,7 +99,7 @@ fn frames_that_were_sent_and_let_go_are_in_doubt_until_they_are_confirmed() {
     assert!(backlog.is_empty());
 }
 
-/// Small and large frames, in every mixture, come out as they went in.
+/// Small and large frames, in any mixture, come out as they went in.
 #[test]
 fn frames_come_out_as_they_went_in_whatever_their_size() {
     let mut rng = fastrand::Rng::with_seed(14);
@@ -156,7 +156,7 @@ fn without_room_the_oldest_of_the_same_backlog_make_room_or_the_frame_is_dropped
         assert!(dropped.overflow <= 1 && backlog.len() >= 3, "{n}");
         assert_eq!(backlog.allocated(), before);
     }
-    // A large one needs the room of large ones, and pushes nothing out for nothing.
+    // A large frame needs room for large frames, and must not evict others in vain.
     let (large, larger) = ("x".repeat(600), "x".repeat(601));
     let dropped = backlog.waits(&frame(&large), at(0), &WIDE, NONE);
     assert_eq!((dropped.overflow, backlog.allocated()), (1, before));

@@ -1,4 +1,4 @@
-//! What there is to know of a place or an app, as flat facts, and the rules by which they change.
+//! The model: the state of a place or an app as flat facts, and the rules by which they change.
 
 use super::super::action::{Action, Leavings, Taken, Welcome, Why};
 use super::super::app_event::{AppEvent, AppState, Conduct};
@@ -10,30 +10,30 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::session::seat::Parting;
 
-/// What there is to know of a place or an app.
+/// The facts about a place or an app.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) conn: Option<ConnId>,
     pub(super) conduct: Conduct,
     pub(super) due: Option<Due>,
     pub(super) since: Micros,
-    /// Why it was lost.
+    /// How its connection was lost.
     pub(super) parting: Option<Parting>,
     pub(super) asked: Option<(u64, bool)>,
-    /// The question without an outcome, or until when a failed one may be acted upon.
+    /// The question without an outcome, or until when a failed one may still be acted on.
     pub(super) open: Option<u64>,
     pub(super) until: Option<Micros>,
     pub(super) not_before: Option<Micros>,
     pub(super) ran: bool,
     pub(super) misses: u8,
     pub(super) resumes: u32,
-    /// Frames that are kept, and names of subscriptions.
+    /// Kept frames, and names of subscriptions.
     pub(super) kept: usize,
     pub(super) wants: usize,
 }
 
 impl Facts {
-    /// What both a place and an app do when a connection takes them.
+    /// The common rule for a place and an app when a connection takes them.
     pub(super) fn arrives(&mut self, conn: ConnId, now: Micros, conduct: Conduct) -> Taken {
         let Conduct {
             released, insists, ..
@@ -62,7 +62,7 @@ impl Facts {
         Action::Wait(due)
     }
 
-    /// Nothing is kept any more.
+    /// Clears the facts when nothing is kept any more.
     pub(super) fn rests(&mut self, last: Action) -> Vec<Action> {
         (self.conn, self.due, self.parting) = (None, None, None);
         (self.kept, self.wants) = (0, 0);

@@ -1,4 +1,4 @@
-//! Events at random.
+//! Random events for the model tests.
 
 use super::super::app_event::{AppEvent, Conduct};
 use super::super::graces::{Due, Graces};
@@ -9,14 +9,14 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::session::seat::Parting;
 
-/// Time, connections and waits, at random.
+/// Random time, connections and waits.
 pub(super) struct World {
     pub(super) rng: fastrand::Rng,
     pub(super) now: Micros,
     graces: Graces,
     conns: u32,
     questions: u64,
-    /// Hardly any connection comes.
+    /// Whether connections are rare.
     is_quiet: bool,
 }
 
@@ -37,7 +37,7 @@ impl World {
         ConnId::new(self.conns, 1)
     }
 
-    /// The connection that has a place, or another.
+    /// Returns the connection that holds a place, or sometimes another.
     pub(super) fn conn_of(&mut self, facts: &Facts) -> ConnId {
         match facts.conn.filter(|_| self.rng.u8(0..4) > 0) {
             Some(conn) => conn,
@@ -55,7 +55,7 @@ impl World {
         self.rng.bool().then_some(due)
     }
 
-    /// The wait for a place, or another.
+    /// Returns the wait for a place, or sometimes another.
     pub(super) fn due_of(&mut self, facts: &Facts) -> Due {
         match facts.due.filter(|_| self.rng.u8(0..4) > 0) {
             Some(due) => due,
