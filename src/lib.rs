@@ -44,8 +44,9 @@
 //! # What may change
 //!
 //! The public API is what this documentation shows: it follows semantic versioning. Not part of it, and free to change in
-//! any release: what is marked `#[doc(hidden)]` (the product's modules `config`, `control`, `gateway` and `process`, which
-//! are public for its own program, tests and benchmarks), the feature `sabotage`, and the texts of errors and log lines.
+//! any release: what is marked `#[doc(hidden)]` (the gateway's modules `config`, `gateway`, `process` and `side`, and `mail`
+//! and `wire`, which are public for the crate's own programs, tests and benchmarks), the feature `sabotage`, and the texts of
+//! errors and log lines.
 //!
 //! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release. The structs that a host
 //! fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive so that they can be written down; build them with
@@ -115,18 +116,8 @@ mod relay;
 pub mod side;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "not in the documented API"
-)]
 mod transport;
 #[doc(hidden)] // for benches, tests and the load tool
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "not in the documented API"
-)]
 pub mod wire;
 
 #[cfg(feature = "sabotage")]

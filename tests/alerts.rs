@@ -1,6 +1,6 @@
 //! Alerts of a real gateway: to its log, to whoever asks, and to a receiver of webhooks that is down now and again.
 //!
-//! That each rule fires when it should is held beside the rules, on looks that are made up (src/side/watch/alerts/tests.rs).
+//! That each rule fires when it should is held beside the rules, on looks that are made up (src/side/watch/alerts/tests/).
 
 mod sockets;
 

@@ -754,15 +754,15 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
 #[test]
 fn limits_must_hold_what_they_are_limits_of() {
     assert_eq!(
-        fault("--max-pending-bytes 1048589", &[]),
-        "MAX_PENDING_BYTES=\"1048589\" (flag): \
-         must be at least MAX_MESSAGE_BYTES, which is 1048576 (default), and 14 more"
+        fault("--max-pending-bytes 1048585", &[]),
+        "MAX_PENDING_BYTES=\"1048585\" (flag): \
+         must be at least MAX_MESSAGE_BYTES, which is 1048576 (default), and 10 more"
     );
-    run("--max-pending-bytes 1048590", &[]);
+    run("--max-pending-bytes 1048586", &[]);
     assert_eq!(
         fault("--max-pending-bytes 65535 --max-message-bytes 125", &[]),
         "MAX_PENDING_BYTES=\"65535\" (flag): must be a whole number of bytes \
-         from 65536 to 1073741824; at least MAX_MESSAGE_BYTES and 14 more"
+         from 65536 to 1073741824; at least MAX_MESSAGE_BYTES and 10 more"
     );
     run("--max-pending-bytes 65536 --max-message-bytes 125", &[]);
     assert_eq!(

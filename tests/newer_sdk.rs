@@ -100,6 +100,38 @@ fn heard(fleet: &mut Fleet, peer: PeerId) -> Vec<String> {
 }
 
 #[test]
+fn what_headers_say_is_given_up_when_the_upgrade_fails() {
+    let mut fleet = Fleet::closed(Admission::Started);
+    for (field, status) in [
+        ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", 400),
+        ("Connection: Upgrade\r\n", 426),
+    ] {
+        let request = upgrade_request("/app-ws");
+        assert!(request.contains(field), "{request}");
+        let head = request.replace(field, "");
+        let head = head.strip_suffix("\r\n").expect("a head");
+        let fields: String = fields("ada@x.y", "ada@x.y-p.x", KEY)
+            .iter()
+            .map(|(n, v)| format!("{n}: {v}\r\n"))
+            .collect();
+        for _ in 0..3 {
+            let peer = fleet.net.open_socket();
+            let request = format!("{head}{fields}\r\n");
+            fleet.net.write(peer, request.as_bytes());
+            fleet.net.settle();
+            let response = fleet.net.response(peer);
+            let begin = format!("HTTP/1.1 {status} ");
+            assert!(
+                response.as_deref().is_some_and(|r| r.starts_with(&begin)),
+                "{response:?}"
+            );
+            fleet.net.advance(5_000);
+        }
+        assert_eq!(fleet.charged(), 0, "after {status}");
+    }
+}
+
+#[test]
 fn what_its_introduction_lacks_stands_in_the_headers() {
     let (mut fleet, _, app) = started();
     assert!(fleet.is_open(app));

@@ -6,6 +6,7 @@
 //! ```
 
 use pulsegate::config::{self, Command};
+use pulsegate::gateway::{Classes, RELAY_CLASSES};
 use pulsegate::{Class, ClassConfig, ConnId, Handler, Io, Message, Reactor, Request, Verdict};
 use std::process::ExitCode;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut config = settings.engine();
+    let mut config = settings.engine(&Classes::new(RELAY_CLASSES));
     config.classes = vec![ClassConfig {
         name: "echo".to_owned(),
         policy: settings.glasses,

@@ -1,4 +1,4 @@
-//! The settings of alerts, as the control thread uses them.
+//! The settings of alerts, as the thread `control` uses them.
 
 use super::effective::Effective;
 use super::kinds::Value;

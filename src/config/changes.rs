@@ -21,7 +21,7 @@ pub struct Change {
 }
 
 impl Changes {
-    /// Whether nothing differs.
+    /// Returns whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.applied.is_empty() && self.restart.is_empty()
     }

@@ -377,12 +377,12 @@ impl Effective {
         }
     }
 
-    /// Whether there is a value, and no fault in it.
+    /// Returns whether there is a value, and no fault in it.
     pub(super) fn holds(&self, at: usize) -> bool {
         self.0[at].value.is_some() && !self.is_absent(at)
     }
 
-    /// Whether there is none. Of a faulty one, or with a file that cannot be read, that is not known.
+    /// Returns whether there is none. Of a faulty one, or with a file that cannot be read, that is not known.
     pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0[at].value == Some(Value::Nothing)
     }

@@ -114,7 +114,7 @@ impl Faults {
         self.0.iter()
     }
 
-    /// Whether nothing is wrong.
+    /// Returns whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

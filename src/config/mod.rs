@@ -1,4 +1,4 @@
-//! The gateway's settings: read from flags, environment variables and a file, checked, all faults told at once.
+//! The settings of the gateway and its relay: read from flags, environment variables and a file, checked, all faults told at once.
 
 mod alerts;
 mod arguments;

@@ -7,10 +7,11 @@ use super::table::{SETTINGS, row};
 use super::typed::{CLASSES, SUBPROTOCOLS};
 use crate::gateway::AcceptedSubprotocols;
 use crate::health::Policy;
+use crate::wire::frame::Role;
 use std::net::SocketAddr;
 
-/// The longest header of a frame (RFC 6455 §5.2).
-const FRAME_HEADER: u64 = 14;
+/// The longest header of a frame that we write (RFC 6455 §5.2).
+const FRAME_HEADER: u64 = Role::Server.header_max() as u64;
 
 impl Effective {
     /// What is allowed and closes live peers: a timeout that ends before a second ping could be answered.

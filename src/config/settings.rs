@@ -14,8 +14,8 @@ use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
-    Admission, Apps, CAUSES, ClassInfo, Classes, Credentials, ProxyProtocol, RELAY_CLASSES,
-    RelaySettings, ReplayLimits, Subprotocols, WebOrigin,
+    Admission, Apps, CAUSES, Classes, Credentials, ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    ReplayLimits, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
@@ -110,13 +110,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the gateway's loop is told: classes by their names, policies and limits.
-    pub fn engine(&self) -> Config {
-        // As the settings supervise them.
-        let policies = RELAY_CLASSES.into_iter().zip([self.glasses, self.tpa]);
-        let infos = policies.map(|(info, policy)| ClassInfo { policy, ..info });
+    /// What the gateway's loop is told: these classes, with the policies that the settings name, and limits.
+    pub fn engine(&self, classes: &Classes) -> Config {
+        let mut configs = classes.configs();
+        for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.tpa]) {
+            let of_this = configs.iter_mut().filter(|config| config.name == info.name);
+            of_this.for_each(|config| config.policy = policy);
+        }
         Config {
-            classes: Classes::new(infos).configs(),
+            classes: configs,
             causes: &CAUSES,
             handshake_timeout: self.handshake_timeout,
             max_head_bytes: self.max_head_bytes,

@@ -376,7 +376,7 @@ impl Conn {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_busy())
     }
 
-    /// Whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has
+    /// Returns whether the peer's silence says nothing, because its bytes are not read: they wait for their share, or the host has
     /// paused reading.
     pub(crate) fn is_unread(&self) -> bool {
         self.marks.has(Mark::Paused) || self.is_held()

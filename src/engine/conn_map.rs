@@ -72,7 +72,7 @@ impl<T> ConnMap<T> {
         self.len
     }
 
-    /// Whether none has.
+    /// Returns whether none has.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -1,4 +1,4 @@
-//! How far going away is.
+//! How far a drain or a stop is.
 
 use crate::base::id::TimerId;
 use crate::base::spread::Spread;

@@ -226,7 +226,7 @@ impl Io<'_> {
         self.core.table.get(id).map_or(0, |c| c.pending())
     }
 
-    /// Whether more waits for this peer than [`Config::max_pending_bytes`](crate::Config::max_pending_bytes): it is closed
+    /// Returns whether more waits for this peer than [`Config::max_pending_bytes`](crate::Config::max_pending_bytes): it is closed
     /// unless it reads within [`Config::slow_after`](crate::Config::slow_after).
     pub fn is_over_limit(&self, id: ConnId) -> bool {
         self.pending(id) > self.core.config.max_pending_bytes

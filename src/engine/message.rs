@@ -1,4 +1,4 @@
-//! Messages: what is sent, what became of that, and what an answered heartbeat proves of it.
+//! What becomes of a message that is sent: whether it is queued, why it is refused, and what an answered heartbeat proves.
 
 use crate::base::time::Micros;
 

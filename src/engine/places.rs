@@ -1,4 +1,4 @@
-//! The places of connections that are no WebSocket yet: how many there may be, and which is the oldest.
+//! The books of connections that are no WebSocket yet: which of them hold a place, how many may, and which is the oldest.
 
 use crate::base::id::ConnId;
 use std::collections::BTreeSet;

@@ -16,7 +16,7 @@ impl PolicyRef {
     /// So many are the class's.
     const OF_CLASS: u16 = 2;
 
-    /// Whether it is the connection's own.
+    /// Returns whether it is the connection's own.
     pub(crate) fn is_own(self) -> bool {
         self.own().is_some()
     }

@@ -76,7 +76,7 @@ impl Wheel {
         at as Tick
     }
 
-    /// Whether an entry for `due` would come back before `armed` does, which lies ahead.
+    /// Returns whether an entry for `due` would come back before `armed` does, which lies ahead.
     pub fn is_earlier(&self, due: Micros, armed: Tick) -> bool {
         let at = due
             .0

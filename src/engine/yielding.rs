@@ -1,4 +1,4 @@
-//! Connections that hold a place and are no WebSocket yet: how many there may be, and which one yields to a newer one.
+//! Connections that hold a place and are no WebSocket yet: which one yields to a newer one.
 //!
 //! Two kinds are bounded. *Half-open* connections were taken in and have no verdict of the host yet, or were answered
 //! otherwise than with 101 and are not gone yet. A deferred verdict is the host's doing, so a connection that waits for one

@@ -1,4 +1,4 @@
-//! The gateway itself: what every product needs, the relay, and what they are told at the start.
+//! The gateway itself: what every product needs, the relay, further products, and what they are told at the start.
 
 use super::report::Report;
 use crate::base::time::Micros;

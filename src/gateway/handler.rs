@@ -34,7 +34,7 @@ impl Handler for Gateway {
         if let Some(client) = self.proxies.client(request) {
             io.set_peer_addr(id, client);
         }
-        // Also of requests that are refused: their records shall name it.
+        // Also of requests that are refused: their records name it.
         self.user_agents.asked(id, request);
         let mut asked = self.relay.on_request(io, id, request);
         for (_, product) in &mut self.others {
@@ -55,7 +55,7 @@ impl Handler for Gateway {
             let blocked = self.relay.blocks.left(&identity, io.now());
             self.identities.insert(id, identity);
             self.user_agents.introduced(id, Some(request));
-            if let (Verdict::Upgrade(_), Some(left)) = (&verdict, blocked) {
+            if let (Verdict::Upgrade(_) | Verdict::Defer, Some(left)) = (&verdict, blocked) {
                 let reply = Reply::error(403, "blocked by the operator");
                 return Verdict::Reply {
                     reply: reply.retry_after(seconds(left)),
@@ -63,7 +63,7 @@ impl Handler for Gateway {
                 };
             }
         }
-        if let Verdict::Upgrade(_) = &verdict
+        if let Verdict::Upgrade(_) | Verdict::Defer = &verdict
             && request.is_upgrade()
             && let Some(left) = self.refused(class, io.now())
         {
@@ -113,9 +113,16 @@ impl Handler for Gateway {
         let Some(class) = io.class(id) else { return };
         let product = product(&mut self.relay, &mut self.others, class);
         if let Some(identity) = product.on_introduction(io, id, &message) {
+            let blocked = self.relay.blocks.left(&identity, io.now()).is_some();
             self.identities.insert(id, identity.clone());
             self.user_agents.introduced(id, None);
-            self.arrive(io, id, &identity);
+            if blocked {
+                // The relay refuses such a peer itself, in the words of its SDK.
+                let cause = Cause::BLOCKED;
+                io.close_for(id, cause, cause.close_code(), "blocked by the operator");
+            } else {
+                self.arrive(io, id, &identity);
+            }
         }
     }
 
@@ -171,9 +178,13 @@ impl Handler for Gateway {
         let user_agent = self.user_agents.ended(id, identity.is_some());
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
-        if let Some(class) = end.class {
-            let product = product(&mut self.relay, &mut self.others, class);
-            product.on_close(io, id, identity.as_ref(), end);
+        match end.class {
+            Some(class) => {
+                let product = product(&mut self.relay, &mut self.others, class);
+                product.on_close(io, id, identity.as_ref(), end);
+            }
+            // A product let it in, and its upgrade failed.
+            None => self.turned_away(io, id),
         }
         let history = self.histories.take(id);
         let generated = self.is_generated(identity.as_ref());
@@ -184,10 +195,7 @@ impl Handler for Gateway {
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId, end: &Ending) {
         let identity = self.identities.remove(id);
         let user_agent = self.user_agents.ended(id, identity.is_some());
-        self.relay.on_reject(io, id);
-        for (_, product) in &mut self.others {
-            product.on_reject(io, id);
-        }
+        self.turned_away(io, id);
         let peer = Peer(identity.as_ref(), user_agent.as_deref());
         self.report.closed(io, id, peer, end);
         let generated = self.is_generated(identity.as_ref());
@@ -221,7 +229,7 @@ impl Gateway {
         }
     }
 
-    /// Whether somebody's name was given by us.
+    /// Returns whether somebody's name was given by us.
     pub(super) fn is_generated(&self, identity: Option<&Identity>) -> bool {
         identity.is_some_and(|identity| match self.other(identity.class) {
             Some(product) => product.is_generated(&identity.user),
@@ -237,6 +245,14 @@ impl Gateway {
             .refuses(now)
     }
 
+    /// A connection has ended before it opened: each product forgets what it kept of its request.
+    fn turned_away(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.relay.on_reject(io, id);
+        for (_, product) in &mut self.others {
+            product.on_reject(io, id);
+        }
+    }
+
     /// Returns the product of a class, if it is not the relay.
     fn other(&self, class: Class) -> Option<&dyn Product> {
         let mut others = self.others.iter().rev();
@@ -250,7 +266,7 @@ impl Gateway {
         self.relay.on_timer(io, timer) || others.any(|(_, product)| product.on_timer(io, timer))
     }
 
-    /// Whether the timer was a drain's.
+    /// Returns whether the timer was a drain's.
     fn drain_on(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let mut drains = self.drains.iter_mut().flatten();
         drains.any(|drain| drain.on_timer(io, timer))

@@ -1,4 +1,4 @@
-//! The host of the loop in the binary: it composes what every product needs and the relay.
+//! The host of the loop in the binary: it composes what every product needs, the relay, and further products.
 
 mod errands;
 #[expect(

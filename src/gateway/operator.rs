@@ -169,7 +169,7 @@ impl Gateway {
         self.identities.get(id)
     }
 
-    /// Whether a connection has said that it leaves, and another has its place already.
+    /// Returns whether a connection has said that it leaves, and another has its place already.
     pub fn is_leaving(&self, id: ConnId) -> bool {
         self.relay.is_leaving(id)
     }
@@ -285,7 +285,7 @@ impl Gateway {
         live
     }
 
-    /// Sends nobody of a class away any more, and lets newcomers in. Whether there was anything to stop.
+    /// Sends nobody of a class away any more, and lets newcomers in. Returns whether there was anything to stop.
     pub fn stop_drain(&mut self, io: &mut Io<'_>, class: Class) -> bool {
         let drain = self.drains[usize::from(class.0)].take();
         drain.is_some_and(|mut drain| {

@@ -247,7 +247,7 @@ impl Report {
 }
 
 impl Window {
-    /// Whether there is room for one more line in this second; if not, it is counted.
+    /// Returns whether there is room for one more line in this second; if not, it is counted.
     fn admits(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
         if io.now() - self.started >= SECOND {
             self.sum_up(io.stats().causes);

@@ -1,4 +1,4 @@
-//! Listing sessions: users by name, and the apps of each by package, in slices that do not hold the loop up.
+//! Listing the relay's sessions: users by name, and the apps of each by package, in slices that do not hold the loop up.
 //!
 //! A cursor is a name, and not a number: it stays true while users and apps come and go.
 

@@ -280,7 +280,7 @@ impl Health {
             || payload.len() == PAYLOAD && payload.iter().all(|b| (b'a'..=b'p').contains(b))
     }
 
-    /// Whether a ping was asked for that the kernel has not taken yet.
+    /// Returns whether a ping was asked for that the kernel has not taken yet.
     pub fn ping_queued(&self) -> bool {
         self.heartbeat == Heartbeat::Queued
     }
@@ -296,7 +296,7 @@ impl Health {
         self.heard + self.moved_after.micros()
     }
 
-    /// Whether an interval has not passed at `now` since the last sign of life.
+    /// Returns whether an interval has not passed at `now` since the last sign of life.
     fn is_alive(&self, policy: &Policy, now: Micros) -> bool {
         now - self.alive_at() < policy.heartbeat_interval
     }

@@ -61,7 +61,7 @@ impl ClassDrain {
         (now < self.refused_until).then(|| self.refused_until - now)
     }
 
-    /// Whether there is nobody left to send away, and nobody is refused any more.
+    /// Returns whether there is nobody left to send away, and nobody is refused any more.
     pub(crate) fn is_over(&self, now: Micros) -> bool {
         self.timer.is_none() && self.refuses(now).is_none()
     }
@@ -93,7 +93,7 @@ impl ClassDrain {
         }
     }
 
-    /// Whether this timer was ours.
+    /// Returns whether this timer was ours.
     pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.timer == Some(timer);
         if ours {

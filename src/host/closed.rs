@@ -36,7 +36,7 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Whether its user's name was given by us: nobody comes back under it.
+    /// Returns whether its user's name was given by us: nobody comes back under it.
     pub fn is_anonymous(&self) -> bool {
         self.generated || self.user.is_none()
     }

@@ -121,7 +121,7 @@ impl Histories {
         }
     }
 
-    /// Whether the history of this connection is kept.
+    /// Returns whether the history of this connection is kept.
     pub(crate) fn answered(&mut self, id: ConnId, rtt: Micros) -> bool {
         let history = self.by_id.get_mut(&id);
         history

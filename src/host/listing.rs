@@ -120,7 +120,7 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
-/// What a product knows of its connections.
+/// What a search is told of connections besides what the engine knows.
 pub trait Directory {
     /// The identity of a connection, if it has introduced itself.
     fn identity(&self, id: ConnId) -> Option<&Identity>;

@@ -1,4 +1,4 @@
-//! What a peer said about itself, made fit for a `key=value` line.
+//! Values of `key=value` log lines: what peers say is quoted, escaped and cut.
 
 use super::identity::Identity;
 use super::user_agents::USER_AGENT_BYTES_MAX;
@@ -95,7 +95,7 @@ impl<T: fmt::Display> fmt::Display for OrDash<T> {
     }
 }
 
-/// Whether `c` is a mark of its own on the screen. The standard library keeps the Unicode table for its `Debug` output:
+/// Returns whether `c` is a mark of its own on the screen. The standard library keeps the Unicode table for its `Debug` output:
 /// what that leaves alone is seen. (It also escapes the apostrophe, which is.)
 fn is_seen(c: char) -> bool {
     c == '\'' || c.escape_debug().len() == 1

@@ -1,4 +1,4 @@
-//! What names and keys may be.
+//! The bounds of names and keys, and a span in the seconds of `Retry-After`.
 
 use crate::base::time::Micros;
 

@@ -2,6 +2,7 @@
 
 use super::classes::ClassInfo;
 use super::identity::Identity;
+use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Verdict};
 
@@ -17,7 +18,9 @@ pub trait Product {
     /// Takes the number of its first class. Called once, before any other call.
     fn registered(&mut self, first: Class);
 
-    /// Decides on a request. `None`: its path is not one of this product.
+    /// Decides on a request. `None`: its path is not one of this product. The class of the answer must be one of its own. What
+    /// the product keeps of a request is given up in [`on_reject`](Product::on_reject) or [`on_close`](Product::on_close),
+    /// one of which follows.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked>;
 
     /// A connection whose identity is known is open. Returns how it took its place, in one word for the log.
@@ -27,14 +30,20 @@ pub trait Product {
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message);
 
     /// A message of a connection whose request named no identity. Returns the identity that it has introduced itself with;
-    /// [`on_open`](Product::on_open) follows.
+    /// [`on_open`](Product::on_open) follows. By default the connection is closed: its request should have named one.
     fn on_introduction(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         message: &Message,
     ) -> Option<Identity> {
-        let _ = (io, id, message);
+        let _ = message;
+        io.close_for(
+            id,
+            Cause::FORBIDDEN,
+            Cause::FORBIDDEN.close_code(),
+            "peers of this class introduce themselves with their request",
+        );
         None
     }
 
@@ -55,12 +64,13 @@ pub trait Product {
         let _ = (io, id, identity);
     }
 
-    /// A connection has ended.
+    /// A connection that was open has ended.
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, identity: Option<&Identity>, end: &Ending) {
         let _ = (io, id, identity, end);
     }
 
-    /// A connection has ended before it was a WebSocket.
+    /// A connection has ended before it was open, of this product or of another: its request was refused, its upgrade failed, or
+    /// its peer left.
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
         let _ = (io, id);
     }

@@ -38,7 +38,7 @@ impl Limits {
 pub enum Overflow {
     /// It is given back to its sender.
     Refuse,
-    /// It is taken, and the oldest that wait are lost.
+    /// It is taken, and the oldest that wait are lost. What a receiver is just taking does not count.
     DropOldest,
 }
 

@@ -11,7 +11,20 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 /// The most items whose memory an empty shelf keeps.
 const KEPT: usize = 1_024;
 
-pub(super) type Shelf<T> = VecDeque<T>;
+/// Items in their order, with their bytes.
+pub(super) struct Shelf<T> {
+    pub(super) items: VecDeque<T>,
+    bytes: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Shelf {
+            items: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+}
 
 /// A callback that makes the receiving thread look.
 pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
@@ -94,12 +107,15 @@ impl<T: Mail> Shelves<T> {
         }
         self.put_always(shelf, item);
         if self.overflow == Overflow::DropOldest {
-            // The newest stays, whatever its size.
-            while limits.are_exceeded(self.load())
-                && shelf.len() > 1
-                && let Some(oldest) = shelf.pop_front()
+            // What a receiver is just taking from the other shelf does not count: it may take its time. The newest stays,
+            // whatever its size.
+            while limits.are_exceeded((shelf.items.len(), shelf.bytes))
+                && shelf.items.len() > 1
+                && let Some(oldest) = shelf.items.pop_front()
             {
-                self.leave(oldest.bytes());
+                let bytes = oldest.bytes();
+                shelf.bytes -= bytes;
+                self.leave(bytes);
                 self.count_lost();
             }
         }
@@ -108,8 +124,10 @@ impl<T: Mail> Shelves<T> {
 
     /// Puts an item on the shelf that is filled, beyond any limit.
     pub(super) fn put_always(&self, shelf: &mut Shelf<T>, item: T) {
-        self.enter(item.bytes());
-        shelf.push_back(item);
+        let bytes = item.bytes();
+        self.enter(bytes);
+        shelf.bytes += bytes;
+        shelf.items.push_back(item);
     }
 
     /// Has the receiver look, unless it was told already and has not looked since. To be called without a lock.
@@ -162,15 +180,17 @@ impl<T: Mail> Shelves<T> {
 
     /// Moves what is on a shelf behind `to`.
     pub(super) fn empty(shelf: &mut Shelf<T>, to: &mut VecDeque<T>) {
+        shelf.bytes = 0;
+        let items = &mut shelf.items;
         if to.is_empty() {
             // Its memory is the shelf's from now on.
-            std::mem::swap(shelf, to);
-            give_back(shelf);
+            std::mem::swap(items, to);
+            give_back(items);
         } else if sabotage::on(Bug::MailOvertakes) {
-            shelf.drain(..).rev().for_each(|item| to.push_front(item));
+            items.drain(..).rev().for_each(|item| to.push_front(item));
         } else {
-            to.append(shelf);
-            give_back(shelf);
+            to.append(items);
+            give_back(items);
         }
     }
 

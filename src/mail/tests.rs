@@ -3,6 +3,8 @@
 use super::limits::{Budget, Counts, Limits, Mail, NoRoom, Overflow};
 use super::loop_receiver::{LoopReceiver, to_loop};
 use super::loop_sender::from_loop;
+use super::shelves::Shelves;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -62,12 +64,36 @@ fn nothing_is_lost_and_nobody_waits_while_somebody_takes() {
     let lock = shelves.lock(at);
     assert_eq!(sender.post(2), Ok(()));
     assert_eq!(sender.post(3), Ok(()));
-    assert_eq!(*lock, [1], "what it takes is what was there when it began");
+    assert_eq!(
+        lock.items,
+        [1],
+        "what it takes is what was there when it began"
+    );
     drop(lock);
-    let mut taken = std::mem::take(&mut *shelves.lock(at));
+    let mut taken = VecDeque::new();
+    Shelves::empty(&mut shelves.lock(at), &mut taken);
     taken.iter().for_each(|item| shelves.leave(item.bytes()));
     taken.extend(receiver.take());
     assert_eq!(taken, [1, 2, 3]);
+    assert_eq!(receiver.counts(), Counts::default());
+}
+
+#[test]
+fn a_slow_taker_costs_no_record() {
+    let (mut sender, receiver) = from_loop(FEW, Overflow::DropOldest);
+    (1..=3).for_each(|n| assert_eq!(sender.post(n), Ok(())));
+    // A taker has emptied the shelf, and stands still before it says so.
+    let shelves = receiver.shelves();
+    shelves.look();
+    let (at, mut taken) = (shelves.turn(), VecDeque::new());
+    Shelves::empty(&mut shelves.lock(at), &mut taken);
+    (4..=6).for_each(|n| assert_eq!(sender.post(n), Ok(())));
+    assert_eq!(receiver.lost(), 0);
+    taken.iter().for_each(|item| shelves.leave(item.bytes()));
+    assert_eq!(
+        (taken, receiver.take()),
+        ([1, 2, 3].into(), [4, 5, 6].into())
+    );
     assert_eq!(receiver.counts(), Counts::default());
 }
 

@@ -68,7 +68,7 @@ impl Reload {
             .map(|c| format!("{}={:?}->{:?}", c.name.to_ascii_lowercase(), c.old, c.new))
             .collect();
         let words = words.join(" ");
-        let (old, mut new) = (self.settings.engine(), settings.clone());
+        let (old, mut new) = (self.settings.clone(), settings.clone());
         let machine = Machine {
             descriptors: self.descriptors,
             // A cgroup's limit may have been changed meanwhile.
@@ -86,12 +86,13 @@ impl Reload {
         let by_loop = done.clone();
         let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
             // What somebody has changed live is known to the loop alone.
+            let old = old.engine(gateway.classes());
             let held = old.classes.iter().zip(0..);
             let held: Vec<_> = held
                 .map(|(class, nth)| (class.policy, io.policy(Class(nth)).copied()))
                 .collect();
             let newer = Reconfiguration {
-                engine: new.engine(),
+                engine: new.engine(gateway.classes()),
                 max_connections: most,
                 stats_interval: new.stats_interval,
                 trusted_proxies: new.trusted_proxies.clone(),

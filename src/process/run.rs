@@ -163,7 +163,12 @@ fn serve(
     });
     let classes = gateway.classes().clone();
     let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
-    let mut reactor = Reactor::new(settings.engine(), listener, max_connections, gateway)?;
+    let mut reactor = Reactor::new(
+        settings.engine(&classes),
+        listener,
+        max_connections,
+        gateway,
+    )?;
     if leave_queue {
         reactor.leave_queue_to_successor();
     }

@@ -93,7 +93,7 @@ impl Relay {
         }
     }
 
-    /// Stops an app for good: it is told, its server is told, and it is not asked back. Whether there was one.
+    /// Stops an app for good: it is told, its server is told, and it is not asked back. Returns whether there was one.
     pub(crate) fn stop_app(
         &mut self,
         io: &mut Io<'_>,

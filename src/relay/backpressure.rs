@@ -1,4 +1,4 @@
-//! Glasses that have caught up.
+//! Reading goes on from the apps of glasses that have caught up.
 
 use super::relay::Relay;
 use crate::base::id::ConnId;

@@ -1,4 +1,4 @@
-//! Slices of long work.
+//! Does the chores of the relay: long work over many places, a slice at a time.
 
 use super::relay::Relay;
 use super::session::{App, AppEvent, Wakes, moved, units};

@@ -1,12 +1,12 @@
 //! Errands: what the loop has the errands thread do (webhooks, the state file), and what became of it.
 //!
-//! What becomes of a start comes back through the [`Desk`](crate::desk::Desk).
+//! What becomes of a start comes back in a queue, which work at the [`Desk`](crate::desk::Desk) empties.
 
 use crate::base::time::{Micros, Moment};
 use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
 
-/// The most errands that wait to be taken. The side thread takes all at once and at any time, so more than this means that it
-/// stands still. What asks for something new ([`Errand::is_new`]) finds room up to [`LIMITS_OF_NEW`] only: without what takes
+/// The most errands that wait to be taken. The errands thread takes all at once and at any time, so more than this means that
+/// it stands still. What asks for something new ([`Errand::is_new`]) finds room up to [`LIMITS_OF_NEW`] only: without what takes
 /// something back or keeps it in mind the errands thread would go on with what nobody wants, or the state file would say what is
 /// not so.
 const LIMITS: Limits = Limits {

@@ -1,4 +1,4 @@
-//! The product: sessions of glasses and third-party apps that survive their connections.
+//! The product of glasses and third-party apps: sessions that survive their connections.
 
 mod admission;
 mod apps;

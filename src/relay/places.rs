@@ -249,7 +249,7 @@ impl Relay {
                     }
                     let (code, reason) = match Role::of(identity) {
                         Role::Glasses => (4003, SUPERSEDED),
-                        // A TPA that is closed with anything but 1000 comes back, and two processes would fight for ever.
+                        // An app that is closed with anything but 1000 comes back, and two processes would fight for ever.
                         Role::App(_) => (1000, REPLACED),
                     };
                     io.close_for(older, Cause::REPLACED, code, reason);

@@ -39,6 +39,7 @@ impl Relay {
 
     /// An app has introduced itself, or its connection is over.
     pub(super) fn forget_introduction(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.introductions.take_greeting(id);
         if !self.introductions.headers.is_empty()
             && let Some(headers) = self.introductions.headers.remove(&id)
         {

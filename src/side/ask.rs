@@ -1,4 +1,4 @@
-//! Asking the loop, and waiting for its answer: here, not there.
+//! Asking the loop: the task that asks waits for the answer, and the loop waits for nothing.
 
 use crate::engine::Io;
 use crate::gateway::{Desk, Gateway, Page, Progress, Query, Search, Snapshot};

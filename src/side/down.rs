@@ -1,4 +1,4 @@
-//! An app whose server is down: the errands find it out, and alerts tell it.
+//! An app whose server is down: `errands` finds it out, and `watch` raises the alert.
 
 use crate::base::time::UnixMillis;
 

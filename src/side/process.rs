@@ -1,4 +1,4 @@
-//! What the system says of this process.
+//! What the system says of this process and this machine: figures, limits of memory, mount points, the host's name.
 
 use procfs::process::{LimitValue, Process};
 use procfs::{Current, Meminfo};

@@ -55,7 +55,7 @@ pub struct Options {
 /// webhook but go on; each takes some 30 s at most.
 const BLOCKING_THREADS: usize = 128;
 
-/// The side thread, for its host.
+/// A handle to the side threads, for the process.
 pub struct Handle {
     addr: Option<SocketAddr>,
     runner: Arc<Runner>,

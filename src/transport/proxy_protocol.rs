@@ -11,6 +11,7 @@ const V1_MAX: usize = 107;
 
 /// Whether proxies begin each connection with a header of the PROXY protocol, and in which version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::exhaustive_enums, reason = "there are two versions")]
 pub enum ProxyProtocol {
     /// They do not.
     #[default]

@@ -1,4 +1,4 @@
-//! Frames that a server sends and that are built whole.
+//! Close frames as a server sends them, and frames of a host as they are given.
 
 use super::frame::{CLOSE, FIN, put};
 use tungstenite::Bytes;

@@ -38,6 +38,7 @@ const MASK: usize = 4;
 /// Which end of a connection we are. A client masks its frames, a server does not, and each refuses what breaks that (RFC 6455
 /// §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
     /// The peer is a client.
     Server,
@@ -70,6 +71,7 @@ impl Role {
 
 /// A frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "RFC 6455 §5.2 has no more")]
 pub struct Header {
     /// The first byte: FIN, the reserved bits, the opcode.
     pub first: u8,

@@ -1,4 +1,4 @@
-//! What frames are and where they end, judged by their headers (RFC 6455 §5.2).
+//! What frames are and whether they are legal, judged by their headers (RFC 6455 §5.2); and the search for a close frame.
 
 use super::frame::{BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, HEADER_MAX, Header};
 use super::frame::{OPCODE, PONG, RSV, Role, TEXT};

@@ -456,7 +456,7 @@ fn is_under_way(error: &io::Error) -> bool {
     error.raw_os_error() == Some(115)
 }
 
-/// Whether a message answers a JSON ping: `{"type":"pong"}`, or the ping itself from a server that echoes.
+/// Returns whether a message answers a JSON ping: `{"type":"pong"}`, or the ping itself from a server that echoes.
 fn is_answer(message: &[u8]) -> bool {
     message.starts_with(br#"{"type":"pong""#) || message.starts_with(br#"{"type":"ping""#)
 }

@@ -37,7 +37,7 @@ impl Target {
         })
     }
 
-    /// Whether what is sent there stays on this machine.
+    /// Returns whether what is sent there stays on this machine.
     pub fn is_local(&self) -> bool {
         self.addr.ip().to_canonical().is_loopback()
     }

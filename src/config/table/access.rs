@@ -1,4 +1,4 @@
-//! The settings of where peers connect, and what they must show.
+//! The settings of where peers connect and what they must show, and of proxies in front; and `CONFIG_FILE`.
 
 use super::bounds::TIME_OR_NONE;
 use super::setting::Audience::{Advanced, Basic};

@@ -1,4 +1,4 @@
-//! The settings of what a connection may take.
+//! The settings of limits: connections, sizes, memory, and how long a handshake, a close or a slow peer may take.
 
 use super::bounds::{CONNECTIONS, TIME};
 use super::setting::Audience::{Advanced, Basic};
@@ -75,7 +75,7 @@ pub(super) const ADVANCED: &[Setting] = &[
             most: 1 << 30,
         },
         default: Fallback::Derived("4194304, or twice MAX_MESSAGE_BYTES if that is more"),
-        rule: Some("at least MAX_MESSAGE_BYTES and 14 more"),
+        rule: Some("at least MAX_MESSAGE_BYTES and 10 more"),
         audience: Advanced,
         reload: true,
         help: "The bytes that may wait for one peer to read them; a peer that stays above it for SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code 1013, and at twice as many at once.",

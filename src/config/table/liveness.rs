@@ -1,4 +1,4 @@
-//! The settings of heartbeats.
+//! The settings of heartbeats, and of the silence that ends a connection.
 
 use super::bounds::TIME;
 use super::setting::Audience::{Advanced, Basic};

@@ -1,4 +1,4 @@
-//! The settings of sessions between glasses and apps.
+//! The settings of sessions between glasses and apps: graces, replays, webhooks, the state file.
 
 use super::bounds::{TIME, TIME_OR_NONE};
 use super::setting::Audience::{Advanced, Basic};

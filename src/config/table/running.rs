@@ -1,4 +1,4 @@
-//! The settings of the process: its log and its end.
+//! The settings of the process: its statistics, its log and its end.
 
 use super::bounds::{TIME, TIME_OR_NONE};
 use super::setting::Audience::{Advanced, Basic};

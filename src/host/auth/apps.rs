@@ -125,7 +125,7 @@ impl Apps {
         self.0.len()
     }
 
-    /// Whether there are none: then none is let in.
+    /// Returns whether there are none: then none is let in.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -164,7 +164,7 @@ impl Apps {
         Some(format!("t={at},v1={signature}"))
     }
 
-    /// Whether this is the package's key. The time that it takes depends on the length of the given key alone.
+    /// Returns whether this is the package's key. The time that it takes depends on the length of the given key alone.
     pub(crate) fn admits(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
         // Some key is compared with also if there is no such app; its result does not count.

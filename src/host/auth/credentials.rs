@@ -1,4 +1,4 @@
-//! What peers are checked against.
+//! What peers are checked against: tokens, keys, and the origins of pages.
 
 use super::apps::Apps;
 use super::token::{self, TokenFault, TokenKey};
@@ -50,7 +50,7 @@ impl Credentials {
         Credentials { leeway, ..self }
     }
 
-    /// Whether nobody has to prove anything: identity is what the query says.
+    /// Returns whether nobody has to prove anything: identity is what the query says.
     pub fn is_open(&self) -> bool {
         self.tokens.is_none() && self.apps.is_none()
     }
@@ -66,7 +66,7 @@ impl Credentials {
         key.user(&token::of(request)?, now, self.leeway)
     }
 
-    /// Whether this is the package's key; in an open gateway any is. An unknown package takes the time of a wrong key.
+    /// Returns whether this is the package's key; in an open gateway any is. An unknown package takes the time of a wrong key.
     pub fn app(&self, package: &str, key: &str) -> bool {
         match &self.apps {
             Some(apps) => apps.admits(package, key),
@@ -79,7 +79,7 @@ impl Credentials {
         self.apps.as_ref()?.webhook(package)
     }
 
-    /// Whether there is such an app; in an open gateway there is every one.
+    /// Returns whether there is such an app; in an open gateway there is every one.
     pub fn knows(&self, package: &str) -> bool {
         match &self.apps {
             Some(apps) => apps.knows(package),
@@ -87,7 +87,7 @@ impl Credentials {
         }
     }
 
-    /// Whether an app of this package may send frames of this type. Words of the gateway's own are another matter.
+    /// Returns whether an app of this package may send frames of this type. Words of the gateway's own are another matter.
     pub fn may_send(&self, package: &str, kind: &str) -> bool {
         let apps = self.apps.as_ref();
         apps.is_none_or(|apps| apps.may_send(package, kind))

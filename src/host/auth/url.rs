@@ -1,4 +1,4 @@
-//! Addresses on the web, as far as settings name them.
+//! Origins of web pages, and URLs in settings.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

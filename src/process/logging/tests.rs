@@ -1,3 +1,5 @@
+//! The queue, the logger and the lines that it writes, with a sink that a test holds up.
+
 use super::line::{LINE_BYTES, LogFormat, finish, stamp_in_ms};
 use super::logger::{QueueLogger, logger_to};
 use super::queue::{BATCH_BYTES, LogQueue, QUEUE_LINES};

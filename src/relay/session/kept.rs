@@ -1,4 +1,4 @@
-//! Frames that are kept for a peer, if there are any.
+//! Holds a place's backlog. An empty one is given up.
 
 use super::backlog::Backlog;
 

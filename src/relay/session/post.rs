@@ -151,7 +151,7 @@ impl Post<'_> {
         doubtful
     }
 
-    /// The peer has got every message up to this number. Whether anything is unconfirmed still.
+    /// The peer has got every message up to this number. Returns whether anything is unconfirmed still.
     pub(in crate::relay) fn confirm(
         &mut self,
         io: &mut Io<'_>,

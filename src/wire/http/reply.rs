@@ -7,6 +7,7 @@ use tungstenite::http::header::{HeaderName, HeaderValue, RETRY_AFTER, UPGRADE, W
 
 /// An HTTP answer that is not 101. It ends the connection.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Reply {
     /// The status.
     pub status: u16,

@@ -1,4 +1,4 @@
-//! The parts of the page.
+//! The files of the page, and how they are served.
 
 use crate::gateway::{ClassInfo, Classes};
 use crate::side::admin::control::Control;
@@ -52,7 +52,7 @@ const ASSETS: [Asset; 11] = [
     asset("/page/detail.js", SCRIPT, include_str!("detail.js")),
 ];
 
-/// Whether this is a part of the page being read, for which no token is needed.
+/// Returns whether this is a part of the page being read, for which no token is needed.
 pub(in crate::side::admin) fn is_page(method: &Method, path: &str) -> bool {
     (method == Method::GET || method == Method::HEAD) && ASSETS.iter().any(|a| a.path == path)
 }

@@ -82,7 +82,7 @@ impl Breakers {
         }
     }
 
-    /// An attempt that was admitted begins. Whether it is the one that is let through.
+    /// An attempt that was admitted begins. Returns whether it is the one that is let through.
     pub(super) fn begun(&mut self, package: &str) -> bool {
         let Some(breaker) = self.by_package.get_mut(package) else {
             return false;

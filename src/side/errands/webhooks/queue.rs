@@ -437,7 +437,7 @@ impl Queue {
         self.next
     }
 
-    /// Whether nothing is left of anything that was held.
+    /// Returns whether nothing is left of anything that was held.
     #[cfg(test)]
     pub(super) fn holds_nothing(&self) -> bool {
         self.lanes.is_empty()

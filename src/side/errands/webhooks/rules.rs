@@ -295,7 +295,7 @@ impl Queue {
         }
     }
 
-    /// Drops one unless it is under way. Whether it was dropped.
+    /// Drops one unless it is under way. Returns whether it was dropped.
     fn remove_waiting(&mut self, now: Micros, key: &Key, nth: usize) -> bool {
         let stands = self.pair(key).map(|pair| pair.stands);
         let is_under_way = nth == 0 && matches!(stands, Some(Stands::UnderWay { .. }));

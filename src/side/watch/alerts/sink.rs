@@ -177,7 +177,7 @@ impl Sink {
         }
     }
 
-    /// Counts what became of a request. Whether the one before had failed.
+    /// Counts what became of a request. Returns whether the one before had failed.
     fn account(&self, error: Option<Box<str>>) -> bool {
         let mut stats = lock(&self.stats);
         match error {

@@ -167,7 +167,7 @@ impl Troubled {
     }
 }
 
-/// Whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
+/// Returns whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
 /// answer any more.
 fn is_drop(closed: &Closed) -> bool {
     let is_fault = closed.end.cause.kind() == CauseKind::Fault;
