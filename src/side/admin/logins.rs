@@ -207,12 +207,12 @@ mod tests {
             .collect();
         assert_eq!(delays[..6], [50, 100, 200, 400, 800, 1_000]);
         assert!(delays[6..].iter().all(|delay| *delay == 1_000));
-        // Another IPv4 address is not delayed; the /64 block of an IPv6 address is.
+        // Another IPv4 address has its own delay; the IPv6 addresses of one /64 block share one.
         assert_eq!(wrong(&mut book, FIRST, "10.0.0.2"), 50);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8::1"), 50);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8::ffff:2"), 100);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8:0:1::1"), 50);
-        // A request without a token is not delayed either.
+        // A request without a token is not delayed.
         let (delay, _) = book.failed(FIRST, address("10.0.0.1"), Failure::Missing);
         assert_eq!(delay, Micros::ZERO);
         assert_eq!((book.counts.wrong, book.counts.missing), (104, 1));

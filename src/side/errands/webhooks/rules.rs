@@ -57,8 +57,7 @@ impl Queue {
         // No stop follows the start now.
         let pair = self.pair(&key);
         let last = pair.and_then(|pair| Some((pair.stands, pair.jobs.back_mut()?)));
-        // A start under way without waiters belongs to a user who has left again: its answer does
-        // not count.
+        // The user of a start under way without waiters has left again: its answer does not count.
         match last.filter(|(_, job)| job.kind == Kind::Start && !job.waiters.is_empty()) {
             Some((_, job)) if job.waiters.len() >= SHARED => {
                 return self.give_up(number, WebhookResult::Shed);
@@ -181,8 +180,8 @@ impl Queue {
         change
     }
 
-    /// Records that the server is down: waiters without patience give up. The first webhook of this
-    /// pair is ready.
+    /// Records that the server is down: waiters with [`Patience::Once`] give up. The first webhook
+    /// of this pair is ready.
     pub(super) fn refuse(&mut self, now: Micros, key: &Key) {
         let pair = self.pair(key);
         let Some(job) = pair.and_then(|pair| pair.jobs.front_mut()) else {
