@@ -334,7 +334,7 @@ fn what_is_explained_happens_and_not_before() {
         "{ends_at}: {record}"
     );
     assert_eq!(record["history"]["changes"][0], *change);
-    // A request for its old path names the record.
+    // The 404 for its old path names the cause.
     let gone = gateway.admin_request("GET", &path, "", "");
     assert_eq!(gone.status, 404);
     assert!(gone.body.contains("cause stale"), "{gone:?}");
@@ -386,7 +386,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     assert_eq!(detail["connection"]["user_agent"], "glasses-os/3.2 (rev 7)");
     let said = r#"its client calls itself "glasses-os/3.2 (rev 7)""#;
     assert_eq!(detail["explain"]["text"][1], said, "{detail}");
-    // Names beyond the limit are also shown as `other`.
+    // A client that calls itself `other` looks like one for whose name there was no room.
     let lumped = glasses_with(&gateway, "ann", b"other");
     let id = gateway.connection("user=ann")["id"].clone();
     let detail = gateway.api(&format!(
@@ -1070,7 +1070,7 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
         60_000
     );
     gateway.line(&["operator action=policy class=glasses"]);
-    // There is a warning if one lost ping would close a live peer, as at the start.
+    // No warning yet: it comes when one lost ping would close a live peer, as at the start.
     assert_eq!(gateway.lines(&["[WARN]", "one lost ping"]), [""; 0]);
     let (status, _) = gateway.act("PATCH", path, r#"{"connection_timeout_ms":1999}"#);
     assert_eq!(status, 200);

@@ -27,7 +27,7 @@ impl Handler for Host {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
 }
 
-/// A loop with connections that are past their handshake.
+/// A loop with connections that are open and have sent one message.
 struct House {
     engine: Engine<Host>,
     ids: Vec<ConnId>,

@@ -2458,7 +2458,8 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
     assert_eq!(net.engine().stats().pending_bytes, 0);
 }
 
-/// The cause is the same whether the read or the write fails first.
+/// A reset or TCP timeout has the same cause, whether the read or the write reports it first. Other
+/// errors have the cause of the call that failed.
 #[test]
 fn a_failed_read_is_no_write_error() {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, TimedOut};

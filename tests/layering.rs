@@ -342,8 +342,7 @@ fn faults_inside(graph: &imports::Graph) -> Vec<String> {
     faults
 }
 
-/// Returns whether a file in a checked folder is too long, and whether its `mod.rs` has only
-/// modules.
+/// Returns the faults of a file in a checked folder: too many lines, or items in a `mod.rs`.
 fn untidy(path: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let lines = source.lines().count();

@@ -44,7 +44,8 @@ fn messages(clients: &mut [Client]) {
     }
 }
 
-/// Sends requests in pieces, all at once: every first half is sent before any second half.
+/// Sends requests in pieces on all connections at once. Half of the connections complete their
+/// request; the others close before that.
 fn handshakes(gateway: &Gateway) {
     let request = |i| upgrade(&format!("/glasses-ws?user=late-{i}&{}", "x".repeat(4_000)));
     let mut clients: Vec<_> = (0..HANDSHAKES)

@@ -752,8 +752,8 @@ fn an_app_that_may_not_come_yet_is_missed_only_when_it_may() {
     assert_eq!(fleet.starts().len(), 1);
 }
 
-/// A peer that is drained goes to the next process, and must not take anything left here as an
-/// order.
+/// Drained peers go to the next process, so they get no message here that they would take as an
+/// order to stop.
 #[test]
 fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
     let mut fleet = Fleet::closed(Admission::Started);

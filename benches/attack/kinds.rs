@@ -211,7 +211,7 @@ fn apps(user: &str, count: usize, words: Option<&str>) -> Group {
     group(scripts.collect())
 }
 
-/// Connects four apps that send their init message and then this subscription update in a loop.
+/// Connects four apps, each of which sends this subscription update in a loop.
 fn updates(text: &str) -> Vec<Group> {
     let update: Rc<[u8]> = frame(0x81, text.as_bytes()).into();
     let scripts = (0..4).map(|n| {

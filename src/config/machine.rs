@@ -66,8 +66,8 @@ impl Machine {
 
 impl Settings {
     /// Fills in settings that were not given and follow from the machine, and lowers
-    /// `MAX_CONNECTIONS` to what the descriptors allow. Returns a warning, one sentence each, for
-    /// every setting that does not fit.
+    /// `MAX_CONNECTIONS` to what the descriptors allow. Returns a warning in one sentence for every
+    /// setting that does not fit.
     pub fn fit(&mut self, machine: &Machine) -> Vec<String> {
         let mut warnings = Vec::new();
         let room = machine.connections();

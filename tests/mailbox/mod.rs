@@ -36,7 +36,7 @@ impl Model {
             },
             lost: 0,
             is_quiet: true,
-            // For entries that wait when the wake is set.
+            // Setting the wake calls it once, for entries that wait already.
             wakes: 1,
         }
     }

@@ -175,8 +175,7 @@ impl Fleet {
         self.net.is_open(peer).then_some(peer)
     }
 
-    /// Sends a frame; returns whether the gateway read it: frames of a muted peer are not
-    /// delivered.
+    /// Sends a frame; returns whether the gateway received it. Frames of a muted peer are lost.
     pub fn say_heard(&mut self, peer: PeerId, frame: Value) -> bool {
         let before = self.received();
         self.say(peer, frame);

@@ -30,11 +30,11 @@ use tokio_io_timeout::TimeoutStream;
 /// The limit of concurrent connections. Each may hold one answer, a few megabytes at most.
 const CONNECTIONS: usize = 64;
 
-/// Places of [`CONNECTIONS`] reserved for proven connections: unproven ones never hold more than
+/// Places of `CONNECTIONS` reserved for proven connections: unproven ones never hold more than
 /// the rest. So a connected operator keeps a place under any flood.
 const RESERVED: usize = 8;
 
-/// Places of [`CONNECTIONS`] kept free for new connections: proven ones never hold more than the
+/// Places of `CONNECTIONS` kept free for new connections: proven ones never hold more than the
 /// rest while they are idle. So an operator that connects finds a place, and no proven connection
 /// is closed for it before it has proved itself, too.
 const ENTRANCE: usize = 8;
@@ -271,7 +271,7 @@ struct Guest {
     /// Whether a request of it is being answered.
     is_busy: bool,
     /// When it was accepted, or when its last request arrived or was answered; a number of
-    /// [`Guests::moment`].
+    /// `Guests::moment`.
     since: u64,
     /// Whether it must make room, after what has arrived was read.
     is_leaving: bool,
@@ -307,7 +307,7 @@ impl Guests {
     }
 
     /// Closes the proven connections that have been idle for longest, until the places of
-    /// [`ENTRANCE`] are free again.
+    /// `ENTRANCE` are free again.
     fn keep_entrance(&mut self) {
         while self.proven() > CONNECTIONS - ENTRANCE
             && self.dismiss(|guest| guest.is_proven && !guest.is_busy)

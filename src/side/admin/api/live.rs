@@ -42,7 +42,7 @@ pub(super) struct Live {
     drained_classes: Vec<&'static str>,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,
-    /// Connections whose request, or its answer, is not complete.
+    /// Connections with an incomplete request, or an incomplete answer to it.
     opening: u64,
     /// Connection slots that are in use.
     places_taken: u64,

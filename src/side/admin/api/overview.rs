@@ -35,7 +35,7 @@ pub(super) struct Overview {
     sessions: usize,
     /// The limit of concurrent connections.
     connections_max: usize,
-    /// Connections whose request, or its answer, is not complete.
+    /// Connections with an incomplete request, or an incomplete answer to it.
     opening: u64,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,

@@ -45,7 +45,7 @@ pub(super) struct TroubledBody {
     drops: u32,
     /// Drops of connections that fell silent.
     stale: u32,
-    /// Connections whose round-trip time was above 2 s at their end.
+    /// Connections with a round-trip time of 2 s or more at their end.
     slow: u32,
     /// How many times the gateway waited for it in vain.
     failed_resumes: u32,

@@ -180,7 +180,7 @@ impl Queue {
         change
     }
 
-    /// Records that the server is down: waiters with [`Patience::Once`] give up. The first webhook
+    /// Records that the server is down: waiters with `Patience::Once` give up. The first webhook
     /// of this pair is ready.
     pub(super) fn refuse(&mut self, now: Micros, key: &Key) {
         let pair = self.pair(key);

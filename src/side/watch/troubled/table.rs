@@ -24,7 +24,7 @@ pub(in crate::side) struct Troubled {
     pub(super) by_identity: HashMap<Who, Trouble>,
 }
 
-/// The identity that has the trouble.
+/// The identity with the trouble.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
     user: Box<str>,

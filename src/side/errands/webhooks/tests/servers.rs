@@ -29,7 +29,7 @@ fn the_breaker_opens_and_lets_one_through() {
     bench.break_down("p");
     let stats = bench.queue.stats(bench.now);
     assert_eq!(&*stats.down[0].last_error, "answered with status 503");
-    // Waiters with `Once` are told at once. Others wait.
+    // Waiters with `Once` are refused at once. Others wait.
     bench.start(1, "alice", "p", Once);
     assert_eq!(bench.told(), [failed(1, "the app's server is down")]);
     bench.stop("alice", "p");
