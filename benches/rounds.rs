@@ -1,4 +1,4 @@
-//! Heartbeat rounds through the engine, to be counted by callgrind: instructions are the same on every machine and under
+//! Heartbeat rounds through the engine, counted by callgrind: the instructions are the same on every machine and under
 //! any load. See benches/gates.sh.
 //!
 //! ```sh

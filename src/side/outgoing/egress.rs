@@ -28,13 +28,13 @@ const PROTECTED: [&str; 11] = [
 /// Decides which addresses a webhook may connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::side) struct Egress {
-    /// `WEBHOOK_ALLOW`. `None`: every network.
+    /// `WEBHOOK_ALLOW`. `None`: every network that is not protected.
     allowed: Option<Vec<IpNet>>,
     protected: Vec<IpNet>,
 }
 
 impl Egress {
-    /// Creates a policy that allows these networks, or all if `allowed` is `None`.
+    /// Creates a policy that allows these networks; with `None`, all that are not protected.
     pub(in crate::side) fn new(allowed: Option<Vec<IpNet>>) -> Self {
         let protected = PROTECTED.iter().filter_map(|text| text.parse().ok());
         Egress {

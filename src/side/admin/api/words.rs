@@ -163,7 +163,7 @@ impl From<Rtt> for RttBody {
     }
 }
 
-/// RFC 3339 with milliseconds, in UTC.
+/// Returns a time as RFC 3339 with milliseconds, in UTC.
 pub(super) fn time(at: UnixMillis) -> String {
     humantime::format_rfc3339_millis(at.into()).to_string()
 }

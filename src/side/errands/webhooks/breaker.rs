@@ -84,7 +84,7 @@ impl Breakers {
         }
     }
 
-    /// Records the begin of an attempt that was admitted; returns whether it is the probe.
+    /// Records the start of an attempt that was admitted; returns whether it is the probe.
     pub(super) fn begun(&mut self, package: &str) -> bool {
         let Some(breaker) = self.by_package.get_mut(package) else {
             return false;

@@ -1,4 +1,4 @@
-//! The input of the rules: the loop's counters now and at the begin of the window, and figures of
+//! The input of the rules: the loop's counters now and at the start of the window, and figures of
 //! the system.
 
 use crate::base::cause::Cause;
@@ -116,7 +116,7 @@ pub(super) struct Past {
     looks: VecDeque<(Micros, Counters)>,
 }
 
-/// The counters now and at the begin of the window.
+/// The counters now and at the start of the window.
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) now: &'a Counters,
@@ -128,7 +128,7 @@ pub(super) struct Fleet<'a> {
 }
 
 impl Past {
-    /// Stores these counters; returns them with those since the begin of the window.
+    /// Stores these counters; returns them with those since the start of the window.
     pub(super) fn fleet<'a>(
         &'a mut self,
         now: Micros,
