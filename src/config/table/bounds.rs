@@ -2,7 +2,7 @@
 
 use crate::config::kinds::{Kind, Unit};
 
-/// The longest time, a day: no one needs more, and the wheel stays exact far beyond it.
+/// The longest time, a day: more is not useful, and the wheel stays exact far beyond it.
 pub(super) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// A time from two ticks of the wheel to a day.

@@ -46,7 +46,8 @@ const NEWCOMERS: usize = 16;
 /// How long a client may take to send its first request head.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send a further head, and how long it may sit idle between two requests.
+/// How long a client may take to send a further head, and how long it may be idle between two
+/// requests.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// How long a client may go without reading a byte of an answer. (Reading from the client has its

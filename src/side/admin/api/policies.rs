@@ -35,7 +35,8 @@ pub(super) struct PolicyChange {
     /// The time from one ping to the next, in ms: 10 to 86 400 000.
     #[schema(minimum = 10, maximum = 86_400_000)]
     heartbeat_interval_ms: Option<u64>,
-    /// Silence after which a connection is stale, in ms: more than the interval, at most 86 400 000.
+    /// The silence after which a connection is stale, in ms: more than the interval, at most
+    /// 86 400 000.
     #[schema(minimum = 10, maximum = 86_400_000)]
     connection_timeout_ms: Option<u64>,
     /// At least 1.
