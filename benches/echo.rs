@@ -1,8 +1,9 @@
-//! Messages through the engine without sockets: one connection, whose host says everything back.
+//! Messages through the engine without sockets: one connection to an echoing host.
 //!
-//! The client's masked frame comes in as the reactor reads it, at most 64 KiB at a time; the answer goes out through
-//! `flush` to a socket that takes everything. So a message of 64 KiB and more comes in several reads, and has a decoder of
-//! its own for as long as that takes; smaller ones go through the one that all connections share.
+//! The client's masked frame arrives as the reactor reads it, at most 64 KiB at a time. The answer
+//! leaves through `flush` to a socket that takes everything. So a message of 64 KiB or more arrives
+//! in several reads and has its own decoder meanwhile; smaller ones use the decoder that all
+//! connections share.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::{Engine, Intake};
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 
 const SIZES: [usize; 6] = [16, 125, 1 << 10, 4 << 10, 64 << 10, 1 << 20];
 
-/// What the reactor reads at once.
+/// The size of one read of the reactor.
 const READ: usize = 64 * 1024;
 
 fn echo(c: &mut Criterion) {
@@ -29,11 +30,11 @@ fn echo(c: &mut Criterion) {
                 let before = out;
                 feed(&mut engine, id, &frame);
                 out += flush(&mut engine, &mut dirty);
-                // A client's frame has a mask of 4 bytes more than a server's.
+                // A client's frame is 4 bytes longer than a server's, for the mask.
                 assert_eq!(out - before, frame.len() - 4);
             });
         });
-        // What the last one has overspent is paid.
+        // Pays what the last message has overspent.
         feed(&mut engine, id, &[]);
         let stats = engine.stats();
         assert_eq!(stats.messages_in, stats.messages_out);
@@ -45,7 +46,8 @@ fn echo(c: &mut Criterion) {
     group.finish();
 }
 
-/// Hands a message in as the reactor does: in reads of 64 KiB, a turn for each share that it costs.
+/// Delivers a message like the reactor: in reads of 64 KiB, with a turn for each share that it
+/// costs.
 fn feed(engine: &mut Engine<Echo>, id: ConnId, message: &[u8]) {
     let mut reads = message.chunks(READ);
     loop {
@@ -71,7 +73,7 @@ fn open() -> (Engine<Echo>, ConnId) {
     (engine, id)
 }
 
-/// Ends the turn, and with it a large message that goes out in several. Returns the bytes that went out.
+/// Ends the turn, and flushes a large message in several turns. Returns the bytes written.
 fn flush(engine: &mut Engine<Echo>, dirty: &mut Vec<ConnId>) -> usize {
     let mut bytes = 0;
     loop {
@@ -92,7 +94,7 @@ fn flush(engine: &mut Engine<Echo>, dirty: &mut Vec<ConnId>) -> usize {
     bytes
 }
 
-/// A binary message in one frame, as a client sends it.
+/// Returns a binary message in one masked frame.
 fn masked(size: usize) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
     let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
@@ -101,7 +103,7 @@ fn masked(size: usize) -> Vec<u8> {
     frame
 }
 
-/// Says everything back.
+/// Echoes all messages.
 struct Echo;
 
 impl Handler for Echo {

@@ -1,10 +1,13 @@
-//! The whole engine through one heartbeat interval, without sockets: 1 000 to 100 000 open connections, each of which is
-//! pinged and answers once in 15 s of virtual time.
+//! The whole engine through one heartbeat interval, without sockets. 1 000 to 100 000 connections
+//! are open; each is pinged and answers once in 15 s of virtual time.
 //!
-//! A turn is what the reactor's is: what came in is handed in connection by connection, deadlines fire, dirty connections
-//! are flushed, the ended ones reaped, and virtual time moves on by what the engine would have slept. Pings leave as bytes
-//! through `flush`; the pong that comes back is the masked frame a client makes of these very bytes, so a wrong ping would
-//! not be answered. After each interval every ping must have been sent and answered, and nobody closed.
+//! A turn is the same as the reactor's. Input is delivered connection by connection, deadlines
+//! fire, dirty connections are flushed, ended ones are reaped. Then virtual time advances by the
+//! time that the engine would have slept.
+//!
+//! Pings leave as bytes through `flush`. The pong is the masked frame that a client makes of these
+//! bytes, so a wrong ping would not be answered. After each interval the benchmark checks that
+//! every ping was sent and answered, and that no connection was closed.
 
 mod heartbeat;
 
@@ -25,7 +28,7 @@ const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 
 const SAMPLES: usize = 10;
 
-/// From a ping to its pong.
+/// The time from a ping to its pong.
 const RTT: Micros = Micros::from_millis(4);
 
 fn one_interval(c: &mut Criterion) {
@@ -52,9 +55,9 @@ fn one_interval(c: &mut Criterion) {
     group.finish();
 }
 
-/// Says what criterion does not: per heartbeat, and as a share of one core.
+/// Prints what criterion does not: the time per heartbeat, and the share of one core.
 fn report(n: u64, mut samples: Vec<Duration>, interval: Micros) {
-    // The first ones were to warm up.
+    // The first samples were for warm-up.
     let mut samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
     samples.sort();
     let median = samples[samples.len() / 2];
@@ -65,14 +68,14 @@ fn report(n: u64, mut samples: Vec<Duration>, interval: Micros) {
     );
 }
 
-/// An engine with connections that are all open and have all been through their first heartbeat.
+/// An engine with connections that are all open and past their first heartbeat.
 struct Fleet {
     engine: Engine<Quiet>,
     n: u64,
     now: Micros,
     interval: Micros,
     dirty: Vec<ConnId>,
-    /// Pongs on their way, in the order of their pings: a whole frame each.
+    /// Pongs on their way, in the order of their pings; each is a whole frame.
     pongs: Vec<(ConnId, [u8; 14])>,
 }
 
@@ -93,7 +96,7 @@ impl Fleet {
             fleet.engine.on_bytes(id, UPGRADE.as_bytes(), fleet.now);
             fleet.engine.reap(fleet.now, &mut |_, _| {});
         }
-        // The answers go out some at a time.
+        // The answers leave some at a time.
         let mut answered = 0;
         while fleet.engine.stats().pending_bytes > 0 {
             fleet.engine.take_dirty(&mut fleet.dirty);
@@ -108,12 +111,13 @@ impl Fleet {
             fleet.engine.reap(fleet.now, &mut |_, _| {});
         }
         assert_eq!((answered, fleet.engine.stats().live()), (n, n));
-        // The first pings are spread over an interval. From here on each comes an interval after the one before it.
+        // The first pings are spread over an interval. From here on, pings of a connection are one
+        // interval apart.
         fleet.interval();
         fleet
     }
 
-    /// One interval of virtual time, and the proof that it was one.
+    /// Runs one interval of virtual time, and checks that it was complete.
     fn interval(&mut self) {
         let end = self.now + self.interval;
         let (pings, pongs) = (self.engine.stats().pings, self.engine.stats().pongs);
@@ -133,7 +137,7 @@ impl Fleet {
         assert_eq!((stats.live(), stats.suspects()), (self.n, 0));
     }
 
-    /// Deadlines at `now`, the pings that they ask for, and `RTT` later their pongs.
+    /// Fires the deadlines at `now`, sends the pings, and delivers their pongs after `RTT`.
     fn turn(&mut self, now: Micros) {
         self.now = now;
         self.engine.advance(now);
@@ -159,7 +163,7 @@ impl Fleet {
     }
 }
 
-/// Takes everybody in, and wants no trouble.
+/// A host that accepts all connections and expects no errors.
 struct Quiet;
 
 impl Handler for Quiet {

@@ -1,7 +1,9 @@
-//! One message to many: `Io::send_many` and the flush of everybody, through the engine without sockets.
+//! One message to many: `Io::send_many` and the flush of all connections, through the engine
+//! without sockets.
 //!
-//! The frame is built once, whatever the number. `one_behind` has a reader whose socket takes nothing among them, more than
-//! a megabyte behind all the time: it must not cost the others anything.
+//! The frame is built once for any number of connections. `one_behind` includes a reader with a
+//! socket that takes nothing, which is always more than a megabyte behind: it must not slow the
+//! others.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::Engine;
@@ -42,7 +44,7 @@ struct Room {
 impl Room {
     fn new(one_behind: bool) -> Room {
         let config = Config {
-            // The reader behind must stay one.
+            // The slow reader must not be closed.
             max_pending_bytes: usize::MAX >> 1,
             max_buffered_bytes: usize::MAX >> 1,
             ..Config::default()
@@ -69,7 +71,7 @@ impl Room {
     }
 
     fn send(&mut self, message: &Message) {
-        // Now and then it catches up, or else it would have all there is.
+        // It catches up from time to time, or its queue would grow without limit.
         if let Some(behind) = self.behind
             && self.engine.stats().pending_bytes > 64 << 20
         {
@@ -85,7 +87,7 @@ impl Room {
         assert!(self.flush() >= READERS * message.len());
     }
 
-    /// Ends turns until everything has gone out. Returns the bytes that did.
+    /// Runs turns until everything is written. Returns the bytes written.
     fn flush(&mut self) -> usize {
         let mut all = 0;
         loop {

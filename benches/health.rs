@@ -1,11 +1,13 @@
-//! The state machine of one connection: what it costs to hear a frame, to take a pong in, and to go through a heartbeat.
+//! The state machine of one connection: the cost of receiving a frame, a pong, and a whole
+//! heartbeat.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::health::{Due, Health, Policy};
 use pulsegate::time::Micros;
 use std::hint::black_box;
 
-/// Connections that are worked on in turn: they fit into the first-level cache, so this is the cost of the instructions.
+/// The number of connections, used in turn: they fit into the first-level cache, so only the
+/// instructions are measured.
 const PEERS: usize = 256;
 
 const RTT: Micros = Micros::from_millis(20);

@@ -1,6 +1,8 @@
-//! What operators cost the loop at 18 000 connections, and with sessions of 1 000 apps: each call here is one slice, of which
-//! the desk does as many in a turn as are sure to stay within its budget. The work units that a slice counts are printed beside
-//! the worst time that one took, so that the costs in the sources can be held against what they stand for.
+//! The cost of operators for the loop, with 18 000 connections and with sessions of 1 000 apps.
+//!
+//! Each call here is one slice; the desk runs as many in a turn as are sure to stay within its
+//! budget. The work units that a slice counts are printed beside its worst time. So the costs in
+//! the sources can be compared with real times.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::gateway::{
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 18_000;
 
-/// Users with many apps, and how many.
+/// The users with many apps, and the number of apps of each.
 const USERS: usize = 30;
 const APPS: usize = 1_000;
 
@@ -51,7 +53,7 @@ fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> 
 fn net() -> Net<Gateway> {
     let mut net = empty(Credentials::default(), Vec::new());
     for i in 0..CONNECTIONS {
-        // Their order in memory is not that of their names.
+        // Their order in memory differs from that of their names.
         net.connect(&format!(
             "/glasses-ws?user=user-{}@example.org",
             i * 7_919 % CONNECTIONS
@@ -61,7 +63,7 @@ fn net() -> Net<Gateway> {
     net
 }
 
-/// Users with 1 000 connected apps each, which have 64 subscriptions.
+/// Users with 1 000 connected apps each; every app has 64 subscriptions.
 fn crowded() -> Net<Gateway> {
     let mut net = empty(Credentials::default(), Vec::new());
     let names: Vec<String> = (0..64)
@@ -69,7 +71,7 @@ fn crowded() -> Net<Gateway> {
         .collect();
     let names = names.join(",");
     for nth in 0..USERS * APPS {
-        // Their order in memory is not that of their names.
+        // Their order in memory differs from that of their names.
         let nth = nth * 7_919 % (USERS * APPS);
         let (user, app) = (nth / APPS, nth % APPS);
         let path = format!("/tpa-ws?user=user-{user}&package=com.example.package.{app}");
@@ -81,7 +83,7 @@ fn crowded() -> Net<Gateway> {
     net
 }
 
-/// Apps of these numbers, without webhooks.
+/// Returns apps with these numbers, without webhooks.
 fn credentials(apps: std::ops::Range<usize>) -> Credentials {
     let app = |n| {
         format!(
@@ -94,7 +96,7 @@ fn credentials(apps: std::ops::Range<usize>) -> Credentials {
     Credentials::new(Some(secret), Some(apps), Admission::Key, Vec::new())
 }
 
-/// The worst time that a slice takes, and the most units that it counts.
+/// Measures the worst time of a slice, and the most units that it counts.
 fn worst(
     what: &str,
     net: &mut Net<Gateway>,
@@ -150,7 +152,7 @@ fn crowd(c: &mut Criterion) {
     });
 }
 
-/// A reload that takes half of the apps off the list.
+/// A reload that removes half of the apps from the list.
 fn reload() {
     let packages: Vec<Box<str>> = (0..APPS)
         .map(|n| format!("com.example.package.{n}").into())

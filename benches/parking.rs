@@ -1,6 +1,8 @@
-//! What frames cost to a connection at rest, which owns no memory, and to one in the middle of a fragmented message: control
-//! frames may come between its fragments, so pings and pongs can be compared; and of messages, whole ones against ones that
-//! come as two fragments. And how fast frame boundaries are found.
+//! The cost of frames on a parked connection, which owns no memory, and on one in the middle of a
+//! fragmented message.
+//!
+//! Control frames may come between the fragments, so pings and pongs can be compared. Messages are
+//! compared whole and in two fragments. Also measures how fast frame boundaries are found.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::Engine;
@@ -16,7 +18,7 @@ fn parking(c: &mut Criterion) {
         client_frame(0x80, &payload[60..]),
     ]
     .concat();
-    // What comes, to a parked connection and to an unparked one, and the messages in it.
+    // The input to a parked and to an unparked connection, and the number of messages in it.
     let cases = [
         ("pong", client_frame(0x8A, b"12345678"), None, 0),
         ("ping", client_frame(0x89, b"12345678"), None, 0),

@@ -1,5 +1,5 @@
-//! Heartbeat rounds through the engine, to be counted by callgrind: instructions are the same on every machine and under
-//! any load. See benches/gates.sh.
+//! Heartbeat rounds through the engine, counted by callgrind: the instructions are the same on every
+//! machine and under any load. See benches/gates.sh.
 //!
 //! ```sh
 //! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS
@@ -23,7 +23,7 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgra
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn main() {
-    // `cargo bench` passes `--bench`; without numbers it is one small run.
+    // `cargo bench` passes `--bench`; without numbers there is one small run.
     let mut numbers = std::env::args()
         .skip(1)
         .filter_map(|a| a.parse::<u64>().ok());
@@ -37,7 +37,7 @@ fn main() {
         engine.reap(now, &mut |_, _| {});
     }
     let mut dirty = Vec::new();
-    // The answers go out some at a time, before the clock starts.
+    // The answers leave some at a time, before the clock starts.
     while engine.stats().pending_bytes > 0 {
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {
@@ -47,7 +47,7 @@ fn main() {
         }
         engine.reap(now, &mut |_, _| {});
     }
-    // Half an interval more, so that everybody's last ping is out.
+    // Half an interval more, so that the last ping of each connection is sent.
     let end = Micros(15_000_000 * intervals);
     while now < end {
         engine.advance(now);

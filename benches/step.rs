@@ -1,9 +1,10 @@
-//! The dearest single step of the engine over the inputs of attacks, to be counted by callgrind: what one frame, or 64 KiB of a
-//! large one, one step of the work that a frame has left, and one flush cost with the gateway as the host. See
-//! `benches/step.py`, which counts, and `benches/gates.sh`.
+//! The most expensive single steps of the engine over the inputs of attacks, counted by callgrind,
+//! with the gateway as the host. The steps are: one frame or 64 KiB of a large one, one step of the
+//! work that a frame has left, and one flush. See `benches/step.py`, which counts, and
+//! `benches/gates.sh`.
 //!
-//! The loop looks at its budget between steps, so a step is what cannot be divided: its cost is what every other connection waits
-//! for at least. Without callgrind it only runs.
+//! The loop checks its budget between steps, so a step cannot be divided: every other connection
+//! waits at least for one step. Without callgrind the program only runs.
 
 mod updates;
 
@@ -17,14 +18,14 @@ use std::cell::Cell;
 use std::io::IoSlice;
 use updates::{largest_list, largest_subscriptions, many_entries};
 
-/// What is handed in at once: what the loop takes of a large frame in one step.
+/// The bytes delivered at once: what the loop takes of a large frame in one step.
 const READ: usize = 8 * 1024;
 
-/// Apps of the user whose glasses are heard by all of them.
+/// Apps of the user; all of them receive the frames of the glasses.
 const APPS: usize = 200;
 
 thread_local! {
-    /// Calls of each step so far: of `on_bytes`, of `on_leftover`, of `flush`.
+    /// Calls of each step so far: of `on_bytes`, `on_leftover` and `flush`.
     static CALLS: [Cell<usize>; 3] = const { [const { Cell::new(0) }; 3] };
 }
 
@@ -41,7 +42,7 @@ fn main() {
     let wanted = |name: &str| named.is_empty() || named.iter().any(|n| n == name);
     for (name, run) in INPUTS.into_iter().filter(|(name, _)| wanted(name)) {
         run();
-        // How many calls of each step there were up to here: see `benches/step.py`.
+        // The number of calls of each step up to here: see `benches/step.py`.
         let [reads, rests, flushes] = CALLS.with(|calls| [0, 1, 2].map(|nth| calls[nth].get()));
         println!("input {name} on_bytes {reads} on_leftover {rests} flush {flushes}");
     }
@@ -52,7 +53,8 @@ const INPUTS: [(&str, fn()); 21] = [
         first_message(1 << 20, Config::default())
     }),
     ("first_message_large", || {
-        // As with MAX_MESSAGE_BYTES at 64 MiB; 4 MiB are enough to show a cost that grows with them.
+        // As with MAX_MESSAGE_BYTES at 64 MiB; 4 MiB are enough to show a cost that grows with the
+        // size.
         let config = Config {
             max_message_bytes: 64 << 20,
             max_pending_bytes: 128 << 20,
@@ -70,7 +72,8 @@ const INPUTS: [(&str, fn()); 21] = [
         feed(&mut net, glasses, &client_frame(0x82, &vec![7; 900_000]));
     }),
     ("fanout_nobody", || {
-        // The largest sets of the longest names, which differ at their ends: no app wants the frame, and finding that out is the longest search.
+        // The largest sets of the longest names, which differ only at their ends. No app wants the
+        // frame, and the search for one takes longest.
         let (mut net, glasses) = session(&largest_list());
         let kind = format!(r#"{{"type":"{}"}}"#, "x".repeat(256));
         several(&mut net, glasses, &client_frame(0x81, kind.as_bytes()));
@@ -225,21 +228,21 @@ fn flood(frame: &[u8]) {
     several(&mut net, glasses, frame);
 }
 
-/// A step: bytes that were read go in.
+/// A step: delivers bytes that were read.
 #[inline(never)]
 fn on_bytes(engine: &mut Engine<Gateway>, id: ConnId, bytes: &[u8]) {
     count(0);
     engine.on_bytes(id, bytes, Micros::ZERO);
 }
 
-/// A step: the next one of what was left of before.
+/// A step: continues the work that was left.
 #[inline(never)]
 fn on_leftover(engine: &mut Engine<Gateway>, id: ConnId) {
     count(1);
     engine.on_leftover(id, Micros::ZERO);
 }
 
-/// A step: what waits for one connection goes out, to a socket that takes everything.
+/// A step: flushes one connection to a socket that takes everything.
 #[inline(never)]
 fn flush(engine: &mut Engine<Gateway>, id: ConnId) {
     count(2);
@@ -268,7 +271,7 @@ impl Loop {
         id
     }
 
-    /// The rest of a turn behind what was read, until nothing waits any more.
+    /// Finishes the turn after a read, until nothing is left.
     fn settle(&mut self) {
         loop {
             self.engine.take_commands(Micros::ZERO);
@@ -286,7 +289,8 @@ impl Loop {
     }
 }
 
-/// As the reactor hands in what it has read, a turn for each read and for each share that it costs, until all is worked off.
+/// Delivers bytes like the reactor: a turn for each read and for each share that it costs, until
+/// all is done.
 fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
     let mut chunks = bytes.chunks(READ);
     loop {
@@ -305,7 +309,7 @@ fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
     }
 }
 
-/// The same frame some times, each in a read of its own.
+/// Sends the same frame several times, each in its own read.
 fn several(net: &mut Loop, id: ConnId, frame: &[u8]) {
     for _ in 0..20 {
         feed(net, id, frame);
@@ -318,7 +322,7 @@ fn glasses() -> (Loop, ConnId) {
     (net, glasses)
 }
 
-/// Glasses and apps that have subscribed to these.
+/// Returns glasses and apps that have these subscriptions.
 fn session(subscriptions: &str) -> (Loop, ConnId) {
     let (mut net, glasses) = glasses();
     for n in 0..APPS {

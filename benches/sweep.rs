@@ -1,11 +1,14 @@
-//! What pulsegate does not do: the sweep over a map of all connections that most WebSocket servers keep.
+//! What pulsegate does not do: the sweep over a map of all connections that most WebSocket servers
+//! use.
 //!
-//! `interval` is such a server through one heartbeat interval, to be read beside `engine/interval`: one sweep pings
-//! everybody, each pong is decoded and found in the map, one sweep looks for timeouts. It does as much as the engine per
-//! pong and per ping (the same sink, the same decoder), and it is as late as its interval is long.
+//! `interval` is such a server in one heartbeat interval, to compare with `engine/interval`. One
+//! sweep pings all connections, each pong is decoded and found in the map, and one sweep checks for
+//! timeouts. It does as much as the engine per pong and per ping (the same sink, the same decoder).
+//! Its timeouts are late by up to an interval.
 //!
-//! `pass` is one sweep for timeouts that finds nobody. Run once a tick it is as precise as the wheel; what that would cost
-//! is worked out from one pass and printed. To be read beside `wheel/cycle`.
+//! `pass` is one sweep for timeouts that finds none. Run once per tick, it would be as precise as
+//! the wheel. The cost of that is computed from one pass and printed. Compare it with
+//! `wheel/cycle`.
 
 mod heartbeat;
 
@@ -86,21 +89,23 @@ fn passes(c: &mut Criterion) {
 }
 
 fn median(mut samples: Vec<Duration>) -> Option<Duration> {
-    // The first ones were to warm up.
+    // The first samples were for warm-up.
     let mut samples = samples.split_off(samples.len().saturating_sub(SAMPLES));
     samples.sort();
     samples.get(samples.len() / 2).copied()
 }
 
-/// The map of all connections, as the tutorials have it: by an id, with the standard library's hasher.
+/// The map of all connections, as in tutorials: by an id, with the standard library's hasher.
 struct Peers {
     by_id: HashMap<u64, Peer>,
-    /// One decoder for all. That flatters the sweep: where it comes from, each connection has one of its own.
+    /// One decoder for all connections. This favours the sweep: real servers have one per
+    /// connection.
     context: WebSocketContext,
     pongs: Vec<(u64, [u8; 14])>,
 }
 
-/// What a sweep looks at, and so much beside it (a socket, an address, buffers) that it is as large as a slot of ours.
+/// The fields that a sweep reads, plus padding (for a socket, an address, buffers), so that it is
+/// as large as a slot of the engine.
 struct Peer {
     last_seen: Micros,
     ping_sent: Micros,
@@ -145,7 +150,8 @@ impl Peers {
         assert!(self.timed_out(now + RTT).is_empty());
     }
 
-    /// The ping sweep: whoever has not answered the last one is dead, everybody else gets the next.
+    /// The ping sweep: drops connections that have not answered the last ping, and pings the
+    /// others.
     fn ping_all(&mut self, now: Micros, mut sent: impl FnMut(u64, &[u8])) -> usize {
         let mut asked = 0;
         for (id, peer) in &mut self.by_id {
@@ -164,7 +170,7 @@ impl Peers {
         asked
     }
 
-    /// Whether it was the pong to the latest ping.
+    /// Returns whether it was the pong to the latest ping.
     fn on_bytes(&mut self, id: u64, bytes: &[u8], now: Micros) -> bool {
         let mut wire = Wire { input: bytes };
         let mut answered = false;
@@ -189,7 +195,7 @@ impl Peers {
     }
 }
 
-/// What the decoder reads from; it has nothing to write.
+/// The decoder's input; it writes nothing.
 struct Wire<'a> {
     input: &'a [u8],
 }

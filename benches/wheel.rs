@@ -1,7 +1,8 @@
-//! The timer wheel alone: what one deadline costs, from 1 000 to 1 000 000 of them.
+//! The timer wheel alone: the cost of a deadline, with 1 000 to 1 000 000 of them.
 //!
-//! `insert` fills an empty wheel, `fire` empties a full one tick by tick, `cycle` is the wheel's daily life: a full wheel
-//! goes through one interval, and each entry that comes back is armed again for an interval later.
+//! `insert` fills an empty wheel. `fire` empties a full one tick by tick. `cycle` is normal
+//! operation: a full wheel goes through one interval, and each entry that fires is armed again for
+//! an interval later.
 
 use criterion::{
     BatchSize, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
@@ -13,7 +14,7 @@ use std::hint::black_box;
 
 const SIZES: [u32; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// Deadlines are spread over this.
+/// Deadlines are spread over this time.
 const INTERVAL: Micros = Micros::from_secs(15);
 
 fn wheel(c: &mut Criterion) {
@@ -63,7 +64,7 @@ fn wheel(c: &mut Criterion) {
     group.finish();
 }
 
-/// When each slot is due: spread evenly, in no order.
+/// Returns the deadline of each slot: spread evenly, in no order.
 fn dues(n: u32) -> Vec<Micros> {
     let mut rng = Rng::with_seed(15);
     (0..n).map(|_| Micros(rng.u64(1..=INTERVAL.0))).collect()
@@ -75,7 +76,8 @@ fn fill(wheel: &mut Wheel, dues: &[Micros]) {
     }
 }
 
-/// Moves the wheel through one interval from `start`, tick by tick as the loop does. Returns how many entries came back.
+/// Moves the wheel through one interval from `start`, tick by tick like the loop. Returns how many
+/// entries fired.
 fn interval(
     wheel: &mut Wheel,
     start: Micros,

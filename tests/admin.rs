@@ -1,4 +1,5 @@
-//! The gateway as an operator sees it: a process, its admin listener, its log, and peers that misbehave.
+//! The gateway from an operator's view: a process, its admin listener, its log, and peers that
+//! misbehave.
 
 mod sockets;
 mod tokens;
@@ -23,7 +24,7 @@ fn tpa(gateway: &Gateway, user: &str, package: &str) -> Client {
     )
 }
 
-/// Long intervals: nothing is closed that a test does not close.
+/// Starts a gateway with long intervals: it closes nothing unless a test causes it.
 fn quiet() -> Gateway {
     Gateway::start(&[
         ("DRAIN_MS", "0"),
@@ -32,7 +33,7 @@ fn quiet() -> Gateway {
     ])
 }
 
-/// Answers pings until something else comes.
+/// Answers pings until the close frame arrives.
 fn until_closed(mut client: Client) -> (u16, String) {
     match client.next_answering() {
         Event::Close(code, reason) => (code, reason),
@@ -40,9 +41,9 @@ fn until_closed(mut client: Client) -> (u16, String) {
     }
 }
 
-// ---- the same story ----
+// ---- log, API and metrics agree ----
 
-/// What the log says of ends: class and cause, counted.
+/// Returns the ends in the log, counted by class and cause.
 fn told_by_log(gateway: &Gateway) -> BTreeMap<(String, String), u64> {
     let mut told = BTreeMap::new();
     for line in gateway.lines(&[" close class="]) {
@@ -52,7 +53,7 @@ fn told_by_log(gateway: &Gateway) -> BTreeMap<(String, String), u64> {
     told
 }
 
-/// What the API says of them.
+/// Returns the same counts from the API.
 fn told_by_api(counts: &Value) -> BTreeMap<(String, String), u64> {
     let mut told = BTreeMap::new();
     let mut add = |class: &str, causes: &Value| {
@@ -70,7 +71,7 @@ fn told_by_api(counts: &Value) -> BTreeMap<(String, String), u64> {
     told
 }
 
-/// What the metrics say of them.
+/// Returns the same counts from the metrics.
 fn told_by_metrics(metrics: &Metrics) -> BTreeMap<(String, String), u64> {
     let mut told = BTreeMap::new();
     let label = |series: &str, name: &str| {
@@ -140,7 +141,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
         "{answer}"
     );
     assert_eq!(until_closed(kicked), (4000, "enough".to_owned()));
-    // slow_consumer: it asks and asks, and reads nothing.
+    // slow_consumer: it sends request after request and reads nothing.
     let mut deaf =
         Client::connect_with(gateway.addr, Some(4_096)).upgraded("/glasses-ws?user=deaf");
     let question = frame(TEXT, br#"{"type":"ping"}"#).repeat(200);
@@ -188,7 +189,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     .into_iter()
     .map(|(class, cause, n)| ((class.to_owned(), cause.to_owned()), n))
     .collect();
-    // At rest: everything has ended that will.
+    // Now every connection that ends in this test has ended.
     eventually("all the ends in the log", || {
         let told = told_by_log(&gateway);
         let all: u64 = told.values().sum();
@@ -200,7 +201,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     let metrics = gateway.metrics();
     assert_eq!(told_by_metrics(&metrics), expected);
 
-    // What was opened less what has ended is what lives.
+    // Opened minus ended is the number of live ones.
     let opened = metrics.sum("pulsegate_connections_opened_total");
     let closed = metrics.sum("pulsegate_connections_closed_total");
     let live = metrics.sum("pulsegate_connections{");
@@ -230,7 +231,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     assert_eq!(told_by_api(&overview["since_start"]), expected);
     assert_eq!(overview["connections"]["glasses"]["suspect"], 0);
 
-    // The steps add up to the whole.
+    // The steps add up to the total.
     let steps = causes["steps"].as_array().expect("steps");
     let mut summed: BTreeMap<(String, String), u64> = BTreeMap::new();
     for step in steps {
@@ -240,7 +241,8 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     }
     assert_eq!(summed, expected);
 
-    // Each end is remembered once, in the words of its line in the log; but not the probe, nor the health check.
+    // Each end is recorded once, in the words of its log line; the probe and the health check are
+    // not.
     let remembered = gateway.api("/api/v1/closed?limit=1000");
     let ended: u64 = expected.values().sum();
     assert_eq!(remembered["remembered"], ended - 2);
@@ -276,7 +278,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     gateway.end();
 }
 
-// ---- what will happen ----
+// ---- predictions ----
 
 #[test]
 fn what_is_explained_happens_and_not_before() {
@@ -284,7 +286,7 @@ fn what_is_explained_happens_and_not_before() {
     let mut frozen = glasses(&gateway, "frozen");
     let id = gateway.connection("user=frozen")["id"].clone();
     let id = id.as_str().expect("an id").to_owned();
-    // It answers once, so that there is something to tell; then never again.
+    // It answers once, so that there is something to report; then never again.
     frozen.send_text(r#"{"type":"ping"}"#);
     assert!(matches!(frozen.next(), Event::Text(_) | Event::Ping(_)));
     let path = format!("/api/v1/connections/{id}");
@@ -332,7 +334,7 @@ fn what_is_explained_happens_and_not_before() {
         "{ends_at}: {record}"
     );
     assert_eq!(record["history"]["changes"][0], *change);
-    // And who asks for it now is told where it went.
+    // The 404 for its old path names the cause.
     let gone = gateway.admin_request("GET", &path, "", "");
     assert_eq!(gone.status, 404);
     assert!(gone.body.contains("cause stale"), "{gone:?}");
@@ -360,7 +362,7 @@ fn whoever_is_asked_for_has_a_history_from_then_on() {
     gateway.end();
 }
 
-/// A WebSocket of these glasses, by a client that calls itself so.
+/// Opens a WebSocket as this user's glasses, with this `User-Agent`.
 fn glasses_with(gateway: &Gateway, user: &str, user_agent: &[u8]) -> Client {
     let mut client = Client::connect(gateway.addr);
     let head = upgrade(&format!("/glasses-ws?user={user}"));
@@ -384,7 +386,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     assert_eq!(detail["connection"]["user_agent"], "glasses-os/3.2 (rev 7)");
     let said = r#"its client calls itself "glasses-os/3.2 (rev 7)""#;
     assert_eq!(detail["explain"]["text"][1], said, "{detail}");
-    // So is told what there was no room for.
+    // A client that calls itself `other` looks like one for whose name there was no room.
     let lumped = glasses_with(&gateway, "ann", b"other");
     let id = gateway.connection("user=ann")["id"].clone();
     let detail = gateway.api(&format!(
@@ -423,7 +425,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     eventually("all of them have ended", || {
         (gateway.metrics().get("pulsegate_user_agents") == 0.0).then_some(())
     });
-    // What is refused names its client, too.
+    // The record of a refused connection has the user agent, too.
     let mut refused = Client::connect(gateway.addr);
     refused.write(b"GET /nowhere HTTP/1.1\r\nHost: a\r\nUser-Agent: scanner/1\r\n\r\n");
     assert_eq!(refused.response().status, 404);
@@ -432,7 +434,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     gateway.end();
 }
 
-/// Also what the loop refuses by itself, for it has no room.
+/// Also for a connection that the loop itself refuses because it is full.
 #[test]
 fn a_client_that_is_refused_for_lack_of_room_is_named() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("MAX_CONNECTIONS", "1")]);
@@ -461,7 +463,7 @@ fn a_user_agent_forges_nothing_in_log_and_api() {
         gateway.connection("user=bob")["user_agent"],
         "x".repeat(128)
     );
-    // As shown, and as sent.
+    // In the shown form, and in the sent form.
     let encode = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("%{b:02x}")).collect() };
     for wanted in [kept.as_bytes(), sent] {
         let found = gateway.connection(&format!("user_agent={}", encode(wanted)));
@@ -486,7 +488,8 @@ fn a_user_agent_forges_nothing_in_log_and_api() {
     gateway.end();
 }
 
-/// A round-trip time is old while a heartbeat waits for its answer: the figure says by how much, and goes when one is answered.
+/// A round-trip time is old while a heartbeat waits for its answer: `rtt_age_ms` says how old, and
+/// is null again after an answer.
 #[test]
 fn a_round_trip_time_that_is_not_current_says_how_old_it_is() {
     let gateway = Gateway::start(&[
@@ -512,7 +515,7 @@ fn a_round_trip_time_that_is_not_current_says_how_old_it_is() {
     let never = look("no answer yet", &mut is_silent);
     assert_eq!(never["rtt_age_ms"], Value::Null, "there is none: {never}");
     for _ in 0..2 {
-        // Until the newest ping is answered, which is the only one that gives a round-trip time.
+        // Until the newest ping is answered; only that one yields a round-trip time.
         look("a time that is current", &mut |connection| {
             let Event::Ping(payload) = client.next() else {
                 panic!("only pings come")
@@ -557,14 +560,14 @@ fn connections_are_filtered_sorted_and_paged() {
     assert_eq!(matched("address=127.0.0.0/8"), 30);
     assert_eq!(matched("address=127.0.0.2"), 0);
     assert_eq!(matched("address=::1"), 0);
-    // A request that is not complete is a connection, too.
+    // A connection with an incomplete request counts, too.
     let mut half = Client::connect(gateway.addr);
     half.write(b"GET / HTTP/1.1\r\n");
     eventually("a connection that opens", || {
         (matched("state=opening") == 1).then_some(())
     });
 
-    // Each page behind the one before: every connection once, in order.
+    // Page after page: every connection once, in order.
     for sort in ["age", "silence", "rtt", "pending"] {
         for order in ["desc", "asc"] {
             let (mut seen, mut since, mut after) = (Vec::new(), Vec::new(), String::new());
@@ -587,7 +590,8 @@ fn connections_are_filtered_sorted_and_paged() {
             let ids: std::collections::BTreeSet<_> = seen.iter().collect();
             assert_eq!(ids.len(), 25, "{sort} {order}");
             if sort == "age" {
-                // Ages are taken at different moments, and when they opened is rounded: the first and the last are compared.
+                // Ages are taken at different moments, and opening times are rounded: only the
+                // first and the last are compared.
                 let (first, last) = (&since[0], &since[24]);
                 let ordered = match order {
                     "desc" => first <= last,
@@ -621,7 +625,7 @@ fn connections_are_filtered_sorted_and_paged() {
     assert_eq!(session["glasses"]["state"], "healthy");
     assert_eq!(gateway.act("GET", "/api/v1/sessions/nobody", "").0, 404);
     drop(clients);
-    // And who has ended, newest first.
+    // And ended connections, newest first.
     eventually("all have ended", || {
         (gateway.api("/api/v1/closed?limit=1")["remembered"].as_u64() >= Some(30)).then_some(())
     });
@@ -652,10 +656,10 @@ fn connections_are_filtered_sorted_and_paged() {
     gateway.end();
 }
 
-/// The largest page, in bytes: what its entries take, and some for what is around them.
+/// The largest page, in bytes: the limit for its entries, plus some for the rest.
 const PAGE_MAX: usize = (1 << 20) + 1_000;
 
-/// All entries of a list, page by page, and how many pages there were.
+/// Returns all entries of a list, page by page, and the number of pages.
 #[track_caller]
 fn all_pages(gateway: &Gateway, path: &str, list: &str, cursor: &str) -> (Vec<Value>, usize) {
     let (mut entries, mut pages, mut next) = (Vec::new(), 0, String::new());
@@ -689,7 +693,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         ("CONNECTION_TIMEOUT_MS", "60000"),
         ("TPA_GRACE_MS", "600000"),
     ]);
-    // Names that take twice as much as JSON.
+    // Names that double their size as JSON.
     let long = "%22".repeat(250);
     let user = |n: usize| format!("u{n:02}{long}");
     let package = |n: usize| format!("p{n:02}{long}");
@@ -713,7 +717,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
     );
     is_once(&found, 896, "id");
     assert_eq!(pages, 2);
-    // Eight at a time take no more than eight pages.
+    // Eight at a time use no more memory than eight pages.
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -745,7 +749,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         assert_eq!(session["tpas_total"], 64);
         assert_eq!(session["tpas_next"], Value::Null);
     }
-    // One more than a list names: the rest is asked for.
+    // One more than a list shows: the rest is on the next page.
     drop(tpa(&gateway, &user(3), "zz"));
     let list = gateway.api(&format!("/api/v1/sessions?limit=1&after={}", user(2)));
     let session = &list["sessions"][0];
@@ -802,7 +806,7 @@ fn blocks_are_listed_a_page_at_a_time() {
     gateway.end();
 }
 
-// ---- acting ----
+// ---- actions ----
 
 #[test]
 fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
@@ -817,7 +821,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
         (200, &json!(true)),
         "{answer}"
     );
-    // An app is stopped then, in the words that its SDK knows.
+    // For an app this is a stop, with the reason that its SDK knows.
     let mut kicked = kicked;
     assert!(matches!(kicked.next_answering(), Event::Text(t) if t.contains("app_stopped")));
     assert_eq!(until_closed(kicked), (1000, "App stopped".to_owned()));
@@ -836,7 +840,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
     let blocks = gateway.api("/api/v1/blocks");
     assert_eq!(blocks["blocks"][0]["user"], "eve", "{blocks}");
     assert_eq!(gateway.metrics().get("pulsegate_blocked_identities"), 1.0);
-    // Only that identity.
+    // Only that identity is blocked.
     let same_user = tpa(&gateway, "eve", "r");
     let (status, _) = gateway.act("DELETE", "/api/v1/blocks?user=eve&package=p", "");
     assert_eq!(status, 204);
@@ -856,7 +860,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
 #[test]
 fn what_a_kick_could_not_do_is_said_and_logged() {
     let gateway = quiet();
-    // A generated name: nobody has it twice, so nobody is blocked.
+    // A generated name is never used again, so it is not blocked.
     let mut unnamed = Client::open(gateway.addr, "/glasses-ws");
     let id = gateway.connection("class=glasses")["id"].clone();
     let id = id.as_str().expect("an id").to_owned();
@@ -880,7 +884,7 @@ fn what_a_kick_could_not_do_is_said_and_logged() {
     assert!(status == 409 && error.contains("already"), "{answer}");
     assert!(matches!(unnamed.next(), Event::Close(4000, reason) if reason == "a b"));
     assert_eq!(gateway.lines(&["operator action=kick"]).len(), 1);
-    // Somebody who does not wait for the answer.
+    // A client that does not wait for the answer.
     let eve = glasses(&gateway, "eve");
     let id = gateway.connection("user=eve")["id"].clone();
     let id = id.as_str().expect("an id");
@@ -891,7 +895,7 @@ fn what_a_kick_could_not_do_is_said_and_logged() {
     let mut hasty = gateway.admin_stream();
     hasty.write_all(request.as_bytes()).expect("room");
     drop(hasty);
-    // Whether it was heard or not, what was done is what is logged.
+    // The log records the action, whether the answer was read or not.
     drop(eve);
     let line = gateway.line(&["close ", "user=eve"]);
     let logged = gateway.lines(&["operator action=kick", &format!("id={id} ")]);
@@ -907,7 +911,8 @@ fn one_class_is_drained_and_the_other_does_not_notice() {
     let apps: Vec<Client> = (0..40)
         .map(|i| tpa(&gateway, &format!("d{i}"), "drained"))
         .collect();
-    // The controls are apps and glasses; only these here are looked for by package.
+    // The control clients are apps and glasses; a search by package finds only the apps of this
+    // test.
     let (status, answer) = gateway.act(
         "POST",
         "/api/v1/drain",
@@ -968,7 +973,7 @@ fn a_drain_of_all_ends_the_gateway_as_a_signal_does() {
     assert_eq!(gateway.admin_request("GET", "/healthz", "", "").status, 200);
     assert_eq!(gateway.metrics().get("pulsegate_draining"), 1.0);
     drop(client);
-    // The delay of an hour is cut short by the second word, which a signal may be, too.
+    // A second drain shortens the delay of an hour; a signal may be that drain, too.
     gateway.signal("TERM");
     gateway.signal("TERM");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
@@ -993,7 +998,7 @@ fn a_signal_cuts_a_long_drain_short_and_a_longer_drain_changes_nothing() {
     for effect in ["effect=drain", "effect=none", "effect=shorter"] {
         gateway.line(&["operator action=drain class=all", effect]);
     }
-    // It is told so.
+    // The client is told so.
     let list = gateway.api("/api/v1/connections");
     let id = list["connections"][0]["id"].as_str().expect("one");
     let told = gateway.api(&format!("/api/v1/connections/{id}"));
@@ -1065,7 +1070,7 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
         60_000
     );
     gateway.line(&["operator action=policy class=glasses"]);
-    // It is told when one lost ping closes a live peer, as at the start.
+    // No warning yet: it comes when one lost ping would close a live peer, as at the start.
     assert_eq!(gateway.lines(&["[WARN]", "one lost ping"]), [""; 0]);
     let (status, _) = gateway.act("PATCH", path, r#"{"connection_timeout_ms":1999}"#);
     assert_eq!(status, 200);
@@ -1073,7 +1078,7 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
         "[WARN] connection_timeout_ms of class glasses is 1999, less than twice heartbeat_interval_ms, which is 1000: \
          one lost ping closes a live peer; let it be at least 2000",
     ]);
-    // It would have had a minute.
+    // Under the old policy it would have had a minute.
     let (_, event) = frozen.next_mute();
     assert!(matches!(event, Event::Close(3008, _)), "{event:?}");
     gateway.end();
@@ -1099,9 +1104,10 @@ fn the_log_level_is_changed_live() {
     gateway.end();
 }
 
-// ---- who may ask ----
+// ---- access ----
 
-/// Every path that the OpenAPI document lists, with its methods, and what it does not list.
+/// Returns every path of the OpenAPI document with its methods, and the paths that it does not
+/// list.
 fn all_paths(document: &Value) -> Vec<(String, String)> {
     let paths = document["paths"].as_object().expect("paths");
     let mut all: Vec<(String, String)> = paths
@@ -1155,25 +1161,25 @@ fn nothing_is_reached_without_the_token() {
             (method, path.replace("{user}", "u"))
         })
         .collect();
-    // But for the probes, which say nothing else.
+    // Except the probes, which reveal nothing else.
     let paths: Vec<_> = paths
         .into_iter()
         .filter(|(_, path)| !matches!(&**path, "/healthz" | "/readyz"))
         .collect();
-    // Side by side: wrong tokens are slowed.
+    // In parallel, because wrong tokens are delayed.
     std::thread::scope(|scope| {
         for (method, path) in &paths {
             scope.spawn(|| refused(method, path));
         }
     });
     for (method, path) in &paths {
-        // What goes on and on is read by tests/page.rs.
+        // tests/page.rs reads the endless stream.
         if path != "/api/v1/live" {
             let response = gateway.admin_request(method, path, &bearer, "");
             assert_ne!(response.status, 401, "{method} {path}: {response:?}");
         }
     }
-    // In the address it does not count: addresses stand in logs.
+    // A token in the address does not count, because addresses are logged.
     let path = format!("/api/v1/overview?token={TOKEN}");
     assert_eq!(gateway.admin_request("GET", &path, "", "").status, 401);
     let log = gateway.log.clone();
@@ -1212,7 +1218,8 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
             assert!(response.header("access-control-allow-origin").is_none());
         }
     }
-    // DNS rebinding: the page's own name leads here, so for the browser it is of the same origin.
+    // DNS rebinding: the page's own name resolves to us, so the browser considers it the same
+    // origin.
     for host in [
         "evil.example",
         "evil.example:9002",
@@ -1223,7 +1230,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
             format!("GET /api/v1/overview HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         assert_eq!(gateway.admin_raw(request.as_bytes()).status, 403, "{host}");
     }
-    // A form can send a body without asking first, but not as JSON.
+    // A form can send a body without a preflight request, but not as JSON.
     for kind in [
         "",
         "Content-Type: text/plain\r\n",
@@ -1233,7 +1240,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
         let response = gateway.admin_request("POST", "/api/v1/drain", kind, all);
         assert_eq!(response.status, 415, "{kind}: {response:?}");
     }
-    // Our own pages, and people without a browser.
+    // Our own pages, and clients that are not browsers.
     for headers in [
         String::new(),
         format!("Origin: http://{own}\r\nSec-Fetch-Site: same-origin\r\n"),
@@ -1259,7 +1266,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
     gateway.end();
 }
 
-/// What load balancers and orchestrators send: any Host or none, HTTP/1.0, OPTIONS, no token.
+/// Requests of load balancers and orchestrators: any Host or none, HTTP/1.0, OPTIONS, no token.
 #[test]
 fn probes_are_answered_whoever_asks_and_nothing_else_is() {
     let open = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_HOSTS", "Gate.example.org,inner")]);
@@ -1286,7 +1293,7 @@ fn probes_are_answered_whoever_asks_and_nothing_else_is() {
             assert_ne!(post, 200, "POST {path}");
         }
     }
-    // With the token any Host, but one.
+    // With the token any Host is accepted, but exactly one.
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     for (host, status) in [
         ("Host: pulsegate_upstream\r\n", 200),
@@ -1296,7 +1303,7 @@ fn probes_are_answered_whoever_asks_and_nothing_else_is() {
         let rest = format!("HTTP/1.1\r\n{host}{bearer}");
         assert_eq!(ask(&closed, "GET", "/metrics", &rest), status, "{host}");
     }
-    // Without one, the names that lead here.
+    // Without a token, only the names of this listener.
     for (host, status) in [
         ("gate.example.org", 200),
         ("GATE.EXAMPLE.ORG:9002", 200),
@@ -1314,7 +1321,7 @@ fn probes_are_answered_whoever_asks_and_nothing_else_is() {
     closed.end();
 }
 
-/// nginx gives a request the Host of its upstream, which is not that of the page's own Origin.
+/// nginx sends its upstream's name as the Host, which differs from the Origin of the page.
 #[test]
 fn a_page_behind_a_proxy_may_act() {
     let act = |gateway: &Gateway, headers: &str| {
@@ -1485,7 +1492,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(error.len() > 5, "{method} {path}: {answer}");
     }
-    // What is not even HTTP.
+    // Not even HTTP.
     let long_head = format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n",
         "x".repeat(70_000)
@@ -1526,7 +1533,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
     gateway.end();
 }
 
-/// Sends a request over a connection that stays, and reads its answer.
+/// Sends a request over a keep-alive connection and reads its answer.
 fn ask_over(stream: &mut TcpStream, headers: &str) -> String {
     let path = "/api/v1/log-level";
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
@@ -1539,7 +1546,7 @@ fn ask_over(stream: &mut TcpStream, headers: &str) -> String {
     String::from_utf8(answer).expect("UTF-8")
 }
 
-/// Whether the other side has ended this connection.
+/// Returns whether the other side has closed this connection.
 fn is_over(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a mode");
     let read = (&*stream).read(&mut [0]);
@@ -1555,7 +1562,7 @@ fn is_over(stream: &TcpStream) -> bool {
 fn who_has_no_token_keeps_nobody_out_who_has_it() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
-    // Who is told that it may not ask is not kept.
+    // A connection is closed after a refusal.
     for (headers, status) in [
         (String::new(), "401"),
         (format!("{bearer}Host: evil.example\r\n"), "400"),
@@ -1569,7 +1576,7 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
         );
         assert_eq!(stranger.read(&mut [0]).expect("an end"), 0);
     }
-    // Operators who keep all the places that they may keep, and strangers who have the rest.
+    // Operators with all the places that they may keep, and unproven connections with the rest.
     let mut operators: Vec<TcpStream> = (0..56).map(|_| gateway.admin_stream()).collect();
     for operator in &mut operators {
         assert!(ask_over(operator, &bearer).starts_with("HTTP/1.1 200"));
@@ -1580,7 +1587,7 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
     eventually("a stranger has gone", || {
         is_over(&strangers[0]).then_some(())
     });
-    // Of operators the one that has been idle for longest makes room, which is not the oldest.
+    // The operator that has been idle for longest makes room; it is not the oldest.
     eventually("it has gone", || is_over(&operators[0]).then_some(()));
     operators.remove(0);
     assert!(ask_over(&mut operators[0], &bearer).starts_with("HTTP/1.1 200"));
@@ -1588,11 +1595,12 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
     assert!(ask_over(&mut another, &bearer).starts_with("HTTP/1.1 200"));
     eventually("it has gone", || is_over(&operators[1]).then_some(()));
     operators.remove(1);
-    // A flood of strangers, some of them silent, some not: it takes no operator's place, and nobody waits for them.
+    // A flood of unproven connections, some silent, some not: it takes no operator's place, and
+    // does not delay others.
     let strangers: Vec<TcpStream> = (0..200)
         .map(|i| {
             let mut stranger = gateway.admin_stream();
-            // It may have been ended already.
+            // It may have been closed already.
             let _ = stranger.write_all([&b""[..], b"GET / HTTP/1.1\r\n"][i % 2]);
             stranger
         })
@@ -1605,7 +1613,7 @@ fn who_has_no_token_keeps_nobody_out_who_has_it() {
     gateway.end();
 }
 
-/// Asks for the page over a connection that stays, and reads all of it.
+/// Requests the page over a keep-alive connection and reads all of it.
 fn ask_for_page(stream: &mut TcpStream) {
     let request = b"GET /page/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).expect("room");
@@ -1641,7 +1649,7 @@ fn what_has_arrived_is_read_before_a_connection_makes_room() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
     let request =
         format!("GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
-    // All of it is there at once when the gateway looks: first the operators, then a flood.
+    // Everything waits when the gateway continues: first the operators, then a flood.
     gateway.signal("STOP");
     let operators: Vec<TcpStream> = (0..3)
         .map(|_| {
@@ -1699,7 +1707,7 @@ fn a_flood_of_connections_resets_no_operators_new_one() {
     gateway.end();
 }
 
-/// A request whose body does not come.
+/// A request with a body that does not arrive.
 const SLOW_BODY: &[u8] =
     b"POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                            Content-Length: 19\r\n\r\n{";
@@ -1711,7 +1719,7 @@ fn slow_bodies_without_the_token_are_refused_at_the_head() {
         let mut stranger = gateway.admin_stream();
         stranger.write_all(SLOW_BODY).expect("room");
         let mut answer = Vec::new();
-        // Its end may be a reset: what it has sent was not read.
+        // It may end with a reset, because its last bytes were not read.
         let _ = stranger.read_to_end(&mut answer);
         assert!(answer.starts_with(b"HTTP/1.1 401"), "{answer:?}");
     }
@@ -1721,7 +1729,7 @@ fn slow_bodies_without_the_token_are_refused_at_the_head() {
 #[test]
 fn slow_bodies_make_room_where_there_is_no_token() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("LOG_LEVEL", "debug")]);
-    // One that was answered before and one that was not.
+    // One that was answered before, and one that was not.
     let slow: Vec<TcpStream> = (0..80)
         .map(|i| {
             let mut stream = gateway.admin_stream();
@@ -1735,7 +1743,7 @@ fn slow_bodies_make_room_where_there_is_no_token() {
     let mut operator = gateway.admin_stream();
     assert!(ask_over(&mut operator, "").starts_with("HTTP/1.1 200"));
     gateway.line(&["admin connection ended", "made room"]);
-    // The youngest goes on where it was.
+    // The youngest continues where it was.
     let mut youngest = slow.last().expect("one");
     youngest.write_all(b"\"class\":\"nowhere\"}").expect("room");
     let mut status = [0; 12];
@@ -1762,7 +1770,7 @@ fn failed_logins_are_counted_logged_and_slowed() {
     for _ in 0..20 {
         assert_eq!(gateway.admin_request("GET", "/metrics", "", "").status, 401);
     }
-    // The right token is not slowed, also from there: it overtakes a wrong one.
+    // The right token is not delayed, even from the same address: it overtakes a wrong one.
     eventually("the right one is first", || {
         let mut guess = gateway.admin_stream();
         let request = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{wrong}\r\n");
@@ -1831,7 +1839,7 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_nobody_up() {
     let file = std::env::temp_dir().join(format!("pulsegate-continue-{}", std::process::id()));
     std::fs::write(&file, Value::from(apps).to_string()).expect("a file");
     let secret = "the-secret-of-this-test-and-no-other";
-    // Time never ends these webhooks.
+    // These webhooks never time out.
     let gateway = Gateway::start(&[
         ("DRAIN_MS", "0"),
         ("AUTH_JWT_SECRET", secret),
@@ -1852,7 +1860,7 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_nobody_up() {
         "outcome=unreachable",
         "65536 bytes have come without a final response head",
     ]);
-    // The user is told that, and no more.
+    // The user is told this, and no more.
     let told = loop {
         match glasses.next_answering() {
             Event::Text(text) if text.contains("app_stopped") => break text,
@@ -1905,7 +1913,8 @@ fn a_reload_changes_where_webhooks_may_go() {
     std::fs::write(&config, "webhook_allow = ['127.0.0.0/8']").expect("a file");
     gateway.signal("HUP");
     gateway.line(&["[INFO] reload webhook_allow="]);
-    // The loop logs its part; where webhooks may go is set by the thread of the signals, perhaps a moment later.
+    // The loop logs its part first; the signal thread applies the webhook settings, perhaps
+    // slightly later.
     server.set_nonblocking(true).expect("ours");
     let mut asked = eventually("the app's server is asked", || {
         glasses.send_text(&start);
@@ -1935,10 +1944,10 @@ fn who_asks_nothing_does_not_stay() {
     assert!(ask_over(&mut answered, "").starts_with("HTTP/1.1 200"));
     for stream in [&mut silent, &mut trickling] {
         let mut rest = Vec::new();
-        // It may be told something, or nothing.
+        // There may be an answer, or none.
         stream.read_to_end(&mut rest).expect("an end");
     }
-    // 5 s, not the 30 s of who has asked.
+    // After 5 s, not the 30 s for connections that have sent a request.
     assert!(!is_over(&answered));
     gateway.end();
 }
@@ -1947,7 +1956,8 @@ fn who_asks_nothing_does_not_stay() {
 fn slow_readers_and_idlers_on_the_admin_listener_hold_nobody_up() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
-    // More than are served at once: some ask for much and read nothing, some ask for nothing, some never finish asking.
+    // More than the limit: some request much and read nothing, some send nothing, some never
+    // complete a request.
     let idlers: Vec<_> = (0..90)
         .map(|i| {
             let mut stream = gateway.admin_stream();
@@ -1963,7 +1973,7 @@ fn slow_readers_and_idlers_on_the_admin_listener_hold_nobody_up() {
         })
         .collect();
     controls.await_pings(3);
-    // Those who do nothing make room.
+    // Idle ones make room.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     loop {
         let mut stream = gateway.admin_stream();
@@ -1986,7 +1996,7 @@ fn the_document_describes_what_is_there() {
     let gateway = quiet();
     let document = gateway.api("/api/v1/openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
-    // Every answer is described, and every reference leads somewhere.
+    // Every response is described, and every reference resolves.
     let schemas = document["components"]["schemas"]
         .as_object()
         .expect("schemas");
@@ -2031,7 +2041,7 @@ fn the_document_describes_what_is_there() {
 
 const HANDBOOK: &str = include_str!("../docs/operations.md");
 
-/// What stands in backticks in the first cells of the handbook's table of this name.
+/// Returns the names in backticks in the first cells of the handbook's table with this name.
 fn handbook(table: &str) -> Vec<String> {
     let (_, rest) = HANDBOOK
         .split_once(&format!("<!-- {table}:begin -->"))
@@ -2051,7 +2061,7 @@ fn handbook(table: &str) -> Vec<String> {
     found
 }
 
-/// The lines of `# TYPE` as a map from the family to its kind.
+/// Returns the lines of `# TYPE` as a map from the family to its type.
 fn types(page: &str) -> BTreeMap<String, String> {
     let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let pairs = lines.map(|line| line.split_once(' ').expect("a name and a kind"));
@@ -2064,7 +2074,7 @@ fn types(page: &str) -> BTreeMap<String, String> {
 fn metrics_come_in_the_format_that_is_asked_for() {
     let gateway = quiet();
     let ask = |headers: &str| gateway.admin_request("GET", "/metrics", headers, "");
-    // What every parser understands, if the client names nothing else.
+    // The format that every parser understands, unless the client asks for another.
     for headers in [
         "",
         "Accept: */*\r\n",
@@ -2079,7 +2089,7 @@ fn metrics_come_in_the_format_that_is_asked_for() {
         for sample in samples {
             let end = sample.find(['{', ' ']).expect("a name");
             let name = &sample[..end];
-            // Of a histogram three names belong to one family.
+            // A histogram has three names of one family.
             let family = ["", "_bucket", "_sum", "_count"]
                 .into_iter()
                 .filter_map(|ending| name.strip_suffix(ending))
@@ -2100,7 +2110,7 @@ fn metrics_come_in_the_format_that_is_asked_for() {
         Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
     assert!(newer.body.ends_with("# EOF\n"));
-    // Compressed only if the client accepts that.
+    // Compressed only if the client accepts it.
     let mut stream = gateway.admin_stream();
     let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n";
     stream.write_all(request.as_bytes()).expect("room");
@@ -2212,7 +2222,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         stream.read_to_string(&mut answer).expect("an answer");
         answer
     };
-    // The loop does not turn: nobody drives it.
+    // The loop does not turn: the test does not drive it.
     assert!(get("/healthz").starts_with("HTTP/1.1 200"));
     let ready = get("/readyz");
     assert!(
@@ -2230,7 +2240,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         busy.starts_with("HTTP/1.1 503") && busy.contains("64 questions wait"),
         "{busy}"
     );
-    // It turns again, and works off what waits, one slice a turn.
+    // The loop turns again, and processes the waiting requests, one slice a turn.
     let turning = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             eventually("it is ready", || {

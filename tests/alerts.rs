@@ -1,6 +1,8 @@
-//! Alerts of a real gateway: to its log, to whoever asks, and to a receiver of webhooks that is down now and again.
+//! Alerts of a real gateway: in its log, in its API, and at a webhook receiver that is sometimes
+//! down.
 //!
-//! That each rule fires when it should is held beside the rules, on looks that are made up (src/side/watch/alerts/tests/).
+//! Whether each rule fires when it should is tested beside the rules, on invented looks
+//! (src/side/watch/alerts/tests).
 
 mod sockets;
 
@@ -13,21 +15,22 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Settings with which everything happens soon; of a mass death ten are enough, and nothing that the tests do not do is told.
+/// Settings that make everything happen soon. Ten losses are a mass death, and only what the tests
+/// cause is reported.
 const FAST: [(&str, &str); 9] = [
     ("ALERT_INTERVAL_MS", "50"),
     ("ALERT_WINDOW_MS", "1500"),
     ("ALERT_RESOLVE_MS", "300"),
     ("ALERT_MASS_DEATH", "10"),
     ("ALERT_MASS_DEATH_WINDOW_MS", "1500"),
-    // A machine that is busy with other tests is no news here.
+    // A machine that is busy with other tests must not cause an alert.
     ("ALERT_STALLS", "0"),
     ("ALERT_FDS_PERCENT", "0"),
     ("ALERT_MEMORY_PERCENT", "0"),
     ("FLAPPING_LIMIT", "3"),
 ];
 
-/// Receives alerts as Alertmanager's receivers do; told to be down, it answers 503.
+/// A receiver for Alertmanager's webhooks; it answers 503 while the test sets it down.
 struct Receiver {
     addr: SocketAddr,
     is_down: Arc<AtomicBool>,
@@ -73,7 +76,7 @@ impl Receiver {
         format!("http://{}/alerts?key=s3cret", self.addr)
     }
 
-    /// Every alert that it was told, in order: name and state.
+    /// Returns every alert that it received, in order: name and state.
     fn told(&self) -> Vec<(String, String)> {
         let got = self.got.lock().expect("whole");
         let alerts = got.iter().flat_map(|body| body["alerts"].as_array());
@@ -118,14 +121,14 @@ fn start(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&[&FAST, more].concat())
 }
 
-/// Connects many glasses, and loses all of them.
+/// Connects many glasses and loses all of them.
 fn mass_death(gateway: &Gateway) {
     let open = |n| Client::open(gateway.addr, &format!("/glasses-ws?user=dies{n}"));
     let clients: Vec<Client> = (0..20).map(open).collect();
     drop(clients);
 }
 
-/// The alert of this name, as the API has it, once it is in this state.
+/// Waits until the alert with this name is in this state, and returns it as the API shows it.
 #[track_caller]
 fn alert(gateway: &Gateway, name: &str, state: &str) -> Value {
     eventually(&format!("{name} is {state}"), || {
@@ -156,7 +159,7 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
     );
     let resolved = alert(&gateway, "mass_death", "resolved");
     assert_eq!(resolved["since"], fired["since"]);
-    // Value and summary are of one moment, wherever they are told.
+    // Value and summary are from the same moment everywhere.
     let (value, summary) = (&resolved["value"], &resolved["summary"]);
     let words = summary.as_str().expect("a summary");
     assert!(
@@ -264,7 +267,7 @@ fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
     let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
     mass_death(&gateway);
     alert(&gateway, "mass_death", "resolved");
-    // Two with one identity take each other's place again and again.
+    // Two connections with one identity take each other's place again and again.
     let path = "/app-ws?user=ada&package=org.flaps";
     let mut held = Vec::new();
     let refused = eventually("it is slowed", || {
@@ -340,7 +343,7 @@ fn a_reload_applies_and_off_is_off() {
     gateway.signal("HUP");
     alert(&gateway, "mass_death", "resolved");
     mass_death(&gateway);
-    // Those of the second time have ended, and many looks are over.
+    // The connections of the second time have ended, and many looks have passed.
     eventually("they are gone", || {
         let closed = gateway.api("/api/v1/closed");
         (closed["remembered"].as_u64() >= Some(40)).then_some(())
@@ -366,11 +369,11 @@ fn alerts_need_no_admin_listener() {
 #[test]
 fn a_process_that_was_stopped_says_so() {
     let gateway = start(&[("ALERT_STALLS", "1"), ("HEARTBEAT_INTERVAL_MS", "200")]);
-    // So that the loop has something to do again and again.
+    // This gives the loop regular work.
     let mut client = Client::open(gateway.addr, "/glasses-ws?user=ada");
     while !matches!(client.next(), Event::Ping(_)) {}
     gateway.signal("STOP");
-    // Longer than what counts as noise.
+    // Longer than the limit that counts as noise.
     std::thread::sleep(std::time::Duration::from_millis(1_500));
     gateway.signal("CONT");
     let fired = alert(&gateway, "loop_stalls", "firing");
@@ -387,13 +390,13 @@ fn what_goes_wrong_at_one_time_is_no_trouble_over_hours() {
     let gateway = start(&[("GLASSES_GRACE_MS", "50"), ("TPA_GRACE_MS", "50")]);
     for _ in 0..3 {
         drop(Client::open(gateway.addr, "/glasses-ws?user=ada"));
-        drop(Client::open(gateway.addr, "/glasses-ws")); // nobody
+        drop(Client::open(gateway.addr, "/glasses-ws")); // no identity
         eventually("it is waited for in vain", || {
             let users = gateway.api("/api/v1/sessions")["total"].clone();
             (users == 0).then_some(())
         });
     }
-    // Six problems within a moment, of which the records have come in.
+    // Six problems within a moment, and their records have arrived.
     eventually("all of it has come in", || {
         let ended = gateway.api("/api/v1/closed?user=ada")["closed"].clone();
         (ended.as_array().map(Vec::len) == Some(3)).then_some(())
@@ -407,7 +410,7 @@ fn what_goes_wrong_at_one_time_is_no_trouble_over_hours() {
     gateway.end();
 }
 
-/// Glasses of these users.
+/// Connects glasses of these users.
 fn crowd(gateway: &Gateway, users: Range<usize>) -> Vec<Client> {
     let open = |n| Client::open(gateway.addr, &format!("/glasses-ws?user=user{n}"));
     users.map(open).collect()
@@ -430,7 +433,7 @@ fn a_house_that_fills_up_is_told_before_and_when_a_newcomer_is_refused() {
         "9 of 10 connections are here, 90.0 % (threshold 90 %)"
     );
     clients.extend(crowd(&gateway, 9..10));
-    // What is asked of a full gateway and is answered was not refused.
+    // A request that a full gateway still answers does not count as refused.
     assert_eq!(gateway.health(), 200);
     let late = Client::refused(gateway.addr, "/glasses-ws?user=late");
     assert_eq!(late.status, 503, "{late:?}");
@@ -460,7 +463,7 @@ fn a_full_house_of_descriptors_is_one_story() {
         ("ALERT_RESOLVE_MS", "300"),
         ("ALERT_LIMITS_FOR_MS", "200"),
         ("ALERT_CAPACITY_PERCENT", "80"),
-        // A large part of so few is kept for the rest: at the cap six tenths are open.
+        // The reserve is a large part of so few descriptors: at the limit, six tenths are open.
         ("ALERT_FDS_PERCENT", "56"),
         ("ALERT_MASS_DEATH", "0"),
         ("ALERT_STALLS", "0"),

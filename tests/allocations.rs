@@ -1,5 +1,5 @@
-//! What a heartbeat allocates: nothing, from the ping that goes out to the pong that comes in. The wheel allocates per
-//! tick, not per deadline, and that is bounded here.
+//! A heartbeat allocates nothing, from sending the ping to receiving the pong. The wheel allocates
+//! per tick, not per deadline; the test bounds that.
 
 use allocation_counter::measure;
 use pulsegate::engine::wheel::TICK;
@@ -18,7 +18,7 @@ impl Handler for Silent {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
 }
 
-/// Allocations of one part of the heartbeats.
+/// Allocations during one part of the heartbeats.
 #[derive(Debug, Default)]
 struct Counted {
     flush: u64,
@@ -30,7 +30,7 @@ struct Counted {
 
 const INTERVAL: Micros = Micros::from_secs(15);
 
-/// Opens `count` connections and has them live through intervals; the last one is counted.
+/// Opens `count` connections and runs several intervals; counts the last one.
 fn heartbeats(count: usize) -> Counted {
     let mut engine =
         Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
@@ -43,7 +43,7 @@ fn heartbeats(count: usize) -> Counted {
     }
     let mut counted = Counted::default();
     let (mut dirty, mut sent) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    // The answers to the requests go out some at a time.
+    // The answers to the requests leave some at a time.
     while engine.stats().pending_bytes > 0 {
         engine.take_dirty(&mut dirty);
         for id in dirty.drain(..) {
@@ -111,7 +111,7 @@ fn a_heartbeat_allocates_nothing() {
 fn the_wheel_allocates_per_tick_and_not_per_deadline() {
     for count in [1_000, 20_000] {
         let counted = heartbeats(count);
-        // Lists of one tick: taken, filled by doubling, and taken over from the level above.
+        // The lists of one tick: taken, grown by doubling, and taken over from the level above.
         let most = counted.ticks / 4 + counted.rounds / 2;
         println!(
             "{count} connections: {} allocations in {} ticks, {} rounds",

@@ -1,7 +1,7 @@
-//! Causes of a product: registered by a table, told, counted and listed as the engine's own; and what becomes of one that is not
-//! registered.
+//! Causes of a product: registered by a table, and reported, counted and listed like the engine's
+//! own. Also tests a cause that is not registered.
 
-#[allow(dead_code, unused_imports)] // A part of what test files share is used.
+#[allow(dead_code, unused_imports)] // only a part of the shared files is used
 mod common;
 
 use common::{Host, close, peer_code, scripted, server};
@@ -24,7 +24,7 @@ mod other {
     use super::{By, CauseInfo};
 
     pulsegate::causes! {
-        /// Another product's, with the same number as [`LEFT_ROOM`](super::LEFT_ROOM).
+        /// A cause of another product, with the same number as [`LEFT_ROOM`](super::LEFT_ROOM).
         pub static OTHER;
         /// The game is over.
         pub const GAME_OVER = CauseInfo::new("game_over", By::Us, 4003);
@@ -60,7 +60,7 @@ fn refuse_for(net: &mut Net<Host>, cause: Cause) -> PeerId {
     peer
 }
 
-/// WebSockets ended and requests refused for this cause.
+/// Returns the WebSockets ended and the requests refused for this cause.
 fn counted(net: &Net<Host>, cause: Cause) -> (u64, u64) {
     let stats = net.engine().stats();
     let at = cause.index();
@@ -111,7 +111,7 @@ fn a_cause_that_is_not_registered_is_internal() {
                 let end = net.ending(peer).expect("it has ended");
                 assert_eq!((end.cause, end.by), (Cause::INTERNAL, By::Us));
             }
-            // The host's own words reach the peer.
+            // The host's own reason reaches the peer.
             let code = net.ending(closed).map(|e| e.code);
             assert_eq!(code, Some(Code::Close(cause.close_code())));
             let answer = net.response(refused).expect("an answer");
@@ -122,7 +122,7 @@ fn a_cause_that_is_not_registered_is_internal() {
         assert_eq!(stats.rejected.iter().sum::<u64>(), 2);
         net.check().unwrap_or_else(|e| panic!("{e}"));
     }
-    // It has the number of one that is, and is another.
+    // It has the same number as a registered cause, but is a different one.
     assert_eq!(LEFT_ROOM.index(), other::GAME_OVER.index());
     assert_ne!(LEFT_ROOM, other::GAME_OVER);
 }

@@ -1,8 +1,9 @@
-//! What the loop counts is what it allocates: for each way in which peers can make it hold memory, the bytes that are allocated
-//! are at most 1.5 times the counters, the counters at most 1.1 times those bytes, and the counters are 0 when all is gone.
+//! The loop's counters match what it allocates. For each way in which peers can make it hold
+//! memory, the allocated bytes are at most 1.5 times the counters. The counters are at most 1.1
+//! times the allocated bytes, and 0 when everything has ended.
 //!
-//! Allocated bytes are counted by an allocator of the test. What the system makes of them, in memory that was used before, is
-//! measured on the process by `benches/attack.sh`.
+//! The test's own allocator counts the bytes. The resident memory of the process, with memory that
+//! was used before, is measured by `benches/attack.sh`.
 
 use allocation_counter::measure;
 use pulsegate::engine::{
@@ -12,7 +13,7 @@ use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 use std::io::{ErrorKind, IoSlice};
 
-/// Entries of the loop's own lists.
+/// Allowance for entries of the loop's own lists, in bytes.
 const SLACK: u64 = 128 * 1024;
 
 #[derive(Default)]
@@ -26,7 +27,7 @@ impl Handler for Host {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
 }
 
-/// A loop with connections that have introduced themselves.
+/// A loop with connections that are open and have sent one message.
 struct House {
     engine: Engine<Host>,
     ids: Vec<ConnId>,
@@ -60,7 +61,7 @@ impl House {
         house
     }
 
-    /// Bytes of a peer come in, until the loop takes no more; returns how many it took.
+    /// Delivers a peer's bytes until the loop takes no more; returns how many it took.
     fn take(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
@@ -104,7 +105,8 @@ impl House {
         self.engine.stats().buffered_bytes()
     }
 
-    /// Has the loop hold memory by `act`, compares what it allocates with what it counts, and ends all connections.
+    /// Makes the loop hold memory by `act`, compares allocations with the counters, and ends all
+    /// connections.
     #[track_caller]
     fn holds(mut self, what: &str, least: u64, act: impl FnOnce(&mut House)) {
         let before = self.counted();
@@ -127,7 +129,7 @@ impl House {
     }
 }
 
-/// Sends to each peer that does not read, as a host does.
+/// Sends to each peer that does not read, like a host.
 fn send(house: &mut House, count: usize, message: &Message) {
     house.reads = false;
     for id in house.ids.clone() {
@@ -238,7 +240,7 @@ fn input_that_waits_for_its_share() {
     House::new(200).holds("leftovers", 4 << 20, |house| {
         let frames = client_frame(0x82, b"a").repeat(9_000);
         for (nth, id) in house.ids.clone().into_iter().enumerate() {
-            // One read of 64 KiB, of which the share covers a part.
+            // One read of 64 KiB, which exceeds the share.
             assert!(frames.len() / 7 > SHARE_UNITS as usize);
             if nth % 5 == 0 {
                 house

@@ -1,4 +1,5 @@
-//! The settings as an operator meets them: the table, who wins, what is wrong and how it is told, and what is printed.
+//! The settings from an operator's view: the table, the precedence of sources, faults and their
+//! messages, and what is printed.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::side::{AlertSettings, MemoryLimit, WebhookUrl};
 use pulsegate::time::Micros;
 
-/// A start of the program: `args` separated by spaces, `env` as `NAME=value` pairs.
+/// Starts the program with `args`, separated by spaces, and `env`, `NAME=value` pairs.
 fn start(args: &str, env: &[&str]) -> Result<Command, Faults> {
     let args = args.split_whitespace().map(OsString::from);
     let env: HashMap<&str, &str> = env
@@ -45,7 +46,7 @@ fn printed(args: &str, env: &[&str]) -> String {
     }
 }
 
-/// The lines of the one error, without its first.
+/// Returns the lines of the error, without its first.
 fn faults(args: &str, env: &[&str]) -> Vec<String> {
     let faults = start(args, env).expect_err("a fault");
     let text = faults.to_string();
@@ -66,7 +67,7 @@ fn fault(args: &str, env: &[&str]) -> String {
     lines.remove(0)
 }
 
-/// A folder for the files of one test, gone with it.
+/// A folder for the files of one test; removed with it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -83,7 +84,7 @@ impl Folder {
         self.0.join(name).to_str().expect("UTF-8").to_owned()
     }
 
-    /// Writes a file, and says its path.
+    /// Writes a file and returns its path.
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.0.join(name), content).expect("a file");
         self.path(name)
@@ -261,15 +262,15 @@ const GIVEN: &[(&str, &str)] = &[
     ("ALERT_STORM_FOR_MS", "34"),
 ];
 
-/// As good as a password.
+/// A URL that is secret, like a password.
 const ALERT_URL: &str = "https://alerts.example.org/s3cret-path?x=1";
 
 const TOKEN: &str = "s3cret-s3cret-s3cret";
 
-/// What tokens of glasses are signed with.
+/// The key that signs the tokens of glasses.
 const SECRET: &str = "s3cret-of-tokens-of-glasses";
 
-/// The secrets, each with the setting that names a file with it.
+/// The secrets, each with the setting for its file.
 const SECRETS: [(&str, &str); 2] = [
     ("AUTH_JWT_SECRET", "AUTH_JWT_SECRET_FILE"),
     ("ADMIN_TOKEN", "ADMIN_TOKEN_FILE"),
@@ -279,7 +280,7 @@ fn is_secret(name: &str) -> bool {
     name == "ALERT_WEBHOOK_URL" || SECRETS.iter().any(|(secret, _)| *secret == name)
 }
 
-/// Whether a value is the name of a file, whose content matters.
+/// Returns whether a value is the name of a file with content that matters.
 fn is_path(name: &str) -> bool {
     let setting = SETTINGS.iter().find(|s| s.name == name);
     matches!(setting.expect("a setting").kind, Kind::Path)
@@ -431,7 +432,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     for between in [" ", "="] {
         let flags = flags.clone().flat_map(|(name, value)| {
             let flag = flag_of(name) + between + value;
-            // A value may have a space.
+            // A value may contain a space.
             let split = if between == " " { 2 } else { 1 };
             flag.splitn(split, ' ')
                 .map(OsString::from)
@@ -673,13 +674,13 @@ fn a_timeout_must_be_above_its_interval_in_each_class() {
     let own = "--glasses-heartbeat-interval-ms 20 --glasses-connection-timeout-ms 20 \
                --tpa-heartbeat-interval-ms 30 --tpa-connection-timeout-ms 29";
     assert_eq!(faults(own, &[]).len(), 2);
-    // Nobody uses the general pair here, so nothing is wrong with it.
+    // No class uses the general pair here, so it is no fault.
     run(
         "--heartbeat-interval-ms 50000 --glasses-heartbeat-interval-ms 10 \
          --tpa-heartbeat-interval-ms 10",
         &[],
     );
-    // A value that is wrong by itself does not make others wrong.
+    // A value with a fault of its own causes no faults in others.
     assert!(fault("--heartbeat-interval-ms 0", &[]).starts_with("HEARTBEAT_INTERVAL_MS=\"0\""));
     assert_eq!(
         run("--connection-timeout-ms 15001", &[]).tpa.validate(),
@@ -694,7 +695,7 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
         "",
         "--connection-timeout-ms 30000",
         "--heartbeat-interval-ms 10 --connection-timeout-ms 20",
-        // Nobody uses the general pair here.
+        // No class uses the general pair here.
         "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 --tpa-heartbeat-interval-ms 10",
     ] {
         assert_eq!(warnings(fine, &[]), [""; 0], "{fine}");
@@ -783,7 +784,7 @@ fn limits_must_hold_what_they_are_limits_of() {
         .len(),
         2
     );
-    // The default of what waits follows the message; it is not a second fault.
+    // The default of the pending limit follows the message size; it is not a second fault.
     assert!(fault("--max-message-bytes 0", &[]).starts_with("MAX_MESSAGE_BYTES=\"0\""));
 }
 
@@ -868,7 +869,8 @@ fn machine(descriptors: usize, mebibytes: u64) -> Machine {
 
 #[test]
 fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
-    // Connections, the limit in MiB, and what is left for buffers: max(64 MiB, (limit - 64 MiB - connections x 9 KiB) / 2).
+    // Connections, the limit in MiB, and what is left for buffers: max(64 MiB, (limit - 64 MiB -
+    // connections x 9 KiB) / 2).
     for (connections, limit, buffered) in [
         (1_024, 4_096, (4_096 - 64 - 9) * MIB / 2),
         (18_000, 1_024, (960 * MIB - 18_000 * 9 * 1_024) / 2),
@@ -899,12 +901,12 @@ fn max_buffered_bytes_is_by_default_half_of_what_memory_leaves() {
             "{line}"
         );
     }
-    // It must hold what one peer may have.
+    // It must hold the limit of one peer.
     let mut settings = run("", &["MAX_PENDING_BYTES=200000000"]);
     settings.fit(&machine(1_024, 256));
     assert_eq!(settings.max_buffered_bytes, Some(200_000_000));
     assert_eq!(settings.engine(&classes()).validate(), Ok(()));
-    // Where no limit can be read.
+    // If no memory limit can be read.
     let mut settings = run("", &[]);
     let nothing = Machine {
         descriptors: 1_024,
@@ -946,7 +948,7 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         let mut settings = run("", &[]);
         assert_eq!(settings.fit(&machine), [""; 0]);
         assert_eq!(settings.max_connections, Some(room), "{descriptors}");
-        // So alerts say, of two that come from one full house, the one that explains the other.
+        // So, of two alerts with the same reason, one explains the other.
         assert!(settings.alerts.capped_by_descriptors);
 
         let mut settings = run("", &[&format!("MAX_CONNECTIONS={}", room + 1)]);
@@ -1177,7 +1179,7 @@ fn the_documentation_has_the_table() {
 
 // ---- the file ----
 
-/// The faults of a file, without its path.
+/// Returns the faults of a file, without its path.
 fn faults_of(content: impl AsRef<[u8]>) -> Vec<String> {
     let folder = Folder::new();
     let file = folder.file("settings.toml", content);
@@ -1240,7 +1242,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
         &format!("--drain-ms 1 --config-file {wrong}"),
         &["LOG_LEVEL=warn"],
     );
-    // A class inherits what the file says.
+    // A class inherits the value of the file.
     let general = folder.file("general.toml", "heartbeat_interval_ms = 2_000");
     let settings = run(&format!("--config-file {general}"), &[]);
     assert_eq!(settings.tpa.heartbeat_interval, Micros::from_secs(2));
@@ -1312,7 +1314,7 @@ fn times_with_a_unit_hold_from_a_flag_a_variable_and_the_file() {
     let file = folder.file("settings.toml", "drain_ms = '1500ms'\n");
     let read = run("", &[&format!("CONFIG_FILE={file}")]);
     assert_eq!(read.drain, Micros::from_millis(1_500));
-    // As other programs name it.
+    // The short flag of other programs.
     assert_eq!(run(&format!("-c {file}"), &[]).drain, read.drain);
     assert_eq!(run(&format!("--config {file}"), &[]).drain, read.drain);
     let listen = run("--listen-addr localhost:8080", &[]).listen_addr;
@@ -1534,9 +1536,9 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
     );
 }
 
-// ---- the operator's endpoints ----
+// ---- the admin listener ----
 
-/// A secret as its field has it.
+/// Returns a secret from its field.
 fn secret_of(settings: &Settings, name: &str) -> Option<String> {
     let secret = match name {
         "ADMIN_TOKEN" => &settings.admin_token,
@@ -1609,7 +1611,7 @@ fn a_secret_is_given_by_itself_or_in_a_file() {
     }
 }
 
-/// The address that is open to others only with this secret.
+/// Returns the address setting that may be public only with this secret.
 fn addr_of(secret: &str) -> &'static str {
     match secret {
         "ADMIN_TOKEN" => "admin-addr",
@@ -1618,7 +1620,7 @@ fn addr_of(secret: &str) -> &'static str {
     }
 }
 
-/// Whether this secret may have spaces: a token in a header field may not.
+/// Returns whether this secret may contain spaces: a token in a header field may not.
 fn spaces_of(secret: &str) -> &'static str {
     match secret {
         "ADMIN_TOKEN" => "without",
@@ -1627,7 +1629,7 @@ fn spaces_of(secret: &str) -> &'static str {
     }
 }
 
-/// The fewest characters of this secret.
+/// Returns the least number of characters of this secret.
 fn least_of(secret: &str) -> usize {
     match secret {
         "ADMIN_TOKEN" => 16,
@@ -1636,7 +1638,7 @@ fn least_of(secret: &str) -> usize {
     }
 }
 
-/// `AUTH_JWT_SECRET=$SECRET` where nobody has set `SECRET`.
+/// `AUTH_JWT_SECRET=$SECRET` where `SECRET` is not set.
 #[test]
 fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
     let folder = Folder::new();
@@ -1665,7 +1667,7 @@ fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
             );
         }
     }
-    // Where the secret comes in another way, nothing is open.
+    // If the secret is given in another way, nothing is open.
     let file = format!("AUTH_JWT_SECRET_FILE={secret}");
     for given in [file, format!("AUTH_JWT_SECRET={SECRET}")] {
         for emptied in ["AUTH_JWT_SECRET=", "AUTH_JWT_SECRET_FILE=", "APPS_FILE="] {
@@ -1685,7 +1687,7 @@ fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
     );
 }
 
-/// `ADMIN_TOKEN=$TOKEN` where nobody has set `TOKEN`.
+/// `ADMIN_TOKEN=$TOKEN` where `TOKEN` is not set.
 #[test]
 fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
     let folder = Folder::new();
@@ -1705,7 +1707,7 @@ fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
             );
             assert_eq!(told, wanted);
         }
-        // Nothing is open where nobody asks, or where the token comes in another way.
+        // Nothing is open if there is no admin listener, or if the token is given in another way.
         run("--admin-addr off", &[&emptied]);
         for given in [
             format!("ADMIN_TOKEN_FILE={file}"),
@@ -1716,7 +1718,7 @@ fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
             }
         }
     }
-    // Not set at all, it stays as it is.
+    // If it is not set at all, nothing changes.
     assert!(run("", &[]).admin_token.is_none());
 }
 
@@ -2057,7 +2059,7 @@ fn where_the_state_is_to_be_kept_is_looked_at_before_the_start() {
     );
 }
 
-/// Whatever one slip of the keyboard makes of the apps: no key is told.
+/// After any one-character change of the apps file, the message shows no key.
 #[test]
 fn no_slip_in_the_apps_shows_a_key() {
     let folder = Folder::new();
@@ -2307,7 +2309,7 @@ fn a_secret_is_nowhere_to_be_seen() {
     }
 }
 
-/// Whatever one slip of the keyboard makes of a file: its secret is not told.
+/// After any one-character change of a settings file, the message does not show its secret.
 #[test]
 fn no_slip_in_the_file_shows_its_secret() {
     let folder = Folder::new();
@@ -2389,7 +2391,7 @@ fn every_setting_that_changed_is_named_in_a_reload() {
     let old = run("", &[]);
     assert!(old.changes(&old).is_empty());
     assert_eq!(old.reloaded(&old), Ok(old.clone()));
-    // What makes each of the others right stands beside it, before and after.
+    // The other settings that make each valid are set before and after.
     let beside = [
         "ALLOW_UNAUTHENTICATED=1",
         "ADMIN_TOKEN=another-s3cret-of-ours",
@@ -2465,7 +2467,7 @@ fn a_reload_tells_old_and_new_values() {
     assert_eq!(after.drain, Micros::from_millis(2));
     assert_eq!(after.listen_addr, old.listen_addr);
     assert_eq!(after.admin_token, old.admin_token);
-    // Where a value comes from is no change.
+    // A different origin of the same value is no change.
     let flag = run("--drain-ms 2", &env);
     assert!(
         newer
@@ -2520,7 +2522,7 @@ fn a_reload_does_not_open_the_gateway_to_others() {
         told.contains("LISTEN_ADDR=\"0.0.0.0:1\" (flag): must be a loopback address"),
         "{told}"
     );
-    // On a loopback address it is not opened either; but closed.
+    // Nor on a loopback address; the other direction, from open to closed, is allowed.
     let old = run("", &[&secret]);
     let told = old.reloaded(&newer).expect_err("a fault").to_string();
     assert_eq!(
@@ -2559,7 +2561,7 @@ fn a_reload_takes_away_nothing_that_keeps_peers_out() {
         let what =
             format!("{gone}=\"\" (default): must be given: a reload does not take away {gone}");
         assert!(told.contains(&what), "{told}");
-        // What was not given before need not be given.
+        // A restriction that was not given before need not be given.
         let before = run("", &left);
         assert!(before.reloaded(&before).is_ok(), "{gone}");
     }

@@ -1,6 +1,9 @@
-//! The case groups of the Autobahn test suite (1 to 7, 9 and 10) as a table, against an echoing host without sockets:
-//! which frames go in, which must come out, and with which code it ends. Each case runs three times: a write per frame,
-//! all frames in one write, and byte by byte. The suite itself runs where a CPython 2.7 is found; this always runs.
+//! The case groups of the Autobahn test suite (1 to 7, 9 and 10) as a table, against an echoing
+//! host without sockets. A case lists the frames that go in, those that must come out, and the code
+//! with which it ends.
+//!
+//! Each case runs three times: one write per frame, all frames in one write, and byte by byte. The
+//! suite itself runs only where a CPython 2.7 is found; this test always runs.
 
 mod common;
 
@@ -10,18 +13,18 @@ use pulsegate::Cause;
 use pulsegate::engine::{Config, Message};
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
 
-/// What a case asks for: frames in, data frames out, pongs out, and the code of the close frame that ends it.
+/// A case: frames in, data frames out, pongs out, and the code of the close frame that ends it.
 struct Case {
     name: String,
     frames: Vec<Vec<u8>>,
     data: Vec<Message>,
     pongs: Vec<Vec<u8>>,
     code: u16,
-    /// With the peer's own code, if it closed.
+    /// The cause, and the peer's own code if it closed.
     cause: (Cause, Option<u16>),
 }
 
-/// A case that the client ends in order, after everything was answered.
+/// A case that the client closes normally, after everything was answered.
 fn fine(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, pongs: &[&[u8]]) -> Case {
     let mut frames = frames;
     frames.push(close(1000, b""));
@@ -36,7 +39,7 @@ fn fine(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, pongs: &[&[u8]]) -
     }
 }
 
-/// A case that we end, for a fault of the client's.
+/// A case that the server ends because of the client's fault.
 fn fault(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, cause: Cause) -> Case {
     Case {
         name: name.to_owned(),
@@ -48,7 +51,7 @@ fn fault(name: &str, frames: Vec<Vec<u8>>, data: Vec<Message>, cause: Cause) -> 
     }
 }
 
-/// A case that the client ends with this payload of a close frame.
+/// A case that the client ends with a close frame with this payload.
 fn closing(name: &str, payload: &[u8], code: u16, cause: (Cause, Option<u16>)) -> Case {
     let frames = vec![client_frame(FIN | common::CLOSE, payload)];
     Case {
@@ -65,7 +68,7 @@ fn said(t: &str) -> Message {
     Message::text(t)
 }
 
-/// A message in fragments of these payloads.
+/// Returns a message in fragments with these payloads.
 fn fragments<'a>(opcode: u8, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
     let parts: Vec<&[u8]> = parts.into_iter().collect();
     let last = parts.len() - 1;
@@ -220,7 +223,7 @@ fn group_3_reserved_bits() {
             let bad = client_frame(FIN | rsv << 4 | opcode, b"Hi");
             let name = format!("3.* rsv {rsv} opcode {opcode:#x}");
             cases.push(fault(&name, vec![bad.clone()], vec![], Cause::PROTOCOL));
-            // What came before it is answered, what comes behind it is not.
+            // Frames before it are answered, frames after it are not.
             let frames = vec![text("before"), bad, text("behind"), ping(b"")];
             cases.push(fault(&name, frames, vec![said("before")], Cause::PROTOCOL));
         }
@@ -357,7 +360,8 @@ fn group_6_utf8() {
             vec![said(kosme)],
             &[],
         ),
-        // tungstenite checks a fragmented text as it comes or at its end; both are allowed (6.4: NON-STRICT).
+        // tungstenite validates a fragmented text at each fragment or at its end; both are allowed
+        // (6.4: NON-STRICT).
         fault(
             "6.4 cut short",
             fragments(
@@ -450,7 +454,7 @@ fn group_6_utf8() {
             vec![],
             Cause::INVALID_DATA,
         ));
-        // Binary is not looked at.
+        // Binary payloads are not validated.
         let echo = vec![Message::binary(bytes.to_vec())];
         cases.push(fine(
             &format!("6.* binary {bytes:x?}"),
@@ -602,7 +606,7 @@ fn group_9_limits() {
     );
     run(&many, Cut::FrameByFrame);
     run(&many, Cut::AtOnce);
-    // Above the limit it is refused at the header, or with the fragment that exceeds it.
+    // Above the limit it is refused at the header, or with the fragment that exceeds the limit.
     let above = vec![binary(&pattern((1 << 20) + 1))];
     run(
         &fault("9.x above the limit", above, vec![], Cause::TOO_BIG),

@@ -1,5 +1,6 @@
-//! What can be said of messages to a connection that is lost: which arrived, which never left, which are in doubt. For each
-//! seed a peer takes bytes as it likes, and what it really got is compared with what the host was told.
+//! The delivery report for messages to a lost connection: which arrived, which never left, which
+//! are in doubt. For each seed a peer takes random amounts of bytes, and what it received is
+//! compared with what the host was told.
 
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{
@@ -84,7 +85,8 @@ fn what_stands_behind_the_heartbeat_is_not_proved_by_it() {
     let (mut net, peer) = net();
     net.advance(1_000);
     let id = net.id(peer);
-    // One message and half of the next go out, then the peer takes no more; the heartbeat is put before the third.
+    // One message and half of the next are sent, then the peer takes no more; the heartbeat is
+    // queued before the third.
     net.set_window(peer, Some(150));
     for _ in 0..3 {
         net.with_io(|_, io| io.send(id, Message::text("x".repeat(98))));
@@ -92,7 +94,7 @@ fn what_stands_behind_the_heartbeat_is_not_proved_by_it() {
     net.settle();
     net.advance(1_100);
     assert_eq!(net.host().received, 0);
-    // The rest of the second, and the heartbeat.
+    // The rest of the second message, and the heartbeat.
     net.set_window(peer, Some(50 + 10));
     net.advance(50);
     assert_eq!(net.host().received, 2);

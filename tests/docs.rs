@@ -1,12 +1,12 @@
-//! The handbook and the code say the same. (`tests/config.rs` holds the table of settings, `tests/process.rs` that
-//! of the statistics, on a line as it is logged.)
+//! The handbook agrees with the code. (`tests/config.rs` checks the table of settings,
+//! `tests/process.rs` that of the statistics, against a real log line.)
 
 use pulsegate::cause::{Cause, CauseTable};
 use pulsegate::gateway::CAUSES;
 
 const HANDBOOK: &str = include_str!("../docs/operations.md");
 
-/// The rows between two markers, as cells.
+/// Returns the rows between two markers, as cells.
 fn rows(section: &str) -> Vec<Vec<&'static str>> {
     let (_, rest) = HANDBOOK
         .split_once(&format!("<!-- {section}:begin -->"))
@@ -33,7 +33,8 @@ fn every_cause_is_explained_with_its_code_and_by_whom() {
         assert_eq!(quoted(row[0]), [cause.name()]);
         assert_eq!(row[3], cause.by().name(), "{cause}");
         let code = match cause {
-            // Nobody but an app says who it is once it is open, and the words that it is told go with this code.
+            // Only an app can be blocked after it has opened, because it may send its identity
+            // later. The reason that it gets goes with this code.
             cause if cause == Cause::BLOCKED => 1000,
             cause => cause.close_code(),
         };
@@ -54,7 +55,7 @@ fn the_readme_counts_the_causes() {
     assert!(readme.contains(&counts), "{counts}");
 }
 
-/// The image that a fleet runs, not the one that builds it.
+/// Checks the image that a fleet runs, not the one that builds it.
 #[test]
 fn the_container_can_check_certificates() {
     let file = include_str!("../docs/deploy/Dockerfile");

@@ -1,5 +1,6 @@
-//! Nobody's work delays anybody's heartbeat: what one peer can make the loop do in a turn, and what becomes of the rest.
-//! On virtual time, turn by turn; work is counted in units, never in time.
+//! Work of one peer must not delay the heartbeats of others: the work that one peer can cause in a
+//! turn, and how the rest is done later. Runs on virtual time, turn by turn; work is counted in
+//! units, never in time.
 
 use pulsegate::cause::{Cause, Code};
 use pulsegate::engine::{
@@ -9,11 +10,11 @@ use pulsegate::health::Policy;
 use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 
-/// What a frame costs that nothing is done for: its own unit.
+/// The cost of a frame without further work: its own unit.
 const FRAME: u32 = 1;
 
-/// Counts messages. `/fan` sends each to all of `/sink`, `/dear` spends 1 000 units on each, `/pause` pauses reading from its
-/// sender at each. Messages of `/sink` are only counted.
+/// Counts messages. `/fan` sends each to all of `/sink`, `/dear` spends 1 000 units on each,
+/// `/pause` stops reading from its sender at each. Messages of `/sink` are only counted.
 #[derive(Default)]
 struct Host {
     sinks: Vec<ConnId>,
@@ -64,7 +65,7 @@ fn numbered(count: usize) -> Vec<u8> {
     (0..count).flat_map(frame).collect()
 }
 
-/// One turn; returns the units that it cost.
+/// Runs one turn; returns the units that it cost.
 fn turn(net: &mut Net<Host>) -> u64 {
     let before = net.engine().stats().work_units;
     net.turn();
@@ -88,7 +89,7 @@ fn a_flood_of_small_frames_is_worked_off_share_by_share() {
     let mut turns = 0;
     while net.host().heard.len() < 15_000 {
         net.write(light, &client_frame(0x89, b"there?"));
-        // Its share, the bytes of what was read, and the ping.
+        // Its share, the bytes that were read, and the ping.
         let units = turn(&mut net);
         assert!(units <= u64::from(SHARE_UNITS) + 24, "{units} units");
         assert_eq!(pongs(&mut net, light), 1, "answered in the same turn");
@@ -133,7 +134,7 @@ fn a_dear_frame_is_paid_for_in_the_next_turns() {
     while spent.len() < 18 {
         spent.push(turn(&mut net) >= 1_000);
     }
-    // 1 000 units are five shares: one now, four that it owes.
+    // 1 000 units are five shares: one is used now, four are owed.
     let at: Vec<usize> = (0..18).filter(|i| spent[*i]).collect();
     assert_eq!(at, [0, 5, 10], "{spent:?}");
     assert_eq!(net.host().heard.len(), 4);
@@ -157,7 +158,7 @@ fn all_peers_together_cost_no_more_than_a_turn_has() {
     let stats = net.engine().stats();
     assert!(stats.turn_units_max <= TURN_UNITS, "{stats:?}");
     assert!(stats.frame_units_max <= FRAME + 1, "{stats:?}");
-    // Each has had its turns: none is more than two shares behind another.
+    // Each had its turns: none is more than two shares behind another.
     let (fewest, most) = (least.iter().min(), least.iter().max());
     let apart = most.expect("peers") - fewest.expect("peers");
     assert!(apart <= 2 * SHARE_UNITS as usize, "{least:?}");
@@ -219,7 +220,8 @@ fn a_failed_write_is_told_behind_what_waits() {
 fn a_peer_that_waits_for_its_share_is_not_taken_for_dead() {
     let mut net = net(Config::default());
     let peer = net.connect("/dear");
-    // 1 000 units a frame, a turn every two seconds: each frame takes ten seconds, the timeout is 45.
+    // 1 000 units a frame, a turn every two seconds: each frame takes ten seconds, the timeout is
+    // 45 s.
     net.write(peer, &numbered(20));
     net.mute(peer);
     for _ in 0..98 {
@@ -255,7 +257,7 @@ fn large_frames_are_gathered_in_steps() {
     let mut turns = 0;
     while net.host().heard.is_empty() {
         let units = turn(&mut net);
-        // When it is whole it is joined: 128 KiB, or 32 units, at a time.
+        // A complete message is joined: 128 KiB, or 32 units, at a time.
         assert!(units <= u64::from(SHARE_UNITS + 32), "{units}");
         turns += 1;
     }
@@ -266,7 +268,8 @@ fn large_frames_are_gathered_in_steps() {
     assert!(net.host().heard[0].1 == payload);
 }
 
-/// A host that does a tenth of a share at a time for each message, and 30 such steps for a message of more than 100 bytes.
+/// A host that does a tenth of a share at a time for each message, and 30 such steps for a message
+/// of more than 100 bytes.
 #[derive(Default)]
 struct Slow {
     left: usize,
@@ -302,7 +305,8 @@ impl Handler for Slow {
     }
 }
 
-/// What a host leaves for later is done in shares of the connection, and what came behind it waits, its end included.
+/// Work that a host leaves for later is done in shares of the connection. Later input of the
+/// connection, including its end, waits.
 #[test]
 fn a_host_works_on_a_message_in_shares() {
     let mut net = Net::new(Config::default(), Slow::default());
@@ -487,7 +491,8 @@ fn a_paused_peer_is_neither_read_nor_pinged_nor_dead() {
     assert!(net.now() >= resumed + Micros::from_secs(45));
 }
 
-/// Its bytes wait for a host that may never resume, so they do not keep the end from it.
+/// Its bytes wait for a host that may never resume reading, but the host must still be told of the
+/// end.
 #[test]
 fn a_paused_peer_that_resets_ends_at_once() {
     let mut net = net(Config::default());
@@ -507,7 +512,7 @@ fn a_ping_from_before_a_pause_gives_no_round_trip_time() {
     let peer = net.connect("/");
     let id = net.id(peer);
     net.set_latency(peer, 100);
-    // The first ping is on its way when reading stops.
+    // The first ping is sent when reading stops.
     while net.received(peer).is_empty() {
         net.advance(10);
     }
@@ -545,7 +550,7 @@ fn a_burst_to_a_peer_that_reads_is_no_offence() {
     assert!(net.is_open(large) && net.is_open(small));
 }
 
-/// A peer that reads 150 KB a second, with 859 KB behind a drain.
+/// A peer that reads 150 KB a second, with 859 KB queued, during a drain.
 #[test]
 fn the_close_reaches_a_peer_that_is_behind_and_reads() {
     let mut net = net(Config::default());
@@ -589,7 +594,7 @@ fn a_close_that_never_left_was_not_told() {
     net.advance(200);
     let end = net.ending(peer).expect("no byte moved for a close timeout");
     assert_eq!((end.cause, end.code), (Cause::DRAINING, Code::None));
-    // One that trickles has ten close timeouts in all.
+    // A peer that reads very slowly has ten close timeouts in all.
     let peer = net.connect("/");
     let id = net.id(peer);
     net.set_window(peer, Some(10));
@@ -609,7 +614,7 @@ fn a_close_that_never_left_was_not_told() {
     );
 }
 
-// ---- who pays when memory is short ----
+// ---- which connection is closed when memory is short ----
 
 fn small_memory() -> Net<Host> {
     net(Config {
@@ -676,7 +681,8 @@ fn the_one_that_holds_most_for_longest_goes_first() {
     assert!(net.is_open(peers[69]) && net.is_open(peers[60]));
 }
 
-/// A host that works on messages of more than 1 000 bytes for ever, and keeps them meanwhile.
+/// A host whose work on messages of more than 1 000 bytes never ends, and which keeps them
+/// meanwhile.
 #[derive(Default)]
 struct Keeper(Vec<(ConnId, usize)>);
 
@@ -702,7 +708,8 @@ impl Handler for Keeper {
     }
 }
 
-/// What a host keeps of a message is held by the connection that has sent it: that one pays when memory is short.
+/// Memory that a host keeps for a message counts for the sending connection: that one is closed
+/// when memory is short.
 #[test]
 fn an_unfinished_message_is_weighed_with_its_connection() {
     let config = Config {
@@ -737,7 +744,7 @@ fn an_unfinished_message_is_weighed_with_its_connection() {
     assert!(net.is_open(peers[69]));
 }
 
-// ---- what a review by an attacker found ----
+// ---- findings of a security review ----
 
 #[test]
 fn pongs_that_a_stranger_does_not_read_are_few() {
@@ -747,7 +754,7 @@ fn pongs_that_a_stranger_does_not_read_are_few() {
     net.write(peer, &client_frame(0x89, &[7; 125]).repeat(2_000));
     for _ in 0..2_000 {
         net.turn();
-        // It reads a little, which is progress.
+        // It reads a little, which counts as progress.
         net.set_window(peer, Some(1));
     }
     let id = net.id(peer);

@@ -1,9 +1,11 @@
-//! The engine under everything that peers, the network and time can do to it, on virtual time: recorded scripts cut at
-//! every byte, outputs accepted a few bytes at a time, FIN and RST at every position, bad input of every kind with its
-//! cause and code, every timeout, drain, stalls, mass death, and what the host's hands do. Nothing here sleeps.
+//! The engine on virtual time under all kinds of faults by peers, the network and time.
 //!
-//! The script with large frames is cut at every byte near frame boundaries and at every 61st inside large payloads;
-//! `FAULTS_ALL=1` cuts it at every byte.
+//! Covered are recorded scripts cut at every byte, outputs accepted a few bytes at a time, and FIN
+//! and RST at every position. Further: bad input of every kind with its cause and code, every
+//! timeout, drain, stalls, mass death, and the host's calls. Nothing here sleeps.
+//!
+//! The script with large frames is cut at every byte near frame boundaries and at every 61st inside
+//! large payloads; `FAULTS_ALL=1` cuts it at every byte.
 
 mod common;
 
@@ -35,20 +37,21 @@ fn config(policy: Policy) -> Config {
     }
 }
 
-/// How a connection ended, as far as it does not depend on time.
+/// Returns how a connection ended, without what depends on time.
 fn end_of(net: &Net<Host>, peer: PeerId) -> Option<(Cause, Code, String, bool)> {
     net.ending(peer)
         .map(|e| (e.cause, e.code, e.reason.to_string(), e.clean))
 }
 
-/// What the host was told of one connection.
+/// Returns the host's calls for one connection.
 fn told_of(net: &mut Net<Host>, peer: PeerId) -> Vec<Told> {
     let id = net.id(peer);
     let about = |(whom, told): &(Option<ConnId>, Told)| (*whom == Some(id)).then(|| told.clone());
     net.host().diary.iter().filter_map(about).collect()
 }
 
-/// Everybody has ended and was told of once: `on_close` for each Upgrade or Defer, `on_reject` for the others.
+/// Checks that all connections have ended and were reported once: `on_close` for each Upgrade or
+/// Defer, `on_reject` for the others.
 fn check_the_books(net: &mut Net<Host>) {
     net.check().unwrap_or_else(|e| panic!("{e}"));
     let host = net.host();
@@ -69,7 +72,7 @@ fn check_the_books(net: &mut Net<Host>) {
 
 // ---- recorded scripts ----
 
-/// A client's life in frames, without the end.
+/// Returns the frames of a client, without the closing handshake.
 fn frames(sizes: &[usize]) -> Vec<Vec<u8>> {
     let mut frames = vec![
         text("pipelined"),
@@ -99,7 +102,7 @@ fn script(path: &str, sizes: &[usize]) -> Vec<u8> {
 const SMALL: [usize; 3] = [1, 125, 126];
 const LARGE: [usize; 4] = [125, 126, 65_535, 65_536];
 
-/// What must not depend on how the bytes were cut.
+/// The results that must not depend on how the bytes were cut.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     head: Option<String>,
@@ -133,7 +136,7 @@ fn play<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Outcome {
 }
 
 fn assert_same(found: &Outcome, expected: &Outcome, how: &str) {
-    // Printing 200 KB of difference helps nobody.
+    // A difference of 200 KB would be useless output.
     assert!(found.head == expected.head, "{how}: {:?}", found.head);
     assert!(
         found.told.len() == expected.told.len(),
@@ -303,7 +306,8 @@ fn a_peer_that_closes_without_reading_gets_the_frame_in_progress_and_the_answer(
 
 #[test]
 fn what_was_sent_before_the_peers_close_is_not_dropped() {
-    // A send that was Flowing "goes out at the end of this turn", also if the peer's close frame came in the same read.
+    // A send that returned Flowing "goes out at the end of this turn", even if the peer's close
+    // frame arrived in the same read.
     let mut net = server(Config::default());
     let peer = scripted(&mut net, "/");
     net.write(peer, &[text("a question"), close(1000, b"")].concat());
@@ -550,7 +554,7 @@ fn every_bad_frame_has_its_cause_and_code() {
             });
             let (peer, other) = (scripted(&mut net, "/"), net.connect("/"));
             net.write(peer, &text("before"));
-            // What comes behind is not looked at any more.
+            // Bytes after it are not read any more.
             let all = [bytes.clone(), text("behind"), ping(b"behind")].concat();
             for piece in all.chunks(step.min(all.len())) {
                 net.write(peer, piece);
@@ -615,7 +619,7 @@ fn an_error_lingers_until_the_peer_leaves() {
 
 // ---- bad requests ----
 
-/// Name, request, status, what the head must hold, cause.
+/// Name, request, status, words that the head must contain, cause.
 type Plain = (&'static str, String, u16, &'static [&'static str], Cause);
 
 fn requests() -> Vec<Plain> {
@@ -823,7 +827,7 @@ fn requests() -> Vec<Plain> {
     ]
 }
 
-/// Checks what every answer of ours that is not 101 must hold. Returns its head in lower case.
+/// Checks the rules for every answer that is not 101. Returns its head in lower case.
 fn check_response(what: &str, response: &str, status: u16, is_head: bool) -> String {
     let (head, body) = response
         .split_once("\r\n\r\n")
@@ -832,7 +836,7 @@ fn check_response(what: &str, response: &str, status: u16, is_head: bool) -> Str
         head.starts_with(&format!("HTTP/1.1 {status} ")),
         "{what}: {head}"
     );
-    // Embedded clients compare names letter by letter.
+    // Embedded clients compare names case-sensitively.
     for name in head.lines().skip(1).filter_map(|l| l.split(':').next()) {
         let is_usual = |word: &str| word.starts_with(|c: char| c.is_ascii_uppercase());
         assert!(name.split('-').all(is_usual), "{what}: {name}");
@@ -958,7 +962,7 @@ fn a_deferred_verdict_opens_with_what_came_meanwhile() {
     net.settle();
     let expected = ["early", "and late"].map(|t| Received::Message(Message::text(t)));
     assert_eq!(net.received(peer), expected);
-    // A second verdict comes too late.
+    // A second verdict is ignored.
     net.with_io(|_, io| io.answer(id, Verdict::refuse(Cause::BLOCKED, 403, "changed my mind")));
     assert!(net.is_open(peer));
 }
@@ -998,7 +1002,8 @@ fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
 
 // ---- a connection driven by hand ----
 
-/// An engine whose turns are done here, for what [`Net`] does not offer: refusal at accepting, and time to the µs.
+/// An engine whose turns the test runs, for what [`Net`] does not offer: refusal at accepting, and
+/// time to the µs.
 struct Bare {
     engine: Engine<Host>,
     now: Micros,
@@ -1047,7 +1052,7 @@ impl Bare {
         self.endings.extend(closed.map(|id| (id, now)));
     }
 
-    /// Turns as the loop would, until `at`.
+    /// Runs turns like the loop, until `at`.
     fn sleep_until(&mut self, at: Micros) {
         self.turn();
         while let Some(sleep) = self.engine.sleep(self.now).filter(|s| self.now + *s <= at) {
@@ -1105,7 +1110,8 @@ fn those_who_come_together_are_pinged_apart_and_each_once_an_interval() {
     for pings in seconds {
         assert!((share / 2..share * 3 / 2).contains(&pings), "{seconds:?}");
     }
-    // Ten in a tick if they were spread evenly; sixteen neighbours share one, and some of those groups meet.
+    // Ten in a tick if they were spread evenly; sixteen neighbours share one, and some of those
+    // groups meet.
     assert!(most <= 8 * 16, "{most} in one tick");
 }
 
@@ -1118,7 +1124,7 @@ fn ten_thousand_phases_are_closed_on_time_and_never_early() {
         ..config(policy)
     });
     let mut heard: Vec<(Micros, ConnId)> = Vec::new();
-    // Each opens at its own microsecond; half of them say a last word at another one.
+    // Each opens at its own microsecond; half of them send a last frame at another one.
     let mut plan: Vec<u64> = (0..10_000).map(|_| rng.u64(1..40_000_000)).collect();
     plan.sort_unstable();
     for at in plan.into_iter().map(Micros) {
@@ -1153,9 +1159,9 @@ fn ten_thousand_phases_are_closed_on_time_and_never_early() {
     assert_eq!(bare.engine.stats().closed(Cause::STALE.index()), 10_000);
 }
 
-// ---- places ----
+// ---- connection slots ----
 
-/// Peers that have sent the beginning of a request.
+/// Connects peers that have sent the beginning of a request.
 fn half_open(net: &mut Net<Host>, many: usize) -> Vec<PeerId> {
     let open = |_| {
         let peer = net.open_socket();
@@ -1196,10 +1202,10 @@ fn half_open_connections_get_a_quarter_of_the_room_and_the_oldest_yields() {
         net.expect_closed(*peer, Cause::HANDSHAKE_TIMEOUT);
     }
     assert!(here.iter().all(|p| net.released(*p).is_none()));
-    // There is room for the rest of the world.
+    // There is room for other addresses.
     let late = net.connect("/");
     assert!(net.is_open(early) && net.is_open(late));
-    // The newcomer has taken a place and left it again: one more did yield, no second one.
+    // The new connection has taken a slot and freed it again: one more had to yield, not two.
     net.connect("/");
     let left = here.iter().filter(|p| net.released(**p).is_none());
     assert_eq!(left.count(), 99);
@@ -1226,7 +1232,8 @@ fn a_deferred_verdict_holds_no_place_of_a_half_open_connection() {
     let deferred: Vec<PeerId> = (0..200).map(|_| net.connect("/defer")).collect();
     half_open(&mut net, 64);
     assert_eq!(net.endings().len(), 0);
-    // Refused at last and not gone yet, it holds one: it is the oldest, and has its answer.
+    // A connection that was refused and is not closed yet holds a slot: it is the oldest, and has
+    // its answer.
     let first = net.id(deferred[0]);
     net.with_io(|_, io| io.answer(first, Verdict::refuse(Cause::BLOCKED, 403, "no")));
     net.settle();
@@ -1235,7 +1242,7 @@ fn a_deferred_verdict_holds_no_place_of_a_half_open_connection() {
     half_open(&mut net, 1);
     assert_eq!(net.released(deferred[0]), Some(false));
     net.expect_closed(deferred[0], Cause::BLOCKED);
-    // One that is let in holds none.
+    // An accepted connection holds none.
     let second = net.id(deferred[1]);
     net.with_io(|_, io| io.answer(second, Verdict::upgrade(Class(0))));
     net.settle();
@@ -1349,7 +1356,7 @@ fn beyond_the_cap_an_answered_connection_that_lingers_holds_no_place() {
     assert_eq!(net.engine().len(), 16);
     assert!(silent.iter().all(|p| net.released(*p).is_none()));
     net.check().unwrap_or_else(|e| panic!("{e}"));
-    // They are no half-open ones: those have places of their own.
+    // They do not count as half-open: those have slots of their own.
     half_open(&mut net, 64);
     assert_eq!(net.engine().len(), 80);
 }
@@ -1365,7 +1372,7 @@ fn who_asks_during_a_drain_is_told_different_times_to_come_back() {
         let peer = net.connect("/");
         values.push(retry_after(net.response(peer).expect("an answer")));
     }
-    // Their requests are still on the way when it ends.
+    // Their requests are still incomplete when it ends.
     let slow: Vec<PeerId> = (0..16).map(|_| net.open_socket()).collect();
     net.advance(5 * S + 20);
     for peer in slow {
@@ -1381,7 +1388,7 @@ fn who_asks_during_a_drain_is_told_different_times_to_come_back() {
 
 // ---- timeouts ----
 
-/// Lets time pass until the connection has ended. When that was.
+/// Advances time until the connection has ended; returns when that was.
 fn end_time(net: &mut Net<Host>, peer: PeerId, at_most: u64) -> Micros {
     for _ in 0..at_most / 10 {
         if net.ending(peer).is_some() {
@@ -1392,7 +1399,8 @@ fn end_time(net: &mut Net<Host>, peer: PeerId, at_most: u64) -> Micros {
     panic!("still here after {at_most} ms");
 }
 
-/// Browsers open connections in advance, and would take an answer on one for that to their next request.
+/// Browsers open connections in advance, and would take an answer on one as that to their next
+/// request.
 #[test]
 fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
     let mut net = server(Config::default());
@@ -1411,7 +1419,7 @@ fn a_connection_that_never_sent_a_byte_is_closed_silently_as_a_probe() {
     net.expect_closed(peer, Cause::PROBE);
     check_the_books(&mut net);
 
-    // The same if a newer one needs its place before that.
+    // The same if a new connection needs its slot before that.
     let mut net = server(Config::default());
     net.set_max_connections(8);
     let oldest = net.open_socket();
@@ -1739,7 +1747,7 @@ fn one_byte_pending_for_ten_minutes_is_a_slow_consumer() {
     net.send(peer, Message::text("again"));
     let at = end_time(&mut net, peer, 20 * S);
     net.expect_closed(peer, Cause::SLOW_CONSUMER);
-    // Dropped when close_timeout is over, for the close frame cannot get out.
+    // Dropped after close_timeout, because the close frame cannot be sent.
     assert!((602 * S..=602 * S + 30).contains(&at.as_millis()), "{at}");
     let end = net.ending(peer).expect("an end");
     assert_eq!(
@@ -1808,7 +1816,7 @@ fn a_ghost_is_told_at_once_and_dropped_with_a_reset_later() {
         "a FIN stands behind the close frame"
     );
     assert_eq!(net.released(peer), None);
-    // It is no use to come back now.
+    // A message after that is too late.
     net.send(peer, Message::text("I am back"));
     net.advance(2 * S - 30);
     assert_eq!(net.released(peer), None);
@@ -2007,7 +2015,7 @@ fn mass_death_is_closed_oldest_first_within_the_rate_and_whoever_speaks_is_saved
         ..Config::default()
     });
     let peers: Vec<PeerId> = (0..count).map(|_| scripted(&mut net, "/sink")).collect();
-    // The last word of each, over 100 ms.
+    // The last frame of each, over 100 ms.
     for hundred in peers.chunks(50) {
         hundred
             .iter()
@@ -2054,7 +2062,7 @@ fn mass_death_is_closed_oldest_first_within_the_rate_and_whoever_speaks_is_saved
         .map(|(i, id)| (id, i / 50))
         .collect();
     let ranks: Vec<usize> = net.endings().iter().map(|(id, _)| order[id]).collect();
-    // Deadlines are of ticks, and ten of these groups fall in one.
+    // Deadlines are rounded to ticks, and ten of these groups share one.
     let oldest_first = ranks.windows(2).all(|w| w[1] + 11 >= w[0]);
     assert!(oldest_first, "oldest first");
     for peer in saved {
@@ -2068,7 +2076,7 @@ fn mass_death_is_closed_oldest_first_within_the_rate_and_whoever_speaks_is_saved
     net.check().unwrap_or_else(|e| panic!("{e}"));
 }
 
-// ---- the host's hands ----
+// ---- the host's calls ----
 
 #[test]
 fn reasons_are_cut_to_123_bytes_between_characters_on_the_wire() {
@@ -2173,7 +2181,7 @@ fn a_reader_a_megabyte_behind_costs_the_others_nothing() {
         let waits = net.with_io(|_, io| io.pending(*id));
         assert_eq!(waits > 1 << 20, at == 0, "{waits} bytes wait for peer {at}");
     }
-    // Each of its bytes is there once, for all the others, too; and it gets them in order when it reads again.
+    // Each of its bytes is stored once for all readers; it gets them in order when it reads again.
     let bytes = (MESSAGES * (64 * 1024 + 10)) as u64;
     let charged = net.engine().stats().pending_bytes;
     let most = bytes + MESSAGES as u64 * 96 + 400;
@@ -2223,7 +2231,7 @@ fn timers_run_out_once_in_order_and_on_time() {
     let cancelled = net.with_io(|_, io| {
         let timer = io.timer(Micros::from_millis(500));
         io.cancel(timer);
-        io.timer(Micros::from_millis(500)) // may live where the other was
+        io.timer(Micros::from_millis(500)) // may reuse the slot of the other timer
     });
     let began = net.now();
     let fired = |net: &mut Net<Host>, timer| net.host().diary.contains(&(None, Told::Timer(timer)));
@@ -2287,7 +2295,7 @@ fn a_remote_is_bounded_and_its_commands_are_carried_out_in_order() {
         net.received(peer),
         [Received::Close(4_000, "from afar".to_owned())]
     );
-    // Whom it concerns is gone: nothing happens.
+    // The connection is gone: nothing happens.
     remote.try_send(id, Message::text("x")).expect("room");
     remote.try_close(id, 4_000, "").expect("room");
     net.settle();
@@ -2360,9 +2368,9 @@ fn endings_say_who_and_how_long() {
     );
 }
 
-// ---- what all connections hold together ----
+// ---- the memory of all connections together ----
 
-/// A loop that may hold 2 MiB, each message 1 MiB.
+/// Creates a loop that may hold 2 MiB; each message has 1 MiB.
 fn small_house() -> Net<Host> {
     let config = Config {
         max_pending_bytes: 2 << 20,
@@ -2372,7 +2380,7 @@ fn small_house() -> Net<Host> {
     server(config)
 }
 
-/// The header of a frame of one MiB and `extra` bytes.
+/// Returns the header of a frame of one MiB and `extra` bytes.
 fn announcement(first: u8, extra: u64) -> Vec<u8> {
     let length = ((1u64 << 20) + extra).to_be_bytes();
     [&[first, 0xFF][..], &length, &[0; 4]].concat()
@@ -2450,7 +2458,8 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
     assert_eq!(net.engine().stats().pending_bytes, 0);
 }
 
-/// Whichever of the two tells of it first.
+/// A reset or TCP timeout has the same cause, whether the read or the write reports it first. Other
+/// errors have the cause of the call that failed.
 #[test]
 fn a_failed_read_is_no_write_error() {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset, HostUnreachable, TimedOut};

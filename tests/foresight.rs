@@ -1,5 +1,5 @@
-//! What a connection's outlook predicts is what then happens, in a drain, too; a policy that changes cuts nobody off who answers, and loses no ghost;
-//! a preamble is read however it is cut. All on virtual time.
+//! A connection's outlook predicts what happens, also in a drain. A change of policy closes no peer
+//! that answers, and keeps no dead one. A preamble is read however it is cut. All on virtual time.
 
 mod relaying;
 
@@ -14,10 +14,10 @@ use relaying::Fleet;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-/// How late a deadline is met: with the next beat of 10 ms, and the tick of 5 ms behind it.
+/// How late an event may be: by a beat of 10 ms, and the tick of 5 ms after it.
 const LATE: Micros = Micros::from_millis(15);
 
-/// Notes what happens, and when.
+/// Records events and their times.
 #[derive(Default)]
 struct Notes {
     suspect_at: Vec<(ConnId, Micros)>,
@@ -80,14 +80,14 @@ fn net(policy: Policy) -> Net<Notes> {
             name: "peer".to_owned(),
             policy,
         }],
-        // Many ghosts end in one moment here.
+        // Many dead connections end at the same moment here.
         stale_closes_per_second: 0,
         ..Config::default()
     };
     Net::new(config, Notes::default())
 }
 
-/// A ping every so many seconds, stale after so many.
+/// Returns a policy with this interval and timeout, in seconds.
 fn timed(interval: u64, timeout: u64) -> Policy {
     Policy {
         heartbeat_interval: Micros::from_secs(interval),
@@ -101,12 +101,12 @@ fn outlook(net: &mut Net<Notes>, peer: PeerId) -> Outlook {
     net.with_io(|_, io| io.outlook(id)).expect("it is here")
 }
 
-/// Pings that have gone out.
+/// Returns the number of pings sent.
 fn pings(net: &Net<Notes>) -> u64 {
     net.engine().stats().pings
 }
 
-/// Whether `at` is when something happened that was predicted for `predicted`.
+/// Returns whether `at` fits an event that was predicted for `predicted`.
 fn came_true(predicted: Micros, at: Micros) -> bool {
     at >= predicted && at <= predicted + LATE
 }
@@ -133,16 +133,16 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
         let peer = net.connect("/");
         let id = net.id(peer);
         net.set_latency(peer, rng.u64(0..interval / 2));
-        // At any point of its life, perhaps in the middle of a frame.
+        // At any point of the connection's life, perhaps in the middle of a frame.
         net.advance(rng.u64(0..5 * interval));
         net.mute(peer);
-        // It may have stopped reading, too, with much to read.
+        // It may have stopped reading, too, with much queued for it.
         if rng.u8(0..3) == 0 {
             let id = net.id(peer);
             net.set_window(peer, Some(rng.usize(0..100_000)));
             net.with_io(|_, io| io.send(id, Message::binary(vec![0; 100_000])));
         }
-        // What was on its way has come by then.
+        // Everything that was on its way has arrived by then.
         net.advance(interval + rng.u64(0..interval));
         if net.is_open(peer) && rng.u8(0..4) == 0 {
             net.write(peer, &client_frame(0x82, &[0; 100])[..50]);
@@ -163,7 +163,7 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
             let (now, suspects, pinged) = (net.now(), net.host().suspect_at.len(), pings(&net));
             asked += 1;
             let context = format!("round {round}, asked {asked} at {now}: {policy:?} {told:?}");
-            // To the next thing that is foretold, and not further.
+            // To the next predicted event, and not further.
             let next = [told.next_ping, told.suspect_at, Some(told.ends_at)];
             let next = next.into_iter().flatten().min().expect("it ends");
             assert!(next + LATE >= now, "{context}");
@@ -190,7 +190,7 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
             if told.ends_at <= next + Micros::from_millis(5) {
                 let view = net.with_io(|_, io| io.view(id));
                 match (view.map(|v| v.phase), net.host().closed.last()) {
-                    // Told at once.
+                    // Reported at once.
                     (None, Some((who, at, cause))) => {
                         assert!(
                             *who == id && came_true(told.ends_at, *at),
@@ -198,7 +198,7 @@ fn a_silent_peer_meets_the_fate_that_was_foretold() {
                         );
                         assert_eq!(*cause, told.ends_for, "{context}");
                     }
-                    // It was open a moment ago.
+                    // It was open a moment before.
                     (Some(PhaseView::Closing { cause, .. }), _) => {
                         assert_eq!(cause, told.ends_for, "{context}");
                     }
@@ -260,7 +260,7 @@ fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
             .is_some_and(|r| r.starts_with("HTTP/1.1 408"))
     );
 
-    // One that has sent nothing is closed without an answer.
+    // A connection that has sent nothing is closed without an answer.
     let silent = net.open_socket();
     net.settle();
     let told = outlook(&mut net, silent);
@@ -292,10 +292,11 @@ fn a_request_that_never_ends_and_a_closing_one_have_an_outlook_too() {
     assert!(net.with_io(|_, io| io.view(id)).is_none());
 }
 
-/// What was foretold to somebody about its end.
+/// Predicted ends of connections.
 type Foretold = Vec<(PeerId, Micros, Micros, Cause)>;
 
-/// Each was closed by the moment that it was told, and for that cause if a drain was the nearest end.
+/// Checks that each connection was closed by its predicted time, and for the predicted cause if
+/// that was the drain.
 fn closed_in_time(foretold: &Foretold, ended: impl Fn(PeerId) -> (Micros, Cause)) {
     assert!(foretold.len() > 300, "{}", foretold.len());
     for (peer, drained_by, ends_at, ends_for) in foretold {
@@ -313,7 +314,7 @@ fn closed_in_time(foretold: &Foretold, ended: impl Fn(PeerId) -> (Micros, Cause)
 fn in_a_drain_everybody_is_closed_by_when_it_was_foretold_and_for_that() {
     let mut net = net(timed(15, 45));
     let peers: Vec<PeerId> = (0..200).map(|_| net.connect("/")).collect();
-    // Those who have left leave holes.
+    // Closed connections leave free slots.
     let (peers, left): (Vec<PeerId>, Vec<PeerId>) = peers.into_iter().partition(|p| p.0 % 3 > 0);
     left.iter().for_each(|peer| net.half_close(*peer));
     net.advance(10_000);
@@ -356,7 +357,7 @@ fn in_a_drain_everybody_is_closed_by_when_it_was_foretold_and_for_that() {
     );
     let ids: Vec<ConnId> = peers.iter().map(|p| net.id(*p)).collect();
     let closed = &net.host().closed;
-    // They answer the close frame in the same moment.
+    // They answer the close frame at the same moment.
     closed_in_time(&foretold, |peer| {
         let nth = peers.iter().position(|p| *p == peer).expect("one of them");
         let found = closed.iter().find(|(who, ..)| *who == ids[nth]);
@@ -455,7 +456,7 @@ fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
 fn a_drain_by_the_host_holds_when_the_call_returns() {
     let mut net = Net::new(Config::default(), Notes::default());
     let (delay, spread) = (Micros::from_secs(20), Micros::from_secs(40));
-    // No turn lies between: what the host logs behind its call is true when it is read.
+    // No turn in between: what the host logs after its call is still true when it is read.
     net.with_io(|_, io| {
         assert_eq!(io.drain(delay, spread), (delay, spread));
         assert!(io.is_draining());
@@ -484,7 +485,7 @@ fn a_second_drain_cuts_the_first_one_short_and_never_makes_it_longer() {
             .expect("it is draining")
     };
     for (wait, spread, left) in [
-        // Announced: accepting goes on for an hour.
+        // Announced: accepting continues for an hour.
         (hour, hour, (second, second)),
         (hour, Micros::ZERO, (second, Micros::ZERO)),
         // Closing.
@@ -522,7 +523,7 @@ fn a_second_drain_cuts_the_first_one_short_and_never_makes_it_longer() {
 
 #[test]
 fn a_shorter_timeout_holds_for_everybody() {
-    // More than are re-armed in one turn.
+    // More connections than are re-armed in one turn.
     let mut net = net(Policy::default());
     let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
     net.advance(20_000);
@@ -551,7 +552,7 @@ fn a_shorter_timeout_holds_for_everybody() {
     }
 }
 
-/// How the settings reach the loop.
+/// The ways in which a policy reaches the loop.
 #[derive(Debug, Clone, Copy)]
 enum Path {
     Live,
@@ -577,7 +578,7 @@ fn tell(net: &mut Net<Notes>, path: Path, policy: Policy) {
 #[test]
 fn whatever_the_policy_becomes_nobody_who_answers_is_closed_and_every_ghost_is() {
     const TICK: Micros = Micros::from_millis(5);
-    // More than change over in one turn.
+    // More connections than change over in one turn.
     const PEERS: usize = 1_100;
     let changes = [
         (timed(15, 45), timed(2, 6)),
@@ -630,7 +631,7 @@ fn whatever_the_policy_becomes_nobody_who_answers_is_closed_and_every_ghost_is()
                 assert!(pinged <= latest, "{context}: {told:?}");
                 pings.push((pinged - changed).0);
             }
-            // Spread over the interval; those of 16 neighbours go together.
+            // Spread over the interval; groups of 16 neighbours go together.
             let tenth = newer.heartbeat_interval.min(former.heartbeat_interval).0 / 10;
             for from in (0..10).map(|n| n * tenth) {
                 let n = pings
@@ -775,20 +776,21 @@ fn without_the_preamble_that_is_required_a_connection_is_refused() {
         net.response(bad)
             .is_some_and(|r| r.starts_with("HTTP/1.1 400"))
     );
-    // A check that only introduces itself is a probe, as one that says nothing.
+    // A check that only sends its preamble is a probe, like one that sends nothing.
     let probe = net.open_socket();
     net.write(probe, b"PROXY something\r\n");
     net.settle();
     net.half_close(probe);
     net.settle();
     assert_eq!(net.ending(probe).map(|end| end.cause), Some(Cause::PROBE));
-    // One that waits behind its preamble, as a browser's spare connection through a proxy does, is told nothing either.
+    // A connection that waits after its preamble, like a browser's spare connection through a
+    // proxy, gets no answer either.
     let spare = net.open_socket();
     net.write(spare, b"PROXY something\r\n");
     net.advance(10_100);
     assert_eq!(net.response(spare), None);
     assert_eq!(net.ending(spare).map(|end| end.cause), Some(Cause::PROBE));
-    // One that stops in the middle has the time of a request.
+    // A connection that stops in the middle has the time of a request.
     let slow = net.open_socket();
     net.write(slow, b"PROXY");
     net.advance(10_100);

@@ -1,9 +1,12 @@
-//! The health of a connection: tables to read, and a specification to hold it against.
+//! The health of a connection: tables to read, and a specification to compare with.
 //!
-//! Shows when heartbeats go out, when a peer becomes suspect, healthy again and stale, to the microsecond, in both
-//! heartbeat modes and while our own bytes have to wait; that thousands of random lives agree with a list of what
-//! happened; that first pings are spread; and which pongs yield a round-trip time. All times are virtual. A failure names its seed;
-//! `SEED=n cargo test --test health` runs that one alone.
+//! The tables show, to the microsecond, when heartbeats are sent and when a peer becomes suspect,
+//! healthy again and stale. They cover both heartbeat modes, and time in which our own bytes have
+//! to wait. Thousands of random histories are compared with a list of what happened. Further tests
+//! show that first pings are spread, and which pongs yield a round-trip time.
+//!
+//! All times are virtual. A failure names its seed; `SEED=n cargo test --test health` runs that one
+//! alone.
 
 use fastrand::Rng;
 use pulsegate::health::{Due, Health, HealthChange, HeartbeatMode, Policy, State};
@@ -14,7 +17,7 @@ use pulsegate::time::Micros;
 #[test]
 fn a_ghost_is_suspect_at_30_s_and_stale_at_45_s() {
     let mut peer = Peer::new();
-    //          at, s        what is done        who it is now and when to look again
+    //          at, s        what is done        the new state, and the next look
     peer.looks(15.000_000, Does::Pings);
     peer.is(15.000_000, State::Healthy, 1, 30.0);
     peer.looks(29.999_999, Does::Nothing);
@@ -93,7 +96,7 @@ fn in_idle_mode_a_talker_is_pinged_once_and_then_only_when_it_falls_silent() {
     for second in 1..15 {
         assert_eq!(peer.health.heard(at(f64::from(second))), None);
     }
-    peer.looks(15.0, Does::Pings); // the first goes out to everybody: it spreads the later ones
+    peer.looks(15.0, Does::Pings); // the first is sent in both modes: it spreads the later ones
     for second in 16..=100 {
         let now = f64::from(second);
         assert_eq!(peer.health.heard(at(now)), None);
@@ -116,7 +119,7 @@ fn a_heartbeat_is_not_queued_behind_another_and_waits_its_interval_from_when_it_
     peer.looks(30.0, Does::Waits);
     peer.looks(44.999_999, Does::Nothing);
     peer.health.moved(at(44.0));
-    peer.looks(45.0, Does::Waits); // not suspect: what goes out slowly cannot be answered yet
+    peer.looks(45.0, Does::Waits); // not suspect: a ping that is not sent cannot be answered
     assert_eq!(peer.health.ping_payload(), payload, "still the same ping");
     peer.health.moved(at(52.0));
     peer.leaves(52.0);
@@ -145,12 +148,12 @@ fn patience_is_counted_in_intervals_that_a_ping_has_waited_too() {
     peer.looks(15.0, Does::Pings);
     peer.asks(30.0);
     let mut heard = peer.clone();
-    peer.looks(45.0, Does::Waits); // one that went out, and one interval
+    peer.looks(45.0, Does::Waits); // one that was sent, and one interval
     peer.looks(60.0, Does::Suspects);
 
     let mut moved = heard.clone();
     moved.looks(45.0, Does::Waits);
-    moved.health.moved(at(45.0)); // only intervals in which nothing moved count
+    moved.health.moved(at(45.0)); // only intervals without movement count
     moved.looks(60.0, Does::Waits);
     moved.looks(75.0, Does::Suspects);
 
@@ -187,7 +190,7 @@ fn bytes_that_moved_within_an_interval_defer_suspicion_by_one() {
         let mut peer = Peer::new();
         peer.looks(15.0, Does::Pings);
         peer.health.moved(at(moved));
-        peer.health.moved(at(14.0)); // told late: changes nothing
+        peer.health.moved(at(14.0)); // reported late: changes nothing
         peer.looks(30.0, at_30);
         peer.looks(45.0, at_45);
         assert_eq!(peer.health.stale_at(&peer.policy), at(moved + 45.0));
@@ -375,7 +378,7 @@ fn days_of_silence_that_a_policy_allowed_are_not_blamed_under_a_short_one() {
     }
 }
 
-// A list of what happened, against the real thing.
+// A list of what happened, compared with the real code.
 
 #[test]
 fn random_lives_agree_with_the_specification() {
@@ -418,7 +421,7 @@ fn a_silent_peer_looked_at_when_due_is_stale_on_the_microsecond() {
     });
 }
 
-/// What the health of one peer rests on: everything that happened, in order.
+/// The basis of one peer's health: everything that happened, in order.
 struct Story {
     opened: Micros,
     first_ping: Micros,
@@ -428,20 +431,21 @@ struct Story {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Event {
     Heard,
-    /// Bytes of ours that had to wait went out.
+    /// Our waiting bytes were sent.
     Moved,
     /// The policy changed; this is when the next heartbeat is due.
     Changed(Micros),
-    /// A change of policy counts as a sign of life at this point.
+    /// A change of policy counts as a sign of life at this time.
     Spared,
-    /// A heartbeat was asked for; the next is not due before this point.
+    /// A heartbeat was requested; the next is not due before this time.
     Asked(Micros),
-    /// One would have been due, but the one before has not left; whether nothing had moved for an interval.
+    /// A heartbeat would have been due, but the one before is not sent yet; whether nothing had
+    /// moved for an interval.
     Held(Micros, bool),
     /// The kernel took it; if it had to wait for that, its interval starts only then.
     Sent(Option<Micros>),
     Suspected,
-    /// Its pong came, or it was given up for an RTT.
+    /// Its pong arrived, or it was given up for an RTT.
     Settled,
 }
 
@@ -474,7 +478,7 @@ impl Story {
         }
     }
 
-    /// The latest heartbeat, and what became of it last.
+    /// Returns the latest heartbeat and its latest event.
     fn heartbeat(&self) -> Option<(Micros, Event)> {
         let of_it = |e| matches!(e, Event::Asked(_) | Event::Sent(_) | Event::Settled);
         self.events.iter().rfind(|(_, e)| of_it(*e)).copied()
@@ -491,7 +495,7 @@ impl Story {
             Event::Heard | Event::Moved | Event::Spared | Event::Suspected | Event::Settled => None,
         };
         let Some(next) = self.events.iter().rev().find_map(restart) else {
-            return self.first_ping; // in either mode: it spreads the later ones
+            return self.first_ping; // in both modes: it spreads the later ones
         };
         let pinged = self
             .events
@@ -513,12 +517,12 @@ impl Story {
         self.alive() + policy.connection_timeout
     }
 
-    /// Whether nothing has moved or was heard for an interval.
+    /// Returns whether nothing has moved or was heard for an interval.
     fn still(&self, policy: &Policy, now: Micros) -> bool {
         now - self.alive() >= policy.heartbeat_interval
     }
 
-    /// For how many intervals on end a heartbeat that is queued has waited in vain.
+    /// Returns the number of intervals in a row that a queued heartbeat has waited in vain.
     fn waited(&self) -> u16 {
         if !self.queued() {
             return 0;
@@ -533,7 +537,7 @@ impl Story {
             .count() as u16
     }
 
-    /// What a look at `now` has to say, the numbers of a change left out.
+    /// Returns the expected result of a look at `now`, without the numbers of a change.
     fn verdict(&self, policy: &Policy, now: Micros) -> Does {
         if now >= self.stale_at(policy) {
             return Does::Stale;
@@ -553,15 +557,15 @@ impl Story {
     }
 }
 
-/// One random life: the real health, the story of it, and the rules that hold whatever happens.
+/// One random history: the real health, the list of events, and the rules that always hold.
 struct Life {
     health: Health,
     policy: Policy,
     story: Story,
     now: Micros,
-    /// Payloads of all pings asked for.
+    /// The payloads of all pings requested.
     payloads: Vec<[u8; 8]>,
-    /// The latest ping: when it was asked for, when it left, and the interval in force then.
+    /// The latest ping: when it was requested, when it was sent, and the interval at that time.
     sent: Option<(Micros, Micros, Micros)>,
     samples: Vec<Micros>,
     over: bool,
@@ -574,7 +578,7 @@ impl Life {
         let health = Health::new(&policy, now, rng.u64(..));
         let story = Story {
             opened: now,
-            // Where in the interval is the seed's choice; `first_pings_are_spread` is about that.
+            // The seed chooses the point in the interval; `first_pings_are_spread` tests that.
             first_ping: health.ping_due(&Policy {
                 mode: HeartbeatMode::Always,
                 ..policy
@@ -631,7 +635,7 @@ impl Life {
         let mut events = story.events.iter().rev();
         let left = events.find(|(_, e)| matches!(e, Event::Sent(_)));
         if let Some((left, _)) = left.filter(|_| story.unanswered() > 0 && !story.queued()) {
-            // It may lie in engine time's future, after a stall.
+            // After a stall it may be in the future of engine time.
             due = due.max(now.min(*left) + interval);
         }
         assert!(now < due && due <= now + interval, "within an interval");
@@ -650,7 +654,8 @@ impl Life {
         assert!(stale_at <= now + policy.connection_timeout || now < self.story.alive());
     }
 
-    /// A look when due, or a microsecond early, or a little late. A ping leaves at once, in the same turn, or not yet.
+    /// Looks when due, a microsecond early, or a little late. The ping is sent at once, in the same
+    /// turn, or not yet.
     fn look_at_due(&mut self, rng: &mut Rng) {
         let due = self.health.due(&self.policy);
         let when = match rng.u8(..3) {
@@ -722,8 +727,9 @@ impl Life {
         assert!(self.health.due(&policy) > now, "due again at once");
     }
 
-    /// Suspect only when a ping is older than an interval (less what it took from being due to leaving, unless that
-    /// restarted the interval), and everything since was silence, on our side too if our bytes had to wait.
+    /// A peer is suspect only if a ping is older than an interval and there was only silence since,
+    /// also on our side if our bytes had to wait. The time from being due to leaving is subtracted,
+    /// unless it restarted the interval.
     fn rules_of_suspicion(&self, change: HealthChange) {
         if self.story.queued() {
             assert!(change.unanswered + self.story.waited() + 1 >= self.policy.suspect_after);
@@ -794,7 +800,8 @@ impl Life {
         self.sent = Some((counts_from, self.now, self.policy.heartbeat_interval));
     }
 
-    /// The pong of the latest ping, whatever became of that: on its way, answered already, given up, not yet sent.
+    /// Delivers the pong of the latest ping, whatever its state: sent, answered already, given up,
+    /// not sent yet.
     fn right_pong(&mut self) {
         let Some(payload) = self.payloads.last() else {
             return;
@@ -811,7 +818,7 @@ impl Life {
         self.hear(self.now);
     }
 
-    /// The pong of an earlier ping, or of none of ours.
+    /// Delivers the pong of an earlier ping, or of none of ours.
     fn wrong_pong(&mut self, rng: &mut Rng) {
         let earlier = self.payloads.iter().rev().nth(1).map(|p| p.to_vec());
         let latest = self.payloads.last().map(|p| p.to_vec()).unwrap_or_default();
@@ -832,7 +839,7 @@ impl Life {
         self.hear(self.now);
     }
 
-    /// The loop was away: what it read meanwhile lies in engine time's future by now.
+    /// Stalls the loop: times of what it read meanwhile are then in the future of engine time.
     fn stall(&mut self, rng: &mut Rng) {
         self.now = (self.now - Micros(rng.u64(..2_000_000))).max(self.story.opened);
         self.health.forget_outstanding();
@@ -878,7 +885,8 @@ fn first_pings_are_spread_in_idle_mode_too() {
     spread_of_first_pings(HeartbeatMode::Idle);
 }
 
-/// 100 000 clients that reconnect at one time get sequential slots: 150 buckets of 100 ms, each with its share.
+/// 100 000 clients that reconnect at once get sequential slots: 150 buckets of 100 ms, each with
+/// its share.
 fn spread_of_first_pings(mode: HeartbeatMode) {
     const CLIENTS: u64 = 100_000;
     const BUCKETS: usize = 150;
@@ -1030,15 +1038,15 @@ fn each_fault_of_a_policy_is_found_alone_and_limits_are_allowed() {
     }
 }
 
-/// What a look at a connection leads to, in a word.
+/// The result of a look at a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Does {
     Nothing,
     Pings,
     PingsAndSuspects,
-    /// An interval is over, but the ping before has not left.
+    /// An interval is over, but the ping before is not sent yet.
     Waits,
-    /// As well, and the peer becomes suspect.
+    /// The same, and the peer becomes suspect.
     Suspects,
     Stale,
 }
@@ -1058,7 +1066,7 @@ impl Does {
     }
 }
 
-/// A peer whose connection opened at zero, with times in seconds.
+/// A peer that connected at zero, with times in seconds.
 #[derive(Clone)]
 struct Peer {
     health: Health,
@@ -1088,7 +1096,7 @@ impl Peer {
         self.health.due(&self.policy)
     }
 
-    /// A look at this point does this; a ping that is asked for leaves at once.
+    /// Asserts the result of a look at this time; a requested ping is sent at once.
     fn looks(&mut self, s: f64, expected: Does) {
         let does = Does::what(self.health.on_due(&self.policy, at(s)));
         assert_eq!(does, expected, "at {s} s");
@@ -1097,25 +1105,25 @@ impl Peer {
         }
     }
 
-    /// A look asks for a ping, which does not leave yet.
+    /// Asserts that a look requests a ping, which is not sent yet.
     fn asks(&mut self, s: f64) {
         let does = Does::what(self.health.on_due(&self.policy, at(s)));
         assert_eq!(does, Does::Pings, "at {s} s");
     }
 
-    /// The ping that had to wait leaves.
+    /// Sends the ping that had to wait.
     fn leaves(&mut self, s: f64) {
         self.health.ping_sent(&self.policy, at(s), true);
     }
 
-    /// The pong of the latest ping comes.
+    /// Delivers the pong of the latest ping.
     fn answers(&mut self, s: f64, rtt: f64) {
         self.health.heard(at(s));
         let payload = self.health.ping_payload();
         assert_eq!(self.health.pong(&payload, at(s)), Some(at(rtt)), "at {s} s");
     }
 
-    /// Another interval and timeout hold from now on, in seconds.
+    /// Sets another interval and timeout, in seconds.
     fn changes(&mut self, s: f64, interval: f64, timeout: f64) {
         let policy = Policy {
             heartbeat_interval: at(interval),
@@ -1132,7 +1140,7 @@ impl Peer {
     }
 }
 
-/// A point in virtual time, in seconds (to the microsecond).
+/// Returns a virtual time from seconds (to the microsecond).
 fn at(s: f64) -> Micros {
     Micros((s * 1e6).round() as u64)
 }
@@ -1141,7 +1149,8 @@ fn seconds(point: Micros) -> f64 {
     point.0 as f64 / 1e6
 }
 
-/// A policy that [`Policy::validate`] lets pass: from the shortest times to a minute, both modes, one to three pings.
+/// Returns a policy that [`Policy::validate`] accepts: from the shortest times to a minute, both
+/// modes, one to three pings.
 fn some_policy(rng: &mut Rng) -> Policy {
     let interval = match rng.u8(..4) {
         0 => rng.u64(10_000..100_000),
@@ -1163,7 +1172,7 @@ fn some_policy(rng: &mut Rng) -> Policy {
     policy
 }
 
-/// How late a ping may be ordered for its interval to count from when it was due.
+/// Returns how late a ping may be requested so that its interval still counts from the due time.
 fn punctual(interval: Micros) -> Micros {
     Micros::from_millis(20).min(Micros(interval.0 / 4))
 }

@@ -1,12 +1,13 @@
-//! Reads the sources and holds the order that docs/architecture.md gives: a file imports only what stands before it, and each
-//! dependency, the clock and the sockets have one door. That the reader itself sees a violation is shown on small false sources.
+//! Checks the layers of design §3 in the sources: a file imports only layers before its own, and
+//! each dependency, the clock and the sockets are used in one place. Small invalid sources prove
+//! that the reader finds violations.
 
 mod imports;
 
 use std::fs;
 use std::path::Path;
 
-/// The parts of the crate in their order: each may import what stands before it, and itself.
+/// The layers of the crate in order: each may import those before it, and itself.
 const ORDER: &[&[&str]] = &[
     &["base"],
     &["mail"],
@@ -26,7 +27,7 @@ const ORDER: &[&[&str]] = &[
     &["lib", "main"],
 ];
 
-/// What only these files (or folders, with a slash behind) may name.
+/// Names that only these files (or folders, with a slash at the end) may use.
 const DOORS: &[(&str, &[&str])] = &[
     ("Instant", &["base/time.rs"]),
     ("SystemTime", &["base/time.rs"]),
@@ -113,8 +114,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["side/admin/"]),
 ];
 
-/// The order of the files and sub-folders inside a folder: each may import what stands before it, and
-/// itself. Those of one row do not import each other.
+/// The order of files and sub-folders inside a folder: each may import those before it, and itself.
+/// Those of one row do not import each other.
 const INSIDE: &[(&str, &[&[&str]])] = &[(
     "side",
     &[
@@ -191,15 +192,15 @@ const GROUPS: &[(&str, &[&[&str]])] = &[
     ),
 ];
 
-/// Lines of a file, its tests included.
+/// The limit of lines in a file, including its tests.
 const LINES_MAX: usize = 500;
 
-/// What no file may say.
+/// Words that no file may contain.
 const NOWHERE: &[&str] = &["unsafe"];
 
 // ---- reading ----
 
-/// The code of a source: comments gone, and what stands between quotes. Lines stay lines.
+/// Returns the code of a source without comments and the contents of strings; line breaks stay.
 fn code_of(source: &str) -> String {
     let (mut code, mut rest) = (String::new(), source);
     while let Some(c) = rest.chars().next() {
@@ -242,14 +243,14 @@ fn end_of_string(quoted: &str) -> usize {
     quoted.len()
 }
 
-/// How many hashes a raw string has that begins here.
+/// Returns the number of hashes if a raw string begins here.
 fn raw_string(rest: &str) -> Option<usize> {
     let after = rest.strip_prefix('r')?;
     let hashes = after.len() - after.trim_start_matches('#').len();
     after[hashes..].starts_with('"').then_some(hashes)
 }
 
-/// Words with the line they stand in, and whether `crate::` stands right before.
+/// Returns the words with their lines, and whether `crate::` is right before.
 fn words(code: &str) -> Vec<(usize, String)> {
     let mut words = Vec::new();
     for (number, line) in code.lines().enumerate() {
@@ -270,11 +271,12 @@ fn words(code: &str) -> Vec<(usize, String)> {
     words
 }
 
-/// The parts that a source names by `crate::part`, `crate::{part, …}`, or from below by `super::…::part`.
+/// Returns the layers that a source names by `crate::part`, `crate::{part, …}`, or from below by
+/// `super::…::part`.
 fn imports(words: &[(usize, String)], depth: usize) -> Vec<(usize, String)> {
     let is = |at: usize, what: &str| words.get(at).is_some_and(|(_, w)| w == what);
     let mut found = Vec::new();
-    // Modules written inside the file are a step deeper.
+    // Inline modules are one step deeper.
     let (mut braces, mut inline) = (0_i32, Vec::new());
     for at in 0..words.len() {
         match words[at].1.as_str() {
@@ -290,7 +292,7 @@ fn imports(words: &[(usize, String)], depth: usize) -> Vec<(usize, String)> {
             }
             _ => {}
         }
-        // `super` as often as the file is deep is the crate.
+        // As many `super` as the file is deep mean the crate.
         let mut end = at;
         let supers = !is(at.wrapping_sub(1), ":") && is(at, "super");
         let root = if is(at, "crate") {
@@ -331,13 +333,13 @@ fn imports(words: &[(usize, String)], depth: usize) -> Vec<(usize, String)> {
     found
 }
 
-// ---- judging ----
+// ---- checks ----
 
 fn rank(part: &str) -> Option<usize> {
     ORDER.iter().position(|parts| parts.contains(&part))
 }
 
-/// What is wrong with one file; `path` is relative to `src`.
+/// Returns the faults of one file; `path` is relative to `src`.
 fn faults(path: &str, source: &str) -> Vec<String> {
     let words = words(&code_of(source));
     let part = path.split(['/', '.']).next().unwrap_or_default();
@@ -346,7 +348,7 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     };
     let mut faults = Vec::new();
     let is_root = ["lib", "main"].contains(&part);
-    // mod.rs of a folder is as deep as the folder.
+    // The mod.rs of a folder is as deep as the folder.
     let depth = path.trim_end_matches("/mod.rs").split('/').count();
     for (line, target) in imports(&words, depth).into_iter().filter(|_| !is_root) {
         match rank(&target) {
@@ -376,7 +378,7 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     faults
 }
 
-/// What is imported against the order inside a folder.
+/// Returns imports that violate the order inside a folder.
 fn faults_inside(graph: &imports::Graph) -> Vec<String> {
     let mut faults = Vec::new();
     let strict = INSIDE.iter().map(|row| (row, true));
@@ -406,7 +408,7 @@ fn faults_inside(graph: &imports::Graph) -> Vec<String> {
     faults
 }
 
-/// What is wrong with the length of a file in a tidy folder, and with what its `mod.rs` holds.
+/// Returns the faults of a file in a checked folder: too many lines, or items in a `mod.rs`.
 fn untidy(path: &str, source: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let lines = source.lines().count();
@@ -424,7 +426,7 @@ fn untidy(path: &str, source: &str) -> Vec<String> {
     faults
 }
 
-/// Every source with its path from `src`; `src/bin` is a program of its own, a client.
+/// Returns every source with its path from `src`; `src/bin` is a separate program, a client.
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
@@ -453,7 +455,7 @@ fn every_file_imports_only_what_stands_before_it() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// What the engine's files say to each other and to hosts: types that do nothing.
+/// Types without behaviour that the engine's files and hosts share.
 const VOCABULARY: &[&str] = &[
     "engine/ending.rs",
     "engine/message.rs",
@@ -462,7 +464,7 @@ const VOCABULARY: &[&str] = &[
     "engine/view.rs",
 ];
 
-/// Every source with its words.
+/// Returns every source with its words.
 fn read_sources() -> Vec<(String, Vec<imports::Token>)> {
     let read = |(path, source): (String, String)| (path, words(&code_of(&source)));
     sources().into_iter().map(read).collect()
@@ -624,7 +626,7 @@ fn a_cycle_of_files_is_seen() {
             .collect();
         imports::cycles(&imports::graph(&files))
     };
-    // The second file names what the first one has, each time in another way.
+    // The second file imports items of the first, each time in another way.
     let ways = [
         "use super::a::A;",
         "use crate::part::a::{self, A};",

@@ -1,5 +1,6 @@
-//! Slow links and dead peers, on virtual time: a peer that acknowledges what was sent before the heartbeat is alive, however slow its link;
-//! one that is gone, or has stopped, dies on time, however much is pushed to it.
+//! Slow links and dead peers, on virtual time. A peer that acknowledges what was sent before the
+//! heartbeat is alive, however slow its link. A peer that is gone, or has stopped, is closed on
+//! time, however much is sent to it.
 
 use pulsegate::cause::Cause;
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
@@ -20,7 +21,8 @@ impl Handler for Quiet {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
 }
 
-/// A server with one peer that was heard just now, and this heartbeat interval and timeout, in ms.
+/// Creates a server with one peer that was heard just now, and this heartbeat interval and timeout,
+/// in ms.
 fn net(interval: u64, timeout: u64) -> (Net<Quiet>, PeerId) {
     let policy = Policy {
         heartbeat_interval: Micros::from_millis(interval),
@@ -45,7 +47,7 @@ fn send(net: &mut Net<Quiet>, peer: PeerId, bytes: usize) {
     net.with_io(|_, io| io.send(id, Message::binary(vec![7; bytes])));
 }
 
-/// The time until the connection is over, at most `ms`.
+/// Returns the time until the connection is over, at most `ms`.
 fn life(net: &mut Net<Quiet>, peer: PeerId, ms: u64) -> Option<Micros> {
     let from = net.now();
     for _ in 0..ms.div_ceil(5) {
@@ -64,7 +66,7 @@ const POLICIES: [(u64, u64); 3] = [(15_000, 45_000), (5_000, 15_000), (1_000, 3_
 fn a_slow_link_is_not_a_dead_peer() {
     for (interval, timeout) in POLICIES {
         for kbit in [32, 64, 120, 400, 2_000] {
-            // What a kernel takes: at most what the loop writes at once, and as much unsent.
+            // The kernel's buffer: at most what the loop writes at once, and as much unsent.
             for buffer in [16 * 1024, 80 * 1024, 130 * 1024] {
                 let (mut net, peer) = net(interval, timeout);
                 let rate = kbit * 1_000 / 8;
@@ -77,7 +79,8 @@ fn a_slow_link_is_not_a_dead_peer() {
                 let whole = |r: &Received| matches!(r, Received::Message(m) if m.len() == 900_000);
                 assert!(received.iter().any(whole), "{case}");
                 net.check().unwrap_or_else(|e| panic!("{case}: {e}"));
-                // The link is cut while a frame is on its way: it dies a timeout after the last acknowledgement at the latest.
+                // The link is cut during a frame: the peer dies at most a timeout after the last
+                // acknowledgement.
                 send(&mut net, peer, 900_000);
                 net.advance(timeout);
                 net.set_link(peer, 0, buffer);
@@ -90,18 +93,20 @@ fn a_slow_link_is_not_a_dead_peer() {
     }
 }
 
-/// What its kernel acknowledges does not keep a stopped process alive once a heartbeat has been acknowledged, too.
+/// Acknowledgements of the kernel do not keep a stopped process alive once a heartbeat has been
+/// acknowledged, too.
 #[test]
 fn pushing_to_a_dead_peer_does_not_keep_it_alive() {
     for (interval, timeout) in POLICIES {
         for (every, bytes) in [(50, 5_000), (10, 100), (500, 50_000)] {
             let (mut net, peer) = net(interval, timeout);
-            // Fast, and its kernel has room for a megabyte that is not read.
+            // A fast link, and a kernel with room for a megabyte that the process does not read.
             net.set_link(peer, 10_000_000, 130 * 1024);
             net.advance(interval + 100);
             net.mute(peer);
             let from = net.now();
-            // When its kernel has no room any more: a heartbeat that is stuck then waits from the last acknowledgement.
+            // When the kernel has no more room, the heartbeat is stuck: the timeout then counts
+            // from the last acknowledgement.
             let mut full = Micros::ZERO;
             let mut taken = 0;
             while net.ending(peer).is_none() {
@@ -127,7 +132,8 @@ fn pushing_to_a_dead_peer_does_not_keep_it_alive() {
     }
 }
 
-/// A peer that stops reading, with bytes before the heartbeat that never leave, dies a timeout after the last that did.
+/// A peer that stops reading, with unsent bytes before the heartbeat, dies a timeout after the last
+/// bytes that were sent.
 #[test]
 fn the_write_that_fills_the_socket_is_no_sign_of_life() {
     let (mut net, peer) = net(1_000, 3_000);
@@ -156,7 +162,7 @@ fn a_close_without_a_ping_says_so() {
     assert!(reason.ends_with("no ping could be sent"), "{reason}");
 }
 
-/// Clients that take a payload for a C string, or for text, echo it as it is.
+/// Clients that treat a payload as a C string, or as text, echo it unchanged.
 #[test]
 fn pings_carry_eight_letters_that_differ() {
     let (mut net, peer) = net(1_000, 3_000);
@@ -177,7 +183,7 @@ fn pings_carry_eight_letters_that_differ() {
     assert!(stats.pongs + 2 >= stats.pings && stats.pongs_mangled == 0);
 }
 
-/// An empty, cut or changed pong is life.
+/// An empty, cut or changed pong is a sign of life.
 #[test]
 fn a_mangled_pong_counts_as_life() {
     for payload in [&b"abc"[..], b"\0\0\0\x01", b"abcdefgz"] {
@@ -199,7 +205,7 @@ fn a_mangled_pong_counts_as_life() {
         net.advance(1_000);
         net.write(peer, &client_frame(0x8A, b""));
     }
-    // Sent unasked, it may be empty (RFC 6455 §5.5.3).
+    // An unsolicited pong may be empty (RFC 6455 §5.5.3).
     assert!(net.is_open(peer));
     assert_eq!(net.engine().stats().pongs_mangled, 0);
 }

@@ -1,4 +1,5 @@
-//! The queues between threads against their model. `tests/sabotage.rs` shows that it catches deliberate bugs.
+//! Compares the queues between threads with their model. `tests/sabotage.rs` shows that it catches
+//! deliberate bugs.
 
 mod mailbox;
 

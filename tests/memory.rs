@@ -1,5 +1,5 @@
-//! What a burst leaves behind: nothing. Buffers belong to the loop, so when everybody is quiet again the process is as
-//! large as it was before.
+//! A burst leaves no memory behind. Buffers belong to the loop, so when all connections are quiet
+//! again the process is as large as before.
 
 mod sockets;
 
@@ -7,17 +7,17 @@ use pulsegate::wire::frame::BINARY;
 use sockets::{Client, Event, Gateway, PATIENCE, eventually, frame, upgrade};
 use std::time::{Duration, Instant};
 
-/// Connections that stay, and each send a message in every cycle.
+/// Connections that stay; each sends a message in every cycle.
 const CONNECTIONS: usize = 10_000;
-/// Handshakes under way at once, in every cycle.
+/// Concurrent handshakes, in every cycle.
 const HANDSHAKES: usize = 2_000;
 const MESSAGE: usize = 64 * 1024;
 const CYCLES: usize = 5;
-/// Of what was there before the first burst. What the allocator keeps differs by some MB with the order in which memory is given back, and does
-/// not add up over the cycles.
+/// The limit, relative to the memory before the first burst. What the allocator keeps varies by
+/// some MB with the order in which memory is freed; it does not add up over the cycles.
 const MOST: f64 = 1.4;
 
-/// The memory that is the process's own (heap and stacks, no program text), in bytes.
+/// Returns the anonymous memory of the process (heap and stacks, no program text), in bytes.
 fn anonymous(gateway: &Gateway) -> u64 {
     let rollup = format!("/proc/{}/smaps_rollup", gateway.pid());
     let text = std::fs::read_to_string(rollup).expect("smaps_rollup");
@@ -26,8 +26,9 @@ fn anonymous(gateway: &Gateway) -> u64 {
     kib.and_then(|n| n.parse::<u64>().ok()).expect("a number") * 1024
 }
 
-/// Everybody sends the first half of a message before anybody sends the second, so all of them are in the middle of one at
-/// once. That each message was taken shows in the answer to the ping behind it.
+/// Sends the first half of a message on all connections before any second half, so that all are in
+/// the middle of a message at once. The answer to the ping after it shows that each message was
+/// taken.
 fn messages(clients: &mut [Client]) {
     let message = frame(BINARY, &vec![0x55; MESSAGE]);
     let (first, second) = message.split_at(MESSAGE / 2);
@@ -43,7 +44,8 @@ fn messages(clients: &mut [Client]) {
     }
 }
 
-/// Requests that come in pieces, all at once: the last half leaves before it is through.
+/// Sends requests in pieces on all connections at once. Half of the connections complete their
+/// request; the others close before that.
 fn handshakes(gateway: &Gateway) {
     let request = |i| upgrade(&format!("/glasses-ws?user=late-{i}&{}", "x".repeat(4_000)));
     let mut clients: Vec<_> = (0..HANDSHAKES)
@@ -60,7 +62,8 @@ fn handshakes(gateway: &Gateway) {
     }
 }
 
-/// The last 10 000 ended connections are remembered on purpose. They take their place before anything is measured.
+/// Fills the record of the last 10 000 ended connections, which is kept on purpose, before anything
+/// is measured.
 fn remember(gateway: &Gateway) {
     const REMEMBERED: u64 = 10_000;
     let remembered = || gateway.api("/api/v1/closed?limit=1")["remembered"].as_u64();
@@ -91,7 +94,8 @@ fn a_burst_leaves_nothing_behind() {
     let mut clients: Vec<_> = (0..CONNECTIONS)
         .map(|i| Client::open(gateway.addr, &format!("/glasses-ws?user={i}")))
         .collect();
-    // Tables grow to the most that were ever there at once, and stay. Those who leave late overlap with the next who come.
+    // Tables grow to the most entries that existed at once, and stay. Connections that end late
+    // overlap with the next ones.
     drop(
         (0..2 * HANDSHAKES)
             .map(|_| Client::connect(gateway.addr))

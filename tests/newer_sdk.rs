@@ -1,5 +1,6 @@
-//! Apps of the newer SDK, whose requests name them in headers, whose first message may be `reconnect`, and which come back
-//! whatever code they are closed with. On virtual time; the SDK itself is in `tests/clients/sdk`.
+//! Apps of the newer SDK. Their requests carry the identity in headers, their first message may be
+//! `reconnect`, and they reconnect after any close code. On virtual time; the SDK itself is tested
+//! in `tests/clients/sdk`.
 
 mod relaying;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "key-of-p.x";
 
-/// A connection whose request has these header fields.
+/// Connects with these header fields in the request.
 fn request(fleet: &mut Fleet, fields: &[(&str, &str)]) -> PeerId {
     let request = upgrade_request("/app-ws");
     let head = request.strip_suffix("\r\n").expect("a head");
@@ -28,7 +29,7 @@ fn request(fleet: &mut Fleet, fields: &[(&str, &str)]) -> PeerId {
     peer
 }
 
-/// What the SDK's requests say.
+/// Returns the header fields of the SDK's requests.
 fn fields<'a>(user: &'a str, session: &'a str, key: &'a str) -> [(&'a str, &'a str); 4] {
     [
         ("x-user-id", user),
@@ -38,7 +39,7 @@ fn fields<'a>(user: &'a str, session: &'a str, key: &'a str) -> [(&'a str, &'a s
     ]
 }
 
-/// A connection of ada's `p.x`.
+/// Connects `p.x` for ada.
 fn connect(fleet: &mut Fleet) -> PeerId {
     request(fleet, &fields("ada@x.y", "ada@x.y-p.x", KEY))
 }
@@ -51,21 +52,21 @@ fn reconnect() -> Value {
     json!({"type":"reconnect","sessionId":"ada@x.y-p.x","sdkVersion":"3.0.0-hono.8"})
 }
 
-/// Introduces itself with the first message that it has not been acknowledged yet.
+/// Connects and sends the first message of an app that was not acknowledged yet.
 fn begin(fleet: &mut Fleet) -> PeerId {
     let app = connect(fleet);
     fleet.say(app, init());
     app
 }
 
-/// Comes back, as it does when it was acknowledged before.
+/// Reconnects, as an app does that was acknowledged before.
 fn come_back(fleet: &mut Fleet) -> PeerId {
     let app = connect(fleet);
     fleet.say(app, reconnect());
     app
 }
 
-/// A fleet where ada has started `p.x`: her glasses, and the app.
+/// Returns a fleet where ada has started `p.x`: with her glasses, and the app.
 fn started() -> (Fleet, PeerId, PeerId) {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
@@ -80,7 +81,7 @@ fn started() -> (Fleet, PeerId, PeerId) {
     (fleet, glasses, app)
 }
 
-/// All that it was sent: the types of its messages with their codes, and the end.
+/// Returns everything that it was sent: the types of its messages with their codes, and the end.
 fn heard(fleet: &mut Fleet, peer: PeerId) -> Vec<String> {
     let received = fleet.net.received(peer).into_iter();
     let word = |received| match received {
@@ -162,7 +163,7 @@ fn what_its_introduction_lacks_stands_in_the_headers() {
         assert_eq!(fleet.next(other)["code"], code, "{fields:?}");
         fleet.lose(other, "close");
     }
-    // The user may stand in the session's name alone, and what the message says holds.
+    // The user may be only in the session's name, and the message has precedence.
     let fields = fields("eve@x.y", "eve@x.y-p.x", "wrong");
     for (fields, init) in [
         (
@@ -182,7 +183,7 @@ fn what_its_introduction_lacks_stands_in_the_headers() {
         fleet.say(app, init);
         assert_eq!(fleet.next(app)["sessionId"], "ada@x.y-p.x");
     }
-    // What waits for a first message is given back with the connection, too.
+    // The memory for the wait for a first message is released with the connection, too.
     let before = fleet.charged();
     let silent = connect(&mut fleet);
     assert!(fleet.charged() > before);
@@ -236,7 +237,7 @@ fn a_reconnect_to_no_session_is_rejected_and_the_app_may_introduce_itself() {
     assert!(fleet.is_open(app));
     fleet.advance(2_000);
     fleet.expect_closing(app, Cause::INIT_TIMEOUT, 3008);
-    // Where any valid key is enough, it is in by that. A key is wanted first.
+    // If any valid key is enough, the key admits it. A key is required first.
     let mut fleet = Fleet::closed(Admission::Key);
     let app = come_back(&mut fleet);
     fleet.say(app, init());
@@ -271,7 +272,7 @@ fn an_app_that_its_user_has_stopped_is_told_to_stay_away() {
     let app = begin(&mut fleet);
     fleet.advance(100);
     assert_eq!(heard(&mut fleet, app), ["app_stopped", "1000 App stopped"]);
-    // The other SDK stays away by the code.
+    // The older SDK stays away because of the code.
     let older = fleet.init("ada@x.y", "p.x", KEY);
     fleet.expect_closing(older, Cause::FORBIDDEN, 1008);
     assert_eq!(
@@ -294,7 +295,7 @@ fn a_reconnect_while_the_glasses_are_away_is_deferred_until_they_are_back() {
         (49_000..=50_000).contains(&left),
         "what is left of 60 s: {left}"
     );
-    // What it shows meanwhile waits for them.
+    // What it displays meanwhile waits for the glasses.
     fleet.say(app, json!({"type":"display_event","n":1}));
     assert_eq!(heard(&mut fleet, app), [""; 0]);
     let glasses = fleet.glasses("ada@x.y");
@@ -304,7 +305,7 @@ fn a_reconnect_while_the_glasses_are_away_is_deferred_until_they_are_back() {
     fleet.glasses("ada@x.y");
     assert_eq!(heard(&mut fleet, app), [""; 0], "once");
     assert_eq!(fleet.starts().len(), 0);
-    // They do not come.
+    // The glasses do not come back.
     let (mut fleet, glasses, app) = started();
     fleet.lose(glasses, "reset");
     fleet.lose(app, "reset");
@@ -330,7 +331,8 @@ fn after_a_restart_an_app_waits_for_its_glasses_and_is_not_asked() {
     fleet.glasses("ada@x.y");
     assert_eq!(heard(&mut fleet, app), ["reconnect_ack"]);
     assert_eq!(fleet.starts().len(), 1, "the other one is");
-    // One that has waited, and is lost when they come, is not acknowledged in the place of another.
+    // An app that has waited, and is lost when the glasses connect: no other connection is
+    // acknowledged in its place.
     let mut fleet = Fleet::restored(vec![("ada@x.y".into(), vec!["p.x".into()])]);
     let app = come_back(&mut fleet);
     fleet.lose(app, "reset");
@@ -339,7 +341,7 @@ fn after_a_restart_an_app_waits_for_its_glasses_and_is_not_asked() {
     assert_eq!(heard(&mut fleet, app), ["tpa_connection_ack"]);
 }
 
-/// Its SDK waits on that connection, and on no other: it need not be waited for.
+/// Its SDK waits on that connection, and on no other, so the gateway need not wait for it.
 #[test]
 fn an_app_that_waited_for_its_glasses_and_was_lost_is_asked_when_they_are_back() {
     let (mut fleet, glasses, app) = started();
@@ -359,7 +361,7 @@ fn an_app_that_waited_for_its_glasses_and_was_lost_is_asked_when_they_are_back()
     fleet.charged();
 }
 
-/// It would come back otherwise, and two processes would take each other's place for ever.
+/// Otherwise it would reconnect, and two processes would take each other's place without end.
 #[test]
 fn an_app_that_is_replaced_is_told_that_it_has_stopped_first() {
     let (mut fleet, glasses, first) = started();
@@ -370,7 +372,7 @@ fn an_app_that_is_replaced_is_told_that_it_has_stopped_first() {
         ["app_stopped", "1000 replaced by a newer connection"]
     );
     assert_eq!(heard(&mut fleet, second), ["tpa_connection_ack"]);
-    // The other SDK need not be told.
+    // The older SDK need not be told.
     let older = fleet.init("ada@x.y", "p.x", KEY);
     fleet.advance(100);
     assert_eq!(
@@ -383,7 +385,7 @@ fn an_app_that_is_replaced_is_told_that_it_has_stopped_first() {
         heard(&mut fleet, older),
         ["tpa_connection_ack", "1000 replaced by a newer connection"]
     );
-    // It may say its version only.
+    // It may state its version only.
     let versioned = fleet.net.connect("/app-ws");
     let mut named = init();
     named["sessionId"] = "ada@x.y-p.x".into();
@@ -404,7 +406,7 @@ fn an_app_that_is_replaced_is_told_that_it_has_stopped_first() {
     );
 }
 
-/// Its server has failed and is asked again: what is left of the session that failed has no handler, and comes back by
+/// Its server has failed and is asked again. The failed session has no handlers, but reconnects by
 /// itself.
 #[test]
 fn what_is_left_of_a_session_that_failed_is_told_to_stay_away() {
@@ -421,7 +423,7 @@ fn what_is_left_of_a_session_that_failed_is_told_to_stay_away() {
         heard(&mut fleet, orphan),
         ["app_stopped", "1000 App stopped"]
     );
-    // It tries until after the next one is here.
+    // It tries until after the next session has connected.
     fleet.advance(3_500);
     let app = begin(&mut fleet);
     assert_eq!(heard(&mut fleet, app), ["tpa_connection_ack"]);
@@ -433,7 +435,7 @@ fn what_is_left_of_a_session_that_failed_is_told_to_stay_away() {
         ["app_stopped", "1000 App stopped"]
     );
     assert!(fleet.is_open(app));
-    // One that had been acknowledged has its handlers.
+    // A session that had been acknowledged has its handlers.
     let app = come_back(&mut fleet);
     assert_eq!(heard(&mut fleet, app), ["reconnect_ack"]);
 }

@@ -1,5 +1,5 @@
-//! The page's files and the live stream, as they go over the wire: who may have them, what they say, and how many may listen.
-//! What a browser makes of them is shown by tests/deploy/page.py.
+//! The page's files and the live stream, as they are sent: access to them, their content, and the
+//! limit of listeners. tests/deploy/page.py tests them in a browser.
 
 mod sockets;
 
@@ -23,7 +23,7 @@ fn quiet(more: &[(&str, &str)]) -> Gateway {
     Gateway::start(&settings)
 }
 
-/// What a page names in these attributes.
+/// Returns what a page references in these attributes.
 fn named(text: &str) -> Vec<String> {
     let attributes = ["href=\"page/", "src=\"page/", "from './"];
     let ends = ['"', '\''];
@@ -40,11 +40,11 @@ fn named(text: &str) -> Vec<String> {
 #[test]
 fn the_page_is_for_everybody_and_what_it_shows_is_not() {
     let gateway = quiet(&[("ADMIN_TOKEN", TOKEN)]);
-    // All that it names, and what that names.
+    // All files that the page references, and those that they reference.
     let mut paths = vec!["/".to_owned()];
     let mut next = 0;
     while let Some(path) = paths.get(next).cloned() {
-        // Also by a link from elsewhere: it holds no data.
+        // Also through a link from elsewhere: it holds no data.
         let from = "Origin: http://wiki.example\r\nSec-Fetch-Site: cross-site\r\n";
         let response = gateway.admin_request("GET", &path, from, "");
         assert_eq!(response.status, 200, "{path}: {response:?}");
@@ -79,7 +79,7 @@ fn the_page_is_for_everybody_and_what_it_shows_is_not() {
         paths.dedup();
         let head = gateway.admin_request("HEAD", &path, "", "");
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
-        // Only to be read.
+        // Read-only.
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             assert_eq!(
                 gateway.admin_request(method, &path, "", "").status,
@@ -119,7 +119,7 @@ fn without_a_token_a_name_that_leads_here_gets_no_page() {
     gateway.end();
 }
 
-/// Somebody who listens.
+/// A client that reads the live stream.
 struct Listener(BufReader<TcpStream>);
 
 impl Listener {
@@ -136,12 +136,12 @@ impl Listener {
         line
     }
 
-    /// The status, with the head read to its end.
+    /// Returns the status, and reads the head to its end.
     fn status(&mut self) -> u16 {
         self.head().0
     }
 
-    /// The status and the header lines.
+    /// Returns the status and the header lines.
     fn head(&mut self) -> (u16, Vec<String>) {
         let line = self.line();
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
@@ -161,7 +161,8 @@ impl Listener {
     }
 }
 
-/// A wall clock that a test can set, for one process: `clock_gettime` adds the seconds that stand in the file `WALL_STEP`.
+/// A wall clock that a test can set, for one process: `clock_gettime` adds the seconds in the file
+/// `WALL_STEP`.
 const STEPPED_CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -263,7 +264,7 @@ fn whoever_listens_is_told_each_second_and_all_the_same() {
     let client = Client::open(gateway.addr, "/glasses-ws?user=ada");
     let mut second = Listener::begin(&gateway, &bearer);
     assert_eq!(second.status(), 200);
-    // The first that the second is told is one that the first is told, too.
+    // The first document of the second listener is also sent to the first.
     let joined = second.next();
     let mut seen = vec![told["at"].clone()];
     while *seen.last().expect("one") != joined["at"] {
@@ -286,7 +287,7 @@ fn whoever_listens_is_told_each_second_and_all_the_same() {
     gateway.end();
 }
 
-/// nginx keeps what it is answered until a buffer is full, which takes minutes of documents, unless it is told not to.
+/// By default nginx keeps an answer until its buffer is full, which takes minutes of documents.
 #[test]
 fn no_proxy_keeps_documents_back() {
     let gateway = quiet(&[]);
@@ -309,7 +310,7 @@ fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
         })
         .collect();
     assert_eq!(Listener::begin(&gateway, "").status(), 503);
-    // Others are answered meanwhile, by the loop, too; and who reads slowly holds nobody up.
+    // Other requests are answered meanwhile, by the loop, too, and a slow reader delays none of them.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(3) {
         assert_eq!(gateway.api("/api/v1/connections?limit=1")["matched"], 0);
@@ -327,7 +328,7 @@ fn whoever_listens_is_not_taken_to_be_idle() {
     let gateway = quiet(&[]);
     let mut listener = Listener::begin(&gateway, "");
     assert_eq!(listener.status(), 200);
-    // More than are served at once, each of which makes room for the next.
+    // More connections than the limit, each of which makes room for the next.
     let mut idle = Vec::new();
     for _ in 0..80 {
         let mut stream = gateway.admin_stream();

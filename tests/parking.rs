@@ -1,5 +1,6 @@
-//! The loop gathers frames and fragments by itself, and a spare tungstenite context judges what is whole. Random streams of
-//! frames, faults and cuts give the same messages and endings as a context that reads the whole stream at once.
+//! The loop collects frames and fragments by itself, and a spare tungstenite context validates what
+//! is complete. Random streams of frames, faults and cuts give the same messages and endings as a
+//! context that reads the whole stream at once.
 
 use fastrand::Rng;
 use pulsegate::cause::{Cause, Code};
@@ -9,10 +10,10 @@ use std::io::{self, ErrorKind, Read, Write};
 use tungstenite::error::Error as WsError;
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 
-/// A message of this length has the host close the connection.
+/// A message of this length makes the host close the connection.
 const FAREWELL: usize = 77;
 
-/// Answers every message with its length, closes when asked to, and remembers what it heard.
+/// Answers every message with its length, closes when asked to, and records the messages.
 #[derive(Default)]
 struct Host(Vec<(usize, Message)>);
 
@@ -30,7 +31,7 @@ impl Handler for Host {
     }
 }
 
-/// What came of one stream.
+/// The outcome of one stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     messages: Vec<Message>,
@@ -39,7 +40,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Enough to see where two outcomes part, without the payloads.
+    /// Returns enough to see where two outcomes differ, without the payloads.
     fn outline(&self) -> String {
         let messages: Vec<_> = self
             .messages
@@ -51,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// Three peers that each write their stream in pieces, all interleaved in one order.
+/// Runs three peers that each write their stream in pieces, interleaved in one order.
 fn run(writes: &[(usize, Vec<u8>)], most: usize) -> Vec<Outcome> {
     let config = Config {
         max_message_bytes: most,
@@ -110,7 +111,7 @@ impl Write for Stream<'_> {
     }
 }
 
-/// What tungstenite makes of a whole stream.
+/// Returns tungstenite's result for a whole stream.
 fn expected(stream: &[u8], most: usize) -> Outcome {
     let config = WebSocketConfig::default()
         .max_message_size(Some(most))

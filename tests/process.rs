@@ -1,5 +1,6 @@
-//! The gateway as a process, under signals and the misfortunes of a machine. Fifty control clients run beside each test;
-//! none of them may be closed, unless the gateway goes away, and each of their pings is answered.
+//! The gateway as a process, under signals and failures of the machine. Fifty control clients run
+//! beside each test. None of them may be closed, unless the gateway shuts down, and each of their
+//! pings is answered.
 
 mod sockets;
 
@@ -100,7 +101,7 @@ fn a_storm_of_comers_and_goers_is_served_and_summed_up() {
     let log = gateway.log.clone();
     gateway.end();
     let log = log.lock().expect("no panic");
-    // Each end was written or summed up.
+    // Each end was logged or summed up.
     let told: u64 = log
         .iter()
         .filter(|l| l.contains(" close "))
@@ -146,7 +147,7 @@ fn a_newer_connection_of_the_same_peer_replaces_the_older() {
             first.next_answering(),
             Event::Close(code, reason.to_owned())
         );
-        // The replaced one ends late, after the newer one has been at work.
+        // The replaced connection ends late, while the newer one is active.
         second.send_text("{\"type\":\"ping\"}");
         let pong = second.next_answering();
         assert!(
@@ -158,11 +159,11 @@ fn a_newer_connection_of_the_same_peer_replaces_the_older() {
         let line1 = line(1);
         assert_eq!(field(&line1, "code"), Some(&*code.to_string()), "{line1}");
         assert_eq!(field(&line1, "by"), Some("us"), "{line1}");
-        // That has not taken the place from the second one: a third finds it there.
+        // This has not taken the place from the second connection: a third finds it there.
         let mut third = Client::open(gateway.addr, path);
         assert_eq!(second.expect_close(), (code, reason.to_owned()));
         line(2);
-        // And so on when the replaced one leaves without an answer.
+        // And the same when the replaced connection ends without an answer.
         let mut fourth = Client::open(gateway.addr, path);
         let told = third.next_answering();
         assert_eq!(told, Event::Close(code, reason.to_owned()));
@@ -173,7 +174,7 @@ fn a_newer_connection_of_the_same_peer_replaces_the_older() {
         fifth.send_text("{\"type\":\"ping\"}");
         assert!(matches!(fifth.next_answering(), Event::Text(_)));
     }
-    // Another package, and another user, are somebody else.
+    // Another package, or another user, is another identity.
     let paths = [
         "/tpa-ws?user=bob&package=a",
         "/app-ws?user=bob&package=b",
@@ -216,7 +217,7 @@ fn above_max_connections_503_and_then_service_again() {
     gateway.end();
 }
 
-/// Only the peers' port may be shared, so only there it is told how.
+/// Only the port for peers may be shared, so only its message suggests it.
 #[test]
 fn a_port_that_is_taken_says_what_helps() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -239,9 +240,9 @@ fn a_port_that_is_taken_says_what_helps() {
     assert!(!admin.contains("REUSE_PORT"), "{admin}");
 }
 
-// ---- clients that exist ----
+// ---- existing clients ----
 
-/// The response to an upgrade request for `path` with these lines more.
+/// Returns the response to an upgrade request for `path` with these extra lines.
 fn asked(gateway: &Gateway, path: &str, lines: &str) -> Client {
     let mut client = Client::connect(gateway.addr);
     let host = format!("Host: {}\r\n", gateway.addr);
@@ -266,7 +267,7 @@ fn a_refused_origin_stands_in_the_log_and_in_the_reply() {
         "https://evil.example:1/a?b",
         "ALLOWED_ORIGINS",
     ]);
-    // Escaped and cut, so that it fills neither line.
+    // Escaped and cut, so that neither line becomes too long.
     let mut long = with(&format!(
         "Origin: https://\u{e9}\t\"{}\r\n",
         "x".repeat(4_000)
@@ -280,7 +281,7 @@ fn a_refused_origin_stands_in_the_log_and_in_the_reply() {
     drop(long);
     let line = gateway.line(&["cause=blocked", "xxxx"]);
     assert!(line.len() < 600 && !line.contains('\t'), "{line}");
-    // What was named, and the address that was asked, as Python's websocket-client sends it.
+    // The name in the request, and the requested address, as Python's websocket-client sends it.
     let own = format!("http://{}", gateway.addr);
     for origin in ["file://", "null", &own] {
         with(&format!("Origin: {origin}\r\n")).switched();
@@ -363,7 +364,7 @@ fn a_flood_is_slowed_and_everybody_is_told_so() {
         let frames = frame(1, br#"{"type":"a"}"#).repeat(10_000);
         move || while !over.load(Relaxed) && flood.try_write(&frames) {}
     });
-    // It is logged after a second of that, and shown meanwhile.
+    // It is logged after a second of throttling, and the API shows it meanwhile.
     let line = gateway.line(&["[WARN] throttled ", "user=flood"]);
     assert_eq!(field(&line, "class"), Some("glasses"), "{line}");
     let waited = field(&line, "waited_ms").and_then(|ms| ms.parse().ok());
@@ -400,7 +401,7 @@ fn a_flood_is_slowed_and_everybody_is_told_so() {
 
 #[test]
 fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_served() {
-    /// Of 200 descriptors 83 are for the loop itself, and a quarter is kept.
+    /// Of 200 descriptors, 83 are for the loop itself, and a quarter is reserved.
     const ROOM: usize = 200 - 83 - 50;
     let gateway = {
         let inner = Gateway::command(&[("MAX_CONNECTIONS", "1000"), ("DRAIN_MS", "0")]);
@@ -436,7 +437,7 @@ fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_serv
     gateway.end();
 }
 
-/// The loop's thread goes first where there are not enough CPUs for all.
+/// The loop's thread has priority when there are not enough CPUs.
 #[test]
 fn threads_beside_the_loop_stand_back() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
@@ -445,7 +446,8 @@ fn threads_beside_the_loop_stand_back() {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.pid())).expect("threads");
         let named = tasks.flatten().find_map(|task| {
             let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
-            // proc_pid_stat(5): the name stands in parentheses, and nice is the seventeenth field behind it.
+            // proc_pid_stat(5): the name is in parentheses, and nice is the seventeenth field after
+            // it.
             let (head, fields) = stat.rsplit_once(") ")?;
             let nice = fields.split(' ').nth(16)?.parse::<i32>().ok()?;
             head.ends_with(&format!("({name}")).then_some(nice)
@@ -498,7 +500,7 @@ fn buffers_are_bounded_by_memory_and_the_log_says_where_that_comes_from() {
 fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
     let gateway = Gateway::start(&[("ALERT_INTERVAL_MS", "100"), ("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
-    // No setting leads there; somebody takes them away.
+    // No setting leads to this state; the test lowers the limit from outside.
     let limit = |soft: u64| {
         let (mut old, mut hard) = (0, 0);
         let pid = gateway.pid() as i32;
@@ -523,7 +525,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
         })
         .collect();
     gateway.line(&["[WARN]", "accept paused"]);
-    // It does not wait for ALERT_LIMITS_FOR_MS, a minute.
+    // The alert does not wait for ALERT_LIMITS_FOR_MS, a minute.
     gateway.line(&[
         "alert state=firing name=fds_near_limit",
         "descriptors have run out",
@@ -564,7 +566,8 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("another writing end");
     let mut gateway = Gateway::start_on(command, reader, writer);
-    // We fill the pipe ourselves. This thread blocks in it for good, and whoever else writes there, too.
+    // We fill the pipe ourselves. This thread blocks in it from then on, and so does any other
+    // writer.
     let (full, filled) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         while filler.write_all(&[b'\n'; 4_096]).is_ok() {
@@ -577,7 +580,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
         assert!(pages < 1_000, "somebody reads the pipe");
     }
     let controls = Controls::start_at_gateway(gateway.addr);
-    // Some lines for each: more than the pipe holds, if it were empty.
+    // Some lines for each: more than an empty pipe could hold.
     for i in 0..1_000 {
         let mut client = glasses(&gateway, &format!("talkative-{i}"));
         client.write(&frame(CLOSE, b""));
@@ -586,7 +589,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     controls.await_pings(3);
     assert_eq!(gateway.health(), 200);
     controls.finish();
-    // It waits some time for the last lines to be read, but not for ever.
+    // It waits some time until the last lines are read, but not without end.
     gateway.signal("TERM");
     assert_eq!(gateway.wait_for_exit().code(), Some(0));
 }
@@ -606,7 +609,7 @@ fn sigterm_drains() {
     gateway.signal("TERM");
     gateway.line(&["signal", "effect=drain"]);
     assert_eq!(gateway.health(), 503);
-    // Load balancers have not noticed yet: whoever comes is served.
+    // Load balancers have not noticed yet: new connections are served.
     let mut late = glasses(&gateway, "late");
     let late = std::thread::spawn(move || late.expect_close());
     let ends = controls.wait_for_end();
@@ -644,7 +647,7 @@ fn health_checks_are_answered_503_until_the_drain_ends() {
     controls.await_pings(1);
     gateway.signal("INT");
     gateway.line(&["close ", "cause=draining"]);
-    // The first connections are closed already, and the last ones are here for long.
+    // The first connections are closed already, and the last ones stay open for long.
     for _ in 0..20 {
         let response = Client::get(gateway.addr, "/healthz");
         let draining = "{\"status\":\"draining\"}";
@@ -671,7 +674,8 @@ fn health_checks_do_not_keep_a_drained_gateway_alive() {
     let checks = std::thread::spawn({
         let (over, addr) = (Arc::clone(&over), gateway.addr);
         move || {
-            // Some ask, and some only connect and say nothing, up to the end and beyond.
+            // Some send a request, and some only connect and send nothing, until the end and
+            // beyond.
             let mut silent = std::collections::VecDeque::new();
             while !over.load(Relaxed) {
                 if let Ok(stream) = std::net::TcpStream::connect(addr) {
@@ -753,7 +757,7 @@ fn the_start_says_in_words_what_is_open_to_whom() {
     let open = "open to glasses with a token, no app, from every machine that reaches it";
     assert!(listening.ends_with(open), "{listening}");
     gateway.line(&["[INFO] there is no page"]);
-    // The long line, for who looks for it.
+    // The long line, for debugging.
     gateway.line(&["[DEBUG] settings ", " glasses_heartbeat_interval_ms=1000 "]);
     gateway.end();
 }
@@ -791,7 +795,7 @@ fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
             assert_eq!(priority, if is_warning { "<4>" } else { "<6>" }, "{line}");
         }
     }
-    // Another stream of the journal than ours: an editor's terminal, perhaps.
+    // Another stream of the journal than ours, perhaps an editor's terminal.
     assert!(start("text", false)[0].starts_with("20"));
 }
 
@@ -815,19 +819,19 @@ fn an_idle_gateway_writes_every_tenth_line_of_statistics() {
         })
     };
     let turns = |line: &str| field(line, "turns").and_then(|n| n.parse::<u64>().ok());
-    // Health checks are no news.
+    // Health checks are not logged.
     assert_eq!(gateway.health(), 200);
     let idle = lines(&["stats sessions=0 glasses=0"], 2);
     // Each covers ten intervals, so at least as many turns.
     assert!(turns(&idle[1]) >= Some(10), "{}", idle[1]);
     let _ada = glasses(&gateway, "ada");
-    // With a connection each is written, though nothing happens.
+    // With a connection each is written, even if nothing happens.
     let busy = lines(&["stats sessions=1 glasses=1"], 4);
     assert!(busy.iter().any(|l| turns(l) < Some(10)), "{busy:?}");
     gateway.end();
 }
 
-/// The keys of the handbook's table of statistics.
+/// Returns the keys of the handbook's table of statistics.
 fn explained() -> BTreeSet<&'static str> {
     let handbook = include_str!("../docs/operations.md");
     let (_, rest) = handbook
@@ -868,14 +872,14 @@ fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     gateway.end();
 }
 
-/// The counter `rchar` of the process: bytes that it has read so far.
+/// Returns the counter `rchar` of the process: bytes that it has read so far.
 fn bytes_read(pid: u32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "))?;
     line.parse().ok()
 }
 
-/// A list of apps that takes a while to understand, and the signal while it is at it.
+/// A list of apps that takes a while to parse, and a signal during that time.
 #[test]
 fn signals_during_the_start_wait_until_the_gateway_runs() {
     let path = std::env::temp_dir().join(format!("pulsegate-start-{}", std::process::id()));
@@ -909,7 +913,7 @@ fn signals_during_the_start_wait_until_the_gateway_runs() {
     std::fs::remove_file(path).expect("ours");
 }
 
-/// Wherever its standard streams lead, the gateway says with its exit code what is right.
+/// Wherever its standard streams lead, the gateway's exit code is right.
 #[test]
 fn an_output_that_takes_nothing_does_not_abort() {
     use std::process::Stdio;
@@ -934,7 +938,7 @@ fn an_output_that_takes_nothing_does_not_abort() {
     for args in [&["--help"], &["--version"], &["--print-config"]] {
         let (code, told) = run(args, closed(), Stdio::piped());
         assert_eq!((code, &*told), (Some(0), ""), "{args:?}");
-        // What was asked for is not there, and that is a fault.
+        // The requested output could not be written, and that is a fault.
         let (code, told) = run(args, full(), Stdio::piped());
         assert_eq!(code, Some(1), "{args:?}");
         assert!(told.contains("cannot write to standard output"), "{told}");

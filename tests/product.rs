@@ -1,5 +1,5 @@
-//! A product that the gateway has never heard of: its class is in the API, the metrics, the alerts, the page and the log, and is
-//! drained and blocked as any other.
+//! A product unknown to the gateway: its class is in the API, the metrics, the alerts, the page and
+//! the log, and can be drained and blocked like any other.
 
 mod sockets;
 
@@ -26,7 +26,7 @@ const SENSORS: [ClassInfo; 1] = [ClassInfo {
     policy: Policy::DEFAULT,
 }];
 
-/// Sensors at `/sensor-ws/NAME`, each of which is sent back what it says.
+/// Sensors at `/sensor-ws/NAME`; each message is echoed.
 #[derive(Default)]
 struct Sensors {
     class: Option<Class>,
@@ -98,7 +98,7 @@ impl Rig {
         }
     }
 
-    /// Builds all on this thread, tells what the tests need, and turns the loop.
+    /// Builds everything on this thread, sends the tests what they need, and turns the loop.
     fn run(tell: &Sender<(SocketAddr, Remote, side::Handle)>) {
         let gateway = Gateway::new(Options {
             stats_interval: Micros::from_secs(60),
@@ -158,7 +158,7 @@ impl Rig {
         reactor.run().expect("no fault of the loop");
     }
 
-    /// Status and body of an answer.
+    /// Returns the status and body of an answer.
     fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.admin).expect("a connection");
         let request = format!(
@@ -264,7 +264,7 @@ fn a_third_class_is_drained_blocked_and_remembered() {
     assert_eq!(refused.status, 403);
     let (status, _) = rig.ask("DELETE", "/api/v1/blocks?user=attic", "");
     assert_eq!(status, 204);
-    // All are sent away, and the glasses stay.
+    // All sensors are drained, and the glasses stay.
     let mut attic = rig.sensor("attic");
     let drain = "{\"class\":\"sensor\",\"spread_ms\":0,\"refuse_ms\":60000}";
     let (status, draining) = rig.ask("POST", "/api/v1/drain", drain);
@@ -294,7 +294,7 @@ fn a_third_class_is_drained_blocked_and_remembered() {
     assert_eq!(closed["closed"][0]["user"], "attic");
 }
 
-/// What was logged, by every test of this process.
+/// The log of every test of this process.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Lines;

@@ -1,5 +1,6 @@
-//! The reactor on real sockets. In (almost) every test fifty control clients run beside what is tested; none of them may be
-//! closed, and each of their pings is answered. Asserted is who closed whom, with which code and cause, never how fast.
+//! The reactor on real sockets. In (almost) every test fifty control clients run beside what is
+//! tested; none of them may be closed, and each of their pings is answered. Tests assert which side
+//! closed, with which code and cause, never how fast.
 
 mod sockets;
 
@@ -15,7 +16,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// What [`policy`] calls stale.
+/// The stale timeout of [`policy`].
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 fn sent_to(seen: &[Seen], wanted: &str) -> Vec<Sent> {
@@ -38,7 +39,7 @@ fn a_storm_of_connects_is_served_to_the_last() {
         for t in 0..THREADS {
             let addr = host.addr;
             scope.spawn(move || {
-                // All of them knock before the first is listened to.
+                // All of them connect before the first is served.
                 let mut clients: Vec<_> = (0..STORM / THREADS)
                     .map(|i| {
                         let mut client = Client::connect(addr);
@@ -60,7 +61,7 @@ fn a_storm_of_connects_is_served_to_the_last() {
     assert_eq!(stats.classes[0].opened, STORM as u64);
     assert_eq!(stats.rejected.iter().sum::<u64>(), 0);
     for seen in stats.classes[0].closed.iter().enumerate() {
-        // A slow test may be slow enough to look dead; that is no reason not to have been served.
+        // A slow test may be slow enough to look dead; it must have been served all the same.
         let peer = [
             Cause::PEER_EOF,
             Cause::PEER_RESET,
@@ -83,7 +84,7 @@ fn five_hundred_ghosts_are_closed_and_none_of_them_early() {
     let mut ghosts = Vec::new();
     for i in 0..GHOSTS {
         let client = Client::connect(host.addr);
-        // It is heard for the last time not before it has spoken for the last time.
+        // It was last heard at or after its last message.
         let spoke = Instant::now();
         ghosts.push((spoke, client.upgraded(&format!("/ghost/{i}"))));
     }
@@ -115,11 +116,13 @@ fn five_hundred_ghosts_are_closed_and_none_of_them_early() {
     assert_eq!(host.stop().closed(Cause::STALE.index()), GHOSTS as u64);
 }
 
-/// Runs `flood` on a connection of its own beside others, who are served. The flood ends when it is told so.
+/// Runs `flood` on its own connection beside others, which must be served. The flood ends when it
+/// is told so.
 fn flood_beside_others(flood: impl FnOnce(&mut Client, &AtomicBool) + Send, hold: bool) {
-    /// What the reactor reads from one connection in one turn, whatever that one has to say.
+    /// The limit of bytes that the reactor reads from one connection in one turn.
     const READ_BUDGET: usize = 256 * 1024;
-    /// Frames end where they end: the largest that is used here, begun in the turn before.
+    /// A frame is finished, so this much more may be read: the largest frame used here, begun in
+    /// the turn before.
     const FRAME: usize = 16 * 1024 + 8;
     let host = Host::start();
     let controls = Controls::start(host.addr);
@@ -131,7 +134,7 @@ fn flood_beside_others(flood: impl FnOnce(&mut Client, &AtomicBool) + Send, hold
         scope.spawn(move || flood(&mut flooder, stop));
         for i in 0..20 {
             if hold {
-                // So much waits in the kernel then that several turns are needed for it.
+                // Enough waits in the kernel then to need several turns.
                 let gate = host.hold();
                 std::thread::sleep(Duration::from_millis(50));
                 drop(gate);
@@ -196,11 +199,11 @@ fn a_flood_of_bytes_is_read_within_a_budget() {
 fn half_open_peers_are_stale_and_told_so() {
     let host = Host::start();
     let controls = Controls::start(host.addr);
-    // They read, and say nothing.
+    // They read, and send nothing.
     let mut mute: Vec<_> = (0..10)
         .map(|i| Client::open(host.addr, &format!("/deaf/{i}")))
         .collect();
-    // They do nothing at all.
+    // They neither read nor send.
     let mut frozen: Vec<_> = (0..10)
         .map(|i| Client::open(host.addr, &format!("/frozen/{i}")))
         .collect();
@@ -233,7 +236,7 @@ fn half_open_peers_are_stale_and_told_so() {
     for i in 0..10 {
         assert_eq!(host.ending(&format!("/frozen/{i}")).cause, Cause::STALE);
     }
-    // What was sent to them lies in their own kernel, and behind it the end.
+    // What was sent to them is in their own kernel, and the end after it.
     for client in &mut frozen {
         let (_, event) = client.next_mute();
         assert!(
@@ -259,7 +262,7 @@ fn an_answer_saves_who_was_suspect() {
     let controls = Controls::start(host.addr);
     let mut client = Client::open(host.addr, "/late");
     for _ in 0..3 {
-        // Not one of the pings is answered before the connection is suspect.
+        // No ping is answered before the connection is suspect.
         host.wait_for("a suspect", |seen| {
             let last = seen
                 .iter()
@@ -268,7 +271,7 @@ fn an_answer_saves_who_was_suspect() {
                 if change.state == pulsegate::State::Suspect)
             .then_some(())
         });
-        // Any frame will do.
+        // Any frame is enough.
         client.expect_echo("I am");
         host.wait_for("a healthy one", |seen| {
             let last = seen
@@ -297,7 +300,7 @@ fn a_slow_head_is_answered_408() {
     let mut silent = Client::connect(host.addr);
     let mut partial = Client::connect(host.addr);
     partial.write(&head.as_bytes()[..head.len() - 2]);
-    // Byte by byte does not help.
+    // Sending byte by byte makes no difference.
     let mut dripping = Client::connect(host.addr);
     let mut drops = head.as_bytes()[..head.len() - 2].iter();
     let answered = AtomicBool::new(false);
@@ -313,7 +316,7 @@ fn a_slow_head_is_answered_408() {
         answered.store(true, SeqCst);
         response
     });
-    // To a client that never sent a byte there is nothing to answer.
+    // A client that never sent a byte gets no answer.
     assert_eq!(silent.next(), Event::Eof);
     for response in [partial.response(), dripping] {
         assert_eq!(response.status, 408, "{response:?}");
@@ -359,7 +362,7 @@ fn who_leaves_before_the_request_is_answered_is_told_apart() {
     host.stop();
 }
 
-// ---- ends that come with data ----
+// ---- ends that arrive with data ----
 
 #[test]
 fn an_rst_is_the_peers_reset() {
@@ -391,7 +394,8 @@ fn an_rst_is_the_peers_reset() {
 fn data_with_a_fin_in_one_segment_is_delivered() {
     let host = Host::start();
     let controls = Controls::start(host.addr);
-    // The same with the loop away, so that it is certainly one event; and in one segment, which takes a cork.
+    // The same while the loop is held, so that it is one event for sure; and in one segment, which
+    // needs a cork.
     for (held, corked) in [(false, true), (true, true), (true, false)] {
         let name = |what| format!("/{what}/{held}/{corked}");
         let mut data = Client::open(host.addr, &name("data"));
@@ -425,7 +429,8 @@ fn data_with_a_fin_in_one_segment_is_delivered() {
             assert_eq!((end.cause, end.code, end.clean), (cause, code, clean));
             assert_eq!(end.by, By::Peer);
         }
-        // Who has only shut its sending side down still gets the answer to its close frame.
+        // A client that has only shut down its sending side still gets the answer to its close
+        // frame.
         assert_eq!(close.next_answering(), Event::Close(1001, String::new()));
         assert_eq!(close.next(), Event::Eof);
         assert_eq!(both.next_answering(), Event::Text("and goodbye".to_owned()));
@@ -451,7 +456,7 @@ fn more_data_than_a_turn_reads_with_a_fin_behind_it() {
         client.send_fin();
         client
     });
-    std::thread::sleep(Duration::from_millis(100)); // the more lies there, the better
+    std::thread::sleep(Duration::from_millis(100)); // the more data waits, the better
     drop(gate);
     let client = writer.join().expect("written");
     assert_eq!(host.ending("/mute/much").cause, Cause::PEER_EOF);
@@ -499,7 +504,7 @@ fn data_with_an_rst_in_one_event_is_delivered() {
         5,
         "whatever had come before the RST was delivered"
     );
-    // Its close frame had come; that our answer could not be written any more changes nothing.
+    // Its close frame had arrived; that our answer could not be written makes no difference.
     let end = host.ending("/close");
     assert_eq!((end.cause, end.by), (Cause::PEER_CLOSED, By::Peer));
     controls.finish();
@@ -513,7 +518,7 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     const GIFT: usize = 1 << 20;
     let host = Host::start();
     let controls = Controls::start(host.addr);
-    // Five of these are more than may be pending, nine more than twice as much.
+    // Five of these are more than the pending limit, nine more than twice as much.
     let order = frame(TEXT, format!("give {GIFT}").as_bytes());
     let connect = |path| Client::connect_with(host.addr, Some(4_096)).upgraded(path);
     let mut reads = connect("/patient/reads");
@@ -524,7 +529,7 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     late.write(&order.repeat(6));
     never.write(&order.repeat(6));
     greedy.write(&order.repeat(10));
-    // A burst to a peer that reads is no offence.
+    // A burst to a peer that reads is allowed.
     for nth in 0..6 {
         match reads.next_answering() {
             Event::Binary(gift) => assert_eq!(gift.len(), GIFT, "gift {nth}"),
@@ -535,8 +540,8 @@ fn a_slow_consumer_is_one_that_does_not_read() {
         let end = host.ending(path);
         assert_eq!((end.cause, end.clean), (Cause::SLOW_CONSUMER, false));
     }
-    // This one was over the limit before that, and has more patience for the close. It gets the frame in progress, and then why
-    // that was the last one.
+    // This one was over the limit before that, and has a longer close timeout. It gets the rest of
+    // the current frame, and then the close frame.
     let (code, reason) = loop {
         match late.next_answering() {
             Event::Binary(gift) => assert_eq!(gift.len(), GIFT),
@@ -573,7 +578,8 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
     let controls = Controls::start(host.addr);
     std::thread::scope(|scope| {
         let host = &host;
-        // Neither can answer a ping meanwhile: one is in the middle of a frame, the other does not see it yet.
+        // Neither can answer a ping meanwhile: one is in the middle of a frame, the other has not
+        // read it yet.
         scope.spawn(move || {
             let mut client = Client::open(host.addr, "/upload");
             let bytes = frame(BINARY, &vec![1; MIB]);
@@ -611,7 +617,7 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
         scope.spawn(move || {
             let mut client = Client::open(host.addr, "/upload-drips");
             let bytes = frame(BINARY, &vec![1; MIB]);
-            // Far below 4 KiB in a timeout.
+            // Far below 4 KiB within a timeout.
             let mut drops = bytes.iter();
             while drops.next().is_some_and(|b| client.try_write(&[*b])) {
                 std::thread::sleep(Duration::from_millis(50));
@@ -644,14 +650,14 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
     host.stop();
 }
 
-// ---- room ----
+// ---- the connection limit ----
 
 #[test]
 fn without_descriptors_accepting_pauses_and_recovers() {
     const MORE: usize = 20;
     let child = Child::start("emfile_child", 64);
     let controls = Controls::start(child.addr);
-    // Six or so get in; the others wait in the kernel's queue.
+    // About six are accepted; the others wait in the kernel's queue.
     let mut clients: Vec<_> = (0..MORE)
         .map(|i| {
             let mut client = Client::connect(child.addr);
@@ -660,12 +666,12 @@ fn without_descriptors_accepting_pauses_and_recovers() {
         })
         .collect();
     controls.await_pings(2);
-    // In the order in which they came: each that leaves makes room for the next.
+    // In the order of their arrival: each that closes makes room for the next.
     for mut client in clients.drain(..) {
         client.switched();
         client.expect_echo("served");
     }
-    // And from nothing.
+    // And from zero.
     for i in 0..MORE {
         Client::open(child.addr, &format!("/again/{i}")).expect_echo("served");
     }
@@ -689,7 +695,7 @@ fn emfile_child() {
 
 #[test]
 fn above_the_cap_503_and_below_it_with_some_room_service() {
-    // A fiftieth of the cap is the room that must be there again.
+    // A fiftieth of the limit must be free again before accepting resumes.
     const CAP: usize = 150;
     const ROOM: usize = 3;
     let host = Host::start_with(config(), CAP);
@@ -715,7 +721,7 @@ fn above_the_cap_503_and_below_it_with_some_room_service() {
         200,
         "we are well"
     );
-    // One who leaves makes no room yet, nor do two.
+    // One closed connection is not enough room yet, nor are two.
     for left in 1..ROOM {
         let path = format!("/guest/{}", CAP - left);
         guests.pop().expect("a guest").reset();
@@ -738,7 +744,7 @@ fn above_the_cap_503_and_below_it_with_some_room_service() {
     assert!(stats.accept_pauses >= 1);
 }
 
-/// Without control clients: their pings would wake the loop, which must wake up by itself.
+/// Without control clients: their pings would wake the loop, which must wake by itself.
 #[test]
 fn room_that_comes_free_is_used_at_once() {
     const CAP: usize = 2;
@@ -761,7 +767,8 @@ fn room_that_comes_free_is_used_at_once() {
     host.stop();
 }
 
-/// Clients that are to be refused and do not leave: silent ones, ones that have begun a request, and ones that were answered.
+/// Clients that must be refused and do not leave: silent ones, ones that have begun a request, and
+/// ones that were answered.
 #[test]
 fn the_health_check_is_answered_at_the_cap_whatever_newcomers_do() {
     const CAP: usize = Controls::MANY;
@@ -770,7 +777,7 @@ fn the_health_check_is_answered_at_the_cap_whatever_newcomers_do() {
     let mut here = Vec::new();
     let mut took = Vec::new();
     for round in 0..10 {
-        // More than there are places for, all of them before the probe in the queue.
+        // More than there are slots, all of them before the probe in the queue.
         for i in 0..60 {
             let mut client = Client::connect(host.addr);
             match i % 3 {
@@ -787,20 +794,21 @@ fn the_health_check_is_answered_at_the_cap_whatever_newcomers_do() {
     }
     took.sort_unstable();
     println!("/healthz at the cap: {took:?}");
-    // It is 100 ms on a machine that has nothing else to do; behind the others' timeouts it would be tens of seconds.
+    // It takes 100 ms on an idle machine; behind the others' timeouts it would take tens of
+    // seconds.
     assert!(took[5] < Duration::from_millis(500), "{took:?}");
     let stats = host.stats();
     assert_eq!(stats.live(), CAP as u64);
     assert!(stats.opening() <= 80, "{} sockets", stats.opening());
-    // All but the last were told to come back, also those that never asked.
+    // All but the last were told to reconnect, also those that never sent a request.
     let (last, told) = (here.split_off(500), here);
     for (i, mut client) in told.into_iter().enumerate() {
-        // Its time was up on a busy machine before it was told: there is nothing to answer.
+        // Its time ran out on a busy machine before it was told: there is nothing to answer.
         if i % 3 == 0 && client.ends_unanswered() {
             continue;
         }
         let head = client.refusal();
-        // Not a newer one, but its time, if this machine was busy for a second.
+        // Not because of a newer one, but of its time, if this machine was busy for a second.
         let is_refusal = ["HTTP/1.1 503 ", "HTTP/1.1 408 "]
             .iter()
             .any(|s| head.starts_with(s));
@@ -826,7 +834,7 @@ fn half_open_connections_do_not_fill_the_room() {
     eventually("all of them were accepted", || {
         (host.stats().accepted == (Controls::MANY + 2 * CAP) as u64).then_some(())
     });
-    // Those that wait are the youngest, and everybody else is let in.
+    // The waiting ones are the youngest, and all others are accepted.
     let mut guests: Vec<_> = (0..20)
         .map(|i| Client::open(host.addr, &format!("/guest/{i}")))
         .collect();
@@ -844,7 +852,7 @@ fn half_open_connections_do_not_fill_the_room() {
     host.stop();
 }
 
-// ---- our own absence ----
+// ---- stalls of the loop ----
 
 #[test]
 fn a_loop_that_was_away_blames_itself() {
@@ -965,7 +973,7 @@ fn accepted_sockets_do_not_delay() {
     let same = listener.try_clone().expect("another descriptor of it");
     let (addr, _) = (same.local_addr().expect("an address"), ());
     let reactor = Reactor::new(config(), listener, 10, Nothing).expect("a reactor");
-    // The reactor does not turn, so we take one from its queue.
+    // The reactor does not turn, so we remove one from its queue.
     let _client = Client::connect(addr);
     let (accepted, _) = eventually("somebody to accept", || same.accept().ok());
     assert!(accepted.nodelay().expect("TCP_NODELAY"));
@@ -982,7 +990,7 @@ impl Handler for Nothing {
     fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
 }
 
-/// A host's own loop over the reactor's descriptor, until `done`. How many turns it took.
+/// Runs a host's own loop over the reactor's descriptor, until `done`. Returns the number of turns.
 fn turn_until(
     reactor: &mut Reactor<sockets::Scribe>,
     mut done: impl FnMut(&mut Reactor<sockets::Scribe>) -> bool,
@@ -1049,10 +1057,10 @@ fn a_host_turns_the_loop_itself() {
     assert_eq!(turns, stats.turns, "each was asked for by the host");
 }
 
-/// Without control clients: their events would wake the host, which must be woken by what is left over.
+/// Without control clients: their events would wake the host, but the leftover events must wake it.
 #[test]
 fn a_host_is_told_of_more_events_than_one_turn_takes() {
-    /// A turn takes 1 024.
+    /// A turn takes 1 024 events.
     const MANY: usize = 1_500;
     let quiet = pulsegate::Policy {
         heartbeat_interval: Micros::from_secs(1_000),

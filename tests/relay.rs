@@ -1,4 +1,5 @@
-//! The relay on virtual time: the whole gateway, no socket. What real clients do is in `tests/clients`.
+//! The relay on virtual time: the whole gateway, without sockets. Real clients are tested in
+//! `tests/clients`.
 
 mod relaying;
 
@@ -46,7 +47,7 @@ fn a_frame_of_the_glasses_reaches_exactly_who_subscribed() {
         assert_eq!(got["data"], button(7), "it is passed on as it was");
     }
     assert!(fleet.silent(none) && fleet.silent(other));
-    // A replaced set holds nothing of the old one.
+    // A replaced set keeps nothing of the old one.
     fleet.say(
         exact,
         json!({"type":"subscription_update","subscriptions":[{"stream":"VAD","rate":"x"}]}),
@@ -114,7 +115,7 @@ fn frames_for_who_is_known_to_be_absent_arrive_once_in_order_after_the_ack() {
                 sent += 1;
                 fleet.say(glasses, button(sent));
             }
-            // So seldom that it does not flap.
+            // Rarely enough that it does not count as flapping.
             fleet.advance(4_500);
             app = fleet.app_again("ada", "p.x");
             let got = fleet.texts(app);
@@ -132,7 +133,7 @@ fn frames_for_who_is_known_to_be_absent_arrive_once_in_order_after_the_ack() {
     }
 }
 
-/// Its connection is closed for that, and nothing of what waited is lost.
+/// Its connection is closed because of that, and nothing that waited is lost.
 #[test]
 fn what_a_returning_peer_has_no_room_for_waits_on() {
     let mut fleet = Fleet::closed(Admission::Started);
@@ -151,7 +152,7 @@ fn what_a_returning_peer_has_no_room_for_waits_on() {
     });
     for _ in 0..3 {
         let back = fleet.init("ada", "p.x", "key-of-p.x");
-        // The ack has not gone out either.
+        // The ack was not sent either.
         assert_eq!(texts(&fleet.texts(back)), [""; 0]);
         fleet.expect_closing(back, Cause::SLOW_CONSUMER, 1013);
         fleet.lose(back, "close");
@@ -196,7 +197,7 @@ fn what_is_kept_for_all_together_is_bounded_too() {
     let kept = fleet.stats().kept;
     assert!((1..10).contains(&kept), "{kept}");
     assert_eq!(fleet.stats().dropped.iter().sum::<u64>(), 20 - kept);
-    // The first has its newest frames, the second has found no room.
+    // The first has its newest frames; there was no room for those of the second.
     let [x, y] = ["p.x", "p.y"].map(|package| {
         let app = fleet.app_again("ada", package);
         let got = fleet.texts(app);
@@ -230,7 +231,7 @@ fn frames_for_absent_glasses_wait_too() {
     assert!(fleet.is_open(app));
 }
 
-/// A session whose app listens to buttons; what is in doubt is sent again, or not.
+/// Returns a session whose app listens to buttons; frames in doubt are sent again, or not.
 fn pressed(replay_unconfirmed: bool) -> (Fleet, PeerId, PeerId) {
     let relay = RelaySettings {
         replay_unconfirmed,
@@ -283,7 +284,7 @@ fn what_never_left_is_not_in_doubt() {
     for n in 1..=3 {
         fleet.say(glasses, button(n));
     }
-    // It comes back before anybody noticed: the older connection is taken over.
+    // It comes back before the loss was noticed: the older connection is taken over.
     let again = fleet.app_again("ada", "p.x");
     let got: Vec<_> = fleet
         .texts(again)
@@ -323,7 +324,7 @@ fn what_waits_is_bounded_by_number_and_age_and_live_media_do_not_wait() {
     fleet.say(glasses, json!({"type":"VAD","status":true}));
     fleet.binary(glasses, b"audio");
     let app = fleet.app_again("ada", "p.x");
-    // The rest goes out in the next turns.
+    // The rest is sent in the next turns.
     fleet.advance(50);
     let got = fleet.texts(app);
     let numbers: Vec<_> = got.iter().filter_map(|t| relaying::number(t)).collect();
@@ -393,7 +394,7 @@ fn a_stale_peer_that_is_back_within_a_second_was_no_ghost() {
     fleet.glasses("ada");
     assert_eq!(fleet.stats().false_deaths, [1, 0]);
     assert_eq!(fleet.stats().absence.count(), 1);
-    // It can have learned of its death a close timeout later.
+    // The peer may notice the loss a close timeout later.
     let told = Policy::default().close_timeout.as_millis();
     for (after, counted) in [(told + 900, 1), (told + 1_100, 0)] {
         let mut fleet = Fleet::open();
@@ -419,7 +420,7 @@ fn malformed_frames_are_answered_and_only_repeated_ones_close() {
             let answer = fleet.next(peer);
             assert_eq!(answer["code"], "MALFORMED_MESSAGE", "{answer}");
         }
-        // A minute later all is forgiven.
+        // A minute later the count is reset.
         fleet.advance(61_000);
         for _ in 0..4 {
             fleet.say_text(peer, "[]");
@@ -471,7 +472,7 @@ fn an_app_introduces_itself_in_time_or_is_closed() {
     assert!(fleet.is_open(silent));
     fleet.advance(200);
     fleet.expect_closing(silent, Cause::INIT_TIMEOUT, 3008);
-    // With a query that says who it is there is nothing to say.
+    // With an identity in the query there is nothing to say.
     let quiet = fleet.app("ada", "p.x");
     fleet.advance(30_000);
     assert!(fleet.is_open(quiet));
@@ -560,7 +561,7 @@ fn glasses_without_a_valid_token_get_the_401_of_the_contract() {
         assert_eq!(body["type"], "connection_error", "{body}");
         assert!(body["code"].is_string() && body["message"].is_string());
     }
-    // A query names nobody any more.
+    // The identity in a query no longer counts.
     let app = fleet.net.connect("/app-ws?user=ada&package=p.x");
     fleet.advance(10_100);
     fleet.expect_closing(app, Cause::INIT_TIMEOUT, 3008);
@@ -628,7 +629,7 @@ fn an_app_is_not_asked_while_the_glasses_are_away() {
 fn an_app_that_leaves_on_purpose_is_not_asked_back() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
-    // Also soon after its start: its server has answered, so there is no new connection on its way.
+    // Also soon after its start: its server has answered, so no new connection is on its way.
     for ms in [100, 20_000] {
         let app = fleet.started(glasses, "ada@x.y", "p.x");
         fleet.advance(ms);
@@ -648,7 +649,8 @@ fn an_app_that_makes_room_for_the_connection_it_was_asked_for_is_let_in() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
     let app = fleet.started(glasses, "ada@x.y", "p.x");
-    // It comes back by itself just when it was asked: the SDK then releases the connection and opens another.
+    // It comes back by itself just when its server was asked: the SDK then releases the connection
+    // and opens another.
     fleet.lose(app, "reset");
     fleet.advance(15_100);
     assert_eq!(fleet.starts().len(), 1);
@@ -665,7 +667,8 @@ fn an_app_that_makes_room_for_the_connection_it_was_asked_for_is_let_in() {
     assert_eq!(fleet.starts().len(), 0);
 }
 
-/// A server that has not answered in time may act upon it still; one that was not asked after all does not.
+/// A server that has not answered in time may still act on the request; a server that was not asked
+/// does not.
 #[test]
 fn what_became_of_a_start_says_whether_a_released_app_makes_room() {
     for (outcome, waited_for) in [("down", 1), ("cancelled", 0)] {
@@ -698,7 +701,7 @@ fn after_a_restart_each_app_is_asked_once_when_its_glasses_are_back() {
     ];
     let mut fleet = Fleet::restored(restored);
     assert_eq!(fleet.sessions(), 2);
-    // One has come back by itself before the glasses did.
+    // One app has come back by itself before the glasses.
     let app = fleet.init("ada@x.y", "p.y", "key-of-p.y");
     assert_eq!(fleet.next(app)["type"], "tpa_connection_ack");
     fleet.advance(10_000);
@@ -749,7 +752,8 @@ fn an_app_that_may_not_come_yet_is_missed_only_when_it_may() {
     assert_eq!(fleet.starts().len(), 1);
 }
 
-/// Whoever is sent away goes to the next process, and takes nothing of what is left here for an order.
+/// Drained peers go to the next process, so they get no message here that they would take as an
+/// order to stop.
 #[test]
 fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
     let mut fleet = Fleet::closed(Admission::Started);
@@ -773,7 +777,8 @@ fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
     assert_eq!((fleet.stops(), fleet.sessions()), (0, 0));
 }
 
-/// What a user wants while the gateway goes away holds in the next one, unless that runs already and writes the file itself.
+/// What a user starts or stops during a drain applies in the next process, unless that runs already
+/// and writes the file itself.
 #[test]
 fn what_a_user_wants_in_a_drain_is_kept_for_the_next_process() {
     for overlap in [0, 60_000] {
@@ -803,7 +808,7 @@ fn what_a_user_wants_in_a_drain_is_kept_for_the_next_process() {
     }
 }
 
-/// However often it is sent again: what is too old is not.
+/// However many times a frame is sent again, it is dropped when it is too old.
 #[test]
 fn a_frame_that_is_sent_again_grows_no_younger() {
     let (mut fleet, glasses, app) = pressed(true);
@@ -822,7 +827,7 @@ fn a_frame_that_is_sent_again_grows_no_younger() {
     }
 }
 
-/// A successor waits for glasses as long as its predecessor may have them.
+/// A successor waits for glasses as long as its predecessor may still hold them.
 #[test]
 fn sessions_of_a_predecessor_that_lives_are_not_over() {
     let sessions = || vec![("ada@x.y".into(), vec!["p.x".into()])];
@@ -839,7 +844,7 @@ fn sessions_of_a_predecessor_that_lives_are_not_over() {
     }
 }
 
-/// Who waits as told finds the session as it was, though the grace is shorter.
+/// Glasses that wait as told find their session unchanged, even if the grace is shorter.
 #[test]
 fn glasses_that_flap_are_waited_for_until_they_may_come() {
     let mut fleet = Fleet::with(
@@ -860,14 +865,14 @@ fn glasses_that_flap_are_waited_for_until_they_may_come() {
     fleet.advance(1_500);
     let back = fleet.try_glasses("ada@x.y").expect("they may come");
     assert!(fleet.is_open(back) && fleet.is_open(app));
-    // Those that never come are not waited for for ever.
+    // Glasses that never come back are not waited for without end.
     fleet.lose(back, "reset");
     fleet.advance(120_000);
     assert_eq!(fleet.ending(app).cause, SESSION_ENDED);
     assert_eq!(fleet.sessions(), 0);
 }
 
-/// A server that is asked again and again is asked where it is now.
+/// A server that is asked again and again is asked at its current address.
 #[test]
 fn a_server_that_has_moved_is_asked_at_its_new_address() {
     let mut fleet = Fleet::closed(Admission::Started);
@@ -891,7 +896,8 @@ fn a_server_that_has_moved_is_asked_at_its_new_address() {
     );
 }
 
-/// Places are waited for as long as there is room for them, and one that may not be taken now is no exception.
+/// Lost places are kept as long as there is room for them; a place that may not be taken now is no
+/// exception.
 #[test]
 fn apps_that_flap_wait_for_no_longer_than_there_is_room() {
     let mut fleet = Fleet::closed(Admission::Started);
@@ -930,7 +936,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
         fleet.net.settle();
         app
     };
-    // Without a block it is one more loss: it is waited for.
+    // Without a block it is one more loss: the gateway waits for it.
     assert_eq!(
         kick(&mut fleet, "p.x", Micros::ZERO),
         Kick::Done { blocked: false }
@@ -940,7 +946,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     assert_eq!((fleet.stops(), fleet.starts().len()), (0, 0));
     let x = fleet.init("ada", "p.x", "key-of-p.x");
     assert_eq!(fleet.next(x)["type"], "tpa_connection_ack");
-    // With one it is stopped, and nobody asks it back.
+    // With a block it is stopped, and its server is not asked again.
     let hour = Micros::from_secs(3_600);
     assert_eq!(kick(&mut fleet, "p.x", hour), Kick::Done { blocked: true });
     assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
@@ -951,7 +957,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     assert_eq!(texts(&told), ["app_stopped", "app_state_change"]);
     fleet.advance(120_000);
     assert_eq!(fleet.starts(), [0; 0]);
-    // Its user cannot start it either, and the other app has noticed nothing.
+    // Its user cannot start it either, and the other app is not affected.
     fleet.say(glasses, json!({"type":"start_app","packageName":"p.x"}));
     let told = fleet.texts(glasses);
     assert!(told.iter().any(|t| t.contains("blocked by the operator")));
@@ -1051,7 +1057,7 @@ fn with_credentials_a_user_may_be_called_anonymous() {
     fleet.lose(glasses, "reset");
     fleet.advance(1_000);
     assert!(fleet.is_open(app), "there is a grace as for any");
-    // In the open gateway such a name is one that nobody comes back under.
+    // In the open gateway a generated name is never used again.
     let mut fleet = Fleet::open();
     let glasses = fleet.net.connect("/glasses-ws");
     fleet.lose(glasses, "reset");
@@ -1115,7 +1121,7 @@ fn an_app_cannot_speak_as_the_gateway() {
         "it is dropped, and counted, and no more"
     );
     assert_eq!(fleet.stats().forbidden, FORGED.len() as u64);
-    // What apps say according to the contract.
+    // Messages that apps send according to the contract.
     let said = [
         "display_event",
         "dashboard_content_update",
@@ -1184,13 +1190,13 @@ fn an_app_with_a_list_sends_only_what_is_on_it() {
         &mut fleet,
         listed(json!(["display_event", "settings_update"])),
     );
-    // The gateway's words stay its own.
+    // Types that are reserved for the gateway stay reserved.
     assert_eq!(said(&mut fleet), ["display_event"]);
     reload(&mut fleet, listed(json!([])));
     assert!(said(&mut fleet).is_empty());
     assert!(fleet.is_open(app));
     assert_eq!(fleet.stats().forbidden, 1 + 2 + 3);
-    // What an app asks of the gateway is no business of the list.
+    // Requests of an app to the gateway are not subject to the list.
     fleet.say(
         app,
         json!({"type":"subscription_update","subscriptions":["*"]}),
@@ -1230,7 +1236,8 @@ fn an_app_that_made_room_and_whose_new_connection_was_lost_on_its_way_is_asked_a
     fleet.lose(app, "reset");
     fleet.advance(15_100);
     assert_eq!(fleet.starts().len(), 1);
-    // It comes by itself, then hears that it was asked, and makes room; the connection that should follow never comes.
+    // It connects by itself, then hears that its server was asked, and makes room; the connection
+    // that should follow never comes.
     let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
     fleet.say(app, json!({"type":"ownership_release","reason":"x"}));
     fleet.lose(app, "close");
@@ -1239,7 +1246,7 @@ fn an_app_that_made_room_and_whose_new_connection_was_lost_on_its_way_is_asked_a
     fleet.advance(200);
     let starts = fleet.starts();
     assert_eq!(starts.len(), 1, "it is no zombie");
-    // A server that says yes for ever and an app that never comes are given up in the end.
+    // A server that always agrees and an app that never connects are given up in the end.
     let mut number = starts[0];
     for again in 0..3 {
         fleet.answer(number);
@@ -1255,7 +1262,8 @@ fn an_app_that_made_room_and_whose_new_connection_was_lost_on_its_way_is_asked_a
 
 // ---- work over all sessions or connections is done in slices ----
 
-/// Users with the apps `p.x` and `p.y`, and 20 with 50 others each, all waited for.
+/// Returns users with the apps `p.x` and `p.y`, and 20 users with 50 others each, all lost and
+/// waited for.
 fn many_apps(fleet: &mut Fleet) -> Vec<String> {
     let packages: Vec<String> = (0..1_000).map(|n| format!("q.{n}")).collect();
     let mut known: Vec<&str> = packages.iter().map(|package| &**package).collect();
@@ -1321,7 +1329,7 @@ fn a_second_reload_meanwhile_loses_nothing_and_the_newest_list_judges() {
     }
     let first = fleet.stops();
     assert!((1..1_000).contains(&first), "it is under way: {first}");
-    // `p.x` is back before most were looked at, and `p.y` is gone.
+    // `p.x` is back before most were processed, and `p.y` is gone.
     fleet.begin_reload(&["p.x", "p.z"], |_| {});
     fleet.rest();
     assert!(fleet.is_open(glasses));
@@ -1356,7 +1364,7 @@ fn an_app_that_its_user_stops_before_a_reload_has_come_to_it_is_told_where_it_wa
     let glasses = fleet.glasses("ada");
     fleet.started(glasses, "ada", "p.x");
     fleet.stops();
-    // The reload is known, and no app is looked at yet.
+    // The reload is known, and no app is processed yet.
     fleet.begin_reload(&["p.y"], |_| {});
     fleet.net.with_io(|gateway, io| {
         let session = gateway.session("ada").expect("a session");
@@ -1368,7 +1376,7 @@ fn an_app_that_its_user_stops_before_a_reload_has_come_to_it_is_told_where_it_wa
     assert_eq!(fleet.stops(), 0, "once");
 }
 
-/// A gateway with 20 sessions of 1 000 apps, and 1 000 of one.
+/// Returns a gateway with 20 sessions of 1 000 apps, and 1 000 sessions of one.
 fn crowded() -> Fleet {
     let packages = |n: usize| (0..n).map(|n| format!("p.{:04}", n * 7_919 % 1_000).into());
     let users = (0..20).map(|n| (format!("big{n:02}").into(), packages(1_000).collect()));
@@ -1377,7 +1385,7 @@ fn crowded() -> Fleet {
     Fleet::start(RelaySettings::default(), None, users)
 }
 
-/// Work that a slice may overshoot by: its last step.
+/// The units by which a slice may exceed its budget: its last step.
 const OVERSHOOT: u64 = 5;
 
 #[test]
@@ -1477,7 +1485,7 @@ fn all_operators_together_have_one_share_of_a_turn() {
         turns > 20 && most > u64::from(SLICE_UNITS) / 2,
         "{turns} turns, {most} units"
     );
-    // What counts no rows is cheap, and still counted: many of them share a turn, but not all.
+    // A slice without rows is cheap but still counted: many of them fit into a turn, but not all.
     for _ in 0..60 {
         desk.leave(Box::new(|_, _| Progress::Done)).expect("room");
     }
@@ -1513,13 +1521,13 @@ fn a_class_drain_closes_so_many_in_one_step_and_no_more() {
     assert!(steps.iter().all(|(_, closed)| *closed <= 256), "{steps:?}");
 }
 
-// ---- nothing is unbounded ----
+// ---- everything is bounded ----
 
 fn many(n: usize) -> Vec<String> {
     (0..n).map(|n| format!("p.{n}")).collect()
 }
 
-/// A gateway that knows so many apps, with `MAX_CONNECTIONS` as given.
+/// Returns a gateway with these apps, and this `MAX_CONNECTIONS`.
 fn with_apps(packages: &[String], max_connections: usize) -> Fleet {
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     Fleet::tuned(
@@ -1532,7 +1540,8 @@ fn with_apps(packages: &[String], max_connections: usize) -> Fleet {
     )
 }
 
-/// 200 users who each start 300 apps make no more places than there may be connections, and each is told.
+/// If 200 users start 300 apps each, there are no more places than the connection limit, and each
+/// user is told.
 #[test]
 fn places_that_users_start_are_bounded_by_the_connections() {
     const MOST: u64 = 300;
@@ -1555,13 +1564,13 @@ fn places_that_users_start_are_bounded_by_the_connections() {
     assert!((MOST / 2..=MOST).contains(&places), "{places}");
     assert_eq!(told as u64, 200 * 300 - places);
     assert!(fleet.charged() >= places * 192);
-    // What their servers agree to is waited for, no more of it than before.
+    // Apps whose servers agree are waited for, within the same limit.
     for number in fleet.starts() {
         fleet.answer(number);
     }
     assert_eq!(fleet.stats().absent, [0, places]);
     fleet.charged();
-    // Those that had a connection find room all the same.
+    // Apps that had a connection still find room.
     let user = "u0";
     let glasses = fleet.glasses(user);
     let app = fleet.init(user, "p.0", "key-of-p.0");
@@ -1624,7 +1633,7 @@ fn how_often_a_user_starts_and_stops_apps_is_bounded() {
         );
     }
     assert_eq!((fleet.starts().len(), fleet.stops()), (0, 0));
-    // Other glasses of the same user change nothing, and other users are not touched.
+    // Other glasses of the same user change nothing, and other users are not affected.
     let ada = fleet.glasses("ada");
     fleet.say(ada, json!({"type":"start_app","packageName":"p.x"}));
     fleet.say(bob, json!({"type":"start_app","packageName":"p.x"}));
@@ -1634,7 +1643,8 @@ fn how_often_a_user_starts_and_stops_apps_is_bounded() {
     assert_eq!(fleet.starts().len(), 1);
 }
 
-/// The first message is refused for its type: a list of 74 000 entries costs nothing then, nor later.
+/// The first message is refused for its type: a list of 74 000 entries costs nothing then, nor
+/// later.
 #[test]
 fn a_long_list_is_not_read_to_its_end() {
     let entries = vec![r#"{"stream":""}"#; 74_000].join(",");
@@ -1674,12 +1684,12 @@ fn long_names_are_no_names() {
     assert_eq!(fleet.next(glasses)["code"], "MALFORMED_MESSAGE");
 }
 
-/// Subscriptions that there is no room for are refused, and those from before hold.
+/// Subscriptions without room are refused, and the previous ones stay.
 #[test]
 fn subscriptions_count_against_the_room_of_all() {
     let settings = RelaySettings::default();
     let mut fleet = Fleet::tuned(settings, None, |_, config| {
-        // Four sets, and the message that the fifth comes in, with the copy of it that is parsed.
+        // Four sets, and the message of the fifth, with the parsed copy of it.
         config.max_buffered_bytes = 480_000;
         config.max_pending_bytes = 300_000;
         config.max_message_bytes = 200_000;
@@ -1708,7 +1718,7 @@ fn subscriptions_count_against_the_room_of_all() {
     fleet.say(glasses, button(1));
     let heard = apps.iter().filter(|app| !fleet.silent(**app)).count();
     assert_eq!(heard, refused);
-    // A small one finds room always, and makes some.
+    // A small set always finds room, and frees some.
     fleet.say(apps[0], update(1));
     assert!(fleet.silent(apps[0]));
     fleet.say(apps[9], update(256));
@@ -1721,7 +1731,7 @@ fn subscriptions_count_against_the_room_of_all() {
     assert_eq!((fleet.sessions(), fleet.charged()), (0, 0));
 }
 
-/// `n` apps of one user that want everything.
+/// Connects `n` apps of one user that subscribe to everything.
 fn listeners(fleet: &mut Fleet, n: usize) -> Vec<PeerId> {
     let app = |n: usize| {
         let app = fleet.app("ada", &format!("p.{n:04}"));
@@ -1735,7 +1745,8 @@ fn listeners(fleet: &mut Fleet, n: usize) -> Vec<PeerId> {
     (0..n).map(app).collect()
 }
 
-/// A frame for 500 apps is delivered over several turns, and the next one comes behind it, everywhere.
+/// A frame for 500 apps is delivered over several turns, and the next one arrives after it, at
+/// every app.
 #[test]
 fn a_frame_for_many_apps_is_delivered_in_steps_and_in_order() {
     let mut fleet = Fleet::open();
@@ -1766,7 +1777,8 @@ fn a_frame_for_many_apps_is_delivered_in_steps_and_in_order() {
     assert_eq!(fleet.stats().unrouted, 0);
 }
 
-/// What glasses have sent before they are lost, or replaced, still reaches every app, before what they send next.
+/// Frames that glasses have sent before they are lost, or replaced, still reach every app, before
+/// their next frames.
 #[test]
 fn a_frame_under_way_survives_its_connection() {
     for end in ["reset", "takeover", "kick", "session"] {
@@ -1784,7 +1796,7 @@ fn a_frame_under_way_survives_its_connection() {
         fleet.turn();
         let reached = fleet.stats().relayed[1] - before;
         assert!((1..500).contains(&reached), "{reached}");
-        // An app that goes, and one that comes, while the frame is on its way.
+        // An app that leaves, and one that joins, while the frame is being delivered.
         fleet.net.reset(apps[250]);
         match end {
             "reset" => fleet.net.reset(glasses),
@@ -1812,7 +1824,8 @@ fn a_frame_under_way_survives_its_connection() {
     }
 }
 
-/// Texts of a megabyte are read, put into their envelope and sent on in steps, and arrive as they were.
+/// Texts of a megabyte are read, put into their envelope and sent on in steps, and arrive
+/// unchanged.
 #[test]
 fn large_texts_arrive_as_they_were() {
     let mut fleet = Fleet::open();
@@ -1843,7 +1856,7 @@ fn large_texts_arrive_as_they_were() {
         };
         assert!(whole, "{}", &got[..200]);
     }
-    // Refused as a small one is, wherever the fault stands.
+    // Refused like a small one, wherever the fault is.
     for wrong in [&text[..text.len() - 1], &text.replace("[1,2", "[1,,2")] {
         fleet.say_text(glasses, wrong);
         let told = fleet.texts(glasses);
@@ -1866,7 +1879,7 @@ fn large_texts_arrive_as_they_were() {
     assert!(told.contains("more than 81920 bytes"), "{told}");
 }
 
-/// A text whose connection is closed before it was read whole is counted.
+/// A text is counted if its connection is closed before it was read completely.
 #[test]
 fn a_text_that_was_not_read_whole_is_counted() {
     let mut fleet = Fleet::open();
@@ -1884,7 +1897,8 @@ fn a_text_that_was_not_read_whole_is_counted() {
     assert_eq!(fleet.net.engine().stats().held_bytes, 0);
 }
 
-/// What is being read of a connection is given up when it begins to close, not when the peer has answered that.
+/// Reading a text is given up when its connection begins to close, not when the peer has answered
+/// the close.
 #[test]
 fn a_text_that_is_being_read_is_given_up_with_its_connection() {
     let mut fleet = Fleet::open();
@@ -1900,7 +1914,7 @@ fn a_text_that_is_being_read_is_given_up_with_its_connection() {
     assert_eq!(fleet.stats().dropped[DropReason::Unread as usize], 1);
 }
 
-/// Apps of ada's that want every stream.
+/// Connects apps of ada that subscribe to every stream.
 fn listening_apps(fleet: &mut Fleet, count: usize) -> Vec<PeerId> {
     let update = json!({"type":"subscription_update","subscriptions":["*"]});
     (0..count)
@@ -1942,7 +1956,8 @@ fn an_app_that_ends_leaves_the_frames_of_the_glasses_alone() {
     }
 }
 
-/// A connection that is closed because memory is short takes its frames along: they would be charged to the relay, and others closed.
+/// A connection that is closed because memory is short takes its frames along. Otherwise they would
+/// count for the relay, and other connections would be closed.
 #[test]
 fn frames_of_a_connection_that_is_closed_for_memory_are_given_up() {
     for (cause, given_up) in [(Cause::BUFFERS_FULL, 1), (Cause::KICKED, 0)] {
@@ -1988,7 +2003,7 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
         );
     }
     fleet.lose(glasses, "reset");
-    // Some of them wait, and are charged with what waits.
+    // Some of them are lost, and are charged with the frames that wait.
     for app in &apps[..100] {
         fleet.net.reset(*app);
     }
@@ -2014,7 +2029,7 @@ fn a_session_of_1000_apps_ends_a_few_at_a_time() {
     }
 }
 
-/// An app that is started anew while the session before is still ending is not stopped by that.
+/// An app that is started again while its previous session is still ending is not stopped by that.
 #[test]
 fn a_new_session_is_not_ended_with_the_one_before() {
     let packages = many(500);
@@ -2061,7 +2076,7 @@ fn apps_that_waited_for_their_glasses_are_asked_a_few_at_a_time() {
     fleet.charged();
 }
 
-/// A long backlog goes out over several turns, in its order, and what comes meanwhile goes behind it.
+/// A long backlog is sent over several turns, in order, and new frames go after it.
 #[test]
 fn a_long_backlog_is_sent_again_a_few_frames_at_a_time() {
     const FRAMES: u64 = 3_000;
@@ -2093,7 +2108,7 @@ fn a_long_backlog_is_sent_again_a_few_frames_at_a_time() {
             .collect();
         assert!((1..=128).contains(&got.len()), "{}", got.len());
         if cut {
-            // What was sent is in doubt, what was not waits on.
+            // What was sent is in doubt; what was not sent waits on.
             fleet.lose(app, "reset");
             fleet.charged();
             continue;
@@ -2137,7 +2152,7 @@ fn a_thousand_graces_end_over_several_turns() {
 
 // ---- glasses that are behind ----
 
-/// Glasses that do not read, and an app that sends them more than may wait for them.
+/// Returns glasses that do not read, and an app that sends them more than may be queued.
 fn behind() -> (Fleet, PeerId, PeerId) {
     let mut fleet = Fleet::tuned(RelaySettings::default(), None, |_, config| {
         config.max_message_bytes = 256 << 10;
@@ -2164,7 +2179,7 @@ fn an_app_is_not_read_while_its_glasses_are_behind() {
     assert!((512 << 10..700 << 10).contains(&pending), "{pending}");
     let view = fleet.net.with_io(|_, io| io.view(app_id)).expect("open");
     assert!(view.paused, "the rest stays where it is");
-    // It reads again within the second: nothing is lost, nothing is closed.
+    // They read again within the second: nothing is lost, nothing is closed.
     fleet.net.advance(900);
     let mut got = Vec::new();
     for _ in 0..100 {

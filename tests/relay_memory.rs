@@ -1,4 +1,4 @@
-//! What the relay charges to the loop is what it holds: bytes that are allocated, against the counter.
+//! The relay charges to the loop what it holds: compares allocated bytes with the counter.
 
 mod relaying;
 
@@ -9,11 +9,11 @@ use pulsegate::testing::PeerId;
 use relaying::{Fleet, button};
 use serde_json::{Value, json};
 
-/// What is held besides: tables of the loop, what the peers of the test got.
+/// Other memory: tables of the loop, and what the test's peers received.
 const SLACK: f64 = 256.0 * 1024.0;
 
-/// Does something that has the relay keep memory. What is allocated more than before is at most half as much again as what
-/// is charged, and that is at most a tenth more.
+/// Runs `act`, which makes the relay keep memory. Asserts that the additional allocation is at most
+/// 1.5 times the charge, and the charge at most 1.1 times the allocation.
 #[track_caller]
 fn holds(what: &str, fleet: &mut Fleet, act: impl FnOnce(&mut Fleet)) -> i64 {
     let before = fleet.charged();
@@ -39,7 +39,7 @@ fn holds(what: &str, fleet: &mut Fleet, act: impl FnOnce(&mut Fleet)) -> i64 {
     counted
 }
 
-/// All leave, and nothing is charged any more.
+/// Disconnects all peers, and asserts that nothing is charged any more.
 fn all_leave(mut fleet: Fleet) {
     let last = fleet.net.open_socket();
     (0..=last.0).for_each(|n| fleet.net.mute(PeerId(n)));
@@ -49,7 +49,8 @@ fn all_leave(mut fleet: Fleet) {
 
 const USERS: usize = 100;
 
-/// Users whose apps want everything, and are lost; long enough ago that nothing else is in the air.
+/// Returns users with apps that subscribe to everything, and are lost; long enough ago that nothing
+/// else is on its way.
 fn lost_apps(each: usize) -> (Fleet, Vec<PeerId>) {
     let settings = RelaySettings {
         tpa_grace: Micros::from_secs(3_600),
@@ -217,7 +218,8 @@ fn places_of_a_state_file() {
     let mut fleet = fleet.expect("a fleet");
     let (charged, allocated) = (fleet.charged(), allocated as f64);
     println!("a state file: {allocated} B allocated, {charged} B charged");
-    // Charged is what they hold when they are asked, which is as soon as their glasses are back.
+    // Charged is what they hold while their servers are asked, which is as soon as their glasses
+    // are back.
     assert!(
         charged as f64 <= 1.4 * allocated,
         "{charged} B for {allocated} B"

@@ -1,5 +1,6 @@
-//! Sessions against a model: random joins, losses, returns, stops and graces on virtual time. What the relay promises of each
-//! frame is held for each frame; there is one pair of glasses and one app of a package at a time; every wait ends.
+//! Sessions compared with a model: random joins, losses, returns, stops and graces on virtual time.
+//! The promises of the relay are checked for each frame. There is at most one pair of glasses and
+//! one app of a package at a time, and every wait ends.
 
 mod relaying;
 
@@ -12,16 +13,17 @@ use std::collections::BTreeMap;
 const USERS: [&str; 3] = ["ada", "bob", "a-b@c.de"];
 const PACKAGES: [&str; 3] = ["p.x", "p.y", "p.z"];
 
-/// One app of one user as its server sees it.
+/// One app of one user from its server's view.
 #[derive(Default)]
 struct App {
     /// Its newest connection.
     peer: Option<PeerId>,
-    /// Numbers in the order in which they came, over all connections.
+    /// Numbers in the order of arrival, over all connections.
     got: Vec<u64>,
-    /// Numbers that must come: sent while it was known to be absent, in a grace that did not end.
+    /// Numbers that must arrive: sent while the app was known to be absent, in a grace that did not
+    /// end.
     owed: Vec<u64>,
-    /// Numbers that may come: sent while it was there.
+    /// Numbers that may arrive: sent while the app was connected.
     may: Vec<u64>,
 }
 
@@ -34,7 +36,7 @@ impl App {
     }
 }
 
-/// How a place is: whether a connection has it, and whether it is waited for.
+/// Returns the state of a place: whether a connection holds it, and whether it is waited for.
 fn place(fleet: &mut Fleet, user: &str, package: &str) -> Option<(bool, bool)> {
     fleet.net.with_io(|gateway, _| {
         let app = gateway.session(user)?.app(package)?;
@@ -69,7 +71,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let settings = RelaySettings {
         replay_unconfirmed: unconfirmed,
-        // Nobody is slowed here: that has a test of its own.
+        // No identity is delayed here: that has its own test.
         flapping_limit: 0,
         ..RelaySettings::default()
     };
@@ -103,7 +105,8 @@ fn every_frame(seed: u64, unconfirmed: bool) {
                         json!({"type":"subscription_update","subscriptions":["button_press"]}),
                     );
                 }
-                // What was sent over the older connection and not read by now is in doubt, and may come again if that is wanted.
+                // Frames sent over the older connection and not read yet are in doubt, and may be
+                // sent again if that is set.
                 fleet.drain(peer);
             }
             4 => {
@@ -150,7 +153,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
         fleet.charged();
         for ((user, package), app) in &mut apps {
             app.read(&mut fleet);
-            // Its grace, or its session, is over: what was owed to it is not any more.
+            // Its grace, or its session, is over: what was owed to it is no longer owed.
             if !matches!(
                 place(&mut fleet, user, package),
                 Some((_, true)) | Some((true, _))
@@ -160,7 +163,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
             }
         }
     }
-    // Everybody who is waited for comes back.
+    // Every lost peer comes back.
     for ((user, package), app) in &mut apps {
         app.read(&mut fleet);
         if place(&mut fleet, user, package).is_some() {
@@ -204,7 +207,7 @@ fn every_frame(seed: u64, unconfirmed: bool) {
     all_ends(&mut fleet, seed);
 }
 
-/// When everybody has left, nothing is left.
+/// Checks that nothing is left when all peers have left.
 fn all_ends(fleet: &mut Fleet, seed: u64) {
     let last = fleet.net.open_socket();
     (0..=last.0).for_each(|n| fleet.net.mute(PeerId(n)));
@@ -232,7 +235,7 @@ fn there_is_one_of_each_and_every_wait_ends() {
     }
 }
 
-/// Users start and stop apps, servers agree, fail or say nothing, everybody comes and goes.
+/// Users start and stop apps; servers agree, fail or do not answer; peers come and go.
 fn lives(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut fleet = Fleet::closed(Admission::Started);
@@ -244,7 +247,7 @@ fn lives(seed: u64) {
         let user = USERS[rng.usize(0..USERS.len())];
         let package = PACKAGES[rng.usize(0..PACKAGES.len())];
         match rng.u8(0..12) {
-            // Or they come too often, and are refused.
+            // Or they reconnect too often, and are refused.
             0 | 1 => {
                 if let Some(peer) = fleet.try_glasses(user) {
                     all.push(peer);
@@ -295,7 +298,7 @@ fn lives(seed: u64) {
     all_ends(&mut fleet, seed);
 }
 
-/// Who has a place is open, and nobody else of the same identity is.
+/// Checks that the holder of a place is open, and that no other connection of the same identity is.
 fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
     let mut places = Vec::new();
     fleet.net.with_io(|gateway, io| {
@@ -333,7 +336,8 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
         count,
         "seed {seed}: two places share a connection"
     );
-    // Who is open and has a name has a place, unless it has said that it leaves and somebody has its place already.
+    // An open connection with an identity has a place, unless it has announced that it leaves and
+    // another connection has taken its place.
     for peer in all {
         if !fleet.is_open(*peer) {
             continue;
@@ -350,8 +354,8 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
     }
 }
 
-/// With little room for all, whatever happens: the account is exact after each step, never above what there is, and even
-/// in the end.
+/// With little memory, in any sequence of events: the account is exact after each step, never above
+/// the limit, and zero in the end.
 #[test]
 fn the_account_is_exact_and_never_overdrawn() {
     for seed in 0..60 {
@@ -443,7 +447,7 @@ fn accounts(seed: u64) {
             }
         }
         let charged = fleet.charged();
-        // Small things are taken all the same: a set of subscriptions, a place for each that is lost.
+        // Small entries are still accepted: a set of subscriptions, a place for each lost app.
         assert!(
             charged <= (ROOM + (8 << 10)) as u64,
             "seed {seed}: {charged} B"

@@ -1,4 +1,4 @@
-//! Are the random models worth anything? Each deliberate bug, switched on alone, must be caught.
+//! Tests the random models: each deliberate bug, switched on alone, must be caught.
 
 mod mailbox;
 mod relaying;
@@ -23,8 +23,8 @@ fn every_deliberate_bug_is_caught() {
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
-/// Returns whether some seed fails with the bug. `tests/sim.rs`, `tests/mail.rs` and `tests/relay_model.rs` show that none fails
-/// without it.
+/// Returns whether some seed fails with the bug. `tests/sim.rs`, `tests/mail.rs` and
+/// `tests/relay_model.rs` show that none fails without it.
 fn caught(bug: Bug, run: impl Fn(u64) -> Result<(), String>) -> bool {
     (0..48).any(|seed| {
         let run = || sabotage::with(bug, || run(seed));

@@ -1,5 +1,5 @@
-//! What nobody may see is nowhere: all that a gateway says, in its log at trace, on its admin listener and to those whom it refuses, is
-//! searched for every secret, key and token of the run.
+//! Secrets are never shown. All output of a gateway is searched for every secret, key and token of
+//! the run: its log at trace, its admin listener, and its answers to refused clients.
 
 mod sockets;
 mod tokens;
@@ -34,7 +34,7 @@ fn without_credentials_nothing_gets_in_and_no_secret_gets_out() {
     let folder = std::env::temp_dir().join(format!("pulsegate-secrets-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let apps = folder.join("apps.json");
-    // Nobody listens there: the failures are in the log, too.
+    // The server is down, so its failures are in the log, too.
     let list =
         json!([{"package":"p.notes","api_key":KEY,"webhook_url":"http://127.0.0.1:9/webhook"}]);
     std::fs::write(&apps, list.to_string()).expect("a file");
@@ -50,7 +50,7 @@ fn without_credentials_nothing_gets_in_and_no_secret_gets_out() {
     let addr = gateway.addr;
     let mut said = Vec::new();
 
-    // Nothing, or the wrong thing.
+    // No credentials, or wrong ones.
     let (good, forged) = (
         token("ada@x.y", SECRET),
         token("ada@x.y", "another-secret-entirely"),
@@ -91,7 +91,7 @@ fn without_credentials_nothing_gets_in_and_no_secret_gets_out() {
         said.push(format!("{end:?}"));
     }
 
-    // The right thing, then what is not understood, with secrets in it.
+    // Right credentials, then invalid messages with secrets in them.
     let mut glasses = Client::open(addr, &format!("/glasses-ws?token={good}"));
     glasses.send_text(r#"{"type":"start_app","packageName":"p.notes"}"#);
     let mut app = Client::open(addr, "/app-ws");
@@ -119,13 +119,13 @@ fn without_credentials_nothing_gets_in_and_no_secret_gets_out() {
         (closes >= 11).then_some(())
     });
 
-    // All that the operator can see, with and without the token.
+    // All that an operator can read, with and without the token.
     let bearer = format!("Authorization: Bearer {ADMIN}\r\n");
     let document = gateway.admin_request("GET", "/api/v1/openapi.json", &bearer, "");
     let document: Value = serde_json::from_str(&document.body).expect("JSON");
     let paths = document["paths"].as_object().expect("paths").keys();
     let paths = paths.map(|path| path.replace("{user}", "ada@x.y").replace("{id}", "0.1"));
-    // What never ends is not asked.
+    // Endless answers are left out.
     let paths: Vec<String> = paths.filter(|path| !path.contains("live")).collect();
     let ask = |path: &str| {
         ["", "Authorization: Bearer wrong\r\n", &*bearer].map(|headers| {
@@ -137,7 +137,7 @@ fn without_credentials_nothing_gets_in_and_no_secret_gets_out() {
             format!("{answer:?}")
         })
     };
-    // Side by side: wrong tokens are slowed.
+    // In parallel, because wrong tokens are delayed.
     std::thread::scope(|scope| {
         let asking: Vec<_> = paths.iter().map(|path| scope.spawn(|| ask(path))).collect();
         for answers in asking {

@@ -1,5 +1,5 @@
-//! The gateway beside a service manager and behind a proxy: sockets that are handed over, what is told and when, settings that
-//! are read again, and where a client really is.
+//! The gateway with a service manager and behind a proxy: inherited sockets, notifications and
+//! their order, reloads, and the real address of a client.
 
 mod sockets;
 mod tokens;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A folder of the test's own, gone when it is dropped.
+/// A folder for one test; removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -38,7 +38,7 @@ impl Drop for Folder {
     }
 }
 
-/// The exit code and the log of a gateway that is to end by itself.
+/// Returns the exit code and the log of a gateway that must end by itself.
 #[track_caller]
 fn ended(mut command: Command) -> (Option<i32>, String) {
     let (mut reader, writer) = std::io::pipe().expect("a pipe");
@@ -84,7 +84,7 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     let policy = || gateway.api("/api/v1/policies")["glasses"]["connection_timeout_ms"].clone();
     assert_eq!(policy(), 60_000);
 
-    // Wrong in two ways: both are told, and nothing changes.
+    // Two faults: both are reported, and nothing changes.
     folder.file(
         "settings.toml",
         "connection_timeout_ms = 5\nlisten = 1\nmax_message_bytes = 200\n",
@@ -95,14 +95,14 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     gateway.line(&["[ERROR] reload refused", "the settings before hold"]);
     assert_eq!(policy(), 60_000);
 
-    // Gone: the same.
+    // A missing file: the same.
     fs::remove_file(&file).expect("it is there");
     gateway.signal("HUP");
     eventually("it is refused again", || {
         (gateway.lines(&["the settings before hold"]).len() == 2).then_some(())
     });
 
-    // Right, with one that waits for a restart.
+    // Valid, with one setting that waits for a restart.
     folder.file(
         "settings.toml",
         "connection_timeout_ms = 90000\nheartbeat_interval_ms = 20000\nmax_message_bytes = 200\nlog_level = \"debug\"\n\
@@ -123,7 +123,7 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     assert_eq!(policy(), 90_000);
     assert_eq!(gateway.api("/api/v1/overview")["connections_max"], 3);
     assert_eq!(gateway.api("/api/v1/log-level")["level"], "debug");
-    // Those who were here are here, and what is new holds for them, too.
+    // Open connections stay, and the new settings apply to them, too.
     stays.send_text(r#"{"type":"ping"}"#);
     assert!(matches!(stays.next_answering(), Event::Text(_)));
     big.send_text(&"x".repeat(201));
@@ -143,7 +143,7 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     gateway.end();
 }
 
-/// The file of settings at every length that it can have while it is written line by line.
+/// The settings file at every length that it can have while it is written line by line.
 #[test]
 fn a_reload_of_a_half_written_file_stops_no_app_and_opens_nothing() {
     let folder = Folder::new("opened");
@@ -179,7 +179,7 @@ fn a_reload_of_a_half_written_file_stops_no_app_and_opens_nothing() {
             (told.len() == written + 1).then_some(())
         });
         assert_eq!(refused(), 401);
-        // Each is named, with what it was.
+        // Each is named, with its old value.
         for (missing, name) in [
             (written < 2, "WEBHOOK_ALLOW"),
             (written < 3, "ALLOWED_ORIGINS"),
@@ -198,7 +198,7 @@ fn a_reload_of_a_half_written_file_stops_no_app_and_opens_nothing() {
         "apps.json",
     ]);
     assert_eq!(gateway.lines(&["apps_stopped"]), [""; 0]);
-    // What is emptied outright is emptied, and other settings change.
+    // A setting that is emptied explicitly is emptied, and other settings change.
     let mut newer = lines.clone();
     newer[0] = "max_message_bytes = 3000".to_owned();
     newer[2] = "allowed_origins = []".to_owned();
@@ -223,11 +223,11 @@ fn a_reload_says_what_it_takes_back() {
     assert_eq!(gateway.act("PATCH", "/api/v1/policies/tpa", body).0, 200);
     let level = r#"{"level":"debug"}"#;
     assert_eq!(gateway.act("PUT", "/api/v1/log-level", level).0, 200);
-    // Nothing has changed: nothing is taken back.
+    // Nothing has changed: live changes stay.
     gateway.signal("HUP");
     gateway.line(&["reload changed=none"]);
     assert_eq!(gateway.lines(&["reverts="]), [""; 0]);
-    // Something else has; and one of the live words is said by the file now, too.
+    // Something else has changed; and the file now contains one of the live values.
     let newer = "tpa_heartbeat_interval_ms = 10000\nmax_message_bytes = 2000\n";
     folder.file("settings.toml", &format!("{settings}{newer}"));
     gateway.signal("HUP");
@@ -238,7 +238,7 @@ fn a_reload_says_what_it_takes_back() {
     );
     gateway.line(&["[WARN] reload reverts=log_level from=debug to=info"]);
     assert_eq!(gateway.lines(&["reverts="]).len(), 2);
-    // The line that the reload is done stands behind all that it does.
+    // The line that the reload is done comes after all its effects.
     let done = gateway.line(&["[INFO] reload ", "max_message_bytes="]);
     assert_eq!(gateway.lines(&[" reload "]).last(), Some(&done));
     assert_eq!(gateway.api("/api/v1/log-level")["level"], "info");
@@ -287,17 +287,17 @@ fn a_state_file_is_kept_by_one_process() {
     let (code, log) = ended(Gateway::command(&settings));
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("another process keeps it"), "{log}");
-    // A successor beside it waits.
+    // A successor beside it waits for the lock.
     let successor = Gateway::start(&[settings[0], settings[1], ("REUSE_PORT", "1")]);
     successor.line(&["[WARN] state_file", "lock=waits"]);
     first.end();
     successor.end();
-    // A process that was killed holds nothing.
+    // A process that was killed holds no lock.
     drop(Gateway::start(&settings));
     Gateway::start(&settings).end();
 }
 
-/// As Docker mounts a single file (`-v state.json:/state.json`).
+/// A single file mounted by Docker (`-v state.json:/state.json`).
 #[test]
 fn a_state_file_that_is_a_mount_is_told_before_the_start() {
     let folder = Folder::new("a mount");
@@ -313,7 +313,7 @@ fn a_state_file_that_is_a_mount_is_told_before_the_start() {
             .output();
         let output = match output {
             Ok(output) if output.status.code() != Some(77) => output,
-            // A container may not have mounts of its own.
+            // A container may lack the right to mount.
             other => {
                 eprintln!("SKIPPED, no mount is possible here: {other:?}");
                 return;
@@ -364,7 +364,7 @@ fn a_limit_of_file_sizes_fails_a_write_and_does_not_kill() {
 
 // ---- certificates ----
 
-/// Of nobody, and for as long as the test may live.
+/// A self-made certificate that stays valid.
 const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----
 MIIBiTCCAS+gAwIBAgIUWZOlBzC3s2bY+vai0yxjDEtVClYwCgYIKoZIzj0EAwIw
@@ -379,7 +379,8 @@ YUGXVULf0brS58xXdg==
 -----END CERTIFICATE-----
 ";
 
-/// A gateway with an app that is asked over https where nobody listens, and a system that trusts what stands in a file.
+/// Returns a gateway with an app whose https server is down, and a system that trusts the
+/// certificates in a file.
 fn with_trust(folder: &Folder, certificates: &str, more: &[(&str, &str)]) -> Command {
     let apps = folder.file(
         "apps.json",
@@ -412,7 +413,7 @@ fn without_certificates_no_https_webhook_is_promised() {
         "{log}"
     );
     assert!(log.contains("this system trusts no certificates"), "{log}");
-    // Alerts over https need some, too.
+    // Alerts over https need certificates, too.
     let plain = folder.file("plain.json", "[]");
     let alerts = [
         ("APPS_FILE", &*plain),
@@ -424,7 +425,7 @@ fn without_certificates_no_https_webhook_is_promised() {
         log.contains("ALERT_WEBHOOK_URL names a webhook with https"),
         "{log}"
     );
-    // Where nothing is https none are needed; and a reload that would need them is refused.
+    // Without https URLs none are needed; and a reload that would need them is refused.
     let gateway = Gateway::start_unread(with_trust(&folder, "", &[("APPS_FILE", &plain)])).read();
     folder.file(
         "plain.json",
@@ -439,7 +440,7 @@ fn without_certificates_no_https_webhook_is_promised() {
 fn certificates_are_looked_for_again_and_no_app_is_blamed_for_want_of_them() {
     let folder = Folder::new("certificates");
     let gateway = Gateway::start_unread(with_trust(&folder, CERTIFICATE, &[])).read();
-    // They are gone before the first webhook.
+    // They are removed before the first webhook.
     folder.file("trust.pem", "");
     let path = format!("/glasses-ws?token={}", tokens::token("ada", SECRET));
     let mut glasses = Client::open(gateway.addr, &path);
@@ -461,7 +462,7 @@ fn certificates_are_looked_for_again_and_no_app_is_blamed_for_want_of_them() {
     assert_eq!(gateway.lines(&["breaker=open"]), [""; 0]);
     let webhooks = gateway.api("/api/v1/webhooks");
     assert_eq!(webhooks["down"], serde_json::json!([]), "{webhooks}");
-    // And there again: now it is the server that cannot be reached.
+    // Present again: now it is the server that cannot be reached.
     folder.file("trust.pem", CERTIFICATE);
     eventually("https is on", || {
         start();
@@ -474,7 +475,8 @@ fn certificates_are_looked_for_again_and_no_app_is_blamed_for_want_of_them() {
 
 // ---- the service manager ----
 
-/// Whoever starts the gateway as systemd does: it holds the sockets, and hears what is told.
+/// A service manager like systemd: it starts the gateway, holds the sockets, and receives the
+/// notifications.
 struct Manager {
     folder: Folder,
     notes: UnixDatagram,
@@ -498,7 +500,7 @@ impl Manager {
         }
     }
 
-    /// With the two sockets as descriptors 3 and 4.
+    /// Starts the gateway with the two sockets as descriptors 3 and 4.
     fn start(&self, settings: &[(&str, &str)]) -> Gateway {
         let inner = Gateway::command(settings);
         let fd = |listener: &TcpListener| OwnedFd::from(listener.try_clone().expect("a copy"));
@@ -517,7 +519,7 @@ impl Manager {
         Gateway::start_unread(command).read()
     }
 
-    /// The next thing that it is told.
+    /// Returns the next notification.
     fn told(&self) -> String {
         let mut note = [0; 256];
         let len = self.notes.recv(&mut note).expect("a note");
@@ -541,7 +543,8 @@ fn a_restart_with_handed_over_sockets_loses_no_waiting_client() {
     };
     assert_eq!((code, &*reason), (1012, "service restart"));
     assert_eq!(manager.told(), "STOPPING=1");
-    // It still runs, for `old` has not answered; nobody is accepted any more, and nobody is refused either.
+    // It still runs, because `old` has not answered; connections are neither accepted nor refused
+    // any more.
     let mut waiting: Vec<Client> = (0..50)
         .map(|i| {
             let mut client = Client::connect(addr);
@@ -571,7 +574,7 @@ fn a_restart_with_handed_over_sockets_loses_no_waiting_client() {
 fn the_watchdog_hears_from_the_loop_and_not_from_a_process_that_stands_still() {
     let manager = Manager::new("watchdog");
     let gateway = manager.start(&[("DRAIN_MS", "0"), ("WATCHDOG_USEC", "300000")]);
-    // The first bark and READY come in any order.
+    // The first watchdog message and READY arrive in any order.
     let notes: Vec<String> = (0..6).map(|_| manager.told()).collect();
     assert_eq!(
         notes.iter().filter(|n| *n == "READY=1").count(),
@@ -584,7 +587,8 @@ fn the_watchdog_hears_from_the_loop_and_not_from_a_process_that_stands_still() {
         "{notes:?}"
     );
     gateway.signal("STOP");
-    // What was sent before it stood still is read; then nothing comes for longer than the watchdog waits.
+    // Reads what was sent before it stopped; then nothing arrives for longer than the watchdog's
+    // timeout.
     let patience = std::time::Duration::from_millis(600);
     manager
         .notes
@@ -624,7 +628,8 @@ fn a_socket_that_is_open_to_the_world_needs_what_an_address_would_need() {
     assert!(log.contains("ALLOW_UNAUTHENTICATED must be 1"), "{log}");
 }
 
-/// Starts a gateway with these sockets as descriptors 3 and 4, neither of which has a name that says anything.
+/// Starts a gateway with these sockets as descriptors 3 and 4; their names do not tell their
+/// purpose.
 fn with_sockets(sockets: [&TcpListener; 2], settings: &[(&str, &str)]) -> Command {
     let inner = Gateway::command(settings);
     let fd = |listener: &TcpListener| OwnedFd::from(listener.try_clone().expect("a copy"));
@@ -653,13 +658,13 @@ fn an_admin_socket_in_the_wrong_place_does_not_open_the_api() {
         ("LISTEN_ADDR", &*listen_addr),
         ("ADMIN_ADDR", &*admin_addr),
     ];
-    // In either order each is where its address says.
+    // In either order each socket gets the purpose of its address.
     for sockets in [[&world, &inner], [&inner, &world]] {
         let gateway = Gateway::start_unread(with_sockets(sockets, &settings)).read();
         assert_eq!((gateway.addr, gateway.admin), (listen, Some(admin)));
         gateway.end();
     }
-    // Where nothing says which is which, it does not start.
+    // If the purpose is not clear, it does not start.
     let command = with_sockets([&world, &inner], &[("ADMIN_ADDR", "127.0.0.1:0")]);
     let (code, log) = ended(command);
     assert_eq!(code, Some(1), "{log}");
@@ -690,7 +695,7 @@ fn v2_header(source: [u8; 4], port: u16) -> Vec<u8> {
     header
 }
 
-/// Where the log, a filter of the API, and the record of the end say that a client is.
+/// Asserts the client's address in the log, in a filter of the API, and in the record of the end.
 fn found_at(gateway: &Gateway, client: Client, user: &str, block: &str, peer: &str) {
     let connection = gateway.connection(&format!("user={user}&address={block}"));
     assert_eq!(connection["peer"], peer, "{connection}");
@@ -704,7 +709,7 @@ fn found_at(gateway: &Gateway, client: Client, user: &str, block: &str, peer: &s
     assert_eq!(closed["closed"][0]["peer"], peer, "{closed}");
 }
 
-/// Whose acknowledgements the kernel sees, as `explain` says.
+/// Returns whose acknowledgements the kernel sees, as `explain` says.
 fn kernel(gateway: &Gateway, connection: &serde_json::Value) -> String {
     let id = connection["id"].as_str().expect("an id");
     let told = gateway.api(&format!("/api/v1/connections/{id}"));
@@ -737,7 +742,7 @@ fn a_proxy_that_is_trusted_names_the_client() {
         client.write(&[&header[9..], upgrade("/glasses-ws?user=bob").as_bytes()].concat());
         client.switched();
         found_at(&gateway, client, "bob", "192.0.2.7", "192.0.2.7:56324");
-        // Without it: refused.
+        // Without the header: refused.
         let mut bare = Client::connect(gateway.addr);
         bare.write(upgrade("/glasses-ws?user=eve").as_bytes());
         assert_eq!(bare.response().status, 400);
@@ -840,7 +845,7 @@ fn a_trust_in_everybody_is_warned_of_at_the_start_in_a_check_and_in_a_reload() {
     );
 }
 
-/// Of an open gateway, whose users are who they say.
+/// On an open gateway, where users choose their own names.
 #[test]
 fn control_characters_in_a_name_are_refused() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);

@@ -1,4 +1,5 @@
-//! Errands of a real loop, done by the side thread: webhooks to HTTP servers of our own, and the state file.
+//! Errands of a real loop, done by the side thread: webhooks to HTTP servers of the tests, and the
+//! state file.
 
 use hmac::{Hmac, KeyInit, Mac};
 use pulsegate::gateway::Apps;
@@ -22,10 +23,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is known to happen.
+/// The deadline of every event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time for a webhook where none is to run out of it.
+/// A webhook timeout that is never reached.
 const LONG: Duration = Duration::from_secs(20);
 
 #[track_caller]
@@ -58,7 +59,7 @@ struct Bench {
     desk: Desk,
     remote: Remote,
     control: Handle,
-    /// Where webhooks may go and what they are signed with.
+    /// The allowed networks and the signing keys of webhooks.
     settings: Arc<Mutex<WebhookSettings>>,
     turning: Option<JoinHandle<()>>,
     /// The number of the last start.
@@ -80,7 +81,7 @@ impl Bench {
         let settings = Arc::<Mutex<WebhookSettings>>::default();
         let thread_settings = settings.clone();
         let (told, parts) = std::sync::mpsc::channel();
-        // The gateway stays on the thread that makes it.
+        // The gateway stays on the thread that creates it.
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
             let product_classes = gateway.classes().clone();
@@ -127,7 +128,7 @@ impl Bench {
         }
     }
 
-    /// Has the loop send the side thread on these.
+    /// Sends these errands from the loop to the side thread.
     fn send_on(&self, errands: Vec<Errand>) {
         let (done, is_done) = std::sync::mpsc::channel();
         let mut errands = Some(errands);
@@ -201,11 +202,11 @@ fn start(number: u64, user: &str, package: &str, url: &str, patience: Patience) 
 enum Answer {
     /// With these bytes, then the end.
     Bytes(String),
-    /// With a head of 200 and a body without an end, until the other side has had enough.
+    /// With a head of 200 and a body without an end, until the other side closes.
     Endless,
-    /// Not at all, until the other side goes away.
+    /// Not at all, until the other side closes.
     Never,
-    /// With `100 Continue`, again and again, until the other side has had enough.
+    /// With `100 Continue`, again and again, until the other side closes.
     Continue,
 }
 
@@ -220,16 +221,17 @@ fn status(status: u16) -> Answer {
 #[derive(Debug, Clone)]
 struct Asked {
     head: String,
-    /// As it came.
+    /// The bytes as received.
     bytes: Vec<u8>,
     body: Value,
 }
 
-/// A server that answers the first request with the first answer, and so on, and the others with the last.
+/// A server that answers the first request with the first answer, and so on; further requests with
+/// the last.
 struct AppServer {
     addr: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
-    /// Connections that have ended by the other side's will.
+    /// Connections that the other side has closed.
     left: Arc<Mutex<usize>>,
 }
 
@@ -314,7 +316,7 @@ fn respond(mut stream: TcpStream, answer: &Answer) {
     }
 }
 
-/// An address where nobody listens.
+/// Returns a URL without a server.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = listener.local_addr().expect("an address");
@@ -409,7 +411,7 @@ fn where_nobody_listens_is_unreachable_and_so_is_what_is_no_url() {
     let mut bench = Bench::new(LONG);
     let urls = [
         nobody(),
-        // No TLS there.
+        // There is no TLS on that port.
         format!("https://{}/webhook", plain.addr),
         "ftp://127.0.0.1/".to_owned(),
         "not a url".to_owned(),
@@ -448,7 +450,7 @@ fn an_answer_without_an_end_is_an_answer_and_is_not_read_to_its_end() {
     eventually("it is cut off", || *server.left.lock().expect("whole") == 1);
 }
 
-/// What the breaker says of the app that this URL leads to.
+/// Returns the breaker's error for the app with this URL.
 #[track_caller]
 fn why_it_is_down(bench: &mut Bench, url: &str) -> String {
     for n in 0..5 {
@@ -463,7 +465,7 @@ fn why_it_is_down(bench: &mut Bench, url: &str) -> String {
 #[test]
 fn interim_responses_without_an_end_end_the_webhook_and_say_why() {
     let server = AppServer::new(&[Continue]);
-    // Its time never runs out: only the bytes end it.
+    // The timeout is never reached: only the limit of bytes ends it.
     let mut bench = Bench::new(Duration::from_secs(3_600));
     let why = why_it_is_down(&mut bench, &server.url());
     assert_eq!(why, "65536 bytes have come without a final response head");
@@ -513,7 +515,8 @@ fn link_local_and_metadata_addresses_are_not_asked_however_they_are_written() {
         ("[::ffff:169.254.169.254]", "169.254.169.254"),
         ("[fe80::1]", "fe80::1"),
         ("[fd00:ec2::254]", "fd00:ec2::254"),
-        // Not an address to a URL, but to the resolver: what counts is where it leads.
+        // The URL's parser does not take it for an address, but the resolver does: the address that
+        // it leads to counts.
         ("0xa9fea9fe", "169.254.169.254"),
         ("2852039166", "169.254.169.254"),
     ] {
@@ -529,7 +532,7 @@ fn link_local_and_metadata_addresses_are_not_asked_however_they_are_written() {
 #[test]
 fn a_webhook_goes_only_to_networks_that_are_allowed() {
     let server = AppServer::new(&[status(200)]);
-    // A name is held to the same, after it was resolved.
+    // A name is checked in the same way, after it was resolved.
     let by_name = format!("http://localhost:{}/webhook", server.addr.port());
     for url in [server.url(), by_name] {
         let mut bench = Bench::with_settings(allow(&["203.0.113.0/24"]));
@@ -543,7 +546,7 @@ fn a_webhook_goes_only_to_networks_that_are_allowed() {
     let mut bench = Bench::with_settings(allow(&["203.0.113.0/24", "127.0.0.0/8"]));
     bench.start("alice", "p", &server.url(), Patience::Once);
     bench.wait_for(WebhookResult::Answered, 1);
-    // A change holds from the next webhook on.
+    // A change applies from the next webhook on.
     *bench.settings.lock().expect("whole") = allow(&[]);
     bench.start("alice", "q", &server.url(), Patience::Once);
     bench.wait_for(WebhookResult::Unreachable, 2);
@@ -555,7 +558,7 @@ fn apps(key: &str) -> Option<Apps> {
     Some(Apps::parse(list.to_string().as_bytes()).expect("apps"))
 }
 
-/// The signature of a request, checked as an app's server would.
+/// Checks the signature of a request as an app's server would.
 #[track_caller]
 fn check_signature(asked: &Asked, key: &str) {
     let head = asked.head.to_lowercase();
@@ -584,7 +587,7 @@ fn check_signature(asked: &Asked, key: &str) {
 #[test]
 fn a_webhook_is_signed_with_the_key_of_its_app() {
     let server = AppServer::new(&[status(200)]);
-    // One shorter and one longer than a block of the hash.
+    // One key shorter and one longer than a block of the hash.
     for key in ["the-key-of-an-app", &"long".repeat(100)] {
         let before = server.asked().len();
         let mut bench = Bench::with_settings(WebhookSettings {
@@ -602,12 +605,12 @@ fn a_webhook_is_signed_with_the_key_of_its_app() {
         })]);
         check_signature(&server.wait_for(before + 2)[before + 1], key);
         bench.wait_for_rest();
-        // After a reload it is the new key's.
+        // After a reload the new key signs.
         bench.settings.lock().expect("whole").apps = apps("another-key");
         bench.start("zoë", "signed", &server.url(), Patience::Once);
         check_signature(&server.wait_for(before + 3)[before + 2], "another-key");
         bench.wait_for_rest();
-        // What has no key has no signature.
+        // An app without a key has no signature.
         bench.start("zoë", "unsigned", &server.url(), Patience::Once);
         let asked = server.wait_for(before + 4)[before + 3].clone();
         assert!(!asked.head.to_lowercase().contains("x-pulsegate"));
@@ -663,7 +666,7 @@ fn one_request_serves_all_who_want_the_same() {
     marker.wait_for(1);
     server.wait_for(1);
     assert_eq!(server.asked().len(), 1);
-    // The marker's answer may be on its way still.
+    // The answer to the marker may still be on its way.
     eventually("one is under way", || {
         bench.control.webhooks().in_flight == 1
     });
@@ -692,7 +695,7 @@ fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
         bench.start(&format!("user{n}"), "well", &well.url(), Patience::Once);
     }
     bench.wait_for(WebhookResult::Answered, 20);
-    // None of the dead one's has come back yet, so no place has become free.
+    // No request to the dead server has returned yet, so no place has become free.
     assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
     assert_eq!(bench.control.webhooks().in_flight, 16);
     assert_eq!(bench.control.webhooks().waiting, 9_984);
@@ -700,7 +703,7 @@ fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
 
 // ---- the state file ----
 
-/// A folder of its own, gone at the end.
+/// A folder for one test, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -802,7 +805,7 @@ fn what_is_remembered_is_there_after_a_restart() {
     let mode = fs::metadata(folder.state()).expect("a file").permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
     assert_eq!(folder.names(), ["state.json"]);
-    // And the next one goes on from there.
+    // And the next process continues from there.
     let bench = keeping(&folder.state());
     bench.send_on(vec![forget("bob", "p"), forget(odd, odd)]);
     bench.flush();
@@ -836,12 +839,12 @@ fn an_app_that_an_edited_file_names_twice_is_one_app() {
     assert_eq!(load_state(&folder.state()).expect("a state"), expected);
 }
 
-/// As a volume is often reached: through a link to a folder of another place.
+/// A volume is often reached through a link to a folder elsewhere.
 #[test]
 fn a_link_stays_and_what_it_leads_to_is_written() {
     let (folder, volume) = (Folder::new("link"), Folder::new("volume"));
     let expected = started(&[("alice", &["p"])]);
-    // Over two links, the second of which is relative; and at first nothing is there.
+    // Over two links, the second of which is relative; at first the file does not exist.
     symlink(volume.0.join("link.json"), folder.state()).expect("a link");
     symlink("state.json", volume.0.join("link.json")).expect("a link");
     let bench = keeping(&folder.state());
@@ -855,7 +858,7 @@ fn a_link_stays_and_what_it_leads_to_is_written() {
     assert!(folder.state().is_symlink() && volume.0.join("link.json").is_symlink());
     assert_eq!(folder.names(), ["state.json"]);
     assert_eq!(volume.names(), ["link.json", "state.json"]);
-    // What cannot be understood is moved, and the link is not.
+    // A file that cannot be parsed is moved aside, and the link is not.
     fs::write(volume.state(), "{").expect("written");
     assert_eq!(load_state(&folder.state()).expect("a state"), started(&[]));
     assert_eq!(volume.names(), ["link.json", "state.json.bad"]);
@@ -956,7 +959,7 @@ fn a_crash_in_the_middle_of_writing_loses_nothing() {
     for len in 0..=whole.len() {
         fs::write(&unfinished, &whole[..len]).expect("written");
         assert_eq!(load_state(&folder.state()).expect("a state"), expected);
-        // Somebody may be writing it.
+        // Another process may be writing it.
         assert!(unfinished.exists());
         let file = fs::File::open(&unfinished).expect("a file");
         file.set_modified(old).expect("older");
@@ -968,7 +971,7 @@ fn a_crash_in_the_middle_of_writing_loses_nothing() {
 #[test]
 fn two_processes_with_one_file_do_not_tear_it() {
     let folder = Folder::new("two");
-    // Of different lengths, so that half of one would not be whole.
+    // Of different lengths, so that a mixture would not be complete.
     let benches = ["short", &"long".repeat(500)].map(|name| {
         let bench = keeping(&folder.state());
         (name.to_owned(), bench)
@@ -998,7 +1001,7 @@ fn two_processes_with_one_file_do_not_tear_it() {
 fn whoever_looks_at_it_while_it_is_written_sees_a_whole_one() {
     let folder = Folder::new("whole");
     let bench = keeping(&folder.state());
-    // Several slices, and more than one write's worth of bytes.
+    // Several slices, and more bytes than one write.
     let many = 5_000;
     bench.send_on(
         (0..many)

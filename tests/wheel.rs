@@ -1,16 +1,18 @@
-//! The timer wheel against a sorted list.
+//! The timer wheel compared with a sorted list.
 //!
-//! Shows that an entry comes back at the first tick at or after its deadline (never early, late by less than a tick), that
-//! the wheel's sleep is exact, that entries nobody wants any more do no harm, and that neither hours nor years, nor the
-//! 2^32nd tick, nor any position in the ring of bits make a difference. All times are virtual. A failure names its seed;
-//! `SEED=n cargo test --test wheel` runs that one alone.
+//! An entry fires at the first tick at or after its deadline: never early, late by less than a
+//! tick. The wheel's sleep is exact, and cancelled entries do no harm. Hours, years, the 2^32nd
+//! tick and any position in the ring of bits make no difference.
+//!
+//! All times are virtual. A failure names its seed; `SEED=n cargo test --test wheel` runs that one
+//! alone.
 
 use fastrand::Rng;
 use pulsegate::engine::wheel::{TICK, Tick, Wheel};
 use pulsegate::time::Micros;
 use std::collections::BTreeMap;
 
-/// No entry is put further ahead than this many ticks: part of the wheel's contract.
+/// The furthest entry, in ticks from now: part of the wheel's contract.
 const HORIZON: u64 = 4_095;
 
 const HOUR: Micros = Micros::from_secs(3_600);
@@ -80,7 +82,8 @@ fn deadlines_are_never_early_and_late_by_less_than_a_tick() {
         let mut owner = Owner::new(40);
         for _ in 0..600 {
             match rng.u8(..4) {
-                // A deadline moves: later ones leave a dead entry or a spurious one, earlier ones a second entry.
+                // A deadline moves: later ones leave a dead entry or a spurious one, earlier ones a
+                // second entry.
                 0 | 1 => {
                     let slot = rng.u32(..40);
                     owner.set_due(slot, owner.now + some_delay(rng));
@@ -188,11 +191,11 @@ fn what_is_armed_after_a_long_empty_sleep_and_a_catch_up_counts_from_now() {
         for ahead in [1, 1_500, HORIZON] {
             let mut wheel = Wheel::new();
             wheel.catch_up(idle + Micros(1));
-            wheel.catch_up(Micros::ZERO); // never back
+            wheel.catch_up(Micros::ZERO); // never moves back
             let at = (idle.0 / TICK.0 + ahead) as Tick;
             let due = idle + ticks(ahead);
             assert_eq!(wheel.arm(7, due), at, "in one step, not by the horizon");
-            wheel.catch_up(due + YEAR); // holds an entry now: stays where it is
+            wheel.catch_up(due + YEAR); // holds an entry now: does not move
             assert!(!wheel.is_earlier(due, at));
             assert!(wheel.is_earlier(due - TICK, at) || ahead == 1);
             assert_eq!(wheel.sleep(idle), Some(ticks(ahead)));
@@ -218,7 +221,7 @@ fn with_catch_up_a_deadline_after_a_long_sleep_costs_one_entry() {
 
 #[test]
 fn nothing_happens_at_a_boundary_of_the_tick_counter() {
-    // 2^32 is where ticks wrap; the others are where the wheels inside turn over.
+    // 2^32 is where ticks wrap; at the others the inner wheels turn over.
     for boundary in [1_u64 << 8, 1 << 12, 1 << 16, 1 << 24, 1 << 32, 3 << 32] {
         for before in [1, 2, 63, 64, 65, 255, HORIZON - 1, HORIZON] {
             let Some(start) = boundary.checked_sub(before) else {
@@ -272,7 +275,7 @@ fn sleep_is_exact_for_every_offset_from_every_place_in_a_word() {
                 "{offset} from {start}"
             );
         }
-        // And as they come back one by one, each uncovers its neighbour.
+        // And as they fire one by one, each uncovers its neighbour.
         for offset in 1..=HORIZON {
             let now = ticks(start + offset);
             assert_eq!(
@@ -329,7 +332,7 @@ impl Both {
         }
     }
 
-    /// The tick at which an entry for `due` has to come back.
+    /// Returns the tick at which an entry for `due` has to fire.
     fn tick_of(&self, due: Micros) -> u64 {
         let first_at_or_after = due.0.div_ceil(TICK.0);
         first_at_or_after.max(self.now + 1).min(self.now + HORIZON)
@@ -342,7 +345,7 @@ impl Both {
         self.compare_entries();
     }
 
-    /// Whether `due` would come before an entry that is `ahead` ticks away.
+    /// Compares whether `due` would fire before an entry that is `ahead` ticks away.
     fn compare_is_earlier(&self, due: Micros, ahead: u64) {
         let armed = self.now + ahead;
         assert_eq!(
@@ -359,7 +362,7 @@ impl Both {
         first
     }
 
-    /// Only an empty wheel jumps, and only forward.
+    /// Catches up to `now`: only an empty wheel jumps, and only forward.
     fn catch_up(&mut self, now: Micros) {
         self.wheel.catch_up(now);
         if self.list.is_empty() {
@@ -367,7 +370,7 @@ impl Both {
         }
     }
 
-    /// One call of `next`; `back` gets the slots.
+    /// Calls `next` once; `back` gets the slots.
     fn next(&mut self, now: Micros, back: &mut Vec<u32>) {
         let target = (now.0 / TICK.0).max(self.now);
         let first = self.list.keys().next().copied().filter(|&at| at <= target);
@@ -379,7 +382,7 @@ impl Both {
         self.compare_entries();
     }
 
-    /// From sleep to sleep until nothing is left.
+    /// Runs from sleep to sleep until nothing is left.
     fn drain(&mut self, mut now: Micros) {
         while let Some(sleep) = self.sleep(now) {
             now += sleep;
@@ -394,8 +397,8 @@ impl Both {
     }
 }
 
-/// A table of slots with one deadline each, on one wheel, as the engine has it: deadlines move, and an entry counts only
-/// while its slot is armed for the tick at which it comes back.
+/// A table of slots with one deadline each, on one wheel, as in the engine. Deadlines move, and an
+/// entry counts only while its slot is armed for the tick at which it fires.
 struct Owner {
     wheel: Wheel,
     now: Micros,
@@ -407,7 +410,7 @@ struct Owner {
 #[derive(Clone, Copy, Default)]
 struct Slot {
     due: Option<Micros>,
-    /// When the deadline was last changed: it cannot fire before.
+    /// When the deadline was last changed: it cannot fire earlier.
     set_at: Micros,
     armed: Option<Tick>,
 }
@@ -423,7 +426,7 @@ impl Owner {
         }
     }
 
-    /// Moves a deadline. A later one is left to the entry that is in already.
+    /// Moves a deadline. A later one keeps the existing entry.
     fn set_due(&mut self, slot: u32, due: Micros) {
         let state = &mut self.slots[slot as usize];
         state.due = Some(due);
@@ -441,7 +444,8 @@ impl Owner {
         (state.due, state.armed) = (None, None);
     }
 
-    /// Sleeps for as long as the wheel says. A microsecond less must be too short, or the sleep would not be exact.
+    /// Sleeps for as long as the wheel says. A microsecond less must be too short, otherwise the
+    /// sleep would not be exact.
     fn sleep_and_fire(&mut self) {
         let Some(sleep) = self.wheel.sleep(self.now) else {
             assert_eq!(self.wheel.entries(), 0, "sleeps for ever over entries");
@@ -454,7 +458,7 @@ impl Owner {
         assert!(self.fire() > 0, "slept {sleep:?} for nothing");
     }
 
-    /// Takes out what has come back by now: how many entries.
+    /// Takes out the entries that have fired; returns how many.
     fn fire(&mut self) -> u64 {
         let before = self.came_back;
         while let Some((tick, slots)) = self.wheel.next(self.now) {
@@ -508,7 +512,7 @@ fn ticks(n: u64) -> Micros {
     Micros(n * TICK.0)
 }
 
-/// A deadline around `now`: passed, near, about a horizon away, or far.
+/// Returns a deadline around `now`: passed, near, about a horizon away, or far.
 fn some_due(rng: &mut Rng, now: Micros) -> Micros {
     match rng.u8(..6) {
         0 => now - Micros(rng.u64(..3 * TICK.0)),
@@ -517,7 +521,8 @@ fn some_due(rng: &mut Rng, now: Micros) -> Micros {
     }
 }
 
-/// A delay of every size that matters: within a tick, whole ticks, seconds, about the horizon, hours.
+/// Returns a delay of any relevant size: within a tick, whole ticks, seconds, about the horizon,
+/// hours.
 fn some_delay(rng: &mut Rng) -> Micros {
     Micros(match rng.u8(..6) {
         0 => rng.u64(..2 * TICK.0),

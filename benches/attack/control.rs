@@ -1,8 +1,9 @@
-//! Control peers: they do nothing wrong, and feel what others do.
+//! Control peers: well-behaved clients that measure the effect of the attack.
 //!
-//! Each of them sends a ping every 20 ms that holds the time at which it was due, so that one whose turn came late is not
-//! excused by that; a pong says how long it took. A ping without an answer counts with its age at the end. Each of the
-//! gateway's own pings is answered, and the time between two of them says how late they were.
+//! Each sends a ping every 20 ms with the time at which it was due, so a ping that is sent late
+//! counts its lateness, too. The pong tells how long it took. A ping without an answer counts with
+//! its age at the end. Each control peer also answers the gateway's own pings; the time between two
+//! of them shows how late they were.
 
 use crate::kinds::{frame, upgrade};
 use mio::net::TcpStream;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 const PEERS: usize = 50;
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the gateway was told: `benches/attack/run.py` starts it so.
+/// The gateway's heartbeat interval: `benches/attack/run.py` starts it with this value.
 const HEARTBEAT_US: u64 = 1_000_000;
 
 struct Peer {
@@ -29,10 +30,10 @@ struct Peer {
     heartbeat: Option<u64>,
 }
 
-/// Pings for so long, or until the standard input is closed. Returns what it was like, as JSON.
+/// Sends pings for this time, or until standard input is closed. Returns the measurements as JSON.
 ///
 /// # Errors
-/// If they cannot connect, or polling fails.
+/// If the peers cannot connect, or if polling fails.
 pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> {
     let mut poll = Poll::new()?;
     let start = Instant::now();
@@ -75,7 +76,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
     let mut events = Events::with_capacity(256);
     let mut buffer = vec![0; 64 << 10];
     let mut alive = [true; PEERS];
-    // All of them begin anew: the set-up is not measured.
+    // All measurements start here: the set-up is not measured.
     let begin = Instant::now();
     for (n, peer) in peers.iter_mut().enumerate() {
         peer.due = begin + INTERVAL * n as u32 / PEERS as u32;
@@ -110,7 +111,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
                 match first & 0x0F {
                     0xA if payload.len() == 8 => {
                         let stamp = u64::from_be_bytes(payload.try_into().unwrap_or_default());
-                        // A pong stands for the pings before it, too (RFC 6455 §5.5.3).
+                        // A pong also answers the pings before it (RFC 6455 §5.5.3).
                         while let Some(due) = peer.open.front().copied().filter(|due| *due <= stamp)
                         {
                             peer.open.pop_front();
@@ -137,7 +138,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
                 peer.due += INTERVAL;
                 sent += 1;
                 peer.open.push_back(stamp);
-                // If the socket is full it is the server's doing, and the ping counts as unanswered.
+                // A full socket is the server's fault; the ping counts as unanswered.
                 let _ = peer.stream.write(&frame(0x89, &stamp.to_be_bytes()));
             }
             if !alive[n] {
@@ -150,7 +151,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
         .iter()
         .flat_map(|p| p.open.iter().map(|due| last - due))
         .collect();
-    // One interval may be on the way; what is older counts with its age.
+    // One interval may be on the way; older pings count with their age.
     let overdue = unanswered.iter().filter(|age| **age > 20_000);
     let overdue: Vec<u64> = overdue.copied().collect();
     let waiting = overdue.len();
@@ -161,7 +162,7 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
             .copied()
             .unwrap_or(0)
     };
-    // A heartbeat that never came again is late, too.
+    // A heartbeat that never arrived counts as late, too.
     if !floor {
         let pending = peers.iter().filter_map(|p| Some(last - p.heartbeat?));
         gaps.extend(pending.filter(|gap| *gap > HEARTBEAT_US));
@@ -181,7 +182,8 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
     ))
 }
 
-/// Becomes true when the standard input is closed: that is how they are told that the attack is over.
+/// Returns a flag that becomes true when standard input is closed, which signals the end of the
+/// attack.
 fn over() -> Arc<AtomicBool> {
     let over = Arc::new(AtomicBool::new(false));
     let told = over.clone();
@@ -192,7 +194,7 @@ fn over() -> Arc<AtomicBool> {
     over
 }
 
-/// The first frame of a server: its first byte, its payload, its length in all.
+/// Returns the first frame of a server: its first byte, its payload and its length.
 fn server_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let header = Header::parse(bytes)?;
     let len = header.frame_len();

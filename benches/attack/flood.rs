@@ -1,4 +1,4 @@
-//! Runs a plan at full speed: one thread, one poll, buffers that were built before.
+//! Runs a plan at full speed: one thread, one poll, prebuilt buffers.
 
 use crate::kinds::{Group, Plan, Step};
 use mio::net::TcpStream;
@@ -8,22 +8,23 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-/// What is written in one go, so that one that takes everything does not keep the others out.
+/// The most bytes written in one go, so that a fast connection does not starve the others.
 const TURN: usize = 1 << 20;
 
-/// What is read in one go.
+/// The most reads in one go.
 const READS: usize = 16;
 
-/// Connections on the way at once; more would only fill the listener's queue.
+/// Concurrent connection attempts; more would only fill the listener's queue.
 const CONNECTING: usize = 512;
 
-/// A server that refuses is not asked again at once for ever: so many failures in a row end it.
+/// The number of failures in a row that ends the run, so that a server that refuses is not retried
+/// without end.
 const FAILURES: u64 = 10_000;
 
-/// The time starts when all are connected, or so long after the start.
+/// The time starts when all are connected, or at the latest this long after the start.
 const SET_UP: Duration = Duration::from_secs(15);
 
-/// Source addresses, each with ports of its own.
+/// The number of source addresses, each with its own ports.
 const SOURCES: u64 = 16;
 
 struct Conn {
@@ -32,14 +33,14 @@ struct Conn {
     addr: SocketAddr,
     reconnect: bool,
     step: usize,
-    /// Bytes of the step that are written.
+    /// Bytes of the current step that are written.
     at: usize,
-    /// How much of "\r\n\r\n" has been read.
+    /// How many bytes of "\r\n\r\n" have been read.
     ends: usize,
-    /// The handshake is over, or there is none to wait for.
+    /// Whether the handshake is over, or there is none.
     through: bool,
     writable: bool,
-    /// On the list of those that have something to write.
+    /// Whether it is in the list of connections with something to write.
     listed: bool,
 }
 
@@ -56,20 +57,20 @@ struct Tally {
 struct Attack {
     poll: Poll,
     conns: Vec<Conn>,
-    /// To be connected.
+    /// Connections to open.
     down: Vec<usize>,
     connecting: usize,
-    /// To be written to.
+    /// Connections with something to write.
     writers: Vec<usize>,
     buffer: Vec<u8>,
     tally: Tally,
     budget: u64,
 }
 
-/// Attacks for so long. Returns what was done, as JSON.
+/// Attacks for this time. Returns the counts as JSON.
 ///
 /// # Errors
-/// What the system says of polling.
+/// The system's error about polling.
 pub fn run(plan: Plan, addr: SocketAddr, time: Duration) -> io::Result<String> {
     let start = Instant::now();
     let mut attack = Attack {
@@ -143,7 +144,7 @@ impl Attack {
                 listed: false,
             });
         }
-        // Those added first connect first.
+        // The first in the plan connect first.
         self.down.reverse();
     }
 
@@ -228,7 +229,7 @@ impl Attack {
                 Err(_) => return self.end(index, true),
             }
         }
-        // Edge-triggered: there is more, so it must be told of again.
+        // Edge-triggered: there is more to read, so poll must report it again.
         let conn = &mut self.conns[index];
         if let Some(stream) = &mut conn.stream {
             let both = Interest::READABLE | Interest::WRITABLE;
@@ -247,7 +248,7 @@ impl Attack {
         self.writers = writers;
     }
 
-    /// Whether there is more to write and room for it.
+    /// Writes; returns whether there is more to write and room for it.
     fn write(&mut self, index: usize) -> bool {
         let mut left = TURN;
         while left > 0 {
@@ -305,7 +306,8 @@ impl Attack {
         if let Some(stream) = conn.stream.take() {
             if by_server {
                 self.tally.closed += 1;
-                // Our answer to a close that we do not read: nothing of it stays behind.
+                // Close with a reset: our answer to the close frame is not needed, and no socket
+                // stays in TIME_WAIT.
                 let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
             }
             if !conn.writable && conn.step == 0 && conn.at == 0 {
@@ -322,7 +324,7 @@ impl Attack {
 }
 
 impl Conn {
-    /// Whether the head of the response ends in these bytes.
+    /// Returns whether the head of the response ends in these bytes.
     fn head_ends(&mut self, bytes: &[u8]) -> bool {
         bytes.iter().any(|byte| {
             let wanted = b"\r\n\r\n"[self.ends];
@@ -337,7 +339,8 @@ impl Conn {
     }
 }
 
-/// Whether a close frame is the last of what was read. Nothing that a server says here looks like one otherwise.
+/// Returns whether the bytes end with a close frame. Nothing else that the server sends here looks
+/// like one.
 fn is_close(bytes: &[u8]) -> bool {
     let from = bytes.len().saturating_sub(127);
     (from..bytes.len().saturating_sub(1))
@@ -355,7 +358,7 @@ fn open(addr: SocketAddr, number: u64, registry: &Registry, index: usize) -> io:
         let source = Ipv4Addr::new(127, 0, 1, 1 + (number % SOURCES) as u8);
         socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
     }
-    // Said at once or later, an error comes out when it is read from.
+    // An error, at once or later, is reported by the next read.
     let _ = socket.connect(&addr.into());
     let mut stream = TcpStream::from_std(socket.into());
     registry.register(

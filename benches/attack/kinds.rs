@@ -1,11 +1,11 @@
-//! The attacks: how many connections, and what each of them does.
+//! The attacks: how many connections, and what each does.
 
 use crate::updates::{largest_subscriptions, many_entries};
 use pulsegate::wire::frame::{FIN, Header, TEXT, put};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// Every attack, by its name on the command line.
+/// The names of all attacks on the command line.
 pub const NAMES: [&str; 19] = [
     "first_message",
     "first_message_64m",
@@ -29,44 +29,45 @@ pub const NAMES: [&str; 19] = [
     "admin_sessions_idle",
 ];
 
-/// One thing that a connection does.
+/// One step of a connection.
 #[derive(Clone)]
 pub enum Step {
-    /// Write these bytes, as fast as they are taken.
+    /// Write these bytes as fast as possible.
     Write(Rc<[u8]>),
     /// Write these bytes, one in each pass over all connections.
     Drip(Rc<[u8]>),
     /// Wait for the end of a response's head.
     AwaitHead,
-    /// Go back to this step.
+    /// Jump back to this step.
     Repeat(usize),
-    /// Read what comes until the server closes.
+    /// Read until the server closes.
     Stay,
-    /// Close, and begin anew.
+    /// Close and start again.
     Close,
 }
 
-/// Connections that all do the same.
+/// Connections that do the same.
 pub struct Group {
-    /// One list for each connection.
+    /// The script of each connection.
     pub scripts: Vec<Vec<Step>>,
-    /// Where they connect to, if it is not the gateway's own address.
+    /// The address to connect to, if it is not the gateway's.
     pub addr: Option<SocketAddr>,
-    /// Whether one that is closed comes back.
+    /// Whether a closed connection reconnects.
     pub reconnect: bool,
 }
 
-/// What is connected, in this order; each group begins when all connections before it have got through their handshake.
+/// Groups in the order in which they connect; each begins after all earlier connections have
+/// completed their handshakes.
 pub struct Plan {
     pub groups: Vec<Group>,
-    /// The most connections begun in all.
+    /// The limit of connection attempts.
     pub budget: u64,
 }
 
-/// The attack of this name.
+/// Returns the attack with this name.
 ///
 /// # Errors
-/// If there is none, or it needs an address that is not given.
+/// If there is none, or if it needs an address that is not given.
 pub fn plan(name: &str, admin: Option<SocketAddr>) -> Result<Plan, String> {
     let groups = match name {
         "none" => Vec::new(),
@@ -119,7 +120,7 @@ pub fn plan(name: &str, admin: Option<SocketAddr>) -> Result<Plan, String> {
             vec![group(scripts.collect())]
         }
         "header_only_strangers" => vec![same(1_200, message("/app-ws", header(1 << 20)))],
-        // Each begins with a whole message, so that the allocator has used memory at hand.
+        // Each begins with a whole message, so that the allocator holds used memory.
         "header_only_reused" => {
             let whole: Rc<[u8]> = frame(0x82, &vec![0; 800_000]).into();
             let scripts = (0..1_200).map(|n| {
@@ -153,7 +154,7 @@ pub fn plan(name: &str, admin: Option<SocketAddr>) -> Result<Plan, String> {
     })
 }
 
-/// Every plan can be made.
+/// Checks that every plan can be created.
 pub fn check() {
     let admin = Some(([127, 0, 0, 1], 1).into());
     for name in NAMES {
@@ -175,7 +176,7 @@ fn same(connections: usize, script: Vec<Step>) -> Group {
     group(vec![script; connections])
 }
 
-/// The same tiny frame for ever, from this many glasses.
+/// Sends the same tiny frame without end, from this many glasses.
 fn flood(connections: usize, name: &str, one: &[u8]) -> Vec<Group> {
     let bytes = times(one, 64 << 10);
     let scripts = (0..connections).map(|n| {
@@ -187,7 +188,8 @@ fn flood(connections: usize, name: &str, one: &[u8]) -> Vec<Group> {
     vec![group(scripts.collect())]
 }
 
-/// One user's apps, then the user's glasses, which send 15 000 tiny frames at once, again and again.
+/// Connects one user's apps, then the user's glasses, which send 15 000 tiny frames at once, again
+/// and again.
 fn fanout(count: usize) -> Vec<Group> {
     let tiny = frame(0x81, br#"{"type":"a"}"#);
     let mut glasses = upgraded("/glasses-ws?user=victim");
@@ -197,7 +199,7 @@ fn fanout(count: usize) -> Vec<Group> {
     vec![apps("victim", count, Some(all)), same(1, glasses)]
 }
 
-/// Apps of a user, each of which says this once.
+/// Connects apps of a user, each of which sends this text once.
 fn apps(user: &str, count: usize, words: Option<&str>) -> Group {
     let words: Option<Rc<[u8]>> = words.map(|w| frame(0x81, w.as_bytes()).into());
     let scripts = (0..count).map(|n| {
@@ -209,7 +211,7 @@ fn apps(user: &str, count: usize, words: Option<&str>) -> Group {
     group(scripts.collect())
 }
 
-/// An introduced app that says what it wants to hear in a loop; four of them.
+/// Connects four apps, each of which sends this subscription update in a loop.
 fn updates(text: &str) -> Vec<Group> {
     let update: Rc<[u8]> = frame(0x81, text.as_bytes()).into();
     let scripts = (0..4).map(|n| {
@@ -222,7 +224,7 @@ fn updates(text: &str) -> Vec<Group> {
     vec![group(scripts.collect())]
 }
 
-/// Requests for the longest page of sessions, each on a connection of its own.
+/// Requests the longest page of sessions, each time on a new connection.
 fn sessions(admin: SocketAddr, parallel: usize) -> Group {
     let request = format!(
         "GET /api/v1/sessions?limit=1000 HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
@@ -234,7 +236,7 @@ fn sessions(admin: SocketAddr, parallel: usize) -> Group {
     }
 }
 
-/// A connection that is upgraded, sends this once, and stays.
+/// A connection that upgrades, sends this once, and stays.
 fn message(path: &str, bytes: Vec<u8>) -> Vec<Step> {
     let mut script = upgraded(path);
     script.push(Step::Write(bytes.into()));
@@ -260,14 +262,15 @@ fn times(one: &[u8], bytes: usize) -> Rc<[u8]> {
     one.repeat(bytes / one.len()).into()
 }
 
-/// The header of a masked text frame, and nothing else. The mask is zero, so what follows it stands as it is.
+/// Returns the header of a masked text frame without payload. The mask is zero, so payload after it
+/// is plain.
 fn header(payload: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     Header::new(FIN | TEXT, payload as u64, Some([0; 4])).write(&mut bytes);
     bytes
 }
 
-/// A masked frame; the mask is zero.
+/// Returns a masked frame; the mask is zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     put(&mut bytes, first, payload, Some([0; 4]));

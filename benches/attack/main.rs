@@ -1,12 +1,12 @@
-//! The attacker, and the control peers that feel it: what `benches/attack.sh` runs.
+//! The attacker, and the control peers that measure its effect: `benches/attack.sh` runs both.
 //!
 //! ```sh
 //! attack KIND SECONDS ADDR [ADMIN_ADDR]     one attack, at full speed, from one thread
 //! attack control SECONDS ADDR [--floor]     control peers; prints what their pings and heartbeats were like
 //! ```
 //!
-//! Loopback only. Each run ends by itself: after SECONDS (60 at most), or as soon as the server is gone. Both print one JSON
-//! object. Without a kind it checks itself, and ends.
+//! Loopback only. Each run ends by itself: after SECONDS (60 at most), or as soon as the server is
+//! gone. Both print one JSON object. Without a kind it checks itself and ends.
 
 mod control;
 mod flood;
@@ -18,11 +18,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// No run is longer.
+/// The longest run, in seconds.
 const LONGEST: u64 = 60;
 
 fn main() -> ExitCode {
-    // What is not ours is cargo's or criterion's.
+    // Other arguments are from cargo or criterion.
     let args: Vec<String> = std::env::args().skip(1).collect();
     let known = |name: &str| name == "control" || kinds::NAMES.contains(&name);
     if !args.first().is_some_and(|name| known(name)) {
@@ -58,7 +58,7 @@ fn run(args: &[String]) -> Result<String, String> {
     flood::run(plan, addr, time).map_err(|e| e.to_string())
 }
 
-/// An address on this machine.
+/// Parses an address on this machine.
 fn address(text: Option<&String>) -> Result<SocketAddr, String> {
     let text = text.ok_or("an address is missing")?;
     let addr: SocketAddr = text.parse().map_err(|e| format!("{text}: {e}"))?;

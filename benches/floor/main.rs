@@ -1,16 +1,19 @@
-//! The floor: a WebSocket server that does nothing but the system calls. What is measured beside it pays for the rest.
+//! The floor: a WebSocket server that only makes the system calls. It is the lower bound for
+//! comparisons.
 //!
-//! Sockets in an array, a prebuilt ping of two bytes to each once an interval, all that fall into one tick of 10 ms in one
-//! pass; one read into a shared buffer per readable event, of which only the handshake looks at the bytes. It has no
-//! frames, no limits, no timeouts (but see `--close-after-ms`) and no manners: it is to be measured, never to be used.
+//! Sockets are in an array. Each gets a prebuilt ping of two bytes once an interval; all pings of
+//! one tick of 10 ms are sent in one pass. Each readable event is one read into a shared buffer,
+//! and only the handshake looks at the bytes. There are no frames, limits, timeouts (except
+//! `--close-after-ms`) or clean closes: it is for measurements only, never for use.
 //!
 //! ```sh
 //! cargo bench --bench floor -- --listen 127.0.0.1:18710 --interval-ms 2000 [--close-after-ms 6000] [--pongs]
 //! ```
 //!
-//! With `--close-after-ms`, a connection that was not heard for so long is closed with its tick: how late the machine
-//! itself is with a deadline. With `--pongs`, each read is answered by a pong of its last 8 bytes, which is right for a peer
-//! that sends nothing but unmasked pings of 8 bytes (`benches/attack`). Without `--listen` it checks itself for a moment, and ends.
+//! With `--close-after-ms`, a connection that was silent for this time is closed with its tick.
+//! This shows how late the machine itself is with a deadline. With `--pongs`, each read is answered
+//! by a pong of its last 8 bytes, which is right for a peer that sends only unmasked pings of 8
+//! bytes (`benches/attack`). Without `--listen` it runs a short self-check and ends.
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -32,15 +35,15 @@ struct Server {
     listener: TcpListener,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Who is pinged in which tick of the interval: a place for life.
+    /// The connections to ping in each tick of the interval; a connection keeps its tick.
     pings: Ring,
-    /// Whose silence may be too long in which tick; empty unless that is asked for.
+    /// The connections to check for silence in each tick; empty unless this is requested.
     deadlines: Ring,
     close_after: Option<Duration>,
     /// Whether each read is answered with a pong.
     pongs: bool,
     start: Instant,
-    /// Ticks done.
+    /// The number of ticks so far.
     ticks: u64,
     buffer: Box<[u8]>,
 }
@@ -48,12 +51,12 @@ struct Server {
 struct Slot {
     stream: Option<TcpStream>,
     open: bool,
-    /// Milliseconds since the start, rounded up.
+    /// When it was last heard: milliseconds since the start, rounded up.
     heard: u32,
     ping_at: u32,
 }
 
-/// Slots by tick; it comes round after so many ticks as it has places.
+/// Slots by tick; the ring wraps after as many ticks as it has entries.
 struct Ring(Vec<Vec<u32>>);
 
 impl Ring {
@@ -178,13 +181,14 @@ impl Server {
     fn ping(&mut self) {
         for slot in self.pings.at(self.ticks) {
             if let Some(stream) = &mut self.slots[*slot as usize].stream {
-                // A full socket is not our business: there is no queue here.
+                // A full socket is ignored: there is no queue here.
                 let _ = stream.write(&PING);
             }
         }
     }
 
-    /// Looks at `index` again when it would have been silent for too long, in the next whole tick.
+    /// Schedules the next check of `index`, in the next whole tick after it would have been silent
+    /// for too long.
     fn watch(&mut self, index: usize, now: Duration) {
         let Some(close_after) = self.close_after else {
             return;
@@ -222,14 +226,15 @@ impl Server {
             let at = slot.ping_at.into();
             self.pings.at(at).retain(|other| *other != index as u32);
         }
-        // A slot that is watched would be watched twice if another had it, so it is not given away.
+        // A slot that is watched is not reused: its next connection would be watched twice.
         if self.close_after.is_none() {
             self.free.push(index as u32);
         }
     }
 }
 
-/// The one answer; `false` for what is no request for it, or has come in pieces.
+/// Answers the handshake; returns `false` if the bytes are no request for it, or only a part of
+/// one.
 fn answer(stream: &mut TcpStream, head: &[u8]) -> bool {
     const NAME: &str = "sec-websocket-key:";
     let head = String::from_utf8_lossy(head);
@@ -249,7 +254,8 @@ fn answer(stream: &mut TcpStream, head: &[u8]) -> bool {
         .is_ok_and(|n| n == response.len())
 }
 
-/// A client of its own: is greeted, pinged twice, answers both, falls silent, and is let go of on time.
+/// Runs a client of its own: it connects, is pinged twice, answers both, falls silent, and is
+/// closed on time.
 fn check_itself() -> io::Result<()> {
     const CLOSE_AFTER: Duration = Duration::from_millis(200);
     let mut server = Server::new(
@@ -295,7 +301,7 @@ fn main() -> ExitCode {
     let (mut listen, mut interval, mut close_after) = (None, Duration::from_secs(15), None);
     let mut pongs = false;
     let mut args = std::env::args().skip(1);
-    // What is not ours is cargo's or criterion's.
+    // Other arguments are from cargo or criterion.
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|value| value.parse().ok());
         match arg.as_str() {

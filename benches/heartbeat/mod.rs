@@ -3,7 +3,7 @@
 use pulsegate::wire::frame::{FIN, MASKED, PONG};
 use pulsegate::wire::mask;
 
-/// The pong with which a client answers a heartbeat, masked.
+/// Returns the masked pong with which a client answers a heartbeat.
 pub fn pong_to(ping: &[u8]) -> [u8; 14] {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
     let [0x89, 8, ref payload @ ..] = *ping else {

@@ -1,4 +1,4 @@
-//! The settings of alerts, as the thread `control` uses them.
+//! Builds the alert settings that the control thread uses.
 
 use super::effective::Effective;
 use super::kinds::Value;
@@ -6,7 +6,7 @@ use super::table::row;
 use crate::side::{AlertSettings, WebhookUrl};
 
 impl Effective {
-    /// What alerts are told; `None` only if there was a fault.
+    /// Returns the alert settings; `None` only if there was a fault.
     pub(super) fn alerts(&self) -> Option<AlertSettings> {
         let millis = |at| self.millis(at);
         let number = |at| self.number(at);

@@ -1,4 +1,4 @@
-//! The command line, taken apart but not yet understood.
+//! Splits the command line into flags and values; the values are parsed later.
 
 use std::ffi::OsString;
 
@@ -10,13 +10,13 @@ use super::table::SETTINGS;
 
 /// The flags of one command line.
 pub(super) struct Arguments {
-    /// What each setting of the table was given, by its row; the last one counts.
+    /// The value of each setting, by its row in the table; the last occurrence counts.
     pub(super) given: Vec<Option<OsString>>,
-    /// What the process is asked to do.
+    /// What the process must do.
     pub(super) ask: Ask,
 }
 
-/// What the process is asked to do; if several, the greatest.
+/// What the process must do; if several are given, the greatest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
     Run,
@@ -28,7 +28,8 @@ pub(super) enum Ask {
 }
 
 impl Arguments {
-    /// Takes `args` apart, the program's name not among them. Goes on after a fault, so that all are told.
+    /// Splits `args`, which does not include the program's name. Continues after a fault, so that
+    /// all faults are reported.
     pub(super) fn split(args: impl IntoIterator<Item = OsString>, faults: &mut Faults) -> Self {
         let mut parser = Parser::from_args(args);
         let mut arguments = Arguments {
@@ -49,7 +50,7 @@ impl Arguments {
                     continue;
                 }
                 Ok(Some(Arg::Value(surplus))) => {
-                    // It may be meant as a variable, and that one a secret.
+                    // It may be meant as a variable, and its value may be a secret.
                     let mut surplus = lossy(&surplus);
                     surplus.truncate(surplus.find('=').unwrap_or(surplus.len()));
                     faults.push(Fault::SurplusArgument(surplus));
@@ -71,7 +72,7 @@ impl Arguments {
             match flag.as_str() {
                 "--help" | "-h" => arguments.ask(Ask::Help),
                 "--help-all" => arguments.ask(Ask::HelpAll),
-                // As other programs have it.
+                // A short form that other programs have, too.
                 "--config" | "-c" => arguments.set("--config-file", &mut parser, faults),
                 "--version" | "-V" => arguments.ask(Ask::Version),
                 "--print-config" => arguments.ask(Ask::PrintConfig),
@@ -90,7 +91,7 @@ impl Arguments {
         if let Some(row) = row
             && SETTINGS[row].flag().is_none()
         {
-            // Whatever stands behind it is the secret, and is not told.
+            // The text after it is the secret, and is not reported.
             if parser.optional_value().is_none()
                 && let Some(mut rest) = parser.try_raw_args()
             {
@@ -117,7 +118,8 @@ impl Arguments {
     }
 }
 
-/// The value of the flag that was read last: behind its `=`, or the next argument, unless that is itself a flag.
+/// Returns the value of the flag that was read last: after its `=`, or the next argument, unless
+/// that is itself a flag.
 fn value_of(parser: &mut Parser) -> Option<OsString> {
     if let Some(value) = parser.optional_value() {
         return Some(value);

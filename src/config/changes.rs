@@ -1,27 +1,28 @@
-//! What a reload changes.
+//! The changes that a reload makes.
 
-/// How newer settings differ from those that hold, in the order of the table.
+/// The differences between newer settings and the current ones, in the order of the table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Changes {
-    /// What a reload applies.
+    /// The changes that a reload applies.
     pub applied: Vec<Change>,
-    /// The names of the settings that stay as they are until a restart.
+    /// The names of the settings that change only with a restart.
     pub restart: Vec<&'static str>,
 }
 
-/// A setting with another value than before, both as an operator would write them; `none` where there is none.
+/// A setting with a new value. Both values are written as in a variable; `none` stands for no
+/// value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The setting's environment variable.
     pub name: &'static str,
-    /// What held.
+    /// The old value.
     pub old: String,
-    /// What holds.
+    /// The new value.
     pub new: String,
 }
 
 impl Changes {
-    /// Returns whether nothing differs.
+    /// Returns whether there are no differences.
     pub fn is_empty(&self) -> bool {
         self.applied.is_empty() && self.restart.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The value of every setting that holds in the end, and where it came from.
+//! The effective value of every setting, and its origin.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
@@ -13,18 +13,18 @@ use super::table::{Fallback, SETTINGS, Setting, row};
 use crate::gateway::Apps;
 use crate::side::state_target;
 
-/// Every setting's value and origin, by its row in the table.
+/// The value and origin of every setting, by its row in the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Effective(pub(super) Vec<Entry>);
 
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// `None`: there is a fault, which has been told.
+    /// `None`: there was a fault, which has been reported.
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
 }
 
-/// Where a value comes from is no part of what holds.
+/// The origin of a value is not compared.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -33,32 +33,33 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// What `MAX_PENDING_BYTES` is at least by default.
+/// The lower bound of the default of `MAX_PENDING_BYTES`.
 const PENDING_BYTES: u64 = 4 << 20;
 
-/// What `REPLAY_MAX_BYTES` is at most by default.
+/// The upper bound of the default of `REPLAY_MAX_BYTES`.
 const REPLAY_BYTES: u64 = 256 << 10;
 
-/// The file of a secret has a line.
+/// The largest file of a secret, in bytes; it needs one line.
 const SECRET_FILE: usize = 64 << 10;
 
-/// Ten thousand apps of more than a KiB each.
+/// The largest file of apps, in bytes: ten thousand apps of more than a KiB each.
 const APPS_FILE: usize = 16 << 20;
 
-/// The secrets, and the settings that name a file with each.
+/// The settings that are secrets, each with the setting for its file.
 pub(super) const SECRETS: [(usize, usize); 2] = [
     (row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")),
     (row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")),
 ];
 
-/// The settings of which one must be given, or anybody may connect.
+/// The credentials: if none of these settings is given, every client may connect.
 pub(super) const CREDENTIALS: [usize; 3] = [
     row("AUTH_JWT_SECRET"),
     row("AUTH_JWT_SECRET_FILE"),
     row("APPS_FILE"),
 ];
 
-/// What is checked of peers and of webhooks, as settings of which one is given. Without any of a row more is allowed than with.
+/// Groups of settings that restrict peers or webhooks. If no setting of a group is given, more is
+/// allowed than with any of them.
 const KEEPS_OUT: [&[usize]; 5] = [
     &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
     &[row("APPS_FILE")],
@@ -68,15 +69,16 @@ const KEEPS_OUT: [&[usize]; 5] = [
 ];
 
 impl Effective {
-    /// Takes the flag where there is one, else the variable, else what the file says, else the default. What is overruled
-    /// is not looked at; an empty variable counts as unset.
+    /// Resolves every setting. The flag has precedence over the variable, the variable over the
+    /// file, the file over the default. An overruled value is not checked; an empty variable counts
+    /// as unset.
     pub(super) fn resolve(
         flags: Vec<Option<OsString>>,
         env: impl Fn(&str) -> Option<OsString>,
         faults: &mut Faults,
     ) -> Self {
         let mut effective = Effective(Vec::with_capacity(SETTINGS.len()));
-        // The first row says which.
+        // The first row names the file.
         let mut file = File::none();
         let mut emptied = Vec::new();
         for (at, (setting, flag)) in SETTINGS.iter().zip(flags).enumerate() {
@@ -113,7 +115,7 @@ impl Effective {
         effective
     }
 
-    /// The file with settings that `CONFIG_FILE` names.
+    /// Reads the file with settings that `CONFIG_FILE` names.
     fn file(&self, faults: &mut Faults) -> File {
         let at = const { row("CONFIG_FILE") };
         match self.path(at) {
@@ -126,7 +128,7 @@ impl Effective {
         }
     }
 
-    /// A setting that neither a flag nor a variable gives; those before it in the table are known.
+    /// Resolves a setting without a flag or variable; the rows before it in the table are resolved.
     fn file_or_default(&self, setting: &Setting, said: &Said, faults: &mut Faults) -> Entry {
         let value = match said {
             Said::Nothing => {
@@ -152,7 +154,7 @@ impl Effective {
         }
     }
 
-    /// The value of a setting that is not given; those before it in the table are known.
+    /// Returns the default of a setting; the rows before it in the table are resolved.
     fn fall_back(&self, setting: &Setting) -> Option<Value> {
         match setting.default {
             Fallback::Value(text) => setting.kind.parse(text),
@@ -169,8 +171,8 @@ impl Effective {
         }
     }
 
-    /// Puts the secret beside the path of its file. If it is given by itself, too, that is the fault, and this one is not
-    /// looked at.
+    /// Reads a secret from its file. If the secret is also given directly, that is the fault, and
+    /// the file is not read.
     fn read_secret(&mut self, secret: usize, file: usize, faults: &mut Faults) {
         let Some(path) = self.path(file) else { return };
         if self.holds(secret) {
@@ -189,7 +191,7 @@ impl Effective {
         self.put(file, value, faults);
     }
 
-    /// Puts the apps beside the path of their file.
+    /// Reads the apps from their file.
     fn read_apps(&mut self, faults: &mut Faults) {
         let at = const { row("APPS_FILE") };
         let Some(path) = self.path(at) else { return };
@@ -198,7 +200,8 @@ impl Effective {
         self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
     }
 
-    /// A credential that was to be filled in, and was not, must not open the gateway. (Any other empty variable counts as unset.)
+    /// Refuses empty credentials: a placeholder that was not filled in must not open the gateway.
+    /// (Any other empty variable counts as unset.)
     fn check_emptied(&self, emptied: &[usize], faults: &mut Faults) {
         let [secret, secret_file] = const { [row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")] };
         let [token, token_file] = const { [row("ADMIN_TOKEN"), row("ADMIN_TOKEN_FILE")] };
@@ -226,7 +229,7 @@ impl Effective {
         }
     }
 
-    /// Where the state is to be kept. It is looked at here so that a check finds what the start would.
+    /// Checks the place of the state file here, so that `--check` finds what the start would find.
     fn look_for_state(&mut self, faults: &mut Faults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
@@ -236,7 +239,7 @@ impl Effective {
         self.put(at, looked.map(|()| Value::Path(path)), faults);
     }
 
-    /// What was found where a setting points, or the fault of that.
+    /// Stores the content of a setting's file, or reports the fault.
     fn put(&mut self, at: usize, found: Result<Value, MustBe>, faults: &mut Faults) {
         self.0[at].value = match found {
             Ok(value) => Some(value),
@@ -247,12 +250,13 @@ impl Effective {
         };
     }
 
-    /// Every setting as `NAME=value # origin`: what a shell can read back to get the same settings, but for secrets.
+    /// Returns every setting as `NAME=value # origin`. A shell can read this back to get the same
+    /// settings, except for secrets.
     pub(super) fn print(&self) -> String {
         let mut text = String::new();
         for (at, (setting, entry)) in SETTINGS.iter().zip(&self.0).enumerate() {
             let value = shell_word(self.text(at));
-            // Read back, an empty one of these is taken for one that was not filled in.
+            // If one of these were read back empty, it would count as not filled in.
             let is_secret = CREDENTIALS.contains(&at)
                 || SECRETS
                     .iter()
@@ -272,7 +276,7 @@ impl Effective {
         text
     }
 
-    /// Every setting that is not just what others fall back to, with its value in words.
+    /// Returns every setting with its value in words, except those that only others fall back to.
     pub(super) fn in_words(&self) -> impl Iterator<Item = (&'static Setting, String)> {
         let is_general = |name: &str| {
             SETTINGS
@@ -286,7 +290,7 @@ impl Effective {
             .map(|(at, setting)| (setting, self.words(at)))
     }
 
-    /// How `newer` differs.
+    /// Returns the differences of `newer`.
     pub(super) fn changes(&self, newer: &Self) -> Changes {
         let mut changes = Changes::default();
         for (at, setting) in SETTINGS.iter().enumerate() {
@@ -306,7 +310,8 @@ impl Effective {
         changes
     }
 
-    /// What holds after a reload: of `newer` what a reload applies, of this the rest.
+    /// Returns the settings after a reload: those of `newer` that a reload applies, and the rest of
+    /// `self`.
     pub(super) fn reloaded(&self, newer: &Self, faults: &mut Faults) -> Self {
         let rows = SETTINGS.iter().zip(self.0.iter().zip(&newer.0));
         let rows = rows.map(|(setting, (old, new))| if setting.reload { new } else { old });
@@ -316,8 +321,9 @@ impl Effective {
         effective
     }
 
-    /// What keeps peers out, and was given, must still be given after a reload. A file that is read while it is half written
-    /// lacks its last lines, and every app of every user would be stopped, or let in by anybody.
+    /// Checks that restrictions which were given are still given after a reload. A file that is
+    /// read while it is half written lacks its last lines. Without this check all apps would then
+    /// be stopped, or every client could connect.
     fn check_not_taken_away(&self, newer: &Self, faults: &mut Faults) {
         for rows in KEEPS_OUT {
             let given = rows.iter().find(|at| self.holds(**at));
@@ -332,7 +338,7 @@ impl Effective {
         }
     }
 
-    /// The row that the value in `row` was given in.
+    /// Returns the row in which the value of the row `at` was given.
     pub(super) fn source(&self, at: usize) -> usize {
         match (self.0[at].origin, SETTINGS[at].default) {
             (Origin::Default, Fallback::Of(name)) => row(name),
@@ -349,7 +355,7 @@ impl Effective {
         }
     }
 
-    /// A setting as another one's fault refers to it.
+    /// Names a setting as the fault of another one refers to it.
     pub(super) fn cite(&self, at: usize) -> String {
         format!(
             "{}, which is {} ({})",
@@ -359,13 +365,13 @@ impl Effective {
         )
     }
 
-    /// The value as an operator would write it.
+    /// Returns the value as it is written in a variable.
     pub(super) fn text(&self, at: usize) -> String {
         let value = self.0[at].value.as_ref();
         value.map(Value::to_string).unwrap_or_default()
     }
 
-    /// The value, or in words that there is none.
+    /// Returns the value, or words that there is none.
     fn words(&self, at: usize) -> String {
         let text = self.text(at);
         if self.is_absent(at) {
@@ -377,18 +383,19 @@ impl Effective {
         }
     }
 
-    /// Returns whether there is a value, and no fault in it.
+    /// Returns whether there is a value without a fault.
     pub(super) fn holds(&self, at: usize) -> bool {
         self.0[at].value.is_some() && !self.is_absent(at)
     }
 
-    /// Returns whether there is none. Of a faulty one, or with a file that cannot be read, that is not known.
+    /// Returns whether there is no value. Of a faulty value, or a file that cannot be read, this is
+    /// unknown.
     pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0[at].value == Some(Value::Nothing)
     }
 }
 
-/// The value that was given, or a fault.
+/// Parses the given value, or reports the fault.
 fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) -> Option<Value> {
     let value = text.to_str().and_then(|text| setting.kind.parse(text));
     if value.is_none() {
@@ -407,7 +414,7 @@ fn read(setting: &Setting, text: &OsStr, origin: Origin, faults: &mut Faults) ->
     value
 }
 
-/// In quotes only what a shell would not take as it is: a path may have anything in it.
+/// Quotes a word only if a shell would change it: a path may contain any character.
 fn shell_word(text: String) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "._-+:@%,/[]*".contains(c);
     if text.chars().all(is_plain) {

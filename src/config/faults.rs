@@ -1,14 +1,14 @@
-//! What is wrong with the settings: all of it, in one error.
+//! The faults of the settings: all of them, in one error.
 
 use std::fmt;
 
 use super::guess;
 use crate::gateway::AppsError;
 
-/// Where the value of a setting comes from.
+/// The origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It was not given.
+    /// Not given.
     Default,
     /// From the file.
     File,
@@ -18,40 +18,41 @@ pub enum Origin {
     Flag,
 }
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// A value that is not allowed, by itself or beside another.
+    /// A value that is not allowed, by itself or together with another.
     Value {
         /// The setting's environment variable.
         name: &'static str,
-        /// Where the value comes from.
+        /// The origin of the value.
         origin: Origin,
-        /// The value; what is not UTF-8 in it is replaced, and all of it if it is a secret.
+        /// The value. Parts that are not UTF-8 are replaced, and a secret is replaced entirely.
         value: String,
-        /// What is allowed, in words that go on after "must be".
+        /// The allowed values, in words that follow "must be".
         allowed: String,
     },
-    /// A flag that stands without the value that it needs.
+    /// A flag without the value that it needs.
     NoValue {
         /// The flag with its dashes.
         flag: String,
-        /// What is allowed, in words that go on after "must be".
+        /// The allowed values, in words that follow "must be".
         allowed: String,
     },
-    /// A flag that takes no value was given one.
+    /// A value for a flag that takes none.
     SurplusValue {
         /// The flag with its dashes.
         flag: String,
         /// The value.
         value: String,
     },
-    /// There is no such flag. Its value is not repeated: it may be a secret of some other program.
+    /// A flag that does not exist. Its value is not repeated: it may be a secret of another
+    /// program.
     UnknownFlag(
         /// The flag with its dashes.
         String,
     ),
-    /// A secret on the command line. It is not repeated.
+    /// A secret on the command line. Its value is not repeated.
     SecretFlag(
         /// The setting.
         &'static str,
@@ -61,7 +62,7 @@ pub enum Fault {
         /// The argument, up to a `=`.
         String,
     ),
-    /// A key of the file that is no setting. Its value is not repeated.
+    /// A key of the file that is not a setting. Its value is not repeated.
     UnknownKey(
         /// The key.
         String,
@@ -71,28 +72,28 @@ pub enum Fault {
         /// Its key.
         String,
     ),
-    /// A setting that stands in the file in capitals and in small letters.
+    /// A setting that the file has both in upper case and in lower case.
     KeyTwice(
         /// The setting.
         &'static str,
     ),
-    /// A setting that cannot stand in the file.
+    /// A setting that is not allowed in the file.
     NotInFile(
         /// The setting.
         &'static str,
     ),
-    /// A value of the file that is of a type which the setting does not have.
+    /// A value in the file with a type that the setting does not take.
     WrongType {
         /// The setting.
         name: &'static str,
-        /// What the value is, in words.
+        /// The type of the value, in words.
         is: &'static str,
-        /// What is allowed, in words that go on after "must be".
+        /// The allowed values, in words that follow "must be".
         allowed: String,
     },
 }
 
-/// What a setting must be instead of what it is, in words that go on after "must be".
+/// What a value must be, in words that follow "must be".
 #[derive(Debug)]
 pub(super) struct MustBe(pub(super) String);
 
@@ -102,19 +103,19 @@ impl From<AppsError> for MustBe {
     }
 }
 
-/// Everything that is wrong, one line each: the command line first, then the settings in the order of the table, the file
-/// with its unknown keys among them, then what does not fit together.
+/// All faults, one line each. The command line comes first, then the settings in the order of the
+/// table, including the file with its unknown keys. Conflicts between settings come last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("{}", list(.0))]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// One by one.
+    /// Returns an iterator over the faults.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }
 
-    /// Returns whether nothing is wrong.
+    /// Returns whether there are no faults.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -193,7 +194,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Names the setting that may have been meant, as it is written there; a secret is no flag and is named as its variable.
+/// Suggests the setting that may have been meant, as `written` writes it. A secret has no flag, so
+/// its variable is named.
 fn meant(f: &mut fmt::Formatter<'_>, name: &str, written: impl Fn(&str) -> String) -> fmt::Result {
     let Some(setting) = guess::setting(name) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The file with settings: TOML, the settings at its top.
+//! The settings file: TOML, with the settings as top-level keys.
 
 use std::path::Path;
 
@@ -9,40 +9,40 @@ use super::kinds::{Kind, Unit};
 use super::regular;
 use super::table::{SETTINGS, row};
 
-/// A file of settings has some thousand bytes.
+/// The largest file, in bytes; a typical one has some thousand.
 const MOST: usize = 1 << 20;
 
-/// What a file says of each setting, by its row in the table.
+/// The values in a file, by the setting's row in the table.
 pub(super) struct File(Vec<Said>);
 
-/// What a file says of one setting.
+/// The value of one setting in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
     /// The file does not name it, or there is no file.
     Nothing,
-    /// The value, as an operator would write it in a variable.
+    /// The value, as it is written in a variable.
     Text(String),
-    /// The value is of a type that the setting does not have; of which, in words.
+    /// The value has a type that the setting does not take; the type in words.
     WrongType(&'static str),
-    /// That is not known: a fault, which has been told.
+    /// Unknown because of a fault, which has been reported.
     Unknown,
 }
 
 impl File {
-    /// When no file is named.
+    /// Returns the result without a file.
     pub(super) fn none() -> Self {
         File(vec![Said::Nothing; SETTINGS.len()])
     }
 
-    /// When the file that is named says nothing that can be understood.
+    /// Returns the result for a file that cannot be parsed.
     pub(super) fn unknown() -> Self {
         File(vec![Said::Unknown; SETTINGS.len()])
     }
 
-    /// Reads the file at `path`. Keys that are no settings are told here; values are not looked at yet.
+    /// Reads the file at `path`. Unknown keys are reported here; values are parsed later.
     ///
     /// # Errors
-    /// What the file must be. No line of it is repeated: it may hold a secret.
+    /// What the file must be. The message repeats no line of it, which might be a secret.
     pub(super) fn read(path: &Path, faults: &mut Faults) -> Result<Self, MustBe> {
         let content = regular::read(path, MOST)?;
         let text = str::from_utf8(&content).map_err(|e| {
@@ -89,14 +89,14 @@ impl File {
         file
     }
 
-    /// What it says of the setting in `row`.
+    /// Returns the value for the setting in `row`.
     pub(super) fn said(&self, row: usize) -> &Said {
         &self.0[row]
     }
 }
 
-/// The part of a key or value that a message repeats: not more than one line, for a string that is not closed where it was
-/// meant to be goes on into the lines of others.
+/// Returns the part of a key or value that a message repeats: at most one line. A string that is
+/// not closed in its line continues into the lines of other settings.
 pub(super) fn beginning(text: &str) -> String {
     const SHOWN: usize = 100;
     let line = text.split(char::is_control).next().unwrap_or_default();
@@ -121,7 +121,7 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
     );
     match value {
         DeValue::String(text) if is_text => Said::Text(text.into_owned()),
-        // A time with its unit is no number of TOML.
+        // A time with its unit is not a TOML number.
         DeValue::String(text) if is_time && text.ends_with(char::is_alphabetic) => {
             Said::Text(text.into_owned())
         }
@@ -144,7 +144,8 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
     }
 }
 
-/// A number that is too large for any setting stays as it is written, and is a fault for that.
+/// Converts a number to decimal. A number that does not fit stays as it is written, and is refused
+/// later.
 fn decimal(number: &DeInteger<'_>) -> String {
     match i128::from_str_radix(number.as_str(), number.radix()) {
         Ok(value) => value.to_string(),
@@ -152,7 +153,7 @@ fn decimal(number: &DeInteger<'_>) -> String {
     }
 }
 
-/// Where `before` ends, both counted from 1.
+/// Returns the line and column at the end of `before`, both counted from 1.
 fn line_and_column(before: &[u8]) -> (usize, usize) {
     let line = 1 + before.iter().filter(|b| **b == b'\n').count();
     let start = before

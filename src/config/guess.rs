@@ -2,7 +2,7 @@
 
 use super::table::SETTINGS;
 
-/// What other programs call the same, without dashes.
+/// Names that other programs use for the same setting, without dashes.
 const ELSEWHERE: [(&str, &str); 12] = [
     ("addr", "LISTEN_ADDR"),
     ("address", "LISTEN_ADDR"),
@@ -18,10 +18,10 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("jwt-secret", "AUTH_JWT_SECRET"),
 ];
 
-/// Letters that may be wrong in a name.
+/// The most letters of a name that may be wrong.
 const SLIPS: usize = 3;
 
-/// The setting that comes nearest to a name that is none, if one comes near.
+/// Returns the setting with the most similar name, if one is similar.
 pub(super) fn setting(name: &str) -> Option<&'static str> {
     let name = name.trim_start_matches('-').to_ascii_lowercase();
     let name = name.replace('_', "-");
@@ -29,7 +29,7 @@ pub(super) fn setting(name: &str) -> Option<&'static str> {
     if let Some((_, setting)) = called {
         return Some(setting);
     }
-    // Of a short name nearly everything is near.
+    // Almost any name is similar to a short one.
     let most = SLIPS.min(name.len() / 4);
     let near = |setting: &str| distance(&name, &setting.to_ascii_lowercase().replace('_', "-"));
     let all = SETTINGS.iter().map(|s| (near(s.name), s.name));
@@ -37,7 +37,8 @@ pub(super) fn setting(name: &str) -> Option<&'static str> {
     Some(nearest.1)
 }
 
-/// How many letters are to be put in, left out or changed to get from one word to the other.
+/// Returns the edit distance: the letters to insert, remove or change to turn one word into the
+/// other.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! What the values of settings are: how they are read, bounded, told and printed.
+//! The kinds of values of settings: how they are parsed, bounded and printed.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,19 +10,19 @@ use super::secret::Secret;
 use super::{lists, networks};
 use crate::gateway::{AcceptedSubprotocols, Apps, WebOrigin, is_url};
 
-/// What the values of a setting are.
+/// The kind of a setting's values.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A whole number within bounds that are both allowed.
+    /// A whole number within inclusive bounds.
     Number {
-        /// What it counts.
+        /// The unit.
         unit: Unit,
-        /// The smallest that means anything.
+        /// The smallest value that is useful.
         least: u64,
-        /// Above this it is a slip of the keyboard.
+        /// The largest value; more is most likely a typing error.
         most: u64,
     },
-    /// One of these words, in capitals or not.
+    /// One of these words, in any case.
     Word(&'static [&'static str]),
     /// On or off: `1`, `0`, `true`, `false`. The flag alone means on.
     Switch,
@@ -30,55 +30,55 @@ pub enum Kind {
     Address,
     /// An IP address with a port, or `off`.
     AddressOrOff,
-    /// A file. What is in it is looked at when it is read.
+    /// A path of a file. The content is checked when the file is read.
     Path,
-    /// What nobody may see: never a flag, never printed.
+    /// A secret: it has no flag and is never printed.
     Secret {
-        /// The fewest characters.
+        /// The least number of characters.
         least: usize,
-        /// Whether there may be spaces in it.
+        /// Whether spaces are allowed.
         spaces: bool,
     },
-    /// A URL of HTTP that nobody may see.
+    /// An HTTP URL that is secret.
     SecretUrl,
     /// IP addresses and CIDR blocks, separated by commas.
     Networks,
-    /// Where pages come from, separated by commas.
+    /// Origins of pages, separated by commas.
     Origins,
-    /// What JSON frames have in their `type`, separated by commas.
+    /// Values of `type` in JSON frames, separated by commas.
     FrameTypes,
-    /// Subprotocols of WebSockets, separated by commas, or `any`.
+    /// WebSocket subprotocols, separated by commas, or `any`.
     Subprotocols,
-    /// Names of hosts, separated by commas.
+    /// Host names, separated by commas.
     HostNames,
-    /// A URL of a WebSocket.
+    /// A WebSocket URL.
     WebSocketUrl,
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Thousandths of a second.
+    /// Milliseconds.
     Milliseconds,
-    /// Octets.
+    /// Bytes.
     Bytes,
     /// Connections.
     Connections,
-    /// Connections in a second.
+    /// Connections per second.
     PerSecond,
-    /// Connections in a minute.
+    /// Connections per minute.
     PerMinute,
     /// Messages.
     Messages,
-    /// Hundredths.
+    /// Percent.
     Percent,
-    /// Users' glasses and apps.
+    /// Identities of glasses and apps.
     Identities,
-    /// Absences of the loop.
+    /// Stalls of the loop.
     Stalls,
 }
 
-/// A checked value; prints as an operator would write it.
+/// A checked value; prints as it is written in a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Number(u64),
@@ -87,7 +87,7 @@ pub(super) enum Value {
     Address(SocketAddr),
     Off,
     Path(PathBuf),
-    /// A file and the secret that was read from it, so that a change of either is seen.
+    /// A file and the secret in it, so that a change of either is noticed.
     SecretFile(PathBuf, Secret),
     Secret(Secret),
     Networks(Vec<IpNet>),
@@ -96,14 +96,14 @@ pub(super) enum Value {
     Subprotocols(AcceptedSubprotocols),
     HostNames(Vec<Box<str>>),
     Url(String),
-    /// A file and the apps that were read from it, as for a secret.
+    /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, Apps),
-    /// Not given, and there is no default, or it is not ours to work out.
+    /// Not given, and there is no default, or the default is not determined here.
     Nothing,
 }
 
 impl Kind {
-    /// The value that `text` stands for, if it is allowed.
+    /// Parses `text`; `None` if it is not allowed.
     pub(super) fn parse(&self, text: &str) -> Option<Value> {
         match self {
             Kind::Number { unit, least, most } => {
@@ -126,7 +126,8 @@ impl Kind {
                 _ => None,
             },
             Kind::Address => {
-                // Every machine has it, and the one address that it stands for here needs no resolver.
+                // Every machine has this name, and it always stands for one address here, so no
+                // resolver is needed.
                 let port = text.strip_prefix("localhost:").map(str::parse);
                 if let Some(port) = port {
                     return Some(Value::Address((Ipv4Addr::LOCALHOST, port.ok()?).into()));
@@ -158,7 +159,7 @@ impl Kind {
         }
     }
 
-    /// What stands for a value where flags are listed.
+    /// Returns the placeholder of a value in the list of flags.
     pub(super) fn placeholder(&self) -> &'static str {
         match self {
             Kind::Number { unit, .. } => match unit {
@@ -189,7 +190,8 @@ impl Kind {
     }
 }
 
-/// Milliseconds of a time such as `500ms`, `15s`, `2m` or `1h`: a whole number and its unit.
+/// Parses a time such as `500ms`, `15s`, `2m` or `1h`, a whole number with its unit, into
+/// milliseconds.
 fn time_with_unit(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -204,7 +206,7 @@ fn time_with_unit(text: &str) -> Option<u64> {
 }
 
 impl fmt::Display for Kind {
-    /// The values within its bounds, in words.
+    /// Writes the allowed values in words.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Kind::Number { unit, least, most } => {

@@ -2,16 +2,16 @@
 
 use crate::gateway::{AcceptedSubprotocols, WebOrigin};
 
-/// More origins than anybody has pages, or a slip.
+/// The limit of origins; more are most likely a mistake.
 pub(super) const ORIGINS_MAX: usize = 64;
 
-/// More types of frames than there are.
+/// The limit of frame types; there are fewer.
 pub(super) const TYPES_MAX: usize = 64;
 
 /// The longest type of a frame, in bytes.
 pub(super) const TYPE_MAX: usize = 128;
 
-/// More subprotocols than a class of peers speaks.
+/// The limit of subprotocols; a class of peers speaks fewer.
 pub(super) const SUBPROTOCOLS_MAX: usize = 16;
 
 /// The longest subprotocol, in bytes.
@@ -19,21 +19,21 @@ pub(super) const SUBPROTOCOL_MAX: usize = 128;
 
 /// The word for all subprotocols.
 pub(super) const ANY: &str = "any";
-/// More names of hosts than a listener has.
+/// The limit of host names; a listener has fewer.
 pub(super) const HOSTS_MAX: usize = 64;
 
-/// The longest name of a host, in bytes (RFC 1123 §2.1).
+/// The longest host name, in bytes (RFC 1123 §2.1).
 const HOST_MAX: usize = 255;
 
 /// The word for an empty list where the default is not empty.
 pub(super) const NONE: &str = "none";
 
-/// The origins that `text` lists, if each is one.
+/// Parses a list of origins; `None` if one is not valid.
 pub(super) fn origins(text: &str) -> Option<Vec<WebOrigin>> {
     list(text, ORIGINS_MAX, WebOrigin::parse)
 }
 
-/// The types of frames that `text` lists, if each may be one.
+/// Parses a list of frame types; `None` if one is not valid.
 pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
     if text.eq_ignore_ascii_case(NONE) {
         return Some(Vec::new());
@@ -45,7 +45,8 @@ pub(super) fn types(text: &str) -> Option<Vec<Box<str>>> {
     })
 }
 
-/// The subprotocols that `text` lists, if each may be one (RFC 6455 §4.1). `any` and `none` stand alone.
+/// Parses a list of subprotocols (RFC 6455 §4.1); `None` if one is not valid. `any` and `none` must
+/// be the only element.
 pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
     let is = |word: &str| text.eq_ignore_ascii_case(word);
     if is(ANY) {
@@ -66,7 +67,7 @@ pub(super) fn subprotocols(text: &str) -> Option<AcceptedSubprotocols> {
     names.map(AcceptedSubprotocols::Only)
 }
 
-/// The names of hosts that `text` lists, if each may be one (RFC 1123 §2.1), in small letters.
+/// Parses a list of host names (RFC 1123 §2.1) into lower case; `None` if one is not valid.
 pub(super) fn hosts(text: &str) -> Option<Vec<Box<str>>> {
     list(text, HOSTS_MAX, |one| {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);

@@ -1,4 +1,4 @@
-//! Reads what the process was started with.
+//! Loads the settings at the start.
 
 use std::ffi::OsString;
 
@@ -8,25 +8,27 @@ use super::faults::Faults;
 use super::pages;
 use super::settings::Settings;
 
-/// What the command line asks for.
+/// The request of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Run the gateway.
     Run(Settings),
-    /// The settings were to be checked, and they are right. There is nothing else to do.
+    /// The settings are valid; `--check` only asked to check them, so nothing else is to be done.
     Check(Settings),
-    /// Print this to standard output as it is. There is nothing else to do.
+    /// Print this text to standard output; nothing else is to be done.
     Print(String),
 }
 
-/// Reads `args` (without the program's name), the variables of `env` ([`std::env::var_os`]), and the files that they name.
+/// Reads `args` (without the program's name), the variables of `env` ([`std::env::var_os`]), and
+/// the files that they name.
 ///
-/// A flag wins over its variable, and that over the file; what is overruled is not looked at. An empty variable counts as
-/// unset; variables that are not in the table are ignored, but the file has nothing else in it.
+/// A flag has precedence over its variable, and the variable over the file; an overruled value is
+/// not checked. An empty variable counts as unset. Unknown variables are ignored, but unknown keys
+/// in the file are faults.
 ///
 /// # Errors
-/// Every fault of the command line and of the settings, in one error. `--help` and `--version` are answered whatever else
-/// is wrong.
+/// Every fault of the command line and of the settings, in one error. `--help` and `--version` are
+/// answered despite other faults.
 pub fn load(
     args: impl IntoIterator<Item = OsString>,
     env: impl Fn(&str) -> Option<OsString>,

@@ -1,41 +1,44 @@
-//! What the machine allows: the settings that follow from it, and warnings about those that it cannot hold.
+//! The limits of the machine: settings that follow from them, and warnings about settings that
+//! exceed them.
 
 use super::Settings;
 use crate::reactor::EXTRA_DESCRIPTORS;
 use crate::side::MemoryLimit;
 
-/// Descriptors kept for everything but the loop: standard streams, the signals' pipe, the side threads with their 64 connections
-/// and 64 webhooks, the state file, what a reload reads, and what libraries open for a moment.
+/// Descriptors kept for everything except the loop: standard streams, the signals' pipe, the side
+/// threads with their 64 connections and 64 webhooks, the state file. Also for a reload, and for
+/// what libraries open for a moment.
 const RESERVED_DESCRIPTORS: usize = 192;
 
-/// The least that `MAX_BUFFERED_BYTES` is by default.
+/// The lower bound of the default of `MAX_BUFFERED_BYTES`.
 const BUFFERED_LEAST: u64 = 64 << 20;
 
-/// What `MAX_BUFFERED_BYTES` is by default where no limit of memory is known.
+/// The default of `MAX_BUFFERED_BYTES` if no memory limit is known.
 const BUFFERED_UNKNOWN: u64 = 1 << 30;
 
-/// The most that `MAX_BUFFERED_BYTES` may be.
+/// The largest value of `MAX_BUFFERED_BYTES`.
 const BUFFERED_MOST: u64 = 1 << 40;
 
 /// Memory of the process without connections and buffers, in bytes.
 const PROCESS_BYTES: u64 = 64 << 20;
 
-/// Memory of one idle connection, in bytes: what the process and the kernel hold, which a cgroup counts as well, with room for
-/// its handshake.
+/// Memory of one idle connection, in bytes, including its handshake. It covers the process and the
+/// kernel, because a cgroup counts both.
 const CONNECTION_BYTES: u64 = 9 << 10;
 
-/// What a process may use on this machine.
+/// The resources that a process may use on this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine {
     /// File descriptors.
     pub descriptors: usize,
-    /// Memory; `None`: not known.
+    /// Memory; `None`: unknown.
     pub memory: Option<MemoryLimit>,
 }
 
 impl Machine {
-    /// The connections that the descriptors allow, at least 1. 192 descriptors, or a quarter if that is less, are kept for the
-    /// admin listener, webhooks, the state file and a reload.
+    /// Returns the connections that the descriptors allow, at least 1. 192 descriptors, or a
+    /// quarter if that is less, are kept for the admin listener, webhooks, the state file and a
+    /// reload.
     pub fn connections(&self) -> usize {
         let reserved = RESERVED_DESCRIPTORS.min(self.descriptors / 4);
         let room = self
@@ -44,7 +47,7 @@ impl Machine {
         room.max(1)
     }
 
-    /// The limit of memory for the log: `key=value`.
+    /// Returns the memory limit for the log, as `key=value`.
     pub fn describe_memory(&self) -> String {
         match self.memory {
             Some(MemoryLimit { bytes, of }) => format!("limit_bytes={bytes} limit_of=\"{of}\""),
@@ -52,8 +55,8 @@ impl Machine {
         }
     }
 
-    /// The bytes in buffers that memory allows beside this many connections. The factor of 2 is for frames kept for a
-    /// replay, which are bounded apart, and for what allocations cost beyond what is counted.
+    /// Returns the bytes for buffers that memory allows with this many connections. The factor of 2
+    /// is for frames kept for a replay, which have their own limit, and for allocation overhead.
     fn buffers(&self, connections: usize) -> Option<u64> {
         let idle = PROCESS_BYTES + connections as u64 * CONNECTION_BYTES;
         let limit = self.memory?.bytes;
@@ -62,8 +65,9 @@ impl Machine {
 }
 
 impl Settings {
-    /// Fills in what was not given and follows from the machine, and lowers `MAX_CONNECTIONS` to what its descriptors allow.
-    /// Returns what an operator must know of settings that do not fit, each in one sentence.
+    /// Fills in settings that were not given and follow from the machine, and lowers
+    /// `MAX_CONNECTIONS` to what the descriptors allow. Returns a warning in one sentence for every
+    /// setting that does not fit.
     pub fn fit(&mut self, machine: &Machine) -> Vec<String> {
         let mut warnings = Vec::new();
         let room = machine.connections();
@@ -104,7 +108,8 @@ impl Settings {
         warnings
     }
 
-    /// `MAX_BUFFERED_BYTES`, as it was given or filled in; before that what holds where no limit of memory is known.
+    /// Returns `MAX_BUFFERED_BYTES`, as given or filled in; before that, the default if no memory
+    /// limit is known.
     pub(super) fn buffered(&self) -> usize {
         self.max_buffered_bytes.unwrap_or(BUFFERED_UNKNOWN as usize)
     }

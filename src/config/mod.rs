@@ -1,4 +1,5 @@
-//! The settings of the gateway and its relay: read from flags, environment variables and a file, checked, all faults told at once.
+//! The gateway's settings: read from flags, environment variables and a file, and checked. All
+//! faults are reported at once.
 
 mod alerts;
 mod arguments;

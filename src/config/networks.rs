@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-/// More are looked through for every connection, or a slip.
+/// The limit of networks. Every connection is compared with all of them, and more are most likely a
+/// mistake.
 pub(super) const MOST: usize = 256;
 
-/// The networks that `text` lists, separated by commas, if each is one. A plain address is a block of its own.
+/// Parses a list of networks, separated by commas; `None` if one is not valid. A plain address is a
+/// block of one address.
 pub(super) fn parse(text: &str) -> Option<Vec<IpNet>> {
     if text.trim().is_empty() {
         return Some(Vec::new());
@@ -24,7 +26,8 @@ fn network(text: &str) -> Option<IpNet> {
     Some(canonical(network.trunc()))
 }
 
-/// IPv4 written as IPv6 (`::ffff:10.0.0.0/104`) is IPv4: addresses are compared in that form.
+/// Converts an IPv4-mapped network (`::ffff:10.0.0.0/104`) to IPv4, the form in which addresses are
+/// compared.
 fn canonical(network: IpNet) -> IpNet {
     let mapped = |v6: ipnet::Ipv6Net| {
         let bits = v6.prefix_len().checked_sub(96)?;

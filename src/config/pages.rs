@@ -1,11 +1,12 @@
-//! What people read about the settings, written from the table: `--help`, and the documentation's table.
+//! Generates texts about the settings from the table: `--help`, and the table in the documentation.
 
 use std::fmt::Write;
 
 use super::kinds::Kind;
 use super::table::{Audience, Fallback, SETTINGS, Setting};
 
-/// What `--help` prints: the basic settings, or with `all`, as for `--help-all`, every one.
+/// Returns the text of `--help`: the basic settings; with `all`, the text of `--help-all`: every
+/// setting.
 pub(super) fn help(all: bool) -> String {
     let mut text = format!(
         "pulsegate {}: a WebSocket gateway that owns liveness\n\n{ABOUT}",
@@ -50,8 +51,8 @@ SIGHUP reads the file again; a setting whose reload is \"restart\" then stays as
   -V, --version    print the version
 ";
 
-/// The tables of settings in the documentation (Markdown): `docs/operations.md` has them between two marks, and a test
-/// holds the two equal.
+/// Returns the tables of settings for the documentation, in Markdown. `docs/operations.md` has them
+/// between two marks, and a test checks that they are equal.
 pub fn markdown_table() -> String {
     let mut text = String::new();
     for (heading, settings) in groups() {
@@ -105,7 +106,7 @@ fn reload(setting: &Setting) -> &'static str {
     if setting.reload { "yes" } else { "restart" }
 }
 
-/// The unit has a column of its own here.
+/// Returns the allowed values without the unit, which has its own column.
 fn allowed(setting: &Setting) -> String {
     let bounds = match setting.kind {
         Kind::Number { least, most, .. } => format!("{least} to {most}"),

@@ -1,11 +1,12 @@
-//! The bounds of a policy that is not set by settings, but live.
+//! The bounds of a policy that is changed live.
 
 use super::kinds::Kind;
 use super::table::{SETTINGS, row};
 use crate::base::time::Micros;
 use crate::health::Policy;
 
-/// Checks that the settings would allow `policy`: a live change is held to the bounds that the start has.
+/// Checks that the settings would allow `policy`: a live change has the same bounds as the settings
+/// at the start.
 ///
 /// # Errors
 /// [`OutOfBounds`] with every fault.
@@ -63,21 +64,22 @@ pub fn check_policy(policy: &Policy) -> Result<(), OutOfBounds> {
     }
 }
 
-/// A policy that the settings would not allow. The operator who asks for it is at fault, and may ask for another one.
+/// A policy that the settings would not allow. The error is the operator's; another policy may be
+/// tried.
 ///
-/// Printed as every fault in one line, each with the field, its value and what is allowed.
+/// Prints every fault in one line, each with the field, its value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", line(.0))]
 pub struct OutOfBounds(Vec<BoundsFault>);
 
 impl OutOfBounds {
-    /// Every fault, at least one.
+    /// Returns every fault, at least one.
     pub fn faults(&self) -> &[BoundsFault] {
         &self.0
     }
 }
 
-/// One field of a policy that is out of the bounds of its setting, with its value.
+/// One field of a policy that is outside the bounds of its setting, with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BoundsFault {
     /// A time is too short or too long.

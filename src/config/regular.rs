@@ -1,4 +1,4 @@
-//! Reads small regular files, and looks where one is to be.
+//! Reads small regular files, and checks where a file can be created.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use super::faults::MustBe;
 
-/// The content of the file at `path`, which may be a link to one, if it has at most `most` bytes.
+/// Reads the file at `path`, which may be a link to one, if it has at most `most` bytes.
 ///
-/// What is not a regular file is not opened: opening a FIFO waits for its writer, for ever if there is none, and a device
-/// may do whatever it likes.
+/// Only a regular file is opened. Opening a FIFO blocks until it has a writer, possibly without
+/// end, and opening a device may have any effect.
 ///
 /// # Errors
-/// What is wanted instead.
+/// What the path must be instead.
 pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
     let unreadable = |e: std::io::Error| MustBe(format!("a file that can be read: {e}"));
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(MustBe("a regular file".to_owned()));
     }
     let mut content = Vec::new();
-    // The length that the file system tells may be wrong by the time, and is zero below /proc.
+    // The length reported by the file system may be outdated, and is zero below /proc.
     let limit = u64::try_from(most).map_or(u64::MAX, |most| most.saturating_add(1));
     let file = File::open(path).map_err(unreadable)?;
     file.take(limit)
@@ -31,11 +31,11 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
     Ok(content)
 }
 
-/// Whether a regular file is at `path`, which may be a link to one, or could be made there: its folder is there. Nothing is
-/// opened or made, so whether we may write there is not known yet.
+/// Checks that `path` is a regular file, or a link to one, or could be created there because its
+/// folder exists. Nothing is opened or created, so whether it is writable is not checked.
 ///
 /// # Errors
-/// What is wanted instead.
+/// What the path must be instead.
 pub(super) fn look_for_place(path: &Path) -> Result<(), MustBe> {
     let must_be = |what: &str| Err(MustBe(what.to_owned()));
     let no_folder = |e| Err(MustBe(format!("a file in a folder that is there: {e}")));

@@ -1,4 +1,4 @@
-//! What is asked of settings beside each other.
+//! The rules that involve several settings.
 
 use super::effective::{CREDENTIALS, Effective, SECRETS};
 use super::faults::Faults;
@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 const FRAME_HEADER: u64 = Role::Server.header_max() as u64;
 
 impl Effective {
-    /// What is allowed and closes live peers: a timeout that ends before a second ping could be answered.
+    /// Returns warnings about settings that are allowed but close live peers: a timeout that ends
+    /// before a second ping can be answered.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (timeout, interval) in CLASSES {
@@ -37,7 +38,8 @@ impl Effective {
         warnings
     }
 
-    /// The rules of the table that name more than one setting. What is faulty by itself breaks none of them.
+    /// Checks the rules of the table that name more than one setting. A setting with a fault of its
+    /// own breaks none of them.
     pub(super) fn check_against_each_other(&self, faults: &mut Faults) {
         let address = const { row("LISTEN_ADDR") };
         if let Some(listen) = self.address(address)
@@ -110,7 +112,8 @@ impl Effective {
             faults.push(self.fault(pending, allowed));
         }
 
-        // Who comes back gets all of it at once, and must not be a slow consumer by that.
+        // A peer that resumes gets the whole replay at once, and must not become a slow consumer by
+        // it.
         let replay = const { row("REPLAY_MAX_BYTES") };
         if let (Some(r), Some(p)) = (self.number(replay), self.number(pending))
             && r > p / 2
@@ -139,10 +142,11 @@ impl Effective {
     }
 }
 
-/// Whether only one of the two can be opened: they have one port, and an address in common. Port 0 is another one each time.
+/// Returns whether only one of two addresses can be opened: they have the same port, and an address
+/// in common. Port 0 is a different port each time.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let [x, y] = [a, b].map(|addr| addr.ip().to_canonical());
-    // [::] takes what 0.0.0.0 takes, too, and 0.0.0.0 nothing of IPv6.
+    // [::] includes 0.0.0.0, but 0.0.0.0 includes no IPv6 address.
     let takes = |all: std::net::IpAddr, other: std::net::IpAddr| {
         all.is_unspecified() && (all.is_ipv6() || other.is_ipv4())
     };

@@ -1,30 +1,31 @@
-//! What nobody may see.
+//! Secrets.
 
 use crate::gateway::is_url;
 use std::fmt;
 
-/// A token or key: ASCII characters without controls; or a URL that is as good as one. Prints as `***`, in every form.
+/// A token or key (ASCII characters without control characters), or a URL that is secret, too.
+/// Always prints as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// What a secret prints as, and what stands in messages for one that is wrong.
+    /// The printed form of a secret, also in messages about one that is wrong.
     pub(super) const HIDDEN: &'static str = "***";
 
-    /// The most characters.
+    /// The largest number of characters.
     const MOST: usize = 512;
 
-    /// What is allowed, in words, where `least` characters are the fewest.
+    /// Returns what is allowed, in words; `least` is the least number of characters.
     pub(super) fn allowed(least: usize, spaces: bool) -> String {
         let (most, spaces) = (Self::MOST, if spaces { "or" } else { "without" });
         format!("{least} to {most} visible ASCII characters {spaces} spaces")
     }
 
-    /// What is allowed of a URL, in words.
+    /// The allowed URLs, in words.
     pub(super) const ALLOWED_URL: &'static str =
         "a URL with http:// or https:// and a host, without a user";
 
-    /// The secret that `text` is, if it is allowed.
+    /// Parses a secret; `None` if it is not allowed.
     pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {
         let is_visible = text
             .bytes()
@@ -32,12 +33,12 @@ impl Secret {
         ((least..=Self::MOST).contains(&text.len()) && is_visible).then(|| Secret(text.to_owned()))
     }
 
-    /// The URL that `text` is, if it is allowed.
+    /// Parses a secret URL; `None` if it is not allowed.
     pub(super) fn parse_url(text: &str) -> Option<Self> {
         is_url(text, &["http", "https"]).then(|| Secret(text.to_owned()))
     }
 
-    /// The secret itself, to compare with what a request brings.
+    /// Returns the secret itself, to compare it with that of a request.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The settings that hold, and what each part of the gateway is told of them.
+//! The effective settings, and the parts of them that each component gets.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,97 +20,105 @@ use crate::gateway::{
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
 
-/// The settings that hold, checked: within their bounds and fit for each other. [`SETTINGS`](super::SETTINGS) says what each is for.
+/// The effective settings. All values are checked: each is within its bounds and they fit together.
+/// [`SETTINGS`](super::SETTINGS) describes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How connections of glasses are supervised.
+    /// The heartbeat policy for connections of glasses.
     pub glasses: Policy,
-    /// How connections of third-party apps are supervised.
+    /// The heartbeat policy for connections of third-party apps.
     pub tpa: Policy,
-    /// Time from one line of statistics to the next; at least 10 ms.
+    /// The time from one line of statistics to the next; at least 10 ms.
     pub stats_interval: Micros,
-    /// Time from an accepted connection to the answer to its request; at least 10 ms.
+    /// The time limit from accepting a connection to answering its request; at least 10 ms.
     pub handshake_timeout: Micros,
-    /// How long connections are still accepted after draining began; may be zero.
+    /// How long connections are still accepted after a drain has begun; may be zero.
     pub drain_delay: Micros,
-    /// Time over which the connections are closed evenly; zero: all at once.
+    /// The time over which a drain closes the connections evenly; zero: all at once.
     pub drain: Micros,
-    /// Where to listen; a loopback address unless there are credentials or `allow_unauthenticated`. The port may be 0.
+    /// The listener's address; a loopback address unless there are credentials or
+    /// `allow_unauthenticated`. The port may be 0.
     pub listen_addr: SocketAddr,
     /// Whether every client that reaches `listen_addr` may connect, from any address.
     pub allow_unauthenticated: bool,
     /// Whether to set `SO_REUSEPORT`.
     pub reuse_port: bool,
-    /// Where the operator's endpoints listen; a loopback address unless `admin_token`. The port may be 0. `None`: nowhere.
+    /// The admin listener's address; a loopback address unless there is an `admin_token`. The port
+    /// may be 0. `None`: there is none.
     pub admin_addr: Option<SocketAddr>,
-    /// What a request to `admin_addr` must bring, whichever way it was given.
+    /// The token that a request to `admin_addr` must have, given directly or by a file.
     pub admin_token: Option<Secret>,
-    /// The names, beside `localhost`, under which `admin_addr` may be asked without a token; in small letters.
+    /// The host names that requests without a token to `admin_addr` may use, besides `localhost`;
+    /// in lower case.
     pub admin_hosts: Vec<Box<str>>,
-    /// What tokens of glasses are signed with, whichever way it was given.
+    /// The key that signs the tokens of glasses, given directly or by a file.
     pub auth_jwt_secret: Option<Secret>,
-    /// How long a token counts before and after its time; may be zero.
+    /// The tolerance around a token's times; may be zero.
     pub jwt_leeway: Micros,
     /// The apps that may connect.
     pub apps: Option<Apps>,
-    /// When an app with the right key is let in.
+    /// When an app with the right key is accepted.
     pub app_admission: Admission,
-    /// The pages that may connect.
+    /// The origins of pages that may connect.
     pub allowed_origins: Vec<WebOrigin>,
     /// How long a session waits for its glasses; may be zero.
     pub glasses_grace: Micros,
     /// How long a session waits for an app; may be zero.
     pub tpa_grace: Micros,
-    /// What is kept for a peer that is absent.
+    /// The limits of the frames that are kept for an absent peer.
     pub replay: ReplayLimits,
-    /// The types of frames that are not kept.
+    /// The types of frames that are never kept.
     pub replay_skip: Vec<Box<str>>,
-    /// Whether frames in doubt are sent again.
+    /// Whether unconfirmed frames are sent again.
     pub replay_unconfirmed: bool,
-    /// Returns and takeovers of one identity in a minute; 0: no limit.
+    /// The limit of resumes and takeovers of one identity per minute; 0: no limit.
     pub flapping_limit: u32,
     /// The subprotocols of glasses and of third-party apps.
     pub subprotocols: [Subprotocols; 2],
-    /// Where apps are told to connect. `None`: it follows from where we listen.
+    /// The URL to which apps connect. `None`: it is derived from the listener's address.
     pub app_websocket_url: Option<String>,
     /// How long an app may take to answer a webhook; at least 10 ms.
     pub webhook_timeout: Micros,
-    /// The networks that webhooks may go to. `None`: all but link-local ones and metadata services.
+    /// The networks that webhooks may be sent to. `None`: all but link-local ones and metadata
+    /// services.
     pub webhook_allow: Option<Vec<IpNet>>,
-    /// The file that keeps which apps each user has started.
+    /// The file that stores which apps each user has started.
     pub state_file: Option<PathBuf>,
     /// When alerts fire, and where they are sent.
     pub alerts: AlertSettings,
-    /// Whether connections begin with a proxy's header.
+    /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: ProxyProtocol,
-    /// Whose headers count, IPv4 as IPv4; at least one unless `proxy_protocol` is off.
+    /// The proxies with trusted headers; IPv4-mapped addresses as IPv4. At least one unless
+    /// `proxy_protocol` is off.
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections at once; `None`: what the limit of file descriptors allows.
+    /// The limit of concurrent connections; `None`: what the descriptor limit allows.
     pub max_connections: Option<usize>,
-    /// Longest request head, in bytes; 1 to 64 KiB.
+    /// The longest request head, in bytes; 1 to 64 KiB.
     pub max_head_bytes: usize,
-    /// Largest message and frame of a peer, in bytes; at least 125.
+    /// The largest message and frame of a peer, in bytes; at least 125.
     pub max_message_bytes: usize,
-    /// Unsent bytes per connection; at least a message and its frame header.
+    /// The limit of unsent bytes per connection; at least a message and its frame header.
     pub max_pending_bytes: usize,
-    /// How long more than that may wait for a peer that reads nothing.
+    /// How long a connection may stay above that limit while its peer reads nothing.
     pub slow_after: Micros,
-    /// Bytes in buffers of all connections together; at least `max_pending_bytes`. `None`: what memory allows.
+    /// The limit of bytes in the buffers of all connections; at least `max_pending_bytes`. `None`:
+    /// what memory allows.
     pub max_buffered_bytes: Option<usize>,
-    /// Stale connections closed in a second; 0: no limit.
+    /// The limit of stale connections closed per second; 0: no limit.
     pub stale_closes_per_second: u32,
     /// Whether log lines are JSON.
     pub log_json: bool,
-    /// What is logged; never `Off`.
+    /// The log level; never `Off`.
     pub log_level: LevelFilter,
-    /// The file with settings.
+    /// The settings file.
     pub config_file: Option<PathBuf>,
-    /// All of it as it stood before it was taken apart, to compare and to describe.
+    /// All settings in the form of the table, to compare and to describe them.
     pub(super) effective: Effective,
 }
 
 impl Settings {
-    /// What the gateway's loop is told: these classes, with the policies that the settings name, and limits.
+    /// Returns the configuration of the gateway's loop: these classes, with the policies that the
+    /// settings name, and the limits.
     pub fn engine(&self, classes: &Classes) -> Config {
         let mut configs = classes.configs();
         for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.tpa]) {
@@ -130,7 +138,7 @@ impl Settings {
         }
     }
 
-    /// What peers are checked against.
+    /// Returns what peers are checked against.
     pub fn credentials(&self) -> Credentials {
         Credentials::new(
             self.auth_jwt_secret.as_ref().map(Secret::expose),
@@ -141,7 +149,7 @@ impl Settings {
         .with_leeway(self.jwt_leeway)
     }
 
-    /// What webhooks are held against when they are sent.
+    /// Returns the settings that webhooks are checked against when they are sent.
     pub fn webhooks(&self) -> WebhookSettings {
         WebhookSettings {
             allow: self.webhook_allow.clone(),
@@ -149,9 +157,9 @@ impl Settings {
         }
     }
 
-    /// What an operator must know of proxies that are trusted, each in one sentence.
+    /// Returns warnings about trusted proxies, one sentence each.
     pub fn proxy_warnings(&self) -> Vec<String> {
-        /// No private network is larger: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
+        /// The largest private networks: 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
         const LEAST_BITS: [u8; 2] = [8, 7];
         let is_world = |network: &&IpNet| match network {
             IpNet::V4(v4) => v4.prefix_len() < LEAST_BITS[0],
@@ -169,7 +177,7 @@ impl Settings {
             .collect()
     }
 
-    /// The setting that names a webhook over `https`, if any does: certificates are needed for it.
+    /// Returns the setting that names an `https` webhook, if there is one: it needs certificates.
     pub fn https_webhook(&self) -> Option<&'static str> {
         let alerts = self.alerts.webhook.as_ref();
         if self.apps.as_ref().is_some_and(Apps::has_https_webhook) {
@@ -181,7 +189,7 @@ impl Settings {
         }
     }
 
-    /// What the relay is told.
+    /// Returns the settings of the relay.
     pub fn relay(&self) -> RelaySettings {
         RelaySettings {
             glasses_grace: self.glasses_grace,
@@ -199,14 +207,16 @@ impl Settings {
         }
     }
 
-    /// What an operator should know of settings that are allowed: one text each, with numbers.
+    /// Returns warnings about settings that are allowed: one text each, with numbers.
     pub fn warnings(&self) -> Vec<String> {
         self.effective.warnings()
     }
 
-    /// The effective settings for the log line of the start: `key=value`, the keys being the variables in small letters.
+    /// Returns the effective settings for the log line of the start: `key=value`, with the
+    /// variable's name in lower case as the key.
     ///
-    /// [`fit`](Self::fit) the settings first: of what follows from the machine it says `unknown` otherwise.
+    /// Call [`fit`](Self::fit) first: otherwise settings that follow from the machine show as
+    /// `unknown`.
     pub fn describe(&self) -> String {
         let mut line = String::new();
         let known = |number: Option<usize>| number.map_or("unknown".to_owned(), |n| n.to_string());
@@ -214,7 +224,7 @@ impl Settings {
             let value = match setting.name {
                 "MAX_CONNECTIONS" => known(self.max_connections),
                 "MAX_BUFFERED_BYTES" => known(self.max_buffered_bytes),
-                // Also one from a file.
+                // Also a secret from a file.
                 name if self.effective.secret(row(name)).is_some() => "set".to_owned(),
                 _ if words == Secret::HIDDEN => "set".to_owned(),
                 _ if words.contains([' ', '"', '\\', '=']) => format!("{words:?}"),
@@ -226,19 +236,23 @@ impl Settings {
         line
     }
 
-    /// What differs in `newer`, which was read in the same way later. Secrets are named and not shown.
+    /// Returns the differences in `newer`, which was read later in the same way. Secrets are named
+    /// and not shown.
     ///
-    /// What comes from another setting differs with it. `max_connections` is compared as it was given.
+    /// A setting that is derived from another one changes with it. `max_connections` is compared as
+    /// it was given.
     pub fn changes(&self, newer: &Settings) -> Changes {
         self.effective.changes(&newer.effective)
     }
 
-    /// What holds after a reload: what [`changes`](Self::changes) calls applied is `newer`'s, the rest stays.
+    /// Returns the settings after a reload: those that [`changes`](Self::changes) calls applied are
+    /// `newer`'s, the rest stays.
     ///
     /// # Errors
-    /// What does not fit together so, although each of the two does by itself: `TRUSTED_PROXIES` may be emptied together
-    /// with `PROXY_PROTOCOL`, but that waits for a restart. And what keeps peers out and is not given any more: credentials,
-    /// `ALLOWED_ORIGINS`, `WEBHOOK_ALLOW`, `TRUSTED_PROXIES`.
+    /// Settings that do not fit together, although both versions are valid. For example,
+    /// `TRUSTED_PROXIES` may be emptied together with `PROXY_PROTOCOL`, but the latter waits for a
+    /// restart. Also restrictions that are no longer given: credentials, `ALLOWED_ORIGINS`,
+    /// `WEBHOOK_ALLOW`, `TRUSTED_PROXIES`.
     pub fn reloaded(&self, newer: &Settings) -> Result<Settings, Faults> {
         let mut faults = Faults::default();
         let effective = self.effective.reloaded(&newer.effective, &mut faults);

@@ -1,4 +1,4 @@
-//! The settings as the program uses them, taken from what was given.
+//! Converts the effective values to the settings that the program uses.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::gateway::{
 };
 use crate::health::{HeartbeatMode, Policy};
 
-/// The settings that say when a connection of one class is stale, and how often it is pinged.
+/// The settings for the timeout and the ping interval of each class.
 pub(super) const CLASSES: [(usize, usize); 2] = [
     (
         row("GLASSES_CONNECTION_TIMEOUT_MS"),
@@ -28,7 +28,7 @@ pub(super) const CLASSES: [(usize, usize); 2] = [
     ),
 ];
 
-/// The settings that say which subprotocols a class speaks, and whether it must speak one of them, by class.
+/// The settings for the subprotocols of each class, and whether a peer must choose one of them.
 pub(super) const SUBPROTOCOLS: [(usize, usize); 2] = [
     (
         row("GLASSES_SUBPROTOCOLS"),
@@ -37,11 +37,12 @@ pub(super) const SUBPROTOCOLS: [(usize, usize); 2] = [
     (row("TPA_SUBPROTOCOLS"), row("TPA_SUBPROTOCOL_REQUIRED")),
 ];
 
-/// The longest introduction of an app, in bytes. Names of 256 bytes, a key and a timestamp fit in well.
+/// The longest init message of an app, in bytes. Names of 256 bytes, a key and a timestamp fit
+/// easily.
 const TPA_INIT_BYTES: usize = 4 * 1024;
 
 impl Effective {
-    /// The settings as the program uses them; `None` only if there was a fault.
+    /// Returns the settings that the program uses; `None` only if there was a fault.
     pub(super) fn settings(&self) -> Option<Settings> {
         let [glasses, tpa] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
         Some(Settings {
@@ -141,7 +142,7 @@ impl Effective {
         self.number(at).map(Micros::from_millis)
     }
 
-    /// On a machine of 32 bits the largest sizes are the largest that there are.
+    /// Returns a size; on a 32-bit machine, values that do not fit become the largest size.
     pub(super) fn size(&self, at: usize) -> Option<usize> {
         let number = self.number(at)?;
         Some(usize::try_from(number).unwrap_or(usize::MAX))
@@ -168,7 +169,7 @@ impl Effective {
         Some(address)
     }
 
-    /// Not yet one whose content was read.
+    /// Returns a path, unless the content of its file was already read.
     pub(super) fn path(&self, at: usize) -> Option<PathBuf> {
         let Value::Path(path) = self.0[at].value.as_ref()? else {
             return None;
@@ -176,7 +177,7 @@ impl Effective {
         Some(path.clone())
     }
 
-    /// The networks of a setting that allows more if it is not given than if it is empty.
+    /// Returns the networks of a setting that allows more if it is absent than if it is empty.
     fn networks_if_given(&self, at: usize) -> Option<Option<Vec<IpNet>>> {
         if self.is_absent(at) {
             return Some(None);
@@ -184,7 +185,7 @@ impl Effective {
         Some(Some(self.networks(at)?.to_vec()))
     }
 
-    /// None are none.
+    /// Returns the networks; an absent setting is an empty list.
     pub(super) fn networks(&self, at: usize) -> Option<&[IpNet]> {
         if self.is_absent(at) {
             return Some(&[]);
@@ -195,7 +196,7 @@ impl Effective {
         Some(networks)
     }
 
-    /// None are none.
+    /// Returns the origins; an absent setting is an empty list.
     pub(super) fn origins(&self, at: usize) -> Option<&[WebOrigin]> {
         if self.is_absent(at) {
             return Some(&[]);
@@ -220,7 +221,7 @@ impl Effective {
         Some(accepted)
     }
 
-    /// None are none.
+    /// Returns the host names; an absent setting is an empty list.
     fn host_names(&self, at: usize) -> Option<&[Box<str>]> {
         if self.is_absent(at) {
             return Some(&[]);
@@ -246,7 +247,7 @@ impl Effective {
         Some(apps.clone())
     }
 
-    /// The secret of the row `at`, given by itself or in its file.
+    /// Returns the secret of the row `at`, given directly or by its file.
     pub(super) fn secret(&self, at: usize) -> Option<Secret> {
         let (secret, file) = SECRETS.into_iter().find(|(secret, _)| *secret == at)?;
         let given = |at: usize| {

@@ -1,6 +1,8 @@
-//! The gateway as a process: settings, log, signals, the service manager, and the run from start to end.
+//! The gateway's process: settings, log, signals, the service manager, and the run from start to
+//! end.
 //!
-//! `run` is the one door of the program (`main.rs`). No part of it belongs to the documented API.
+//! `run` is the only entry point of the program (`main.rs`). No part of it belongs to the
+//! documented API.
 
 mod logging;
 mod reload;

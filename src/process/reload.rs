@@ -1,4 +1,5 @@
-//! SIGHUP: the settings are read again as at the start. What is wrong changes nothing, and no connection is touched.
+//! SIGHUP: reads the settings again, as at the start. If there is a fault, nothing changes. No
+//! connection is affected.
 
 use crate::base::time::Micros;
 use crate::config::{self, Command, Machine, Settings};
@@ -11,36 +12,36 @@ use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What is needed to read the settings again, and to apply them.
+/// The state needed to read the settings again, and to apply them.
 pub(crate) struct Reload {
-    /// The command line, which stays as it was.
+    /// The command line, which does not change.
     pub args: Vec<OsString>,
-    /// What holds.
+    /// The current settings.
     pub settings: Settings,
-    /// The loop.
+    /// The queue of work for the loop.
     pub desk: Desk,
-    /// The delay and the spread of a drain, which others look at, too.
+    /// The delay and the spread of a drain, shared with other threads.
     pub drain: Arc<Mutex<(Micros, Micros)>>,
-    /// When alerts fire, which the control thread looks at.
+    /// The alert settings, shared with the control thread.
     pub alerts: Arc<Mutex<AlertSettings>>,
-    /// The limit of descriptors.
+    /// The descriptor limit.
     pub descriptors: usize,
-    /// Where webhooks may go and what they are signed with, which the errands thread looks at.
+    /// The webhook settings, shared with the errands thread.
     pub webhooks: Arc<Mutex<WebhookSettings>>,
 }
 
 impl Reload {
-    /// The delay and the spread of a drain.
+    /// Returns the delay and the spread of a drain.
     pub(crate) fn drain_times(&self) -> (Micros, Micros) {
         *self.drain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the settings again and applies what can be applied to a gateway that runs.
+    /// Reads the settings again and applies those that can change while the gateway runs.
     pub(crate) fn run(&mut self) {
         let read = config::load(self.args.iter().cloned(), |name| std::env::var_os(name));
         let newer = match read {
             Ok(Command::Run(newer)) => newer,
-            // The command line has not changed, and it asked to run.
+            // The command line has not changed, and at the start it asked to run.
             Ok(Command::Check(_) | Command::Print(_)) => return,
             Err(faults) => return refused(faults.iter()),
         };
@@ -71,7 +72,7 @@ impl Reload {
         let (old, mut new) = (self.settings.clone(), settings.clone());
         let machine = Machine {
             descriptors: self.descriptors,
-            // A cgroup's limit may have been changed meanwhile.
+            // The cgroup's limit may have changed meanwhile.
             memory: side::memory_limit(),
         };
         let mut warnings = new.fit(&machine);
@@ -85,7 +86,7 @@ impl Reload {
         });
         let by_loop = done.clone();
         let apply = move |gateway: &mut Gateway, io: &mut Io<'_>| {
-            // What somebody has changed live is known to the loop alone.
+            // Only the loop knows the policies that were changed live.
             let old = old.engine(gateway.classes());
             let held = old.classes.iter().zip(0..);
             let held: Vec<_> = held
@@ -136,12 +137,12 @@ impl Reload {
     }
 }
 
-/// A reload that two threads apply: the loop its part, the thread of the signals the rest. When the later of them has let go of this, the
-/// level of the log is set and the line is written that the reload is done.
+/// A reload that two threads apply: the loop and the signal thread. When both have dropped their
+/// reference, the log level is set and a line reports that the reload is complete.
 struct Done {
-    /// What has changed.
+    /// The changes, in words.
     words: String,
-    /// The level of the log that holds from then on.
+    /// The new log level.
     level: LevelFilter,
     /// Whether the loop has applied its part.
     is_applied: AtomicBool,
@@ -152,7 +153,7 @@ impl Drop for Done {
         if !*self.is_applied.get_mut() {
             return;
         }
-        // The line is written whether the old level or the new one lets it in.
+        // The line must be written if the old level or the new one allows it.
         if self.level >= log::Level::Info {
             log::set_max_level(self.level);
         }
@@ -161,7 +162,8 @@ impl Drop for Done {
     }
 }
 
-/// Says what becomes of a class's policy that was changed live: the settings were `old`, it was `held`, now it is `new`.
+/// Logs what happens to a class's policy that was changed live: the old settings had `old`, the
+/// loop had `held`, and now it is `new`.
 fn revert(class: &str, old: &Policy, held: &Policy, new: &Policy) {
     let fields = words(old).into_iter().zip(words(held)).zip(words(new));
     let reverted: Vec<String> = fields
@@ -173,7 +175,7 @@ fn revert(class: &str, old: &Policy, held: &Policy, new: &Policy) {
     }
 }
 
-/// What can be changed live of a policy, as the API names it.
+/// Returns the fields of a policy that can be changed live, with the names of the API.
 fn words(policy: &Policy) -> [(&'static str, String); 5] {
     let ms = |time: Micros| time.as_millis().to_string();
     let mode = match policy.mode {

@@ -16,20 +16,20 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long the last changes of the state file may take to be on disk.
+/// How long to wait until the last changes of the state file are on disk.
 const LAST_STATE: Duration = Duration::from_secs(2);
 
-/// How long the last log lines may take to be written.
+/// How long to wait until the last log lines are written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Runs the gateway with the arguments of its command line, without the program's name, until it is drained or
-/// stopped.
+/// Runs the gateway with the arguments of its command line, without the program's name, until it is
+/// drained or stopped.
 ///
-/// Returns 0 for an orderly end, 1 for a failure and 2 for settings that cannot be used; the failure is on
-/// standard error, or in the log once there is one. Call it once, first of all, from the program's main thread:
-/// it installs signal handlers and a logger.
+/// Returns 0 for a normal end, 1 for a failure and 2 for invalid settings. The error is written to
+/// standard error, or to the log once it is set up. Call it once, first of all, from the program's
+/// main thread: it installs signal handlers and a logger.
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    // First of all: a signal that comes during the start must not end the process.
+    // First of all, because a signal during the start must not end the process.
     let signals = match signals::set_up() {
         Ok(signals) => signals,
         Err(e) => return failed(&format!("cannot handle signals: {e}")),
@@ -41,7 +41,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             for warning in settings.warnings().into_iter().chain(proxies) {
                 let _ = writeln!(io::stderr(), "pulsegate: warning: {warning}");
             }
-            // The exit code says so, too.
+            // The exit code tells the same, so a failed write does not matter.
             let _ = print("pulsegate: the settings are valid\n");
             return ExitCode::SUCCESS;
         }
@@ -72,7 +72,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Prints to standard output. A reader that has gone away (`--help | head`) has what it wants.
+/// Prints to standard output. A reader that has closed its end (`--help | head`) is no error.
 fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -81,7 +81,8 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Says why the process ends, if standard error takes it: `eprintln!` would panic.
+/// Reports why the process ends, if standard error can be written: `eprintln!` would panic
+/// otherwise.
 fn failed(why: &str) -> ExitCode {
     let _ = writeln!(io::stderr(), "pulsegate: {why}");
     ExitCode::FAILURE
@@ -253,7 +254,7 @@ fn serve(
     Ok(())
 }
 
-/// What the settings ask of an address is asked of a socket that somebody else has bound, too.
+/// Checks the rules for addresses on inherited sockets, too.
 fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::Result<()> {
     let is_open = |listener: &Option<_>| {
         let addr = listener.as_ref().map(std::net::TcpListener::local_addr);
@@ -277,7 +278,7 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
             "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must be set"
         ));
     }
-    // With ADMIN_ADDR=off the settings themselves let an empty one pass.
+    // With ADMIN_ADDR=off the settings themselves allow an empty token.
     let is_empty = |name: &&str| std::env::var_os(name).is_some_and(|value| value.is_empty());
     let emptied = ["ADMIN_TOKEN", "ADMIN_TOKEN_FILE"]
         .into_iter()
@@ -301,13 +302,14 @@ fn log_format(settings: &Settings) -> LogFormat {
     }
 }
 
-/// Where apps are told to connect to.
+/// Returns the URL to which apps connect.
 fn app_url(settings: &Settings, listen: SocketAddr) -> String {
     let derived = || format!("ws://{listen}/app-ws");
     settings.app_websocket_url.clone().unwrap_or_else(derived)
 }
 
-/// Adds what helps, too, where the port is another process's: that of the peers, and only that, may be shared.
+/// Adds a hint to an error about a port in use: only the port for peers may be shared with another
+/// process.
 fn may_be_shared(e: io::Error) -> io::Error {
     match e.kind() {
         io::ErrorKind::AddrInUse => {
@@ -317,7 +319,7 @@ fn may_be_shared(e: io::Error) -> io::Error {
     }
 }
 
-/// An error with the setting that it is about.
+/// Adds the setting's name to an error.
 fn named<T>(setting: &str, result: io::Result<T>) -> io::Result<T> {
     result.map_err(|e| io::Error::new(e.kind(), format!("{setting}: {e}")))
 }

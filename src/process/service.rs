@@ -1,4 +1,5 @@
-//! The service manager: what it hands us at the start, and what it is told. Without one all of this does nothing.
+//! The service manager: inherited sockets, and notifications. Without a service manager nothing
+//! here has an effect.
 
 use crate::base::time::Micros;
 use crate::gateway::Watchdog;
@@ -8,8 +9,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::sync_channel;
 
-/// Sockets that the service manager has opened for us (`LISTEN_FDS`) and holds, too: whoever connects while no gateway runs
-/// waits in their queues.
+/// Sockets that the service manager has opened for us (`LISTEN_FDS`). It keeps them open, too:
+/// connections that arrive while no gateway runs wait in their queues.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     /// For `LISTEN_ADDR`.
@@ -24,21 +25,22 @@ const LISTEN_NAME: &str = "listen";
 /// The name of the socket for `ADMIN_ADDR`.
 const ADMIN_NAME: &str = "admin";
 
-/// What a socket is for.
+/// The purpose of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Listen,
     Admin,
 }
 
-/// Takes the sockets that we were handed, each for what its name says, or else its address: that of `LISTEN_ADDR` or
-/// `ADMIN_ADDR`, given as `listen` and `admin`.
+/// Takes the inherited sockets. The purpose of each follows from its name, otherwise from its
+/// address: that of `LISTEN_ADDR` or `ADMIN_ADDR`, given as `listen` and `admin`.
 ///
-/// Their order means nothing. A socket that neither its name nor its address tells apart from the other is refused: with the two
-/// exchanged, the API would be where everybody connects.
+/// Their order has no meaning. If neither name nor address distinguishes a socket from the other,
+/// it is refused: if the two were swapped, the admin API would be on the public address.
 ///
 /// # Errors
-/// If one of them is no TCP listener, there are more than two, or it is not clear what one is for.
+/// If a socket is no TCP listener, if there are more than two, or if the purpose of one is not
+/// clear.
 pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Result<Inherited> {
     let mut given = ListenFd::from_env();
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
@@ -84,7 +86,7 @@ impl Purpose {
     }
 }
 
-/// Why it is not clear what the sockets are for: the service manager's units are at fault.
+/// Why the purpose of the sockets is not clear; the service manager's units are wrong.
 #[derive(Debug, thiserror::Error)]
 enum Unclear {
     #[error(
@@ -104,7 +106,7 @@ enum Unclear {
     AdminIsOff(usize),
 }
 
-/// What each of up to two sockets is for, by name and address.
+/// Returns the purpose of each of up to two sockets, by name and address.
 fn purposes(
     sockets: &[(&str, SocketAddr)],
     listen: SocketAddr,
@@ -114,7 +116,8 @@ fn purposes(
         .iter()
         .map(|(name, addr)| by_name(name).or_else(|| by_address(*addr, listen, admin)))
         .collect();
-    // The API is opened on a socket only if that is said; the other one, or the only one, is for everybody.
+    // The API is opened only on a socket that is marked for it; the other one, or the only one, is
+    // for peers.
     let others = |but: usize| known.iter().enumerate().filter(move |(at, _)| *at != but);
     let mut purposes = Vec::new();
     for (at, &(name, addr)) in sockets.iter().enumerate() {
@@ -137,7 +140,8 @@ fn purposes(
     Ok(purposes)
 }
 
-/// Any other name says nothing: by default it is that of the socket's unit.
+/// Returns the purpose for a socket's name. Any other name has no meaning: the default is the name
+/// of the socket's unit.
 fn by_name(name: &str) -> Option<Purpose> {
     match name {
         LISTEN_NAME => Some(Purpose::Listen),
@@ -156,18 +160,19 @@ fn by_address(addr: SocketAddr, listen: SocketAddr, admin: Option<SocketAddr>) -
     }
 }
 
-/// Says that connections are accepted.
+/// Notifies that connections are accepted.
 pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Says that we are going away, so that time is given for it.
+/// Notifies that the gateway is shutting down, so that the manager gives it time.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// What the loop has to call, and how often, if the service manager watches it: three times within the time after which it
-/// would be ended. The call itself only knocks: the message is sent by a thread of its own, for its socket may block.
+/// Returns the watchdog call for the loop, and its interval, if the service manager has a watchdog:
+/// a third of its timeout. The call itself only wakes a thread, which sends the message, because
+/// the manager's socket may block.
 ///
 /// # Errors
 /// If that thread cannot be started.
@@ -186,7 +191,7 @@ pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
         })?;
     Ok(Some(Watchdog {
         interval: Micros((timeout_us / 3).max(10_000)),
-        // If the last knock is not answered yet, this one would say nothing new.
+        // If the last notification is not sent yet, another one would be redundant.
         tell: Box::new(move || {
             let _ = knock.try_send(());
         }),
@@ -216,7 +221,7 @@ mod tests {
         let unit = "pulsegate.socket";
         for (sockets, expected) in [
             (&[][..], &[][..]),
-            // By name, whatever the address.
+            // By name, for any address.
             (
                 &[("admin", "0.0.0.0:1"), ("listen", "0.0.0.0:2")],
                 &[Admin, Listen],
@@ -244,18 +249,18 @@ mod tests {
                 &[(unit, "127.0.0.1:9002"), (unit, "0.0.0.0:443")],
                 &[Admin, Listen],
             ),
-            // What is left over is for everybody; one alone, too.
+            // The remaining socket is for peers; so is a single one.
             (&[(unit, "0.0.0.0:443")], &[Listen]),
         ] {
             assert_eq!(of(sockets, admin).as_deref(), Ok(expected), "{sockets:?}");
         }
         for (sockets, why) in [
-            // Neither says which it is.
+            // Neither name nor address tells its purpose.
             (
                 &[(unit, "0.0.0.0:1"), (unit, "0.0.0.0:2")][..],
                 "its name must be listen or admin",
             ),
-            // What is left over is never the API's.
+            // The remaining socket is never for the API.
             (
                 &[(unit, "127.0.0.1:8002"), (unit, "0.0.0.0:9003")],
                 "its name must be",

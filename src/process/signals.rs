@@ -1,5 +1,5 @@
-//! What a signal means: SIGTERM and SIGINT drain (or cut a drain by the API short), a second one stops, a third one exits; SIGUSR1 logs the statistics; SIGHUP
-//! reads the settings again.
+//! The signals. SIGTERM and SIGINT drain (or shorten a drain by the API); a second one stops, a
+//! third one exits. SIGUSR1 logs the statistics; SIGHUP reads the settings again.
 
 use super::reload::Reload;
 use crate::base::time::Micros;
@@ -9,13 +9,14 @@ use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::Arc;
 
-/// Has the gateway go away: the delay before accepting stops, the spread of the closes.
+/// Starts the shutdown: the delay before accepting stops, and the spread of the closes.
 pub(crate) type Drain = Arc<dyn Fn(Micros, Micros) + Send + Sync>;
 
-/// Installs the handlers, so that no signal ends the process by itself. What comes before [`watch`] waits for it.
+/// Installs the handlers, so that no signal ends the process by default. Signals that arrive before
+/// [`watch`] are queued.
 ///
-/// SIGXFSZ comes when a file would grow beyond the limit of its size (`RLIMIT_FSIZE`, `ulimit -f`). With a handler the write
-/// fails instead, which is told of as any other failure.
+/// SIGXFSZ arrives when a file would exceed the limit of its size (`RLIMIT_FSIZE`, `ulimit -f`).
+/// With a handler the write fails instead, and is reported like any other failure.
 ///
 /// # Errors
 /// If they cannot be installed.
@@ -23,7 +24,7 @@ pub(crate) fn set_up() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGHUP, SIGXFSZ])
 }
 
-/// Starts the thread that acts on signals. It never ends; the process does.
+/// Starts the thread that handles signals. It runs until the process ends.
 ///
 /// # Errors
 /// If the thread cannot be started.
@@ -46,14 +47,14 @@ pub(crate) fn watch(
                         1 => {
                             let (delay, spread) = reload.drain_times();
                             begin_drain(&desk, delay, spread);
-                            // Also if the desk was full, and to tell the service manager.
+                            // Also if the desk was full, and to notify the service manager.
                             drain(delay, spread);
                         }
                         2 => {
                             log::warn!("signal effect=stop");
                             desk.remote().stop();
                         }
-                        // The loop should have ended; it hangs in something.
+                        // The loop should have ended, but hangs.
                         _ => std::process::exit(1),
                     }
                 }
@@ -66,8 +67,8 @@ pub(crate) fn watch(
     Ok(())
 }
 
-/// Drains, and says what holds: a drain by the API may be going on, and the shorter times count. The loop says it when it has begun,
-/// so whoever reads the line finds `/healthz` at 503.
+/// Begins a drain and logs the times that apply: if a drain by the API is going on, the shorter
+/// ones. The loop logs the line when it has begun, so a reader of the line finds `/readyz` at 503.
 fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
     let say = |(delay, spread): (Micros, Micros)| {
         log::info!(

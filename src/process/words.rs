@@ -1,10 +1,11 @@
-//! What the start tells an operator: where the gateway listens, what is open to whom, and what may be a mistake.
+//! The messages at the start: where the gateway listens, which access is open, and possible
+//! mistakes.
 
 use crate::base::time::Micros;
 use crate::config::Settings;
 use std::net::SocketAddr;
 
-/// Says in words where the gateway listens, where the page is, and what is open to whom.
+/// Logs where the gateway listens, where the page is, and which access is open.
 pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<SocketAddr>) {
     let from = |addr: SocketAddr| {
         if addr.ip().to_canonical().is_loopback() {
@@ -39,9 +40,10 @@ pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<So
     }
 }
 
-/// Says what an operator would regret not to have known.
+/// Logs warnings about settings that may be mistakes.
 pub(crate) fn warn(settings: &Settings, has_successor: bool) {
-    /// An app's SDK comes back after 1 s and 3 s, and then gives up: what is closed first must find us, or our successor.
+    /// An app's SDK reconnects after 1 s and 3 s, and then gives up. An app that is closed first
+    /// must find us, or the next process.
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {
         (None, None) => log::warn!(
@@ -51,7 +53,8 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
         (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
         (Some(_), Some(_)) => {}
     }
-    // A secret that can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as the hash has.
+    // A shorter key can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as
+    // the hash has.
     const KEY_BYTES: usize = 32;
     if let Some(secret) = &settings.auth_jwt_secret
         && secret.expose().len() < KEY_BYTES

@@ -1,23 +1,25 @@
-//! Asking the loop: the task that asks waits for the answer, and the loop waits for nothing.
+//! Requests to the loop. The asking thread waits for the answer; the loop never waits.
 
 use crate::engine::Io;
 use crate::gateway::{Desk, Gateway, Page, Progress, Query, Search, Snapshot};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long the loop may take. It turns many times in a millisecond; if it does not answer for so long it stands still.
+/// How long to wait for the loop. It turns many times in a millisecond; a loop that takes longer
+/// than this has stalled.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why the loop has not answered.
+/// Why the loop did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unanswered {
-    /// More questions wait for the loop than it takes.
+    /// The queue of requests to the loop is full.
     Busy,
-    /// It has not answered within this time.
+    /// The loop did not answer within this time.
     Stalled(Duration),
 }
 
-/// Has the loop do something in its next turn. What is not begun when the asker has given up is not done.
+/// Runs `what` on the loop in its next turn. It is not run if the caller has given up before it
+/// begins.
 pub(super) async fn ask<T: Send + 'static>(
     desk: &Desk,
     what: impl FnOnce(&mut Gateway, &mut Io<'_>) -> T + Send + 'static,
@@ -25,7 +27,7 @@ pub(super) async fn ask<T: Send + 'static>(
     let (answer, answered) = oneshot::channel();
     let question = move |gateway: &mut Gateway, io: &mut Io<'_>| {
         if !answer.is_closed() {
-            // Nobody listens any more: it has been done all the same.
+            // The caller no longer waits; the work was done all the same.
             let _ = answer.send(what(gateway, io));
         }
     };
@@ -33,7 +35,7 @@ pub(super) async fn ask<T: Send + 'static>(
     wait(answered).await
 }
 
-/// Has the loop search its connections, some in each turn.
+/// Searches the loop's connections, some in each turn.
 pub(super) async fn search(desk: &Desk, query: Query) -> Result<Page, Unanswered> {
     let (answer, answered) = oneshot::channel();
     let (mut search, mut answer) = (Search::new(query), Some(answer));
@@ -53,7 +55,7 @@ pub(super) async fn search(desk: &Desk, query: Query) -> Result<Page, Unanswered
     wait(answered).await
 }
 
-/// What is counted and measured now.
+/// Returns the current counters and measurements.
 pub(super) async fn snapshot(desk: &Desk) -> Result<Snapshot, Unanswered> {
     ask(desk, |gateway, io| gateway.snapshot(io)).await
 }

@@ -1,14 +1,14 @@
-//! An app whose server is down: `errands` finds it out, and `watch` raises the alert.
+//! Apps with a server that is down: found by the errands, reported by the alerts.
 
 use crate::base::time::UnixMillis;
 
-/// A package whose server is taken to be down.
+/// A package with a server that is considered down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DownApp {
-    /// Which.
+    /// The package.
     pub package: Box<str>,
-    /// Since when.
+    /// The time since which it is down.
     pub since: UnixMillis,
-    /// What was wrong last.
+    /// The last error.
     pub last_error: Box<str>,
 }

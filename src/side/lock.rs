@@ -1,8 +1,8 @@
-//! Locks that side threads share.
+//! Locks that the side threads share.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Nothing here is left half done by a panic.
+/// Locks a mutex. Poisoning is ignored: a panic leaves no data half changed here.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,13 +1,14 @@
-//! The side threads: what is done off the loop, by well-kept libraries, and never in its way.
+//! The side threads: work that is done outside the loop, with well-maintained libraries, and never
+//! blocks it.
 //!
 //! - `errands` carries out the loop's errands: it sends webhooks and writes the state file.
-//! - `watch` keeps what can be kept here: ended connections, causes over time, alerts, and the
-//!   identities that have trouble again and again.
+//! - `watch` observes the gateway: ended connections, causes over time, alerts, and the identities
+//!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
 //!   [`Desk`](crate::gateway::Desk), which answers in slices.
 //!
-//! The thread `control` watches and answers. The thread `errands` talks to servers of others: it
-//! sends webhooks and alerts. So nothing that such a server answers delays the admin listener.
+//! The thread `control` runs `watch` and `admin`. The thread `errands` sends webhooks and alerts to
+//! external servers. So a slow external server does not delay the admin listener.
 
 mod admin;
 mod ask;

@@ -1,16 +1,18 @@
-//! Priorities of threads, for when there is not enough CPU for all.
+//! Thread priorities, for when there is not enough CPU for all threads.
 
-/// How much nicer (setpriority(2)) the threads of operators and of webhooks are than the loop's: at 10 they get a tenth of a CPU
-/// that both want, so that a page of a thousand sessions delays no heartbeat.
+/// The nice value (setpriority(2)) that the side threads add to the loop's. At 10 they get a tenth
+/// of a CPU that both want, so a page of a thousand sessions delays no heartbeat.
 const NICER: i32 = 10;
 
-/// The nicest there is.
+/// The highest nice value.
 const NICEST: i32 = 19;
 
-/// Lets this thread, and those that it starts, stand back behind the loop's thread. On Linux a thread has a priority of its own.
+/// Lowers the priority of this thread, and of those that it starts, below the loop's thread. On
+/// Linux each thread has its own priority.
 pub(super) fn stand_back() {
     use rustix::process::{getpriority_process, setpriority_process};
-    // Being nicer needs no privilege. Where it fails all threads have the same share, as before.
+    // A higher nice value needs no privilege. If it fails, all threads have the same priority, as
+    // before.
     let nicer = getpriority_process(None)
         .and_then(|now| setpriority_process(None, (now + NICER).min(NICEST)));
     if let Err(e) = nicer {

@@ -1,4 +1,4 @@
-//! What the system says of this process and this machine: figures, limits of memory, mount points, the host's name.
+//! What the system reports about this process.
 
 use procfs::process::{LimitValue, Process};
 use procfs::{Current, Meminfo};
@@ -8,16 +8,16 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use utoipa::ToSchema;
 
-/// Figures of the process, from `/proc`; what cannot be read is missing.
+/// Figures of the process, from `/proc`; `None` for those that cannot be read.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub(super) struct Figures {
-    /// Time on a CPU, user and system, in seconds.
+    /// CPU time, user and system, in seconds.
     pub(super) cpu_seconds: Option<f64>,
     /// Open file descriptors.
     pub(super) open_fds: Option<u64>,
-    /// How many there may be.
+    /// The limit of open file descriptors.
     pub(super) max_fds: Option<u64>,
-    /// Memory in RAM, in bytes.
+    /// Resident memory, in bytes.
     pub(super) resident_memory_bytes: Option<u64>,
     /// Address space, in bytes.
     pub(super) virtual_memory_bytes: Option<u64>,
@@ -25,7 +25,7 @@ pub(super) struct Figures {
     pub(super) threads: Option<u64>,
 }
 
-/// Reads them now.
+/// Reads the current figures.
 pub(super) fn figures() -> Figures {
     let Ok(process) = Process::myself() else {
         return Figures::default();
@@ -49,7 +49,8 @@ pub(super) fn figures() -> Figures {
     }
 }
 
-/// Returns whether something is mounted on `path` itself, as far as this process can see. Its folder may be reached through links.
+/// Returns whether something is mounted on `path` itself, as far as this process can see. `path`
+/// may go through symbolic links.
 pub(super) fn is_mount_point(path: &Path) -> bool {
     let Ok(path) = path.canonicalize() else {
         return false;
@@ -62,7 +63,8 @@ pub(super) fn is_mount_point(path: &Path) -> bool {
     })
 }
 
-/// A path as it is: the kernel writes spaces, tabs, line breaks and backslashes of it as octal numbers, `\040`.
+/// Decodes a path: the kernel writes spaces, tabs, line breaks and backslashes in it as octal
+/// numbers, `\040`.
 fn unescaped(path: &Path) -> PathBuf {
     let mut bytes = path.as_os_str().as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
@@ -79,30 +81,30 @@ fn unescaped(path: &Path) -> PathBuf {
     OsString::from_vec(plain).into()
 }
 
-/// Memory in use beside the limit that is nearest.
+/// Memory in use, and the nearest limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Memory {
     /// In bytes.
     pub(super) used: u64,
     /// In bytes.
     pub(super) limit: u64,
-    /// Whose limit it is, in words.
+    /// Which limit it is, in words.
     pub(super) of: &'static str,
 }
 
 const CGROUP: &str = "the cgroup's limit";
 const MACHINE: &str = "the machine's memory";
 
-/// How much memory the process may have, of which the kernel's share for its sockets is a part.
+/// The memory limit of the process, which includes the kernel's memory for its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
     /// In bytes.
     pub bytes: u64,
-    /// Whose limit it is, in words.
+    /// Which limit it is, in words.
     pub of: &'static str,
 }
 
-/// The least of the cgroups' limits and the machine's memory, as far as they can be read.
+/// Returns the least of the cgroups' limits and the machine's memory, as far as they can be read.
 pub fn memory_limit() -> Option<MemoryLimit> {
     least(cgroup(), machine())
 }
@@ -117,7 +119,8 @@ fn machine() -> Option<u64> {
     Some(Meminfo::current().ok()?.mem_total)
 }
 
-/// The limit of memory that this process is nearest to: its cgroup's, its own, or the machine's.
+/// Returns the memory limit that this process is nearest to: its cgroup's, its own, or the
+/// machine's.
 pub(super) fn memory() -> Option<Memory> {
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;
@@ -139,7 +142,7 @@ fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<Memory> {
         let limit = limit.filter(|limit| *limit > 0)?;
         Some(Memory { used, limit, of })
     });
-    // 128 bits: neither product overflows.
+    // With 128 bits neither product overflows.
     let is_nearer = |a: &Memory, b: &Memory| {
         let (a, b) = (
             u128::from(a.used) * u128::from(b.limit),
@@ -150,14 +153,14 @@ fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<Memory> {
     known.max_by(is_nearer)
 }
 
-/// The least limit of the cgroups that this process is in, as far as it can see them.
+/// Returns the least limit of the cgroups that contain this process, as far as it can see them.
 fn cgroup() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     cgroup_limit(&groups, |file| std::fs::read_to_string(file).ok())
 }
 
-/// The least limit of cgroups of version 2 or 1: of those that `groups` names (`/proc/self/cgroup`) and of their parents,
-/// whose files `read` returns.
+/// Returns the least limit of cgroups, version 2 or 1: those that `groups` names
+/// (`/proc/self/cgroup`), and their parents. `read` returns the contents of their files.
 fn cgroup_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let mut limits = Vec::new();
     for line in groups.lines() {
@@ -172,7 +175,8 @@ fn cgroup_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<
             }
             _ => continue,
         };
-        // Each group is also held to what its parents may; a container sees its own as the root.
+        // The limits of its parents apply to a group, too; a container sees its own group as the
+        // root.
         for above in Path::new(path).ancestors() {
             let relative = above.strip_prefix("/").unwrap_or(above);
             let text = read(&Path::new(root).join(relative).join(file));
@@ -182,13 +186,13 @@ fn cgroup_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<
     limits.into_iter().min()
 }
 
-/// What a file of a limit says; `max`, or more than any machine has, is none.
+/// Parses the file of a limit; `max`, or more than any machine has, is `None`.
 fn limit_of(text: &str) -> Option<u64> {
     let limit: u64 = text.trim().parse().ok()?;
     (limit < 1 << 50).then_some(limit)
 }
 
-/// What this machine is called.
+/// Returns the name of this machine.
 pub(super) fn hostname() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     Some(name.trim().to_owned())
@@ -213,7 +217,8 @@ mod tests {
         );
     }
 
-    /// The limit of the groups in `/proc/self/cgroup` with these files below `/sys/fs/cgroup`.
+    /// Returns the limit of the groups in `/proc/self/cgroup` with these files below
+    /// `/sys/fs/cgroup`.
     fn limit(groups: &str, files: &[(&str, &str)]) -> Option<u64> {
         cgroup_limit(groups, |wanted| {
             let wanted = wanted.strip_prefix("/sys/fs/cgroup").ok()?;
@@ -246,7 +251,7 @@ mod tests {
             limit("0::/\n", &[("memory.max", "1073741824\n")]),
             Some(1 << 30)
         );
-        // Version 1, with the path as the host sees it and the container's group mounted as the root.
+        // Version 1, where the path is the host's and the container's group is mounted as the root.
         let groups = "12:cpu,cpuacct:/docker/abc\n9:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/docker/abc\n";
         let file = "memory/memory.limit_in_bytes";
         assert_eq!(limit(groups, &[(file, "1073741824\n")]), Some(1 << 30));

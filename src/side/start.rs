@@ -1,4 +1,4 @@
-//! The start of the side threads, and what they are told at it.
+//! Starts the side threads with their options.
 
 use super::admin::{self, Control, Live, Logins, PolicyRefused, Token};
 use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
@@ -15,70 +15,72 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What the side threads are told at their start.
+/// The options of the side threads.
 pub struct Options {
-    /// Where operators ask; bound already. `None`: nowhere.
+    /// The admin listener, already bound. `None`: there is none.
     pub listener: Option<TcpListener>,
-    /// Who may ask. `None`: whoever reaches the listener, which is a loopback address then.
+    /// The admin token. `None`: no token is needed; the listener's address is then a loopback
+    /// address.
     pub token: Option<Token>,
-    /// Names under which the listener may be asked without a token, beside `localhost`.
+    /// Host names that requests without a token may use, besides `localhost`.
     pub hosts: Vec<Box<str>>,
-    /// Where work for the loop is left.
+    /// The queue of work for the loop.
     pub desk: Desk,
-    /// Every cause for which connections end.
+    /// All causes for which connections end.
     pub causes: CauseTable,
     /// The classes of all products.
     pub classes: Classes,
     /// Where the loop puts the records of ended connections.
     pub closed: ClosedBox,
-    /// Where the loop puts those that it waited for in vain.
+    /// Where the loop puts lost peers that did not come back in time.
     pub missed: MissedBox,
-    /// When alerts fire and where they are sent; may change.
+    /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// Where the loop puts its errands.
     pub errands: ErrandBox,
-    /// What webhooks are sent with.
+    /// The options of webhooks.
     pub webhooks: WebhookOptions,
-    /// Where the apps that were started are remembered, if anywhere.
+    /// The state file, if there is one.
     pub state: Option<StateFile>,
-    /// Where the loop listens.
+    /// The address of the loop's listener.
     pub listen_addr: SocketAddr,
-    /// Checks that a policy is within the bounds that hold at the start, too.
+    /// Checks a policy against the bounds of the settings.
     pub check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
-    /// The delay and the spread of a drain that does not say its own.
+    /// The default delay and spread of a drain.
     pub drain_times: Arc<Mutex<(Micros, Micros)>>,
-    /// Has the gateway go away, with this delay and spread.
+    /// Shuts the gateway down, with this delay and spread.
     pub drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
 }
 
-/// Threads that `errands` may have for what may stand still: writing the state file, and looking up names, which are given up after the time for a
-/// webhook but go on; each takes some 30 s at most.
+/// The limit of threads that `errands` may start for blocking work: writing the state file and
+/// resolving names. A name lookup that exceeds a webhook's timeout is given up but keeps running,
+/// for some 30 s at most.
 const BLOCKING_THREADS: usize = 128;
 
-/// A handle to the side threads, for the process.
+/// A handle to the side threads, for their host.
 pub struct Handle {
     addr: Option<SocketAddr>,
     runner: Arc<Runner>,
 }
 
 impl Handle {
-    /// Where operators ask.
+    /// Returns the address of the admin listener.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
     }
 
-    /// How webhooks are doing.
+    /// Returns the state of the webhooks.
     pub fn webhooks(&self) -> WebhookStats {
         self.runner.webhooks()
     }
 
-    /// How the state file is doing.
+    /// Returns the results of the state file's writes.
     pub fn state_file(&self) -> StateFileStats {
         self.runner.state_file()
     }
 
-    /// Waits until the state file holds what the loop has had remembered up to now. To be called when the loop has ended,
-    /// and never by it.
+    /// Waits until the state file holds all that the loop has recorded up to now. Call it after the
+    /// loop has ended, and never from the loop.
     ///
     /// # Errors
     /// Why it could not be written, or that it took longer than `patience`.
@@ -87,17 +89,17 @@ impl Handle {
     }
 }
 
-/// Starts the side threads. They never end; the process does.
+/// Starts the side threads. They run until the process ends.
 ///
 /// # Errors
-/// What the system says of the listener or of the threads.
+/// The system's error about the listener or the threads.
 pub fn start(options: Options) -> io::Result<Handle> {
     let listener = options.listener;
     let addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
-    // What `control` does never stands still.
+    // No task of `control` blocks.
     let (control_runtime, errands_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
     let runner = Arc::new(Runner::new(
         options.errands,
@@ -157,7 +159,7 @@ fn runtime(blocking_threads: usize) -> io::Result<Runtime> {
         .build()
 }
 
-/// Starts a thread that does this for ever.
+/// Starts a thread that runs this until the process ends.
 fn spawn(
     name: &str,
     runtime: Runtime,

@@ -1,4 +1,5 @@
-//! What several test files share: a host that echoes and keeps a diary, and frames of every shape.
+//! Shared by several test files: a host that echoes and records its calls, and frames of every
+//! shape.
 
 use pulsegate::ConnId;
 use pulsegate::cause::{Cause, Code};
@@ -9,7 +10,7 @@ use pulsegate::health::{HealthChange, State};
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
 pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
-/// Something that the host was told.
+/// A call that the host received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     Opened,
@@ -22,12 +23,12 @@ pub enum Told {
     Woken,
 }
 
-/// A host that upgrades `/` and echoes, upgrades `/sink` and is silent, defers `/defer`, answers
-/// `/healthz`, and 404 elsewhere.
+/// A host that upgrades `/` and echoes, upgrades `/sink` and sends nothing, defers `/defer`,
+/// answers `/healthz`, and answers 404 elsewhere.
 #[derive(Default)]
 pub struct Host {
     pub diary: Vec<(Option<ConnId>, Told)>,
-    /// Who was given Upgrade or Defer, so is owed one `on_close`.
+    /// Connections with Upgrade or Defer that still need their one `on_close`.
     pub owed: Vec<ConnId>,
     sinks: Vec<ConnId>,
 }
@@ -91,7 +92,7 @@ impl Handler for Host {
     }
 }
 
-/// The code that the peer's close frame had, if that ended the connection.
+/// Returns the code in the peer's close frame, if that ended the connection.
 pub fn peer_code(end: &Ending) -> Option<u16> {
     match end.code {
         Code::Close(code) if end.cause == Cause::PEER_CLOSED => Some(code),
@@ -99,12 +100,12 @@ pub fn peer_code(end: &Ending) -> Option<u16> {
     }
 }
 
-/// A server with the echoing host.
+/// Creates a server with the echoing host.
 pub fn server(config: Config) -> Net<Host> {
     Net::new(config, Host::default())
 }
 
-/// A connected peer that answers nothing by itself: it is a script.
+/// Connects a peer that answers nothing by itself: the test scripts it.
 pub fn scripted(net: &mut Net<Host>, path: &str) -> PeerId {
     let peer = net.connect(path);
     assert!(net.is_open(peer), "{:?}", net.response(peer));
@@ -128,18 +129,18 @@ pub fn pong(payload: &[u8]) -> Vec<u8> {
     client_frame(FIN | PONG, payload)
 }
 
-/// A close frame with any code.
+/// Returns a close frame with any code.
 pub fn close(code: u16, reason: &[u8]) -> Vec<u8> {
     client_frame(FIN | CLOSE, &[&code.to_be_bytes()[..], reason].concat())
 }
 
-/// Bytes that are not all the same.
+/// Returns bytes that are not all the same.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// Data frames and control frames apart: control may go before data that waits, so only the order within each is fixed.
-/// Behind a close frame there must be nothing.
+/// Separates data frames and control frames. A control frame may be sent before waiting data, so
+/// only the order within each kind is fixed. Asserts that nothing follows a close frame.
 pub fn sorted_out(received: Vec<Received>) -> (Vec<Received>, Vec<Received>) {
     let end = received
         .iter()

@@ -1,21 +1,22 @@
-//! The graph of imports between files: which file names an item of which other file. Re-exports are followed to the file
-//! that defines the item. `mod x;` is no import, and modules under `#[cfg(test)]` are left out.
+//! The graph of imports between files: which file names an item of which other file. A re-export
+//! counts for the file that defines the item. `mod x;` is no import, and modules under
+//! `#[cfg(test)]` are left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// One token of a source, with its line.
+/// One token of a source file, with its line.
 pub type Token = (usize, String);
 
-/// What a file imports: the other file, and the line of the first import.
+/// The imports of each file: the other file, and the line of the first import.
 pub type Graph = BTreeMap<String, BTreeMap<String, usize>>;
 
-/// A module that is a file: its path from the crate's root and what it says.
+/// A module that is a file: its path from the crate's root and its content.
 struct Module {
     file: String,
     path: Vec<String>,
-    /// Names that are imported here, by the whole path. There are no globs.
+    /// Imported names with their full paths. There are no globs.
     uses: Vec<(String, Vec<String>)>,
-    /// Every path that stands in the code, with its line.
+    /// Every path in the code, with its line.
     paths: Vec<(usize, Vec<String>)>,
     /// Items that are defined here.
     items: BTreeSet<String>,
@@ -39,14 +40,15 @@ pub fn graph(files: &[(String, Vec<Token>)]) -> Graph {
     graph
 }
 
-/// The lines with `use …::*`, which hides what is imported; a module of tests may say so.
+/// Returns the lines with `use …::*`, which hides what is imported; a module of tests may use it.
 pub fn globs(tokens: &[Token]) -> Vec<usize> {
     let tokens = without_tests(tokens);
     let is_glob = |w: &&[Token]| w[0].1 == ":" && w[1].1 == "*";
     tokens.windows(2).filter(is_glob).map(|w| w[0].0).collect()
 }
 
-/// The groups of files that import each other in a circle: the strongly connected components with more than one file.
+/// Returns the groups of files that import each other in a cycle: the strongly connected components
+/// with more than one file.
 pub fn cycles(graph: &Graph) -> Vec<BTreeSet<String>> {
     let reach: BTreeMap<&str, BTreeSet<&str>> = graph
         .keys()
@@ -87,7 +89,7 @@ fn module(file: &str, tokens: &[Token]) -> Module {
     let is = |at: usize, what: &str| tokens.get(at).is_some_and(|(_, t)| t == what);
     let text = |at: usize| tokens.get(at).map_or("", |(_, t)| &**t);
     let (mut uses, mut paths, mut items) = (Vec::new(), Vec::new(), BTreeSet::new());
-    // In a module that stands inside the file, `super` is a step shorter.
+    // In an inline module, `super` is one step shorter.
     let (mut braces, mut inline) = (0_i32, Vec::new());
     let mut at = 0;
     while at < tokens.len() {
@@ -142,7 +144,7 @@ fn module(file: &str, tokens: &[Token]) -> Module {
     }
 }
 
-/// A path that stands `inline` modules deep inside a file, as the file itself would say it.
+/// Converts a path that is `inline` modules deep inside a file to a path at the top of the file.
 fn outside(mut path: Vec<String>, inline: usize) -> Vec<String> {
     let supers = path.iter().take_while(|step| *step == "super").count();
     let inside = supers.min(inline);
@@ -159,7 +161,7 @@ fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-/// The tokens without items under `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
+/// Returns the tokens without items under `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
 fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let is = |at: usize, what: &str| tokens.get(at).is_some_and(|(_, t)| t == what);
     let (mut left, mut at) = (Vec::new(), 0);
@@ -191,7 +193,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     left
 }
 
-/// Reads one tree of a `use`, with the path before it. Returns where it ends.
+/// Reads one tree of a `use`, with the path before it. Returns the position of its end.
 fn use_tree(
     tokens: &[Token],
     mut at: usize,
@@ -209,7 +211,7 @@ fn use_tree(
                     at += usize::from(tokens.get(at).is_some_and(|(_, t)| t == ","));
                 }
                 before.truncate(own);
-                // Behind the brace nothing follows but the end of the tree.
+                // After the brace, only the end of the tree follows.
                 return at + 1;
             }
             ";" | "," | "}" => break,
@@ -245,7 +247,8 @@ enum Named<'a> {
 }
 
 impl Named<'_> {
-    /// The file that is imported by naming this. The module of a folder alone is none: what counts is what is named in it.
+    /// Returns the file that is imported by naming this. The module of a folder alone is none: only
+    /// the item that is named in it counts.
     fn file(self) -> Option<String> {
         match self {
             Named::Module(m) if m.file.ends_with("mod.rs") || m.path.is_empty() => None,
@@ -254,10 +257,11 @@ impl Named<'_> {
     }
 }
 
-/// A re-export of a re-export of one: more steps than these are a circle.
+/// The limit of re-export steps: more are a cycle.
 const STEPS: usize = 16;
 
-/// What a path that stands in `from` names. `None`: something that is not of this crate, or of the file itself.
+/// Returns what a path in `from` names. `None`: an item that is not of this crate, or of the file
+/// itself.
 fn resolve<'a>(
     modules: &HashMap<&[String], &'a Module>,
     from: &'a Module,
@@ -269,7 +273,7 @@ fn resolve<'a>(
     }
     let (first, rest) = path.split_first()?;
     match first.as_str() {
-        // The program's modules name the library as a crate.
+        // The program's modules use the library as a crate.
         "crate" | "pulsegate" => within(modules, *modules.get(&[][..])?, rest, steps),
         "self" => within(modules, from, rest, steps),
         "super" => {
@@ -280,7 +284,7 @@ fn resolve<'a>(
                 _ => within(modules, above, rest, steps),
             }
         }
-        // The name of a child, or one that is imported here.
+        // The name of a child, or an imported name.
         _ => {
             let mut child = from.path.clone();
             child.push(first.clone());
@@ -294,7 +298,7 @@ fn resolve<'a>(
     }
 }
 
-/// What a path names that begins in this module.
+/// Returns what a path that begins in this module names.
 fn within<'a>(
     modules: &HashMap<&[String], &'a Module>,
     at: &'a Module,
@@ -312,7 +316,7 @@ fn within<'a>(
     if at.items.contains(first) {
         return Some(Named::Item(at));
     }
-    // Imported or re-exported here: what that names is meant.
+    // Imported or re-exported here: resolve its target.
     if let Some((_, target)) = at.uses.iter().find(|(name, _)| name == first) {
         return match resolve(modules, at, target, steps + 1)? {
             Named::Module(m) => within(modules, m, rest, steps + 1),

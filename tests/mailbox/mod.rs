@@ -1,5 +1,5 @@
-//! Random senders and receivers of the queues between threads, against a plain list. One thread plays both ends, so each step
-//! is known.
+//! Random senders and receivers of the queues between threads, compared with a plain list. One
+//! thread acts as both ends, so each step is known.
 
 use pulsegate::mail::{self, Budget, Counts, Limits, Mail, Overflow};
 use std::collections::VecDeque;
@@ -16,12 +16,12 @@ impl Mail for Frame {
     }
 }
 
-/// What a queue must hold.
+/// The expected contents of a queue.
 struct Model {
     waiting: VecDeque<Frame>,
     limits: Limits,
     lost: u64,
-    /// The receiver was not told since it looked.
+    /// Whether the receiver was not notified since its last look.
     is_quiet: bool,
     wakes: usize,
 }
@@ -36,7 +36,7 @@ impl Model {
             },
             lost: 0,
             is_quiet: true,
-            // For what waits when the wake is set.
+            // Setting the wake calls it once, for entries that wait already.
             wakes: 1,
         }
     }
@@ -85,7 +85,7 @@ impl Model {
     }
 }
 
-/// Runs one life of a queue in each direction; what was wrong, if anything.
+/// Runs one random history of a queue in each direction; returns what was wrong, if anything.
 pub fn run(seed: u64) -> Result<(), String> {
     to_the_loop(seed)?;
     from_the_loop(seed)

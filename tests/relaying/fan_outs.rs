@@ -1,4 +1,5 @@
-//! A model of frames for many apps, and of large texts, which take several steps each. Connections come and go in between.
+//! A model of frames for many apps, and of large texts, which take several steps each. Connections
+//! come and go meanwhile.
 
 use super::{Fleet, number};
 use pulsegate::Message;
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 
 const USER: &str = "ada";
 
-/// What the model knows.
+/// The state of the model.
 struct Model {
     rng: fastrand::Rng,
     fleet: Fleet,
@@ -17,13 +18,13 @@ struct Model {
     apps: Vec<App>,
     /// The number of the last frame.
     sent: u64,
-    /// Frames that must reach every app: their connection was whole until they were worked off.
+    /// Frames that must reach every app: their connection stayed open until they were processed.
     owed: Vec<u64>,
-    /// Frames since all was worked off last.
+    /// Frames since everything was last processed.
     recent: Vec<u64>,
 }
 
-/// An app that stays.
+/// An app that stays connected.
 struct App {
     peer: PeerId,
     wants: bool,
@@ -35,8 +36,9 @@ struct App {
 /// Runs one seed.
 ///
 /// # Errors
-/// The first promise of `docs/relay.md` that was broken: every app that wants a frame gets it once and in order, or no app gets it and
-/// its connection is gone; the account is exact; in the end nothing is left.
+/// The first promise of `docs/relay.md` that was broken. Every app that wants a frame gets it once
+/// and in order, or no app gets it and its connection is gone. The account is exact, and in the end
+/// nothing is left.
 pub fn run(seed: u64) -> Result<(), String> {
     let mut model = Model::new(seed);
     for _ in 0..40 {
@@ -101,7 +103,8 @@ impl Model {
         }
     }
 
-    /// An app sends a text that takes some time to read, and takes the place of its older connection, which may be doing so still.
+    /// An app sends a text that takes some time to read, and takes over the place of its older
+    /// connection, which may still be reading one.
     fn intrude(&mut self) {
         let app = self.fleet.app_again(USER, "q");
         let ones = vec!["1"; self.rng.usize(1_000..60_000)].join(",");
@@ -115,9 +118,9 @@ impl Model {
         }
     }
 
-    /// An app joins, which wants every frame, or none.
+    /// Connects an app that wants every frame, or none.
     fn join(&mut self) {
-        // Its place among the others is random.
+        // Its position among the others is random.
         let package = format!("p.{:04}.{}", self.rng.u16(0..10_000), self.apps.len());
         let peer = self.fleet.app(USER, &package);
         let wants = self.rng.u8(0..8) > 0;
@@ -160,9 +163,9 @@ impl Model {
         json!({"type":"button_press","n":self.sent,"text":"x".repeat(length)})
     }
 
-    /// Whatever is under way arrives, or is lost with its connection.
+    /// Waits until everything under way has arrived, or is lost with its connection.
     fn rest(&mut self) {
-        // Chores are done from one tick to the next.
+        // Chores are done between two ticks.
         self.fleet.rest();
         self.fleet.advance(20);
         self.fleet.rest();
@@ -182,7 +185,8 @@ impl Model {
         self.recent.clear();
     }
 
-    /// Other glasses of the user connect, whatever the older ones do. That takes a turn, in which the older ones do not finish.
+    /// Connects other glasses of the user, whatever the older ones are doing. It takes one turn, in
+    /// which the older ones do not finish.
     fn come_back(&mut self) {
         self.recent.clear();
         self.glasses = self.fleet.net.open_socket();

@@ -15,7 +15,7 @@ use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Polic
 use serde_json::{Value, json as object};
 use tokens::token;
 
-/// The secret of tokens in these tests.
+/// The key of tokens in these tests.
 pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
 
 pub struct Fleet {
@@ -28,12 +28,12 @@ pub struct Fleet {
 /// Users and packages.
 pub type Noted = Vec<(String, String)>;
 
-/// A frame of the glasses with a number.
+/// Returns a frame of the glasses with a number.
 pub fn button(n: u64) -> Value {
     object!({"type":"button_press","buttonId":"a","pressType":"short","n":n})
 }
 
-/// The number of a [`button`] that an app got.
+/// Returns the number of a [`button`] that an app got.
 pub fn number(text: &str) -> Option<u64> {
     json(text)["data"]["n"].as_u64()
 }
@@ -43,19 +43,19 @@ pub fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }
 
-/// The types of these frames.
+/// Returns the types of these frames.
 pub fn texts(frames: &[String]) -> Vec<String> {
     let kind = |text: &String| json(text)["type"].as_str().unwrap_or_default().to_owned();
     frames.iter().map(kind).collect()
 }
 
 impl Fleet {
-    /// Anybody may connect.
+    /// Creates a fleet without credentials: every peer may connect.
     pub fn open() -> Self {
         Self::with(RelaySettings::default(), None)
     }
 
-    /// The apps `p.x` and `p.y` have keys and webhooks.
+    /// Creates a fleet where the apps `p.x` and `p.y` have keys and webhooks.
     pub fn closed(admission: Admission) -> Self {
         Self::with(RelaySettings::default(), Some(admission))
     }
@@ -76,7 +76,7 @@ impl Fleet {
         Self::tuned(relay, admission, |options, _| options.restored = restored)
     }
 
-    /// A fleet whose gateway and loop are told something else than usual.
+    /// Creates a fleet with changed options of the gateway and the loop.
     pub fn tuned(
         relay: RelaySettings,
         admission: Option<Admission>,
@@ -114,7 +114,7 @@ impl Fleet {
 
     // ---- peers ----
 
-    /// Glasses connect, with a token where one is needed.
+    /// Connects glasses, with a token if one is needed.
     #[track_caller]
     pub fn glasses(&mut self, user: &str) -> PeerId {
         let path = if self.closed {
@@ -127,7 +127,7 @@ impl Fleet {
         peer
     }
 
-    /// An app connects by its query, and reads its ack.
+    /// Connects an app by its query, and reads its ack.
     #[track_caller]
     pub fn app(&mut self, user: &str, package: &str) -> PeerId {
         let peer = self.app_again(user, package);
@@ -135,7 +135,7 @@ impl Fleet {
         peer
     }
 
-    /// An app connects by its query, and has read nothing yet.
+    /// Connects an app by its query; reads nothing yet.
     #[track_caller]
     pub fn app_again(&mut self, user: &str, package: &str) -> PeerId {
         let path = format!("/app-ws?user={user}&package={package}");
@@ -144,7 +144,7 @@ impl Fleet {
         peer
     }
 
-    /// An app connects and introduces itself.
+    /// Connects an app and sends its init message.
     pub fn init(&mut self, user: &str, package: &str, key: &str) -> PeerId {
         let peer = self.net.connect("/app-ws");
         let session = format!("{user}-{package}");
@@ -155,7 +155,7 @@ impl Fleet {
         peer
     }
 
-    /// Glasses start an app, it comes, and its server answers.
+    /// The glasses start an app, it connects, and its server answers.
     pub fn started(&mut self, glasses: PeerId, user: &str, package: &str) -> PeerId {
         self.say(glasses, object!({"type":"start_app","packageName":package}));
         let app = self.init(user, package, &format!("key-of-{package}"));
@@ -167,7 +167,7 @@ impl Fleet {
         app
     }
 
-    /// Glasses connect, unless they are refused.
+    /// Connects glasses; `None` if they are refused.
     pub fn try_glasses(&mut self, user: &str) -> Option<PeerId> {
         let peer = self
             .net
@@ -175,7 +175,7 @@ impl Fleet {
         self.net.is_open(peer).then_some(peer)
     }
 
-    /// Says something, and whether it was heard: what a muted peer says gets nowhere.
+    /// Sends a frame; returns whether the gateway received it. Frames of a muted peer are lost.
     pub fn say_heard(&mut self, peer: PeerId, frame: Value) -> bool {
         let before = self.received();
         self.say(peer, frame);
@@ -200,7 +200,7 @@ impl Fleet {
         self.net.settle();
     }
 
-    /// The gateway loses a peer, and knows it when this returns.
+    /// Ends a peer's connection; the gateway has noticed when this returns.
     pub fn lose(&mut self, peer: PeerId, how: &str) {
         match how {
             "reset" => self.net.reset(peer),
@@ -219,7 +219,7 @@ impl Fleet {
         assert!(!self.net.is_open(peer));
     }
 
-    // ---- what they got ----
+    // ---- what peers received ----
 
     fn messages(&mut self, peer: PeerId) -> Vec<Message> {
         let received = self.net.received(peer).into_iter();
@@ -231,7 +231,7 @@ impl Fleet {
             .collect()
     }
 
-    /// All texts since the last time.
+    /// Returns all texts since the last call.
     pub fn texts(&mut self, peer: PeerId) -> Vec<String> {
         let texts = self.messages(peer).into_iter();
         texts
@@ -252,7 +252,7 @@ impl Fleet {
             .collect()
     }
 
-    /// The first of the texts since the last time; the others are not looked at.
+    /// Returns the first text since the last call; drops the others.
     #[track_caller]
     pub fn next(&mut self, peer: PeerId) -> Value {
         let texts = self.texts(peer);
@@ -280,7 +280,8 @@ impl Fleet {
         self.net.expect_closed(peer, cause);
     }
 
-    /// It is closed for this cause, with this code; the peer need not have answered yet.
+    /// Asserts that it is closed for this cause, with this code; the peer need not have answered
+    /// yet.
     #[track_caller]
     pub fn expect_closing(&mut self, peer: PeerId, cause: Cause, code: u16) {
         self.advance(3_000);
@@ -288,7 +289,7 @@ impl Fleet {
         assert_eq!((end.cause, end.code), (cause, Code::Close(code)), "{end:?}");
     }
 
-    /// The status and head of a response that is none to an upgrade.
+    /// Returns the status and head of a response that is not an upgrade.
     pub fn refused(&mut self, path: &str) -> (u16, String) {
         let peer = self.net.connect(path);
         let head = self.net.response(peer).expect("an answer").to_owned();
@@ -305,7 +306,7 @@ impl Fleet {
         self.net.with_io(|gateway, io| gateway.snapshot(io)).relay
     }
 
-    /// What the relay has charged to the loop; it is what it comes to if it is added up anew.
+    /// Returns what the relay has charged to the loop; asserts that it equals a fresh sum.
     #[track_caller]
     pub fn charged(&mut self) -> u64 {
         self.net.with_io(|gateway, io| {
@@ -315,7 +316,7 @@ impl Fleet {
         })
     }
 
-    /// Bytes that the relay keeps of messages whose connections hold them.
+    /// Returns the bytes that the relay keeps of messages that their connections hold.
     pub fn held(&mut self) -> u64 {
         self.net.with_io(|gateway, _| gateway.recount_held())
     }
@@ -335,7 +336,7 @@ impl Fleet {
         picked
     }
 
-    /// The numbers of starts ordered since the last time.
+    /// Returns the numbers of starts requested since the last call.
     pub fn starts(&mut self) -> Vec<u64> {
         self.errands(|errand| match errand {
             Errand::Webhook(WebhookErrand::Start { number, .. }) => Some(*number),
@@ -343,7 +344,7 @@ impl Fleet {
         })
     }
 
-    /// The numbers of starts that are not wanted any more, since the last time.
+    /// Returns the numbers of starts cancelled since the last call.
     pub fn cancelled(&mut self) -> Vec<u64> {
         self.errands(|errand| match errand {
             Errand::Webhook(WebhookErrand::Cancel { number }) => Some(*number),
@@ -351,7 +352,7 @@ impl Fleet {
         })
     }
 
-    /// Stops ordered since the last time.
+    /// Returns the number of stops requested since the last call.
     pub fn stops(&mut self) -> usize {
         self.errands(|errand| {
             matches!(errand, Errand::Webhook(WebhookErrand::Stop { .. })).then_some(0)
@@ -359,7 +360,7 @@ impl Fleet {
         .len()
     }
 
-    /// What the state file was to remember, and to forget, since the last time.
+    /// Returns what the state file should remember and forget, since the last call.
     pub fn noted(&mut self) -> (Noted, Noted) {
         self.taken.extend(self.errands.take());
         let mut noted = (Vec::new(), Vec::new());
@@ -377,23 +378,23 @@ impl Fleet {
         noted
     }
 
-    /// What the state file was to remember since the last time.
+    /// Returns what the state file should remember, since the last call.
     pub fn remembered(&mut self) -> Vec<(String, String)> {
         self.noted().0
     }
 
-    /// The settings are read again, and these are the apps.
+    /// Reloads the settings, with these apps.
     pub fn reload_apps(&mut self, packages: &[&str]) {
         self.reload(packages, |_| {});
     }
 
-    /// The settings are read again, and something else is different, too.
+    /// Reloads the settings, with these apps and another change.
     pub fn reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
         self.begin_reload(packages, change);
         self.rest();
     }
 
-    /// As [`reload`](Self::reload), but the loop has not turned since.
+    /// Like [`reload`](Self::reload), but the loop has not turned since.
     pub fn begin_reload(&mut self, packages: &[&str], change: impl FnOnce(&mut Reconfiguration)) {
         let mut newer = Reconfiguration {
             engine: config(),
@@ -410,19 +411,19 @@ impl Fleet {
         done.expect("valid settings");
     }
 
-    /// One turn. Returns the work units that it spent.
+    /// Runs one turn. Returns the work units that it spent.
     pub fn turn(&mut self) -> u64 {
         let before = self.work_units();
         self.net.turn();
         self.work_units() - before
     }
 
-    /// Work units since the start.
+    /// Returns the work units since the start.
     pub fn work_units(&mut self) -> u64 {
         self.net.with_io(|_, io| io.stats().work_units)
     }
 
-    /// Turns until nothing is left of what takes several turns.
+    /// Runs turns until all work that takes several turns is done.
     pub fn rest(&mut self) {
         self.net.settle();
         let mut idle = 0;
@@ -439,7 +440,7 @@ impl Fleet {
         self.done(number, Outcome::Failed(why.into()));
     }
 
-    /// The server failed, and is asked again after so many ms.
+    /// Reports that the server failed, and is asked again after this many ms.
     pub fn again(&mut self, number: u64, ms: u64) {
         let after = Micros::from_millis(ms);
         self.done(number, Outcome::Again { after });
@@ -452,12 +453,12 @@ impl Fleet {
     }
 }
 
-/// Apps with keys, and with webhooks but for `p.bare`.
+/// Returns apps with keys, and with webhooks except for `p.bare`.
 pub fn credentials(packages: &[&str], admission: Admission) -> Credentials {
     credentials_at(&[], packages, admission)
 }
 
-/// Credentials of some apps whose servers have moved, and of others.
+/// Returns credentials of some apps whose servers have moved, and of others.
 pub fn credentials_at(moved: &[&str], packages: &[&str], admission: Admission) -> Credentials {
     let app = |package: &str, port: u16| {
         let mut app = object!({"package":package,"api_key":format!("key-of-{package}")});

@@ -1,5 +1,6 @@
-//! Many connections against the engine on virtual time: seeded random actions, a shadow model that knows what each peer
-//! did, and after each step the promises of the engine. Shared by `tests/sim.rs` and `tests/sabotage.rs`.
+//! Many connections against the engine on virtual time: seeded random actions, a shadow model of
+//! what each peer did, and checks of the engine's promises after each step. Shared by
+//! `tests/sim.rs` and `tests/sabotage.rs`.
 
 use fastrand::Rng;
 use pulsegate::ConnId;
@@ -16,7 +17,7 @@ const MAX_MESSAGE: usize = 70_000;
 const MAX_PENDING: usize = 300_000;
 const MAX_PEERS: usize = 24;
 
-/// Runs one seed. The error says what was broken, and when.
+/// Runs one seed. The error says which promise was broken, and when.
 pub fn run(seed: u64, steps: usize) -> Result<(), String> {
     let mut world = World::new(seed);
     for step in 0..steps {
@@ -30,7 +31,7 @@ pub fn run(seed: u64, steps: usize) -> Result<(), String> {
         .map_err(|e| format!("seed {seed}, at the end: {e}"))
 }
 
-/// What a class is told at first, and in turns with it later.
+/// Returns a class's first policy, or the second one that it alternates with later.
 fn policy(class: usize, second: bool) -> Policy {
     let ms = Micros::from_millis;
     let (intervals, timeouts) = if second {
@@ -56,23 +57,23 @@ struct World {
     rng: Rng,
     net: Net<Host>,
     shadows: Vec<Shadow>,
-    /// What the clock must say: all that passed, without the stalls.
+    /// The expected clock: all time that passed, without the stalls.
     time: Micros,
     limited: bool,
     old_ids: Vec<ConnId>,
     policies: [Policy; 3],
-    /// Whether each class is told its second policy.
+    /// Whether each class has its second policy.
     second: [bool; 3],
 }
 
-/// What we know of one peer by ourselves.
+/// What the model knows of one peer.
 struct Shadow {
     peer: PeerId,
     class: usize,
     /// When each whole frame that we wrote reached the server.
     arrivals: Vec<Micros>,
     sent: u32,
-    /// What is still missing of a frame that we have begun.
+    /// The missing part of a frame that we have begun.
     rest: Option<Vec<u8>>,
     accepted: VecDeque<u32>,
     host_sent: u32,
@@ -80,7 +81,7 @@ struct Shadow {
     pings: u32,
     last_ping: Option<Micros>,
     watched_since: Option<Micros>,
-    /// A change of policy counts as a sign of life at this point.
+    /// A change of policy counts as a sign of life at this time.
     spared: Micros,
     ever_windowed: bool,
     ever_unread: bool,
@@ -92,10 +93,10 @@ struct Shadow {
     closed_by_host: bool,
 }
 
-/// A message of this size has the host close the connection at once.
+/// A message of this size makes the host close the connection at once.
 const FAREWELL: usize = 21;
 
-/// The host under the simulation: it keeps the books that the shadow is compared with.
+/// The host under the simulation: its records are compared with the shadow.
 #[derive(Default)]
 struct Host {
     peers: HashMap<ConnId, u32>,
@@ -103,7 +104,7 @@ struct Host {
     owed: HashSet<ConnId>,
     told: HashMap<ConnId, (Cause, Micros)>,
     received: HashMap<ConnId, u32>,
-    /// How often each asks to go on with its last message.
+    /// How many more times each asks to continue with its last message.
     unfinished: HashMap<ConnId, u32>,
     deferred: Vec<ConnId>,
     timers: HashMap<TimerId, Micros>,
@@ -154,12 +155,12 @@ impl Handler for Host {
             self.wrong
                 .push(format!("{id}: {seq} before its last message was finished"));
         }
-        // Some are worked on in steps.
+        // Some messages are processed in steps.
         if seq.is_multiple_of(5) {
             self.unfinished.insert(id, seq % 3 + 1);
             io.unfinished(id, data.len());
         }
-        // Some messages are dear.
+        // Some messages are expensive.
         if seq.is_multiple_of(37) {
             io.spend(150);
         }
@@ -208,7 +209,7 @@ impl Handler for Host {
     }
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
-        // Some are not forgiven.
+        // Some peers are closed when they become healthy again.
         if id.generation().is_multiple_of(5) && change.state == State::Healthy {
             self.farewells.insert(id);
             io.close(id, 4001, "farewell");
@@ -217,7 +218,7 @@ impl Handler for Host {
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         match self.timers.remove(&timer) {
-            // One that is due at once waits for the next tick.
+            // A timer that is due at once waits for the next tick.
             Some(due) if due <= io.now() && io.now() <= due + TICK => {}
             other => self
                 .wrong
@@ -438,7 +439,7 @@ impl World {
         size.saturating_sub(1).clamp(8, MAX_MESSAGE)
     }
 
-    /// Whether the peer can speak frames: it is open, and in the middle of none.
+    /// Returns whether the peer can send frames: it is open, and not in the middle of one.
     fn speaks(&self, who: usize) -> bool {
         let shadow = &self.shadows[who];
         shadow.rest.is_none() && self.net.is_open(shadow.peer)
@@ -456,7 +457,7 @@ impl World {
         }
     }
 
-    /// Several messages in one segment, the first of which may be the last that counts.
+    /// Sends several messages in one segment; the first may be the last that counts.
     fn peer_sends_at_once(&mut self, who: usize) {
         if !self.speaks(who) {
             return;
@@ -473,7 +474,7 @@ impl World {
         self.shadow(who).write_whole(&frames);
     }
 
-    /// Some peers send far more small frames than one turn has room for.
+    /// Some peers send far more small frames than fit into one turn.
     fn peers_flood(&mut self, alive: &[usize]) {
         for who in alive.iter().copied().take(6) {
             if !self.speaks(who) {
@@ -489,7 +490,7 @@ impl World {
         }
     }
 
-    /// The host stops reading from a peer, or goes on.
+    /// The host stops reading from a peer, or continues.
     fn host_pauses(&mut self, who: usize) {
         let shadow = &mut self.shadows[who];
         let id = self.net.id(shadow.peer);
@@ -528,14 +529,14 @@ impl World {
             let data = tagged(who as u32, self.shadows[who].sent, self.size());
             self.shadows[who].sent += 1;
             let mut frame = client_frame(0x82, &data);
-            // Less than counts as progress, so that the shadow knows what is heard.
+            // Less than what counts as progress, so that the shadow knows what is heard.
             let rest = frame.split_off(self.rng.usize(1..frame.len().min(4_000)));
             let shadow = &mut self.shadows[who];
             self.net.write(shadow.peer, &frame);
             self.net.set_in_frame(shadow.peer, true);
             shadow.rest = Some(rest);
         } else if self.shadows[who].rest.as_ref().is_some_and(|r| r.len() > 1) {
-            // A dribble: bytes, but nothing heard.
+            // Bytes that trickle in, but nothing that counts as heard.
             let shadow = &mut self.shadows[who];
             if let Some(rest) = &mut shadow.rest {
                 let byte = rest.remove(0);
@@ -606,7 +607,8 @@ impl World {
         });
     }
 
-    /// A class gets its other policy. Nobody is stale by it who would not have been by the first, before it has had a timeout.
+    /// Switches a class to its other policy. A peer that would not have been stale under the first
+    /// policy is not stale before a full new timeout.
     fn change_policy(&mut self) {
         let class = self.rng.usize(0..3);
         self.second[class] ^= true;
@@ -622,7 +624,7 @@ impl World {
                 let stale_at = alive_at.max(shadow.spared) + former.connection_timeout;
                 let stale_at = stale_at.min(now + timeout);
                 shadow.spared = shadow.spared.max(stale_at - timeout);
-                // Its next ping is within an interval of now.
+                // Its next ping is within an interval from now.
                 shadow.watched_since = Some(now);
                 shadow.last_ping = None;
             }
@@ -695,7 +697,7 @@ impl World {
         if let Some((cause, at)) = told {
             if !self.old_ids.contains(&id) {
                 self.old_ids.push(id);
-                // Its own close frame goes out at the moment of its death.
+                // Its own close frame is sent at the moment of its death.
                 let moved = self.net.moved_at(peer).iter().filter(|t| **t < at);
                 let progress = moved.copied().max().unwrap_or_default();
                 let alive_at = heard_at.max(progress);
@@ -723,10 +725,10 @@ impl World {
         Ok(())
     }
 
-    /// When the server had last something of this peer to hear, at `at`.
+    /// Returns when the server last had something to hear from this peer, as of `at`.
     fn heard_at(&self, who: usize, at: Micros) -> Micros {
         let shadow = &self.shadows[who];
-        // Of one that has left its slot already only what came is known.
+        // Of a peer that has left its slot, only what arrived is known.
         let opened = self.net.opened_at(shadow.peer).unwrap_or_default();
         let answers = self.net.answered_at(shadow.peer);
         let arrivals = shadow.arrivals.iter().chain(answers).filter(|a| **a <= at);
@@ -753,7 +755,7 @@ impl World {
                 let least = self.policies[shadow.class].heartbeat_interval;
                 shadow.watched_since = Some(now);
                 if let Some(last) = shadow.last_ping.replace(now)
-                    // A step may take 400 ms, and the ping may have come at its beginning.
+                    // A step may take 400 ms, and the ping may have been sent at its beginning.
                     && now + Micros::from_millis(400) + TICK < last + least
                 {
                     return Err(format!("pinged at {last} and again"));
@@ -764,7 +766,7 @@ impl World {
         Ok(())
     }
 
-    /// Everybody leaves; then nothing may be left.
+    /// Disconnects all peers; then nothing may be left.
     fn finish(mut self) -> Result<(), String> {
         for _ in 0..30 {
             self.net.advance(400);
@@ -797,7 +799,7 @@ impl World {
     }
 }
 
-/// A shadow beside the network, to act on both.
+/// A shadow and the network, to act on both.
 struct At<'a> {
     shadow: &'a mut Shadow,
     net: &'a mut Net<Host>,
@@ -822,7 +824,7 @@ impl At<'_> {
     }
 }
 
-/// Who, which, and filler that depends on both.
+/// The peer, the message number, and filler that depends on both.
 fn tagged(who: u32, seq: u32, size: usize) -> Vec<u8> {
     let mut data = [who.to_be_bytes(), seq.to_be_bytes()].concat();
     data.resize(size.max(8), (who ^ seq) as u8);

@@ -1,4 +1,4 @@
-//! The admin listener, asked by hand: so that a test can ask wrongly, too.
+//! Hand-written requests to the admin listener, so that a test can send invalid ones, too.
 
 use super::{Gateway, PATIENCE, Response};
 use serde_json::Value;
@@ -10,14 +10,14 @@ impl Gateway {
         self.admin.expect("ADMIN_ADDR is not off")
     }
 
-    /// A connection to the admin listener.
+    /// Connects to the admin listener.
     pub fn admin_stream(&self) -> TcpStream {
         let stream = TcpStream::connect(self.admin_addr()).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream
     }
 
-    /// Sends these bytes, and reads the answer up to the end of the stream.
+    /// Sends these bytes, and reads the answer until the end of the stream.
     #[track_caller]
     pub fn admin_raw(&self, request: &[u8]) -> Response {
         let mut stream = self.admin_stream();
@@ -37,7 +37,7 @@ impl Gateway {
         }
     }
 
-    /// A request with more header lines (each ended by CRLF) and a body.
+    /// Sends a request with more header lines (each ended by CRLF) and a body.
     #[track_caller]
     pub fn admin_request(&self, method: &str, path: &str, headers: &str, body: &str) -> Response {
         let host = self.admin_addr();
@@ -49,7 +49,7 @@ impl Gateway {
         self.admin_raw(format!("{head}{headers}{length}\r\n{body}").as_bytes())
     }
 
-    /// What a path says; it must be 200.
+    /// Returns the body of a path; asserts the status 200.
     #[track_caller]
     pub fn api(&self, path: &str) -> Value {
         let response = self.admin_request("GET", path, "", "");
@@ -57,7 +57,7 @@ impl Gateway {
         json(&response)
     }
 
-    /// What becomes of an action.
+    /// Returns the result of an action.
     #[track_caller]
     pub fn act(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let headers = match body {
@@ -73,7 +73,7 @@ impl Gateway {
         (response.status, answer)
     }
 
-    /// `/metrics` as a map from a name with its labels to the value.
+    /// Returns `/metrics` as a map from a name with its labels to the value.
     #[track_caller]
     pub fn metrics(&self) -> Metrics {
         let accept = "Accept: application/openmetrics-text\r\n";
@@ -83,7 +83,7 @@ impl Gateway {
         Metrics(response.body)
     }
 
-    /// The one connection that these parameters find.
+    /// Returns the only connection that matches these parameters.
     #[track_caller]
     pub fn connection(&self, parameters: &str) -> Value {
         let list = self.api(&format!("/api/v1/connections?{parameters}"));
@@ -92,11 +92,11 @@ impl Gateway {
     }
 }
 
-/// What a scrape says.
+/// The text of a scrape.
 pub struct Metrics(pub String);
 
 impl Metrics {
-    /// The value of `name{labels}`, or of `name`.
+    /// Returns the value of `name{labels}`, or of `name`.
     #[track_caller]
     pub fn get(&self, series: &str) -> f64 {
         let value = self.samples().find(|(name, _)| *name == series);
@@ -105,7 +105,7 @@ impl Metrics {
             .1
     }
 
-    /// The sum over all series whose name begins so.
+    /// Returns the sum over all series with this prefix.
     pub fn sum(&self, prefix: &str) -> f64 {
         let those = self.samples().filter(|(name, _)| name.starts_with(prefix));
         those.map(|(_, value)| value).sum()

@@ -1,4 +1,5 @@
-//! A WebSocket client that does what it is told and nothing by itself: it need not be a good one.
+//! A WebSocket client that does only what a test tells it, including what a correct client would
+//! not do.
 
 use super::PATIENCE;
 use pulsegate::wire::frame::{FIN, put};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub use pulsegate::wire::frame::{BINARY, CLOSE, PING, PONG, TEXT};
 
-/// What comes from the server next.
+/// An event from the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     Text(String),
@@ -40,7 +41,7 @@ impl Response {
     }
 }
 
-/// The upgrade request for a path and query.
+/// Returns the upgrade request for a path and query.
 pub fn upgrade(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -48,19 +49,19 @@ pub fn upgrade(path: &str) -> String {
     )
 }
 
-/// What `dGhlIHNhbXBsZSBub25jZQ==` is answered with (RFC 6455 §1.3).
+/// The answer to the key `dGhlIHNhbXBsZSBub25jZQ==` (RFC 6455 §1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// A whole final frame, masked.
+/// Returns a whole final frame, masked.
 pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     put(&mut bytes, FIN | opcode, payload, Some(MASK));
     bytes
 }
 
-/// Takes the first whole frame of a server off `input`.
+/// Removes the first whole frame of a server from `input`.
 pub fn parse(input: &mut Vec<u8>) -> Option<Event> {
     let (first, second) = (*input.first()?, *input.get(1)?);
     assert_eq!(first & 0x70, 0, "reserved bits are clear");
@@ -94,7 +95,7 @@ pub fn parse(input: &mut Vec<u8>) -> Option<Event> {
     })
 }
 
-/// The length of the response head that `input` begins with, once it is whole.
+/// Returns the length of the response head at the start of `input`, once it is complete.
 pub fn head_len(input: &[u8]) -> Option<usize> {
     input
         .windows(4)
@@ -102,7 +103,7 @@ pub fn head_len(input: &[u8]) -> Option<usize> {
         .map(|at| at + 4)
 }
 
-/// Whether a response head is the right answer to [`upgrade`].
+/// Returns whether a response head is the right answer to [`upgrade`].
 pub fn is_switching(head: &str) -> bool {
     head.starts_with("HTTP/1.1 101 ") && head.contains(ACCEPT)
 }
@@ -114,13 +115,14 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, and says nothing.
+    /// Connects, and sends nothing.
     #[track_caller]
     pub fn connect(addr: SocketAddr) -> Client {
         Self::connect_with(addr, None)
     }
 
-    /// Connects with a receive buffer of this size, which must be set before the window is first offered.
+    /// Connects with a receive buffer of this size, which must be set before the window is first
+    /// offered.
     #[track_caller]
     pub fn connect_with(addr: SocketAddr, receive_buffer: Option<usize>) -> Client {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))
@@ -150,7 +152,7 @@ impl Client {
         Self::connect(addr).upgraded(path)
     }
 
-    /// Opens a WebSocket on a connection that has said nothing yet.
+    /// Opens a WebSocket on a connection that has sent nothing yet.
     #[track_caller]
     pub fn upgraded(mut self, path: &str) -> Client {
         self.write(upgrade(path).as_bytes());
@@ -173,7 +175,7 @@ impl Client {
         client.response()
     }
 
-    /// Asks for an upgrade that will be refused.
+    /// Requests an upgrade that will be refused.
     #[track_caller]
     pub fn refused(addr: SocketAddr, path: &str) -> Response {
         let mut client = Self::connect(addr);
@@ -181,7 +183,7 @@ impl Client {
         client.response()
     }
 
-    /// Reads a response with its body, and the end of the stream behind it.
+    /// Reads a response with its body, and the end of the stream after it.
     #[track_caller]
     pub fn response(&mut self) -> Response {
         let head = self.head();
@@ -203,7 +205,7 @@ impl Client {
         response
     }
 
-    /// Reads the head of an answer, whatever comes behind it.
+    /// Reads the head of an answer, whatever follows it.
     #[track_caller]
     pub fn refusal(&mut self) -> String {
         self.head()
@@ -235,7 +237,8 @@ impl Client {
         self.stream.write_all(bytes).expect("written");
     }
 
-    /// Writes as far as the server lets it: it may have closed the connection, and for a good reason.
+    /// Writes if the server lets it: it may have closed the connection, for a good reason. Returns
+    /// whether it worked.
     pub fn try_write(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
     }
@@ -245,7 +248,7 @@ impl Client {
         self.write(&frame(TEXT, text.as_bytes()));
     }
 
-    /// The next thing that comes, but for the gateway's acknowledgement that a connection has begun.
+    /// Returns the next event, except the gateway's acknowledgement of a new connection.
     #[track_caller]
     pub fn next(&mut self) -> Event {
         loop {
@@ -256,7 +259,7 @@ impl Client {
         }
     }
 
-    /// The next thing that comes.
+    /// Returns the next event.
     #[track_caller]
     pub fn next_or_ack(&mut self) -> Event {
         let deadline = Instant::now() + PATIENCE;
@@ -270,19 +273,20 @@ impl Client {
         }
     }
 
-    /// The next thing that is not a heartbeat; those are answered.
+    /// Returns the next event that is not a heartbeat; heartbeats are answered.
     #[track_caller]
     pub fn next_answering(&mut self) -> Event {
         loop {
             match self.next() {
-                // The server may have gone meanwhile: then the next read says so.
+                // The server may be gone meanwhile: then the next read reports it.
                 Event::Ping(payload) => drop(self.try_write(&frame(PONG, &payload))),
                 event => return event,
             }
         }
     }
 
-    /// The next thing that is not a heartbeat, and how many of those came; none is answered.
+    /// Returns the next event that is not a heartbeat, and the number of heartbeats; none is
+    /// answered.
     #[track_caller]
     pub fn next_mute(&mut self) -> (usize, Event) {
         let mut pings = 0;
@@ -294,7 +298,7 @@ impl Client {
         }
     }
 
-    /// Sends a text and reads what must be its echo.
+    /// Sends a text and asserts that the next event is its echo.
     #[track_caller]
     pub fn expect_echo(&mut self, text: &str) {
         self.send_text(text);
@@ -315,7 +319,7 @@ impl Client {
         }
     }
 
-    /// Reads at most `most` bytes, whatever they are. How many, 0 at the end of the stream.
+    /// Reads at most `most` bytes, whatever they are. Returns how many; 0 at the end of the stream.
     #[track_caller]
     pub fn read_some(&mut self, most: usize) -> usize {
         self.stream
@@ -327,12 +331,12 @@ impl Client {
         len
     }
 
-    /// Bytes that were read and are not a whole frame yet.
+    /// Returns the bytes that were read and are not a whole frame yet.
     pub fn unparsed(&self) -> usize {
         self.input.len()
     }
 
-    /// A second hand on the same connection, to write with while this one reads.
+    /// Returns a second handle to the same connection, to write while this one reads.
     pub fn writer(&self) -> Client {
         Client {
             stream: self.stream.try_clone().expect("another descriptor"),
@@ -344,7 +348,7 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).expect("FIN");
     }
 
-    /// Holds what is written back until [`Client::uncork`] or the end.
+    /// Holds what is written until [`Client::uncork`] or the end.
     pub fn cork(&mut self) {
         SockRef::from(&self.stream)
             .set_tcp_cork(true)
@@ -358,7 +362,7 @@ impl Client {
             .expect("SO_LINGER");
     }
 
-    /// Reads what is there. The end of the stream, if that was there.
+    /// Reads what is available. Returns the end of the stream, if it was reached.
     #[track_caller]
     fn fill(&mut self, deadline: Instant) -> Option<Event> {
         let left = deadline.saturating_duration_since(Instant::now());

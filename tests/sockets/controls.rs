@@ -1,4 +1,4 @@
-//! Clients that behave: whatever is done to the server beside them, they must not notice.
+//! Well-behaved clients: whatever is done to the server beside them, they must not be affected.
 
 use super::client::{Event, PONG, frame, head_len, is_switching, parse, upgrade};
 use super::{PATIENCE, eventually};
@@ -20,23 +20,23 @@ pub struct Controls {
 #[derive(Default)]
 struct Shared {
     order: AtomicU32,
-    /// Those that were answered 101.
+    /// Clients that were answered 101.
     open: AtomicU64,
-    /// The fewest pings that anybody has answered.
+    /// The least number of pings that any client has answered.
     answered: AtomicU64,
-    /// Those that have got a close frame or the end of the stream.
+    /// Clients that have got a close frame or the end of the stream.
     over: AtomicU64,
 }
 
 const GO_ON: u32 = 0;
-/// Make sure that everybody is still served, and end.
+/// Check that all clients are still served, and end.
 const FINISH: u32 = 1;
-/// Wait until everybody was closed, and end.
+/// Wait until all clients are closed, and end.
 const WAIT_FOR_END: u32 = 2;
-/// Nobody is interested any more.
+/// End without checks.
 const GIVE_UP: u32 = 3;
 
-/// What has become of one client.
+/// The state of one client.
 #[derive(Debug)]
 pub struct Control {
     pub path: String,
@@ -45,22 +45,22 @@ pub struct Control {
     open: bool,
     pub pings: u64,
     pub answered: u64,
-    /// The answer to a ping of its own.
+    /// Whether a ping of its own was answered.
     proof: bool,
     pub close: Option<(u16, String, Instant)>,
     pub end: Option<Event>,
 }
 
 impl Controls {
-    /// How many there are by default.
+    /// The default number of clients.
     pub const MANY: usize = 50;
 
-    /// Fifty, on paths that `/control/…` of a [`Host`](super::Host) serves.
+    /// Starts fifty, on paths below `/control/…` of a [`Host`](super::Host).
     pub fn start(addr: SocketAddr) -> Controls {
         Self::start_with(addr, Self::MANY, |i| format!("/control/{i}"))
     }
 
-    /// Fifty of both kinds that the gateway knows.
+    /// Starts fifty of both kinds that the gateway knows.
     pub fn start_at_gateway(addr: SocketAddr) -> Controls {
         Self::start_with(addr, Self::MANY, |i| match i % 3 {
             0 => format!("/glasses-ws?user=control-{i}"),
@@ -69,7 +69,7 @@ impl Controls {
         })
     }
 
-    /// Returns when all of them are open.
+    /// Starts this many; returns when all of them are open.
     pub fn start_with(addr: SocketAddr, many: usize, path: impl Fn(usize) -> String) -> Controls {
         let shared = Arc::new(Shared::default());
         let controls: Vec<_> = (0..many).map(|i| Control::connect(addr, path(i))).collect();
@@ -100,12 +100,13 @@ impl Controls {
         });
     }
 
-    /// How many have been closed.
+    /// Returns how many have been closed.
     pub fn over(&self) -> u64 {
         self.shared.over.load(SeqCst)
     }
 
-    /// Nobody was closed, everybody was pinged and has answered every ping, and is still served now.
+    /// Asserts that no client was closed, that each was pinged and has answered every ping, and
+    /// that each is still served now.
     pub fn finish(mut self) {
         for control in self.join(FINISH) {
             assert_eq!(
@@ -133,7 +134,7 @@ impl Controls {
         }
     }
 
-    /// The thread ends by itself only by a panic.
+    /// Fails if the thread has ended: it ends by itself only by a panic.
     fn check(&self) {
         let dead = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
         assert!(!dead, "the control clients have panicked");
@@ -222,7 +223,7 @@ impl Control {
         self.close.is_some() || self.end.is_some()
     }
 
-    /// Some bytes at a time: they always fit into the send buffer.
+    /// Writes a few bytes, which always fit into the send buffer.
     fn write(&mut self, bytes: &[u8]) -> bool {
         match self.stream.as_mut().map(|s| s.write(bytes)) {
             Some(Ok(len)) => {
@@ -275,7 +276,7 @@ impl Control {
                     self.write(&frame(super::client::CLOSE, &code.to_be_bytes()));
                     self.close = Some((code, reason, Instant::now()));
                 }
-                // The gateway says first who they are.
+                // The gateway first tells a client its identity.
                 Event::Text(text) if text.contains("connection_ack") => {}
                 other => panic!("{} got {other:?}", self.path),
             }

@@ -1,4 +1,4 @@
-//! The gateway as a process of its own.
+//! The gateway as a separate process.
 
 use super::{Client, eventually};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
@@ -6,24 +6,24 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 
-/// A running gateway. Dropped, it is killed.
+/// A running gateway; killed when dropped.
 pub struct Gateway {
     pub addr: SocketAddr,
-    /// Where operators ask, unless `ADMIN_ADDR` is off.
+    /// The address of the admin listener, unless `ADMIN_ADDR` is off.
     pub admin: Option<SocketAddr>,
     process: Child,
     pub log: Arc<Mutex<Vec<String>>>,
-    /// The log, if nobody reads it.
+    /// The log, while no thread reads it.
     unread: Option<BufReader<PipeReader>>,
 }
 
 impl Gateway {
-    /// With a ping a second, three seconds to stale, and these settings.
+    /// Starts a gateway with a ping a second, a timeout of three seconds, and these settings.
     pub fn start(settings: &[(&str, &str)]) -> Gateway {
         Self::start_unread(Self::command(settings)).read()
     }
 
-    /// Reads its log from now on.
+    /// Starts to read its log.
     pub fn read(mut self) -> Gateway {
         let (log, unread) = (self.log.clone(), self.unread.take());
         std::thread::spawn(move || {
@@ -37,7 +37,7 @@ impl Gateway {
 
     pub fn command(settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pulsegate"));
-        // Whatever is set where the tests run.
+        // Variables of the environment where the tests run must not count.
         command.env_clear();
         command.envs([
             ("LISTEN_ADDR", "127.0.0.1:0"),
@@ -50,7 +50,7 @@ impl Gateway {
         command
     }
 
-    /// Its log is read up to the line of the start, and no further.
+    /// Starts a gateway; reads its log up to the line of the start, and no further.
     pub fn start_unread(command: Command) -> Gateway {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         Self::start_on(command, reader, writer)
@@ -92,14 +92,14 @@ impl Gateway {
         assert!(done.expect("kill").success());
     }
 
-    /// Waits for a line of the log that has all of this in it.
+    /// Waits for a log line that contains all of these parts.
     #[track_caller]
     pub fn line(&self, parts: &[&str]) -> String {
         let what = format!("a log line with {parts:?}");
         eventually(&what, || self.lines(parts).into_iter().next())
     }
 
-    /// The lines of the log so far that have all of this in them.
+    /// Returns the log lines so far that contain all of these parts.
     pub fn lines(&self, parts: &[&str]) -> Vec<String> {
         let log = self.log.lock().expect("no panic");
         let fitting = log.iter().filter(|l| parts.iter().all(|p| l.contains(p)));
@@ -128,13 +128,13 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It has ended already, if the test went well. SIGKILL ends a stopped one, too.
+        // It has ended already, if the test succeeded. SIGKILL ends a stopped process, too.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The value of `key=` in a log line.
+/// Returns the value of `key=` in a log line.
 pub fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.split_whitespace()
         .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))

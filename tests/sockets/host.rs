@@ -1,4 +1,4 @@
-//! A reactor on a thread, and a handler that writes down all that it is told.
+//! A reactor on a thread, and a handler that records all its calls.
 
 use super::PATIENCE;
 use pulsegate::cause::Cause;
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// One second from ping to ping, three to stale.
+/// Returns a policy with a ping a second and a timeout of three seconds.
 pub fn policy() -> Policy {
     Policy {
         heartbeat_interval: Micros::from_secs(1),
@@ -29,7 +29,8 @@ const GUEST: Class = Class(0);
 const CONTROL: Class = Class(1);
 const PATIENT: Class = Class(2);
 
-/// Three classes: `guest` (any path), `control` (`/control/…`), and `patient` (`/patient/…`), whose close may take long.
+/// Returns a configuration with three classes: `guest` (any path), `control` (`/control/…`), and
+/// `patient` (`/patient/…`), with a long close timeout.
 pub fn config() -> Config {
     let class = |name: &str, policy| ClassConfig {
         name: name.to_owned(),
@@ -49,14 +50,14 @@ pub fn config() -> Config {
     }
 }
 
-/// What the handler was told, in order.
+/// The handler's calls, in order.
 #[derive(Debug, Clone)]
 pub enum Seen {
     Open {
         path: String,
         id: ConnId,
     },
-    /// The turn in which it came, its length as on the wire, and its first bytes.
+    /// The turn in which it arrived, its length as on the wire, and its first bytes.
     Message {
         path: String,
         turn: u64,
@@ -82,16 +83,16 @@ pub enum Seen {
     Reject {
         end: Ending,
     },
-    /// In answer to a wake.
+    /// The answer to a wake.
     Stats(Box<Stats>),
 }
 
-/// What test and handler share.
+/// The state that test and handler share.
 #[derive(Default)]
 struct Journal {
     seen: Mutex<Vec<Seen>>,
     changed: Condvar,
-    /// Whoever holds it holds the loop, after the next wake.
+    /// While it is locked, the loop stops after the next wake.
     gate: Mutex<()>,
 }
 
@@ -101,8 +102,8 @@ impl Journal {
     }
 }
 
-/// Writes down what it is told. It echoes texts, except on `/mute/…`, and gives as many bytes as it is asked for
-/// (`give 1048576`).
+/// Records its calls. It echoes texts, except on `/mute/…`, and sends as many bytes as it is asked
+/// for (`give 1048576`).
 pub struct Scribe {
     journal: Arc<Journal>,
     paths: ConnMap<String>,
@@ -192,7 +193,7 @@ impl Handler for Scribe {
     }
 }
 
-/// A running reactor. Dropped, it is stopped.
+/// A running reactor; stopped when dropped.
 pub struct Host {
     pub addr: SocketAddr,
     pub remote: Remote,
@@ -238,7 +239,7 @@ impl Host {
         }
     }
 
-    /// Waits until `find` finds something in what the handler was told.
+    /// Waits until `find` finds something in the handler's calls.
     #[track_caller]
     pub fn wait_for<T>(&self, what: &str, mut find: impl FnMut(&[Seen]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
@@ -258,7 +259,7 @@ impl Host {
         }
     }
 
-    /// What the handler was told so far.
+    /// Returns the handler's calls so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.journal.lock().clone()
     }
@@ -300,7 +301,7 @@ impl Host {
         })
     }
 
-    /// What the loop has counted by now.
+    /// Returns the loop's current counters.
     #[track_caller]
     pub fn stats(&self) -> Stats {
         let before = self.count_stats();
@@ -314,7 +315,7 @@ impl Host {
         })
     }
 
-    /// Holds the loop, inside a call of its handler, until what is returned is dropped.
+    /// Holds the loop, inside a call of its handler, until the returned guard is dropped.
     #[track_caller]
     pub fn hold(&self) -> MutexGuard<'_, ()> {
         let gate = self.journal.gate.lock();
@@ -328,7 +329,7 @@ impl Host {
         seen.iter().filter(|s| matches!(s, Seen::Stats(_))).count()
     }
 
-    /// Waits for the end of the loop, which somebody has asked for.
+    /// Waits for the end of the loop, which was requested before.
     #[track_caller]
     pub fn wait_for_end(&self) -> Stats {
         let result = self.result.lock().expect("waited for by one");
@@ -339,12 +340,13 @@ impl Host {
         stats
     }
 
-    /// Whether nobody listens there any more.
+    /// Returns whether the address refuses connections.
     pub fn refuses(addr: SocketAddr) -> bool {
         std::net::TcpStream::connect(addr).is_err()
     }
 
-    /// Stops the loop and checks its books: whoever was accepted has ended, and was told once.
+    /// Stops the loop and checks its records: each accepted connection has ended, and was reported
+    /// once.
     #[track_caller]
     pub fn stop(self) -> Stats {
         self.remote.stop();
@@ -360,7 +362,7 @@ impl Drop for Host {
     }
 }
 
-/// A reactor to be turned by the test itself, and the pen of its handler.
+/// Returns a reactor that the test turns, and a function that returns its handler's calls.
 pub fn turned(config: Config) -> (Reactor<Scribe>, impl Fn() -> Vec<Seen>) {
     allow_descriptors();
     let journal = Arc::new(Journal::default());
@@ -376,7 +378,7 @@ fn scribe(journal: &Arc<Journal>) -> Scribe {
     }
 }
 
-/// How a guest's connection ended, for patterns.
+/// Returns how a guest's connection ended, for patterns.
 pub fn guest(seen: &[Seen], path: &str) -> Option<Cause> {
     seen.iter().find_map(|s| match s {
         Seen::Close { path: p, end, .. } if p == path => Some(end.cause),
@@ -399,7 +401,7 @@ fn check_books(stats: &Stats, seen: &[Seen]) {
     assert!((opened..=opened + rejected).contains(&told));
 }
 
-/// Two sockets for each connection are in one process.
+/// Raises the descriptor limit: both sockets of each connection are in this process.
 fn allow_descriptors() {
     #[cfg(feature = "gateway")]
     if !Child::is_one() {
@@ -407,7 +409,7 @@ fn allow_descriptors() {
     }
 }
 
-/// This test binary again, as a process of its own with few descriptors, running one reactor.
+/// This test binary again, as a separate process with few descriptors, running one reactor.
 pub struct Child {
     pub addr: SocketAddr,
     process: std::process::Child,
@@ -449,7 +451,7 @@ impl Child {
         }
     }
 
-    /// Has the child stop its loop. What it printed.
+    /// Stops the child's loop. Returns what it printed.
     pub fn stop(mut self) -> String {
         drop(self.process.stdin.take());
         let mut text = String::new();
@@ -466,13 +468,14 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It has ended already, if the test went well.
+        // It has ended already, if the test succeeded.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// What a [`Child`] does: a reactor until standard input ends, then its counts.
+/// The main function of a [`Child`]: runs a reactor until standard input ends, then prints its
+/// counts.
 pub fn main_of_child() {
     if !Child::is_one() {
         return;

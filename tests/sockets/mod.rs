@@ -1,8 +1,8 @@
-//! Real sockets: a blocking client, clients that are nobody's business and must stay that way, and a reactor on a thread.
-//! Shared by the tests that need them.
+//! Real sockets: a blocking client, control clients that must not be affected by a test, and a
+//! reactor on a thread. Shared by the tests that need them.
 //!
-//! No test here is right because it slept long enough. What is waited for has a deadline of [`PATIENCE`]; what a test does at
-//! a steady pace it paces with sleeps.
+//! No test here relies on sleeping for long enough. Every wait has a deadline of [`PATIENCE`];
+//! sleeps only pace what a test does at a steady rate.
 
 #![allow(dead_code, unused_imports)] // each test binary uses a part of it
 
@@ -24,10 +24,10 @@ pub use host::{Child, Host, Scribe, Seen, config, guest, main_of_child, policy, 
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is known to happen: no test is about being fast.
+/// The deadline of every event that must happen: no test checks speed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` again and again until it returns a value.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

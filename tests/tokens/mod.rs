@@ -5,7 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
-/// A token for a user, signed with this secret.
+/// Returns a token for a user, signed with this secret.
 pub fn token(user: &str, secret: &str) -> String {
     let base64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
     let claims = json!({"email":user}).to_string();

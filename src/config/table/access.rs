@@ -1,11 +1,11 @@
-//! The settings of where peers connect and what they must show, and of proxies in front; and `CONFIG_FILE`.
+//! The settings about listeners, credentials and restrictions of peers.
 
 use super::bounds::TIME_OR_NONE;
 use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// Where peers connect, and which may.
+/// The listener, and which peers may connect.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "CONFIG_FILE",
@@ -84,7 +84,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// The subprotocols that are spoken.
+/// The accepted subprotocols.
 pub(super) const SUBPROTOCOLS: &[Setting] = &[
     Setting {
         name: "GLASSES_SUBPROTOCOLS",
@@ -124,7 +124,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
     },
 ];
 
-/// Shared ports, proxies, clocks that differ.
+/// Shared ports, proxies, clock tolerance.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REUSE_PORT",

@@ -1,10 +1,10 @@
-//! The settings of the operator's endpoints.
+//! The settings of the admin listener.
 
 use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// Where operators ask, and what they must show.
+/// The listener's address and its token.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ADMIN_ADDR",
@@ -38,7 +38,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// By which names operators may ask.
+/// The host names of the admin listener.
 pub(super) const ADVANCED: &[Setting] = &[Setting {
     name: "ADMIN_HOSTS",
     kind: Kind::HostNames,

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 
-/// Whether there are alerts, and where they are posted.
+/// Whether alerts are on, and where they are posted.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ALERTS",

@@ -1,9 +1,9 @@
-//! The one table of settings. What is read, checked, printed and documented comes from here.
+//! The one table of settings. Parsing, checks, output and documentation all use it.
 
 use super::setting::Setting;
 use super::{access, admin, alerts, limits, liveness, relay, running};
 
-/// The areas of settings, the basic ones first, in the order in which help and documentation show them.
+/// The groups of settings, the basic ones first, in the order of help and documentation.
 const AREAS: &[&[Setting]] = &[
     access::BASIC,
     admin::BASIC,
@@ -23,10 +23,10 @@ const AREAS: &[&[Setting]] = &[
     alerts::ADVANCED,
 ];
 
-/// Every setting, the basic ones first, in the order in which help and documentation show them.
+/// Every setting, the basic ones first, in the order of help and documentation.
 pub const SETTINGS: &[Setting] = &joined::<{ count(AREAS) }>(AREAS);
 
-/// The number of settings in all areas.
+/// Returns the number of settings in all groups.
 const fn count(areas: &[&[Setting]]) -> usize {
     let (mut count, mut area) = (0, 0);
     while area < areas.len() {
@@ -36,7 +36,7 @@ const fn count(areas: &[&[Setting]]) -> usize {
     count
 }
 
-/// All areas one after the other; `concat` on slices is not `const`.
+/// Joins all groups; `concat` on slices is not `const`.
 const fn joined<const N: usize>(areas: &[&[Setting]]) -> [Setting; N] {
     let mut all = [areas[0][0]; N];
     let (mut at, mut area) = (0, 0);
@@ -51,7 +51,7 @@ const fn joined<const N: usize>(areas: &[&[Setting]]) -> [Setting; N] {
     all
 }
 
-/// The row of the setting `name`. In a `const` block a name that is not in the table does not compile.
+/// Returns the row of the setting `name`. In a `const` block an unknown name does not compile.
 ///
 /// # Panics
 /// If there is no such setting.
@@ -66,7 +66,7 @@ pub(in crate::config) const fn row(name: &str) -> usize {
     panic!("no such setting");
 }
 
-/// `==` on slices is not `const` yet.
+/// Compares two slices; `==` on slices is not `const` yet.
 const fn same(a: &[u8], b: &[u8]) -> bool {
     let mut i = 0;
     while i < a.len() && i < b.len() && a[i] == b[i] {

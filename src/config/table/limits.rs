@@ -1,4 +1,4 @@
-//! The settings of limits: connections, sizes, memory, and how long a handshake, a close or a slow peer may take.
+//! The settings that limit what connections use.
 
 use super::bounds::{CONNECTIONS, TIME};
 use super::setting::Audience::{Advanced, Basic};
@@ -6,7 +6,7 @@ use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 use crate::engine::Config;
 
-/// How many connections, how large a message.
+/// The number of connections and the size of messages.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "MAX_CONNECTIONS",
@@ -21,7 +21,7 @@ pub(super) const BASIC: &[Setting] = &[
         name: "MAX_MESSAGE_BYTES",
         kind: Kind::Number {
             unit: Unit::Bytes,
-            // The largest control frame (RFC 6455 §5.5): the limit holds for frames of every kind.
+            // The largest control frame (RFC 6455 §5.5): the limit applies to frames of every kind.
             least: 125,
             most: 64 << 20,
         },
@@ -33,7 +33,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// How long a connection may take, and what may wait for it.
+/// Time limits and buffers of a connection.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "HANDSHAKE_TIMEOUT_MS",
@@ -70,7 +70,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         name: "MAX_PENDING_BYTES",
         kind: Kind::Number {
             unit: Unit::Bytes,
-            // What a socket's buffers hold by default; below, a peer that is merely far away would be called slow.
+            // The default size of a socket's buffers. With less, a distant peer would count as
+            // slow.
             least: 64 << 10,
             most: 1 << 30,
         },

@@ -27,7 +27,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// The same for one class, and the kind of heartbeat.
+/// The same for each class, and the mode of heartbeats.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "GLASSES_HEARTBEAT_INTERVAL_MS",

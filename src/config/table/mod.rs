@@ -1,4 +1,4 @@
-//! The table of settings, in one file for each area.
+//! The table of settings, with one file for each group.
 
 mod access;
 mod admin;

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 
-/// Waiting for peers that were lost, and starting apps.
+/// Waiting for lost peers, and starting apps.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "GLASSES_GRACE_MS",
@@ -45,7 +45,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// What is kept for peers that come back, flapping, webhooks.
+/// Replay, flapping and webhooks.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REPLAY_MAX_MESSAGES",

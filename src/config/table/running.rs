@@ -1,4 +1,4 @@
-//! The settings of the process: its statistics, its log and its end.
+//! The settings of the process: its log and its shutdown.
 
 use super::bounds::{TIME, TIME_OR_NONE};
 use super::setting::Audience::{Advanced, Basic};
@@ -16,7 +16,7 @@ pub(super) const STATISTICS: &[Setting] = &[Setting {
     help: "The time from one line of statistics in the log to the next.",
 }];
 
-/// The log, and going away.
+/// The log and the shutdown.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "LOG_LEVEL",
@@ -47,7 +47,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// How long a gateway that goes away still accepts.
+/// How long a gateway that shuts down still accepts connections.
 pub(super) const ADVANCED: &[Setting] = &[Setting {
     name: "DRAIN_DELAY_MS",
     kind: TIME_OR_NONE,

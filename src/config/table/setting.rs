@@ -1,4 +1,4 @@
-//! What one setting is: its name, its values, and for which readers.
+//! The type of a setting: its name, its values and its audience.
 
 use crate::config::kinds::Kind;
 use std::fmt;
@@ -8,44 +8,45 @@ use std::fmt;
 pub struct Setting {
     /// The environment variable.
     pub name: &'static str,
-    /// What a value is, its unit and its bounds.
+    /// The kind of its values, with unit and bounds.
     pub kind: Kind,
-    /// What holds if it is not given.
+    /// The value if it is not given.
     pub default: Fallback,
-    /// What is asked of the value beside its bounds, in words that go on after them; held in `effective.rs`.
+    /// A further rule for the value, in words that follow the bounds; checked in `effective.rs`.
     pub rule: Option<&'static str>,
-    /// Who wants to know of it.
+    /// Which operators need to know the setting.
     pub audience: Audience,
-    /// Whether a reload applies it; if not, it waits for a restart.
+    /// Whether a reload applies it; otherwise it waits for a restart.
     pub reload: bool,
     /// One sentence on what it does.
     pub help: &'static str,
 }
 
-/// What holds if a setting is not given.
+/// The value of a setting that is not given.
 #[derive(Debug, Clone, Copy)]
 pub enum Fallback {
-    /// This, as an operator would write it.
+    /// This value, as it is written in a variable.
     Value(&'static str),
-    /// What the setting of this name has; it stands earlier in the table.
+    /// The value of the setting with this name, which is earlier in the table.
     Of(&'static str),
-    /// What is worked out at start: how, in words.
+    /// A value that is determined at the start; how, in words.
     Derived(&'static str),
-    /// Nothing: there is none.
+    /// No value.
     Nothing,
 }
 
-/// Who wants to know of a setting.
+/// Which operators need to know a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// Everybody who runs a gateway.
+    /// Every operator of a gateway.
     Basic,
-    /// Whoever has measured something and has a reason.
+    /// Operators with a reason, after a measurement.
     Advanced,
 }
 
 impl Setting {
-    /// The flag, with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`. A secret has none.
+    /// Returns the flag with its dashes: `--heartbeat-interval-ms` for `HEARTBEAT_INTERVAL_MS`. A
+    /// secret has none.
     pub fn flag(&self) -> Option<String> {
         match self.kind {
             Kind::Secret { .. } | Kind::SecretUrl => None,
@@ -64,17 +65,17 @@ impl Setting {
         }
     }
 
-    /// What its flag is, or would be.
+    /// Returns the name as a flag, whether the setting has a flag or not.
     pub(in crate::config) fn dashed(&self) -> String {
         format!("--{}", self.key().replace('_', "-"))
     }
 
-    /// The name in small letters, as in a log line and in the file: `heartbeat_interval_ms`.
+    /// Returns the name in lower case, as in log lines and in the file: `heartbeat_interval_ms`.
     pub fn key(&self) -> String {
         self.name.to_ascii_lowercase()
     }
 
-    /// Every value that is allowed, in words.
+    /// Returns all allowed values, in words.
     pub fn allowed(&self) -> String {
         match self.rule {
             Some(rule) => format!("{}; {rule}", self.kind),

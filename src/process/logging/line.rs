@@ -1,9 +1,10 @@
-//! How a log line is written: its length, its time stamp, as text or as JSON.
+//! The format of a log line: its length, its time stamp, and text or JSON.
 
-/// Bytes of the longest line, its end included, before quotes are escaped for JSON; a longer one is cut.
+/// The longest line in bytes, including its end, before quotes are escaped for JSON; a longer one
+/// is cut.
 pub(super) const LINE_BYTES: usize = 8 * 1024;
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum LogFormat {
     /// `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`
@@ -13,8 +14,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Ends the line that was collected, and leaves the buffer empty: one line for one record, its time in milliseconds, not
-/// longer than allowed. `priorities` puts one for the journal in front.
+/// Finishes the collected line and empties the buffer. The result is one line for one record, with
+/// its time in milliseconds, not longer than allowed. `priorities` puts the journal's priority in
+/// front.
 pub(super) fn end(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Box<[u8]> {
     if line.last() == Some(&b'\n') {
         line.pop();
@@ -36,7 +38,7 @@ pub(super) fn end(line: &mut Vec<u8>, format: LogFormat, priorities: bool) -> Bo
     ended.into_bytes().into()
 }
 
-/// A line `time [LEVEL] message`, without its end, as it is written.
+/// Formats a line `time [LEVEL] message` without its end.
 pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String {
     let (time, rest) = line.split_once(" [").unwrap_or_default();
     let (level, message) = rest.split_once("] ").unwrap_or(("", line));
@@ -49,7 +51,7 @@ pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String 
     };
     match format {
         LogFormat::Text => format!("{priority}{line}\n"),
-        // Control characters are spaces already.
+        // Control characters were replaced by spaces before.
         LogFormat::Json => format!(
             "{priority}{{\"time\":\"{time}\",\"level\":\"{}\",\"message\":\"{}\"}}\n",
             level.to_ascii_lowercase(),
@@ -58,7 +60,8 @@ pub(super) fn finish(line: &str, format: LogFormat, priorities: bool) -> String 
     }
 }
 
-/// Gives the time stamp three digits after the second: simplelog prints as many as the clock happens to yield.
+/// Sets the time stamp to three digits after the second: simplelog prints as many as the clock
+/// yields.
 pub(super) fn stamp_in_ms(line: &mut Vec<u8>) {
     const SECONDS_END: usize = "2026-01-31T12:00:00".len();
     let Some(end) = line.iter().position(|byte| *byte == b' ') else {

@@ -1,4 +1,4 @@
-//! The process's logger: which records it takes, and how one record becomes one line in the queue.
+//! The process's logger: filters records, and turns each record into one line in the queue.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -9,10 +9,12 @@ use super::queue::{Entrance, LogQueue, queue_to};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
-/// Crates that print payloads (so tokens and keys) or every event at the levels below info: those are refused.
+/// Crates that log payloads (and so tokens and keys), or every event, at the levels below info.
+/// Those records are refused.
 const TALKATIVE: [&str; 2] = ["tungstenite", "mio"];
 
-/// Returns whether standard error is the journal of systemd (`JOURNAL_STREAM`), which takes a priority in front of each line.
+/// Returns whether standard error is systemd's journal (`JOURNAL_STREAM`), which expects a priority
+/// in front of each line.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
         return false;
@@ -21,7 +23,7 @@ fn is_journal() -> bool {
     stderr.is_ok_and(|file| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// Makes standard error the place where this process logs to, at `level`. Call it once, in the binary.
+/// Sets up logging to standard error at `level`. Call it once, in the binary.
 ///
 /// `log::set_max_level` changes the level later.
 ///
@@ -31,8 +33,8 @@ pub(crate) fn init(level: LevelFilter, format: LogFormat) -> io::Result<LogQueue
     init_to(level, format, is_journal(), io::stderr())
 }
 
-/// [`init`] with another place than standard error, and whether each line has a priority (`<4>`) in front. `sink` may block
-/// for as long as it likes.
+/// Like [`init`], but logs to `sink`, which may block for any time. `priorities` puts a priority
+/// (`<4>`) in front of each line.
 ///
 /// # Errors
 /// If the writer thread cannot be started, or the process has a logger already.
@@ -48,7 +50,7 @@ pub(crate) fn init_to<W: Write + Send + 'static>(
     Ok(queue)
 }
 
-/// A logger that is not made the process's own, whatever its level, and the queue behind it.
+/// Creates a logger for all levels that is not installed in the process, and its queue.
 ///
 /// # Errors
 /// If the writer thread cannot be started.
@@ -82,12 +84,14 @@ fn logger_in<W: Write + Send + 'static>(
     Ok((logger, queue))
 }
 
-/// A [`Log`] whose lines go through a bounded queue: `2026-01-31T12:00:00.000Z [INFO] close cause=stale …`.
+/// A [`Log`] that sends its lines through a bounded queue: `2026-01-31T12:00:00.000Z [INFO] close
+/// cause=stale …`.
 ///
-/// It never blocks on what is behind the queue, and it refuses debug and trace of crates that print payloads there, whatever
-/// the level.
+/// It never blocks on the writer. It refuses debug and trace records of crates that log payloads,
+/// whatever the level.
 pub(crate) struct QueueLogger {
-    /// simplelog writes a record in pieces and does not say where it ends; we do, by a flush, so the two belong together.
+    /// Held while a record is written: simplelog writes a record in pieces without an end mark. A
+    /// flush marks the end, so the pieces and the flush belong together.
     one_record: Mutex<()>,
     writer: Box<WriteLogger<Line>>,
 }
@@ -112,21 +116,22 @@ impl Log for QueueLogger {
         self.writer.flush();
     }
 
-    /// Does nothing: lines are on their way as soon as they are logged. [`LogQueue::close`] waits for them.
+    /// Does nothing: a line is queued as soon as it is logged. [`LogQueue::close`] waits until the
+    /// lines are written.
     fn flush(&self) {}
 }
 
-/// Collects the pieces of one record; a flush ends the line and queues it.
+/// Collects the pieces of one record; a flush finishes the line and queues it.
 struct Line {
     bytes: Vec<u8>,
     format: LogFormat,
-    /// Whether a priority stands in front of each line.
+    /// Whether each line begins with a priority.
     priorities: bool,
     entrance: Entrance,
 }
 
 impl Line {
-    /// More than a line, so that what is cut is known to be too long even after the time stamp has shrunk.
+    /// More than a line, so that a cut line is still too long after the time stamp has shrunk.
     const MOST_COLLECTED: usize = LINE_BYTES + 16;
 }
 

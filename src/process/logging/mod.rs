@@ -1,8 +1,9 @@
-//! Log lines without waiting: a bounded queue between the threads that log and the one thread that writes to standard
-//! error.
+//! Logging without blocking: a bounded queue between the threads that log and the one thread that
+//! writes to standard error.
 //!
-//! Standard error may be a pipe that nobody reads. A loop that wrote to it would stand still, and with it every heartbeat;
-//! so a line is only put into a queue, and a full queue means that the line is dropped and counted.
+//! Standard error may be a pipe without a reader. A loop that wrote to it directly would block, and
+//! all heartbeats would stop. So a line is only queued; if the queue is full, the line is dropped
+//! and counted.
 
 mod line;
 mod logger;

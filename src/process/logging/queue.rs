@@ -1,4 +1,4 @@
-//! The bounded queue of log lines, and the one thread that writes them.
+//! The bounded queue of log lines, and the thread that writes them.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,29 +9,32 @@ use std::time::Duration;
 
 use super::line::LINE_BYTES;
 
-/// Lines that may wait: at 1 000 lines a second eight seconds of a reader that is away, and at most 64 MiB.
+/// The limit of queued lines: eight seconds without a reader at 1 000 lines a second, and at most
+/// 64 MiB.
 pub(super) const QUEUE_LINES: usize = 8_192;
 
-/// The writer stops collecting lines for one `write` at this many bytes: what a pipe holds on Linux.
+/// The writer collects lines for one `write` up to this many bytes: the capacity of a pipe on
+/// Linux.
 pub(super) const BATCH_BYTES: usize = 64 * 1024;
 
-/// How long the writer waits before it tries again, if somebody made standard error non-blocking and it is full.
+/// How long the writer waits before a retry, if standard error is non-blocking (another process may
+/// have set this) and full.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// What became of the lines. Clones speak of the same queue.
+/// The counters of the queue. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct LogQueue(Arc<Counts>);
 
 impl LogQueue {
-    /// Lines that were logged and will never be read: the queue was full, or writing failed.
+    /// Returns the lines that were lost: the queue was full, or writing failed.
     pub(crate) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Waits until every line that this thread has logged is written, but not longer than `timeout`: the last thing to do
-    /// before the process ends. Returns whether all of them are.
+    /// Waits until every line that this thread has logged is written, up to `timeout`. Call it
+    /// last, before the process ends. Returns whether all of them are written.
     ///
-    /// Lines that are logged afterwards are written too, if the process lives that long.
+    /// Lines that are logged afterwards are written too, if the process lives long enough.
     pub(crate) fn close(&self, timeout: Duration) -> bool {
         let logged = self.0.queued.load(Ordering::Acquire);
         let (settled, _) = self
@@ -43,7 +46,7 @@ impl LogQueue {
     }
 }
 
-/// Starts the writer thread, with an empty queue before it.
+/// Starts the writer thread with an empty queue.
 ///
 /// # Errors
 /// If the thread cannot be started.
@@ -58,14 +61,14 @@ pub(super) fn queue_to<W: Write + Send + 'static>(sink: W) -> io::Result<(Entran
     Ok((Entrance { sender, counts }, queue))
 }
 
-/// Where lines are put into the queue. The writer ends when it is gone.
+/// The input of the queue. The writer ends when this is dropped.
 pub(super) struct Entrance {
     sender: SyncSender<Box<[u8]>>,
     counts: Arc<Counts>,
 }
 
 impl Entrance {
-    /// Queues a line, or drops and counts it if the queue is full. It never waits.
+    /// Queues a line; if the queue is full, drops and counts it. Never blocks.
     pub(super) fn put(&self, line: Box<[u8]>) {
         match self.sender.try_send(line) {
             Ok(()) => self.counts.queued.fetch_add(1, Ordering::Release),
@@ -74,14 +77,14 @@ impl Entrance {
     }
 }
 
-/// The counts that both ends of the queue keep.
+/// The counters that both ends of the queue share.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Lines that the queue took.
+    /// Lines that entered the queue.
     queued: AtomicU64,
-    /// Lines of those that the writer is done with.
+    /// Queued lines that the writer has written or lost.
     settled: Mutex<u64>,
-    /// `settled` has grown.
+    /// Notified when `settled` has grown.
     progress: Condvar,
     dropped: AtomicU64,
 }
@@ -92,7 +95,8 @@ impl Counts {
     }
 }
 
-/// The writer thread: as many lines as wait, in one `write`. Ends when the logger is gone.
+/// Runs the writer thread: writes all queued lines, up to a batch, with one `write`. Ends when the
+/// logger is dropped.
 fn write_lines<W: Write>(lines: &Receiver<Box<[u8]>>, counts: &Counts, mut sink: W) {
     let mut batch = Vec::with_capacity(BATCH_BYTES + LINE_BYTES);
     while let Ok(first) = lines.recv() {
@@ -113,8 +117,8 @@ fn write_lines<W: Write>(lines: &Receiver<Box<[u8]>>, counts: &Counts, mut sink:
     }
 }
 
-/// Writes as much as `sink` takes, for as long as it takes; returns what was lost by an error. There is nobody left whom
-/// it could be told, so it is only counted.
+/// Writes to `sink` and waits as long as needed; returns the bytes that were lost by an error. An
+/// error of the log cannot be logged, so it is only counted.
 fn write_batch<'a, W: Write>(sink: &mut W, mut rest: &'a [u8]) -> &'a [u8] {
     while !rest.is_empty() {
         match sink.write(rest) {

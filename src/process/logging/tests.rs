@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-/// Hands on what is written to it, once the gate is open (its sender dropped).
+/// A sink that passes on what is written to it once the gate is open (its sender dropped).
 struct Gated {
     gate: Receiver<()>,
     out: Sender<Vec<u8>>,
@@ -52,7 +52,7 @@ fn info(logger: &QueueLogger, message: &str) {
     log(logger, Level::Info, "pulsegate", message);
 }
 
-/// Ends the logger and returns the lines without their time stamps.
+/// Closes the logger and returns the lines without their time stamps.
 fn lines(logger: QueueLogger, queue: &LogQueue, written: &Receiver<Vec<u8>>) -> Vec<String> {
     assert!(queue.close(Duration::from_secs(30)), "the gate is open");
     drop(logger);
@@ -131,7 +131,7 @@ fn a_sink_that_blocks_costs_lines_and_never_time() {
         .recv_timeout(Duration::from_secs(60))
         .expect("logging does not wait for the sink");
     let dropped = queue.dropped() as usize;
-    // The queue, and the one batch that the writer stands with.
+    // The queue, and the one batch that the blocked writer holds.
     let least_line = "2026-01-31T12:00:00.000Z [INFO] 0\n".len();
     let kept = QUEUE_LINES..=QUEUE_LINES + BATCH_BYTES / least_line + 1;
     assert!(kept.contains(&(LINES - dropped)), "{dropped} dropped");

@@ -1,4 +1,4 @@
-//! What the answers of the admin listener are made from.
+//! The state that the handlers of the admin listener share.
 
 use super::live::Live;
 use super::logins::Logins;
@@ -12,12 +12,12 @@ use crate::side::watch::Watchers;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-/// A policy that the settings would not allow: every fault, in words for the operator who asked for it.
+/// A policy that the settings do not allow; lists every fault for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PolicyRefused(pub String);
 
-/// What the answers are made from.
+/// The state that the handlers share.
 pub(in crate::side) struct Control {
     pub(in crate::side) token: Option<Token>,
     pub(in crate::side) hosts: Vec<Box<str>>,

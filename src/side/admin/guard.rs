@@ -1,14 +1,20 @@
-//! Who may ask at all: the token, and which browser pages.
+//! Access control for the admin listener: the token, and the checks of browser pages.
 //!
-//! A browser lets any page send requests to any address that the user's machine reaches, loopback included. It does not let
-//! the page read the answers, unless we say so (we never do) or the page's own name leads to us (DNS rebinding). So without
-//! a token the Host must be an address, `localhost` or a name in `ADMIN_HOSTS`, and whatever names another origin is refused
-//! before it acts. A proxy may give a request another Host, which then differs from the Origin of our own page; but a page of
-//! another origin neither knows the token nor can say that it is of the same origin (`Sec-Fetch-Site` is the browser's to set).
+//! A browser lets any page send requests to any address that the user's machine reaches, loopback
+//! included. It does not let the page read the answers, unless we allow it (we never do) or the
+//! page's own name resolves to us (DNS rebinding). So without a token the Host must be an address,
+//! `localhost` or a name in `ADMIN_HOSTS`. A request that names another origin is refused before it
+//! has any effect.
 //!
-//! The two probes need no token, and take any Host or none: they say nothing but whether the gateway lives and is ready.
+//! A proxy may give a request another Host, which then differs from the Origin of our own page. A
+//! page of another origin still fails: it does not know the token, and it cannot claim the same
+//! origin, because only the browser sets `Sec-Fetch-Site`.
 //!
-//! The page itself is for whoever reaches the listener, by whatever link: it holds no data, and asks for the token.
+//! The two probes need no token and accept any Host, or none: they tell only whether the gateway is
+//! alive and ready.
+//!
+//! The page itself needs no token, and any link may lead to it: it holds no data, and asks for the
+//! token.
 
 use super::control::Control;
 use super::dashboard;
@@ -35,7 +41,7 @@ pub(super) async fn guard(
     let checked = check(&control, login, kind, request.uri(), request.headers());
     if let Some(caller) = request.extensions().get::<Caller>() {
         match login {
-            // What it proves does not depend on what it asks for.
+            // The token proves the connection for any route.
             Some(Ok(())) => caller.has_token(),
             None if checked.is_ok() && kind != Kind::Probe => caller.may_ask(),
             Some(Err(_)) | None => {}
@@ -53,7 +59,7 @@ pub(super) async fn guard(
                 tokio::time::sleep(control.logins.failed(peer, why)).await;
             }
             let mut response = problem.into_response();
-            // Whoever may not ask keeps no place from others who may.
+            // A connection without access keeps no place from others.
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
             response
@@ -82,10 +88,10 @@ fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
     is_right.then_some(()).ok_or(Failure::Wrong)
 }
 
-/// The purpose of a request, as far as access depends on it.
+/// The kind of a request, as far as access depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Whether the gateway lives, or is ready.
+    /// `/healthz` or `/readyz`.
     Probe,
     /// A part of the page.
     Page,
@@ -118,7 +124,7 @@ fn check(
             .get(name)
             .map(|v: &HeaderValue| v.to_str().unwrap_or("?"))
     };
-    // RFC 9112 §3.2. Which of them would be looked at is not the client's to guess.
+    // RFC 9112 §3.2: a client must not choose which of several Hosts we check.
     if headers.get_all(header::HOST).iter().count() > 1 {
         return Err(Problem::bad_request("there must be one Host"));
     }
@@ -129,7 +135,8 @@ fn check(
         return Err(Problem::bad_request("there must be a Host"));
     };
     match login {
-        // Whatever the Host and the Origin: a page that was led here by its own name does not know it.
+        // Host and Origin do not matter: a page that reached us by DNS rebinding does not know the
+        // token.
         Some(Ok(())) => return Ok(()),
         Some(Err(_)) if kind == Kind::Page => {}
         Some(Err(failure)) => {
@@ -150,7 +157,8 @@ fn check(
     if kind == Kind::Page {
         return Ok(());
     }
-    // Older browsers do not send it; those have the body's type to stop them, which a page of another origin cannot set.
+    // Older browsers do not send it. For them the body's type protects us, which a page of another
+    // origin cannot set.
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => return Ok(()),
         Some(b"none") | None => {}
@@ -170,7 +178,8 @@ fn check(
     Ok(())
 }
 
-/// The token in `Bearer …` (RFC 6750 §2.1); the scheme's name is read in any case (RFC 9110 §11.1).
+/// Returns the token in `Bearer …` (RFC 6750 §2.1); the scheme's name is case-insensitive (RFC 9110
+/// §11.1).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -178,7 +187,7 @@ fn bearer(value: &str) -> Option<&str> {
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        // The colons of an IPv6 address stand in brackets.
+        // The colons of an IPv6 address are inside brackets.
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     }

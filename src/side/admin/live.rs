@@ -1,7 +1,8 @@
-//! What the gateway is like, told once a second to whoever listens: made once for all of them, and not at all for nobody.
+//! The live stream: one document a second, made once for all listeners, and not made without
+//! listeners.
 //!
-//! A listener who reads slowly skips documents; none are queued for it. One who is gone without a word is noticed when its
-//! socket takes no more, or at the end of its time.
+//! A listener that reads slowly skips documents; none are queued for it. A listener that disappears
+//! silently is noticed when its socket takes no more bytes, or at the end of its time.
 
 use axum::body::{Body, Bytes};
 use http_body_util::channel::Channel;
@@ -10,15 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 
-/// Listeners at one time: half of the connections that are served, so that questions are answered beside them.
+/// The limit of concurrent listeners: half of the admin connections, so that other requests are
+/// still answered.
 pub(super) const LISTENERS: usize = 32;
 
-/// How long one answer goes on; who still listens then asks again.
+/// How long one answer lasts; a listener that wants more sends a new request.
 const LISTENS: Duration = Duration::from_secs(10 * 60);
 
-/// The latest document, and who listens.
+/// The latest document, and its listeners.
 pub(in crate::side) struct Live {
-    /// As it goes over the wire; empty: there is none that is not old.
+    /// The document as it is sent; empty if there is no recent one.
     pub(super) latest: watch::Sender<Bytes>,
     places: Arc<Semaphore>,
     pub(super) wanted: Notify,
@@ -35,7 +37,8 @@ impl Default for Live {
 }
 
 impl Live {
-    /// An answer that goes on, the latest document first. `None`: there are listeners enough.
+    /// Starts an answer that sends the latest document and each later one. `None`: the limit of
+    /// listeners is reached.
     pub(super) fn listen(&self) -> Option<Body> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         let mut latest = self.latest.subscribe();
@@ -51,7 +54,7 @@ impl Live {
                     }
                 }
             };
-            // Either way it is over.
+            // Timeout or not, the answer ends here.
             let _ = tokio::time::timeout(LISTENS, telling).await;
             drop(place);
         });

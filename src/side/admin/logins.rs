@@ -1,4 +1,4 @@
-//! Failed logins at the admin listener: counted, logged at most once a second, and slowed.
+//! Failed logins at the admin listener: counted, logged at most once a second, and delayed.
 
 use crate::base::time::{Clock, Micros};
 use crate::side::lock::lock;
@@ -7,32 +7,34 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long the answer to an address's first wrong token is held back, doubled with each further one ...
+/// The delay of the answer to an address's first wrong token; doubled with each further one, up to
+/// `MOST_DELAY`.
 const LEAST_DELAY: Micros = Micros::from_millis(50);
 
-/// ... up to this.
+/// The longest delay.
 const MOST_DELAY: Micros = Micros::from_secs(1);
 
-/// How long after its last wrong token an address begins anew.
+/// How long after its last wrong token an address starts again with the least delay.
 const MEMORY: Micros = Micros::from_secs(600);
 
-/// Addresses that are remembered. For one more, the one whose last wrong token is oldest is forgotten.
+/// The limit of remembered addresses. At the limit, the address with the oldest wrong token is
+/// forgotten.
 const ADDRESSES: usize = 1_024;
 
 /// The least time from one log line to the next.
 const LOG_EVERY: Micros = Micros::from_secs(1);
 
-/// Why a login has failed.
+/// Why a login failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The request has no token.
     Missing,
-    /// It has another one.
+    /// The request has a wrong token.
     Wrong,
 }
 
 impl Failure {
-    /// As in the log and in metrics.
+    /// Returns the name in the log and in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Failure::Missing => "missing",
@@ -48,7 +50,7 @@ pub(super) struct LoginCounts {
     pub(super) wrong: u64,
 }
 
-/// Takes note of failed logins.
+/// Records failed logins.
 pub(in crate::side) struct Logins {
     clock: Clock,
     book: Arc<Mutex<Book>>,
@@ -66,7 +68,7 @@ impl Logins {
         lock(&self.book).counts
     }
 
-    /// A login has failed: returns how long its answer is to be held back.
+    /// Records a failed login; returns how long its answer must be delayed.
     pub(super) fn failed(&self, from: IpAddr, why: Failure) -> Duration {
         let (delay, logs) = lock(&self.book).failed(self.clock.raw(), from, why);
         match logs {
@@ -84,12 +86,12 @@ impl Logins {
     }
 }
 
-/// What is known of failed logins. Pure, but for the log.
+/// The records of failed logins. Pure, except for the log.
 #[derive(Default)]
 struct Book {
     counts: LoginCounts,
     addresses: HashMap<IpAddr, Past>,
-    /// Failures that no log line has told of, and the last of them.
+    /// The number of failures that are not logged yet, and the last of them.
     untold: Option<(u64, IpAddr, Failure)>,
     /// When the last line was due.
     logged: Option<Micros>,
@@ -105,9 +107,9 @@ struct Past {
 #[derive(Debug, PartialEq, Eq)]
 enum Logs {
     Now,
-    /// With all up to then.
+    /// At this time, with all failures until then.
     At(Micros),
-    /// By a line that is to come already.
+    /// With a line that is already scheduled.
     Later,
 }
 
@@ -117,7 +119,7 @@ impl Book {
             Failure::Missing => self.counts.missing += 1,
             Failure::Wrong => self.counts.wrong += 1,
         }
-        // What has no token guesses none.
+        // A request without a token is not a guess.
         let delay = match why {
             Failure::Missing => Micros::ZERO,
             Failure::Wrong => self.delay(now, block_of(from)),
@@ -159,7 +161,7 @@ impl Book {
         Micros(LEAST_DELAY.0.saturating_mul(factor)).min(MOST_DELAY)
     }
 
-    /// Says what was not said yet.
+    /// Logs the failures that are not logged yet.
     fn log(&mut self) {
         if let Some((failures, from, why)) = self.untold.take() {
             log::warn!(
@@ -170,7 +172,8 @@ impl Book {
     }
 }
 
-/// What is slowed together: an IPv4 address, or the block of an IPv6 one that a single host has (/64).
+/// Returns the unit that is delayed as one: an IPv4 address, or the /64 block of an IPv6 address,
+/// which a single host may own.
 fn block_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -204,16 +207,16 @@ mod tests {
             .collect();
         assert_eq!(delays[..6], [50, 100, 200, 400, 800, 1_000]);
         assert!(delays[6..].iter().all(|delay| *delay == 1_000));
-        // Another address is not; an IPv6 host has many.
+        // Another IPv4 address has its own delay; the IPv6 addresses of one /64 block share one.
         assert_eq!(wrong(&mut book, FIRST, "10.0.0.2"), 50);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8::1"), 50);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8::ffff:2"), 100);
         assert_eq!(wrong(&mut book, FIRST, "2001:db8:0:1::1"), 50);
-        // Nor is what brings none.
+        // A request without a token is not delayed.
         let (delay, _) = book.failed(FIRST, address("10.0.0.1"), Failure::Missing);
         assert_eq!(delay, Micros::ZERO);
         assert_eq!((book.counts.wrong, book.counts.missing), (104, 1));
-        // It is forgotten.
+        // The address is forgotten.
         let later = FIRST + MEMORY;
         assert_eq!(wrong(&mut book, later, "10.0.0.1"), 1_000);
         assert_eq!(wrong(&mut book, later + MEMORY + Micros(1), "10.0.0.1"), 50);

@@ -1,4 +1,4 @@
-//! What answers operators and their tools over HTTP, on the thread `control`.
+//! The admin listener: answers operators and their tools over HTTP, on the thread `control`.
 
 mod api;
 mod control;

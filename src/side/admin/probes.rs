@@ -1,4 +1,5 @@
-//! For load balancers and orchestrators: is the process alive, and should it be sent connections?
+//! The probes for load balancers and orchestrators: whether the process is alive, and whether it
+//! accepts connections.
 
 use super::control::Control;
 use crate::side::ask;
@@ -12,23 +13,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// A loop that does not answer for so long is stalled: the least gap that it calls a stall itself is half of it.
+/// A loop that does not answer within this time is stalled. The loop itself counts a gap as a stall
+/// from half of it on.
 const STALLED: Duration = Duration::from_secs(1);
 
 pub(super) fn router() -> Router<Arc<Control>> {
-    // HAProxy asks by OPTIONS if it is not told otherwise.
+    // HAProxy uses OPTIONS by default.
     Router::new()
         .route("/healthz", get(healthz).options(healthz))
         .route("/readyz", get(readyz).options(readyz))
 }
 
-/// Returns whether this asks one of the two, for which no token and no Host is needed.
+/// Returns whether a request is for a probe, which needs no token and no Host.
 pub(super) fn is_probe(method: &Method, path: &str) -> bool {
     let asks = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     asks && matches!(path, "/healthz" | "/readyz")
 }
 
-/// How the process, or the gateway, is.
+/// The state of the process, or of the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Probe {
     /// `ok`, `ready` or `not ready`.
@@ -45,13 +47,14 @@ impl Probe {
     }
 }
 
-/// The process runs. Whether the loop turns is the watchdog's question and `/readyz`'s.
+/// Returns ok while the process runs. Whether the loop turns is checked by the watchdog and by
+/// `/readyz`.
 #[utoipa::path(get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Probe)))]
 pub(super) async fn healthz() -> Response {
     Probe::good("ok")
 }
 
-/// Connections are welcome: the loop turns, accepts, and does not go away.
+/// Returns ready if the loop turns, accepts connections and is not shutting down.
 #[utoipa::path(
     get, path = "/readyz", tag = "probes", security(()),
     responses((status = 200, body = Probe), (status = 503, body = Probe))
@@ -64,7 +67,7 @@ pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
     let not_ready = match tokio::time::timeout(STALLED, asked).await {
         Ok(Ok((false, false, _))) => return Probe::good("ready"),
         Ok(Ok((true, ..))) => "draining",
-        // In the words of the log.
+        // The words of the log.
         Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS are here",
         Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
         Ok(Err(_)) | Err(_) => "the loop is stalled",

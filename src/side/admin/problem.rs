@@ -1,4 +1,4 @@
-//! What is answered when something cannot be: always JSON, always with a reason.
+//! Error answers: always JSON, always with a reason.
 
 use crate::side::ask::Unanswered;
 use axum::Json;
@@ -15,13 +15,13 @@ use std::marker::PhantomData;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// Why there is no better answer.
+/// The body of an error answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// The HTTP status.
     #[schema(example = 404)]
     status: u16,
-    /// What is wrong, for people.
+    /// What is wrong, in words.
     #[schema(example = "no such connection")]
     error: String,
 }
@@ -42,7 +42,7 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, error)
     }
 
-    /// Returns whether this is for want of the token.
+    /// Returns whether the token is missing or wrong.
     pub(super) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
     }
@@ -83,7 +83,7 @@ pub(super) async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
-/// The query of a request; one that cannot be read is 400.
+/// The query of a request; a query that cannot be parsed gives 400.
 pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -97,7 +97,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// A part of the path; one that cannot be read is 400.
+/// A part of the path; a part that cannot be parsed gives 400.
 pub(super) struct Part<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T> {
@@ -110,10 +110,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T>
     }
 }
 
-/// How long a body may take to come; none of ours fills a packet.
+/// How long a body may take to arrive; valid bodies fit into a packet.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// What is read from an object and from nothing else: a list would be taken for the fields in their order.
+/// A value that is read from a JSON object and nothing else: serde would also accept a list, with
+/// the fields in order.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -136,8 +137,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The JSON body of a request, an object; one that is not JSON is 415, one that cannot be read 400, one that is too long 413,
-/// and one that does not come 408.
+/// The JSON body of a request, an object. Errors: 415 if it is not JSON, 400 if it cannot be
+/// parsed, 413 if it is too long, 408 if it does not arrive in time.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {

@@ -1,4 +1,4 @@
-//! What is served, and the start of it.
+//! The routes of the admin listener, and its start.
 
 use super::control::Control;
 use super::{api, dashboard, guard, metrics, probes, problem, serve, tell};
@@ -6,7 +6,7 @@ use axum::Router;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-/// Serves operators for ever, on this thread's runtime.
+/// Serves operators on this thread's runtime, until the process ends.
 pub(in crate::side) fn start(listener: TcpListener, control: &Arc<Control>) {
     tokio::spawn(tell::run(control.clone()));
     tokio::spawn(serve::serve(listener, router(control.clone())));

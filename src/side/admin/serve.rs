@@ -1,7 +1,9 @@
-//! The admin listener: few connections, none of them for ever, and none that keeps others out by doing nothing.
+//! The admin listener: few connections, each with deadlines. An idle connection never keeps others
+//! out.
 //!
-//! A connection proves itself by a request with a valid token; where there is no token, by any whole request that may be made.
-//! What has not proved itself makes room for newcomers, and never takes a place from what has.
+//! A connection proves itself by a request with a valid token. Where no token is set, any complete
+//! request that is allowed proves it. Unproven connections are closed to make room for new ones,
+//! and never take a place from a proven one.
 
 use crate::side::lock::lock;
 use axum::Router;
@@ -25,38 +27,41 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_io_timeout::TimeoutStream;
 
-/// Connections at one time. Each may hold one answer, a few megabytes at most.
+/// The limit of concurrent connections. Each may hold one answer, a few megabytes at most.
 const CONNECTIONS: usize = 64;
 
-/// Of which for connections that have proved themselves: what has not never holds more than the rest. So an operator who is here
-/// has a place, whoever else comes.
+/// Places of `CONNECTIONS` reserved for proven connections: unproven ones never hold more than
+/// the rest. So a connected operator keeps a place under any flood.
 const RESERVED: usize = 8;
 
-/// Of which to come in by: what has proved itself never holds more than the rest while it is idle. So an operator who is not here
-/// yet finds a place, and takes it from nobody who has proved itself before it has done so, too.
+/// Places of `CONNECTIONS` kept free for new connections: proven ones never hold more than the
+/// rest while they are idle. So an operator that connects finds a place, and no proven connection
+/// is closed for it before it has proved itself, too.
 const ENTRANCE: usize = 8;
 
-/// Newcomers that are accepted at a time, and that have room made for them together. In a flood each look at all sockets then
-/// serves so many.
+/// New connections that are accepted together, and for which room is made together. In a flood,
+/// each poll of all sockets then serves this many.
 const NEWCOMERS: usize = 16;
 
-/// How long a client may take for its first request head.
+/// How long a client may take to send its first request head.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(5);
 
-/// How long a client may take to send a further head, and how long it may sit idle between two requests.
+/// How long a client may take to send a further head, and how long it may be idle between two
+/// requests.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
-/// How long a client may take no byte of an answer. (What it sends is timed where it is expected: a head here, a body where it is
-/// read. Whoever listens to what goes on sends nothing, for as long as it likes.)
+/// How long a client may go without reading a byte of an answer. (Reading from the client has its
+/// own deadlines, for heads here and for bodies where they are read. A client of the live stream
+/// sends nothing, without a limit of time.)
 const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// The longest request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
-/// How long to wait when descriptors have run out.
+/// How long to wait before the next accept when descriptors have run out.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Serves for ever.
+/// Serves connections until the process ends.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -79,7 +84,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
     }
 }
 
-/// Waits for a newcomer, and takes those that wait already along.
+/// Waits for a new connection; also takes those that are waiting already.
 async fn accept(
     listener: &tokio::net::TcpListener,
     newcomers: &mut VecDeque<(TcpStream, SocketAddr)>,
@@ -94,7 +99,7 @@ async fn accept(
     Ok(())
 }
 
-/// Serves one connection up to its end.
+/// Serves one connection until it ends.
 async fn converse(stream: TcpStream, router: Router, caller: Caller) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STANDSTILL));
@@ -110,7 +115,7 @@ async fn converse(stream: TcpStream, router: Router, caller: Caller) {
         });
         let answer = router.call(request);
         async move {
-            // Whichever it is, the seat is told by what is dropped.
+            // Dropping this tells the seat, whether the answer was made or not.
             let mut going = Going {
                 body: Body::empty(),
                 seat,
@@ -134,7 +139,7 @@ async fn converse(stream: TcpStream, router: Router, caller: Caller) {
         if let Poll::Ready(served) = served.as_mut().poll(cx) {
             return Poll::Ready(served.map_err(|e| e.to_string()));
         }
-        // From its first request on it is hyper that watches over its heads.
+        // After the first request, hyper enforces the deadlines of further heads.
         if !seat.has_asked() && first.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err("no request in time".to_owned()));
         }
@@ -142,8 +147,9 @@ async fn converse(stream: TcpStream, router: Router, caller: Caller) {
             last_look = None;
             return Poll::Pending;
         }
-        // The runtime looks at all sockets before this is ready. So what has arrived by now is read, just above, before the
-        // connection is given up: it may be a request that proves it.
+        // The runtime polls all sockets before this future is ready. So everything that has arrived
+        // by now is read above, before the connection is closed: it may be a request that proves
+        // it.
         let last_look = last_look.get_or_insert_with(|| Box::pin(tokio::task::yield_now()));
         last_look
             .as_mut()
@@ -155,28 +161,28 @@ async fn converse(stream: TcpStream, router: Router, caller: Caller) {
     }
 }
 
-/// The connection that a request came over. It is among the request's extensions.
+/// The connection of a request; stored in the request's extensions.
 #[derive(Clone)]
 pub(super) struct Caller {
     seat: Arc<Seat>,
-    /// The other end; IPv4 as IPv4.
+    /// The peer's address; IPv4-mapped addresses are converted to IPv4.
     pub(super) peer: IpAddr,
 }
 
 impl Caller {
-    /// The request has brought the token: the connection has proved itself for good.
+    /// Records that the request has the token: the connection is proven from now on.
     pub(super) fn has_token(&self) {
         self.seat.prove();
     }
 
-    /// The request is one that may be made, and there is no token: the connection has proved itself if the whole of the request
-    /// is there, or once it is.
+    /// Records that the request is allowed and that no token is set: the connection is proven once
+    /// the request is complete.
     pub(super) fn may_ask(&self) {
         self.seat.prove_when_whole();
     }
 }
 
-/// A request's body on its way in.
+/// The body of a request while it arrives.
 struct Coming {
     body: Incoming,
     seat: Arc<Seat>,
@@ -206,7 +212,8 @@ impl hyper::body::Body for Coming {
     }
 }
 
-/// An answer that is being given: until its body has been handed out, which of what goes on is late, its seat is not idle.
+/// The body of an answer. The seat is busy until this is dropped: for a live stream, that is at its
+/// end.
 struct Going {
     body: Body,
     seat: Arc<Seat>,
@@ -242,32 +249,34 @@ impl Drop for Going {
 #[derive(Default)]
 struct Places {
     guests: Mutex<Guests>,
-    /// A connection has ended, or one that was to make room stays.
+    /// Notified when a connection has ended, or when one that was chosen to make room stays.
     changed: Notify,
 }
 
 #[derive(Default)]
 struct Guests {
     by_seat: BTreeMap<u64, Guest>,
-    /// Counts on with everything that happens: what has the lower number was earlier.
+    /// A counter of events: the lower number is the earlier event.
     moment: u64,
 }
 
-/// One connection, and what decides whether it makes room.
+/// One connection, and what decides whether it must make room.
 struct Guest {
-    /// It has sent a valid token; or, where there is none, a request that may be made, whole.
+    /// Whether it has sent a valid token or, where no token is set, a complete request that is
+    /// allowed.
     is_proven: bool,
     has_asked: bool,
-    /// The request at hand may be made and counts once it is whole.
+    /// Whether the current request is allowed and proves the connection once it is complete.
     counts_when_whole: bool,
     is_whole: bool,
-    /// A request of it is being answered.
+    /// Whether a request of it is being answered.
     is_busy: bool,
-    /// When it came, or when its last request did or was answered.
+    /// When it was accepted, or when its last request arrived or was answered; a number of
+    /// `Guests::moment`.
     since: u64,
-    /// It is to make room, once what has arrived was read.
+    /// Whether it must make room, after what has arrived was read.
     is_leaving: bool,
-    /// What looks after it.
+    /// Wakes the task of the connection.
     waker: Option<Waker>,
 }
 
@@ -282,8 +291,9 @@ impl Guests {
         proven.filter(|guest| !guest.is_leaving).count()
     }
 
-    /// Has one of those make room that this is true of: the one that has done nothing new for longest. What is in the middle of an
-    /// answer is not spared: by reading slowly a client could hold its place. Returns whether there is any.
+    /// Chooses a connection that makes room, among those for which `may` is true: the one without
+    /// an event for longest. A connection in the middle of an answer is not spared, because a
+    /// client could keep its place by reading slowly. Returns whether there was one.
     fn dismiss(&mut self, may: impl Fn(&Guest) -> bool) -> bool {
         let those = self.by_seat.values_mut();
         let those = those.filter(|guest| !guest.is_leaving && may(guest));
@@ -297,7 +307,8 @@ impl Guests {
         true
     }
 
-    /// Of those that have proved themselves, the ones that have been idle for longest make room for what has come behind them.
+    /// Closes the proven connections that have been idle for longest, until the places of
+    /// `ENTRANCE` are free again.
     fn keep_entrance(&mut self) {
         while self.proven() > CONNECTIONS - ENTRANCE
             && self.dismiss(|guest| guest.is_proven && !guest.is_busy)
@@ -306,8 +317,9 @@ impl Guests {
 }
 
 impl Places {
-    /// Returns whether there is room for a newcomer, which has proved nothing. If there is none, as many as wait are told to make
-    /// some, none of which has proved itself: so without the token nothing keeps out what has it. `changed` tells when to ask again.
+    /// Returns whether there is room for a new connection, which is unproven. If there is none,
+    /// chooses as many unproven connections as are waiting to make room. So clients without the
+    /// token never keep out one that has it. `changed` tells when to call again.
     fn make_room(&self, waiting: usize) -> bool {
         let mut guests = lock(&self.guests);
         let all = guests.by_seat.len();
@@ -319,7 +331,7 @@ impl Places {
         if all < CONNECTIONS && all - proven < CONNECTIONS - RESERVED {
             return true;
         }
-        // No more than are needed: each may yet prove itself.
+        // No more than needed, because each may still prove itself.
         let leaving = guests.by_seat.values().filter(|guest| guest.is_leaving);
         for _ in leaving.count()..waiting {
             guests.dismiss(|guest| !guest.is_proven);
@@ -351,14 +363,14 @@ impl Places {
     }
 }
 
-/// The place of one connection, free again when this is dropped.
+/// The place of one connection; dropping it frees the place.
 struct Seat {
     places: Arc<Places>,
     number: u64,
 }
 
 impl Seat {
-    /// A request has come: its head, and perhaps the whole of it.
+    /// Records a new request: its head has arrived, and its body, too, if `is_whole`.
     fn asks(&self, is_whole: bool) {
         let mut guests = lock(&self.places.guests);
         let now = guests.now();
@@ -381,7 +393,8 @@ impl Seat {
         self.places.changed.notify_one();
     }
 
-    /// Without a token: a body that does not come takes away what was proved before.
+    /// Without a token: marks the connection proven once the body is complete. Until then it is
+    /// unproven, even if it was proven before.
     fn prove_when_whole(&self) {
         let mut guests = lock(&self.places.guests);
         let Some(guest) = guests.by_seat.get_mut(&self.number) else {
@@ -395,7 +408,7 @@ impl Seat {
         self.prove();
     }
 
-    /// The request's body has come.
+    /// Records that the request's body is complete.
     fn is_whole(&self) {
         let mut guests = lock(&self.places.guests);
         let Some(guest) = guests.by_seat.get_mut(&self.number) else {
@@ -408,7 +421,7 @@ impl Seat {
         }
     }
 
-    /// Its answer is given.
+    /// Records that the request was answered.
     fn answered(&self) {
         let mut guests = lock(&self.places.guests);
         let now = guests.now();
@@ -425,7 +438,7 @@ impl Seat {
         guest.is_some_and(|guest| guest.has_asked)
     }
 
-    /// Returns whether the connection is to make room; if not, it is woken when it is.
+    /// Returns whether the connection must make room; if not, its task is woken when that changes.
     fn is_leaving(&self, cx: &Context<'_>) -> bool {
         let mut guests = lock(&self.places.guests);
         let Some(guest) = guests.by_seat.get_mut(&self.number) else {

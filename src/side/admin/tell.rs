@@ -1,4 +1,4 @@
-//! Makes the documents that [`Live`](super::live::Live) tells.
+//! Builds the documents that [`Live`](super::live::Live) sends.
 
 use super::api::Teller;
 use super::control::Control;
@@ -6,10 +6,10 @@ use axum::body::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// From one document to the next.
+/// The time from one document to the next.
 const PACE: Duration = Duration::from_secs(1);
 
-/// Makes documents while a client listens, for ever.
+/// Builds documents while a client listens, until the process ends.
 pub(super) async fn run(control: Arc<Control>) {
     let live = &control.live;
     loop {

@@ -1,19 +1,20 @@
-//! What operators show to be let in.
+//! The token that operators send to get access.
 
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// What whoever asks must know. It is shown nowhere.
+/// The secret that a client must send. It is never shown.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    /// A token of these characters.
+    /// Creates a token with these characters.
     pub fn new(token: String) -> Self {
         Token(token)
     }
 
-    /// Compared in a time that does not depend on where the two differ.
+    /// Returns whether `given` is the token. The time of the comparison does not depend on where
+    /// the two differ.
     pub(super) fn is(&self, given: &str) -> bool {
         self.0.as_bytes().ct_eq(given.as_bytes()).into()
     }

@@ -1,4 +1,4 @@
-//! What carries out the loop's errands, on the thread `errands`.
+//! Carries out the loop's errands, on the thread `errands`.
 
 mod runner;
 mod state_file;

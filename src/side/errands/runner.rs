@@ -1,4 +1,5 @@
-//! The loop's errands on the errands thread: taken, done, and what became of them brought back.
+//! The loop's errands on the errands thread: takes them, does them, and returns their outcomes to
+//! the loop.
 
 use super::state_file::{Flush, StateFile, StateFileStats, Store};
 use super::webhooks::{WebhookOptions, WebhookStats, Webhooks};
@@ -14,25 +15,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Errands that are done at a time, before others have their turn on the thread.
+/// Errands that are done in one slice, before other tasks of the thread run.
 const SLICE: usize = 1_000;
 
-/// The most outcomes that wait for the loop. Others wait here until there is room.
+/// The most outcomes that wait for the loop. Further outcomes wait here until there is room.
 const OUTCOMES_MAX: Limits = Limits {
     count: 262_144,
     bytes: 64 << 20,
 };
 
-/// Outcomes that the loop hears in one slice.
+/// The most outcomes that the loop takes in one slice.
 const OUTCOMES: Limits = Limits {
     count: 32,
     bytes: usize::MAX,
 };
 
-/// How long to wait if the desk is full, or too many outcomes wait for the loop.
+/// How long to wait if the desk is full, or if too many outcomes wait for the loop.
 const DESK_RETRY: Duration = Duration::from_millis(10);
 
-/// Whoever does the errands.
+/// Runs the errands.
 pub(in crate::side) struct Runner {
     errands: ErrandBox,
     desk: Desk,
@@ -58,11 +59,11 @@ impl Mail for Told {
     }
 }
 
-/// The loop's end of the outcomes.
+/// The loop's end of the outcome queue.
 struct Delivery {
-    /// Locked by work of the loop alone.
+    /// Only work on the loop locks it.
     outcomes: Mutex<LoopReceiver<Told>>,
-    /// Whether the loop was asked to take them.
+    /// Whether the loop was asked to take outcomes.
     is_asked: AtomicBool,
 }
 
@@ -96,12 +97,12 @@ impl Runner {
         store.map_or_else(StateFileStats::default, |store| store.stats())
     }
 
-    /// Errands that were lost.
+    /// Returns the number of errands that were lost.
     pub(in crate::side) fn lost(&self) -> u64 {
         self.errands.lost()
     }
 
-    /// Waits until what the loop has had remembered is on disk. From another thread.
+    /// Waits until the state that the loop has recorded is on disk. Call it from another thread.
     pub(in crate::side) fn flush(&self, patience: Duration) -> io::Result<()> {
         if self.store.is_none() {
             return Ok(());
@@ -116,7 +117,7 @@ impl Runner {
         }
     }
 
-    /// Does errands for ever.
+    /// Runs errands until the process ends.
     pub(in crate::side) async fn run(self: Arc<Self>) {
         let wake = self.wake.clone();
         self.errands.set_wake(Box::new(move || wake.notify_one()));
@@ -126,7 +127,8 @@ impl Runner {
         let (mut errands, mut flushes) = (VecDeque::new(), Vec::new());
         let mut untold = VecDeque::new();
         loop {
-            // In this order: what was to be remembered before somebody asked for a flush is done before it.
+            // Flushes are taken first: what was recorded before a flush was requested is then
+            // written before it.
             flushes.append(&mut lock(&self.flushes));
             if errands.is_empty() || !flushes.is_empty() {
                 errands.extend(self.errands.take());
@@ -168,7 +170,8 @@ impl Runner {
         }
     }
 
-    /// Has the loop told of these outcomes, and of those before. Returns whether it will be; if not it must be tried again.
+    /// Gives these outcomes, after earlier ones, to the loop. Returns whether the loop will take
+    /// them; if not, call it again later.
     fn tell(&self, untold: &mut VecDeque<Told>) -> bool {
         while let Some(told) = untold.pop_front() {
             if let Err(NoRoom(told)) = self.told.post(told) {
@@ -200,7 +203,7 @@ impl Delivery {
         (told, delivery)
     }
 
-    /// In the loop: some outcomes, as long as there are any.
+    /// Runs on the loop: delivers some outcomes, and continues while there are any.
     fn step(&self, mut tell: impl FnMut(u64, &Outcome)) -> Progress {
         let mut outcomes = lock(&self.outcomes);
         outcomes.collect();
@@ -211,7 +214,7 @@ impl Delivery {
         if outcomes.has_left_over() {
             return Progress::More;
         }
-        // Before the last look: for what is sent behind it the loop is asked anew.
+        // Reset before the last check: for outcomes sent after it, the loop is asked again.
         self.is_asked.swap(false, Ordering::AcqRel);
         outcomes.collect();
         if outcomes.has_left_over() && !self.is_asked.swap(true, Ordering::AcqRel) {
@@ -252,7 +255,7 @@ mod tests {
         delivery.is_asked.store(true, Ordering::Relaxed);
         let progress = delivery.step(|number, _| {
             assert_eq!(number, 1);
-            // Its sender finds that the loop was asked, and does not ask again.
+            // The sender sees that the loop was asked already, and does not ask again.
             assert!(told.post(Told(2, Outcome::Cancelled)).is_ok());
         });
         assert_eq!(progress, Progress::More);

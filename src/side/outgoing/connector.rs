@@ -1,4 +1,4 @@
-//! The connections that webhooks are sent over: only to allowed addresses, and with a bound on what
+//! The connections that webhooks are sent over: only to allowed addresses, and with a limit on what
 //! is read.
 
 use super::egress::Egress;
@@ -20,11 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tower::Service;
 
-/// The bytes that may come before the final response head, as on the wire: interim responses
-/// (`100 Continue`, RFC 9110 §15.2, of which there may be any number), and TLS.
+/// The limit of bytes before the final response head, as on the wire: interim responses (`100
+/// Continue`, RFC 9110 §15.2, of which there may be any number), and TLS.
 pub(super) const HEAD_MAX: usize = 64 * 1024;
 
-/// Counts what a connection reads, and says when that is enough.
+/// Counts the bytes that a connection reads, and fails it at the limit.
 #[derive(Debug, Clone)]
 pub(super) struct Meter(Arc<Mutex<Metered>>);
 
@@ -32,12 +32,12 @@ pub(super) struct Meter(Arc<Mutex<Metered>>);
 struct Metered {
     /// Bytes that may still be read.
     left: usize,
-    /// What the connection fails with when there are none left.
+    /// The error of the connection when none are left.
     why: &'static str,
 }
 
 impl Meter {
-    /// A meter for a connection whose final response head is still to come.
+    /// Creates a meter for a connection that waits for its final response head.
     pub(super) fn new() -> Self {
         Meter(Arc::new(Mutex::new(Metered {
             left: HEAD_MAX,
@@ -45,7 +45,7 @@ impl Meter {
         })))
     }
 
-    /// Allows these bytes from now on: the final response head has come.
+    /// Sets the limit for the body, after the final response head.
     pub(super) fn allow_body(&self, bytes: usize) {
         *lock(&self.0) = Metered {
             left: bytes,
@@ -67,7 +67,7 @@ impl Meter {
     }
 }
 
-/// Makes one connection, for one webhook.
+/// Opens one connection, for one webhook.
 #[derive(Clone)]
 pub(super) struct Connector {
     http: HttpConnector<Resolver>,
@@ -76,8 +76,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connector to what `egress` allows, or to everything if there is none. `timeout` is for
-    /// each address of a name.
+    /// Creates a connector to the addresses that `egress` allows, or to any if it is `None`.
+    /// `timeout` applies to each address of a name.
     pub(super) fn new(timeout: Duration, egress: Option<Arc<Egress>>, meter: Meter) -> Self {
         let mut http = HttpConnector::new_with_resolver(Resolver {
             dns: GaiResolver::new(),
@@ -94,7 +94,7 @@ impl Connector {
     }
 }
 
-/// An error of a step before there is a connection.
+/// An error before the connection is open.
 type Fault = Box<dyn Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
@@ -107,7 +107,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        // An address in the URL is not resolved, so the resolver does not see it.
+        // An IP address in the URL is not resolved, so the resolver does not check it.
         let checked = match (literal(&uri), &self.egress) {
             (Some(address), Some(egress)) => egress.check(address),
             _ => Ok(()),
@@ -123,7 +123,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The host of a URL, if it is an IP address.
+/// Returns the host of a URL if it is an IP address.
 fn literal(uri: &Uri) -> Option<IpAddr> {
     let host = uri.host()?;
     let host = host.strip_prefix('[').unwrap_or(host);
@@ -131,8 +131,8 @@ fn literal(uri: &Uri) -> Option<IpAddr> {
     host.parse().ok()
 }
 
-/// Resolves names, and leaves out what is not allowed: the connection is made to one of the very
-/// addresses that were checked, so an answer of the DNS that changes does not help.
+/// Resolves names, and drops addresses that are not allowed. The connection is made to one of the
+/// checked addresses, so a later DNS answer cannot bypass the check.
 #[derive(Clone)]
 struct Resolver {
     dns: GaiResolver,
@@ -166,7 +166,7 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// A connection that reads as much as its meter allows. It may read one buffer more.
+/// A connection that reads as much as its meter allows; it may exceed that by one buffer.
 pub(super) struct MeteredStream {
     stream: TcpStream,
     meter: Meter,

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Networks that are refused unless `WEBHOOK_ALLOW` names them or a part of them.
 ///
-/// A URL, or the DNS name in it, that leads to one of these reads the machine's own credentials or
-/// reaches a neighbour on the link, and no app server has such an address.
+/// A URL or DNS name that leads to one of these could read the machine's own credentials or reach a
+/// neighbour on the link. No app server has such an address.
 const PROTECTED: [&str; 11] = [
     // Link-local (RFC 3927, RFC 4291); the first has the metadata services of AWS, Azure, GCP.
     "169.254.0.0/16",
@@ -17,7 +17,7 @@ const PROTECTED: [&str; 11] = [
     "100.100.100.200/32",
     "168.63.129.16/32",
     "192.0.0.192/32",
-    // What is no unicast address: multicast, broadcast.
+    // Not unicast: multicast, broadcast.
     "224.0.0.0/4",
     "255.255.255.255/32",
     "ff00::/8",
@@ -28,13 +28,13 @@ const PROTECTED: [&str; 11] = [
 /// Decides which addresses a webhook may connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::side) struct Egress {
-    /// `WEBHOOK_ALLOW`. `None`: every network.
+    /// `WEBHOOK_ALLOW`. `None`: every network that is not protected.
     allowed: Option<Vec<IpNet>>,
     protected: Vec<IpNet>,
 }
 
 impl Egress {
-    /// A policy that allows these networks, or all if there is no list.
+    /// Creates a policy that allows these networks; with `None`, all that are not protected.
     pub(in crate::side) fn new(allowed: Option<Vec<IpNet>>) -> Self {
         let protected = PROTECTED.iter().filter_map(|text| text.parse().ok());
         Egress {
@@ -43,7 +43,7 @@ impl Egress {
         }
     }
 
-    /// Checks an address, after the resolution of the name.
+    /// Checks an address, after the name was resolved.
     ///
     /// # Errors
     /// [`EgressRefused`], with the setting and the address.
@@ -63,8 +63,9 @@ impl Egress {
         Ok(())
     }
 
-    /// Returns whether an address is in a protected network of which the list names no part that
-    /// has it. `0.0.0.0/0` names no part: an operator who opens everything does not mean this.
+    /// Returns whether an address is protected: it is in a protected network, and the list names no
+    /// part of that network that contains it. `0.0.0.0/0` names no part: a list that opens
+    /// everything does not open these.
     fn is_protected(&self, address: IpAddr) -> bool {
         let named = |of: &IpNet| {
             let mut allowed = self.allowed.iter().flatten();
@@ -75,7 +76,8 @@ impl Egress {
     }
 }
 
-/// Why a webhook is not sent to an address: its URL is at fault, unless the operator means to allow it.
+/// Why a webhook must not be sent to an address; either its URL is wrong, or `WEBHOOK_ALLOW` must
+/// allow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EgressRefused {
     #[error("{0} is in no network that WEBHOOK_ALLOW lists")]
@@ -84,8 +86,8 @@ pub(super) enum EgressRefused {
     Protected(IpAddr),
 }
 
-/// The IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052 §2.1), 6to4 (RFC 3056 §2),
-/// IPv4-compatible (RFC 4291 §2.5.5.1).
+/// Returns the IPv4 address that an IPv6 address leads to: NAT64 (RFC 6052 §2.1), 6to4 (RFC 3056
+/// §2), IPv4-compatible (RFC 4291 §2.5.5.1).
 fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else {
         return None;

@@ -1,8 +1,8 @@
-//! JSON that is posted to servers of others.
+//! Posts JSON to external servers.
 //!
-//! A connection for each: such posts are rare, and so there is none that the other side has just closed, and never more than
-//! requests under way. Redirects are not followed and proxies of the environment are not asked: a post goes where the
-//! operator has it go, or nowhere.
+//! Each post has its own connection. Posts are rare, so this costs little; no connection can be one
+//! that the server has just closed, and there are never more than requests under way. Redirects and
+//! proxy variables of the environment are ignored: a post goes to the configured URL, or nowhere.
 
 use super::connector::{Connector, Meter};
 use super::egress::Egress;
@@ -24,14 +24,14 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Bytes that are read at a time, which is also the longest response head.
+/// The size of one read in bytes, which also limits the response head.
 const READ_MAX: usize = 16 * 1024;
 
-/// As much of an answer's body is read and thrown away, so that its sender is not cut off in the middle of it. In bytes as on
-/// the wire.
+/// The limit of an answer's body that is read and discarded, in bytes on the wire. It is read so
+/// that the server is not cut off in the middle of its answer.
 const BODY_MAX: usize = 64 * 1024;
 
-/// For how long at most.
+/// The time limit for reading the body.
 const BODY_TIME: Duration = Duration::from_secs(1);
 
 /// Characters of an error that are kept.
@@ -44,19 +44,20 @@ pub(in crate::side) struct Http {
     timeout: Duration,
 }
 
-/// What `https` is spoken with. It is made when it is needed, for it has to read the certificates that this system trusts.
+/// The TLS settings for `https`. Created on first use, because that reads the certificates that
+/// this system trusts.
 #[derive(Default)]
 struct Trust {
     tls: Option<Arc<ClientConfig>>,
-    /// When there were none, the last time.
+    /// When none were found, the last time.
     failed: Option<Micros>,
 }
 
-/// How long certificates are not looked for again after there were none.
+/// How long to wait before looking for certificates again after none were found.
 const TRUST_RETRY: Micros = Micros::from_secs(1);
 
-/// Reads the certificates that this system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or else of the places where
-/// systems keep them.
+/// Reads the certificates that this system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`,
+/// otherwise those in the usual places of the system.
 fn read_trust() -> io::Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions();
@@ -64,7 +65,7 @@ fn read_trust() -> io::Result<ClientConfig> {
     Ok(builder.with_native_roots()?.with_no_client_auth())
 }
 
-/// Looks whether this system trusts any certificates: without any no `https` webhook can be sent.
+/// Checks that this system trusts any certificates: without them no `https` webhook can be sent.
 ///
 /// # Errors
 /// If it trusts none.
@@ -78,7 +79,7 @@ pub fn check_certificates() -> io::Result<()> {
 }
 
 impl Http {
-    /// `timeout`: for everything from the connection to the answer.
+    /// Creates a client; `timeout` limits each post, from the connection to the answer.
     pub(in crate::side) fn new(timeout: Duration) -> Self {
         Http {
             trust: Mutex::default(),
@@ -87,7 +88,8 @@ impl Http {
         }
     }
 
-    /// `None`: this system trusts no certificates now. It is asked again later.
+    /// Returns the TLS settings. `None`: this system trusts no certificates now; a later call tries
+    /// again.
     fn tls(&self) -> Option<Arc<ClientConfig>> {
         let mut trust = lock(&self.trust);
         if trust.tls.is_some() {
@@ -114,12 +116,14 @@ impl Http {
         trust.tls.clone()
     }
 
-    /// Posts a body of JSON to wherever the operator has said and waits for the answer, as long as is allowed.
+    /// Posts a JSON body to a URL that the operator has set, and waits for the answer, up to the
+    /// timeout.
     pub(in crate::side) async fn post(&self, url: &str, body: Vec<u8>) -> Reply {
         self.send(request(url, body, None), None).await
     }
 
-    /// Posts a body of JSON to an address that `egress` allows, with this header if there is one, and waits for the answer.
+    /// Posts a JSON body to an address that `egress` allows, with this header if there is one, and
+    /// waits for the answer.
     pub(in crate::side) async fn post_within(
         &self,
         egress: Egress,
@@ -131,7 +135,7 @@ impl Http {
             .await
     }
 
-    /// Sends a request to an address that `egress` allows, or to any if there is none.
+    /// Sends a request to an address that `egress` allows, or to any if `egress` is `None`.
     async fn send(
         &self,
         request: Result<Request<Full<Bytes>>, &'static str>,
@@ -160,7 +164,7 @@ impl Http {
         };
         meter.allow_body(BODY_MAX);
         let status = response.status();
-        // Whatever becomes of the body, the answer is there.
+        // The answer counts even if reading the body fails.
         let _ = tokio::time::timeout(BODY_TIME, throw_away(response)).await;
         if status.is_success() {
             Reply::Answered(status.as_u16())
@@ -193,7 +197,7 @@ fn request(
         .map_err(|_| "the URL is not valid")
 }
 
-/// Keeps no connection, and reads an answer in steps.
+/// Returns a client builder that keeps no connection and reads an answer in steps.
 fn builder() -> legacy::Builder {
     let mut builder = legacy::Client::builder(TokioExecutor::new());
     builder.pool_max_idle_per_host(0);
@@ -202,12 +206,13 @@ fn builder() -> legacy::Builder {
 }
 
 async fn throw_away(response: Response<Incoming>) {
-    // Up to its end, or to that of what its meter allows.
+    // Up to the end of the body, or to the meter's limit.
     let mut body = response.into_body();
     while let Some(Ok(_)) = body.frame().await {}
 }
 
-/// The innermost error, which says what happened; the outer ones say where in the library.
+/// Returns the innermost error, which says what happened; the outer ones only say where in the
+/// library.
 fn cause_of(error: &dyn Error) -> Box<str> {
     let mut error = error;
     while let Some(source) = error.source() {

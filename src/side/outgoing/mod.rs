@@ -1,4 +1,4 @@
-//! Requests to servers of others, which webhooks and alerts are posted by.
+//! Requests to external servers, for webhooks and alerts.
 
 mod connector;
 mod egress;

@@ -1,22 +1,22 @@
-//! What becomes of a post.
+//! The result of a post.
 
-/// What became of a request.
+/// The result of a post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::side) enum Reply {
-    /// With 2xx.
+    /// Answered with 2xx.
     Answered(u16),
-    /// With another status.
+    /// Answered with another status.
     Refused(u16),
-    /// Not in time.
+    /// No answer in time.
     Timeout,
-    /// No connection, or it broke; why.
+    /// No connection, or it broke; the reason.
     Unreachable(Box<str>),
-    /// The gateway could not send it, whatever the server is like; why.
+    /// The gateway could not send it, independent of the server; the reason.
     Unsent(&'static str),
 }
 
 impl Reply {
-    /// What was wrong, if anything; for the operator.
+    /// Returns the error for the operator; `None` if there was none.
     pub(in crate::side) fn error(&self) -> Option<Box<str>> {
         match self {
             Reply::Answered(_) => None,

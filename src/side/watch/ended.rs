@@ -4,11 +4,11 @@ use crate::base::id::ConnId;
 use crate::gateway::{CLOSED_MAX, Closed};
 use std::collections::VecDeque;
 
-/// A ring of records, newest last. Each has a number that is never given again.
+/// A ring of records, newest last. Each has a number that is never reused.
 #[derive(Debug, Default)]
 pub(in crate::side) struct EndedRing {
     records: VecDeque<Closed>,
-    /// The number of the oldest.
+    /// The number of the oldest record.
     first: u64,
 }
 
@@ -21,7 +21,8 @@ impl EndedRing {
         }
     }
 
-    /// Records with their numbers, newest first; with `before` only those with smaller numbers.
+    /// Returns records with their numbers, newest first; with `before` only those with smaller
+    /// numbers.
     pub(in crate::side) fn newest(
         &self,
         before: Option<u64>,
@@ -32,7 +33,7 @@ impl EndedRing {
         (self.first..end).rev().filter_map(record)
     }
 
-    /// The record of a connection, with its number.
+    /// Returns the record of a connection, with its number.
     pub(in crate::side) fn find(&self, id: ConnId) -> Option<(u64, &Closed)> {
         self.newest(None).find(|(_, closed)| closed.id == id)
     }

@@ -1,5 +1,5 @@
-//! What watches the gateway: ended connections, causes over time, alerts, and the identities that
-//! have trouble again and again.
+//! Observes the gateway: ended connections, causes over time, alerts, and the identities with
+//! repeated trouble.
 
 mod alerts;
 mod ended;

@@ -1,4 +1,4 @@
-//! The samples that causes over time and rates are made from.
+//! The samples for causes over time and for rates.
 
 use super::watchers::Watchers;
 use crate::base::time::Moment;
@@ -7,18 +7,18 @@ use crate::side::ask;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the counters are looked at.
+/// The time from one sample to the next.
 const SAMPLE: Duration = Duration::from_secs(10);
 
-/// Looks at the counters now and again, for ever.
+/// Takes samples until the process ends.
 pub(in crate::side) async fn sample(watchers: Arc<Watchers>, desk: Desk) {
     let mut ticks = tokio::time::interval(SAMPLE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // So that the boxes do not fill.
+        // This keeps the boxes from filling.
         watchers.catch_up();
-        // A loop that does not answer is seen elsewhere; the next sample covers the gap.
+        // Other code notices a loop that does not answer; the next sample covers the gap.
         if let Ok(snapshot) = ask::snapshot(&desk).await {
             watchers.series().add(Moment::now(), snapshot);
         }

@@ -1,4 +1,4 @@
-//! Causes over time: what was counted between one look at the loop and the next.
+//! Causes over time: the changes of the counters from one sample to the next.
 
 use crate::base::bounded;
 use crate::base::cause::Cause;
@@ -7,10 +7,10 @@ use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
 use std::collections::VecDeque;
 
-/// An hour of samples.
+/// The number of steps: one hour.
 const STEPS: usize = 360;
 
-/// Whole samples that are kept, for rates and percentiles: the last minute.
+/// The number of complete samples that are kept for rates and percentiles: the last minute.
 const RECENT: usize = 7;
 
 /// What happened between two samples.
@@ -20,13 +20,13 @@ pub(in crate::side) struct Step {
     pub(in crate::side) to: Moment,
     /// WebSockets opened, by class.
     pub(in crate::side) opened: Vec<u64>,
-    /// WebSockets ended, by class and cause; only what is not zero.
+    /// WebSockets ended, by class and cause; counts of 0 are left out.
     pub(in crate::side) closed: Vec<Vec<(Cause, u64)>>,
-    /// Connections ended before they were WebSockets.
+    /// Connections that ended before they became WebSockets.
     pub(in crate::side) rejected: Vec<(Cause, u64)>,
 }
 
-/// What the last minute, or the time since the start if that is less, came to.
+/// The sums of the last minute, or of the time since the start if that is shorter.
 #[derive(Debug, Clone)]
 pub(in crate::side) struct Minute {
     pub(in crate::side) span_ms: u64,
@@ -38,7 +38,7 @@ pub(in crate::side) struct Minute {
 /// The samples.
 #[derive(Debug)]
 pub(in crate::side) struct Series {
-    /// When nothing had happened yet.
+    /// The start, when all counters were 0.
     started: Moment,
     steps: VecDeque<Step>,
     recent: VecDeque<(Moment, Stats)>,
@@ -59,7 +59,8 @@ impl Series {
         bounded::push(&mut self.recent, RECENT, (at, snapshot.stats));
     }
 
-    /// The steps of the last `span`, oldest first, with what has happened since the last sample as one more.
+    /// Returns the steps of the last `span`, oldest first, plus one for the time since the last
+    /// sample.
     pub(in crate::side) fn steps(&self, now: Moment, stats: &Stats, span: Micros) -> Vec<Step> {
         let open = self.open_step(now, stats);
         let wanted = |step: &&Step| now.since(step.to) < span;
@@ -71,7 +72,7 @@ impl Series {
             .collect()
     }
 
-    /// What has happened since the last sample, or the start.
+    /// Returns the step from the last sample, or the start, until now.
     fn open_step(&self, now: Moment, stats: &Stats) -> Step {
         match self.recent.back() {
             Some((from, then)) => Step::between(*from, then, now, stats),

@@ -1,4 +1,4 @@
-//! The watchers, and the records that each of them is given.
+//! The watchers, and the distribution of records to them.
 
 use super::alerts::Alerts;
 use super::ended::EndedRing;
@@ -10,10 +10,10 @@ use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
-/// Everything that watches the gateway.
+/// All watchers of the gateway.
 ///
-/// Records come in by [`catch_up`](Watchers::catch_up) alone: a task or a question that needs fresh
-/// ones calls it first. The other methods only read.
+/// New records arrive only by [`catch_up`](Watchers::catch_up): a task or request that needs fresh
+/// records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
     closed_box: ClosedBox,
     missed_box: MissedBox,
@@ -24,7 +24,7 @@ pub(in crate::side) struct Watchers {
 }
 
 impl Watchers {
-    /// `closed_box` and `missed_box` are where the loop puts its records.
+    /// Creates the watchers. The loop puts its records into `closed_box` and `missed_box`.
     pub(in crate::side) fn new(
         closed_box: ClosedBox,
         missed_box: MissedBox,
@@ -41,13 +41,13 @@ impl Watchers {
         }
     }
 
-    /// Takes the records that the loop has put down since the last call, and gives each of them to
-    /// every watcher that it concerns.
+    /// Takes the records that the loop has added since the last call, and gives each of them to
+    /// every watcher that needs it.
     ///
-    /// It is called often enough that the boxes do not fill: memory for ended connections is there
+    /// It is called often enough that the boxes do not fill, so ended connections take their memory
     /// once, not twice.
     pub(in crate::side) fn catch_up(&self) {
-        // Locked before the records are taken: those of two callers stay in order.
+        // Locked before the records are taken, so that the records of two callers stay in order.
         let mut ring = lock(&self.ended);
         let (ended, missed) = (self.closed_box.take(), self.missed_box.take());
         self.hand_out(&mut ring, ended, &missed);
@@ -78,7 +78,7 @@ impl Watchers {
         &self.alerts
     }
 
-    /// Returns the identities that have trouble again and again.
+    /// Returns the identities with repeated trouble.
     pub(in crate::side) fn troubled(&self) -> MutexGuard<'_, Troubled> {
         lock(&self.troubled)
     }
@@ -123,7 +123,7 @@ mod tests {
         let worst = watchers.troubled().worst(moment(START + 2 * HOUR_MS), 10);
         let counts: Vec<_> = worst.iter().map(|r| (r.drops, r.failed_resumes)).collect();
         assert_eq!(counts, [(3, 3)]);
-        // Nothing new has come in: to catch up changes nothing, and to read does not either.
+        // No new records: neither catching up nor reading changes anything.
         watchers.catch_up();
         assert_eq!((watchers.ended().len(), watchers.alerts().losses()), (3, 3));
     }

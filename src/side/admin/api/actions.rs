@@ -1,4 +1,5 @@
-//! What an operator can do: send connections away, and have more or less logged.
+//! The actions of the admin API: kick a connection, drain connections, block an identity, change
+//! the log level.
 
 use super::connections::{no_such, parse_id};
 use super::words::ClassName;
@@ -16,80 +17,86 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The longest time that can be asked for: a day, as in the settings.
+/// The longest time that a request may ask for: a day, as in the settings.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// The word for all classes.
+/// The word that stands for all classes.
 pub(super) const ALL: &str = "all";
 
-/// What a kicked peer is told if the operator says nothing.
+/// The reason that a kicked peer gets if the operator gives none.
 const KICKED: &str = "closed by the operator";
 
 /// Why and how to close one connection.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KickBody {
-    /// The reason in the close frame, beside code 4000; cut to 123 bytes. Not the words by which apps know that they were
-    /// stopped, `App stopped` and `User session ended`.
+    /// The reason in the close frame, beside code 4000; cut to 123 bytes. `App stopped` and `User
+    /// session ended` are refused: they tell an app that it was stopped.
     #[schema(example = "misbehaving")]
     reason: Option<String>,
-    /// Refuse the identity with 403 for so long, in ms; a day at most. 0, or nothing: do not. An app that is refused is
-    /// stopped: it is closed with 1000 `App stopped`, and not asked back.
+    /// How long the identity is refused with 403, in ms; a day at most. 0 or absent: it is not
+    /// refused. An app that is refused is stopped: it is closed with 1000 `App stopped`, and its
+    /// server is not asked to start it again.
     #[schema(maximum = 86_400_000)]
     block_ms: Option<u64>,
 }
 
-/// What was done.
+/// The result of a kick.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Kicked {
     id: String,
-    /// Whether its identity is refused from now on.
+    /// Whether the identity is refused from now on.
     blocked: bool,
 }
 
-/// The name of a class, or `all`. Only for the document: the names are those of the products.
+/// The name of a class, or `all`. Used only by the OpenAPI document: the names are those that the
+/// products register.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "for the document alone")]
 pub(super) struct ClassOrAll(String);
 
-/// Whom to send away, and how fast.
+/// Which connections to close, and how fast.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Drain {
-    /// `all`, or the name of one class. With `all` the gateway ends, as after SIGTERM; without one class it stays. It must be said: by omission nothing ends. If all are on their way already, the shorter times hold; a
-    /// drain of a class is begun anew.
+    /// `all`, or the name of one class. Required. With `all` the gateway stops, as after SIGTERM;
+    /// with one class it keeps running. If all connections are being drained already, the shorter
+    /// times apply. A new drain of a class replaces the old one.
     #[schema(value_type = ClassOrAll)]
     class: ClassName,
-    /// The time over which they are closed evenly, in ms; a day at most. As `DRAIN_MS` if not given.
+    /// The time over which the connections are closed evenly, in ms; a day at most. Default:
+    /// `DRAIN_MS`.
     #[schema(maximum = 86_400_000)]
     spread_ms: Option<u64>,
-    /// Of a drain of all: how long newcomers are still accepted, in ms. As `DRAIN_DELAY_MS` if not given.
+    /// For a drain of all: how long new connections are still accepted, in ms. Default:
+    /// `DRAIN_DELAY_MS`.
     #[schema(maximum = 86_400_000)]
     delay_ms: Option<u64>,
-    /// Of a drain of one class: how long newcomers of it are refused with 503, in ms. As long as the spread if not given.
+    /// For a drain of one class: how long its new connections are refused with 503, in ms. Default:
+    /// as long as the spread.
     #[schema(maximum = 86_400_000)]
     refuse_ms: Option<u64>,
 }
 
-/// What has begun.
+/// The drain that has begun.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Draining {
     #[schema(value_type = ClassOrAll)]
     class: ClassName,
-    /// Connections that there are to close.
+    /// The number of connections to close.
     connections: u64,
-    /// What holds, in ms: if all were being drained already, the shorter of what was left and what was asked for. Null for a
-    /// class, which has no delay.
+    /// The delay that applies, in ms. If all connections were being drained already, this is the
+    /// shorter of the time left and the time asked for. Null for a class, which has no delay.
     delay_ms: Option<u64>,
-    /// As well.
+    /// The spread that applies, in ms; also the shorter one if all were being drained already.
     spread_ms: u64,
 }
 
-/// What is logged.
+/// The log level.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LogLevel {
-    /// The least important lines that are still logged.
+    /// The least important level that is still logged.
     level: LevelName,
 }
 
@@ -148,7 +155,7 @@ pub(super) async fn kick(
     }
 }
 
-/// Sends all connections, or those of one class, away with 1012, cause `draining`.
+/// Drains all connections, or those of one class: closes them with 1012, cause `draining`.
 #[utoipa::path(
     post, path = "/api/v1/drain", tag = "act", request_body = Drain,
     responses(
@@ -226,7 +233,7 @@ pub(super) async fn drain(
     Ok((StatusCode::ACCEPTED, Json(body)))
 }
 
-/// Gives the drain of one class up: nobody else is closed, and newcomers are let in.
+/// Cancels the drain of one class: no more connections are closed, and new ones are accepted.
 #[utoipa::path(
     delete, path = "/api/v1/drain/{class}", tag = "act",
     params(("class" = ClassName, Path)),
@@ -252,11 +259,11 @@ pub(super) async fn stop_drain(
     }
 }
 
-/// What is logged now.
+/// Returns the current log level.
 #[utoipa::path(get, path = "/api/v1/log-level", tag = "act", responses((status = 200, body = LogLevel)))]
 pub(super) async fn log_level() -> Json<LogLevel> {
     let level = match log::max_level() {
-        // It is never off.
+        // The level is never `Off`.
         LevelFilter::Off | LevelFilter::Error => LevelName::Error,
         LevelFilter::Warn => LevelName::Warn,
         LevelFilter::Info => LevelName::Info,
@@ -266,7 +273,7 @@ pub(super) async fn log_level() -> Json<LogLevel> {
     Json(LogLevel { level })
 }
 
-/// Has more or less logged, until the next reload or restart.
+/// Changes the log level until the next reload or restart.
 #[utoipa::path(
     put, path = "/api/v1/log-level", tag = "act", request_body = LogLevel,
     responses((status = 200, body = LogLevel), (status = 400, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem))

@@ -1,4 +1,4 @@
-//! Alerts, and how telling them goes.
+//! The alerts, and the state of their webhook.
 
 use super::page::Entries;
 use super::words::time;
@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Alerts: firing ones first, then pending ones, then the last 50 that were resolved; as many as fit into 1 MiB.
+/// Alerts: firing ones first, then pending ones, then the last 50 resolved ones; as many as fit
+/// into 1 MiB.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertList {
-    /// How many there are, those included that are not listed; 1 050 at most.
+    /// The number of alerts, including those that are not listed; 1 050 at most.
     total: usize,
     alerts: Vec<AlertBody>,
     sink: SinkBody,
@@ -23,49 +24,49 @@ pub(super) struct AlertList {
 /// One alert.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AlertBody {
-    /// Of the rule.
+    /// The name of the rule.
     #[schema(example = "many_suspects")]
     name: &'static str,
-    /// What tells it from others of its rule: `class`, `package`.
+    /// What distinguishes the alert from others of its rule: `class`, `package`.
     labels: BTreeMap<&'static str, String>,
     state: AlertStateName,
-    /// When it began to be too much.
+    /// When the value first reached the threshold.
     since: String,
     resolved_at: Option<String>,
     value: f64,
     threshold: f64,
-    /// What is the matter, with the numbers.
+    /// What is wrong, with the numbers.
     summary: String,
     /// What to do, in one sentence.
     action: &'static str,
 }
 
-/// How an alert is.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AlertStateName {
-    /// It is too much, but not yet for long enough.
+    /// The value is at the threshold or above, but not yet for long enough.
     Pending,
-    /// It is.
+    /// The alert fires.
     Firing,
-    /// It was.
+    /// The alert has ended.
     Resolved,
 }
 
-/// How posting to `ALERT_WEBHOOK_URL` goes.
+/// The state of the posts to `ALERT_WEBHOOK_URL`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SinkBody {
-    /// Whether there is one.
+    /// Whether `ALERT_WEBHOOK_URL` is set.
     configured: bool,
     /// Requests that were answered with 2xx.
     delivered: u64,
-    /// Requests that were not; they are made again.
+    /// Requests that failed; they are retried.
     failed: u64,
-    /// What was wrong with the last one; null if it was answered.
+    /// The error of the last request; null if it succeeded.
     last_error: Option<String>,
 }
 
-/// What is alerted of: firing, pending, and the last 50 that were resolved.
+/// Alerts: firing, pending, and the last 50 that were resolved.
 #[utoipa::path(
     get, path = "/api/v1/alerts", tag = "alerts",
     responses((status = 200, body = AlertList))

@@ -1,4 +1,4 @@
-//! Identities that are shut out.
+//! Blocked identities.
 
 use super::connections::page_size;
 use super::page::Entries;
@@ -18,7 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BlocksParams {
-    /// How many, 1 to 1000; all of them, which are 1000 at most, if not given. A page ends earlier when they take 1 MiB.
+    /// The size of a page, 1 to 1000; default: all, which are 1000 at most. A page ends earlier
+    /// when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
@@ -29,15 +30,15 @@ pub(super) struct BlocksParams {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BlockList {
     blocks: Vec<Block>,
-    /// Where the next page begins: give it as `after`. Null: this is the last.
+    /// The start of the next page: pass it as `after`. Null on the last page.
     next: Option<String>,
 }
 
-/// Who is refused with 403, and for how long still.
+/// An identity that is refused with 403, and for how long.
 #[derive(Debug, Serialize, ToSchema)]
 struct Block {
     user: String,
-    /// Null: an identity without a package.
+    /// Null for an identity without a package.
     package: Option<String>,
     left_ms: u64,
 }
@@ -52,7 +53,8 @@ pub(super) struct BlockParams {
     package: Option<String>,
 }
 
-/// Blocked identities, the block that ends first coming first, a page at a time: as many as are asked for, and as fit into 1 MiB.
+/// Blocked identities, one page at a time, ordered by the end of the block. A page has at most
+/// `limit` entries and at most 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/blocks", tag = "act", params(BlocksParams),
     responses((status = 200, body = BlockList), (status = 400, body = Problem), (status = 503, body = Problem))
@@ -108,7 +110,7 @@ impl Block {
     }
 }
 
-/// Lets an identity in again.
+/// Unblocks an identity.
 #[utoipa::path(
     delete, path = "/api/v1/blocks", tag = "act", params(BlockParams),
     responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))

@@ -19,16 +19,17 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CausesParams {
-    /// How far back the steps go, 1 to 60 minutes; 60 if not given.
+    /// How far back the steps go, in minutes, 1 to 60; default 60.
     #[param(minimum = 1, maximum = 60)]
     minutes: Option<u64>,
 }
 
-/// Causes since the start and over time. At every moment `opened` less the sum of `closed` is what lives.
+/// Causes since the start and over time. At every moment, `opened` minus the sum of `closed` is the
+/// number of open WebSockets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Causes {
     since_start: Counts,
-    /// Some ten seconds each, oldest first; the last one goes to now.
+    /// Steps of about ten seconds each, oldest first; the last one ends now.
     steps: Vec<StepBody>,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Counts {
     opened: BTreeMap<&'static str, u64>,
     /// WebSockets ended, by class and cause.
     closed: BTreeMap<&'static str, ByCause>,
-    /// Connections that ended before they were WebSockets, by cause.
+    /// Connections that ended before they became WebSockets, by cause.
     rejected: ByCause,
 }
 
@@ -100,7 +101,8 @@ impl Counts {
 }
 
 impl StepBody {
-    /// Steps are told by the wall clock as it is now, so they follow each other without a gap whatever it did.
+    /// Both times are computed from the wall clock as it is now, so steps follow each other without
+    /// a gap even if that clock was changed.
     fn of(classes: &Classes, step: Step, now: Moment) -> Self {
         let names = || classes.names();
         StepBody {

@@ -21,18 +21,18 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) struct ClosedParams {
     /// Only of this class.
     class: Option<ClassName>,
-    /// Only of this user; exactly.
+    /// Only of this user (exact match).
     user: Option<String>,
-    /// Only of this package; exactly.
+    /// Only of this package (exact match).
     package: Option<String>,
     /// Only with this `User-Agent`, as sent or as shown here.
     user_agent: Option<String>,
-    /// Only from this IP address, or from this block of them (CIDR).
+    /// Only from this IP address or CIDR block.
     address: Option<String>,
     /// Only for this cause.
     #[param(example = "stale")]
     cause: Option<String>,
-    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its records take 1 MiB.
+    /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
@@ -43,34 +43,34 @@ pub(super) struct ClosedParams {
 /// A page of connections that have ended, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ClosedList {
-    /// How many are remembered, whether they fit the filter or not; 10 000 at most.
+    /// The number of records that are kept, whether they match the filter or not; 10 000 at most.
     remembered: usize,
     closed: Vec<ClosedBody>,
-    /// Where the next page begins: give it as `before`. Null: this is the last.
+    /// The start of the next page: pass it as `before`. Null on the last page.
     next: Option<u64>,
 }
 
-/// A connection that has ended. The words are the log's.
+/// A connection that has ended. The words are those of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ClosedBody {
-    /// A number that grows with each end.
+    /// The record's number; it grows with each connection that ends.
     number: u64,
-    /// When its end was told.
+    /// When the end was recorded.
     at: String,
-    /// The name that it had.
+    /// The connection's id.
     id: String,
-    /// Null if it never was a WebSocket.
+    /// Null if the connection never became a WebSocket.
     #[schema(value_type = Option<ClassName>)]
     class: Option<&'static str>,
     user: Option<String>,
     package: Option<String>,
-    /// As of a connection that is here.
+    /// The `User-Agent`, in the same form as for a live connection.
     user_agent: Option<String>,
     peer: String,
     /// Why it ended.
     #[schema(example = "stale")]
     cause: &'static str,
-    /// Who ended it: `us`, `peer`, `network` or `operator`.
+    /// Which side ended it: `us`, `peer`, `network` or `operator`.
     by: &'static str,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]
@@ -87,7 +87,7 @@ pub(super) struct ClosedBody {
     traffic: TrafficBody,
 }
 
-/// A connection that has ended, with what had been kept of its life.
+/// A connection that has ended, with the history that was recorded for it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ClosedDetail {
     #[serde(flatten)]
@@ -95,7 +95,8 @@ pub(super) struct ClosedDetail {
     history: Option<HistoryBody>,
 }
 
-/// Ended connections, newest first, a page at a time: as many as are asked for, and as fit into 1 MiB. Of a health check or a port scan nothing is kept.
+/// Ended connections, newest first, one page at a time. A page has at most `limit` entries and at
+/// most 1 MiB. Health checks and port scans are not recorded.
 #[utoipa::path(
     get, path = "/api/v1/closed", tag = "closed", params(ClosedParams),
     responses((status = 200, body = ClosedList), (status = 400, body = Problem))

@@ -1,4 +1,4 @@
-//! Connections: a page of them, and one with everything that is known of it.
+//! Connections: a filtered page of them, or one with all its details.
 
 use super::explain::{self, Explanation};
 use super::page::Entries;
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
-/// How many a page has if nothing else is asked for.
+/// The default size of a page.
 const PAGE: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -28,20 +28,21 @@ pub(super) struct ListParams {
     class: Option<ClassName>,
     /// Only in this state.
     state: Option<StateName>,
-    /// Only of this user; exactly.
+    /// Only of this user (exact match).
     user: Option<String>,
-    /// Only of this package; exactly.
+    /// Only of this package (exact match).
     package: Option<String>,
     /// Only with this `User-Agent`, as sent or as shown here.
     user_agent: Option<String>,
-    /// Only from this IP address, or from this block of them (CIDR).
+    /// Only from this IP address or CIDR block.
     #[param(example = "192.0.2.0/24")]
     address: Option<String>,
-    /// What comes first: who was silent for longest, the longest RTT, the oldest, the most unsent bytes.
+    /// What comes first: the longest silence, the longest RTT, the oldest connection, or the most
+    /// unsent bytes.
     sort: Option<SortName>,
     /// `desc` (as `sort` says) or `asc` (the reverse).
     order: Option<Order>,
-    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its connections take 1 MiB.
+    /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// `next` of the page before.
@@ -67,40 +68,42 @@ pub(super) enum Order {
 /// A page of connections.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct List {
-    /// How many fit the filter, on all pages.
+    /// How many connections match the filter, on all pages.
     matched: usize,
     connections: Vec<Connection>,
-    /// Where the next page begins: give it as `after`. Null: this is the last.
+    /// The start of the next page: pass it as `after`. Null on the last page.
     next: Option<String>,
 }
 
 /// A connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Connection {
-    /// Its name: `slot.generation`.
+    /// The connection's id: `slot.generation`.
     #[schema(example = "17.4242")]
     id: String,
-    /// Null before it is a WebSocket.
+    /// Null before the connection becomes a WebSocket.
     #[schema(value_type = Option<ClassName>)]
     class: Option<&'static str>,
     state: StateName,
     user: Option<String>,
     package: Option<String>,
-    /// What its request named as `User-Agent`, cut to 128 bytes and with every byte that is not visible ASCII as `\xNN`; `other` if
-    /// 4096 different ones were here already. Null: it named none.
+    /// The `User-Agent` of its request, cut to 128 bytes, with every byte that is not visible ASCII
+    /// written as `\xNN`. It is `other` if 4096 different ones were in use already. Null if the
+    /// request had none.
     #[schema(example = "glasses-os/3.2.1")]
     user_agent: Option<String>,
-    /// The client's address and port; the port is 0 if a proxy did not name it.
+    /// The client's address and port; the port is 0 if a proxy did not report it.
     peer: String,
-    /// When it opened, or was accepted if it has not opened.
+    /// When it opened; if it has not opened, when it was accepted.
     since: String,
     age_ms: u64,
     silence_ms: u64,
-    /// Pings since something was last heard.
+    /// Pings sent since the last byte was received.
     unanswered: u16,
     #[serde(flatten)]
     rtt: RttBody,
-    /// While heartbeats go unanswered: the round-trip time is at least so old. Null while it is current.
+    /// The least age of the round-trip time, in ms, while heartbeats go unanswered. Null while the
+    /// round-trip time is current.
     rtt_age_ms: Option<u64>,
     /// Bytes that wait to be sent.
     pending_bytes: usize,
@@ -110,24 +113,25 @@ pub(super) struct Connection {
     traffic: TrafficBody,
 }
 
-/// Everything about one connection.
+/// All that is known about one connection.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Detail {
     connection: Connection,
-    /// How it took its place in its session: `first`, `resume` (after a loss) or `takeover` (from an older connection). Null: it has
-    /// none.
+    /// How it took its place in its session: `first`, `resume` (after a loss) or `takeover` (from
+    /// an older connection). Null if it has no place.
     taken: Option<&'static str>,
     explain: Explanation,
-    /// What was kept of its recent life: of suspects, of a sample, and of those that were asked for, from then on.
+    /// Its recent history. It is recorded for suspects, for a sample of connections, and from the
+    /// first request for this connection on.
     history: Option<HistoryBody>,
 }
 
 /// The recent life of a connection, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HistoryBody {
-    /// Since when it is kept.
+    /// When the recording began.
     since: String,
-    /// Why it is kept.
+    /// Why it is recorded.
     reason: ReasonName,
     /// The last 24 round-trip times.
     rtts: Vec<RttSample>,
@@ -154,13 +158,14 @@ struct ChangeBody {
     at: String,
     /// The new state.
     state: StateName,
-    /// How long nothing had been heard.
+    /// How long nothing had been received.
     silence_ms: u64,
     /// Pings that had gone unanswered.
     unanswered: u16,
 }
 
-/// Connections, filtered and sorted, a page at a time: as many as are asked for, and as fit into 1 MiB.
+/// Connections, filtered and sorted, one page at a time. A page has at most `limit` entries and at
+/// most 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/connections", tag = "connections", params(ListParams),
     responses((status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem))
@@ -191,7 +196,8 @@ pub(super) async fn list(
     }))
 }
 
-/// One connection with its history, and why it is as it is, when it is pinged next, and when and for what it will end.
+/// One connection with its history: why it is in its state, when the next ping is due, when it will
+/// end and for which cause.
 #[utoipa::path(
     get, path = "/api/v1/connections/{id}", tag = "connections",
     params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
@@ -226,7 +232,7 @@ pub(super) fn parse_id(text: &str) -> Result<ConnId, Problem> {
         .map_err(|e| Problem::bad_request(format!("{text:?}: {e}")))
 }
 
-/// There is no such connection; perhaps there was.
+/// Returns the 404 for an unknown connection; it tells whether the connection has ended.
 pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
     control.watchers.catch_up();
     match control.watchers.ended().find(id) {
@@ -347,7 +353,8 @@ impl From<History> for HistoryBody {
     }
 }
 
-/// How old a round-trip time is at least, in ms, if it is not current: nothing was heard since a heartbeat went out.
+/// Returns the least age of the round-trip time, in ms, if nothing was received since a heartbeat
+/// was sent; otherwise the time is current.
 fn rtt_age(view: &ConnView) -> Option<u64> {
     let health = &view.health;
     let is_old = health.unanswered > 0 && health.rtt.srtt_us().is_some();

@@ -1,4 +1,4 @@
-//! Why a connection is as it is, and what will become of it: in words, and as moments.
+//! Explains a connection's state and predicts its next events, as sentences and as times.
 
 use super::words::{Moment, Now};
 use crate::base::cause::{Cause, Code};
@@ -8,8 +8,9 @@ use crate::health::{HeartbeatMode, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What is known of the reasons and of the future of a connection. The moments hold if nothing more is heard from the peer and
-/// nothing more is sent to it; they are met never early, and late by some 10 ms. What a drain does may come earlier than is said.
+/// Why a connection is in its state, and what will happen to it. The times apply if nothing more is
+/// received from the peer and nothing more is sent to it. Events are never early, and late by some
+/// 10 ms. A drain may act earlier than its time here.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Explanation {
     /// Why it is in its state.
@@ -17,45 +18,48 @@ pub(super) struct Explanation {
         example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 ms"
     )]
     why: String,
-    /// When it is pinged next; null if it is not before it ends, or as long as it does not read.
+    /// When the next ping is due. Null if the connection ends before, or as long as it does not
+    /// read.
     next_ping: Option<Moment>,
-    /// When it becomes suspect; null if it is already, or ends before.
+    /// When it becomes suspect. Null if it is suspect already, or ends before.
     suspect: Option<Moment>,
-    /// By when a drain, of all or of its class, closes it at the latest, and perhaps before all that is said here; null if it is
-    /// part of none.
+    /// The latest time at which a drain, of all or of its class, closes it; this may be before all
+    /// other times here. Null if no drain includes it.
     drained: Option<Moment>,
-    /// When and for what it ends, or begins to be closed; if for `draining`, then at the latest.
+    /// When and for which cause it ends, or begins to be closed. For `draining` this is the latest
+    /// time.
     end: End,
     /// The same as sentences.
     text: Vec<String>,
-    /// Whose TCP acknowledges our bytes: `peer` or `proxy`. A proxy's acknowledgements count as life for one timeout at most.
+    /// Whose TCP acknowledges our bytes: `peer` or `proxy`. A proxy's acknowledgements count as
+    /// life for one timeout at most.
     #[schema(example = "peer")]
     kernel: &'static str,
-    /// The policy that holds for it.
+    /// The policy that applies to it.
     policy: PolicyBody,
 }
 
-/// An end that is to come.
+/// The predicted end of a connection.
 #[derive(Debug, Serialize, ToSchema)]
 struct End {
     #[serde(flatten)]
     when: Moment,
-    /// As it will stand in the log.
+    /// The cause, as in the log.
     #[schema(example = "stale")]
     cause: &'static str,
-    /// What the peer will be told, or was.
+    /// The close code or status that the peer gets.
     #[schema(example = "3008")]
     code: String,
 }
 
-/// How a connection is supervised.
+/// The heartbeat policy of a connection.
 #[derive(Debug, Serialize, ToSchema)]
 struct PolicyBody {
     heartbeat_interval_ms: u64,
     connection_timeout_ms: u64,
     /// `always` or `idle`.
     heartbeat_mode: &'static str,
-    /// It is its own, not its class's.
+    /// Whether the policy is the connection's own and not that of its class.
     own: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The gateway second by second: one document for all pages that show it.
+//! The gateway second by second: one document, shared by all pages that are open.
 
 use super::alerts::AlertBody;
 use super::connections::Connection;
@@ -22,51 +22,51 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// Peers that stand in a document, of each kind.
+/// The number of peers in a document, for each list.
 const PEERS: usize = 10;
 
-/// The gateway at one moment, as a page shows it.
+/// The gateway at one moment, as the page shows it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Live {
     at: String,
     version: &'static str,
     uptime_s: u64,
-    /// Whether the gateway is going away.
+    /// Whether the gateway is shutting down.
     draining: bool,
-    /// Whether newcomers are accepted.
+    /// Whether new connections are accepted.
     accepting: bool,
-    /// Whether newcomers are refused because `max_connections` are here.
+    /// Whether new connections are refused because `max_connections` are open.
     full: bool,
-    /// Classes that are being drained, or whose newcomers are refused.
+    /// Classes that are being drained, or that refuse new connections.
     #[schema(value_type = Vec<ClassName>)]
     drained_classes: Vec<&'static str>,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,
-    /// Connections whose request, or its answer, is not complete.
+    /// Connections with an incomplete request, or an incomplete answer to it.
     opening: u64,
-    /// Connections that hold one of the places that there are.
+    /// Connection slots that are in use.
     places_taken: u64,
     max_connections: usize,
     sessions: usize,
-    /// Identities that are refused because an operator has blocked them.
+    /// Identities that an operator has blocked.
     blocked: usize,
-    /// Places that are lost and waited for, by class.
+    /// Lost places that wait for their peer, by class.
     absent: BTreeMap<&'static str, u64>,
-    /// Null in the first document after a time in which nobody listened.
+    /// Null in the first document after a time without listeners.
     rates: Option<Rates>,
     last_minute: LastMinute,
-    /// Those with the longest round-trip time.
+    /// Peers with the longest round-trip time.
     slowest: Vec<Connection>,
-    /// Those from whom nothing has been heard for longest.
+    /// Peers that have been silent for longest.
     most_silent: Vec<Connection>,
     relay: Relay,
-    /// Those that fire, and those that are about to.
+    /// Firing and pending alerts.
     alerts: Vec<AlertBody>,
     /// The peers with the most trouble over hours.
     troubled: Vec<TroubledBody>,
 }
 
-/// What happened since the document before, per second.
+/// What happened since the previous document, per second.
 #[derive(Debug, Serialize, ToSchema)]
 struct Rates {
     opened_per_s: f64,
@@ -86,8 +86,9 @@ struct Relay {
     false_deaths: u64,
 }
 
-/// The gateway second by second, as server-sent events: `data: ` and a document as below each second, or an event `problem` if
-/// the loop does not answer. It ends after ten minutes: ask again.
+/// The gateway second by second, as server-sent events. Each second sends `data: ` and a document
+/// as below, or an event `problem` if the loop does not answer. The stream ends after ten minutes:
+/// request it again.
 #[utoipa::path(
     get, path = "/api/v1/live", tag = "overview",
     responses(
@@ -102,19 +103,19 @@ pub(super) async fn live(State(control): State<Arc<Control>>) -> Result<Response
     };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
-        // nginx would keep documents back until its buffer is full.
+        // Without this, nginx holds documents back until its buffer is full.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, body).into_response())
 }
 
-/// Makes the documents, each with the counts since the one before.
+/// Builds the documents, with the changes of the counters since the previous one.
 #[derive(Debug, Default)]
 pub(in crate::side) struct Teller {
     before: Option<Totals>,
 }
 
-/// What rates are made from.
+/// The counters that rates are computed from.
 #[derive(Debug, Clone, Copy)]
 struct Totals {
     at: Micros,
@@ -125,13 +126,13 @@ struct Totals {
 }
 
 impl Teller {
-    /// The next event, as it goes over the wire.
+    /// Returns the next event, as it is sent.
     pub(in crate::side) async fn tell(&mut self, control: &Control) -> Bytes {
         let (event, told) = match self.document(control).await {
             Ok(document) => ("", serde_json::to_string(&document)),
             Err(problem) => ("event: problem\n", serde_json::to_string(&problem)),
         };
-        // What we write down ourselves has no keys that JSON refuses; and JSON has no line breaks.
+        // Our own types have only keys that JSON allows; and JSON text has no line breaks.
         told.map_or_else(
             |_| Bytes::new(),
             |json| format!("{event}data: {json}\n\n").into(),
@@ -172,7 +173,7 @@ impl Teller {
     }
 }
 
-/// What fires or is about to.
+/// Returns the firing and pending alerts.
 fn alerts(control: &Control) -> Vec<AlertBody> {
     let all = control.watchers.alerts().all().into_iter();
     let going_on = all.filter(|alert| alert.state != AlertState::Resolved);
@@ -212,7 +213,7 @@ impl Totals {
 impl Rates {
     fn between(then: Totals, now: Totals) -> Self {
         let span_ms = (now.at - then.at).as_millis().max(1);
-        // To a tenth: more is noise.
+        // Rounded to a tenth: more digits are noise.
         let per_s = |now: u64, then: u64| (((now - then) * 10_000 / span_ms) as f64) / 10.0;
         Rates {
             opened_per_s: per_s(now.opened, then.opened),

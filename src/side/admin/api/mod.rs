@@ -1,4 +1,5 @@
-//! `/api/v1`: what an operator can ask and do, as JSON. The OpenAPI document is made from this code.
+//! `/api/v1`: what operators can read and do, as JSON. The OpenAPI document is generated from this
+//! code.
 
 mod actions;
 mod alerts;

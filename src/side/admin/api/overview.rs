@@ -1,4 +1,4 @@
-//! The whole gateway at a glance.
+//! The overview of the whole gateway.
 
 use super::causes::Counts;
 use super::words::{ClassName, by_class, drained, time};
@@ -21,21 +21,21 @@ use utoipa::ToSchema;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Overview {
     version: &'static str,
-    /// Where the loop listens.
+    /// The address of the loop's listener.
     listen: String,
     started: String,
     uptime_ms: u64,
-    /// Whether newcomers are accepted.
+    /// Whether new connections are accepted.
     accepting: bool,
-    /// Whether the gateway is going away.
+    /// Whether the gateway is shutting down.
     draining: bool,
-    /// Classes that are being drained, or whose newcomers are refused.
+    /// Classes that are being drained, or that refuse new connections.
     #[schema(value_type = Vec<ClassName>)]
     drained_classes: Vec<&'static str>,
     sessions: usize,
-    /// Connections that may be held at once.
+    /// The limit of concurrent connections.
     connections_max: usize,
-    /// Connections whose request, or its answer, is not complete.
+    /// Connections with an incomplete request, or an incomplete answer to it.
     opening: u64,
     /// WebSockets now, by class and state.
     connections: BTreeMap<&'static str, States>,
@@ -66,7 +66,7 @@ struct Heartbeats {
     unanswered: u64,
 }
 
-/// What went through since the start, and what waits now.
+/// Bytes and messages since the start, and what waits to be sent now.
 #[derive(Debug, Serialize, ToSchema)]
 struct Traffic {
     messages_in: u64,
@@ -75,24 +75,25 @@ struct Traffic {
     bytes_out: u64,
     pending_bytes: u64,
     held_bytes: u64,
-    /// What the relay holds: frames that are kept, subscriptions, places without a connection.
+    /// Memory that the relay holds, in bytes: kept frames, subscriptions, places without a
+    /// connection.
     host_bytes: u64,
 }
 
-/// What the relay has done since the start, and what it keeps now.
+/// What the relay has done since the start, and what it holds now.
 #[derive(Debug, Serialize, ToSchema)]
 struct RelayBody {
-    /// Places that are lost and waited for now, by class.
+    /// Lost places that wait for their peer now, by class.
     absent: BTreeMap<&'static str, u64>,
     /// Peers that came back to their place after a loss, by class.
     resumes: BTreeMap<&'static str, u64>,
-    /// Peers that took over from an older connection of theirs, by class.
+    /// Peers that took over from an older connection of their own, by class.
     takeovers: BTreeMap<&'static str, u64>,
     /// Peers that were declared stale and came back within a second, by class.
     false_deaths: BTreeMap<&'static str, u64>,
-    /// Newcomers that were refused because their identity comes back too often, by class.
+    /// New connections that were refused because their identity reconnects too often, by class.
     flapping: BTreeMap<&'static str, u64>,
-    /// How long those that came back had been lost.
+    /// How long the peers that came back had been lost.
     absence: Percentiles,
     frames_relayed: u64,
     frames_unrouted: u64,
@@ -104,16 +105,17 @@ struct RelayBody {
     frames_dropped: BTreeMap<&'static str, u64>,
     frames_kept: u64,
     frames_kept_bytes: u64,
-    /// Requests to the servers of apps: `session_request` for a start or after a loss, `stop_request`.
+    /// Requests to the servers of apps: `session_request` for a start or after a loss,
+    /// `stop_request`.
     app_starts: u64,
     app_revivals: u64,
     app_stops: u64,
 }
 
-/// Percentiles over the last minute, or over the time since the start if that is less; within 12.5 %.
+/// Percentiles over the last minute, or since the start if that is shorter; exact to 12.5 %.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LastMinute {
-    /// Not told second by second.
+    /// Absent in the documents of the live stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = u64)]
     span_ms: Option<u64>,
@@ -130,7 +132,7 @@ pub(super) struct Percentiles {
     max_us: Option<u64>,
 }
 
-/// The loop since the start.
+/// The loop's counters since the start.
 #[derive(Debug, Serialize, ToSchema)]
 struct TheLoop {
     turns: u64,
@@ -139,7 +141,7 @@ struct TheLoop {
     accept_pauses: u64,
 }
 
-/// The whole gateway at a glance.
+/// The whole gateway in one document.
 #[utoipa::path(
     get, path = "/api/v1/overview", tag = "overview",
     responses((status = 200, body = Overview), (status = 503, body = Problem))
@@ -234,7 +236,7 @@ impl RelayBody {
 }
 
 impl LastMinute {
-    /// The percentiles without the span.
+    /// Returns the percentiles without the span.
     pub(super) fn of(minute: &Minute) -> Self {
         LastMinute {
             span_ms: None,

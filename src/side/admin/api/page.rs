@@ -1,10 +1,11 @@
-//! A page of a list: bounded by the number of its entries, and by their bytes.
+//! A page of a list, with a limit of entries and of bytes.
 
 use serde::Serialize;
 use std::io;
 
-/// The most bytes that the entries of one page take as JSON: 1 MiB. A page is shorter than its limit if they take more, and
-/// goes on behind its last entry. An entry that takes more alone would be a page of its own; none does.
+/// The largest size of one page's entries as JSON, in bytes: 1 MiB. A page that reaches it ends
+/// early, and the next page begins after its last entry. An entry above this size would get a page
+/// of its own; none is as large.
 pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 
 /// The entries of a page.
@@ -16,7 +17,7 @@ pub(super) struct Entries<T> {
 }
 
 impl<T: Serialize> Entries<T> {
-    /// An empty page with room for so many entries.
+    /// Creates an empty page that holds at most `most` entries.
     pub(super) fn new(most: usize) -> Self {
         Entries {
             entries: Vec::new(),
@@ -36,7 +37,7 @@ impl<T: Serialize> Entries<T> {
         true
     }
 
-    /// How many entries there is room for by their number.
+    /// Returns how many more entries the limit of entries allows.
     pub(super) fn left(&self) -> usize {
         self.most - self.entries.len()
     }
@@ -46,7 +47,7 @@ impl<T: Serialize> Entries<T> {
     }
 }
 
-/// What an entry takes on the wire, with the comma behind it.
+/// Returns the bytes that an entry takes on the wire, including the comma after it.
 fn size_of_json(entry: &impl Serialize) -> usize {
     struct Count(usize);
 
@@ -64,7 +65,8 @@ fn size_of_json(entry: &impl Serialize) -> usize {
     let mut count = Count(1);
     match serde_json::to_writer(&mut count, entry) {
         Ok(()) => count.0,
-        // What we write down ourselves has no keys that JSON refuses; if it had, the answer would be an error, too.
+        // Our own types have only keys that JSON allows. If one had not, the answer would fail,
+        // too.
         Err(_) => 0,
     }
 }

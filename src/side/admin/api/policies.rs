@@ -1,4 +1,4 @@
-//! How classes are supervised, to look at and to change live.
+//! The heartbeat policies of the classes: read and changed live.
 
 use super::explain::mode_name;
 use super::words::ClassName;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// How a class is supervised.
+/// The heartbeat policy of a class.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PolicyBody {
     heartbeat_interval_ms: u64,
@@ -28,14 +28,15 @@ pub(super) struct PolicyBody {
     heartbeat_mode: &'static str,
 }
 
-/// What is to be changed; what is missing stays.
+/// The fields to change; absent fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyChange {
-    /// Time from one ping to the next, in ms: 10 to 86 400 000.
+    /// The time from one ping to the next, in ms: 10 to 86 400 000.
     #[schema(minimum = 10, maximum = 86_400_000)]
     heartbeat_interval_ms: Option<u64>,
-    /// Silence after which a connection is stale, in ms: more than the interval, at most 86 400 000.
+    /// The silence after which a connection is stale, in ms: more than the interval, at most
+    /// 86 400 000.
     #[schema(minimum = 10, maximum = 86_400_000)]
     connection_timeout_ms: Option<u64>,
     /// At least 1.
@@ -74,9 +75,10 @@ pub(super) async fn list(
     Ok(Json(known.collect()))
 }
 
-/// Changes a class's policy, within the bounds that hold at the start, until the next reload or restart. Within a few turns
-/// everybody changes over: each is pinged within one new interval, and is stale not sooner than before or one new timeout
-/// later, whichever is first.
+/// Changes a class's policy until the next reload or restart, within the bounds of the settings.
+/// All its connections change over within a few turns. Each is pinged within one new interval. None
+/// becomes stale earlier than under the old policy or one new timeout after the change, whichever
+/// is first.
 #[utoipa::path(
     patch, path = "/api/v1/policies/{class}", tag = "act", request_body = PolicyChange,
     params(("class" = ClassName, Path)),
@@ -128,7 +130,7 @@ pub(super) async fn change(
     Ok(Json(PolicyBody::from(&policy)))
 }
 
-/// Why a policy was not changed; the operator may ask for another one.
+/// Why a policy was not changed; the operator may try another one.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("no such class")]

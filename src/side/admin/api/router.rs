@@ -1,4 +1,4 @@
-//! The routes of `/api/v1`, and the document about them.
+//! The routes of `/api/v1`, and the OpenAPI document about them.
 
 use super::actions::ALL;
 use super::{
@@ -20,7 +20,7 @@ use utoipa::openapi::{self, Content, OpenApi as OpenApiDocument, Ref, ResponseBu
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The longest body that is read, in bytes; none of ours is longer than some hundred.
+/// The longest request body that is read, in bytes; the longest valid body has some hundred.
 const BODY_MAX: usize = 16 * 1024;
 
 #[derive(OpenApi)]
@@ -31,16 +31,16 @@ const BODY_MAX: usize = 16 * 1024;
                        Where a token is set, every request but the probes carries it: `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    // What is served beside the API.
+    // Routes that are served beside the API.
     paths(probes::healthz, probes::readyz),
-    // What only parameters name.
+    // Types that only parameters use.
     components(schemas(words::ClassName, words::StateName, connections::SortName, connections::Order)),
     modifiers(&Bearer),
     security((), ("token" = []))
 )]
 struct Document;
 
-/// How the token is given.
+/// The security scheme: the token as a bearer token.
 struct Bearer;
 
 impl utoipa::Modify for Bearer {
@@ -52,7 +52,7 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-/// The routes, and the document, which names these classes.
+/// Returns the routes and the document, which names these classes.
 pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> {
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(overview::overview))
@@ -87,7 +87,7 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> 
         .layer(DefaultBodyLimit::max(BODY_MAX))
 }
 
-/// The document with what is the same everywhere, and with what no handler describes.
+/// Completes the document: adds what all routes share and what no handler describes.
 fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
     let found = |what: &str, kind: &str| {
         let found = ResponseBuilder::new().description(what);
@@ -128,7 +128,7 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
     document
 }
 
-/// Says which names a class may have: those that products have registered.
+/// Lists the names that a class may have: those that products have registered.
 fn name_classes(document: &mut OpenApiDocument, classes: &Classes) {
     let enumeration = |names: Vec<&'static str>| {
         let text = ObjectBuilder::new().schema_type(Type::String);
@@ -142,7 +142,7 @@ fn name_classes(document: &mut OpenApiDocument, classes: &Classes) {
     schemas.insert("ClassOrAll".to_owned(), all.into());
 }
 
-/// What any request may be answered, whatever it is for.
+/// The responses that any request may get.
 const EVERYWHERE: [(&str, &str); 3] = [
     ("400", "The request is malformed."),
     ("401", "The token is missing or wrong."),

@@ -1,4 +1,4 @@
-//! Sessions: users with their glasses and apps, those included that are waited for.
+//! Sessions: users with their glasses and apps, including lost ones that the gateway waits for.
 
 use super::connections::page_size;
 use super::page::Entries;
@@ -18,10 +18,10 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct SessionParams {
-    /// How many, 1 to 1000; 100 if not given. A page ends earlier when its sessions take 1 MiB.
+    /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before: only users behind this one.
+    /// `next` of the page before: only users after this one.
     after: Option<String>,
 }
 
@@ -29,20 +29,21 @@ pub(super) struct SessionParams {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AppsParams {
-    /// How many apps, 1 to 1000; all of them, which are 1000 at most, if not given. A page ends earlier when they take 1 MiB.
+    /// How many apps to list, 1 to 1000; default: all, which are 1000 at most. A page ends earlier
+    /// when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `tpas_next` of the page before: only apps whose packages stand behind this one.
+    /// `tpas_next` of the page before: only apps with a package after this one.
     after: Option<String>,
 }
 
-/// A page of sessions, in the order of their users.
+/// A page of sessions, ordered by user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionList {
-    /// How many there are, on all pages.
+    /// The number of sessions, on all pages.
     total: usize,
     sessions: Vec<SessionBody>,
-    /// Where the next page begins: give it as `after`. Null: this is the last.
+    /// The start of the next page: pass it as `after`. Null on the last page.
     next: Option<String>,
 }
 
@@ -50,13 +51,14 @@ pub(super) struct SessionList {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionBody {
     user: String,
-    /// The glasses; null if they never were here.
+    /// The glasses; null if they have never connected.
     glasses: Option<PlaceBody>,
     /// The apps, by package; in a list of sessions the first 64.
     tpas: Vec<AppBody>,
-    /// How many apps there are in all, those included that are not in `tpas`.
+    /// The number of all apps, including those that are not in `tpas`.
     tpas_total: usize,
-    /// Where the apps go on that are not in `tpas`: give it as `after` to `/api/v1/sessions/{user}`. Null: there are none behind.
+    /// The start of the apps that are not in `tpas`: pass it as `after` to
+    /// `/api/v1/sessions/{user}`. Null if there are no more.
     tpas_next: Option<String>,
     /// Frames that are kept for the glasses and all apps.
     kept_frames: usize,
@@ -67,53 +69,55 @@ pub(super) struct SessionBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct AppBody {
     package: String,
-    /// Whether it is connected, or what is done about it.
+    /// Whether it is connected; if not, what the gateway waits for.
     app: AppStateName,
-    /// How many streams it has subscribed to.
+    /// The number of streams that it has subscribed to.
     subscribed: usize,
-    /// The first 64 of them; null in a list of sessions.
+    /// The first 64 subscriptions; null in a list of sessions.
     subscriptions: Option<Vec<String>>,
     #[serde(flatten)]
     place: PlaceBody,
 }
 
-/// Room for one peer of a session.
+/// The place of one peer in a session.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlaceBody {
-    /// Its connection: see `/api/v1/connections/{id}`. Null while there is none.
+    /// The id of its connection: see `/api/v1/connections/{id}`. Null while it has none.
     id: Option<String>,
-    /// The connection's state; null while there is none.
+    /// The connection's state; null while it has none.
     state: Option<StateName>,
-    /// For how long it has been lost, in ms, if it is waited for.
+    /// How long it has been lost, in ms; null unless the gateway waits for it.
     absent_ms: Option<u64>,
-    /// For how much longer it is waited for, in ms.
+    /// How much longer the gateway waits for it, in ms.
     waits_ms: Option<u64>,
-    /// The cause for which its last connection ended, if it is waited for; null if it is to come for the first time.
+    /// The cause for which its last connection ended, if the gateway waits for it. Null if it has
+    /// not connected yet.
     lost_for: Option<&'static str>,
-    /// How often it came back, or took over from an older connection.
+    /// How many times it came back, or took over from an older connection.
     resumes: u32,
     /// Frames that are kept for it: unconfirmed, or waiting.
     kept_frames: usize,
     kept_bytes: usize,
 }
 
-/// How an app is.
+/// The state of an app.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AppStateName {
     /// Connected.
     Running,
-    /// Its connection was lost, and it may come back by itself.
+    /// Its connection was lost; the gateway waits for it to reconnect.
     Lost,
     /// Its server is being asked for a session.
     Asked,
-    /// It has agreed to come, and is to connect.
+    /// Its server has agreed; the app is expected to connect.
     Expected,
-    /// It will be asked when the glasses are back.
+    /// Its server will be asked when the glasses are back.
     Dormant,
 }
 
-/// Sessions in the order of their users, a page at a time: as many as are asked for, and as fit into 1 MiB.
+/// Sessions ordered by user, one page at a time. A page has at most `limit` entries and at most 1
+/// MiB.
 #[utoipa::path(
     get, path = "/api/v1/sessions", tag = "sessions", params(SessionParams),
     responses((status = 200, body = SessionList), (status = 400, body = Problem), (status = 503, body = Problem))
@@ -150,7 +154,8 @@ pub(super) async fn list(
     }
 }
 
-/// One session with its apps by package, a page of them at a time: as many as are asked for, and as fit into 1 MiB.
+/// One session with its apps ordered by package, one page of apps at a time. A page has at most
+/// `limit` apps and at most 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/sessions/{user}", tag = "sessions",
     params(("user" = String, Path, description = "The user"), AppsParams),
@@ -193,7 +198,7 @@ pub(super) async fn one(
 }
 
 impl SessionBody {
-    /// The session in a row, as it was at this time.
+    /// Converts a row of the relay into a session, with times relative to `now`.
     fn of(row: SessionRow, now: Micros) -> Self {
         let last = row.apps.last().filter(|_| row.more_apps);
         SessionBody {

@@ -1,4 +1,4 @@
-//! Who has trouble again and again.
+//! The identities with repeated trouble.
 
 use super::connections::page_size;
 use super::page::Entries;
@@ -17,43 +17,43 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TroubledParams {
-    /// How many, 1 to 1000; 100 if not given. There are fewer when they take 1 MiB.
+    /// The number of entries, 1 to 1000; default 100. There are fewer when they reach 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
-/// Identities with trouble again and again over the last 24 hours, the worst first.
+/// Identities with repeated trouble over the last 24 hours, the worst first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TroubledList {
-    /// How many there are, those included that are not listed; 2 000 at most.
+    /// The number of identities, including those that are not listed; 2 000 at most.
     total: usize,
     troubled: Vec<TroubledBody>,
 }
 
-/// One of them.
+/// One identity with repeated trouble.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TroubledBody {
     user: String,
-    /// Null: an identity without a package.
+    /// Null for an identity without a package.
     package: Option<String>,
-    /// How bad it is; what is six hours old counts half.
+    /// How bad the trouble is; trouble that is six hours old counts half.
     score: f64,
-    /// What it looks like, in words.
+    /// A description of the trouble, in words.
     #[schema(example = "12 drops in 3 h, all stale, silence follows RTT above 2 s")]
     pattern: String,
-    /// Connections that ended by nobody's will, or by a fault.
+    /// Connections that ended by a fault, or that no side ended on purpose.
     drops: u32,
-    /// Those of them that fell silent.
+    /// Drops of connections that fell silent.
     stale: u32,
-    /// Connections whose round-trip time was above 2 s at their end.
+    /// Connections with a round-trip time of 2 s or more at their end.
     slow: u32,
-    /// Times that it was waited for in vain.
+    /// How many times the gateway waited for it in vain.
     failed_resumes: u32,
     first_at: String,
     last_at: String,
 }
 
-/// Who has trouble again and again: identities with problems in at least three of the last 24 hours.
+/// Identities with repeated trouble: problems in at least three of the last 24 hours.
 #[utoipa::path(
     get, path = "/api/v1/troubled", tag = "alerts", params(TroubledParams),
     responses((status = 200, body = TroubledList), (status = 400, body = Problem))
@@ -67,9 +67,9 @@ pub(super) async fn list(
     Ok(Json(TroubledList { total, troubled }))
 }
 
-/// The worst of them, as many as fit on a page, and how many there are in all.
+/// Returns the worst identities, as many as fit on a page, and the number of all.
 pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, usize) {
-    // With all that have ended up to now.
+    // Includes the connections that have ended up to now.
     control.watchers.catch_up();
     let mut all = control.watchers.troubled();
     let worst = all.worst(Moment::now(), limit);

@@ -1,4 +1,4 @@
-//! Webhooks to the servers of apps, and the file that remembers which apps run.
+//! The state of the webhooks to the servers of apps, and of the file that remembers which apps run.
 
 use super::words::time;
 use crate::side::admin::control::Control;
@@ -12,43 +12,44 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// How webhooks are doing.
+/// The state of the webhooks.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhooks {
-    /// What became of them since the start: `session_request` and `stop_request`, by result.
+    /// Results since the start: `session_request` and `stop_request`, by result.
     counts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests under way.
     in_flight: usize,
     /// Webhooks that wait for their turn or their next attempt.
     waiting: usize,
-    /// Packages whose server is taken to be down.
+    /// Packages with a server that is considered down.
     apps_down: usize,
-    /// The first 100 of them by name.
+    /// The first 100 of these packages, by name.
     down: Vec<DownApp>,
     state_file: StateFile,
     /// Webhooks and notes for the state file that were lost because too many waited.
     errands_lost: u64,
 }
 
-/// An app whose server is taken to be down: it has failed five times in a row, and is tried now and again.
+/// An app with a server that is considered down: five requests in a row have failed, and only one
+/// is sent from time to time.
 #[derive(Debug, Serialize, ToSchema)]
 struct DownApp {
     package: String,
     since: String,
-    /// What was wrong last.
+    /// The last error.
     last_error: String,
 }
 
-/// The file that remembers which apps run for whom, if there is one.
+/// The file that remembers which apps run for which users; null if there is none.
 #[derive(Debug, Serialize, ToSchema)]
 struct StateFile {
-    /// How often it could not be written since the start.
+    /// The number of failed writes since the start.
     errors: u64,
-    /// When it was written last; null: not since the start.
+    /// The time of the last write; null if there was none since the start.
     written: Option<String>,
 }
 
-/// How webhooks are doing, and which apps are down.
+/// The state of the webhooks, and the apps that are down.
 #[utoipa::path(
     get, path = "/api/v1/webhooks", tag = "sessions",
     responses((status = 200, body = Webhooks), (status = 401, body = Problem), (status = 403, body = Problem))

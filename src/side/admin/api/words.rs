@@ -1,4 +1,4 @@
-//! The words that several answers use.
+//! Types and words that several answers share.
 
 use crate::base::cause::{By, Cause, Code};
 use crate::base::time::{Micros, UnixMillis};
@@ -16,21 +16,21 @@ use utoipa::ToSchema;
 #[serde(transparent)]
 pub(super) struct ClassName(String);
 
-/// How a connection is.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StateName {
-    /// Accepted; its request, or the answer, is not complete.
+    /// Accepted; its request, or the answer to it, is not complete.
     Opening,
-    /// Open, and it answers.
+    /// Open, and the peer answers.
     Healthy,
-    /// Open; a heartbeat has gone unanswered for an interval, and nothing was heard since.
+    /// Open; a heartbeat has gone unanswered for an interval, and nothing was received since.
     Suspect,
-    /// A close frame, or the refusal of its request, is on the way.
+    /// A close frame, or the refusal of its request, is being sent.
     Closing,
 }
 
-/// What went through a connection, as on the wire, and data messages.
+/// The traffic of a connection: bytes as on the wire, and data messages.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TrafficBody {
     bytes_in: u64,
@@ -46,20 +46,20 @@ pub(super) struct RttBody {
     rttvar_us: Option<u32>,
 }
 
-/// A moment that is to come, or should have come.
+/// A future time, or one that is overdue.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Moment {
-    /// When, by the wall clock.
+    /// The time, by the wall clock.
     #[schema(example = "2026-01-31T12:00:00.000Z")]
     at: String,
-    /// How many ms from now.
+    /// The time from now, in ms.
     pub(super) in_ms: u64,
 }
 
-/// Numbers by cause; causes with none are left out.
+/// Counts by cause; causes with a count of 0 are left out.
 pub(super) type ByCause = BTreeMap<&'static str, u64>;
 
-/// The two clocks at one moment, to turn engine time into wall-clock time.
+/// Both clocks at one moment, to convert engine time to wall-clock time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub(super) wall: UnixMillis,
@@ -67,9 +67,9 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// A moment to come.
+    /// Converts a time in the future.
     pub(super) fn coming(&self, at: Micros) -> Moment {
-        // Rounded down, as both clocks are: it does not happen before.
+        // Rounded down, as both clocks are: the event does not happen earlier.
         let in_ms = (at - self.engine).as_millis();
         Moment {
             at: time(UnixMillis(self.wall.0 + in_ms)),
@@ -77,7 +77,7 @@ impl Now {
         }
     }
 
-    /// A moment gone by.
+    /// Converts a time in the past.
     pub(super) fn gone(&self, at: Micros) -> String {
         let ago = (self.engine - at).as_millis();
         time(UnixMillis(self.wall.0.saturating_sub(ago)))
@@ -85,7 +85,7 @@ impl Now {
 }
 
 impl ClassName {
-    /// Returns the class of this name.
+    /// Returns the class with this name.
     ///
     /// # Errors
     /// 400 if no product has registered it.
@@ -93,12 +93,12 @@ impl ClassName {
         self.class_or(classes, &[])
     }
 
-    /// Returns whether it is this word.
+    /// Returns whether the name equals `word`.
     pub(super) fn is(&self, word: &str) -> bool {
         self.0 == word
     }
 
-    /// As [`class`](Self::class), where other words are allowed, too.
+    /// Like [`class`](Self::class), but other words are allowed, too.
     pub(super) fn class_or(
         &self,
         classes: &Classes,
@@ -163,12 +163,12 @@ impl From<Rtt> for RttBody {
     }
 }
 
-/// RFC 3339 with milliseconds, in UTC.
+/// Returns a time as RFC 3339 with milliseconds, in UTC.
 pub(super) fn time(at: UnixMillis) -> String {
     humantime::format_rfc3339_millis(at.into()).to_string()
 }
 
-/// As in the log.
+/// Returns a close code as the log writes it.
 pub(super) fn code(code: Code) -> String {
     code.to_string()
 }
@@ -177,7 +177,7 @@ pub(super) fn by(by: By) -> &'static str {
     by.name()
 }
 
-/// Numbers by the place of their class, by its name.
+/// Replaces the index of each class by its name.
 pub(super) fn by_class<T>(
     classes: &Classes,
     numbers: impl IntoIterator<Item = T>,
@@ -185,18 +185,18 @@ pub(super) fn by_class<T>(
     classes.names().zip(numbers).collect()
 }
 
-/// Counts by cause, by name.
+/// Returns counts by the name of their cause.
 pub(super) fn by_cause(counts: impl IntoIterator<Item = (Cause, u64)>) -> ByCause {
     let counted = counts.into_iter().filter(|(_, n)| *n > 0);
     counted.map(|(cause, n)| (cause.name(), n)).collect()
 }
 
-/// As in the log.
+/// Returns an address as the log writes it.
 pub(super) fn address(addr: SocketAddr) -> String {
     addr.to_string()
 }
 
-/// Classes that are being drained, or whose newcomers are refused.
+/// Returns the classes that are being drained, or that refuse new connections.
 pub(super) fn drained(snapshot: &Snapshot) -> Vec<&'static str> {
     let names = snapshot.classes.names().zip(&snapshot.drained);
     names

@@ -1,4 +1,4 @@
-//! The files of the page, and how they are served.
+//! The files of the page.
 
 use crate::gateway::{ClassInfo, Classes};
 use crate::side::admin::control::Control;
@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::sync::Arc;
 
-/// What the page may load and whom it may ask: us alone. No script or style stands in the document itself, so text of a peer
-/// that should end up there as markup would do nothing.
+/// What the page may load and where it may send requests: only to this listener. The document
+/// itself has no script or style. So if a peer's text ended up there as markup, it would do
+/// nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
                       form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -19,14 +20,14 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// The names of the classes and what their peers are called, for the scripts.
+/// A script with the names of the classes and of their peers, for the other scripts.
 const CLASSES: &str = "/page/classes.js";
 
-/// Where the document has one choice for each class.
+/// The marker in the document where one choice for each class is inserted.
 const OPTIONS: &str = "<!-- class options -->";
 const RADIOS: &str = "<!-- class radios -->\n";
 
-/// A part of the page.
+/// One file of the page.
 struct Asset {
     path: &'static str,
     kind: &'static str,
@@ -37,7 +38,7 @@ const fn asset(path: &'static str, kind: &'static str, text: &'static str) -> As
     Asset { path, kind, text }
 }
 
-/// All of it, as it is before the classes are known.
+/// All files, before the names of the classes are filled in.
 const ASSETS: [Asset; 11] = [
     asset("/", HTML, include_str!("index.html")),
     asset("/page/style.css", CSS, include_str!("style.css")),
@@ -52,7 +53,7 @@ const ASSETS: [Asset; 11] = [
     asset("/page/detail.js", SCRIPT, include_str!("detail.js")),
 ];
 
-/// Returns whether this is a part of the page being read, for which no token is needed.
+/// Returns whether a request reads a file of the page, for which no token is needed.
 pub(in crate::side::admin) fn is_page(method: &Method, path: &str) -> bool {
     (method == Method::GET || method == Method::HEAD) && ASSETS.iter().any(|a| a.path == path)
 }
@@ -66,11 +67,11 @@ pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> 
 }
 
 impl Asset {
-    /// The text for these classes: what depends on them is filled in.
+    /// Returns the text with the names of these classes filled in.
     fn text_for(&self, classes: &Classes) -> Bytes {
         let infos = classes.infos();
         let text = if self.path == CLASSES {
-            // In the order of their numbers, in which the page shows them.
+            // Ordered by number, as the page shows them.
             let labels: Vec<_> = infos.iter().map(|i| (i.name, i.label)).collect();
             let json = serde_json::to_string(&labels).unwrap_or_else(|_| "[]".to_owned());
             format!("export const CLASSES = Object.fromEntries({json});\n")
@@ -86,7 +87,8 @@ impl Asset {
         Bytes::from(text)
     }
 
-    /// Not to be kept by browsers (the guard says so): a new binary brings a new page, and all of it.
+    /// Browsers must not cache the files (the guard sets the header): a new binary comes with a new
+    /// page.
     fn answer(&self, text: Bytes) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.kind),
@@ -98,13 +100,13 @@ impl Asset {
     }
 }
 
-/// The choice of a class in a list.
+/// Returns the choice of a class in a list.
 fn option(info: &ClassInfo) -> String {
     let (name, label) = (info.name, info.label);
     format!("<option value=\"{name}\">{label}</option>")
 }
 
-/// The choice of a class to be drained; the first one is chosen.
+/// Returns the choice of a class to drain; the first one is selected.
 fn radio((nth, info): (usize, &ClassInfo)) -> String {
     let (name, label) = (info.name, info.label);
     let checked = if nth == 0 { " checked" } else { "" };

@@ -1,5 +1,5 @@
-//! The page at `/`: what it is made of, embedded. It holds no data, so whoever reaches the listener may have it; what it shows
-//! it asks the API for, as anybody must.
+//! The page at `/` and its embedded files. It holds no data and needs no token: it requests its
+//! data from the API, as any client does.
 
 mod assets;
 

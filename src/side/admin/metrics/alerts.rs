@@ -1,4 +1,4 @@
-//! What a scrape says of alerts.
+//! The metrics about alerts.
 
 use super::page::Page;
 use crate::side::admin::control::Control;
@@ -6,7 +6,7 @@ use crate::side::watch::SinkStats;
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-/// What is told of trouble.
+/// The numbers about alerts and trouble.
 #[derive(Debug)]
 pub(super) struct Alerts {
     firing: Vec<(&'static str, u64)>,

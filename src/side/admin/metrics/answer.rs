@@ -37,7 +37,7 @@ async fn metrics(
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
     let mut text = String::with_capacity(32 * 1024);
-    // Writing into a String does not fail.
+    // Writing to a String does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     let format = Format::asked(&asked);
     if format == Format::Classic {

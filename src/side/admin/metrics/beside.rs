@@ -1,4 +1,4 @@
-//! What is counted beside the loop: errands, logins, and the process.
+//! The metrics that are counted outside the loop: errands, logins and the process.
 
 use super::page::Page;
 use super::scrape::Scrape;
@@ -7,7 +7,7 @@ use crate::side::errands::{WebhookResult, WebhookType};
 use std::fmt;
 
 impl Scrape {
-    /// What the errands thread does for the loop, counted here.
+    /// Writes what the errands thread counts.
     pub(super) fn errands(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let help = "Webhooks by what became of an attempt, or why there was none";
         page.counters("pulsegate_webhooks", help, |family| {
@@ -69,7 +69,7 @@ impl Scrape {
         )
     }
 
-    /// Named as Prometheus's own client libraries name them.
+    /// Writes the process metrics, with the names that Prometheus's own client libraries use.
     pub(super) fn process(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let figures = &self.figures;
         if let Some(cpu) = figures.cpu_seconds {

@@ -1,7 +1,8 @@
-//! `/metrics`: what the loop counts, as OpenMetrics text if `Accept` asks for that, else in the older text format of Prometheus.
+//! `/metrics`: what the loop counts. The format is OpenMetrics if `Accept` asks for it, otherwise
+//! the older text format of Prometheus.
 //!
-//! Nothing is counted twice: a scrape asks the loop for one snapshot and writes it down, so all numbers of a scrape are of one
-//! moment.
+//! A scrape asks the loop for one snapshot and writes it, so all its numbers are from one moment
+//! and nothing is counted twice.
 
 mod alerts;
 mod answer;

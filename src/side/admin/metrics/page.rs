@@ -1,4 +1,4 @@
-//! A page of metrics as it is written.
+//! A page of metrics while it is written.
 
 use crate::base::time::Micros;
 use crate::engine::Histogram;
@@ -9,17 +9,18 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use std::fmt;
 
-/// The histograms' bounds are powers of two of a microsecond, 16 µs to 67 s: at these the loop counts exactly.
+/// The bounds of the histograms are powers of two of a microsecond, 16 µs to 67 s: at these bounds
+/// the loop counts exactly.
 const LEAST_POWER: u32 = 4;
 const MOST_POWER: u32 = 26;
 
-/// A page of metrics as it is written.
+/// A page of metrics while it is written.
 pub(super) struct Page<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 
 /// One metric with labels.
 pub(super) struct Family<'a, 'e>(pub(super) &'a mut MetricEncoder<'e>);
 
-/// What stands beside a value; we have none.
+/// The exemplar of a value; we have none.
 pub(super) const NO_EXEMPLAR: Option<&Exemplar<[(&str, &str); 0], u64>> = None;
 
 impl Page<'_, '_> {
@@ -44,7 +45,7 @@ impl Page<'_, '_> {
         })
     }
 
-    /// The name goes without `_total`, which is added.
+    /// Writes a counter. `name` has no `_total`: the encoder adds it.
     pub(super) fn counter(
         &mut self,
         name: &str,

@@ -1,4 +1,4 @@
-//! What the relay counts, as metrics.
+//! The metrics of the relay.
 
 use super::page::Page;
 use super::scrape::Scrape;
@@ -141,7 +141,7 @@ impl Scrape {
     }
 }
 
-/// The names of the relay's classes, by number.
+/// Returns the names of the relay's classes, ordered by number.
 fn names() -> impl Iterator<Item = &'static str> {
     RELAY_CLASSES.iter().map(|info| info.name)
 }

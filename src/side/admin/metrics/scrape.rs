@@ -1,4 +1,4 @@
-//! What a scrape says of the loop.
+//! The metrics of the loop.
 
 use super::alerts::Alerts;
 use super::page::{NO_EXEMPLAR, Page};
@@ -14,7 +14,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-/// All that a scrape says.
+/// All that a scrape needs.
 #[derive(Debug)]
 pub(super) struct Scrape {
     pub(super) snapshot: Snapshot,

@@ -1,21 +1,22 @@
-//! The forms in which metrics can be had: OpenMetrics or the older text format of Prometheus, and compressed.
+//! The formats of metrics: OpenMetrics or the older text format of Prometheus, optionally
+//! compressed.
 
 use axum::http::{HeaderMap, HeaderName, header};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
 
-/// How metrics are written down.
+/// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// What any tool reads.
+    /// The older text format, which any tool reads.
     Classic,
-    /// For the endpoint that asks for it.
+    /// OpenMetrics, if the request asks for it.
     OpenMetrics,
 }
 
 impl Format {
-    /// The one that a request is answered in.
+    /// Returns the format that a request asks for.
     pub(super) fn asked(headers: &HeaderMap) -> Self {
         if names(headers, &header::ACCEPT, "application/openmetrics-text") {
             Format::OpenMetrics
@@ -37,14 +38,15 @@ pub(super) fn wants_gzip(headers: &HeaderMap) -> bool {
     names(headers, &header::ACCEPT_ENCODING, "gzip")
 }
 
-/// `text`, compressed. `None`: that has failed.
+/// Compresses `text`. `None`: this has failed.
 pub(super) fn gzip(text: &str) -> Option<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).ok()?;
     encoder.finish().ok()
 }
 
-/// Returns whether a list of preferences has this element, and does not refuse it (RFC 9110 §12.4.2).
+/// Returns whether a list of preferences contains this element and does not refuse it (RFC 9110
+/// §12.4.2).
 fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
     let lines = headers.get_all(field).iter();
     let mut elements = lines
@@ -65,8 +67,8 @@ fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
     })
 }
 
-/// What OpenMetrics says, in the older format: there a counter's name ends in `_total` also where it is described, and there are
-/// neither units nor an end.
+/// Converts OpenMetrics to the older format. There, a counter's name ends in `_total` in its
+/// description, too, and there are neither units nor an end mark.
 pub(super) fn classic(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + open_metrics.len() / 32);
     let mut help = "";

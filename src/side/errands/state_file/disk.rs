@@ -1,4 +1,5 @@
-//! The state file on disk: read once, locked against other processes, and replaced by a new one at each write.
+//! The state file on disk: read once, locked against other processes, and replaced by a new file at
+//! each write.
 
 use crate::base::time::{Micros, UnixMillis};
 use crate::side::process::is_mount_point;
@@ -10,23 +11,23 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The largest state that is kept, in bytes as written: some hundred thousand users.
+/// The largest state that is kept, in bytes as written: enough for some hundred thousand users.
 pub(super) const MOST: usize = 64 * 1024 * 1024;
 
-/// How the names of files end that are being written.
+/// The suffix of files that are being written.
 const UNFINISHED: &str = ".new";
 
-/// How the name of the file ends that a process locks.
+/// The suffix of the file that a process locks.
 const LOCK: &str = ".lock";
 
-/// Symbolic links that are followed, as many as the kernel follows.
+/// The limit of symbolic links to follow, as in the kernel.
 const LINKS_MAX: usize = 40;
 
-/// How many files are kept that could not be understood. Of more, the earlier ones are worth most: `.bad` is what was
-/// there before anything went wrong, and the last name is what happened last.
+/// The number of unreadable files that are kept. If there are more, the earlier ones matter most:
+/// `.bad` holds the state before anything went wrong, and the last name holds the latest.
 const BAD_MAX: usize = 10;
 
-/// Nobody writes for so long.
+/// An unfinished file older than this is abandoned: no write takes as long.
 const ABANDONED: Micros = Micros::from_secs(60);
 
 pub(super) const HEAD: &str = "{\"version\":1,\"started\":{";
@@ -36,12 +37,12 @@ pub(super) const TAIL: &str = "\n}}\n";
 /// Users with the apps that were started for them.
 pub type Started = Vec<(Box<str>, Vec<Box<str>>)>;
 
-/// Reads the state that another process has left. Nothing is there: nothing was started. What cannot be understood is moved
-/// aside, said in the log, and nothing was started: to `<path>.bad`, or if that is there already to `<path>.bad.1` and so on
-/// to `<path>.bad.9`, which is overwritten.
+/// Reads the state that another process has left. A missing file is an empty state. A file that
+/// cannot be parsed is moved aside and logged, and the state is empty. It is moved to `<path>.bad`,
+/// or if that exists to `<path>.bad.1` and so on to `<path>.bad.9`, which is overwritten.
 ///
 /// # Errors
-/// What the system says if the file cannot be read, or its folder cannot be written to.
+/// The system's error if the file cannot be read, or if its folder is not writable.
 pub fn load(path: &Path) -> io::Result<Started> {
     let path = &*state_target(path)?;
     check_folder(path)?;
@@ -65,18 +66,18 @@ pub fn load(path: &Path) -> io::Result<Started> {
     }
 }
 
-/// Returns the file that `path` leads to, through symbolic links, whether it is there or not. It is replaced by a new one at each
-/// write, and the links stay.
+/// Follows symbolic links from `path` and returns the file that they lead to, whether it exists or
+/// not. Each write replaces that file by a new one, and the links stay.
 ///
 /// # Errors
-/// If a link cannot be read or leads in a circle; or if something is mounted on the file itself (a container's bind mount of a
-/// single file), for such a file cannot be replaced.
+/// If a link cannot be read, or the links form a loop. Also if something is mounted on the file
+/// itself (a container's bind mount of a single file), because such a file cannot be replaced.
 pub fn state_target(path: &Path) -> io::Result<PathBuf> {
     let mut target = path.to_owned();
     for _ in 0..LINKS_MAX {
         match fs::read_link(&target) {
             Ok(to) => target = folder_of(&target).join(to),
-            // It is no link, or not there yet.
+            // Not a link, or does not exist yet.
             Err(e)
                 if matches!(
                     e.kind(),
@@ -101,16 +102,19 @@ pub fn state_target(path: &Path) -> io::Result<PathBuf> {
 /// The lock that a process holds for as long as it keeps a state file.
 #[derive(Debug)]
 pub struct StateLock {
-    /// Locked until it is closed. `None`: a thread waits for it, or the file system knows no locks.
+    /// Locked until it is closed. `None`: a thread waits for the lock, or the file system does not
+    /// support locks.
     _file: Option<File>,
 }
 
-/// Locks the state file at `path` against other processes, by a file `<path>.lock` beside it, which stays.
+/// Locks the state file at `path` against other processes, by a file `<path>.lock` beside it, which
+/// is never removed.
 ///
-/// With `waits` a predecessor may hold it still: then a thread takes the lock when that one has ended.
+/// With `waits`, the previous process may still hold the lock: then a thread takes it when that
+/// process has ended.
 ///
 /// # Errors
-/// If another process holds it and this one does not wait, or the file cannot be made.
+/// If another process holds the lock and `waits` is false, or if the lock file cannot be created.
 pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
     let name = beside(&state_target(path)?, LOCK);
     let mut options = OpenOptions::new();
@@ -129,7 +133,7 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
             let thread = std::thread::Builder::new().name("state lock".to_owned());
             thread.spawn(move || {
                 if file.lock().is_ok() {
-                    // Up to the end of the process.
+                    // Keeps the lock until the process ends.
                     std::mem::forget(file);
                 }
             })?;
@@ -146,7 +150,7 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
     }
 }
 
-/// Why a state file is not understood. It was not written by this version, or was damaged.
+/// Why a state file cannot be parsed: another version wrote it, or it is damaged.
 #[derive(Debug, thiserror::Error)]
 enum NotUnderstood {
     #[error("it has more than {MOST} bytes")]
@@ -162,7 +166,7 @@ fn parse(text: &[u8]) -> Result<Started, NotUnderstood> {
     #[serde(deny_unknown_fields)]
     struct Document {
         version: u32,
-        // Sets: a file that somebody has edited may name an app twice.
+        // Sets, because an edited file may list an app twice.
         started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
     }
     if text.len() > MOST {
@@ -179,19 +183,19 @@ fn parse(text: &[u8]) -> Result<Started, NotUnderstood> {
     }
 }
 
-/// Whether a file can be made beside it.
+/// Checks that a file can be created in the folder.
 fn check_folder(path: &Path) -> io::Result<()> {
     let (name, _) = create_unfinished(path)?;
     fs::remove_file(name)
 }
 
-/// Removes what others have left half written. What is young may be in the hands of somebody: a predecessor that still
-/// drains.
+/// Removes unfinished files of other processes. Young ones stay: they may belong to a previous
+/// process that still drains.
 fn clear(path: &Path) {
     let Some(own) = path.file_name().map(|name| name.to_string_lossy()) else {
         return;
     };
-    // Whatever cannot be seen or removed is not in the way.
+    // A file that cannot be listed or removed does no harm.
     let entries = fs::read_dir(folder_of(path)).into_iter().flatten();
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -215,13 +219,13 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Where a file is moved to that cannot be understood.
+/// Returns the path to which an unreadable file is moved.
 fn aside(path: &Path) -> PathBuf {
     let name = |nth| match nth {
         0 => beside(path, ".bad"),
         nth => beside(path, &format!(".bad.{nth}")),
     };
-    // What cannot be looked at is taken to be there.
+    // A name that cannot be checked counts as taken.
     let is_free = |name: &PathBuf| {
         let found = fs::symlink_metadata(name);
         found.is_err_and(|e| e.kind() == ErrorKind::NotFound)
@@ -235,8 +239,9 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// A new, empty file that only we can read, under a name that nobody else has: not even a second process with the same
-/// setting can have us give its half of a file the name of the whole.
+/// Creates an empty file under a unique name, readable only by this user. The name is unique so
+/// that a second process with the same setting cannot make us rename its unfinished file to the
+/// final name.
 fn create_unfinished(path: &Path) -> io::Result<(PathBuf, File)> {
     let name = beside(path, &format!(".{:016x}{UNFINISHED}", fastrand::u64(..)));
     let mut options = OpenOptions::new();
@@ -256,7 +261,7 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&unfinished, path));
     if written.is_err() {
-        // It may have filled the disk.
+        // The failed write may have filled the disk.
         let _ = fs::remove_file(&unfinished);
     }
     written?;

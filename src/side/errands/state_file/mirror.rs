@@ -1,20 +1,20 @@
-//! What the state file says, or soon will.
+//! The contents of the state file, now or after the next write.
 
 use super::disk::{HEAD, MOST, TAIL};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// Users that are written down at a time, before others have their turn on the thread.
+/// Users that are written in one slice, before other tasks of the thread run.
 const SLICE: usize = 1_000;
 
-/// What the file says, or soon will.
+/// The contents of the state file, now or after the next write.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
-    /// As written, not counting what stands around it.
+    /// The size of all entries as written, without the frame around them.
     len: usize,
     pub(super) is_changed: bool,
-    /// Whether it was said that there is no more room.
+    /// Whether the log line that the file is full was written.
     is_full: bool,
 }
 
@@ -58,7 +58,7 @@ impl Mirror {
         }
     }
 
-    /// Writes down the next users behind this one. The last of them, if there may be more.
+    /// Appends the next users after `after` to `text`. Returns the last one if there may be more.
     pub(super) fn write_slice(&self, after: Option<&str>, text: &mut String) -> Option<Box<str>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.started.range::<str, _>((from, Bound::Unbounded));
@@ -67,7 +67,7 @@ impl Mirror {
             text.push_str(if text.len() > HEAD.len() { ",\n" } else { "\n" });
             text.push_str(&quoted(user));
             text.push(':');
-            // Strings can always be written.
+            // Serializing strings does not fail.
             text.push_str(&serde_json::to_string(packages).unwrap_or_default());
             last = Some(user.clone());
         }
@@ -79,7 +79,8 @@ fn quoted(name: &str) -> String {
     serde_json::to_string(name).unwrap_or_default()
 }
 
-/// Bytes that a name takes, with what stands around it; a user's also takes those of an empty list and of a new line.
+/// Returns the bytes that a name takes in the file, with its punctuation. For a user this includes
+/// an empty list and a line break.
 fn len_of(name: &str) -> usize {
     quoted(name).len() + 5
 }

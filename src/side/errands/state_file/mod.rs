@@ -1,8 +1,9 @@
-//! `STATE_FILE`: which apps were started for whom, so that a restart does not forget it.
+//! `STATE_FILE`: which apps run for which users, kept across restarts.
 //!
-//! The side thread keeps a mirror of it and writes that at most once a second, if it has changed: a new file beside the old
-//! one, on disk before it takes its name. So at every moment there is a whole one. If the path is a symbolic link, that is
-//! done with the file it leads to, and the link stays.
+//! The errands thread keeps a mirror of this state. If it has changed, the thread writes it at most
+//! once a second: to a new file in the same folder, which is synced to disk and then renamed. So a
+//! complete file exists at every moment. If the path is a symbolic link, the file that it leads to
+//! is replaced, and the link stays.
 
 mod disk;
 mod mirror;

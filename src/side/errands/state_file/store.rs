@@ -1,4 +1,4 @@
-//! Keeps the state file: a mirror of it, which is written at most once a second if it has changed.
+//! Keeps the state file: a mirror of the state, written at most once a second if it has changed.
 
 use super::disk::{HEAD, Started, TAIL, write};
 use super::mirror::Mirror;
@@ -10,27 +10,28 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
-/// How often it is written at most.
+/// The least time between two writes.
 const EVERY: Micros = Micros::from_secs(1);
 
-/// How long a disk that fails is left alone at most; at first 2 s, then twice as long each time.
+/// The longest pause after a failed write; the first pause is 2 s, and each further one is twice as
+/// long.
 const MOST_PAUSE: Micros = Micros::from_secs(60);
 
-/// Where the state is kept.
+/// The path and the initial contents of the state file.
 #[derive(Debug, Clone)]
 pub struct StateFile {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
     /// What [`load`](super::load) found in it.
     pub started: Started,
 }
 
-/// How writing it goes.
+/// The results of the writes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StateFileStats {
-    /// How often it could not be written.
+    /// The number of failed writes.
     pub errors: u64,
-    /// When it was written last.
+    /// The time of the last write.
     pub written: Option<UnixMillis>,
 }
 
@@ -44,7 +45,7 @@ pub(in crate::side) struct Store {
     wake: Notify,
 }
 
-/// Whoever waits until everything is on disk, or until it is known that it will not be.
+/// A caller that waits until everything is on disk, or until the write has failed.
 pub(in crate::side) type Flush = Sender<Result<(), Box<str>>>;
 
 impl Store {
@@ -70,7 +71,7 @@ impl Store {
         *lock(&self.stats)
     }
 
-    /// Does an errand.
+    /// Applies an errand to the mirror.
     pub(in crate::side) fn run(&self, errand: StateErrand) {
         let mut mirror = lock(&self.mirror);
         match errand {
@@ -83,13 +84,13 @@ impl Store {
         }
     }
 
-    /// Has it written at once.
+    /// Requests a write at once.
     pub(in crate::side) fn flush(&self, flush: Flush) {
         lock(&self.flushes).push(flush);
         self.wake.notify_one();
     }
 
-    /// Writes it when it has changed, for ever.
+    /// Writes the file when the state has changed, until the process ends.
     pub(in crate::side) async fn keep(self: Arc<Self>) {
         let (mut not_before, mut pause) = (Micros::ZERO, EVERY);
         loop {
@@ -101,7 +102,7 @@ impl Store {
                 continue;
             }
             if !is_urgent && wait > Micros::ZERO {
-                // Whichever comes first; a change alone does not make it urgent.
+                // Whichever comes first; a change alone does not make the write urgent.
                 let _ = tokio::time::timeout(wait.as_duration(), self.wake.notified()).await;
                 continue;
             }
@@ -118,7 +119,7 @@ impl Store {
                 self.account(&result, was_failing);
             }
             for flush in flushes {
-                // Whoever has given up waiting does not need it.
+                // A caller that has given up no longer needs the result.
                 let _ = flush.send(result.clone());
             }
         }
@@ -126,7 +127,7 @@ impl Store {
 
     async fn write_down(&self) -> Result<(), Box<str>> {
         let mut text = String::from(HEAD);
-        // What changes meanwhile is written the next time.
+        // Changes during the write are written the next time.
         lock(&self.mirror).is_changed = false;
         let mut after: Option<Box<str>> = None;
         loop {

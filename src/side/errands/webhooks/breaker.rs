@@ -1,42 +1,44 @@
-//! The breaker: an app's server that is down is left alone for a while, then tried with one request.
+//! The circuit breaker: an app's server that is down gets no requests for a while, then one request
+//! as a probe.
 
 use crate::base::time::Micros;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Failed attempts in a row after which an app's server is taken to be down.
+/// Failed attempts in a row after which an app's server is considered down.
 pub(super) const FAILURES: u32 = 5;
 
-/// For how long at first; doubled each time that the one request after it fails.
+/// The first pause; doubled each time that the probe fails.
 pub(super) const LEAST_PAUSE: Micros = Micros::from_secs(10);
 
-/// At most.
+/// The longest pause.
 pub(super) const MOST_PAUSE: Micros = Micros::from_secs(300);
 
-/// Packages whose failures are remembered. One that has none is not remembered, so more would mean that many are down.
+/// The limit of packages with remembered failures. A package without failures is not remembered, so
+/// the limit matters only if many servers are down.
 const REMEMBERED: usize = 10_000;
 
-/// Whether an app's server may be asked.
+/// Whether a request to an app's server may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It may.
+    /// Yes.
     Yes,
-    /// Once the one request that was let through has come back.
+    /// After the probe under way has returned.
     Later,
-    /// It is taken to be down.
+    /// No: the server is considered down.
     No,
 }
 
-/// What a result has changed.
+/// A change of a breaker's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The server is left alone until then.
+    /// The server gets no requests until this time.
     Opened(Micros),
-    /// It is back.
+    /// The server is up again.
     Closed,
 }
 
-/// One package whose last attempt failed.
+/// The breaker of a package with failures.
 #[derive(Debug)]
 struct Breaker {
     state: State,
@@ -47,18 +49,18 @@ struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// So many attempts in a row have failed.
+    /// This number of attempts in a row have failed.
     Closed(u32),
     Open {
         since: Micros,
         until: Micros,
         pause: Micros,
     },
-    /// One request is under way.
+    /// The probe is under way.
     HalfOpen { since: Micros, pause: Micros },
 }
 
-/// A package whose server is taken to be down.
+/// A package with a server that is considered down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Down<'a> {
     pub(super) package: &'a str,
@@ -82,7 +84,7 @@ impl Breakers {
         }
     }
 
-    /// An attempt that was admitted begins. Returns whether it is the one that is let through.
+    /// Records the start of an attempt that was admitted; returns whether it is the probe.
     pub(super) fn begun(&mut self, package: &str) -> bool {
         let Some(breaker) = self.by_package.get_mut(package) else {
             return false;
@@ -96,7 +98,7 @@ impl Breakers {
         }
     }
 
-    /// An app's server is at `url`: what it did elsewhere says nothing of it.
+    /// Records that an app's server is at `url`; failures at another URL are forgotten.
     pub(super) fn found_at(&mut self, package: &str, url: &str) {
         let breaker = self.by_package.get(package);
         if breaker.is_some_and(|breaker| *breaker.url != *url) {
@@ -104,7 +106,7 @@ impl Breakers {
         }
     }
 
-    /// An attempt was answered.
+    /// Records a successful attempt.
     pub(super) fn succeeded(&mut self, package: &str) -> Option<Change> {
         match self.by_package.remove(package)?.state {
             State::Closed(_) => None,
@@ -112,7 +114,7 @@ impl Breakers {
         }
     }
 
-    /// An attempt failed; `is_probe`: it was the one let through.
+    /// Records a failed attempt; `is_probe`: it was the probe.
     pub(super) fn failed(
         &mut self,
         package: &Arc<str>,
@@ -140,7 +142,7 @@ impl Breakers {
             State::HalfOpen { since, pause } if is_probe => {
                 (since, (pause + pause).min(MOST_PAUSE))
             }
-            // It began before.
+            // The attempt began before the breaker opened.
             State::Open { .. } | State::HalfOpen { .. } => return None,
         };
         let until = now + pause;
@@ -159,7 +161,7 @@ impl Breakers {
         }
     }
 
-    /// Those that are taken to be down.
+    /// Returns the packages with a server that is considered down.
     pub(super) fn down(&self) -> impl Iterator<Item = Down<'_>> {
         self.by_package.iter().filter_map(|(package, breaker)| {
             let since = match breaker.state {

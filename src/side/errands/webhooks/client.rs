@@ -1,4 +1,4 @@
-//! One webhook, over HTTP.
+//! Sends one webhook over HTTP.
 
 use super::queue::{Kind, Post};
 use super::settings::WebhookSettings;
@@ -9,17 +9,17 @@ use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The header with which an app's server tells that a webhook is ours.
+/// The header with the signature that proves to an app's server that a webhook is ours.
 const SIGNATURE: &str = "x-pulsegate-signature";
 
-/// What every webhook is sent with.
+/// The shared parts of all webhooks.
 pub(super) struct Client {
     http: Http,
     websocket_url: Box<str>,
     settings: Arc<Mutex<WebhookSettings>>,
 }
 
-/// What is posted, as the contract has it.
+/// The body of a webhook, as the contract defines it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
@@ -32,7 +32,7 @@ struct Body<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     websocket_url: Option<&'a str>,
-    /// What it was called before.
+    /// The older name of the field.
     #[serde(
         rename = "augmentOSWebsocketUrl",
         skip_serializing_if = "Option::is_none"
@@ -43,7 +43,7 @@ struct Body<'a> {
 }
 
 impl Client {
-    /// `websocket_url` is where apps shall connect.
+    /// Creates a client; `websocket_url` is the URL to which apps connect.
     pub(super) fn new(
         timeout: Duration,
         websocket_url: Box<str>,
@@ -56,7 +56,8 @@ impl Client {
         }
     }
 
-    /// Sends it and waits for the answer, as long as is allowed. It is signed with the key that the app has now.
+    /// Sends the webhook and waits for the answer, up to the timeout. It is signed with the app's
+    /// current key.
     pub(super) async fn post(&self, post: &Post) -> Reply {
         let Ok(body) = serde_json::to_vec(&self.body(post)) else {
             return Reply::Unsent("no body");

@@ -1,4 +1,4 @@
-//! Webhooks: asking apps' servers for sessions, and telling them of their ends.
+//! Webhooks: session requests to the servers of apps, and notices that sessions have ended.
 
 mod breaker;
 mod client;

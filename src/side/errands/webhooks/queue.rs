@@ -1,6 +1,8 @@
-//! Which webhook is sent when: one at a time for each app of each user, a few at a time for each app, apps in turn.
+//! The order of webhooks: one at a time for each app of each user, a few at a time for each app,
+//! and apps take turns.
 //!
-//! Pure: it takes `now`, errands and results ([`rules`](super::rules)), and yields requests to make and outcomes to tell.
+//! Pure: it takes `now`, errands and results ([`rules`](super::rules)), and yields requests to send
+//! and outcomes to report.
 
 use super::breaker::{Admission, Breakers};
 use super::stats::{DOWN_MAX, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
@@ -11,26 +13,27 @@ use crate::side::outgoing::Reply;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Requests under way at one time.
+/// The limit of concurrent requests.
 pub(super) const IN_FLIGHT: usize = 64;
 
-/// Of which for one app: its server has other work, and a slow one must not take all places.
+/// The limit of concurrent requests for one app: its server has other work, and a slow server must
+/// not take all places.
 pub(super) const IN_FLIGHT_PER_APP: usize = 16;
 
-/// Webhooks that are held, under way or not. After a restart there is one for each app of each user; each takes some
-/// hundred bytes.
+/// The limit of webhooks in the queue, including those under way. After a restart there is one for
+/// each app of each user; each takes some hundred bytes.
 const HELD: usize = 131_072;
 
-/// Of which for one app, so that one that is down leaves room for the others.
+/// The limit of webhooks for one app, so that an app that is down leaves room for the others.
 const HELD_PER_APP: usize = HELD / 2;
 
-/// A request to make now.
+/// A request to send now.
 #[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) key: Key,
     pub(super) kind: Kind,
     pub(super) url: Arc<str>,
-    /// 1, 2, …
+    /// The number of the attempt: 1, 2, …
     pub(super) attempt: u32,
 }
 
@@ -64,7 +67,7 @@ impl Kind {
     }
 }
 
-// What a reply means to an app and its user.
+// The meaning of a reply for an app and its user.
 impl Reply {
     pub(super) fn result(&self) -> WebhookResult {
         match self {
@@ -75,8 +78,8 @@ impl Reply {
         }
     }
 
-    /// Whether the server is down, or what stands before it says so. Any other answer shows that it is there, and what was not
-    /// sent is no fault of the app's.
+    /// Returns whether the server is down, or a proxy in front of it says so. Any other answer
+    /// shows that the server is up. A request that was not sent says nothing about the server.
     pub(super) fn is_down(&self) -> bool {
         match self {
             Reply::Answered(_) | Reply::Unsent(_) => false,
@@ -85,8 +88,9 @@ impl Reply {
         }
     }
 
-    /// What the user is told, if anything was wrong. It says nothing of the network behind us: neither an app server's status
-    /// nor why there is no connection to it. Both are in the log and in the API.
+    /// Returns the error that the user is told, if there was one. It reveals nothing about the
+    /// network behind us: neither the status of the app's server nor why it cannot be reached. The
+    /// log and the API have both.
     pub(super) fn told(&self) -> Option<&'static str> {
         match self {
             Reply::Answered(_) => None,
@@ -98,41 +102,41 @@ impl Reply {
     }
 }
 
-/// All webhooks that there are.
+/// All webhooks.
 pub(super) struct Queue {
     lanes: HashMap<Arc<str>, Lane>,
-    /// Lanes whose turn comes, each once.
+    /// Lanes in the order of their turns, each once.
     ring: VecDeque<Arc<str>>,
     timers: BTreeMap<(Micros, u64), Due>,
-    /// Where a start is.
+    /// Finds a start by its number.
     pub(super) numbers: HashMap<u64, Key>,
     pub(super) breakers: Breakers,
     held: usize,
     under_way: usize,
-    /// Orders what becomes ready, or due, at the same time.
+    /// Orders webhooks that become ready, or due, at the same time.
     next: u64,
     pub(super) outcomes: Vec<(u64, Outcome)>,
     pub(super) counts: WebhookCounts,
     pub(super) rng: fastrand::Rng,
 }
 
-/// One app's webhooks. It is there while there are any, or while it is in the ring.
+/// The webhooks of one app. It exists while it has any, or while it is in the ring.
 #[derive(Default)]
 struct Lane {
     pairs: HashMap<Arc<str>, Pair>,
-    /// Users whose request may be made, in their order.
+    /// Users with a request that may be sent, in order.
     ready: BTreeMap<u64, Arc<str>>,
     held: usize,
     under_way: usize,
     is_in_ring: bool,
-    /// The last one; most have the same.
+    /// The last URL; most webhooks of an app have the same.
     url: Option<Arc<str>>,
 }
 
-/// The webhooks for an app of a user, one behind the other: two at most.
+/// The webhooks for an app of a user, in order: two at most.
 pub(super) struct Pair {
     pub(super) jobs: VecDeque<Job>,
-    /// How the first stands.
+    /// The state of the first one.
     pub(super) stands: Stands,
 }
 
@@ -141,7 +145,7 @@ pub(super) enum Stands {
     Ready(u64),
     Until(Micros, u64),
     UnderWay {
-        /// Whether the breaker let this one through.
+        /// Whether this request is the breaker's probe.
         is_probe: bool,
     },
 }
@@ -149,26 +153,26 @@ pub(super) enum Stands {
 pub(super) struct Job {
     pub(super) kind: Kind,
     pub(super) url: Arc<str>,
-    /// Made so far.
+    /// Attempts so far.
     pub(super) attempts: u32,
-    /// Not before.
+    /// The earliest time of the next attempt.
     pub(super) due: Micros,
-    /// Those who wait for a start; none if it was cancelled while it was under way.
+    /// The waiters of a start; empty if it was cancelled while it was under way.
     pub(super) waiters: Vec<Waiter>,
-    /// Starts that were cancelled while this was under way: they are told what becomes of it.
+    /// Starts that were cancelled while this was under way: they get its outcome.
     pub(super) cancelled: Vec<u64>,
 }
 
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) patience: Patience,
-    /// Since it came.
+    /// Failed attempts since the waiter joined.
     pub(super) failures: u32,
 }
 
 enum Due {
     Pair(Key),
-    /// The breaker lets one through.
+    /// The breaker of a lane allows a probe.
     Lane(Arc<str>),
 }
 
@@ -189,7 +193,7 @@ impl Queue {
         }
     }
 
-    /// What has become due.
+    /// Processes everything that is due.
     pub(super) fn turn(&mut self, now: Micros) {
         while let Some(entry) = self.timers.first_entry().filter(|e| e.key().0 <= now) {
             match entry.remove() {
@@ -199,9 +203,9 @@ impl Queue {
         }
     }
 
-    // ---- what goes out ----
+    // ---- requests and outcomes ----
 
-    /// The next request to make; to be asked until there is none.
+    /// Returns the next request to send; call it until there is none.
     pub(super) fn next_post(&mut self, now: Micros) -> Option<Post> {
         while self.under_way < IN_FLIGHT {
             let package = self.ring.pop_front()?;
@@ -239,12 +243,12 @@ impl Queue {
         None
     }
 
-    /// Outcomes that were not told yet.
+    /// Takes the outcomes that were not reported yet.
     pub(super) fn take_outcomes(&mut self) -> Vec<(u64, Outcome)> {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// When [`Queue::turn`] has something to do.
+    /// Returns when [`Queue::turn`] must be called next.
     pub(super) fn due(&self) -> Option<Micros> {
         self.timers.first_key_value().map(|((at, _), _)| *at)
     }
@@ -272,9 +276,10 @@ impl Queue {
         }
     }
 
-    // ---- what the rules are made of ----
+    // ---- primitives for the rules ----
 
-    /// A span with up to a quarter more, so that what failed together does not come back together.
+    /// Returns the span plus up to a quarter, so that requests that failed together are not retried
+    /// together.
     pub(super) fn jittered(&mut self, span: Micros) -> Micros {
         span + Micros(self.rng.u64(0..=span.0 / 4))
     }
@@ -283,7 +288,7 @@ impl Queue {
         self.lanes.get_mut(&key.package)?.pairs.get_mut(&key.user)
     }
 
-    /// The key of an app, and its URL, sharing what is there already.
+    /// Returns the key of an app, and its URL, sharing strings that exist already.
     pub(super) fn intern(&self, app: App<'_>) -> (Key, Arc<str>) {
         let lane = self.lanes.get_key_value(app.package);
         let pair = lane.and_then(|(_, lane)| lane.pairs.get_key_value(app.user));
@@ -296,7 +301,8 @@ impl Queue {
         (key, url.unwrap_or_else(|| app.url.into()))
     }
 
-    /// Holds one more, behind those that are held for the same app of the same user. `false`: there is no room.
+    /// Adds a job after those for the same app of the same user. Returns `false` if there is no
+    /// room.
     pub(super) fn add(&mut self, now: Micros, key: &Key, job: Job) -> bool {
         let of_app = self.lanes.get(&key.package).map_or(0, |lane| lane.held);
         if self.held >= HELD || of_app >= HELD_PER_APP {
@@ -320,7 +326,7 @@ impl Queue {
         true
     }
 
-    /// Drops one. If it was the first, the next one follows.
+    /// Removes a job. If it was the first, the next one takes its place.
     pub(super) fn remove(&mut self, now: Micros, key: &Key, nth: usize) {
         if nth == 0 {
             self.unschedule(key);
@@ -348,7 +354,7 @@ impl Queue {
         }
     }
 
-    /// Has the first one wait for its time.
+    /// Delays the first job until `due`.
     pub(super) fn schedule(&mut self, now: Micros, key: &Key, due: Micros) {
         if due <= now {
             return self.make_ready(now, key);
@@ -390,7 +396,8 @@ impl Queue {
         self.settle(now, &key.package);
     }
 
-    /// A request has come back. Whether the breaker had let it through, if there was one.
+    /// Records that a request has returned. Returns whether it was the breaker's probe; `None` if
+    /// the request is unknown.
     pub(super) fn came_back(&mut self, key: &Key) -> Option<bool> {
         let lane = self.lanes.get_mut(&key.package)?;
         let Stands::UnderWay { is_probe } = lane.pairs.get(&key.user)?.stands else {
@@ -401,7 +408,7 @@ impl Queue {
         Some(is_probe)
     }
 
-    /// The breaker has opened until then.
+    /// Pauses a lane, because its breaker is open until then.
     pub(super) fn pause(&mut self, now: Micros, package: &Arc<str>, until: Micros) {
         let number = self.number();
         self.timers
@@ -414,7 +421,8 @@ impl Queue {
         }
     }
 
-    /// Puts a lane into the ring if its turn may come, and drops it if it is empty. After every change.
+    /// Puts a lane into the ring if it has something to send, and removes it if it is empty. Call
+    /// it after every change.
     pub(super) fn settle(&mut self, now: Micros, package: &Arc<str>) {
         let Some(lane) = self.lanes.get_mut(package) else {
             return;
@@ -437,7 +445,7 @@ impl Queue {
         self.next
     }
 
-    /// Returns whether nothing is left of anything that was held.
+    /// Returns whether the queue is empty and nothing is left of earlier jobs.
     #[cfg(test)]
     pub(super) fn holds_nothing(&self) -> bool {
         self.lanes.is_empty()

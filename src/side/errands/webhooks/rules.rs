@@ -1,7 +1,9 @@
-//! What becomes of a start, a stop and a cancellation, and of those who wait, when a request has come back.
+//! The rules for starts, stops, cancellations and their waiters, and for requests that have
+//! returned.
 //!
-//! For one app of one user there is one request at a time. What is under way is never broken off: the app's server may be
-//! in the middle of it. A start joins a start that is there; a stop ends a start that waits; a start ends a stop that waits.
+//! There is one request at a time for one app of one user. A request under way is never aborted:
+//! the app's server may be processing it. A start joins an existing start; a stop ends a waiting
+//! start; a start ends a waiting stop.
 
 use super::breaker::{Admission, Change};
 use super::queue::{App, Job, Key, Kind, Post, Queue, Stands, Waiter};
@@ -10,18 +12,20 @@ use crate::base::time::Micros;
 use crate::gateway::{Outcome, Patience, StopReason};
 use crate::side::outgoing::Reply;
 
-/// Starts that wait for one and the same request. The loop has one at a time, a few if it cancels late.
+/// The limit of starts that wait for the same request. The loop has one at a time, or a few if it
+/// cancels late.
 const SHARED: usize = 16;
 
-/// What the contract says: two attempts, a second apart.
+/// The contract's limit: two attempts, one second apart.
 const ATTEMPTS: u32 = 2;
 const RETRY: Micros = Micros::from_secs(1);
 
-/// How long it takes at least after an answer of 5xx. The SDK gives it when its app could not connect for 5 s; the session that
-/// failed tries once more 2 s later, with no handler listening in it, and would take the place of the one that we ask for anew.
+/// The least pause after an answer of 5xx. The SDK answers so when its app could not connect for 5
+/// s. The failed session tries once more 2 s later, with no handlers attached, and would take the
+/// place of the one that we ask for next.
 const ORPHAN: Micros = Micros::from_millis(3_500);
 
-/// How long a persistent start waits after those, doubled with each attempt.
+/// The pause of a persistent start after those attempts; doubled with each further one.
 const LEAST_BACK_OFF: Micros = Micros::from_secs(2);
 const MOST_BACK_OFF: Micros = Micros::from_secs(60);
 
@@ -50,10 +54,10 @@ impl Queue {
             patience,
             failures: 0,
         };
-        // Behind a start there is nothing now.
+        // No stop follows the start now.
         let pair = self.pair(&key);
         let last = pair.and_then(|pair| Some((pair.stands, pair.jobs.back_mut()?)));
-        // One under way that nobody waits for any more was for somebody who came, and is gone again: its answer says nothing.
+        // The user of a start under way without waiters has left again: its answer does not count.
         match last.filter(|(_, job)| job.kind == Kind::Start && !job.waiters.is_empty()) {
             Some((_, job)) if job.waiters.len() >= SHARED => {
                 return self.give_up(number, WebhookResult::Shed);
@@ -117,11 +121,11 @@ impl Queue {
         let waiting = job.waiters.len();
         job.waiters.retain(|waiter| waiter.number != number);
         if job.waiters.len() == waiting {
-            // It was cancelled before, or is behind one that is not wanted any more either.
+            // It was cancelled before, or it follows a start that is no longer wanted either.
             return;
         }
         if nth == 0 && matches!(stands, Some(Stands::UnderWay { .. })) {
-            // It counts as what becomes of it.
+            // It gets the outcome of the request under way.
             return job.cancelled.push(number);
         }
         if job.waiters.is_empty() {
@@ -132,7 +136,7 @@ impl Queue {
         self.tell(number, Outcome::Cancelled);
     }
 
-    /// A request has come back.
+    /// Records that a request has returned.
     pub(super) fn done(&mut self, now: Micros, post: &Post, reply: &Reply) -> Option<Change> {
         let key = &post.key;
         self.counts.add(post.kind.name(), reply.result());
@@ -145,7 +149,7 @@ impl Queue {
             Some(why) => {
                 let again = self.attempt_failed(key, reply.told().unwrap_or_default());
                 let package = &key.package;
-                // One user's failures must not shut an app out for all.
+                // Failures for one user must not block an app for all users.
                 let change = if reply.is_down() {
                     self.breakers
                         .failed(package, &post.url, now, is_probe, &why)
@@ -176,7 +180,8 @@ impl Queue {
         change
     }
 
-    /// The server is down: whoever has no patience gives up. The first of this pair is ready.
+    /// Records that the server is down: waiters with `Patience::Once` give up. The first webhook
+    /// of this pair is ready.
     pub(super) fn refuse(&mut self, now: Micros, key: &Key) {
         let pair = self.pair(key);
         let Some(job) = pair.and_then(|pair| pair.jobs.front_mut()) else {
@@ -206,7 +211,7 @@ impl Queue {
         }
     }
 
-    /// Those who wait are told that nobody is asked meanwhile.
+    /// Tells the waiters that no request is sent for this span.
     fn pausing(&mut self, key: &Key, span: Micros) {
         let job = self.pair(key).and_then(|pair| pair.jobs.front());
         let numbers = job.map_or_else(Vec::new, |job| {
@@ -232,14 +237,14 @@ impl Queue {
         }
     }
 
-    /// How long to wait before the next attempt, if there is one.
+    /// Returns how long to wait before the next attempt; `None` if there is none.
     fn attempt_failed(&mut self, key: &Key, why: &str) -> Option<Micros> {
         let pair = self.pair(key)?;
         let is_last = pair.jobs.len() == 1;
         let job = pair.jobs.front_mut()?;
         let attempts = job.attempts;
         if job.kind != Kind::Start {
-            // Whoever stands behind it wants the contrary.
+            // The job after it asks for the opposite.
             return (is_last && attempts < ATTEMPTS).then_some(RETRY);
         }
         let mut given_up = std::mem::take(&mut job.cancelled);
@@ -262,7 +267,7 @@ impl Queue {
         again
     }
 
-    /// The start of this pair, and which it is.
+    /// Returns the start of this pair, with its position.
     fn start_of(&mut self, key: &Key) -> Option<(usize, &mut Job)> {
         let mut jobs = self.pair(key)?.jobs.iter_mut().enumerate();
         jobs.rfind(|(_, job)| job.kind == Kind::Start)
@@ -281,7 +286,7 @@ impl Queue {
         self.remove_waiting(now, key, nth);
     }
 
-    /// Ends the stop of this pair if it is not under way.
+    /// Removes the stop of this pair unless it is under way.
     fn drop_waiting_stop(&mut self, now: Micros, key: &Key) {
         let Some(pair) = self.pair(key) else {
             return;
@@ -295,7 +300,7 @@ impl Queue {
         }
     }
 
-    /// Drops one unless it is under way. Returns whether it was dropped.
+    /// Removes a job unless it is under way; returns whether it was removed.
     fn remove_waiting(&mut self, now: Micros, key: &Key, nth: usize) -> bool {
         let stands = self.pair(key).map(|pair| pair.stands);
         let is_under_way = nth == 0 && matches!(stands, Some(Stands::UnderWay { .. }));
@@ -325,7 +330,7 @@ impl Queue {
     }
 }
 
-/// How long to wait after so many attempts.
+/// Returns the pause after this many attempts.
 fn back_off(attempts: u32) -> Micros {
     match attempts.checked_sub(ATTEMPTS) {
         None => RETRY,

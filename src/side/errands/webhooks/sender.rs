@@ -1,4 +1,4 @@
-//! Sends webhooks, and tells what became of them.
+//! Sends webhooks and reports their outcomes.
 
 use super::breaker::Change;
 use super::client::Client;
@@ -13,28 +13,28 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What webhooks are sent with.
+/// The options of webhooks.
 #[derive(Debug, Clone)]
 pub struct WebhookOptions {
     /// How long one request may take, from the connection to the answer.
     pub timeout: Duration,
-    /// Where apps shall connect: `ws://…/app-ws`.
+    /// The URL to which apps connect: `ws://…/app-ws`.
     pub websocket_url: Box<str>,
-    /// Where they may go and what they are signed with; may change.
+    /// The allowed networks and the signing keys; a reload may change them.
     pub settings: Arc<Mutex<WebhookSettings>>,
 }
 
-/// The webhooks, and whoever sends them.
+/// The webhooks and their client.
 pub(in crate::side) struct Webhooks {
     clock: Clock,
     client: Client,
     queue: Mutex<Queue>,
     returned: Mutex<Vec<Returned>>,
-    /// Told when a request has come back.
+    /// Notified when a request has returned.
     wake: Arc<Notify>,
 }
 
-/// A request that has come back.
+/// A request that has returned.
 struct Returned {
     post: Post,
     reply: Reply,
@@ -56,7 +56,7 @@ impl Webhooks {
         lock(&self.queue).stats(self.clock.raw())
     }
 
-    /// Does an errand.
+    /// Queues an errand.
     pub(in crate::side) fn run(&self, errand: WebhookErrand) {
         let now = self.clock.raw();
         let mut queue = lock(&self.queue);
@@ -82,8 +82,8 @@ impl Webhooks {
         }
     }
 
-    /// Looks at what has come back and what is due, and sends what may be sent. Outcomes to tell, and when to come again
-    /// if nobody calls before.
+    /// Processes the requests that have returned and those that are due, and sends what may be
+    /// sent. Returns outcomes to report, and when to call again if `wake` is not notified before.
     pub(in crate::side) fn turn(self: &Arc<Self>) -> (Vec<(u64, Outcome)>, Option<Duration>) {
         let returned = std::mem::take(&mut *lock(&self.returned));
         let now = self.clock.raw();

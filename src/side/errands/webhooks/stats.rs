@@ -1,21 +1,21 @@
-//! What became of webhooks, counted.
+//! Counters of webhook results.
 
 use crate::side::down::DownApp;
 
-/// What a webhook asks for.
+/// The type of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookType {
-    /// A session.
+    /// A request for a session.
     SessionRequest,
-    /// Its end.
+    /// A notice that a session has ended.
     StopRequest,
 }
 
 impl WebhookType {
-    /// All of them.
+    /// All types.
     pub const ALL: [WebhookType; 2] = [WebhookType::SessionRequest, WebhookType::StopRequest];
 
-    /// As in the body and in metrics.
+    /// Returns the name in the body and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             WebhookType::SessionRequest => "session_request",
@@ -24,27 +24,27 @@ impl WebhookType {
     }
 }
 
-/// What became of one attempt, or why there was none.
+/// The result of one attempt, or why there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookResult {
     /// Answered with 2xx.
     Answered,
     /// Answered with something else.
     Refused,
-    /// Not answered in time.
+    /// No answer in time.
     Timeout,
-    /// No connection, or it broke.
+    /// No connection, or the connection broke.
     Unreachable,
-    /// Given up: the app's server is known to be down.
+    /// Given up: the app's server is considered down.
     BreakerOpen,
-    /// Not wanted any more.
+    /// Cancelled: it was no longer wanted.
     Cancelled,
-    /// Given up: too many wait.
+    /// Given up: too many webhooks wait.
     Shed,
 }
 
 impl WebhookResult {
-    /// All of them.
+    /// All results.
     pub const ALL: [WebhookResult; 7] = [
         WebhookResult::Answered,
         WebhookResult::Refused,
@@ -55,7 +55,7 @@ impl WebhookResult {
         WebhookResult::Shed,
     ];
 
-    /// As in the log and in metrics.
+    /// Returns the name in the log and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             WebhookResult::Answered => "answered",
@@ -69,12 +69,12 @@ impl WebhookResult {
     }
 }
 
-/// How many there were since the start, by type and result.
+/// The number of results since the start, by type and result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WebhookCounts([[u64; WebhookResult::ALL.len()]; WebhookType::ALL.len()]);
 
 impl WebhookCounts {
-    /// One count.
+    /// Returns one count.
     pub fn get(&self, kind: WebhookType, result: WebhookResult) -> u64 {
         self.0[kind as usize][result as usize]
     }
@@ -84,20 +84,20 @@ impl WebhookCounts {
     }
 }
 
-/// How webhooks are doing.
+/// The state of the webhooks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WebhookStats {
-    /// What became of them since the start.
+    /// The results since the start.
     pub counts: WebhookCounts,
     /// Requests under way.
     pub in_flight: usize,
     /// Webhooks that wait for their turn or their next attempt.
     pub waiting: usize,
-    /// Packages whose server is taken to be down.
+    /// Packages with a server that is considered down.
     pub breakers_open: usize,
-    /// The first 100 of them by name.
+    /// The first 100 of these packages, by name.
     pub down: Vec<DownApp>,
 }
 
-/// How many of [`WebhookStats::down`] are told.
+/// The limit of [`WebhookStats::down`].
 pub(super) const DOWN_MAX: usize = 100;

@@ -1,4 +1,5 @@
-//! What lost or suspect connections have in common: their client's name, if most of them have one that is not as frequent among all.
+//! Finds a user agent that lost or suspect connections have in common, if it is not as frequent
+//! among all connections.
 
 use super::sample::percent;
 use crate::gateway::AgentCount;
@@ -6,14 +7,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// Of fewer of them nothing is said: a few are alike by chance.
+/// The least number of connections to judge: fewer may be alike by chance.
 const LEAST: u64 = 20;
 
-/// A user agent is common to them if this many percent have it ...
+/// A user agent is common to them if at least this percentage has it, and the condition of
+/// `MORE_POINTS` holds.
 const COMMON_PERCENT: f64 = 80.0;
 
-/// ... which is so many percentage points more than its share of the connections. Otherwise they say nothing of it: where nearly all
-/// clients are of one release, so are the lost ones, whatever they were lost for.
+/// Its share must also exceed its share of all connections by this many percentage points. Where
+/// nearly all clients have one release, the lost ones have it, too, whatever the reason of the
+/// loss.
 const MORE_POINTS: f64 = 20.0;
 
 /// Bytes of a user agent that a summary shows.
@@ -22,7 +25,7 @@ const SHOWN: usize = 48;
 /// The user agents of lost identities, or of suspects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Agents {
-    /// All of them, those included without a user agent.
+    /// The number of them, including those without a user agent.
     lost: u64,
     by_name: BTreeMap<Arc<str>, u64>,
 }
@@ -30,31 +33,32 @@ pub(super) struct Agents {
 /// A user agent that is common to losses or suspects.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Common {
-    /// What it is common to.
+    /// The group that it is common to.
     group: &'static str,
     name: Arc<str>,
-    /// Percent of those that have it.
+    /// The percentage of the group that has it.
     of_them: f64,
-    /// Percent of the connections that had it, at most, over the window; `None`: it is not among those that are known.
+    /// The highest percentage of the connections that had it, over the window. `None`: it is not
+    /// among the most frequent ones.
     of_all: Option<f64>,
 }
 
 impl Agents {
-    /// The user agents of the suspects of a class, of which there are so many.
+    /// Returns the user agents of a class's suspects; `many` is the number of all suspects.
     pub(super) fn of_suspects(many: u64, counts: &[AgentCount]) -> Self {
         let suspects = counts.iter().filter(|count| count.suspects > 0);
         let by_name: BTreeMap<_, _> = suspects
             .map(|count| (count.name.clone(), count.suspects))
             .collect();
         Agents {
-            // One that is being closed is counted here still.
+            // A suspect that is being closed is still counted in `counts`.
             lost: many.max(by_name.values().sum()),
             by_name,
         }
     }
 
-    /// The user agent that is common to them, if there is one. `group` names them, and `share` is how many percent of the connections have a
-    /// user agent, if that is known.
+    /// Returns the user agent that is common to them, if there is one. `group` names them. `share`
+    /// returns the percentage of the connections that have a user agent, if it is known.
     pub(super) fn common(
         &self,
         group: &'static str,
@@ -103,7 +107,7 @@ impl<'a> std::iter::Sum<&'a Agents> for Agents {
 }
 
 impl fmt::Display for Common {
-    /// A part of a summary. The name is the peers', and stands in quotes.
+    /// Writes a part of a summary. The peers chose the name, so it is in quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -119,8 +123,8 @@ impl fmt::Display for Common {
     }
 }
 
-/// The first product of a user agent, up to the first space, with nothing in it that says or hides more than a name and a
-/// version: peers choose it, and operators are woken by it.
+/// Returns the first product of a user agent, up to the first space, without characters that could
+/// mislead: peers choose it, and operators read it in alerts.
 fn product(name: &str) -> String {
     let first = name.split_ascii_whitespace().next().unwrap_or_default();
     let shown = |b: u8| match b {

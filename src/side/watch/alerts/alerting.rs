@@ -1,4 +1,4 @@
-//! The alerts: judged at each look, kept in the book, and told to the log and to a webhook.
+//! The alerts: evaluated at each look, kept in the book, and reported to the log and to a webhook.
 
 use super::book::{Alert, AlertState, Book, News};
 use super::deaths::Deaths;
@@ -15,14 +15,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-/// The alerts, and whoever tells of them.
+/// The alerts, and their webhook.
 pub(in crate::side) struct Alerts {
     settings: Arc<Mutex<AlertSettings>>,
     watch: Mutex<Watch>,
     sink: Arc<Sink>,
 }
 
-/// What is known.
+/// The state between looks.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     past: Past,
@@ -31,7 +31,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// One look; what is to be told.
+    /// Evaluates one look; returns what to report.
     pub(super) fn look(&mut self, settings: &AlertSettings, sample: &Sample) -> Vec<News> {
         let counters = sample.counters.as_ref();
         let past = &mut self.past;
@@ -50,7 +50,8 @@ impl Watch {
 }
 
 impl Alerts {
-    /// `listen` is where the loop listens, `admin` where operators ask.
+    /// Creates the alerts. `listen` is the address of the loop's listener, `admin` that of the
+    /// admin listener.
     pub(in crate::side) fn new(
         settings: Arc<Mutex<AlertSettings>>,
         listen: SocketAddr,
@@ -68,17 +69,17 @@ impl Alerts {
         }
     }
 
-    /// Takes note of connections that have ended.
+    /// Records connections that have ended.
     pub(in crate::side) fn note(&self, closed: &VecDeque<Closed>) {
         lock(&self.watch).deaths.note(closed);
     }
 
-    /// Firing ones first, then pending ones, then resolved ones.
+    /// Returns all alerts: firing ones first, then pending ones, then resolved ones.
     pub(in crate::side) fn all(&self) -> Vec<Alert> {
         lock(&self.watch).book.all()
     }
 
-    /// How many fire, by rule.
+    /// Returns the number of firing alerts, by rule.
     pub(in crate::side) fn firing(&self) -> Vec<(&'static str, u64)> {
         let watch = lock(&self.watch);
         let count = |name| watch.book.firing().filter(|a| a.name == name).count() as u64;
@@ -88,33 +89,33 @@ impl Alerts {
             .collect()
     }
 
-    /// Losses that are remembered.
+    /// Returns the number of losses that are remembered.
     #[cfg(test)]
     pub(in crate::side) fn losses(&self) -> usize {
         lock(&self.watch).deaths.count()
     }
 
-    /// Alerts for which there was no room.
+    /// Returns the number of alerts for which there was no room.
     pub(in crate::side) fn refused(&self) -> u64 {
         lock(&self.watch).book.refused
     }
 
-    /// How posting goes, and whether there is anybody to post to.
+    /// Returns the state of the webhook, and whether one is set.
     pub(in crate::side) fn sink(&self) -> (SinkStats, bool) {
         (self.sink.stats(), self.sink.is_configured())
     }
 
-    /// Posts what there is to tell, for ever.
+    /// Posts alerts until the process ends.
     pub(in crate::side) async fn post(&self) {
         self.sink.clone().run().await;
     }
 
-    /// As they are now.
+    /// Returns the current settings.
     pub(super) fn settings(&self) -> AlertSettings {
         lock(&self.settings).clone()
     }
 
-    /// Judges what was seen in one look, and tells what has changed.
+    /// Evaluates one look, and reports what has changed.
     pub(super) fn look(&self, settings: &AlertSettings, sample: &Sample) {
         let news = lock(&self.watch).look(settings, sample);
         for news in news {
@@ -129,7 +130,7 @@ impl Alerts {
     }
 }
 
-/// Says it in the log.
+/// Logs an alert.
 fn say(alert: &Alert) {
     let level = match alert.state {
         AlertState::Pending | AlertState::Firing => log::Level::Warn,
@@ -152,7 +153,7 @@ fn say(alert: &Alert) {
     );
 }
 
-/// A sentence in quotes: its names are peers', and were cut before.
+/// A sentence in quotes. The names in it come from peers, and were sanitised before.
 struct Text<'a>(&'a str);
 
 impl std::fmt::Display for Text<'_> {

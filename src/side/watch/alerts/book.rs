@@ -1,6 +1,7 @@
-//! Which alerts there are: what was too much for long enough fires, what was clearly less for long enough is resolved.
+//! The book of alerts: a value that stays above its threshold for long enough fires; one that stays
+//! clearly below for long enough is resolved.
 //!
-//! Pure: looks in, news out.
+//! Pure: looks go in, news come out.
 
 use super::rule::{Labels, Reading, Rule, Severity};
 use super::rules::RULES;
@@ -9,28 +10,28 @@ use crate::base::bounded;
 use crate::base::time::{Micros, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Alerts at one time, firing or about to.
+/// The limit of active alerts, firing or pending.
 pub(super) const ACTIVE_MAX: usize = 1_000;
 
-/// Resolved ones that are remembered.
+/// The number of resolved alerts that are kept.
 pub(super) const RESOLVED_MAX: usize = 50;
 
-/// An alert is resolved below this part of its threshold: between the two nothing changes.
+/// An alert is resolved below this part of its threshold. Between the two bounds nothing changes.
 const CLEARLY_BELOW: f64 = 0.8;
 
-/// How an alert is.
+/// The state of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::side) enum AlertState {
-    /// It is too much, but not yet for long enough.
+    /// The value is at the threshold or above, but not yet for long enough.
     Pending,
-    /// It is.
+    /// The alert fires.
     Firing,
-    /// It was.
+    /// The alert has ended.
     Resolved,
 }
 
 impl AlertState {
-    /// As in the log.
+    /// Returns the name in the log.
     pub(in crate::side) fn name(self) -> &'static str {
         match self {
             AlertState::Pending => "pending",
@@ -40,56 +41,57 @@ impl AlertState {
     }
 }
 
-/// An alert, as others see it.
+/// An alert, as other modules see it.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::side) struct Alert {
     pub(in crate::side) name: &'static str,
     pub(in crate::side) labels: Labels,
     pub(super) severity: Severity,
     pub(in crate::side) state: AlertState,
-    /// When it began to be too much.
+    /// When the value first reached the threshold.
     pub(in crate::side) since: UnixMillis,
     pub(in crate::side) resolved_at: Option<UnixMillis>,
-    /// Of the latest look at which it was not clearly below the threshold, as `threshold` and `summary`: the three are of one moment.
+    /// The value at the latest look at which it was not clearly below the threshold. `threshold`
+    /// and `summary` are from the same look.
     pub(in crate::side) value: f64,
     pub(in crate::side) threshold: f64,
     pub(in crate::side) summary: String,
     pub(in crate::side) action: &'static str,
 }
 
-/// What is to be told.
+/// A report about an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum News {
     /// It has begun to fire, or is resolved.
     Changed(Alert),
-    /// It fires still.
+    /// It still fires.
     Still(Alert),
 }
 
 #[derive(Debug)]
 struct Active {
     alert: Alert,
-    /// Since when it is too much.
+    /// When the value reached the threshold.
     above: Micros,
-    /// Since when it is clearly less.
+    /// When the value fell clearly below the threshold.
     below: Option<Micros>,
-    /// When it was told last.
+    /// When it was last reported.
     told: Micros,
 }
 
 /// All alerts.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    /// By the rule's place in the table, and labels.
+    /// The active alerts, by the rule's index in the table and labels.
     active: BTreeMap<(usize, Labels), Active>,
-    /// Oldest first.
+    /// The resolved alerts, oldest first.
     resolved: VecDeque<Alert>,
     /// Alerts for which there was no room.
     pub(super) refused: u64,
 }
 
 impl Book {
-    /// Looks at all rules.
+    /// Evaluates all rules.
     pub(super) fn look(&mut self, view: &View<'_>) -> Vec<News> {
         let mut news = Vec::new();
         for (nth, rule) in RULES.iter().enumerate() {
@@ -101,7 +103,7 @@ impl Book {
             };
             let explains = |name: &&&str| self.fires(name);
             let explained_by = (rule.explained_by)(view).iter().find(explains).copied();
-            // If nothing is known now, nothing changes.
+            // If the values are unknown now, nothing changes.
             if let Some(readings) = readings {
                 self.miss(nth, &readings, is_on, view, &mut news);
                 for reading in readings {
@@ -116,7 +118,7 @@ impl Book {
         news
     }
 
-    /// Alerts of a rule that is silent about them: they are as far below their threshold as can be.
+    /// Handles the active alerts for which a rule has no reading: their value counts as 0.
     fn miss(
         &mut self,
         nth: usize,
@@ -206,7 +208,8 @@ impl Book {
         }
     }
 
-    /// Ends a rule's alerts that fire at once: they are not over, but another one tells them.
+    /// Ends the firing alerts of a rule at once. Their trouble is not over, but another alert
+    /// reports it.
     fn yield_to(&mut self, other: &str, nth: usize, view: &View<'_>, news: &mut Vec<News>) {
         let mut keys = Vec::new();
         for (key, active) in &mut self.active {
@@ -221,7 +224,8 @@ impl Book {
         }
     }
 
-    /// A value is clearly below its threshold, or another alert tells it: after `resolve` of that it is over.
+    /// Handles a value that is clearly below its threshold, or that another alert reports: after
+    /// `resolve` the alert ends.
     fn sink(
         &mut self,
         key: (usize, Labels),
@@ -263,13 +267,14 @@ impl Book {
         self.firing().any(|alert| alert.name == name)
     }
 
-    /// Those that fire.
+    /// Returns the firing alerts.
     pub(super) fn firing(&self) -> impl Iterator<Item = &Alert> {
         let all = self.active.values().map(|active| &active.alert);
         all.filter(|alert| alert.state == AlertState::Firing)
     }
 
-    /// Firing ones first, then pending ones, then resolved ones, the latest first.
+    /// Returns all alerts: firing ones first, then pending ones, then resolved ones, the latest
+    /// first.
     pub(super) fn all(&self) -> Vec<Alert> {
         let mut active: Vec<&Active> = self.active.values().collect();
         active.sort_by_key(|active| {

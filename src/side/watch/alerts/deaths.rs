@@ -1,6 +1,8 @@
-//! Many connections lost at once: of one class, or of one address block. Then it is the network between, not the peers.
+//! Mass deaths: many connections of one class or one address block that are lost at once. Then the
+//! network is the likely reason, not the peers.
 //!
-//! What is counted is who was lost, and not how often: one client that comes back and is lost again all the time is one.
+//! Identities are counted, not losses: one client that reconnects and is lost again and again
+//! counts once.
 
 use super::agents::{Agents, Common};
 use crate::base::bounded;
@@ -15,79 +17,79 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Losses that are remembered: as many as records of ended connections come at a time.
+/// The number of losses that are kept: as many as the box of ended connections holds.
 const DEATHS_MAX: usize = 10_000;
 
-/// How many windows are looked back over, to know what is usual.
+/// The number of earlier windows that define what is usual.
 const USUAL_WINDOWS: u64 = 5;
 
-/// So many times more than usual is not usual.
+/// A count is unusual from this many times the usual one on.
 const UNUSUAL: u64 = 4;
 
-/// A class that is lost from so many blocks at once is named itself, instead of each block.
+/// If a class is lost from this many blocks at once, the class is reported instead of each block.
 const MANY_BLOCKS: usize = 3;
 
-/// A connection that nobody wanted to end.
+/// A connection that was lost.
 #[derive(Debug, Clone)]
 pub(super) struct Death {
-    /// By the monotonic clock, as all that is compared with it: the wall clock may step.
+    /// From the monotonic clock, as all times that it is compared with: the wall clock may step.
     pub(super) at: Micros,
     pub(super) class: usize,
-    /// Whose it was; the same for all connections of one identity.
+    /// A hash of the identity; equal for all connections of one identity.
     pub(super) who: u64,
     pub(super) block: IpNet,
     pub(super) cause: Cause,
-    /// Its user agent, if it is known, and if the connection said whose it was.
+    /// The user agent, if it is known and the connection has an identity.
     pub(super) agent: Option<Arc<str>>,
 }
 
 /// The latest losses, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Deaths {
-    /// Nobody outside can make names that count as one.
+    /// Seeded at random, so that peers cannot choose identities with the same hash.
     hasher: RandomState,
     latest: VecDeque<Death>,
 }
 
-/// What has lost many of its connections at once.
+/// A group that has lost many of its connections at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MassDeath {
     pub(super) of: Group,
-    /// How many identities there were.
+    /// The number of identities.
     pub(super) count: u64,
-    /// How many it takes.
+    /// The number needed for an alert.
     pub(super) needed: u64,
-    /// Of which class most of them were.
+    /// The class of most of them.
     pub(super) class: usize,
-    /// How many of them were of it.
+    /// How many of them were of that class.
     pub(super) of_class: u64,
-    /// From how many blocks they came.
+    /// The number of blocks that they came from.
     pub(super) blocks: usize,
-    /// How most of them ended, and how many of them did.
+    /// The most frequent cause, and how many ended for it.
     pub(super) cause: (Cause, u64),
     /// Their user agents.
     pub(super) agents: Agents,
 }
 
-/// What they have in common.
+/// What the lost connections have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Group {
     Class(usize),
     Block(IpNet),
 }
 
-/// What it takes to be many.
+/// The conditions of a mass death.
 #[derive(Debug, Clone)]
 pub(super) struct Many {
     pub(super) least: u64,
     pub(super) percent: u64,
     pub(super) window: Micros,
-    /// Connections before, by class.
+    /// The number of connections before the loss, by class.
     pub(super) live: Vec<u64>,
 }
 
 impl Deaths {
-    /// Takes note of connections that have ended, if they were lost.
+    /// Records connections that have ended, if they were lost.
     pub(super) fn note<'a>(&mut self, closed: impl IntoIterator<Item = &'a Closed>) {
         for closed in closed {
             if let Some(class) = closed.end.class
@@ -95,7 +97,7 @@ impl Deaths {
             {
                 let address = closed.end.peer_addr.ip();
                 let who = self.who(closed);
-                // A stranger must not name a client in what an operator is told.
+                // An anonymous peer must not choose text in an operator's alert.
                 let agent = closed.user_agent.clone().filter(|_| !closed.is_anonymous());
                 self.add(Death {
                     at: closed.at.raw,
@@ -109,8 +111,8 @@ impl Deaths {
         }
     }
 
-    /// Whose connection it was: its identity's. Who has none, or a name that we gave and that nobody has twice, is known by
-    /// the address.
+    /// Returns a hash of the connection's identity. A connection without an identity, or with a
+    /// generated name, counts by its address.
     fn who(&self, closed: &Closed) -> u64 {
         if closed.is_anonymous() {
             return self.hasher.hash_one(closed.end.peer_addr.ip());
@@ -122,7 +124,7 @@ impl Deaths {
         bounded::push(&mut self.latest, DEATHS_MAX, death);
     }
 
-    /// The user agents of the identities of a class that were lost as stale since then.
+    /// Returns the user agents of the identities of a class that were lost as stale since `since`.
     pub(super) fn stale(&self, class: usize, since: Micros) -> Agents {
         let is_wanted = |d: &&Death| d.class == class && d.at > since && d.cause == Cause::STALE;
         let mut seen = HashSet::new();
@@ -137,7 +139,8 @@ impl Deaths {
         self.latest.len()
     }
 
-    /// Forgets what is too old to matter: to a mass death within `many`, and to what is counted over `window`.
+    /// Forgets losses that are too old for a mass death (window `many`) and for other counts
+    /// (`window`).
     pub(super) fn forget(&mut self, now: Micros, many: Micros, interval: Micros, window: Micros) {
         let matters = Micros(many.0.saturating_mul(USUAL_WINDOWS + 1)) + interval;
         let matters = matters.max(window);
@@ -147,7 +150,8 @@ impl Deaths {
         }
     }
 
-    /// What has lost many at once in the time since the last look, or just before it; one answer for each class at most.
+    /// Returns the groups that have lost many since the last look, or just before it; at most one
+    /// for each class.
     pub(super) fn mass(&self, now: Micros, interval: Micros, many: &Many) -> Vec<MassDeath> {
         let since = now - (interval + many.window);
         let all: u64 = many.live.iter().sum();
@@ -159,7 +163,7 @@ impl Deaths {
             .iter()
             .filter_map(|(block, deaths)| at_once(Group::Block(*block), deaths, since, many, all))
             .collect();
-        // What a block explains is told once.
+        // A loss that a block explains is reported once.
         let explained: Vec<Group> = found.iter().map(|mass| mass.of).collect();
         let is_open = |d: &&Death| !explained.contains(&Group::Block(d.block));
         for class in 0..many.live.len() {
@@ -174,7 +178,8 @@ impl Deaths {
     }
 }
 
-/// One answer for a class: the class if it is lost in many places, else the block that has lost most.
+/// Merges the findings for a class: returns the class if it is lost in many places, otherwise the
+/// block that has lost most.
 fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
     let mut found: Vec<&MassDeath> = found.collect();
     found.sort_by_key(|mass| std::cmp::Reverse(mass.count));
@@ -192,7 +197,8 @@ fn merge<'a>(found: impl Iterator<Item = &'a MassDeath>) -> Option<MassDeath> {
     })
 }
 
-/// The most identities that a group has lost within one window that ends after `since`, if that is many and not usual.
+/// Returns the most identities that a group has lost within one window that ends after `since`, if
+/// that is many and unusual.
 fn at_once(
     of: Group,
     deaths: &[&Death],
@@ -203,7 +209,7 @@ fn at_once(
     let span = many.window;
     let needed = many.least.max((live * many.percent).div_ceil(100));
     let (mut from, mut best, mut count) = (0, 0..0, 0);
-    // How often each was lost within the window.
+    // How many times each identity was lost within the window.
     let mut often: HashMap<u64, usize> = HashMap::new();
     for (to, death) in deaths.iter().enumerate() {
         *often.entry(death.who).or_default() += 1;
@@ -223,7 +229,7 @@ fn at_once(
     let count = count as u64;
     let first = deaths.get(best.start)?.at;
     let before = &deaths[..best.start];
-    // Each once for each of the windows before.
+    // Each identity once for each of the earlier windows.
     let windows_ago = |d: &Death| (first - d.at).0.checked_div(span.0);
     let usual: HashSet<(u64, Option<u64>)> = before
         .iter()
@@ -266,14 +272,14 @@ fn at_once(
 }
 
 impl MassDeath {
-    /// What has happened, in words. `common` is the user agent that most of them had.
+    /// Describes the loss in words. `common` is the user agent that most of them had.
     pub(super) fn summary(
         &self,
         classes: &Classes,
         window: Micros,
         common: Option<&Common>,
     ) -> String {
-        // As many classes as there are at all: `u8` holds their numbers.
+        // There are at most as many classes as a `u8` can number.
         let name = |class: usize| classes.name(Class(class as u8));
         let (cause, with) = self.cause;
         let most = if with == self.count {
@@ -313,7 +319,7 @@ impl MassDeath {
     }
 }
 
-/// The block in which an address's neighbours are: /24, or /48 of IPv6.
+/// Returns the block around an address: /24, or /48 for IPv6.
 pub(super) fn block_of(address: IpAddr) -> IpNet {
     let address = address.to_canonical();
     let bits = if address.is_ipv4() { 24 } else { 48 };

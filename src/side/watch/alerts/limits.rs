@@ -1,4 +1,4 @@
-//! What the rules about the gateway itself read: the loop, and the limits that it comes near.
+//! The readings of the rules about the gateway itself: the loop and the limits of its resources.
 
 use super::rule::Reading;
 use super::sample::percent;
@@ -8,7 +8,7 @@ use super::view::View;
 pub(super) fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
     let threshold = view.settings.stalls as f64;
     let (value, summary) = match &view.fleet {
-        // That alone is as bad as what is counted.
+        // A loop that does not answer is as bad as a stall that was counted.
         None => (
             threshold,
             "the loop has not answered for seconds".to_owned(),
@@ -56,7 +56,8 @@ pub(super) fn near_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
     Reading::only(value, threshold, summary)
 }
 
-/// Says in a summary where the most connections come from, if they do not come from `MAX_CONNECTIONS` alone.
+/// Returns the words for a summary if the descriptors, and not `MAX_CONNECTIONS` alone, limit the
+/// connections.
 fn descriptors_allow(settings: &AlertSettings) -> &'static str {
     if settings.capped_by_descriptors {
         "; the file descriptors allow no more"
@@ -65,7 +66,7 @@ fn descriptors_allow(settings: &AlertSettings) -> &'static str {
     }
 }
 
-/// How often accepting has failed within the window because descriptors had run out.
+/// Returns how many times accepting failed within the window because descriptors had run out.
 pub(super) fn out_of_descriptors(view: &View<'_>) -> u64 {
     let fleet = view.fleet.as_ref();
     fleet.map_or(0, |f| {

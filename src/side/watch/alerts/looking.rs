@@ -1,4 +1,4 @@
-//! The looks that alerts are judged by.
+//! The looks that feed the alerts.
 
 use super::alerting::Alerts;
 use super::sample::{Counters, Sample};
@@ -8,11 +8,11 @@ use crate::side::down::DownApp;
 use crate::side::{ask, process};
 use std::time::Duration;
 
-/// The settings may change while we wait for the next look: for so long at most they are not noticed.
+/// The longest sleep: while the task waits for the next look, the settings may change.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// Looks again and again, and tells of what is found; for ever. `down` returns the apps whose server is down, and
-/// `catch_up` has the alerts note the connections that have ended.
+/// Looks at regular intervals and reports what is found, until the process ends. `down` returns the
+/// apps with a server that is down. `catch_up` records the connections that have ended.
 pub(in crate::side) async fn watch(
     alerts: &Alerts,
     desk: &Desk,
@@ -33,10 +33,10 @@ pub(in crate::side) async fn watch(
         let sample = if settings.on {
             look_at(desk, &down).await
         } else {
-            // Every rule is off, and what fires is resolved.
+            // Every rule is off, and firing alerts are resolved.
             Sample::default()
         };
-        // Also so that the box does not fill.
+        // This also keeps the box from filling.
         catch_up();
         let Moment { raw, wall } = Moment::now();
         let sample = Sample {

@@ -1,7 +1,7 @@
-//! Alerts, for those without a metrics stack: a small set of rules over what the loop counts anyway. They are told to the log, to
-//! whoever asks, and to a webhook.
+//! Alerts for installations without a metrics stack: a small set of rules over counters that exist
+//! anyway. Alerts go to the log, the API and a webhook.
 //!
-//! What is judged is pure (`book`, `rules`, `deaths`): looks with their time go in, news come out.
+//! The evaluation is pure (`book`, `rules`, `deaths`): looks with their time go in, news come out.
 
 mod agents;
 mod alerting;

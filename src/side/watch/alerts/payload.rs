@@ -1,4 +1,5 @@
-//! What is posted: the JSON that Alertmanager posts to its webhook receivers (version 4), so whatever takes that takes ours.
+//! The JSON of a post, in the format that Alertmanager posts to its webhook receivers (version 4),
+//! so any such receiver accepts it.
 
 use super::book::{Alert, AlertState};
 use super::rule::Severity;
@@ -6,18 +7,18 @@ use crate::base::time::UnixMillis;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// The end of what has not ended, as Alertmanager writes it.
+/// The end time of an alert that has not ended, as Alertmanager writes it.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The offset basis and the prime of FNV-1a with 64 bits.
 const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0000_0100_0000_01b3);
 
-/// Who posts.
+/// The sender of a post.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sender {
     /// The machine and the port, to tell gateways apart.
     pub(super) instance: String,
-    /// Where people can ask further; empty: nowhere.
+    /// A URL with more details; empty: there is none.
     pub(super) url: String,
 }
 
@@ -50,7 +51,7 @@ struct Item {
     fingerprint: String,
 }
 
-/// The body for alerts of one name.
+/// Returns the body for alerts of one name.
 pub(super) fn body(alerts: &[Alert], sender: &Sender) -> Vec<u8> {
     let items: Vec<Item> = alerts.iter().map(|alert| item(alert, sender)).collect();
     let name = alerts.first().map_or("", |alert| alert.name);
@@ -67,7 +68,7 @@ pub(super) fn body(alerts: &[Alert], sender: &Sender) -> Vec<u8> {
         external_url: sender.url.clone(),
         alerts: items,
     };
-    // Strings and numbers can always be written.
+    // Serializing strings and numbers does not fail.
     serde_json::to_vec(&payload).unwrap_or_default()
 }
 
@@ -80,7 +81,7 @@ fn item(alert: &Alert, sender: &Sender) -> Item {
     let own = alert.labels.iter();
     labels.extend(own.map(|(key, value)| (*key, value.to_string())));
     Item {
-        // What is posted is one or the other.
+        // Only firing and resolved alerts are posted.
         status: match alert.state {
             AlertState::Pending | AlertState::Firing => "firing",
             AlertState::Resolved => "resolved",
@@ -104,7 +105,7 @@ fn rfc3339(at: UnixMillis) -> String {
     humantime::format_rfc3339_millis(at.into()).to_string()
 }
 
-/// What all of them have.
+/// Returns the labels that all alerts share.
 fn common<'a>(
     mut all: impl Iterator<Item = &'a BTreeMap<&'static str, String>>,
 ) -> BTreeMap<&'static str, String> {
@@ -115,7 +116,8 @@ fn common<'a>(
     common
 }
 
-/// As Alertmanager makes it of labels (FNV-1a over names and values in order, each ended by 255).
+/// Returns the fingerprint that Alertmanager computes from labels (FNV-1a over names and values in
+/// order, each followed by 255).
 fn fingerprint(labels: &BTreeMap<&'static str, String>) -> u64 {
     let (basis, prime) = FNV;
     let words = labels.iter().flat_map(|(key, value)| [*key, &**value]);
@@ -126,7 +128,7 @@ fn fingerprint(labels: &BTreeMap<&'static str, String>) -> u64 {
 }
 
 impl Severity {
-    /// As a label.
+    /// Returns the value of the label.
     pub(super) fn name(self) -> &'static str {
         match self {
             Severity::Warning => "warning",

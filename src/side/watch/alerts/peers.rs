@@ -1,4 +1,4 @@
-//! What the rules about connections and their peers read.
+//! The readings of the rules about connections and their peers.
 
 use super::agents::Agents;
 use super::deaths::{Many, MassDeath};
@@ -9,7 +9,7 @@ use crate::gateway::Value;
 use crate::side::down::DownApp;
 use std::collections::BTreeMap;
 
-/// Users that a summary names.
+/// The limit of users that a summary names.
 const NAMED: usize = 5;
 
 pub(super) fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
@@ -37,7 +37,7 @@ pub(super) fn mass_death(view: &View<'_>) -> Option<Vec<Reading>> {
     Some(found.into_iter().map(reading).collect())
 }
 
-/// One reading for each class that is not sent away and big enough.
+/// Returns one reading for each class that is not being drained and has enough connections.
 fn by_class(
     view: &View<'_>,
     fleet: &Fleet<'_>,
@@ -60,7 +60,7 @@ fn by_class(
     classes.filter_map(read).collect()
 }
 
-/// A summary, and what the connections of a class that it tells of have in common.
+/// Returns a summary, with what the connections of its class have in common.
 fn with_common(
     summary: String,
     who: &'static str,
@@ -181,7 +181,7 @@ pub(super) fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
     let (opened, ended) = (fleet.grown(|c| &c.opened), fleet.grown(|c| &c.ended));
     let threshold = s.storm_percent as f64;
     Some(by_class(view, fleet, |class, name| {
-        // A fleet that comes up only opens, one that goes away only ends.
+        // A fleet that starts only opens connections, one that stops only ends them.
         let both = opened[class].min(ended[class]);
         if both < s.min_connections {
             return None;

@@ -1,4 +1,4 @@
-//! The rules, in one table: what is looked at, when it is too much, and what to do then.
+//! The table of rules: what each reads, its threshold, and what to do.
 
 use super::limits::{
     at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
@@ -10,7 +10,7 @@ use super::rule::{Rule, Severity};
 use super::view::View;
 use crate::base::time::Micros;
 
-/// In the order in which they are looked at: what explains others comes before them.
+/// In the order of evaluation: a rule that explains others is before them.
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: MASS_DEATH,
@@ -87,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the descriptors are the limit; until then newcomers are answered 503.",
         threshold: |s| s.refused as f64,
-        // It fires at once: a newcomer was refused already.
+        // Fires at once, because a new connection was refused already.
         hold: |_| Micros::ZERO,
         explained_by: no_other,
         yields: false,
@@ -108,12 +108,12 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Critical,
         action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; beyond it newcomers wait.",
         threshold: |s| s.fds_percent as f64,
-        // What has run out already is not waited for.
+        // Descriptors that have run out already need no waiting time.
         hold: |v| match out_of_descriptors(v) {
             0 => v.settings.limits_for,
             _ => Micros::ZERO,
         },
-        // Connections have taken them, as many as there may be. Where accepting fails there is another reason.
+        // Connections use them, up to their limit. If accepting fails, there is another reason.
         explained_by: |v| match out_of_descriptors(v) {
             0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
             _ => &[],
@@ -143,7 +143,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-// The rules that explain others.
+// Rules that explain others.
 pub(super) const MASS_DEATH: &str = "mass_death";
 const AT_CAPACITY: &str = "at_capacity";
 const NEAR_CAPACITY: &str = "near_capacity";

@@ -1,4 +1,5 @@
-//! What the rules look at: the loop's counters now and at the begin of the window, and what the system says.
+//! The input of the rules: the loop's counters now and at the start of the window, and figures of
+//! the system.
 
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
@@ -8,29 +9,30 @@ use crate::side::down::DownApp;
 use crate::side::process::Memory;
 use std::collections::VecDeque;
 
-/// Looks at the counters that a window is kept in; a finer one would say nothing more.
+/// The number of looks that a window keeps; more would not improve the result.
 const STEPS: u64 = 32;
 
-/// Everything that is seen in one look.
+/// The data of one look.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// The monotonic clock, as in [`Moment`](crate::base::time::Moment): windows are made from it.
+    /// The monotonic clock, as in [`Moment`](crate::base::time::Moment); windows are measured with
+    /// it.
     pub(super) now: Micros,
-    /// The wall clock, to be shown.
+    /// The wall clock, for display.
     pub(super) wall: UnixMillis,
-    /// What the loop counts. `None`: it did not answer.
+    /// The loop's counters. `None`: the loop did not answer.
     pub(super) counters: Option<Counters>,
-    /// Some of the identities that are slowed because they come back too often.
+    /// Some of the identities that are delayed because they reconnect too often.
     pub(super) flapping: Vec<Identity>,
-    /// Apps whose server is taken to be down.
+    /// Apps with a server that is considered down.
     pub(super) down: Vec<DownApp>,
-    /// Open descriptors, and how many there may be.
+    /// Open descriptors, and their limit.
     pub(super) fds: Option<(u64, u64)>,
-    /// Memory beside its nearest limit.
+    /// Memory in use, and the nearest limit.
     pub(super) memory: Option<Memory>,
 }
 
-/// What the loop counts, as far as the rules need it. Lists are by class, and all as long as `classes`.
+/// The loop's counters that the rules need. Lists are indexed by class and as long as `classes`.
 #[derive(Debug, Clone)]
 pub(super) struct Counters {
     pub(super) classes: Classes,
@@ -39,22 +41,22 @@ pub(super) struct Counters {
     pub(super) opened: Vec<u64>,
     pub(super) ended: Vec<u64>,
     pub(super) stale: Vec<u64>,
-    /// Classes that are sent away now, by one drain or another.
+    /// Whether a class is being drained, by itself or with all.
     pub(super) draining: Vec<bool>,
     pub(super) rtt: Histogram,
     pub(super) stalls: u64,
     pub(super) stalled: Micros,
     pub(super) out_of_descriptors: u64,
-    /// Connections that hold a place, and how many places there are.
+    /// Connection slots in use, and all slots.
     pub(super) places: (u64, u64),
-    /// Newcomers that were refused because there was no place.
+    /// New connections that were refused because no slot was free.
     pub(super) refused: u64,
     /// The most frequent user agents of open connections.
     pub(super) agents: Vec<Vec<AgentCount>>,
 }
 
 impl Counters {
-    /// Nothing counted of these classes.
+    /// Returns counters of 0 for these classes.
     pub(super) fn none(classes: Classes) -> Self {
         let zero = vec![0; classes.count()];
         Counters {
@@ -114,26 +116,26 @@ pub(super) struct Past {
     looks: VecDeque<(Micros, Counters)>,
 }
 
-/// The counters now and at the begin of the window.
+/// The counters now and at the start of the window.
 #[derive(Debug)]
 pub(super) struct Fleet<'a> {
     pub(super) now: &'a Counters,
     pub(super) then: &'a Counters,
-    /// The most that there were at a time, by class.
+    /// The highest number of concurrent connections, by class.
     pub(super) most_live: Vec<u64>,
     /// All looks of the window.
     looks: &'a VecDeque<(Micros, Counters)>,
 }
 
 impl Past {
-    /// The counters since the begin of the window, these included, which are remembered.
+    /// Stores these counters; returns them with those since the start of the window.
     pub(super) fn fleet<'a>(
         &'a mut self,
         now: Micros,
         counters: &'a Counters,
         window: Micros,
     ) -> Fleet<'a> {
-        // The youngest look that is as old as the window, and all after it.
+        // Keeps the youngest look that is as old as the window, and all after it.
         while self.looks.get(1).is_some_and(|(at, _)| now - *at >= window) {
             self.looks.pop_front();
         }
@@ -163,8 +165,8 @@ impl Fleet<'_> {
         infos.get(class).map_or("none", |info| info.name)
     }
 
-    /// The largest share, in percent, that a user agent had of a class's connections at a look of the window; `None`: it was
-    /// among the most frequent ones at none of them.
+    /// Returns the highest share, in percent, that a user agent had of a class's connections at a
+    /// look of the window. `None`: it was never among the most frequent ones.
     pub(super) fn agent_share(&self, class: usize, agent: &str) -> Option<f64> {
         let looks = self.looks.iter().map(|(_, look)| look);
         let shares = looks.chain([self.now]).filter_map(|look| {
@@ -175,7 +177,7 @@ impl Fleet<'_> {
         shares.reduce(f64::max)
     }
 
-    /// How much something has grown over the window, by class.
+    /// Returns by how much a counter has grown over the window, by class.
     pub(super) fn grown(&self, of: fn(&Counters) -> &Vec<u64>) -> Vec<u64> {
         let pairs = of(self.now).iter().zip(of(self.then));
         pairs.map(|(now, then)| now.saturating_sub(*then)).collect()

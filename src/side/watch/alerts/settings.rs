@@ -1,75 +1,77 @@
-//! What alerts are told: thresholds, times, and where they are sent.
+//! The settings of alerts: thresholds, times, and the webhook.
 
 use crate::base::time::Micros;
 use std::fmt;
 
-/// What alerts are told. A threshold of 0 is never reached: that rule is off.
+/// The settings of alerts. A threshold of 0 is never reached: that rule is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertSettings {
-    /// Whether there are any.
+    /// Whether alerts are on.
     pub on: bool,
-    /// Where they are posted.
+    /// Where alerts are posted.
     pub webhook: Option<WebhookUrl>,
-    /// How often the rules are looked at; at least 10 ms.
+    /// The time from one look to the next; at least 10 ms.
     pub interval: Micros,
     /// The time over which events are counted and percentiles are taken; at least 10 ms.
     pub window: Micros,
     /// How long a value must be clearly below its threshold before its alert is resolved.
     pub resolve: Micros,
-    /// How often a firing alert is posted again; at least 10 ms.
+    /// The time after which a firing alert is posted again; at least 10 ms.
     pub repeat: Micros,
-    /// With fewer connections, or measurements, shares and percentiles say nothing.
+    /// With fewer connections, or measurements, shares and percentiles are ignored.
     pub min_connections: u64,
     /// Suspects of a class, in percent of its connections.
     pub suspects_percent: u64,
-    /// For how long.
+    /// How long suspects must exceed it.
     pub suspects_for: Micros,
-    /// Connections of a class closed as stale within the window, in percent of those that there were.
+    /// Connections of a class closed as stale within the window, in percent of its connections.
     pub stale_percent: u64,
-    /// At least so many of them.
+    /// The least number of them.
     pub stale_min: u64,
-    /// For how long.
+    /// How long they must exceed it.
     pub stale_for: Micros,
     /// Connections of one class or address block lost at once.
     pub mass_death: u64,
-    /// At least so many percent of the class, or for a block of all.
+    /// The least percentage of the class, or for a block of all connections.
     pub mass_death_percent: u64,
-    /// What at once means; at least 10 ms.
+    /// The window that counts as "at once"; at least 10 ms.
     pub mass_death_window: Micros,
-    /// Round-trip time of the slowest hundredth of heartbeats.
+    /// The 99th percentile of the round-trip time of heartbeats.
     pub rtt_p99: Micros,
-    /// For how long.
+    /// How long it must exceed it.
     pub rtt_for: Micros,
-    /// Identities of one package, or of one class without packages, that are slowed because they come back too often.
+    /// Identities of one package, or of one class without packages, that are delayed because they
+    /// reconnect too often.
     pub flapping: u64,
-    /// For how long.
+    /// How long there must be that many.
     pub flapping_for: Micros,
-    /// Whether apps are told of whose server is down.
+    /// Whether to report apps with a server that is down.
     pub app_down: bool,
-    /// For how long.
+    /// How long the server must be down.
     pub app_down_for: Micros,
     /// Stalls of the loop within the window.
     pub stalls: u64,
-    /// Connections, in percent of those that may be held at once.
+    /// Connections, in percent of their limit.
     pub capacity_percent: u64,
-    /// Newcomers refused within the window because as many connections are here as may be.
+    /// New connections refused within the window because the limit of connections is reached.
     pub refused: u64,
-    /// Whether the descriptors allow no more connections than may be held at once. Set by `Settings::fit`.
+    /// Whether the descriptors, and not `MAX_CONNECTIONS` alone, limit the connections. Set by
+    /// `Settings::fit`.
     pub capped_by_descriptors: bool,
     /// Open descriptors, in percent of the limit.
     pub fds_percent: u64,
     /// Memory, in percent of the nearest limit.
     pub memory_percent: u64,
-    /// For how long connections, descriptors or memory.
+    /// How long connections, descriptors or memory must exceed it.
     pub limits_for: Micros,
-    /// Connections opened and ended within the window, in percent of those that there are.
+    /// Connections opened and ended within the window, in percent of the open ones.
     pub storm_percent: u64,
-    /// For how long.
+    /// How long they must exceed it.
     pub storm_for: Micros,
 }
 
 impl Default for AlertSettings {
-    /// Those that hold if nothing is given.
+    /// Returns the default settings.
     fn default() -> Self {
         AlertSettings {
             on: true,
@@ -106,12 +108,12 @@ impl Default for AlertSettings {
     }
 }
 
-/// Where alerts are posted. Such a URL often has a password in its path, so it is not shown.
+/// The URL to which alerts are posted. It often has a secret in its path, so it is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(Box<str>);
 
 impl WebhookUrl {
-    /// The one that this is, checked already.
+    /// Wraps a URL that was checked already.
     pub fn new(url: &str) -> Self {
         WebhookUrl(url.into())
     }
@@ -120,7 +122,7 @@ impl WebhookUrl {
         &self.0
     }
 
-    /// Returns whether it begins with `https`.
+    /// Returns whether the URL begins with `https`.
     pub fn is_https(&self) -> bool {
         self.0
             .split(':')

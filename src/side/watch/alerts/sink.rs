@@ -1,5 +1,6 @@
-//! `ALERT_WEBHOOK_URL`: alerts are posted there. A receiver that is down is tried again, with longer and longer pauses; what
-//! waits meanwhile is the newest state of each alert, and nothing else waits for it.
+//! The posts to `ALERT_WEBHOOK_URL`. If the receiver is down, posts are retried with longer and
+//! longer pauses. Meanwhile only the newest state of each alert is kept, and nothing else waits for
+//! the receiver.
 
 use super::book::{Alert, AlertState};
 use super::payload::{self, Sender};
@@ -13,35 +14,35 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Alerts in one request.
+/// The limit of alerts in one request.
 pub(super) const BATCH: usize = 100;
 
-/// Alerts that wait: those that are active, and as many that are over.
+/// The limit of waiting alerts: all that are active, and as many that have ended.
 pub(super) const WAITING_MAX: usize = 2 * super::book::ACTIVE_MAX;
 
-/// How long one request may take.
+/// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a receiver that fails is left alone: at first so long, then twice as long each time ...
+/// The first pause after a failure; doubled with each further failure, up to `MOST_PAUSE`.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// ... up to so long.
+/// The longest pause.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How posting goes.
+/// The results of the posts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::side) struct SinkStats {
     /// Requests that were answered with 2xx.
     pub(in crate::side) delivered: u64,
-    /// Requests that were not.
+    /// Requests that failed.
     pub(in crate::side) failed: u64,
-    /// States of alerts that were never told because too many waited.
+    /// Alert states that were never posted because too many waited.
     pub(in crate::side) lost: u64,
-    /// What was wrong with the last one; none if it was answered.
+    /// The error of the last request; `None` if it succeeded.
     pub(in crate::side) last_error: Option<Box<str>>,
 }
 
-/// What waits, by alert, each with its turn.
+/// The waiting alerts, each with its position in the queue.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: BTreeMap<(&'static str, Labels), (u64, Alert)>,
@@ -50,7 +51,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// An alert has a new state: an older one that waits still is not told any more.
+    /// Queues an alert's new state; replaces an older state that still waits.
     pub(super) fn put(&mut self, alert: Alert) {
         let key = (alert.name, alert.labels.clone());
         self.turn += 1;
@@ -61,7 +62,7 @@ impl Outbox {
         }
     }
 
-    /// What is over matters least, and the oldest of it.
+    /// Drops the oldest alert that has ended, or if there is none the oldest one.
     fn lose_one(&mut self) {
         let least = self
             .waiting
@@ -73,7 +74,7 @@ impl Outbox {
         }
     }
 
-    /// Takes the alerts that are told next, all of one name.
+    /// Takes the alerts to post next, all of one name.
     pub(super) fn take(&mut self) -> Vec<Alert> {
         let next = self.waiting.values().min_by_key(|(turn, _)| *turn);
         let Some(name) = next.map(|(_, alert)| alert.name) else {
@@ -88,7 +89,7 @@ impl Outbox {
         taken.map(|(_, alert)| alert).collect()
     }
 
-    /// They could not be told: they wait again, unless they have a newer state.
+    /// Queues alerts again that could not be posted, unless they have a newer state.
     pub(super) fn put_back(&mut self, alerts: Vec<Alert>) {
         for alert in alerts {
             if !self
@@ -101,7 +102,7 @@ impl Outbox {
     }
 }
 
-/// Whoever posts.
+/// Posts the alerts.
 pub(super) struct Sink {
     settings: Arc<Mutex<AlertSettings>>,
     sender: Sender,
@@ -139,7 +140,7 @@ impl Sink {
         }
     }
 
-    /// Has it posted, if there is anybody to post it to.
+    /// Queues an alert for posting, if a URL is set.
     pub(super) fn tell(&self, alert: Alert) {
         if self.is_configured() {
             lock(&self.outbox).put(alert);
@@ -147,7 +148,7 @@ impl Sink {
         }
     }
 
-    /// Posts for ever.
+    /// Posts alerts until the process ends.
     pub(super) async fn run(self: Arc<Self>) {
         let mut pause = LEAST_PAUSE;
         loop {
@@ -156,7 +157,7 @@ impl Sink {
                 self.wake.notified().await;
                 continue;
             }
-            // It was taken out of the settings meanwhile: nobody wants to know any more.
+            // The URL was removed from the settings meanwhile: the alerts are dropped.
             let Some(url) = self.url() else { continue };
             let body = payload::body(&batch, &self.sender);
             let error = self.http.post(url.expose(), body).await.error();
@@ -177,7 +178,7 @@ impl Sink {
         }
     }
 
-    /// Counts what became of a request. Returns whether the one before had failed.
+    /// Counts the result of a request; returns whether the one before had failed.
     fn account(&self, error: Option<Box<str>>) -> bool {
         let mut stats = lock(&self.stats);
         match error {

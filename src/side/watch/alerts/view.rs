@@ -1,15 +1,15 @@
-//! All that the rules see in one look.
+//! The input of the rules at one look.
 
 use super::deaths::Deaths;
 use super::sample::{Fleet, Sample};
 use super::settings::AlertSettings;
 
-/// All that a rule sees.
+/// The input of a rule.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     pub(super) settings: &'a AlertSettings,
     pub(super) sample: &'a Sample,
-    /// `None`: the loop did not answer, so nothing is known of its connections.
+    /// `None`: the loop did not answer, so its counters are unknown.
     pub(super) fleet: Option<Fleet<'a>>,
     pub(super) deaths: &'a Deaths,
 }

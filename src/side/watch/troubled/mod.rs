@@ -1,4 +1,4 @@
-//! The identities that have trouble again and again.
+//! The identities with repeated trouble.
 
 mod pattern;
 mod table;

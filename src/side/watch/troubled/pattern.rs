@@ -1,4 +1,4 @@
-//! What the trouble of one identity looks like, in words.
+//! Describes the trouble of one identity in words.
 
 use super::trouble::{SLOW, Trouble};
 use crate::base::cause::Cause;
@@ -45,7 +45,8 @@ impl Trouble {
         words
     }
 
-    /// The age at which its connections are dropped, if it is one and the same: then something on the way has a timeout.
+    /// Returns the age at which its connections are dropped, if it is always the same: then
+    /// something on the network path has a timeout.
     fn one_age(&self) -> Option<u64> {
         let (least, most) = (self.ages.iter().min()?, self.ages.iter().max()?);
         let is_one = self.ages.len() >= 3 && *least >= 1_000 && (most - least) * 20 <= *most;
@@ -61,7 +62,7 @@ fn times(n: u32) -> String {
     }
 }
 
-/// A span of ms in words, rounded.
+/// Describes a span of ms in words, rounded.
 fn span(ms: u64) -> String {
     let seconds = (ms + 500) / 1_000;
     let minutes = (seconds + 30) / 60;

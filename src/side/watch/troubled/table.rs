@@ -1,7 +1,8 @@
-//! Who has trouble again and again: identities with what went wrong for them over the last day, in a table that stays small.
+//! Identities with repeated trouble: a bounded table of what went wrong for each over the last day.
 //!
-//! One drop is nobody's fault; the tenth in three hours is a device, an app or a place with something wrong. What goes wrong at one
-//! time, however much of it, may be a network that failed for everybody: only what comes back over hours is told.
+//! One drop can have any reason; the tenth in three hours points to a device, an app or a place
+//! with a fault. Trouble at a single time, however much of it, may be a network failure that
+//! affected all peers. So only trouble that returns over hours is reported.
 
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
 use crate::base::bounded;
@@ -11,32 +12,32 @@ use crate::gateway::{Closed, Missed};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-/// Identities that are remembered.
+/// The limit of remembered identities.
 pub(super) const IDENTITIES_MAX: usize = 2_000;
 
-/// Round-trip times before the end that are looked at.
+/// The number of round-trip times before the end that are checked.
 const LAST_RTTS: usize = 3;
 
-/// Identities that have trouble.
+/// The identities with trouble.
 #[derive(Debug, Default)]
 pub(in crate::side) struct Troubled {
     pub(super) by_identity: HashMap<Who, Trouble>,
 }
 
-/// Whose trouble it is: an identity's.
+/// The identity with the trouble.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
     user: Box<str>,
     package: Option<Box<str>>,
 }
 
-/// A place in the ranking.
+/// An entry of the ranking.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::side) struct Ranked {
     pub(in crate::side) user: Box<str>,
     pub(in crate::side) package: Option<Box<str>>,
     pub(in crate::side) score: f64,
-    /// What it looks like, in words.
+    /// A description of the trouble, in words.
     pub(in crate::side) pattern: String,
     pub(in crate::side) drops: u32,
     pub(in crate::side) stale: u32,
@@ -47,7 +48,7 @@ pub(in crate::side) struct Ranked {
 }
 
 impl Troubled {
-    /// Takes note of connections that have ended, as far as it was no good end.
+    /// Records connections that have ended, if they were dropped or slow.
     pub(in crate::side) fn note_closed<'a>(
         &mut self,
         closed: impl IntoIterator<Item = &'a Closed>,
@@ -77,7 +78,8 @@ impl Troubled {
         }
     }
 
-    /// Takes note of peers that were lost and did not come back in time. Who has left is not missed.
+    /// Records peers that were lost and did not come back in time. A peer that left on purpose does
+    /// not count.
     pub(in crate::side) fn note_missed<'a>(
         &mut self,
         missed: impl IntoIterator<Item = &'a Missed>,
@@ -92,7 +94,7 @@ impl Troubled {
         }
     }
 
-    /// Those with the most trouble, the worst first.
+    /// Returns the identities with the most trouble, the worst first.
     pub(in crate::side) fn worst(&mut self, now: Moment, limit: usize) -> Vec<Ranked> {
         self.forget(now);
         let mut worst: Vec<(f64, &Who, &Trouble)> = self
@@ -101,7 +103,7 @@ impl Troubled {
             .filter(|(_, trouble)| trouble.is_told())
             .map(|(who, trouble)| (trouble.score(now), who, trouble))
             .collect();
-        // The name makes it the same order each time.
+        // Sorted by name, too, so that the order is stable.
         worst.sort_by(|(a, x, _), (b, y, _)| {
             let by_name = || (&x.user, &x.package).cmp(&(&y.user, &y.package));
             b.total_cmp(a).then_with(by_name)
@@ -126,7 +128,7 @@ impl Troubled {
         worst.into_iter().map(ranked).collect()
     }
 
-    /// How many have so much trouble that it is told.
+    /// Returns the number of identities with enough trouble to be reported.
     pub(in crate::side) fn count(&self) -> usize {
         let all = self.by_identity.values();
         all.filter(|trouble| trouble.is_told()).count()
@@ -147,8 +149,9 @@ impl Troubled {
         });
     }
 
-    /// A quarter goes: those with trouble in the fewest hours, of these those with the least of it, and then those that had it longest
-    /// ago. So a flood of names that have trouble at one time does not drive out those that have had it often.
+    /// Removes a quarter: identities with trouble in the fewest hours, of these those with the
+    /// least of it, and then those with the oldest. So a flood of names with trouble at one time
+    /// does not displace identities with repeated trouble.
     fn make_room(&mut self, now: Moment) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;
@@ -167,8 +170,8 @@ impl Troubled {
     }
 }
 
-/// Returns whether a connection ended by nobody's will, or by a fault. One whose place was taken had been lost before if it did not
-/// answer any more.
+/// Returns whether a connection was lost or ended by a fault. A connection that was replaced while
+/// pings were unanswered had been lost before.
 fn is_drop(closed: &Closed) -> bool {
     let is_fault = closed.end.cause.kind() == CauseKind::Fault;
     let was_lost = closed.end.cause == Cause::REPLACED && closed.end.unanswered > 0;

@@ -1,4 +1,4 @@
-//! Trouble that a test makes up, on a clock of its own.
+//! Invented trouble on a virtual clock.
 
 use super::table::{IDENTITIES_MAX, Ranked, Troubled};
 use super::trouble::{AGES, HOUR, HOURS};
@@ -11,7 +11,7 @@ use crate::health::Rtt;
 pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
 pub(in crate::side::watch) const START: u64 = 500 * 24 * HOUR_MS;
 
-/// The wall clock is what it is when nobody steps it.
+/// Returns this moment, with a wall clock that is not stepped.
 pub(in crate::side::watch) fn moment(ms: u64) -> Moment {
     Moment {
         raw: Micros::from_millis(ms),
@@ -69,7 +69,7 @@ pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Misse
     }
 }
 
-/// The one place of a ranking.
+/// Returns the only entry of a ranking.
 #[track_caller]
 fn one(troubled: &mut Troubled, now: u64) -> Ranked {
     let worst = troubled.worst(moment(now), 10);
@@ -151,7 +151,7 @@ fn who_leaves_has_no_trouble() {
         troubled.note_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
     }
     assert_eq!(troubled.worst(moment(START), 10), []);
-    // Whose place was taken while it did not answer had been lost.
+    // A connection that was replaced while it did not answer had been lost.
     for n in 0..3 {
         let mut taken = closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n);
         taken.end.unanswered = 1;
@@ -191,7 +191,7 @@ fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
             troubled.note_closed(&[closed(&user, at, Cause::STALE, 20, 5)]);
         }
     }
-    // A flood that has more of it, at one time.
+    // A flood with more trouble, at one time.
     for n in 0..10_000 {
         let user = format!("once{n}");
         for _ in 0..20 {
@@ -204,13 +204,14 @@ fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
     assert_eq!(users, ["bad9", "bad8", "bad7"]);
 }
 
-/// Whatever went wrong for them: each is dropped when it is slow, and is waited for in vain, which makes three problems; some
-/// come back and are lost again, for as long as the network is bad; and the hour may end meanwhile.
+/// Each identity is dropped while it is slow, and does not come back in time, which makes three
+/// problems. Some come back and are lost again, as long as the network is bad. The hour may end
+/// meanwhile.
 #[test]
 fn one_mass_death_fills_no_ranking() {
     let mut troubled = Troubled::default();
     let died = START + HOUR_MS - 2_000;
-    // One of them had been lost in each of the hours before.
+    // One of them had been lost in each of the hours before, too.
     for hours_ago in [2, 1] {
         let at = died - hours_ago * HOUR_MS;
         troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, 60)]);

@@ -1,62 +1,62 @@
-//! What goes wrong for one identity, hour by hour.
+//! The trouble of one identity, hour by hour.
 
 use crate::base::bounded;
 use crate::base::cause::Cause;
 use crate::base::time::{Micros, Moment};
 use std::collections::VecDeque;
 
-/// So many hours are remembered.
+/// The number of hours that are remembered.
 pub(super) const HOURS: u64 = 24;
 
 pub(super) const HOUR: Micros = Micros::from_secs(60 * 60);
 
-/// After so many hours trouble counts half.
+/// After this many hours, trouble counts half.
 const HALF_LIFE_HOURS: f64 = 6.0;
 
-/// Something went wrong in at least so many different hours, or it is not told. One loss falls into two at most: its end, and the
-/// time at which it was waited for in vain.
+/// The least number of different hours with trouble before it is reported. One loss falls into two
+/// at most: its end, and the end of the wait for the peer.
 const LEAST_HOURS: usize = 3;
 
-/// A round-trip time of so much is slow: a signal that is nearly lost, or a queue that is full.
+/// A round-trip time from this on is slow: a signal that is nearly lost, or a queue that is full.
 pub(super) const SLOW: Micros = Micros::from_secs(2);
 
-/// Ages at the end that are compared.
+/// The number of ages at the end that are compared.
 pub(super) const AGES: usize = 8;
 
-/// What went wrong for one identity.
+/// The trouble of one identity.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// Hours in which something did, oldest first.
+    /// The hours with trouble, oldest first.
     pub(super) hours: VecDeque<Hour>,
-    /// How old its last connections were when they were dropped, in ms.
+    /// The ages of its last dropped connections, in ms.
     pub(super) ages: VecDeque<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hour {
-    /// By the monotonic clock.
+    /// The hour's number, from the monotonic clock.
     pub(super) number: u64,
     first: Moment,
     last: Moment,
     sums: Sums,
 }
 
-/// What went wrong, counted.
+/// Counts of what went wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    /// By cause, in the order of [`Cause::index`]; only those with a drop.
+    /// Drops by cause, in the order of [`Cause::index`]; causes without a drop are left out.
     pub(super) drops: Vec<(Cause, u16)>,
     pub(super) slow: u16,
-    /// Stale ones that were slow before.
+    /// Drops as stale of connections that had been slow before.
     pub(super) slow_stale: u16,
     pub(super) failed_resumes: u16,
 }
 
 impl Trouble {
-    /// The sums of the hour of this moment.
+    /// Returns the sums of the hour at this moment.
     pub(super) fn sums_at(&mut self, at: Moment) -> &mut Sums {
         let number = at.raw.0 / HOUR.0;
-        // Records of two boxes may be out of order by a moment: then it is the last hour still.
+        // Records of two boxes may be slightly out of order: then they go into the last hour.
         if self.hours.back().is_none_or(|hour| hour.number < number) {
             let hour = Hour {
                 number,
@@ -73,7 +73,7 @@ impl Trouble {
         &mut hour.sums
     }
 
-    /// Returns whether it came back in so many hours that it is told.
+    /// Returns whether there was trouble in enough hours to report it.
     pub(super) fn is_told(&self) -> bool {
         self.hours.len() >= LEAST_HOURS
     }
@@ -99,7 +99,7 @@ impl Trouble {
         hours.sum()
     }
 
-    /// The first and the last time that something went wrong.
+    /// Returns the first and the last time that something went wrong.
     pub(super) fn span(&self) -> (Moment, Moment) {
         let first = self.hours.front().map(|hour| hour.first);
         let last = self.hours.back().map(|hour| hour.last);
@@ -129,7 +129,8 @@ impl Sums {
         self.all_drops() + u32::from(self.slow) + u32::from(self.failed_resumes)
     }
 
-    /// A drop counts one; that nobody said goodbye, or that it was slow, half as much beside it.
+    /// Returns the weight: a drop counts one. A drop as stale and a slow connection each add a
+    /// half, and a failed resume adds one.
     fn weight(&self) -> f64 {
         let halves = u32::from(self.drops_for(Cause::STALE)) + u32::from(self.slow);
         f64::from(self.all_drops()) + 0.5 * f64::from(halves) + f64::from(self.failed_resumes)

@@ -38,7 +38,8 @@ fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
     }
 }
 
-/// The SDK answers 500 when its app could not connect, and what is left of it tries once more within 2 s.
+/// The SDK answers 500 when its app could not connect, and its failed session tries once more
+/// within 2 s.
 #[test]
 fn after_500_the_next_attempt_waits_and_those_who_wait_are_told_how_long() {
     let mut bench = Bench::new();
@@ -57,7 +58,7 @@ fn a_persistent_start_goes_on_with_growing_pauses_until_it_succeeds() {
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Persistent);
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
-        // Others succeed, so the breaker stays closed.
+        // Other requests succeed, so the breaker stays closed.
         bench.answer(&Reply::Timeout);
         bench.start(2, "bob", "p", Once);
         bench.answer(&OK);
@@ -139,7 +140,8 @@ fn there_is_one_request_for_an_app_of_a_user() {
     bench.answer(&OK);
     let all: Vec<_> = (0..5).map(|n| (n, Outcome::Answered)).collect();
     assert_eq!(bench.told(), all);
-    // The answer to one that was cancelled under way is not taken for the answer to the next, which follows.
+    // The answer to a request that was cancelled under way does not count as the answer to the next
+    // one.
     bench.under_way.clear();
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Once);
@@ -197,19 +199,19 @@ fn a_stop_ends_a_start_and_a_start_ends_a_stop_that_waits() {
     bench.answer(&OK);
     let stop = bench.under_way.front().expect("the stop").clone();
     assert_eq!(stop.kind, Kind::Stop(StopReason::UserDisabled));
-    // It is under way: what follows waits for it, and it has no second attempt.
+    // It is under way: the next job waits for it, and it gets no second attempt.
     bench.start(2, "alice", "p", Once);
     assert_eq!(bench.under_way.len(), 1);
     bench.answer(&REFUSED);
     assert_eq!(bench.answer(&OK).kind, Kind::Start);
     assert_eq!(bench.told(), [(2, Outcome::Answered)]);
-    // A stop that waits for its second attempt is not wanted any more.
+    // A stop that waits for its second attempt is no longer wanted.
     bench.stop("alice", "p");
     bench.answer(&REFUSED);
     bench.start(3, "alice", "p", Once);
     assert_eq!(bench.answer(&OK).kind, Kind::Start);
     assert!(bench.is_empty());
-    // Alone it has two.
+    // A stop alone has two attempts.
     bench.stop("alice", "p");
     bench.answer(&REFUSED);
     bench.pass_to_due();

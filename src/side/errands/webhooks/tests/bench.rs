@@ -1,4 +1,4 @@
-//! A queue on a clock of its own, and the requests that are under way.
+//! A queue with a virtual clock, and the requests that are under way.
 
 use super::super::queue::{App, Post, Queue};
 use super::super::stats::{WebhookResult, WebhookType};
@@ -59,7 +59,7 @@ impl Bench {
         self.told.append(&mut self.queue.take_outcomes());
     }
 
-    /// The oldest request comes back.
+    /// Answers the oldest request.
     pub(super) fn answer(&mut self, reply: &Reply) -> Post {
         let post = self.under_way.pop_front().expect("a request");
         self.queue.done(self.now, &post, reply);
@@ -72,7 +72,7 @@ impl Bench {
         self.turn();
     }
 
-    /// To the next thing that is due. How long that was.
+    /// Advances to the next due time; returns how long that was.
     pub(super) fn pass_to_due(&mut self) -> Micros {
         let due = self.queue.due().expect("something due");
         let span = due - self.now;
@@ -80,14 +80,14 @@ impl Bench {
         span
     }
 
-    /// What was told since the last time, but for pauses.
+    /// Returns the outcomes since the last call, except pauses.
     pub(super) fn told(&mut self) -> Vec<(u64, Outcome)> {
         let told = std::mem::take(&mut self.told).into_iter();
         told.filter(|(_, outcome)| !matches!(outcome, Outcome::Again { .. }))
             .collect()
     }
 
-    /// The pauses that were told since the last time; nothing else was.
+    /// Returns the pauses since the last call; asserts that there were no other outcomes.
     pub(super) fn pauses(&mut self) -> Vec<(u64, Micros)> {
         let told = std::mem::take(&mut self.told).into_iter();
         told.map(|(number, outcome)| match outcome {
@@ -103,7 +103,7 @@ impl Bench {
         self.queue.stats(self.now).counts.get(kind, result)
     }
 
-    /// Five attempts in a row fail.
+    /// Fails five attempts in a row.
     pub(super) fn break_down(&mut self, package: &str) {
         for n in 0..5 {
             let number = 1_000_000 + n;

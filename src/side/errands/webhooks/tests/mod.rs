@@ -1,4 +1,4 @@
-//! The rules on virtual time: which webhook goes when, and who is told what.
+//! The webhook rules on virtual time: when each webhook is sent, and which outcomes are reported.
 
 mod attempts;
 mod bench;

@@ -1,4 +1,4 @@
-//! Servers that are down, and many webhooks at a time.
+//! Servers that are down, and many concurrent webhooks.
 
 use super::super::breaker::LEAST_PAUSE;
 use super::super::queue::{IN_FLIGHT, IN_FLIGHT_PER_APP};
@@ -29,7 +29,7 @@ fn the_breaker_opens_and_lets_one_through() {
     bench.break_down("p");
     let stats = bench.queue.stats(bench.now);
     assert_eq!(&*stats.down[0].last_error, "answered with status 503");
-    // Without patience: at once. Others wait.
+    // Waiters with `Once` are refused at once. Others wait.
     bench.start(1, "alice", "p", Once);
     assert_eq!(bench.told(), [failed(1, "the app's server is down")]);
     bench.stop("alice", "p");
@@ -38,7 +38,7 @@ fn the_breaker_opens_and_lets_one_through() {
     for number in 2..5 {
         bench.start(number, &format!("user{number}"), "p", Persistent);
     }
-    // And other apps are not concerned.
+    // Other apps are not affected.
     bench.start(9, "alice", "q", Once);
     assert_eq!(&*bench.answer(&OK).key.package, "q");
     bench.told();
@@ -77,10 +77,10 @@ fn what_waits_without_patience_fails_when_the_breaker_opens() {
     for _ in 0..5 {
         bench.answer(&Reply::Timeout);
     }
-    // In the places of the first four there were others.
+    // Others have taken the places of the first four.
     let begun = IN_FLIGHT_PER_APP + 4;
     assert_eq!(bench.told().len(), 1_000 - begun);
-    // Those that have begun come back, have their second attempt refused, and that is all.
+    // Requests that have begun return, and their second attempt is refused; nothing else is sent.
     while !bench.under_way.is_empty() {
         bench.answer(&Reply::Timeout);
     }
@@ -112,7 +112,7 @@ fn a_flood_to_one_app_does_not_delay_another() {
 #[test]
 fn apps_have_their_turns_when_places_are_few() {
     let mut bench = Bench::new();
-    // Five apps with more than they may have: 64 places for 80.
+    // Five apps with more requests than their limit: 64 places for 80.
     for n in 0..100u64 {
         for package in 0..5u64 {
             let user = format!("user{n}");

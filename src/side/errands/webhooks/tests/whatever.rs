@@ -1,4 +1,4 @@
-//! Whatever happens, in any order.
+//! Random operations in any order.
 
 use super::super::queue::IN_FLIGHT;
 use super::bench::{Bench, OK, REFUSED, app};
@@ -6,8 +6,8 @@ use crate::base::time::Micros;
 use crate::gateway::Patience::{Once, Persistent};
 use std::collections::BTreeSet;
 
-/// Whatever happens: one request for each pair, the bounds hold, each start has one outcome, cancelled or not, and
-/// nothing is left.
+/// After any sequence of operations: one request at a time for each pair, the limits hold, each
+/// start has one outcome, cancelled or not, and nothing is left.
 #[test]
 fn whatever_happens_every_start_ends_and_nothing_is_left() {
     for seed in 0..300 {
@@ -53,7 +53,7 @@ fn whatever_happens_every_start_ends_and_nothing_is_left() {
             assert_eq!(stats.in_flight, under_way.len(), "seed {seed} step {step}");
             assert!(under_way.len() <= IN_FLIGHT);
         }
-        // All servers are well again: everything comes to its end.
+        // All servers are up again: every job ends.
         for _ in 0..10_000 {
             match bench.under_way.is_empty() {
                 false => {

@@ -1,4 +1,4 @@
-//! Losses and suspects that have their user agent in common.
+//! Losses and suspects that have a user agent in common.
 
 use super::bench::{Bench, lost};
 use crate::base::cause::Cause;
@@ -6,7 +6,7 @@ use crate::base::time::Micros;
 use crate::gateway::AgentCount;
 use std::sync::Arc;
 
-/// A fleet of which so many percent of each class have this user agent.
+/// Returns a fleet with this percentage of each class on this user agent.
 fn fleet_of(agent: &str, percent: u64) -> Bench {
     let mut bench = Bench::new();
     let count = |name, open| AgentCount {
@@ -30,7 +30,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
         bench.lose_of(0, 2, block, Cause::PEER_RESET, Some("glasses-os/3.2"));
     }
     bench.lose_of(0, 10, 200, Cause::PEER_RESET, Some("glasses-os/3.1"));
-    // They are back at once, most of them of another release.
+    // They are back at once, most of them with another release.
     bench.counters().agents = vec![Vec::new(); 2];
     bench.look();
     let alert = bench.fires("mass_death");
@@ -40,7 +40,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
          losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections have: look at that client's release"
     );
     assert!(alert.action.contains("user agent"), "{}", alert.action);
-    // Within one block it may be either.
+    // Within one block it may be the network or the user agent.
     let mut bench = fleet_of("glasses-os/3.2", 30);
     bench.lose_of(0, 100, 7, Cause::STALE, Some("glasses-os/3.2"));
     bench.look();
@@ -99,7 +99,7 @@ fn a_user_agent_has_no_words_for_the_operator() {
 
 #[test]
 fn strangers_name_no_user_agent() {
-    // Whose connection has no identity, or a name that we gave.
+    // A connection without an identity, or with a generated name.
     for name in [None, Some("anonymous-")] {
         let mut bench = Bench::new();
         for n in 0..100 {
@@ -149,7 +149,7 @@ fn a_release_is_not_blamed_for_what_all_suffer() {
         !is_network
     };
     let agent = Some("glasses-os/3.2");
-    // Nearly all clients have it, so nearly all losses do.
+    // Nearly all clients have it, so nearly all losses do, too.
     assert!(!blamed(agent, 90, 100));
     assert!(!blamed(agent, 81, 100));
     assert!(blamed(agent, 80, 100));
@@ -176,7 +176,7 @@ fn user_agents_that_are_not_known_are_nobodys() {
 #[test]
 fn stale_closes_of_one_release_name_its_user_agent() {
     let mut bench = fleet_of("app-sdk/2 \"x\"", 20);
-    // One after the other, from everywhere, and nothing else of the fleet.
+    // One after the other, from everywhere; nothing else changes.
     for n in 0..30 {
         for block in 0..9 {
             bench.lose_of(

@@ -1,4 +1,4 @@
-//! A fleet that a test makes up, on a clock of its own.
+//! An invented fleet with a virtual clock.
 
 use super::super::alerting::Watch;
 use super::super::book::{Alert, AlertState, News};
@@ -17,24 +17,24 @@ use std::sync::Arc;
 
 pub(super) const S: fn(u64) -> Micros = Micros::from_secs;
 
-/// A fleet of made-up counters, looked at every ten seconds with the default settings.
+/// Invented counters of a fleet, evaluated every ten seconds with the default settings.
 pub(super) struct Bench {
     pub(super) watch: Watch,
     pub(super) settings: AlertSettings,
     pub(super) sample: Sample,
-    /// What was told, in order.
+    /// The reports so far, in order.
     pub(super) told: Vec<(&'static str, AlertState)>,
     pub(super) news: Vec<News>,
     pub(super) deaths: u64,
 }
 
-/// Two classes, as of a product.
+/// Returns two classes, as a product registers them.
 pub(super) fn classes() -> Classes {
     Classes::new(RELAY_CLASSES)
 }
 
 impl Bench {
-    /// With a thousand glasses and as many apps that are well.
+    /// Creates a fleet of a thousand glasses and a thousand apps, all healthy.
     pub(super) fn new() -> Bench {
         let counters = Counters {
             live: vec![1_000, 1_000],
@@ -81,18 +81,18 @@ impl Bench {
         }
     }
 
-    /// The wall clock is set, forwards or back.
+    /// Steps the wall clock, forwards or back.
     pub(super) fn step_wall(&mut self, by_s: i64) {
         let wall = &mut self.sample.wall.0;
         *wall = wall.saturating_add_signed(by_s * 1_000);
     }
 
-    /// So many looks at what there is.
+    /// Evaluates this number of looks without a change.
     pub(super) fn looks(&mut self, many: u64) {
         (0..many).for_each(|_| self.look());
     }
 
-    /// Each look after something has happened again.
+    /// Evaluates this number of looks, with the change before each.
     pub(super) fn looks_with(&mut self, many: u64, what: impl Fn(&mut Bench)) {
         for _ in 0..many {
             what(self);
@@ -119,7 +119,7 @@ impl Bench {
         self.alert()
     }
 
-    /// Everything is well again: it is resolved, once.
+    /// Makes everything healthy again, and asserts that the alert is resolved, once.
     #[track_caller]
     pub(super) fn resolves(&mut self, name: &'static str) {
         self.looks(30);
@@ -128,12 +128,12 @@ impl Bench {
         assert_eq!(self.watch.book.firing().count(), 0);
     }
 
-    /// Connections of a class are lost, all from this /24, a millisecond apart.
+    /// Loses connections of a class, all from this /24, a millisecond apart.
     pub(super) fn lose(&mut self, class: usize, many: u64, block: u8, cause: Cause) {
         self.lose_of(class, many, block, cause, None);
     }
 
-    /// Connections of a class that have this user agent are lost, all from this /24, a millisecond apart.
+    /// Loses connections of a class with this user agent, all from this /24, a millisecond apart.
     pub(super) fn lose_of(
         &mut self,
         class: usize,
@@ -172,7 +172,7 @@ pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels
     pairs.into_iter().map(|(k, v)| (k, v.into())).collect()
 }
 
-/// A connection of these glasses that was lost, or of nobody's.
+/// Returns the record of a lost glasses connection, with this user or without an identity.
 pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
     let identity = user.map(|user| flapping(user, None));
     Closed {

@@ -43,7 +43,7 @@ fn what_still_fires_is_told_again_and_no_more_often() {
     bench.counters().suspects[0] = 500;
     bench.looks(20);
     bench.news.clear();
-    // Twelve hours and a bit.
+    // A little more than twelve hours.
     bench.looks(6 * 60 * 12 + 10);
     assert_eq!(bench.news.len(), 3);
     let is_still = |news: &News| matches!(news, News::Still(alert) if alert.state == Firing);
@@ -83,7 +83,7 @@ fn the_rules_are_fit_to_be_shown() {
     }
 }
 
-/// The handbook of alerts has each of them, and no other.
+/// The handbook of alerts describes each rule, and no others.
 #[test]
 fn the_handbook_has_every_alert() {
     let page = include_str!("../../../../../docs/alerts.md");

@@ -79,7 +79,8 @@ fn a_mass_death_that_two_looks_see_in_part_is_told_once() {
 #[test]
 fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
     for step_s in [-600_i64, 3_600] {
-        // 62 that are lost one after the other, over minutes, are no mass death, though the clock steps back meanwhile.
+        // 62 losses one after the other, over minutes, are no mass death, even if the clock steps
+        // back meanwhile.
         let mut bench = Bench::new();
         for n in 0..62 {
             if n % 8 == 7 {
@@ -89,7 +90,7 @@ fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
             bench.looks(2);
         }
         bench.told(&[]);
-        // 500 that are lost at once are, though the clock steps before the look.
+        // 500 losses at once are one, even if the clock steps before the look.
         bench.lose(0, 500, 9, Cause::STALE);
         bench.step_wall(step_s);
         bench.look();
@@ -103,7 +104,7 @@ fn a_step_of_the_wall_clock_makes_no_mass_death_and_hides_none() {
 #[test]
 fn what_is_usual_is_no_mass_death() {
     let mut bench = Bench::new();
-    // A proxy's block from which more and more come and go all the time.
+    // The block of a proxy: more and more connections come and go all the time.
     let coming_and_going = |many: u64| {
         move |bench: &mut Bench| {
             bench.lose(0, many, 7, Cause::PEER_EOF);
@@ -125,20 +126,20 @@ fn what_is_usual_is_no_mass_death() {
 fn a_few_who_come_back_all_the_time_are_no_mass_death() {
     let mut bench = Bench::new();
     bench.settings.storm_percent = 0;
-    // Four users, sixteen times each, within three seconds; and one without a name.
+    // Four users, sixteen times each, within three seconds; and one connection without a name.
     for _ in 0..10 {
         for n in 0..80 {
             let user = ["ada", "eve", "bob", "joe", ""][n as usize % 5];
             let user = Some(user).filter(|user| !user.is_empty());
             let at = bench.sample.now + Micros::from_millis(40 * n);
-            // As from a radio network, where each time the address is another.
+            // As from a radio network: each connection has another address.
             let address = [10, 0, 7, if user.is_some() { n as u8 } else { 200 }];
             bench.watch.deaths.note([&lost(user, at, n, address)]);
         }
         bench.look();
     }
     bench.told(&[]);
-    // The names that we gave are nobody's: whoever has them is known by the address.
+    // Generated names are no identities: these connections count by their address.
     for n in 0..80 {
         let at = bench.sample.now + Micros::from_millis(n);
         let name = format!("anonymous-{n}");
@@ -147,7 +148,7 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
     }
     bench.looks(3);
     bench.told(&[]);
-    // As many identities are one, though these four are among them.
+    // As many different identities are a mass death, although these four are among them.
     for n in 0..60 {
         let at = bench.sample.now + Micros::from_millis(n);
         let name = format!("user{n}");
@@ -178,7 +179,7 @@ fn who_leaves_or_is_sent_away_has_not_died() {
         assert!(cause.is_loss(Code::None), "{cause}");
     }
     assert!(told(Cause::PEER_CLOSED, 1002));
-    // A rolling drain of everybody.
+    // A rolling drain of all connections.
     bench.looks_with(50, |bench| {
         bench.counters().live[0] -= 20;
         bench.counters().ended[0] += 20;

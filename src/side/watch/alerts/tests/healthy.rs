@@ -1,11 +1,11 @@
-//! A fleet that is well.
+//! A healthy fleet.
 
 use super::super::alerting::Watch;
 use super::super::sample::Counters;
 use super::bench::{Bench, classes};
 use crate::base::cause::Cause;
 
-/// A day and a night with everything that happens to a healthy fleet, behind one proxy's block: nothing is told.
+/// A day of everything that is normal in a healthy fleet, behind one proxy's block: no alert.
 #[test]
 fn a_healthy_day_is_silent() {
     let mut random = fastrand::Rng::with_seed(6);
@@ -15,7 +15,8 @@ fn a_healthy_day_is_silent() {
         *bench.counters() = Counters::none(classes());
         let (looks, mut lost) = (6 * 60 * 24, 0.0);
         for look in 0..looks {
-            // Ten at night to six in the morning there is a third; all come within the first minutes.
+            // From 22:00 to 06:00 a third of them is connected; all connect within the first
+            // minutes.
             let hour = look as f64 / 360.0;
             let share = if hour < 16.0 { 1.0 } else { 0.33 };
             let wanted = (most as f64 * share) as u64;
@@ -26,7 +27,7 @@ fn a_healthy_day_is_silent() {
                     wanted.saturating_sub(live).min(pace),
                     live.saturating_sub(wanted).min(pace / 10 + 1),
                 );
-                // One in fifty a minute leaves and comes back; one in two hundred is lost.
+                // One in fifty leaves and comes back each minute; one in two hundred is lost.
                 let churn = live / 300;
                 lost += live as f64 / 1_200.0 * random.f64() * 2.0;
                 let losses = (lost as u64).min(live - leave);

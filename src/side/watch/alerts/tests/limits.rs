@@ -22,7 +22,7 @@ fn descriptors() {
     bench.sample.fds = Some((730, 1_000));
     bench.looks(30);
     bench.told(&[]);
-    // What cannot be read changes nothing.
+    // Figures that cannot be read change nothing.
     bench.sample.fds = None;
     bench.looks(30);
     bench.told(&[]);
@@ -33,7 +33,7 @@ fn descriptors() {
 #[test]
 fn descriptors_that_have_run_out_are_told_at_once() {
     let mut bench = Bench::new();
-    // Some were free again when the figures were read.
+    // Some descriptors were free again when the figures were read.
     bench.sample.fds = Some((100, 1_000));
     bench.counters().out_of_descriptors = 7;
     bench.look();
@@ -42,7 +42,7 @@ fn descriptors_that_have_run_out_are_told_at_once() {
         alert.summary,
         "accepting failed 7 times within 60 s: file descriptors have run out (threshold 90 %)"
     );
-    // It is counted over the window, and needs no figures of the process.
+    // It is counted over the window, and does not need figures of the process.
     bench.sample.fds = None;
     bench.looks(5);
     bench.told(&[]);
@@ -81,7 +81,7 @@ fn near_capacity_fires_at_nine_tenths_of_the_connections() {
     bench.looks(6);
     bench.told(&[]);
     bench.resolves("near_capacity");
-    // A full gateway that refuses no newcomer is near its capacity, and nothing worse.
+    // A full gateway that refuses no connection is near its capacity, and nothing worse.
     bench.counters().places.0 = 10_000;
     bench.looks(30);
     bench.fires("near_capacity");
@@ -99,16 +99,16 @@ fn at_capacity_fires_as_soon_as_a_newcomer_is_refused() {
         alert.summary,
         "1 newcomer was refused within 60 s: 10000 of 10000 connections are here"
     );
-    // That it is nearly full is not told as well, though it lasts.
+    // The alert that it is nearly full is not sent, too, even if the state lasts.
     bench.looks_with(100, |bench| bench.counters().refused += 7);
     bench.told(&[]);
-    // Some room, and newcomers are let in: that is over, and what is left of it is told.
+    // There is room and connections are accepted: that alert ends, and the lesser one is reported.
     bench.counters().places.0 = 9_500;
     bench.looks(30);
     bench.told(&[("at_capacity", Resolved), ("near_capacity", Firing)]);
     bench.counters().places.0 = 1_000;
     bench.resolves("near_capacity");
-    // A threshold of its own, and off.
+    // Another threshold, and off.
     bench.settings.refused = 100;
     bench.counters().refused += 99;
     bench.looks(5);
@@ -121,7 +121,8 @@ fn at_capacity_fires_as_soon_as_a_newcomer_is_refused() {
     bench.told(&[("at_capacity", Resolved)]);
 }
 
-/// A full house under a cap that the descriptors set: so many are open, and it is one story.
+/// Returns a full gateway with a limit that the descriptors set: all of them are open, and there is
+/// only one reason.
 fn full_house() -> Bench {
     let mut bench = Bench::new();
     bench.settings.capped_by_descriptors = true;
@@ -142,7 +143,7 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     bench.counters().places.0 = 9_800;
     bench.sample.fds = Some((9_860, 10_000));
     bench.looks_with(100, |bench| bench.counters().refused += 1);
-    // The first is over as soon as the second tells it, and the receiver of both hears so.
+    // The first alert ends as soon as the second reports the trouble, and the receiver gets both.
     bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
     let last = bench.watch.book.all().pop().expect("it is remembered");
     assert_eq!((last.name, last.value), ("near_capacity", 100.0));
@@ -150,7 +151,7 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
         last.summary,
         "9800 of 9800 connections are here, 100.0 % (threshold 90 %); the file descriptors allow no more; told as at_capacity"
     );
-    // The same of a house that is full at once.
+    // The same for a gateway that becomes full at once.
     let mut bench = full_house();
     bench.counters().places.0 = 9_800;
     bench.looks_with(100, |bench| bench.counters().refused += 1);
@@ -163,7 +164,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
         let firing = bench.watch.book.firing();
         firing.map(|alert| alert.name).collect()
     };
-    // Descriptors first, then the connections that have taken them, then newcomers are refused.
+    // First the descriptors, then the connections that use them, then connections are refused.
     let mut bench = full_house();
     bench.counters().places.0 = 100;
     bench.looks(30);
@@ -175,7 +176,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     bench.look();
     bench.told(&[("at_capacity", Firing), ("near_capacity", Resolved)]);
     assert_eq!(firing(&bench), ["at_capacity"]);
-    // Accepting fails: that is told beside it, for as long as it is within the window.
+    // Accepting fails: that is reported, too, as long as it is within the window.
     bench.counters().out_of_descriptors = 1;
     bench.look();
     bench.fires("fds_near_limit");
@@ -183,7 +184,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     assert_eq!(firing(&bench), ["at_capacity", "fds_near_limit"]);
     bench.looks_with(5, |bench| bench.counters().refused += 1);
     bench.told(&[("fds_near_limit", Resolved)]);
-    // Also one that is about to be resolved, and one whose figures cannot be read.
+    // Also an alert that is about to be resolved, and one without readable figures.
     let mut bench = full_house();
     bench.counters().places.0 = 100;
     bench.looks(30);
@@ -205,7 +206,7 @@ fn an_alert_that_fired_first_ends_when_what_explains_it_fires() {
     bench.counters().refused += 1;
     bench.look();
     bench.told(&[("at_capacity", Firing), ("fds_near_limit", Resolved)]);
-    // A mass death ends nothing that was there before it.
+    // A mass death does not end alerts that began before it.
     let mut bench = Bench::new();
     bench.counters().suspects[1] = 500;
     bench.looks(30);
@@ -235,7 +236,7 @@ fn what_is_resolved_has_the_value_and_the_summary_of_one_moment() {
         resolved.summary,
         "7 newcomers were refused within 60 s: 1000 of 10000 connections are here"
     );
-    // One of which the rule says nothing any more.
+    // An alert for which the rule has no reading any more.
     bench.sample.flapping = vec![flapping("ada", None), flapping("eve", None)];
     bench.look();
     bench.fires("flapping");
@@ -250,22 +251,22 @@ fn what_is_resolved_has_the_value_and_the_summary_of_one_moment() {
 
 #[test]
 fn descriptors_are_told_where_the_capacity_does_not_explain_them() {
-    // The cap is lower than the descriptors allow.
+    // The limit is lower than the descriptors allow.
     let mut bench = full_house();
     bench.settings.capped_by_descriptors = false;
     bench.looks(30);
     bench.told(&[("near_capacity", Firing), ("fds_near_limit", Firing)]);
-    // Connections are few: something else has taken them.
+    // There are few connections: something else uses the descriptors.
     let mut bench = full_house();
     bench.counters().places.0 = 100;
     bench.looks(30);
     bench.fires("fds_near_limit");
-    // No connection is named.
+    // The summary does not mention connections.
     let mut bench = full_house();
     bench.settings.capacity_percent = 0;
     bench.looks(30);
     bench.fires("fds_near_limit");
-    // Under a cap that leaves room for the rest they do not run out.
+    // With a limit that leaves room for the rest, descriptors do not run out.
     let mut bench = full_house();
     bench.looks(30);
     bench.fires("near_capacity");

@@ -1,4 +1,5 @@
-//! Every rule on looks that a test makes up, on a clock of its own: it fires, is silent just below, resolves, and does not flap.
+//! Every rule on invented looks with a virtual clock: it fires, is silent just below the threshold,
+//! resolves, and does not flap.
 
 mod agents;
 mod bench;

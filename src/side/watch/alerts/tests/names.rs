@@ -1,4 +1,4 @@
-//! Rules that name identities and apps, and the loop itself.
+//! Rules about identities and apps, and about the loop itself.
 
 use super::super::book::AlertState::{Firing, Resolved};
 use super::bench::{Bench, S, flapping, labels};
@@ -24,7 +24,7 @@ fn flapping_identities_are_named() {
         alert.summary,
         "org.a of u0, u1, u2, u3, u4 and 2 more come back too often"
     );
-    // Let in once, and refused again.
+    // Accepted once, and refused again.
     bench.sample.flapping.clear();
     bench.looks(5);
     bench.sample.flapping = vec![flapping("u1", Some("org.a")), flapping("u2", Some("org.a"))];

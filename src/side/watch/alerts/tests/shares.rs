@@ -69,7 +69,7 @@ fn a_class_that_is_sent_away_is_not_judged() {
 
 #[test]
 fn stale_closes() {
-    // One after the other, from everywhere: nothing dies at once.
+    // One after the other, from everywhere: no mass death.
     let trickle = |n: u64| {
         move |bench: &mut Bench| {
             bench.counters().stale[1] += n;
@@ -114,7 +114,7 @@ fn round_trips() {
     assert!(alert.value >= 5_000.0 && alert.threshold == 5_000.0);
     bench.looks_with(30, pongs(0, 0));
     bench.told(&[("rtt_high", Resolved)]);
-    // Slow ones, but hardly any.
+    // Slow round trips, but hardly any.
     bench.looks_with(100, |bench| bench.counters().rtt.record(60_000_000));
     bench.told(&[]);
 }
@@ -136,7 +136,7 @@ fn a_storm_is_who_comes_and_goes() {
     let alert = bench.fires("reconnect_storm");
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     bench.resolves("reconnect_storm");
-    // A fleet that comes up is none, however fast.
+    // A fleet that only connects is not a storm, however fast.
     for _ in 0..40 {
         let more = bench.counters().live[0] / 5;
         bench.counters().opened[0] += more;

@@ -1,4 +1,4 @@
-//! What is posted.
+//! The posts to the webhook.
 
 use super::super::book::AlertState::{Firing, Resolved};
 use super::super::book::{Alert, AlertState};
@@ -32,7 +32,7 @@ fn only_the_newest_state_of_an_alert_waits() {
     outbox.put(alert("a", "2", Firing));
     let batch = outbox.take();
     assert_eq!(batch, [alert("a", "1", Firing), alert("a", "2", Firing)]);
-    // It could not be told, and one of them is over meanwhile.
+    // The post failed, and one of the alerts has ended meanwhile.
     outbox.put(alert("a", "1", Resolved));
     outbox.put_back(batch);
     assert_eq!(outbox.take(), [alert("b", "1", Firing)]);
