@@ -1,5 +1,5 @@
-//! Heartbeat rounds through the engine, counted by callgrind: the instructions are the same on every
-//! machine and under any load. See benches/gates.sh.
+//! Heartbeat rounds through the engine, counted by callgrind: the instructions are the same on
+//! every machine and under any load. See benches/gates.sh.
 //!
 //! ```sh
 //! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS

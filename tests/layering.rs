@@ -128,7 +128,8 @@ const INSIDE: &[(&str, &[&[&str]])] = &[(
     ],
 )];
 
-/// The groups of files inside a folder, in their order: a file imports only from its own group and from those before it.
+/// The groups of files inside a folder, in their order: a file imports only from its own group and
+/// from those before it.
 const GROUPS: &[(&str, &[&[&str]])] = &[
     (
         "engine",

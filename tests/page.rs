@@ -310,7 +310,8 @@ fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
         })
         .collect();
     assert_eq!(Listener::begin(&gateway, "").status(), 503);
-    // Other requests are answered meanwhile, by the loop, too, and a slow reader delays none of them.
+    // Other requests are answered meanwhile, by the loop, too, and a slow reader delays none of
+    // them.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(3) {
         assert_eq!(gateway.api("/api/v1/connections?limit=1")["matched"], 0);

@@ -1,4 +1,5 @@
-//! An echo server on any path, with the gateway's settings: what the conformance suite is run against.
+//! An echo server on any path, with the gateway's settings: what the conformance suite is run
+//! against.
 //!
 //! ```sh
 //! LISTEN_ADDR=127.0.0.1:9001 MAX_MESSAGE_BYTES=16777216 MAX_PENDING_BYTES=33554432 \

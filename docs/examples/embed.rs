@@ -1,9 +1,10 @@
 //! A host that turns the loop itself, beside a source of its own.
 //!
-//! One thread waits in one `mio::Poll` for two things: the reactor, and a UDP socket whose datagrams are news for everybody.
-//! A second thread looks tokens up and answers deferred verdicts, and welcomes whoever has come in. A third one is the
-//! client: it goes through the script below and then asks the host to go away. The process ends by itself, with exit code 0
-//! only if everything in the script has happened.
+//! One thread waits in one `mio::Poll` for two things: the reactor, and a UDP socket whose
+//! datagrams are news for all guests. A second thread looks tokens up, answers deferred verdicts
+//! and welcomes new guests. A third one is the client: it goes through the script below
+//! and then asks the host to go away. The process ends by itself, with exit code 0 only if
+//! everything in the script has happened.
 //!
 //! ```sh
 //! cargo run --example embed --no-default-features
@@ -34,7 +35,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 const REACTOR: Token = Token(0);
 const NEWS: Token = Token(1);
 
-/// How long a guest waits who says "remind me".
+/// The time after which a guest is reminded that says "remind me".
 const REMIND_AFTER: Micros = Micros::from_millis(50);
 
 /// The most jobs that wait for the worker; a request beyond them is answered 503.
@@ -63,12 +64,12 @@ struct Guest {
 enum Job {
     /// Is this token good?
     LookUp(ConnId, String),
-    /// Somebody has come in.
+    /// A guest has come in.
     Welcome(ConnId, String),
 }
 
 impl Host {
-    /// Tells everybody. Returns how many there were to tell.
+    /// Tells all guests. Returns how many there were.
     fn announce(&self, io: &mut Io<'_>, news: &str) -> usize {
         let everybody = self.guests.iter().map(|(id, _)| id);
         io.send_many(everybody, &Message::text(format!("news: {news}")))
@@ -115,7 +116,7 @@ impl Handler for Host {
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) {
         if let Some(id) = self.reminders.remove(&timer) {
-            // If that connection is gone meanwhile, its id names nobody: nothing happens.
+            // If that connection is gone meanwhile, its id names no connection: nothing happens.
             io.send(id, Message::text("reminder"));
         }
     }
@@ -219,8 +220,8 @@ fn run() -> Result<(), Failure> {
     expect("ada's closing handshake", ended[1].1.clean, true)
 }
 
-/// The host's own loop: it sleeps in its own poll, and gives the reactor a turn when that has something to do. Returns how
-/// often somebody was told news.
+/// The host's own loop: it sleeps in its own poll, and gives the reactor a turn when that has
+/// something to do. Returns how many times news reached a guest.
 fn turn_until_over(reactor: &mut Reactor<Host>, news: &mut UdpSocket) -> Result<usize, Failure> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(16);
@@ -236,7 +237,8 @@ fn turn_until_over(reactor: &mut Reactor<Host>, news: &mut UdpSocket) -> Result<
         if left.is_zero() {
             return Err("it takes too long".into());
         }
-        // `next_due` is asked after everything that the host did with the reactor, for that may have changed it.
+        // `next_due` is asked after everything that the host did with the reactor, for that may
+        // have changed it.
         let timeout = reactor.next_due().map_or(left, |due| due.min(left));
         match poll.poll(&mut events, Some(timeout)) {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -245,7 +247,8 @@ fn turn_until_over(reactor: &mut Reactor<Host>, news: &mut UdpSocket) -> Result<
         if events.iter().any(|e| e.token() == NEWS) {
             announced += pass_on(news, reactor)?;
         }
-        // Whether the descriptor was readable or a deadline has come: a turn finds out. One too many does no harm.
+        // Whether the descriptor was readable or a deadline has come: a turn finds out. One too
+        // many does no harm.
         reactor.turn(Some(Duration::ZERO))?;
     }
     Ok(announced)

@@ -1,7 +1,8 @@
 //! How a host tests its handler: on virtual time, without a socket, with the feature `testing`.
 //!
-//! The handler is a small presence room: whoever is in a room is told who comes, who goes, who does not answer, and what is
-//! said; a room in which nothing is said for ten minutes is closed. Ten minutes pass in no time.
+//! The handler is a small presence room. Each guest is told which guests come, go or do not answer,
+//! and what is said. A room in which nothing is said for ten minutes is closed. Ten minutes pass in
+//! no time.
 //!
 //! ```sh
 //! cargo run --example test_handler --features testing     # goes through the scripts and prints each step
@@ -73,7 +74,8 @@ impl Handler for Presence {
             name: name.to_owned(),
             room: room.to_owned(),
         };
-        // Upgrade promises one on_close, even if the request turns out to be no valid upgrade: that is where it ends.
+        // Upgrade promises one on_close, even if the request turns out to be no valid upgrade: that
+        // is where it ends.
         self.guests.insert(id, guest);
         Verdict::upgrade(Class(0))
     }
@@ -154,7 +156,8 @@ struct Script {
 }
 
 impl Script {
-    /// Pings every 15 s, silence of 45 s is stale: the defaults, written down because the scripts count on them.
+    /// Pings every 15 s, silence of 45 s is stale: the defaults, written down because the scripts
+    /// count on them.
     fn new(title: &str) -> Self {
         println!("{title}");
         let mut config = Config::default();

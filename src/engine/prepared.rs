@@ -2,11 +2,10 @@
 
 use crate::engine::message::{Message, Refused, Sent};
 use crate::engine::out::OutFrame;
-use crate::wire::Bytes;
-use crate::wire::encoder;
 use crate::wire::frame::{
     BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
 };
+use crate::wire::{Bytes, encoder};
 
 /// Payloads above this size are sent without a copy. Smaller ones are copied behind their header,
 /// which makes one slice to write.

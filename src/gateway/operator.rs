@@ -7,9 +7,8 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
-use crate::host::Directory;
 use crate::host::{
-    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, History, Identity, Row,
+    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, Directory, History, Identity, Row,
     UserAndPackage, Value,
 };
 use crate::relay::{How, RelaySettings, RelayStats, Session};

@@ -1,5 +1,5 @@
-//! What any product on the loop needs: classes, identities, credentials, blocks, histories, lists of connections, drains of a
-//! class.
+//! What any product on the loop needs: classes, identities, credentials, blocks, histories, lists
+//! of connections, drains of a class.
 
 mod auth;
 mod blocks;

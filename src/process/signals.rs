@@ -68,7 +68,8 @@ pub(crate) fn watch(
 }
 
 /// Begins a drain and logs the times that apply: if a drain by the API is going on, the shorter
-/// ones. The loop logs the line when it has begun, so a reader of the line finds `/readyz` at 503.
+/// ones. The loop logs the line when it has begun, so a reader of the line finds the `/healthz` of
+/// `LISTEN_ADDR` at 503.
 fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
     let say = |(delay, spread): (Micros, Micros)| {
         log::info!(

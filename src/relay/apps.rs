@@ -1,11 +1,10 @@
 //! Apps of a session: users start and stop them, and the relay asks lost ones back.
 
-use super::causes;
 use super::errands::{StateErrand, StopReason};
-use super::protocol;
 use super::relay::Relay;
 use super::session::{App, AppState, Estate, SESSION_APPS_MAX, Session, Sessions, TO_APPS};
 use super::tables::{Chore, Ended};
+use super::{causes, protocol};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;

@@ -15,8 +15,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
 use crate::host::{Identity, UserAndPackage};
-use crate::relay::role::RELAY_CLASSES;
-use crate::relay::role::Role;
+use crate::relay::role::{RELAY_CLASSES, Role};
 
 /// The close reason of a connection whose place was taken; clients match on it.
 pub(super) const REPLACED: &str = "replaced by a newer connection";

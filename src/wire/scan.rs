@@ -1,7 +1,9 @@
 //! The kind and the end of a frame, from its header (RFC 6455 §5.2).
 
-use super::frame::{BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, HEADER_MAX, Header};
-use super::frame::{OPCODE, PONG, RSV, Role, TEXT};
+use super::frame::{
+    BINARY, CLOSE, CONTINUATION, CONTROL_MAX, FIN, HEADER_MAX, Header, OPCODE, PONG, RSV, Role,
+    TEXT,
+};
 use std::ops::ControlFlow;
 use tungstenite::error::{CapacityError, Error as WsError, ProtocolError};
 use tungstenite::protocol::frame::coding::{Data, OpCode};

@@ -32,7 +32,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "Whether LISTEN_ADDR may be reached from other machines although nobody has to prove who they are.",
+        help: "Whether LISTEN_ADDR may be reached from other machines without any authentication.",
     },
     Setting {
         name: "AUTH_JWT_SECRET",
@@ -44,7 +44,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: true,
-        help: "What the tokens of glasses must be signed with (HS256), their claim email being the user; without it and APPS_FILE anybody may connect, with APPS_FILE alone no glasses may.",
+        help: "The secret that signs the tokens of glasses (HS256); their claim email is the user; without it and APPS_FILE there is no authentication, with APPS_FILE alone no glasses may connect.",
     },
     Setting {
         name: "AUTH_JWT_SECRET_FILE",
@@ -62,7 +62,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and AUTH_JWT_SECRET anybody may connect, with AUTH_JWT_SECRET alone no app may.",
+        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and AUTH_JWT_SECRET there is no authentication, with AUTH_JWT_SECRET alone no app may connect.",
     },
     Setting {
         name: "APP_ADMISSION",
@@ -142,7 +142,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("off unless TRUSTED_PROXIES names one"),
         audience: Advanced,
         reload: false,
-        help: "Whether connections to LISTEN_ADDR begin with a header in which a proxy says whose they are, and in which version.",
+        help: "Whether connections to LISTEN_ADDR begin with a header of the PROXY protocol with the client's address, and in which version.",
     },
     Setting {
         name: "TRUSTED_PROXIES",
@@ -151,7 +151,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The proxies whose word on whose a connection is counts.",
+        help: "Proxies trusted to report the client's address.",
     },
     Setting {
         name: "AUTH_JWT_LEEWAY_MS",

@@ -25,7 +25,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: false,
-        help: "The token that a request to ADMIN_ADDR must bring; without one, whoever reaches it is let in.",
+        help: "The token that a request to ADMIN_ADDR must bring; without one every request is answered.",
     },
     Setting {
         name: "ADMIN_TOKEN_FILE",

@@ -72,7 +72,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a third-party app may take to say who it is after it has connected; then it is closed with code 3008.",
+        help: "How long a third-party app may take to introduce itself after it has connected; then it is closed with code 3008.",
     },
     Setting {
         name: "HEARTBEAT_MODE",

@@ -41,7 +41,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "A file, in a folder that is there, in which is kept which apps were started for whom, so that they are started again after a restart.",
+        help: "A file, in an existing folder, that keeps which apps each user has started, so that they are started again after a restart.",
     },
 ];
 

@@ -2,8 +2,7 @@
 
 use super::graces::Due;
 use super::kept::Kept;
-use super::seat::How;
-use super::seat::Parting;
+use super::seat::{How, Parting};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;

@@ -1,5 +1,4 @@
-//! An app of a session as a state machine without clock and connections: it returns the actions to
-//! carry out.
+//! An app of a session as a pure state machine: it returns the actions to carry out.
 
 use super::action::{Action, Leavings, Taken, Welcome, Why, resumes};
 use super::app_event::{AppEvent, AppState, Conduct, Estate, Wakes};
@@ -7,8 +6,7 @@ use super::census::Tally;
 use super::graces::Due;
 use super::kept::Kept;
 use super::question::{Called, Past, Question};
-use super::seat::Parting;
-use super::seat::{Addressee, Held, How, PlaceState, PlaceView, Wait};
+use super::seat::{Addressee, Held, How, Parting, PlaceState, PlaceView, Wait};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -57,14 +55,12 @@ struct Away {
 struct Asked {
     number: u64,
     revival: bool,
-    /// As in [`Question`].
     not_before: Option<Micros>,
     past: Past,
 }
 
 impl App {
-    /// Returns the index of the app of this package in a sorted list, or where it would be
-    /// inserted.
+    /// Returns the index of an app in a sorted list, or where it would be inserted.
     pub(in crate::relay) fn position(apps: &[Box<App>], package: &str) -> Result<usize, usize> {
         apps.binary_search_by(|app| (*app.package).cmp(package))
     }
@@ -87,8 +83,7 @@ impl App {
         }
     }
 
-    /// Applies an event, and returns the actions to carry out. An event that does not concern the
-    /// state changes nothing.
+    /// Applies an event. One that does not concern the state changes nothing.
     pub(super) fn on(&mut self, event: AppEvent) -> Vec<Action> {
         let between = State::Dormant(Question::default(), Past::Started);
         let (state, actions) = std::mem::replace(&mut self.state, between).on(event);

@@ -17,12 +17,11 @@
 //! token.
 
 use super::control::Control;
-use super::dashboard;
 use super::logins::Failure;
-use super::probes;
 use super::problem::Problem;
 use super::serve::Caller;
 use super::token::Token;
+use super::{dashboard, probes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;

@@ -3,8 +3,7 @@
 use super::words::time;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::Problem;
-use crate::side::errands::WebhookResult;
-use crate::side::errands::WebhookType;
+use crate::side::errands::{WebhookResult, WebhookType};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;

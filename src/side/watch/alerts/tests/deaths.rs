@@ -1,8 +1,7 @@
 //! Many connections that are lost at once.
 
 use super::bench::{Bench, labels, lost};
-use crate::base::cause::Cause;
-use crate::base::cause::Code;
+use crate::base::cause::{Cause, Code};
 use crate::base::time::Micros;
 use crate::gateway::SESSION_ENDED;
 
