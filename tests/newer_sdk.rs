@@ -123,7 +123,7 @@ fn what_headers_say_is_given_up_when_the_upgrade_fails() {
             let response = fleet.net.response(peer);
             let begin = format!("HTTP/1.1 {status} ");
             assert!(
-                response.as_deref().is_some_and(|r| r.starts_with(&begin)),
+                response.is_some_and(|r| r.starts_with(&begin)),
                 "{response:?}"
             );
             fleet.net.advance(5_000);
