@@ -13,7 +13,7 @@
 # (connections started in a second, 3000), GHOSTS (500).
 #
 # Needs Linux, two CPUs, taskset, python3, perf or strace that may trace, and for the last two servers node and npm.
-# Exit: 0 measured; 1 pulsegate closed somebody falsely or early, or let a ghost live; 2 could not measure.
+# Exit: 0 measured; 1 pulsegate closed a connection falsely or early, or let a ghost live; 2 could not measure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -29,7 +29,7 @@ CONNECTIONS=$1 INTERVAL=$2 TIMEOUT=$3 RUNS=${4:-3}
 SERVERS=${SERVERS:-floor loop gateway ws websockets} PORT=${PORT:-18710} RAMP=${RAMP:-3000} SLOW=${SLOW:-2000} GHOSTS=${GHOSTS:-500}
 [[ " $SERVERS " == *" floor "* ]] || fail "without the floor there is nothing to compare with"
 seconds() { echo $((($1 + 999) / 1000)); }
-# Whole intervals, for those that ping everybody at once.
+# Whole intervals, for those that ping all at once.
 WINDOW=$(seconds $((6 * INTERVAL > 12000 ? 6 * INTERVAL : INTERVAL * ((12000 + INTERVAL - 1) / INTERVAL))))
 TRACE=$(seconds $((2 * INTERVAL)))
 # Also for the allocator: jemalloc gives back what the handshakes have used within ten seconds.

@@ -108,7 +108,7 @@ calls_of() {
     shift
     HEARTBEAT_INTERVAL_MS=2000 CONNECTION_TIMEOUT_MS=6000 start "$name" "$@"
     hold "$name" 8000
-    # One interval: all are pinged, and nobody's handshake is under way.
+    # One interval: all are pinged, and no handshake is under way.
     sleep 3
     if perf stat -e raw_syscalls:sys_enter true >/dev/null 2>&1; then
         perf stat -x, -e raw_syscalls:sys_enter -p "$SERVER" -o "$OUT/calls" -- sleep "$seconds"

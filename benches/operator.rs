@@ -116,7 +116,8 @@ fn worst(
     }
     let mean = sum / slices;
     println!(
-        "{what}: {slices} slices, the worst {time:.0?}, on average {mean:.0?}; at most {units} units"
+        "{what}: {slices} slices, the worst {time:.0?}, on average {mean:.0?}; at most {units} \
+         units"
     );
 }
 

@@ -6,7 +6,7 @@
 # The gateway on one CPU with a ping a second, both swarms on the other, the living one with precedence there. Prints what
 # became of the newcomers and the time between two pings of the living, as they saw it. Loopback only, half a minute.
 #
-# Needs Linux, two CPUs, taskset, python3. Environment: PORT (18990). Exit: 0 measured; 1 somebody was not served or was
+# Needs Linux, two CPUs, taskset, python3. Environment: PORT (18990). Exit: 0 measured; 1 a client was not served or was
 # closed; 2 could not measure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -79,7 +79,8 @@ fn passes(c: &mut Criterion) {
         if let Some(median) = median(samples) {
             let in_interval = median.as_secs_f64() * (INTERVAL.0 / TICK.0) as f64;
             println!(
-                "{n} connections: {median:.1?} a pass; one each tick is {:.1} µs for each deadline, {:.1} % of a core\n",
+                "{n} connections: {median:.1?} a pass; one each tick is {:.1} µs for each \
+                 deadline, {:.1} % of a core\n",
                 1e6 * in_interval / n as f64,
                 100.0 * in_interval / INTERVAL.as_duration().as_secs_f64(),
             );

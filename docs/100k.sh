@@ -6,7 +6,7 @@
 #
 # Prints memory per connection, ours and the kernel's, CPU over 45 s, pings per connection, and false closes.
 # Loopback only; bounded: the ramp, SECONDS, and half a minute. Needs Linux, python3, and 20 000 descriptors per process.
-# Exit: 0 all connected and nobody closed falsely; 1 not so; 2 could not start. Environment: PORT (18704).
+# Exit: 0 all connected and none closed falsely; 1 not so; 2 could not start. Environment: PORT (18704).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 CONNECTIONS=${1:-100000} SECONDS_HELD=${2:-80} PORT=${PORT:-18704} PARTS=6

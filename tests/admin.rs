@@ -342,7 +342,7 @@ fn what_is_explained_happens_and_not_before() {
 }
 
 #[test]
-fn whoever_is_asked_for_has_a_history_from_then_on() {
+fn a_connection_that_is_asked_for_has_a_history_from_then_on() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("HEARTBEAT_INTERVAL_MS", "100")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let id = gateway.connection("user=control-7")["id"].clone();
@@ -889,7 +889,8 @@ fn what_a_kick_could_not_do_is_said_and_logged() {
     let id = gateway.connection("user=eve")["id"].clone();
     let id = id.as_str().expect("an id");
     let request = format!(
-        "POST /api/v1/connections/{id}/kick HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+        "POST /api/v1/connections/{id}/kick HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
+         application/json\r\n\
          Content-Length: 2\r\n\r\n{{}}"
     );
     let mut hasty = gateway.admin_stream();
@@ -1075,7 +1076,8 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
     let (status, _) = gateway.act("PATCH", path, r#"{"connection_timeout_ms":1999}"#);
     assert_eq!(status, 200);
     gateway.line(&[
-        "[WARN] connection_timeout_ms of class glasses is 1999, less than twice heartbeat_interval_ms, which is 1000: \
+        "[WARN] connection_timeout_ms of class glasses is 1999, less than twice \
+         heartbeat_interval_ms, which is 1000: \
          one lost ping closes a live peer; let it be at least 2000",
     ]);
     // Under the old policy it would have had a minute.
@@ -1268,7 +1270,7 @@ fn a_page_of_another_origin_can_neither_read_nor_act() {
 
 /// Requests of load balancers and orchestrators: any Host or none, HTTP/1.0, OPTIONS, no token.
 #[test]
-fn probes_are_answered_whoever_asks_and_nothing_else_is() {
+fn probes_are_answered_without_a_token_and_nothing_else_is() {
     let open = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_HOSTS", "Gate.example.org,inner")]);
     let closed = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
     let ask = |gateway: &Gateway, method: &str, path: &str, rest: &str| {
@@ -1327,8 +1329,10 @@ fn a_page_behind_a_proxy_may_act() {
     let act = |gateway: &Gateway, headers: &str| {
         let body = r#"{"level":"info"}"#;
         let request = format!(
-            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\nOrigin: https://ops.example.org\r\n{headers}\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\nOrigin: \
+             https://ops.example.org\r\n{headers}\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: \
+             close\r\n\r\n{body}",
             body.len()
         );
         gateway.admin_raw(request.as_bytes()).status
@@ -1527,7 +1531,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
     assert_eq!(
         gateway.connection("user=ada")["state"],
         "healthy",
-        "nobody was hurt"
+        "no connection was hurt"
     );
     drop(client);
     gateway.end();
@@ -1559,7 +1563,7 @@ fn is_over(stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn who_has_no_token_keeps_nobody_out_who_has_it() {
+fn requests_without_a_token_keep_none_out_that_have_it() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     // A connection is closed after a refusal.
@@ -1625,7 +1629,7 @@ fn ask_for_page(stream: &mut TcpStream) {
 }
 
 #[test]
-fn strangers_who_fetch_the_page_do_not_evict_an_operator() {
+fn strangers_that_fetch_the_page_do_not_evict_an_operator() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0"), ("ADMIN_TOKEN", TOKEN)]);
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     let mut operator = gateway.admin_stream();
@@ -1818,7 +1822,7 @@ fn failed_logins_are_counted_logged_and_slowed() {
 }
 
 #[test]
-fn an_app_server_that_answers_100_continue_for_ever_holds_nobody_up() {
+fn an_app_server_that_answers_100_continue_for_ever_holds_no_other_request_up() {
     let server = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!(
         "http://{}/webhook",
@@ -1935,7 +1939,7 @@ fn a_reload_changes_where_webhooks_may_go() {
 }
 
 #[test]
-fn who_asks_nothing_does_not_stay() {
+fn a_client_that_asks_nothing_does_not_stay() {
     let gateway = quiet();
     let mut silent = gateway.admin_stream();
     let mut trickling = gateway.admin_stream();
@@ -1953,7 +1957,7 @@ fn who_asks_nothing_does_not_stay() {
 }
 
 #[test]
-fn slow_readers_and_idlers_on_the_admin_listener_hold_nobody_up() {
+fn slow_readers_and_idlers_on_the_admin_listener_hold_no_request_up() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     // More than the limit: some request much and read nothing, some send nothing, some never

@@ -145,7 +145,11 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
     let gateway = start(&[("ALERT_WEBHOOK_URL", &receiver.url())]);
     assert_eq!(
         gateway.api("/api/v1/alerts"),
-        json!({ "alerts": [], "total": 0, "sink": { "configured": true, "delivered": 0, "failed": 0, "last_error": null } })
+        json!({
+            "alerts": [],
+            "total": 0,
+            "sink": { "configured": true, "delivered": 0, "failed": 0, "last_error": null },
+        })
     );
     mass_death(&gateway);
     let fired = alert(&gateway, "mass_death", "firing");

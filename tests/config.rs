@@ -581,11 +581,13 @@ fn every_kind_of_bad_value_is_told_with_what_is_allowed() {
 fn the_command_line_itself_can_be_wrong() {
     assert_eq!(
         fault("--heartbeat-intervall-ms 5000", &[]),
-        "\"--heartbeat-intervall-ms\" (flag): is unknown; did you mean --heartbeat-interval-ms? --help-all lists all flags"
+        "\"--heartbeat-intervall-ms\" (flag): is unknown; did you mean --heartbeat-interval-ms? \
+         --help-all lists all flags"
     );
     assert_eq!(
         fault("--jwt-secret=hunter2", &[]),
-        "\"--jwt-secret\" (flag): is unknown; did you mean the variable AUTH_JWT_SECRET? --help-all lists all flags",
+        "\"--jwt-secret\" (flag): is unknown; did you mean the variable AUTH_JWT_SECRET? \
+         --help-all lists all flags",
         "what may be a secret is not repeated"
     );
     assert_eq!(
@@ -594,7 +596,8 @@ fn the_command_line_itself_can_be_wrong() {
     );
     assert_eq!(
         fault("--HEARTBEAT_INTERVAL_MS=5000", &[]),
-        "\"--HEARTBEAT_INTERVAL_MS\" (flag): is unknown; did you mean --heartbeat-interval-ms? --help-all lists all flags"
+        "\"--HEARTBEAT_INTERVAL_MS\" (flag): is unknown; did you mean --heartbeat-interval-ms? \
+         --help-all lists all flags"
     );
     for args in ["--port 8080", "--port=8080", "-p 8080"] {
         assert!(
@@ -610,7 +613,8 @@ fn the_command_line_itself_can_be_wrong() {
         );
     }
     let no_value = "--drain-ms (flag): has no value; \
-                    it must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)";
+                    it must be a whole number of milliseconds from 0 to 86400000, or with a unit \
+                    (15s, 2m)";
     assert_eq!(fault("--drain-ms", &[]), no_value);
     assert_eq!(fault("--drain-ms --check", &[]), no_value);
     assert_eq!(
@@ -644,7 +648,8 @@ fn what_is_not_utf8_is_told_and_not_fatal() {
          \"--b\u{fffd}d\" (flag): is unknown; --help-all lists all flags\n  \
          \"\u{fffd}\" (argument): belongs to no flag; --help-all lists all flags\n  \
          LOG_LEVEL=\"in\u{fffd}fo\" (flag): must be error, warn, info, debug or trace\n  \
-         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)"
+         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to 86400000, \
+         or with a unit (15s, 2m)"
     );
 }
 
@@ -696,14 +701,16 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
         "--connection-timeout-ms 30000",
         "--heartbeat-interval-ms 10 --connection-timeout-ms 20",
         // No class uses the general pair here.
-        "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 --tpa-heartbeat-interval-ms 10",
+        "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 \
+         --tpa-heartbeat-interval-ms 10",
     ] {
         assert_eq!(warnings(fine, &[]), [""; 0], "{fine}");
     }
     assert_eq!(
         warnings("", &["CONNECTION_TIMEOUT_MS=29999"]),
         [
-            "CONNECTION_TIMEOUT_MS, which is 29999 (env), is less than twice HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
+            "CONNECTION_TIMEOUT_MS, which is 29999 (env), is less than twice \
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
              one lost ping closes a live peer; let it be at least 30000"
         ],
         "both classes inherit it: one warning"
@@ -714,9 +721,11 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
             &[]
         ),
         [
-            "GLASSES_CONNECTION_TIMEOUT_MS, which is 16000 (flag), is less than twice HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
+            "GLASSES_CONNECTION_TIMEOUT_MS, which is 16000 (flag), is less than twice \
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
              one lost ping closes a live peer; let it be at least 30000",
-            "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice TPA_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
+            "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice \
+             TPA_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
              one lost ping closes a live peer; let it be at least 45002"
         ]
     );
@@ -733,8 +742,9 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
         assert_eq!(
             fault("", &[&env("none"), &required]),
             format!(
-                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, or {accepted} must name at least one: \
-                 nobody could connect"
+                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, or {accepted} must name at \
+                 least one: \
+                 no client could connect"
             )
         );
         run("", &[&env("a"), &required]);
@@ -743,7 +753,8 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
         assert_eq!(
             fault("", &[&env("a,b c")]),
             format!(
-                "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, tokens (RFC 9110) of up to \
+                "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, \
+                 tokens (RFC 9110) of up to \
                  128 characters; or any, or none"
             )
         );
@@ -925,7 +936,8 @@ fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
     assert_eq!(
         warnings,
         [
-            "MAX_BUFFERED_BYTES=\"1073741824\" (as given): at most 230162432 fit beside MAX_CONNECTIONS=1024: \
+            "MAX_BUFFERED_BYTES=\"1073741824\" (as given): at most 230162432 fit beside \
+             MAX_CONNECTIONS=1024: \
              the cgroup's limit is 536870912 bytes; beyond that the kernel may end the process"
         ]
     );
@@ -957,7 +969,8 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         assert_eq!(
             warnings,
             [format!(
-                "MAX_CONNECTIONS=\"{}\": at most {room}, which holds now: the limit of file descriptors is {descriptors}, \
+                "MAX_CONNECTIONS=\"{}\": at most {room}, which holds now: the limit of file \
+                 descriptors is {descriptors}, \
                  of which some are kept for the admin listener, the state file and reloads",
                 room + 1
             )]
@@ -998,14 +1011,17 @@ fn one_message_tells_every_fault() {
   --max-message-bytes (flag): has no value; it must be a whole number of bytes from 125 to 67108864
   --check=\"1\" (flag): takes no value
   \"-q\" (flag): is unknown; --help-all lists all flags
-  STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)
+  STATS_INTERVAL_MS=\"x\" (flag): must be a whole number of milliseconds from 10 to 86400000, or \
+  with a unit (15s, 2m)
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
   LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or AUTH_JWT_SECRET, \
 AUTH_JWT_SECRET_FILE or APPS_FILE must be given, or ALLOW_UNAUTHENTICATED must be 1: \
-         whoever reaches any other address could connect as anybody
-  CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 (flag)
-  MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 (default)"
+         any client that reaches another address could connect under any identity
+  CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 \
+  (flag)
+  MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 \
+  (default)"
     );
     assert!(error.iter().any(|fault| matches!(
         fault,
@@ -1363,7 +1379,8 @@ fn every_type_that_a_setting_does_not_have_is_told() {
         assert_eq!(
             fault_of(format!("trusted_proxies = {items}")),
             format!(
-                "TRUSTED_PROXIES (file): is an array of other things than strings; it must be {networks}"
+                "TRUSTED_PROXIES (file): is an array of other things than strings; it must be \
+                 {networks}"
             )
         );
     }
@@ -1382,7 +1399,8 @@ fn every_type_that_a_setting_does_not_have_is_told() {
 fn what_is_no_setting_cannot_stand_in_the_file() {
     assert_eq!(
         fault_of("heartbeat_intervall_ms = 5"),
-        "\"heartbeat_intervall_ms\" (file): is unknown; did you mean heartbeat_interval_ms? --help-all lists all settings"
+        "\"heartbeat_intervall_ms\" (file): is unknown; did you mean heartbeat_interval_ms? \
+         --help-all lists all settings"
     );
     assert_eq!(
         fault_of("Drain_Ms = 5"),
@@ -1529,9 +1547,11 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
             "\"-x\" (flag): is unknown; --help-all lists all flags",
             "\"table\" (file): is a table; settings stand in none",
             "\"unknown\" (file): is unknown; --help-all lists all settings",
-            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to 86400000, or with a unit (15s, 2m)",
+            "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to \
+             86400000, or with a unit (15s, 2m)",
             "LOG_LEVEL (file): is an integer; it must be error, warn, info, debug or trace",
-            "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)",
+            "DRAIN_MS=\"x\" (env): must be a whole number of milliseconds from 0 to 86400000, or \
+             with a unit (15s, 2m)",
         ]
     );
 }
@@ -1653,7 +1673,8 @@ fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
         ("APPS_FILE", "the path of a file"),
     ] {
         let wanted = format!(
-            "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken for one that was not filled in"
+            "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken \
+             for one that was not filled in"
         );
         let emptied = format!("{name}=");
         for args in ["", "--check", "--allow-unauthenticated"] {
@@ -1703,7 +1724,8 @@ fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
         for args in ["", "--check", "--admin-addr 127.0.0.1:0"] {
             let told = fault(args, &[&emptied]);
             let wanted = format!(
-                "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken for one that was not filled in"
+                "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is \
+                 taken for one that was not filled in"
             );
             assert_eq!(told, wanted);
         }
@@ -1772,7 +1794,8 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
         assert_eq!(fault_of(format!("{key} = 's3cret'")), told("file"));
         let flag = format!("--{}", key.replace('_', "-"));
         let never = format!(
-            "{flag} (flag): is never a flag, which every process could read; set the variable {name}"
+            "{flag} (flag): is never a flag, which every process could read; set the variable \
+             {name}"
         );
         for args in [
             format!("{flag} s3cret-s3cret-s3cret"),
@@ -1823,7 +1846,8 @@ fn the_url_that_alerts_are_posted_to_is_shown_as_little_as_a_password() {
         assert_eq!(
             faults("", &[&format!("ALERT_WEBHOOK_URL={wrong}")]),
             [
-                "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a host, without a user; \
+                "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a \
+                 host, without a user; \
                  never a flag, which every process could read"
             ]
         );
@@ -1843,7 +1867,8 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
             fault(&flag, &[]),
             format!(
                 "ADMIN_ADDR={open:?} (flag): must be a loopback address or off, or ADMIN_TOKEN or \
-                 ADMIN_TOKEN_FILE must be given: whoever reaches any other address could close \
+                 ADMIN_TOKEN_FILE must be given: any client that reaches another address could \
+                 close \
                  every connection"
             )
         );
@@ -1886,7 +1911,8 @@ fn operators_and_peers_are_not_served_at_one_address() {
         assert_eq!(
             fault(&both(listen, admin), &open),
             format!(
-                "ADMIN_ADDR={admin:?} (flag): must be another address or port than LISTEN_ADDR, which is {listen} (flag): \
+                "ADMIN_ADDR={admin:?} (flag): must be another address or port than LISTEN_ADDR, \
+                 which is {listen} (flag): \
                  one of them could not be opened"
             )
         );
@@ -1911,7 +1937,7 @@ fn a_proxys_word_counts_only_from_proxies_that_are_named() {
         let shown = version.to_lowercase();
         let told = format!(
             "PROXY_PROTOCOL={shown:?} (flag): must be off, or TRUSTED_PROXIES must name at least \
-             one: whoever connects could claim to be anybody"
+             one: any peer could claim to be any client"
         );
         assert_eq!(fault(&flag, &[]), told);
         assert_eq!(fault(&format!("{flag} --trusted-proxies="), &[]), told);
@@ -2002,7 +2028,8 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
             &["CONNECTION_TIMEOUT_MS=15000"]
         ),
         [
-            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000, or with a unit (15s, 2m)",
+            "DRAIN_MS=\"x\" (flag): must be a whole number of milliseconds from 0 to 86400000, or \
+             with a unit (15s, 2m)",
             &told(apps),
             "CONNECTION_TIMEOUT_MS=\"15000\" (env): \
              must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)",
@@ -2087,7 +2114,8 @@ fn no_slip_in_the_apps_shows_a_key() {
 #[test]
 fn pages_are_named_by_their_origins() {
     let allowed = "up to 64 origins, separated by commas, such as \
-                   https://app.example.org,http://localhost:3000,file://,null, each as clients send it, \
+                   https://app.example.org,http://localhost:3000,file://,null, each as clients \
+                   send it, \
                    without *";
     let origins = |env: &str| {
         let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
@@ -2223,7 +2251,8 @@ fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
     );
     assert_eq!(
         fault("", &["FLAPPING_LIMIT=-1"]),
-        "FLAPPING_LIMIT=\"-1\" (env): must be a whole number of connections per minute from 0 to 100000"
+        "FLAPPING_LIMIT=\"-1\" (env): must be a whole number of connections per minute from 0 to \
+         100000"
     );
     assert_eq!(
         fault("", &["REPLAY_MAX_MESSAGES=100001"]),
@@ -2438,7 +2467,8 @@ fn a_reload_tells_old_and_new_values() {
     let old = run("", &env);
     folder.file(
         "settings",
-        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = '127.0.0.1:1'\ntrusted_proxies = []",
+        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = \
+         '127.0.0.1:1'\ntrusted_proxies = []",
     );
     folder.file("token", format!("{TOKEN}-another"));
     let newer = run("--tpa-heartbeat-interval-ms 15000", &env);
@@ -2527,7 +2557,8 @@ fn a_reload_does_not_open_the_gateway_to_others() {
     let told = old.reloaded(&newer).expect_err("a fault").to_string();
     assert_eq!(
         told,
-        "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be given: a reload does not take away \
+        "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be given: a reload does not \
+         take away \
          AUTH_JWT_SECRET, which is *** (env); that takes a restart"
     );
     assert!(
@@ -2580,9 +2611,12 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
     let newer = run("", &[]);
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
-        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES must \
-         name at least one: whoever connects could claim to be anybody\n  TRUSTED_PROXIES=\"\" (default): must be \
-         given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 (flag); that takes a restart"
+        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES \
+         must \
+         name at least one: any peer could claim to be any client\n  TRUSTED_PROXIES=\"\" \
+         (default): must be \
+         given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 (flag); that takes a \
+         restart"
     );
     assert!(newer.reloaded(&old).is_ok());
 }
@@ -2606,7 +2640,8 @@ fn a_live_policy_has_the_bounds_of_the_start() {
     assert_eq!(
         told(&policy(day, day)),
         [
-            "connection_timeout is 86400000 ms; it must be more than heartbeat_interval, which is 86400000 ms"
+            "connection_timeout is 86400000 ms; it must be more than heartbeat_interval, which is \
+             86400000 ms"
         ]
     );
     let wrong = Policy {

@@ -25,7 +25,7 @@ fn quoted(cell: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_cause_is_explained_with_its_code_and_by_whom() {
+fn every_cause_is_explained_with_its_code_and_its_side() {
     let rows = rows("causes");
     let causes = CauseTable::with(&CAUSES);
     assert_eq!(rows.len(), causes.count());

@@ -400,7 +400,7 @@ fn commands_have_a_bound_and_none_is_lost() {
 }
 
 #[test]
-fn a_broadcast_takes_turns_and_reaches_whoever_was_there() {
+fn a_broadcast_takes_turns_and_reaches_all_that_were_connected() {
     let mut net = net(Config::default());
     let peers: Vec<PeerId> = (0..2_500).map(|_| net.connect("/")).collect();
     let took = net.with_io(|_, io| io.broadcast(Class(0), &Message::text("to all")));

@@ -592,7 +592,7 @@ fn every_bad_frame_has_its_cause_and_code() {
                 3,
                 "{what}: opened, before, closed"
             );
-            assert!(net.is_open(other), "{what}: nobody else suffers");
+            assert!(net.is_open(other), "{what}: no other connection suffers");
             net.check().unwrap_or_else(|e| panic!("{what}: {e}"));
         }
     }
@@ -1084,7 +1084,7 @@ fn at_capacity_a_request_is_answered_503_and_health_is_not() {
 }
 
 #[test]
-fn those_who_come_together_are_pinged_apart_and_each_once_an_interval() {
+fn peers_that_come_together_are_pinged_apart_and_each_once_an_interval() {
     const CLIENTS: usize = 16_000;
     const INTERVAL: u64 = 15;
     let mut bare = Bare::new(Config::default());
@@ -1190,7 +1190,7 @@ fn half_open_connections_get_a_quarter_of_the_room_and_the_oldest_yields() {
     assert_eq!(
         net.engine().len(),
         101,
-        "nobody waits for a FIN of those that yield"
+        "no close waits for a FIN of those that yield"
     );
     let (gone, here) = peers.split_at(300);
     for peer in gone {
@@ -1362,7 +1362,7 @@ fn beyond_the_cap_an_answered_connection_that_lingers_holds_no_place() {
 }
 
 #[test]
-fn who_asks_during_a_drain_is_told_different_times_to_come_back() {
+fn clients_that_ask_during_a_drain_are_told_different_times_to_come_back() {
     let mut net = server(Config::default());
     net.connect("/");
     net.with_io(|_, io| io.remote().drain(Micros::ZERO, Micros::from_secs(5)));
@@ -1830,7 +1830,7 @@ fn a_ghost_is_told_at_once_and_dropped_with_a_reset_later() {
 }
 
 #[test]
-fn a_new_policy_gives_everybody_one_of_its_timeouts() {
+fn a_new_policy_gives_each_connection_one_of_its_timeouts() {
     let mut net = server(Config::default());
     let peer = scripted(&mut net, "/");
     let id = net.id(peer);
@@ -1941,7 +1941,7 @@ fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
 }
 
 #[test]
-fn a_drain_at_once_takes_everybody_along() {
+fn a_drain_at_once_closes_all_connections() {
     let mut net = server(Config::default());
     let (open, mute, slow) = (net.connect("/"), scripted(&mut net, "/"), net.open_socket());
     net.write(slow, b"GET / HT");
@@ -1963,7 +1963,7 @@ fn a_drain_at_once_takes_everybody_along() {
 }
 
 #[test]
-fn a_stop_says_nothing_to_anybody() {
+fn a_stop_says_nothing_to_any_peer() {
     let mut net = server(Config::default());
     let (open, probe) = (net.connect("/"), net.open_socket());
     net.with_io(|_, io| io.remote().stop());
@@ -2008,7 +2008,7 @@ fn a_stall_of_ours_is_nobodys_silence() {
 }
 
 #[test]
-fn mass_death_is_closed_oldest_first_within_the_rate_and_whoever_speaks_is_saved() {
+fn mass_death_is_closed_oldest_first_within_the_rate_and_a_peer_that_speaks_is_saved() {
     let (count, rate) = (5_000, 1_000);
     let mut net = server(Config {
         stale_closes_per_second: rate,
@@ -2303,7 +2303,7 @@ fn a_remote_is_bounded_and_its_commands_are_carried_out_in_order() {
 }
 
 #[test]
-fn an_id_of_the_past_finds_nobody() {
+fn an_id_of_the_past_finds_no_connection() {
     let mut net = server(Config::default());
     let first = net.connect("/sink");
     let old = net.id(first);
@@ -2337,7 +2337,7 @@ fn an_id_of_the_past_finds_nobody() {
 }
 
 #[test]
-fn endings_say_who_and_how_long() {
+fn endings_say_which_connection_and_how_long() {
     let mut net = server(Config::default());
     let peer = net.connect("/");
     net.set_latency(peer, 30);

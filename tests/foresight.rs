@@ -311,7 +311,7 @@ fn closed_in_time(foretold: &Foretold, ended: impl Fn(PeerId) -> (Micros, Cause)
 }
 
 #[test]
-fn in_a_drain_everybody_is_closed_by_when_it_was_foretold_and_for_that() {
+fn in_a_drain_each_connection_is_closed_by_when_it_was_foretold_and_for_that() {
     let mut net = net(timed(15, 45));
     let peers: Vec<PeerId> = (0..200).map(|_| net.connect("/")).collect();
     // Closed connections leave free slots.
@@ -373,7 +373,7 @@ fn in_a_drain_everybody_is_closed_by_when_it_was_foretold_and_for_that() {
 }
 
 #[test]
-fn what_ends_somebody_before_a_drain_is_foretold_beside_it() {
+fn what_ends_a_connection_before_a_drain_is_foretold_beside_it() {
     let mut net = net(timed(15, 45));
     let [ghost, peer] = [net.connect("/"), net.connect("/")];
     net.mute(ghost);
@@ -522,7 +522,7 @@ fn a_second_drain_cuts_the_first_one_short_and_never_makes_it_longer() {
 }
 
 #[test]
-fn a_shorter_timeout_holds_for_everybody() {
+fn a_shorter_timeout_holds_for_all_connections() {
     // More connections than are re-armed in one turn.
     let mut net = net(Policy::default());
     let peers: Vec<PeerId> = (0..3_000).map(|_| net.connect("/")).collect();
@@ -576,7 +576,7 @@ fn tell(net: &mut Net<Notes>, path: Path, policy: Policy) {
 }
 
 #[test]
-fn whatever_the_policy_becomes_nobody_who_answers_is_closed_and_every_ghost_is() {
+fn under_any_policy_peers_that_answer_stay_and_every_ghost_is_closed() {
     const TICK: Micros = Micros::from_millis(5);
     // More connections than change over in one turn.
     const PEERS: usize = 1_100;
@@ -691,7 +691,7 @@ fn policies_that_are_set_while_one_is_taking_effect_follow_it() {
 }
 
 #[test]
-fn only_who_is_watched_is_told_of_round_trips() {
+fn only_watched_connections_report_round_trips() {
     let mut net = net(Policy {
         heartbeat_interval: Micros::from_secs(1),
         ..Policy::default()

@@ -289,7 +289,7 @@ fn under_a_shorter_policy_a_peer_has_an_interval_to_be_pinged_and_a_timeout_to_b
 }
 
 #[test]
-fn a_new_policy_gives_nobody_more_time_than_the_former_one() {
+fn a_new_policy_gives_no_peer_more_time_than_the_former_one() {
     let mut peer = Peer::new();
     peer.looks(15.0, Does::Pings);
     peer.looks(30.0, Does::PingsAndSuspects);
@@ -334,7 +334,7 @@ fn under_a_longer_policy_the_next_ping_stays_and_silence_counts_from_when_it_beg
 }
 
 #[test]
-fn talkers_who_were_pinged_when_idle_are_pinged_spread_over_the_interval() {
+fn talkers_that_were_pinged_when_idle_are_pinged_spread_over_the_interval() {
     let idle = Policy {
         mode: HeartbeatMode::Idle,
         ..Policy::default()

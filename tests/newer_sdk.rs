@@ -45,7 +45,10 @@ fn connect(fleet: &mut Fleet) -> PeerId {
 }
 
 fn init() -> Value {
-    json!({"type":"tpa_connection_init","packageName":"p.x","apiKey":KEY,"sdkVersion":"3.0.0-hono.8"})
+    json!({
+        "type": "tpa_connection_init", "packageName": "p.x", "apiKey": KEY,
+        "sdkVersion": "3.0.0-hono.8",
+    })
 }
 
 fn reconnect() -> Value {
@@ -176,7 +179,10 @@ fn what_its_introduction_lacks_stands_in_the_headers() {
         ),
         (
             &fields,
-            json!({"type":"tpa_connection_init","packageName":"p.x","sessionId":"ada@x.y-p.x","apiKey":KEY}),
+            json!({
+                "type": "tpa_connection_init", "packageName": "p.x", "sessionId": "ada@x.y-p.x",
+                "apiKey": KEY,
+            }),
         ),
     ] {
         let app = request(&mut fleet, fields);

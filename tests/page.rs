@@ -38,7 +38,7 @@ fn named(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_page_is_for_everybody_and_what_it_shows_is_not() {
+fn the_page_needs_no_token_and_its_data_does() {
     let gateway = quiet(&[("ADMIN_TOKEN", TOKEN)]);
     // All files that the page references, and those that they reference.
     let mut paths = vec!["/".to_owned()];
@@ -249,7 +249,7 @@ fn a_step_of_the_wall_clock_changes_neither_uptime_nor_rates() {
 }
 
 #[test]
-fn whoever_listens_is_told_each_second_and_all_the_same() {
+fn each_listener_is_told_the_same_each_second() {
     let gateway = quiet(&[("ADMIN_TOKEN", TOKEN)]);
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     for headers in ["", "Authorization: Bearer nothing\r\n"] {
@@ -300,7 +300,7 @@ fn no_proxy_keeps_documents_back() {
 }
 
 #[test]
-fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
+fn the_number_of_listeners_is_limited_and_one_that_leaves_makes_room() {
     let gateway = quiet(&[]);
     let mut listeners: Vec<_> = (0..32)
         .map(|_| {
@@ -325,7 +325,7 @@ fn so_many_may_listen_and_no_more_and_who_leaves_makes_room() {
 }
 
 #[test]
-fn whoever_listens_is_not_taken_to_be_idle() {
+fn a_listener_is_not_taken_to_be_idle() {
     let gateway = quiet(&[]);
     let mut listener = Listener::begin(&gateway, "");
     assert_eq!(listener.status(), 200);
@@ -348,7 +348,7 @@ fn whoever_listens_is_not_taken_to_be_idle() {
 }
 
 #[test]
-fn listening_goes_on_for_longer_than_anybody_may_stand_still() {
+fn listening_goes_on_for_longer_than_a_request_may_stand_still() {
     let gateway = quiet(&[]);
     let mut listener = Listener::begin(&gateway, "");
     assert_eq!(listener.status(), 200);
@@ -369,7 +369,8 @@ fn a_body_that_does_not_come_is_given_up() {
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .expect("a timeout");
-    let head = "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{";
+    let head = "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
+                application/json\r\nContent-Length: 20\r\n\r\n{";
     stream.write_all(head.as_bytes()).expect("room");
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);

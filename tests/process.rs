@@ -49,7 +49,7 @@ fn a_frozen_client_is_closed_and_the_log_says_why() {
 }
 
 #[test]
-fn eighteen_thousand_at_once_are_all_served_and_nobody_else_notices() {
+fn eighteen_thousand_at_once_are_all_served_and_no_other_peer_notices() {
     let room = rlimit::increase_nofile_limit(u64::MAX).expect("a limit of descriptors");
     assert!(
         room > 18_500,
@@ -338,7 +338,8 @@ fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_
 #[test]
 fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_start() {
     let settings = [("CONNECTION_TIMEOUT_MS", "1999"), ("DRAIN_MS", "0")];
-    let warning = "CONNECTION_TIMEOUT_MS, which is 1999 (env), is less than twice HEARTBEAT_INTERVAL_MS, \
+    let warning = "CONNECTION_TIMEOUT_MS, which is 1999 (env), is less than twice \
+                   HEARTBEAT_INTERVAL_MS, \
                    which is 1000 (env): one lost ping closes a live peer; let it be at least 2000";
     let checked = Gateway::command(&settings).arg("--check").output();
     let checked = checked.expect("it runs");
@@ -354,7 +355,7 @@ fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_sta
 }
 
 #[test]
-fn a_flood_is_slowed_and_everybody_is_told_so() {
+fn a_flood_is_slowed_and_its_peers_are_told_so() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let mut flood = glasses(&gateway, "flood");
@@ -544,7 +545,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
 }
 
 #[test]
-fn stopped_for_longer_than_the_timeout_it_closes_nobody() {
+fn stopped_for_longer_than_the_timeout_it_closes_no_connection() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     controls.await_pings(1);
@@ -561,7 +562,7 @@ fn stopped_for_longer_than_the_timeout_it_closes_nobody() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_holds_nothing_up() {
+fn a_log_without_a_reader_holds_nothing_up() {
     let command = Gateway::command(&[("LOG_LEVEL", "debug"), ("DRAIN_MS", "0")]);
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("another writing end");
@@ -729,7 +730,7 @@ fn a_second_sigterm_ends_it_at_once() {
 }
 
 #[test]
-fn the_start_says_in_words_what_is_open_to_whom() {
+fn the_start_says_in_words_what_is_open_to_which_clients() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let admin = gateway.admin.expect("an admin listener");
     let listening = gateway.line(&["[INFO] listening on ", "/glasses-ws", "/app-ws"]);
@@ -737,10 +738,12 @@ fn the_start_says_in_words_what_is_open_to_whom() {
         listening.contains(&format!("ws://{}", gateway.addr)),
         "{listening}"
     );
-    assert!(listening.ends_with("open to anybody, without a token or key, from this machine only"));
+    assert!(
+        listening.ends_with("open to any client, without a token or key, from this machine only")
+    );
     let page = gateway.line(&["[INFO] the page is at "]);
     assert!(page.contains(&format!("http://{admin}/")), "{page}");
-    assert!(page.ends_with("open to anybody, without a token, from this machine only"));
+    assert!(page.ends_with("open to any request, without a token, from this machine only"));
     let start = gateway.line(&["[INFO] start "]);
     assert!(start.len() < 250, "{start}");
     assert_eq!(gateway.lines(&["settings "]), [""; 0]);
@@ -775,7 +778,7 @@ fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
         let inode = stderr.ino() + u64::from(!is_journal);
         command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
         let gateway = Gateway::start_on(command, reader, writer).read();
-        gateway.line(&["anybody may connect: "]);
+        gateway.line(&["any client may connect: "]);
         let log = gateway.log.clone();
         gateway.end();
         let log = log.lock().expect("no panic");

@@ -1,9 +1,11 @@
 //! Holds the house style: no pronoun of persons for connections and code, short sentences, short
-//! lines, short cells. Reads the comments of all Rust sources, and the docs, which have the help
-//! texts of all settings.
+//! lines, short cells. Reads the comments of all Rust sources, the messages of the gateway, the
+//! docs, which have the help texts of all settings, the page, and the files for a deployment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
 
 /// Words that stand for people, and so neither for a connection nor for code.
 const PERSONS: &[&str] = &[
@@ -22,11 +24,14 @@ const ABOUT_PEOPLE: &[(&str, &str)] = &[];
 /// Words of a sentence at most, in doc comments and docs.
 const WORDS_MAX: usize = 35;
 
-/// Columns of a comment at most.
+/// Columns of a line of code or of a comment at most.
 const COLUMNS_MAX: usize = 100;
 
 /// Characters of a table's cell at most.
 const CELL_MAX: usize = 300;
+
+/// Folders whose files are read to the last word: the page, and what a deployment starts from.
+const WHOLE: &[&str] = &["src/side/admin/dashboard/", "docs/deploy/"];
 
 /// Folders with sources, and the docs.
 const SOURCES: &[&str] = &["src", "tests", "benches", "docs", "README.md"];
@@ -92,9 +97,72 @@ impl Collector {
     }
 }
 
-/// The comments of a Rust source.
-fn read_source(source: &str) -> Prose {
+/// The string literals of a source. Doc comments and modules of tests are left out.
+fn literals(tokens: TokenStream, found: &mut Vec<Literal>) {
+    let mut tokens = tokens.into_iter().peekable();
+    let mut is_of_tests = false;
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Punct(mark) if mark.as_char() == '#' => {
+                let Some(TokenTree::Group(attribute)) = tokens.peek() else {
+                    continue;
+                };
+                let text = attribute.stream().to_string().replace(' ', "");
+                is_of_tests |= text == "cfg(test)";
+                if text.starts_with("doc=") {
+                    tokens.next();
+                }
+            }
+            TokenTree::Punct(mark) if mark.as_char() == ';' => is_of_tests = false,
+            TokenTree::Group(group) => {
+                let is_body = group.delimiter() == Delimiter::Brace;
+                if !(is_body && is_of_tests) {
+                    literals(group.stream(), found);
+                }
+                is_of_tests &= !is_body;
+            }
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                if text.ends_with(['"', '#']) {
+                    found.push(literal);
+                }
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+/// The strings of a source that are texts, as paragraphs, and the lines that raw strings are in.
+fn read_strings(source: &str) -> (Vec<Paragraph>, Vec<usize>) {
+    let tokens = source.parse().expect("a Rust source");
+    let mut found = Vec::new();
+    literals(tokens, &mut found);
+    let mut texts = Vec::new();
+    let mut raw = Vec::new();
+    for literal in found {
+        let text = literal.to_string();
+        let (first, last) = (literal.span().start().line, literal.span().end().line);
+        if text.starts_with(['r', 'b']) {
+            raw.extend(first..=last);
+        } else if text.contains(' ') {
+            texts.push(Paragraph {
+                line: first,
+                text: text.replace("\\n", " ").replace('\\', " "),
+            });
+        }
+    }
+    (texts, raw)
+}
+
+/// Whether the file only tests.
+fn is_test(path: &str) -> bool {
+    !path.starts_with("src/") || path.ends_with("tests.rs") || path.contains("/tests/")
+}
+
+/// The comments and the messages of a Rust source.
+fn read_source(path: &str, source: &str) -> Prose {
     let mut prose = Prose::default();
+    let (texts, raw) = read_strings(source);
     let mut kinds: [(&str, Collector); 3] =
         ["//!", "///", "//"].map(|kind| (kind, Collector::default()));
     for (number, line) in source.lines().enumerate().map(|(n, line)| (n + 1, line)) {
@@ -105,20 +173,39 @@ fn read_source(source: &str) -> Prose {
                 collector.end();
             }
         }
-        let Some(nth) = found else { continue };
-        let (kind, collector) = &mut kinds[nth];
-        collector.line(number, trimmed.trim_start_matches(*kind));
+        // Neither a command nor a raw string nor a word is wrapped.
+        let mut is_whole = raw.contains(&number) || trimmed.split(' ').any(|w| w.len() > 80);
+        if let Some(nth) = found {
+            let (kind, collector) = &mut kinds[nth];
+            let said = trimmed.trim_start_matches(*kind);
+            collector.line(number, said);
+            is_whole |= collector.in_code || said.starts_with("     ");
+        }
         let columns = line.chars().count();
-        // A command is not wrapped.
-        if columns > COLUMNS_MAX && !collector.in_code {
-            let fault = format!("a comment of {columns} columns, at most {COLUMNS_MAX}");
+        if columns > COLUMNS_MAX && !is_whole {
+            let fault = format!("a line of {columns} columns, at most {COLUMNS_MAX}");
             prose.faults.push((number, fault));
         }
     }
     let [inner, outer, plain] = kinds.map(|(_, collector)| collector.finish());
     prose.measured.extend(inner.into_iter().chain(outer));
     prose.comments = plain;
+    if !is_test(path) {
+        prose.comments.extend(texts);
+    }
     prose
+}
+
+/// All lines of a file that is read to the last word.
+fn read_whole(source: &str) -> Prose {
+    let lines = source.lines().enumerate().map(|(n, line)| Paragraph {
+        line: n + 1,
+        text: line.to_owned(),
+    });
+    Prose {
+        comments: lines.collect(),
+        ..Prose::default()
+    }
 }
 
 /// The paragraphs of a page, and its cells that are too long.
@@ -190,8 +277,10 @@ fn words(sentence: &str) -> impl Iterator<Item = &str> {
 fn faults(path: &str, source: &str) -> Vec<String> {
     let prose = if path.ends_with(".md") {
         read_page(source)
+    } else if path.ends_with(".rs") {
+        read_source(path, source)
     } else {
-        read_source(source)
+        read_whole(source)
     };
     let mut faults = prose.faults;
     for paragraph in &prose.measured {
@@ -236,15 +325,10 @@ fn files() -> Vec<(String, String)> {
             left.extend(entries.map(|entry| entry.expect("an entry").path()));
             continue;
         }
-        let is_prose = path
-            .extension()
-            .is_some_and(|kind| kind == "rs" || kind == "md");
-        if is_prose {
-            let name = path
-                .strip_prefix(root)
-                .expect("below the root")
-                .display()
-                .to_string();
+        let name = path.strip_prefix(root).expect("below the root");
+        let name = name.display().to_string();
+        let is_whole = WHOLE.iter().any(|folder| name.starts_with(folder));
+        if is_whole || [".rs", ".md"].iter().any(|kind| name.ends_with(kind)) {
             let source = fs::read_to_string(&path).expect("a text");
             files.push((name, source));
         }
@@ -272,13 +356,26 @@ fn the_prose_is_plain() {
 #[test]
 fn each_kind_of_fault_is_seen() {
     let long = "w ".repeat(WORDS_MAX + 1);
-    let wide = format!("// {}", "x".repeat(COLUMNS_MAX));
+    let wide = format!("// {}", "x ".repeat(COLUMNS_MAX / 2));
+    let words = format!("const A: &str = \"{}\";", "xyz ".repeat(26));
     let cell = format!("| a | {} |", "b".repeat(CELL_MAX + 1));
     for (path, source, what) in [
         ("src/a.rs", "/// Whoever waits.".to_owned(), "whoever"),
         ("src/a.rs", "// Nobody waits.".to_owned(), "nobody"),
         ("src/a.rs", format!("//! {long}."), "36 words"),
         ("src/a.rs", wide, "103 columns"),
+        ("src/a.rs", words, "123 columns"),
+        (
+            "src/a.rs",
+            "fn a() { f(\"nobody waits\") }".to_owned(),
+            "nobody",
+        ),
+        (
+            "src/a.rs",
+            "#[cfg(test)] mod tests {} const A: &str = \"who comes\";".to_owned(),
+            "who",
+        ),
+        ("docs/deploy/a.toml", "# Whom it serves".to_owned(), "whom"),
         ("docs/a.md", format!("Some {long}"), "37 words"),
         ("docs/a.md", "| a | who |".to_owned(), "who"),
         ("docs/a.md", cell, "301 characters"),
@@ -298,6 +395,15 @@ fn what_is_no_prose_is_left_alone() {
         (
             "src/a.rs",
             "let who = \"nobody\"; // `who` is a name".to_owned(),
+        ),
+        (
+            "src/a.rs",
+            "#[cfg(test)] mod tests { const A: &str = \"who comes\"; }".to_owned(),
+        ),
+        ("tests/a.rs", "const A: &str = \"who comes\";".to_owned()),
+        (
+            "src/a.rs",
+            format!("const A: &str = r#\"{}\"#;", "xyz ".repeat(26)),
         ),
         (
             "src/a.rs",

@@ -168,7 +168,7 @@ fn flood_beside_others(flood: impl FnOnce(&mut Client, &AtomicBool) + Send, hold
 }
 
 #[test]
-fn a_flood_of_small_frames_starves_nobody() {
+fn a_flood_of_small_frames_starves_no_other_peer() {
     let burst = frame(TEXT, b"x").repeat(64 * 1024);
     flood_beside_others(
         |client, stop| {
@@ -255,7 +255,7 @@ fn half_open_peers_are_stale_and_told_so() {
 }
 
 #[test]
-fn an_answer_saves_who_was_suspect() {
+fn an_answer_saves_a_suspect_peer() {
     let mut config = config();
     config.classes[0].policy.connection_timeout = Micros::from_secs(20);
     let host = Host::start_with(config, 10_000);
@@ -333,7 +333,7 @@ fn a_slow_head_is_answered_408() {
 }
 
 #[test]
-fn who_leaves_before_the_request_is_answered_is_told_apart() {
+fn a_peer_that_leaves_before_the_request_is_answered_is_told_apart() {
     let host = Host::start();
     let controls = Controls::start(host.addr);
     drop(Client::connect(host.addr));

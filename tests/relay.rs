@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
-fn a_frame_of_the_glasses_reaches_exactly_who_subscribed() {
+fn a_frame_of_the_glasses_reaches_exactly_the_subscribers() {
     let mut fleet = Fleet::open();
     let glasses = fleet.glasses("ada");
     assert_eq!(fleet.next(glasses)["type"], "connection_ack");
@@ -98,7 +98,7 @@ fn requests_of_apps_reach_the_glasses_verbatim_whatever_session_they_name() {
 }
 
 #[test]
-fn frames_for_who_is_known_to_be_absent_arrive_once_in_order_after_the_ack() {
+fn frames_for_an_absent_peer_arrive_once_in_order_after_the_ack() {
     for cut in ["reset", "freeze", "close"] {
         let mut fleet = Fleet::open();
         let glasses = fleet.glasses("ada");
@@ -432,7 +432,7 @@ fn malformed_frames_are_answered_and_only_repeated_ones_close() {
 }
 
 #[test]
-fn a_peer_that_flaps_is_slowed_and_nobody_else() {
+fn only_a_peer_that_flaps_is_slowed() {
     let mut fleet = Fleet::open();
     let mut glasses = fleet.glasses("ada");
     for _ in 0..15 {
@@ -755,7 +755,7 @@ fn an_app_that_may_not_come_yet_is_missed_only_when_it_may() {
 /// Drained peers go to the next process, so they get no message here that they would take as an
 /// order to stop.
 #[test]
-fn in_a_drain_that_outlasts_the_graces_nobody_is_told_that_it_is_over() {
+fn in_a_drain_that_outlasts_the_graces_no_app_is_told_that_a_session_is_over() {
     let mut fleet = Fleet::closed(Admission::Started);
     let glasses = fleet.glasses("ada@x.y");
     let [x, y] = ["p.x", "p.y"].map(|package| fleet.started(glasses, "ada@x.y", package));

@@ -14,7 +14,11 @@ const KEY: &str = "api-key-aa41b2-of-the-notes";
 const WRONG_KEY: &str = "api-key-0badc0de-that-is-wrong";
 
 fn init(key: &str) -> String {
-    json!({"type":"tpa_connection_init","sessionId":"ada@x.y-p.notes","packageName":"p.notes","apiKey":key}).to_string()
+    json!({
+        "type": "tpa_connection_init", "sessionId": "ada@x.y-p.notes", "packageName": "p.notes",
+        "apiKey": key,
+    })
+    .to_string()
 }
 
 #[track_caller]

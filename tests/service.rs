@@ -68,11 +68,12 @@ fn glasses(addr: SocketAddr, user: &str) -> Client {
 // ---- reload ----
 
 #[test]
-fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
+fn a_reload_applies_what_can_be_applied_and_touches_no_connection() {
     let folder = Folder::new("reload");
     let file = folder.file(
         "settings.toml",
-        "connection_timeout_ms = 60000\nheartbeat_interval_ms = 20000\nmax_message_bytes = 100000\nlog_level = \"info\"\n",
+        "connection_timeout_ms = 60000\nheartbeat_interval_ms = 20000\nmax_message_bytes = \
+         100000\nlog_level = \"info\"\n",
     );
     let mut command = Gateway::command(&[("CONFIG_FILE", &file), ("DRAIN_MS", "0")]);
     command
@@ -105,7 +106,8 @@ fn a_reload_applies_what_can_be_applied_and_touches_nobody() {
     // Valid, with one setting that waits for a restart.
     folder.file(
         "settings.toml",
-        "connection_timeout_ms = 90000\nheartbeat_interval_ms = 20000\nmax_message_bytes = 200\nlog_level = \"debug\"\n\
+        "connection_timeout_ms = 90000\nheartbeat_interval_ms = 20000\nmax_message_bytes = \
+         200\nlog_level = \"debug\"\n\
          max_connections = 3\nlisten_addr = \"127.0.0.1:1\"\nreuse_port = true\n",
     );
     gateway.signal("HUP");
@@ -508,7 +510,8 @@ impl Manager {
         command
             .args([
                 "-c",
-                "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_FDNAMES=listen:admin LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\"",
+                "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_FDNAMES=listen:admin \
+                 LISTEN_PID=$$ WATCHDOG_PID=$$ exec \"$0\"",
             ])
             .arg(inner.get_program())
             .env_clear()
@@ -638,7 +641,8 @@ fn with_sockets(sockets: [&TcpListener; 2], settings: &[(&str, &str)]) -> Comman
         .args([
             "-c",
             "exec 3<&0 4<&1 0</dev/null 1>&2; \
-             LISTEN_FDS=2 LISTEN_FDNAMES=pulsegate.socket:pulsegate.socket LISTEN_PID=$$ exec \"$0\"",
+             LISTEN_FDS=2 LISTEN_FDNAMES=pulsegate.socket:pulsegate.socket LISTEN_PID=$$ \
+             exec \"$0\"",
         ])
         .arg(inner.get_program())
         .env_clear()
@@ -823,7 +827,7 @@ fn x_forwarded_for_is_believed_of_trusted_proxies_only() {
 }
 
 #[test]
-fn a_trust_in_everybody_is_warned_of_at_the_start_in_a_check_and_in_a_reload() {
+fn a_trust_in_every_address_is_warned_of_at_the_start_in_a_check_and_in_a_reload() {
     let folder = Folder::new("trust");
     let file = folder.file("settings.toml", "trusted_proxies = ['127.0.0.1']\n");
     let settings = [("DRAIN_MS", "0"), ("CONFIG_FILE", &*file)];

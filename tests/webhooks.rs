@@ -214,7 +214,8 @@ use Answer::{Continue, Endless, Never};
 
 fn status(status: u16) -> Answer {
     Answer::Bytes(format!(
-        "HTTP/1.1 {status} -\r\ncontent-length: 20\r\nconnection: close\r\n\r\n{{\"status\":\"success\"}}"
+        "HTTP/1.1 {status} -\r\ncontent-length: 20\r\nconnection: \
+         close\r\n\r\n{{\"status\":\"success\"}}"
     ))
 }
 
@@ -406,7 +407,7 @@ fn a_server_that_never_answers_is_given_up_twice() {
 }
 
 #[test]
-fn where_nobody_listens_is_unreachable_and_so_is_what_is_no_url() {
+fn a_port_without_a_listener_is_unreachable_and_so_is_what_is_no_url() {
     let plain = AppServer::new(&[status(200)]);
     let mut bench = Bench::new(LONG);
     let urls = [
@@ -655,7 +656,7 @@ fn what_is_cancelled_before_its_time_is_not_posted() {
 }
 
 #[test]
-fn one_request_serves_all_who_want_the_same() {
+fn one_request_serves_all_callers_that_want_the_same() {
     let server = AppServer::new(&[Never]);
     let mut bench = Bench::new(LONG);
     for _ in 0..10 {
@@ -998,7 +999,7 @@ fn two_processes_with_one_file_do_not_tear_it() {
 }
 
 #[test]
-fn whoever_looks_at_it_while_it_is_written_sees_a_whole_one() {
+fn a_reader_sees_a_whole_file_while_it_is_written() {
     let folder = Folder::new("whole");
     let bench = keeping(&folder.state());
     // Several slices, and more bytes than one write.

@@ -172,8 +172,9 @@ pub fn run(addr: SocketAddr, time: Duration, floor: bool) -> io::Result<String> 
         .map(|gap| gap.saturating_sub(HEARTBEAT_US))
         .max();
     Ok(format!(
-        "{{\"peers\":{PEERS},\"pings\":{sent},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\"unanswered\":{waiting},\"closed\":{lost},\
-         \"heartbeats\":{},\"heartbeat_late_us\":{},\"own_lateness_us\":{own_lateness}}}",
+        "{{\"peers\":{PEERS},\"pings\":{sent},\"p50_us\":{},\"p99_us\":{},\"max_us\":{},\
+         \"unanswered\":{waiting},\"closed\":{lost},\"heartbeats\":{},\
+         \"heartbeat_late_us\":{},\"own_lateness_us\":{own_lateness}}}",
         at(0.5),
         at(0.99),
         at(1.0),

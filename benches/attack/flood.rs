@@ -115,7 +115,8 @@ pub fn run(plan: Plan, addr: SocketAddr, time: Duration) -> io::Result<String> {
     }
     let t = &attack.tally;
     Ok(format!(
-        "{{\"seconds\":{:.2},\"set_up_after\":{:.2},\"connections\":{},\"handshakes\":{},\"closed_by_server\":{},\"failures\":{},\"written\":{},\"read\":{}}}",
+        "{{\"seconds\":{:.2},\"set_up_after\":{:.2},\"connections\":{},\"handshakes\":{},\
+         \"closed_by_server\":{},\"failures\":{},\"written\":{},\"read\":{}}}",
         start.elapsed().as_secs_f64(),
         ready_after.unwrap_or(SET_UP).as_secs_f64(),
         t.connections,

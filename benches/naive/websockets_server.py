@@ -1,5 +1,5 @@
-"""The naive monitor on PyPI `websockets`: a dict of who was heard when, one sweep an interval that pings everybody, and
-terminates who was not heard for the timeout.
+"""The naive monitor on PyPI `websockets`: a dict of when each peer was heard, one sweep an interval that pings all peers,
+and terminates those that were silent for the timeout.
 
     websockets_server.py PORT INTERVAL_MS TIMEOUT_MS
 """
@@ -27,7 +27,7 @@ async def live(socket):
 
 
 def on_pong(socket, pong):
-    # A pong that never came is an exception or a cancellation here, and nobody else asks for it.
+    # A pong that never came is an exception or a cancellation here, and no other code asks for it.
     if not pong.cancelled() and pong.exception() is None and socket in heard:
         heard[socket] = time.monotonic()
 

@@ -1,5 +1,5 @@
-// The naive monitor on npm `ws`: a map of who was heard when, one sweep an interval that pings everybody, and terminates
-// who was not heard for the timeout.
+// The naive monitor on npm `ws`: a map of when each peer was heard, one sweep an interval that pings all peers, and
+// terminates those that were silent for the timeout.
 //
 //   node ws.mjs PORT INTERVAL_MS TIMEOUT_MS
 import { WebSocketServer } from 'ws';

@@ -131,7 +131,7 @@ async function measure(kind, count) {
         }),
     );
     const bytes = frame(opcode, payload());
-    // Until the subscriptions are there; what comes before them is nobody's.
+    // Until the subscriptions are there; what comes before them has no receiver.
     await until('subscriptions', () => (glasses.socket.write(bytes), apps.every((app) => app.frames > 1)));
     for (let before = -1; before !== apps.reduce((sum, app) => sum + app.frames, 0); await sleep(100)) before = apps.reduce((sum, app) => sum + app.frames, 0);
     const lost = () => {
@@ -162,7 +162,7 @@ async function measure(kind, count) {
         setTimeout(resolve, seconds * 1_000 + 500);
     });
     for (const app of apps) app.onFrames = () => {};
-    await until(`${kind} ${count}: all ${sent} frames at everybody`, () => (lost(), apps.every((app) => app.frames >= sent)), 20_000);
+    await until(`${kind} ${count}: all ${sent} frames at all apps`, () => (lost(), apps.every((app) => app.frames >= sent)), 20_000);
     const elapsed = (performance.now() - started) / 1_000;
     result.frames_per_s = Math.round(sent / elapsed);
     result.deliveries_per_s = Math.round((sent * count) / elapsed);
@@ -182,7 +182,7 @@ async function measure(kind, count) {
         times.push(performance.now());
         glasses.socket.write(bytes);
     });
-    await until(`${kind} ${count}: the last frame at everybody`, () => (lost(), apps.every((app) => app.frames >= times.length)));
+    await until(`${kind} ${count}: the last frame at all apps`, () => (lost(), apps.every((app) => app.frames >= times.length)));
     Object.assign(result, percentiles(waits));
     for (const client of [...apps, glasses]) client.socket.destroy();
     return result;

@@ -11,7 +11,7 @@
 #
 # Loopback only; some 45 s per server and run. Environment: GATEWAY (a binary; if not given, a release build of this tree),
 # SERVERS ("gateway node"), PORT (18790, and one more for each start). Needs two CPUs, taskset, python3, node with npm.
-# Exit: 0 measured; 1 a relay lost frames or closed somebody; 2 could not measure.
+# Exit: 0 measured; 1 a relay lost frames or closed a connection; 2 could not measure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -71,8 +71,8 @@ enum Job {
 impl Host {
     /// Tells all guests. Returns how many there were.
     fn announce(&self, io: &mut Io<'_>, news: &str) -> usize {
-        let everybody = self.guests.iter().map(|(id, _)| id);
-        io.send_many(everybody, &Message::text(format!("news: {news}")))
+        let all = self.guests.iter().map(|(id, _)| id);
+        io.send_many(all, &Message::text(format!("news: {news}")))
     }
 }
 
@@ -84,7 +84,7 @@ impl Handler for Host {
         match self.jobs.try_send(Job::LookUp(id, token.to_owned())) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                return Verdict::refuse(Cause::AT_CAPACITY, 503, "nobody can look your token up");
+                return Verdict::refuse(Cause::AT_CAPACITY, 503, "your token cannot be looked up");
             }
         }
         let guest = Guest {

@@ -180,7 +180,7 @@ impl Script {
     }
 
     fn say(&mut self, peer: PeerId, text: &str) {
-        self.step(&format!("somebody says \"{text}\""));
+        self.step(&format!("a guest says \"{text}\""));
         self.net.send(peer, Message::text(text.to_owned()));
         self.net.settle();
     }
@@ -215,8 +215,8 @@ fn text_of(received: &Received) -> Option<&str> {
 }
 
 #[cfg_attr(test, test)]
-fn who_comes_and_goes_is_told() {
-    let mut s = Script::new("who comes and goes is told");
+fn arrivals_and_departures_are_told() {
+    let mut s = Script::new("arrivals and departures are told");
     let ada = s.join("garden", "ada");
     let bob = s.join("garden", "bob");
     let eve = s.join("cellar", "eve");
@@ -269,7 +269,7 @@ fn a_room_in_which_nothing_is_said_is_closed() {
     let mut s = Script::new("a room in which nothing is said is closed");
     let ada = s.join("garden", "ada");
     s.pass(590);
-    s.say(ada, "is anybody here?");
+    s.say(ada, "is anyone here?");
     s.pass(590);
     assert!(s.net.is_open(ada), "its time began anew");
     s.expect_rooms(1);
@@ -283,8 +283,8 @@ fn a_room_in_which_nothing_is_said_is_closed() {
 }
 
 #[cfg_attr(test, test)]
-fn whoever_cannot_come_in_leaves_nothing_behind() {
-    let mut s = Script::new("whoever cannot come in leaves nothing behind");
+fn a_refused_guest_leaves_nothing_behind() {
+    let mut s = Script::new("a refused guest leaves nothing behind");
     let lost = s.net.connect("/attic");
     let response = s.net.response(lost).unwrap_or_default();
     assert!(response.starts_with("HTTP/1.1 404 "));
@@ -314,11 +314,11 @@ fn our_own_absence_is_not_held_against_the_guests() {
 }
 
 fn main() {
-    who_comes_and_goes_is_told();
+    arrivals_and_departures_are_told();
     a_ghost_is_seen_before_it_is_gone();
     a_guest_that_was_only_slow_comes_back();
     a_room_in_which_nothing_is_said_is_closed();
-    whoever_cannot_come_in_leaves_nothing_behind();
+    a_refused_guest_leaves_nothing_behind();
     our_own_absence_is_not_held_against_the_guests();
     println!("all as expected");
 }

@@ -73,8 +73,10 @@ pub enum CauseKind {
 macro_rules! causes {
     (@table $first:expr, $(#[$about:meta])* $vis:vis $table:ident; $($row:expr,)+) => {
         $(#[$about])*
-        $vis static $table: [$crate::cause::CauseInfo; <[$crate::cause::CauseInfo]>::len(&[$($row),+])] =
-            $crate::cause::CauseInfo::numbered($first, [$($row),+]);
+        $vis static $table: [
+            $crate::cause::CauseInfo;
+            <[$crate::cause::CauseInfo]>::len(&[$($row),+])
+        ] = $crate::cause::CauseInfo::numbered($first, [$($row),+]);
     };
     (@constants $table:ident, $at:expr;) => {};
     (@constants $table:ident, $at:expr;
@@ -85,7 +87,9 @@ macro_rules! causes {
     };
     ($(#[$about:meta])* $vis:vis static $table:ident;
         $($(#[$doc:meta])* $seen:vis const $cause:ident = $row:expr;)+) => {
-        $crate::cause::causes!(@table $crate::cause::Cause::COUNT, $(#[$about])* $vis $table; $($row,)+);
+        $crate::cause::causes!(
+            @table $crate::cause::Cause::COUNT, $(#[$about])* $vis $table; $($row,)+
+        );
         $crate::cause::causes!(@constants $table, 0; $($(#[$doc])* $seen $cause,)+);
     };
 }
@@ -94,8 +98,14 @@ pub use causes;
 
 /// Declares the table of the causes that every engine has, and a constant in [`Cause`] for each.
 macro_rules! base_causes {
-    ($($(#[$doc:meta])* $cause:ident = $name:literal, $by:ident, $close_code:literal, $kind:ident;)+) => {
-        causes!(@table 0, BASE; $(CauseInfo::new($name, By::$by, $close_code).kind(CauseKind::$kind),)+);
+    ($(
+        $(#[$doc:meta])*
+        $cause:ident = $name:literal, $by:ident, $close_code:literal, $kind:ident;
+    )+) => {
+        causes!(
+            @table 0, BASE;
+            $(CauseInfo::new($name, By::$by, $close_code).kind(CauseKind::$kind),)+
+        );
 
         impl Cause {
             causes!(@constants BASE, 0; $($(#[$doc])* pub $cause,)+);

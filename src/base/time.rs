@@ -250,7 +250,8 @@ mod tests {
     fn a_gap_beyond_what_was_asked_leaves_engine_time() {
         let s = Micros::from_secs;
         let mut stalls = Stalls::default();
-        let mut checkpoint = |raw, asked| stalls.checkpoint(s(raw), s(asked), s(45)); // tolerates 5.6 s
+        // Tolerates 5.6 s.
+        let mut checkpoint = |raw, asked| stalls.checkpoint(s(raw), s(asked), s(45));
         assert_eq!(checkpoint(60, 60), None, "it was asked for");
         assert_eq!(checkpoint(66, 1), None, "noise");
         assert_eq!(checkpoint(100, 4), Some(s(30)));

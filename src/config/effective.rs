@@ -222,7 +222,8 @@ impl Effective {
                     origin: Origin::Variable,
                     value: String::new(),
                     allowed: format!(
-                        "{kind}, or not set at all: an empty variable is taken for one that was not filled in"
+                        "{kind}, or not set at all: an empty variable is taken for one that was \
+                         not filled in"
                     ),
                 });
             }

@@ -160,7 +160,8 @@ impl fmt::Display for Fault {
                 let flag = name.to_ascii_lowercase().replace('_', "-");
                 write!(
                     f,
-                    "--{flag} (flag): is never a flag, which every process could read; set the variable {name}"
+                    "--{flag} (flag): is never a flag, which every process could read; set the \
+                     variable {name}"
                 )
             }
             Fault::SurplusArgument(argument) => {

@@ -232,24 +232,29 @@ impl fmt::Display for Kind {
             Kind::SecretUrl => write!(f, "{}", Secret::ALLOWED_URL),
             Kind::Networks => write!(
                 f,
-                "up to {} IP addresses and CIDR blocks, separated by commas, such as 192.168.1.1,10.0.0.0/8",
+                "up to {} IP addresses and CIDR blocks, separated by commas, such as \
+                 192.168.1.1,10.0.0.0/8",
                 networks::MOST
             ),
             Kind::Origins => write!(
                 f,
-                "up to {} origins, separated by commas, such as https://app.example.org,http://localhost:3000,file://,null, each as clients send it, without *",
+                "up to {} origins, separated by commas, such as \
+                 https://app.example.org,http://localhost:3000,file://,null, each as clients send \
+                 it, without *",
                 lists::ORIGINS_MAX
             ),
             Kind::FrameTypes => write!(
                 f,
-                "up to {} types of frames, separated by commas, of up to {} visible ASCII characters; or {}",
+                "up to {} types of frames, separated by commas, of up to {} visible ASCII \
+                 characters; or {}",
                 lists::TYPES_MAX,
                 lists::TYPE_MAX,
                 lists::NONE
             ),
             Kind::Subprotocols => write!(
                 f,
-                "up to {} subprotocols, separated by commas, tokens (RFC 9110) of up to {} characters; or {}, or {}",
+                "up to {} subprotocols, separated by commas, tokens (RFC 9110) of up to {} \
+                 characters; or {}, or {}",
                 lists::SUBPROTOCOLS_MAX,
                 lists::SUBPROTOCOL_MAX,
                 lists::ANY,
@@ -257,12 +262,14 @@ impl fmt::Display for Kind {
             ),
             Kind::HostNames => write!(
                 f,
-                "up to {} names of hosts without a port, separated by commas, such as gateway.example.org",
+                "up to {} names of hosts without a port, separated by commas, such as \
+                 gateway.example.org",
                 lists::HOSTS_MAX
             ),
-            Kind::WebSocketUrl => {
-                f.write_str("a URL with ws:// or wss://, a host and a path, such as wss://gateway.example.org/app-ws")
-            }
+            Kind::WebSocketUrl => f.write_str(
+                "a URL with ws:// or wss://, a host and a path, such as \
+                             wss://gateway.example.org/app-ws",
+            ),
         }
     }
 }

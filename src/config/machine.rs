@@ -74,7 +74,8 @@ impl Settings {
         let connections = self.max_connections.unwrap_or(room).min(room);
         if let Some(given) = self.max_connections.filter(|given| *given > room) {
             warnings.push(format!(
-                "MAX_CONNECTIONS=\"{given}\": at most {room}, which holds now: the limit of file descriptors is {}, of which \
+                "MAX_CONNECTIONS=\"{given}\": at most {room}, which holds now: the limit of file \
+                 descriptors is {}, of which \
                  some are kept for the admin listener, the state file and reloads",
                 machine.descriptors
             ));
@@ -99,7 +100,8 @@ impl Settings {
             && buffered as u64 > room
         {
             warnings.push(format!(
-                "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): at most {room} fit beside MAX_CONNECTIONS={connections}: {} is {} \
+                "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): at most {room} fit beside \
+                 MAX_CONNECTIONS={connections}: {} is {} \
                  bytes; beyond that the kernel may end the process",
                 memory.of, memory.bytes
             ));

@@ -96,7 +96,8 @@ pub enum BoundsFault {
     },
     /// The timeout is not longer than the interval.
     #[error(
-        "connection_timeout is {timeout}; it must be more than heartbeat_interval, which is {interval}"
+        "connection_timeout is {timeout}; it must be more than heartbeat_interval, which is \
+         {interval}"
     )]
     ConnectionTimeout {
         /// The connection timeout.

@@ -24,7 +24,8 @@ impl Effective {
                 && t < Policy::SAFE_INTERVALS * i
             {
                 let warning = format!(
-                    "{}, is less than twice {}: one lost ping closes a live peer; let it be at least {}",
+                    "{}, is less than twice {}: one lost ping closes a live peer; let it be at \
+                     least {}",
                     self.cite(timeout),
                     self.cite(interval),
                     Policy::SAFE_INTERVALS * i
@@ -47,9 +48,11 @@ impl Effective {
             && !listen.ip().to_canonical().is_loopback()
             && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {
-            let allowed = "a loopback address, or AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or APPS_FILE must be given, \
+            let allowed = "a loopback address, or AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or \
+                           APPS_FILE must be given, \
                            or ALLOW_UNAUTHENTICATED must be 1: \
-                           whoever reaches any other address could connect as anybody";
+                           any client that reaches another address could connect under any \
+                           identity";
             faults.push(self.fault(address, allowed.to_owned()));
         }
 
@@ -65,8 +68,9 @@ impl Effective {
             && self.is_absent(const { row("ADMIN_TOKEN") })
             && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
         {
-            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be given: \
-                           whoever reaches any other address could close every connection";
+            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be \
+                           given: \
+                           any client that reaches another address could close every connection";
             faults.push(self.fault(admin, allowed.to_owned()));
         }
         if let (Some(admin_addr), Some(listen)) = (self.address(admin), self.address(address))
@@ -98,7 +102,8 @@ impl Effective {
                 && names.is_empty()
             {
                 let name = SETTINGS[accepted].name;
-                let allowed = format!("0, or {name} must name at least one: nobody could connect");
+                let allowed =
+                    format!("0, or {name} must name at least one: no client could connect");
                 faults.push(self.fault(required, allowed));
             }
         }
@@ -136,7 +141,7 @@ impl Effective {
             && networks.is_empty()
         {
             let allowed = "off, or TRUSTED_PROXIES must name at least one: \
-                           whoever connects could claim to be anybody";
+                           any peer could claim to be any client";
             faults.push(self.fault(protocol, allowed.to_owned()));
         }
     }

@@ -169,8 +169,9 @@ impl Settings {
         large
             .map(|network| {
                 format!(
-                    "TRUSTED_PROXIES={:?}: this is no network of proxies; whoever connects from it is believed to be where they \
-                     say, in logs, filters and alerts",
+                    "TRUSTED_PROXIES={:?}: this is no network of proxies; any address that a peer \
+                     from it claims is believed, \
+                     in logs, filters and alerts",
                     network.to_string()
                 )
             })

@@ -150,7 +150,8 @@ impl Report {
         };
         log::log!(
             level,
-            "close {subject} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} bytes_out={} messages_in={} \
+            "close {subject} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} \
+             bytes_out={} messages_in={} \
              messages_out={} cause={} code={} by={} clean={} reason={}",
             end.age.as_millis(),
             end.silence.as_millis(),
@@ -183,7 +184,8 @@ impl Report {
             return;
         }
         log::warn!(
-            "pong mangled {} bytes={} effect=\"it counts as life, without a round-trip time; others like it are only counted\"",
+            "pong mangled {} bytes={} effect=\"it counts as life, without a round-trip time; \
+             others like it are only counted\"",
             self.subject(io, id, peer),
             payload.len()
         );
@@ -222,8 +224,10 @@ impl Report {
         let (rtt, lateness) = (now.rtt.since(&last.rtt), now.lateness.since(&last.lateness));
         let _ = write!(
             line,
-            " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} rtt_p99_us={} lateness_p99_us={} \
-             turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} host_bytes={} accept_pauses={} log_dropped={}",
+            " suspects={} opened={} closed={} rejected={} pings={} pongs={} rtt_p50_us={} \
+             rtt_p99_us={} lateness_p99_us={} \
+             turns={} stalls={} stalled_ms={} pending_bytes={} held_bytes={} host_bytes={} \
+             accept_pauses={} log_dropped={}",
             now.suspects(),
             now.opened() - last.opened(),
             ByCause(now, last, closed),
@@ -353,7 +357,9 @@ impl fmt::Display for Relayed<'_> {
         };
         write!(
             f,
-            " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} false_deaths={} flapping={} relayed={} unrouted={} forbidden={} malformed={} replayed={} doubtful={} \
+            " absent={} absence_p50_ms={} absence_p99_ms={} resumes={} takeovers={} \
+             false_deaths={} flapping={} relayed={} unrouted={} forbidden={} malformed={} \
+             replayed={} doubtful={} \
              dropped={} kept={} webhooks={} webhooks_failed={}",
             now.absent.iter().sum::<u64>(),
             ms(0.50),

@@ -54,7 +54,7 @@ fn records_come_in_order_and_the_oldest_go_first() {
 }
 
 #[test]
-fn nothing_is_lost_and_nobody_waits_while_somebody_takes() {
+fn nothing_is_lost_and_no_sender_waits_while_the_taker_works() {
     let (mut sender, receiver) = from_loop(FEW, Overflow::DropOldest);
     assert_eq!(sender.post(1), Ok(()));
     // A receiver that has begun to take and is delayed.

@@ -223,7 +223,8 @@ fn serve(
     };
     signals::watch(signals, desk, drain, reload)?;
     log::info!(
-        "start version={} listen={} admin={} max_connections={max_connections} max_buffered_bytes={} descriptors={descriptors} backlog={}",
+        "start version={} listen={} admin={} max_connections={max_connections} \
+         max_buffered_bytes={} descriptors={descriptors} backlog={}",
         env!("CARGO_PKG_VERSION"),
         reactor.local_addr(),
         control
@@ -267,7 +268,8 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         && settings.credentials().is_open()
     {
         return invalid(format!(
-            "the inherited socket listens on {addr}: a loopback address, or there must be credentials, or \
+            "the inherited socket listens on {addr}: a loopback address, or there must be \
+             credentials, or \
              ALLOW_UNAUTHENTICATED must be 1"
         ));
     }
@@ -275,7 +277,8 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         && settings.admin_token.is_none()
     {
         return invalid(format!(
-            "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must be set"
+            "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must \
+             be set"
         ));
     }
     // With ADMIN_ADDR=off the settings themselves allow an empty token.
@@ -288,7 +291,8 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         && let Some(name) = emptied
     {
         return invalid(format!(
-            "{name} is empty, and there is an inherited admin socket: it must be given, or not set at all"
+            "{name} is empty, and there is an inherited admin socket: it must be given, or not set \
+             at all"
         ));
     }
     Ok(())

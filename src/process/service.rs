@@ -90,7 +90,8 @@ impl Purpose {
 #[derive(Debug, thiserror::Error)]
 enum Unclear {
     #[error(
-        "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must be {LISTEN_NAME} or \
+        "socket {at} of LISTEN_FDS, {addr} with the name {name:?} in LISTEN_FDNAMES: its name must \
+         be {LISTEN_NAME} or \
          {ADMIN_NAME}, or its address that of LISTEN_ADDR or ADMIN_ADDR"
     )]
     Unknown {

@@ -14,25 +14,27 @@ pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<So
             "from every machine that reaches it"
         }
     };
-    let who = match (&settings.auth_jwt_secret, &settings.apps) {
-        (None, None) => "anybody, without a token or key",
+    let clients = match (&settings.auth_jwt_secret, &settings.apps) {
+        (None, None) => "any client, without a token or key",
         (Some(_), None) => "glasses with a token, no app",
         (None, Some(_)) => "apps with a key, no glasses",
         (Some(_), Some(_)) => "glasses with a token, apps with a key",
     };
     log::info!(
-        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {who}, {}",
+        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {clients}, \
+         {}",
         from(listen)
     );
     match admin {
         Some(admin) => {
-            let who = if settings.admin_token.is_some() {
-                "whoever has the token"
+            let callers = if settings.admin_token.is_some() {
+                "requests with the token"
             } else {
-                "anybody, without a token"
+                "any request, without a token"
             };
             log::info!(
-                "the page is at http://{admin}/, the API and /metrics beside it: open to {who}, {}",
+                "the page is at http://{admin}/, the API and /metrics beside it: open to \
+                 {callers}, {}",
                 from(admin)
             );
         }
@@ -47,7 +49,8 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {
         (None, None) => log::warn!(
-            "anybody may connect: there is no authentication, identity is what the query says (AUTH_JWT_SECRET and APPS_FILE are not given)"
+            "any client may connect: there is no authentication, identity is what the query says \
+             (AUTH_JWT_SECRET and APPS_FILE are not given)"
         ),
         (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
         (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
@@ -70,7 +73,8 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {
         log::warn!(
-            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the same port; with socket activation or REUSE_PORT it may be",
+            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the \
+             same port; with socket activation or REUSE_PORT it may be",
             settings.drain.as_millis(),
             settings.drain_delay.as_millis()
         );

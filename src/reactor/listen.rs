@@ -32,7 +32,8 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
 fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
     match refusal {
         ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
-            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket unit), grant \
+            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket \
+             unit), grant \
              CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
         }
         ErrorKind::AddrInUse => ". Another process listens there: end it, or take another port",

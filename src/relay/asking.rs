@@ -2,7 +2,7 @@
 
 use super::apps::ARRIVAL;
 use super::errands::{Outcome, Patience, StateErrand, StopReason, WebhookErrand};
-use super::places::Who;
+use super::places::LogName;
 use super::relay::Relay;
 use super::session::{Action, AppEvent};
 use crate::base::time::Micros;
@@ -40,7 +40,7 @@ impl Relay {
         };
         log::debug!(
             "webhook ordered {} number={number} revival={revival}",
-            Who(identity)
+            LogName(identity)
         );
         let event = AppEvent::Asked { number, revival };
         let actions = self.app_on(io, &identity.user, package, event);

@@ -8,7 +8,8 @@ crate::base::cause::causes! {
     /// This identity reconnects too often.
     pub const FLAPPING = CauseInfo::new("flapping", By::Us, 1013).after(Cause::BLOCKED);
     /// The session is not known, or not known yet.
-    pub const SESSION_UNKNOWN = CauseInfo::new("session_unknown", By::Us, 1013).after(Cause::FORBIDDEN);
+    pub const SESSION_UNKNOWN =
+        CauseInfo::new("session_unknown", By::Us, 1013).after(Cause::FORBIDDEN);
     /// The user's session has ended.
     pub const SESSION_ENDED = CauseInfo::new("session_ended", By::Us, 1000).after(Cause::REPLACED);
     /// The user stopped the app.

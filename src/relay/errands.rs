@@ -266,10 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn errands_arrive_in_order_and_whoever_takes_them_is_told_once() {
+    fn errands_arrive_in_order_and_wake_their_taker_once() {
         let mut errands = Errands::default();
         let taker = errands.shared();
-        assert!(errands.push(cancel(0)), "before anybody listens");
+        assert!(errands.push(cancel(0)), "before a listener exists");
         let told = Arc::new(AtomicUsize::new(0));
         let counter = told.clone();
         taker.set_wake(Box::new(move || {

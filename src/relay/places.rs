@@ -210,7 +210,7 @@ impl Relay {
         if replayed.more {
             self.put_off(io, Chore::Replay(id, identity.clone()));
         }
-        let who = Who(identity);
+        let name = LogName(identity);
         match taken {
             Taken::First => {
                 self.stats.firsts[class] += 1;
@@ -226,7 +226,8 @@ impl Relay {
                 let alive = cause == Cause::STALE && absence <= told;
                 self.stats.false_deaths[class] += u64::from(alive);
                 log::info!(
-                    "resume {who} id={id} absent_ms={} lost_for={cause} replayed={} false_death={alive}",
+                    "resume {name} id={id} absent_ms={} lost_for={cause} replayed={} \
+                     false_death={alive}",
                     absence.as_millis(),
                     replayed.frames
                 );
@@ -238,7 +239,7 @@ impl Relay {
             } => {
                 self.stats.takeovers[class] += 1;
                 log::info!(
-                    "takeover {who} id={id} from={older} replayed={} doubtful={doubtful}",
+                    "takeover {name} id={id} from={older} replayed={} doubtful={doubtful}",
                     replayed.frames
                 );
                 if released {
@@ -410,9 +411,9 @@ fn class_of(role: Role<'_>) -> usize {
 }
 
 /// Formats an identity for the log: `class=… user=… package=…`
-pub(super) struct Who<'a>(pub(super) &'a Identity);
+pub(super) struct LogName<'a>(pub(super) &'a Identity);
 
-impl std::fmt::Display for Who<'_> {
+impl std::fmt::Display for LogName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let class = RELAY_CLASSES[usize::from(self.0.class.0)].name;
         write!(f, "class={class} {}", UserAndPackage(Some(self.0)))

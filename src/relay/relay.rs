@@ -131,7 +131,8 @@ impl Relay {
         if forgotten > 0 {
             let most = self.absent_max;
             log::warn!(
-                "restored sessions_forgotten={forgotten} reason=\"more than {most} places (MAX_CONNECTIONS)\""
+                "restored sessions_forgotten={forgotten} reason=\"more than {most} places \
+                 (MAX_CONNECTIONS)\""
             );
         }
     }

@@ -252,7 +252,8 @@ mod tests {
             Some(1 << 30)
         );
         // Version 1, where the path is the host's and the container's group is mounted as the root.
-        let groups = "12:cpu,cpuacct:/docker/abc\n9:memory:/docker/abc\n1:name=systemd:/docker/abc\n0::/docker/abc\n";
+        let groups = "12:cpu,cpuacct:/docker/abc\n9:memory:/docker/abc\n\
+                      1:name=systemd:/docker/abc\n0::/docker/abc\n";
         let file = "memory/memory.limit_in_bytes";
         assert_eq!(limit(groups, &[(file, "1073741824\n")]), Some(1 << 30));
         assert_eq!(limit(groups, &[(file, "9223372036854771712\n")]), None);

@@ -87,11 +87,11 @@ def scenario(listen, admin, swarm, receiver):
         while status == 101:
             peer, status = upgrade(listen, "/app-ws?user=ada&package=org.flaps")
             held.append(peer)
-            expect(len(held) < 50, "nobody slows it")
+            expect(len(held) < 50, "no client slows it")
         expect(status == 429, f"it was answered {status}")
         told("flapping", "firing", 10)
 
-        # A network that hands on nothing for 1.6 s, then all of it: slow, and nobody is dead.
+        # A network that hands on nothing for 1.6 s, then all of it: slow, and no client is dead.
         end = time.monotonic() + 40
         while ("rtt_high", "firing") not in receiver.told:
             expect(time.monotonic() < end, "rtt_high is not told")

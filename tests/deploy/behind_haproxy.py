@@ -70,7 +70,7 @@ def scenario(gateway, proxy, listen, admin, port, stats):
     expect(ada.status == 101, f"the upgrade was answered {ada.status}")
     said(rf"\bopen class=glasses user=\"?ada\"? .*\bpeer={re.escape(ada.address)}\b", "DEBUG")
     expect(connections("127.0.0.9") == [("glasses", "ada", ada.address)], f"the admin listener says {connections('127.0.0.9')}")
-    expect(connections("127.0.0.1") == [], f"somebody has the proxy's address: {connections('127.0.0.1')}")
+    expect(connections("127.0.0.1") == [], f"a client has the proxy's address: {connections('127.0.0.1')}")
     expect(connections("6.6.6.6") == [], "X-Forwarded-For from outside was believed")
     print(f"address: {ada.address}, in the log and on the admin listener")
 
@@ -115,7 +115,7 @@ def scenario(gateway, proxy, listen, admin, port, stats):
     cleo.socket.close()
     said(rf"\bclose class=glasses user=\"?cleo\"? .*\bpeer={re.escape(cleo.address)}\b.*\bcause=peer_closed\b", "INFO")
 
-    # What is not for everybody.
+    # What is not public.
     expect(WebSocket("127.0.0.10", port, "/healthz").status == 404, "/healthz answers from outside")
     host, gateway_port = listen.split(":")
     with socket.create_connection((host, int(gateway_port)), timeout=5) as plain:
@@ -138,7 +138,7 @@ def scenario(gateway, proxy, listen, admin, port, stats):
     expect(len(info) <= 1, f"unexpected ends in the log: {info[:3]}")
     print(f"checks: {len(checks)}, all at debug")
 
-    # A deployment: HAProxy looks away first, then everybody is told.
+    # A deployment: HAProxy looks away first, then all clients are told.
     gateway.child.send_signal(signal.SIGTERM)
     began = time.monotonic()
     down = None

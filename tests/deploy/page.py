@@ -131,7 +131,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     browser.click("#find-form [type=submit]")
     until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of 40"))
     # One of them is looked at when it ends.
-    browser.click("#found button.who")
+    browser.click("#found button.identity")
     until(3, "why it is suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
     browser.wait(WHEN, "#now-tpa-suspect", "0")
     until(4, "the cause of its end", lambda: browser.text("#detail [data-key=cause]") == "stale")
@@ -157,7 +157,7 @@ def a_mass_death_is_alerted(browser, gateway):
 
 
 def numbers_are_the_same_everywhere(browser, gateway):
-    """At rest: nobody comes or goes."""
+    """At rest: no client comes or goes."""
     def page():
         told = {("connections", c, s): browser.number(f"#now-{c}-{s}") for c in ("glasses", "tpa") for s in ("healthy", "suspect", "closing")}
         return told | {("sessions",): browser.number("#now-sessions"), ("opening",): browser.number("#now-opening")}
@@ -177,7 +177,7 @@ def numbers_are_the_same_everywhere(browser, gateway):
     expect(int(stats["sessions"]) == told["sessions",], f"sessions: {stats['sessions']}, {told}")
     expect(int(stats["suspects"]) == 0, stats)
 
-    # Alerts, and whoever is in trouble.
+    # Alerts, and clients in trouble.
     def attention():
         title = lambda a: f"{a['state']}{a['name'].replace('_', ' ')}" + "".join(f": {k} {v}" for k, v in a["labels"].items())
         wanted = [title(a) for a in gateway.api("alerts")["alerts"] if a["state"] != "resolved"]
@@ -214,7 +214,7 @@ def a_round_trip_says_how_old_it_is(browser, gateway):
     try:
         find(browser, user="slow")
         until(5, "it is found", lambda: browser.text("#found bdi.user") == "slow")
-        browser.click("#found button.who")
+        browser.click("#found button.identity")
         until(5, "its round trip", lambda: re.search(r"Round trip\d[^±]*s ±", facts()) and " old" not in facts())
         peer.frozen = True
         until(4, "its round trip is old", lambda: re.search(r"Round trip\d[^±]*s ± [^,]*s, [^,]* old", facts()))
@@ -239,11 +239,11 @@ def a_hostile_name_is_text(browser, gateway):
         shown = browser.text("#found bdi.user")
         wanted = name.replace("\u202e", "⟨202E⟩").replace("\u2066", "⟨2066⟩").replace("\u200b", "⟨200B⟩")
         expect(shown == wanted, f"shown as {shown!r}")
-        browser.click("#found button.who")
+        browser.click("#found button.identity")
         until(3, "its details", lambda: browser.text("#detail-name") == wanted)
         until(3, "its user agent", lambda: agent in (browser.text("#detail .facts-of") or ""))
         browser.click("#detail-kick")
-        expect(wanted in browser.text("#kick-who"), browser.text("#kick-who"))
+        expect(wanted in browser.text("#kick-identity"), browser.text("#kick-identity"))
         browser.press(ESCAPE)
         browser.press(ESCAPE)
         expect(not browser.run("return !!document.querySelector('main script, main img, dialog script, dialog img')"), "it became markup")
@@ -301,7 +301,7 @@ def a_kick_works(browser, gateway):
     peer = Peer(gateway.listen, "/glasses-ws?user=grace")
     find(browser, user="grace")
     until(5, "grace is found", lambda: browser.text("#found bdi.user") == "grace" and browser.text("#found-told").startswith("1 to 1 of 1"))
-    browser.run("document.querySelector('#found button.who').focus()")
+    browser.run("document.querySelector('#found button.identity').focus()")
     browser.press(ENTER)
     until(3, "her details", lambda: browser.text("#detail-name") == "grace" and browser.text("#detail .why"))
     browser.click("#detail-kick")
@@ -416,7 +416,7 @@ def a_full_house_is_not_green(browser, binary):
 
 
 def descriptors_that_run_out_are_named(browser, binary):
-    """No setting leads there; somebody takes them away."""
+    """No setting leads there; the test takes them away."""
     gateway = Gateway(binary)
     try:
         browser.go(gateway.url)
@@ -488,7 +488,7 @@ def it_pages(browser, gateway):
     find(browser, sort="age")
     until(5, "the first page", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of "))
     seen = set()
-    rows = "return [...document.querySelectorAll('#found button.who')].map(b => b.dataset.id)"
+    rows = "return [...document.querySelectorAll('#found button.identity')].map(b => b.dataset.id)"
     first = browser.run(rows)
     while True:
         ids = browser.run(rows)
@@ -533,7 +533,7 @@ def it_comes_back(browser, binary):
     print("after a restart it is live again by itself")
 
 
-# ---- who looks at it ----
+# ---- its viewers ----
 
 def a_keyboard_reaches_everything(browser, gateway):
     # A page that is new, so that the focus is nowhere yet.
@@ -583,7 +583,7 @@ def all_eyes(browser, gateway, source):
     # The details, with the dialog over them.
     find(browser)
     until(5, "a row", lambda: browser.text("#found bdi.user"))
-    browser.click("#found button.who")
+    browser.click("#found button.identity")
     until(3, "the details", lambda: browser.text("#detail .why"))
     for width, scheme in [(1280, "dark"), (360, "light")]:
         browser.look(width, 800, scheme, width < 600)
@@ -626,7 +626,7 @@ def a_token_is_asked_for(browser, binary):
         until(5, "it is live after a reload", lambda: browser.text("#link-text") == "live")
         # What is done needs the token, too.
         Peer(gateway.listen, "/glasses-ws?user=ada")
-        found = until(5, "her connection", lambda: browser.run("return document.querySelector('#silent button.who')?.dataset.id"))
+        found = until(5, "her connection", lambda: browser.run("return document.querySelector('#silent button.identity')?.dataset.id"))
         gateway.act("POST", f"connections/{found}/kick", {"block_ms": 600_000}, TOKEN)
         until(5, "she is blocked", lambda: browser.run(ROWS) == [["ada", "", "Let in again"]])
         browser.run("document.querySelector('#blocks').scrollIntoView({block: 'center'})")

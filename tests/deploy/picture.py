@@ -152,7 +152,7 @@ def pictures(browser, url, place):
     browser.look(1280, 860, "light")
     browser.run("scrollTo(0, 0); const f = document.querySelector('#find-form'); f.elements.state.value = 'suspect'; f.requestSubmit();")
     until(5, "a suspect", lambda: browser.run("return !!document.querySelector('#found .chip[data-state=suspect]')"))
-    browser.run("[...document.querySelectorAll('#found button.who')].at(-1).click(); document.activeElement.blur()")
+    browser.run("[...document.querySelectorAll('#found button.identity')].at(-1).click(); document.activeElement.blur()")
     time.sleep(2)
     shoot(browser, place, "page-detail.png", 1280, 860)
     browser.run("document.querySelector('#detail').close(); document.activeElement.blur()")

@@ -158,7 +158,7 @@ def health_check(command):
     server.server_close()
     got.append(result(200))
     if [code == 0 for code in got] != [True, True, False, False]:
-        fault(f"Dockerfile: the health check ends with {got} for 200, while draining, 500, nobody there")
+        fault(f"Dockerfile: the health check ends with {got} for 200, while draining, 500, no listener")
 
 
 def readme():

@@ -39,7 +39,7 @@ def upgraded(listen, user):
     while b"\r\n\r\n" not in head:
         head += peer.recv(1)
     expect(head.startswith(b"HTTP/1.1 101"), head)
-    # Whoever leaves with something unread sends an RST: the acknowledgement is read here.
+    # A client that leaves with something unread sends an RST: the acknowledgement is read here.
     ack = b""
     while b'"connection_ack"' not in ack or not ack.endswith(b"}"):
         ack += peer.recv(1)
@@ -96,7 +96,7 @@ def scenario(gateway, prometheus, listen, admin, swarm):
         [swarm, "--target", f"ws://{listen}", "--ramp", "150", *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     swarms = [
-        # Ghosts among the living, who say goodbye; some who will be frozen, and thawed too late; some who will be cut.
+        # Ghosts among clients that say goodbye; some that will be frozen, and thawed too late; some that will be cut.
         run("--connections", "150", "--ghosts", "40", "--timeout-ms", "2000", "--duration", "6", "--path", "/glasses-ws?user=g{n}"),
         run("--connections", "60", "--duration", "60", "--path", "/tpa-ws?user=frozen{n}&package=p"),
         run("--connections", "50", "--duration", "60", "--path", "/app-ws?user=cut{n}&package=p"),
@@ -132,10 +132,10 @@ def scenario(gateway, prometheus, listen, admin, swarm):
             if n % 2:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
-        until(30, "those who were frozen are gone", lambda: api("causes")["since_start"]["closed"]["tpa"].get("stale") == 60)
+        until(30, "those that were frozen are gone", lambda: api("causes")["since_start"]["closed"]["tpa"].get("stale") == 60)
         swarms[1].send_signal(signal.SIGCONT)
         swarms[1].terminate()
-        until(30, "nobody is here any more", lambda: api("connections?limit=1")["matched"] == 0)
+        until(30, "no client is here any more", lambda: api("connections?limit=1")["matched"] == 0)
     finally:
         for process in swarms:
             if process.poll() is None:
@@ -161,7 +161,7 @@ def scenario(gateway, prometheus, listen, admin, swarm):
     expect(opened == counts["opened"], f"Prometheus says {opened}, the API {counts['opened']}")
     suspects = prometheus.query('max_over_time(pulsegate_connections{class="tpa",state="suspect"}[5m])')
     expect(suspects and 0 < suspects[0][1] <= 60, f"Prometheus saw these suspects: {suspects}")
-    expect(not prometheus.query("pulsegate_connections > 0"), "somebody is left")
+    expect(not prometheus.query("pulsegate_connections > 0"), "a client is left")
     remembered = api("closed?limit=1000")
     expect(remembered["remembered"] == sum(said.values()), remembered["remembered"])
     rules = [rule for group in get(f"{prometheus.base}/api/v1/rules")["data"]["groups"] for rule in group["rules"]]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Two gateways behind HAProxy with docs/deploy/haproxy.cfg itself and a second `server` line: who meets whom.
+"""Two gateways behind HAProxy with docs/deploy/haproxy.cfg itself and a second `server` line: which clients meet.
 
   two_gateways.py PULSEGATE_BINARY
 
@@ -78,7 +78,7 @@ def scenario(proxy, admins, port):
     for n, text in enumerate(tokens):
         first = WebSocket("127.0.0.9", port, f"/glasses-ws?token={text}")
         expect(first.status == 101, f"a first phone was answered {first.status}")
-        # One that says who it is in the header; and what it says in the query does not count.
+        # One that names its user in the header; and what it says in the query does not count.
         second = WebSocket("127.0.0.10", port, f"/glasses-ws?user=somebody-else-{n}", f"Authorization: Bearer {text}\r\n")
         expect(second.status == 101, f"a second phone was answered {second.status}")
         code = first.closed_with(5)

@@ -150,7 +150,10 @@ impl Fleet {
         let session = format!("{user}-{package}");
         self.say(
             peer,
-            object!({"type":"tpa_connection_init","sessionId":session,"packageName":package,"apiKey":key}),
+            object!({
+                "type": "tpa_connection_init", "sessionId": session, "packageName": package,
+                "apiKey": key,
+            }),
         );
         peer
     }

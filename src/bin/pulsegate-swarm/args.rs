@@ -21,10 +21,12 @@ and prints one JSON object. Progress goes to stderr once a second.
   --ramp N              connections to start in a second, 1 to 100000              [2000]
   --in-flight N         handshakes at once, 1 to 20000                              [256]
   --duration S          seconds to stay once all are open, 1 to 86400                [60]
-  --ghosts N            of the connections, those that stop answering (they read on, to see the close) [0]
+  --ghosts N            of the connections, those that stop answering (they read on, to see the \
+  close) [0]
   --timeout-ms MS       the server's timeout, from which a ghost's lateness is told [45000]
   --slow N              of the connections, those that read 5 KiB a second at most    [0]
-  --talkers N           of the connections, those that send {\"type\":\"ping\"} and await {\"type\":\"pong\"} [0]
+  --talkers N           of the connections, those that send {\"type\":\"ping\"} and await \
+  {\"type\":\"pong\"} [0]
   --talk-interval-ms MS time between two messages of a talker, 1 to 3600000        [1000]
   --talk-bytes N        length of its message, padded with spaces, 15 to 1048576     [15]
   --seed N              the same seed gives the same roles and phases                 [1]
@@ -122,7 +124,8 @@ fn parse_from(mut parser: lexopt::Parser) -> Result<Wanted, String> {
     let timeout = timeout_ms * MILLI;
     if ghosts > 0 && duration <= timeout + GHOST_MARGIN {
         return Err(format!(
-            "--duration {duration_s}: too short to see ghosts closed {timeout_ms} ms after they fell silent; \
+            "--duration {duration_s}: too short to see ghosts closed {timeout_ms} ms after they \
+             fell silent; \
              give {} or more",
             (timeout + GHOST_MARGIN) / SECOND + 1
         ));

@@ -393,7 +393,8 @@ impl<'a> Swarm<'a> {
         self.next_progress += SECOND * (1 + (now - self.next_progress) / SECOND);
         let tally = &self.commons.tally;
         eprintln!(
-            "{:>4} s  {} of {} open, {} failed, {} handshakes under way, {} pings (+{}), ghosts {} of {} found, {} closed on us",
+            "{:>4} s  {} of {} open, {} failed, {} handshakes under way, {} pings (+{}), ghosts {} \
+             of {} found, {} closed on us",
             now / SECOND,
             tally.open,
             self.args.connections,

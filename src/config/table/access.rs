@@ -14,7 +14,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("not in the file itself"),
         audience: Basic,
         reload: false,
-        help: "A file in TOML with settings, for what neither a flag nor a variable says; at most 1 MiB.",
+        help: "A file in TOML with settings, for what neither a flag nor a variable says; at most \
+               1 MiB.",
     },
     Setting {
         name: "LISTEN_ADDR",
@@ -44,7 +45,9 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: true,
-        help: "The secret that signs the tokens of glasses (HS256); their claim email is the user; without it and APPS_FILE there is no authentication, with APPS_FILE alone no glasses may connect.",
+        help: "The secret that signs the tokens of glasses (HS256); their claim email is the user; \
+               without it and APPS_FILE there is no authentication, with APPS_FILE alone no \
+               glasses may connect.",
     },
     Setting {
         name: "AUTH_JWT_SECRET_FILE",
@@ -62,7 +65,10 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "A file with the apps that may connect, a JSON array of objects with package, api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and AUTH_JWT_SECRET there is no authentication, with AUTH_JWT_SECRET alone no app may connect.",
+        help: "A file with the apps that may connect, a JSON array of objects with package, \
+               api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and \
+               AUTH_JWT_SECRET there is no authentication, with AUTH_JWT_SECRET alone no app may \
+               connect.",
     },
     Setting {
         name: "APP_ADMISSION",
@@ -71,7 +77,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "Whether an app with the right key is let into a session only if that user started it, or always; without credentials it always is.",
+        help: "Whether an app with the right key is let into a session only if that user started \
+               it, or always; without credentials it always is.",
     },
     Setting {
         name: "ALLOWED_ORIGINS",
@@ -80,7 +87,9 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The web pages that may connect, told by the header Origin, which clients that are no browsers rarely send; with credentials none given means all, without them none but those of an IP address or localhost that is the request's own Host.",
+        help: "The web pages that may connect, told by the header Origin, which clients that are \
+               no browsers rarely send; with credentials none given means all, without them none \
+               but those of an IP address or localhost that is the request's own Host.",
     },
 ];
 
@@ -93,7 +102,8 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The subprotocols (Sec-WebSocket-Protocol) that glasses may speak, the preferred one first; the first that the client offers is chosen, with any the client's first.",
+        help: "The subprotocols (Sec-WebSocket-Protocol) that glasses may speak, the preferred one \
+               first; the first that the client offers is chosen, with any the client's first.",
     },
     Setting {
         name: "GLASSES_SUBPROTOCOL_REQUIRED",
@@ -102,7 +112,8 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: Some("0 if GLASSES_SUBPROTOCOLS is none"),
         audience: Advanced,
         reload: true,
-        help: "Whether glasses that offer no accepted subprotocol are refused with HTTP 400; otherwise they get a connection without one.",
+        help: "Whether glasses that offer no accepted subprotocol are refused with HTTP 400; \
+               otherwise they get a connection without one.",
     },
     Setting {
         name: "TPA_SUBPROTOCOLS",
@@ -111,7 +122,9 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The subprotocols (Sec-WebSocket-Protocol) that third-party apps may speak, the preferred one first; the first that the client offers is chosen, with any the client's first.",
+        help: "The subprotocols (Sec-WebSocket-Protocol) that third-party apps may speak, the \
+               preferred one first; the first that the client offers is chosen, with any the \
+               client's first.",
     },
     Setting {
         name: "TPA_SUBPROTOCOL_REQUIRED",
@@ -120,7 +133,8 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: Some("0 if TPA_SUBPROTOCOLS is none"),
         audience: Advanced,
         reload: true,
-        help: "Whether third-party apps that offer no accepted subprotocol are refused with HTTP 400; otherwise they get a connection without one.",
+        help: "Whether third-party apps that offer no accepted subprotocol are refused with HTTP \
+               400; otherwise they get a connection without one.",
     },
 ];
 
@@ -133,7 +147,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: false,
-        help: "Whether other processes of the same user may listen on the same address and share its connections (SO_REUSEPORT).",
+        help: "Whether other processes of the same user may listen on the same address and share \
+               its connections (SO_REUSEPORT).",
     },
     Setting {
         name: "PROXY_PROTOCOL",
@@ -142,7 +157,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("off unless TRUSTED_PROXIES names one"),
         audience: Advanced,
         reload: false,
-        help: "Whether connections to LISTEN_ADDR begin with a header of the PROXY protocol with the client's address, and in which version.",
+        help: "Whether connections to LISTEN_ADDR begin with a header of the PROXY protocol with \
+               the client's address, and in which version.",
     },
     Setting {
         name: "TRUSTED_PROXIES",
@@ -160,6 +176,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a token of glasses counts before its claim nbf and after its claim exp, since the clock of the machine that signs it may differ.",
+        help: "How long a token of glasses counts before its claim nbf and after its claim exp, \
+               since the clock of the machine that signs it may differ.",
     },
 ];

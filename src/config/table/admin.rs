@@ -25,7 +25,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: false,
-        help: "The token that a request to ADMIN_ADDR must bring; without one every request is answered.",
+        help: "The token that a request to ADMIN_ADDR must bring; without one every request is \
+               answered.",
     },
     Setting {
         name: "ADMIN_TOKEN_FILE",
@@ -46,5 +47,6 @@ pub(super) const ADVANCED: &[Setting] = &[Setting {
     rule: None,
     audience: Advanced,
     reload: false,
-    help: "The names, beside localhost, under which ADMIN_ADDR may be asked without a token; other names are refused there, because a web page can make its own lead to it.",
+    help: "The names, beside localhost, under which ADMIN_ADDR may be asked without a token; other \
+           names are refused there, because a web page can make its own lead to it.",
 }];

@@ -14,7 +14,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "Whether the gateway watches itself and tells of trouble in its log, at /api/v1/alerts and to ALERT_WEBHOOK_URL.",
+        help: "Whether the gateway watches itself and tells of trouble in its log, at \
+               /api/v1/alerts and to ALERT_WEBHOOK_URL.",
     },
     Setting {
         name: "ALERT_WEBHOOK_URL",
@@ -23,7 +24,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("never a flag, which every process could read"),
         audience: Basic,
         reload: true,
-        help: "Where alerts are posted as JSON, in the form in which Alertmanager posts them; shown as little as a password.",
+        help: "Where alerts are posted as JSON, in the form in which Alertmanager posts them; \
+               shown as little as a password.",
     },
 ];
 
@@ -54,7 +56,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a value must be below four fifths of its threshold before its alert is resolved.",
+        help: "How long a value must be below four fifths of its threshold before its alert is \
+               resolved.",
     },
     Setting {
         name: "ALERT_REPEAT_MS",
@@ -72,7 +75,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "With fewer connections, or measured heartbeats, no share and no percentile raises an alert.",
+        help: "With fewer connections, or measured heartbeats, no share and no percentile raises \
+               an alert.",
     },
     Setting {
         name: "ALERT_SUSPECTS_PERCENT",
@@ -81,7 +85,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "many_suspects: how many of a class are suspect, in percent of its connections; 0 is off.",
+        help: "many_suspects: how many of a class are suspect, in percent of its connections; 0 is \
+               off.",
     },
     Setting {
         name: "ALERT_SUSPECTS_FOR_MS",
@@ -99,7 +104,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "stale_closes: how many of a class were closed as stale within ALERT_WINDOW_MS, in percent of those that there were; 0 is off.",
+        help: "stale_closes: how many of a class were closed as stale within ALERT_WINDOW_MS, in \
+               percent of those that there were; 0 is off.",
     },
     Setting {
         name: "ALERT_STALE_MIN",
@@ -126,7 +132,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: how many identities of one class or address block (/24, /48) are lost within ALERT_MASS_DEATH_WINDOW_MS; 0 is off.",
+        help: "mass_death: how many identities of one class or address block (/24, /48) are lost \
+               within ALERT_MASS_DEATH_WINDOW_MS; 0 is off.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_PERCENT",
@@ -135,7 +142,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: and at least so many percent of the class, or for a block of all connections.",
+        help: "mass_death: and at least so many percent of the class, or for a block of all \
+               connections.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_WINDOW_MS",
@@ -153,7 +161,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "rtt_high: the round-trip time of heartbeats that one in a hundred exceeds within ALERT_WINDOW_MS; 0 is off.",
+        help: "rtt_high: the round-trip time of heartbeats that one in a hundred exceeds within \
+               ALERT_WINDOW_MS; 0 is off.",
     },
     Setting {
         name: "ALERT_RTT_FOR_MS",
@@ -175,7 +184,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "flapping: how many identities of one package, or glasses, are slowed by FLAPPING_LIMIT; 0 is off.",
+        help: "flapping: how many identities of one package, or glasses, are slowed by \
+               FLAPPING_LIMIT; 0 is off.",
     },
     Setting {
         name: "ALERT_FLAPPING_FOR_MS",
@@ -233,7 +243,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "at_capacity: how many newcomers are refused within ALERT_WINDOW_MS because of MAX_CONNECTIONS; 0 is off.",
+        help: "at_capacity: how many newcomers are refused within ALERT_WINDOW_MS because of \
+               MAX_CONNECTIONS; 0 is off.",
     },
     Setting {
         name: "ALERT_FDS_PERCENT",
@@ -251,7 +262,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "memory_near_limit: memory in percent of the nearest limit, of the cgroup, the process or the machine; 0 is off.",
+        help: "memory_near_limit: memory in percent of the nearest limit, of the cgroup, the \
+               process or the machine; 0 is off.",
     },
     Setting {
         name: "ALERT_LIMITS_FOR_MS",
@@ -273,7 +285,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "reconnect_storm: how many connections are opened, and as many ended, within ALERT_WINDOW_MS, in percent of those that there are; 0 is off.",
+        help: "reconnect_storm: how many connections are opened, and as many ended, within \
+               ALERT_WINDOW_MS, in percent of those that there are; 0 is off.",
     },
     Setting {
         name: "ALERT_STORM_FOR_MS",

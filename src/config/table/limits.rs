@@ -15,7 +15,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "How many connections are held at once; one more is answered with HTTP 503 and Retry-After.",
+        help: "How many connections are held at once; one more is answered with HTTP 503 and \
+               Retry-After.",
     },
     Setting {
         name: "MAX_MESSAGE_BYTES",
@@ -29,7 +30,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The largest message, and the largest frame, that a peer may send; a larger one is answered with close code 1009.",
+        help: "The largest message, and the largest frame, that a peer may send; a larger one is \
+               answered with close code 1009.",
     },
 ];
 
@@ -42,7 +44,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a request may take from the accepted connection to its answer; then it is answered with HTTP 408, or closed silently if nothing of it has come.",
+        help: "How long a request may take from the accepted connection to its answer; then it is \
+               answered with HTTP 408, or closed silently if nothing of it has come.",
     },
     Setting {
         name: "MAX_HEAD_BYTES",
@@ -55,7 +58,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The longest head of a request, its cookies and tokens included; a longer one is answered with HTTP 431.",
+        help: "The longest head of a request, its cookies and tokens included; a longer one is \
+               answered with HTTP 431.",
     },
     Setting {
         name: "CLOSE_TIMEOUT_MS",
@@ -64,7 +68,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a peer may take to answer a close frame before its connection is dropped; while it still takes bytes the time begins anew, ten times as long in all.",
+        help: "How long a peer may take to answer a close frame before its connection is dropped; \
+               while it still takes bytes the time begins anew, ten times as long in all.",
     },
     Setting {
         name: "MAX_PENDING_BYTES",
@@ -79,7 +84,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("at least MAX_MESSAGE_BYTES and 10 more"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may wait for one peer to read them; a peer that stays above it for SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code 1013, and at twice as many at once.",
+        help: "The bytes that may wait for one peer to read them; a peer that stays above it for \
+               SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code \
+               1013, and at twice as many at once.",
     },
     Setting {
         name: "SLOW_CONSUMER_MS",
@@ -101,7 +108,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may be held for all connections together: received and unsent, frames kept for a replay, subscriptions, and places without a connection; peers may use a sixteenth of it before their first accepted message.",
+        help: "The bytes that may be held for all connections together: received and unsent, \
+               frames kept for a replay, subscriptions, and places without a connection; peers may \
+               use a sixteenth of it before their first accepted message.",
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",
@@ -114,6 +123,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How many stale connections are closed in a second, so that a network that comes back finds its peers alive; 0 is no limit.",
+        help: "How many stale connections are closed in a second, so that a network that comes \
+               back finds its peers alive; 0 is no limit.",
     },
 ];

@@ -23,7 +23,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("more than the heartbeat interval"),
         audience: Basic,
         reload: true,
-        help: "The silence after which a connection is stale and closed, for every class without a timeout of its own.",
+        help: "The silence after which a connection is stale and closed, for every class without a \
+               timeout of its own.",
     },
 ];
 
@@ -72,7 +73,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a third-party app may take to introduce itself after it has connected; then it is closed with code 3008.",
+        help: "How long a third-party app may take to introduce itself after it has connected; \
+               then it is closed with code 3008.",
     },
     Setting {
         name: "HEARTBEAT_MODE",
@@ -81,6 +83,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "Whether a ping goes out every interval, or only when nothing was heard for an interval.",
+        help: "Whether a ping goes out every interval, or only when nothing was heard for an \
+               interval.",
     },
 ];

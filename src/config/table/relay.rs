@@ -23,7 +23,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "How long a session waits for a third-party app that was lost, before it is started again; 0 is not at all.",
+        help: "How long a session waits for a third-party app that was lost, before it is started \
+               again; 0 is not at all.",
     },
     Setting {
         name: "APP_WEBSOCKET_URL",
@@ -41,7 +42,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "A file, in an existing folder, that keeps which apps each user has started, so that they are started again after a restart.",
+        help: "A file, in an existing folder, that keeps which apps each user has started, so that \
+               they are started again after a restart.",
     },
 ];
 
@@ -58,7 +60,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How many messages wait for a peer that was lost, the oldest being dropped first; 0 is none.",
+        help: "How many messages wait for a peer that was lost, the oldest being dropped first; 0 \
+               is none.",
     },
     Setting {
         name: "REPLAY_MAX_BYTES",
@@ -71,7 +74,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("at most half of MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped first.",
+        help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped \
+               first.",
     },
     Setting {
         name: "REPLAY_MAX_AGE_MS",
@@ -89,7 +93,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The types of frames that do not wait for a peer that was lost, besides binary ones, because they tell of a moment that has passed.",
+        help: "The types of frames that do not wait for a peer that was lost, besides binary ones, \
+               because they tell of a moment that has passed.",
     },
     Setting {
         name: "REPLAY_UNCONFIRMED",
@@ -98,7 +103,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "Whether messages that were written to a peer before it was lost, and that no later pong has confirmed, are sent again, perhaps a second time, or given up, perhaps for good.",
+        help: "Whether messages that were written to a peer before it was lost, and that no later \
+               pong has confirmed, are sent again, perhaps a second time, or given up, perhaps for \
+               good.",
     },
     Setting {
         name: "FLAPPING_LIMIT",
@@ -111,7 +118,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How often one identity may come back or be taken over in a minute before it is slowed down; 0 is no limit.",
+        help: "How often one identity may come back or be taken over in a minute before it is \
+               slowed down; 0 is no limit.",
     },
     Setting {
         name: "WEBHOOK_TIMEOUT_MS",
@@ -129,6 +137,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The networks that webhooks of third-party apps may go to, checked after the name was resolved; link-local and metadata addresses only if a network within those is named.",
+        help: "The networks that webhooks of third-party apps may go to, checked after the name \
+               was resolved; link-local and metadata addresses only if a network within those is \
+               named.",
     },
 ];

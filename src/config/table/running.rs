@@ -25,7 +25,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The least important lines that are still logged; what libraries say of payloads is logged at no level.",
+        help: "The least important lines that are still logged; what libraries say of payloads is \
+               logged at no level.",
     },
     Setting {
         name: "LOG_FORMAT",
@@ -43,7 +44,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The time over which the connections are closed evenly, with close code 1012, after SIGTERM or SIGINT.",
+        help: "The time over which the connections are closed evenly, with close code 1012, after \
+               SIGTERM or SIGINT.",
     },
 ];
 
@@ -55,5 +57,6 @@ pub(super) const ADVANCED: &[Setting] = &[Setting {
     rule: None,
     audience: Advanced,
     reload: true,
-    help: "How long after SIGTERM or SIGINT connections are still accepted, while /healthz already answers 503.",
+    help: "How long after SIGTERM or SIGINT connections are still accepted, while /healthz already \
+           answers 503.",
 }];

@@ -137,7 +137,7 @@ fn a_sink_that_blocks_costs_lines_and_never_time() {
     assert!(kept.contains(&(LINES - dropped)), "{dropped} dropped");
     assert!(
         !queue.close(Duration::from_millis(50)),
-        "it gives up, whoever does not read"
+        "it gives up if the lines are not read"
     );
     drop(gate);
     let lines = lines(logger, &queue, &written);

@@ -170,7 +170,7 @@ fn names_are_bounded_before_they_are_copied() {
 }
 
 #[test]
-fn an_app_names_itself_or_nobody() {
+fn an_app_names_itself_or_no_app() {
     let parsed = |fields: &str| {
         let text = format!(r#"{{"type":"display_event"{fields}}}"#);
         FromApp::parse(&text, "com.x").map(|_| ()).map_err(|e| e.0)

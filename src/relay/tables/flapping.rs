@@ -153,7 +153,7 @@ mod tests {
             assert_eq!(
                 flapping.refuses(&phone(2), 15, now),
                 None,
-                "nobody else is touched"
+                "no other identity is touched"
             );
             now += Micros::from_millis(100);
         }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_as_told_is_let_in_and_a_quiet_minute_forgives() {
+    fn a_peer_that_waits_as_told_is_let_in_and_a_quiet_minute_forgives() {
         let (mut flapping, who) = (Flapping::default(), phone(1));
         let mut now = Micros::from_secs(10);
         for _ in 0..15 {

@@ -67,7 +67,8 @@ impl Read {
             (Fields::Outline { text, cut: true }, _) => match parse(text) {
                 Err(why) if why.is_limit() => Err(why),
                 Ok(_) | Err(_) => Err(Malformed(format!(
-                    "the fields that the gateway reads have more than {OUTLINE_MAX} bytes, or {TOKENS_MAX} tokens"
+                    "the fields that the gateway reads have more than {OUTLINE_MAX} bytes, or \
+                     {TOKENS_MAX} tokens"
                 ))),
             },
             (Fields::All, Message::Text(text)) => parse(text),

@@ -149,7 +149,8 @@ fn check(
         }
         None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
         None => {
-            let error = "without a token the Host must be an IP address, localhost or a name in ADMIN_HOSTS";
+            let error = "without a token the Host must be an IP address, localhost or a name in \
+                         ADMIN_HOSTS";
             return forbidden(error);
         }
     }

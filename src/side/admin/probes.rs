@@ -49,7 +49,11 @@ impl Probe {
 
 /// Returns ok while the process runs. Whether the loop turns is checked by the watchdog and by
 /// `/readyz`.
-#[utoipa::path(get, path = "/healthz", tag = "probes", security(()), responses((status = 200, body = Probe)))]
+#[utoipa::path(
+    get, path = "/healthz", tag = "probes",
+    security(()),
+    responses((status = 200, body = Probe))
+)]
 pub(super) async fn healthz() -> Response {
     Probe::good("ok")
 }

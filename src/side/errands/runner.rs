@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(progress, expected);
         }
         let is_asked = delivery.is_asked.load(Ordering::Relaxed);
-        assert!(!is_asked, "whoever has more must ask again");
+        assert!(!is_asked, "a caller with more must ask again");
         assert_eq!(heard, (0..many).collect::<Vec<_>>());
     }
 

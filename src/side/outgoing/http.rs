@@ -73,7 +73,10 @@ pub fn check_certificates() -> io::Result<()> {
     read_trust().map(drop).map_err(|e| {
         io::Error::new(
             e.kind(),
-            format!("this system trusts no certificates ({e}); install them (ca-certificates), or set SSL_CERT_FILE"),
+            format!(
+                "this system trusts no certificates ({e}); install them (ca-certificates), or \
+                     set SSL_CERT_FILE"
+            ),
         )
     })
 }

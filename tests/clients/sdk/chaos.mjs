@@ -1,7 +1,7 @@
 // The endurance run: random cuts, freezes and restores, every frame numbered: `chaos.mjs GATEWAY_BINARY SECONDS CUTS SEED`.
 //
 // Several users with glasses, each with three apps: two plain ones that keep the SDK's rules, and one on the real SDK, in one
-// process for all users. Everybody sends all the time. The seed gives the same schedule again (not the same interleaving).
+// process for all users. Every client sends all the time. The seed gives the same schedule again (not the same interleaving).
 // Checked: the delivery promise for every frame (ledger.mjs); no app is a zombie at the end; no session is doubled; at least
 // CUTS disturbances of live connections took place. Environment: USERS (8), TRACE (a file for every event, with the
 // gateway's log at debug).
@@ -41,7 +41,7 @@ function random(seed) {
   };
 }
 
-/** What happens to whom and when, from the seed alone: `{at, target, kind, ms, away}`. */
+/** What happens to which client and when, from the seed alone: `{at, target, kind, ms, away}`. */
 function schedule(seed, seconds, cuts, targets) {
   const draw = random(seed);
   const span = (from, to) => Math.round(from + draw() * (to - from));
@@ -49,7 +49,7 @@ function schedule(seed, seconds, cuts, targets) {
     [30, "reset", () => 0],
     [20, "end", () => 0],
     [15, "ghost", () => 0],
-    // Most of them are over before anybody notices, ...
+    // Most of them are over before a client notices, ...
     [15, "freeze", () => span(200, 2_000)],
     // ... these are noticed, ...
     [10, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
@@ -242,7 +242,7 @@ class Run {
     end.missed(at);
   }
 
-  /** Everybody who is connected sends a numbered frame, again and again. */
+  /** Every connected client sends a numbered frame, again and again. */
   async talk() {
     for (let turn = 0; !this.over; turn += 1) {
       for (const phone of this.phones) this.#press(phone);
@@ -276,7 +276,7 @@ class Run {
     }
   }
 
-  /** One disturbance. Whether there was somebody to disturb. */
+  /** One disturbance. Whether there was a client to disturb. */
   disturb({ target, kind, ms, away }) {
     if (kind === "stop") return this.#stop(ms);
     const phone = this.phones.find(({ user }) => user === target);
@@ -337,7 +337,7 @@ class Run {
     return true;
   }
 
-  /** Nobody is there twice. */
+  /** No client is there twice. */
   async look() {
     const { sessions } = await this.gateway.api("/api/v1/sessions?limit=1000");
     const users = sessions.map((s) => s.user);
@@ -375,8 +375,8 @@ async function play(run, seconds, cuts, seed) {
   const waiting = schedule(seed, seconds, cuts, names);
   const print = createHash("sha256").update(JSON.stringify(waiting)).digest("hex").slice(0, 12);
   console.log(`seed ${seed}, schedule ${print}: ${cuts} disturbances in ${seconds} s, ${users.length} users, ${names.length} ends`);
-  const everybody = () => names.filter((name) => run.end(name).state !== "live");
-  await until(30_000, () => `everybody is there; not ${everybody()}`, () => everybody().length === 0);
+  const missing = () => names.filter((name) => run.end(name).state !== "live");
+  await until(30_000, () => `every client is there; not ${missing()}`, () => missing().length === 0);
   await sleep(2 * SETTLE_MS);
 
   const talking = run.talk();
@@ -393,9 +393,9 @@ async function play(run, seconds, cuts, seed) {
     await sleep(20);
   }
 
-  // Everybody has to come back: an app whose grace is over, too.
+  // Every client has to come back: an app whose grace is over, too.
   const late = TIMEOUT_MS + TPA_GRACE_MS + 30_000;
-  await until(late, () => `everybody is back; not ${everybody().map((name) => `${name} (${run.end(name).state})`)}`, () => everybody().length === 0).catch(async (error) => {
+  await until(late, () => `every client is back; not ${missing().map((name) => `${name} (${run.end(name).state})`)}`, () => missing().length === 0).catch(async (error) => {
     run.fault(error.message);
     run.trace("sessions", JSON.stringify(await run.look()));
   });
@@ -407,7 +407,7 @@ async function play(run, seconds, cuts, seed) {
   return sumUp(run, { users, names, cuts, waiting, seed });
 }
 
-/** No zombie: what is sent now gets to everybody, both ways. */
+/** No zombie: what is sent now gets to every client, both ways. */
 async function lastFrames(run, users) {
   for (const user of users) {
     const last = run.end(user).sent.at(-1)?.n ?? 0;

@@ -64,7 +64,7 @@ export class End {
     return wound;
   }
 
-  /** That disturbance is over. If nobody noticed, and there is no other, it is as before. */
+  /** That disturbance is over. If no client noticed, and there is no other, it is as before. */
   heals(at, wound) {
     if (!this.#wounds.delete(wound) || this.#wounds.size > 0 || this.state !== "hurt" || this.#certain) return;
     this.state = "live";

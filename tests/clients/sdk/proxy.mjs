@@ -67,7 +67,7 @@ class Link {
     });
     upstream.on("data", (bytes) => {
       this.#awaitAck(bytes);
-      // Nobody is there to read what a ghost is sent.
+      // What a ghost is sent is never read.
       if (!client.destroyed && !client.write(bytes)) upstream.pause();
     });
     upstream.on("drain", () => this.frozen || client.resume());
@@ -94,7 +94,7 @@ class Link {
     }
   }
 
-  /** Forwards nothing any more, in neither direction; nobody is told. */
+  /** Forwards nothing any more, in neither direction; neither side is told. */
   freeze() {
     this.frozen = true;
     this.client.pause();

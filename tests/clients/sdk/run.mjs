@@ -168,7 +168,7 @@ async function heartbeats(stage) {
   const glasses = await stage.glasses("beats@example.org");
   const id = await startApp(glasses, app);
   const before = glasses.pings;
-  await throughout(5_000, "nobody is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
+  await throughout(5_000, "no client is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
   assert.ok(glasses.pings - before >= 3, `${glasses.pings - before} pings in 5 s`);
   const page = await stage.gateway.api("/api/v1/connections?class=tpa");
   assert.equal(page.connections.length, 1);
@@ -180,7 +180,7 @@ async function default_settings(stage) {
   const [app] = await stage.set([ONE], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, TPA_GRACE_MS: undefined });
   const glasses = await stage.glasses("defaults@example.org");
   const id = await startApp(glasses, app);
-  await throughout(18_000, "nobody is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
+  await throughout(18_000, "no client is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
   assert.ok(glasses.pings >= 1, "pinged at least once in 18 s");
   stage.proxy.of(id)[0].cut("reset");
   await app.expect(2_000 + SLACK_MS, "resumed", (e) => e.event === "resumed");
@@ -198,7 +198,7 @@ async function hyphens_and_several_packages(stage) {
   other.press(2);
   await until(SLACK_MS, "both apps hear the press", () => pressed(one, first).includes(1) && pressed(two, second).includes(1));
   await until(SLACK_MS, "the other session's too", () => pressed(one, third).includes(2));
-  assert.ok(!pressed(one, first).includes(2) && !pressed(two, second).includes(2) && !pressed(one, third).includes(1), "and nobody else's");
+  assert.ok(!pressed(one, first).includes(2) && !pressed(two, second).includes(2) && !pressed(one, third).includes(1), "and no other's");
   const list = await stage.gateway.api("/api/v1/sessions");
   const found = Object.fromEntries(list.sessions.map((s) => [s.user, s.tpas.map((t) => t.package).sort()]));
   assert.deepEqual(found, { "anna-lena.meyer-x@ex-ample.org": [ONE, TWO], "anna@ex-ample.org": [ONE] });
@@ -231,7 +231,7 @@ async function refusals(stage) {
     assert.equal(response.status, 401, `${what}: ${JSON.stringify(response)}`);
     assert.equal(JSON.parse(response.body).type, "connection_error", what);
   }
-  // Who says nothing, or something else, first.
+  // A client that says nothing, or something else, first.
   const silent = await tryInit(url, { type: "subscription_update", subscriptions: [] });
   assert.ok(silent.end && silent.end.code !== 1000 && silent.end.code !== 1001, `something else first: ${JSON.stringify(silent)}`);
   assert.equal(raw.webhooks.length, 0);
@@ -385,7 +385,7 @@ async function freeze_beyond_the_grace(stage) {
   app.freeze();
   const end = await until(4_000 + SLACK_MS, "the gateway closes it", () => stage.gateway.closes().find((c) => c.package === ONE));
   assert.equal(end.code, "3008");
-  // By then its session_request has been posted, and waits in a socket that nobody accepts from.
+  // By then its session_request has been posted, and waits in a socket without an accept.
   await sleep(TPA_GRACE_MS + 2_000);
   app.thaw();
   await app.expect(10_000, "the session_request", () => app.webhooks("session_request", id).length >= 2);
@@ -418,7 +418,7 @@ async function restart(stage, away) {
   }
   await glasses.open();
   await Promise.all([works(glasses, app, 20_000), works(glasses, other, 20_000)]);
-  await throughout(TPA_GRACE_MS + 2_000, "nobody is closed any more", () => glasses.ends.length === 1);
+  await throughout(TPA_GRACE_MS + 2_000, "no client is closed any more", () => glasses.ends.length === 1);
   await Promise.all([works(glasses, app), works(glasses, other)]);
   const webhooks = app.webhooks("session_request", id).length - 1;
   assert.ok(webhooks <= 1, `${webhooks} session_requests after the restart`);
@@ -448,7 +448,7 @@ async function session_ends(stage) {
   assert.ok(plain.frames.some((f) => f.type === "app_stopped"), "app_stopped before it");
   await app.expect(SLACK_MS, "onStop", (e) => e.event === "stop" && e.sessionId === id && e.reason === "User session ended");
   assert.equal((await stage.gateway.api("/api/v1/sessions")).total, 0);
-  await throughout(TPA_GRACE_MS + 2_000, "nobody is revived", () => app.webhooks("session_request", id).length === 1 && raw.webhooks.length === 1);
+  await throughout(TPA_GRACE_MS + 2_000, "no app is revived", () => app.webhooks("session_request", id).length === 1 && raw.webhooks.length === 1);
 }
 
 async function two_processes(stage) {
@@ -501,7 +501,7 @@ async function two_phones(stage) {
   }
   over = true;
   await Promise.all(fights);
-  // The first two opened without replacing anybody, or only the first.
+  // The first two opened without replacing another, or only the first.
   assert.ok(opened <= 17, `${opened} opened in 20 s`);
   const refusals = phones.flatMap((phone) => phone.refusals);
   const refused = refusals.find((r) => r.status === 429);
@@ -539,8 +539,8 @@ function eachNewer(apps, each) {
 }
 
 /** Connections that the gateway has opened to apps that its log, which must be at debug, calls so. */
-function opened(stage, who) {
-  return stage.gateway.lines.filter(({ text }) => text.includes(" open class=tpa ") && text.includes(` ${who} `)).length;
+function opened(stage, name) {
+  return stage.gateway.lines.filter(({ text }) => text.includes(" open class=tpa ") && text.includes(` ${name} `)).length;
 }
 
 /** What the gateway says is open of apps: `user package`, each as often as it is there. */
@@ -668,7 +668,7 @@ async function newer_mini_start_while_unreachable(stage) {
     await works(glasses, app, 45_000);
     await throughout(5_000, "it stays", () => app.of("stop", id).length === 0);
     await works(glasses, app);
-    assert.deepEqual((await openApps(stage)).filter((who) => who.startsWith(glasses.user)), [`${glasses.user} ${MINI}`]);
+    assert.deepEqual((await openApps(stage)).filter((app) => app.startsWith(glasses.user)), [`${glasses.user} ${MINI}`]);
   }
 }
 

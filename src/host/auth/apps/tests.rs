@@ -11,7 +11,8 @@ fn fault(json: &str) -> String {
 #[test]
 fn a_list_of_apps_is_read() {
     let json = br#"[
-        {"package": "org.example.app-one", "api_key": "k1", "webhook_url": "https://one:8443/webhook"},
+        {"package": "org.example.app-one", "api_key": "k1",
+         "webhook_url": "https://one:8443/webhook"},
         {"api_key": "k2", "package": "two", "webhook_url": null},
         {"package": "three", "api_key": "k1"}
     ]"#;

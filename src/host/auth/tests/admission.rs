@@ -149,7 +149,10 @@ fn times_are_written_as_javascript_does() {
 #[test]
 fn a_webhook_is_signed_with_the_key_of_its_package() {
     let long = "l".repeat(100);
-    let list = json!([{"package": "notes", "api_key": "k3y-of-notes"}, {"package": "long", "api_key": long}]);
+    let list = json!([
+        {"package": "notes", "api_key": "k3y-of-notes"},
+        {"package": "long", "api_key": long},
+    ]);
     let apps = Apps::parse(list.to_string().as_bytes()).expect("apps");
     let body = br#"{"type":"session_request"}"#;
     // Computed with Python: hmac.new(key, b"1767225600." + body, "sha256").hexdigest(); the second

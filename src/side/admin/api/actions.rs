@@ -113,11 +113,19 @@ enum LevelName {
 /// Closes one connection with 4000, cause `kicked`, and may refuse its identity for a time.
 #[utoipa::path(
     post, path = "/api/v1/connections/{id}/kick", tag = "act", request_body = KickBody,
-    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
+    params((
+        "id" = String, Path, description = "`slot.generation`",
+        pattern = r"^\d{1,9}\.\d{1,9}$"
+    )),
     responses(
-        (status = 200, body = Kicked), (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "It is closing already, and nothing was done; or it is kicked, but not blocked: it has no identity, or a generated one, or 1 000 are blocked already."),
-        (status = 413, body = Problem), (status = 415, body = Problem), (status = 503, body = Problem)
+        (status = 200, body = Kicked),
+        (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "It is closing already, and nothing was done; \
+                                                      or it is kicked, but not blocked: it has no \
+                                                      identity, or a generated one, or 1 000 are \
+                                                      blocked already."),
+        (status = 413, body = Problem),
+        (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
 pub(super) async fn kick(
@@ -132,7 +140,8 @@ pub(super) async fn kick(
         .filter(|r| !r.is_empty())
         .unwrap_or_else(|| KICKED.to_owned());
     if has_magic_words(&reason) {
-        let error = "reason: apps would take these words for an order to stay away; with block_ms they are told so";
+        let error = "reason: apps would take these words for an order to stay away; with block_ms \
+                     they are told so";
         return Err(Problem::bad_request(error));
     }
     let kicked = ask::ask(&control.desk, move |gateway, io| {
@@ -145,7 +154,8 @@ pub(super) async fn kick(
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         Kick::Done { blocked: false } if block > Micros::ZERO => {
-            let error = "it is kicked, but not blocked: it has no identity, or a generated one, or 1000 are blocked already";
+            let error = "it is kicked, but not blocked: it has no identity, or a generated one, or \
+                         1000 are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         Kick::Done { blocked } => Ok(Json(Kicked {
@@ -159,7 +169,8 @@ pub(super) async fn kick(
 #[utoipa::path(
     post, path = "/api/v1/drain", tag = "act", request_body = Drain,
     responses(
-        (status = 202, body = Draining), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 202, body = Draining),
+        (status = 400, body = Problem), (status = 413, body = Problem),
         (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
@@ -237,7 +248,10 @@ pub(super) async fn drain(
 #[utoipa::path(
     delete, path = "/api/v1/drain/{class}", tag = "act",
     params(("class" = ClassName, Path)),
-    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 204), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn stop_drain(
     State(control): State<Arc<Control>>,
@@ -260,7 +274,10 @@ pub(super) async fn stop_drain(
 }
 
 /// Returns the current log level.
-#[utoipa::path(get, path = "/api/v1/log-level", tag = "act", responses((status = 200, body = LogLevel)))]
+#[utoipa::path(
+    get, path = "/api/v1/log-level", tag = "act",
+    responses((status = 200, body = LogLevel))
+)]
 pub(super) async fn log_level() -> Json<LogLevel> {
     let level = match log::max_level() {
         // The level is never `Off`.
@@ -276,7 +293,10 @@ pub(super) async fn log_level() -> Json<LogLevel> {
 /// Changes the log level until the next reload or restart.
 #[utoipa::path(
     put, path = "/api/v1/log-level", tag = "act", request_body = LogLevel,
-    responses((status = 200, body = LogLevel), (status = 400, body = Problem), (status = 413, body = Problem), (status = 415, body = Problem))
+    responses(
+        (status = 200, body = LogLevel), (status = 400, body = Problem),
+        (status = 413, body = Problem), (status = 415, body = Problem)
+    )
 )]
 pub(super) async fn set_log_level(Body(wanted): Body<LogLevel>) -> Json<LogLevel> {
     let level = match wanted.level {

@@ -57,7 +57,10 @@ pub(super) struct BlockParams {
 /// `limit` entries and at most 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/blocks", tag = "act", params(BlocksParams),
-    responses((status = 200, body = BlockList), (status = 400, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 200, body = BlockList), (status = 400, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
@@ -113,7 +116,10 @@ impl Block {
 /// Unblocks an identity.
 #[utoipa::path(
     delete, path = "/api/v1/blocks", tag = "act", params(BlockParams),
-    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 204), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn lift(
     State(control): State<Arc<Control>>,

@@ -56,7 +56,10 @@ struct StepBody {
 /// Why connections ended: since the start, and in steps over the last hour.
 #[utoipa::path(
     get, path = "/api/v1/causes", tag = "overview", params(CausesParams),
-    responses((status = 200, body = Causes), (status = 400, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 200, body = Causes), (status = 400, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn causes(
     State(control): State<Arc<Control>>,

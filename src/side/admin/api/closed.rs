@@ -141,8 +141,14 @@ pub(super) async fn list(
 /// One ended connection.
 #[utoipa::path(
     get, path = "/api/v1/closed/{id}", tag = "closed",
-    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
-    responses((status = 200, body = ClosedDetail), (status = 400, body = Problem), (status = 404, body = Problem))
+    params((
+        "id" = String, Path, description = "`slot.generation`",
+        pattern = r"^\d{1,9}\.\d{1,9}$"
+    )),
+    responses(
+        (status = 200, body = ClosedDetail), (status = 400, body = Problem),
+        (status = 404, body = Problem)
+    )
 )]
 pub(super) async fn one(
     State(control): State<Arc<Control>>,

@@ -168,7 +168,9 @@ struct ChangeBody {
 /// most 1 MiB.
 #[utoipa::path(
     get, path = "/api/v1/connections", tag = "connections", params(ListParams),
-    responses((status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
@@ -200,9 +202,13 @@ pub(super) async fn list(
 /// end and for which cause.
 #[utoipa::path(
     get, path = "/api/v1/connections/{id}", tag = "connections",
-    params(("id" = String, Path, description = "`slot.generation`", pattern = r"^\d{1,9}\.\d{1,9}$")),
+    params((
+        "id" = String, Path, description = "`slot.generation`",
+        pattern = r"^\d{1,9}\.\d{1,9}$"
+    )),
     responses(
-        (status = 200, body = Detail), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 200, body = Detail),
+        (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)
     )
 )]

@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 pub(super) struct Explanation {
     /// Why it is in its state.
     #[schema(
-        example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 ms"
+        example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 \
+                   ms"
     )]
     why: String,
     /// When the next ping is due. Null if the connection ends before, or as long as it does not
@@ -102,7 +103,8 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     text.push(ending(view, outlook, &end));
     if view.proxied && view.phase == PhaseView::Open {
         text.push(format!(
-            "kernel: proxy: acknowledgements are a proxy's; while a heartbeat waits behind other bytes they count as life for one timeout of {} ms at most",
+            "kernel: proxy: acknowledgements are a proxy's; while a heartbeat waits behind other \
+             bytes they count as life for one timeout of {} ms at most",
             policy.connection_timeout.as_millis()
         ));
     }
@@ -113,7 +115,8 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     {
         let (in_ms, code) = (drained.in_ms, Cause::DRAINING.close_code());
         text.push(format!(
-            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {code}"
+            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code \
+             {code}"
         ));
     }
     Explanation {
@@ -173,7 +176,8 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
             format!("closing: cause {cause}, code {code}, {awaits}")
         }
         PhaseView::Open if outlook.deferred => format!(
-            "{}: stale, nothing heard for {silence} ms, and its close waits for its turn (STALE_CLOSES_PER_SECOND)",
+            "{}: stale, nothing heard for {silence} ms, and its close waits for its turn \
+             (STALE_CLOSES_PER_SECOND)",
             state_name(health.state)
         ),
         PhaseView::Open => {
@@ -183,13 +187,15 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
                     format!("suspect: nothing heard for {silence} ms, {unanswered}")
                 }
                 State::Suspect => format!(
-                    "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval of {interval} ms or, the last, less"
+                    "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval \
+                     of {interval} ms or, the last, less"
                 ),
             };
             let state = match view.throttled_since {
                 None => state,
                 Some(since) => format!(
-                    "{state}; it sends more than its share of the loop's work, and its input has waited for {} ms: it is not pinged meanwhile",
+                    "{state}; it sends more than its share of the loop's work, and its input has \
+                     waited for {} ms: it is not pinged meanwhile",
                     (now.engine - since).as_millis()
                 ),
             };
@@ -216,7 +222,8 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
         PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),
         PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
             format!(
-                "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause draining"
+                "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause \
+                 draining"
             )
         }
         PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => {
@@ -229,7 +236,8 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
             "it is closed as stale with one of the next".to_owned()
         }
         PhaseView::Open if outlook.ends_for == Cause::DRAINING => format!(
-            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code {}",
+            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code \
+             {}",
             end.code
         ),
         PhaseView::Open => {

@@ -82,7 +82,8 @@ pub(super) async fn list(
     patch, path = "/api/v1/policies/{class}", tag = "act", request_body = PolicyChange,
     params(("class" = ClassName, Path)),
     responses(
-        (status = 200, body = PolicyBody), (status = 400, body = Problem), (status = 413, body = Problem),
+        (status = 200, body = PolicyBody),
+        (status = 400, body = Problem), (status = 413, body = Problem),
         (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
@@ -100,7 +101,8 @@ pub(super) async fn change(
         check(&wanted)?;
         io.set_policy(class, wanted)?;
         log::warn!(
-            "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} suspect_after={} close_timeout_ms={} \
+            "operator action=policy class={} heartbeat_interval_ms={} connection_timeout_ms={} \
+             suspect_after={} close_timeout_ms={} \
              heartbeat_mode={}",
             name,
             wanted.heartbeat_interval.as_millis(),
@@ -113,7 +115,8 @@ pub(super) async fn change(
         let safe = Micros(Policy::SAFE_INTERVALS * interval.0);
         if timeout < safe {
             log::warn!(
-                "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, which is {}: one lost ping closes a live \
+                "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, \
+                 which is {}: one lost ping closes a live \
                  peer; let it be at least {}",
                 name,
                 timeout.as_millis(),

@@ -27,14 +27,19 @@ const BODY_MAX: usize = 16 * 1024;
 #[openapi(
     info(
         title = "pulsegate",
-        description = "What the gateway knows, and what can be done about it. Times are RFC 3339 in UTC; spans are in ms, round-trip times in µs. \
-                       Where a token is set, every request but the probes carries it: `Authorization: Bearer …`.",
+        description = "What the gateway knows, and what can be done about it. Times are RFC 3339 \
+                       in UTC; spans are in ms, round-trip times in µs. \
+                       Where a token is set, every request but the probes carries it: \
+                       `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     // Routes that are served beside the API.
     paths(probes::healthz, probes::readyz),
     // Types that only parameters use.
-    components(schemas(words::ClassName, words::StateName, connections::SortName, connections::Order)),
+    components(schemas(
+        words::ClassName, words::StateName,
+        connections::SortName, connections::Order,
+    )),
     modifiers(&Bearer),
     security((), ("token" = []))
 )]
@@ -95,7 +100,8 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
         let operation = OperationBuilder::new().summary(Some(what));
         operation.response("200", found)
     };
-    let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept names that.";
+    let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept \
+                   names that.";
     let text = ResponseBuilder::new()
         .description(metrics)
         .content("text/plain", Content::default())
@@ -148,7 +154,8 @@ const EVERYWHERE: [(&str, &str); 3] = [
     ("401", "The token is missing or wrong."),
     (
         "403",
-        "It comes from a page of another origin; or there is no token, and the Host is a name that ADMIN_HOSTS does not have.",
+        "It comes from a page of another origin; or there is no token, and the Host is a name that \
+         ADMIN_HOSTS does not have.",
     ),
 ];
 

@@ -120,7 +120,10 @@ enum AppStateName {
 /// MiB.
 #[utoipa::path(
     get, path = "/api/v1/sessions", tag = "sessions", params(SessionParams),
-    responses((status = 200, body = SessionList), (status = 400, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 200, body = SessionList), (status = 400, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn list(
     State(control): State<Arc<Control>>,
@@ -159,7 +162,10 @@ pub(super) async fn list(
 #[utoipa::path(
     get, path = "/api/v1/sessions/{user}", tag = "sessions",
     params(("user" = String, Path, description = "The user"), AppsParams),
-    responses((status = 200, body = SessionBody), (status = 400, body = Problem), (status = 404, body = Problem), (status = 503, body = Problem))
+    responses(
+        (status = 200, body = SessionBody), (status = 400, body = Problem),
+        (status = 404, body = Problem), (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn one(
     State(control): State<Arc<Control>>,

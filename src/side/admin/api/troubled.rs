@@ -122,8 +122,10 @@ mod tests {
         });
         let json = serde_json::to_value(&body).expect("JSON");
         let wanted = serde_json::json!({
-            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all stale", "drops": 3, "stale": 3,
-            "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z", "last_at": "2025-06-15T18:06:40.000Z",
+            "user": "ada", "package": null, "score": 7.3, "pattern": "3 drops in 3 h, all \
+                stale", "drops": 3, "stale": 3,
+            "slow": 1, "failed_resumes": 2, "first_at": "2025-06-15T15:06:40.000Z",
+            "last_at": "2025-06-15T18:06:40.000Z",
         });
         assert_eq!(json, wanted);
     }

@@ -51,7 +51,10 @@ struct StateFile {
 /// The state of the webhooks, and the apps that are down.
 #[utoipa::path(
     get, path = "/api/v1/webhooks", tag = "sessions",
-    responses((status = 200, body = Webhooks), (status = 401, body = Problem), (status = 403, body = Problem))
+    responses(
+        (status = 200, body = Webhooks), (status = 401, body = Problem),
+        (status = 403, body = Problem)
+    )
 )]
 pub(super) async fn webhooks(State(control): State<Arc<Control>>) -> Json<Webhooks> {
     let (stats, file) = (control.runner.webhooks(), control.runner.state_file());

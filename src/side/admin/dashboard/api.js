@@ -11,7 +11,7 @@ export function setToken(value) {
   if (value === null) sessionStorage.removeItem(KEY);
   else sessionStorage.setItem(KEY, value);
 }
-/** Who is told when a token is missing or wrong. */
+/** Called when a token is missing or wrong. */
 export const onLocked = what => { locked = what; };
 
 /** What went wrong, in the gateway's words where it has any. */

@@ -11,7 +11,7 @@ import * as detail from './detail.js';
 const OLD = 3_000;
 /** Causes come in steps of ten seconds. */
 const CAUSES = 10_000;
-/** A page that nobody sees stops listening after this. */
+/** A hidden page stops listening after this. */
 const UNSEEN = 30_000;
 
 // ---- what is said ----

@@ -12,7 +12,8 @@ use std::sync::Arc;
 /// What the page may load and where it may send requests: only to this listener. The document
 /// itself has no script or style. So if a peer's text ended up there as markup, it would do
 /// nothing.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; \
                       form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -111,7 +112,8 @@ fn radio((nth, info): (usize, &ClassInfo)) -> String {
     let (name, label) = (info.name, info.label);
     let checked = if nth == 0 { " checked" } else { "" };
     format!(
-        "      <label class=\"radio\"><input type=\"radio\" name=\"class\" value=\"{name}\"{checked}> {label} \
+        "      <label class=\"radio\"><input type=\"radio\" name=\"class\" \
+         value=\"{name}\"{checked}> {label} \
          <b data-count=\"{name}\"></b></label>\n"
     )
 }

@@ -56,7 +56,7 @@ export function render(causes) {
   table();
   const rejected = totals(all, 'rejected');
   say($('rejected'), rejected.length
-    ? `Turned away before they had opened: ${rejected.map(([cause, n]) => `${words(cause)} ${count(n)}`).join(', ')}.` : 'Nobody was turned away.');
+    ? `Turned away before they had opened: ${rejected.map(([cause, n]) => `${words(cause)} ${count(n)}`).join(', ')}.` : 'No client was turned away.');
 }
 
 function patterns() {

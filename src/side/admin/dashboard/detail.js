@@ -11,7 +11,7 @@ export function build(given) {
   how = given;
   for (const dialog of document.querySelectorAll('dialog')) {
     for (const button of dialog.querySelectorAll('button.cancel')) button.addEventListener('click', () => dialog.close());
-    // Whoever clicks beside it wants it gone.
+    // A click beside the dialog closes it.
     dialog.addEventListener('click', event => { if (event.target === dialog && dialog === sheet) dialog.close(); });
   }
   sheet.addEventListener('close', () => {
@@ -97,7 +97,7 @@ async function ended(mine) {
 
 function head(of, state) {
   shown.last = of;
-  setWord($('detail-name'), of.user ?? 'nobody yet');
+  setWord($('detail-name'), of.user ?? 'no user yet');
   const chip = el('span', { class: 'chip', 'data-state': state }, state);
   const text = [className(of.class), of.package ? visible(of.package) : null, of.id, of.peer].filter(Boolean).join(' · ');
   const sub = $('detail-sub');
@@ -209,8 +209,8 @@ function openKick() {
   form.reset();
   form.dataset.id = id;
   say(form.querySelector('.wrong'), '');
-  const name = el('bdi', { class: 'named' }, visible(user ?? 'nobody yet'));
-  $('kick-who').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`
+  const name = el('bdi', { class: 'named' }, visible(user ?? 'no user yet'));
+  $('kick-identity').replaceChildren(name, pkg ? ` (${visible(pkg)})` : '', `, connection ${id}, is closed with code 4000.`
     + (pkg ? ' If it is refused afterwards it is told “App stopped” instead, and not asked back.' : ''));
   $('kick').showModal();
 }
@@ -232,7 +232,7 @@ async function kick(event) {
   }
 }
 
-/** Nobody presses twice. */
+/** The button cannot be pressed twice. */
 function busy(form) {
   const button = form.querySelector('[type=submit]');
   button.disabled = true;

@@ -101,12 +101,12 @@ export const words = name => String(name).replaceAll('_', ' ');
 
 // ---- tables ----
 
-/** How long a table that somebody points at stays as it is. */
+/** How long a table under the pointer stays as it is. */
 const HOLD = 20_000;
 
 /**
  * A table whose rows are changed in place. Columns: { head, cls, fill(cell, item) }, and make(cell) where a cell has parts.
- * A live one keeps its order while somebody points at it or has the focus in it.
+ * A live one keeps its order while the pointer or the focus is in it.
  */
 export class Table {
   constructor(place, label, columns, live = false) {
@@ -148,18 +148,18 @@ export class Table {
 
 export const column = (head, cls, value) => ({ head, cls, fill: (cell, item) => say(cell, value(item)) });
 
-/** Who it is, as a button that opens the details. */
+/** The identity, as a button that opens the details. */
 export const whoColumn = open => ({
-  head: 'Who', cls: 'who',
+  head: 'Identity', cls: 'identity',
   make(cell) {
-    const button = el('button', { type: 'button', class: 'who' }, el('bdi', { class: 'user' }), el('bdi', { class: 'package' }));
+    const button = el('button', { type: 'button', class: 'identity' }, el('bdi', { class: 'user' }), el('bdi', { class: 'package' }));
     button.addEventListener('click', () => open(button.dataset.id));
     cell.append(button);
   },
   fill(cell, item) {
     const button = cell.firstChild;
     button.dataset.id = item.id;
-    setWord(button.firstChild, item.user ?? 'nobody yet');
+    setWord(button.firstChild, item.user ?? 'no user yet');
     setWord(button.lastChild, item.package ?? '');
   },
 });

@@ -56,9 +56,9 @@ export function build(how) {
   sessions.pager = new Pager($('sessions-pager'), loadSessions);
   sessions.table = new Table($('sessions-rows'), 'Sessions', [
     {
-      head: 'User', cls: 'who',
+      head: 'User', cls: 'identity',
       make(cell) {
-        const button = el('button', { type: 'button', class: 'who' }, el('bdi', { class: 'user' }));
+        const button = el('button', { type: 'button', class: 'identity' }, el('bdi', { class: 'user' }));
         button.addEventListener('click', () => connectedOf(button.dataset.user));
         cell.append(button);
       },
@@ -81,7 +81,7 @@ export function build(how) {
   blocks.pager = new Pager($('blocks-pager'), loadBlocks);
   blocks.table = new Table($('blocks-rows'), 'Blocked identities', [
     {
-      head: 'Who', cls: 'who',
+      head: 'Identity', cls: 'identity',
       make: cell => cell.append(el('bdi', { class: 'user' }), el('bdi', { class: 'package' })),
       fill(cell, block) {
         setWord(cell.firstChild, block.user);

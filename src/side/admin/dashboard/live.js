@@ -15,7 +15,7 @@ let announce = () => {};
 let toast = () => {};
 let endedOf = () => {};
 const parts = {};
-/** Whom the button of a row names. */
+/** The connection that the button of a row names. */
 const named = new WeakMap();
 
 // ---- what there is ----
@@ -112,9 +112,9 @@ export function build(how) {
   ], true);
   parts.troubled = new Table($('troubled'), 'Peers in trouble over hours', [
     {
-      head: 'Who', cls: 'who',
+      head: 'Identity', cls: 'identity',
       make(cell) {
-        const button = el('button', { type: 'button', class: 'who' }, el('bdi', { class: 'user' }), el('bdi', { class: 'package' }));
+        const button = el('button', { type: 'button', class: 'identity' }, el('bdi', { class: 'user' }), el('bdi', { class: 'package' }));
         button.addEventListener('click', () => endedOf(...named.get(button)));
         cell.append(button);
       },
@@ -265,7 +265,7 @@ export async function resolved() {
 
 function banner(live) {
   const drained = live.drained_classes ?? [];
-  const text = live.draining ? 'The gateway is going away: everybody is being sent off.'
+  const text = live.draining ? 'The gateway is draining: all clients are told to go.'
     : drained.length ? `Being drained: ${drained.map(className).join(', ')}.`
     : live.accepting ? ''
     : live.full ? 'Newcomers are refused, because MAX_CONNECTIONS are here: see the line “accept restricted” in the log.'

@@ -14,7 +14,8 @@ impl Scrape {
 
     fn places(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
-        let help = "Places of sessions that were taken, by class and whether for the first time, after a loss, or from an older connection";
+        let help = "Places of sessions that were taken, by class and whether for the first time, \
+                    after a loss, or from an older connection";
         page.counters("pulsegate_places_taken", help, |family| {
             for (how, counts) in [
                 ("first", relay.firsts),
@@ -85,7 +86,7 @@ impl Scrape {
 
     fn frames(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
-        let help = "Frames sent on, by the class of whom they were sent to";
+        let help = "Frames sent on, by the class of the receiver";
         page.counters("pulsegate_frames_relayed", help, |family| {
             for (class, n) in names().zip(relay.relayed) {
                 family.count(&[("class", class)], n)?;
@@ -95,7 +96,7 @@ impl Scrape {
         for (name, help, n) in [
             (
                 "pulsegate_frames_unrouted",
-                "Frames that nobody wanted: no subscriber, no glasses",
+                "Frames without a receiver: no subscriber, no glasses",
                 relay.unrouted,
             ),
             (

@@ -81,7 +81,8 @@ impl Scrape {
                 Ok(())
             },
         )?;
-        let help = "Time that input has waited for its next share of a turn, over all connections, by class";
+        let help = "Time that input has waited for its next share of a turn, over all connections, \
+                    by class";
         page.counters("pulsegate_throttled_seconds", help, |family| {
             for (class, counts) in self.classes() {
                 let labels = [("class", class)];
@@ -269,7 +270,7 @@ impl Scrape {
         page.counter("pulsegate_loop_turns", "Turns of the loop", stats.turns)?;
         page.counter(
             "pulsegate_loop_stalls",
-            "Times that the loop was away for long enough to blame nobody",
+            "Times that the loop was away so long that deadlines were moved",
             stats.stalls,
         )?;
         page.counter(
@@ -294,7 +295,7 @@ impl Scrape {
         )?;
         page.counter(
             "pulsegate_log_lines_dropped",
-            "Log lines lost because nobody read them in time",
+            "Log lines lost because they were not read in time",
             snapshot.log_dropped,
         )?;
         let help = "What runs here; always 1";

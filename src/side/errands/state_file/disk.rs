@@ -59,7 +59,8 @@ pub fn load(path: &Path) -> io::Result<Started> {
             let (aside, why) = (aside(path), why.to_string());
             fs::rename(path, &aside)?;
             log::error!(
-                "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of apps that were started"
+                "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of \
+                 apps that were started"
             );
             Ok(Vec::new())
         }
@@ -128,7 +129,8 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
         Ok(()) => Ok(StateLock { _file: Some(file) }),
         Err(TryLockError::WouldBlock) if waits => {
             log::warn!(
-                "state_file path={path:?} lock=waits reason=\"another process keeps it, and writes it until it ends\""
+                "state_file path={path:?} lock=waits reason=\"another process keeps it, and writes \
+                 it until it ends\""
             );
             let thread = std::thread::Builder::new().name("state lock".to_owned());
             thread.spawn(move || {

@@ -82,7 +82,8 @@ pub(super) fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
     if failed > 0 {
         let times = if failed == 1 { "time" } else { "times" };
         let summary = format!(
-            "accepting failed {failed} {times} within {} s: file descriptors have run out (threshold {threshold} %)",
+            "accepting failed {failed} {times} within {} s: file descriptors have run out \
+             (threshold {threshold} %)",
             view.settings.window.as_secs_f64()
         );
         return Reading::only(100.0, threshold, summary);

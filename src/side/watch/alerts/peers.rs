@@ -102,7 +102,8 @@ pub(super) fn stale_closes(view: &View<'_>) -> Option<Vec<Reading>> {
         }
         let value = percent(stale, most);
         let summary = format!(
-            "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold {threshold} %)",
+            "{stale} of {name} were closed as stale within {} s, {value:.1} % of {most} (threshold \
+             {threshold} %)",
             s.window.as_secs_f64()
         );
         let agents = view.deaths.stale(class, view.sample.now - s.window);
@@ -120,7 +121,8 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
     };
     let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
     let summary = format!(
-        "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold {threshold} ms)",
+        "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold \
+         {threshold} ms)",
         s.window.as_secs_f64()
     );
     Reading::only(value, threshold, summary)
@@ -188,7 +190,8 @@ pub(super) fn reconnect_storm(view: &View<'_>) -> Option<Vec<Reading>> {
         }
         let value = percent(both, fleet.most_live[class]);
         let summary = format!(
-            "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold {threshold} %)",
+            "{} of {name} were opened and {} ended within {} s, {value:.0} % of {} (threshold \
+             {threshold} %)",
             opened[class],
             ended[class],
             s.window.as_secs_f64(),

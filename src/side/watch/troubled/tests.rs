@@ -132,7 +132,7 @@ fn the_pattern_is_told_in_words() {
 }
 
 #[test]
-fn who_leaves_has_no_trouble() {
+fn a_client_that_leaves_has_no_trouble() {
     let mut troubled = Troubled::default();
     for n in 0..10 {
         let at = START + n;

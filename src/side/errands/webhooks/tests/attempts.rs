@@ -20,7 +20,7 @@ fn a_start_that_is_answered_is_told_once() {
 }
 
 #[test]
-fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
+fn an_impatient_caller_gets_two_attempts_a_second_apart() {
     for last in [OK, Reply::Timeout] {
         let mut bench = Bench::new();
         bench.start(1, "alice", "p", Once);
@@ -41,7 +41,7 @@ fn whoever_has_no_patience_gets_two_attempts_a_second_apart() {
 /// The SDK answers 500 when its app could not connect, and its failed session tries once more
 /// within 2 s.
 #[test]
-fn after_500_the_next_attempt_waits_and_those_who_wait_are_told_how_long() {
+fn after_500_the_next_attempt_waits_and_callers_are_told_how_long() {
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Once);
     bench.answer(&REFUSED);
@@ -157,7 +157,7 @@ fn there_is_one_request_for_an_app_of_a_user() {
 }
 
 #[test]
-fn somebody_who_waits_does_not_wait_for_a_long_pause() {
+fn a_waiting_caller_does_not_wait_for_a_long_pause() {
     let mut bench = Bench::new();
     bench.start(1, "alice", "p", Persistent);
     for _ in 0..4 {

@@ -49,7 +49,7 @@ fn the_breaker_opens_and_lets_one_through() {
     assert_eq!(
         (bench.under_way.len(), bench.told()),
         (1, vec![]),
-        "who comes now waits for it"
+        "a later caller waits for it"
     );
     bench.answer(&REFUSED);
     assert_eq!(bench.told(), [failed(5, "the app's server is down")]);

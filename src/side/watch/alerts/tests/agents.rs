@@ -36,8 +36,10 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
     let alert = bench.fires("mass_death");
     assert_eq!(
         alert.summary,
-        "200 connections of class glasses from 96 address blocks were lost within 20 s, all of them peer_reset; 95 % of the \
-         losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections have: look at that client's release"
+        "200 connections of class glasses from 96 address blocks were lost within 20 s, all of \
+         them peer_reset; 95 % of the \
+         losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections \
+         have: look at that client's release"
     );
     assert!(alert.action.contains("user agent"), "{}", alert.action);
     // Within one block it may be the network or the user agent.
@@ -67,7 +69,8 @@ fn a_release_that_is_rare_has_no_share_in_the_summary() {
     let summary = bench.fires("mass_death").summary;
     assert!(
         summary.ends_with(
-            "; 100 % of the losses have the user agent \"rare/1\", which is not among the most frequent ones: look at that \
+            "; 100 % of the losses have the user agent \"rare/1\", which is not among the most \
+             frequent ones: look at that \
              client's release"
         ),
         "{summary}"
@@ -125,7 +128,8 @@ fn suspects_of_one_release_name_its_user_agent() {
     let alert = bench.fires("many_suspects");
     assert_eq!(
         alert.summary,
-        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have the user agent \"glasses-os/3.2\", \
+        "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have \
+         the user agent \"glasses-os/3.2\", \
          which at most 30 % of the connections have: look at that client's release"
     );
     bench.counters().agents[0][1].suspects = 79;
@@ -194,7 +198,8 @@ fn stale_closes_of_one_release_name_its_user_agent() {
     let alert = bench.fires("stale_closes");
     assert!(
         alert.summary.ends_with(
-            "; 100 % of the losses have the user agent \"app-sdk/2\", which at most 20 % of the connections have: look at that \
+            "; 100 % of the losses have the user agent \"app-sdk/2\", which at most 20 % of the \
+             connections have: look at that \
              client's release"
         ),
         "{}",

@@ -17,7 +17,8 @@ fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
     assert_eq!(alert.labels, labels([("class", "glasses")]));
     assert_eq!(
         alert.summary,
-        "500 connections from 10.0.7.0/24 were lost within 20 s, 500 of them of class glasses, all of them stale: it is the \
+        "500 connections from 10.0.7.0/24 were lost within 20 s, 500 of them of class glasses, all \
+         of them stale: it is the \
          network or a proxy, not the peers"
     );
     // All of them come back within a few seconds.
@@ -122,7 +123,7 @@ fn what_is_usual_is_no_mass_death() {
 }
 
 #[test]
-fn a_few_who_come_back_all_the_time_are_no_mass_death() {
+fn a_few_clients_that_return_again_and_again_are_no_mass_death() {
     let mut bench = Bench::new();
     bench.settings.storm_percent = 0;
     // Four users, sixteen times each, within three seconds; and one connection without a name.
@@ -161,7 +162,7 @@ fn a_few_who_come_back_all_the_time_are_no_mass_death() {
 }
 
 #[test]
-fn who_leaves_or_is_sent_away_has_not_died() {
+fn a_client_that_leaves_or_is_sent_away_has_not_died() {
     let mut bench = Bench::new();
     let told = |cause: Cause, code| cause.is_loss(Code::Close(code));
     for cause in [

@@ -138,7 +138,8 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     let alert = bench.fires("near_capacity");
     assert_eq!(
         alert.summary,
-        "9500 of 9800 connections are here, 96.9 % (threshold 90 %); the file descriptors allow no more"
+        "9500 of 9800 connections are here, 96.9 % (threshold 90 %); the file descriptors allow no \
+         more"
     );
     bench.counters().places.0 = 9_800;
     bench.sample.fds = Some((9_860, 10_000));
@@ -149,7 +150,8 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     assert_eq!((last.name, last.value), ("near_capacity", 100.0));
     assert_eq!(
         last.summary,
-        "9800 of 9800 connections are here, 100.0 % (threshold 90 %); the file descriptors allow no more; told as at_capacity"
+        "9800 of 9800 connections are here, 100.0 % (threshold 90 %); the file descriptors allow \
+         no more; told as at_capacity"
     );
     // The same for a gateway that becomes full at once.
     let mut bench = full_house();

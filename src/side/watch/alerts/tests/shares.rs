@@ -120,7 +120,7 @@ fn round_trips() {
 }
 
 #[test]
-fn a_storm_is_who_comes_and_goes() {
+fn a_storm_counts_arrivals_and_departures() {
     let mut bench = Bench::new();
     let churn = |n: u64| {
         move |bench: &mut Bench| {

@@ -83,7 +83,8 @@ fn the_body_is_alertmanagers() {
         serde_json::json!({
             "status": status,
             "labels": {
-                "alertname": "app_down", "instance": "gate-1:8002", "package": package, "severity": "warning",
+                "alertname": "app_down", "instance": "gate-1:8002", "package": package,
+                "severity": "warning",
             },
             "annotations": { "action": "Do something.", "summary": format!("{package} is down") },
             "startsAt": "2025-06-15T15:06:40.000Z",
@@ -101,7 +102,9 @@ fn the_body_is_alertmanagers() {
             "status": "firing",
             "receiver": "pulsegate",
             "groupLabels": { "alertname": "app_down" },
-            "commonLabels": { "alertname": "app_down", "instance": "gate-1:8002", "severity": "warning" },
+            "commonLabels": {
+                "alertname": "app_down", "instance": "gate-1:8002", "severity": "warning",
+            },
             "commonAnnotations": { "action": "Do something." },
             "externalURL": "http://127.0.0.1:9002",
             "alerts": [
