@@ -62,8 +62,8 @@ fn report(n: u64, mut samples: Vec<Duration>, interval: Micros) {
     samples.sort();
     let median = samples[samples.len() / 2];
     println!(
-        "{n} connections: {median:.1?} of work in an interval of {interval}, {:.0} ns a heartbeat, \
-         {:.3} % of a core\n",
+        "{n} connections: {median:.1?} of work in an interval of {interval}, {:.0} ns a \
+         heartbeat, {:.3} % of a core\n",
         median.as_nanos() as f64 / n as f64,
         100.0 * median.as_secs_f64() / interval.as_duration().as_secs_f64(),
     );
@@ -185,9 +185,10 @@ impl Handler for Quiet {
     }
 }
 
-const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: \
-                       websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const UPGRADE: &str = "GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\n\
+                       Upgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 criterion_group!(benches, one_interval);
 criterion_main!(benches);

@@ -71,7 +71,7 @@ const INPUTS: [(&str, fn()); 21] = [
         let (mut net, glasses) = session(r#"["audio_chunk"]"#);
         feed(&mut net, glasses, &client_frame(0x82, &vec![7; 900_000]));
     }),
-    ("fanout_nobody", || {
+    ("fanout_unwanted", || {
         // The largest sets of the longest names, which differ only at their ends. No app wants the
         // frame, and the search for one takes longest.
         let (mut net, glasses) = session(&largest_list());

@@ -889,8 +889,8 @@ fn what_a_kick_could_not_do_is_said_and_logged() {
     let id = gateway.connection("user=eve")["id"].clone();
     let id = id.as_str().expect("an id");
     let request = format!(
-        "POST /api/v1/connections/{id}/kick HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
-         application/json\r\n\
+        "POST /api/v1/connections/{id}/kick HTTP/1.1\r\nHost: localhost\r\n\
+         Content-Type: application/json\r\n\
          Content-Length: 2\r\n\r\n{{}}"
     );
     let mut hasty = gateway.admin_stream();
@@ -1329,10 +1329,9 @@ fn a_page_behind_a_proxy_may_act() {
     let act = |gateway: &Gateway, headers: &str| {
         let body = r#"{"level":"info"}"#;
         let request = format!(
-            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\nOrigin: \
-             https://ops.example.org\r\n{headers}\
-             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: \
-             close\r\n\r\n{body}",
+            "PUT /api/v1/log-level HTTP/1.1\r\nHost: 127.0.0.1:9002\r\n\
+             Origin: https://ops.example.org\r\n{headers}Content-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
         gateway.admin_raw(request.as_bytes()).status

@@ -644,12 +644,11 @@ fn what_is_not_utf8_is_told_and_not_fatal() {
     let faults = load(args, env).expect_err("four faults").to_string();
     assert_eq!(
         faults,
-        "4 settings are wrong:\n  \
-         \"--b\u{fffd}d\" (flag): is unknown; --help-all lists all flags\n  \
-         \"\u{fffd}\" (argument): belongs to no flag; --help-all lists all flags\n  \
+        "4 settings are wrong:\n  \"--b\u{fffd}d\" (flag): is unknown; --help-all lists all \
+         flags\n  \"\u{fffd}\" (argument): belongs to no flag; --help-all lists all flags\n  \
          LOG_LEVEL=\"in\u{fffd}fo\" (flag): must be error, warn, info, debug or trace\n  \
-         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to 86400000, \
-         or with a unit (15s, 2m)"
+         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to \
+         86400000, or with a unit (15s, 2m)"
     );
 }
 
@@ -2467,8 +2466,8 @@ fn a_reload_tells_old_and_new_values() {
     let old = run("", &env);
     folder.file(
         "settings",
-        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\nlisten_addr = \
-         '127.0.0.1:1'\ntrusted_proxies = []",
+        "drain_ms = 2\nheartbeat_interval_ms = 2000\nmax_connections = 9\n\
+         listen_addr = '127.0.0.1:1'\ntrusted_proxies = []",
     );
     folder.file("token", format!("{TOKEN}-another"));
     let newer = run("--tpa-heartbeat-interval-ms 15000", &env);
@@ -2558,8 +2557,7 @@ fn a_reload_does_not_open_the_gateway_to_others() {
     assert_eq!(
         told,
         "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be given: a reload does not \
-         take away \
-         AUTH_JWT_SECRET, which is *** (env); that takes a restart"
+         take away AUTH_JWT_SECRET, which is *** (env); that takes a restart"
     );
     assert!(
         !newer
@@ -2612,11 +2610,9 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
         "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES \
-         must \
-         name at least one: any peer could claim to be any client\n  TRUSTED_PROXIES=\"\" \
-         (default): must be \
-         given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 (flag); that takes a \
-         restart"
+         must name at least one: any peer could claim to be any client\n  TRUSTED_PROXIES=\"\" \
+         (default): must be given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 \
+         (flag); that takes a restart"
     );
     assert!(newer.reloaded(&old).is_ok());
 }

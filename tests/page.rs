@@ -369,8 +369,8 @@ fn a_body_that_does_not_come_is_given_up() {
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .expect("a timeout");
-    let head = "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
-                application/json\r\nContent-Length: 20\r\n\r\n{";
+    let head = "POST /api/v1/drain HTTP/1.1\r\nHost: localhost\r\n\
+                Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{";
     stream.write_all(head.as_bytes()).expect("room");
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);

@@ -72,8 +72,8 @@ fn a_reload_applies_what_can_be_applied_and_touches_no_connection() {
     let folder = Folder::new("reload");
     let file = folder.file(
         "settings.toml",
-        "connection_timeout_ms = 60000\nheartbeat_interval_ms = 20000\nmax_message_bytes = \
-         100000\nlog_level = \"info\"\n",
+        "connection_timeout_ms = 60000\nheartbeat_interval_ms = 20000\n\
+         max_message_bytes = 100000\nlog_level = \"info\"\n",
     );
     let mut command = Gateway::command(&[("CONFIG_FILE", &file), ("DRAIN_MS", "0")]);
     command
@@ -106,8 +106,8 @@ fn a_reload_applies_what_can_be_applied_and_touches_no_connection() {
     // Valid, with one setting that waits for a restart.
     folder.file(
         "settings.toml",
-        "connection_timeout_ms = 90000\nheartbeat_interval_ms = 20000\nmax_message_bytes = \
-         200\nlog_level = \"debug\"\n\
+        "connection_timeout_ms = 90000\nheartbeat_interval_ms = 20000\nmax_message_bytes = 200\n\
+         log_level = \"debug\"\n\
          max_connections = 3\nlisten_addr = \"127.0.0.1:1\"\nreuse_port = true\n",
     );
     gateway.signal("HUP");

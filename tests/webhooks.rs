@@ -214,8 +214,8 @@ use Answer::{Continue, Endless, Never};
 
 fn status(status: u16) -> Answer {
     Answer::Bytes(format!(
-        "HTTP/1.1 {status} -\r\ncontent-length: 20\r\nconnection: \
-         close\r\n\r\n{{\"status\":\"success\"}}"
+        "HTTP/1.1 {status} -\r\ncontent-length: 20\r\nconnection: close\r\n\r\n\
+         {{\"status\":\"success\"}}"
     ))
 }
 

@@ -246,8 +246,8 @@ fn answer(stream: &mut TcpStream, head: &[u8]) -> bool {
         return false;
     };
     let response = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: \
-         websocket\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {}\r\n\r\n",
         derive_accept_key(key.as_bytes())
     );
     stream
@@ -270,9 +270,9 @@ fn check_itself() -> io::Result<()> {
     let mut client = std::net::TcpStream::connect(addr)?;
     client.set_read_timeout(Some(Duration::from_secs(5)))?;
     client.write_all(
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: \
-                       websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
-                       dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     )?;
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -48,14 +48,14 @@ impl<H: Handler> Reactor<H> {
             };
             let was_paused = acceptor.is_struggling();
             match acceptor.accept() {
-                Accepted::Somebody(stream, addr, refused) => {
+                Accepted::Stream(stream, addr, refused) => {
                     if was_paused {
                         log::info!("accept resumed after=paused live={}", self.engine.len());
                     }
                     self.admit(stream, addr, refused);
                 }
                 Accepted::Lost => {}
-                Accepted::Nobody => break,
+                Accepted::Nothing => break,
                 Accepted::Exhausted(e, news) => {
                     let ran_out = u64::from(is_out_of_descriptors(&e));
                     self.engine.stats_mut().out_of_descriptors += ran_out;

@@ -68,11 +68,11 @@ pub(crate) enum Change {
 /// The result of one accept.
 pub(crate) enum Accepted {
     /// A connection, and whether it must be refused.
-    Somebody(TcpStream, SocketAddr, bool),
+    Stream(TcpStream, SocketAddr, bool),
     /// A connection that ended before it was accepted.
     Lost,
     /// No connection waits, or none may be accepted now.
-    Nobody,
+    Nothing,
     /// Descriptors or memory have run out; the flag says whether this is new.
     Exhausted(io::Error, bool),
 }
@@ -174,18 +174,18 @@ impl Acceptor {
     pub(crate) fn accept(&mut self) -> Accepted {
         let refuses = self.refuses();
         if !self.has_work() || (refuses && self.refused_now >= REFUSED_PER_TURN) {
-            return Accepted::Nobody;
+            return Accepted::Nothing;
         }
         match self.listener.accept() {
             Ok((stream, addr)) => {
                 self.struggling = false;
                 self.refused += usize::from(refuses);
                 self.refused_now += usize::from(refuses);
-                Accepted::Somebody(stream, addr, refuses)
+                Accepted::Stream(stream, addr, refuses)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.waiting = false;
-                Accepted::Nobody
+                Accepted::Nothing
             }
             Err(e) if is_of_one_peer(&e) => Accepted::Lost,
             // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM). The clients are

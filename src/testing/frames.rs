@@ -15,8 +15,8 @@ pub fn count_frames(mut data: &[u8]) -> u32 {
 /// Returns a request for a WebSocket.
 pub fn upgrade_request(path: &str) -> String {
     format!(
-        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: \
-         websocket\r\nSec-WebSocket-Version: 13\r\n\
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
 }

@@ -20,8 +20,8 @@ impl Upgrade {
         let key = generate_key();
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nUser-Agent: \
-             pulsegate-swarm\r\n\r\n"
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
+             User-Agent: pulsegate-swarm\r\n\r\n"
         );
         let accept = derive_accept_key(key.as_bytes());
         (

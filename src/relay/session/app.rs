@@ -179,7 +179,7 @@ impl App {
         match &mut self.state {
             State::Running(running) => running.held.addressee(),
             State::Lost(away, _) | State::Expected(away, _) => away.wait.addressee(),
-            State::Asked(_) | State::Dormant(..) => Addressee::Nobody,
+            State::Asked(_) | State::Dormant(..) => Addressee::Missing,
         }
     }
 

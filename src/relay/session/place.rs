@@ -94,7 +94,7 @@ impl Place {
     /// Returns where frames for the glasses go.
     pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
         match &mut self.state {
-            State::Empty => Addressee::Nobody,
+            State::Empty => Addressee::Missing,
             State::Held(held) => held.addressee(),
             State::Absent(lost) => lost.wait.addressee(),
         }

@@ -70,7 +70,7 @@ impl Post<'_> {
         parcel: &Parcel,
     ) -> bool {
         let (conn, kept) = match place {
-            Addressee::Nobody => return false,
+            Addressee::Missing => return false,
             Addressee::Absent(kept) => {
                 self.keep(io, kept, parcel);
                 return true;

@@ -117,7 +117,7 @@ impl PlaceView {
 #[derive(Debug)]
 pub(in crate::relay) enum Addressee<'a> {
     /// No connection holds it, and it waits for none.
-    Nobody,
+    Missing,
     /// It waits for its peer; frames for it are kept.
     Absent(&'a mut Kept),
     /// This connection holds it.

@@ -70,7 +70,7 @@ impl Session {
             Role::Glasses => self.glasses.addressee(),
             Role::App(package) => match self.app_mut(package) {
                 Some(app) => app.addressee(),
-                None => Addressee::Nobody,
+                None => Addressee::Missing,
             },
         }
     }
@@ -106,7 +106,7 @@ impl Sessions {
     ) -> Option<&mut Kept> {
         match self.get_mut(&identity.user)?.addressee(Role::of(identity)) {
             Addressee::Here(conn, kept) if conn == id => Some(kept),
-            Addressee::Here(..) | Addressee::Absent(_) | Addressee::Nobody => None,
+            Addressee::Here(..) | Addressee::Absent(_) | Addressee::Missing => None,
         }
     }
 

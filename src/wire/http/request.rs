@@ -251,10 +251,11 @@ mod tests {
 
     const HEAD_MAX: usize = 16 << 10;
 
-    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, \
-                                Upgrade\r\nUpgrade: WebSocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
-        dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\n\
+                                Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                                Sec-WebSocket-Version: 13\r\n\
+                                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                                Sec-WebSocket-Protocol: a, b\r\n\r\n";
 
     fn parse_all(text: &str) -> Head {
         parse(
@@ -341,8 +342,8 @@ mod tests {
     #[test]
     fn an_offer_that_is_no_token_takes_no_other_along() {
         let request = Request::of(
-            "GET /ws HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Protocol: v1, caf\u{e9}, two words, \
-             v2\r\n\
+            "GET /ws HTTP/1.1\r\nHost: a\r\n\
+             Sec-WebSocket-Protocol: v1, caf\u{e9}, two words, v2\r\n\
              Sec-WebSocket-Protocol: \u{e9},v3,,\t v4 \r\n\r\n",
         );
         let offers: Vec<&str> = request.protocols().collect();

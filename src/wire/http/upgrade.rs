@@ -40,8 +40,8 @@ pub(crate) fn switching_protocols(
     let accept = derive_accept_key(key.as_bytes());
     let mut bytes = Vec::with_capacity(192);
     bytes.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: \
-          Upgrade\r\nSec-WebSocket-Accept: ",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Accept: ",
     );
     bytes.extend_from_slice(accept.as_bytes());
     bytes.extend_from_slice(b"\r\n");
@@ -125,10 +125,11 @@ fn shown(value: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, \
-                                Upgrade\r\nUpgrade: WebSocket\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \
-        dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+    const UPGRADE_HEAD: &str = "GET /ws?user=a HTTP/1.1\r\nHost: x\r\n\
+                                Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                                Sec-WebSocket-Version: 13\r\n\
+                                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                                Sec-WebSocket-Protocol: a, b\r\n\r\n";
 
     fn status(head: &str) -> u16 {
         let answer = switching_protocols(&Request::of(head), None, &[]);
@@ -144,8 +145,8 @@ mod tests {
         assert_eq!(
             answer,
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: \
-             b\r\n\r\n"
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+             Sec-WebSocket-Protocol: b\r\n\r\n"
         );
         let unoffered = switching_protocols(&request, Some("c"), &[]).expect("a valid request");
         assert!(

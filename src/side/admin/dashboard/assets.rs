@@ -113,7 +113,6 @@ fn radio((nth, info): (usize, &ClassInfo)) -> String {
     let checked = if nth == 0 { " checked" } else { "" };
     format!(
         "      <label class=\"radio\"><input type=\"radio\" name=\"class\" \
-         value=\"{name}\"{checked}> {label} \
-         <b data-count=\"{name}\"></b></label>\n"
+         value=\"{name}\"{checked}> {label} <b data-count=\"{name}\"></b></label>\n"
     )
 }

@@ -159,20 +159,20 @@ mod tests {
 
     #[test]
     fn the_older_format_names_counters_as_their_samples() {
-        let open_metrics = "# HELP a_seconds Time, in all.\n# TYPE a_seconds counter\n# UNIT \
-                            a_seconds seconds\n\
+        let open_metrics = "# HELP a_seconds Time, in all.\n# TYPE a_seconds counter\n\
+                            # UNIT a_seconds seconds\n\
                             a_seconds_total{x=\"# y\"} 1.5\n# HELP b Now.\n# TYPE b gauge\nb -1\n\
-                            # HELP c Times.\n# TYPE c histogram\nc_sum 1.0\nc_count \
-                            1\nc_bucket{le=\"+Inf\"} 1\n\
-                            # HELP d Of what.\n# TYPE d info\nd_info{v=\"1\"} 1\n# TYPE e \
-                            unknown\ne 1\n# EOF\n";
-        let expected = "# HELP a_seconds_total Time, in all.\n# TYPE a_seconds_total \
-                        counter\na_seconds_total{x=\"# y\"} 1.5\n\
+                            # HELP c Times.\n# TYPE c histogram\nc_sum 1.0\nc_count 1\n\
+                            c_bucket{le=\"+Inf\"} 1\n\
+                            # HELP d Of what.\n# TYPE d info\nd_info{v=\"1\"} 1\n\
+                            # TYPE e unknown\ne 1\n# EOF\n";
+        let expected = "# HELP a_seconds_total Time, in all.\n# TYPE a_seconds_total counter\n\
+                        a_seconds_total{x=\"# y\"} 1.5\n\
                         # HELP b Now.\n# TYPE b gauge\nb -1\n\
-                        # HELP c Times.\n# TYPE c histogram\nc_sum 1.0\nc_count \
-                        1\nc_bucket{le=\"+Inf\"} 1\n\
-                        # HELP d_info Of what.\n# TYPE d_info gauge\nd_info{v=\"1\"} 1\n# HELP \
-                        e \n# TYPE e untyped\ne 1\n";
+                        # HELP c Times.\n# TYPE c histogram\nc_sum 1.0\nc_count 1\n\
+                        c_bucket{le=\"+Inf\"} 1\n\
+                        # HELP d_info Of what.\n# TYPE d_info gauge\nd_info{v=\"1\"} 1\n\
+                        # HELP e \n# TYPE e untyped\ne 1\n";
         assert_eq!(classic(open_metrics), expected);
     }
 }
