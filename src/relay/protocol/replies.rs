@@ -16,7 +16,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-pub(super) fn now() -> String {
+fn now() -> String {
     iso(UnixMillis::now())
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn reconnect_ack(user: &str, package: &str) -> String {
     ack("reconnect_ack", user, package)
 }
 
-pub(super) fn ack(kind: &str, user: &str, package: &str) -> String {
+fn ack(kind: &str, user: &str, package: &str) -> String {
     format!(
         r#"{{"type":"{kind}","sessionId":{},"settings":[],"mentraosSettings":{{}},"capabilities":null,"timestamp":"{}"}}"#,
         Quoted(&format!("{user}-{package}")),
@@ -93,7 +93,7 @@ pub(crate) fn glasses_error(code: &str, message: &str) -> String {
     error("connection_error", code, message)
 }
 
-pub(super) fn error(kind: &str, code: &str, message: &str) -> String {
+fn error(kind: &str, code: &str, message: &str) -> String {
     format!(
         r#"{{"type":"{kind}","code":"{code}","message":{},"timestamp":"{}"}}"#,
         Quoted(message),
