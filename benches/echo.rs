@@ -7,7 +7,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pulsegate::engine::{Engine, Intake};
-use pulsegate::wire::frame::{BINARY, FIN, put};
+use pulsegate::wire::frame::{BINARY, FIN, write_frame};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ fn masked(size: usize) -> Vec<u8> {
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
     let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
     let mut frame = Vec::new();
-    put(&mut frame, FIN | BINARY, &payload, Some(MASK));
+    write_frame(&mut frame, FIN | BINARY, &payload, Some(MASK));
     frame
 }
 

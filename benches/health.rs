@@ -2,7 +2,7 @@
 //! heartbeat.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use pulsegate::health::{Due, Health, Policy};
+use pulsegate::health::{Health, HealthAction, Policy};
 use pulsegate::time::Micros;
 use std::hint::black_box;
 
@@ -22,7 +22,7 @@ fn health(c: &mut Criterion) {
         b.iter(|| {
             now += Micros(1);
             for peer in &mut peers {
-                assert!(black_box(peer).heard(now).is_none());
+                assert!(black_box(peer).on_heard(now).is_none());
             }
         });
     });
@@ -35,16 +35,16 @@ fn health(c: &mut Criterion) {
                 for peer in &mut peers {
                     assert!(matches!(
                         peer.on_due(&policy, sent),
-                        Due::Beat { ping: true, .. }
+                        HealthAction::Heartbeat { ping: true, .. }
                     ));
-                    peer.ping_sent(&policy, sent, false);
+                    peer.on_ping_sent(&policy, sent, false);
                 }
                 peers
             },
             |peers| {
                 for peer in peers {
                     let payload = black_box(peer.ping_payload());
-                    assert_eq!(peer.pong(&payload, sent + RTT), Some(RTT));
+                    assert_eq!(peer.on_pong(&payload, sent + RTT), Some(RTT));
                 }
             },
             BatchSize::SmallInput,
@@ -59,12 +59,12 @@ fn health(c: &mut Criterion) {
             for peer in &mut peers {
                 assert!(matches!(
                     peer.on_due(&policy, now),
-                    Due::Beat { ping: true, .. }
+                    HealthAction::Heartbeat { ping: true, .. }
                 ));
                 let payload = black_box(peer.ping_payload());
-                peer.ping_sent(&policy, now, false);
-                assert!(peer.heard(now + RTT).is_none());
-                assert_eq!(peer.pong(&payload, now + RTT), Some(RTT));
+                peer.on_ping_sent(&policy, now, false);
+                assert!(peer.on_heard(now + RTT).is_none());
+                assert_eq!(peer.on_pong(&payload, now + RTT), Some(RTT));
                 black_box(peer.due(&policy));
             }
         });

@@ -70,13 +70,6 @@ mod base;
     reason = "not in the documented API"
 )]
 pub mod config;
-#[cfg(feature = "gateway")]
-#[allow(
-    clippy::exhaustive_enums,
-    clippy::exhaustive_structs,
-    reason = "not in the documented API"
-)]
-mod desk;
 pub mod engine;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the product; public only for its tests and benchmarks
@@ -104,6 +97,13 @@ pub mod mail;
 #[cfg(feature = "gateway")]
 #[doc(hidden)] // the entry point of the program `main.rs`, which is another crate
 pub mod process;
+#[cfg(feature = "gateway")]
+#[allow(
+    clippy::exhaustive_enums,
+    clippy::exhaustive_structs,
+    reason = "not in the documented API"
+)]
+mod query;
 pub mod reactor;
 #[cfg(feature = "gateway")]
 #[allow(
@@ -131,15 +131,15 @@ pub mod wire;
 pub use base::sabotage;
 pub use base::{cause, time};
 
-pub use base::id::{ConnId, NotAnId};
-pub use cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
+pub use base::id::{ConnId, InvalidConnId};
+pub use cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 pub use engine::{
     Awaits, Class, ClassConfig, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending, Full,
     Handler, HealthView, Io, Message, Outlook, PhaseView, Pong, Preamble, Prepared,
     ReconfigureError, Refused, Remote, Reply, Request, Sent, SetPolicyError, TimerId, Traffic,
     Upgrade, Verdict,
 };
-pub use health::{HealthChange, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt, State};
+pub use health::{HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt};
 pub use reactor::Reactor;
 pub use time::Micros;
 pub use tungstenite::{Bytes, http};

@@ -2237,7 +2237,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         overview.starts_with("HTTP/1.1 503") && overview.contains("has not answered for 5 s"),
         "{overview}"
     );
-    while desk.leave(Box::new(|_, _| Progress::Done)).is_ok() {}
+    while desk.send_sliced(Box::new(|_, _| Progress::Done)).is_ok() {}
     let busy = get("/metrics");
     assert!(
         busy.starts_with("HTTP/1.1 503") && busy.contains("64 questions wait"),

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Host, close, peer_code, scripted, server};
-use pulsegate::cause::{By, Cause, CauseInfo, CauseKind, CauseTable, Code};
+use pulsegate::cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 use pulsegate::engine::{Config, Verdict};
 use pulsegate::testing::{Net, PeerId, upgrade_request};
 
@@ -13,21 +13,21 @@ pulsegate::causes! {
     /// The causes of a chat.
     static CHAT;
     /// The member left the room.
-    const LEFT_ROOM = CauseInfo::new("left_room", By::Peer, 4001);
+    const LEFT_ROOM = CauseInfo::new("left_room", EndedBy::Peer, 4001);
     /// The member's screen went dark.
-    const SCREEN_OFF = CauseInfo::new("screen_off", By::Network, 4002)
+    const SCREEN_OFF = CauseInfo::new("screen_off", EndedBy::Network, 4002)
         .kind(CauseKind::Loss)
         .after(Cause::STALE);
 }
 
 mod other {
-    use super::{By, CauseInfo};
+    use super::{CauseInfo, EndedBy};
 
     pulsegate::causes! {
         /// A cause of another product, with the same number as [`LEFT_ROOM`](super::LEFT_ROOM).
         pub static OTHER;
         /// The game is over.
-        pub const GAME_OVER = CauseInfo::new("game_over", By::Us, 4003);
+        pub const GAME_OVER = CauseInfo::new("game_over", EndedBy::Server, 4003);
     }
 }
 
@@ -74,13 +74,19 @@ fn a_products_cause_has_its_name_code_and_counters() {
     let dark = close_for(&mut net, SCREEN_OFF);
     let refused = refuse_for(&mut net, LEFT_ROOM);
     for (peer, cause, by, code, lost) in [
-        (left, LEFT_ROOM, By::Peer, Code::Close(4001), false),
-        (dark, SCREEN_OFF, By::Network, Code::Close(4002), true),
-        (refused, LEFT_ROOM, By::Peer, Code::Http(403), false),
+        (left, LEFT_ROOM, EndedBy::Peer, EndCode::Close(4001), false),
+        (
+            dark,
+            SCREEN_OFF,
+            EndedBy::Network,
+            EndCode::Close(4002),
+            true,
+        ),
+        (refused, LEFT_ROOM, EndedBy::Peer, EndCode::Http(403), false),
     ] {
         let end = net.ending(peer).expect("it has ended");
         assert_eq!((end.cause, end.by, end.code), (cause, by, code));
-        assert_eq!((end.lost, end.clean), (lost, code != Code::Http(403)));
+        assert_eq!((end.lost, end.clean), (lost, code != EndCode::Http(403)));
     }
     assert_eq!(net.ending(refused).map(|e| &*e.reason), Some("not here"));
     assert_eq!(counted(&net, LEFT_ROOM), (1, 1));
@@ -109,11 +115,11 @@ fn a_cause_that_is_not_registered_is_internal() {
             let refused = refuse_for(&mut net, cause);
             for peer in [closed, refused] {
                 let end = net.ending(peer).expect("it has ended");
-                assert_eq!((end.cause, end.by), (Cause::INTERNAL, By::Us));
+                assert_eq!((end.cause, end.by), (Cause::INTERNAL, EndedBy::Server));
             }
             // The host's own reason reaches the peer.
             let code = net.ending(closed).map(|e| e.code);
-            assert_eq!(code, Some(Code::Close(cause.close_code())));
+            assert_eq!(code, Some(EndCode::Close(cause.close_code())));
             let answer = net.response(refused).expect("an answer");
             assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
         }
@@ -138,13 +144,13 @@ fn registered_causes_stay_as_they_were_at_the_start() {
 }
 
 mod faulty {
-    use super::{By, CauseInfo};
+    use super::{CauseInfo, EndedBy};
 
     pulsegate::causes! {
         pub static CAUSES;
-        pub const _TWICE = CauseInfo::new("stale", By::Us, 4000);
-        pub const _SPELLED = CauseInfo::new("Left Room", By::Us, 4000);
-        pub const _FORBIDDEN_CODE = CauseInfo::new("abnormal", By::Us, 1006);
+        pub const _TWICE = CauseInfo::new("stale", EndedBy::Server, 4000);
+        pub const _SPELLED = CauseInfo::new("Left Room", EndedBy::Server, 4000);
+        pub const _FORBIDDEN_CODE = CauseInfo::new("abnormal", EndedBy::Server, 1006);
     }
 }
 

@@ -2,7 +2,7 @@
 //! turn, and how the rest is done later. Runs on virtual time, turn by turn; work is counted in
 //! units, never in time.
 
-use pulsegate::cause::{Cause, Code};
+use pulsegate::cause::{Cause, EndCode};
 use pulsegate::engine::{
     ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS, Verdict,
 };
@@ -330,7 +330,7 @@ fn a_host_works_on_a_message_in_shares() {
     assert_eq!(net.host().heard, [101, 3]);
     assert_eq!(net.host().steps, 31);
     net.expect_closed(peer, Cause::PEER_CLOSED);
-    assert_eq!(net.ending(peer).map(|e| e.code), Some(Code::Close(1000)));
+    assert_eq!(net.ending(peer).map(|e| e.code), Some(EndCode::Close(1000)));
     assert!(net.is_open(other));
 }
 
@@ -575,7 +575,10 @@ fn the_close_reaches_a_peer_that_is_behind_and_reads() {
     assert_eq!((first.len(), &**reason), (85_900, "service restart"));
     net.settle();
     let end = net.ending(peer).expect("it has ended");
-    assert_eq!((end.cause, end.code), (Cause::DRAINING, Code::Close(1012)));
+    assert_eq!(
+        (end.cause, end.code),
+        (Cause::DRAINING, EndCode::Close(1012))
+    );
     assert!(end.clean);
     assert_eq!(end.unsent, 9, "for the host to keep");
 }
@@ -593,7 +596,7 @@ fn a_close_that_never_left_was_not_told() {
     assert!(net.ending(peer).is_none());
     net.advance(200);
     let end = net.ending(peer).expect("no byte moved for a close timeout");
-    assert_eq!((end.cause, end.code), (Cause::DRAINING, Code::None));
+    assert_eq!((end.cause, end.code), (Cause::DRAINING, EndCode::None));
     // A peer that reads very slowly has ten close timeouts in all.
     let peer = net.connect("/");
     let id = net.id(peer);

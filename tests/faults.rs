@@ -13,12 +13,12 @@ use common::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 use common::{
     Host, Told, binary, close, pattern, peer_code, ping, pong, scripted, server, sorted_out, text,
 };
-use pulsegate::cause::{By, Cause, Code};
+use pulsegate::cause::{Cause, EndCode, EndedBy};
 use pulsegate::engine::{
     ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Handler, Io, Message, Refused, Reply,
     Request, Sent, Upgrade, Verdict,
 };
-use pulsegate::health::{HealthChange, Policy, State};
+use pulsegate::health::{HealthChange, HealthState, Policy};
 use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
 use std::io::IoSlice;
@@ -38,7 +38,7 @@ fn config(policy: Policy) -> Config {
 }
 
 /// Returns how a connection ended, without what depends on time.
-fn end_of(net: &Net<Host>, peer: PeerId) -> Option<(Cause, Code, String, bool)> {
+fn end_of(net: &Net<Host>, peer: PeerId) -> Option<(Cause, EndCode, String, bool)> {
     net.ending(peer)
         .map(|e| (e.cause, e.code, e.reason.to_string(), e.clean))
 }
@@ -109,7 +109,7 @@ struct Outcome {
     data: Vec<Received>,
     control: Vec<Received>,
     told: Vec<Told>,
-    end: Option<(Cause, Code, String, bool)>,
+    end: Option<(Cause, EndCode, String, bool)>,
     released: Option<bool>,
 }
 
@@ -168,7 +168,7 @@ fn the_script_uncut_is_answered_whole() {
     assert_eq!(outcome.control, control);
     let end = (
         Cause::PEER_CLOSED,
-        Code::Close(1000),
+        EndCode::Close(1000),
         "bye".to_owned(),
         true,
     );
@@ -892,7 +892,7 @@ fn every_request_that_is_not_upgraded_is_answered_and_closed() {
             net.advance(2 * S + 10);
             assert_eq!(
                 end_of(&net, peer).map(|e| (e.0, e.1)),
-                Some((cause, Code::Http(status))),
+                Some((cause, EndCode::Http(status))),
                 "{what}"
             );
             assert_eq!(net.released(peer), Some(false), "{what}");
@@ -923,7 +923,7 @@ fn a_host_refuses_in_any_status_with_its_cause() {
             io.answer(
                 id,
                 Verdict::Reply {
-                    reply: Reply::error(status, "no").retry_after(7),
+                    reply: Reply::error(status, "no").with_retry_after(7),
                     cause,
                 },
             )
@@ -1525,7 +1525,7 @@ fn no_first_message_is_init_timeout_and_pings_do_not_count() {
     assert_eq!(reason, "no first message within 20000 ms");
     assert_eq!(
         end_of(&net, silent),
-        Some((Cause::INIT_TIMEOUT, Code::Close(3008), reason, true))
+        Some((Cause::INIT_TIMEOUT, EndCode::Close(3008), reason, true))
     );
     net.advance(100 * S);
     assert!(net.is_open(talker));
@@ -1551,7 +1551,7 @@ fn a_frame_of_ten_minutes_is_too_slow_whatever_its_progress() {
         "{}",
         end.age
     );
-    assert_eq!(end.code, Code::Close(3008));
+    assert_eq!(end.code, EndCode::Close(3008));
     check_the_books(&mut net);
 }
 
@@ -1624,7 +1624,7 @@ fn a_steady_download_over_three_timeouts_stays_and_without_progress_it_ends() {
         "{}",
         end.age
     );
-    let healthy = |told: &Told| matches!(told, Told::Health(State::Suspect));
+    let healthy = |told: &Told| matches!(told, Told::Health(HealthState::Suspect));
     assert!(
         !told_of(&mut net, steady).iter().any(healthy),
         "slow is not suspect"
@@ -1778,7 +1778,12 @@ fn a_close_that_is_not_answered_is_over_after_close_timeout() {
         net.advance(2 * S - 1);
         assert_eq!(net.ending(peer).is_some(), answers);
         net.advance(11);
-        let end = (Cause::KICKED, Code::Close(4_321), "go".to_owned(), answers);
+        let end = (
+            Cause::KICKED,
+            EndCode::Close(4_321),
+            "go".to_owned(),
+            answers,
+        );
         assert_eq!(end_of(&net, peer), Some(end));
         assert_eq!(net.released(peer), Some(false));
         assert_eq!(told_of(&mut net, peer), [Told::Opened, Told::Closed]);
@@ -1791,12 +1796,14 @@ fn a_ghost_is_told_at_once_and_dropped_with_a_reset_later() {
     let mut net = server(Config::default());
     let peer = scripted(&mut net, "/");
     net.advance(45 * S - 1);
-    assert!(net.is_open(peer) && told_of(&mut net, peer).contains(&Told::Health(State::Suspect)));
+    assert!(
+        net.is_open(peer) && told_of(&mut net, peer).contains(&Told::Health(HealthState::Suspect))
+    );
     net.advance(11);
     let end = net.ending(peer).expect("told at once").clone();
     assert_eq!(
         (end.cause, end.by, end.code, end.clean),
-        (Cause::STALE, By::Us, Code::Close(3008), false)
+        (Cause::STALE, EndedBy::Server, EndCode::Close(3008), false)
     );
     assert!(end.silence >= Micros::from_secs(45) && end.silence <= Micros::from_secs(45) + TICK);
     let Some(Received::Close(3008, reason)) = net.received(peer).pop() else {
@@ -1930,7 +1937,7 @@ fn a_drain_is_spread_evenly_and_health_says_so_at_once() {
     for peer in peers {
         let end = (
             Cause::DRAINING,
-            Code::Close(1012),
+            EndCode::Close(1012),
             "service restart".to_owned(),
             true,
         );
@@ -1972,7 +1979,7 @@ fn a_stop_says_nothing_to_any_peer() {
     for peer in [open, probe] {
         assert_eq!(
             end_of(&net, peer),
-            Some((Cause::SHUTDOWN, Code::None, String::new(), false))
+            Some((Cause::SHUTDOWN, EndCode::None, String::new(), false))
         );
         assert_eq!(net.released(peer), Some(false));
     }
@@ -2067,7 +2074,7 @@ fn mass_death_is_closed_oldest_first_within_the_rate_and_a_peer_that_speaks_is_s
     assert!(oldest_first, "oldest first");
     for peer in saved {
         assert!(net.is_open(peer));
-        assert!(told_of(&mut net, peer).contains(&Told::Health(State::Healthy)));
+        assert!(told_of(&mut net, peer).contains(&Told::Health(HealthState::Healthy)));
     }
     assert!(
         net.engine().stats().stale_delay.count() > 3_000,
@@ -2101,7 +2108,7 @@ fn reasons_are_cut_to_123_bytes_between_characters_on_the_wire() {
             );
             assert_eq!(
                 end_of(&net, peer),
-                Some((cause, Code::Close(4_000), expected.clone(), true))
+                Some((cause, EndCode::Close(4_000), expected.clone(), true))
             );
         }
     }
@@ -2356,7 +2363,7 @@ fn endings_say_which_connection_and_how_long() {
         (cause, by, class, age),
         (
             Cause::PEER_RESET,
-            By::Network,
+            EndedBy::Network,
             Some(Class(0)),
             Micros::from_secs(60)
         )
@@ -2494,7 +2501,7 @@ fn a_close_when_health_returns_stands_although_half_a_frame_came_with_it() {
             self.0.push(message);
         }
         fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
-            if change.state == State::Healthy {
+            if change.state == HealthState::Healthy {
                 io.close(id, 4000, "too late");
             }
         }

@@ -6,9 +6,9 @@ mod relaying;
 use fastrand::Rng;
 use pulsegate::testing::{Net, PeerId, client_frame, upgrade_request};
 use pulsegate::{
-    Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HeartbeatMode, Io,
-    Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Reply, Request, State, Upgrade,
-    Verdict,
+    Cause, Class, ClassConfig, Config, ConnId, Ending, Handler, HealthChange, HealthState,
+    HeartbeatMode, Io, Message, Micros, Outlook, PhaseView, Policy, Pong, Preamble, Reply, Request,
+    Upgrade, Verdict,
 };
 use relaying::Fleet;
 use std::collections::HashSet;
@@ -60,7 +60,7 @@ impl Handler for Notes {
     fn on_message(&mut self, _io: &mut Io<'_>, _id: ConnId, _message: Message) {}
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
-        if change.state == State::Suspect {
+        if change.state == HealthState::Suspect {
             self.suspect_at.push((id, io.now()));
         }
     }

@@ -9,7 +9,7 @@
 //! alone.
 
 use fastrand::Rng;
-use pulsegate::health::{Due, Health, HealthChange, HeartbeatMode, Policy, State};
+use pulsegate::health::{Health, HealthAction, HealthChange, HealthState, HeartbeatMode, Policy};
 use pulsegate::time::Micros;
 
 // Tables. Policy: the defaults, a ping every 15 s, stale after 45 s.
@@ -19,10 +19,10 @@ fn a_ghost_is_suspect_at_30_s_and_stale_at_45_s() {
     let mut peer = Peer::new();
     //          at, s        what is done        the new state, and the next look
     peer.looks(15.000_000, Does::Pings);
-    peer.is(15.000_000, State::Healthy, 1, 30.0);
+    peer.is(15.000_000, HealthState::Healthy, 1, 30.0);
     peer.looks(29.999_999, Does::Nothing);
     peer.looks(30.000_000, Does::PingsAndSuspects);
-    peer.is(30.000_000, State::Suspect, 2, 45.0);
+    peer.is(30.000_000, HealthState::Suspect, 2, 45.0);
     peer.looks(44.999_999, Does::Nothing);
     peer.looks(45.000_000, Does::Stale);
 }
@@ -39,7 +39,7 @@ fn with_its_first_ping_at_p_a_ghost_is_suspect_at_p_and_15_s() {
         peer.looks(p + 15.0, Does::PingsAndSuspects);
         if p + 30.0 < 45.0 {
             peer.looks(p + 30.0, Does::Pings);
-            peer.is(p + 30.0, State::Suspect, 3, 45.0);
+            peer.is(p + 30.0, HealthState::Suspect, 3, 45.0);
         }
         peer.looks(44.999_999, Does::Nothing);
         peer.looks(45.0, Does::Stale);
@@ -52,9 +52,9 @@ fn a_peer_that_answers_is_pinged_every_interval_and_never_suspect() {
     for round in 1..1_000 {
         let at = 15.0 * f64::from(round);
         peer.looks(at, Does::Pings);
-        peer.is(at, State::Healthy, 1, at + 15.0);
+        peer.is(at, HealthState::Healthy, 1, at + 15.0);
         peer.answers(at + 0.050, 0.050);
-        peer.is(at + 0.050, State::Healthy, 0, at + 15.0);
+        peer.is(at + 0.050, HealthState::Healthy, 0, at + 15.0);
         assert_eq!(peer.health.rtt().srtt_us(), Some(50_000));
     }
 }
@@ -64,16 +64,16 @@ fn a_suspect_that_is_heard_is_healthy_at_once() {
     let mut peer = Peer::new();
     peer.looks(15.0, Does::Pings);
     peer.looks(30.0, Does::PingsAndSuspects);
-    let change = peer.health.heard(at(37.0)).expect("a change");
+    let change = peer.health.on_heard(at(37.0)).expect("a change");
     assert_eq!(
         (change.state, change.silence, change.unanswered),
-        (State::Healthy, at(37.0), 2)
+        (HealthState::Healthy, at(37.0), 2)
     );
-    peer.is(37.0, State::Healthy, 0, 45.0);
+    peer.is(37.0, HealthState::Healthy, 0, 45.0);
     peer.looks(45.0, Does::Pings);
     peer.looks(60.0, Does::PingsAndSuspects);
     peer.looks(75.0, Does::Pings);
-    peer.is(75.0, State::Suspect, 3, 82.0);
+    peer.is(75.0, HealthState::Suspect, 3, 82.0);
     peer.looks(82.0, Does::Stale);
 }
 
@@ -94,13 +94,13 @@ fn patience_is_counted_in_unanswered_pings() {
 fn in_idle_mode_a_talker_is_pinged_once_and_then_only_when_it_falls_silent() {
     let mut peer = Peer::with(|policy| policy.mode = HeartbeatMode::Idle);
     for second in 1..15 {
-        assert_eq!(peer.health.heard(at(f64::from(second))), None);
+        assert_eq!(peer.health.on_heard(at(f64::from(second))), None);
     }
     peer.looks(15.0, Does::Pings); // the first is sent in both modes: it spreads the later ones
     for second in 16..=100 {
         let now = f64::from(second);
-        assert_eq!(peer.health.heard(at(now)), None);
-        peer.is(now, State::Healthy, 0, now + 15.0);
+        assert_eq!(peer.health.on_heard(at(now)), None);
+        peer.is(now, HealthState::Healthy, 0, now + 15.0);
         peer.looks(now + 0.5, Does::Nothing);
     }
     peer.looks(115.0, Does::Pings);
@@ -115,15 +115,15 @@ fn a_heartbeat_is_not_queued_behind_another_and_waits_its_interval_from_when_it_
     let mut peer = Peer::with(|policy| policy.connection_timeout = at(300.0));
     peer.asks(15.0);
     let payload = peer.health.ping_payload();
-    peer.health.moved(at(29.0));
+    peer.health.on_progress(at(29.0));
     peer.looks(30.0, Does::Waits);
     peer.looks(44.999_999, Does::Nothing);
-    peer.health.moved(at(44.0));
+    peer.health.on_progress(at(44.0));
     peer.looks(45.0, Does::Waits); // not suspect: a ping that is not sent cannot be answered
     assert_eq!(peer.health.ping_payload(), payload, "still the same ping");
-    peer.health.moved(at(52.0));
+    peer.health.on_progress(at(52.0));
     peer.leaves(52.0);
-    peer.is(52.0, State::Healthy, 1, 67.0);
+    peer.is(52.0, HealthState::Healthy, 1, 67.0);
     peer.looks(67.0, Does::PingsAndSuspects);
 }
 
@@ -133,8 +133,8 @@ fn a_frozen_peer_is_suspect_though_no_ping_leaves() {
     peer.asks(15.0);
     peer.looks(29.999_999, Does::Nothing);
     peer.looks(30.0, Does::Suspects);
-    peer.is(30.0, State::Suspect, 0, 45.0);
-    assert!(peer.health.heard(at(31.0)).is_some(), "it was only slow");
+    peer.is(30.0, HealthState::Suspect, 0, 45.0);
+    assert!(peer.health.on_heard(at(31.0)).is_some(), "it was only slow");
     peer.looks(45.0, Does::Waits);
     peer.looks(60.0, Does::Suspects);
 }
@@ -153,12 +153,12 @@ fn patience_is_counted_in_intervals_that_a_ping_has_waited_too() {
 
     let mut moved = heard.clone();
     moved.looks(45.0, Does::Waits);
-    moved.health.moved(at(45.0)); // only intervals without movement count
+    moved.health.on_progress(at(45.0)); // only intervals without movement count
     moved.looks(60.0, Does::Waits);
     moved.looks(75.0, Does::Suspects);
 
     heard.looks(45.0, Does::Waits);
-    assert_eq!(heard.health.heard(at(45.0)), None);
+    assert_eq!(heard.health.on_heard(at(45.0)), None);
     heard.looks(60.0, Does::Waits);
     heard.looks(75.0, Does::Waits);
     heard.looks(90.0, Does::Suspects);
@@ -168,14 +168,14 @@ fn patience_is_counted_in_intervals_that_a_ping_has_waited_too() {
 fn a_ghost_with_blocked_output_is_suspect_after_an_interval_without_movement_and_stale_later() {
     let mut peer = Peer::new();
     peer.looks(15.0, Does::Pings);
-    peer.health.moved(at(29.0));
+    peer.health.on_progress(at(29.0));
     peer.asks(30.0); // not suspect yet; and this ping waits
-    peer.is(30.0, State::Healthy, 1, 45.0);
+    peer.is(30.0, HealthState::Healthy, 1, 45.0);
     peer.looks(44.999_999, Does::Nothing);
     peer.looks(45.0, Does::Suspects); // without another ping
-    peer.is(45.0, State::Suspect, 1, 60.0);
+    peer.is(45.0, HealthState::Suspect, 1, 60.0);
     peer.looks(60.0, Does::Waits);
-    peer.is(60.0, State::Suspect, 1, 74.0);
+    peer.is(60.0, HealthState::Suspect, 1, 74.0);
     peer.looks(73.999_999, Does::Nothing);
     peer.looks(74.0, Does::Stale);
 }
@@ -189,8 +189,8 @@ fn bytes_that_moved_within_an_interval_defer_suspicion_by_one() {
     ] {
         let mut peer = Peer::new();
         peer.looks(15.0, Does::Pings);
-        peer.health.moved(at(moved));
-        peer.health.moved(at(14.0)); // reported late: changes nothing
+        peer.health.on_progress(at(moved));
+        peer.health.on_progress(at(14.0)); // reported late: changes nothing
         peer.looks(30.0, at_30);
         peer.looks(45.0, at_45);
         assert_eq!(peer.health.stale_at(&peer.policy), at(moved + 45.0));
@@ -202,16 +202,16 @@ fn a_slow_peer_has_time_to_answer_when_all_that_waited_has_left() {
     let mut slow = Peer::new();
     slow.looks(15.0, Does::Pings);
     for second in 16..60 {
-        slow.health.moved(at(f64::from(second))); // a message of ours, 45 seconds long
+        slow.health.on_progress(at(f64::from(second))); // a message of ours, 45 seconds long
         match second {
             30 => slow.asks(30.0),
             45 => slow.looks(45.0, Does::Waits),
             _ => slow.looks(f64::from(second), Does::Nothing),
         }
     }
-    slow.health.moved(at(60.0));
+    slow.health.on_progress(at(60.0));
     slow.leaves(60.0);
-    slow.is(60.0, State::Healthy, 2, 75.0);
+    slow.is(60.0, HealthState::Healthy, 2, 75.0);
     slow.looks(74.999_999, Does::Nothing);
 
     let mut ghost = slow.clone();
@@ -222,7 +222,7 @@ fn a_slow_peer_has_time_to_answer_when_all_that_waited_has_left() {
 
     slow.answers(74.999_999, 14.999_999);
     slow.looks(75.0, Does::Pings);
-    slow.is(75.0, State::Healthy, 1, 90.0);
+    slow.is(75.0, HealthState::Healthy, 1, 90.0);
 }
 
 #[test]
@@ -235,13 +235,13 @@ fn whenever_the_last_byte_moves_suspicion_and_death_count_from_there() {
         let (interval, timeout) = (policy.heartbeat_interval, policy.connection_timeout);
         let mut health = Health::new(&policy, Micros(rng.u64(1..1 << 50)), rng.u64(..));
         let mut moved = health.due(&policy);
-        let pings = Due::Beat {
+        let pings = HealthAction::Heartbeat {
             ping: true,
             change: None,
         };
         assert_eq!(health.on_due(&policy, moved), pings);
-        health.ping_sent(&policy, moved, false);
-        health.moved(moved);
+        health.on_ping_sent(&policy, moved, false);
+        health.on_progress(moved);
         let gap = Micros(rng.u64(1..=interval.0));
         let mut moves = rng.u64(1..60); // within the hour that movement counts for
         let (mut asked, mut suspect) = (0, None);
@@ -250,13 +250,13 @@ fn whenever_the_last_byte_moves_suspicion_and_death_count_from_there() {
             if moves > 0 && moved + gap <= due {
                 moves -= 1;
                 moved += gap;
-                health.moved(moved);
+                health.on_progress(moved);
                 continue;
             }
             match health.on_due(&policy, due) {
-                Due::Nothing => panic!("nothing to do when due"),
-                Due::Stale => break due,
-                Due::Beat { ping, change } => {
+                HealthAction::None => panic!("nothing to do when due"),
+                HealthAction::Stale => break due,
+                HealthAction::Heartbeat { ping, change } => {
                     asked += u8::from(ping);
                     suspect = suspect.or(change.map(|_| due));
                 }
@@ -315,7 +315,7 @@ fn a_ping_that_waits_has_one_of_the_new_intervals_to_leave() {
     let mut peer = Peer::new();
     peer.asks(15.0);
     peer.changes(15.5, 2.0, 45.0);
-    peer.is(15.5, State::Healthy, 0, 17.5);
+    peer.is(15.5, HealthState::Healthy, 0, 17.5);
     peer.looks(17.5, Does::Suspects);
 }
 
@@ -325,7 +325,7 @@ fn under_a_longer_policy_the_next_ping_stays_and_silence_counts_from_when_it_beg
     peer.looks(15.0, Does::Pings);
     peer.answers(15.1, 0.1);
     peer.changes(29.0, 60.0, 180.0);
-    peer.is(29.0, State::Healthy, 0, 30.0);
+    peer.is(29.0, HealthState::Healthy, 0, 30.0);
     peer.looks(30.0, Does::Pings);
     peer.looks(90.0, Does::PingsAndSuspects);
     peer.looks(150.0, Does::Pings);
@@ -345,9 +345,9 @@ fn talkers_that_were_pinged_when_idle_are_pinged_spread_over_the_interval() {
         let mut health = Health::new(&idle, Micros::ZERO, seed);
         let first = health.due(&idle);
         health.on_due(&idle, first);
-        health.ping_sent(&idle, first, false);
+        health.on_ping_sent(&idle, first, false);
         for second in 16..1_000 {
-            health.heard(at(f64::from(second)));
+            health.on_heard(at(f64::from(second)));
         }
         health.change_policy(&idle, &always, at(1_000.0), seed);
         dues.push(seconds(health.ping_due(&always)) - 1_000.0);
@@ -407,8 +407,10 @@ fn a_silent_peer_looked_at_when_due_is_stale_on_the_microsecond() {
             assert!(due > now, "each look moves on");
             now = due;
             match health.on_due(&policy, now) {
-                Due::Beat { ping: true, .. } => health.ping_sent(&policy, now, false),
-                Due::Stale => break,
+                HealthAction::Heartbeat { ping: true, .. } => {
+                    health.on_ping_sent(&policy, now, false)
+                }
+                HealthAction::Stale => break,
                 other => panic!("{other:?} when due"),
             }
         }
@@ -470,11 +472,11 @@ impl Story {
         self.since_heard().iter().filter(sent).count() as u16
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> HealthState {
         let suspected = |(_, e): &(Micros, Event)| *e == Event::Suspected;
         match self.since_heard().iter().any(suspected) {
-            true => State::Suspect,
-            false => State::Healthy,
+            true => HealthState::Suspect,
+            false => HealthState::Healthy,
         }
     }
 
@@ -547,7 +549,8 @@ impl Story {
         }
         let still = self.still(policy, now);
         let missed = self.unanswered() + self.waited() + u16::from(self.queued() && still);
-        let suspects = self.state() == State::Healthy && missed >= policy.suspect_after && still;
+        let suspects =
+            self.state() == HealthState::Healthy && missed >= policy.suspect_after && still;
         match (self.queued(), suspects) {
             (false, false) => Does::Pings,
             (false, true) => Does::PingsAndSuspects,
@@ -689,8 +692,8 @@ impl Life {
         };
         let next = from + policy.heartbeat_interval;
         match got {
-            Due::Nothing => {}
-            Due::Beat { ping, change } => {
+            HealthAction::None => {}
+            HealthAction::Heartbeat { ping, change } => {
                 if let Some(change) = change {
                     self.rules_of_suspicion(change);
                     self.story.events.push((now, Event::Suspected));
@@ -709,7 +712,7 @@ impl Life {
                     assert_eq!(self.payloads.last(), Some(&payload), "still the same ping");
                 }
             }
-            Due::Stale => {
+            HealthAction::Stale => {
                 assert!(now >= self.story.opened + policy.connection_timeout);
                 assert!(
                     self.health.silence(now) >= policy.connection_timeout,
@@ -720,7 +723,7 @@ impl Life {
             }
         }
         if early {
-            assert_eq!(got, Due::Nothing, "asked for something before due");
+            assert_eq!(got, HealthAction::None, "asked for something before due");
             let after = format!("{:?}", self.health);
             assert_eq!(after, before, "an early look changed something");
         }
@@ -753,7 +756,7 @@ impl Life {
             );
         }
         let expected = HealthChange {
-            state: State::Suspect,
+            state: HealthState::Suspect,
             silence: self.now - self.story.heard(),
             unanswered: self.story.unanswered(),
             rtt: self.health.rtt(),
@@ -763,13 +766,13 @@ impl Life {
 
     fn hear(&mut self, when: Micros) {
         let due = self.health.due(&self.policy);
-        let expected = (self.story.state() == State::Suspect).then(|| HealthChange {
-            state: State::Healthy,
+        let expected = (self.story.state() == HealthState::Suspect).then(|| HealthChange {
+            state: HealthState::Healthy,
             silence: when - self.story.heard(),
             unanswered: self.story.unanswered(),
             rtt: self.health.rtt(),
         });
-        assert_eq!(self.health.heard(when), expected);
+        assert_eq!(self.health.on_heard(when), expected);
         self.story.events.push((when, Event::Heard));
         assert!(
             self.health.due(&self.policy) >= due,
@@ -779,7 +782,7 @@ impl Life {
 
     fn moves(&mut self, when: Micros) {
         let due = self.health.due(&self.policy);
-        self.health.moved(when);
+        self.health.on_progress(when);
         self.story.events.push((when, Event::Moved));
         assert!(
             self.health.due(&self.policy) >= due,
@@ -791,7 +794,7 @@ impl Life {
         let Some((asked, Event::Asked(_))) = self.story.heartbeat() else {
             return;
         };
-        self.health.ping_sent(&self.policy, self.now, late);
+        self.health.on_ping_sent(&self.policy, self.now, late);
         let next = self.now + self.policy.heartbeat_interval;
         self.story
             .events
@@ -810,7 +813,7 @@ impl Life {
             Some((left, Event::Sent(_))) => Some(self.now - left),
             _ => None,
         };
-        assert_eq!(self.health.pong(payload, self.now), expected);
+        assert_eq!(self.health.on_pong(payload, self.now), expected);
         if let Some(rtt) = expected {
             self.samples.push(rtt);
             self.story.events.push((self.now, Event::Settled));
@@ -832,7 +835,7 @@ impl Life {
             .filter(|_| rng.bool())
             .unwrap_or_else(|| rng.choice(foreign).expect("some"));
         assert_eq!(
-            self.health.pong(&payload, self.now),
+            self.health.on_pong(&payload, self.now),
             None,
             "an RTT from {payload:?}"
         );
@@ -842,7 +845,7 @@ impl Life {
     /// Stalls the loop: times of what it read meanwhile are then in the future of engine time.
     fn stall(&mut self, rng: &mut Rng) {
         self.now = (self.now - Micros(rng.u64(..2_000_000))).max(self.story.opened);
-        self.health.forget_outstanding();
+        self.health.discard_rtt();
         if let Some((asked, left, _)) = &mut self.sent {
             (*asked, *left) = (self.now.min(*asked), self.now.min(*left));
         }
@@ -856,7 +859,7 @@ impl Life {
         assert_eq!(health.state(), story.state());
         assert_eq!(health.unanswered(), story.unanswered());
         assert_eq!(health.silence(self.now), self.now - story.heard());
-        assert_eq!(health.ping_queued(), story.queued());
+        assert_eq!(health.is_ping_queued(), story.queued());
         assert_eq!(health.ping_due(policy), story.ping_due(policy));
         assert_eq!(health.stale_at(policy), story.stale_at(policy));
         let due = story.ping_due(policy).min(story.stale_at(policy));
@@ -918,7 +921,7 @@ fn a_round_trip_time_comes_only_from_the_latest_pings_pong_and_once() {
         policy.connection_timeout = at(300.0);
     });
     assert_eq!(
-        peer.health.pong(&peer.health.ping_payload(), at(1.0)),
+        peer.health.on_pong(&peer.health.ping_payload(), at(1.0)),
         None,
         "no ping yet"
     );
@@ -928,7 +931,7 @@ fn a_round_trip_time_comes_only_from_the_latest_pings_pong_and_once() {
     let second = peer.health.ping_payload();
     assert_ne!(first, second);
     assert_eq!(
-        peer.health.pong(&second, at(30.1)),
+        peer.health.on_pong(&second, at(30.1)),
         None,
         "it has not left yet"
     );
@@ -939,10 +942,13 @@ fn a_round_trip_time_comes_only_from_the_latest_pings_pong_and_once() {
         (b"", "unsolicited"),
         (&longer, "too long"),
     ] {
-        assert_eq!(peer.health.pong(payload, at(31.1)), None, "{why}");
+        assert_eq!(peer.health.on_pong(payload, at(31.1)), None, "{why}");
     }
-    assert_eq!(peer.health.pong(&second, at(31.2)), Some(Micros(200_000)));
-    assert_eq!(peer.health.pong(&second, at(31.3)), None, "twice");
+    assert_eq!(
+        peer.health.on_pong(&second, at(31.2)),
+        Some(Micros(200_000))
+    );
+    assert_eq!(peer.health.on_pong(&second, at(31.3)), None, "twice");
     assert_eq!(peer.health.rtt().srtt_us(), Some(200_000));
     assert_eq!(peer.health.rtt().rttvar_us(), Some(100_000));
     assert_eq!(
@@ -956,12 +962,12 @@ fn a_round_trip_time_comes_only_from_the_latest_pings_pong_and_once() {
 fn a_ping_that_was_out_while_we_were_away_yields_none() {
     let mut peer = Peer::new();
     peer.looks(15.0, Does::Pings);
-    peer.health.forget_outstanding();
+    peer.health.discard_rtt();
     assert_eq!(
-        peer.health.pong(&peer.health.ping_payload(), at(15.1)),
+        peer.health.on_pong(&peer.health.ping_payload(), at(15.1)),
         None
     );
-    peer.is(15.1, State::Healthy, 1, 30.0);
+    peer.is(15.1, HealthState::Healthy, 1, 30.0);
     peer.looks(30.0, Does::PingsAndSuspects); // it is still unanswered
     peer.answers(30.1, 0.1);
     assert_eq!(peer.health.rtt().srtt_us(), Some(100_000));
@@ -971,8 +977,8 @@ fn a_ping_that_was_out_while_we_were_away_yields_none() {
 fn a_ping_that_had_not_left_when_we_were_away_yields_one() {
     let mut peer = Peer::new();
     peer.asks(15.0);
-    peer.health.forget_outstanding();
-    assert!(peer.health.ping_queued());
+    peer.health.discard_rtt();
+    assert!(peer.health.is_ping_queued());
     peer.leaves(16.0);
     peer.answers(16.3, 0.3);
 }
@@ -1005,7 +1011,7 @@ fn every_fault_of_a_policy_is_named_in_one_text() {
 
 #[test]
 fn each_fault_of_a_policy_is_found_alone_and_limits_are_allowed() {
-    const LEAST: Micros = Policy::LEAST;
+    const LEAST: Micros = Policy::MIN_TIME;
     const BELOW: Micros = Micros(LEAST.0 - 1);
     let good = Policy {
         heartbeat_interval: LEAST,
@@ -1052,16 +1058,16 @@ enum Does {
 }
 
 impl Does {
-    fn what(due: Due) -> Self {
+    fn what(due: HealthAction) -> Self {
         match due {
-            Due::Nothing => Does::Nothing,
-            Due::Beat { ping, change } => match (ping, change) {
+            HealthAction::None => Does::Nothing,
+            HealthAction::Heartbeat { ping, change } => match (ping, change) {
                 (true, None) => Does::Pings,
                 (true, Some(_)) => Does::PingsAndSuspects,
                 (false, None) => Does::Waits,
                 (false, Some(_)) => Does::Suspects,
             },
-            Due::Stale => Does::Stale,
+            HealthAction::Stale => Does::Stale,
         }
     }
 }
@@ -1101,7 +1107,7 @@ impl Peer {
         let does = Does::what(self.health.on_due(&self.policy, at(s)));
         assert_eq!(does, expected, "at {s} s");
         if matches!(does, Does::Pings | Does::PingsAndSuspects) {
-            self.health.ping_sent(&self.policy, at(s), false);
+            self.health.on_ping_sent(&self.policy, at(s), false);
         }
     }
 
@@ -1113,14 +1119,18 @@ impl Peer {
 
     /// Sends the ping that had to wait.
     fn leaves(&mut self, s: f64) {
-        self.health.ping_sent(&self.policy, at(s), true);
+        self.health.on_ping_sent(&self.policy, at(s), true);
     }
 
     /// Delivers the pong of the latest ping.
     fn answers(&mut self, s: f64, rtt: f64) {
-        self.health.heard(at(s));
+        self.health.on_heard(at(s));
         let payload = self.health.ping_payload();
-        assert_eq!(self.health.pong(&payload, at(s)), Some(at(rtt)), "at {s} s");
+        assert_eq!(
+            self.health.on_pong(&payload, at(s)),
+            Some(at(rtt)),
+            "at {s} s"
+        );
     }
 
     /// Sets another interval and timeout, in seconds.
@@ -1134,7 +1144,7 @@ impl Peer {
         self.policy = policy;
     }
 
-    fn is(&self, s: f64, state: State, unanswered: u16, due: f64) {
+    fn is(&self, s: f64, state: HealthState, unanswered: u16, due: f64) {
         let found = (self.health.state(), self.health.unanswered(), self.due());
         assert_eq!(found, (state, unanswered, at(due)), "at {s} s");
     }

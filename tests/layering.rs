@@ -17,7 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["engine"],
     &["testing"],
     &["reactor"],
-    &["desk"],
+    &["query"],
     &["host"],
     &["relay"],
     &["gateway"],

@@ -3,7 +3,7 @@
 //! context that reads the whole stream at once.
 
 use fastrand::Rng;
-use pulsegate::cause::{Cause, Code};
+use pulsegate::cause::{Cause, EndCode};
 use pulsegate::testing::{Net, Received, client_frame};
 use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Request, Verdict};
 use std::io::{self, ErrorKind, Read, Write};
@@ -36,7 +36,7 @@ impl Handler for Host {
 struct Outcome {
     messages: Vec<Message>,
     pongs: Vec<Vec<u8>>,
-    end: Option<(Cause, Code)>,
+    end: Option<(Cause, EndCode)>,
 }
 
 impl Outcome {
@@ -124,20 +124,20 @@ fn expected(stream: &[u8], most: usize) -> Outcome {
             Ok(Message::Ping(payload)) => pongs.push(payload.to_vec()),
             Ok(Message::Close(frame)) => {
                 let code = frame.map_or(1005, |f| f.code.into());
-                break Some((Cause::PEER_CLOSED, Code::Close(code)));
+                break Some((Cause::PEER_CLOSED, EndCode::Close(code)));
             }
             Ok(message @ (Message::Text(_) | Message::Binary(_))) => {
                 let farewell = message.len() == FAREWELL;
                 messages.push(message);
                 if farewell {
-                    break Some((Cause::KICKED, Code::Close(4000)));
+                    break Some((Cause::KICKED, EndCode::Close(4000)));
                 }
             }
             Ok(_) => {}
             Err(WsError::Io(_)) => break None,
-            Err(WsError::Protocol(_)) => break Some((Cause::PROTOCOL, Code::Close(1002))),
-            Err(WsError::Capacity(_)) => break Some((Cause::TOO_BIG, Code::Close(1009))),
-            Err(WsError::Utf8(_)) => break Some((Cause::INVALID_DATA, Code::Close(1007))),
+            Err(WsError::Protocol(_)) => break Some((Cause::PROTOCOL, EndCode::Close(1002))),
+            Err(WsError::Capacity(_)) => break Some((Cause::TOO_BIG, EndCode::Close(1009))),
+            Err(WsError::Utf8(_)) => break Some((Cause::INVALID_DATA, EndCode::Close(1007))),
             Err(e) => panic!("{e}"),
         }
     };

@@ -4,7 +4,7 @@
 
 mod sockets;
 
-use pulsegate::cause::{By, Cause, Code};
+use pulsegate::cause::{Cause, EndCode, EndedBy};
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::wire::frame::{BINARY, CLOSE, TEXT};
 use pulsegate::{Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
@@ -99,7 +99,11 @@ fn five_hundred_ghosts_are_closed_and_none_of_them_early() {
     let mut late = Vec::new();
     for (path, end, at) in ends {
         let i: usize = path["/ghost/".len()..].parse().expect("its number");
-        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us), "{path}");
+        assert_eq!(
+            (end.cause, end.by),
+            (Cause::STALE, EndedBy::Server),
+            "{path}"
+        );
         let lived = at - ghosts[i].0;
         assert!(lived >= TIMEOUT, "{path} was closed after {lived:?}");
         assert!(end.silence >= TIMEOUT.into(), "{path}: {end:?}");
@@ -229,8 +233,8 @@ fn half_open_peers_are_stale_and_told_so() {
         assert!((3_000..=silence.as_millis()).contains(&ms), "{reason}");
         assert_eq!(rest, format!("{pings} ping{plural} unanswered"));
         assert!(silence >= TIMEOUT.into(), "{end:?}");
-        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us));
-        assert_eq!((end.code, &*end.reason), (Code::Close(3008), &*reason));
+        assert_eq!((end.cause, end.by), (Cause::STALE, EndedBy::Server));
+        assert_eq!((end.code, &*end.reason), (EndCode::Close(3008), &*reason));
         assert_eq!((end.clean, usize::from(end.unanswered)), (false, pings));
     }
     for i in 0..10 {
@@ -248,7 +252,7 @@ fn half_open_peers_are_stale_and_told_so() {
     let seen = host.seen();
     let suspects = seen.iter().filter(|s| {
         matches!(s, Seen::Health { path, change }
-            if path.starts_with("/deaf") && change.state == pulsegate::State::Suspect)
+            if path.starts_with("/deaf") && change.state == pulsegate::HealthState::Suspect)
     });
     assert_eq!(suspects.count(), 10, "each was suspect before it was stale");
     assert_eq!(host.stop().closed(Cause::STALE.index()), 20);
@@ -268,7 +272,7 @@ fn an_answer_saves_a_suspect_peer() {
                 .iter()
                 .rfind(|s| matches!(s, Seen::Health { path, .. } if path == "/late"));
             matches!(last, Some(Seen::Health { change, .. })
-                if change.state == pulsegate::State::Suspect)
+                if change.state == pulsegate::HealthState::Suspect)
             .then_some(())
         });
         // Any frame is enough.
@@ -278,7 +282,7 @@ fn an_answer_saves_a_suspect_peer() {
                 .iter()
                 .rfind(|s| matches!(s, Seen::Health { path, .. } if path == "/late"));
             matches!(last, Some(Seen::Health { change, .. })
-                if change.state == pulsegate::State::Healthy)
+                if change.state == pulsegate::HealthState::Healthy)
             .then_some(())
         });
     }
@@ -381,10 +385,10 @@ fn an_rst_is_the_peers_reset() {
         let end = host.ending(path);
         assert_eq!(
             (end.cause, end.by),
-            (Cause::PEER_RESET, By::Network),
+            (Cause::PEER_RESET, EndedBy::Network),
             "{path}"
         );
-        assert_eq!((end.code, end.clean), (Code::None, false), "{path}");
+        assert_eq!((end.code, end.clean), (EndCode::None, false), "{path}");
     }
     controls.finish();
     host.stop();
@@ -420,14 +424,14 @@ fn data_with_a_fin_in_one_segment_is_delivered() {
         host.message(&name("data"), "last words");
         host.message(&name("both"), "and goodbye");
         for (what, cause, code, clean) in [
-            ("data", Cause::PEER_EOF, Code::None, false),
-            ("half", Cause::PEER_EOF, Code::None, false),
-            ("close", Cause::PEER_CLOSED, Code::Close(1001), true),
-            ("both", Cause::PEER_CLOSED, Code::Close(1005), true),
+            ("data", Cause::PEER_EOF, EndCode::None, false),
+            ("half", Cause::PEER_EOF, EndCode::None, false),
+            ("close", Cause::PEER_CLOSED, EndCode::Close(1001), true),
+            ("both", Cause::PEER_CLOSED, EndCode::Close(1005), true),
         ] {
             let end = host.ending(&name(what));
             assert_eq!((end.cause, end.code, end.clean), (cause, code, clean));
-            assert_eq!(end.by, By::Peer);
+            assert_eq!(end.by, EndedBy::Peer);
         }
         // A client that has only shut down its sending side still gets the answer to its close
         // frame.
@@ -493,7 +497,7 @@ fn data_with_an_rst_in_one_event_is_delivered() {
     drop(gate);
     host.message("/data", "last words");
     let end = host.ending("/data");
-    assert_eq!((end.cause, end.by), (Cause::PEER_RESET, By::Network));
+    assert_eq!((end.cause, end.by), (Cause::PEER_RESET, EndedBy::Network));
     assert_eq!(host.ending("/mute/much").cause, Cause::PEER_RESET);
     let seen = host.seen();
     let much = seen
@@ -506,7 +510,7 @@ fn data_with_an_rst_in_one_event_is_delivered() {
     );
     // Its close frame had arrived; that our answer could not be written makes no difference.
     let end = host.ending("/close");
-    assert_eq!((end.cause, end.by), (Cause::PEER_CLOSED, By::Peer));
+    assert_eq!((end.cause, end.by), (Cause::PEER_CLOSED, EndedBy::Peer));
     controls.finish();
     host.stop();
 }
@@ -554,8 +558,8 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     late.write(&frame(CLOSE, &code.to_be_bytes()));
     assert_eq!(late.next(), Event::Eof);
     let end = host.ending("/patient/late");
-    assert_eq!((end.cause, end.by), (Cause::SLOW_CONSUMER, By::Us));
-    assert_eq!((end.code, end.clean), (Code::Close(1013), true));
+    assert_eq!((end.cause, end.by), (Cause::SLOW_CONSUMER, EndedBy::Server));
+    assert_eq!((end.code, end.clean), (EndCode::Close(1013), true));
     assert_eq!(&*end.reason, &*reason);
     let sent = sent_to(&host.seen(), "/greedy");
     let refused = Sent::Refused(pulsegate::Refused::OverLimit);
@@ -633,7 +637,11 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
     });
     for path in ["/upload-stands", "/upload-drips", "/download-stands"] {
         let end = host.ending(path);
-        assert_eq!((end.cause, end.by), (Cause::STALE, By::Us), "{path}");
+        assert_eq!(
+            (end.cause, end.by),
+            (Cause::STALE, EndedBy::Server),
+            "{path}"
+        );
         assert!(end.silence >= TIMEOUT.into(), "{path}: {end:?}");
     }
     assert_eq!(host.ending("/upload").cause, Cause::PEER_EOF);
@@ -900,7 +908,7 @@ fn other_threads_send_and_close() {
         .expect("room");
     assert_eq!(client.expect_close(), (4_321, "as you like".to_owned()));
     let end = host.ending("/patient/remote");
-    assert_eq!((end.cause, end.by), (Cause::KICKED, By::Operator));
+    assert_eq!((end.cause, end.by), (Cause::KICKED, EndedBy::Operator));
     assert!(end.clean);
     controls.finish();
     host.stop();

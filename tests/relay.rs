@@ -4,8 +4,8 @@
 mod relaying;
 
 use pulsegate::gateway::{
-    APP_STOPPED, Admission, Apps, Credentials, DESK_UNITS, DropReason, GLASSES, Kick, Outcome,
-    Progress, Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS,
+    APP_STOPPED, Admission, Apps, Credentials, DropReason, GLASSES, Kick, Outcome, Progress,
+    QUERY_UNITS, Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS,
     Search, Work,
 };
 use pulsegate::testing::{PeerId, client_frame, upgrade_request};
@@ -1298,7 +1298,7 @@ fn a_reload_stops_apps_over_many_turns_and_each_turn_does_its_share() {
         let units = fleet.turn();
         let stops = fleet.stops();
         assert!(stops <= 80, "{stops} in one turn");
-        assert!(units <= u64::from(DESK_UNITS) + OVERSHOOT, "{units} units");
+        assert!(units <= u64::from(QUERY_UNITS) + OVERSHOOT, "{units} units");
         assert!(units > 0 || stops == 0, "{stops} stops for nothing");
         (stopped, turns) = (stopped + stops, turns + 1);
         assert!(turns < 10_000, "{stopped}");
@@ -1473,12 +1473,12 @@ fn all_operators_together_have_one_share_of_a_turn() {
             done.fetch_add(1, Ordering::Relaxed);
             Progress::Done
         });
-        desk.leave(work).expect("room");
+        desk.send_sliced(work).expect("room");
     }
     let (mut turns, mut most) = (0, 0);
     while done.load(Ordering::Relaxed) < 8 {
         let units = fleet.turn();
-        assert!(units <= u64::from(DESK_UNITS) + OVERSHOOT, "{units} units");
+        assert!(units <= u64::from(QUERY_UNITS) + OVERSHOOT, "{units} units");
         (turns, most) = (turns + 1, most.max(units));
     }
     assert!(
@@ -1487,13 +1487,14 @@ fn all_operators_together_have_one_share_of_a_turn() {
     );
     // A slice without rows is cheap but still counted: many of them fit into a turn, but not all.
     for _ in 0..60 {
-        desk.leave(Box::new(|_, _| Progress::Done)).expect("room");
+        desk.send_sliced(Box::new(|_, _| Progress::Done))
+            .expect("room");
     }
     let mut turns = 0;
     loop {
         match fleet.turn() {
             0 => break,
-            units => assert!(units <= u64::from(DESK_UNITS)),
+            units => assert!(units <= u64::from(QUERY_UNITS)),
         }
         turns += 1;
     }

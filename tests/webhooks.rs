@@ -139,7 +139,9 @@ impl Bench {
             done.send(()).expect("somebody waits");
             Progress::Done
         };
-        self.desk.leave(Box::new(work)).expect("room on the desk");
+        self.desk
+            .send_sliced(Box::new(work))
+            .expect("room on the desk");
         is_done.recv_timeout(PATIENCE).expect("the loop turns");
     }
 

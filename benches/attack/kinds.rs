@@ -1,7 +1,7 @@
 //! The attacks: how many connections, and what each does.
 
 use crate::updates::{largest_subscriptions, many_entries};
-use pulsegate::wire::frame::{FIN, Header, TEXT, put};
+use pulsegate::wire::frame::{FIN, Header, TEXT, write_frame};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -273,6 +273,6 @@ fn header(payload: usize) -> Vec<u8> {
 /// Returns a masked frame; the mask is zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, first, payload, Some([0; 4]));
+    write_frame(&mut bytes, first, payload, Some([0; 4]));
     bytes
 }

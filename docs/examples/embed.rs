@@ -14,7 +14,7 @@ use mio::net::UdpSocket;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use pulsegate::{
-    By, Cause, Class, Config, ConnId, ConnMap, Ending, Handler, Io, Message, Micros, Reactor,
+    Cause, Class, Config, ConnId, ConnMap, EndedBy, Ending, Handler, Io, Message, Micros, Reactor,
     Remote, Request, TimerId, Verdict,
 };
 use std::collections::HashMap;
@@ -215,8 +215,12 @@ fn run() -> Result<(), Failure> {
     expect("announcements", announced, 1)?;
     expect("endings", ended.len(), 2)?;
     let how = |i: usize| (ended[i].0.as_str(), ended[i].1.cause, ended[i].1.by);
-    expect("mallory", how(0), ("mallory", Cause::UNAUTHORIZED, By::Us))?;
-    expect("ada", how(1), ("ada", Cause::PEER_CLOSED, By::Peer))?;
+    expect(
+        "mallory",
+        how(0),
+        ("mallory", Cause::UNAUTHORIZED, EndedBy::Server),
+    )?;
+    expect("ada", how(1), ("ada", Cause::PEER_CLOSED, EndedBy::Peer))?;
     expect("ada's closing handshake", ended[1].1.clean, true)
 }
 

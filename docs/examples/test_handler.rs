@@ -11,8 +11,8 @@
 
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{
-    Cause, Class, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message, Micros,
-    Request, State, TimerId, Verdict,
+    Cause, Class, Config, ConnId, ConnMap, Ending, Handler, HealthChange, HealthState, Io, Message,
+    Micros, Request, TimerId, Verdict,
 };
 use std::collections::HashMap;
 
@@ -110,8 +110,8 @@ impl Handler for Presence {
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         if let Some(guest) = self.guests.get(id) {
             let text = match change.state {
-                State::Suspect => format!("{} does not answer", guest.name),
-                State::Healthy => format!("{} is back", guest.name),
+                HealthState::Suspect => format!("{} does not answer", guest.name),
+                HealthState::Healthy => format!("{} is back", guest.name),
             };
             self.tell_others(io, id, &guest.room, text);
         }

@@ -4,9 +4,9 @@
 //! own rows with [`causes!`](crate::causes) and registers them in
 //! [`Config::causes`](crate::Config::causes).
 
-mod sides;
+mod end_code;
 
-pub use self::sides::{By, Code, PeerCode};
+pub use self::end_code::{EndCode, EndedBy, PeerCode};
 
 use std::collections::HashSet;
 use std::fmt;
@@ -21,7 +21,7 @@ pub struct Cause(&'static CauseInfo);
 #[derive(Debug, Clone, Copy)]
 pub struct CauseInfo {
     name: &'static str,
-    by: By,
+    by: EndedBy,
     close_code: u16,
     kind: CauseKind,
     /// The cause that it follows in lists.
@@ -35,7 +35,7 @@ pub struct CauseInfo {
 #[non_exhaustive]
 pub enum CauseKind {
     /// The end was intended, or the connection was refused: no loss.
-    Meant,
+    Intended,
     /// It was lost: neither side wanted it to end.
     Loss,
     /// The peer broke a rule, or did not keep up.
@@ -44,7 +44,7 @@ pub enum CauseKind {
     Check,
     /// The peer's close frame decides: it is a loss if the peer blames this server
     /// ([`PeerCode::Protocol`]).
-    Told,
+    ByPeerCode,
 }
 
 /// Declares the causes of a product: a static table of [`CauseInfo`] rows, and a constant of type
@@ -54,16 +54,12 @@ pub enum CauseKind {
 /// unregistered cause as [`Cause::INTERNAL`].
 ///
 /// ```
-/// use pulsegate::{By, Cause, CauseInfo, Config};
+/// use pulsegate::{EndedBy, Cause, CauseInfo, Config};
 ///
-/// pulsegate::causes! {
-///     /// The causes of a chat.
-///     pub static CHAT_CAUSES;
-///     /// The member left the room.
-///     pub const LEFT_ROOM = CauseInfo::new("left_room", By::Peer, 4001);
-///     /// The room was closed.
-///     pub const ROOM_CLOSED = CauseInfo::new("room_closed", By::Us, 4002).after(Cause::FORBIDDEN);
-/// }
+/// pulsegate::causes! { /// The causes of a chat. pub static CHAT_CAUSES; /// The member left the
+/// room. pub const LEFT_ROOM = CauseInfo::new("left_room", EndedBy::Peer, 4001); /// The room was
+/// closed. pub const ROOM_CLOSED = CauseInfo::new("room_closed", EndedBy::Server,
+/// 4002).after(Cause::FORBIDDEN); }
 ///
 /// let config = Config { causes: &CHAT_CAUSES, ..Config::default() };
 /// assert_eq!(config.validate(), Ok(()));
@@ -104,7 +100,7 @@ macro_rules! base_causes {
     )+) => {
         causes!(
             @table 0, BASE;
-            $(CauseInfo::new($name, By::$by, $close_code).kind(CauseKind::$kind),)+
+            $(CauseInfo::new($name, EndedBy::$by, $close_code).kind(CauseKind::$kind),)+
         );
 
         impl Cause {
@@ -118,7 +114,7 @@ macro_rules! base_causes {
 base_causes! {
     /// The peer sent a close frame; [`Ending::code`](crate::Ending::code) is its code (1005 if it
     /// carried none, RFC 6455 §7.1.5).
-    PEER_CLOSED = "peer_closed", Peer, 0, Told;
+    PEER_CLOSED = "peer_closed", Peer, 0, ByPeerCode;
     /// The peer ended the stream without a close frame.
     PEER_EOF = "peer_eof", Peer, 0, Loss;
     /// The peer, or a device on the path, reset the connection.
@@ -131,51 +127,51 @@ base_causes! {
     /// Writing failed for another reason than a reset or a timeout.
     WRITE_ERROR = "write_error", Network, 0, Loss;
     /// The peer left before its request was answered.
-    ABORTED = "aborted", Peer, 0, Meant;
+    ABORTED = "aborted", Peer, 0, Intended;
     /// The peer sent no byte: a port scan, a load balancer's check, or a connection that a browser
     /// opened in advance.
     PROBE = "probe", Peer, 0, Check;
     /// A plain HTTP request was answered; no WebSocket was requested.
-    ANSWERED = "answered", Us, 0, Check;
+    ANSWERED = "answered", Server, 0, Check;
     /// Nothing was heard for the connection timeout.
-    STALE = "stale", Us, 3008, Loss;
+    STALE = "stale", Server, 3008, Loss;
     /// One frame took more than ten minutes.
-    FRAME_TIMEOUT = "frame_timeout", Us, 3008, Loss;
+    FRAME_TIMEOUT = "frame_timeout", Server, 3008, Loss;
     /// The peer did not send the required first message in time.
-    INIT_TIMEOUT = "init_timeout", Us, 3008, Meant;
+    INIT_TIMEOUT = "init_timeout", Server, 3008, Intended;
     /// The request head, or the host's deferred verdict, did not arrive in time.
-    HANDSHAKE_TIMEOUT = "handshake_timeout", Us, 0, Meant;
+    HANDSHAKE_TIMEOUT = "handshake_timeout", Server, 0, Intended;
     /// The request is not one that this server accepts.
-    BAD_REQUEST = "bad_request", Us, 0, Meant;
+    BAD_REQUEST = "bad_request", Server, 0, Intended;
     /// Credentials are missing or wrong.
-    UNAUTHORIZED = "unauthorized", Us, 1008, Meant;
+    UNAUTHORIZED = "unauthorized", Server, 1008, Intended;
     /// This identity, or the origin of this page, is refused.
-    BLOCKED = "blocked", Us, 1008, Meant;
+    BLOCKED = "blocked", Server, 1008, Intended;
     /// `max_connections` is reached.
-    AT_CAPACITY = "at_capacity", Us, 1013, Meant;
+    AT_CAPACITY = "at_capacity", Server, 1013, Intended;
     /// Memory for buffers (`max_buffered_bytes`) is short, and this connection held much of it for
     /// long, or needed more.
-    BUFFERS_FULL = "buffers_full", Us, 1013, Meant;
+    BUFFERS_FULL = "buffers_full", Server, 1013, Intended;
     /// The peer violated RFC 6455.
-    PROTOCOL = "protocol", Us, 1002, Fault;
+    PROTOCOL = "protocol", Server, 1002, Fault;
     /// A text message was not UTF-8.
-    INVALID_DATA = "invalid_data", Us, 1007, Fault;
+    INVALID_DATA = "invalid_data", Server, 1007, Fault;
     /// A message or frame was above the limit.
-    TOO_BIG = "too_big", Us, 1009, Fault;
+    TOO_BIG = "too_big", Server, 1009, Fault;
     /// The peer did something that it is not allowed to do.
-    FORBIDDEN = "forbidden", Us, 1008, Meant;
+    FORBIDDEN = "forbidden", Server, 1008, Intended;
     /// The peer left too many bytes unread, or for too long.
-    SLOW_CONSUMER = "slow_consumer", Us, 1013, Fault;
+    SLOW_CONSUMER = "slow_consumer", Server, 1013, Fault;
     /// A newer connection of the same peer took over.
-    REPLACED = "replaced", Us, 1000, Meant;
+    REPLACED = "replaced", Server, 1000, Intended;
     /// This server drains: it closes its connections in order.
-    DRAINING = "draining", Operator, 1012, Meant;
+    DRAINING = "draining", Operator, 1012, Intended;
     /// This server stops at once.
-    SHUTDOWN = "shutdown", Operator, 0, Meant;
+    SHUTDOWN = "shutdown", Operator, 0, Intended;
     /// The host or its operator closed it.
-    KICKED = "kicked", Operator, 4000, Meant;
+    KICKED = "kicked", Operator, 4000, Intended;
     /// The server found an internal error.
-    INTERNAL = "internal", Us, 1011, Meant;
+    INTERNAL = "internal", Server, 1011, Intended;
 }
 
 impl Cause {
@@ -200,7 +196,7 @@ impl Cause {
     }
 
     /// Returns the side that ends a connection for this cause.
-    pub const fn by(self) -> By {
+    pub const fn by(self) -> EndedBy {
         self.0.by
     }
 
@@ -217,11 +213,11 @@ impl Cause {
 
     /// Returns whether a connection that ended for this cause was lost: neither side wanted the
     /// end. `code` is the peer's close code.
-    pub const fn is_loss(self, code: Code) -> bool {
+    pub const fn is_loss(self, code: EndCode) -> bool {
         match (self.0.kind, code) {
             (CauseKind::Loss, _) => true,
             // The peer blames this server: the peer did not receive what was sent.
-            (CauseKind::Told, Code::Close(code)) => {
+            (CauseKind::ByPeerCode, EndCode::Close(code)) => {
                 matches!(PeerCode::of(code), PeerCode::Protocol)
             }
             _ => false,
@@ -257,13 +253,13 @@ impl fmt::Debug for Cause {
 impl CauseInfo {
     /// Creates a row: the name in logs and metrics (`[a-z][a-z0-9_]*`), the side that ends the
     /// connection, and the default close code for an open connection (RFC 6455 §7.4; 0: nothing is
-    /// sent). The kind is [`CauseKind::Meant`].
-    pub const fn new(name: &'static str, by: By, close_code: u16) -> CauseInfo {
+    /// sent). The kind is [`CauseKind::Intended`].
+    pub const fn new(name: &'static str, by: EndedBy, close_code: u16) -> CauseInfo {
         CauseInfo {
             name,
             by,
             close_code,
-            kind: CauseKind::Meant,
+            kind: CauseKind::Intended,
             after: None,
             number: 0,
         }
@@ -334,7 +330,7 @@ impl CauseTable {
     }
 
     /// Returns this cause if it is registered, else [`Cause::INTERNAL`].
-    pub(crate) fn known(self, cause: Cause) -> Cause {
+    pub(crate) fn resolve(self, cause: Cause) -> Cause {
         let is_own = BASE.get(cause.index()).map(Cause) == Some(cause);
         let of_product = cause.index().checked_sub(Cause::COUNT);
         let row = of_product.and_then(|at| self.product.get(at));

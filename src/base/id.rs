@@ -54,14 +54,14 @@ impl fmt::Display for ConnId {
 }
 
 impl FromStr for ConnId {
-    type Err = NotAnId;
+    type Err = InvalidConnId;
 
     /// Parses the printed form, `slot.generation`.
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let parts = text.split_once('.').ok_or(NotAnId)?;
+    fn from_str(text: &str) -> Result<Self, InvalidConnId> {
+        let parts = text.split_once('.').ok_or(InvalidConnId)?;
         let number = |part: &str| {
             let plain = part.bytes().all(|b| b.is_ascii_digit());
-            part.parse().ok().filter(|_| plain).ok_or(NotAnId)
+            part.parse().ok().filter(|_| plain).ok_or(InvalidConnId)
         };
         Ok(ConnId::new(number(parts.0)?, number(parts.1)?))
     }
@@ -71,7 +71,7 @@ impl FromStr for ConnId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is slot.generation, two whole numbers")]
 #[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]
-pub struct NotAnId;
+pub struct InvalidConnId;
 
 #[cfg(test)]
 mod tests {
@@ -95,7 +95,7 @@ mod tests {
             "1.4294967296",
             "a.b",
         ] {
-            assert_eq!(text.parse::<ConnId>(), Err(NotAnId), "{text}");
+            assert_eq!(text.parse::<ConnId>(), Err(InvalidConnId), "{text}");
         }
     }
 }

@@ -169,37 +169,40 @@ impl UnixMillis {
     }
 }
 
-/// One moment on both clocks of the process, read on any thread. Windows, rates and ages use `raw`,
-/// which never steps; `wall` is only for display.
+/// A point in time on both clocks of the process, read on any thread. Windows, rates and ages use
+/// `raw`, which never steps; `wall` is only for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::exhaustive_structs, reason = "one moment by both clocks")]
-pub struct Moment {
-    /// The monotonic time since the first moment that the process has taken.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "one point in time, on both clocks"
+)]
+pub struct Timestamp {
+    /// The monotonic time since the first timestamp that the process has taken.
     pub raw: Micros,
-    /// The wall-clock time of the moment.
+    /// The wall-clock time.
     pub wall: UnixMillis,
 }
 
-/// The origin of [`Moment::raw`].
-static FIRST_MOMENT: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// The origin of [`Timestamp::raw`].
+static TIMESTAMP_ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl Moment {
-    /// Returns the current moment.
+impl Timestamp {
+    /// Returns the current time on both clocks.
     pub fn now() -> Self {
-        Moment {
-            raw: Micros::from(FIRST_MOMENT.elapsed()),
+        Timestamp {
+            raw: Micros::from(TIMESTAMP_ORIGIN.elapsed()),
             wall: UnixMillis::now(),
         }
     }
 
-    /// Returns the time from `earlier` to this moment, independent of changes of the wall clock.
-    pub fn since(self, earlier: Moment) -> Micros {
+    /// Returns the time from `earlier` to this timestamp, independent of changes of the wall clock.
+    pub fn since(self, earlier: Timestamp) -> Micros {
         self.raw - earlier.raw
     }
 
-    /// Returns this moment's wall-clock time relative to `now`, so that moments shown together keep
+    /// Returns the wall-clock time relative to `now`, so that timestamps shown together keep
     /// their distances.
-    pub fn as_of(self, now: Moment) -> UnixMillis {
+    pub fn as_of(self, now: Timestamp) -> UnixMillis {
         UnixMillis(now.wall.0.saturating_sub(now.since(self).as_millis()))
     }
 }
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_step_of_the_wall_clock_changes_no_distance() {
-        let at = |s, wall_s: u64| Moment {
+        let at = |s, wall_s: u64| Timestamp {
             raw: Micros::from_secs(s),
             wall: UnixMillis(wall_s * 1_000),
         };
@@ -242,7 +245,7 @@ mod tests {
         assert_eq!(stepped_back.since(before), Micros::from_secs(2));
         assert_eq!(before.as_of(stepped_back), UnixMillis(4_400_000));
         assert_eq!(before.since(stepped_back), Micros::ZERO);
-        let (first, second) = (Moment::now(), Moment::now());
+        let (first, second) = (Timestamp::now(), Timestamp::now());
         assert!(first.raw <= second.raw);
     }
 

@@ -6,7 +6,7 @@ use super::handler::Handler;
 use super::wheel::TICK;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::health::State;
+use crate::health::HealthState;
 
 impl<H: Handler> Engine<H> {
     /// Checks the invariants after a turn.
@@ -33,7 +33,7 @@ impl<H: Handler> Engine<H> {
             }
             strangers += if conn.is_stranger() { held_of(conn) } else { 0 };
             if let Phase::Open(middle) = &conn.phase {
-                suspects += u64::from(conn.health.state() == State::Suspect);
+                suspects += u64::from(conn.health.state() == HealthState::Suspect);
                 if let Some(middle) = middle {
                     held += middle.held;
                     check_middle(middle).map_err(|e| format!("{id} {e}"))?;
@@ -108,7 +108,7 @@ impl<H: Handler> Engine<H> {
     /// Returns whether a heartbeat waits to be sent to this connection.
     pub(crate) fn is_ping_queued(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
-        conn.is_some_and(|c| c.health.ping_queued())
+        conn.is_some_and(|c| c.health.is_ping_queued())
     }
 }
 

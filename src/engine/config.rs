@@ -97,10 +97,10 @@ impl Config {
                 faults.push(ConfigFault::Class { name, error });
             }
         }
-        if self.handshake_timeout < Policy::LEAST {
+        if self.handshake_timeout < Policy::MIN_TIME {
             faults.push(ConfigFault::HandshakeTimeout(self.handshake_timeout));
         }
-        if self.slow_after < Policy::LEAST {
+        if self.slow_after < Policy::MIN_TIME {
             faults.push(ConfigFault::SlowAfter(self.slow_after));
         }
         if !(Self::HEAD_LEAST..=Self::HEAD_MOST).contains(&self.max_head_bytes) {
@@ -163,11 +163,11 @@ pub enum ConfigFault {
         /// Every fault of its policy.
         error: PolicyError,
     },
-    /// The timeout is shorter than [`Policy::LEAST`].
-    #[error("handshake_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    /// The timeout is shorter than [`Policy::MIN_TIME`].
+    #[error("handshake_timeout is {0}; at least {least}", least = Policy::MIN_TIME)]
     HandshakeTimeout(Micros),
-    /// The time is shorter than [`Policy::LEAST`].
-    #[error("slow_after is {0}; at least {least}", least = Policy::LEAST)]
+    /// The time is shorter than [`Policy::MIN_TIME`].
+    #[error("slow_after is {0}; at least {least}", least = Policy::MIN_TIME)]
     SlowAfter(Micros),
     /// The limit is not between [`Config::HEAD_LEAST`] and [`Config::HEAD_MOST`].
     #[error(

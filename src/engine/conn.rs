@@ -14,8 +14,8 @@ use crate::engine::wheel::{BEAT, Tick};
 use crate::health::{Health, Policy};
 use crate::wire::frame::{HEADER_MAX, Header};
 use crate::wire::http::Request;
-use crate::wire::incoming::Incoming;
-use crate::wire::scan::{CloseFinder, Kind};
+use crate::wire::incoming_message::IncomingMessage;
+use crate::wire::scan::{CloseFinder, FrameKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The most time that one frame may take to arrive, and that our unsent bytes may wait without a
@@ -140,7 +140,7 @@ pub(crate) struct Middle {
     /// Whether `leftover` was moved out and is being processed.
     pub(crate) at_work: bool,
     pub(crate) frame: Option<Gathering>,
-    pub(crate) message: Option<Incoming>,
+    pub(crate) message: Option<IncomingMessage>,
     /// Whether the message is complete and is being joined.
     pub(crate) joining: bool,
     /// Bytes that the host keeps of the last message, if it has not finished with it.
@@ -170,7 +170,7 @@ pub(crate) struct Gathering {
     pub(crate) head: [u8; HEADER_MAX],
     pub(crate) have: u8,
     /// The header, once it is complete, and the kind of frame.
-    pub(crate) header: Option<(Header, Kind)>,
+    pub(crate) header: Option<(Header, FrameKind)>,
     /// Bytes of payload that have arrived. Those of a data frame are already part of the message.
     pub(crate) payload: u64,
     /// The payload of a control frame.
@@ -211,7 +211,7 @@ impl Middle {
             return self.message.as_ref().map_or(0, |m| m.len() as u64);
         }
         let frame = self.frame.as_ref().map_or(0, |f| f.control.capacity());
-        let message = self.message.as_ref().map_or(0, Incoming::allocated);
+        let message = self.message.as_ref().map_or(0, IncomingMessage::allocated);
         let own = size_of::<Middle>() + self.leftover.capacity() + frame + message;
         own as u64 + self.unfinished.unwrap_or_default()
     }

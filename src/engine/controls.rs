@@ -6,12 +6,12 @@ use super::engine::Engine;
 use super::handler::Handler;
 use super::message::{Message, Pong};
 use super::view::Awaits;
-use crate::base::cause::{Cause, Code};
+use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::health::Health;
-use crate::wire::decoder::Control;
+use crate::wire::control_decoder::ControlFrame;
 use crate::wire::frame::Header;
 use crate::wire::{Bytes, WsError};
 
@@ -26,9 +26,9 @@ impl<H: Handler> Engine<H> {
     ) -> bool {
         let mut output = std::mem::take(&mut self.core.scratch);
         match self.core.decoder.control(frame, header, &mut output) {
-            Ok(Control::Pong(payload)) => self.pong(id, &payload, now),
-            Ok(Control::Ping) => self.core.answer_ping(id, &output, now),
-            Ok(Control::Close { code, reason }) => {
+            Ok(ControlFrame::Pong(payload)) => self.pong(id, &payload, now),
+            Ok(ControlFrame::Ping) => self.core.answer_ping(id, &output, now),
+            Ok(ControlFrame::Close { code, reason }) => {
                 self.peer_closed(id, code, &reason, &output, now);
             }
             Err(e) => self.broken(id, &e, now),
@@ -69,12 +69,12 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        if conn.health.awaits_pong() && !Health::is_echo(payload) {
+        if conn.health.is_awaiting_pong() && !Health::is_valid_pong(payload) {
             self.core.stats.pongs_mangled += 1;
             self.call(now, |handler, io| handler.on_mangled_pong(io, id, payload));
             return;
         }
-        if let Some(rtt) = conn.health.pong(payload, now) {
+        if let Some(rtt) = conn.health.on_pong(payload, now) {
             self.core.stats.pongs += 1;
             self.core.stats.rtt.record(rtt.0);
             if conn.marks.has(Mark::Watched) {
@@ -101,7 +101,7 @@ impl<H: Handler> Engine<H> {
             out.push_close(answer);
         });
         let mut end = Draft::of(Cause::PEER_CLOSED);
-        end.code = Code::Close(code);
+        end.code = EndCode::Close(code);
         end.reason = reason.into();
         end.clean = true;
         end.unsent = unsent;

@@ -12,7 +12,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::health::{Due, Policy};
+use crate::health::{HealthAction, Policy};
 use crate::wire::http::Reply;
 
 /// Why a connection is checked.
@@ -203,7 +203,7 @@ impl<H: Handler> Engine<H> {
             } else {
                 BEAT
             };
-            conn.health.put_off_ping(policy, now, after);
+            conn.health.delay_ping(policy, now, after);
             self.heard(id, now);
             if look == Look::Granted {
                 self.core.bucket.give_back();
@@ -212,18 +212,18 @@ impl<H: Handler> Engine<H> {
             return;
         }
         let unanswered = conn.health.unanswered() > 0;
-        let is_silent = unanswered || conn.health.ping_queued();
+        let is_silent = unanswered || conn.health.is_ping_queued();
         match conn.health.on_due(policy, now) {
-            Due::Stale if look == Look::Fired => {
+            HealthAction::Stale if look == Look::Fired => {
                 self.core.doubt(id);
                 return;
             }
-            Due::Stale => {
+            HealthAction::Stale => {
                 self.close_stale(id, look == Look::Granted, now);
                 return;
             }
-            Due::Nothing => {}
-            Due::Beat { ping, change } => {
+            HealthAction::None => {}
+            HealthAction::Heartbeat { ping, change } => {
                 self.core.stats.unanswered += u64::from(unanswered);
                 if is_silent {
                     self.core.unanswered.push(id);

@@ -1,6 +1,6 @@
 //! How a connection ended.
 
-use crate::base::cause::{By, Cause, Code};
+use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::id::Class;
 use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
@@ -14,11 +14,12 @@ pub struct Ending {
     /// The cause.
     pub cause: Cause,
     /// The side that ended it.
-    pub by: By,
+    pub by: EndedBy,
     /// Whether the connection was lost: neither side wanted it to end ([`Cause::is_loss`]).
     pub lost: bool,
-    /// The close code that was sent or received; [`Code::None`] if our close frame was never sent.
-    pub code: Code,
+    /// The close code that was sent or received; [`EndCode::None`] if our close frame was never
+    /// sent.
+    pub code: EndCode,
     /// The close reason that went with the code; at most 123 bytes.
     pub reason: Box<str>,
     /// Whether the closing handshake was completed.
@@ -46,7 +47,7 @@ pub struct Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) cause: Cause,
-    pub(crate) code: Code,
+    pub(crate) code: EndCode,
     pub(crate) reason: Box<str>,
     /// Whether the closing handshake was completed.
     pub(crate) clean: bool,
@@ -60,7 +61,7 @@ impl Draft {
     pub(crate) fn of(cause: Cause) -> Self {
         Draft {
             cause,
-            code: Code::None,
+            code: EndCode::None,
             reason: "".into(),
             clean: false,
             told: false,

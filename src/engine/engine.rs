@@ -16,7 +16,7 @@ use super::work::END_UNITS;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::health::State;
+use crate::health::HealthState;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 
@@ -232,7 +232,7 @@ impl<H: Handler> Engine<H> {
         let ids: Vec<ConnId> = self.core.table.ids().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(conn) = self.core.table.get_mut(id) {
-                conn.health.forget_outstanding();
+                conn.health.discard_rtt();
             }
         }
     }
@@ -343,12 +343,12 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
-        let (change, class) = (conn.health.heard(now), conn.class);
+        let (change, class) = (conn.health.on_heard(now), conn.class);
         if conn.marks.take(Mark::Deferred) {
             self.core.arm(id);
         }
         if let Some(change) = change {
-            debug_assert_eq!(change.state, State::Healthy);
+            debug_assert_eq!(change.state, HealthState::Healthy);
             self.core.stats.classes[usize::from(class.0)].suspects -= 1;
             self.call(now, |handler, io| handler.on_health(io, id, change));
         }

@@ -62,7 +62,8 @@ impl Conn {
             acked != self.acked && !is_behind(self.acked)
         };
         // A heartbeat that was queued just now is not stuck, unless bytes wait before it.
-        let is_stuck = self.health.ping_queued() && self.is_blocked() || is_behind(self.ping_end);
+        let is_stuck =
+            self.health.is_ping_queued() && self.is_blocked() || is_behind(self.ping_end);
         self.acked = acked;
         if !has_advanced || !is_stuck {
             return;
@@ -72,6 +73,6 @@ impl Conn {
             // The proxy acknowledges, and it may do so long after the client has gone.
             at = at.min(now - self.health.silence(now) + timeout);
         }
-        self.health.moved(at);
+        self.health.on_progress(at);
     }
 }

@@ -9,8 +9,8 @@ use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::WsError;
 use crate::wire::frame::{HEADER_MAX, Header, Role};
-use crate::wire::incoming::{Incoming, NotUtf8};
-use crate::wire::scan::Kind;
+use crate::wire::incoming_message::{IncomingMessage, NotUtf8};
+use crate::wire::scan::FrameKind;
 
 /// The result of processing a piece of input.
 enum Step {
@@ -92,18 +92,18 @@ impl<H: Handler> Engine<H> {
         let frame = &data[..len];
         let (payload, mask) = (&frame[header.len..], header.mask());
         let open = match kind {
-            Kind::Whole(opcode) => match Incoming::whole(opcode, payload, mask) {
+            FrameKind::Whole(opcode) => match IncomingMessage::from_frame(opcode, payload, mask) {
                 Ok((message, worth)) => {
                     self.core.work.spend_bytes(worth, &mut self.core.stats);
                     self.deliver(id, message, now)
                 }
                 Err(NotUtf8) => self.not_utf8(id, now),
             },
-            Kind::First(_) | Kind::Middle | Kind::Last => {
+            FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
                 self.begin_message(id, kind);
                 self.append(id, payload, mask, 0, now) && self.frame_ends(id, kind, now)
             }
-            Kind::Control | Kind::Close => self.control(id, frame, &header, now),
+            FrameKind::Control | FrameKind::Close => self.control(id, frame, &header, now),
         };
         if open && self.rest(id, now) {
             Step::Took(len)
@@ -113,7 +113,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Classifies a frame by its header, or returns why it is not allowed.
-    fn kind_of_frame(&self, conn: &Conn, header: &Header) -> Result<Kind, WsError> {
+    fn kind_of_frame(&self, conn: &Conn, header: &Header) -> Result<FrameKind, WsError> {
         let most = self.core.config.max_message_bytes;
         let first = self.core.policy_of(conn).first_message_bytes;
         let most = match first {
@@ -121,10 +121,10 @@ impl<H: Handler> Engine<H> {
             Some(_) | None => most,
         };
         let in_message = match &conn.phase {
-            Phase::Open(Some(middle)) => middle.message.as_ref().map(Incoming::len),
+            Phase::Open(Some(middle)) => middle.message.as_ref().map(IncomingMessage::len),
             _ => None,
         };
-        header.judge(
+        header.classify(
             Role::Server,
             in_message,
             if header.is_data() { most } else { usize::MAX },
@@ -184,8 +184,8 @@ impl<H: Handler> Engine<H> {
             }
             whole = (frame.payload == header.payload).then_some((header, kind));
             match kind {
-                Kind::Control | Kind::Close => frame.control.extend_from_slice(bytes),
-                Kind::Whole(_) | Kind::First(_) | Kind::Middle | Kind::Last => {
+                FrameKind::Control | FrameKind::Close => frame.control.extend_from_slice(bytes),
+                FrameKind::Whole(_) | FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
                     open = self.append(id, bytes, header.mask(), offset, now);
                 }
             }
@@ -197,11 +197,11 @@ impl<H: Handler> Engine<H> {
         if let Some((header, kind)) = whole.filter(|_| open) {
             let frame = self.middle_of(id).and_then(|m| m.frame.take());
             open = frame.is_some_and(|frame| match kind {
-                Kind::Control | Kind::Close => {
+                FrameKind::Control | FrameKind::Close => {
                     let bytes = [&frame.head[..header.len], &frame.control].concat();
                     self.control(id, &bytes, &header, now)
                 }
-                Kind::Whole(_) | Kind::First(_) | Kind::Middle | Kind::Last => {
+                FrameKind::Whole(_) | FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
                     self.frame_ends(id, kind, now)
                 }
             });
@@ -244,11 +244,11 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Begins a message if a frame of this kind does.
-    fn begin_message(&mut self, id: ConnId, kind: Kind) {
+    fn begin_message(&mut self, id: ConnId, kind: FrameKind) {
         if let Some(opcode) = kind.begins()
             && let Some(middle) = self.middle_or_new(id)
         {
-            middle.message = Some(Incoming::new(opcode));
+            middle.message = Some(IncomingMessage::new(opcode));
         }
     }
 
@@ -273,12 +273,12 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Handles the end of a data frame. Returns whether the connection is still open.
-    fn frame_ends(&mut self, id: ConnId, kind: Kind, now: Micros) -> bool {
-        if let Kind::First(_) | Kind::Middle = kind {
+    fn frame_ends(&mut self, id: ConnId, kind: FrameKind, now: Micros) -> bool {
+        if let FrameKind::First(_) | FrameKind::Middle = kind {
             return self.account_for_held(id, now);
         }
         let message = self.middle_of(id).and_then(|m| m.message.as_ref());
-        match message.map(Incoming::finish) {
+        match message.map(IncomingMessage::finish) {
             Some(Ok(())) => self.begin_to_join(id, now),
             Some(Err(NotUtf8)) => self.not_utf8(id, now),
             None => false,

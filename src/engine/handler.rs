@@ -32,7 +32,7 @@ pub trait Handler {
 
     /// Returns whether requests for this path may use the method OPTIONS, which some load balancers
     /// use for health checks. GET and HEAD always reach the host; other methods are answered 405.
-    fn takes_options(&self, _path: &str) -> bool {
+    fn accepts_options(&self, _path: &str) -> bool {
         false
     }
 

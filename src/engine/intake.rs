@@ -7,7 +7,7 @@ use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 use crate::engine::message::Pong;
-use crate::health::{PAYLOAD, State};
+use crate::health::{HealthState, PAYLOAD_LEN};
 use crate::wire::frame::Role;
 use crate::wire::heartbeat;
 
@@ -80,7 +80,7 @@ impl<H: Handler> Engine<H> {
     /// Handles bytes that were read at time `now`. Bytes beyond the connection's share of the turn
     /// are kept: at most 64 KiB if the driver reads as [`intake`](Engine::intake) says.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        if let Some(payload) = heartbeat::pong(Role::Server, bytes)
+        if let Some(payload) = heartbeat::parse_pong(Role::Server, bytes)
             && self.lone_pong(id, payload, now)
         {
             return;
@@ -93,7 +93,7 @@ impl<H: Handler> Engine<H> {
 
     /// Handles input that is exactly one heartbeat answer from a healthy connection at rest. Most
     /// reads of an idle fleet are of this kind. Returns whether it was one.
-    fn lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD], now: Micros) -> bool {
+    fn lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD_LEN], now: Micros) -> bool {
         let Core {
             table, work, stats, ..
         } = &mut self.core;
@@ -101,15 +101,16 @@ impl<H: Handler> Engine<H> {
             return false;
         };
         let at_rest = matches!(conn.phase, Phase::Open(None));
-        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != State::Healthy {
+        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != HealthState::Healthy
+        {
             return false;
         }
-        let Some(rtt) = conn.health.pong(&payload, now) else {
+        let Some(rtt) = conn.health.on_pong(&payload, now) else {
             return false;
         };
-        conn.health.heard(now);
-        stats.bytes_in += heartbeat::CLIENT_PONG as u64;
-        conn.traffic.bytes_in += heartbeat::CLIENT_PONG as u64;
+        conn.health.on_heard(now);
+        stats.bytes_in += heartbeat::CLIENT_PONG_LEN as u64;
+        conn.traffic.bytes_in += heartbeat::CLIENT_PONG_LEN as u64;
         work.spend_on_pong(stats);
         stats.pongs += 1;
         stats.rtt.record(rtt.0);
@@ -240,7 +241,7 @@ impl Core {
             || !self.repolled.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.is_empty()
-            || self.inbox.has_left_over()
+            || self.inbox.has_leftovers()
     }
 
     fn end_turn(&mut self) {

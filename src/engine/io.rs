@@ -94,7 +94,7 @@ impl Io<'_> {
     /// that is not registered ([`Config::causes`](crate::Config::causes)) becomes
     /// [`Cause::INTERNAL`].
     pub fn close_for(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str) {
-        let cause = self.core.stats.causes.known(cause);
+        let cause = self.core.stats.causes.resolve(cause);
         self.core.close(id, cause, code, reason, self.now);
     }
 
@@ -291,7 +291,7 @@ impl Io<'_> {
             (200, "ok")
         };
         let reply = Reply::new(status, format!("{{\"status\":\"{text}\"}}"));
-        request.with_methods(reply)
+        request.with_allow(reply)
     }
 
     /// Returns whether a drain is in progress.

@@ -10,7 +10,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::transport::Preamble;
-use crate::wire::http::{self, Head, Reply, Request};
+use crate::wire::http::{self, ParsedHead, Reply, Request};
 
 /// The most bytes of a preamble, and of what a peer sends before its request is answered.
 const EARLY_MAX: usize = 8 * 1024;
@@ -86,15 +86,15 @@ impl<H: Handler> Engine<H> {
             }
         }
         let most = self.core.config.max_head_bytes;
-        let takes_options = |path: &str| self.handler.takes_options(path);
-        match http::parse(data, known, most, peer_addr, takes_options) {
+        let accepts_options = |path: &str| self.handler.accepts_options(path);
+        match http::parse(data, known, most, peer_addr, accepts_options) {
             // The usual case: a head that arrived whole is parsed in place.
-            Head::Complete(request, len) => self.request(id, request, &data[len..], now),
-            Head::Refused(reply, is_head) => {
+            ParsedHead::Complete(request, len) => self.request(id, request, &data[len..], now),
+            ParsedHead::Refused(reply, is_head) => {
                 self.core
                     .reply(id, &reply, is_head, Cause::BAD_REQUEST, now)
             }
-            Head::Partial => {
+            ParsedHead::Partial => {
                 if gathered.len() != data.len() {
                     gathered = data.to_vec();
                 }
@@ -126,7 +126,8 @@ impl<H: Handler> Engine<H> {
     }
 
     fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
-        let reply = Reply::error(503, "no room for the request").retry_after(retry_after_s(id));
+        let reply =
+            Reply::error(503, "no room for the request").with_retry_after(retry_after_s(id));
         self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
     }
 
@@ -143,7 +144,7 @@ impl<H: Handler> Engine<H> {
             self.core.reply(id, &reply, is_head, Cause::ANSWERED, now);
         } else if self.core.drain.is_leaving() {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
-            let reply = Reply::error(503, "service restart").retry_after(retry_after_s(id));
+            let reply = Reply::error(503, "service restart").with_retry_after(retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::DRAINING, now);
         } else if no_room {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
@@ -195,7 +196,7 @@ impl<H: Handler> Engine<H> {
                 self.upgrade(id, &request, tail, upgrade, now);
             }
             Verdict::Reply { reply, cause } => {
-                let cause = self.core.stats.causes.known(cause);
+                let cause = self.core.stats.causes.resolve(cause);
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
             Verdict::Defer => {

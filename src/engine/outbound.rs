@@ -8,7 +8,7 @@ use super::handler::Handler;
 use super::out::WriteVectored;
 use super::view::Awaits;
 use super::work::ENDS_PER_TURN;
-use crate::base::cause::{Cause, Code, PeerCode};
+use crate::base::cause::{Cause, EndCode, PeerCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -81,7 +81,7 @@ impl<H: Handler> Engine<H> {
         }
         // Only a ping that waited behind other bytes is late: its interval starts when it left.
         let late = conn.is_blocked();
-        let stuck = late && conn.health.ping_queued();
+        let stuck = late && conn.health.is_ping_queued();
         if conn.marks.take(Mark::Ping) {
             let frame = heartbeat::server_ping(conn.health.ping_payload());
             if conn.marks.has(Mark::Watched) {
@@ -145,7 +145,7 @@ impl<H: Handler> Engine<H> {
         // waiting heartbeat. The write that fills the socket proves nothing. Once the heartbeat
         // itself was sent, later writes prove nothing either: the heartbeat must be answered.
         if written.bytes > 0 && stuck {
-            conn.health.moved(now);
+            conn.health.on_progress(now);
         }
         let ping = written.ping.then_some(written.behind_ping);
         self.sent(id, written.bytes, ping, late, now);
@@ -206,7 +206,7 @@ impl<H: Handler> Engine<H> {
             conn.ping_end = (conn.traffic.bytes_out - behind as u64) as u32;
             self.core.stats.pings += 1;
             let policy = self.core.policies.of(conn.class, conn.policy);
-            conn.health.ping_sent(policy, now, late);
+            conn.health.on_ping_sent(policy, now, late);
         }
     }
 
@@ -268,7 +268,7 @@ impl<H: Handler> Engine<H> {
             by: end.cause.by(),
             lost: end.cause.is_loss(end.code),
             // A close frame that was not sent has told the peer nothing.
-            code: if close_waits { Code::None } else { code },
+            code: if close_waits { EndCode::None } else { code },
             reason: end.reason.clone(),
             clean: end.clean,
             class: conn.marks.has(Mark::Counted).then_some(conn.class),
@@ -287,7 +287,7 @@ impl<H: Handler> Engine<H> {
             class.closed[ending.cause.index()] += 1;
             // The peer's own code counts even if our answer was never sent.
             if ending.cause == Cause::PEER_CLOSED
-                && let Code::Close(code) = code
+                && let EndCode::Close(code) = code
             {
                 class.peer_codes[PeerCode::of(code) as usize] += 1;
             }

@@ -34,13 +34,13 @@ impl Core {
             return;
         }
         // An outstanding ping proves nothing: its pong is unread, or was delayed by the pause.
-        conn.health.forget_outstanding();
+        conn.health.discard_rtt();
         if paused {
             conn.marks.set(Mark::Paused);
         } else {
             conn.marks.take(Mark::Paused);
             // The timeout starts again.
-            conn.health.moved(now);
+            conn.health.on_progress(now);
             if let Phase::Open(Some(middle)) = &mut conn.phase
                 && let Some(frame) = &mut middle.frame
             {

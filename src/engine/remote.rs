@@ -4,7 +4,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::message::Message;
 use crate::engine::verdict::Verdict;
-use crate::mail::{self, Budget, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
+use crate::mail::{self, Budget, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 use std::fmt;
 
 /// The most commands that may wait for the loop.
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Wake,
 }
 
-impl Mail for Command {
+impl QueueItem for Command {
     fn bytes(&self) -> usize {
         let held = match self {
             Command::Send(_, message) => message.len(),
@@ -86,7 +86,7 @@ impl Inbox {
     /// Begins a turn: takes what other threads have sent until now.
     pub(crate) fn begin_turn(&mut self) {
         self.commands.collect();
-        if self.commands.take_poke() {
+        if self.commands.take_notification() {
             self.commands.add(Command::Wake);
         }
         self.budget = Budget::new(PER_TURN);
@@ -98,8 +98,8 @@ impl Inbox {
     }
 
     /// Returns whether commands are left for the next turn.
-    pub(crate) fn has_left_over(&self) -> bool {
-        self.commands.has_left_over()
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.commands.has_leftovers()
     }
 }
 
@@ -142,22 +142,22 @@ impl Remote {
     /// `spread`, and the loop returns when the last has ended. A second drain can only shorten the
     /// rest of the first one's delay and spread; see [`Io::drain_with`](super::Io::drain_with).
     pub fn drain(&self, delay: Micros, spread: Micros) {
-        self.sender.post_always(Command::Drain { delay, spread });
+        self.sender.send_unlimited(Command::Drain { delay, spread });
     }
 
     /// Stops at once: every socket is dropped, no close frame is sent, and the loop returns.
     pub fn stop(&self) {
-        self.sender.post_always(Command::Stop);
+        self.sender.send_unlimited(Command::Stop);
     }
 
     /// Schedules one call of [`Handler::on_wake`](crate::engine::Handler::on_wake). Further calls
     /// before it are merged into it.
     pub fn wake(&self) {
-        self.sender.poke();
+        self.sender.notify();
     }
 
     fn put(&self, command: Command) -> Result<(), Full> {
-        self.sender.post(command).map_err(|NoRoom(_)| Full)
+        self.sender.send(command).map_err(|NoRoom(_)| Full)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Snapshots of one connection: its current state, and what will happen to it without further
 //! input.
 
-use crate::base::cause::{Cause, Code};
+use crate::base::cause::{Cause, EndCode};
 use crate::base::id::Class;
 use crate::base::time::Micros;
 use crate::engine::traffic::Traffic;
-use crate::health::{Policy, Rtt, State};
+use crate::health::{HealthState, Policy, Rtt};
 use std::net::SocketAddr;
 
 /// A snapshot of a connection. Creating one copies and does not allocate.
@@ -47,7 +47,7 @@ pub struct ConnView {
 #[non_exhaustive]
 pub struct HealthView {
     /// Whether the peer answers.
-    pub state: State,
+    pub state: HealthState,
     /// Time since the last input.
     pub silence: Micros,
     /// Pings that were sent and not answered.
@@ -80,7 +80,7 @@ pub enum PhaseView {
         /// The cause.
         cause: Cause,
         /// The close code that the peer was told.
-        code: Code,
+        code: EndCode,
         /// What it still waits for.
         awaits: Awaits,
     },

@@ -133,7 +133,7 @@ impl<H: Handler> Engine<H> {
                 let age = now - conn.since;
                 let why =
                     format!("no request head within {age}, and newer connections need the place");
-                let reply = Reply::error(408, &why).retry_after(retry_after_s(id));
+                let reply = Reply::error(408, &why).with_retry_after(retry_after_s(id));
                 (reply, Cause::HANDSHAKE_TIMEOUT)
             };
             self.core.reply(id, &reply, false, cause, now);

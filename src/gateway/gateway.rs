@@ -3,12 +3,12 @@
 
 use super::report::Report;
 use crate::base::time::Micros;
-use crate::desk::Tray;
 use crate::engine::{Class, ConnMap, Io, Remote, TimerId};
 use crate::host::{
     ClassDrain, Classes, ClosedBox, ClosedSink, Credentials, Histories, Identity, Product, Proxies,
     Throttled, UserAgents,
 };
+use crate::query::QueryReceiver;
 use crate::relay::{MissedBox, Relay, RelaySettings};
 use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
@@ -47,10 +47,10 @@ pub struct Watchdog {
 }
 
 /// The queue of other threads' work for the loop of a gateway.
-pub type Desk = crate::desk::Desk<Gateway>;
+pub type Desk = crate::query::QuerySender<Gateway>;
 
 /// A piece of work for the loop of a gateway.
-pub type Work = crate::desk::Work<Gateway>;
+pub type Work = crate::query::SlicedQuery<Gateway>;
 
 /// The host of the loop in the binary.
 pub struct Gateway {
@@ -60,7 +60,7 @@ pub struct Gateway {
     pub(super) user_agents: UserAgents,
     pub(super) report: Report,
     pub(super) throttled: Throttled,
-    pub(super) tray: Tray<Gateway>,
+    pub(super) tray: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSink,
     pub(super) histories: Histories,
     /// Drains under way, by class.
@@ -98,7 +98,7 @@ impl Gateway {
             user_agents: UserAgents::default(),
             report: Report::new(options.stats_interval, options.log_dropped, classes.clone()),
             throttled: Throttled::default(),
-            tray: Tray::default(),
+            tray: QueryReceiver::default(),
             closed: ClosedSink::default(),
             histories: Histories::default(),
             drains: std::iter::repeat_with(|| None)
@@ -132,7 +132,7 @@ impl Gateway {
 
     /// Returns the desk of the loop with this handle.
     pub fn desk(&self, remote: Remote) -> Desk {
-        self.tray.desk(remote)
+        self.tray.sender(remote)
     }
 
     /// Returns the queue of records of ended connections.
@@ -147,7 +147,7 @@ impl Gateway {
 
     /// Runs slices of the work that other threads left at the desk.
     pub(super) fn do_some_work(&mut self, io: &mut Io<'_>) {
-        Tray::do_some_work(self, |gateway| &mut gateway.tray, io);
+        QueryReceiver::run_slices(self, |gateway| &mut gateway.tray, io);
     }
 
     /// Notifies the watchdog that the loop turns, and sets the timer for the next notification.

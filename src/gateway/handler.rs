@@ -26,7 +26,7 @@ impl Handler for Gateway {
     }
 
     /// HAProxy sends its health checks as OPTIONS by default.
-    fn takes_options(&self, path: &str) -> bool {
+    fn accepts_options(&self, path: &str) -> bool {
         path == HEALTH_PATH
     }
 
@@ -58,7 +58,7 @@ impl Handler for Gateway {
             if let (Verdict::Upgrade(_) | Verdict::Defer, Some(left)) = (&verdict, blocked) {
                 let reply = Reply::error(403, "blocked by the operator");
                 return Verdict::Reply {
-                    reply: reply.retry_after(seconds(left)),
+                    reply: reply.with_retry_after(seconds(left)),
                     cause: Cause::BLOCKED,
                 };
             }
@@ -69,7 +69,7 @@ impl Handler for Gateway {
         {
             let reply = Reply::error(503, "this class is being drained");
             return Verdict::Reply {
-                reply: reply.retry_after(seconds(left)),
+                reply: reply.with_retry_after(seconds(left)),
                 cause: Cause::DRAINING,
             };
         }

@@ -17,7 +17,6 @@ pub use self::operator::{BlockSlice, FLAPPING_MAX, Kick, Portrait, Reconfigurati
 pub use self::roster::{
     APPS_NAMED, AppRow, PlaceRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice,
 };
-pub use crate::desk::{DESK_UNITS, Progress, SLICE_UNITS};
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, AppsError, Asked, BLOCKS_MAX,
     BlockPlace, CLOSED_MAX, Change, ClassInfo, Classes, Closed, ClosedBox, ConnState, Credentials,
@@ -26,6 +25,7 @@ pub use crate::host::{
     USER_AGENTS_MAX, WebOrigin, is_url,
 };
 pub(crate) use crate::host::{Value, user_agent_as_kept};
+pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};
 pub use crate::relay::{
     APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING,
     GLASSES, How, Missed, MissedBox, Outcome, Patience, PlaceState, PlaceView, RELAY_CLASSES,

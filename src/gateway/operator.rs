@@ -325,7 +325,7 @@ impl Gateway {
             .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         if begins {
             let sweep = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.sweep_apps(io);
-            self.tray.begin(io, Box::new(sweep));
+            self.tray.start_sliced(io, Box::new(sweep));
         }
         Ok(())
     }

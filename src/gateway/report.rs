@@ -5,7 +5,7 @@ use crate::base::cause::{Cause, CauseTable};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Stats, TimerId};
-use crate::health::State;
+use crate::health::HealthState;
 use crate::host::{Classes, Identity, LoggedReason, OrDash, UserAgent, UserAndPackage};
 use crate::relay::RelayStats;
 use log::Level;
@@ -285,10 +285,10 @@ impl Window {
     }
 }
 
-pub(super) fn state_name(state: State) -> &'static str {
+pub(super) fn state_name(state: HealthState) -> &'static str {
     match state {
-        State::Healthy => "healthy",
-        State::Suspect => "suspect",
+        HealthState::Healthy => "healthy",
+        HealthState::Suspect => "suspect",
     }
 }
 

@@ -6,9 +6,9 @@
 use super::gateway::Gateway;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::desk::Effort;
 use crate::engine::Io;
 use crate::host::ConnState;
+use crate::query::SliceCost;
 use crate::relay::{Absence, App, AppState, PlaceView, Session, Subscriptions};
 
 /// The most apps of each session in a list of sessions.
@@ -101,22 +101,22 @@ impl Gateway {
     /// Returns one slice of the sessions after this user: at most `most`, and at least one if there
     /// is any.
     pub fn session_slice(&self, io: &mut Io<'_>, after: Option<&str>, most: usize) -> SessionSlice {
-        let (mut effort, mut rows) = (Effort::default(), Vec::new());
+        let (mut slice_cost, mut rows) = (SliceCost::default(), Vec::new());
         let mut sessions = self.relay.sessions.after(after).peekable();
         while rows.len() < most
             && let Some((user, session)) = sessions.peek()
         {
             let named = session.apps.len().min(APPS_NAMED) as u32;
             let cost = SESSION_NS + LOOK_NS * session.apps.len() as u32 + APP_NS * named;
-            if !rows.is_empty() && effort.is_too_much(cost) {
+            if !rows.is_empty() && slice_cost.is_exceeded_by(cost) {
                 break;
             }
-            effort.add(cost);
+            slice_cost.add(cost);
             rows.push(SessionRow::of(user, session, None, APPS_NAMED, false, io));
             sessions.next();
         }
         let more = sessions.peek().is_some();
-        effort.spend(io);
+        slice_cost.spend(io);
         SessionSlice {
             now: io.now(),
             total: self.relay.sessions.len(),
@@ -136,13 +136,13 @@ impl Gateway {
     ) -> Option<SessionRow> {
         let session = self.relay.sessions.get(user)?;
         let row = SessionRow::of(user, session, after, most.min(APPS_IN_A_SLICE), true, io);
-        let mut effort = Effort::default();
-        effort.add(SESSION_NS + LOOK_AGAIN_NS * session.apps.len() as u32);
+        let mut slice_cost = SliceCost::default();
+        slice_cost.add(SESSION_NS + LOOK_AGAIN_NS * session.apps.len() as u32);
         for app in &row.apps {
             let names = app.subscriptions.as_ref().map_or(0, Vec::len);
-            effort.add(APP_NS + NAME_NS * names as u32);
+            slice_cost.add(APP_NS + NAME_NS * names as u32);
         }
-        effort.spend(io);
+        slice_cost.spend(io);
         Some(row)
     }
 }

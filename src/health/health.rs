@@ -1,11 +1,11 @@
 //! The state machine that decides whether the peer of one connection is alive.
 
-use super::payload::{PAYLOAD, letters};
+use super::payload::{PAYLOAD_LEN, encode_letters};
 use super::policy::{HeartbeatMode, Policy};
 use super::rtt::Rtt;
 use super::span::Span;
-use super::spread::{mix, spread};
-use super::state::{Due, HealthChange, State};
+use super::spread::{mix, spread_ping};
+use super::state::{HealthAction, HealthChange, HealthState};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 
@@ -20,10 +20,10 @@ pub struct Health {
     ping_sent: u32,
     /// Time from `heard` to a later sign of life, 0 for none: some of our waiting bytes were sent
     /// (slow is not dead), or the policy changed.
-    moved_after: Span,
+    progress_after: Span,
     ping_seq: u32,
     unanswered: u16,
-    state: State,
+    state: HealthState,
     heartbeat: Heartbeat,
 }
 
@@ -54,37 +54,37 @@ impl Health {
     pub fn new(policy: &Policy, now: Micros, seed: u64) -> Self {
         Health {
             heard: now,
-            next_ping: spread(policy, now, seed),
+            next_ping: spread_ping(policy, now, seed),
             rtt: Rtt::default(),
             ping_sent: 0,
-            moved_after: Span::ZERO,
+            progress_after: Span::ZERO,
             ping_seq: mix(seed ^ now.0) as u32,
             unanswered: 0,
-            state: State::Healthy,
+            state: HealthState::Healthy,
             heartbeat: Heartbeat::First,
         }
     }
 
     /// Records that a complete frame, or enough of one, arrived. Usually this is one store; no
     /// deadline is touched.
-    pub fn heard(&mut self, now: Micros) -> Option<HealthChange> {
+    pub fn on_heard(&mut self, now: Micros) -> Option<HealthChange> {
         let silence = self.silence(now);
-        if self.moved_after == Span::ZERO {
+        if self.progress_after == Span::ZERO {
             self.heard = self.heard.max(now);
         } else {
             let alive_at = self.alive_at();
             self.heard = self.heard.max(now);
             // Zero, unless engine time has stepped back over a stall since.
-            self.moved_after = Span::of(alive_at - self.heard);
+            self.progress_after = Span::of(alive_at - self.heard);
         }
-        self.wait_anew();
+        self.reset_wait();
         let unanswered = std::mem::take(&mut self.unanswered);
-        if self.state == State::Healthy {
+        if self.state == HealthState::Healthy {
             return None;
         }
-        self.state = State::Healthy;
+        self.state = HealthState::Healthy;
         Some(HealthChange {
-            state: State::Healthy,
+            state: HealthState::Healthy,
             silence,
             unanswered,
             rtt: self.rtt,
@@ -92,7 +92,7 @@ impl Health {
     }
 
     /// Handles a pong. Only the pong of the latest ping gives an RTT, and only once.
-    pub fn pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
+    pub fn on_pong(&mut self, payload: &[u8], now: Micros) -> Option<Micros> {
         if self.heartbeat != Heartbeat::Sent || payload != self.ping_payload() {
             return None;
         }
@@ -133,20 +133,20 @@ impl Health {
         beat: impl Fn(Micros) -> Micros,
     ) -> Option<Micros> {
         let mut health = self.clone();
-        if health.state == State::Suspect {
+        if health.state == HealthState::Suspect {
             return None;
         }
         for _ in 0..u32::from(policy.suspect_after) + 3 {
             if health.heartbeat == Heartbeat::Queued && !blocked {
-                health.ping_sent(policy, health.heard, false);
+                health.on_ping_sent(policy, health.heard, false);
             }
             let at = beat(health.ping_due(policy));
             match health.on_due(policy, at) {
-                Due::Beat { change: None, .. } => {}
-                Due::Beat {
+                HealthAction::Heartbeat { change: None, .. } => {}
+                HealthAction::Heartbeat {
                     change: Some(_), ..
                 } => return Some(at),
-                Due::Nothing | Due::Stale => return None,
+                HealthAction::None | HealthAction::Stale => return None,
             }
         }
         None
@@ -167,14 +167,14 @@ impl Health {
     /// requests nothing.
     ///
     /// If it requests a ping, the caller must send one with [`ping_payload`](Health::ping_payload),
-    /// and call [`ping_sent`](Health::ping_sent) once the kernel has taken it.
-    pub fn on_due(&mut self, policy: &Policy, now: Micros) -> Due {
+    /// and call [`on_ping_sent`](Health::on_ping_sent) once the kernel has taken it.
+    pub fn on_due(&mut self, policy: &Policy, now: Micros) -> HealthAction {
         if now >= self.stale_at(policy) {
-            return Due::Stale;
+            return HealthAction::Stale;
         }
         let due = self.ping_due(policy);
         if now < due {
-            return Due::Nothing;
+            return HealthAction::None;
         }
         // Counted from the due time, so that connections that share a tick continue to share it.
         let punctual = now - due < PUNCTUAL.min(Micros(policy.heartbeat_interval.0 / 4));
@@ -183,7 +183,7 @@ impl Health {
         if queued && !self.is_alive(policy, now) {
             self.ping_sent = self.ping_sent.saturating_add(1);
         }
-        let change = self.suspect(policy, now);
+        let change = self.mark_suspect(policy, now);
         // No ping is queued behind an earlier one that has not left.
         let ping = !queued || sabotage::on(Bug::PingBehindPing);
         if ping {
@@ -191,7 +191,7 @@ impl Health {
             self.ping_sent = 0;
             self.ping_seq = self.ping_seq.wrapping_add(1);
         }
-        Due::Beat { ping, change }
+        HealthAction::Heartbeat { ping, change }
     }
 
     /// Applies another policy from `now` on; `former` applied until then. `seed` is that of
@@ -212,22 +212,22 @@ impl Health {
                 // bits. The ping then gets a whole interval.
                 let ago = (now.0 as u32).wrapping_sub(self.ping_sent) as i32;
                 let left = interval - Micros(ago.max(0) as u64);
-                spread(policy, now, seed).max(now + left)
+                spread_ping(policy, now, seed).max(now + left)
             }
-            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => spread(policy, now, seed),
+            Heartbeat::First | Heartbeat::None | Heartbeat::Sent => spread_ping(policy, now, seed),
         };
         self.next_ping = self.ping_due(former).min(next);
         let timeout = policy.connection_timeout;
         let stale_at = self.stale_at(former).min(now + timeout);
-        self.is_alive_since(stale_at - timeout);
+        self.set_alive_since(stale_at - timeout);
     }
 
-    fn suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
-        let few = self.missed() < u64::from(policy.suspect_after);
-        if few || self.state == State::Suspect || self.is_alive(policy, now) {
+    fn mark_suspect(&mut self, policy: &Policy, now: Micros) -> Option<HealthChange> {
+        let few = self.missed_intervals() < u64::from(policy.suspect_after);
+        if few || self.state == HealthState::Suspect || self.is_alive(policy, now) {
             return None;
         }
-        self.state = State::Suspect;
+        self.state = HealthState::Suspect;
         let silence = self.silence(now);
         Some(HealthChange {
             state: self.state,
@@ -239,15 +239,15 @@ impl Health {
 
     /// Records that some of our waiting bytes were sent. The peer's silence until now does not
     /// count against it.
-    pub fn moved(&mut self, now: Micros) {
+    pub fn on_progress(&mut self, now: Micros) {
         if !sabotage::on(Bug::SlowIsDead) {
-            self.is_alive_since(now);
+            self.set_alive_since(now);
         }
     }
 
     /// Records that the kernel took the ping. `late`: it had to wait behind other bytes, so its
     /// interval starts only now.
-    pub fn ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
+    pub fn on_ping_sent(&mut self, policy: &Policy, now: Micros, late: bool) {
         let measurable = policy.heartbeat_interval < RTT_MAX_INTERVAL;
         self.heartbeat = if measurable {
             Heartbeat::Sent
@@ -262,15 +262,15 @@ impl Health {
     }
 
     /// Delays a due ping by `after`, at most an interval, because the connection is not read now.
-    pub fn put_off_ping(&mut self, policy: &Policy, now: Micros, after: Micros) {
-        self.forget_outstanding();
+    pub fn delay_ping(&mut self, policy: &Policy, now: Micros, after: Micros) {
+        self.discard_rtt();
         if self.ping_due(policy) <= now {
             self.next_ping = now + after.min(policy.heartbeat_interval);
         }
     }
 
     /// Discards the RTT of an outstanding ping, because the loop was delayed.
-    pub fn forget_outstanding(&mut self) {
+    pub fn discard_rtt(&mut self) {
         if self.heartbeat == Heartbeat::Sent {
             self.heartbeat = Heartbeat::None;
         }
@@ -279,37 +279,37 @@ impl Health {
     /// Returns the payload of the latest ping, by which its pong is recognized: eight letters from
     /// `a` to `p`, one for each nibble of its number. Clients that handle a payload as a C string,
     /// or as text, return letters unchanged.
-    pub fn ping_payload(&self) -> [u8; PAYLOAD] {
-        letters(self.ping_seq)
+    pub fn ping_payload(&self) -> [u8; PAYLOAD_LEN] {
+        encode_letters(self.ping_seq)
     }
 
     /// Returns whether the latest heartbeat was sent and its pong is awaited.
-    pub fn awaits_pong(&self) -> bool {
+    pub fn is_awaiting_pong(&self) -> bool {
         self.heartbeat == Heartbeat::Sent
     }
 
     /// Returns whether a pong with this payload may be valid: the echo of a heartbeat, possibly an
     /// older one, or an unsolicited pong. An unsolicited pong may carry anything (RFC 6455 §5.5.3);
     /// only an empty one is recognized as such.
-    pub fn is_echo(payload: &[u8]) -> bool {
+    pub fn is_valid_pong(payload: &[u8]) -> bool {
         payload.is_empty()
-            || payload.len() == PAYLOAD && payload.iter().all(|b| (b'a'..=b'p').contains(b))
+            || payload.len() == PAYLOAD_LEN && payload.iter().all(|b| (b'a'..=b'p').contains(b))
     }
 
     /// Returns whether a ping was requested that the kernel has not taken yet.
-    pub fn ping_queued(&self) -> bool {
+    pub fn is_ping_queued(&self) -> bool {
         self.heartbeat == Heartbeat::Queued
     }
 
     /// Returns whether the peer answers.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> HealthState {
         self.state
     }
 
     /// Returns the time of the last sign of life: received input, a send of waiting bytes, or the
     /// credit that a change of policy gives.
     fn alive_at(&self) -> Micros {
-        self.heard + self.moved_after.micros()
+        self.heard + self.progress_after.micros()
     }
 
     /// Returns whether the last sign of life is less than one interval before `now`.
@@ -317,13 +317,13 @@ impl Health {
         now - self.alive_at() < policy.heartbeat_interval
     }
 
-    fn is_alive_since(&mut self, at: Micros) {
-        self.moved_after = self.moved_after.max(Span::of(at - self.heard));
-        self.wait_anew();
+    fn set_alive_since(&mut self, at: Micros) {
+        self.progress_after = self.progress_after.max(Span::of(at - self.heard));
+        self.reset_wait();
     }
 
     /// Restarts the count of intervals of a queued heartbeat.
-    fn wait_anew(&mut self) {
+    fn reset_wait(&mut self) {
         if self.heartbeat == Heartbeat::Queued {
             self.ping_sent = 0;
         }
@@ -331,7 +331,7 @@ impl Health {
 
     /// Returns how many heartbeat intervals passed without an answer: those of sent heartbeats, and
     /// those of the one that waits.
-    fn missed(&self) -> u64 {
+    fn missed_intervals(&self) -> u64 {
         let waits = match self.heartbeat {
             Heartbeat::Queued => self.ping_sent,
             Heartbeat::First | Heartbeat::None | Heartbeat::Sent => 0,

@@ -14,7 +14,7 @@ mod spread;
 mod state;
 
 pub use health::Health;
-pub use payload::PAYLOAD;
+pub use payload::PAYLOAD_LEN;
 pub use policy::{HeartbeatMode, Policy, PolicyError, PolicyFault};
 pub use rtt::Rtt;
-pub use state::{Due, HealthChange, State};
+pub use state::{HealthAction, HealthChange, HealthState};

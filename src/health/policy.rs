@@ -59,7 +59,7 @@ impl Policy {
     };
 
     /// The shortest useful time: two ticks of the wheel, the grid of the heartbeats.
-    pub const LEAST: Micros = Micros::from_millis(10);
+    pub const MIN_TIME: Micros = Micros::from_millis(10);
 
     /// The shortest connection timeout, in heartbeat intervals, that tolerates one lost ping or
     /// answer. Shorter ones are allowed.
@@ -71,7 +71,7 @@ impl Policy {
     /// [`PolicyError`] with all faults.
     pub fn validate(&self) -> Result<(), PolicyError> {
         let mut faults = Vec::new();
-        if self.heartbeat_interval < Self::LEAST {
+        if self.heartbeat_interval < Self::MIN_TIME {
             faults.push(PolicyFault::HeartbeatInterval(self.heartbeat_interval));
         }
         if self.connection_timeout <= self.heartbeat_interval {
@@ -83,10 +83,10 @@ impl Policy {
         if self.suspect_after == 0 {
             faults.push(PolicyFault::SuspectAfter);
         }
-        if self.close_timeout < Self::LEAST {
+        if self.close_timeout < Self::MIN_TIME {
             faults.push(PolicyFault::CloseTimeout(self.close_timeout));
         }
-        if let Some(timeout) = self.first_message_timeout.filter(|t| *t < Self::LEAST) {
+        if let Some(timeout) = self.first_message_timeout.filter(|t| *t < Self::MIN_TIME) {
             faults.push(PolicyFault::FirstMessageTimeout(timeout));
         }
         if let Some(bytes) = self.first_message_bytes.filter(|b| *b < 125) {
@@ -105,7 +105,7 @@ impl Policy {
 ///
 /// Printed as all faults in one line, each with the field, its value and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", line(.0))]
+#[error("{}", join_faults(.0))]
 pub struct PolicyError(Vec<PolicyFault>);
 
 impl PolicyError {
@@ -119,8 +119,8 @@ impl PolicyError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyFault {
-    /// The interval is shorter than [`Policy::LEAST`].
-    #[error("heartbeat_interval is {0}; at least {least}", least = Policy::LEAST)]
+    /// The interval is shorter than [`Policy::MIN_TIME`].
+    #[error("heartbeat_interval is {0}; at least {least}", least = Policy::MIN_TIME)]
     HeartbeatInterval(Micros),
     /// The timeout is not longer than the interval.
     #[error("connection_timeout is {timeout}; more than heartbeat_interval, {interval}")]
@@ -133,18 +133,18 @@ pub enum PolicyFault {
     /// A peer would be suspect without an unanswered ping.
     #[error("suspect_after is 0; at least 1")]
     SuspectAfter,
-    /// The timeout is shorter than [`Policy::LEAST`].
-    #[error("close_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    /// The timeout is shorter than [`Policy::MIN_TIME`].
+    #[error("close_timeout is {0}; at least {least}", least = Policy::MIN_TIME)]
     CloseTimeout(Micros),
-    /// The timeout is shorter than [`Policy::LEAST`].
-    #[error("first_message_timeout is {0}; at least {least}", least = Policy::LEAST)]
+    /// The timeout is shorter than [`Policy::MIN_TIME`].
+    #[error("first_message_timeout is {0}; at least {least}", least = Policy::MIN_TIME)]
     FirstMessageTimeout(Micros),
     /// The limit is below the length of a control frame (RFC 6455 §5.5).
     #[error("first_message_bytes is {0}; at least 125")]
     FirstMessageBytes(usize),
 }
 
-fn line(faults: &[PolicyFault]) -> String {
+fn join_faults(faults: &[PolicyFault]) -> String {
     let texts: Vec<String> = faults.iter().map(PolicyFault::to_string).collect();
     texts.join("; ")
 }

@@ -4,7 +4,7 @@ use super::policy::Policy;
 use crate::base::time::Micros;
 
 /// Returns a time within one interval of `now`, at the point of the interval that `seed` selects.
-pub(super) fn spread(policy: &Policy, now: Micros, seed: u64) -> Micros {
+pub(super) fn spread_ping(policy: &Policy, now: Micros, seed: u64) -> Micros {
     let interval = policy.heartbeat_interval.0;
     let point = ((u128::from(mix(seed)) * u128::from(interval)) >> 64) as u64;
     let since = now.0 % interval;

@@ -6,7 +6,7 @@ use crate::base::time::Micros;
 /// Whether a peer answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a peer answers or it does not")]
-pub enum State {
+pub enum HealthState {
     /// The peer is not suspect.
     Healthy,
     /// A heartbeat was unanswered for an interval, and nothing was heard since it was sent. Or a
@@ -14,12 +14,12 @@ pub enum State {
     Suspect,
 }
 
-/// A change of [`State`], with the numbers that explain it.
+/// A change of [`HealthState`], with the numbers that explain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "tests of hosts write it down")]
 pub struct HealthChange {
     /// The new state.
-    pub state: State,
+    pub state: HealthState,
     /// Time since the last input.
     pub silence: Micros,
     /// Pings that were sent and not answered.
@@ -34,11 +34,11 @@ pub struct HealthChange {
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
-pub enum Due {
+pub enum HealthAction {
     /// None: the peer was heard in the meantime.
-    Nothing,
+    None,
     /// An interval is over.
-    Beat {
+    Heartbeat {
         /// Whether a heartbeat must be sent. It is not sent if the previous one has not left yet.
         ping: bool,
         /// The change of state, if the peer has become suspect.

@@ -5,8 +5,8 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::spread::Spread;
 use crate::base::time::Micros;
-use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView, TimerId};
+use crate::query::SliceCost;
 
 /// The time from one step to the next.
 const STEP: Micros = Micros::from_millis(10);
@@ -122,9 +122,9 @@ impl ClassDrain {
                 closed += 1;
             }
         }
-        let mut effort = Effort::default();
-        effort.add(SLOT_NS * (self.cursor - begun) + CLOSE_NS * closed);
-        effort.spend(io);
+        let mut slice_cost = SliceCost::default();
+        slice_cost.add(SLOT_NS * (self.cursor - begun) + CLOSE_NS * closed);
+        slice_cost.spend(io);
         self.timer = (self.cursor < io.slots()).then(|| io.timer(STEP));
     }
 }

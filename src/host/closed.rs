@@ -6,9 +6,9 @@
 use super::history::History;
 use super::identity::Identity;
 use crate::base::id::ConnId;
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::engine::Ending;
-use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
+use crate::mail::{self, Limits, LoopSender, Overflow, QueueItem, Receiver};
 use std::sync::Arc;
 
 /// How many ended connections are remembered.
@@ -18,7 +18,7 @@ pub const CLOSED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub struct Closed {
     /// When its end was reported.
-    pub at: Moment,
+    pub at: Timestamp,
     /// The id that it had.
     pub id: ConnId,
     /// Whether the gateway generated its user name.
@@ -42,7 +42,7 @@ impl Closed {
     }
 }
 
-impl Mail for Closed {
+impl QueueItem for Closed {
     fn bytes(&self) -> usize {
         let names = [&self.user, &self.package].into_iter().flatten();
         let history = self.history.as_deref();
@@ -92,8 +92,8 @@ impl ClosedSink {
         let package = identity.as_ref().and_then(Identity::package).map(Box::from);
         let user = identity.map(|identity| identity.user);
         // The newest record always finds room: the oldest ones are dropped.
-        let _ = self.0.post(Closed {
-            at: Moment::now(),
+        let _ = self.0.send(Closed {
+            at: Timestamp::now(),
             id,
             generated,
             user,

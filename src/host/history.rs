@@ -8,7 +8,7 @@ use crate::base::bounded;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Io;
-use crate::health::{HealthChange, State};
+use crate::health::{HealthChange, HealthState};
 use std::collections::{HashMap, VecDeque};
 
 /// The most connections with a history at one time; a new history replaces the oldest.
@@ -56,7 +56,7 @@ pub struct Change {
     /// When it happened.
     pub at: UnixMillis,
     /// The new state.
-    pub state: State,
+    pub state: HealthState,
     /// How long nothing had been received.
     pub silence: Micros,
     /// Pings that had gone unanswered.

@@ -3,9 +3,9 @@
 use super::identity::Identity;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
-use crate::desk::Effort;
 use crate::engine::{Class, ConnView, Io, PhaseView};
-use crate::health::State;
+use crate::health::HealthState;
+use crate::query::SliceCost;
 use ipnet::IpNet;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -159,8 +159,8 @@ impl ConnState {
         match (view.phase, view.health.state) {
             (PhaseView::Opening { .. }, _) => ConnState::Opening,
             (PhaseView::Closing { .. }, _) => ConnState::Closing,
-            (PhaseView::Open, State::Healthy) => ConnState::Healthy,
-            (PhaseView::Open, State::Suspect) => ConnState::Suspect,
+            (PhaseView::Open, HealthState::Healthy) => ConnState::Healthy,
+            (PhaseView::Open, HealthState::Suspect) => ConnState::Suspect,
         }
     }
 
@@ -194,18 +194,23 @@ impl Search {
 
     /// Runs one slice. Returns the page once it is complete.
     pub fn step(&mut self, peers: &impl Directory, io: &mut Io<'_>) -> Option<Page> {
-        let mut effort = Effort::default();
-        let page = self.slice(peers, io, &mut effort);
-        effort.spend(io);
+        let mut slice_cost = SliceCost::default();
+        let page = self.slice(peers, io, &mut slice_cost);
+        slice_cost.spend(io);
         page
     }
 
-    fn slice(&mut self, peers: &impl Directory, io: &Io<'_>, effort: &mut Effort) -> Option<Page> {
+    fn slice(
+        &mut self,
+        peers: &impl Directory,
+        io: &Io<'_>,
+        slice_cost: &mut SliceCost,
+    ) -> Option<Page> {
         while self.slot < io.slots() {
-            if effort.is_spent() {
+            if slice_cost.is_spent() {
                 return None;
             }
-            effort.add(SLOT_NS);
+            slice_cost.add(SLOT_NS);
             if let Some(id) = io.in_slot(self.slot) {
                 self.consider(peers, io, id);
             }
@@ -213,19 +218,19 @@ impl Search {
         }
         if self.chosen.is_none() {
             let sorting = SORT_NS * self.best.len() as u32;
-            if effort.is_too_much(sorting) {
+            if slice_cost.is_exceeded_by(sorting) {
                 return None;
             }
-            effort.add(sorting);
+            slice_cost.add(sorting);
         }
         let best = &mut self.best;
         let chosen = self
             .chosen
             .get_or_insert_with(|| std::mem::take(best).into_sorted_vec().into_iter());
-        while !effort.is_spent()
+        while !slice_cost.is_spent()
             && let Some(place) = chosen.next()
         {
-            effort.add(ROW_NS);
+            slice_cost.add(ROW_NS);
             self.last = Some(place);
             // The connection may have ended since.
             if let Some(view) = io.view(place.id) {

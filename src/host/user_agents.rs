@@ -7,7 +7,7 @@
 
 use crate::base::id::ConnId;
 use crate::engine::{Class, Request};
-use crate::health::State;
+use crate::health::HealthState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -171,8 +171,8 @@ impl UserAgents {
 
     /// Sets or clears whether an open connection is suspect. Strangers are not counted, because
     /// they may claim any name.
-    pub(crate) fn changed(&mut self, id: ConnId, state: State, is_known: bool) {
-        let is_suspect = state == State::Suspect && is_known;
+    pub(crate) fn changed(&mut self, id: ConnId, state: HealthState, is_known: bool) {
+        let is_suspect = state == HealthState::Suspect && is_known;
         let class = self.class_of(id);
         if let Some(of) = self.of.get_mut(id.slot())
             && let Some(class) = class

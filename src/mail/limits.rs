@@ -4,7 +4,7 @@ use crate::base::sabotage::{self, Bug};
 use std::fmt;
 
 /// An item that crosses threads.
-pub trait Mail {
+pub trait QueueItem {
     /// Returns the memory that it takes in the queue, in bytes, including its own type. The value
     /// must not change while it waits.
     fn bytes(&self) -> usize;

@@ -1,8 +1,8 @@
 //! The loop's receiving end of a queue.
 
-use super::limits::{Budget, Counts, Limits, Mail, Overflow};
+use super::limits::{Budget, Counts, Limits, Overflow, QueueItem};
 use super::sender::Sender;
-use super::shelves::{Shelves, give_back};
+use super::swap_queue::{SwapQueue, shrink};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -10,63 +10,65 @@ use std::sync::Arc;
 /// Receives in the loop with a budget per turn, and never waits.
 ///
 /// Each turn calls [`collect`](LoopReceiver::collect) once, and then [`take`](LoopReceiver::take)
-/// as often as its budget allows. If items [are left over](LoopReceiver::has_left_over), the loop
+/// as often as its budget allows. If items [are left over](LoopReceiver::has_leftovers), the loop
 /// must start the next turn by itself: the queue does not wake it for them.
 pub struct LoopReceiver<T> {
-    shelves: Arc<Shelves<T>>,
+    queue: Arc<SwapQueue<T>>,
     /// Collected items that were not taken yet. They count as waiting.
-    stock: VecDeque<T>,
-    /// A shelf that could not be emptied because a sender held it.
-    behind: Option<usize>,
-    /// Whether a poke waits until all items sent before it are collected.
-    poked_early: bool,
-    poked: bool,
+    collected: VecDeque<T>,
+    /// A buffer that could not be emptied because a sender held it.
+    uncollected: Option<usize>,
+    /// Whether a notification waits until all items sent before it are collected.
+    early_notification: bool,
+    notified: bool,
 }
 
 /// Creates a queue from any number of threads to the loop.
-pub fn to_loop<T: Mail>(limits: Limits, overflow: Overflow) -> (Sender<T>, LoopReceiver<T>) {
-    let shelves = Arc::new(Shelves::new(limits, overflow));
+pub fn to_loop<T: QueueItem>(limits: Limits, overflow: Overflow) -> (Sender<T>, LoopReceiver<T>) {
+    let queue = Arc::new(SwapQueue::new(limits, overflow));
     let receiver = LoopReceiver {
-        shelves: shelves.clone(),
-        stock: VecDeque::new(),
-        behind: None,
-        poked_early: false,
-        poked: false,
+        queue: queue.clone(),
+        collected: VecDeque::new(),
+        uncollected: None,
+        early_notification: false,
+        notified: false,
     };
-    (Sender(shelves), receiver)
+    (Sender(queue), receiver)
 }
 
-impl<T: Mail> LoopReceiver<T> {
+impl<T: QueueItem> LoopReceiver<T> {
     /// Collects the sent items. Returns whether these are all; if not, a sender is just adding an
     /// item, and the next call collects the rest.
     ///
     /// If nothing was sent since the last call, this only reads a flag.
     pub fn collect(&mut self) -> bool {
-        if self.behind.is_none() && !self.shelves.is_told() {
+        if self.uncollected.is_none() && !self.queue.is_woken() {
             return true;
         }
-        if !self.catch_up() {
+        if !self.collect_rest() {
             return false;
         }
-        if self.shelves.is_told() {
-            self.poked_early |= self.shelves.look();
-            self.behind = Some(self.shelves.turn());
-            if !self.catch_up() {
+        if self.queue.is_woken() {
+            self.early_notification |= self.queue.clear_wake();
+            self.uncollected = Some(self.queue.swap());
+            if !self.collect_rest() {
                 return false;
             }
         }
-        self.poked |= std::mem::take(&mut self.poked_early);
+        self.notified |= std::mem::take(&mut self.early_notification);
         true
     }
 
-    /// Empties the shelf that is still to be emptied, if any. Returns whether none is left.
-    fn catch_up(&mut self) -> bool {
-        let Some(at) = self.behind else { return true };
-        let Some(mut shelf) = self.shelves.try_lock(at) else {
+    /// Empties the buffer that is still to be emptied, if any. Returns whether none is left.
+    fn collect_rest(&mut self) -> bool {
+        let Some(at) = self.uncollected else {
+            return true;
+        };
+        let Some(mut buffer) = self.queue.try_lock(at) else {
             return false;
         };
-        Shelves::empty(&mut shelf, &mut self.stock);
-        self.behind = None;
+        SwapQueue::move_items(&mut buffer, &mut self.collected);
+        self.uncollected = None;
         true
     }
 
@@ -75,7 +77,7 @@ impl<T: Mail> LoopReceiver<T> {
         if !budget.is_left() {
             return None;
         }
-        let item = self.take_kept()?;
+        let item = self.take_held()?;
         let bytes = item.bytes();
         budget.spend(bytes);
         self.release(bytes);
@@ -84,52 +86,52 @@ impl<T: Mail> LoopReceiver<T> {
 
     /// Takes the oldest collected item. It counts as waiting until its bytes are
     /// [released](LoopReceiver::release), or it is [put back](LoopReceiver::put_back).
-    pub fn take_kept(&mut self) -> Option<T> {
-        let item = self.stock.pop_front();
-        if self.stock.is_empty() {
-            give_back(&mut self.stock);
+    pub fn take_held(&mut self) -> Option<T> {
+        let item = self.collected.pop_front();
+        if self.collected.is_empty() {
+            shrink(&mut self.collected);
         }
         item
     }
 
-    /// Releases the `bytes` of an item that was [kept](LoopReceiver::take_kept).
+    /// Releases the `bytes` of an item that was [held](LoopReceiver::take_held).
     pub fn release(&self, bytes: usize) {
-        self.shelves.leave(bytes);
+        self.queue.count_out(bytes);
     }
 
-    /// Puts an item that was [kept](LoopReceiver::take_kept) behind the collected items.
+    /// Puts an item that was [held](LoopReceiver::take_held) behind the collected items.
     pub fn put_back(&mut self, item: T) {
-        self.stock.push_back(item);
+        self.collected.push_back(item);
     }
 
     /// Adds an item of the loop itself behind the collected items, without any limit. It does not
     /// wake the loop.
     pub fn add(&mut self, item: T) {
-        self.shelves.enter(item.bytes());
-        self.stock.push_back(item);
+        self.queue.count_in(item.bytes());
+        self.collected.push_back(item);
     }
 
-    /// Returns whether a sender [has poked](Sender::poke) since the last call. All items that it
-    /// sent before are collected.
-    pub fn take_poke(&mut self) -> bool {
-        std::mem::take(&mut self.poked)
+    /// Returns whether a sender [has notified](Sender::notify) this receiver since the last call.
+    /// All items that it sent before are collected.
+    pub fn take_notification(&mut self) -> bool {
+        std::mem::take(&mut self.notified)
     }
 
-    /// Returns whether work is left without new items: items not taken yet, or a shelf that a
+    /// Returns whether work is left without new items: items not taken yet, or a buffer that a
     /// sender held.
-    pub fn has_left_over(&self) -> bool {
-        self.behind.is_some() || !self.stock.is_empty()
+    pub fn has_leftovers(&self) -> bool {
+        self.uncollected.is_some() || !self.collected.is_empty()
     }
 
     /// Returns the state of the queue.
     pub fn counts(&self) -> Counts {
-        self.shelves.counts()
+        self.queue.counts()
     }
 }
 
-impl<T: Mail> fmt::Debug for LoopReceiver<T> {
+impl<T: QueueItem> fmt::Debug for LoopReceiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.shelves.counts();
+        let counts = self.queue.counts();
         f.debug_tuple("LoopReceiver").field(&counts).finish()
     }
 }

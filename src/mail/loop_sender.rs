@@ -1,36 +1,35 @@
 //! The loop's sending end of a queue.
 
-use super::limits::{Counts, Limits, Mail, NoRoom, Overflow};
+use super::limits::{Counts, Limits, NoRoom, Overflow, QueueItem};
 use super::receiver::Receiver;
-use super::shelves::Shelves;
+use super::swap_queue::SwapQueue;
 use std::fmt;
 use std::sync::Arc;
 
 /// Sends to another thread as the only sender of its queue, and never waits.
-pub struct LoopSender<T>(Arc<Shelves<T>>);
+pub struct LoopSender<T>(Arc<SwapQueue<T>>);
 
 /// Creates a queue from the loop to another thread.
-pub fn from_loop<T: Mail>(limits: Limits, overflow: Overflow) -> (LoopSender<T>, Receiver<T>) {
-    let shelves = Arc::new(Shelves::new(limits, overflow));
-    (LoopSender(shelves.clone()), Receiver::new(shelves))
+pub fn from_loop<T: QueueItem>(limits: Limits, overflow: Overflow) -> (LoopSender<T>, Receiver<T>) {
+    let queue = Arc::new(SwapQueue::new(limits, overflow));
+    (LoopSender(queue.clone()), Receiver::new(queue))
 }
 
-impl<T: Mail> LoopSender<T> {
+impl<T: QueueItem> LoopSender<T> {
     /// Sends an item.
     ///
     /// # Errors
     /// [`NoRoom`] with the item, if the queue is full and refuses.
-    pub fn post(&mut self, item: T) -> Result<(), NoRoom<T>> {
-        self.post_within(item, self.0.limits)
+    pub fn send(&mut self, item: T) -> Result<(), NoRoom<T>> {
+        self.send_within(item, self.0.limits)
     }
 
     /// Sends an item with these limits instead of the queue's own.
     ///
     /// # Errors [`NoRoom`] with the item, if it does not fit and the queue refuses.
-    pub fn post_within(&mut self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
-        self.0
-            .put(&mut self.0.shelf_of_sole_sender(), item, limits)?;
-        self.0.tell();
+    pub fn send_within(&mut self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
+        self.0.push(&mut self.0.lock_active_sole(), item, limits)?;
+        self.0.wake_receiver();
         Ok(())
     }
 
@@ -45,7 +44,7 @@ impl<T: Mail> LoopSender<T> {
     }
 }
 
-impl<T: Mail> fmt::Debug for LoopSender<T> {
+impl<T: QueueItem> fmt::Debug for LoopSender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LoopSender").field(&self.0.counts()).finish()
     }

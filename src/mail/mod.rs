@@ -2,7 +2,8 @@
 //!
 //! A queue keeps the order of its items and is bounded by count and by bytes ([`Limits`]). An item
 //! that does not fit is refused, or the oldest items are dropped for it ([`Overflow`]); both are
-//! counted as lost ([`Counts`]). The receiving thread is woken once, and not again until it looks.
+//! counted as lost ([`Counts`]). The receiving thread is woken once, and not again until it
+//! collects.
 //!
 //! A queue has two ends. The loop never waits at either end:
 //!
@@ -11,9 +12,9 @@
 //! - [`from_loop`]: only the loop sends, with a [`LoopSender`], and never waits. Any thread
 //!   receives with a [`Receiver`], which takes all items at once.
 //!
-//! A queue consists of two shelves. Senders fill one of them. The receiver first directs senders to
-//! the other shelf, which is empty, and then empties the one that they have filled. So a sender
-//! never meets the receiver. Both shelves keep their memory: a queue in use allocates nothing per
+//! A queue consists of two buffers. Senders fill one of them. The receiver first directs senders to
+//! the other buffer, which is empty, and then empties the one that they have filled. So a sender
+//! never meets the receiver. Both buffers keep their memory: a queue in use allocates nothing per
 //! item.
 
 mod limits;
@@ -21,11 +22,11 @@ mod loop_receiver;
 mod loop_sender;
 mod receiver;
 mod sender;
-mod shelves;
+mod swap_queue;
 #[cfg(test)]
 mod tests;
 
-pub use self::limits::{Budget, Counts, Limits, Mail, NoRoom, Overflow};
+pub use self::limits::{Budget, Counts, Limits, NoRoom, Overflow, QueueItem};
 pub use self::loop_receiver::{LoopReceiver, to_loop};
 pub use self::loop_sender::{LoopSender, from_loop};
 pub use self::receiver::Receiver;

@@ -1,13 +1,13 @@
 //! The receiving end of a queue for a thread other than the loop.
 
-use super::limits::{Counts, Mail};
-use super::shelves::Shelves;
+use super::limits::{Counts, QueueItem};
+use super::swap_queue::SwapQueue;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 /// Receives from the loop, on any thread. Cheap to clone; all clones share one queue.
-pub struct Receiver<T>(Arc<Shelves<T>>);
+pub struct Receiver<T>(Arc<SwapQueue<T>>);
 
 impl<T> Clone for Receiver<T> {
     fn clone(&self) -> Self {
@@ -15,9 +15,9 @@ impl<T> Clone for Receiver<T> {
     }
 }
 
-impl<T: Mail> Receiver<T> {
-    pub(super) fn new(shelves: Arc<Shelves<T>>) -> Self {
-        Receiver(shelves)
+impl<T: QueueItem> Receiver<T> {
+    pub(super) fn new(queue: Arc<SwapQueue<T>>) -> Self {
+        Receiver(queue)
     }
 
     /// Takes the items sent since the last call, oldest first.
@@ -30,15 +30,15 @@ impl<T: Mail> Receiver<T> {
     /// Takes the items sent since the last call and appends them to `items`, oldest first. If
     /// `items` is empty nothing is copied, and its memory is used for the next items.
     pub fn take_into(&self, items: &mut VecDeque<T>) {
-        // Of two takers the second one waits, because a shelf must be empty before it is filled
+        // Of two takers the second one waits, because a buffer must be empty before it is filled
         // again.
         let _one_taker = self.0.takers.lock().unwrap_or_else(PoisonError::into_inner);
         let before = items.len();
-        self.0.look();
-        let at = self.0.turn();
-        Shelves::empty(&mut self.0.lock(at), items);
+        self.0.clear_wake();
+        let at = self.0.swap();
+        SwapQueue::move_items(&mut self.0.lock(at), items);
         for item in items.range(before..) {
-            self.0.leave(item.bytes());
+            self.0.count_out(item.bytes());
         }
     }
 
@@ -59,12 +59,12 @@ impl<T: Mail> Receiver<T> {
     }
 
     #[cfg(test)]
-    pub(super) fn shelves(&self) -> &Shelves<T> {
+    pub(super) fn queue(&self) -> &SwapQueue<T> {
         &self.0
     }
 }
 
-impl<T: Mail> fmt::Debug for Receiver<T> {
+impl<T: QueueItem> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Receiver").field(&self.0.counts()).finish()
     }

@@ -1,7 +1,7 @@
 //! The sending end of a queue for any thread.
 
-use super::limits::{Counts, Limits, Mail, NoRoom};
-use super::shelves::Shelves;
+use super::limits::{Counts, Limits, NoRoom, QueueItem};
+use super::swap_queue::SwapQueue;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 ///
 /// No call waits for the loop. A call that sends may wait for another sender, for as long as that
 /// one adds one item.
-pub struct Sender<T>(pub(super) Arc<Shelves<T>>);
+pub struct Sender<T>(pub(super) Arc<SwapQueue<T>>);
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
@@ -17,34 +17,35 @@ impl<T> Clone for Sender<T> {
     }
 }
 
-impl<T: Mail> Sender<T> {
+impl<T: QueueItem> Sender<T> {
     /// Sends an item.
     ///
     /// # Errors
     /// [`NoRoom`] with the item, if the queue is full and refuses.
-    pub fn post(&self, item: T) -> Result<(), NoRoom<T>> {
-        self.post_within(item, self.0.limits)
+    pub fn send(&self, item: T) -> Result<(), NoRoom<T>> {
+        self.send_within(item, self.0.limits)
     }
 
     /// Sends an item with these limits instead of the queue's own.
     ///
     /// # Errors [`NoRoom`] with the item, if it does not fit and the queue refuses.
-    pub fn post_within(&self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
-        self.0.put(&mut self.0.shelf(), item, limits)?;
-        self.0.tell();
+    pub fn send_within(&self, item: T, limits: Limits) -> Result<(), NoRoom<T>> {
+        self.0.push(&mut self.0.lock_active(), item, limits)?;
+        self.0.wake_receiver();
         Ok(())
     }
 
     /// Sends an item without any limit. For rare items that must not be lost.
-    pub fn post_always(&self, item: T) {
-        self.0.put_always(&mut self.0.shelf(), item);
-        self.0.tell();
+    pub fn send_unlimited(&self, item: T) {
+        self.0.push_unlimited(&mut self.0.lock_active(), item);
+        self.0.wake_receiver();
     }
 
-    /// Pokes the receiver ([`LoopReceiver::take_poke`](super::LoopReceiver::take_poke)), after all
-    /// items that this thread has sent before. Does not wait.
-    pub fn poke(&self) {
-        self.0.poke();
+    /// Notifies the receiver, after all items that this thread has sent before
+    /// ([`LoopReceiver::take_notification`](super::LoopReceiver::take_notification)). Does not
+    /// wait.
+    pub fn notify(&self) {
+        self.0.notify();
     }
 
     /// Sets the callback that wakes the receiver, also for items that already wait. Only the first
@@ -59,7 +60,7 @@ impl<T: Mail> Sender<T> {
     }
 }
 
-impl<T: Mail> fmt::Debug for Sender<T> {
+impl<T: QueueItem> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sender").field(&self.0.counts()).finish()
     }

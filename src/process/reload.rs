@@ -114,7 +114,7 @@ impl Reload {
                 Err(e) => log::error!("reload refused error=\"{e}\""),
             }
         };
-        if let Err(full) = self.desk.ask(apply) {
+        if let Err(full) = self.desk.send(apply) {
             return log::error!("reload refused error=\"{full}\"");
         }
         let (held, new) = (log::max_level(), settings.log_level);

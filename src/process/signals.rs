@@ -78,14 +78,14 @@ fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
             spread.as_millis()
         );
     };
-    let asked = desk.ask(move |_, io| say(io.drain(delay, spread)));
+    let asked = desk.send(move |_, io| say(io.drain(delay, spread)));
     if asked.is_err() {
         say((delay, spread));
     }
 }
 
 fn log_statistics(desk: &Desk) {
-    let asked = desk.ask(|gateway, io| gateway.report(io));
+    let asked = desk.send(|gateway, io| gateway.report(io));
     if let Err(full) = asked {
         log::warn!("signal effect=none error=\"{full}\"");
     }

@@ -97,11 +97,11 @@ impl Relay {
     pub(super) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
         if let Some(left) = self.blocks.left(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
-            return Some((Cause::BLOCKED, reply.retry_after(seconds(left))));
+            return Some((Cause::BLOCKED, reply.with_retry_after(seconds(left))));
         }
         let left = self.flaps(identity, now)?;
         let reply = Reply::error(429, "this identity reconnects too often");
-        Some((FLAPPING, reply.retry_after(seconds(left))))
+        Some((FLAPPING, reply.with_retry_after(seconds(left))))
     }
 
     /// Returns how long an identity that reconnects too often is refused.

@@ -1,10 +1,10 @@
 //! Errands: the jobs that the loop gives to the errands thread (webhooks, the state file), and
 //! their outcomes.
 //!
-//! The outcome of a start comes back through the [`Desk`](crate::desk::Desk).
+//! The outcome of a start comes back through the [`QuerySender`](crate::query::QuerySender).
 
-use crate::base::time::{Micros, Moment};
-use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
+use crate::base::time::{Micros, Timestamp};
+use crate::mail::{self, Limits, LoopSender, Overflow, QueueItem, Receiver};
 
 /// The limits of the queue of errands. The errands thread takes the whole queue at once and at any
 /// time, so a full queue means that the thread is stalled.
@@ -122,7 +122,7 @@ impl From<StateErrand> for Errand {
     }
 }
 
-impl Mail for Errand {
+impl QueueItem for Errand {
     fn bytes(&self) -> usize {
         let text = match self {
             Errand::Webhook(errand) => match errand {
@@ -201,7 +201,7 @@ pub type ErrandBox = Receiver<Errand>;
 /// The loop's end of the queue.
 pub(crate) struct Errands {
     sender: LoopSender<Errand>,
-    logged: Option<Moment>,
+    logged: Option<Timestamp>,
 }
 
 impl Default for Errands {
@@ -227,7 +227,7 @@ impl Errands {
         } else {
             LIMITS
         };
-        let is_taken = self.sender.post_within(errand, limits).is_ok();
+        let is_taken = self.sender.send_within(errand, limits).is_ok();
         if !is_taken {
             self.log_lost();
         }
@@ -236,7 +236,7 @@ impl Errands {
 
     fn log_lost(&mut self) {
         let lost = self.sender.counts().lost;
-        let now = Moment::now();
+        let now = Timestamp::now();
         if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
             log::error!("errands lost={lost} reason=\"the errands thread does not take them\"");

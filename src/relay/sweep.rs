@@ -7,8 +7,8 @@ use super::errands::StopReason;
 use super::relay::Relay;
 use super::session::{AppState, Session};
 use super::tables::Spot;
-use crate::desk::{Effort, Progress};
 use crate::engine::Io;
+use crate::query::{Progress, SliceCost};
 
 /// CPU time to go to the next session, in ns.
 const SESSION_NS: u32 = 150;
@@ -39,9 +39,9 @@ enum Deed {
 impl Relay {
     /// Runs one slice of the walk.
     pub(crate) fn sweep_apps(&mut self, io: &mut Io<'_>) -> Progress {
-        let mut effort = Effort::default();
-        let (found, at) = self.look_at_apps(&mut effort);
-        effort.spend(io);
+        let mut slice_cost = SliceCost::default();
+        let (found, at) = self.look_at_apps(&mut slice_cost);
+        slice_cost.spend(io);
         for Found {
             user,
             package,
@@ -74,7 +74,7 @@ impl Relay {
     }
 
     /// Looks at the apps of one slice. Returns those to act on, and where to continue.
-    fn look_at_apps(&self, effort: &mut Effort) -> (Vec<Found>, Option<Spot>) {
+    fn look_at_apps(&self, slice_cost: &mut SliceCost) -> (Vec<Found>, Option<Spot>) {
         let mut found = Vec::new();
         let begun = self.sweep.at.as_ref();
         let rest = begun.and_then(|at| {
@@ -90,11 +90,11 @@ impl Relay {
         for (user, session, from) in rest.into_iter().chain(others) {
             let mut nth = from;
             let act = ACT_NS + BESIDE_NS * session.apps.len() as u32;
-            effort.add(SESSION_NS);
-            while nth < session.apps.len() && !effort.is_too_much(APP_NS + act) {
-                effort.add(APP_NS);
+            slice_cost.add(SESSION_NS);
+            while nth < session.apps.len() && !slice_cost.is_exceeded_by(APP_NS + act) {
+                slice_cost.add(APP_NS);
                 if let Some(what) = self.deed(session, nth) {
-                    effort.add(act);
+                    slice_cost.add(act);
                     found.push(Found {
                         user: user.into(),
                         package: session.apps[nth].package.clone(),
@@ -103,7 +103,7 @@ impl Relay {
                 }
                 nth += 1;
             }
-            if nth < session.apps.len() || effort.is_too_much(SESSION_NS) {
+            if nth < session.apps.len() || slice_cost.is_exceeded_by(SESSION_NS) {
                 let last = nth
                     .checked_sub(1)
                     .map(|last| session.apps[last].package.clone());

@@ -31,7 +31,7 @@ pub(super) async fn ask<T: Send + 'static>(
             let _ = answer.send(what(gateway, io));
         }
     };
-    desk.ask(question).map_err(|_| Unanswered::Busy)?;
+    desk.send(question).map_err(|_| Unanswered::Busy)?;
     wait(answered).await
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn search(desk: &Desk, query: Query) -> Result<Page, Unanswered
         }
         Progress::Done
     });
-    desk.leave(work).map_err(|_| Unanswered::Busy)?;
+    desk.send_sliced(work).map_err(|_| Unanswered::Busy)?;
     wait(answered).await
 }
 

@@ -5,7 +5,7 @@ use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookS
 use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{Classes, ClosedBox, Desk, ErrandBox, MissedBox};
 use crate::health::Policy;
 use std::future::Future;
@@ -107,7 +107,7 @@ pub fn start(options: Options) -> io::Result<Handle> {
         options.webhooks,
         options.state,
     ));
-    let started = Moment::now();
+    let started = Timestamp::now();
     let watchers = Arc::new(Watchers::new(
         options.closed,
         options.missed,

@@ -1,6 +1,6 @@
 //! Requests and frames as clients send them, and parsing of a server's frames.
 
-use crate::wire::frame::{Header, put};
+use crate::wire::frame::{Header, write_frame};
 
 /// Counts the whole frames at the start of `data` by their headers, for benchmarks.
 pub fn count_frames(mut data: &[u8]) -> u32 {
@@ -26,7 +26,7 @@ pub fn upgrade_request(path: &str) -> String {
 pub fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let mask = [0x37, 0xFA, 0x21, payload.len() as u8];
-    put(&mut frame, first, payload, Some(mask));
+    write_frame(&mut frame, first, payload, Some(mask));
     frame
 }
 

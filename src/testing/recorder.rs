@@ -25,8 +25,8 @@ impl<H: Handler> Handler for Recorder<H> {
         self.host.on_check(io, id, request)
     }
 
-    fn takes_options(&self, path: &str) -> bool {
-        self.host.takes_options(path)
+    fn accepts_options(&self, path: &str) -> bool {
+        self.host.accepts_options(path)
     }
 
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict {

@@ -13,7 +13,7 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) const JOINED_AT_ONCE: usize = 128 * 1024;
 
 /// A piece of bytes or text.
-pub(crate) trait Piece: Default {
+pub(crate) trait ChunkBuffer: Default {
     /// Returns the number of bytes in it.
     fn len(&self) -> usize;
     /// Returns the number of bytes allocated for it.
@@ -27,7 +27,7 @@ pub(crate) trait Piece: Default {
 /// Implements [`Piece`] for a type by its own methods, and by the named one for appending.
 macro_rules! piece {
     ($of:ty, $append:ident) => {
-        impl Piece for $of {
+        impl ChunkBuffer for $of {
             fn len(&self) -> usize {
                 self.len()
             }
@@ -58,7 +58,7 @@ pub(crate) struct Chunks<P> {
     whole: P,
 }
 
-impl<P: Piece> Chunks<P> {
+impl<P: ChunkBuffer> Chunks<P> {
     /// Returns the number of bytes allocated.
     pub(crate) fn allocated(&self) -> usize {
         let entries = self.pieces.capacity() * size_of::<P>();
@@ -68,7 +68,7 @@ impl<P: Piece> Chunks<P> {
 
     /// Returns the last piece, with room for `bytes` (at most 64 KiB); `coming` bytes arrive at
     /// once.
-    pub(crate) fn last_for(&mut self, bytes: usize, coming: usize) -> &mut P {
+    pub(crate) fn reserve_last(&mut self, bytes: usize, coming: usize) -> &mut P {
         if self.pieces.back().is_none_or(|p| p.len() + bytes > CHUNK) {
             self.pieces.push_back(P::default());
         }

@@ -1,6 +1,6 @@
 //! Complete frames that a server sends.
 
-use super::frame::{CLOSE, FIN, put};
+use super::frame::{CLOSE, FIN, write_frame};
 use tungstenite::Bytes;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -14,12 +14,12 @@ pub(crate) fn close(code: u16, reason: &str) -> Bytes {
         payload.extend_from_slice(reason.as_bytes());
     }
     let mut bytes = Vec::with_capacity(2 + payload.len());
-    put(&mut bytes, FIN | CLOSE, &payload, None);
+    write_frame(&mut bytes, FIN | CLOSE, &payload, None);
     bytes.into()
 }
 
 /// Returns whether a close frame may carry this code (RFC 6455 §7.4).
-pub(crate) fn may_be_sent(code: u16) -> bool {
+pub(crate) fn is_sendable(code: u16) -> bool {
     CloseCode::from(code).is_allowed()
 }
 

@@ -160,7 +160,7 @@ impl Header {
 }
 
 /// Appends a whole frame to `out`. A client's has a mask, a server's has none.
-pub fn put(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: Option<[u8; 4]>) {
+pub fn write_frame(out: &mut Vec<u8>, first: u8, payload: &[u8], mask: Option<[u8; 4]>) {
     Header::new(first, payload.len() as u64, mask).write(out);
     let from = out.len();
     out.extend_from_slice(payload);
@@ -204,7 +204,7 @@ mod tests {
         for mask in MASKS {
             for payload in [0, 125, 126, 65_535, 65_536] {
                 let mut frame = Vec::new();
-                put(&mut frame, FIN | TEXT, &vec![0x55; payload], mask);
+                write_frame(&mut frame, FIN | TEXT, &vec![0x55; payload], mask);
                 let header = Header::parse(&frame).expect("a header");
                 assert_eq!(header, Header::new(FIN | TEXT, payload as u64, mask));
                 assert_eq!(header.frame_len(), frame.len());
@@ -220,7 +220,7 @@ mod tests {
             for size in [0, 5, 125, 126, 65_535, 65_536] {
                 let payload: Vec<u8> = (0..size).map(|i| i as u8).collect();
                 let mut frame = Vec::new();
-                put(&mut frame, FIN | BINARY, &payload, mask);
+                write_frame(&mut frame, FIN | BINARY, &payload, mask);
                 let mut cursor = std::io::Cursor::new(&frame[..]);
                 let parsed = FrameHeader::parse(&mut cursor).expect("a legal header");
                 let (header, length) = parsed.expect("a whole header");

@@ -1,15 +1,15 @@
 //! Heartbeats on the wire: the ping and its pong.
 
 use super::frame::{FIN, MASKED, PING, PONG, Role};
-use crate::health::PAYLOAD;
+use crate::health::PAYLOAD_LEN;
 
 /// The length of a client's answer to a heartbeat, in bytes.
-pub(crate) const CLIENT_PONG: usize = 2 + 4 + PAYLOAD;
+pub(crate) const CLIENT_PONG_LEN: usize = 2 + 4 + PAYLOAD_LEN;
 
 /// Returns the frame of a server's heartbeat.
-pub(crate) fn server_ping(payload: [u8; PAYLOAD]) -> [u8; 2 + PAYLOAD] {
-    let mut frame = [0; 2 + PAYLOAD];
-    frame[..2].copy_from_slice(&[FIN | PING, PAYLOAD as u8]);
+pub(crate) fn server_ping(payload: [u8; PAYLOAD_LEN]) -> [u8; 2 + PAYLOAD_LEN] {
+    let mut frame = [0; 2 + PAYLOAD_LEN];
+    frame[..2].copy_from_slice(&[FIN | PING, PAYLOAD_LEN as u8]);
     frame[2..].copy_from_slice(&payload);
     frame
 }
@@ -17,13 +17,13 @@ pub(crate) fn server_ping(payload: [u8; PAYLOAD]) -> [u8; 2 + PAYLOAD] {
 /// Returns the payload if `data` is exactly one pong that answers a heartbeat: final, of eight
 /// bytes, masked if the peer is a client. Most reads of an idle fleet are of this kind, and they
 /// need no decoder.
-pub(crate) fn pong(role: Role, data: &[u8]) -> Option<[u8; PAYLOAD]> {
+pub(crate) fn parse_pong(role: Role, data: &[u8]) -> Option<[u8; PAYLOAD_LEN]> {
     const FIRST: u8 = FIN | PONG;
-    const BARE: u8 = PAYLOAD as u8;
+    const BARE: u8 = PAYLOAD_LEN as u8;
     const SECOND: u8 = MASKED | BARE;
     match (role, data) {
         (Role::Server, [FIRST, SECOND, m, n, o, p, payload @ ..]) => {
-            let masked = u64::from_ne_bytes(*<&[u8; PAYLOAD]>::try_from(payload).ok()?);
+            let masked = u64::from_ne_bytes(*<&[u8; PAYLOAD_LEN]>::try_from(payload).ok()?);
             let mask = u64::from_ne_bytes([*m, *n, *o, *p, *m, *n, *o, *p]);
             Some((masked ^ mask).to_ne_bytes())
         }
@@ -34,7 +34,7 @@ pub(crate) fn pong(role: Role, data: &[u8]) -> Option<[u8; PAYLOAD]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::put;
+    use super::super::frame::write_frame;
     use super::*;
 
     #[test]
@@ -42,12 +42,12 @@ mod tests {
         for (role, mask) in [(Role::Server, Some([1, 2, 3, 4])), (Role::Client, None)] {
             let frame = |first: u8, payload: &[u8]| {
                 let mut frame = Vec::new();
-                put(&mut frame, first, payload, mask);
+                write_frame(&mut frame, first, payload, mask);
                 frame
             };
             let answer = frame(FIN | PONG, b"abcdefgh");
-            assert_eq!(pong(role, &answer), Some(*b"abcdefgh"));
-            assert_eq!(pong(role.peer(), &answer), None);
+            assert_eq!(parse_pong(role, &answer), Some(*b"abcdefgh"));
+            assert_eq!(parse_pong(role.peer(), &answer), None);
             for other in [
                 &answer[..answer.len() - 1],
                 &[&answer[..], &[0]].concat(),
@@ -55,7 +55,7 @@ mod tests {
                 &frame(FIN | PONG, &[0; 4]),
                 &frame(FIN | PONG, &[0; 9]),
             ] {
-                assert_eq!(pong(role, other), None);
+                assert_eq!(parse_pong(role, other), None);
             }
         }
     }
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_heartbeat_is_a_ping_without_a_mask() {
         let mut frame = Vec::new();
-        put(&mut frame, FIN | PING, b"abcdefgh", None);
+        write_frame(&mut frame, FIN | PING, b"abcdefgh", None);
         assert_eq!(server_ping(*b"abcdefgh")[..], frame);
     }
 }

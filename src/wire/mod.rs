@@ -2,12 +2,12 @@
 //! handshake. This module is pure: it has no policy and does not know connections.
 
 pub(crate) mod chunks;
-pub(crate) mod decoder;
+pub(crate) mod control_decoder;
 pub(crate) mod encoder;
 pub mod frame;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
-pub(crate) mod incoming;
+pub(crate) mod incoming_message;
 pub mod mask;
 pub(crate) mod scan;
 

@@ -10,7 +10,7 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     /// A whole message, of this opcode.
     Whole(u8),
     /// The first frame of a message in fragments, of this opcode.
@@ -25,12 +25,12 @@ pub(crate) enum Kind {
     Close,
 }
 
-impl Kind {
+impl FrameKind {
     /// Returns the opcode of the message that begins with the frame.
     pub(crate) fn begins(self) -> Option<u8> {
         match self {
-            Kind::Whole(opcode) | Kind::First(opcode) => Some(opcode),
-            Kind::Middle | Kind::Last | Kind::Control | Kind::Close => None,
+            FrameKind::Whole(opcode) | FrameKind::First(opcode) => Some(opcode),
+            FrameKind::Middle | FrameKind::Last | FrameKind::Control | FrameKind::Close => None,
         }
     }
 }
@@ -41,12 +41,12 @@ impl Header {
     /// longest message, in bytes.
     ///
     /// # Errors The error that tungstenite would report after reading the frame.
-    pub(crate) fn judge(
+    pub(crate) fn classify(
         &self,
         role: Role,
         in_message: Option<usize>,
         most: usize,
-    ) -> Result<Kind, WsError> {
+    ) -> Result<FrameKind, WsError> {
         let size = in_message
             .filter(|_| self.is_data())
             .unwrap_or(0)
@@ -67,23 +67,23 @@ impl Header {
         let fault = match (opcode, in_message) {
             (CLOSE..=PONG, _) if is_final && self.payload <= CONTROL_MAX as u64 => {
                 return Ok(if opcode == CLOSE {
-                    Kind::Close
+                    FrameKind::Close
                 } else {
-                    Kind::Control
+                    FrameKind::Control
                 });
             }
             (CLOSE.., _) if !is_final => ProtocolError::FragmentedControlFrame,
             (CLOSE.., _) if self.payload > CONTROL_MAX as u64 => ProtocolError::ControlFrameTooBig,
             (CLOSE.., _) => ProtocolError::UnknownControlFrameType(opcode),
             (CONTINUATION, None) => ProtocolError::UnexpectedContinueFrame,
-            (CONTINUATION, Some(_)) if is_final => return Ok(Kind::Last),
-            (CONTINUATION, Some(_)) => return Ok(Kind::Middle),
+            (CONTINUATION, Some(_)) if is_final => return Ok(FrameKind::Last),
+            (CONTINUATION, Some(_)) => return Ok(FrameKind::Middle),
             (_, Some(_)) => match OpCode::from(opcode) {
                 OpCode::Data(data) => ProtocolError::ExpectedFragment(data),
                 OpCode::Control(_) => ProtocolError::ExpectedFragment(Data::Reserved(opcode)),
             },
-            (TEXT | BINARY, None) if is_final => return Ok(Kind::Whole(opcode)),
-            (TEXT | BINARY, None) => return Ok(Kind::First(opcode)),
+            (TEXT | BINARY, None) if is_final => return Ok(FrameKind::Whole(opcode)),
+            (TEXT | BINARY, None) => return Ok(FrameKind::First(opcode)),
             (_, None) => ProtocolError::UnknownDataFrameType(opcode),
         };
         Err(fault.into())
@@ -143,14 +143,14 @@ impl CloseFinder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::put;
+    use super::super::frame::write_frame;
     use super::*;
 
     /// Returns a frame as the peer sends it.
     fn frame(role: Role, first: u8, payload: usize) -> Vec<u8> {
         let mask = role.peer().masks().then_some([1, 2, 3, 4]);
         let mut frame = Vec::new();
-        put(&mut frame, first, &vec![0x55; payload], mask);
+        write_frame(&mut frame, first, &vec![0x55; payload], mask);
         frame
     }
 
@@ -160,15 +160,15 @@ mod tests {
             let judge = |first, payload, in_message| {
                 Header::parse(&frame(role, first, payload))
                     .expect("a header")
-                    .judge(role, in_message, 1_000)
+                    .classify(role, in_message, 1_000)
                     .map_err(|e| e.to_string())
             };
-            assert_eq!(judge(FIN | TEXT, 200, None), Ok(Kind::Whole(TEXT)));
-            assert_eq!(judge(FIN | PONG, 125, Some(3)), Ok(Kind::Control));
-            assert_eq!(judge(FIN | CLOSE, 2, Some(3)), Ok(Kind::Close));
-            assert_eq!(judge(BINARY, 3, None), Ok(Kind::First(BINARY)));
-            assert_eq!(judge(CONTINUATION, 3, Some(3)), Ok(Kind::Middle));
-            assert_eq!(judge(FIN | CONTINUATION, 0, Some(3)), Ok(Kind::Last));
+            assert_eq!(judge(FIN | TEXT, 200, None), Ok(FrameKind::Whole(TEXT)));
+            assert_eq!(judge(FIN | PONG, 125, Some(3)), Ok(FrameKind::Control));
+            assert_eq!(judge(FIN | CLOSE, 2, Some(3)), Ok(FrameKind::Close));
+            assert_eq!(judge(BINARY, 3, None), Ok(FrameKind::First(BINARY)));
+            assert_eq!(judge(CONTINUATION, 3, Some(3)), Ok(FrameKind::Middle));
+            assert_eq!(judge(FIN | CONTINUATION, 0, Some(3)), Ok(FrameKind::Last));
             for (first, payload, in_message, fault) in [
                 (FIN | TEXT, 1_001, None, "too long"),
                 (FIN | CONTINUATION, 998, Some(3), "too long"),
@@ -192,7 +192,7 @@ mod tests {
         for (role, fault) in [(Role::Server, "unmasked"), (Role::Client, "masked")] {
             let from_our_own_side = frame(role.peer(), FIN | TEXT, 1);
             let header = Header::parse(&from_our_own_side).expect("a header");
-            let judged = header.judge(role, None, 1_000).expect_err("a fault");
+            let judged = header.classify(role, None, 1_000).expect_err("a fault");
             assert!(judged.to_string().contains(fault), "{judged}");
         }
     }

@@ -2,11 +2,11 @@
 //! shape.
 
 use pulsegate::ConnId;
-use pulsegate::cause::{Cause, Code};
+use pulsegate::cause::{Cause, EndCode};
 use pulsegate::engine::{
     Class, Config, Ending, Handler, Io, Message, Reply, Request, TimerId, Verdict,
 };
-use pulsegate::health::{HealthChange, State};
+use pulsegate::health::{HealthChange, HealthState};
 use pulsegate::testing::{Net, PeerId, Received, client_frame};
 pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT};
 
@@ -15,7 +15,7 @@ pub use pulsegate::wire::frame::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, T
 pub enum Told {
     Opened,
     Message(Message),
-    Health(State),
+    Health(HealthState),
     Writable,
     Closed,
     Rejected,
@@ -38,7 +38,7 @@ impl Handler for Host {
         (request.path() == "/healthz").then(|| io.health_reply(request))
     }
 
-    fn takes_options(&self, path: &str) -> bool {
+    fn accepts_options(&self, path: &str) -> bool {
         path == "/healthz"
     }
 
@@ -95,7 +95,7 @@ impl Handler for Host {
 /// Returns the code in the peer's close frame, if that ended the connection.
 pub fn peer_code(end: &Ending) -> Option<u16> {
     match end.code {
-        Code::Close(code) if end.cause == Cause::PEER_CLOSED => Some(code),
+        EndCode::Close(code) if end.cause == Cause::PEER_CLOSED => Some(code),
         _ => None,
     }
 }

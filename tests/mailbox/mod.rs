@@ -1,7 +1,7 @@
 //! Random senders and receivers of the queues between threads, compared with a plain list. One
 //! thread acts as both ends, so each step is known.
 
-use pulsegate::mail::{self, Budget, Counts, Limits, Mail, Overflow};
+use pulsegate::mail::{self, Budget, Counts, Limits, Overflow, QueueItem};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Frame(u32, usize);
 
-impl Mail for Frame {
+impl QueueItem for Frame {
     fn bytes(&self) -> usize {
         self.1
     }
@@ -112,19 +112,19 @@ fn to_the_loop(seed: u64) -> Result<(), String> {
             0..=4 => {
                 let frame = Frame(number, rng.usize(0..120));
                 let taken = model.post(frame.clone(), Overflow::Refuse);
-                if sender.post(frame).is_ok() != taken {
+                if sender.send(frame).is_ok() != taken {
                     return Err(format!("frame {number}: taken is not {taken}"));
                 }
             }
             5 => {
-                sender.poke();
+                sender.notify();
                 model.tell();
                 poked = true;
             }
             _ => {
                 let whole = receiver.collect();
                 (collected, model.is_quiet) = (model.waiting.len(), true);
-                let is_poked = receiver.take_poke();
+                let is_poked = receiver.take_notification();
                 if !whole || is_poked != std::mem::take(&mut poked) {
                     return Err(format!("whole {whole}, poked {is_poked}"));
                 }
@@ -149,7 +149,7 @@ fn to_the_loop(seed: u64) -> Result<(), String> {
                 }
             }
         }
-        if receiver.has_left_over() != (collected > 0) {
+        if receiver.has_leftovers() != (collected > 0) {
             return Err(format!("{collected} are left over"));
         }
         model.check(sender.counts(), &wakes)?;
@@ -168,7 +168,7 @@ fn from_the_loop(seed: u64) -> Result<(), String> {
         if rng.u8(0..10) > 0 {
             let frame = Frame(number, rng.usize(0..120));
             let taken = model.post(frame.clone(), overflow);
-            if sender.post(frame).is_ok() != taken {
+            if sender.send(frame).is_ok() != taken {
                 return Err(format!("frame {number}: taken is not {taken}"));
             }
         } else {

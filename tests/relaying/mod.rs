@@ -11,7 +11,7 @@ use pulsegate::gateway::{
     WebhookErrand,
 };
 use pulsegate::testing::{Net, PeerId, Received};
-use pulsegate::{Cause, ClassConfig, Code, Config, Ending, Message, Micros, Policy};
+use pulsegate::{Cause, ClassConfig, Config, EndCode, Ending, Message, Micros, Policy};
 use serde_json::{Value, json as object};
 use tokens::token;
 
@@ -289,7 +289,11 @@ impl Fleet {
     pub fn expect_closing(&mut self, peer: PeerId, cause: Cause, code: u16) {
         self.advance(3_000);
         let end = self.ending(peer);
-        assert_eq!((end.cause, end.code), (cause, Code::Close(code)), "{end:?}");
+        assert_eq!(
+            (end.cause, end.code),
+            (cause, EndCode::Close(code)),
+            "{end:?}"
+        );
     }
 
     /// Returns the status and head of a response that is not an upgrade.

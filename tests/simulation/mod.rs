@@ -6,7 +6,7 @@ use fastrand::Rng;
 use pulsegate::ConnId;
 use pulsegate::cause::Cause;
 use pulsegate::engine::*;
-use pulsegate::health::{HealthChange, HeartbeatMode, Policy, State};
+use pulsegate::health::{HealthChange, HealthState, HeartbeatMode, Policy};
 use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
 use pulsegate::time::Micros;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -210,7 +210,7 @@ impl Handler for Host {
 
     fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         // Some peers are closed when they become healthy again.
-        if id.generation().is_multiple_of(5) && change.state == State::Healthy {
+        if id.generation().is_multiple_of(5) && change.state == HealthState::Healthy {
             self.farewells.insert(id);
             io.close(id, 4001, "farewell");
         }

@@ -2,7 +2,7 @@
 //! not do.
 
 use super::PATIENCE;
-use pulsegate::wire::frame::{FIN, put};
+use pulsegate::wire::frame::{FIN, write_frame};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -57,7 +57,7 @@ const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 /// Returns a whole final frame, masked.
 pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, FIN | opcode, payload, Some(MASK));
+    write_frame(&mut bytes, FIN | opcode, payload, Some(MASK));
     bytes
 }
 

@@ -176,7 +176,7 @@ impl Whole {
 
 /// Appends a whole masked frame of a client.
 pub fn put(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: [u8; 4]) {
-    frame::put(out, FIN | opcode as u8, payload, Some(mask));
+    frame::write_frame(out, FIN | opcode as u8, payload, Some(mask));
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
 
     fn server_frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        frame::put(&mut out, first, payload, None);
+        frame::write_frame(&mut out, first, payload, None);
         out
     }
 

@@ -1,14 +1,14 @@
 //! Closing connections, refusing requests, and ending both.
 
 use super::core::{Core, UNSENT_SMALL};
-use crate::base::cause::{Cause, Code, cut_reason};
+use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::conn::{Closing, Conn, Mark, Phase};
 use crate::engine::ending::Draft;
 use crate::engine::retry::retry_after_s;
 use crate::engine::view::Awaits;
-use crate::health::State;
+use crate::health::HealthState;
 use crate::wire::encoder;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
@@ -32,7 +32,7 @@ impl Core {
         };
         match conn.phase {
             Phase::Open(_) => {
-                let code = if encoder::may_be_sent(code) {
+                let code = if encoder::is_sendable(code) {
                     code
                 } else {
                     1011
@@ -41,7 +41,7 @@ impl Core {
             }
             Phase::Opening(_) => {
                 let reply = if cause == Cause::DRAINING {
-                    Reply::error(503, reason).retry_after(retry_after_s(id))
+                    Reply::error(503, reason).with_retry_after(retry_after_s(id))
                 } else {
                     Reply::error(403, reason)
                 };
@@ -119,7 +119,7 @@ impl Core {
             Awaits::PeerCloses
         };
         let mut end = Draft::of(cause);
-        end.code = Code::Close(code);
+        end.code = EndCode::Close(code);
         end.reason = reason.into();
         end.unsent = unsent;
         self.enter_closing(id, end, awaits, left, now);
@@ -145,7 +145,7 @@ impl Core {
         }
         self.leave_opening(id);
         let mut end = Draft::of(cause);
-        end.code = Code::Http(reply.status);
+        end.code = EndCode::Http(reply.status);
         end.reason = cut_reason(&reply.reason).into();
         self.queue_control(id, &reply.render(is_head));
         self.enter_closing(id, end, Awaits::PeerLeaves, Left::default(), now);
@@ -217,7 +217,7 @@ impl Core {
         let middle = middle.take();
         conn.marks.take(Mark::Deferred);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
-        class.suspects -= u64::from(conn.health.state() == State::Suspect);
+        class.suspects -= u64::from(conn.health.state() == HealthState::Suspect);
         let mut left = Left::default();
         if let Some(middle) = middle {
             class.throttled -= u64::from(middle.throttled_since.is_some());

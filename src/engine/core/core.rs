@@ -20,7 +20,7 @@ use crate::engine::verdict::Verdict;
 use crate::engine::wheel::Wheel;
 use crate::engine::work::{LOOKS_PER_TURN, Work};
 use crate::health::{Health, Policy};
-use crate::wire::decoder::Decoder;
+use crate::wire::control_decoder::ControlDecoder;
 use crate::wire::frame::Role;
 use std::collections::VecDeque;
 
@@ -62,7 +62,7 @@ pub(crate) struct Core {
     pub(crate) bucket: Bucket,
     pub(crate) drain: Drain,
     /// Reads the control frames of all connections, in the role of a server.
-    pub(crate) decoder: Decoder,
+    pub(crate) decoder: ControlDecoder,
     /// The buffer for the decoder's pongs and close replies.
     pub(crate) scratch: Vec<u8>,
     pub(crate) policies: Policies,
@@ -105,7 +105,7 @@ impl Core {
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),
             drain: Drain::No,
-            decoder: Decoder::new(Role::Server),
+            decoder: ControlDecoder::new(Role::Server),
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),
@@ -243,7 +243,7 @@ impl Core {
             return;
         };
         // The loop itself delays the pong.
-        conn.health.forget_outstanding();
+        conn.health.discard_rtt();
         if let Phase::Open(Some(middle)) = &mut conn.phase {
             middle.slow = true;
             if middle.throttled_since.is_none() {

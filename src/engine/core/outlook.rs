@@ -118,7 +118,7 @@ impl Core {
             state: health.state(),
             silence: health.silence(now),
             unanswered: health.unanswered(),
-            ping_waits: health.ping_queued(),
+            ping_waits: health.is_ping_queued(),
             rtt: health.rtt(),
             next_ping: health.ping_due(policy),
             deadline: health.stale_at(policy),

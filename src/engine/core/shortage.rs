@@ -103,7 +103,7 @@ impl Core {
         if conn.is_open() {
             self.shut(id, cause, cause.close_code(), &reason, now);
         } else {
-            let reply = Reply::error(503, &reason).retry_after(retry_after_s(id));
+            let reply = Reply::error(503, &reason).with_retry_after(retry_after_s(id));
             self.reply(id, &reply, false, cause, now);
         }
     }

@@ -137,8 +137,8 @@ impl Credentials {
             iso(now)
         );
         Reply::new(401, body)
-            .because(&fault.to_string())
-            .challenge("Bearer")
+            .with_reason(&fault.to_string())
+            .with_challenge("Bearer")
     }
 }
 

@@ -187,22 +187,22 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
             .find(|count| *count.name == *name)
             .map(|count| count.suspects)
     };
-    agents.changed(id(140), State::Suspect, false);
+    agents.changed(id(140), HealthState::Suspect, false);
     assert_ne!(suspects(&agents, "agent/100"), Some(1), "of a stranger");
-    agents.changed(id(140), State::Suspect, true);
-    agents.changed(id(140), State::Suspect, true);
+    agents.changed(id(140), HealthState::Suspect, true);
+    agents.changed(id(140), HealthState::Suspect, true);
     assert_eq!(suspects(&agents, "agent/100"), Some(1), "told, though rare");
-    agents.changed(id(140), State::Healthy, true);
-    agents.changed(id(140), State::Healthy, true);
+    agents.changed(id(140), HealthState::Healthy, true);
+    agents.changed(id(140), HealthState::Healthy, true);
     for slot in [3, 73] {
-        agents.changed(id(slot), State::Suspect, true);
+        agents.changed(id(slot), HealthState::Suspect, true);
     }
     assert_eq!(suspects(&agents, "agent/3"), Some(2));
     agents.ended(id(3), true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
     // A connection that was never open is not counted.
     came(&mut agents, 3, "agent/3");
-    agents.changed(id(3), State::Suspect, true);
+    agents.changed(id(3), HealthState::Suspect, true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
 }
 
@@ -213,7 +213,7 @@ fn each_of_256_classes_is_counted() {
         agents.asked(id(usize::from(class)), &request("phone"));
         agents.introduced(id(usize::from(class)), None);
         agents.opened(id(usize::from(class)), Class(class));
-        agents.changed(id(usize::from(class)), State::Suspect, true);
+        agents.changed(id(usize::from(class)), HealthState::Suspect, true);
     }
     let counted = agents.most(256);
     for of_class in &counted {

@@ -1,9 +1,9 @@
 //! The queue of peers that did not come back in time, read by the thread that raises alerts.
 
 use crate::base::cause::Cause;
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::host::Identity;
-use crate::mail::{self, Limits, LoopSender, Mail, Overflow, Receiver};
+use crate::mail::{self, Limits, LoopSender, Overflow, QueueItem, Receiver};
 use crate::relay::role::Role;
 use crate::relay::session::Parting;
 
@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// When its place was given up.
-    pub at: Moment,
+    pub at: Timestamp,
     /// The peer.
     pub identity: Identity,
     /// The cause for which its last connection ended.
@@ -26,7 +26,7 @@ pub struct Missed {
     pub lost: bool,
 }
 
-impl Mail for Missed {
+impl QueueItem for Missed {
     fn bytes(&self) -> usize {
         let package = match Role::of(&self.identity) {
             Role::Glasses => 0,
@@ -57,8 +57,8 @@ impl MissedSink {
     pub(in crate::relay) fn keep(&mut self, identity: &Identity, parting: Option<Parting>) {
         let Some(parting) = parting else { return };
         // The newest entry always finds room: the oldest ones are dropped.
-        let _ = self.0.post(Missed {
-            at: Moment::now(),
+        let _ = self.0.send(Missed {
+            at: Timestamp::now(),
             identity: identity.clone(),
             cause: parting.cause,
             lost: parting.lost,

@@ -4,7 +4,7 @@ use super::live::Live;
 use super::logins::Logins;
 use super::token::Token;
 use crate::base::cause::CauseTable;
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::gateway::{Classes, Desk};
 use crate::health::Policy;
 use crate::side::errands::Runner;
@@ -29,7 +29,7 @@ pub(in crate::side) struct Control {
     pub(in crate::side) check_policy: fn(&Policy) -> Result<(), PolicyRefused>,
     pub(in crate::side) drain_times: Arc<Mutex<(Micros, Micros)>>,
     pub(in crate::side) drain: Arc<dyn Fn(Micros, Micros) + Send + Sync>,
-    pub(in crate::side) started: Moment,
+    pub(in crate::side) started: Timestamp,
     pub(in crate::side) runner: Arc<Runner>,
     pub(in crate::side) watchers: Arc<Watchers>,
     pub(in crate::side) live: Live,

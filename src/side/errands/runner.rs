@@ -5,7 +5,7 @@ use super::state_file::{Flush, StateFile, StateFileStats, Store};
 use super::webhooks::{WebhookOptions, WebhookStats, Webhooks};
 use crate::engine::Io;
 use crate::gateway::{Desk, Errand, ErrandBox, Gateway, Outcome, Progress};
-use crate::mail::{self, Budget, Limits, LoopReceiver, Mail, NoRoom, Overflow, Sender};
+use crate::mail::{self, Budget, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::io;
@@ -49,7 +49,7 @@ pub(in crate::side) struct Runner {
 #[derive(Debug)]
 struct Told(u64, Outcome);
 
-impl Mail for Told {
+impl QueueItem for Told {
     fn bytes(&self) -> usize {
         let why = match &self.1 {
             Outcome::Failed(why) => why.len(),
@@ -174,7 +174,7 @@ impl Runner {
     /// them; if not, call it again later.
     fn tell(&self, untold: &mut VecDeque<Told>) -> bool {
         while let Some(told) = untold.pop_front() {
-            if let Err(NoRoom(told)) = self.told.post(told) {
+            if let Err(NoRoom(told)) = self.told.send(told) {
                 untold.push_front(told);
                 break;
             }
@@ -184,7 +184,7 @@ impl Runner {
             let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
                 delivery.step(|number, outcome| gateway.errand_done(io, number, outcome))
             });
-            if self.desk.leave(work).is_err() {
+            if self.desk.send_sliced(work).is_err() {
                 self.delivery.is_asked.store(false, Ordering::Release);
                 return false;
             }
@@ -211,13 +211,13 @@ impl Delivery {
         while let Some(Told(number, outcome)) = outcomes.take(&mut some) {
             tell(number, &outcome);
         }
-        if outcomes.has_left_over() {
+        if outcomes.has_leftovers() {
             return Progress::More;
         }
         // Reset before the last check: for outcomes sent after it, the loop is asked again.
         self.is_asked.swap(false, Ordering::AcqRel);
         outcomes.collect();
-        if outcomes.has_left_over() && !self.is_asked.swap(true, Ordering::AcqRel) {
+        if outcomes.has_leftovers() && !self.is_asked.swap(true, Ordering::AcqRel) {
             Progress::More
         } else {
             Progress::Done
@@ -234,7 +234,7 @@ mod tests {
         let (told, delivery) = Delivery::new();
         let many = 2 * OUTCOMES.count as u64 + 1;
         for number in 0..many {
-            assert!(told.post(Told(number, Outcome::Answered)).is_ok());
+            assert!(told.send(Told(number, Outcome::Answered)).is_ok());
         }
         delivery.is_asked.store(true, Ordering::Relaxed);
         let mut heard = Vec::new();
@@ -251,12 +251,12 @@ mod tests {
     #[test]
     fn an_outcome_that_comes_while_the_loop_hears_of_the_last_one_is_not_forgotten() {
         let (told, delivery) = Delivery::new();
-        assert!(told.post(Told(1, Outcome::Answered)).is_ok());
+        assert!(told.send(Told(1, Outcome::Answered)).is_ok());
         delivery.is_asked.store(true, Ordering::Relaxed);
         let progress = delivery.step(|number, _| {
             assert_eq!(number, 1);
             // The sender sees that the loop was asked already, and does not ask again.
-            assert!(told.post(Told(2, Outcome::Cancelled)).is_ok());
+            assert!(told.send(Told(2, Outcome::Cancelled)).is_ok());
         });
         assert_eq!(progress, Progress::More);
         let progress = delivery.step(|number, outcome| {

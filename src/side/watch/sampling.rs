@@ -1,7 +1,7 @@
 //! The samples for causes over time and for rates.
 
 use super::watchers::Watchers;
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::gateway::Desk;
 use crate::side::ask;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(in crate::side) async fn sample(watchers: Arc<Watchers>, desk: Desk) {
         watchers.catch_up();
         // Other code notices a loop that does not answer; the next sample covers the gap.
         if let Ok(snapshot) = ask::snapshot(&desk).await {
-            watchers.series().add(Moment::now(), snapshot);
+            watchers.series().add(Timestamp::now(), snapshot);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::bounded;
 use crate::base::cause::Cause;
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ const RECENT: usize = 7;
 /// What happened between two samples.
 #[derive(Debug, Clone)]
 pub(in crate::side) struct Step {
-    pub(in crate::side) from: Moment,
-    pub(in crate::side) to: Moment,
+    pub(in crate::side) from: Timestamp,
+    pub(in crate::side) to: Timestamp,
     /// WebSockets opened, by class.
     pub(in crate::side) opened: Vec<u64>,
     /// WebSockets ended, by class and cause; counts of 0 are left out.
@@ -39,13 +39,13 @@ pub(in crate::side) struct Minute {
 #[derive(Debug)]
 pub(in crate::side) struct Series {
     /// The start, when all counters were 0.
-    started: Moment,
+    started: Timestamp,
     steps: VecDeque<Step>,
-    recent: VecDeque<(Moment, Stats)>,
+    recent: VecDeque<(Timestamp, Stats)>,
 }
 
 impl Series {
-    pub(in crate::side) fn new(started: Moment) -> Self {
+    pub(in crate::side) fn new(started: Timestamp) -> Self {
         Series {
             started,
             steps: VecDeque::new(),
@@ -53,7 +53,7 @@ impl Series {
         }
     }
 
-    pub(in crate::side) fn add(&mut self, at: Moment, snapshot: Snapshot) {
+    pub(in crate::side) fn add(&mut self, at: Timestamp, snapshot: Snapshot) {
         let step = self.open_step(at, &snapshot.stats);
         bounded::push(&mut self.steps, STEPS, step);
         bounded::push(&mut self.recent, RECENT, (at, snapshot.stats));
@@ -61,7 +61,7 @@ impl Series {
 
     /// Returns the steps of the last `span`, oldest first, plus one for the time since the last
     /// sample.
-    pub(in crate::side) fn steps(&self, now: Moment, stats: &Stats, span: Micros) -> Vec<Step> {
+    pub(in crate::side) fn steps(&self, now: Timestamp, stats: &Stats, span: Micros) -> Vec<Step> {
         let open = self.open_step(now, stats);
         let wanted = |step: &&Step| now.since(step.to) < span;
         self.steps
@@ -73,7 +73,7 @@ impl Series {
     }
 
     /// Returns the step from the last sample, or the start, until now.
-    fn open_step(&self, now: Moment, stats: &Stats) -> Step {
+    fn open_step(&self, now: Timestamp, stats: &Stats) -> Step {
         match self.recent.back() {
             Some((from, then)) => Step::between(*from, then, now, stats),
             None => Step::between(
@@ -85,7 +85,7 @@ impl Series {
         }
     }
 
-    pub(in crate::side) fn last_minute(&self, now: Moment, stats: &Stats) -> Minute {
+    pub(in crate::side) fn last_minute(&self, now: Timestamp, stats: &Stats) -> Minute {
         let fresh = Stats::new(stats.classes.len(), stats.causes);
         let (at, then) = self
             .recent
@@ -101,7 +101,7 @@ impl Series {
 }
 
 impl Step {
-    fn between(from: Moment, then: &Stats, to: Moment, now: &Stats) -> Self {
+    fn between(from: Timestamp, then: &Stats, to: Timestamp, now: &Stats) -> Self {
         let causes = now.causes;
         let grown = |now: &[u64], then: &[u64]| {
             let counts = causes.all().map(|cause| {

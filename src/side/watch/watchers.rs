@@ -4,7 +4,7 @@ use super::alerts::Alerts;
 use super::ended::EndedRing;
 use super::series::Series;
 use super::troubled::Troubled;
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::gateway::{Closed, ClosedBox, Missed, MissedBox};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ impl Watchers {
         closed_box: ClosedBox,
         missed_box: MissedBox,
         alerts: Alerts,
-        started: Moment,
+        started: Timestamp,
     ) -> Self {
         Watchers {
             closed_box,
@@ -106,7 +106,7 @@ mod tests {
             ClosedSink::default().shared(),
             MissedSink::default().shared(),
         );
-        Watchers::new(boxes.0, boxes.1, alerts, Moment::default())
+        Watchers::new(boxes.0, boxes.1, alerts, Timestamp::default())
     }
 
     #[test]

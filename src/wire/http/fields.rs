@@ -24,7 +24,7 @@ pub(super) fn write_fields<'a>(
     fields: impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)>,
 ) {
     for (name, value) in fields {
-        bytes.extend_from_slice(spelled(name).as_bytes());
+        bytes.extend_from_slice(display_name(name).as_bytes());
         bytes.extend_from_slice(b": ");
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b"\r\n");
@@ -34,7 +34,7 @@ pub(super) fn write_fields<'a>(
 
 /// Returns the name of a header field in its usual spelling, such as `Retry-After`. RFC 9110 §5.1
 /// makes names case-insensitive, but embedded clients compare them exactly.
-pub(super) fn spelled(name: &HeaderName) -> String {
+pub(super) fn display_name(name: &HeaderName) -> String {
     /// The words that have a spelling other than one initial capital.
     const WORDS: [(&str, &str); 6] = [
         ("etag", "ETag"),
@@ -78,7 +78,7 @@ mod tests {
             "X-Request-ID",
         ] {
             let name: HeaderName = usual.parse().expect("a name");
-            assert_eq!(spelled(&name), usual);
+            assert_eq!(display_name(&name), usual);
         }
     }
 }

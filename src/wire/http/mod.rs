@@ -9,5 +9,5 @@ pub(crate) use tungstenite::http::header::{HeaderName, HeaderValue};
 
 pub use reply::Reply;
 pub use request::Request;
-pub(crate) use request::{Head, parse};
+pub(crate) use request::{ParsedHead, parse};
 pub(crate) use upgrade::switching_protocols;

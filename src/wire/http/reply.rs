@@ -45,30 +45,30 @@ impl Reply {
             }
         }
         body.push_str("\"}");
-        Reply::new(status, body).because(message)
+        Reply::new(status, body).with_reason(message)
     }
 
     /// Sets the reason, for the log and [`Ending::reason`](crate::engine::Ending::reason). It is
     /// not sent.
-    pub fn because(mut self, reason: &str) -> Self {
+    pub fn with_reason(mut self, reason: &str) -> Self {
         self.reason = reason.into();
         self
     }
 
     /// Adds a header field.
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
     /// Adds `Retry-After`, in seconds.
-    pub fn retry_after(self, seconds: u32) -> Self {
-        self.with(RETRY_AFTER, HeaderValue::from(seconds))
+    pub fn with_retry_after(self, seconds: u32) -> Self {
+        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Adds `WWW-Authenticate`, which names the scheme that a 401 asks for.
-    pub fn challenge(self, scheme: &'static str) -> Self {
-        self.with(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
+    pub fn with_challenge(self, scheme: &'static str) -> Self {
+        self.with_header(WWW_AUTHENTICATE, HeaderValue::from_static(scheme))
     }
 
     /// Returns the bytes of the reply; without the body for an answer to HEAD.
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn replies_state_their_length_and_close() {
-        let reply = Reply::error(404, "no \"such\"\npath").retry_after(3);
+        let reply = Reply::error(404, "no \"such\"\npath").with_retry_after(3);
         let text = String::from_utf8(reply.render(false)).expect("ASCII");
         assert!(
             text.starts_with("HTTP/1.1 404 Not Found\r\n")

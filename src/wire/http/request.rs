@@ -89,7 +89,7 @@ impl Request {
             |_| false,
         );
         match parsed {
-            Head::Complete(request, _) => *request,
+            ParsedHead::Complete(request, _) => *request,
             other => panic!("{head:?}: {other:?}"),
         }
     }
@@ -99,9 +99,9 @@ impl Request {
     }
 
     /// Returns the answer to this request; to OPTIONS with the allowed methods (RFC 9110 §9.3.7).
-    pub(crate) fn with_methods(&self, reply: Reply) -> Reply {
+    pub(crate) fn with_allow(&self, reply: Reply) -> Reply {
         if self.head.method() == Method::OPTIONS {
-            reply.with(ALLOW, HeaderValue::from_static(WITH_OPTIONS))
+            reply.with_header(ALLOW, HeaderValue::from_static(WITH_OPTIONS))
         } else {
             reply
         }
@@ -110,7 +110,7 @@ impl Request {
 
 /// The result of parsing a request head.
 #[derive(Debug)]
-pub(crate) enum Head {
+pub(crate) enum ParsedHead {
     /// The blank line has not arrived yet.
     Partial,
     /// A complete head, and its length in bytes.
@@ -120,15 +120,16 @@ pub(crate) enum Head {
 }
 
 /// Parses a complete request head of at most `most` bytes at the start of `data`. The first `known`
-/// bytes are known not to contain its end. `takes_options` returns whether a path accepts OPTIONS.
+/// bytes are known not to contain its end. `accepts_options` returns whether a path accepts
+/// OPTIONS.
 pub(crate) fn parse(
     data: &[u8],
     known: usize,
     most: usize,
     peer_addr: SocketAddr,
-    takes_options: impl Fn(&str) -> bool,
-) -> Head {
-    let refuse = |status, why: &str| Head::Refused(Reply::error(status, why), false);
+    accepts_options: impl Fn(&str) -> bool,
+) -> ParsedHead {
+    let refuse = |status, why: &str| ParsedHead::Refused(Reply::error(status, why), false);
     let too_long = || refuse(431, &format!("request head above {most} bytes"));
     // A TLS hello, or noise, is refused at once: a method begins with a letter (blank lines may
     // precede it).
@@ -144,7 +145,7 @@ pub(crate) fn parse(
         if data.len() >= most {
             return too_long();
         }
-        return Head::Partial;
+        return ParsedHead::Partial;
     }
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -152,7 +153,7 @@ pub(crate) fn parse(
         Ok(Status::Complete(len)) if len > most => return too_long(),
         Ok(Status::Complete(len)) => len,
         // Blank lines before the request line: more must follow.
-        Ok(Status::Partial) if data.len() < most => return Head::Partial,
+        Ok(Status::Partial) if data.len() < most => return ParsedHead::Partial,
         Ok(Status::Partial) => return too_long(),
         Err(httparse::Error::TooManyHeaders) => {
             return refuse(431, "more than 64 header fields");
@@ -160,31 +161,31 @@ pub(crate) fn parse(
         Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
         Err(_) => return refuse(400, "malformed request head"),
     };
-    match request(&parsed, takes_options) {
-        Ok(head) => Head::Complete(Box::new(Request { head, peer_addr }), len),
-        Err(reply) => Head::Refused(reply, parsed.method == Some("HEAD")),
+    match request(&parsed, accepts_options) {
+        Ok(head) => ParsedHead::Complete(Box::new(Request { head, peer_addr }), len),
+        Err(reply) => ParsedHead::Refused(reply, parsed.method == Some("HEAD")),
     }
 }
 
 /// Checks the rules that apply to every request, regardless of its handler.
 fn request(
     parsed: &httparse::Request<'_, '_>,
-    takes_options: impl Fn(&str) -> bool,
+    accepts_options: impl Fn(&str) -> bool,
 ) -> Result<http::Request<()>, Reply> {
     let malformed = || Reply::error(400, "malformed request head");
     let method = match parsed.method {
         Some("GET") => Method::GET,
         Some("HEAD") => Method::HEAD,
-        other if takes_options(path_of(parsed.path)) => {
+        other if accepts_options(path_of(parsed.path)) => {
             if other != Some("OPTIONS") {
                 return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
-                    .with(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
+                    .with_header(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
             }
             Method::OPTIONS
         }
         _ => {
             return Err(Reply::error(405, "GET and HEAD only")
-                .with(ALLOW, HeaderValue::from_static("GET, HEAD")));
+                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")));
         }
     };
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
@@ -257,7 +258,7 @@ mod tests {
                                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                                 Sec-WebSocket-Protocol: a, b\r\n\r\n";
 
-    fn parse_all(text: &str) -> Head {
+    fn parse_all(text: &str) -> ParsedHead {
         parse(
             text.as_bytes(),
             0,
@@ -269,18 +270,18 @@ mod tests {
 
     fn complete(text: &str) -> (Box<Request>, usize) {
         match parse_all(text) {
-            Head::Complete(request, len) => (request, len),
+            ParsedHead::Complete(request, len) => (request, len),
             other => panic!("{text:?}: {other:?}"),
         }
     }
 
     fn status(text: &str) -> u16 {
         match parse_all(text) {
-            Head::Refused(reply, _) => reply.status,
-            Head::Complete(request, _) => {
+            ParsedHead::Refused(reply, _) => reply.status,
+            ParsedHead::Complete(request, _) => {
                 switching_protocols(&request, None, &[]).map_or_else(|r| r.status, |_| 101)
             }
-            Head::Partial => 0,
+            ParsedHead::Partial => 0,
         }
     }
 
@@ -288,7 +289,7 @@ mod tests {
     fn a_head_may_come_in_any_pieces_and_with_a_tail() {
         for cut in 1..UPGRADE_HEAD.len() {
             assert!(
-                matches!(parse_all(&UPGRADE_HEAD[..cut]), Head::Partial),
+                matches!(parse_all(&UPGRADE_HEAD[..cut]), ParsedHead::Partial),
                 "{cut}"
             );
             let whole = parse(
@@ -299,7 +300,7 @@ mod tests {
                 |_| false,
             );
             assert!(
-                matches!(whole, Head::Complete(_, len) if len == UPGRADE_HEAD.len()),
+                matches!(whole, ParsedHead::Complete(_, len) if len == UPGRADE_HEAD.len()),
                 "{cut}"
             );
         }

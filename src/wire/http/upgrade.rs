@@ -1,6 +1,6 @@
 //! The answer to a WebSocket request (RFC 6455 §4.2).
 
-use super::fields::{spelled, trim_ows, write_fields};
+use super::fields::{display_name, trim_ows, write_fields};
 use super::reply::Reply;
 use super::request::Request;
 use tungstenite::handshake::derive_accept_key;
@@ -23,15 +23,15 @@ pub(crate) fn switching_protocols(
     }
     if request.head.method() != Method::GET {
         return Err(Reply::error(405, "a WebSocket is opened with GET")
-            .with(ALLOW, HeaderValue::from_static("GET")));
+            .with_header(ALLOW, HeaderValue::from_static("GET")));
     }
-    let faults = faults_of_upgrade(request);
+    let faults = upgrade_faults(request);
     if !faults.is_empty() {
         let faults = faults.join("; ");
         let why = format!("{faults}: this path speaks WebSocket, version 13, over HTTP/1.1");
         return Err(Reply::error(426, &why)
-            .with(UPGRADE, HeaderValue::from_static("websocket"))
-            .with(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+            .with_header(UPGRADE, HeaderValue::from_static("websocket"))
+            .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
     }
     let Some(key) = key.filter(|key| is_key(key.as_bytes())) else {
         let why = "Sec-WebSocket-Key must be 22 base64 characters and ==";
@@ -58,16 +58,16 @@ pub(crate) fn switching_protocols(
 
 /// Returns the faults that make a request an invalid upgrade (RFC 6455 §4.2.1), each with the
 /// header and its value.
-fn faults_of_upgrade(request: &Request) -> Vec<String> {
+fn upgrade_faults(request: &Request) -> Vec<String> {
     let mut faults = Vec::new();
     if request.head.version() < Version::HTTP_11 {
         faults.push("the request is HTTP/1.0".to_owned());
     }
     let mut must = |name: &HeaderName, is_right: bool, must: &str| {
         if !is_right {
-            let name = spelled(name);
+            let name = display_name(name);
             let lines = request.headers().get_all(&*name).iter();
-            let lines: Vec<_> = lines.take(3).map(|line| shown(line.as_bytes())).collect();
+            let lines: Vec<_> = lines.take(3).map(|line| quoted(line.as_bytes())).collect();
             let is = if lines.is_empty() {
                 "is missing".to_owned()
             } else {
@@ -105,7 +105,7 @@ fn is_key(key: &[u8]) -> bool {
 
 /// Formats a value from a peer for an error text: in quotes, in ASCII, on one line, at most 64
 /// characters.
-fn shown(value: &[u8]) -> String {
+fn quoted(value: &[u8]) -> String {
     const MOST: usize = 64;
     let mut text = String::from("\"");
     text.extend(value.iter().take(MOST).copied().map(|b| match b {

@@ -1,7 +1,7 @@
 //! Why connections ended, since the start and over time.
 
 use super::words::{ByCause, by_cause, time};
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
 use crate::gateway::Classes;
 use crate::side::admin::control::Control;
@@ -70,7 +70,7 @@ pub(super) async fn causes(
         return Err(Problem::bad_request(format!("minutes {minutes}: 1 to 60")));
     }
     let snapshot = ask::snapshot(&control.desk).await?;
-    let (now, stats) = (Moment::now(), &snapshot.stats);
+    let (now, stats) = (Timestamp::now(), &snapshot.stats);
     let steps = control
         .watchers
         .series()
@@ -106,7 +106,7 @@ impl Counts {
 impl StepBody {
     /// Both times are computed from the wall clock as it is now, so steps follow each other without
     /// a gap even if that clock was changed.
-    fn of(classes: &Classes, step: Step, now: Moment) -> Self {
+    fn of(classes: &Classes, step: Step, now: Timestamp) -> Self {
         let names = || classes.names();
         StepBody {
             from: time(step.from.as_of(now)),

@@ -1,10 +1,10 @@
 //! Explains a connection's state and predicts its next events, as sentences and as times.
 
 use super::words::{Moment, Now};
-use crate::base::cause::{Cause, Code};
+use crate::base::cause::{Cause, EndCode};
 use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
 use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
-use crate::health::{HeartbeatMode, State};
+use crate::health::{HealthState, HeartbeatMode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -76,9 +76,11 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
             PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
                 "http_503".to_owned()
             }
-            PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => Code::None.to_string(),
+            PhaseView::Opening { .. } if outlook.ends_for == Cause::PROBE => {
+                EndCode::None.to_string()
+            }
             PhaseView::Opening { .. } => "http_408".to_owned(),
-            PhaseView::Open => Code::Close(outlook.ends_for.close_code()).to_string(),
+            PhaseView::Open => EndCode::Close(outlook.ends_for.close_code()).to_string(),
             PhaseView::Closing { code, .. } => code.to_string(),
         },
     };
@@ -182,11 +184,11 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         ),
         PhaseView::Open => {
             let state = match health.state {
-                State::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
-                State::Suspect if health.ping_waits => {
+                HealthState::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
+                HealthState::Suspect if health.ping_waits => {
                     format!("suspect: nothing heard for {silence} ms, {unanswered}")
                 }
-                State::Suspect => format!(
+                HealthState::Suspect => format!(
                     "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval \
                      of {interval} ms or, the last, less"
                 ),
@@ -259,9 +261,9 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
     }
 }
 
-fn state_name(state: State) -> &'static str {
+fn state_name(state: HealthState) -> &'static str {
     match state {
-        State::Healthy => "healthy",
-        State::Suspect => "suspect",
+        HealthState::Healthy => "healthy",
+        HealthState::Suspect => "suspect",
     }
 }

@@ -5,7 +5,7 @@ use super::connections::Connection;
 use super::overview::{LastMinute, States};
 use super::troubled::{TroubledBody, troubled};
 use super::words::{ClassName, Now, by_class, drained, time};
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
 use crate::gateway::{Page, Query, RelayStats, Sort};
 use crate::side::admin::control::Control;
@@ -143,7 +143,7 @@ impl Teller {
         let slowest = peers(control, Sort::Rtt).await?;
         let most_silent = peers(control, Sort::Silence).await?;
         let snapshot = ask::snapshot(&control.desk).await?;
-        let (now, stats) = (Moment::now(), &snapshot.stats);
+        let (now, stats) = (Timestamp::now(), &snapshot.stats);
         let minute = control.watchers.series().last_minute(now, stats);
         let totals = Totals::of(now.raw, stats);
         let before = self.before.replace(totals);

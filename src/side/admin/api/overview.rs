@@ -2,7 +2,7 @@
 
 use super::causes::Counts;
 use super::words::{ClassName, by_class, drained, time};
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::{Classes, DropReason, RelayStats};
 use crate::side::admin::control::Control;
@@ -150,7 +150,7 @@ pub(super) async fn overview(
     State(control): State<Arc<Control>>,
 ) -> Result<Json<Overview>, Problem> {
     let snapshot = ask::snapshot(&control.desk).await?;
-    let (now, stats) = (Moment::now(), &snapshot.stats);
+    let (now, stats) = (Timestamp::now(), &snapshot.stats);
     let minute = control.watchers.series().last_minute(now, stats);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),

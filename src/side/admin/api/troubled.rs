@@ -3,7 +3,7 @@
 use super::connections::page_size;
 use super::page::Entries;
 use super::words::time;
-use crate::base::time::Moment;
+use crate::base::time::Timestamp;
 use crate::side::admin::control::Control;
 use crate::side::admin::problem::{Params, Problem};
 use crate::side::watch::Ranked;
@@ -72,7 +72,7 @@ pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, u
     // Includes the connections that have ended up to now.
     control.watchers.catch_up();
     let mut all = control.watchers.troubled();
-    let worst = all.worst(Moment::now(), limit);
+    let worst = all.worst(Timestamp::now(), limit);
     let total = all.count();
     drop(all);
     let mut page = Entries::new(limit);

@@ -1,10 +1,10 @@
 //! Types and words that several answers share.
 
-use crate::base::cause::{By, Cause, Code};
+use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Traffic};
 use crate::gateway::{Classes, ConnState, Snapshot};
-use crate::health::{Rtt, State};
+use crate::health::{HealthState, Rtt};
 use crate::side::admin::problem::Problem;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -134,11 +134,11 @@ impl From<ConnState> for StateName {
     }
 }
 
-impl From<State> for StateName {
-    fn from(state: State) -> Self {
+impl From<HealthState> for StateName {
+    fn from(state: HealthState) -> Self {
         match state {
-            State::Healthy => StateName::Healthy,
-            State::Suspect => StateName::Suspect,
+            HealthState::Healthy => StateName::Healthy,
+            HealthState::Suspect => StateName::Suspect,
         }
     }
 }
@@ -169,11 +169,11 @@ pub(super) fn time(at: UnixMillis) -> String {
 }
 
 /// Returns a close code as the log writes it.
-pub(super) fn code(code: Code) -> String {
+pub(super) fn code(code: EndCode) -> String {
     code.to_string()
 }
 
-pub(super) fn by(by: By) -> &'static str {
+pub(super) fn by(by: EndedBy) -> &'static str {
     by.name()
 }
 

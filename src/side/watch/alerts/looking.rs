@@ -2,7 +2,7 @@
 
 use super::alerting::Alerts;
 use super::sample::{Counters, Sample};
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use crate::gateway::Desk;
 use crate::side::down::DownApp;
 use crate::side::{ask, process};
@@ -23,13 +23,13 @@ pub(in crate::side) async fn watch(
     loop {
         let settings = alerts.settings();
         if let Some(looked) = looked {
-            let left = (looked + settings.interval - Moment::now().raw).as_duration();
+            let left = (looked + settings.interval - Timestamp::now().raw).as_duration();
             if !left.is_zero() {
                 tokio::time::sleep(left.min(NOTICE)).await;
                 continue;
             }
         }
-        looked = Some(Moment::now().raw);
+        looked = Some(Timestamp::now().raw);
         let sample = if settings.on {
             look_at(desk, &down).await
         } else {
@@ -38,7 +38,7 @@ pub(in crate::side) async fn watch(
         };
         // This also keeps the box from filling.
         catch_up();
-        let Moment { raw, wall } = Moment::now();
+        let Timestamp { raw, wall } = Timestamp::now();
         let sample = Sample {
             now: raw,
             wall,

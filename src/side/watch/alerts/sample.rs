@@ -15,8 +15,8 @@ const STEPS: u64 = 32;
 /// The data of one look.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
-    /// The monotonic clock, as in [`Moment`](crate::base::time::Moment); windows are measured with
-    /// it.
+    /// The monotonic clock, as in [`Timestamp`](crate::base::time::Timestamp); windows are measured
+    /// with it.
     pub(super) now: Micros,
     /// The wall clock, for display.
     pub(super) wall: UnixMillis,

@@ -7,7 +7,7 @@
 use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
 use crate::base::bounded;
 use crate::base::cause::{Cause, CauseKind};
-use crate::base::time::{Micros, Moment, UnixMillis};
+use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::gateway::{Closed, Missed};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -95,7 +95,7 @@ impl Troubled {
     }
 
     /// Returns the identities with the most trouble, the worst first.
-    pub(in crate::side) fn worst(&mut self, now: Moment, limit: usize) -> Vec<Ranked> {
+    pub(in crate::side) fn worst(&mut self, now: Timestamp, limit: usize) -> Vec<Ranked> {
         self.forget(now);
         let mut worst: Vec<(f64, &Who, &Trouble)> = self
             .by_identity
@@ -134,14 +134,14 @@ impl Troubled {
         all.filter(|trouble| trouble.is_told()).count()
     }
 
-    fn of(&mut self, who: Who, now: Moment) -> &mut Trouble {
+    fn of(&mut self, who: Who, now: Timestamp) -> &mut Trouble {
         if !self.by_identity.contains_key(&who) && self.by_identity.len() >= IDENTITIES_MAX {
             self.make_room(now);
         }
         self.by_identity.entry(who).or_default()
     }
 
-    fn forget(&mut self, now: Moment) {
+    fn forget(&mut self, now: Timestamp) {
         let oldest = (now.raw.0 / HOUR.0).saturating_sub(HOURS - 1);
         self.by_identity.retain(|_, trouble| {
             trouble.hours.retain(|hour| hour.number >= oldest);
@@ -152,7 +152,7 @@ impl Troubled {
     /// Removes a quarter: identities with trouble in the fewest hours, of these those with the
     /// least of it, and then those with the oldest. So a flood of names with trouble at one time
     /// does not displace identities with repeated trouble.
-    fn make_room(&mut self, now: Moment) {
+    fn make_room(&mut self, now: Timestamp) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;
         let kept = IDENTITIES_MAX - room;

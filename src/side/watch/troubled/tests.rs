@@ -2,8 +2,8 @@
 
 use super::table::{IDENTITIES_MAX, Ranked, Troubled};
 use super::trouble::{AGES, HOUR, HOURS};
-use crate::base::cause::{By, Cause, Code};
-use crate::base::time::{Micros, Moment, UnixMillis};
+use crate::base::cause::{Cause, EndCode, EndedBy};
+use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
 use crate::gateway::{Closed, GLASSES, Identity, Missed, TPA};
 use crate::health::Rtt;
@@ -12,8 +12,8 @@ pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
 pub(in crate::side::watch) const START: u64 = 500 * 24 * HOUR_MS;
 
 /// Returns this moment, with a wall clock that is not stepped.
-pub(in crate::side::watch) fn moment(ms: u64) -> Moment {
-    Moment {
+pub(in crate::side::watch) fn moment(ms: u64) -> Timestamp {
+    Timestamp {
         raw: Micros::from_millis(ms),
         wall: UnixMillis(ms),
     }
@@ -39,9 +39,9 @@ pub(in crate::side::watch) fn closed(
             class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
             peer_addr: ([127, 0, 0, 1], 1).into(),
             cause,
-            by: By::Us,
-            lost: cause.is_loss(Code::None),
-            code: Code::None,
+            by: EndedBy::Server,
+            lost: cause.is_loss(EndCode::None),
+            code: EndCode::None,
             reason: "".into(),
             clean: false,
             age: Micros::from_secs(age_s),
@@ -65,7 +65,7 @@ pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Misse
             package: None,
         },
         cause,
-        lost: cause.is_loss(Code::None),
+        lost: cause.is_loss(EndCode::None),
     }
 }
 
@@ -235,7 +235,7 @@ fn one_mass_death_fills_no_ranking() {
 #[test]
 fn a_step_of_the_wall_clock_neither_forgets_trouble_nor_ages_it() {
     for step in [-600_000_i64, -30 * HOUR_MS as i64, 30 * HOUR_MS as i64] {
-        let stepped = |ms: u64| Moment {
+        let stepped = |ms: u64| Timestamp {
             wall: UnixMillis(ms.saturating_add_signed(step)),
             ..moment(ms)
         };

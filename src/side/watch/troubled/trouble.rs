@@ -2,7 +2,7 @@
 
 use crate::base::bounded;
 use crate::base::cause::Cause;
-use crate::base::time::{Micros, Moment};
+use crate::base::time::{Micros, Timestamp};
 use std::collections::VecDeque;
 
 /// The number of hours that are remembered.
@@ -36,8 +36,8 @@ pub(super) struct Trouble {
 pub(super) struct Hour {
     /// The hour's number, from the monotonic clock.
     pub(super) number: u64,
-    first: Moment,
-    last: Moment,
+    first: Timestamp,
+    last: Timestamp,
     sums: Sums,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Sums {
 
 impl Trouble {
     /// Returns the sums of the hour at this moment.
-    pub(super) fn sums_at(&mut self, at: Moment) -> &mut Sums {
+    pub(super) fn sums_at(&mut self, at: Timestamp) -> &mut Sums {
         let number = at.raw.0 / HOUR.0;
         // Records of two boxes may be slightly out of order: then they go into the last hour.
         if self.hours.back().is_none_or(|hour| hour.number < number) {
@@ -91,7 +91,7 @@ impl Trouble {
         sums
     }
 
-    pub(super) fn score(&self, now: Moment) -> f64 {
+    pub(super) fn score(&self, now: Timestamp) -> f64 {
         let hours = self.hours.iter().map(|hour| {
             let age = now.since(hour.last).0 as f64 / HOUR.0 as f64;
             hour.sums.weight() * 0.5_f64.powf(age / HALF_LIFE_HOURS)
@@ -100,7 +100,7 @@ impl Trouble {
     }
 
     /// Returns the first and the last time that something went wrong.
-    pub(super) fn span(&self) -> (Moment, Moment) {
+    pub(super) fn span(&self) -> (Timestamp, Timestamp) {
         let first = self.hours.front().map(|hour| hour.first);
         let last = self.hours.back().map(|hour| hour.last);
         (first.unwrap_or_default(), last.unwrap_or_default())

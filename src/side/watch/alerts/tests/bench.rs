@@ -6,9 +6,9 @@ use super::super::deaths::{Death, block_of};
 use super::super::rule::Labels;
 use super::super::sample::{Counters, Sample};
 use super::super::settings::AlertSettings;
-use crate::base::cause::{By, Cause, Code};
+use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::id::ConnId;
-use crate::base::time::{Micros, Moment, UnixMillis};
+use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::{Class, Ending, Traffic};
 use crate::gateway::{Classes, Closed, GLASSES, Identity, RELAY_CLASSES, TPA};
 use crate::health::Rtt;
@@ -176,7 +176,7 @@ pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels
 pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
     let identity = user.map(|user| flapping(user, None));
     Closed {
-        at: Moment {
+        at: Timestamp {
             raw: at,
             wall: UnixMillis::default(),
         },
@@ -189,9 +189,9 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
             class: Some(Class(0)),
             peer_addr: (address, 4_242).into(),
             cause: Cause::PEER_EOF,
-            by: By::Peer,
+            by: EndedBy::Peer,
             lost: true,
-            code: Code::None,
+            code: EndCode::None,
             reason: "".into(),
             clean: false,
             age: S(1),

@@ -1,7 +1,7 @@
 //! Many connections that are lost at once.
 
 use super::bench::{Bench, labels, lost};
-use crate::base::cause::{Cause, Code};
+use crate::base::cause::{Cause, EndCode};
 use crate::base::time::Micros;
 use crate::gateway::SESSION_ENDED;
 
@@ -164,7 +164,7 @@ fn a_few_clients_that_return_again_and_again_are_no_mass_death() {
 #[test]
 fn a_client_that_leaves_or_is_sent_away_has_not_died() {
     let mut bench = Bench::new();
-    let told = |cause: Cause, code| cause.is_loss(Code::Close(code));
+    let told = |cause: Cause, code| cause.is_loss(EndCode::Close(code));
     for cause in [
         Cause::PEER_CLOSED,
         Cause::DRAINING,
@@ -176,7 +176,7 @@ fn a_client_that_leaves_or_is_sent_away_has_not_died() {
         assert!(!told(cause, 1000) && !told(cause, 1001), "{cause}");
     }
     for cause in [Cause::STALE, Cause::PEER_EOF, Cause::PEER_RESET] {
-        assert!(cause.is_loss(Code::None), "{cause}");
+        assert!(cause.is_loss(EndCode::None), "{cause}");
     }
     assert!(told(Cause::PEER_CLOSED, 1002));
     // A rolling drain of all connections.

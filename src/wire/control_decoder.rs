@@ -12,7 +12,7 @@ const READ_BUFFER: usize = HEADER_MAX + CONTROL_MAX;
 
 /// The content of a control frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Control {
+pub(crate) enum ControlFrame {
     /// A ping. The answer is a pong.
     Ping,
     /// A pong with this payload.
@@ -24,14 +24,14 @@ pub(crate) enum Control {
 /// Reads control frames. It keeps no state between frames, so one decoder serves all connections in
 /// the same role.
 #[derive(Debug)]
-pub(crate) struct Decoder {
+pub(crate) struct ControlDecoder {
     role: Role,
     spare: Option<Box<WebSocketContext>>,
 }
 
-impl Decoder {
+impl ControlDecoder {
     pub(crate) fn new(role: Role) -> Self {
-        Decoder { role, spare: None }
+        ControlDecoder { role, spare: None }
     }
 
     /// Reads a whole control frame with this header, and appends the answer to `output`.
@@ -42,28 +42,28 @@ impl Decoder {
         frame: &[u8],
         header: &Header,
         output: &mut Vec<u8>,
-    ) -> Result<Control, WsError> {
+    ) -> Result<ControlFrame, WsError> {
         let spare = self.spare.take();
         let mut context = spare.unwrap_or_else(|| context(self.role));
         let input = frame;
-        let message = context.read(&mut Wire { input, output })?;
-        let mut answer = Wire { input: &[], output };
+        let message = context.read(&mut MemoryStream { input, output })?;
+        let mut answer = MemoryStream { input: &[], output };
         // A context that has failed or is closed may hold old data, so it is not kept.
         let control = match message {
             Message::Pong(payload) => {
                 self.spare = Some(context);
-                Control::Pong(payload)
+                ControlFrame::Pong(payload)
             }
             Message::Ping(_) => {
-                // The context answers by itself; `Wire` takes all bytes.
+                // The context answers by itself; `MemoryStream` takes all bytes.
                 let _ = context.flush(&mut answer);
                 self.spare = Some(context);
-                Control::Ping
+                ControlFrame::Ping
             }
             Message::Close(close) => {
                 // It reports that the connection is closed, which is known here.
                 let _ = context.flush(&mut answer);
-                Control::Close {
+                ControlFrame::Close {
                     code: close_code(&frame[header.len..], header.mask()),
                     reason: close.map_or_else(String::new, |f| f.reason.to_string()),
                 }
@@ -98,13 +98,13 @@ fn close_code(payload: &[u8], mask: [u8; 4]) -> u16 {
 
 /// The in-memory stream between tungstenite and our buffers. It never blocks or fails; it only runs
 /// out of input.
-struct Wire<'i, 'o> {
+struct MemoryStream<'i, 'o> {
     /// The unread part of the frame.
     input: &'i [u8],
     output: &'o mut Vec<u8>,
 }
 
-impl Read for Wire<'_, '_> {
+impl Read for MemoryStream<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self.input.read(buf)? {
             // Not Ok(0): that would mean the end of the stream, which only the socket can report.
@@ -114,7 +114,7 @@ impl Read for Wire<'_, '_> {
     }
 }
 
-impl Write for Wire<'_, '_> {
+impl Write for MemoryStream<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.output.extend_from_slice(buf);
         Ok(buf.len())
@@ -127,7 +127,7 @@ impl Write for Wire<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{CLOSE, FIN, PING, PONG, put};
+    use super::super::frame::{CLOSE, FIN, PING, PONG, write_frame};
     use super::super::mask;
     use super::*;
 
@@ -135,11 +135,11 @@ mod tests {
     fn from_peer(role: Role, first: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
         let mask = role.peer().masks().then_some([1, 2, 3, 4]);
-        put(&mut frame, first, payload, mask);
+        write_frame(&mut frame, first, payload, mask);
         frame
     }
 
-    fn read(decoder: &mut Decoder, frame: &[u8]) -> (Result<Control, String>, Vec<u8>) {
+    fn read(decoder: &mut ControlDecoder, frame: &[u8]) -> (Result<ControlFrame, String>, Vec<u8>) {
         let header = Header::parse(frame).expect("a header");
         let mut output = Vec::new();
         let control = decoder.control(frame, &header, &mut output);
@@ -149,20 +149,25 @@ mod tests {
     #[test]
     fn control_frames_are_read_and_answered_in_either_role() {
         for role in [Role::Server, Role::Client] {
-            let mut decoder = Decoder::new(role);
+            let mut decoder = ControlDecoder::new(role);
             let close = [&1001u16.to_be_bytes()[..], b"gone"].concat();
             let rows = [
-                (PING, &b"abc"[..], Control::Ping, Some((PONG, &b"abc"[..]))),
+                (
+                    PING,
+                    &b"abc"[..],
+                    ControlFrame::Ping,
+                    Some((PONG, &b"abc"[..])),
+                ),
                 (
                     PONG,
                     b"abc",
-                    Control::Pong(Bytes::from_static(b"abc")),
+                    ControlFrame::Pong(Bytes::from_static(b"abc")),
                     None,
                 ),
                 (
                     CLOSE,
                     &close,
-                    Control::Close {
+                    ControlFrame::Close {
                         code: 1001,
                         reason: "gone".to_owned(),
                     },
@@ -171,13 +176,13 @@ mod tests {
                 (
                     CLOSE,
                     b"",
-                    Control::Close {
+                    ControlFrame::Close {
                         code: 1005,
                         reason: String::new(),
                     },
                     Some((CLOSE, b"")),
                 ),
-                (PING, b"", Control::Ping, Some((PONG, b""))),
+                (PING, b"", ControlFrame::Ping, Some((PONG, b""))),
             ];
             for (opcode, payload, expected, answer) in rows {
                 let frame = from_peer(role, FIN | opcode, payload);
@@ -197,11 +202,11 @@ mod tests {
     #[test]
     fn a_fault_leaves_nothing_behind_for_the_next_frame() {
         for role in [Role::Server, Role::Client] {
-            let mut decoder = Decoder::new(role);
+            let mut decoder = ControlDecoder::new(role);
             let bad = from_peer(role, FIN | CLOSE, &[3]);
             assert!(read(&mut decoder, &bad).0.is_err());
             let ping = from_peer(role, FIN | PING, b"x");
-            assert_eq!(read(&mut decoder, &ping).0, Ok(Control::Ping));
+            assert_eq!(read(&mut decoder, &ping).0, Ok(ControlFrame::Ping));
         }
     }
 }

@@ -11,7 +11,7 @@ use tungstenite::Message;
 const WINDOW: usize = 2 * 1024;
 
 /// The extra cost of a byte of text that is not ASCII, in bytes.
-const DEAR: usize = 8;
+const UTF8_COST: usize = 8;
 
 /// Text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct NotUtf8;
 
 /// A message that has arrived in part.
 #[derive(Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct IncomingMessage {
     payload: Payload,
     /// Bytes of payload received.
     len: usize,
@@ -29,31 +29,31 @@ pub(crate) struct Incoming {
 enum Payload {
     Binary(Chunks<Vec<u8>>),
     /// Text, and the beginning of an incomplete character.
-    Text(Chunks<String>, Partial),
+    Text(Chunks<String>, PartialChar),
 }
 
 /// The first bytes of a character, at most three.
 #[derive(Debug, Default)]
-struct Partial {
+struct PartialChar {
     bytes: [u8; 3],
     len: usize,
 }
 
-impl Incoming {
+impl IncomingMessage {
     /// Creates a message of this opcode, without payload.
     pub(crate) fn new(opcode: u8) -> Self {
         let payload = if opcode == TEXT {
-            Payload::Text(Chunks::default(), Partial::default())
+            Payload::Text(Chunks::default(), PartialChar::default())
         } else {
             Payload::Binary(Chunks::default())
         };
-        Incoming { payload, len: 0 }
+        IncomingMessage { payload, len: 0 }
     }
 
     /// Returns a message whose only frame has arrived in one piece, and its cost in bytes.
     ///
     /// # Errors The text is not UTF-8.
-    pub(crate) fn whole(
+    pub(crate) fn from_frame(
         opcode: u8,
         payload: &[u8],
         mask: [u8; 4],
@@ -62,8 +62,8 @@ impl Incoming {
         mask::apply(&mut bytes, mask, 0);
         if opcode == TEXT {
             let text = String::from_utf8(bytes).map_err(|_| NotUtf8)?;
-            let worth = text.len() + dearness(&text);
-            Ok((Message::text(text), worth))
+            let cost = text.len() + utf8_cost(&text);
+            Ok((Message::text(text), cost))
         } else {
             Ok((Message::binary(bytes), payload.len()))
         }
@@ -93,12 +93,12 @@ impl Incoming {
         offset: usize,
     ) -> Result<usize, NotUtf8> {
         let mut at = 0;
-        let mut worth = bytes.len();
+        let mut cost = bytes.len();
         for window in bytes.chunks(WINDOW) {
             let (offset, coming) = (offset + at, bytes.len() - at);
             match &mut self.payload {
                 Payload::Binary(chunks) => {
-                    let piece = chunks.last_for(window.len(), coming);
+                    let piece = chunks.reserve_last(window.len(), coming);
                     let from = piece.len();
                     piece.extend_from_slice(window);
                     mask::apply(&mut piece[from..], mask, offset);
@@ -111,8 +111,8 @@ impl Incoming {
                     mask::apply(&mut fresh[..window.len()], mask, offset);
                     let bytes = &buffer[..partial.len + window.len()];
                     let (text, rest) = characters(bytes)?;
-                    worth += dearness(text);
-                    let piece = chunks.last_for(text.len(), coming + partial.len);
+                    cost += utf8_cost(text);
+                    let piece = chunks.reserve_last(text.len(), coming + partial.len);
                     piece.push_str(text);
                     partial.len = rest.len();
                     partial.bytes[..rest.len()].copy_from_slice(rest);
@@ -121,7 +121,7 @@ impl Incoming {
             at += window.len();
         }
         self.len += at;
-        Ok(worth)
+        Ok(cost)
     }
 
     /// Ends the message: the last byte has arrived.
@@ -145,11 +145,11 @@ impl Incoming {
 
 /// Returns the extra cost of a text, in bytes: checking text for UTF-8 is expensive if it is not
 /// ASCII.
-fn dearness(text: &str) -> usize {
+fn utf8_cost(text: &str) -> usize {
     if text.is_ascii() {
         0
     } else {
-        DEAR * text.len()
+        UTF8_COST * text.len()
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
 
     /// Returns the message made from one payload that arrives in pieces of `cut` bytes.
     fn arrive(opcode: u8, payload: &[u8], cut: usize) -> Result<Message, NotUtf8> {
-        let mut incoming = Incoming::new(opcode);
+        let mut incoming = IncomingMessage::new(opcode);
         let mut offset = 0;
         for run in masked(payload).chunks(cut) {
             incoming.push(run, MASK, offset)?;
@@ -223,7 +223,7 @@ mod tests {
             );
         }
         for payload in ["", "x", "€"] {
-            let whole = Incoming::whole(TEXT, &masked(payload.as_bytes()), MASK);
+            let whole = IncomingMessage::from_frame(TEXT, &masked(payload.as_bytes()), MASK);
             let whole = whole.map(|(message, _)| message);
             assert_eq!(whole, Ok(Message::text(payload)));
             assert_eq!(arrive(TEXT, payload.as_bytes(), 1), whole);
@@ -247,7 +247,7 @@ mod tests {
                         assert_eq!(arrive(TEXT, &bytes, cut), Err(NotUtf8), "{wrong:?}");
                     }
                 }
-                let whole = Incoming::whole(TEXT, &masked(&bytes), MASK);
+                let whole = IncomingMessage::from_frame(TEXT, &masked(&bytes), MASK);
                 assert_eq!(whole.map(|_| ()), Err(NotUtf8));
             }
         }

@@ -1,16 +1,16 @@
 //! The cost of one slice of work.
 
-use super::desk::SLICE_UNITS;
+use super::queue::SLICE_UNITS;
 use crate::engine::Io;
 
 /// Sums the cost of one slice, in ns of CPU as measured by `benches/operator.rs` for the steps of
 /// each walk.
 #[derive(Debug, Default)]
-pub(crate) struct Effort {
+pub(crate) struct SliceCost {
     ns: u32,
 }
 
-impl Effort {
+impl SliceCost {
     /// Adds a step.
     pub(crate) fn add(&mut self, ns: u32) {
         self.ns = self.ns.saturating_add(ns);
@@ -22,7 +22,7 @@ impl Effort {
     }
 
     /// Returns whether a step of this many ns would exceed the slice.
-    pub(crate) fn is_too_much(&self, ns: u32) -> bool {
+    pub(crate) fn is_exceeded_by(&self, ns: u32) -> bool {
         self.ns.saturating_add(ns) > SLICE_UNITS * 1_000
     }
 

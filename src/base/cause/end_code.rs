@@ -8,9 +8,9 @@ use std::fmt;
     clippy::exhaustive_enums,
     reason = "one of two peers, what is between them, or a person"
 )]
-pub enum By {
+pub enum EndedBy {
     /// This server, by a rule.
-    Us,
+    Server,
     /// The peer.
     Peer,
     /// The network.
@@ -89,7 +89,7 @@ impl PeerCode {
     clippy::exhaustive_enums,
     reason = "nothing, a close frame or a response"
 )]
-pub enum Code {
+pub enum EndCode {
     /// Nothing is sent.
     None,
     /// A close frame (RFC 6455 §5.5.1).
@@ -98,31 +98,31 @@ pub enum Code {
     Http(u16),
 }
 
-impl By {
+impl EndedBy {
     /// Returns the name in logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            By::Us => "us",
-            By::Peer => "peer",
-            By::Network => "network",
-            By::Operator => "operator",
+            EndedBy::Server => "us",
+            EndedBy::Peer => "peer",
+            EndedBy::Network => "network",
+            EndedBy::Operator => "operator",
         }
     }
 }
 
-impl fmt::Display for By {
+impl fmt::Display for EndedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for EndCode {
     /// Writes the number, or `none`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Code::None => f.write_str("none"),
-            Code::Close(code) => write!(f, "{code}"),
-            Code::Http(status) => write!(f, "http_{status}"),
+            EndCode::None => f.write_str("none"),
+            EndCode::Close(code) => write!(f, "{code}"),
+            EndCode::Http(status) => write!(f, "http_{status}"),
         }
     }
 }
