@@ -17,7 +17,7 @@ fn glasses(gateway: &Gateway, user: &str) -> Client {
     Client::open(gateway.addr, &format!("/glasses-ws?user={user}"))
 }
 
-fn tpa(gateway: &Gateway, user: &str, package: &str) -> Client {
+fn app(gateway: &Gateway, user: &str, package: &str) -> Client {
     Client::open(
         gateway.addr,
         &format!("/tpa-ws?user={user}&package={package}"),
@@ -64,7 +64,7 @@ fn told_by_api(counts: &Value) -> BTreeMap<(String, String), u64> {
             );
         }
     };
-    for class in ["glasses", "tpa"] {
+    for class in ["glasses", "app"] {
         add(class, &counts["closed"][class]);
     }
     add("none", &counts["rejected"]);
@@ -104,11 +104,11 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     let mut frozen = glasses(&gateway, "frozen");
     // peer_closed, with codes of all kinds
     for code in [1000u16, 1001, 1002, 3001, 4001, 4002, 1011] {
-        let mut client = tpa(&gateway, &format!("closes-{code}"), "p");
+        let mut client = app(&gateway, &format!("closes-{code}"), "p");
         client.write(&frame(CLOSE, &code.to_be_bytes()));
         assert_eq!(until_closed(client).0, code);
     }
-    let mut client = tpa(&gateway, "closes-without", "p");
+    let mut client = app(&gateway, "closes-without", "p");
     client.write(&frame(CLOSE, b""));
     assert_eq!(until_closed(client).0, 1005);
     // peer_eof, peer_reset
@@ -120,7 +120,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
         (frame(TEXT, b"\xff\xff"), 1007),
         (frame(TEXT, &[b'x'; 1_001]), 1009),
     ] {
-        let mut client = tpa(&gateway, &format!("errs-{code}"), "p");
+        let mut client = app(&gateway, &format!("errs-{code}"), "p");
         client.write(&bytes);
         assert_eq!(until_closed(client).0, code);
     }
@@ -170,13 +170,13 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     drop(frozen);
     let expected: BTreeMap<(String, String), u64> = [
         ("glasses", "stale", 1),
-        ("tpa", "peer_closed", 8),
+        ("app", "peer_closed", 8),
         ("glasses", "peer_closed", 1),
         ("glasses", "peer_eof", 1),
         ("glasses", "peer_reset", 1),
-        ("tpa", "protocol", 1),
-        ("tpa", "invalid_data", 1),
-        ("tpa", "too_big", 1),
+        ("app", "protocol", 1),
+        ("app", "invalid_data", 1),
+        ("app", "too_big", 1),
         ("glasses", "replaced", 1),
         ("glasses", "kicked", 1),
         ("glasses", "slow_consumer", 1),
@@ -222,7 +222,7 @@ fn api_metrics_and_log_tell_the_same_story_of_all_kinds_of_endings() {
     .iter()
     .map(|c| {
         metrics.get(&format!(
-            "pulsegate_peer_closes_total{{class=\"tpa\",code=\"{c}\"}}"
+            "pulsegate_peer_closes_total{{class=\"app\",code=\"{c}\"}}"
         ))
     })
     .collect();
@@ -537,7 +537,7 @@ fn connections_are_filtered_sorted_and_paged() {
     let mut clients: Vec<Client> = (0..25)
         .map(|i| glasses(&gateway, &format!("u{i:02}")))
         .collect();
-    clients.extend((0..5).map(|i| tpa(&gateway, "u00", &format!("p{i}"))));
+    clients.extend((0..5).map(|i| app(&gateway, "u00", &format!("p{i}"))));
     let matched = |parameters: &str| {
         let list = gateway.api(&format!("/api/v1/connections?{parameters}"));
         assert_eq!(
@@ -549,7 +549,7 @@ fn connections_are_filtered_sorted_and_paged() {
     };
     assert_eq!(matched("limit=1000"), 30);
     assert_eq!(matched("class=glasses"), 25);
-    assert_eq!(matched("class=tpa"), 5);
+    assert_eq!(matched("class=app"), 5);
     assert_eq!(matched("user=u00"), 6);
     assert_eq!(matched("user=u00&class=glasses"), 1);
     assert_eq!(matched("package=p3"), 1);
@@ -621,7 +621,7 @@ fn connections_are_filtered_sorted_and_paged() {
     let expected: Vec<String> = (0..25).map(|i| format!("u{i:02}")).collect();
     assert_eq!(users, expected);
     let session = gateway.api("/api/v1/sessions/u00");
-    assert_eq!(session["tpas"].as_array().map(Vec::len), Some(5));
+    assert_eq!(session["apps"].as_array().map(Vec::len), Some(5));
     assert_eq!(session["glasses"]["state"], "healthy");
     assert_eq!(gateway.act("GET", "/api/v1/sessions/nobody", "").0, 404);
     drop(clients);
@@ -691,7 +691,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         ("DRAIN_MS", "0"),
         ("HEARTBEAT_INTERVAL_MS", "20000"),
         ("CONNECTION_TIMEOUT_MS", "60000"),
-        ("TPA_GRACE_MS", "600000"),
+        ("APP_GRACE_MS", "600000"),
     ]);
     // Names that double their size as JSON.
     let long = "%22".repeat(250);
@@ -699,7 +699,7 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
     let package = |n: usize| format!("p{n:02}{long}");
     let crowd = |users: std::ops::Range<usize>| -> Vec<Client> {
         let apps = users.flat_map(|user| (0..64).map(move |app| (user, app)));
-        apps.map(|(u, p)| tpa(&gateway, &user(u), &package(p)))
+        apps.map(|(u, p)| app(&gateway, &user(u), &package(p)))
             .collect()
     };
     let is_once = |entries: &[Value], count: usize, key: &str| {
@@ -745,27 +745,27 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
     is_once(&found, 28, "user");
     assert_eq!(pages, 2);
     for session in &found {
-        assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
-        assert_eq!(session["tpas_total"], 64);
-        assert_eq!(session["tpas_next"], Value::Null);
+        assert_eq!(session["apps"].as_array().map(Vec::len), Some(64));
+        assert_eq!(session["apps_total"], 64);
+        assert_eq!(session["apps_next"], Value::Null);
     }
     // One more than a list shows: the rest is on the next page.
-    drop(tpa(&gateway, &user(3), "zz"));
+    drop(app(&gateway, &user(3), "zz"));
     let list = gateway.api(&format!("/api/v1/sessions?limit=1&after={}", user(2)));
     let session = &list["sessions"][0];
-    assert_eq!(session["tpas"].as_array().map(Vec::len), Some(64));
-    assert_eq!(session["tpas_total"], 65);
-    let next = session["tpas_next"].as_str().expect("there is one more");
+    assert_eq!(session["apps"].as_array().map(Vec::len), Some(64));
+    assert_eq!(session["apps_total"], 65);
+    let next = session["apps_next"].as_str().expect("there is one more");
     let next = next.replace('"', "%22");
     let rest = gateway.api(&format!("/api/v1/sessions/{}?after={next}", user(3)));
-    assert_eq!(rest["tpas"].as_array().map(Vec::len), Some(1));
+    assert_eq!(rest["apps"].as_array().map(Vec::len), Some(1));
     assert_eq!(
-        (&rest["tpas"][0]["package"], &rest["tpas_next"]),
+        (&rest["apps"][0]["package"], &rest["apps_next"]),
         (&json!("zz"), &Value::Null)
     );
     let some = gateway.api(&format!("/api/v1/sessions/{}?limit=10", user(3)));
-    assert_eq!(some["tpas"].as_array().map(Vec::len), Some(10));
-    assert_eq!(some["tpas_next"], some["tpas"][9]["package"]);
+    assert_eq!(some["apps"].as_array().map(Vec::len), Some(10));
+    assert_eq!(some["apps_next"], some["apps"][9]["package"]);
     gateway.end();
 }
 
@@ -811,8 +811,8 @@ fn blocks_are_listed_a_page_at_a_time() {
 #[test]
 fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
     let gateway = quiet();
-    let other = tpa(&gateway, "eve", "q");
-    let kicked = tpa(&gateway, "eve", "p");
+    let other = app(&gateway, "eve", "q");
+    let kicked = app(&gateway, "eve", "p");
     let id = gateway.connection("user=eve&package=p")["id"].clone();
     let path = format!("/api/v1/connections/{}/kick", id.as_str().expect("an id"));
     let (status, answer) = gateway.act("POST", &path, r#"{"block_ms":600000}"#);
@@ -841,7 +841,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
     assert_eq!(blocks["blocks"][0]["user"], "eve", "{blocks}");
     assert_eq!(gateway.metrics().get("pulsegate_blocked_identities"), 1.0);
     // Only that identity is blocked.
-    let same_user = tpa(&gateway, "eve", "r");
+    let same_user = app(&gateway, "eve", "r");
     let (status, _) = gateway.act("DELETE", "/api/v1/blocks?user=eve&package=p", "");
     assert_eq!(status, 204);
     assert_eq!(
@@ -851,7 +851,7 @@ fn a_kick_with_a_block_shuts_the_identity_out_and_a_lift_lets_it_in() {
         404
     );
     gateway.line(&["operator action=unblock user=eve package=p"]);
-    let back = tpa(&gateway, "eve", "p");
+    let back = app(&gateway, "eve", "p");
     assert_eq!(gateway.act("POST", &path, "{}").0, 404, "it is gone");
     drop((other, same_user, back));
     gateway.end();
@@ -910,7 +910,7 @@ fn one_class_is_drained_and_the_other_does_not_notice() {
     let gateway = Gateway::start(&[("DRAIN_MS", "0")]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let apps: Vec<Client> = (0..40)
-        .map(|i| tpa(&gateway, &format!("d{i}"), "drained"))
+        .map(|i| app(&gateway, &format!("d{i}"), "drained"))
         .collect();
     // The control clients are apps and glasses; a search by package finds only the apps of this
     // test.
@@ -930,7 +930,7 @@ fn one_class_is_drained_and_the_other_does_not_notice() {
     let (status, answer) = gateway.act(
         "POST",
         "/api/v1/drain",
-        r#"{"class":"tpa","spread_ms":300,"refuse_ms":3600000}"#,
+        r#"{"class":"app","spread_ms":300,"refuse_ms":3600000}"#,
     );
     assert_eq!(status, 202, "{answer}");
     for app in apps {
@@ -942,12 +942,12 @@ fn one_class_is_drained_and_the_other_does_not_notice() {
     gateway.line(&["close class=none", "cause=draining", "code=http_503"]);
     assert_eq!(
         gateway.api("/api/v1/overview")["drained_classes"],
-        json!(["tpa"])
+        json!(["app"])
     );
     let newcomer = glasses(&gateway, "new");
-    assert_eq!(gateway.act("DELETE", "/api/v1/drain/tpa", "").0, 204);
-    assert_eq!(gateway.act("DELETE", "/api/v1/drain/tpa", "").0, 404);
-    let back = tpa(&gateway, "new", "p");
+    assert_eq!(gateway.act("DELETE", "/api/v1/drain/app", "").0, 204);
+    assert_eq!(gateway.act("DELETE", "/api/v1/drain/app", "").0, 404);
+    let back = app(&gateway, "new", "p");
     drop((newcomer, back, controls));
     gateway.end();
 }
@@ -1067,7 +1067,7 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
         "{answer}"
     );
     assert_eq!(
-        gateway.api("/api/v1/policies")["tpa"]["connection_timeout_ms"],
+        gateway.api("/api/v1/policies")["app"]["connection_timeout_ms"],
         60_000
     );
     gateway.line(&["operator action=policy class=glasses"]);
@@ -1159,7 +1159,7 @@ fn nothing_is_reached_without_the_token() {
     let paths: Vec<(String, String)> = all_paths(&document)
         .into_iter()
         .map(|(method, path)| {
-            let path = path.replace("{id}", "1.1").replace("{class}", "tpa");
+            let path = path.replace("{id}", "1.1").replace("{class}", "app");
             (method, path.replace("{user}", "u"))
         })
         .collect();
@@ -1389,7 +1389,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         ("GET", "/api/v1/connections?address=localhost", "", 400),
         ("GET", "/api/v1/connections?address=10.0.0.0/33", "", 400),
         ("GET", "/api/v1/connections?usr=ada", "", 400),
-        ("GET", "/api/v1/connections?class=tpa&class=tpa", "", 400),
+        ("GET", "/api/v1/connections?class=app&class=app", "", 400),
         ("GET", "/api/v1/connections/x", "", 400),
         ("GET", "/api/v1/connections/0", "", 400),
         ("GET", "/api/v1/connections/-1.2", "", 400),
@@ -1419,7 +1419,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
         (
             "POST",
             "/api/v1/drain",
-            r#"{"class":"tpa","delay_ms":1}"#,
+            r#"{"class":"app","delay_ms":1}"#,
             400,
         ),
         (
@@ -1435,43 +1435,43 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
             400,
         ),
         ("DELETE", "/api/v1/drain/all", "", 400),
-        ("DELETE", "/api/v1/drain/tpa", "", 404),
+        ("DELETE", "/api/v1/drain/app", "", 404),
         ("DELETE", "/api/v1/blocks", "", 400),
         ("DELETE", "/api/v1/blocks?user=ada", "", 404),
         ("PATCH", "/api/v1/policies/phones", "{}", 400),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"suspect_after":0}"#,
             400,
         ),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"suspect_after":65536}"#,
             400,
         ),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"heartbeat_mode":"never"}"#,
             400,
         ),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"heartbeat_interval_ms":9}"#,
             400,
         ),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"connection_timeout_ms":86400001}"#,
             400,
         ),
         (
             "PATCH",
-            "/api/v1/policies/tpa",
+            "/api/v1/policies/app",
             r#"{"close_timeout_ms":0}"#,
             400,
         ),
@@ -1485,7 +1485,7 @@ fn malformed_requests_of_every_kind_get_a_clear_4xx() {
             r#"{"level":"debug","level":"info"}"#,
             400,
         ),
-        ("PATCH", "/api/v1/policies/tpa", "[20000]", 400),
+        ("PATCH", "/api/v1/policies/app", "[20000]", 400),
         ("POST", kick, &long, 413),
     ];
     for (method, path, body, expected) in rows {

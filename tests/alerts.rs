@@ -288,7 +288,7 @@ fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
     let flapping = alert(&gateway, "flapping", "firing");
     assert_eq!(
         flapping["labels"],
-        json!({ "class": "tpa", "package": "org.flaps" })
+        json!({ "class": "app", "package": "org.flaps" })
     );
     assert_eq!(flapping["summary"], "org.flaps of ada come back too often");
     eventually("it was tried again", || {
@@ -391,7 +391,7 @@ fn a_process_that_was_stopped_says_so() {
 
 #[test]
 fn what_goes_wrong_at_one_time_is_no_trouble_over_hours() {
-    let gateway = start(&[("GLASSES_GRACE_MS", "50"), ("TPA_GRACE_MS", "50")]);
+    let gateway = start(&[("GLASSES_GRACE_MS", "50"), ("APP_GRACE_MS", "50")]);
     for _ in 0..3 {
         drop(Client::open(gateway.addr, "/glasses-ws?user=ada"));
         drop(Client::open(gateway.addr, "/glasses-ws")); // no identity

@@ -115,7 +115,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     let mut settings = run("", &[]);
     let read = settings.clone();
     settings.glasses = Policy::default();
-    settings.tpa = Policy {
+    settings.app = Policy {
         first_message_timeout: Some(Micros::from_secs(10)),
         first_message_bytes: Some(4 * 1024),
         ..Policy::default()
@@ -134,7 +134,7 @@ fn without_flags_and_variables_the_documented_defaults_hold() {
     settings.app_admission = Admission::Started;
     settings.allowed_origins = vec![];
     settings.glasses_grace = Micros::from_secs(60);
-    settings.tpa_grace = Micros::from_secs(15);
+    settings.app_grace = Micros::from_secs(15);
     settings.replay = ReplayLimits {
         max_messages: 256,
         max_bytes: 256 << 10,
@@ -194,7 +194,7 @@ const GIVEN: &[(&str, &str)] = &[
     ("LOG_FORMAT", "JSON"),
     ("DRAIN_MS", "0"),
     ("GLASSES_GRACE_MS", "0"),
-    ("TPA_GRACE_MS", "1"),
+    ("APP_GRACE_MS", "1"),
     (
         "APP_WEBSOCKET_URL",
         "wss://gateway.example.org/gate/app-ws?x=1",
@@ -205,14 +205,14 @@ const GIVEN: &[(&str, &str)] = &[
     ("DRAIN_DELAY_MS", "12"),
     ("GLASSES_HEARTBEAT_INTERVAL_MS", "1002"),
     ("GLASSES_CONNECTION_TIMEOUT_MS", "3002"),
-    ("TPA_HEARTBEAT_INTERVAL_MS", "1003"),
-    ("TPA_CONNECTION_TIMEOUT_MS", "3003"),
-    ("TPA_INIT_TIMEOUT_MS", "801"),
+    ("APP_HEARTBEAT_INTERVAL_MS", "1003"),
+    ("APP_CONNECTION_TIMEOUT_MS", "3003"),
+    ("APP_INIT_TIMEOUT_MS", "801"),
     ("HEARTBEAT_MODE", "idle"),
     ("GLASSES_SUBPROTOCOLS", "v2.glasses, v1.glasses"),
     ("GLASSES_SUBPROTOCOL_REQUIRED", "true"),
-    ("TPA_SUBPROTOCOLS", "apps"),
-    ("TPA_SUBPROTOCOL_REQUIRED", "1"),
+    ("APP_SUBPROTOCOLS", "apps"),
+    ("APP_SUBPROTOCOL_REQUIRED", "1"),
     ("HANDSHAKE_TIMEOUT_MS", "601"),
     ("MAX_HEAD_BYTES", "1024"),
     ("CLOSE_TIMEOUT_MS", "701"),
@@ -306,7 +306,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     let read = run("", &variables);
     let mut wanted = read.clone();
     wanted.glasses = policy(1_002, 3_002);
-    wanted.tpa = Policy {
+    wanted.app = Policy {
         first_message_timeout: Some(Micros::from_millis(801)),
         first_message_bytes: Some(4 * 1024),
         ..policy(1_003, 3_003)
@@ -331,7 +331,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
     .map(|origin| WebOrigin::parse(origin).unwrap())
     .to_vec();
     wanted.glasses_grace = Micros::ZERO;
-    wanted.tpa_grace = Micros::from_millis(1);
+    wanted.app_grace = Micros::from_millis(1);
     wanted.replay = ReplayLimits {
         max_messages: 0,
         max_bytes: 0,
@@ -412,7 +412,7 @@ fn every_setting_reaches_its_field_from_the_flag_the_variable_and_the_file() {
         RelaySettings {
             glasses_grace: wanted.glasses_grace,
             overlap: wanted.drain_delay + wanted.drain,
-            tpa_grace: wanted.tpa_grace,
+            app_grace: wanted.app_grace,
             replay: wanted.replay,
             replay_skip: wanted.replay_skip.clone(),
             replay_unconfirmed: true,
@@ -495,13 +495,13 @@ fn the_flag_wins_then_the_variable_then_the_default() {
 #[test]
 fn a_class_has_the_general_value_until_it_has_its_own() {
     let env = ["HEARTBEAT_INTERVAL_MS=2000", "CONNECTION_TIMEOUT_MS=6000"];
-    let settings = run("--tpa-connection-timeout-ms 9000", &env);
+    let settings = run("--app-connection-timeout-ms 9000", &env);
     let of = |p: Policy| (p.heartbeat_interval, p.connection_timeout);
     let secs = Micros::from_secs;
     assert_eq!(of(settings.glasses), (secs(2), secs(6)));
-    assert_eq!(of(settings.tpa), (secs(2), secs(9)));
+    assert_eq!(of(settings.app), (secs(2), secs(9)));
     assert_eq!(settings.glasses.validate(), Ok(()));
-    assert_eq!(settings.tpa.validate(), Ok(()));
+    assert_eq!(settings.app.validate(), Ok(()));
 }
 
 #[test]
@@ -666,9 +666,9 @@ fn a_timeout_must_be_above_its_interval_in_each_class() {
         "both classes inherit it: one fault"
     );
     assert_eq!(
-        fault("--tpa-heartbeat-interval-ms 50000", &[]),
+        fault("--app-heartbeat-interval-ms 50000", &[]),
         "CONNECTION_TIMEOUT_MS=\"45000\" (default): \
-         must be more than TPA_HEARTBEAT_INTERVAL_MS, which is 50000 (flag)"
+         must be more than APP_HEARTBEAT_INTERVAL_MS, which is 50000 (flag)"
     );
     assert_eq!(
         fault("", &["GLASSES_CONNECTION_TIMEOUT_MS=10000"]),
@@ -676,19 +676,32 @@ fn a_timeout_must_be_above_its_interval_in_each_class() {
          must be more than HEARTBEAT_INTERVAL_MS, which is 15000 (default)"
     );
     let own = "--glasses-heartbeat-interval-ms 20 --glasses-connection-timeout-ms 20 \
-               --tpa-heartbeat-interval-ms 30 --tpa-connection-timeout-ms 29";
+               --app-heartbeat-interval-ms 30 --app-connection-timeout-ms 29";
     assert_eq!(faults(own, &[]).len(), 2);
     // No class uses the general pair here, so it is no fault.
     run(
         "--heartbeat-interval-ms 50000 --glasses-heartbeat-interval-ms 10 \
-         --tpa-heartbeat-interval-ms 10",
+         --app-heartbeat-interval-ms 10",
         &[],
     );
     // A value with a fault of its own causes no faults in others.
     assert!(fault("--heartbeat-interval-ms 0", &[]).starts_with("HEARTBEAT_INTERVAL_MS=\"0\""));
     assert_eq!(
-        run("--connection-timeout-ms 15001", &[]).tpa.validate(),
+        run("--connection-timeout-ms 15001", &[]).app.validate(),
         Ok(())
+    );
+}
+
+#[test]
+fn a_variable_that_was_renamed_is_a_fault() {
+    let faults = faults("", &["TPA_GRACE_MS=1", "TPA_SUBPROTOCOLS=x"]);
+    let was = |old, name| format!("{old} (env): was renamed; set {name} instead");
+    assert_eq!(
+        faults,
+        [
+            was("TPA_GRACE_MS", "APP_GRACE_MS"),
+            was("TPA_SUBPROTOCOLS", "APP_SUBPROTOCOLS")
+        ]
     );
 }
 
@@ -701,7 +714,7 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
         "--heartbeat-interval-ms 10 --connection-timeout-ms 20",
         // No class uses the general pair here.
         "--heartbeat-interval-ms 40000 --glasses-heartbeat-interval-ms 10 \
-         --tpa-heartbeat-interval-ms 10",
+         --app-heartbeat-interval-ms 10",
     ] {
         assert_eq!(warnings(fine, &[]), [""; 0], "{fine}");
     }
@@ -716,7 +729,7 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
     );
     assert_eq!(
         warnings(
-            "--tpa-heartbeat-interval-ms 22501 --glasses-connection-timeout-ms 16000",
+            "--app-heartbeat-interval-ms 22501 --glasses-connection-timeout-ms 16000",
             &[]
         ),
         [
@@ -724,7 +737,7 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
              HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
              one lost ping closes a live peer; let it be at least 30000",
             "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice \
-             TPA_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
+             APP_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
              one lost ping closes a live peer; let it be at least 45002"
         ]
     );
@@ -732,7 +745,7 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
 
 #[test]
 fn a_subprotocol_is_required_only_where_one_is_accepted() {
-    for class in ["GLASSES", "TPA"] {
+    for class in ["GLASSES", "APP"] {
         let [accepted, required] = [
             format!("{class}_SUBPROTOCOLS"),
             format!("{class}_SUBPROTOCOL_REQUIRED=1"),
@@ -1041,7 +1054,7 @@ fn check_only_checks() {
 #[test]
 fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
     let env = ["HEARTBEAT_INTERVAL_MS=2000", "REUSE_PORT=true"];
-    let args = "--tpa-heartbeat-interval-ms 3000 --log-level WARN";
+    let args = "--app-heartbeat-interval-ms 3000 --log-level WARN";
     let text = printed(&format!("--print-config {args}"), &env);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), SETTINGS.len());
@@ -1050,7 +1063,7 @@ fn the_printed_settings_say_where_they_come_from_and_can_be_read_back() {
         "HEARTBEAT_INTERVAL_MS=2000 # env",
         "REUSE_PORT=1 # env",
         "LOG_LEVEL=warn # flag",
-        "TPA_HEARTBEAT_INTERVAL_MS=3000 # flag",
+        "APP_HEARTBEAT_INTERVAL_MS=3000 # flag",
         "GLASSES_HEARTBEAT_INTERVAL_MS=2000 # default: HEARTBEAT_INTERVAL_MS",
         "#ADMIN_TOKEN= # default: none",
         "#ADMIN_TOKEN_FILE= # default: none",
@@ -1166,7 +1179,7 @@ fn the_start_line_describes_every_setting_that_holds() {
         );
     }
     assert_eq!(pairs["max_connections"], "1000");
-    assert_eq!(pairs["tpa_connection_timeout_ms"], "45000");
+    assert_eq!(pairs["app_connection_timeout_ms"], "45000");
     assert_eq!(pairs["log_level"], "trace");
     assert_eq!(pairs["reuse_port"], "1");
 }
@@ -1260,7 +1273,7 @@ fn the_flag_wins_then_the_variable_then_the_file_then_the_default() {
     // A class inherits the value of the file.
     let general = folder.file("general.toml", "heartbeat_interval_ms = 2_000");
     let settings = run(&format!("--config-file {general}"), &[]);
-    assert_eq!(settings.tpa.heartbeat_interval, Micros::from_secs(2));
+    assert_eq!(settings.app.heartbeat_interval, Micros::from_secs(2));
 }
 
 #[test]
@@ -2231,7 +2244,7 @@ fn apps_are_told_a_websocket_to_connect_to() {
 
 #[test]
 fn the_first_word_of_an_app_has_its_time_and_that_of_glasses_has_none() {
-    let settings = run("--tpa-init-timeout-ms 500", &[]);
+    let settings = run("--app-init-timeout-ms 500", &[]);
     let classes = settings.engine(&classes()).classes;
     let timeouts: Vec<_> = classes
         .iter()
@@ -2470,7 +2483,7 @@ fn a_reload_tells_old_and_new_values() {
          listen_addr = '127.0.0.1:1'\ntrusted_proxies = []",
     );
     folder.file("token", format!("{TOKEN}-another"));
-    let newer = run("--tpa-heartbeat-interval-ms 15000", &env);
+    let newer = run("--app-heartbeat-interval-ms 15000", &env);
     let changes = old.changes(&newer);
     let change = |name, old: &str, new: &str| Change {
         name,

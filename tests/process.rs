@@ -127,7 +127,7 @@ fn a_newer_connection_of_the_same_peer_replaces_the_older() {
         ("/glasses-ws?user=alice", "glasses", 4003, superseded),
         (
             "/tpa-ws?user=alice&package=com.example.app",
-            "tpa",
+            "app",
             1000,
             reason,
         ),
@@ -293,8 +293,8 @@ fn a_refused_origin_stands_in_the_log_and_in_the_reply() {
 fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_so() {
     let gateway = Gateway::start(&[
         ("DRAIN_MS", "0"),
-        ("TPA_SUBPROTOCOLS", "v2.apps, v1.apps"),
-        ("TPA_SUBPROTOCOL_REQUIRED", "1"),
+        ("APP_SUBPROTOCOLS", "v2.apps, v1.apps"),
+        ("APP_SUBPROTOCOL_REQUIRED", "1"),
     ]);
     let offering = |path: &str, offer: &str| {
         let line = format!("Sec-WebSocket-Protocol: {offer}\r\n");
@@ -860,7 +860,7 @@ fn sigusr1_logs_the_statistics_and_sighup_ends_nothing() {
     gateway.signal("USR1");
     let line = gateway.line(&["stats "]);
     println!("{line}");
-    // 17 of the control clients are glasses, 33 TPAs.
+    // 17 of the control clients are glasses, 33 apps.
     assert!(line.contains("=17"), "{line}");
     assert!(line.contains("=33"), "{line}");
     let logged: BTreeSet<&str> = line

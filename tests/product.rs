@@ -224,12 +224,12 @@ fn a_third_class_is_in_the_api_the_metrics_and_the_page() {
     assert_eq!(glasses["matched"], 0, "{glasses}");
     let (status, why) = rig.ask("GET", "/api/v1/connections?class=radio", "");
     assert_eq!(status, 400);
-    assert!(why.contains("one of glasses, tpa, sensor"), "{why}");
+    assert!(why.contains("one of glasses, app, sensor"), "{why}");
     assert!(rig.json("/api/v1/policies")["sensor"]["heartbeat_interval_ms"].is_u64());
 
     let document = rig.json("/api/v1/openapi.json");
     let names = &document["components"]["schemas"]["ClassName"]["enum"];
-    assert_eq!(*names, serde_json::json!(["glasses", "tpa", "sensor"]));
+    assert_eq!(*names, serde_json::json!(["glasses", "app", "sensor"]));
 
     let metrics = rig.get("/metrics");
     let series = "pulsegate_connections{class=\"sensor\",state=\"healthy\"} 1";

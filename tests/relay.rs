@@ -1000,7 +1000,7 @@ fn a_server_that_agrees_and_an_app_that_does_not_come() {
 fn the_grace_of_a_place_can_be_none() {
     let settings = RelaySettings {
         glasses_grace: Micros::ZERO,
-        tpa_grace: Micros::ZERO,
+        app_grace: Micros::ZERO,
         ..RelaySettings::default()
     };
     let mut fleet = Fleet::with(settings, Some(Admission::Started));

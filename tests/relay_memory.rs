@@ -53,7 +53,7 @@ const USERS: usize = 100;
 /// else is on its way.
 fn lost_apps(each: usize) -> (Fleet, Vec<PeerId>) {
     let settings = RelaySettings {
-        tpa_grace: Micros::from_secs(3_600),
+        app_grace: Micros::from_secs(3_600),
         ..RelaySettings::default()
     };
     let mut fleet = Fleet::with(settings, None);

@@ -222,7 +222,7 @@ fn a_reload_says_what_it_takes_back() {
         .env_remove("CONNECTION_TIMEOUT_MS");
     let gateway = Gateway::start_unread(command).read();
     let body = r#"{"connection_timeout_ms":30000,"heartbeat_interval_ms":10000}"#;
-    assert_eq!(gateway.act("PATCH", "/api/v1/policies/tpa", body).0, 200);
+    assert_eq!(gateway.act("PATCH", "/api/v1/policies/app", body).0, 200);
     let level = r#"{"level":"debug"}"#;
     assert_eq!(gateway.act("PUT", "/api/v1/log-level", level).0, 200);
     // Nothing has changed: live changes stay.
@@ -230,12 +230,12 @@ fn a_reload_says_what_it_takes_back() {
     gateway.line(&["reload changed=none"]);
     assert_eq!(gateway.lines(&["reverts="]), [""; 0]);
     // Something else has changed; and the file now contains one of the live values.
-    let newer = "tpa_heartbeat_interval_ms = 10000\nmax_message_bytes = 2000\n";
+    let newer = "app_heartbeat_interval_ms = 10000\nmax_message_bytes = 2000\n";
     folder.file("settings.toml", &format!("{settings}{newer}"));
     gateway.signal("HUP");
     let line = gateway.line(&["[WARN] reload reverts=policy"]);
     assert!(
-        line.ends_with("class=tpa connection_timeout_ms=\"30000\"->\"60000\""),
+        line.ends_with("class=app connection_timeout_ms=\"30000\"->\"60000\""),
         "{line}"
     );
     gateway.line(&["[WARN] reload reverts=log_level from=debug to=info"]);
@@ -245,8 +245,8 @@ fn a_reload_says_what_it_takes_back() {
     assert_eq!(gateway.lines(&[" reload "]).last(), Some(&done));
     assert_eq!(gateway.api("/api/v1/log-level")["level"], "info");
     let policies = gateway.api("/api/v1/policies");
-    assert_eq!(policies["tpa"]["connection_timeout_ms"], 60_000);
-    assert_eq!(policies["tpa"]["heartbeat_interval_ms"], 10_000);
+    assert_eq!(policies["app"]["connection_timeout_ms"], 60_000);
+    assert_eq!(policies["app"]["heartbeat_interval_ms"], 10_000);
     gateway.end();
 }
 

@@ -105,6 +105,7 @@ impl Effective {
                 file = effective.file(faults);
             }
         }
+        check_renamed(&env, faults);
         for (secret, file) in SECRETS {
             effective.read_secret(secret, file, faults);
         }
@@ -393,6 +394,20 @@ impl Effective {
     /// unknown.
     pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0[at].value == Some(Value::Nothing)
+    }
+}
+
+/// Reports variables with the prefix that the settings of apps had before. Without it, a setting
+/// that an operator relies on would silently return to its default.
+fn check_renamed(env: &impl Fn(&str) -> Option<OsString>, faults: &mut Faults) {
+    for Setting { name, .. } in SETTINGS {
+        let Some(rest) = name.strip_prefix("APP_") else {
+            continue;
+        };
+        let old = format!("TPA_{rest}");
+        if env(&old).is_some() {
+            faults.push(Fault::RenamedVariable { old, name });
+        }
     }
 }
 

@@ -52,6 +52,13 @@ pub enum Fault {
         /// The flag with its dashes.
         String,
     ),
+    /// A variable with the name that a setting had before. Its value is not repeated.
+    RenamedVariable {
+        /// The variable that is set.
+        old: String,
+        /// The setting's name today.
+        name: &'static str,
+    },
     /// A secret on the command line. Its value is not repeated.
     SecretFlag(
         /// The setting.
@@ -155,6 +162,9 @@ impl fmt::Display for Fault {
                 write!(f, "{flag:?} (flag): is unknown; ")?;
                 meant(f, flag, |name| format!("--{}", name.replace('_', "-")))?;
                 f.write_str("--help-all lists all flags")
+            }
+            Fault::RenamedVariable { old, name } => {
+                write!(f, "{old} (env): was renamed; set {name} instead")
             }
             Fault::SecretFlag(name) => {
                 let flag = name.to_ascii_lowercase().replace('_', "-");

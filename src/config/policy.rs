@@ -26,7 +26,7 @@ pub fn check_policy(policy: &Policy) -> Result<(), OutOfBounds> {
         (
             "first_message_timeout",
             policy.first_message_timeout,
-            const { row("TPA_INIT_TIMEOUT_MS") },
+            const { row("APP_INIT_TIMEOUT_MS") },
         ),
         (
             "close_timeout",

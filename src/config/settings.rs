@@ -27,7 +27,7 @@ pub struct Settings {
     /// The heartbeat policy for connections of glasses.
     pub glasses: Policy,
     /// The heartbeat policy for connections of third-party apps.
-    pub tpa: Policy,
+    pub app: Policy,
     /// The time from one line of statistics to the next; at least 10 ms.
     pub stats_interval: Micros,
     /// The time limit from accepting a connection to answering its request; at least 10 ms.
@@ -64,7 +64,7 @@ pub struct Settings {
     /// How long a session waits for its glasses; may be zero.
     pub glasses_grace: Micros,
     /// How long a session waits for an app; may be zero.
-    pub tpa_grace: Micros,
+    pub app_grace: Micros,
     /// The limits of the frames that are kept for an absent peer.
     pub replay: ReplayLimits,
     /// The types of frames that are never kept.
@@ -121,7 +121,7 @@ impl Settings {
     /// settings name, and the limits.
     pub fn engine(&self, classes: &Classes) -> Config {
         let mut configs = classes.configs();
-        for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.tpa]) {
+        for (info, policy) in RELAY_CLASSES.iter().zip([self.glasses, self.app]) {
             let of_this = configs.iter_mut().filter(|config| config.name == info.name);
             of_this.for_each(|config| config.policy = policy);
         }
@@ -199,7 +199,7 @@ impl Settings {
             } else {
                 Micros::ZERO
             },
-            tpa_grace: self.tpa_grace,
+            app_grace: self.app_grace,
             replay: self.replay,
             replay_skip: self.replay_skip.clone(),
             replay_unconfirmed: self.replay_unconfirmed,

@@ -23,8 +23,8 @@ pub(super) const CLASSES: [(usize, usize); 2] = [
         row("GLASSES_HEARTBEAT_INTERVAL_MS"),
     ),
     (
-        row("TPA_CONNECTION_TIMEOUT_MS"),
-        row("TPA_HEARTBEAT_INTERVAL_MS"),
+        row("APP_CONNECTION_TIMEOUT_MS"),
+        row("APP_HEARTBEAT_INTERVAL_MS"),
     ),
 ];
 
@@ -34,23 +34,23 @@ pub(super) const SUBPROTOCOLS: [(usize, usize); 2] = [
         row("GLASSES_SUBPROTOCOLS"),
         row("GLASSES_SUBPROTOCOL_REQUIRED"),
     ),
-    (row("TPA_SUBPROTOCOLS"), row("TPA_SUBPROTOCOL_REQUIRED")),
+    (row("APP_SUBPROTOCOLS"), row("APP_SUBPROTOCOL_REQUIRED")),
 ];
 
 /// The longest init message of an app, in bytes. Names of 256 bytes, a key and a timestamp fit
 /// easily.
-const TPA_INIT_BYTES: usize = 4 * 1024;
+const APP_INIT_BYTES: usize = 4 * 1024;
 
 impl Effective {
     /// Returns the settings that the program uses; `None` only if there was a fault.
     pub(super) fn settings(&self) -> Option<Settings> {
-        let [glasses, tpa] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
+        let [glasses, app] = CLASSES.map(|(timeout, interval)| self.policy(timeout, interval));
         Some(Settings {
             glasses: glasses?,
-            tpa: Policy {
-                first_message_timeout: Some(self.millis(const { row("TPA_INIT_TIMEOUT_MS") })?),
-                first_message_bytes: Some(TPA_INIT_BYTES),
-                ..tpa?
+            app: Policy {
+                first_message_timeout: Some(self.millis(const { row("APP_INIT_TIMEOUT_MS") })?),
+                first_message_bytes: Some(APP_INIT_BYTES),
+                ..app?
             },
             stats_interval: self.millis(const { row("STATS_INTERVAL_MS") })?,
             handshake_timeout: self.millis(const { row("HANDSHAKE_TIMEOUT_MS") })?,
@@ -71,7 +71,7 @@ impl Effective {
             },
             allowed_origins: self.origins(const { row("ALLOWED_ORIGINS") })?.to_vec(),
             glasses_grace: self.millis(const { row("GLASSES_GRACE_MS") })?,
-            tpa_grace: self.millis(const { row("TPA_GRACE_MS") })?,
+            app_grace: self.millis(const { row("APP_GRACE_MS") })?,
             replay: ReplayLimits {
                 max_messages: self.size(const { row("REPLAY_MAX_MESSAGES") })?,
                 max_bytes: self.size(const { row("REPLAY_MAX_BYTES") })?,
@@ -83,13 +83,13 @@ impl Effective {
                 .number(const { row("FLAPPING_LIMIT") })
                 .and_then(|n| u32::try_from(n).ok())?,
             subprotocols: {
-                let [glasses, tpa] = SUBPROTOCOLS.map(|(accepted, required)| {
+                let [glasses, app] = SUBPROTOCOLS.map(|(accepted, required)| {
                     Some(Subprotocols {
                         accepted: self.subprotocols(accepted)?.clone(),
                         required: self.switch(required)?,
                     })
                 });
-                [glasses?, tpa?]
+                [glasses?, app?]
             },
             app_websocket_url: self.url(const { row("APP_WEBSOCKET_URL") }),
             webhook_timeout: self.millis(const { row("WEBHOOK_TIMEOUT_MS") })?,

@@ -27,9 +27,9 @@ pub use crate::host::{
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};
 pub use crate::relay::{
-    APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING,
+    APP, APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING,
     GLASSES, How, Missed, MissedBox, Outcome, Patience, PlaceState, PlaceView, RELAY_CLASSES,
     RelaySettings, RelayStats, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand,
-    StopReason, Subscriptions, TPA, WebhookErrand, has_magic_words,
+    StopReason, Subscriptions, WebhookErrand, has_magic_words,
 };
 pub use crate::transport::ProxyProtocol;

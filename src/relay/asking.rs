@@ -64,7 +64,7 @@ impl Relay {
     }
 
     fn arrival(&self) -> Micros {
-        match self.settings.tpa_grace {
+        match self.settings.app_grace {
             Micros::ZERO => ARRIVAL,
             grace => grace,
         }

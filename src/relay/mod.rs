@@ -34,7 +34,7 @@ pub use self::errands::{
     Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
 };
 pub(crate) use self::relay::Relay;
-pub use self::role::{GLASSES, RELAY_CLASSES, TPA};
+pub use self::role::{APP, GLASSES, RELAY_CLASSES};
 pub use self::session::{Absence, App, AppState, Due, How, PlaceState, PlaceView, Session};
 pub use self::settings::{RelaySettings, ReplayLimits};
 pub use self::stats::{DropReason, RelayStats};

@@ -286,7 +286,7 @@ impl Relay {
         };
         let grace = match Role::of(identity) {
             Role::Glasses => self.settings.glasses_grace,
-            Role::App(_) => self.settings.tpa_grace,
+            Role::App(_) => self.settings.app_grace,
         };
         let may_return = grace != Micros::ZERO && !self.is_ours(user);
         let wait = may_return.then(|| self.graces.due(now + grace));

@@ -2,7 +2,7 @@
 
 use super::errands::StopReason;
 use super::relay::Relay;
-use super::role::{GLASSES, RELAY_CLASSES, TPA};
+use super::role::{APP, GLASSES, RELAY_CLASSES};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
@@ -13,7 +13,7 @@ impl Relay {
     fn class_of(path: &str) -> Option<Class> {
         match path {
             "/glasses-ws" => Some(GLASSES),
-            "/tpa-ws" | "/app-ws" => Some(TPA),
+            "/tpa-ws" | "/app-ws" => Some(APP),
             _ => None,
         }
     }
@@ -74,7 +74,7 @@ impl Product for Relay {
         &RELAY_CLASSES
     }
 
-    /// The relay is the first product, so its classes are [`GLASSES`] and [`TPA`].
+    /// The relay is the first product, so its classes are [`GLASSES`] and [`APP`].
     fn registered(&mut self, first: Class) {
         debug_assert_eq!(first, GLASSES);
     }

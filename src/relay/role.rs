@@ -8,7 +8,7 @@ use crate::host::{ClassInfo, Identity};
 pub const GLASSES: Class = Class(0);
 
 /// Third-party apps, on `/tpa-ws` and `/app-ws`.
-pub const TPA: Class = Class(1);
+pub const APP: Class = Class(1);
 
 /// The classes of the relay, by [`Class`].
 pub const RELAY_CLASSES: [ClassInfo; 2] = [
@@ -18,7 +18,7 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
         policy: Policy::DEFAULT,
     },
     ClassInfo {
-        name: "tpa",
+        name: "app",
         label: "apps",
         policy: Policy::DEFAULT,
     },
@@ -48,7 +48,7 @@ impl<'a> Role<'a> {
                 package: None,
             },
             Role::App(package) => Identity {
-                class: TPA,
+                class: APP,
                 user: user.into(),
                 package: Some(package.into()),
             },

@@ -13,7 +13,7 @@ pub struct RelaySettings {
     /// is none.
     pub overlap: Micros,
     /// How long a session keeps the place of a lost app; 0: not at all.
-    pub tpa_grace: Micros,
+    pub app_grace: Micros,
     /// Limits of what is kept for one absent peer.
     pub replay: ReplayLimits,
     /// Types of frames that are never kept, because they are worthless when late.
@@ -55,7 +55,7 @@ impl Default for RelaySettings {
         RelaySettings {
             glasses_grace: Micros::from_secs(60),
             overlap: Micros::ZERO,
-            tpa_grace: Micros::from_secs(15),
+            app_grace: Micros::from_secs(15),
             replay: ReplayLimits::default(),
             replay_skip: ["VAD", "location_update", "head_position"]
                 .map(Box::from)

@@ -5,7 +5,7 @@
 #
 # TIMEOUT_MS and INTERVAL_MS (a third of it, if not given) are what the gateway was started with. Installs what is
 # pinned here into a cache on first use (install.sh), then runs every mode of each client at once, as glasses and as a
-# TPA: 4 intervals, or the timeout, and some seconds.
+# APP: 4 intervals, or the timeout, and some seconds.
 # Prints one JSON line each. Exit: 0 all held; 1 something did not; 2 usage or set-up.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,7 +26,7 @@ start() {
     local client=$1 mode=$2 class=$3 user="$1-$2-$3-$$" url
     case $class in
         glasses) url="$BASE/glasses-ws?user=$user" ;;
-        tpa) url="$BASE/app-ws?user=$user&package=com.example.$user" ;;
+        app) url="$BASE/app-ws?user=$user&package=com.example.$user" ;;
     esac
     local flags=("$mode" "$url" --interval-ms "$INTERVAL" --timeout-ms "$TIMEOUT" --heartbeats 3)
     local limit=$(((4 * INTERVAL + TIMEOUT) / 1000 + 40))
@@ -41,14 +41,14 @@ start() {
 for client in ws websockets; do
     for mode in stay freeze replaced; do
         start "$client" "$mode" glasses
-        start "$client" "$mode" tpa
+        start "$client" "$mode" app
     done
     start "$client" bad glasses
 done
 start websocket-client stay glasses
-start websocket-client stay tpa
+start websocket-client stay app
 start ws offers glasses
-start ws offers tpa
+start ws offers app
 
 FAILED=0
 for pid in "${PIDS[@]}"; do

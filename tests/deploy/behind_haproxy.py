@@ -104,7 +104,7 @@ def scenario(gateway, proxy, listen, admin, port, stats):
     expect(frame is not None and frame[0] == 8, f"instead of a close frame a ghost got {frame}")
     code = struct.unpack("!H", frame[1][:2])[0]
     expect(code == 3008, f"a ghost was closed with {code}")
-    said(rf"\bclose class=tpa user=\"?bob\"? .*\bpeer={re.escape(ghost.address)}\b.*\bcause=stale\b", "WARN")
+    said(rf"\bclose class=app user=\"?bob\"? .*\bpeer={re.escape(ghost.address)}\b.*\bcause=stale\b", "WARN")
     ghost.socket.close()
     print("ghost: closed with 3008")
 

@@ -122,7 +122,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     """Until the page says so, and when the log said it."""
     before = len(gateway.process.lines)
     swarm.send_signal(signal.SIGSTOP)
-    shown = browser.wait(WHEN, "#now-tpa-suspect", "40")
+    shown = browser.wait(WHEN, "#now-app-suspect", "40")
     changes = [line for line in gateway.process.lines[before:] if "] health " in line and "suspect" in line]
     expect(len(changes) >= 40, f"{len(changes)} became suspect in the log")
     last = max(seconds(line.split(" ", 1)[0]) for line in changes[:40])
@@ -133,7 +133,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     # One of them is looked at when it ends.
     browser.click("#found button.identity")
     until(3, "why it is suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
-    browser.wait(WHEN, "#now-tpa-suspect", "0")
+    browser.wait(WHEN, "#now-app-suspect", "0")
     until(4, "the cause of its end", lambda: browser.text("#detail [data-key=cause]") == "stale")
     expect(browser.run("return document.querySelector('#detail-kick').hidden"), "what has ended can be kicked")
     browser.press(ESCAPE)
@@ -159,18 +159,18 @@ def a_mass_death_is_alerted(browser, gateway):
 def numbers_are_the_same_everywhere(browser, gateway):
     """At rest: no client comes or goes."""
     def page():
-        told = {("connections", c, s): browser.number(f"#now-{c}-{s}") for c in ("glasses", "tpa") for s in ("healthy", "suspect", "closing")}
+        told = {("connections", c, s): browser.number(f"#now-{c}-{s}") for c in ("glasses", "app") for s in ("healthy", "suspect", "closing")}
         return told | {("sessions",): browser.number("#now-sessions"), ("opening",): browser.number("#now-opening")}
 
     def same():
         metrics = gateway.metrics()
-        told = {("connections", c, s): int(metrics["pulsegate_connections", (c, s)]) for c in ("glasses", "tpa") for s in ("healthy", "suspect", "closing")}
+        told = {("connections", c, s): int(metrics["pulsegate_connections", (c, s)]) for c in ("glasses", "app") for s in ("healthy", "suspect", "closing")}
         told |= {("sessions",): int(metrics["pulsegate_sessions", ()]), ("opening",): int(metrics["pulsegate_connections_opening", ()])}
         return told == page() and told
 
     told = until(10, "page and metrics agree", same)
     stats = gateway.statistics()
-    for name in ("glasses", "tpa"):
+    for name in ("glasses", "app"):
         here = sum(n for key, n in told.items() if key[:2] == ("connections", name))
         expect(int(stats[name]) == here, f"{name}: the log says {stats[name]}, the page {here}")
         expect(browser.number(f"#now-{name}") == here, f"{name} in large: {browser.text(f'#now-{name}')}")
@@ -191,7 +191,7 @@ def numbers_are_the_same_everywhere(browser, gateway):
     def ends():
         metrics, logged = gateway.metrics(), collections.Counter()
         for line in gateway.process.lines:
-            if m := re.search(r"\] close class=(glasses|tpa) .* cause=(\w+) ", line):
+            if m := re.search(r"\] close class=(glasses|app) .* cause=(\w+) ", line):
                 logged[m[1], m[2]] += 1
         counted = {labels: int(n) for (name, labels), n in metrics.items() if name == "pulsegate_connections_closed_total" and n}
         by_cause = collections.Counter()
@@ -465,14 +465,14 @@ def no_part_of_it_is_empty(browser):
 
 def a_class_is_drained(browser, gateway):
     peers = [Peer(gateway.listen, f"/tpa-ws?user=drained{n}&package=p") for n in range(3)]
-    browser.wait(WHEN, "#now-tpa", "3")
+    browser.wait(WHEN, "#now-app", "3")
     browser.run("scrollTo(0, 0)")
     browser.click("#drain")
     expect(browser.run("return document.querySelector('#drain-form [data-of=all]').hidden"), "what is for a drain of all is there")
     browser.click("#drain-form [value='']")
     browser.click("#drain-form .danger")
     expect(browser.run("return document.querySelector('#drain-dialog').open"), "the gateway can be ended without being sure")
-    browser.click("#drain-form [value=tpa]")
+    browser.click("#drain-form [value=app]")
     browser.type("#drain-form [name=spread]", "0")
     browser.type("#drain-form [name=refuse]", "600")
     browser.click("#drain-form .danger")
@@ -655,7 +655,7 @@ def scenario(browser, binary, swarm, source):
         swarms.append(run("--connections", "130", "--path", "/glasses-ws?user=ada{n}@example.org"))
         swarms.append(run("--connections", "40", "--path", "/tpa-ws?user=ada{n}@example.org&package=org.example.captions"))
         browser.wait(WHEN, "#now-glasses-healthy", "130")
-        browser.wait(WHEN, "#now-tpa-healthy", "40")
+        browser.wait(WHEN, "#now-app-healthy", "40")
         frozen_peers_are_suspect_then_gone(browser, gateway, swarms[1])
         a_mass_death_is_alerted(browser, gateway)
         it_pages(browser, gateway)

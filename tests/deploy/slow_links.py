@@ -147,7 +147,7 @@ def serve(binary, place, is_proxied, processes):
     for n, (policy, (interval, timeout)) in enumerate(POLICIES.items()):
         port, front = PORT + n, PORT + n + (100 if is_proxied else 0)
         proxied = {"PROXY_PROTOCOL": "v2", "TRUSTED_PROXIES": "127.0.0.1"} if is_proxied else {}
-        gateway = Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{port}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1", TPA_HEARTBEAT_INTERVAL_MS="3600000", TPA_CONNECTION_TIMEOUT_MS="43200000",
+        gateway = Process(f"gateway {policy}", [binary], LISTEN_ADDR=f"0.0.0.0:{port}", ADMIN_ADDR="off", DRAIN_MS="0", ALLOW_UNAUTHENTICATED="1", APP_HEARTBEAT_INTERVAL_MS="3600000", APP_CONNECTION_TIMEOUT_MS="43200000",
             GLASSES_HEARTBEAT_INTERVAL_MS=str(interval * 1000), GLASSES_CONNECTION_TIMEOUT_MS=str(timeout * 1000), **proxied)  # fmt: skip
         processes.append(gateway)
         until(10, f"gateway {policy}", lambda: gateway.find("listen="))

@@ -132,7 +132,7 @@ def scenario(gateway, prometheus, listen, admin, swarm):
             if n % 2:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             peer.close()
-        until(30, "those that were frozen are gone", lambda: api("causes")["since_start"]["closed"]["tpa"].get("stale") == 60)
+        until(30, "those that were frozen are gone", lambda: api("causes")["since_start"]["closed"]["app"].get("stale") == 60)
         swarms[1].send_signal(signal.SIGCONT)
         swarms[1].terminate()
         until(30, "no client is here any more", lambda: api("connections?limit=1")["matched"] == 0)
@@ -152,14 +152,14 @@ def scenario(gateway, prometheus, listen, admin, swarm):
     if not suppressed:
         expect(dict(logged) == said, f"the log says {dict(logged)}, the API {said}")
     expect(said["glasses", "stale"] == 45, said)
-    expect(said["tpa", "stale"] == 60, said)
-    expect(said["tpa", "peer_eof"] + said.get(("tpa", "peer_reset"), 0) == 50, said)
+    expect(said["app", "stale"] == 60, said)
+    expect(said["app", "peer_eof"] + said.get(("app", "peer_reset"), 0) == 50, said)
     expect(said["glasses", "peer_eof"] == 10 and said["glasses", "peer_reset"] == 10, said)
     ended = sum(n for (c, _), n in said.items() if c != "none")
     expect(ended == sum(counts["opened"].values()) == 285, f"{ended} ended, {counts['opened']} opened")
     opened = {labels["class"]: n for labels, n in prometheus.query("pulsegate_connections_opened_total")}
     expect(opened == counts["opened"], f"Prometheus says {opened}, the API {counts['opened']}")
-    suspects = prometheus.query('max_over_time(pulsegate_connections{class="tpa",state="suspect"}[5m])')
+    suspects = prometheus.query('max_over_time(pulsegate_connections{class="app",state="suspect"}[5m])')
     expect(suspects and 0 < suspects[0][1] <= 60, f"Prometheus saw these suspects: {suspects}")
     expect(not prometheus.query("pulsegate_connections > 0"), "a client is left")
     remembered = api("closed?limit=1000")

@@ -116,7 +116,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
                otherwise they get a connection without one.",
     },
     Setting {
-        name: "TPA_SUBPROTOCOLS",
+        name: "APP_SUBPROTOCOLS",
         kind: Kind::Subprotocols,
         default: Fallback::Value("any"),
         rule: None,
@@ -127,10 +127,10 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
                client's first.",
     },
     Setting {
-        name: "TPA_SUBPROTOCOL_REQUIRED",
+        name: "APP_SUBPROTOCOL_REQUIRED",
         kind: Kind::Switch,
         default: Fallback::Value("0"),
-        rule: Some("0 if TPA_SUBPROTOCOLS is none"),
+        rule: Some("0 if APP_SUBPROTOCOLS is none"),
         audience: Advanced,
         reload: true,
         help: "Whether third-party apps that offer no accepted subprotocol are refused with HTTP \

@@ -49,7 +49,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         help: "The silence after which a connection of glasses is stale and closed.",
     },
     Setting {
-        name: "TPA_HEARTBEAT_INTERVAL_MS",
+        name: "APP_HEARTBEAT_INTERVAL_MS",
         kind: TIME,
         default: Fallback::Of("HEARTBEAT_INTERVAL_MS"),
         rule: None,
@@ -58,7 +58,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         help: "The time from one ping to the next, for third-party apps.",
     },
     Setting {
-        name: "TPA_CONNECTION_TIMEOUT_MS",
+        name: "APP_CONNECTION_TIMEOUT_MS",
         kind: TIME,
         default: Fallback::Of("CONNECTION_TIMEOUT_MS"),
         rule: Some("more than the heartbeat interval of third-party apps"),
@@ -67,7 +67,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         help: "The silence after which a connection of a third-party app is stale and closed.",
     },
     Setting {
-        name: "TPA_INIT_TIMEOUT_MS",
+        name: "APP_INIT_TIMEOUT_MS",
         kind: TIME,
         default: Fallback::Value("10000"),
         rule: None,

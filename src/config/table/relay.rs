@@ -17,7 +17,7 @@ pub(super) const BASIC: &[Setting] = &[
         help: "How long a session waits for glasses that were lost; 0 is not at all.",
     },
     Setting {
-        name: "TPA_GRACE_MS",
+        name: "APP_GRACE_MS",
         kind: TIME_OR_NONE,
         default: Fallback::Value("15000"),
         rule: None,

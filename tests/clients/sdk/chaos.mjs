@@ -25,7 +25,7 @@ const SDK = "com.example.sdk";
 const PLAIN = ["com.example.first", "com.example.second"];
 const PACKAGES = [...PLAIN, SDK];
 const TIMEOUT_MS = 3_000;
-const TPA_GRACE_MS = 8_000;
+const APP_GRACE_MS = 8_000;
 const AGE_MS = 30_000;
 /** Glasses send so often, apps half as often. */
 const PERIOD_MS = 100;
@@ -54,7 +54,7 @@ function schedule(seed, seconds, cuts, targets) {
     // ... these are noticed, ...
     [10, "freeze", () => span(TIMEOUT_MS + 500, TIMEOUT_MS + 3_000)],
     // ... and these outlive the grace of an app.
-    [6, "freeze", () => TIMEOUT_MS + TPA_GRACE_MS + 2_500],
+    [6, "freeze", () => TIMEOUT_MS + APP_GRACE_MS + 2_500],
     [4, "stop", () => span(500, TIMEOUT_MS + 3_000)],
   ];
   const all = Array.from({ length: cuts }, () => {
@@ -93,7 +93,7 @@ class Run {
       APP_WEBSOCKET_URL: `${this.proxy.url}/app-ws`,
       HEARTBEAT_INTERVAL_MS: "1000",
       CONNECTION_TIMEOUT_MS: String(TIMEOUT_MS),
-      TPA_GRACE_MS: String(TPA_GRACE_MS),
+      APP_GRACE_MS: String(APP_GRACE_MS),
       REPLAY_MAX_MESSAGES: "2000",
       REPLAY_MAX_AGE_MS: String(AGE_MS),
       LOG_LEVEL: process.env.TRACE ? "debug" : "info",
@@ -342,8 +342,8 @@ class Run {
     const { sessions } = await this.gateway.api("/api/v1/sessions?limit=1000");
     const users = sessions.map((s) => s.user);
     if (new Set(users).size !== users.length) this.fault(`a session is doubled: ${users}`);
-    for (const { user, tpas } of sessions) {
-      const packages = tpas.map((t) => t.package);
+    for (const { user, apps } of sessions) {
+      const packages = apps.map((t) => t.package);
       if (new Set(packages).size !== packages.length) this.fault(`an app of ${user} is doubled: ${packages}`);
     }
     return sessions;
@@ -394,7 +394,7 @@ async function play(run, seconds, cuts, seed) {
   }
 
   // Every client has to come back: an app whose grace is over, too.
-  const late = TIMEOUT_MS + TPA_GRACE_MS + 30_000;
+  const late = TIMEOUT_MS + APP_GRACE_MS + 30_000;
   await until(late, () => `every client is back; not ${missing().map((name) => `${name} (${run.end(name).state})`)}`, () => missing().length === 0).catch(async (error) => {
     run.fault(error.message);
     run.trace("sessions", JSON.stringify(await run.look()));
@@ -422,7 +422,7 @@ async function lastFrames(run, users) {
 
 async function sumUp(run, { users, names, cuts, waiting, seed }) {
   const sessions = await run.look();
-  const found = sessions.map((s) => `${s.user} ${s.glasses ? "glasses" : "none"} ${s.tpas.map((t) => t.package).sort()}`).sort();
+  const found = sessions.map((s) => `${s.user} ${s.glasses ? "glasses" : "none"} ${s.apps.map((t) => t.package).sort()}`).sort();
   const wanted = users.map((user) => `${user} glasses ${[...PACKAGES].sort()}`).sort();
   if (JSON.stringify(found) !== JSON.stringify(wanted)) run.fault(`the sessions at the end: ${found.join("; ")}`);
 
@@ -431,7 +431,7 @@ async function sumUp(run, { users, names, cuts, waiting, seed }) {
   for (const user of users) {
     for (const packageName of PACKAGES) {
       const [glasses, app] = [run.end(user), run.end(`${user}-${packageName}`)];
-      for (const fault of judge(glasses, app, { grace: TPA_GRACE_MS - SETTLE_MS, age: AGE_MS - SETTLE_MS }, totals)) run.fault(fault);
+      for (const fault of judge(glasses, app, { grace: APP_GRACE_MS - SETTLE_MS, age: AGE_MS - SETTLE_MS }, totals)) run.fault(fault);
       for (const fault of judge(app, glasses, { grace: 60_000 - SETTLE_MS, age: AGE_MS - SETTLE_MS }, totals)) run.fault(fault);
     }
   }

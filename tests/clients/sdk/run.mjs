@@ -18,7 +18,7 @@ const SECRET = "a-secret-of-the-tests-of-32-bytes-or-more";
 /** What a busy machine may add to a time that is checked. */
 const SLACK_MS = 10_000;
 const FAST = { HEARTBEAT_INTERVAL_MS: "1000", CONNECTION_TIMEOUT_MS: "3000" };
-const TPA_GRACE_MS = 4_000;
+const APP_GRACE_MS = 4_000;
 
 const ONE = "com.example.one";
 const TWO = "com.example.two";
@@ -59,7 +59,7 @@ class Stage {
       APPS_FILE: join(this.folder, "apps.json"),
       STATE_FILE: join(this.folder, "state.json"),
       APP_WEBSOCKET_URL: `${this.proxy.url}/app-ws`,
-      TPA_GRACE_MS: String(TPA_GRACE_MS),
+      APP_GRACE_MS: String(APP_GRACE_MS),
       ...FAST,
       ...env,
     };
@@ -158,7 +158,7 @@ async function start_subscribe_display(stage) {
   glasses.send({ type: "ping" });
   await glasses.expect(SLACK_MS, "pong", (j) => j.type === "pong");
   const list = await stage.gateway.api("/api/v1/sessions");
-  assert.deepEqual(list.sessions.map((s) => [s.user, !!s.glasses, s.tpas.map((t) => t.package)]), [[glasses.user, true, [ONE]]]);
+  assert.deepEqual(list.sessions.map((s) => [s.user, !!s.glasses, s.apps.map((t) => t.package)]), [[glasses.user, true, [ONE]]]);
   await glasses.close();
   assert.equal(app.of("stop", id).length, 0);
 }
@@ -170,14 +170,14 @@ async function heartbeats(stage) {
   const before = glasses.pings;
   await throughout(5_000, "no client is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
   assert.ok(glasses.pings - before >= 3, `${glasses.pings - before} pings in 5 s`);
-  const page = await stage.gateway.api("/api/v1/connections?class=tpa");
+  const page = await stage.gateway.api("/api/v1/connections?class=app");
   assert.equal(page.connections.length, 1);
   assert.equal(page.connections[0].state, "healthy");
   await works(glasses, app);
 }
 
 async function default_settings(stage) {
-  const [app] = await stage.set([ONE], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, TPA_GRACE_MS: undefined });
+  const [app] = await stage.set([ONE], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, APP_GRACE_MS: undefined });
   const glasses = await stage.glasses("defaults@example.org");
   const id = await startApp(glasses, app);
   await throughout(18_000, "no client is closed", () => glasses.ends.length === 0 && app.of("disconnected", id).length === 0);
@@ -200,7 +200,7 @@ async function hyphens_and_several_packages(stage) {
   await until(SLACK_MS, "the other session's too", () => pressed(one, third).includes(2));
   assert.ok(!pressed(one, first).includes(2) && !pressed(two, second).includes(2) && !pressed(one, third).includes(1), "and no other's");
   const list = await stage.gateway.api("/api/v1/sessions");
-  const found = Object.fromEntries(list.sessions.map((s) => [s.user, s.tpas.map((t) => t.package).sort()]));
+  const found = Object.fromEntries(list.sessions.map((s) => [s.user, s.apps.map((t) => t.package).sort()]));
   assert.deepEqual(found, { "anna-lena.meyer-x@ex-ample.org": [ONE, TWO], "anna@ex-ample.org": [ONE] });
 }
 
@@ -272,7 +272,7 @@ async function stop_app(stage) {
     assert.deepEqual(plain.ends[0], { code: 1000, reason: "App stopped" });
     assert.ok(plain.frames.some((f) => f.type === "app_stopped"));
   }
-  await throughout(TPA_GRACE_MS + 3_000, "it is not revived after its grace", () => app.webhooks("session_request", id).length === started);
+  await throughout(APP_GRACE_MS + 3_000, "it is not revived after its grace", () => app.webhooks("session_request", id).length === started);
   assert.equal(raw.webhooks.filter((w) => w.type === "session_request").length, 1);
   await works(glasses, other);
   // And it can be started again.
@@ -361,7 +361,7 @@ async function ghost(stage) {
 }
 
 async function freeze_within_the_grace(stage) {
-  const [app] = await stage.set([ONE], { TPA_GRACE_MS: "15000" });
+  const [app] = await stage.set([ONE], { APP_GRACE_MS: "15000" });
   const glasses = await stage.glasses("freeze@example.org");
   const id = await startApp(glasses, app);
   const seen = app.events.length;
@@ -386,13 +386,13 @@ async function freeze_beyond_the_grace(stage) {
   const end = await until(4_000 + SLACK_MS, "the gateway closes it", () => stage.gateway.closes().find((c) => c.package === ONE));
   assert.equal(end.code, "3008");
   // By then its session_request has been posted, and waits in a socket without an accept.
-  await sleep(TPA_GRACE_MS + 2_000);
+  await sleep(APP_GRACE_MS + 2_000);
   app.thaw();
   await app.expect(10_000, "the session_request", () => app.webhooks("session_request", id).length >= 2);
   await works(glasses, app, 10_000);
-  await throughout(TPA_GRACE_MS + 3_000, () => `exactly one; ${app.webhooks("session_request", id).length - 1}`, () => app.webhooks("session_request", id).length === 2);
+  await throughout(APP_GRACE_MS + 3_000, () => `exactly one; ${app.webhooks("session_request", id).length - 1}`, () => app.webhooks("session_request", id).length === 2);
   await works(glasses, app);
-  const open = await stage.gateway.api("/api/v1/connections?class=tpa");
+  const open = await stage.gateway.api("/api/v1/connections?class=app");
   assert.equal(open.connections.filter((c) => c.state !== "closing").length, 1, "one connection of it");
 }
 
@@ -418,12 +418,12 @@ async function restart(stage, away) {
   }
   await glasses.open();
   await Promise.all([works(glasses, app, 20_000), works(glasses, other, 20_000)]);
-  await throughout(TPA_GRACE_MS + 2_000, "no client is closed any more", () => glasses.ends.length === 1);
+  await throughout(APP_GRACE_MS + 2_000, "no client is closed any more", () => glasses.ends.length === 1);
   await Promise.all([works(glasses, app), works(glasses, other)]);
   const webhooks = app.webhooks("session_request", id).length - 1;
   assert.ok(webhooks <= 1, `${webhooks} session_requests after the restart`);
   const list = await stage.gateway.api("/api/v1/sessions");
-  assert.deepEqual(list.sessions.map((s) => [s.user, s.tpas.map((t) => t.package).sort()]), [[glasses.user, [ONE, TWO]]]);
+  assert.deepEqual(list.sessions.map((s) => [s.user, s.apps.map((t) => t.package).sort()]), [[glasses.user, [ONE, TWO]]]);
 }
 
 async function restart_glasses_at_once(stage) {
@@ -448,7 +448,7 @@ async function session_ends(stage) {
   assert.ok(plain.frames.some((f) => f.type === "app_stopped"), "app_stopped before it");
   await app.expect(SLACK_MS, "onStop", (e) => e.event === "stop" && e.sessionId === id && e.reason === "User session ended");
   assert.equal((await stage.gateway.api("/api/v1/sessions")).total, 0);
-  await throughout(TPA_GRACE_MS + 2_000, "no app is revived", () => app.webhooks("session_request", id).length === 1 && raw.webhooks.length === 1);
+  await throughout(APP_GRACE_MS + 2_000, "no app is revived", () => app.webhooks("session_request", id).length === 1 && raw.webhooks.length === 1);
 }
 
 async function two_processes(stage) {
@@ -540,12 +540,12 @@ function eachNewer(apps, each) {
 
 /** Connections that the gateway has opened to apps that its log, which must be at debug, calls so. */
 function opened(stage, name) {
-  return stage.gateway.lines.filter(({ text }) => text.includes(" open class=tpa ") && text.includes(` ${name} `)).length;
+  return stage.gateway.lines.filter(({ text }) => text.includes(" open class=app ") && text.includes(` ${name} `)).length;
 }
 
 /** What the gateway says is open of apps: `user package`, each as often as it is there. */
 async function openApps(stage) {
-  const { connections } = await stage.gateway.api("/api/v1/connections?class=tpa");
+  const { connections } = await stage.gateway.api("/api/v1/connections?class=app");
   return connections.filter((c) => c.state !== "closing").map((c) => `${c.user} ${c.package}`).sort();
 }
 
@@ -611,7 +611,7 @@ async function newer_two_processes(stage) {
     const counts = () => [here, away].map((glasses, i) => mine(glasses) - least[i]);
     await throughout(30_000, () => `at most two connections; ${counts()}`, () => counts().every((count) => count <= 2));
     assert.ok(counts().every((count) => count >= 1), `each twin has connected: ${counts()}`);
-    assert.deepEqual(stage.gateway.closes().filter((c) => c.class === "tpa" && c.user === "-"), [], "nor any that was refused");
+    assert.deepEqual(stage.gateway.closes().filter((c) => c.class === "app" && c.user === "-"), [], "nor any that was refused");
     for (const id of ids) assert.equal(stage.proxy.of(id).length, 1, "one of them is left");
     await works(here, twin);
     // Whichever of the two came last has it, and the other one was stopped.
@@ -625,7 +625,7 @@ async function newer_two_processes(stage) {
 
 /** Its first message is `reconnect` then, and it is told to wait, not to go. */
 async function newer_mini_waits_for_its_glasses(stage) {
-  const [app] = await stage.set([newer(MINI)], { TPA_GRACE_MS: "30000" });
+  const [app] = await stage.set([newer(MINI)], { APP_GRACE_MS: "30000" });
   const glasses = await stage.glasses("later@example.org");
   const id = await startApp(glasses, app);
   const seen = app.events.length;
@@ -687,7 +687,7 @@ function comeBack(stage, glasses, every) {
 
 /** The gateway is away for `pause`; 10 s after it is back each app works, and is there once. The SDKs' own attempts are at 1 and 3 s, or 1 and 5 s. */
 async function restartAfter(stage, pause) {
-  const apps = await stage.set([ONE, ...Object.keys(NEWER).map(newer)], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, TPA_GRACE_MS: undefined });
+  const apps = await stage.set([ONE, ...Object.keys(NEWER).map(newer)], { HEARTBEAT_INTERVAL_MS: undefined, CONNECTION_TIMEOUT_MS: undefined, APP_GRACE_MS: undefined });
   // The phone of one tries again every 5 s, as the newer ones do; the other's at once.
   const phones = [await stage.glasses(`patient-${pause}@example.org`), await stage.glasses(`quick-${pause}@example.org`)];
   const pairs = phones.flatMap((glasses) => apps.map((app) => [glasses, app]));
@@ -717,7 +717,7 @@ async function restartAfter(stage, pause) {
     }
   }
   const { sessions } = await stage.gateway.api("/api/v1/sessions");
-  assert.deepEqual(sessions.map((s) => [s.user, s.tpas.map((t) => t.package).sort()]), phones.map(({ user }) => [user, apps.map((app) => app.packageName).sort()]));
+  assert.deepEqual(sessions.map((s) => [s.user, s.apps.map((t) => t.package).sort()]), phones.map(({ user }) => [user, apps.map((app) => app.packageName).sort()]));
 }
 
 /** Whether the state file has an app of a user. */

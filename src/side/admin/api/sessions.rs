@@ -33,7 +33,7 @@ pub(super) struct AppsParams {
     /// when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `tpas_next` of the page before: only apps with a package after this one.
+    /// `apps_next` of the page before: only apps with a package after this one.
     after: Option<String>,
 }
 
@@ -54,12 +54,12 @@ pub(super) struct SessionBody {
     /// The glasses; null if they have never connected.
     glasses: Option<PlaceBody>,
     /// The apps, by package; in a list of sessions the first 64.
-    tpas: Vec<AppBody>,
-    /// The number of all apps, including those that are not in `tpas`.
-    tpas_total: usize,
-    /// The start of the apps that are not in `tpas`: pass it as `after` to
+    apps: Vec<AppBody>,
+    /// The number of all apps, including those that are not in `apps`.
+    apps_total: usize,
+    /// The start of the apps that are not in `apps`: pass it as `after` to
     /// `/api/v1/sessions/{user}`. Null if there are no more.
-    tpas_next: Option<String>,
+    apps_next: Option<String>,
     /// Frames that are kept for the glasses and all apps.
     kept_frames: usize,
     kept_bytes: usize,
@@ -197,7 +197,7 @@ pub(super) async fn one(
         if is_full || !row.more_apps || apps.left() == 0 {
             let next = after.filter(|_| row.more_apps);
             let mut body = SessionBody::of(row, now);
-            (body.tpas, body.tpas_next) = (apps.into_vec(), next);
+            (body.apps, body.apps_next) = (apps.into_vec(), next);
             return Ok(Json(body));
         }
     }
@@ -210,9 +210,9 @@ impl SessionBody {
         SessionBody {
             user: row.user.into(),
             glasses: row.glasses.map(|place| PlaceBody::of(place, now)),
-            tpas_next: last.map(|app| app.package.to_string()),
-            tpas_total: row.apps_total,
-            tpas: (row.apps.into_iter())
+            apps_next: last.map(|app| app.package.to_string()),
+            apps_total: row.apps_total,
+            apps: (row.apps.into_iter())
                 .map(|app| AppBody::of(app, now))
                 .collect(),
             kept_frames: row.kept_frames,

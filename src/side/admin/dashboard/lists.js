@@ -71,8 +71,8 @@ export function build(how) {
     {
       head: 'Apps', cls: 'places',
       fill(cell, session) {
-        const named = session.tpas.slice(0, 4).map(app => placeOf(app, app.package));
-        const more = session.tpas_total - named.length;
+        const named = session.apps.slice(0, 4).map(app => placeOf(app, app.package));
+        const more = session.apps_total - named.length;
         cell.replaceChildren(...named, more > 0 ? el('span', {}, `and ${more} more`) : named.length ? '' : '–');
       },
     },

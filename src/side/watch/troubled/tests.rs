@@ -5,7 +5,7 @@ use super::trouble::{AGES, HOUR, HOURS};
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
-use crate::gateway::{Closed, GLASSES, Identity, Missed, TPA};
+use crate::gateway::{APP, Closed, GLASSES, Identity, Missed};
 use crate::health::Rtt;
 
 pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
@@ -36,7 +36,7 @@ pub(in crate::side::watch) fn closed(
         package: user.ends_with("app").then(|| "org.a".into()),
         user_agent: None,
         end: Ending {
-            class: Some(if user.ends_with("app") { TPA } else { GLASSES }),
+            class: Some(if user.ends_with("app") { APP } else { GLASSES }),
             peer_addr: ([127, 0, 0, 1], 1).into(),
             cause,
             by: EndedBy::Server,

@@ -10,7 +10,7 @@ use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::{Class, Ending, Traffic};
-use crate::gateway::{Classes, Closed, GLASSES, Identity, RELAY_CLASSES, TPA};
+use crate::gateway::{APP, Classes, Closed, GLASSES, Identity, RELAY_CLASSES};
 use crate::health::Rtt;
 use crate::side::process::Memory;
 use std::sync::Arc;
@@ -208,7 +208,7 @@ pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> 
 pub(super) fn flapping(user: &str, package: Option<&str>) -> Identity {
     Identity {
         user: user.into(),
-        class: if package.is_some() { TPA } else { GLASSES },
+        class: if package.is_some() { APP } else { GLASSES },
         package: package.map(Box::from),
     }
 }

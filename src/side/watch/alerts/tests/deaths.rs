@@ -36,11 +36,11 @@ fn a_mass_death_of_a_class_names_the_class() {
     }
     bench.look();
     let alert = bench.fires("mass_death");
-    assert_eq!(alert.labels, labels([("class", "tpa")]));
+    assert_eq!(alert.labels, labels([("class", "app")]));
     assert!(
         alert
             .summary
-            .starts_with("200 connections of class tpa from 100 address blocks were lost"),
+            .starts_with("200 connections of class app from 100 address blocks were lost"),
         "{}",
         alert.summary
     );

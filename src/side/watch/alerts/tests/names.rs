@@ -18,7 +18,7 @@ fn flapping_identities_are_named() {
     let alert = bench.fires("flapping");
     assert_eq!(
         alert.labels,
-        labels([("class", "tpa"), ("package", "org.a")])
+        labels([("class", "app"), ("package", "org.a")])
     );
     assert_eq!(
         alert.summary,

@@ -81,7 +81,7 @@ fn stale_closes() {
     bench.told(&[]);
     bench.looks_with(30, trickle(9));
     let alert = bench.fires("stale_closes");
-    assert_eq!(alert.labels, labels([("class", "tpa")]));
+    assert_eq!(alert.labels, labels([("class", "app")]));
     assert!(alert.summary.starts_with("5"), "{}", alert.summary);
     bench.resolves("stale_closes");
     // The share is high, but there are few.
