@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// jemalloc returns more memory to the system. After 10 000 connections had each sent 64 KiB, glibc
 /// kept 333 MB of freed memory, where 4 MB were in use before. jemalloc kept a sixth more than
-/// before (tests/memory.rs). Its thread also returns memory while the process is idle.
+/// before (tests/reactor/memory.rs). Its thread also returns memory while the process is idle.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

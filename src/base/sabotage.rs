@@ -1,4 +1,4 @@
-//! Deliberate bugs, switched on one at a time by `tests/sabotage.rs` to check that the tests find
+//! Deliberate bugs, switched on one at a time by `tests/models/sabotage.rs` to check that the tests find
 //! them.
 //!
 //! Without the feature `sabotage` every check below is the constant `false` and disappears from the

@@ -1,0 +1,76 @@
+//! Heartbeat rounds through the engine, counted by callgrind: the instructions are the same on
+//! every machine and under any load. See benches/micro/gates.sh.
+//!
+//! ```sh
+//! valgrind --tool=callgrind BINARY CONNECTIONS INTERVALS
+//! ```
+
+use pulsegate::engine::{Class, Config, Engine, Handler, Io, Message, Request, Verdict};
+use pulsegate::{ConnId, Micros};
+use std::io::IoSlice;
+
+struct Silent;
+
+impl Handler for Silent {
+    fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, _: &Request) -> Verdict {
+        Verdict::upgrade(Class(0))
+    }
+
+    fn on_message(&mut self, _: &mut Io<'_>, _: ConnId, _: Message) {}
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn main() {
+    // `cargo bench` passes `--bench`; without numbers there is one small run.
+    let mut numbers = std::env::args()
+        .skip(1)
+        .filter_map(|a| a.parse::<u64>().ok());
+    let (connections, intervals) = (numbers.next().unwrap_or(1_000), numbers.next().unwrap_or(1));
+    let mut engine =
+        Engine::new(Config::default(), Silent, Box::new(|| {})).expect("a valid configuration");
+    let mut now = Micros::ZERO;
+    for _ in 0..connections {
+        let id = engine.accept(([127, 0, 0, 1], 1).into(), false, now);
+        engine.on_bytes(id, REQUEST.as_bytes(), now);
+        engine.reap(now, &mut |_, _| {});
+    }
+    let mut dirty = Vec::new();
+    // The answers leave some at a time, before the clock starts.
+    while engine.stats().pending_bytes > 0 {
+        engine.take_dirty(&mut dirty);
+        for id in dirty.drain(..) {
+            engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
+                Ok(slices.iter().map(|s| s.len()).sum())
+            });
+        }
+        engine.reap(now, &mut |_, _| {});
+    }
+    // Half an interval more, so that the last ping of each connection is sent.
+    let end = Micros(15_000_000 * intervals);
+    while now < end {
+        engine.advance(now);
+        engine.take_dirty(&mut dirty);
+        for id in dirty.drain(..) {
+            let mut pong = [0x8A, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            let mut pinged = false;
+            engine.flush(id, now, &mut |slices: &[IoSlice<'_>]| {
+                if let [0x89, 8, ref payload @ ..] = *slices[0] {
+                    pinged = true;
+                    // The mask is zero.
+                    pong[6..].copy_from_slice(payload);
+                }
+                Ok(slices.iter().map(|s| s.len()).sum())
+            });
+            if pinged {
+                engine.on_bytes(id, &pong, now);
+            }
+        }
+        engine.reap(now, &mut |_, _| {});
+        now += pulsegate::engine::wheel::TICK;
+    }
+    let stats = engine.stats();
+    assert!(stats.pings == stats.pongs && stats.live() == connections);
+    println!("rounds {}", stats.pongs);
+}

@@ -1,0 +1,33 @@
+//! The engine under many random histories, on virtual time. See `tests/models/simulation.rs`.
+//!
+//! `SIM_SEEDS` and `SIM_STEPS` ask for more; `SIM_SEED` replays one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn every_promise_holds_in_every_life() {
+    let steps = number("SIM_STEPS").unwrap_or(3_000) as usize;
+    if let Some(seed) = number("SIM_SEED") {
+        return crate::simulation::run(seed, steps).unwrap_or_else(|e| panic!("{e}"));
+    }
+    let (seeds, next) = (number("SIM_SEEDS").unwrap_or(256), AtomicU64::new(0));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            crate::simulation::run(seed, steps).unwrap_or_else(|e| {
+                panic!(
+                    "{e}\nreplay: SIM_SEED={seed} cargo test --all-features --test models engine"
+                )
+            });
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+}

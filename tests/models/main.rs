@@ -1,0 +1,15 @@
+//! Random histories compared with models, on virtual time. Each deliberate bug must be caught.
+
+#[path = "../support/fleet.rs"]
+mod fleet;
+#[path = "../support/tokens.rs"]
+mod tokens;
+
+mod engine;
+mod fan_outs;
+mod mail;
+mod mailbox;
+#[cfg(feature = "sabotage")]
+mod sabotage;
+mod sessions;
+mod simulation;

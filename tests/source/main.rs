@@ -1,0 +1,5 @@
+//! The sources keep the house rules.
+
+mod imports;
+mod layering;
+mod prose;
