@@ -24,9 +24,10 @@ pub struct CauseInfo {
     by: EndedBy,
     close_code: u16,
     kind: CauseKind,
-    /// The cause that it follows in lists.
+    /// The cause after which lists show this one; `None`: at the end.
     after: Option<Cause>,
-    /// The index of its counter: the rows here come first, those of a product after them.
+    /// The index of the counter of this cause. The engine's own causes come first, then those of a
+    /// product.
     number: u8,
 }
 
@@ -308,7 +309,7 @@ impl CauseTable {
         CauseTable { product }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of causes.
     pub const fn count(self) -> usize {
         Cause::COUNT + self.product.len()
     }
@@ -341,7 +342,7 @@ impl CauseTable {
         }
     }
 
-    /// Returns the faults of the product's table.
+    /// Returns what is wrong with the product's table, one text for each fault.
     pub(crate) fn faults(self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut names: HashSet<_> = BASE.iter().map(|row| row.name).collect();

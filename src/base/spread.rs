@@ -2,14 +2,14 @@
 
 use crate::base::time::Micros;
 
-/// A number of turns, spread evenly over a span.
+/// A number of events, such as closes, spread evenly over a span of time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spread {
     /// The start of the span.
     pub(crate) started: Micros,
     /// The length of the span.
     pub(crate) span: Micros,
-    /// The number of turns in the span.
+    /// The number of events in the span.
     pub(crate) total: u64,
 }
 
@@ -24,7 +24,7 @@ impl Spread {
         now - self.started >= self.span
     }
 
-    /// Returns how many turns are due, rounded down; `u64::MAX` once the span is over.
+    /// Returns how many events are due by now, rounded down; `u64::MAX` once the span is over.
     pub(crate) fn due(&self, now: Micros) -> u64 {
         if self.is_over(now) {
             return u64::MAX;
@@ -33,8 +33,8 @@ impl Spread {
         (u128::from(self.total) * u128::from(elapsed.0) / u128::from(self.span.0)) as u64
     }
 
-    /// Returns when the turn of this number, counted from 1, is due. Turns beyond the total are due
-    /// at the end.
+    /// Returns when the event of this number, counted from 1, is due. Events beyond the total are
+    /// due at the end of the span.
     pub(crate) fn due_at(&self, turn: u64) -> Micros {
         if turn >= self.total {
             return self.end();

@@ -16,7 +16,8 @@ pub(super) struct Arguments {
     pub(super) ask: Ask,
 }
 
-/// What the process must do; if several are given, the greatest counts.
+/// What the process must do. If the command line asks for several things, the last of this list
+/// counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ask {
     Run,

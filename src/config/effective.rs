@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) origin: Origin,
 }
 
-/// The origin of a value is not compared.
+/// Compares the values only, not their origins.
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -58,8 +58,8 @@ pub(super) const CREDENTIALS: [usize; 3] = [
     row("APPS_FILE"),
 ];
 
-/// Groups of settings that restrict peers or webhooks. If no setting of a group is given, more is
-/// allowed than with any of them.
+/// Groups of settings that restrict peers or webhooks. Without any setting of a group there is no
+/// such restriction.
 const KEEPS_OUT: [&[usize]; 5] = [
     &[row("AUTH_JWT_SECRET"), row("AUTH_JWT_SECRET_FILE")],
     &[row("APPS_FILE")],
@@ -223,8 +223,7 @@ impl Effective {
                     origin: Origin::Variable,
                     value: String::new(),
                     allowed: format!(
-                        "{kind}, or not set at all: an empty variable is taken for one that was \
-                         not filled in"
+                        "{kind}, or not be set at all: an empty variable is probably a mistake"
                     ),
                 });
             }
@@ -235,8 +234,8 @@ impl Effective {
     fn look_for_state(&mut self, faults: &mut Faults) {
         let at = const { row("STATE_FILE") };
         let Some(path) = self.path(at) else { return };
-        let target =
-            state_target(&path).map_err(|e| MustBe(format!("a file that can be replaced: {e}")));
+        let target = state_target(&path)
+            .map_err(|e| MustBe(format!("a file that the gateway can replace: {e}")));
         let looked = target.and_then(|target| regular::look_for_place(&target));
         self.put(at, looked.map(|()| Value::Path(path)), faults);
     }
@@ -278,7 +277,8 @@ impl Effective {
         text
     }
 
-    /// Returns every setting with its value in words, except those that only others fall back to.
+    /// Returns every setting with its value in words, except settings that are only the defaults of
+    /// others.
     pub(super) fn in_words(&self) -> impl Iterator<Item = (&'static Setting, String)> {
         let is_general = |name: &str| {
             SETTINGS
@@ -332,7 +332,7 @@ impl Effective {
             let is_absent = rows.iter().all(|at| newer.is_absent(*at));
             if let (Some(given), true) = (given, is_absent) {
                 let allowed = format!(
-                    "given: a reload does not take away {}; that takes a restart",
+                    "set: a reload does not remove {}; only a restart does",
                     self.cite(*given)
                 );
                 faults.push(newer.fault(*given, allowed));
@@ -357,7 +357,8 @@ impl Effective {
         }
     }
 
-    /// Names a setting as the fault of another one refers to it.
+    /// Returns the name of a setting with its value and origin, for the message about a fault of
+    /// another setting.
     pub(super) fn cite(&self, at: usize) -> String {
         format!(
             "{}, which is {} ({})",
@@ -373,7 +374,7 @@ impl Effective {
         value.map(Value::to_string).unwrap_or_default()
     }
 
-    /// Returns the value, or words that there is none.
+    /// Returns the value, or words that say that there is no value.
     fn words(&self, at: usize) -> String {
         let text = self.text(at);
         if self.is_absent(at) {
@@ -385,13 +386,13 @@ impl Effective {
         }
     }
 
-    /// Returns whether there is a value without a fault.
+    /// Returns whether the setting has a valid value.
     pub(super) fn holds(&self, at: usize) -> bool {
         self.0[at].value.is_some() && !self.is_absent(at)
     }
 
-    /// Returns whether there is no value. Of a faulty value, or a file that cannot be read, this is
-    /// unknown.
+    /// Returns whether the setting surely has no value. With an invalid value, or a file that
+    /// cannot be read, this is not known, and the result is `false`.
     pub(super) fn is_absent(&self, at: usize) -> bool {
         self.0[at].value == Some(Value::Nothing)
     }

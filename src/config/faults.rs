@@ -8,17 +8,17 @@ use crate::gateway::AppsError;
 /// The origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Not given.
+    /// The value was not given; it is the default.
     Default,
-    /// From the file.
+    /// The value is from the settings file.
     File,
-    /// From the environment variable.
+    /// The value is from the environment variable.
     Variable,
-    /// From the flag.
+    /// The value is from the flag on the command line.
     Flag,
 }
 
-/// One fault.
+/// One fault in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// A value that is not allowed, by itself or together with another.
@@ -100,7 +100,7 @@ pub enum Fault {
     },
 }
 
-/// What a value must be, in words that follow "must be".
+/// A description of the allowed values, in words that follow "must be".
 #[derive(Debug)]
 pub(super) struct MustBe(pub(super) String);
 
@@ -170,14 +170,15 @@ impl fmt::Display for Fault {
                 let flag = name.to_ascii_lowercase().replace('_', "-");
                 write!(
                     f,
-                    "--{flag} (flag): is never a flag, which every process could read; set the \
-                     variable {name}"
+                    "--{flag} (flag): is a secret, and other processes could read a flag; set the \
+                     variable {name} instead"
                 )
             }
             Fault::SurplusArgument(argument) => {
                 write!(
                     f,
-                    "{argument:?} (argument): belongs to no flag; --help-all lists all flags"
+                    "{argument:?} (argument): is neither a flag nor the value of one; --help-all \
+                     lists all flags"
                 )
             }
             Fault::UnknownKey(key) => {
@@ -186,16 +187,22 @@ impl fmt::Display for Fault {
                 f.write_str("--help-all lists all settings")
             }
             Fault::Table(key) => {
-                write!(f, "{key:?} (file): is a table; settings stand in none")
+                write!(
+                    f,
+                    "{key:?} (file): is a table; settings must be outside of tables"
+                )
             }
             Fault::KeyTwice(name) => {
                 let key = name.to_ascii_lowercase();
-                write!(f, "{name} (file): stands there as {key}, too; one must go")
+                write!(
+                    f,
+                    "{name} (file): is given twice, as {name} and as {key}; remove one of them"
+                )
             }
             Fault::NotInFile(name) => {
                 write!(
                     f,
-                    "{name} (file): cannot stand there; set the flag or the variable"
+                    "{name} (file): is not allowed in the file; set the flag or the variable"
                 )
             }
             Fault::WrongType { name, is, allowed } => {

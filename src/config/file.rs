@@ -18,13 +18,13 @@ pub(super) struct File(Vec<Said>);
 /// The value of one setting in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
-    /// The file does not name it, or there is no file.
+    /// The file does not have this setting, or there is no file.
     Nothing,
     /// The value, as it is written in a variable.
     Text(String),
     /// The value has a type that the setting does not take; the type in words.
     WrongType(&'static str),
-    /// Unknown because of a fault, which has been reported.
+    /// The value is unknown because of a fault that was reported already.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ impl File {
         let content = regular::read(path, MOST)?;
         let text = str::from_utf8(&content).map_err(|e| {
             let line = line_and_column(&content[..e.valid_up_to()]).0;
-            MustBe(format!("a file in UTF-8, which line {line} is not"))
+            MustBe(format!("a file in UTF-8; line {line} is not"))
         })?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let table = DeTable::parse(text).map_err(|e| {
@@ -131,7 +131,7 @@ fn said(kind: Kind, value: DeValue<'_>) -> Said {
             let texts: Option<Vec<_>> = items.iter().map(|item| item.get_ref().as_str()).collect();
             match texts {
                 Some(texts) => Said::Text(texts.join(",")),
-                None => Said::WrongType("an array of other things than strings"),
+                None => Said::WrongType("an array with items that are not strings"),
             }
         }
         DeValue::String(_) => Said::WrongType("a string"),

@@ -239,13 +239,13 @@ impl fmt::Display for Kind {
             Kind::Origins => write!(
                 f,
                 "up to {} origins, separated by commas, such as \
-                 https://app.example.org,http://localhost:3000,file://,null, each as clients send \
-                 it, without *",
+                 https://app.example.org,http://localhost:3000,file://,null, spelt as clients send \
+                 them; * is not allowed",
                 lists::ORIGINS_MAX
             ),
             Kind::FrameTypes => write!(
                 f,
-                "up to {} types of frames, separated by commas, of up to {} visible ASCII \
+                "up to {} types of frames, separated by commas, each of up to {} visible ASCII \
                  characters; or {}",
                 lists::TYPES_MAX,
                 lists::TYPE_MAX,
@@ -253,7 +253,7 @@ impl fmt::Display for Kind {
             ),
             Kind::Subprotocols => write!(
                 f,
-                "up to {} subprotocols, separated by commas, tokens (RFC 9110) of up to {} \
+                "up to {} subprotocols, separated by commas, each a token (RFC 9110) of up to {} \
                  characters; or {}, or {}",
                 lists::SUBPROTOCOLS_MAX,
                 lists::SUBPROTOCOL_MAX,
@@ -262,13 +262,13 @@ impl fmt::Display for Kind {
             ),
             Kind::HostNames => write!(
                 f,
-                "up to {} names of hosts without a port, separated by commas, such as \
+                "up to {} host names without a port, separated by commas, such as \
                  gateway.example.org",
                 lists::HOSTS_MAX
             ),
             Kind::WebSocketUrl => f.write_str(
                 "a URL with ws:// or wss://, a host and a path, such as \
-                             wss://gateway.example.org/app-ws",
+                 wss://gateway.example.org/app-ws",
             ),
         }
     }

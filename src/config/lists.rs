@@ -5,7 +5,7 @@ use crate::gateway::{AcceptedSubprotocols, WebOrigin};
 /// The limit of origins; more are most likely a mistake.
 pub(super) const ORIGINS_MAX: usize = 64;
 
-/// The limit of frame types; there are fewer.
+/// The limit of frame types; peers use fewer.
 pub(super) const TYPES_MAX: usize = 64;
 
 /// The longest type of a frame, in bytes.

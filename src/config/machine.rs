@@ -29,9 +29,9 @@ const CONNECTION_BYTES: u64 = 9 << 10;
 /// The resources that a process may use on this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine {
-    /// File descriptors.
+    /// The limit of file descriptors.
     pub descriptors: usize,
-    /// Memory; `None`: unknown.
+    /// The memory limit; `None`: unknown.
     pub memory: Option<MemoryLimit>,
 }
 
@@ -74,9 +74,8 @@ impl Settings {
         let connections = self.max_connections.unwrap_or(room).min(room);
         if let Some(given) = self.max_connections.filter(|given| *given > room) {
             warnings.push(format!(
-                "MAX_CONNECTIONS=\"{given}\": at most {room}, which holds now: the limit of file \
-                 descriptors is {}, of which \
-                 some are kept for the admin listener, the state file and reloads",
+                "MAX_CONNECTIONS=\"{given}\": is lowered to {room}: the limit of file descriptors \
+                 is {}, of which some are kept for the admin listener, the state file and reloads",
                 machine.descriptors
             ));
         }
@@ -100,9 +99,9 @@ impl Settings {
             && buffered as u64 > room
         {
             warnings.push(format!(
-                "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): at most {room} fit beside \
-                 MAX_CONNECTIONS={connections}: {} is {} \
-                 bytes; beyond that the kernel may end the process",
+                "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): should be at most {room} with \
+                 MAX_CONNECTIONS={connections}: {} is {} bytes; beyond it the kernel may end the \
+                 process",
                 memory.of, memory.bytes
             ));
         }

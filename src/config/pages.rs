@@ -29,7 +29,7 @@ pub(super) fn help(all: bool) -> String {
         text.pop();
     }
     if !all {
-        text.push_str("\nAll settings, those for tuning included: --help-all.\n");
+        text.push_str("\n--help-all prints all settings, including those for tuning.\n");
     }
     text
 }

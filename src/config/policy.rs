@@ -85,9 +85,9 @@ pub enum BoundsFault {
     /// A time is too short or too long.
     #[error("{field} is {time}; it must be {least} to {most}")]
     Time {
-        /// The field.
+        /// The name of the field.
         field: &'static str,
-        /// Its value.
+        /// The value of the field.
         time: Micros,
         /// The least that is allowed.
         least: Micros,

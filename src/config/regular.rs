@@ -38,17 +38,17 @@ pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
 /// What the path must be instead.
 pub(super) fn look_for_place(path: &Path) -> Result<(), MustBe> {
     let must_be = |what: &str| Err(MustBe(what.to_owned()));
-    let no_folder = |e| Err(MustBe(format!("a file in a folder that is there: {e}")));
+    let no_folder = |e| Err(MustBe(format!("a file in an existing folder: {e}")));
     match fs::metadata(path) {
         Ok(found) if found.is_file() => return Ok(()),
-        Ok(_) => return must_be("a regular file, or one that is not there yet"),
+        Ok(_) => return must_be("a regular file, or one that does not exist yet"),
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return no_folder(e),
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
     match fs::metadata(folder.unwrap_or(Path::new("."))) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => must_be("a file in a folder; this one's is none"),
+        Ok(_) => must_be("a file in a folder; the parent of this path is not a folder"),
         Err(e) => no_folder(e),
     }
 }

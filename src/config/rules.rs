@@ -24,8 +24,8 @@ impl Effective {
                 && t < Policy::SAFE_INTERVALS * i
             {
                 let warning = format!(
-                    "{}, is less than twice {}: one lost ping closes a live peer; let it be at \
-                     least {}",
+                    "{}, is less than twice {}: one lost ping would close a live peer; set it to \
+                     at least {}",
                     self.cite(timeout),
                     self.cite(interval),
                     Policy::SAFE_INTERVALS * i
@@ -39,8 +39,8 @@ impl Effective {
         warnings
     }
 
-    /// Checks the rules of the table that name more than one setting. A setting with a fault of its
-    /// own breaks none of them.
+    /// Checks the rules that involve more than one setting. A setting whose value is invalid by
+    /// itself is left out.
     pub(super) fn check_against_each_other(&self, faults: &mut Faults) {
         let address = const { row("LISTEN_ADDR") };
         if let Some(listen) = self.address(address)
@@ -48,18 +48,19 @@ impl Effective {
             && !listen.ip().to_canonical().is_loopback()
             && CREDENTIALS.iter().all(|at| self.is_absent(*at))
         {
-            let allowed = "a loopback address, or AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or \
-                           APPS_FILE must be given, \
-                           or ALLOW_UNAUTHENTICATED must be 1: \
-                           any client that reaches another address could connect under any \
-                           identity";
+            let allowed = "a loopback address, unless AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or \
+                           APPS_FILE is set, or ALLOW_UNAUTHENTICATED is 1: otherwise every client \
+                           that reaches this address could connect as any user";
             faults.push(self.fault(address, allowed.to_owned()));
         }
 
         for (secret, file) in SECRETS {
             if self.holds(secret) && self.holds(file) {
                 let (name, origin) = (SETTINGS[secret].name, self.0[secret].origin);
-                faults.push(self.fault(file, format!("left out: {name} is given ({origin})")));
+                faults.push(self.fault(
+                    file,
+                    format!("left out, because {name} is set as well ({origin})"),
+                ));
             }
         }
         let admin = const { row("ADMIN_ADDR") };
@@ -68,16 +69,16 @@ impl Effective {
             && self.is_absent(const { row("ADMIN_TOKEN") })
             && self.is_absent(const { row("ADMIN_TOKEN_FILE") })
         {
-            let allowed = "a loopback address or off, or ADMIN_TOKEN or ADMIN_TOKEN_FILE must be \
-                           given: \
-                           any client that reaches another address could close every connection";
+            let allowed = "off or a loopback address, unless ADMIN_TOKEN or ADMIN_TOKEN_FILE is \
+                           set: otherwise every client that reaches this address could close all \
+                           connections";
             faults.push(self.fault(admin, allowed.to_owned()));
         }
         if let (Some(admin_addr), Some(listen)) = (self.address(admin), self.address(address))
             && overlap(admin_addr, listen)
         {
             let allowed = format!(
-                "another address or port than {}: one of them could not be opened",
+                "another address or port than {}: two listeners cannot share one",
                 self.cite(address)
             );
             faults.push(self.fault(admin, allowed));
@@ -102,8 +103,10 @@ impl Effective {
                 && names.is_empty()
             {
                 let name = SETTINGS[accepted].name;
-                let allowed =
-                    format!("0, or {name} must name at least one: no client could connect");
+                let allowed = format!(
+                    "0, unless {name} names at least one subprotocol: otherwise no client could \
+                     connect"
+                );
                 faults.push(self.fault(required, allowed));
             }
         }
@@ -113,7 +116,10 @@ impl Effective {
         if let (Some(p), Some(m)) = (self.number(pending), self.number(message))
             && p < m + FRAME_HEADER
         {
-            let allowed = format!("at least {}, and {FRAME_HEADER} more", self.cite(message));
+            let allowed = format!(
+                "at least {FRAME_HEADER} bytes more than {}",
+                self.cite(message)
+            );
             faults.push(self.fault(pending, allowed));
         }
 
@@ -140,8 +146,8 @@ impl Effective {
             && word != "off"
             && networks.is_empty()
         {
-            let allowed = "off, or TRUSTED_PROXIES must name at least one: \
-                           any peer could claim to be any client";
+            let allowed = "off, unless TRUSTED_PROXIES names at least one address: otherwise no \
+                           proxy is trusted and no header is read";
             faults.push(self.fault(protocol, allowed.to_owned()));
         }
     }

@@ -23,7 +23,7 @@ impl Secret {
 
     /// The allowed URLs, in words.
     pub(super) const ALLOWED_URL: &'static str =
-        "a URL with http:// or https:// and a host, without a user";
+        "a URL with http:// or https:// and a host, without a user name";
 
     /// Parses a secret; `None` if it is not allowed.
     pub(super) fn parse(text: &str, least: usize, spaces: bool) -> Option<Self> {

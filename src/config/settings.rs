@@ -53,7 +53,8 @@ pub struct Settings {
     pub admin_hosts: Vec<Box<str>>,
     /// The key that signs the tokens of glasses, given directly or by a file.
     pub auth_jwt_secret: Option<Secret>,
-    /// The tolerance around a token's times; may be zero.
+    /// How long before its claim `nbf` and after its claim `exp` a token is still valid; may be
+    /// zero.
     pub jwt_leeway: Micros,
     /// The apps that may connect.
     pub apps: Option<Apps>,
@@ -99,7 +100,7 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// The limit of unsent bytes per connection; at least a message and its frame header.
     pub max_pending_bytes: usize,
-    /// How long a connection may stay above that limit while its peer reads nothing.
+    /// How long a connection may be above `max_pending_bytes` while its peer reads nothing.
     pub slow_after: Micros,
     /// The limit of bytes in the buffers of all connections; at least `max_pending_bytes`. `None`:
     /// what memory allows.
@@ -169,9 +170,8 @@ impl Settings {
         large
             .map(|network| {
                 format!(
-                    "TRUSTED_PROXIES={:?}: this is no network of proxies; any address that a peer \
-                     from it claims is believed, \
-                     in logs, filters and alerts",
+                    "TRUSTED_PROXIES={:?}: this network is very large; logs, filters and alerts \
+                     believe any client address that a peer from it reports",
                     network.to_string()
                 )
             })

@@ -52,7 +52,7 @@ impl<H: Handler> Engine<H> {
             // tick.
             let next_tick = (now.0 / TICK.0 + 1) as u32;
             if due + TICK <= now && armed != next_tick {
-                return Err(format!("{id} was due at {due} and it is {now}"));
+                return Err(format!("{id} was due at {due}, and now it is {now}"));
             }
         }
         self.check_places()?;
@@ -80,7 +80,9 @@ impl<H: Handler> Engine<H> {
             ),
         ] {
             if kept != found {
-                return Err(format!("{what}: {kept} on the account, {found} found"));
+                return Err(format!(
+                    "{what}: {kept} are accounted for, {found} were found"
+                ));
             }
         }
         if core.wheel.entries() > 64 + 8 * (stats.accepted as usize + core.timers.len()) {
@@ -89,13 +91,13 @@ impl<H: Handler> Engine<H> {
         Ok(())
     }
 
-    /// Returns the entries in the wheel, including those that no longer count.
+    /// Returns the number of entries in the timer wheel, including those that are no longer valid.
     pub(crate) fn wheel_entries(&self) -> usize {
         self.core.wheel.entries()
     }
 
-    /// Returns when this connection was accepted, or opened once it is open; `None` if there is
-    /// none.
+    /// Returns when this connection opened or, if it is not open yet, when it was accepted; `None`
+    /// if there is no such connection.
     pub(crate) fn since(&self, id: ConnId) -> Option<Micros> {
         self.core.table.get(id).map(|c| c.since)
     }
@@ -123,12 +125,12 @@ fn held_of(conn: &Conn) -> u64 {
 /// Checks the invariants of a connection with work in progress.
 fn check_middle(middle: &Middle) -> Result<(), String> {
     if middle.at_rest() {
-        return Err("is at rest and not parked".to_owned());
+        return Err("is idle but not parked".to_owned());
     }
     // A connection whose share is in progress is busy, and does not wait.
     let waits = middle.throttled_since.is_some();
     if waits && !middle.is_held() || middle.is_held() && !middle.is_busy() && !waits {
-        return Err("waits for its share and is not counted, or the other way round".to_owned());
+        return Err("is throttled but not counted as throttled, or the reverse".to_owned());
     }
     let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());
     let message = middle.message.as_ref().map_or(0, |m| m.len());
@@ -136,7 +138,7 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
     let least = own + middle.unfinished.unwrap_or_default();
     if middle.held < least {
         return Err(format!(
-            "holds {least} bytes, {} on the account",
+            "holds at least {least} bytes, but is charged {}",
             middle.held
         ));
     }

@@ -2,10 +2,10 @@
 
 use crate::base::time::Micros;
 
-/// The most tokens that can accumulate.
+/// The most tokens that the bucket can hold.
 const BURST: u64 = 1_000;
 
-/// A token, in millionths.
+/// One token; the bucket counts in millionths of a token.
 const TOKEN: u64 = 1_000_000;
 
 /// The budget of stale closes. After many simultaneous failures, the loop must not spend all its
@@ -44,7 +44,7 @@ impl Bucket {
         taken
     }
 
-    /// Returns an unused token to the bucket.
+    /// Returns a token that was taken but not used to the bucket.
     pub(crate) fn give_back(&mut self) {
         self.level = (self.level + TOKEN).min(self.capacity());
     }

@@ -31,7 +31,8 @@ pub(crate) struct Conn {
     pub(crate) phase: Phase,
     pub(crate) out: Option<Box<Out>>,
     pub(crate) generation: u32,
-    /// The tick of its current entry in the wheel, if it is marked as armed.
+    /// The tick of the timer wheel for which its deadline is set; valid only if it is marked as
+    /// armed.
     armed: Tick,
     peer_addr: PeerAddr,
     pub(crate) policy: PolicyRef,
@@ -56,16 +57,16 @@ struct PeerAddr {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Marks(u16);
 
-/// One of [`Marks`].
+/// A boolean fact about a connection; one bit of [`Marks`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mark {
-    /// It has a current entry in the wheel.
+    /// It has a valid entry in the timer wheel.
     Armed,
     /// It is on the list of connections to flush.
     Dirty,
-    /// A heartbeat is to be built at the next flush.
+    /// A heartbeat must be sent at the next flush.
     Ping,
-    /// A data message has arrived.
+    /// A data message has arrived from the peer.
     Spoke,
     /// It is on the list of connections whose stale close is deferred.
     Deferred,
@@ -77,11 +78,11 @@ pub(crate) enum Mark {
     Owed,
     /// It was a WebSocket, so it counts in its class.
     Counted,
-    /// It counts as a closing connection.
+    /// It is counted as a closing connection.
     Closing,
     /// The host has already been asked for the client address in its first bytes.
     Introduced,
-    /// The host is told of every round-trip time.
+    /// The host is told the round-trip time of every answered heartbeat.
     Watched,
     /// The host has paused reading from it.
     Paused,
@@ -126,7 +127,7 @@ pub(crate) struct Opening {
     /// The received part of the head; for a deferred verdict, the bytes received after the head.
     pub(crate) bytes: Vec<u8>,
     pub(crate) deferred: Option<Box<Request>>,
-    /// Its part of the bytes held by the loop.
+    /// The bytes held for it; the loop's total includes them.
     pub(crate) held: u64,
 }
 
@@ -141,23 +142,24 @@ pub(crate) struct Middle {
     pub(crate) at_work: bool,
     pub(crate) frame: Option<Gathering>,
     pub(crate) message: Option<IncomingMessage>,
-    /// Whether the message is complete and is being joined.
+    /// Whether the message is complete, and its pieces are being joined.
     pub(crate) joining: bool,
     /// Bytes that the host keeps of the last message, if it has not finished with it.
     pub(crate) unfinished: Option<u64>,
     /// Its debt in units; see [`Work`](crate::engine::work::Work).
     pub(crate) debt: u32,
-    /// Whether it used up its share. It then reads 4 KiB at a time until a turn ends within its
-    /// share.
+    /// Whether it used up its share of a turn. Then 4 KiB at a time are read from it, until it
+    /// stays within its share in a turn.
     pub(crate) slow: bool,
-    /// Since when it has waited for its next share.
+    /// Since when its input has waited because it used up its share of the loop's time; `None` if
+    /// it does not wait.
     pub(crate) throttled_since: Option<Micros>,
-    /// The time up to which that wait was counted and the host told.
+    /// Until when the wait since `throttled_since` is counted already, and reported to the host.
     pub(crate) throttled_counted: Micros,
     /// A socket error that arrived while input was waiting. It is handled when that input is
     /// processed.
     pub(crate) failed: Option<Cause>,
-    /// Its part of the bytes held by the loop.
+    /// The bytes held for it; the loop's total includes them.
     pub(crate) held: u64,
     /// `held` and the time when it last grew by 4 KiB. Smaller growth does not count as progress.
     pub(crate) grown: u64,
@@ -166,7 +168,7 @@ pub(crate) struct Middle {
 
 /// A frame of which not all has arrived.
 pub(crate) struct Gathering {
-    /// The received part of the header.
+    /// The part of the frame's header that has arrived.
     pub(crate) head: [u8; HEADER_MAX],
     pub(crate) have: u8,
     /// The header, once it is complete, and the kind of frame.
@@ -175,9 +177,9 @@ pub(crate) struct Gathering {
     pub(crate) payload: u64,
     /// The payload of a control frame.
     pub(crate) control: Vec<u8>,
-    /// Bytes of payload since progress was last counted as heard.
+    /// Bytes of payload received since the peer last counted as heard.
     pub(crate) credit: u32,
-    /// When its first byte arrived.
+    /// When the first byte of the frame arrived.
     pub(crate) since: Micros,
 }
 
@@ -187,7 +189,7 @@ impl Middle {
         self.looked_at < self.leftover.len()
     }
 
-    /// Returns whether it waits for its next share of a turn.
+    /// Returns whether its input waits for its next share of the loop's time.
     pub(crate) fn is_held(&self) -> bool {
         self.has_leftover() || self.at_work || self.debt > 0 || self.is_busy()
     }
@@ -198,7 +200,7 @@ impl Middle {
         self.joining || self.unfinished.is_some()
     }
 
-    /// Returns whether nothing in it affects later input.
+    /// Returns whether it holds nothing that affects later input, so that it can be freed.
     pub(crate) fn at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
@@ -225,13 +227,13 @@ pub(crate) struct Closing {
     pub(crate) since: Micros,
     /// The close timeout, which also limits the time without progress in sending.
     pub(crate) timeout: Micros,
-    /// When it is dropped without waiting any longer.
+    /// The latest time at which it is dropped, whatever it waits for.
     pub(crate) deadline: Micros,
     pub(crate) fin_sent: bool,
 }
 
 impl Closing {
-    /// Returns the ending if it comes now; `unsent` says that not all of our answer was sent.
+    /// Returns the ending of a connection that ends now. `unsent`: not all of our answer was sent.
     pub(crate) fn cut_off(&self, unsent: bool) -> Draft {
         Draft {
             clean: self.end.clean && !unsent,
@@ -325,8 +327,8 @@ impl Conn {
         }
     }
 
-    /// Returns when the request or its verdict is overdue. A refused connection has one second,
-    /// because its places are few.
+    /// Returns the deadline for the request and the host's verdict on it. A refused connection has
+    /// one second, because only a few may be open.
     pub(crate) fn handshake_due(&self, handshake_timeout: Micros) -> Micros {
         const REFUSED: Micros = Micros::from_secs(1);
         let refused = self.marks.has(Mark::Refused);
@@ -338,7 +340,7 @@ impl Conn {
             }
     }
 
-    /// Returns when the first message is overdue.
+    /// Returns the deadline for the peer's first message.
     pub(crate) fn init_due(&self, policy: &Policy) -> Option<Micros> {
         if self.marks.has(Mark::Spoke) {
             None
@@ -347,7 +349,7 @@ impl Conn {
         }
     }
 
-    /// Returns when the frame in progress has taken too long.
+    /// Returns the deadline for the rest of a frame that has arrived in part.
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
             // While reading is paused, the frame cannot progress.
@@ -376,7 +378,7 @@ impl Conn {
         !self.marks.has(Mark::Spoke)
     }
 
-    /// Returns whether input of the peer waits for its next share of a turn.
+    /// Returns whether input of the peer waits for its next share of the loop's time.
     pub(crate) fn is_held(&self) -> bool {
         matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
     }

@@ -275,7 +275,8 @@ impl<H: Handler> Engine<H> {
             .shut(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
     }
 
-    /// Grants stale closes to the connections that have waited longest.
+    /// Allows the stale connections that have waited longest to be closed, within the rate limit of
+    /// stale closes.
     fn grant_stale_closes(&mut self, now: Micros) {
         while let Some(id) = self.core.deferred.front().copied() {
             let waits = self

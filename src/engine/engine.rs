@@ -87,7 +87,7 @@ impl<H: Handler> Engine<H> {
         self.core.policies.shortest_timeout()
     }
 
-    /// Returns a handle for other threads.
+    /// Returns a handle through which other threads send commands to the loop.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
     }

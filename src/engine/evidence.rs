@@ -25,8 +25,8 @@ pub struct Kernel {
     pub last_ack: Micros,
 }
 
-/// The least number of unanswered heartbeats after which the stored count of acknowledged bytes is
-/// from this silence.
+/// With at least this many unanswered heartbeats, the stored count of acknowledged bytes was taken
+/// after the peer fell silent.
 const FRESH: u16 = 2;
 
 impl<H: Handler> Engine<H> {
@@ -49,7 +49,7 @@ impl<H: Handler> Engine<H> {
 }
 
 impl Conn {
-    /// Counts an acknowledgement as a sign of life, if it is one.
+    /// Checks whether an acknowledgement is a sign of life, and counts it if it is.
     fn weigh(&mut self, kernel: Kernel, timeout: Micros, now: Micros) {
         // The low halves suffice: at most 2 GiB are in flight.
         let acked = kernel.acked as u32;

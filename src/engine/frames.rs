@@ -44,7 +44,8 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Processes frames while the connection's share lasts. Returns how many bytes that took.
+    /// Processes frames until the connection's share of this turn is used up. Returns how many
+    /// bytes were processed.
     pub(super) fn frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
         let mut at = 0;
         while at < data.len() && self.core.may_go_on(id) {
@@ -243,7 +244,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Begins a message if a frame of this kind does.
+    /// Begins a message if a frame of this kind begins one.
     fn begin_message(&mut self, id: ConnId, kind: FrameKind) {
         if let Some(opcode) = kind.begins()
             && let Some(middle) = self.middle_or_new(id)

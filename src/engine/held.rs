@@ -86,7 +86,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Keeps bytes beyond the connection's share.
+    /// Keeps bytes beyond the connection's share of this turn for a later turn.
     pub(super) fn keep(&mut self, id: ConnId, rest: &[u8], now: Micros) {
         if rest.is_empty() || sabotage::on(Bug::LeftoverLost) {
             return;
@@ -104,7 +104,7 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Processes kept bytes.
+    /// Processes bytes that were kept in an earlier turn.
     pub(super) fn leftover(&mut self, id: ConnId, now: Micros) {
         let Some(middle) = self.middle_of(id) else {
             return;

@@ -14,11 +14,12 @@ use crate::wire::heartbeat;
 /// The most bytes read from a connection at once.
 const READ: usize = 64 * 1024;
 
-/// The same for a connection that has used up its share. Input that does not fit into the next
-/// share is held in memory.
+/// The most bytes read at once from a connection that has used up its share of a turn. Input that
+/// does not fit into the next share is held in memory.
 const SLOW_READ: usize = 4 * 1024;
 
-/// How often a continuing wait for a share is added to the counters.
+/// While input waits for its next share of the loop's time, the wait is added to the counters this
+/// often.
 const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
 
 /// What the driver must do next with the input of one connection.
@@ -181,7 +182,7 @@ impl<H: Handler> Engine<H> {
         self.core.work.turn_has_room_for_light()
     }
 
-    /// Begins the share of a connection unless it has begun.
+    /// Begins a connection's share of this turn, unless it has begun already.
     fn enter(&mut self, id: ConnId, now: Micros) {
         if self.core.work.is_current(id) {
             return;

@@ -320,7 +320,7 @@ impl Io<'_> {
         holds
     }
 
-    /// Returns a handle for other threads.
+    /// Returns a handle through which other threads send commands to the loop.
     pub fn remote(&self) -> Remote {
         self.core.remote.clone()
     }

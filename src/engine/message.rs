@@ -8,12 +8,12 @@ pub use crate::wire::Message;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a message is sent or it is not")]
 pub enum Sent {
-    /// It is sent at the end of this turn.
+    /// The message is sent at the end of this turn.
     Flowing,
-    /// It waits behind bytes that the peer has not taken;
+    /// The message waits behind bytes that the peer has not taken;
     /// [`Handler::on_writable`](crate::engine::Handler::on_writable) will be called.
     Pending,
-    /// It was refused.
+    /// The message was refused and is not sent.
     Refused(Refused),
 }
 
@@ -24,7 +24,7 @@ pub enum Refused {
     /// There is no such connection, or it is not open yet.
     #[error("there is no such open connection")]
     Gone,
-    /// It is closing.
+    /// The connection is closing.
     #[error("the connection is closing")]
     Closing,
     /// The frame may not be sent: a ping or pong with more than 125 bytes (RFC 6455 §5.5), or a

@@ -215,7 +215,10 @@ impl<H: Handler> Engine<H> {
     ) {
         let known = usize::from(upgrade.class.0) < self.core.config.classes.len();
         if !known || upgrade.policy.is_some_and(|p| p.validate().is_err()) {
-            let reply = Reply::error(500, "the host's verdict is not one that can be carried out");
+            let reply = Reply::error(
+                500,
+                "the host's verdict on the request cannot be carried out",
+            );
             self.core
                 .reply(id, &reply, request.is_head(), Cause::INTERNAL, now);
             return;

@@ -5,7 +5,7 @@ use crate::base::time::Micros;
 use crate::engine::wheel::{Tick, Wheel};
 use slab::Slab;
 
-/// Marks entries of the wheel that are timers; slot numbers are far below it.
+/// This bit marks entries of the timer wheel that are timers; slot numbers are far below it.
 const TIMER: u32 = 1 << 31;
 
 /// What a timer is for.

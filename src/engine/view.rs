@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnView {
-    /// The phase of its life.
+    /// Its phase: opening, open or closing.
     pub phase: PhaseView,
     /// Its class, once it is a WebSocket.
     pub class: Option<Class>,
@@ -66,7 +66,7 @@ pub struct HealthView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PhaseView {
-    /// Accepted, and not a WebSocket yet.
+    /// The connection is accepted, and not a WebSocket yet.
     Opening {
         /// No byte has arrived yet.
         silent: bool,
@@ -75,13 +75,13 @@ pub enum PhaseView {
     },
     /// A WebSocket.
     Open,
-    /// Closing.
+    /// A close was begun and is not complete.
     Closing {
-        /// The cause.
+        /// The cause of the close.
         cause: Cause,
         /// The close code that the peer was told.
         code: EndCode,
-        /// What it still waits for.
+        /// What the connection still waits for before it ends.
         awaits: Awaits,
     },
 }
@@ -90,7 +90,8 @@ pub enum PhaseView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Awaits {
-    /// The peer must send its close frame, which completes the handshake; then as `Flushed`.
+    /// The peer must send its close frame, which completes the closing handshake; then the same as
+    /// for `Flushed`.
     PeerCloses,
     /// Our last bytes must be sent.
     Flushed,

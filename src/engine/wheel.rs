@@ -30,7 +30,7 @@ const HORIZON: u64 = 4_095;
 /// the same number never coexist.
 pub type Tick = u32;
 
-/// The deadlines of slots.
+/// The timer wheel: the deadlines of all slots.
 ///
 /// An entry is never early. It is late by less than one tick if [`Wheel::next`] is called when the
 /// time from [`Wheel::sleep`] is over.
@@ -119,7 +119,7 @@ impl Wheel {
         Some(Micros(next * TICK.0) - now)
     }
 
-    /// Returns how many entries are in the wheel, including those that no longer count.
+    /// Returns how many entries are in the wheel, including those that are no longer valid.
     pub fn entries(&self) -> usize {
         self.entries
     }

@@ -10,10 +10,12 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::stats::Stats;
 
-/// Units that the input of all connections may cost in one turn.
+/// The units of work that the input of all connections may cost in one turn. A unit is about a
+/// microsecond of CPU.
 pub const TURN_UNITS: u32 = 2_000;
 
-/// Units that the input of one connection may cost in one turn. Its last frame may overshoot.
+/// One connection's share: the units of work that its input may cost in one turn. Its last frame
+/// may exceed it.
 pub const SHARE_UNITS: u32 = 200;
 
 /// The part of a turn's units reserved for last looks at connections that seem stale.
@@ -25,11 +27,11 @@ const HEAVY_UNITS: u32 = 600;
 /// The most last looks, and so stale closes, in one turn.
 pub(crate) const LOOKS_PER_TURN: usize = 64;
 
-/// Units of a request head: parsing it, the verdict, the answer.
+/// The units of work that a request head costs: parsing it, the verdict, the answer.
 pub(crate) const REQUEST_UNITS: u32 = 32;
 
-/// Units of the end of a stream. It causes work in the last step of the turn: the host is told and
-/// the socket is closed.
+/// The units of work that the end of a stream costs. It causes work in the last step of the turn:
+/// the host is told and the socket is closed.
 pub(crate) const END_UNITS: u32 = 16;
 
 /// The most connections released in one turn; closing a socket is the most expensive system call.
@@ -56,14 +58,14 @@ pub(crate) struct Work {
     /// The units that this connection may spend in this turn, and the units that it has spent.
     allowed: u32,
     spent: u32,
-    /// Bytes that do not make up a unit yet.
+    /// Bytes of input that are not counted yet, because they are less than one unit.
     bytes: usize,
     /// The units spent when the last looks of this turn began.
     looks_from: Option<u32>,
 }
 
 impl Work {
-    /// Counts work of any kind.
+    /// Counts `units` of work of any kind.
     pub(crate) fn spend(&mut self, units: u32, stats: &mut Stats) {
         stats.work_units += u64::from(units);
         if self.current.is_some() {
@@ -72,19 +74,19 @@ impl Work {
         }
     }
 
-    /// Counts the answer to a heartbeat. It needs no share.
+    /// Counts the work for an answered heartbeat. It is not charged to the connection's share.
     pub(crate) fn spend_on_pong(&mut self, stats: &mut Stats) {
         stats.work_units += 1;
         self.turn = self.turn.saturating_add(1);
     }
 
-    /// Counts the end of a connection. No share is charged for it.
+    /// Counts the work for the end of a connection. It is not charged to a share.
     pub(crate) fn spend_on_end(&mut self, units: u32, stats: &mut Stats) {
         stats.work_units += u64::from(units);
         self.turn = self.turn.saturating_add(units);
     }
 
-    /// Counts input by its length.
+    /// Counts the work for this many bytes of input.
     pub(crate) fn spend_bytes(&mut self, bytes: usize, stats: &mut Stats) {
         self.bytes += bytes;
         let units = self.bytes / BYTES_PER_UNIT;
@@ -139,7 +141,7 @@ impl Work {
         self.spent
     }
 
-    /// Ends the turn.
+    /// Ends the turn and adds its units to the statistics.
     pub(crate) fn end_turn(&mut self, stats: &mut Stats) {
         stats.turn_units_max = stats.turn_units_max.max(self.turn);
         self.turn = 0;

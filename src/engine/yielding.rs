@@ -23,7 +23,7 @@ use crate::base::time::Micros;
 use crate::wire::http::Reply;
 
 impl Conn {
-    /// Returns whether it was accepted and has not sent its whole request yet.
+    /// Returns whether the connection was accepted and its request is not complete yet.
     fn awaits_request(&self) -> bool {
         match &self.phase {
             Phase::Opening(opening) => opening.as_ref().is_none_or(|o| o.deferred.is_none()),
@@ -31,14 +31,14 @@ impl Conn {
         }
     }
 
-    /// Returns whether it awaits its request, or was answered with a status other than 101 and has
-    /// not ended.
+    /// Returns whether the connection is not a WebSocket: its request is not complete, or it was
+    /// refused and has not ended yet.
     pub(super) fn is_no_websocket(&self) -> bool {
         let is_answered = matches!(self.phase, Phase::Closing(_)) && !self.marks.has(Mark::Counted);
         self.awaits_request() || is_answered
     }
 
-    /// Returns whether it holds the place of a half-open connection.
+    /// Returns whether the connection counts as half-open.
     fn is_half_open(&self) -> bool {
         !self.marks.has(Mark::Refused) && self.is_no_websocket()
     }
@@ -164,7 +164,7 @@ impl<H: Handler> Engine<H> {
             .iter()
             .find(|id| !find(*id).is_some_and(Conn::is_half_open))
         {
-            return Err(format!("{id} holds a place and is not half-open"));
+            return Err(format!("{id} holds a half-open place and is not half-open"));
         }
         let is_refused = |c: &Conn| c.marks.has(Mark::Refused);
         if let Some(id) = self
@@ -172,7 +172,9 @@ impl<H: Handler> Engine<H> {
             .iter()
             .find(|id| !find(*id).is_some_and(is_refused))
         {
-            return Err(format!("{id} holds a place and was not refused"));
+            return Err(format!(
+                "{id} still holds a half-open place, although it was to be refused"
+            ));
         }
         let opening = self
             .core

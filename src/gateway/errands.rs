@@ -14,12 +14,13 @@ impl Gateway {
         self.relay.errands.shared()
     }
 
-    /// Queues an errand. Returns `false` if the queue is full and the errand is lost.
+    /// Queues an errand: work for the errands thread. Returns `false` if the queue is full and the
+    /// errand is lost.
     pub fn send_on(&mut self, errand: Errand) -> bool {
         self.relay.errands.push(errand)
     }
 
-    /// Handles the outcome of a start.
+    /// Handles the outcome of a webhook that starts an app.
     pub fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &Outcome) {
         io.spend(OUTCOME_UNITS);
         self.relay.errand_done(io, number, outcome);

@@ -27,14 +27,15 @@ pub struct Options {
     pub max_connections: usize,
     /// The watchdog that checks that the loop turns, if there is one.
     pub watchdog: Option<Watchdog>,
-    /// How long lost peers have to come back, and what is kept for them.
+    /// The settings of the relay: how long lost peers may take to come back, and what is kept for
+    /// them.
     pub relay: RelaySettings,
-    /// What peers are checked against.
+    /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
     /// Products besides the relay. Their classes follow the relay's in the engine's configuration,
     /// in this order.
     pub products: Vec<Box<dyn Product>>,
-    /// The packages that ran for each user before a restart.
+    /// For each user, the packages of the apps that ran before a restart.
     pub restored: Vec<(Box<str>, Vec<Box<str>>)>,
 }
 
@@ -63,7 +64,7 @@ pub struct Gateway {
     pub(super) tray: QueryReceiver<Gateway>,
     pub(super) closed: ClosedSink,
     pub(super) histories: Histories,
-    /// Drains under way, by class.
+    /// The drains of single classes that are in progress, by class.
     pub(super) drains: Vec<Option<ClassDrain>>,
     /// The classes of all products.
     pub(super) classes: Classes,
@@ -130,7 +131,7 @@ impl Gateway {
         &self.classes
     }
 
-    /// Returns the desk of the loop with this handle.
+    /// Returns the queue through which other threads leave work for the loop with this handle.
     pub fn desk(&self, remote: Remote) -> Desk {
         self.tray.sender(remote)
     }

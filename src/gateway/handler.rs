@@ -25,7 +25,8 @@ impl Handler for Gateway {
         (request.path() == HEALTH_PATH).then(|| io.health_reply(request))
     }
 
-    /// HAProxy sends its health checks as OPTIONS by default.
+    /// Returns whether OPTIONS is allowed for this path: for the health check, because HAProxy
+    /// sends OPTIONS by default.
     fn accepts_options(&self, path: &str) -> bool {
         path == HEALTH_PATH
     }
@@ -237,7 +238,7 @@ impl Gateway {
         })
     }
 
-    /// Returns how long new connections of a class are still refused.
+    /// Returns how long new connections of a class are still refused because of a drain.
     fn refused(&self, class: Class, now: Micros) -> Option<Micros> {
         self.drains
             .get(usize::from(class.0))?
@@ -245,7 +246,8 @@ impl Gateway {
             .refuses(now)
     }
 
-    /// A connection has ended before it opened: each product forgets what it kept of its request.
+    /// Tells each product that a connection has ended before it opened, so that it forgets what it
+    /// kept of the request.
     fn turned_away(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.relay.on_reject(io, id);
         for (_, product) in &mut self.others {

@@ -38,7 +38,7 @@ pub struct BlockSlice {
     pub now: Micros,
     /// The identities, each with its position.
     pub blocks: Vec<(BlockPlace, Identity)>,
-    /// Whether there are more after them.
+    /// Whether more blocked identities follow.
     pub more: bool,
 }
 
@@ -64,7 +64,7 @@ pub struct Snapshot {
     pub max_connections: usize,
     /// Whether the gateway drains.
     pub draining: bool,
-    /// By class: whether a drain refuses new connections of it, or closes connections.
+    /// For each class, whether a drain of the class is in progress.
     pub drained: Vec<bool>,
     /// The classes, by number: the index of everything that is by class here.
     pub classes: Classes,
@@ -87,18 +87,18 @@ pub struct Reconfiguration {
     pub trusted_proxies: Vec<IpNet>,
     /// Settings of the relay.
     pub relay: RelaySettings,
-    /// What peers are checked against.
+    /// The secrets and lists that peers are checked against.
     pub credentials: Credentials,
 }
 
 /// The result of a kick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kick {
-    /// There is no such connection.
+    /// There is no connection with this id.
     NoSuch,
-    /// It is already being closed. Nothing was done.
+    /// The connection is already being closed. Nothing was done.
     Closing,
-    /// It is being closed.
+    /// The connection is being closed.
     Done {
         /// Whether its identity is blocked from now on.
         blocked: bool,
@@ -112,13 +112,13 @@ pub struct Portrait {
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
-    /// The row that a page would have for it.
+    /// Its row, as in a list of connections.
     pub row: Row,
-    /// What will become of it if nothing more is sent or received.
+    /// What will happen to it if nothing more is sent or received.
     pub outlook: Outlook,
-    /// Its history so far, if there was one. It has one from now on.
+    /// Its history so far, if one was kept. One is kept from now on.
     pub history: Option<History>,
-    /// How it took its place in its session, if it still holds it.
+    /// How it joined its session (first, resume or takeover), if it still belongs to it.
     pub how: Option<How>,
 }
 

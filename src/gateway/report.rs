@@ -23,10 +23,10 @@ pub(super) struct Report {
     interval: Micros,
     log_dropped: Box<dyn Fn() -> u64>,
     statistics_timer: Option<TimerId>,
-    /// The statistics at the last log line.
+    /// The statistics as of the last line of statistics in the log.
     last: Option<Stats>,
     last_relay: Option<RelayStats>,
-    /// Skipped lines of statistics in a row, because nothing happened.
+    /// How many lines of statistics were skipped in a row because nothing had happened.
     quiet: u64,
     window: Window,
     pong_was_mangled: bool,
@@ -40,9 +40,9 @@ const QUIET_LINES: u64 = 10;
 struct Window {
     started: Micros,
     lines: u32,
-    /// Suppressed lines by [`Cause::index`]; empty if there are none.
+    /// The number of suppressed lines by [`Cause::index`]; empty if there are none.
     suppressed: Vec<u64>,
-    /// Set while lines are suppressed.
+    /// The timer that ends the second; set while lines are suppressed.
     timer: Option<TimerId>,
 }
 
@@ -172,7 +172,8 @@ impl Report {
     /// Logs a peer that sends more than its share of the loop's work.
     pub(super) fn throttled(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
         log::warn!(
-            "throttled {} waited_ms={} effect=\"its input waits for its share of each turn\"",
+            "throttled {} waited_ms={} effect=\"it sends too much; its input is processed in part, \
+             turn by turn\"",
             self.subject(io, id, peer),
             waited.as_millis()
         );
@@ -184,8 +185,8 @@ impl Report {
             return;
         }
         log::warn!(
-            "pong mangled {} bytes={} effect=\"it counts as life, without a round-trip time; \
-             others like it are only counted\"",
+            "pong mangled {} bytes={} effect=\"the peer counts as alive; no round-trip time; \
+             further ones are not logged\"",
             self.subject(io, id, peer),
             payload.len()
         );
@@ -292,7 +293,7 @@ pub(super) fn state_name(state: HealthState) -> &'static str {
     }
 }
 
-/// What a log line shows of a connection: its identity and its user agent.
+/// What a log line shows about a connection: its identity and its user agent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
 

@@ -23,13 +23,14 @@ const APPS_IN_A_SLICE: usize = 32;
 /// CPU time to go to a session and to make its row, in ns.
 const SESSION_NS: u32 = 800;
 
-/// CPU time to look at an app of a session and to sort it, in ns; most of it is cache misses ...
+/// CPU time to check an app of a session and to sort it, in ns; most of it is cache misses.
 const LOOK_NS: u32 = 160;
 
-/// ... and less if slice after slice looks at the same session.
+/// CPU time to check an app again in the next slice of the same session, in ns; there are fewer
+/// cache misses then.
 const LOOK_AGAIN_NS: u32 = 60;
 
-/// CPU time to make the row of an app, which looks at its connection, in ns.
+/// CPU time to make the row of an app, including the state of its connection, in ns.
 const APP_NS: u32 = 500;
 
 /// CPU time to copy the name of a subscription, in ns.
@@ -44,7 +45,7 @@ pub struct SessionSlice {
     pub total: usize,
     /// The sessions, by user.
     pub rows: Vec<SessionRow>,
-    /// Whether there are more after them.
+    /// Whether more sessions follow.
     pub more: bool,
 }
 
@@ -57,13 +58,13 @@ pub struct SessionRow {
     pub glasses: Option<PlaceRow>,
     /// The apps, by package.
     pub apps: Vec<AppRow>,
-    /// How many apps it has in all.
+    /// How many apps the session has in all.
     pub apps_total: usize,
-    /// Whether it has more apps after those.
+    /// Whether the session has more apps after those listed.
     pub more_apps: bool,
     /// Frames kept for the glasses and all apps.
     pub kept_frames: usize,
-    /// Bytes of those frames.
+    /// The bytes of those frames.
     pub kept_bytes: usize,
 }
 
@@ -76,24 +77,25 @@ pub struct AppRow {
     pub state: AppState,
     /// How many streams it has subscribed to.
     pub subscribed: usize,
-    /// The first [`SUBSCRIPTIONS_NAMED`] of them, if they were asked for.
+    /// The names of the first [`SUBSCRIPTIONS_NAMED`] of those streams, if they were asked for.
     pub subscriptions: Option<Vec<Box<str>>>,
-    /// The app's place.
+    /// The app's place in the session.
     pub place: PlaceRow,
 }
 
-/// The place of one peer of a session.
+/// The place of one peer in a session: it belongs to the peer while the peer is connected, and
+/// while it may still come back.
 #[derive(Debug, Clone)]
 pub struct PlaceRow {
-    /// The connection that holds it, and the state of that connection.
+    /// The peer's connection, and the state of that connection; `None` if it is lost.
     pub conn: Option<(ConnId, ConnState)>,
-    /// The loss, if the place waits for its peer.
+    /// When and how the connection was lost, if the peer may still come back.
     pub absence: Option<Absence>,
-    /// How often it was taken again after a loss, or from an older connection.
+    /// How often the peer came back after a loss, or replaced its own older connection.
     pub resumes: u32,
-    /// Frames that are kept for it.
+    /// The number of frames that are kept for the peer.
     pub kept_frames: usize,
-    /// Bytes of those frames.
+    /// The bytes of those frames.
     pub kept_bytes: usize,
 }
 

@@ -10,7 +10,7 @@ pub(super) struct Span(u32);
 impl Span {
     pub(super) const ZERO: Span = Span(0);
 
-    /// Values above this count milliseconds.
+    /// Stored values up to this are microseconds; above it they count milliseconds.
     const EXACT: u32 = 0xF000_0000;
 
     pub(super) fn of(span: Micros) -> Self {

@@ -35,9 +35,9 @@ pub struct HealthChange {
     reason = "a driver must do what each of them says"
 )]
 pub enum HealthAction {
-    /// None: the peer was heard in the meantime.
+    /// No action: something was received from the peer in the meantime.
     None,
-    /// An interval is over.
+    /// A heartbeat interval is over.
     Heartbeat {
         /// Whether a heartbeat must be sent. It is not sent if the previous one has not left yet.
         ping: bool,

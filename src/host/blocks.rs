@@ -11,7 +11,7 @@ pub const BLOCKS_MAX: usize = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     by_identity: HashMap<Identity, BlockPlace>,
-    /// The number of the last block.
+    /// The number of the latest block; each block gets the next one.
     nth: u64,
 }
 
@@ -25,8 +25,8 @@ pub struct BlockPlace {
 }
 
 impl Blocks {
-    /// Blocks an identity until then; a later call replaces an earlier one. Returns `false` if
-    /// there is no room for more.
+    /// Blocks an identity until this engine time; a later call replaces an earlier one. Returns
+    /// `false` if [`BLOCKS_MAX`] identities are blocked already.
     pub(crate) fn block(&mut self, identity: Identity, until: Micros, now: Micros) -> bool {
         let blocks = &self.by_identity;
         if blocks.len() >= BLOCKS_MAX && !blocks.contains_key(&identity) {

@@ -11,14 +11,14 @@ use crate::query::SliceCost;
 /// The time from one step to the next.
 const STEP: Micros = Micros::from_millis(10);
 
-/// The most slots that one step looks at ...
+/// The most connection slots that one step of a class drain checks.
 const SLOTS: u32 = 1_024;
 
-/// ... and the most connections that it closes: 25 600 a second. A shorter spread still takes that
-/// long.
+/// The most connections that one step of a class drain closes: 25 600 a second. A spread that would
+/// need more takes longer.
 const CLOSES: u32 = 256;
 
-/// CPU time to look at a slot, in ns.
+/// CPU time to check a slot, in ns.
 const SLOT_NS: u32 = 150;
 
 /// CPU time to close a connection, in ns.
@@ -33,7 +33,7 @@ pub(crate) struct ClassDrain {
     class: Class,
     /// Spreads the closes over the connections that the class had at the start.
     spread: Spread,
-    /// New connections of the class are refused until then.
+    /// New connections of the class are refused until this engine time.
     refused_until: Micros,
     done: u64,
     cursor: u32,
@@ -68,7 +68,8 @@ impl ClassDrain {
         self.timer.is_none() && self.refuses(now).is_none()
     }
 
-    /// Returns the latest time at which this connection is closed, if the drain concerns it.
+    /// Returns the latest engine time at which the drain closes this connection; `None` if it does
+    /// not close it.
     pub(crate) fn sends_away(&self, id: ConnId, view: &ConnView, now: Micros) -> Option<Micros> {
         self.timer?;
         let slots = (id.slot() as u32).checked_sub(self.cursor)?;

@@ -4,7 +4,8 @@ use crate::engine::{Class, ClassConfig};
 use crate::health::Policy;
 use std::sync::Arc;
 
-/// Words of the log and the API that stand for no class, and for all.
+/// Reserved words that no class may have as its name: in the log and the API they stand for no
+/// class, and for all classes.
 const RESERVED: [&str; 2] = ["none", "all"];
 
 /// A class as its product describes it.
@@ -36,7 +37,7 @@ impl Classes {
             );
             assert!(
                 !RESERVED.contains(&name),
-                "class {name:?} stands for no class"
+                "class {name:?}: this name is reserved"
             );
             let is_twice = infos[..nth].iter().any(|other| other.name == name);
             assert!(!is_twice, "two classes {name:?}");
@@ -45,17 +46,17 @@ impl Classes {
         Classes(infos)
     }
 
-    /// Returns how many there are.
+    /// Returns the number of classes.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns all of them, by number.
+    /// Returns the descriptions of all classes, by number.
     pub fn infos(&self) -> &[ClassInfo] {
         &self.0
     }
 
-    /// Returns their names, by number.
+    /// Returns the names of all classes, by number.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.iter().map(|info| info.name)
     }

@@ -36,7 +36,8 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// Returns whether it had no user, or a generated one: no peer comes back under such a name.
+    /// Returns whether the connection had no user, or a generated one: no peer comes back under
+    /// such a name.
     pub fn is_anonymous(&self) -> bool {
         self.generated || self.user.is_none()
     }

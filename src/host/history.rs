@@ -14,16 +14,17 @@ use std::collections::{HashMap, VecDeque};
 /// The most connections with a history at one time; a new history replaces the oldest.
 pub const HISTORIES_MAX: usize = 1_024;
 
-/// One of this many connections is sampled ...
+/// One in this many new connections gets a history as a sample.
 const SAMPLE: u32 = 64;
 
-/// ... up to this many at one time.
+/// The most sampled connections with a history at one time.
 const SAMPLE_MAX: usize = 256;
 
-/// Round-trip times kept: six minutes of them with the default interval.
+/// How many round-trip times a history keeps: with the default heartbeat interval those of six
+/// minutes.
 const RTTS: usize = 24;
 
-/// State changes kept.
+/// How many changes of state a history keeps.
 const CHANGES: usize = 16;
 
 /// Why a history is kept.
@@ -40,9 +41,9 @@ pub enum Reason {
 /// The recent history of one connection.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// When it was begun.
+    /// When the history was begun.
     pub since: UnixMillis,
-    /// Why it is kept.
+    /// Why the history is kept.
     pub reason: Reason,
     /// Round-trip times, oldest first.
     pub rtts: VecDeque<(UnixMillis, Micros)>,
@@ -57,9 +58,9 @@ pub struct Change {
     pub at: UnixMillis,
     /// The new state.
     pub state: HealthState,
-    /// How long nothing had been received.
+    /// How long nothing had been received at that time.
     pub silence: Micros,
-    /// Pings that had gone unanswered.
+    /// The number of unanswered pings at that time.
     pub unanswered: u16,
 }
 
@@ -72,11 +73,12 @@ impl History {
     }
 }
 
-/// All histories.
+/// The histories of all connections that have one.
 #[derive(Debug, Default)]
 pub(crate) struct Histories {
     by_id: HashMap<ConnId, Box<History>>,
-    /// Oldest first; connections that have ended may still be in it.
+    /// The connections in the order in which their histories began, oldest first. Ended connections
+    /// may still be in it.
     order: VecDeque<ConnId>,
     sampled: usize,
 }

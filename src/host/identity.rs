@@ -5,7 +5,7 @@ use crate::engine::Class;
 /// The identity of a connection: its class, its user, and its package if it has one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// The class of its connections.
+    /// The class of the connections with this identity.
     pub class: Class,
     /// The user.
     pub user: Box<str>,

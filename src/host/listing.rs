@@ -25,17 +25,17 @@ const SORT_NS: u32 = 60;
 /// A filter of connections. A field that is `None` excludes none.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Of this class.
+    /// Only connections of this class.
     pub class: Option<Class>,
-    /// In this state.
+    /// Only connections in this state.
     pub state: Option<ConnState>,
-    /// Of this user.
+    /// Only connections of this user.
     pub user: Option<String>,
-    /// Of this package.
+    /// Only connections of this package.
     pub package: Option<String>,
-    /// With this user agent, escaped and cut.
+    /// Only connections with this user agent, in its escaped and cut form.
     pub user_agent: Option<String>,
-    /// In this block of addresses.
+    /// Only connections with an address in this block.
     pub address: Option<IpNet>,
 }
 
@@ -55,19 +55,19 @@ pub enum ConnState {
 /// The order of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sort {
-    /// The longest silence first.
+    /// The connections with the longest silence first.
     #[default]
     Silence,
     /// The longest smoothed round-trip time first; connections without one last.
     Rtt,
-    /// The oldest first.
+    /// The oldest connections first.
     Age,
-    /// The most unsent bytes first.
+    /// The connections with the most unsent bytes first.
     Pending,
 }
 
-/// A position in a sorted list; a page begins after one. It stays valid while connections come and
-/// go.
+/// A position in a sorted list of connections. A page begins after such a position. It stays valid
+/// while connections come and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The sort key; the smallest comes first.
@@ -122,7 +122,7 @@ pub struct Page {
     pub next: Option<Position>,
 }
 
-/// Looks up what the product knows of its connections.
+/// What the listing needs to know about a connection from the host.
 pub trait Directory {
     /// Returns the identity of a connection, if it was identified.
     fn identity(&self, id: ConnId) -> Option<&Identity>;
@@ -138,7 +138,7 @@ pub struct Search {
     query: Query,
     slot: u32,
     best: BinaryHeap<Position>,
-    /// Whether there are connections after the page.
+    /// Whether more connections follow after the page.
     more: bool,
     chosen: Option<std::vec::IntoIter<Position>>,
     last: Option<Position>,
@@ -146,7 +146,7 @@ pub struct Search {
 }
 
 impl ConnState {
-    /// All states.
+    /// All states of a connection.
     pub const ALL: [ConnState; 4] = [
         ConnState::Opening,
         ConnState::Healthy,

@@ -34,7 +34,7 @@ impl Value<'_> {
     /// Characters of the value that are shown; each takes at most ten bytes (`\u{10ffff}`).
     const MOST: usize = 64;
 
-    /// Writes at most `most` characters of `text`.
+    /// Writes at most `most` characters of `text`, escaped if needed.
     fn write(text: &str, most: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if is_bare(text, most) {
             return f.write_str(text);

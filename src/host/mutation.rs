@@ -1,6 +1,6 @@
 //! Random texts that are almost JSON, for tests.
 
-/// Bytes that are inserted into them.
+/// Bytes that a mutation inserts into a text.
 const BYTES: &[u8] = br#"{}[]",:\u0 etn1-+.E/"#;
 
 /// Mutates one of these texts: up to three bytes are changed, inserted or cut out, or its end is

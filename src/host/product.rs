@@ -13,24 +13,24 @@ use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Verdict};
 /// product of its class. Identities, user agents, blocks, drains, histories and records of ended
 /// connections belong to the gateway, for every class.
 pub trait Product {
-    /// Returns its classes, in the order of their numbers.
+    /// Returns the classes of this product, in the order of their numbers.
     fn classes(&self) -> &'static [ClassInfo];
 
-    /// Receives the number of its first class. Called once, before any other call.
+    /// Tells the product the number of its first class. Called once, before any other call.
     fn registered(&mut self, first: Class);
 
     /// Decides on a request; `None` if the path does not belong to this product.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked>;
 
-    /// A connection with a known identity is open. Returns how it took its place, in one word for
-    /// the log.
+    /// Called when a connection with a known identity has opened. Returns in one word for the log
+    /// how it joined, such as `resume`.
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str;
 
-    /// A message of a connection with a known identity.
+    /// Called for each message of a connection with a known identity.
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message);
 
-    /// A message of a connection whose request named no identity. Returns the identity that the
-    /// message names; [`on_open`](Product::on_open) follows.
+    /// Called for a message of a connection whose request named no identity. Returns the identity
+    /// that the message names; [`on_open`](Product::on_open) follows.
     fn on_introduction(
         &mut self,
         io: &mut Io<'_>,
@@ -42,7 +42,7 @@ pub trait Product {
             id,
             Cause::FORBIDDEN,
             Cause::FORBIDDEN.close_code(),
-            "peers of this class introduce themselves with their request",
+            "this product does not delay the identification of a class beyond the request",
         );
         None
     }
@@ -52,29 +52,29 @@ pub trait Product {
         let _ = (io, id, identity);
     }
 
-    /// A ping was answered; the peer has received this many messages. Returns whether the product
-    /// also wants to be told of the next answer.
+    /// Called when the peer has answered a ping, which shows that it has received `received`
+    /// messages. Returns whether the product must also be called for the next answer.
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, received: u32) -> bool {
         let _ = (io, id, identity, received);
         false
     }
 
-    /// The send queue of a peer that was over its buffer limit is empty again.
+    /// Called when the send queue of a peer that was over its buffer limit is empty again.
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let _ = (io, id, identity);
     }
 
-    /// A connection that was open has ended.
+    /// Called when a connection that was open has ended.
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, identity: Option<&Identity>, end: &Ending) {
         let _ = (io, id, identity, end);
     }
 
-    /// A connection ended before it was a WebSocket.
+    /// Called when a connection has ended before it was a WebSocket.
     fn on_reject(&mut self, io: &mut Io<'_>, id: ConnId) {
         let _ = (io, id);
     }
 
-    /// An operator has blocked this identity; its connections will be closed next.
+    /// Called when an operator has blocked this identity; its connections are closed next.
     fn on_block(&mut self, io: &mut Io<'_>, identity: &Identity) {
         let _ = (io, identity);
     }
@@ -92,7 +92,7 @@ pub trait Product {
     }
 }
 
-/// A product's answer to a request.
+/// A product's decision on a request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// The class that the request asks for.

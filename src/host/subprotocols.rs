@@ -5,7 +5,7 @@ use crate::engine::{Reply, Request};
 /// The subprotocols of one class of peers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subprotocols {
-    /// Those that are accepted.
+    /// The subprotocols that are accepted, or any.
     pub accepted: AcceptedSubprotocols,
     /// Whether a request that offers no accepted subprotocol is refused.
     pub required: bool,
@@ -14,11 +14,11 @@ pub struct Subprotocols {
 /// The subprotocols that are accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AcceptedSubprotocols {
-    /// Any. The client's first offer is chosen: browsers and npm `ws` drop a connection if the
-    /// server chooses none of their offers.
+    /// Any subprotocol is accepted, and the client's first offer is chosen: browsers and npm `ws`
+    /// drop a connection if the server chooses none of their offers.
     #[default]
     Any,
-    /// These, in order of preference; empty: none.
+    /// Only these are accepted, in order of preference; an empty list accepts none.
     Only(Vec<Box<str>>),
 }
 
@@ -43,8 +43,8 @@ impl Subprotocols {
 
     fn refusal(&self, request: &Request) -> String {
         let why = match request.protocols().next() {
-            Some(_) => "no offered subprotocol is accepted here",
-            None => "a subprotocol is required and none is offered",
+            Some(_) => "none of the offered subprotocols is accepted",
+            None => "a subprotocol is required, and the request offers none",
         };
         match &self.accepted {
             AcceptedSubprotocols::Any => why.to_owned(),
@@ -106,15 +106,15 @@ mod tests {
         };
         assert_eq!(
             refusal(&["a", "b"], &["c"]),
-            "no offered subprotocol is accepted here; accepted: a, b"
+            "none of the offered subprotocols is accepted; accepted: a, b"
         );
         assert_eq!(
             refusal(&["a"], &[]),
-            "a subprotocol is required and none is offered; accepted: a"
+            "a subprotocol is required, and the request offers none; accepted: a"
         );
         assert_eq!(
             refusal(&["any"], &[]),
-            "a subprotocol is required and none is offered"
+            "a subprotocol is required, and the request offers none"
         );
     }
 }

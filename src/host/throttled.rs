@@ -7,16 +7,16 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-/// How long an identity is not reported again.
+/// After a throttled identity was reported, it is not reported again for this time.
 const EVERY: Micros = Micros::from_secs(60);
 
 /// The most peers whose waits are summed at one time, and the most lines in a minute.
 const SLOTS: usize = 1_024;
 
-/// The number of slots of which a peer may use one.
+/// Each peer may use one of this many slots of the table.
 const WAYS: usize = 4;
 
-/// A peer is reported if its waits within [`WINDOW`] add up to this.
+/// A peer is reported if its input waited for this long in all within [`WINDOW`].
 const NOTED: Micros = Micros::from_secs(1);
 
 const WINDOW: Micros = Micros::from_secs(10);
@@ -34,7 +34,7 @@ enum Key<'a> {
 /// are reported.
 #[derive(Debug, Default)]
 pub(crate) struct Throttled {
-    /// Allocated at the first wait.
+    /// The table of waits; allocated at the first wait.
     slots: Box<[Option<Waits>]>,
     /// Randomly keyed, so that peers cannot choose their slots.
     hasher: RandomState,

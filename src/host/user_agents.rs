@@ -21,7 +21,7 @@ const OF_STRANGERS_MAX: usize = USER_AGENTS_MAX / 16;
 /// The most bytes of a user agent that are kept, after escaping.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
 
-/// The user agent of connections whose own name found no room.
+/// The user agent that is shown for connections whose own user agent did not fit into the table.
 pub const OTHER_USER_AGENT: &str = "other";
 
 /// How many user agents of each class [`UserAgents::most`] returns.
@@ -32,9 +32,9 @@ const MOST_NAMED: usize = 64;
 pub struct AgentCount {
     /// The user agent.
     pub name: Arc<str>,
-    /// Open connections.
+    /// The number of open connections.
     pub open: u64,
-    /// Those of them that are suspect and identified.
+    /// The number of those that are suspect and identified.
     pub suspects: u64,
 }
 
@@ -66,12 +66,12 @@ pub(crate) struct UserAgents {
     /// By slot: the class of an open connection, if it is [`OF_BEYOND`] or above. As long as the
     /// highest slot that ever had one.
     beyond: Vec<u8>,
-    /// By number, less 1.
+    /// The entries; the entry with number n is at index n - 1.
     entries: Vec<Entry>,
     numbers: HashMap<Arc<str>, u16>,
     /// Numbers of unused entries.
     free: Vec<u16>,
-    /// How many names only strangers have.
+    /// How many user agents only strangers have: connections that are not identified yet.
     of_strangers: usize,
     /// Connections that were counted as [`OTHER_USER_AGENT`] because the table was full, since the
     /// start.
@@ -81,19 +81,19 @@ pub(crate) struct UserAgents {
 #[derive(Debug)]
 struct Entry {
     name: Arc<str>,
-    /// Connections with this name, open or not.
+    /// The number of connections with this user agent, open or not.
     users: u32,
-    /// Those of them that are identified.
+    /// The number of those that are identified.
     known: u32,
-    /// Counts by class, up to the highest class that had an open connection with this name.
+    /// Counts by class, up to the highest class that had an open connection with this user agent.
     classes: Vec<Counts>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    /// Open connections.
+    /// The number of open connections.
     open: u32,
-    /// Those of them that are suspect.
+    /// The number of those that are suspect.
     suspects: u32,
 }
 
@@ -112,8 +112,8 @@ impl Default for UserAgents {
 }
 
 impl UserAgents {
-    /// Records the user agent of a connection whose request has arrived, and that is a stranger so
-    /// far.
+    /// Records the user agent of a connection whose request has arrived, and that is not identified
+    /// yet (a stranger).
     pub(crate) fn asked(&mut self, id: ConnId, request: &Request) {
         self.note(id, request, OF_STRANGERS_MAX);
     }
@@ -135,7 +135,7 @@ impl UserAgents {
         self.of[id.slot()] = number;
     }
 
-    /// Records that a connection is identified, at its request or later.
+    /// Records that a connection is identified now: by its request, or by a later message.
     pub(crate) fn introduced(&mut self, id: ConnId, request: Option<&Request>) {
         // The strangers' share had no room for its name.
         if let Some(request) = request.filter(|_| self.name(id) == Some(OTHER_USER_AGENT)) {
@@ -298,7 +298,7 @@ impl UserAgents {
         number
     }
 
-    /// Changes an entry, and updates the count of names that only strangers have.
+    /// Changes an entry, and updates the count of user agents that only strangers have.
     fn change(&mut self, number: u16, change: impl FnOnce(&mut Entry)) {
         let is_of_strangers =
             |entry: &Entry| entry.users > 0 && entry.known == 0 && number != OTHER;

@@ -13,9 +13,9 @@ pub trait QueueItem {
 /// The limits of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Items, at least 1.
+    /// The most items; at least 1.
     pub count: usize,
-    /// Bytes. A larger item is accepted if no other waits.
+    /// The most bytes. A single item may be larger if no other waits.
     pub bytes: usize,
 }
 
@@ -37,9 +37,9 @@ impl Limits {
 /// What happens to an item that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overflow {
-    /// It is returned to its sender.
+    /// The item is returned to its sender.
     Refuse,
-    /// It is accepted, and the oldest waiting items are dropped.
+    /// The item is accepted, and the oldest waiting items are dropped.
     DropOldest,
 }
 
@@ -66,18 +66,18 @@ impl<T> std::error::Error for NoRoom<T> {}
 pub struct Counts {
     /// Waiting items.
     pub waiting: usize,
-    /// Bytes of those items.
+    /// Bytes of the waiting items.
     pub bytes: usize,
     /// Items refused or dropped since the start because they did not fit.
     pub lost: u64,
 }
 
-/// The rest of one turn's budget.
+/// How many items and bytes one turn of the loop may still take from a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget(Limits);
 
 impl Budget {
-    /// Creates an unused budget. At least one item is taken; the last one may exceed the bytes.
+    /// Creates a full budget. It always allows one item, and the last item may exceed the bytes.
     pub fn new(limits: Limits) -> Self {
         Budget(limits)
     }
@@ -87,7 +87,7 @@ impl Budget {
         (self.0.count > 0 && self.0.bytes > 0) || sabotage::on(Bug::MailBudgetIgnored)
     }
 
-    /// Counts an item.
+    /// Subtracts one item of `bytes` from the budget.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.0.count = self.0.count.saturating_sub(1);
         self.0.bytes = self.0.bytes.saturating_sub(bytes);

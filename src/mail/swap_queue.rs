@@ -38,7 +38,7 @@ pub(super) struct SwapQueue<T> {
     active: AtomicUsize,
     /// Waiting items, including those that the receiver has collected and not taken.
     waiting: AtomicUsize,
-    /// Bytes of those items.
+    /// Bytes of the waiting items.
     bytes: AtomicUsize,
     lost: AtomicU64,
     /// Whether the receiver was woken since it last collected.
@@ -46,7 +46,7 @@ pub(super) struct SwapQueue<T> {
     /// Whether the receiver must collect even if no items wait.
     notified: AtomicBool,
     wake: OnceLock<Wake>,
-    /// Held by a thread that takes, if several threads may.
+    /// The lock of the thread that takes items, for queues that several threads may take from.
     pub(super) takers: Mutex<()>,
     pub(super) limits: Limits,
     overflow: Overflow,

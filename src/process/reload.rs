@@ -54,12 +54,12 @@ impl Reload {
             && self.settings.https_webhook().is_none()
             && let Err(e) = side::check_certificates()
         {
-            let fault = format!("{setting} names a webhook with https: {e}");
+            let fault = format!("{setting} has a URL with https: {e}");
             return refused([fault].iter());
         }
         if !changes.restart.is_empty() {
             let names = changes.restart.join(",");
-            log::warn!("reload settings={names} effect=\"none before a restart\"");
+            log::warn!("reload settings={names} effect=\"these changes need a restart\"");
         }
         if changes.applied.is_empty() {
             return log::info!("reload changed=none");
@@ -195,5 +195,5 @@ fn refused(faults: impl Iterator<Item = impl std::fmt::Display>) {
     for fault in faults {
         log::error!("reload refused fault={:?}", fault.to_string());
     }
-    log::error!("reload refused effect=\"the settings before hold\"");
+    log::error!("reload refused effect=\"the old settings stay in force\"");
 }

@@ -122,7 +122,7 @@ fn serve(
         (None, None) => None,
     };
     if let Some(setting) = settings.https_webhook() {
-        let what = format!("{setting} names a webhook with https");
+        let what = format!("{setting} has a URL with https");
         named(&what, side::check_certificates())?;
     }
     let _lock = match &settings.state_file {
@@ -147,7 +147,10 @@ fn serve(
         && state.started.len() > max_connections
     {
         let lost = state.started.len() - max_connections;
-        log::warn!("state_file users_forgotten={lost} reason=\"more than MAX_CONNECTIONS\"");
+        log::warn!(
+            "state_file users_forgotten={lost} reason=\"the file has more users than \
+             MAX_CONNECTIONS\""
+        );
         state.started.truncate(max_connections);
     }
     let gateway = Gateway::new(Options {
@@ -268,17 +271,17 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         && settings.credentials().is_open()
     {
         return invalid(format!(
-            "the inherited socket listens on {addr}: a loopback address, or there must be \
-             credentials, or \
-             ALLOW_UNAUTHENTICATED must be 1"
+            "the inherited socket for LISTEN_ADDR listens on {addr}: it must be a loopback \
+             address, unless AUTH_JWT_SECRET, AUTH_JWT_SECRET_FILE or APPS_FILE is set, or \
+             ALLOW_UNAUTHENTICATED is 1"
         ));
     }
     if let Some(addr) = is_open(&inherited.admin)?
         && settings.admin_token.is_none()
     {
         return invalid(format!(
-            "the inherited admin socket listens on {addr}: a loopback address, or ADMIN_TOKEN must \
-             be set"
+            "the inherited socket for ADMIN_ADDR listens on {addr}: it must be a loopback address, \
+             unless ADMIN_TOKEN or ADMIN_TOKEN_FILE is set"
         ));
     }
     // With ADMIN_ADDR=off the settings themselves allow an empty token.
@@ -291,8 +294,8 @@ fn check_inherited(settings: &Settings, inherited: &service::Inherited) -> io::R
         && let Some(name) = emptied
     {
         return invalid(format!(
-            "{name} is empty, and there is an inherited admin socket: it must be given, or not set \
-             at all"
+            "{name} is empty, and a socket for ADMIN_ADDR is inherited: it must have a value, or \
+             not be set at all"
         ));
     }
     Ok(())
@@ -316,9 +319,10 @@ fn app_url(settings: &Settings, listen: SocketAddr) -> String {
 /// process.
 fn may_be_shared(e: io::Error) -> io::Error {
     match e.kind() {
-        io::ErrorKind::AddrInUse => {
-            io::Error::new(e.kind(), format!("{e}, or set REUSE_PORT in both"))
-        }
+        io::ErrorKind::AddrInUse => io::Error::new(
+            e.kind(),
+            format!("{e}, or set REUSE_PORT=1 in both processes"),
+        ),
         _ => e,
     }
 }

@@ -13,9 +13,9 @@ use std::sync::mpsc::sync_channel;
 /// connections that arrive while no gateway runs wait in their queues.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    /// For `LISTEN_ADDR`.
+    /// The inherited socket for `LISTEN_ADDR`.
     pub listener: Option<TcpListener>,
-    /// For `ADMIN_ADDR`.
+    /// The inherited socket for `ADMIN_ADDR`.
     pub admin: Option<TcpListener>,
 }
 
@@ -25,7 +25,7 @@ const LISTEN_NAME: &str = "listen";
 /// The name of the socket for `ADMIN_ADDR`.
 const ADMIN_NAME: &str = "admin";
 
-/// The purpose of a socket.
+/// The setting that an inherited socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
     Listen,
@@ -45,7 +45,10 @@ pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Re
     let mut given = ListenFd::from_env();
     let invalid = |error: String| io::Error::new(io::ErrorKind::InvalidInput, error);
     if given.len() > 2 {
-        let error = format!("LISTEN_FDS={}: two sockets at most", given.len());
+        let error = format!(
+            "LISTEN_FDS={}: at most two sockets can be inherited",
+            given.len()
+        );
         return Err(invalid(error));
     }
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -53,7 +56,7 @@ pub(crate) fn inherited(listen: SocketAddr, admin: Option<SocketAddr>) -> io::Re
     let mut sockets = Vec::new();
     for nth in 0..given.len() {
         let taken = given.take_tcp_listener(nth).map_err(|e| {
-            let error = format!("socket {nth} of LISTEN_FDS is no TCP listener: {e}");
+            let error = format!("socket {nth} of LISTEN_FDS is not a TCP listener: {e}");
             io::Error::new(e.kind(), error)
         })?;
         let name = names.next().unwrap_or_default().to_owned();
@@ -201,7 +204,7 @@ pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
 
 fn tell(what: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(false, what) {
-        log::warn!("service manager not told error=\"{e}\"");
+        log::warn!("service manager not notified error=\"{e}\"");
     }
 }
 

@@ -11,34 +11,36 @@ pub(crate) fn announce(settings: &Settings, listen: SocketAddr, admin: Option<So
         if addr.ip().to_canonical().is_loopback() {
             "from this machine only"
         } else {
-            "from every machine that reaches it"
+            "from all machines that can reach it"
         }
     };
     let clients = match (&settings.auth_jwt_secret, &settings.apps) {
         (None, None) => "any client, without a token or key",
-        (Some(_), None) => "glasses with a token, no app",
-        (None, Some(_)) => "apps with a key, no glasses",
-        (Some(_), Some(_)) => "glasses with a token, apps with a key",
+        (Some(_), None) => "glasses with a token, and no apps",
+        (None, Some(_)) => "apps with a key, and no glasses",
+        (Some(_), Some(_)) => "glasses with a token and apps with a key",
     };
     log::info!(
-        "listening on ws://{listen}, glasses at /glasses-ws, apps at /app-ws: open to {clients}, \
+        "listening on ws://{listen}: glasses at /glasses-ws, apps at /app-ws; accepts {clients}, \
          {}",
         from(listen)
     );
     match admin {
         Some(admin) => {
             let callers = if settings.admin_token.is_some() {
-                "requests with the token"
+                "requests with the admin token"
             } else {
                 "any request, without a token"
             };
             log::info!(
-                "the page is at http://{admin}/, the API and /metrics beside it: open to \
-                 {callers}, {}",
+                "the operator's page is at http://{admin}/, the API at /api/v1, metrics at \
+                 /metrics; accepts {callers}, {}",
                 from(admin)
             );
         }
-        None => log::info!("there is no page and no API: ADMIN_ADDR is off"),
+        None => {
+            log::info!("the operator's page, the API and the metrics are off: ADMIN_ADDR is off")
+        }
     }
 }
 
@@ -49,11 +51,11 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
     const WINDOW: Micros = Micros::from_secs(2);
     match (&settings.auth_jwt_secret, &settings.apps) {
         (None, None) => log::warn!(
-            "any client may connect: there is no authentication, identity is what the query says \
-             (AUTH_JWT_SECRET and APPS_FILE are not given)"
+            "AUTH_JWT_SECRET and APPS_FILE are not set: every client may connect, as any user that \
+             it names"
         ),
-        (Some(_), None) => log::warn!("no app is let in: APPS_FILE is not given"),
-        (None, Some(_)) => log::warn!("no glasses are let in: AUTH_JWT_SECRET is not given"),
+        (Some(_), None) => log::warn!("APPS_FILE is not set: no app can connect"),
+        (None, Some(_)) => log::warn!("AUTH_JWT_SECRET is not set: no glasses can connect"),
         (Some(_), Some(_)) => {}
     }
     // A shorter key can be guessed offline from any token: RFC 7518 §3.2 asks for as many bits as
@@ -63,7 +65,8 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
         && secret.expose().len() < KEY_BYTES
     {
         log::warn!(
-            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it can be guessed from any token"
+            "AUTH_JWT_SECRET has fewer than {KEY_BYTES} bytes: it could be guessed from a single \
+             token"
         );
     }
     settings
@@ -73,8 +76,8 @@ pub(crate) fn warn(settings: &Settings, has_successor: bool) {
     let away = settings.drain_delay + settings.drain;
     if away > WINDOW && !has_successor && !settings.reuse_port {
         log::warn!(
-            "drain_ms={} with drain_delay_ms={} is longer than apps wait for a successor on the \
-             same port; with socket activation or REUSE_PORT it may be",
+            "drain_ms={} and drain_delay_ms={} are together more than 2000: apps give up before \
+             the next gateway process listens; use less, socket activation or REUSE_PORT",
             settings.drain.as_millis(),
             settings.drain_delay.as_millis()
         );

@@ -11,7 +11,7 @@ pub(crate) struct SliceCost {
 }
 
 impl SliceCost {
-    /// Adds a step.
+    /// Adds a step of this many ns to the cost of the slice.
     pub(crate) fn add(&mut self, ns: u32) {
         self.ns = self.ns.saturating_add(ns);
     }

@@ -11,7 +11,7 @@ use mio::Interest;
 use mio::net::TcpStream;
 use std::net::SocketAddr;
 
-/// Connections accepted between two readings of the clock.
+/// After this many accepted connections the clock is read again.
 const STEP_CHECK: usize = 16;
 
 impl<H: Handler> Reactor<H> {

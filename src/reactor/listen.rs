@@ -32,18 +32,19 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
 fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
     match refusal {
         ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
-            ". Ports below 1024 are privileged: take one above, have systemd open it (a socket \
-             unit), grant \
-             CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
+            ". Ports below 1024 are privileged: use a higher port, let systemd open it (a socket \
+             unit), grant CAP_NET_BIND_SERVICE, or lower net.ipv4.ip_unprivileged_port_start"
         }
-        ErrorKind::AddrInUse => ". Another process listens there: end it, or take another port",
-        ErrorKind::AddrNotAvailable => ". No interface of this machine has that address",
+        ErrorKind::AddrInUse => {
+            ". Another process listens on it: end that process, or use another port"
+        }
+        ErrorKind::AddrNotAvailable => ". No interface of this machine has this address",
         _ => "",
     }
 }
 
-/// Returns the part of the backlog requested by [`listen`] that the kernel grants, where it reports
-/// this (Linux).
+/// Returns how much of the backlog that [`listen`] requests is granted by the kernel; `None` where
+/// the kernel does not report this.
 pub fn granted_backlog() -> Option<u32> {
     let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok()?;
     Some(somaxconn.trim().parse::<u32>().ok()?.min(BACKLOG as u32))
@@ -60,7 +61,7 @@ mod tests {
         assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
         assert!(told("[::]:1023", denied).contains("socket unit"));
         assert_eq!(told("0.0.0.0:1024", denied), "");
-        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("take another port"));
+        assert!(told("0.0.0.0:80", ErrorKind::AddrInUse).contains("use another port"));
         // The advice follows the system's message.
         let taken = listen(([127, 0, 0, 1], 0).into(), false).expect("a port");
         let addr = taken.local_addr().expect("an address");
@@ -69,6 +70,6 @@ mod tests {
             error.starts_with(&format!("cannot listen on {addr}: ")),
             "{error}"
         );
-        assert!(error.contains("Another process listens there"), "{error}");
+        assert!(error.contains("Another process listens on it"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read};
 /// cost.
 const READ_BUDGET: usize = 4 * READ_BUFFER;
 
-/// The least time for reading from the connections that are read last.
+/// The least time in a turn for reading from the connections that are read last.
 const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
 
 impl<H: Handler> Reactor<H> {

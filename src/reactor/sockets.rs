@@ -6,7 +6,7 @@ pub(super) struct Socket {
     pub(super) stream: TcpStream,
     pub(super) behind: Behind,
     pub(super) refused: bool,
-    /// Whether it is on the list of connections to read.
+    /// Whether the socket is on the list of sockets to read.
     pub(super) ready: bool,
     /// Whether an event reported a FIN or an error. It is not reported again, so reads continue
     /// until they return it.
@@ -17,8 +17,8 @@ pub(super) struct Socket {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {
     No,
-    /// No write is tried until the kernel reports room, so that messages to a slow reader cost no
-    /// system call each.
+    /// The kernel has not reported room yet. No write is tried until then, so that messages to a
+    /// slow reader cost no system call each.
     Waiting,
     /// The kernel has reported room.
     Writable,

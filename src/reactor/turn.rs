@@ -182,7 +182,7 @@ impl<H: Handler> Reactor<H> {
         self.local_addr
     }
 
-    /// Returns a handle for other threads.
+    /// Returns a handle through which other threads send commands to the loop.
     pub fn remote(&self) -> Remote {
         self.engine.remote()
     }
@@ -298,7 +298,7 @@ impl<H: Handler> Reactor<H> {
     fn checkpoint(&mut self, asked: Micros) {
         if let Some(stall) = self.clock.checkpoint(asked, self.engine.shortest_timeout()) {
             log::warn!(
-                "loop stalled for_ms={} effect=\"every deadline moved by it\"",
+                "loop stalled for_ms={} effect=\"every deadline was moved by this time\"",
                 stall.as_millis()
             );
             self.engine.on_stall(stall);

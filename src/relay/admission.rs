@@ -19,13 +19,13 @@ use crate::relay::role::Role;
 use std::borrow::Cow;
 
 /// The refusal text for an app whose session already has [`SESSION_APPS_MAX`] apps.
-const TOO_MANY_APPS: &str = "this session has 1000 apps already";
+const TOO_MANY_APPS: &str = "this session already has 1000 apps, the most that are allowed";
 
 /// Why an app is not admitted.
 enum Refused {
     /// The app is sent the error, and its connection is closed.
     Closed(Refusal),
-    /// Its `reconnect` is rejected; the app may still introduce itself with an init message.
+    /// The app's `reconnect` is rejected; the app may still introduce itself with an init message.
     Anew(&'static str),
 }
 
@@ -37,7 +37,8 @@ struct Refusal {
 }
 
 impl Relay {
-    /// Returns the identity of the glasses that a request shows.
+    /// Returns the identity of the glasses that send this request: the user of its token, or the
+    /// user in its query.
     ///
     /// # Errors
     /// The cause and the HTTP answer if the request is refused.
@@ -45,7 +46,7 @@ impl Relay {
         let user = if self.credentials.is_open() {
             match names(request)?.user {
                 Some(user) if user.starts_with(ANONYMOUS) => {
-                    let why = "names that begin with anonymous- are given by the gateway";
+                    let why = "user names that begin with anonymous- are reserved for the gateway";
                     return Err((Cause::BAD_REQUEST, Reply::error(400, why)));
                 }
                 Some(user) => user,
@@ -86,14 +87,14 @@ impl Relay {
                 Ok(Some(Role::App(&package).identity(&user)))
             }
             (Some(_), None) | (None, Some(_)) => {
-                let why = "user and package are required in the query, or neither";
+                let why = "the query must have both user and package, or neither";
                 Err((Cause::BAD_REQUEST, Reply::error(400, why)))
             }
         }
     }
 
-    /// Returns the cause and the answer if this identity is refused for a time; `None` if it is
-    /// not.
+    /// Returns the cause and the HTTP answer if this identity is refused for now (it is blocked, or
+    /// reconnects too often); `None` if it is not.
     pub(super) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
         if let Some(left) = self.blocks.left(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
@@ -202,7 +203,7 @@ impl Relay {
         let key = init.api_key.as_deref().or(headers.map(|h| &*h.key));
         // An unknown package gets the same answer as a wrong key.
         if !self.credentials.app(package, key.unwrap_or_default()) {
-            let why = "this is not the API key of this package";
+            let why = "apiKey is not the API key of this package";
             return refuse("INVALID_API_KEY", why.into(), Cause::FORBIDDEN);
         }
         let identity = Role::App(package).identity(user);
@@ -225,12 +226,12 @@ impl Relay {
             !init.reconnect && app.is_some_and(|app| app.is_orphan(now, greeting.insists, ORPHANS));
         match self.credentials.admission() {
             _ if orphan => {
-                let why = "the app is being asked for a new session";
+                let why = "this app is being started: wait for the webhook";
                 return refuse(NOT_STARTED, why.into(), Cause::FORBIDDEN);
             }
             _ if started => {}
             Admission::Started if session.is_none() => {
-                let why = "this user has no session now";
+                let why = "this user has no session: no glasses are connected";
                 if init.reconnect {
                     return Err(Refused::Anew(why));
                 }
@@ -262,7 +263,7 @@ const ORPHANS: Micros = Micros::from_secs(3);
 const NOT_STARTED: &str = "APP_NOT_STARTED";
 
 /// The error text for a name that [`is_name`] refuses.
-const NAMES: &str = "user and package may have 256 bytes each, and no control characters";
+const NAMES: &str = "user and package must have at most 256 bytes each, and no control characters";
 
 /// The user and the package that the query names.
 struct Names {

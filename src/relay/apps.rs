@@ -17,17 +17,17 @@ use crate::relay::role::Role;
 pub(crate) const STOPPED: &str = "App stopped";
 pub(crate) const SESSION_ENDED: &str = "User session ended";
 
-/// Returns whether a reason contains words that tell the SDK to stay away.
+/// Returns whether a close reason contains words after which the SDK does not reconnect.
 pub fn has_magic_words(reason: &str) -> bool {
     reason.contains(STOPPED) || reason.contains(SESSION_ENDED)
 }
 
-/// The time in which an app that has agreed to connect must do so, if lost apps have no grace.
+/// How long an app whose server has agreed may take to connect, if lost apps have no grace.
 pub(super) const ARRIVAL: Micros = Micros::from_secs(15);
 
 /// An app that was removed from its session.
 struct Departed {
-    /// The connection that held its place.
+    /// The app's connection, if it had one.
     conn: Option<ConnId>,
 }
 
@@ -42,7 +42,7 @@ impl Relay {
             return refused(self, io, &too_often(left));
         }
         if !self.credentials.knows(package) {
-            return refused(self, io, "there is no such app");
+            return refused(self, io, "this app is not in APPS_FILE");
         }
         let identity = app_identity(user, package);
         if self.blocks.left(&identity, io.now()).is_some() {
@@ -53,7 +53,11 @@ impl Relay {
         let state = match session.app(package).map(App::state) {
             Some(state) => Some(state),
             None if session.apps.len() >= SESSION_APPS_MAX => {
-                return refused(self, io, "this session has 1000 apps already");
+                return refused(
+                    self,
+                    io,
+                    "this session already has 1000 apps, the most that are allowed",
+                );
             }
             // Three quarters of the places without a connection are for apps that never connected;
             // the rest is for those that did.
@@ -122,7 +126,7 @@ impl Relay {
         true
     }
 
-    /// Removes an app from its session, and cancels all its waits.
+    /// Removes an app from its session, and cancels everything that waits for the app.
     fn take_app(&mut self, io: &mut Io<'_>, user: &str, package: &str) -> Option<Departed> {
         let (mut census, sessions) = self.census();
         let estate = sessions.take_app(io, &mut census, (user, package))?;
@@ -133,7 +137,7 @@ impl Relay {
     }
 
     /// Cleans up after an app that was removed from its session: releases what was kept for it, and
-    /// cancels its waits.
+    /// cancels everything that waits for it.
     fn settle(&mut self, io: &mut Io<'_>, estate: Estate) -> Departed {
         let Estate {
             conn,

@@ -10,12 +10,13 @@ use crate::engine::Io;
 use crate::host::Identity;
 use crate::relay::role::Role;
 
-/// The delay from the moment a loss is noticed, or the glasses are back, until the app is asked.
-/// The errands thread spreads it.
+/// How long after the loss of an app, or the return of its glasses, the app's server is asked to
+/// connect it again. The errands thread adds a random part.
 const AFTER: Micros = Micros::from_millis(100);
 
 impl Relay {
-    /// Asks an app's server for a session. An app without a webhook is only expected.
+    /// Asks an app's server, by a webhook, to connect the app to a session. Without a webhook the
+    /// app is only expected to connect.
     pub(super) fn ask(
         &mut self,
         io: &mut Io<'_>,
@@ -58,7 +59,7 @@ impl Relay {
             self.errand_done(
                 io,
                 number,
-                &Outcome::Failed("too many webhooks wait".into()),
+                &Outcome::Failed("the queue of webhooks is full".into()),
             );
         }
     }
@@ -107,8 +108,8 @@ impl Relay {
         }
     }
 
-    /// Cancels a request whose app connected before its server answered. The outcome shows whether
-    /// it is the session that was asked for.
+    /// Cancels the request to an app's server, because the app connected before its server
+    /// answered. The outcome shows whether that connection is the one that was asked for.
     pub(super) fn came_early(&mut self, number: u64) {
         self.errands.push(WebhookErrand::Cancel { number });
     }
@@ -133,7 +134,8 @@ impl Relay {
         });
     }
 
-    /// Writes to the state file that this app runs, so that it is asked for after a restart.
+    /// Writes to the state file that this app runs, so that it is started again after a restart of
+    /// the gateway.
     pub(super) fn remember(&mut self, io: &Io<'_>, identity: &Identity) {
         if let Role::App(package) = Role::of(identity)
             && !self.credentials.is_open()
@@ -144,7 +146,7 @@ impl Relay {
     }
 
     /// Writes a change of an app to the state file, unless the gateway drains: then the next
-    /// process records what becomes of its sessions.
+    /// gateway process owns the file.
     pub(super) fn note(&mut self, io: &Io<'_>, errand: StateErrand) {
         if !io.is_draining() {
             // A lost errand is counted and logged.

@@ -28,7 +28,7 @@ impl Relay {
         (sessions.sum::<usize>() + others) as u64
     }
 
-    /// Checks the incremental counts of places against all places.
+    /// Checks that the counts of places, which are updated step by step, match all places.
     fn check_counts(&self) {
         let (mut stats, mut vacancies) = (RelayStats::default(), Vacancies::default());
         for (_, session) in self.sessions.after(None) {

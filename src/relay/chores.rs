@@ -8,15 +8,16 @@ use crate::engine::Io;
 use crate::host::Identity;
 use crate::relay::role::Role;
 
-/// Work units of one slice. The call that begins the work runs the first slice.
+/// The work units of one slice of a chore. The call that begins the chore runs its first slice.
 const SLICE: u32 = 250;
 
-/// Work units for an app that is sent something or asked for, in addition to what the engine
-/// counts.
+/// The work units for each app that a chore sends something to, or asks the server of, in addition
+/// to what the engine counts.
 const PER_APP: u32 = 6;
 
 impl Relay {
-    /// Runs the first slice of a chore, and queues the rest.
+    /// Runs the first slice of a chore (work that takes several turns of the loop), and queues the
+    /// rest.
     pub(super) fn begin(&mut self, io: &mut Io<'_>, chore: Chore) {
         let mut left = SLICE;
         if let Some(rest) = self.do_some(io, chore, &mut left) {

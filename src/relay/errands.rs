@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits {
     bytes: 2 * LIMITS_OF_NEW.bytes,
 };
 
-/// The limits of the queue for errands that ask for something new.
+/// The limits of the queue for errands that begin something new.
 const LIMITS_OF_NEW: Limits = Limits {
     count: 65_536,
     bytes: 64 << 20,
@@ -38,7 +38,7 @@ pub enum Errand {
 /// A webhook to an app's server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WebhookErrand {
-    /// Asks for a session of this user: POST `session_request`.
+    /// Ask the app's server to connect to a session of this user: POST `session_request`.
     Start {
         /// The number of this start, for [`WebhookErrand::Cancel`] and for its outcome. Never
         /// reused.
@@ -54,9 +54,9 @@ pub enum WebhookErrand {
         /// The delay before the first attempt; up to a quarter of it is added at random.
         after: Micros,
     },
-    /// Tells that a session has ended: POST `stop_request`, in at most two attempts. It has no
-    /// outcome.
-    /// A start of the same app of this user that has no outcome yet fails.
+    /// Tell the app's server that its session has ended: POST `stop_request`, in at most two
+    /// attempts. It has no outcome. A start of the same app for this user that has no outcome yet
+    /// fails.
     Stop {
         /// The user of the session.
         user: Box<str>,
@@ -67,8 +67,8 @@ pub enum WebhookErrand {
         /// Why the session has ended.
         reason: StopReason,
     },
-    /// Cancels a start. No new attempt is made. An attempt that is under way may still arrive, and
-    /// its outcome is reported. If none is under way, the outcome is [`Outcome::Cancelled`].
+    /// Cancel a start. No new attempt is made. An attempt that was sent already may still arrive,
+    /// and its outcome is reported. If none was, the outcome is [`Outcome::Cancelled`].
     Cancel {
         /// The number of the start.
         number: u64,
@@ -78,21 +78,21 @@ pub enum WebhookErrand {
 /// A change of the state file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateErrand {
-    /// This app runs for this user.
+    /// Record that this app runs for this user.
     Remember {
         /// The user.
         user: Box<str>,
         /// The package of the app.
         package: Box<str>,
     },
-    /// This app no longer runs for this user.
+    /// Record that this app no longer runs for this user.
     Forget {
         /// The user.
         user: Box<str>,
         /// The package of the app.
         package: Box<str>,
     },
-    /// No app runs for this user any more.
+    /// Record that no app runs for this user any more.
     ForgetUser {
         /// The user.
         user: Box<str>,
@@ -100,8 +100,7 @@ pub enum StateErrand {
 }
 
 impl Errand {
-    /// Returns whether the errand asks for something new, instead of cancelling or recording
-    /// something.
+    /// Returns whether the errand begins something new. Others cancel or record something.
     fn is_new(&self) -> bool {
         match self {
             Errand::Webhook(WebhookErrand::Start { .. } | WebhookErrand::Stop { .. }) => true,
@@ -145,23 +144,23 @@ impl QueueItem for Errand {
     }
 }
 
-/// When a start gives up.
+/// When the attempts to start an app are given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// After two attempts, a second apart; at once if the app's server is known to be down. For
-    /// starts that a user waits for.
+    /// It gives up after two attempts, a second apart; at once if the app's server is known to be
+    /// down. For starts that a user waits for.
     Once,
-    /// Never: after two attempts it retries after 2 s, 4 s and so on up to 60 s, until it succeeds
-    /// or is cancelled.
+    /// It never gives up: after two attempts it retries after 2 s, 4 s and so on up to 60 s, until
+    /// it succeeds or is cancelled.
     Persistent,
 }
 
 /// Why an app is stopped, in the terms of its SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopReason {
-    /// The user stopped it.
+    /// The user stopped the app.
     UserDisabled,
-    /// The gateway or an operator stopped it.
+    /// The gateway or an operator stopped the app.
     SystemStop,
     /// The app has an error.
     Error,
@@ -181,17 +180,17 @@ impl StopReason {
 /// The outcome of a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The app's server agreed.
+    /// The app's server accepted the request.
     Answered,
-    /// The attempt failed with 5xx, and the server is asked again after this time. Until then no
-    /// connection of the app is on its way.
+    /// The attempt failed with HTTP 5xx, and the server is asked again after this time. Until then
+    /// the app is not expected to connect.
     Again {
         /// The delay.
         after: Micros,
     },
-    /// The start was cancelled, and no attempt is under way.
+    /// The start was cancelled, and no attempt is waiting for an answer.
     Cancelled,
-    /// It failed, for this reason: a few words that may be shown and logged.
+    /// The start failed, for this reason: a few words that may be shown and logged.
     Failed(Box<str>),
 }
 
@@ -239,7 +238,7 @@ impl Errands {
         let now = Timestamp::now();
         if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
-            log::error!("errands lost={lost} reason=\"the errands thread does not take them\"");
+            log::error!("errands lost={lost} reason=\"the queue to the errands thread is full\"");
         }
     }
 }

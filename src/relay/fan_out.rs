@@ -9,8 +9,8 @@ use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, PhaseView};
 
-/// The most frames of one session that are being delivered. Each but the last came from an older
-/// connection of its glasses.
+/// The most frames of one session that are being delivered at one time. More than one are possible
+/// only after the glasses have reconnected: the others are from their older connections.
 const ON_THEIR_WAY_MAX: usize = 16;
 
 impl Relay {
@@ -61,7 +61,7 @@ impl Relay {
         !session.fan_outs.is_empty()
     }
 
-    /// Continues the delivery of what this connection of the glasses sent last.
+    /// Continues the delivery of the last frame of this connection of glasses.
     pub(super) fn fan_out_more(&mut self, io: &mut Io<'_>, id: ConnId, user: &str) {
         if self.fan_out_some(io, user)
             && let Some(session) = self.sessions.get(user)

@@ -20,17 +20,18 @@ use crate::relay::role::{RELAY_CLASSES, Role};
 /// The close reason of a connection whose place was taken; clients match on it.
 pub(super) const REPLACED: &str = "replaced by a newer connection";
 
-/// The same for glasses. Some phone apps do not reconnect if they read the words in brackets.
+/// The close reason for glasses that a newer connection replaced. Some phone apps do not reconnect
+/// if they read the words in brackets.
 const SUPERSEDED: &str = "replaced by a newer connection (superseded by newer session)";
 
 /// How long a connection that announced its departure may take to close.
 const LEAVING: Micros = Micros::from_secs(2);
 
-/// A peer that reconnects within this time after it could learn that it was declared stale was not
-/// dead.
+/// A peer that was closed as stale and reconnects within this time after it could have learned of
+/// it was alive: its stale close was a mistake.
 const FALSE_DEATH: Micros = Micros::from_secs(1);
 
-/// How many places are given up for each one that is lost, as long as there are too many.
+/// While too many places wait for lost peers, each further loss gives up this many of them.
 const GIVEN_UP_AT_ONCE: usize = 4;
 
 impl Relay {
@@ -88,8 +89,8 @@ impl Relay {
             (Action::Remove(why), Role::App(package)) => {
                 let why = match why {
                     Why::Released => "released",
-                    Why::NotConnected => "it did not connect",
-                    Why::NotAnswered => "its server has not agreed",
+                    Why::NotConnected => "the app did not connect",
+                    Why::NotAnswered => "the app's server did not accept the request",
                 };
                 self.remove_app(io, user, package, why);
             }
@@ -99,7 +100,7 @@ impl Relay {
         }
     }
 
-    /// Gives glasses that were admitted their place.
+    /// Assigns admitted glasses their place in the session.
     pub(super) fn glasses_arrive(
         &mut self,
         io: &mut Io<'_>,
@@ -121,7 +122,7 @@ impl Relay {
         welcome.taken.how()
     }
 
-    /// Gives an app that was admitted its place.
+    /// Assigns an admitted app its place in the session.
     pub(super) fn app_arrives(
         &mut self,
         io: &mut Io<'_>,
@@ -196,7 +197,8 @@ impl Relay {
         Some(welcome)
     }
 
-    /// Logs and counts an arrival, and closes an older connection.
+    /// Logs and counts a connection that has taken its place, and closes the older connection that
+    /// it replaces, if any.
     fn arrived(
         &mut self,
         io: &mut Io<'_>,
@@ -315,7 +317,7 @@ impl Relay {
         self.carry_out(io, identity, actions);
     }
 
-    /// Handles the end of the wait for a place: its time is over, or there are too many waits.
+    /// Handles a lost peer that did not come back: its time is over, or too many places wait.
     pub(super) fn waited_in_vain(
         &mut self,
         io: &mut Io<'_>,
@@ -359,10 +361,9 @@ impl Relay {
         self.leaving.values().any(|leaving| *leaving == id)
     }
 
-    /// Gives up the oldest waits if there are too many. Peers that come and go under ever new names
-    /// must not fill the memory with places.
-    /// After the limit was lowered there may be far too many waits, so each loss frees more than
-    /// one.
+    /// Gives up the oldest waits for lost peers if there are too many. Peers that come and go under
+    /// ever new names must not fill the memory with places. After the limit was lowered there may
+    /// be far too many waits, so each loss frees more than one.
     pub(super) fn bound_absences(&mut self, io: &mut Io<'_>) {
         for _ in 0..GIVEN_UP_AT_ONCE {
             if self.graces.len() <= self.absent_max {

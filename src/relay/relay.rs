@@ -21,7 +21,7 @@ use std::collections::HashMap;
 /// such a name.
 pub(super) const ANONYMOUS: &str = "anonymous-";
 
-/// Work units for the end of a wait for a place.
+/// The work units for a lost peer that is given up.
 pub(super) const PER_GRACE: u32 = 2;
 
 /// All sessions, with the tables and limits that they share.
@@ -36,25 +36,25 @@ pub(crate) struct Relay {
     pub(super) starts: Starts,
     pub(crate) stats: RelayStats,
     pub(super) graces: Graces,
-    /// Counts of app places that no connection holds.
+    /// The number of places of apps that no connection holds.
     pub(super) vacancies: Vacancies,
     pub(super) chores: Chores,
     pub(super) backpressure: Backpressure,
     pub(super) readings: Readings,
     pub(super) introductions: Introductions,
     pub(crate) missed: MissedSink,
-    /// The identity that each errand under way is for, by the errand's number.
+    /// The identity that each unanswered errand is for, by the errand's number.
     pub(super) asked: HashMap<u64, Identity>,
     /// The number of the last errand.
     pub(super) errand: u64,
-    /// What is left to do for the last reload.
+    /// What is left to do for the apps after the last reload of their list.
     pub(super) sweep: Sweep,
-    /// Malformed frames of each connection: how many, and since when.
+    /// For each connection, the number of recent malformed frames, and since when they are counted.
     pub(super) strikes: HashMap<ConnId, (u32, Micros)>,
     /// Connections that announced their departure and were already replaced, by the timer that
     /// closes them.
     pub(super) leaving: HashMap<TimerId, ConnId>,
-    /// The most places that wait for their peer: as many as there may be connections.
+    /// The most places that wait for a lost peer: as many as there may be connections.
     pub(super) absent_max: usize,
     /// The number of the last generated name.
     pub(super) anonymous: u64,
@@ -131,8 +131,8 @@ impl Relay {
         if forgotten > 0 {
             let most = self.absent_max;
             log::warn!(
-                "restored sessions_forgotten={forgotten} reason=\"more than {most} places \
-                 (MAX_CONNECTIONS)\""
+                "restored sessions_forgotten={forgotten} reason=\"the state file has more than \
+                 {most} glasses and apps (MAX_CONNECTIONS)\""
             );
         }
     }
@@ -143,7 +143,7 @@ impl Relay {
         self.credentials.is_open() && user.starts_with(ANONYMOUS)
     }
 
-    /// Gives an admitted connection its place. Returns how it took the place.
+    /// Assigns an admitted connection its place in the session. Returns how it took the place.
     pub(super) fn arrive(
         &mut self,
         io: &mut Io<'_>,
@@ -188,7 +188,8 @@ impl Relay {
         ours || self.on_leaving(io, timer) || self.on_unsaid(io, timer)
     }
 
-    /// Returns how a connection took its place, if it still holds it.
+    /// Returns how a connection joined its session (first, resume or takeover), if it still holds
+    /// its place.
     pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
         let session = self.sessions.get(&identity.user)?;
         match session.place(Role::of(identity))?.state {

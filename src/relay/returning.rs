@@ -8,7 +8,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, Request, TimerId};
 
-/// The time that an app has to send an init message after its `reconnect` was rejected.
+/// How long an app may take to send an init message after its `reconnect` was rejected.
 const ANEW: Micros = Micros::from_secs(10);
 
 impl Relay {

@@ -146,7 +146,9 @@ impl Relay {
         match read.parse(|text| FromApp::parse(text, package))? {
             FromApp::Init(init) => {
                 if init.has_session() && init.user(package) != Some(&identity.user) {
-                    return Err(Malformed("another user than this connection's".to_owned()));
+                    return Err(Malformed(
+                        "the sessionId is of another user than this connection".to_owned(),
+                    ));
                 }
                 answer(io, id, protocol::app_ack(&identity.user, package));
             }
@@ -178,7 +180,7 @@ impl Relay {
     }
 
     /// Replaces an app's set of subscriptions if there is memory for it. A small set is always
-    /// accepted: there are no more of them than connections.
+    /// accepted, because there is at most one for each connection.
     fn subscribe(
         &mut self,
         io: &mut Io<'_>,
@@ -192,7 +194,7 @@ impl Relay {
         };
         let (before, after) = (older.allocated(), subscriptions.allocated());
         if after > before && after > SMALL_SET && !io.has_room(after - before) {
-            let why = "no room for these subscriptions now: those from before hold";
+            let why = "no memory for these subscriptions now: the old ones stay in force";
             return answer(io, id, protocol::app_error("NO_ROOM", why));
         }
         moved(io, before, after);
@@ -261,7 +263,7 @@ impl Relay {
         }
     }
 
-    /// Drops what was counted and read of a connection that has ended.
+    /// Frees the counts and unfinished texts of a connection that has ended.
     pub(super) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
         self.give_up_reading(id);
         self.forget_introduction(io, id);
@@ -271,7 +273,7 @@ impl Relay {
     }
 }
 
-/// Returns the work units for looking through this many bytes of JSON.
+/// Returns the work units for parsing this many bytes of JSON.
 pub(super) fn parsed(bytes: usize) -> u32 {
     u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
 }

@@ -4,13 +4,14 @@ use super::role::RELAY_CLASSES;
 use crate::base::time::Micros;
 use crate::host::Subprotocols;
 
-/// How long a lost peer has to come back, and how much is kept for it.
+/// The settings of the relay: how long a lost peer may take to come back, and how much is kept for
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelaySettings {
     /// How long a session waits for lost glasses; 0: not at all.
     pub glasses_grace: Micros,
-    /// How long a predecessor on the same port may still hold sessions of the state file; 0: there
-    /// is none.
+    /// How long an older gateway process on the same port may still hold sessions of the state
+    /// file; 0: there is none.
     pub overlap: Micros,
     /// How long a session keeps the place of a lost app; 0: not at all.
     pub app_grace: Micros,
@@ -30,16 +31,16 @@ pub struct RelaySettings {
 /// Limits of what is kept for one absent peer; the oldest frames are dropped first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayLimits {
-    /// Messages; 0: none are kept.
+    /// The most messages; 0: none are kept.
     pub max_messages: usize,
-    /// Total bytes of the messages.
+    /// The most bytes of all messages together.
     pub max_bytes: usize,
     /// The longest time that a message is kept.
     pub max_age: Micros,
 }
 
 impl Default for ReplayLimits {
-    /// The defaults of the settings.
+    /// Returns the defaults, which are those of the settings.
     fn default() -> Self {
         ReplayLimits {
             max_messages: 256,
@@ -50,7 +51,7 @@ impl Default for ReplayLimits {
 }
 
 impl Default for RelaySettings {
-    /// The defaults of the settings.
+    /// Returns the defaults, which are those of the settings.
     fn default() -> Self {
         RelaySettings {
             glasses_grace: Micros::from_secs(60),

@@ -6,23 +6,24 @@ use crate::engine::Histogram;
 /// Counters of the relay since the start, and its current state. Arrays are by class.
 #[derive(Debug, Clone, Default)]
 pub struct RelayStats {
-    /// Connections that took a place which no connection held and which awaited none.
+    /// Connections that joined a session for the first time: they resumed nothing and replaced no
+    /// connection.
     pub firsts: [u64; RELAY_CLASSES.len()],
-    /// Connections that took a lost place before its grace ended.
+    /// Connections of lost peers that came back within their grace.
     pub resumes: [u64; RELAY_CLASSES.len()],
-    /// Connections that took a place from an older connection.
+    /// Connections that replaced an older connection of the same peer.
     pub takeovers: [u64; RELAY_CLASSES.len()],
     /// Peers that were declared stale and came back within a second, so they had not been dead.
     pub false_deaths: [u64; RELAY_CLASSES.len()],
-    /// How long places were lost before their peers came back, in µs.
+    /// How long peers were lost until they came back, in µs.
     pub absence: Histogram,
-    /// Lost places that now wait for their peers.
+    /// Lost peers that may still come back.
     pub absent: [u64; RELAY_CLASSES.len()],
-    /// Places whose peers did not come back in time.
+    /// Lost peers that did not come back in time.
     pub expired_places: [u64; RELAY_CLASSES.len()],
     /// Connections that were refused because their identity reconnected too often.
     pub flapping: [u64; RELAY_CLASSES.len()],
-    /// Frames sent on to peers: to glasses, to apps.
+    /// Frames forwarded to peers, by the class of the receiver.
     pub relayed: [u64; RELAY_CLASSES.len()],
     /// Frames without a receiver: no subscriber, or no glasses.
     pub unrouted: u64,
@@ -41,9 +42,9 @@ pub struct RelayStats {
     pub kept: u64,
     /// Bytes of the frames kept now.
     pub kept_bytes: u64,
-    /// Webhooks queued to ask an app for a session because its user started it.
+    /// Webhooks queued to ask an app to connect because its user started it.
     pub starts: u64,
-    /// Webhooks queued to ask an app for a session after it lost its place.
+    /// Webhooks queued to ask an app to connect again after its connection was lost.
     pub revivals: u64,
     /// Webhooks queued to stop an app.
     pub stops: u64,
@@ -56,18 +57,20 @@ pub struct RelayStats {
 /// Why a frame was dropped. All but the last two are for an absent peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
-    /// To make room for newer ones.
+    /// Frames dropped to make room for newer ones.
     Overflow,
-    /// It was older than `REPLAY_MAX_AGE_MS`.
+    /// The frame was older than `REPLAY_MAX_AGE_MS`.
     Expired,
-    /// It is of a type that is never kept: binary, or named in `REPLAY_SKIP`.
+    /// The frame is of a type that is never kept: binary, or named in `REPLAY_SKIP`.
     Skipped,
     /// The peer did not come back within its grace, or its session ended.
     Ended,
-    /// It is a large text whose sender's connection ended before the gateway had read all of it.
+    /// The frame is a large text whose sender's connection ended before the gateway had read all of
+    /// it.
     Unread,
-    /// It was being delivered when memory ran short and its sender was closed for that; some apps
-    /// may have got it. Or too many frames of older connections of its sender were being delivered.
+    /// The frame was being delivered when memory ran short and its sender was closed for that; some
+    /// apps may have received it. Or too many frames of older connections of its sender were being
+    /// delivered.
     NoRoom,
 }
 

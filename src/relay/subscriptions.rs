@@ -42,12 +42,12 @@ impl Subscriptions {
         }
     }
 
-    /// Returns how many names there are.
+    /// Returns the number of names in the set.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }

@@ -10,7 +10,7 @@ use super::tables::Spot;
 use crate::engine::Io;
 use crate::query::{Progress, SliceCost};
 
-/// CPU time to go to the next session, in ns.
+/// CPU time to advance to the next session, in ns.
 const SESSION_NS: u32 = 150;
 
 /// CPU time to look an app up in the lists, in ns.
@@ -19,10 +19,10 @@ const APP_NS: u32 = 150;
 /// CPU time to stop an app or to ask its server (frames, errands, log), in ns.
 const ACT_NS: u32 = 5_000;
 
-/// Added CPU time for each app of the session, whose list is searched, in ns.
+/// Additional CPU time for each app of the session, because its list is searched, in ns.
 const BESIDE_NS: u32 = 50;
 
-/// An app that the walk must act on.
+/// An app for which the walk over all apps must do something.
 struct Found {
     user: Box<str>,
     package: Box<str>,
@@ -30,14 +30,14 @@ struct Found {
 }
 
 enum Deed {
-    /// Stop the app: it is no longer on the list.
+    /// Stop the app: it is no longer in the list of apps.
     Stop,
-    /// Ask again: it was asked at another URL.
+    /// Ask the app's server again, because it was asked at a URL that is no longer valid.
     AskAnew { number: u64, revival: bool },
 }
 
 impl Relay {
-    /// Runs one slice of the walk.
+    /// Runs one slice of the walk over all apps that follows a reload.
     pub(crate) fn sweep_apps(&mut self, io: &mut Io<'_>) -> Progress {
         let mut slice_cost = SliceCost::default();
         let (found, at) = self.look_at_apps(&mut slice_cost);
@@ -68,12 +68,13 @@ impl Relay {
         }
         let stopped = std::mem::take(&mut self.sweep).stopped;
         if stopped > 0 {
-            log::warn!("reload apps_stopped={stopped} reason=\"not in APPS_FILE any more\"");
+            log::warn!("reload apps_stopped={stopped} reason=\"no longer in APPS_FILE\"");
         }
         Progress::Done
     }
 
-    /// Looks at the apps of one slice. Returns those to act on, and where to continue.
+    /// Checks the apps of one slice. Returns those for which something must be done, and where to
+    /// continue.
     fn look_at_apps(&self, slice_cost: &mut SliceCost) -> (Vec<Found>, Option<Spot>) {
         let mut found = Vec::new();
         let begun = self.sweep.at.as_ref();

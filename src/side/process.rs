@@ -84,11 +84,11 @@ fn unescaped(path: &Path) -> PathBuf {
 /// Memory in use, and the nearest limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Memory {
-    /// In bytes.
+    /// The number of bytes.
     pub(super) used: u64,
-    /// In bytes.
+    /// The number of bytes.
     pub(super) limit: u64,
-    /// Which limit it is, in words.
+    /// A description of the limit, in words.
     pub(super) of: &'static str,
 }
 
@@ -98,13 +98,14 @@ const MACHINE: &str = "the machine's memory";
 /// The memory limit of the process, which includes the kernel's memory for its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// In bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Which limit it is, in words.
+    /// A description of the limit, in words.
     pub of: &'static str,
 }
 
-/// Returns the least of the cgroups' limits and the machine's memory, as far as they can be read.
+/// Returns the lowest limit of memory: of the cgroups and of the machine, as far as they can be
+/// read.
 pub fn memory_limit() -> Option<MemoryLimit> {
     least(cgroup(), machine())
 }

@@ -30,13 +30,13 @@ pub struct Options {
     pub causes: CauseTable,
     /// The classes of all products.
     pub classes: Classes,
-    /// Where the loop puts the records of ended connections.
+    /// The queue of records of ended connections from the loop.
     pub closed: ClosedBox,
-    /// Where the loop puts lost peers that did not come back in time.
+    /// The queue of lost peers that did not come back in time, from the loop.
     pub missed: MissedBox,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
-    /// Where the loop puts its errands.
+    /// The queue of the errands that the loop leaves for the errands thread.
     pub errands: ErrandBox,
     /// The options of webhooks.
     pub webhooks: WebhookOptions,

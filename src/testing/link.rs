@@ -34,5 +34,5 @@ impl Link {
     }
 }
 
-/// The step in which bytes leave a link.
+/// The interval at which bytes leave a slow link.
 pub(super) const STEP: Micros = Micros::from_millis(5);

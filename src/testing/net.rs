@@ -137,7 +137,7 @@ impl<H: Handler> Net<H> {
         &self.engine
     }
 
-    /// Ends every connection.
+    /// Ends every connection of the server at once.
     pub fn shutdown(&mut self) {
         self.engine.shutdown();
         self.turn();
@@ -150,7 +150,7 @@ impl<H: Handler> Net<H> {
         self.engine.audit(self.now()).map_err(Broken)
     }
 
-    /// Returns the entries in the wheel, including those that no longer count.
+    /// Returns the number of entries in the timer wheel, including those that are no longer valid.
     pub fn wheel_entries(&self) -> usize {
         self.engine.wheel_entries()
     }

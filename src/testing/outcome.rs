@@ -28,12 +28,12 @@ impl<H: Handler> Net<H> {
         &self.peers[peer.0].bytes
     }
 
-    /// Returns when bytes that had to wait for the peer's window reached it.
+    /// Returns the times at which bytes reached the peer after they had waited for its window.
     pub fn moved_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].moved
     }
 
-    /// Returns when pongs and close replies of this peer reached the server.
+    /// Returns the times at which pongs and close replies of this peer reached the server.
     pub fn answered_at(&self, peer: PeerId) -> &[Micros] {
         &self.peers[peer.0].answers
     }

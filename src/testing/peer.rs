@@ -40,7 +40,7 @@ pub(super) struct Peer {
     pub(super) muted: bool,
     /// Whether the server reads from it only in the last look.
     pub(super) unread: bool,
-    /// How many more bytes it takes; `None`: any number.
+    /// How many more bytes the peer takes; `None`: any number.
     pub(super) window: Option<usize>,
     /// The error of writes when the window is used up; `None`: the peer only takes no more.
     pub(super) breaks: Option<ErrorKind>,

@@ -9,16 +9,16 @@ use std::net::SocketAddr;
 const V1_START: &[u8] = b"PROXY ";
 const V1_MAX: usize = 107;
 
-/// Whether proxies begin each connection with a header of the PROXY protocol, and in which version.
+/// The version of the PROXY protocol header with which proxies begin each connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "there are two versions")]
 pub enum ProxyProtocol {
-    /// No header.
+    /// There is no header.
     #[default]
     Off,
-    /// The text header.
+    /// Version 1: a line of text.
     V1,
-    /// The binary header.
+    /// Version 2: a binary header.
     V2,
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// The largest piece.
+/// The length of the largest piece, in bytes.
 const CHUNK: usize = 64 * 1024;
 
 /// The most bytes joined in one step.

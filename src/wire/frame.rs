@@ -29,10 +29,10 @@ pub const PONG: u8 = 0xA;
 /// The most payload of a control frame, in bytes (RFC 6455 §5.5).
 pub const CONTROL_MAX: usize = 125;
 
-/// Bytes of the longest frame header.
+/// The length of the longest frame header, in bytes.
 pub const HEADER_MAX: usize = 14;
 
-/// Bytes of a mask.
+/// The length of a mask, in bytes.
 const MASK: usize = 4;
 
 /// Our end of a connection. A client masks its frames, a server does not, and each refuses frames

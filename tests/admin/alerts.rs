@@ -239,7 +239,7 @@ fn a_release_that_dies_while_others_live_is_named() {
         let summary = fires["summary"].as_str().expect("words").to_owned();
         summary.contains(wanted).then_some(summary)
     });
-    assert!(summary.ends_with("look at that client's release, or at this block's network"));
+    assert!(summary.ends_with("check that client's release, or this block's network"));
     drop(stay);
     gateway.end();
 }
@@ -288,7 +288,7 @@ fn a_receiver_that_was_down_is_told_the_newest_state_of_each() {
         flapping["labels"],
         json!({ "class": "app", "package": "org.flaps" })
     );
-    assert_eq!(flapping["summary"], "org.flaps of ada come back too often");
+    assert_eq!(flapping["summary"], "org.flaps of ada reconnect too often");
     eventually("it was tried again", || {
         (receiver.refused.lock().expect("whole").len() >= 2).then_some(())
     });
@@ -432,7 +432,7 @@ fn a_house_that_fills_up_is_told_before_and_when_a_newcomer_is_refused() {
     gateway.line(&["alert state=firing name=near_capacity severity=warning"]);
     assert_eq!(
         near["summary"],
-        "9 of 10 connections are here, 90.0 % (threshold 90 %)"
+        "9 of at most 10 connections are open, 90.0 % (threshold 90 %)"
     );
     clients.extend(crowd(&gateway, 9..10));
     // A request that a full gateway still answers does not count as refused.
@@ -443,7 +443,7 @@ fn a_house_that_fills_up_is_told_before_and_when_a_newcomer_is_refused() {
     gateway.line(&["alert state=firing name=at_capacity severity=critical"]);
     assert_eq!(
         full["summary"],
-        "1 newcomer was refused within 1.5 s: 10 of 10 connections are here"
+        "1 newcomer was refused within 1.5 s: 10 of at most 10 connections are open"
     );
     drop(clients);
     alert(&gateway, "at_capacity", "resolved");

@@ -298,13 +298,13 @@ fn what_is_explained_happens_and_not_before() {
     let (suspect_at, ends_at) = (moment(&explain["suspect"]), moment(&explain["end"]));
     assert!(suspect_at < ends_at, "{told}");
 
-    eventually("it is suspect", || {
+    eventually("it becomes suspect", || {
         let list = gateway.api("/api/v1/connections?state=suspect");
         (list["matched"] == 1).then_some(())
     });
     let suspect = gateway.api(&path);
     let why = suspect["explain"]["why"].as_str().expect("words");
-    assert!(why.starts_with("suspect: nothing heard for "), "{why}");
+    assert!(why.starts_with("suspect: nothing received for "), "{why}");
     assert_eq!(
         moment(&suspect["explain"]["end"])[..19],
         ends_at[..19],
@@ -383,7 +383,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
     );
     let detail = gateway.api(&path);
     assert_eq!(detail["connection"]["user_agent"], "glasses-os/3.2 (rev 7)");
-    let said = r#"its client calls itself "glasses-os/3.2 (rev 7)""#;
+    let said = r#"its user agent is "glasses-os/3.2 (rev 7)""#;
     assert_eq!(detail["explain"]["text"][1], said, "{detail}");
     // A client that calls itself `other` looks like one for whose name there was no room.
     let lumped = glasses_with(&gateway, "ann", b"other");
@@ -392,7 +392,7 @@ fn log_api_and_closed_ring_name_the_user_agent() {
         "/api/v1/connections/{}",
         id.as_str().expect("an id")
     ));
-    let said = "its client's name had no room among the 4096 that are told apart";
+    let said = "its user agent is shown as other: 4096 different user agents are connected already";
     assert_eq!(detail["explain"]["text"][1], said, "{detail}");
     lumped.reset();
     let other = glasses_with(&gateway, "eve", b"glasses-os/3.1");
@@ -1027,7 +1027,7 @@ fn a_full_gateway_is_not_ready() {
         (ready.status == 503
             && ready
                 .body
-                .contains("accepting is restricted: MAX_CONNECTIONS are here"))
+                .contains("accepting is restricted: MAX_CONNECTIONS is reached"))
         .then_some(())
     });
     assert_eq!(gateway.metrics().get("pulsegate_accepting"), 0.0);
@@ -1076,8 +1076,8 @@ fn a_policy_is_changed_live_within_the_bounds_of_the_start() {
     assert_eq!(status, 200);
     gateway.line(&[
         "[WARN] connection_timeout_ms of class glasses is 1999, less than twice \
-         heartbeat_interval_ms, which is 1000: \
-         one lost ping closes a live peer; let it be at least 2000",
+         heartbeat_interval_ms, which is 1000: one lost ping would close a live peer; set it to at \
+         least 2000",
     ]);
     // Under the old policy it would have had a minute.
     let (_, event) = frozen.next_mute();
@@ -1860,7 +1860,7 @@ fn an_app_server_that_answers_100_continue_for_ever_holds_no_other_request_up() 
     }
     gateway.line(&[
         "outcome=unreachable",
-        "65536 bytes have come without a final response head",
+        "no final response head within the first 65536 bytes",
     ]);
     // The user is told this, and no more.
     let told = loop {
@@ -2239,7 +2239,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     while desk.send_sliced(Box::new(|_, _| Progress::Done)).is_ok() {}
     let busy = get("/metrics");
     assert!(
-        busy.starts_with("HTTP/1.1 503") && busy.contains("64 questions wait"),
+        busy.starts_with("HTTP/1.1 503") && busy.contains("64 requests wait"),
         "{busy}"
     );
     // The loop turns again, and processes the waiting requests, one slice a turn.

@@ -471,7 +471,7 @@ fn interim_responses_without_an_end_end_the_webhook_and_say_why() {
     // The timeout is never reached: only the limit of bytes ends it.
     let mut bench = Bench::new(Duration::from_secs(3_600));
     let why = why_it_is_down(&mut bench, &server.url());
-    assert_eq!(why, "65536 bytes have come without a final response head");
+    assert_eq!(why, "no final response head within the first 65536 bytes");
     assert_eq!(bench.count(WebhookResult::Timeout), 0);
     let asked = server.asked().len();
     eventually("all are cut off", || {

@@ -337,7 +337,7 @@ fn in_a_drain_each_connection_is_closed_by_when_it_was_foretold_and_for_that() {
                 continue;
             };
             assert_eq!(outlook.ends_for, Cause::DRAINING, "nothing ends it sooner");
-            let by = outlook.drained_by.expect("a drain is going on");
+            let by = outlook.drained_by.expect("a drain is in progress");
             assert!(by <= told + delay + spread + LATE, "{by}");
             if peer != slow {
                 foretold.push((peer, by, outlook.ends_at, outlook.ends_for));

@@ -624,7 +624,8 @@ fn the_command_line_itself_can_be_wrong() {
     for args in ["start", "-- start", "--drain-ms 5 start", "--check start"] {
         assert_eq!(
             fault(args, &[]),
-            "\"start\" (argument): belongs to no flag; --help-all lists all flags"
+            "\"start\" (argument): is neither a flag nor the value of one; --help-all lists all \
+             flags"
         );
     }
 }
@@ -645,9 +646,9 @@ fn what_is_not_utf8_is_told_and_not_fatal() {
     assert_eq!(
         faults,
         "4 settings are wrong:\n  \"--b\u{fffd}d\" (flag): is unknown; --help-all lists all \
-         flags\n  \"\u{fffd}\" (argument): belongs to no flag; --help-all lists all flags\n  \
-         LOG_LEVEL=\"in\u{fffd}fo\" (flag): must be error, warn, info, debug or trace\n  \
-         DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to \
+         flags\n  \"\u{fffd}\" (argument): is neither a flag nor the value of one; --help-all \
+         lists all flags\n  LOG_LEVEL=\"in\u{fffd}fo\" (flag): must be error, warn, info, debug or \
+         trace\n  DRAIN_MS=\"1\u{fffd}0\" (env): must be a whole number of milliseconds from 0 to \
          86400000, or with a unit (15s, 2m)"
     );
 }
@@ -722,8 +723,8 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
         warnings("", &["CONNECTION_TIMEOUT_MS=29999"]),
         [
             "CONNECTION_TIMEOUT_MS, which is 29999 (env), is less than twice \
-             HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
-             one lost ping closes a live peer; let it be at least 30000"
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): one lost ping would close a live \
+             peer; set it to at least 30000"
         ],
         "both classes inherit it: one warning"
     );
@@ -734,11 +735,11 @@ fn a_timeout_below_twice_its_interval_is_warned_of_with_numbers() {
         ),
         [
             "GLASSES_CONNECTION_TIMEOUT_MS, which is 16000 (flag), is less than twice \
-             HEARTBEAT_INTERVAL_MS, which is 15000 (default): \
-             one lost ping closes a live peer; let it be at least 30000",
+             HEARTBEAT_INTERVAL_MS, which is 15000 (default): one lost ping would close a live \
+             peer; set it to at least 30000",
             "CONNECTION_TIMEOUT_MS, which is 45000 (default), is less than twice \
-             APP_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): \
-             one lost ping closes a live peer; let it be at least 45002"
+             APP_HEARTBEAT_INTERVAL_MS, which is 22501 (flag): one lost ping would close a live \
+             peer; set it to at least 45002"
         ]
     );
 }
@@ -754,9 +755,8 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
         assert_eq!(
             fault("", &[&env("none"), &required]),
             format!(
-                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, or {accepted} must name at \
-                 least one: \
-                 no client could connect"
+                "{class}_SUBPROTOCOL_REQUIRED=\"1\" (env): must be 0, unless {accepted} names at \
+                 least one subprotocol: otherwise no client could connect"
             )
         );
         run("", &[&env("a"), &required]);
@@ -766,8 +766,7 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
             fault("", &[&env("a,b c")]),
             format!(
                 "{accepted}=\"a,b c\" (env): must be up to 16 subprotocols, separated by commas, \
-                 tokens (RFC 9110) of up to \
-                 128 characters; or any, or none"
+                 each a token (RFC 9110) of up to 128 characters; or any, or none"
             )
         );
     }
@@ -784,14 +783,14 @@ fn a_subprotocol_is_required_only_where_one_is_accepted() {
 fn limits_must_hold_what_they_are_limits_of() {
     assert_eq!(
         fault("--max-pending-bytes 1048585", &[]),
-        "MAX_PENDING_BYTES=\"1048585\" (flag): \
-         must be at least MAX_MESSAGE_BYTES, which is 1048576 (default), and 10 more"
+        "MAX_PENDING_BYTES=\"1048585\" (flag): must be at least 10 bytes more than \
+         MAX_MESSAGE_BYTES, which is 1048576 (default)"
     );
     run("--max-pending-bytes 1048586", &[]);
     assert_eq!(
         fault("--max-pending-bytes 65535 --max-message-bytes 125", &[]),
-        "MAX_PENDING_BYTES=\"65535\" (flag): must be a whole number of bytes \
-         from 65536 to 1073741824; at least MAX_MESSAGE_BYTES and 10 more"
+        "MAX_PENDING_BYTES=\"65535\" (flag): must be a whole number of bytes from 65536 to \
+         1073741824; at least 10 bytes more than MAX_MESSAGE_BYTES"
     );
     run("--max-pending-bytes 65536 --max-message-bytes 125", &[]);
     assert_eq!(
@@ -827,7 +826,7 @@ fn other_machines_are_let_in_only_on_purpose() {
             )),
             "{fault}"
         );
-        assert!(fault.contains("ALLOW_UNAUTHENTICATED must be 1"), "{fault}");
+        assert!(fault.contains("ALLOW_UNAUTHENTICATED is 1"), "{fault}");
         let settings = run(&listen, &["ALLOW_UNAUTHENTICATED=1"]);
         assert_eq!(settings.listen_addr, addr(open));
         assert!(settings.allow_unauthenticated);
@@ -948,9 +947,9 @@ fn max_buffered_bytes_as_given_holds_and_is_warned_of_if_memory_does_not() {
     assert_eq!(
         warnings,
         [
-            "MAX_BUFFERED_BYTES=\"1073741824\" (as given): at most 230162432 fit beside \
-             MAX_CONNECTIONS=1024: \
-             the cgroup's limit is 536870912 bytes; beyond that the kernel may end the process"
+            "MAX_BUFFERED_BYTES=\"1073741824\" (as given): should be at most 230162432 with \
+             MAX_CONNECTIONS=1024: the cgroup's limit is 536870912 bytes; beyond it the kernel may \
+             end the process"
         ]
     );
     let mut settings = run("", &given);
@@ -981,9 +980,9 @@ fn max_connections_is_at_most_what_descriptors_allow() {
         assert_eq!(
             warnings,
             [format!(
-                "MAX_CONNECTIONS=\"{}\": at most {room}, which holds now: the limit of file \
-                 descriptors is {descriptors}, \
-                 of which some are kept for the admin listener, the state file and reloads",
+                "MAX_CONNECTIONS=\"{}\": is lowered to {room}: the limit of file descriptors is \
+                 {descriptors}, of which some are kept for the admin listener, the state file and \
+                 reloads",
                 room + 1
             )]
         );
@@ -1019,7 +1018,7 @@ fn one_message_tells_every_fault() {
         error.to_string(),
         "11 settings are wrong:
   \"--frobnicate\" (flag): is unknown; --help-all lists all flags
-  \"leftover\" (argument): belongs to no flag; --help-all lists all flags
+  \"leftover\" (argument): is neither a flag nor the value of one; --help-all lists all flags
   --max-message-bytes (flag): has no value; it must be a whole number of bytes from 125 to 67108864
   --check=\"1\" (flag): takes no value
   \"-q\" (flag): is unknown; --help-all lists all flags
@@ -1027,9 +1026,9 @@ fn one_message_tells_every_fault() {
   with a unit (15s, 2m)
   HEARTBEAT_MODE=\"sometimes\" (env): must be always or idle
   REUSE_PORT=\"2\" (env): must be 0, 1, false or true
-  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, or AUTH_JWT_SECRET, \
-AUTH_JWT_SECRET_FILE or APPS_FILE must be given, or ALLOW_UNAUTHENTICATED must be 1: \
-         any client that reaches another address could connect under any identity
+  LISTEN_ADDR=\"0.0.0.0:80\" (flag): must be a loopback address, unless AUTH_JWT_SECRET, \
+AUTH_JWT_SECRET_FILE or APPS_FILE is set, or ALLOW_UNAUTHENTICATED is 1: otherwise every client \
+that reaches this address could connect as any user
   CONNECTION_TIMEOUT_MS=\"20000\" (env): must be more than HEARTBEAT_INTERVAL_MS, which is 30000 \
   (flag)
   MAX_BUFFERED_BYTES=\"65536\" (env): must be at least MAX_PENDING_BYTES, which is 4194304 \
@@ -1132,7 +1131,7 @@ fn the_table_is_fit_to_be_shown() {
             "{name}"
         );
         assert!(
-            setting.help.ends_with('.') && !setting.help.contains(". "),
+            setting.help.ends_with('.') && setting.help.len() <= 300,
             "{name}"
         );
         if let Kind::Number { least, most, .. } = setting.kind {
@@ -1391,7 +1390,7 @@ fn every_type_that_a_setting_does_not_have_is_told() {
         assert_eq!(
             fault_of(format!("trusted_proxies = {items}")),
             format!(
-                "TRUSTED_PROXIES (file): is an array of other things than strings; it must be \
+                "TRUSTED_PROXIES (file): is an array with items that are not strings; it must be \
                  {networks}"
             )
         );
@@ -1402,8 +1401,8 @@ fn every_type_that_a_setting_does_not_have_is_told() {
     );
     assert_eq!(
         fault_of("admin_token = 12345678901234567"),
-        "ADMIN_TOKEN (file): is an integer; it must be 16 to 512 visible ASCII characters \
-         without spaces; never a flag, which every process could read"
+        "ADMIN_TOKEN (file): is an integer; it must be 16 to 512 visible ASCII characters without \
+         spaces; not as a flag, because other processes could read it"
     );
 }
 
@@ -1425,12 +1424,12 @@ fn what_is_no_setting_cannot_stand_in_the_file() {
     ] {
         assert_eq!(
             fault_of(table),
-            "\"limits\" (file): is a table; settings stand in none"
+            "\"limits\" (file): is a table; settings must be outside of tables"
         );
     }
     assert_eq!(
         fault_of("DRAIN_MS = 5\ndrain_ms = 5"),
-        "DRAIN_MS (file): stands there as drain_ms, too; one must go"
+        "DRAIN_MS (file): is given twice, as DRAIN_MS and as drain_ms; remove one of them"
     );
     assert_eq!(
         fault_of("DRAIN_MS = 5\nDRAIN_MS = 5"),
@@ -1438,7 +1437,7 @@ fn what_is_no_setting_cannot_stand_in_the_file() {
     );
     assert_eq!(
         fault_of("config_file = '/etc/other.toml'"),
-        "CONFIG_FILE (file): cannot stand there; set the flag or the variable"
+        "CONFIG_FILE (file): is not allowed in the file; set the flag or the variable"
     );
     let long = format!("\"{}\\nx\" = 5", "k".repeat(1_000));
     assert_eq!(
@@ -1475,7 +1474,7 @@ fn a_file_that_cannot_be_understood_is_told_without_its_lines() {
     ] {
         assert_eq!(
             fault_of(content),
-            format!("CONFIG_FILE=FILE (env): must be a file in UTF-8, which line {line} is not")
+            format!("CONFIG_FILE=FILE (env): must be a file in UTF-8; line {line} is not")
         );
     }
     assert_eq!(
@@ -1557,7 +1556,7 @@ fn one_message_tells_the_faults_of_the_file_with_all_others() {
         told,
         [
             "\"-x\" (flag): is unknown; --help-all lists all flags",
-            "\"table\" (file): is a table; settings stand in none",
+            "\"table\" (file): is a table; settings must be outside of tables",
             "\"unknown\" (file): is unknown; --help-all lists all settings",
             "STATS_INTERVAL_MS=\"1\" (file): must be a whole number of milliseconds from 10 to \
              86400000, or with a unit (15s, 2m)",
@@ -1630,7 +1629,7 @@ fn a_secret_is_given_by_itself_or_in_a_file() {
         folder.file("secret", TOKEN);
         assert_eq!(
             fault(&flag, &[&variable]),
-            told(&format!("left out: {name} is given (env)"))
+            told(&format!("left out, because {name} is set as well (env)"))
         );
         fs::remove_file(&file).unwrap();
         let missing = "a file that can be read: No such file or directory (os error 2)";
@@ -1685,8 +1684,8 @@ fn a_credential_that_was_not_filled_in_does_not_open_the_gateway() {
         ("APPS_FILE", "the path of a file"),
     ] {
         let wanted = format!(
-            "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is taken \
-             for one that was not filled in"
+            "{name}=\"\" (env): must be {allowed}, or not be set at all: an empty variable is \
+             probably a mistake"
         );
         let emptied = format!("{name}=");
         for args in ["", "--check", "--allow-unauthenticated"] {
@@ -1736,8 +1735,8 @@ fn a_token_that_was_not_filled_in_does_not_open_the_admin_listener() {
         for args in ["", "--check", "--admin-addr 127.0.0.1:0"] {
             let told = fault(args, &[&emptied]);
             let wanted = format!(
-                "{name}=\"\" (env): must be {allowed}, or not set at all: an empty variable is \
-                 taken for one that was not filled in"
+                "{name}=\"\" (env): must be {allowed}, or not be set at all: an empty variable is \
+                 probably a mistake"
             );
             assert_eq!(told, wanted);
         }
@@ -1782,8 +1781,8 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
     for (name, _) in SECRETS {
         let least = least_of(name);
         let allowed = format!(
-            "must be {least} to 512 visible ASCII characters {} spaces; \
-             never a flag, which every process could read",
+            "must be {least} to 512 visible ASCII characters {} spaces; not as a flag, because \
+             other processes could read it",
             spaces_of(name)
         );
         let told = |origin: &str| format!("{name}=\"***\" ({origin}): {allowed}");
@@ -1806,8 +1805,8 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
         assert_eq!(fault_of(format!("{key} = 's3cret'")), told("file"));
         let flag = format!("--{}", key.replace('_', "-"));
         let never = format!(
-            "{flag} (flag): is never a flag, which every process could read; set the variable \
-             {name}"
+            "{flag} (flag): is a secret, and other processes could read a flag; set the variable \
+             {name} instead"
         );
         for args in [
             format!("{flag} s3cret-s3cret-s3cret"),
@@ -1819,7 +1818,10 @@ fn a_secret_has_its_bounds_and_is_never_a_flag() {
         }
         assert_eq!(
             fault(&format!("{name}=s3cret-s3cret-s3cret"), &[]),
-            format!("{name:?} (argument): belongs to no flag; --help-all lists all flags")
+            format!(
+                "{name:?} (argument): is neither a flag nor the value of one; --help-all lists all \
+                 flags"
+            )
         );
     }
 }
@@ -1859,8 +1861,7 @@ fn the_url_that_alerts_are_posted_to_is_shown_as_little_as_a_password() {
             faults("", &[&format!("ALERT_WEBHOOK_URL={wrong}")]),
             [
                 "ALERT_WEBHOOK_URL=\"***\" (env): must be a URL with http:// or https:// and a \
-                 host, without a user; \
-                 never a flag, which every process could read"
+                 host, without a user name; not as a flag, because other processes could read it"
             ]
         );
     }
@@ -1878,10 +1879,9 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
         assert_eq!(
             fault(&flag, &[]),
             format!(
-                "ADMIN_ADDR={open:?} (flag): must be a loopback address or off, or ADMIN_TOKEN or \
-                 ADMIN_TOKEN_FILE must be given: any client that reaches another address could \
-                 close \
-                 every connection"
+                "ADMIN_ADDR={open:?} (flag): must be off or a loopback address, unless ADMIN_TOKEN \
+                 or ADMIN_TOKEN_FILE is set: otherwise every client that reaches this address \
+                 could close all connections"
             )
         );
         let settings = run(&flag, &[&format!("ADMIN_TOKEN={TOKEN}")]);
@@ -1899,8 +1899,8 @@ fn the_operators_endpoints_are_open_to_others_only_with_a_token() {
     assert_eq!(
         fault("--admin-addr none", &[]),
         "ADMIN_ADDR=\"none\" (flag): must be off, or an IP address with a port, such as \
-         127.0.0.1:8002 or [::1]:8002; a loopback address unless there is a token; not where \
-         LISTEN_ADDR is"
+         127.0.0.1:8002 or [::1]:8002; a loopback address unless a token is set; another address \
+         or port than LISTEN_ADDR"
     );
 }
 
@@ -1924,8 +1924,7 @@ fn operators_and_peers_are_not_served_at_one_address() {
             fault(&both(listen, admin), &open),
             format!(
                 "ADMIN_ADDR={admin:?} (flag): must be another address or port than LISTEN_ADDR, \
-                 which is {listen} (flag): \
-                 one of them could not be opened"
+                 which is {listen} (flag): two listeners cannot share one"
             )
         );
     }
@@ -1948,8 +1947,8 @@ fn a_proxys_word_counts_only_from_proxies_that_are_named() {
         let flag = format!("--proxy-protocol {version}");
         let shown = version.to_lowercase();
         let told = format!(
-            "PROXY_PROTOCOL={shown:?} (flag): must be off, or TRUSTED_PROXIES must name at least \
-             one: any peer could claim to be any client"
+            "PROXY_PROTOCOL={shown:?} (flag): must be off, unless TRUSTED_PROXIES names at least \
+             one address: otherwise no header would be read"
         );
         assert_eq!(fault(&flag, &[]), told);
         assert_eq!(fault(&format!("{flag} --trusted-proxies="), &[]), told);
@@ -2030,10 +2029,10 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     );
     let flag = format!("--apps-file {file}");
     let told = |must: &str| format!("APPS_FILE={file:?} (flag): must be {must}");
-    let apps = "a list of apps without faults: \
-        app 1: package is not a string of 1 to 256 bytes without control characters, \
-        app 2: has a field other than package, api_key, webhook_url and may_send, \
-        app 2: api_key is not a string of 1 to 512 bytes without control characters";
+    let apps = "a list of apps without faults: app 1: package is not a string of 1 to 256 bytes \
+                without control characters, app 2: has a field other than package, api_key, \
+                webhook_url and may_send, app 2: api_key is not a string of 1 to 512 bytes without \
+                control characters";
     assert_eq!(
         faults(
             &format!("{flag} --drain-ms x"),
@@ -2079,9 +2078,9 @@ fn where_the_state_is_to_be_kept_is_looked_at_before_the_start() {
             assert_eq!(fault(args, &[&format!("STATE_FILE={path}")]), wanted);
         }
     };
-    let missing = "a file in a folder that is there: No such file or directory (os error 2)";
-    let no_folder = "a file in a folder that is there: Not a directory (os error 20)";
-    let special = "a regular file, or one that is not there yet";
+    let missing = "a file in an existing folder: No such file or directory (os error 2)";
+    let no_folder = "a file in an existing folder: Not a directory (os error 20)";
+    let special = "a regular file, or one that does not exist yet";
     told(&folder.path("none/state.json"), missing);
     told(&folder.path(""), special);
     told("/dev/zero", special);
@@ -2126,9 +2125,8 @@ fn no_slip_in_the_apps_shows_a_key() {
 #[test]
 fn pages_are_named_by_their_origins() {
     let allowed = "up to 64 origins, separated by commas, such as \
-                   https://app.example.org,http://localhost:3000,file://,null, each as clients \
-                   send it, \
-                   without *";
+                   https://app.example.org,http://localhost:3000,file://,null, spelt as clients \
+                   send them; * is not allowed";
     let origins = |env: &str| {
         let origins = run("", &[&format!("ALLOWED_ORIGINS={env}")]).allowed_origins;
         origins.iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -2200,7 +2198,7 @@ fn what_is_not_kept_is_named_by_its_type_or_nothing_is() {
             fault("", &[&format!("REPLAY_SKIP={wrong}")]),
             format!(
                 "REPLAY_SKIP={wrong:?} (env): must be up to 64 types of frames, separated by \
-                 commas, of up to 128 visible ASCII characters; or none"
+                 commas, each of up to 128 visible ASCII characters; or none"
             )
         );
     }
@@ -2569,8 +2567,8 @@ fn a_reload_does_not_open_the_gateway_to_others() {
     let told = old.reloaded(&newer).expect_err("a fault").to_string();
     assert_eq!(
         told,
-        "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be given: a reload does not \
-         take away AUTH_JWT_SECRET, which is *** (env); that takes a restart"
+        "1 setting is wrong:\n  AUTH_JWT_SECRET=\"\" (default): must be set: a reload does not \
+         remove AUTH_JWT_SECRET, which is *** (env); only a restart does"
     );
     assert!(
         !newer
@@ -2600,8 +2598,7 @@ fn a_reload_takes_away_nothing_that_keeps_peers_out() {
         left.remove(nth);
         let told = old.reloaded(&run("", &left)).expect_err(gone).to_string();
         assert!(told.starts_with("1 setting is wrong:\n"), "{told}");
-        let what =
-            format!("{gone}=\"\" (default): must be given: a reload does not take away {gone}");
+        let what = format!("{gone}=\"\" (default): must be set: a reload does not remove {gone}");
         assert!(told.contains(&what), "{told}");
         // A restriction that was not given before need not be given.
         let before = run("", &left);
@@ -2622,10 +2619,10 @@ fn what_waits_for_a_restart_must_fit_what_does_not() {
     let newer = run("", &[]);
     assert_eq!(
         old.reloaded(&newer).expect_err("a fault").to_string(),
-        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, or TRUSTED_PROXIES \
-         must name at least one: any peer could claim to be any client\n  TRUSTED_PROXIES=\"\" \
-         (default): must be given: a reload does not take away TRUSTED_PROXIES, which is ::1/128 \
-         (flag); that takes a restart"
+        "2 settings are wrong:\n  PROXY_PROTOCOL=\"v1\" (flag): must be off, unless \
+         TRUSTED_PROXIES names at least one address: otherwise no header would be read\n  \
+         TRUSTED_PROXIES=\"\" (default): must be set: a reload does not remove TRUSTED_PROXIES, \
+         which is ::1/128 (flag); only a restart does"
     );
     assert!(newer.reloaded(&old).is_ok());
 }

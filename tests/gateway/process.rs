@@ -229,12 +229,15 @@ fn a_port_that_is_taken_says_what_helps() {
         assert!(!output.status.success());
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    let shared = "end it, or take another port, or set REUSE_PORT in both";
+    let shared = "end that process, or use another port, or set REUSE_PORT=1 in both processes";
     let peers = told(&taken, "off");
     assert!(peers.contains(shared), "{peers}");
     let admin = told("127.0.0.1:0", &taken);
     assert!(admin.contains("ADMIN_ADDR: cannot listen"), "{admin}");
-    assert!(admin.contains("end it, or take another port"), "{admin}");
+    assert!(
+        admin.contains("end that process, or use another port"),
+        "{admin}"
+    );
     assert!(!admin.contains("REUSE_PORT"), "{admin}");
 }
 
@@ -323,7 +326,7 @@ fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_
     );
     gateway.line(&[
         "cause=bad_request",
-        "no offered subprotocol is accepted here",
+        "none of the offered subprotocols is accepted",
     ]);
     let refused = asked(&gateway, app, "").response();
     assert!(
@@ -337,8 +340,8 @@ fn a_client_that_offers_subprotocols_gets_one_and_where_one_is_required_is_told_
 fn a_timeout_that_one_lost_ping_reaches_is_warned_of_by_the_check_and_at_the_start() {
     let settings = [("CONNECTION_TIMEOUT_MS", "1999"), ("DRAIN_MS", "0")];
     let warning = "CONNECTION_TIMEOUT_MS, which is 1999 (env), is less than twice \
-                   HEARTBEAT_INTERVAL_MS, \
-                   which is 1000 (env): one lost ping closes a live peer; let it be at least 2000";
+                   HEARTBEAT_INTERVAL_MS, which is 1000 (env): one lost ping would close a live \
+                   peer; set it to at least 2000";
     let checked = Gateway::command(&settings).arg("--check").output();
     let checked = checked.expect("it runs");
     assert!(checked.status.success(), "it is allowed");
@@ -380,7 +383,7 @@ fn a_flood_is_slowed_and_its_peers_are_told_so() {
         let id = gateway.connection("user=flood")["id"].clone();
         let path = format!("/api/v1/connections/{}", id.as_str().expect("an id"));
         let told = gateway.api(&path).to_string();
-        told.contains("more than its share").then_some(())
+        told.contains("it is throttled").then_some(())
     });
     over.store(true, Relaxed);
     writer.join().expect("no panic");
@@ -412,7 +415,10 @@ fn max_connections_above_the_descriptors_is_clamped_and_operators_are_still_serv
             .envs(inner.get_envs().filter_map(|(k, v)| Some((k, v?))));
         Gateway::start_unread(command).read()
     };
-    gateway.line(&["[WARN] MAX_CONNECTIONS=\"1000\": at most 67,", " 200,"]);
+    gateway.line(&[
+        "[WARN] MAX_CONNECTIONS=\"1000\": is lowered to 67:",
+        " 200,",
+    ]);
     gateway.line(&["[INFO] start ", " max_connections=67 "]);
     let controls = Controls::start_at_gateway(gateway.addr);
     let guests: Vec<_> = (Controls::MANY..ROOM)
@@ -490,7 +496,8 @@ fn buffers_are_bounded_by_memory_and_the_log_says_where_that_comes_from() {
         "origin=given",
     ]);
     if limit < most {
-        gateway.line(&["[WARN] MAX_BUFFERED_BYTES=\"1099511627776\" (as given): at most "]);
+        gateway
+            .line(&["[WARN] MAX_BUFFERED_BYTES=\"1099511627776\" (as given): should be at most "]);
     }
     gateway.end();
 }
@@ -527,7 +534,7 @@ fn without_descriptors_the_gateway_pauses_says_so_and_recovers() {
     // The alert does not wait for ALERT_LIMITS_FOR_MS, a minute.
     gateway.line(&[
         "alert state=firing name=fds_near_limit",
-        "descriptors have run out",
+        "no file descriptor was free",
     ]);
     controls.await_pings(2);
     limit(before);
@@ -737,11 +744,11 @@ fn the_start_says_in_words_what_is_open_to_which_clients() {
         "{listening}"
     );
     assert!(
-        listening.ends_with("open to any client, without a token or key, from this machine only")
+        listening.ends_with("accepts any client, without a token or key, from this machine only")
     );
-    let page = gateway.line(&["[INFO] the page is at "]);
+    let page = gateway.line(&["[INFO] the operator's page is at "]);
     assert!(page.contains(&format!("http://{admin}/")), "{page}");
-    assert!(page.ends_with("open to any request, without a token, from this machine only"));
+    assert!(page.ends_with("accepts any request, without a token, from this machine only"));
     let start = gateway.line(&["[INFO] start "]);
     assert!(start.len() < 250, "{start}");
     assert_eq!(gateway.lines(&["settings "]), [""; 0]);
@@ -755,9 +762,9 @@ fn the_start_says_in_words_what_is_open_to_which_clients() {
     ];
     let gateway = Gateway::start(&settings);
     let listening = gateway.line(&["[INFO] listening on "]);
-    let open = "open to glasses with a token, no app, from every machine that reaches it";
+    let open = "accepts glasses with a token, and no apps, from all machines that can reach it";
     assert!(listening.ends_with(open), "{listening}");
-    gateway.line(&["[INFO] there is no page"]);
+    gateway.line(&["[INFO] the operator's page, the API and the metrics are off"]);
     // The long line, for debugging.
     gateway.line(&["[DEBUG] settings ", " glasses_heartbeat_interval_ms=1000 "]);
     gateway.end();
@@ -776,7 +783,7 @@ fn the_log_is_json_if_asked_for_and_has_priorities_under_the_journal() {
         let inode = stderr.ino() + u64::from(!is_journal);
         command.env("JOURNAL_STREAM", format!("{}:{inode}", stderr.dev()));
         let gateway = Gateway::start_on(command, reader, writer).read();
-        gateway.line(&["any client may connect: "]);
+        gateway.line(&["every client may connect, "]);
         let log = gateway.log.clone();
         gateway.end();
         let log = log.lock().expect("no panic");

@@ -991,7 +991,7 @@ fn a_server_that_agrees_and_an_app_that_does_not_come() {
     fleet.advance(14_900);
     fleet.drain(glasses);
     fleet.advance(200);
-    assert_eq!(fleet.next(glasses)["reason"], "it did not connect");
+    assert_eq!(fleet.next(glasses)["reason"], "the app did not connect");
 }
 
 #[test]
@@ -1352,7 +1352,7 @@ fn a_second_reload_meanwhile_loses_nothing_and_the_newest_list_judges() {
     let told = fleet.texts(glasses);
     assert!(
         told.iter()
-            .any(|text| text.contains("there is no such app"))
+            .any(|text| text.contains("this app is not in APPS_FILE"))
     );
 }
 

@@ -22,7 +22,7 @@ pub struct Commons {
     pub clock: Clock,
     pub rng: Rng,
     pub tally: Tally,
-    /// The server's timeout, µs.
+    /// The server's connection timeout, in µs.
     pub timeout: u64,
     read: Box<[u8]>,
     replies: Vec<u8>,
@@ -53,7 +53,7 @@ enum Phase {
     Connecting(Box<(Upgrade, Vec<u8>)>),
     Upgrading(Box<Upgrade>),
     Open,
-    /// A ghost that sends nothing more.
+    /// A ghost (a peer that pretends to be dead) that has fallen silent.
     Silent,
     /// A ghost that the server has closed; its socket stays open, as with a real ghost.
     Buried,
@@ -66,8 +66,8 @@ enum Phase {
 
 /// The most unsent bytes of a connection before it is given up.
 const UNSENT_LIMIT: usize = 4 << 20;
-/// The bytes that a slow reader reads at a time. The next constant is its receive buffer, which the
-/// kernel doubles.
+/// The number of bytes that a slow reader reads at a time. The next constant is the size of its
+/// receive buffer, which the kernel doubles.
 const SIP: usize = 512;
 const SLOW_RECEIVE_BUFFER: usize = 4 * 1024;
 

@@ -7,7 +7,7 @@ use crate::rng::Rng;
 /// What a connection does besides answering pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Nothing more.
+    /// Only answers pings.
     Plain,
     /// Falls silent at a random time: it still reads, to see its end, but sends nothing more.
     Ghost,

@@ -46,10 +46,10 @@ struct Swarm<'a> {
     poll: Poll,
     commons: Commons,
     roles: Vec<Role>,
-    /// By number. Numbers are never reused, so an event can only belong to the connection of that
-    /// number.
+    /// The connections by number. Numbers are never reused, so an event can only belong to the
+    /// connection of that number.
     conns: Vec<Option<Conn>>,
-    /// How many were started; this is also the next number.
+    /// How many connections were started; this is also the number of the next one.
     started: u32,
     in_flight: u32,
     due: BinaryHeap<Reverse<(u64, u32, Task)>>,
@@ -66,7 +66,7 @@ struct Swarm<'a> {
 /// A task of a connection at a planned time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
-    /// Give up the handshake, if it is still under way.
+    /// Give up the handshake, if it is not complete.
     EndHandshake,
     FallSilent,
     Talk,

@@ -14,17 +14,17 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("not in the file itself"),
         audience: Basic,
         reload: false,
-        help: "A file in TOML with settings, for what neither a flag nor a variable says; at most \
-               1 MiB.",
+        help: "A TOML file with settings. A flag or an environment variable overrides the same \
+               setting in it. At most 1 MiB.",
     },
     Setting {
         name: "LISTEN_ADDR",
         kind: Kind::Address,
         default: Fallback::Value("127.0.0.1:8002"),
-        rule: Some("a loopback address unless there are credentials or ALLOW_UNAUTHENTICATED is 1"),
+        rule: Some("a loopback address unless credentials are set or ALLOW_UNAUTHENTICATED is 1"),
         audience: Basic,
         reload: false,
-        help: "The address and port to accept connections on; port 0 takes a free one.",
+        help: "The address and port that clients connect to; port 0 takes any free port.",
     },
     Setting {
         name: "ALLOW_UNAUTHENTICATED",
@@ -33,7 +33,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "Whether LISTEN_ADDR may be reached from other machines without any authentication.",
+        help: "Whether LISTEN_ADDR may be an address that other machines can reach although no \
+               credentials are set. Any client may then connect as any user.",
     },
     Setting {
         name: "AUTH_JWT_SECRET",
@@ -42,21 +43,21 @@ pub(super) const BASIC: &[Setting] = &[
             spaces: true,
         },
         default: Fallback::Nothing,
-        rule: Some("never a flag, which every process could read"),
+        rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: true,
-        help: "The secret that signs the tokens of glasses (HS256); their claim email is the user; \
-               without it and APPS_FILE there is no authentication, with APPS_FILE alone no \
-               glasses may connect.",
+        help: "The key that signs the JSON Web Tokens of glasses (HS256); the claim email is the \
+               user. Without it glasses cannot connect, unless APPS_FILE is not set either: then \
+               no client needs credentials.",
     },
     Setting {
         name: "AUTH_JWT_SECRET_FILE",
         kind: Kind::Path,
         default: Fallback::Nothing,
-        rule: Some("not beside AUTH_JWT_SECRET"),
+        rule: Some("not together with AUTH_JWT_SECRET"),
         audience: Basic,
         reload: true,
-        help: "A file whose content, without white space at its end, is that secret.",
+        help: "A file that holds the value of AUTH_JWT_SECRET; white space at its end is ignored.",
     },
     Setting {
         name: "APPS_FILE",
@@ -65,10 +66,10 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "A file with the apps that may connect, a JSON array of objects with package, \
-               api_key and perhaps webhook_url and may_send, at most 16 MiB; without it and \
-               AUTH_JWT_SECRET there is no authentication, with AUTH_JWT_SECRET alone no app may \
-               connect.",
+        help: "A JSON file of the third-party apps that may connect, at most 16 MiB: objects with \
+               package, api_key, and optionally webhook_url and may_send. Without it no app can \
+               connect, unless AUTH_JWT_SECRET is not set either: then no client needs \
+               credentials.",
     },
     Setting {
         name: "APP_ADMISSION",
@@ -77,8 +78,9 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "Whether an app with the right key is let into a session only if that user started \
-               it, or always; without credentials it always is.",
+        help: "started: an app with a valid key may join a user's session only if that user has \
+               started it. key: a valid key is enough. If no credentials are set, every app may \
+               join.",
     },
     Setting {
         name: "ALLOWED_ORIGINS",
@@ -87,9 +89,10 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The web pages that may connect, told by the header Origin, which clients that are \
-               no browsers rarely send; with credentials none given means all, without them none \
-               but those of an IP address or localhost that is the request's own Host.",
+        help: "The web pages that may connect, by the header Origin. A request without this header \
+               is allowed. If the list is not set, credentials allow every page; without \
+               credentials a page must be from the request's Host, and that must be an IP address \
+               or localhost.",
     },
 ];
 
@@ -102,18 +105,19 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The subprotocols (Sec-WebSocket-Protocol) that glasses may speak, the preferred one \
-               first; the first that the client offers is chosen, with any the client's first.",
+        help: "The WebSocket subprotocols (Sec-WebSocket-Protocol) that glasses may use, the \
+               preferred one first. The first in this list that the client offers is chosen; with \
+               any, the client's first offer.",
     },
     Setting {
         name: "GLASSES_SUBPROTOCOL_REQUIRED",
         kind: Kind::Switch,
         default: Fallback::Value("0"),
-        rule: Some("0 if GLASSES_SUBPROTOCOLS is none"),
+        rule: Some("only 0 if GLASSES_SUBPROTOCOLS is none"),
         audience: Advanced,
         reload: true,
-        help: "Whether glasses that offer no accepted subprotocol are refused with HTTP 400; \
-               otherwise they get a connection without one.",
+        help: "Whether glasses that offer no accepted subprotocol are refused with HTTP 400. If 0, \
+               they connect without a subprotocol.",
     },
     Setting {
         name: "APP_SUBPROTOCOLS",
@@ -122,19 +126,19 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The subprotocols (Sec-WebSocket-Protocol) that third-party apps may speak, the \
-               preferred one first; the first that the client offers is chosen, with any the \
-               client's first.",
+        help: "The WebSocket subprotocols (Sec-WebSocket-Protocol) that third-party apps may use, \
+               the preferred one first. The first in this list that the client offers is chosen; \
+               with any, the client's first offer.",
     },
     Setting {
         name: "APP_SUBPROTOCOL_REQUIRED",
         kind: Kind::Switch,
         default: Fallback::Value("0"),
-        rule: Some("0 if APP_SUBPROTOCOLS is none"),
+        rule: Some("only 0 if APP_SUBPROTOCOLS is none"),
         audience: Advanced,
         reload: true,
         help: "Whether third-party apps that offer no accepted subprotocol are refused with HTTP \
-               400; otherwise they get a connection without one.",
+               400. If 0, they connect without a subprotocol.",
     },
 ];
 
@@ -147,18 +151,19 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: false,
-        help: "Whether other processes of the same user may listen on the same address and share \
-               its connections (SO_REUSEPORT).",
+        help: "Whether other processes of the same user may listen on the same address and port \
+               (SO_REUSEPORT). The kernel then distributes new connections among them.",
     },
     Setting {
         name: "PROXY_PROTOCOL",
         kind: Kind::Word(&["off", "v1", "v2"]),
         default: Fallback::Value("off"),
-        rule: Some("off unless TRUSTED_PROXIES names one"),
+        rule: Some("only off if TRUSTED_PROXIES is empty"),
         audience: Advanced,
         reload: false,
-        help: "Whether connections to LISTEN_ADDR begin with a header of the PROXY protocol with \
-               the client's address, and in which version.",
+        help: "The version of the PROXY protocol that the proxies in TRUSTED_PROXIES use: each of \
+               their connections begins with a header with the client's address. off: no header is \
+               expected.",
     },
     Setting {
         name: "TRUSTED_PROXIES",
@@ -167,7 +172,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "Proxies trusted to report the client's address.",
+        help: "The addresses of proxies that are trusted to report the client's address, in a \
+               PROXY protocol header or in X-Forwarded-For.",
     },
     Setting {
         name: "AUTH_JWT_LEEWAY_MS",
@@ -176,7 +182,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a token of glasses counts before its claim nbf and after its claim exp, \
-               since the clock of the machine that signs it may differ.",
+        help: "The tolerated difference between the clocks of this machine and of the signer of \
+               tokens: a token is valid this long before its claim nbf and after its claim exp.",
     },
 ];

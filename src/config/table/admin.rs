@@ -10,10 +10,13 @@ pub(super) const BASIC: &[Setting] = &[
         name: "ADMIN_ADDR",
         kind: Kind::AddressOrOff,
         default: Fallback::Value("127.0.0.1:9002"),
-        rule: Some("a loopback address unless there is a token; not where LISTEN_ADDR is"),
+        rule: Some(
+            "a loopback address unless a token is set; another address or port than LISTEN_ADDR",
+        ),
         audience: Basic,
         reload: false,
-        help: "The address and port of the operator's endpoints; port 0 takes a free one.",
+        help: "The address and port of the operator's page, API and metrics; port 0 takes any free \
+               port.",
     },
     Setting {
         name: "ADMIN_TOKEN",
@@ -22,20 +25,20 @@ pub(super) const BASIC: &[Setting] = &[
             spaces: false,
         },
         default: Fallback::Nothing,
-        rule: Some("never a flag, which every process could read"),
+        rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: false,
-        help: "The token that a request to ADMIN_ADDR must bring; without one every request is \
-               answered.",
+        help: "The token that each request to ADMIN_ADDR must carry. If it is not set, requests \
+               need no token.",
     },
     Setting {
         name: "ADMIN_TOKEN_FILE",
         kind: Kind::Path,
         default: Fallback::Nothing,
-        rule: Some("not beside ADMIN_TOKEN"),
+        rule: Some("not together with ADMIN_TOKEN"),
         audience: Basic,
         reload: false,
-        help: "A file whose content, without white space at its end, is the token.",
+        help: "A file that holds the value of ADMIN_TOKEN; white space at its end is ignored.",
     },
 ];
 
@@ -47,6 +50,7 @@ pub(super) const ADVANCED: &[Setting] = &[Setting {
     rule: None,
     audience: Advanced,
     reload: false,
-    help: "The names, beside localhost, under which ADMIN_ADDR may be asked without a token; other \
-           names are refused there, because a web page can make its own lead to it.",
+    help: "The host names, besides localhost, that ADMIN_ADDR accepts in the header Host if no \
+           token is set. Other names are refused, because a web page can point its own name at \
+           this address (DNS rebinding).",
 }];

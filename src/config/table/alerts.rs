@@ -14,18 +14,18 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "Whether the gateway watches itself and tells of trouble in its log, at \
+        help: "Whether the gateway evaluates its alert rules and reports alerts in its log, at \
                /api/v1/alerts and to ALERT_WEBHOOK_URL.",
     },
     Setting {
         name: "ALERT_WEBHOOK_URL",
         kind: Kind::SecretUrl,
         default: Fallback::Nothing,
-        rule: Some("never a flag, which every process could read"),
+        rule: Some("not as a flag, because other processes could read it"),
         audience: Basic,
         reload: true,
-        help: "Where alerts are posted as JSON, in the form in which Alertmanager posts them; \
-               shown as little as a password.",
+        help: "The URL that alerts are posted to, as JSON in the format of Alertmanager's \
+               webhooks. It is a secret, and is never shown.",
     },
 ];
 
@@ -38,7 +38,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How often the rules of alerts are looked at.",
+        help: "The time between two evaluations of the alert rules.",
     },
     Setting {
         name: "ALERT_WINDOW_MS",
@@ -47,7 +47,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The time over which alerts count events and take percentiles.",
+        help: "The period, up to each evaluation, in which alert rules count events and take \
+               percentiles.",
     },
     Setting {
         name: "ALERT_RESOLVE_MS",
@@ -56,8 +57,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a value must be below four fifths of its threshold before its alert is \
-               resolved.",
+        help: "How long the value of a firing alert must stay below 80 % of its threshold before \
+               the alert is resolved.",
     },
     Setting {
         name: "ALERT_REPEAT_MS",
@@ -66,7 +67,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How often an alert that still fires is posted again.",
+        help: "The time after which an alert that still fires is posted to ALERT_WEBHOOK_URL \
+               again.",
     },
     Setting {
         name: "ALERT_MIN_CONNECTIONS",
@@ -75,8 +77,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "With fewer connections, or measured heartbeats, no share and no percentile raises \
-               an alert.",
+        help: "The least number of connections, or of measured heartbeats, for alert rules on \
+               percentages and percentiles. With fewer they do not fire.",
     },
     Setting {
         name: "ALERT_SUSPECTS_PERCENT",
@@ -85,8 +87,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "many_suspects: how many of a class are suspect, in percent of its connections; 0 is \
-               off.",
+        help: "The alert many_suspects fires when this percentage of the connections of a class \
+               (glasses or apps) is suspect: their last pings are unanswered. 0 turns it off.",
     },
     Setting {
         name: "ALERT_SUSPECTS_FOR_MS",
@@ -95,7 +97,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "many_suspects: for how long.",
+        help: "How long ALERT_SUSPECTS_PERCENT must be reached before the alert many_suspects \
+               fires; 0 is at once.",
     },
     Setting {
         name: "ALERT_STALE_PERCENT",
@@ -104,8 +107,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "stale_closes: how many of a class were closed as stale within ALERT_WINDOW_MS, in \
-               percent of those that there were; 0 is off.",
+        help: "The alert stale_closes fires when this percentage of the connections of a class \
+               (glasses or apps) was closed as stale within ALERT_WINDOW_MS. 0 turns it off.",
     },
     Setting {
         name: "ALERT_STALE_MIN",
@@ -114,7 +117,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "stale_closes: and at least so many.",
+        help: "The alert stale_closes does not fire for fewer stale connections than this, \
+               whatever their percentage.",
     },
     Setting {
         name: "ALERT_STALE_FOR_MS",
@@ -123,7 +127,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "stale_closes: for how long.",
+        help: "How long ALERT_STALE_PERCENT must be reached before the alert stale_closes fires; 0 \
+               is at once.",
     },
     Setting {
         name: "ALERT_MASS_DEATH",
@@ -132,8 +137,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: how many identities of one class or address block (/24, /48) are lost \
-               within ALERT_MASS_DEATH_WINDOW_MS; 0 is off.",
+        help: "The alert mass_death fires when the connections of this many identities of one \
+               class or address block (/24, for IPv6 /48) are lost within \
+               ALERT_MASS_DEATH_WINDOW_MS. 0 turns it off.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_PERCENT",
@@ -142,8 +148,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: and at least so many percent of the class, or for a block of all \
-               connections.",
+        help: "The alert mass_death fires only if the losses are also at least this percentage of \
+               the class, or for an address block of all connections.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_WINDOW_MS",
@@ -152,7 +158,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "mass_death: within what time.",
+        help: "The time within which the alert mass_death counts lost connections.",
     },
     Setting {
         name: "ALERT_RTT_MS",
@@ -161,8 +167,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "rtt_high: the round-trip time of heartbeats that one in a hundred exceeds within \
-               ALERT_WINDOW_MS; 0 is off.",
+        help: "The alert rtt_high fires when one in a hundred heartbeats within ALERT_WINDOW_MS \
+               has a round-trip time of at least this. 0 turns it off.",
     },
     Setting {
         name: "ALERT_RTT_FOR_MS",
@@ -171,7 +177,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "rtt_high: for how long.",
+        help: "How long ALERT_RTT_MS must be reached before the alert rtt_high fires; 0 is at \
+               once.",
     },
     Setting {
         name: "ALERT_FLAPPING",
@@ -184,8 +191,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "flapping: how many identities of one package, or glasses, are slowed by \
-               FLAPPING_LIMIT; 0 is off.",
+        help: "The alert flapping fires when this many users' glasses, or this many users' \
+               connections of one app, are slowed down by FLAPPING_LIMIT. 0 turns it off.",
     },
     Setting {
         name: "ALERT_FLAPPING_FOR_MS",
@@ -194,7 +201,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "flapping: for how long.",
+        help: "How long ALERT_FLAPPING must be reached before the alert flapping fires; 0 is at \
+               once.",
     },
     Setting {
         name: "ALERT_APP_DOWN",
@@ -203,7 +211,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "app_down: whether an alert tells of an app whose webhooks fail.",
+        help: "Whether the alert app_down fires when the webhooks of an app fail repeatedly.",
     },
     Setting {
         name: "ALERT_APP_DOWN_FOR_MS",
@@ -212,7 +220,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "app_down: for how long its server is taken to be down.",
+        help: "How long the webhooks of an app must fail before the alert app_down fires; 0 is at \
+               once.",
     },
     Setting {
         name: "ALERT_STALLS",
@@ -225,7 +234,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "loop_stalls: how many stalls within ALERT_WINDOW_MS; 0 is off.",
+        help: "The alert loop_stalls fires when the event loop stalls this many times within \
+               ALERT_WINDOW_MS. 0 turns it off.",
     },
     Setting {
         name: "ALERT_CAPACITY_PERCENT",
@@ -234,7 +244,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "near_capacity: connections in percent of MAX_CONNECTIONS; 0 is off.",
+        help: "The alert near_capacity fires when the number of connections reaches this \
+               percentage of MAX_CONNECTIONS. 0 turns it off.",
     },
     Setting {
         name: "ALERT_REFUSED",
@@ -243,8 +254,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "at_capacity: how many newcomers are refused within ALERT_WINDOW_MS because of \
-               MAX_CONNECTIONS; 0 is off.",
+        help: "The alert at_capacity fires when this many connections are refused within \
+               ALERT_WINDOW_MS because of MAX_CONNECTIONS. 0 turns it off.",
     },
     Setting {
         name: "ALERT_FDS_PERCENT",
@@ -253,7 +264,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "fds_near_limit: open file descriptors in percent of their limit; 0 is off.",
+        help: "The alert fds_near_limit fires when the open file descriptors reach this percentage \
+               of their limit. 0 turns it off.",
     },
     Setting {
         name: "ALERT_MEMORY_PERCENT",
@@ -262,8 +274,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "memory_near_limit: memory in percent of the nearest limit, of the cgroup, the \
-               process or the machine; 0 is off.",
+        help: "The alert memory_near_limit fires when memory use reaches this percentage of the \
+               nearest limit: that of the cgroup, the process or the machine. 0 turns it off.",
     },
     Setting {
         name: "ALERT_LIMITS_FOR_MS",
@@ -272,7 +284,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "near_capacity, fds_near_limit and memory_near_limit: for how long.",
+        help: "How long a percentage must be reached before near_capacity, fds_near_limit or \
+               memory_near_limit fires; 0 is at once.",
     },
     Setting {
         name: "ALERT_STORM_PERCENT",
@@ -285,8 +298,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "reconnect_storm: how many connections are opened, and as many ended, within \
-               ALERT_WINDOW_MS, in percent of those that there are; 0 is off.",
+        help: "The alert reconnect_storm fires when connections are opened, and as many ended, \
+               within ALERT_WINDOW_MS, in this percentage of the open connections of a class. 0 \
+               turns it off.",
     },
     Setting {
         name: "ALERT_STORM_FOR_MS",
@@ -295,6 +309,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "reconnect_storm: for how long.",
+        help: "How long ALERT_STORM_PERCENT must be reached before the alert reconnect_storm \
+               fires; 0 is at once.",
     },
 ];

@@ -15,7 +15,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "How many connections are held at once; one more is answered with HTTP 503 and \
+        help: "The most connections at one time. Further clients are answered with HTTP 503 and \
                Retry-After.",
     },
     Setting {
@@ -30,8 +30,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The largest message, and the largest frame, that a peer may send; a larger one is \
-               answered with close code 1009.",
+        help: "The largest message, and the largest frame, that a peer may send; a larger one \
+               closes its connection with code 1009.",
     },
 ];
 
@@ -44,8 +44,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a request may take from the accepted connection to its answer; then it is \
-               answered with HTTP 408, or closed silently if nothing of it has come.",
+        help: "How long it may take from an accepted connection to the answer to its request. \
+               After that the answer is HTTP 408; if no byte of a request has arrived, the \
+               connection is closed without an answer.",
     },
     Setting {
         name: "MAX_HEAD_BYTES",
@@ -58,7 +59,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The longest head of a request, its cookies and tokens included; a longer one is \
+        help: "The longest head of a request, including its cookies and tokens; a longer one is \
                answered with HTTP 431.",
     },
     Setting {
@@ -68,8 +69,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a peer may take to answer a close frame before its connection is dropped; \
-               while it still takes bytes the time begins anew, ten times as long in all.",
+        help: "How long a peer may take to answer a close frame before its connection is dropped. \
+               The time restarts whenever the peer reads data, up to ten times this time in all.",
     },
     Setting {
         name: "MAX_PENDING_BYTES",
@@ -81,12 +82,12 @@ pub(super) const ADVANCED: &[Setting] = &[
             most: 1 << 30,
         },
         default: Fallback::Derived("4194304, or twice MAX_MESSAGE_BYTES if that is more"),
-        rule: Some("at least MAX_MESSAGE_BYTES and 10 more"),
+        rule: Some("at least 10 bytes more than MAX_MESSAGE_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may wait for one peer to read them; a peer that stays above it for \
-               SLOW_CONSUMER_MS without reading a byte is a slow consumer and closed with code \
-               1013, and at twice as many at once.",
+        help: "The most bytes that may wait to be sent to one peer. A peer above this limit that \
+               reads nothing for SLOW_CONSUMER_MS is closed with code 1013; at twice the limit it \
+               is closed at once.",
     },
     Setting {
         name: "SLOW_CONSUMER_MS",
@@ -95,7 +96,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long more than MAX_PENDING_BYTES may wait for a peer that reads nothing of it.",
+        help: "How long a peer above MAX_PENDING_BYTES may read nothing before it is closed with \
+               code 1013.",
     },
     Setting {
         name: "MAX_BUFFERED_BYTES",
@@ -108,9 +110,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("at least MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "The bytes that may be held for all connections together: received and unsent, \
-               frames kept for a replay, subscriptions, and places without a connection; peers may \
-               use a sixteenth of it before their first accepted message.",
+        help: "The most bytes of memory for all connections together: received and unsent data, \
+               messages kept for lost peers, subscriptions, and the state of lost peers. Peers \
+               without an accepted message yet may use a sixteenth of it.",
     },
     Setting {
         name: "STALE_CLOSES_PER_SECOND",
@@ -123,7 +125,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How many stale connections are closed in a second, so that a network that comes \
-               back finds its peers alive; 0 is no limit.",
+        help: "How many stale connections are closed per second. After a network outage this \
+               leaves peers time to answer before their turn comes; 0 is no limit.",
     },
 ];

@@ -14,7 +14,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The time from one ping to the next, for every class without an interval of its own.",
+        help: "The time between two pings on a connection. GLASSES_HEARTBEAT_INTERVAL_MS and \
+               APP_HEARTBEAT_INTERVAL_MS override it.",
     },
     Setting {
         name: "CONNECTION_TIMEOUT_MS",
@@ -23,8 +24,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: Some("more than the heartbeat interval"),
         audience: Basic,
         reload: true,
-        help: "The silence after which a connection is stale and closed, for every class without a \
-               timeout of its own.",
+        help: "A connection on which nothing was received for this time is stale and is closed. \
+               GLASSES_CONNECTION_TIMEOUT_MS and APP_CONNECTION_TIMEOUT_MS override it.",
     },
 ];
 
@@ -37,7 +38,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The time from one ping to the next, for glasses.",
+        help: "The time between two pings on a connection of glasses.",
     },
     Setting {
         name: "GLASSES_CONNECTION_TIMEOUT_MS",
@@ -46,7 +47,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("more than the heartbeat interval of glasses"),
         audience: Advanced,
         reload: true,
-        help: "The silence after which a connection of glasses is stale and closed.",
+        help: "A connection of glasses on which nothing was received for this time is stale and is \
+               closed.",
     },
     Setting {
         name: "APP_HEARTBEAT_INTERVAL_MS",
@@ -55,7 +57,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The time from one ping to the next, for third-party apps.",
+        help: "The time between two pings on a connection of a third-party app.",
     },
     Setting {
         name: "APP_CONNECTION_TIMEOUT_MS",
@@ -64,7 +66,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("more than the heartbeat interval of third-party apps"),
         audience: Advanced,
         reload: true,
-        help: "The silence after which a connection of a third-party app is stale and closed.",
+        help: "A connection of a third-party app on which nothing was received for this time is \
+               stale and is closed.",
     },
     Setting {
         name: "APP_INIT_TIMEOUT_MS",
@@ -73,8 +76,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a third-party app may take to introduce itself after it has connected; \
-               then it is closed with code 3008.",
+        help: "How long a third-party app may take after the WebSocket is open to send an accepted \
+               first message; then it is closed with code 3008.",
     },
     Setting {
         name: "HEARTBEAT_MODE",
@@ -83,7 +86,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "Whether a ping goes out every interval, or only when nothing was heard for an \
-               interval.",
+        help: "always: a ping is sent every heartbeat interval. idle: a ping is sent only after an \
+               interval in which nothing was received.",
     },
 ];

@@ -14,7 +14,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "How long a session waits for glasses that were lost; 0 is not at all.",
+        help: "How long a session waits for glasses to reconnect after their connection was lost; \
+               0 is no wait.",
     },
     Setting {
         name: "APP_GRACE_MS",
@@ -23,8 +24,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "How long a session waits for a third-party app that was lost, before it is started \
-               again; 0 is not at all.",
+        help: "How long a session waits for a third-party app to reconnect after its connection \
+               was lost; then the app is started again; 0 is no wait.",
     },
     Setting {
         name: "APP_WEBSOCKET_URL",
@@ -33,7 +34,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "The address that third-party apps are told to connect to when they are started.",
+        help: "The WebSocket URL that the gateway gives to a third-party app when it starts the \
+               app; the app connects to it.",
     },
     Setting {
         name: "STATE_FILE",
@@ -42,8 +44,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "A file, in an existing folder, that keeps which apps each user has started, so that \
-               they are started again after a restart.",
+        help: "A file in which the gateway keeps which apps each user has started, to start them \
+               again after a restart of the gateway. Its folder must exist.",
     },
 ];
 
@@ -60,8 +62,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How many messages wait for a peer that was lost, the oldest being dropped first; 0 \
-               is none.",
+        help: "The most messages that are kept for a peer whose connection was lost, and sent when \
+               it reconnects. Beyond the limit the oldest are dropped; 0 keeps none.",
     },
     Setting {
         name: "REPLAY_MAX_BYTES",
@@ -74,8 +76,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: Some("at most half of MAX_PENDING_BYTES"),
         audience: Advanced,
         reload: true,
-        help: "How many bytes of messages wait for a peer that was lost, the oldest being dropped \
-               first.",
+        help: "The most bytes of messages that are kept for a peer whose connection was lost, and \
+               sent when it reconnects. Beyond the limit the oldest are dropped.",
     },
     Setting {
         name: "REPLAY_MAX_AGE_MS",
@@ -84,7 +86,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How long a message waits for a peer that was lost.",
+        help: "How long a message is kept for a peer whose connection was lost; then it is \
+               dropped.",
     },
     Setting {
         name: "REPLAY_SKIP",
@@ -93,8 +96,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The types of frames that do not wait for a peer that was lost, besides binary ones, \
-               because they tell of a moment that has passed.",
+        help: "The types of JSON frames that are not kept for a peer whose connection was lost, \
+               because they are out of date soon. Binary frames are never kept.",
     },
     Setting {
         name: "REPLAY_UNCONFIRMED",
@@ -103,9 +106,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "Whether messages that were written to a peer before it was lost, and that no later \
-               pong has confirmed, are sent again, perhaps a second time, or given up, perhaps for \
-               good.",
+        help: "What happens when a peer reconnects to messages that were written to its lost \
+               connection, but not confirmed by a later pong. on: they are sent again, and may \
+               arrive twice. off: they are dropped, and may be missing.",
     },
     Setting {
         name: "FLAPPING_LIMIT",
@@ -118,8 +121,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How often one identity may come back or be taken over in a minute before it is \
-               slowed down; 0 is no limit.",
+        help: "How often one identity (a user's glasses, or one app of a user) may reconnect or be \
+               replaced by a newer connection in a minute before it is slowed down; 0 is no limit.",
     },
     Setting {
         name: "WEBHOOK_TIMEOUT_MS",
@@ -128,7 +131,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: false,
-        help: "How long a third-party app may take to answer when it is started or stopped.",
+        help: "How long the server of a third-party app may take to answer the webhook that starts \
+               or stops the app.",
     },
     Setting {
         name: "WEBHOOK_ALLOW",
@@ -137,8 +141,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The networks that webhooks of third-party apps may go to, checked after the name \
-               was resolved; link-local and metadata addresses only if a network within those is \
-               named.",
+        help: "The networks that webhooks of third-party apps may go to; the address is checked \
+               after the name was resolved. Link-local and metadata addresses are allowed only by \
+               a network inside their range: 0.0.0.0/0 does not allow them.",
     },
 ];

@@ -13,7 +13,7 @@ pub(super) const STATISTICS: &[Setting] = &[Setting {
     rule: None,
     audience: Basic,
     reload: true,
-    help: "The time from one line of statistics in the log to the next.",
+    help: "The time between two lines of statistics in the log.",
 }];
 
 /// The log and the shutdown.
@@ -25,8 +25,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The least important lines that are still logged; what libraries say of payloads is \
-               logged at no level.",
+        help: "The least severe lines that are logged: warn logs warn and error. Lines of \
+               libraries that show payloads are not logged at any level.",
     },
     Setting {
         name: "LOG_FORMAT",
@@ -35,7 +35,7 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: false,
-        help: "Whether a log line is text, or a JSON object with time, level and message.",
+        help: "The form of a log line: plain text, or a JSON object with time, level and message.",
     },
     Setting {
         name: "DRAIN_MS",
@@ -44,8 +44,8 @@ pub(super) const BASIC: &[Setting] = &[
         rule: None,
         audience: Basic,
         reload: true,
-        help: "The time over which the connections are closed evenly, with close code 1012, after \
-               SIGTERM or SIGINT.",
+        help: "After SIGTERM or SIGINT all connections are closed with code 1012, spread evenly \
+               over this time.",
     },
 ];
 
@@ -57,6 +57,7 @@ pub(super) const ADVANCED: &[Setting] = &[Setting {
     rule: None,
     audience: Advanced,
     reload: true,
-    help: "How long after SIGTERM or SIGINT connections are still accepted, while /healthz already \
-           answers 503.",
+    help: "How long after SIGTERM or SIGINT new connections are still accepted before the drain \
+           starts. /healthz answers 503 meanwhile, so that a load balancer can stop sending \
+           clients.",
 }];

@@ -18,7 +18,7 @@ pub struct Setting {
     pub audience: Audience,
     /// Whether a reload applies it; otherwise it waits for a restart.
     pub reload: bool,
-    /// One sentence on what it does.
+    /// What it does, in at most three short sentences.
     pub help: &'static str,
 }
 

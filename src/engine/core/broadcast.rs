@@ -6,7 +6,7 @@ use crate::base::id::{Class, ConnId};
 use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
 
-/// The slots processed in one turn.
+/// The number of connection slots processed in one turn of the loop.
 const SLOTS_PER_TURN: u32 = 1_024;
 
 /// The most broadcasts in progress; more are refused.

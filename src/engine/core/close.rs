@@ -13,10 +13,10 @@ use crate::wire::encoder;
 use crate::wire::http::Reply;
 use crate::wire::scan::CloseFinder;
 
-/// Bytes freed for one unit of work.
+/// Freeing this many bytes counts as one unit of work.
 const FREED_PER_UNIT: u64 = 16 * 1024;
 
-/// The state left by a connection that is no longer open.
+/// What remains of a connection that is no longer open.
 #[derive(Default)]
 pub(crate) struct Left {
     pub(crate) finder: CloseFinder,
@@ -237,7 +237,7 @@ impl Core {
         Some(left)
     }
 
-    /// Records a connection that seems stale for a last look.
+    /// Puts a connection that seems stale on the list for a last look at its socket.
     pub(crate) fn doubt(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id)
             && !conn.marks.has(Mark::Doubtful)

@@ -85,7 +85,7 @@ pub(crate) struct Core {
     pub(crate) shortage: Shortage,
     /// Bytes that may still be sent in this turn.
     pub(crate) flush_left: usize,
-    /// Last looks left in this turn.
+    /// How many last looks at connections that seem stale are left in this turn.
     pub(crate) looks_left: usize,
 }
 
@@ -126,7 +126,8 @@ impl Core {
 
     // ---- deadlines ----
 
-    /// Adds the connection's deadline to the wheel, unless an entry comes back earlier anyway.
+    /// Adds the connection's deadline to the timer wheel, unless the wheel has an earlier entry for
+    /// it.
     pub(crate) fn arm(&mut self, id: ConnId) {
         // A deferred connection waits for its close to be granted, not for its deadline.
         let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
@@ -202,12 +203,12 @@ impl Core {
 
     // ---- work ----
 
-    /// Counts work.
+    /// Counts `units` of work against the budget of this turn.
     pub(crate) fn spend(&mut self, units: u32) {
         self.work.spend(units, &mut self.stats);
     }
 
-    /// Counts a frame, or a part of one, of this many bytes.
+    /// Counts the work for a frame, or a part of one, of this many bytes.
     pub(crate) fn spend_frame(&mut self, bytes: usize) {
         self.spend(1);
         self.work.spend_bytes(bytes, &mut self.stats);
@@ -230,14 +231,14 @@ impl Core {
         }
     }
 
-    /// Defers the next step of a connection's input to the connection's next share.
+    /// Defers the rest of a connection's input to its next share of the loop's time.
     pub(crate) fn hold_back(&mut self, id: ConnId) {
         if !self.work.is_current(id) {
             self.ready.push(id);
         }
     }
 
-    /// Records that a connection waits for its next share.
+    /// Records that a connection's input waits for its next share of the loop's time.
     pub(crate) fn throttle(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
@@ -254,8 +255,8 @@ impl Core {
         }
     }
 
-    /// Counts the time that a connection has waited for its shares since the last count. Returns
-    /// that time if it is at least `least`.
+    /// Adds the time that a connection's input has waited since the last count to the statistics.
+    /// Returns that time if it is at least `least`.
     pub(crate) fn count_wait(&mut self, id: ConnId, least: Micros, now: Micros) -> Option<Micros> {
         let conn = self.table.get_mut(id)?;
         let Phase::Open(Some(middle)) = &mut conn.phase else {
@@ -271,8 +272,8 @@ impl Core {
         Some(waited)
     }
 
-    /// Records that a connection no longer waits for a share. Returns the wait since the last
-    /// count.
+    /// Records that a connection's input no longer waits. Returns how long it has waited since the
+    /// last count.
     pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) -> Option<Micros> {
         let waited = self.count_wait(id, Micros::ZERO, now)?;
         if let Some(conn) = self.table.get_mut(id)

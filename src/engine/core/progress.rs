@@ -5,7 +5,7 @@ use crate::base::time::Micros;
 use crate::engine::prepared::Outgoing;
 use crate::engine::wheel::Tick;
 
-/// Due entries of the wheel, all of one tick, and how many of them are handled.
+/// Entries of the timer wheel that are due at one tick, and how many of them are handled.
 #[derive(Debug, Default)]
 pub(crate) struct Fired {
     pub(crate) tick: Tick,
@@ -23,17 +23,17 @@ impl Fired {
 /// The progress of a change of policies or time limits.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
-    /// The next slot.
+    /// The next connection slot to process.
     pub(crate) from: u32,
     /// Whether another change was requested in the meantime and must follow.
     pub(crate) again: bool,
 }
 
-/// A broadcast in progress.
+/// A broadcast that not all of its connections have been sent yet.
 pub(crate) struct Broadcast {
     pub(crate) class: Class,
     pub(crate) frame: Outgoing,
-    /// The next slot.
+    /// The next connection slot to process.
     pub(crate) from: u32,
     /// The newest generation when it was sent: later connections do not receive it.
     pub(crate) newest: u32,
@@ -42,7 +42,7 @@ pub(crate) struct Broadcast {
 /// The progress of the search for connections to close.
 #[derive(Debug, Default)]
 pub(crate) struct Shortage {
-    /// The next slot.
+    /// The next connection slot to process.
     pub(crate) from: u32,
     /// Slots processed since the last close.
     pub(crate) in_vain: u32,

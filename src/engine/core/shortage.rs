@@ -9,7 +9,7 @@ use crate::engine::conn::{Conn, Mark, Phase};
 use crate::engine::retry::retry_after_s;
 use crate::wire::http::Reply;
 
-/// The slots processed in one turn.
+/// The number of connection slots processed in one turn of the loop.
 const SLOTS_PER_TURN: u32 = 1_024;
 
 /// Connections that hold at most this many bytes are not closed for a shortage.

@@ -6,22 +6,22 @@ use crate::base::time::Micros;
 /// link for long.
 pub(super) const WRITE: usize = 64 * 1024;
 
-/// The same while the peer is behind. It doubles each time the socket has room again within
-/// [`SOON`].
+/// The most bytes handed to one write while the peer is behind. It doubles each time the socket has
+/// room again within [`SOON`].
 const WRITE_BEHIND: usize = 4 * 1024;
 
 const SOON: Micros = Micros::from_millis(20);
 
-/// The time that bytes have waited. At `since`, `ahead` more bytes were unsent than have gone out
-/// by now. When those are sent, the time starts again: a queue that never empties but progresses is
-/// allowed.
+/// How long bytes have waited to be sent. `ahead` is the number of bytes that were unsent at
+/// `since` and still are. When those are sent, the wait starts again: a queue that is never empty
+/// but progresses is allowed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocked {
     pub(super) since: Micros,
     ahead: usize,
     /// When the socket last had no room.
     pub(super) full_at: Micros,
-    /// The most bytes of one write.
+    /// The most bytes of the next write.
     write: usize,
 }
 

@@ -24,8 +24,8 @@ impl Piece {
         }
     }
 
-    /// Returns the memory it is charged for: what is allocated, and a shared frame as if it were
-    /// not shared.
+    /// Returns the memory that the piece is charged for: what is allocated. A shared frame is
+    /// charged in full to each connection.
     pub(super) fn charge(&self) -> usize {
         ENTRY
             + match self {

@@ -20,7 +20,7 @@ const SLICES: usize = 32;
 /// Larger ones stay shared.
 const COPIED: usize = 512;
 
-/// The most bytes of such a string; further frames start another one.
+/// The most bytes of one byte string; further small frames start another one.
 const STRING: usize = 4 * 1024;
 
 /// The unsent bytes of one connection. It exists only while there are some.
@@ -36,15 +36,15 @@ pub(crate) struct Out {
     ping_end: Option<usize>,
     /// Data frames, and at the very end our close frame.
     pieces: VecDeque<Piece>,
-    /// Sent bytes of the first piece.
+    /// How many bytes of the first piece are sent.
     head_sent: usize,
     /// Unsent bytes of the frame in progress; 0 between frames.
     frame_left: usize,
     /// Unsent bytes of all pieces.
     frame_bytes: usize,
-    /// The memory that the pieces are charged for.
+    /// The memory that is charged for the pieces, in bytes.
     charged: usize,
-    /// Messages of which no byte is sent.
+    /// The number of messages of which no byte is sent.
     unsent: u32,
     /// Whether the last frame is our close frame, which does not count as a message.
     closing: bool,
@@ -60,9 +60,9 @@ pub(crate) struct Written {
     pub(crate) bytes: usize,
     /// Whether the last byte of the heartbeat was sent.
     pub(crate) ping: bool,
-    /// Bytes sent behind the heartbeat.
+    /// The number of bytes sent after the heartbeat.
     pub(crate) behind_ping: usize,
-    /// Whether it ended because the socket takes no more now.
+    /// Whether the write ended because the socket takes no more bytes now.
     pub(crate) full: bool,
 }
 

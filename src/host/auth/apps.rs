@@ -33,18 +33,18 @@ pub struct Apps(Arc<HashMap<Box<str>, App>>);
 /// from 1. Nothing from the file is repeated, because it may be a key in the wrong field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppsError {
-    /// It is not JSON.
+    /// The text is not JSON.
     #[error("a file in JSON, which line {line}, column {column} is not")]
     NotJson {
         /// The line that could not be read, counted from 1.
         line: usize,
-        /// The column in it; 0 is before the first.
+        /// The column in that line; 0 is before the first.
         column: usize,
     },
-    /// It is JSON, but not an array.
+    /// The text is JSON, but not an array.
     #[error("a JSON array of apps")]
     NotAList,
-    /// It has more than [`APPS_MAX`] apps.
+    /// The array has more than [`APPS_MAX`] apps.
     #[error("a list of at most {APPS_MAX} apps")]
     TooMany,
     /// Some apps have faults.
@@ -52,16 +52,16 @@ pub enum AppsError {
     Faulty {
         /// The number of faults.
         count: usize,
-        /// The first faults, described.
+        /// Descriptions of the first faults.
         told: String,
     },
 }
 
 struct App {
-    /// SHA-256 of its key. All hashes have one length, so the time of a comparison does not reveal
-    /// the length of the key.
+    /// SHA-256 of the app's key. All hashes have one length, so the time of a comparison does not
+    /// reveal the length of the key.
     key: [u8; 32],
-    /// HMAC-SHA-256 that was fed with its key but no message yet.
+    /// HMAC-SHA-256 with the app's key, before any message. It is cloned to sign a webhook.
     signer: Hmac<Sha256>,
     webhook: Option<Box<str>>,
     /// The types of frames that it may send; `None`: all types that are not reserved for the
@@ -113,7 +113,9 @@ impl Apps {
                 continue;
             };
             match places.get(&package) {
-                Some(first) => faults.push(place, format!("package is that of app {first}, too")),
+                Some(first) => {
+                    faults.push(place, format!("package is the same as that of app {first}"))
+                }
                 None => {
                     places.insert(package.clone(), place);
                     apps.insert(package, app);
@@ -129,7 +131,7 @@ impl Apps {
         self.0.len()
     }
 
-    /// Returns whether there are none: then no app is admitted.
+    /// Returns whether the list is empty: then no app is admitted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -233,7 +235,8 @@ impl Entry {
         let is_given = !matches!(webhook, None | Some(Value::Null));
         let webhook = text(webhook).filter(|url| is_url(url, &["http", "https"]));
         if is_given && webhook.is_none() {
-            let why = "webhook_url is not a URL with http:// or https://, a host, and no user";
+            let why = "webhook_url is not a URL with http:// or https:// and a host, without a \
+                       user name";
             faults.push(place, why);
         }
         let is_limited = !matches!(types, None | Some(Value::Null));

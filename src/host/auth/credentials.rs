@@ -11,14 +11,15 @@ use std::borrow::Cow;
 /// user's consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Admission {
-    /// If that user has started it.
+    /// The app is admitted only if that user has started it.
     #[default]
     Started,
-    /// Always.
+    /// The app is always admitted.
     Key,
 }
 
-/// What peers are checked against. Secrets are never shown. The default is the open gateway.
+/// The secrets and lists that peers are checked against. Secrets are never shown. The default is
+/// the open gateway: it checks nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     tokens: Option<TokenKey>,

@@ -29,22 +29,22 @@ pub enum TokenFault {
     NoSecret,
     /// There is no token.
     Missing,
-    /// It is not a token, or there are several, or a claim has an invalid value.
+    /// The text is not a token, or there are several tokens, or a claim has an invalid value.
     Malformed,
-    /// It is not signed with HS256.
+    /// The token is not signed with HS256.
     Algorithm,
-    /// It is not signed with the gateway's secret.
+    /// The token is not signed with the gateway's secret.
     Signature,
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// It is not valid yet.
+    /// The token is not valid yet.
     NotYet,
-    /// It names no user.
+    /// The token names no user: it has no claim `email`.
     NoEmail,
 }
 
 impl TokenFault {
-    /// Returns the error code for programs.
+    /// Returns the error code that programs can compare.
     pub fn code(self) -> &'static str {
         match self {
             TokenFault::NoSecret => "TOKENS_NOT_ACCEPTED",
@@ -63,11 +63,11 @@ impl fmt::Display for TokenFault {
     /// Writes the text for people, which needs no escapes in JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            TokenFault::NoSecret => "this gateway has no secret to check tokens with",
+            TokenFault::NoSecret => "this gateway accepts no tokens: AUTH_JWT_SECRET is not set",
             TokenFault::Missing => {
                 "a token is required: Authorization: Bearer, or token in the query"
             }
-            TokenFault::Malformed => "the token is not one well-formed JSON Web Token",
+            TokenFault::Malformed => "the token is not a well-formed JSON Web Token",
             TokenFault::Algorithm => "the token must be signed with HS256",
             TokenFault::Signature => "the signature of the token is wrong",
             TokenFault::Expired => "the token has expired",
@@ -81,7 +81,7 @@ impl fmt::Display for TokenFault {
 
 impl std::error::Error for TokenFault {}
 
-/// The first part of a token: a JSON object in which no field read here occurs twice.
+/// The first part of a token, its header: a JSON object. The fields read here must not occur twice.
 #[derive(Deserialize)]
 struct Head {
     alg: String,

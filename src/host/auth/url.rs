@@ -61,7 +61,7 @@ impl WebOrigin {
                 .any(|scheme| Self::of_a_page(&format!("{scheme}://{host}")).as_ref() == Some(self))
     }
 
-    /// Returns the origin as it is compared.
+    /// Returns the origin in the form in which origins are compared.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -90,8 +90,8 @@ fn logger_in<W: Write + Send + 'static>(
 /// It never blocks on the writer. It refuses debug and trace records of crates that log payloads,
 /// whatever the level.
 pub(crate) struct QueueLogger {
-    /// Held while a record is written: simplelog writes a record in pieces without an end mark. A
-    /// flush marks the end, so the pieces and the flush belong together.
+    /// A lock that is held while one record is written. simplelog writes a record in pieces without
+    /// an end mark; a flush marks the end. So no other record may come in between.
     one_record: Mutex<()>,
     writer: Box<WriteLogger<Line>>,
 }
@@ -131,7 +131,8 @@ struct Line {
 }
 
 impl Line {
-    /// More than a line, so that a cut line is still too long after the time stamp has shrunk.
+    /// The most bytes collected for a line. This is more than [`LINE_BYTES`], so that a line to be
+    /// cut is still too long after its time stamp has become shorter.
     const MOST_COLLECTED: usize = LINE_BYTES + 16;
 }
 

@@ -21,7 +21,7 @@ pub(super) const BATCH_BYTES: usize = 64 * 1024;
 /// have set this) and full.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The counters of the queue. Clones share them.
+/// The queue of log lines, seen from outside: its counters. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct LogQueue(Arc<Counts>);
 

@@ -18,7 +18,7 @@ impl Malformed {
 }
 
 /// The error of [`Bounded`] for a string that is too long.
-pub(super) const TOO_LONG: &str = "a name or a key is too long";
+pub(super) const TOO_LONG: &str = "a name, an id or a key is longer than allowed";
 pub(super) const TOO_MANY: &str = "more than 256 subscriptions";
 const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
 /// The first major version of the SDK whose apps reconnect after any close code.
@@ -26,7 +26,7 @@ pub(super) const NEWER: u32 = 3;
 
 /// The error of [`Init`] for a message that is no introduction.
 pub(crate) const NO_INIT: &str = "the first message must be tpa_connection_init";
-pub(super) const OTHER_PACKAGE: &str = "packageName is not this connection's";
+pub(super) const OTHER_PACKAGE: &str = "packageName is not that of this connection";
 
 /// A string of at most `MOST` decoded bytes. A longer one is refused before it is copied.
 pub(super) struct Bounded<'a, const MOST: usize>(pub(super) Cow<'a, str>);
@@ -98,7 +98,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malforme
     })
 }
 
-/// Returns the stream that a type or a subscription stands for. The SDK subscribes to
+/// Returns the stream for the type of a frame or for a subscription. The SDK subscribes to
 /// transcriptions by language only.
 pub(crate) fn stream_of(kind: &str) -> &str {
     match kind {

@@ -21,7 +21,7 @@ pub(crate) enum FromGlasses<'a> {
     StopApp(Box<str>),
     /// `ping`.
     Ping,
-    /// A frame for the apps that subscribed to it: its type.
+    /// Any other frame, for the apps that subscribed to its type, given here.
     Data(Cow<'a, str>),
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum FromApp<'a> {
     Release,
     /// `ping`.
     Ping,
-    /// A frame for the glasses: its type.
+    /// Any other frame, for the glasses, with its type.
     Request(Cow<'a, str>),
 }
 

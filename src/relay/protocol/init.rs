@@ -11,7 +11,7 @@ use std::fmt;
 /// request.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Init {
-    /// Whether it is `reconnect`: the app was acknowledged on an earlier connection.
+    /// Whether the message is `reconnect`: the app was acknowledged on an earlier connection.
     pub(crate) reconnect: bool,
     session_id: Option<String>,
     pub(crate) package_name: Option<String>,
@@ -20,7 +20,7 @@ pub(crate) struct Init {
     pub(crate) is_newer: bool,
 }
 
-/// Omits the key.
+/// Omits the API key from debug output.
 impl fmt::Debug for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Init");
@@ -32,7 +32,7 @@ impl fmt::Debug for Init {
 }
 
 impl Init {
-    /// Returns whether it names its session.
+    /// Returns whether the message names the app's session.
     pub(crate) fn has_session(&self) -> bool {
         self.session_id.is_some()
     }

@@ -11,7 +11,7 @@ pub(super) enum Expected {
     Colon,
     /// A comma, or the end of an array or object.
     Comma,
-    /// Only white space.
+    /// Only white space may follow.
     Nothing,
     /// The rest of a string.
     Characters,

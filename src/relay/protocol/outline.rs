@@ -16,7 +16,7 @@ pub(crate) const OUTLINE_MAX: usize = 80 * 1024;
 /// token costs as much as 40 characters.
 pub(crate) const TOKENS_MAX: usize = 3_584;
 
-/// Tokens that an escape counts as.
+/// An escape in a string counts as this many tokens.
 const ESCAPE: usize = 4;
 
 /// Tokens that are read per work unit.
@@ -34,7 +34,7 @@ pub(crate) const OF_APPS: &[&str] = &[
     "apiKey",
 ];
 
-/// The only such field whose value is a list, in quotes.
+/// The name, in quotes, of the only field that is read and whose value is a list.
 const SUBSCRIPTIONS: &str = "\"subscriptions\"";
 
 /// A text that is being read.
@@ -54,9 +54,9 @@ pub(crate) struct Outline {
     name_end: usize,
     /// Whether the current field is `type`.
     is_kind: bool,
-    /// Start of the current field, if it will be copied.
+    /// Start of the current field in the text, if it will be copied.
     field: Option<usize>,
-    /// Tokens in the copied fields.
+    /// The number of tokens in the copied fields.
     weight: usize,
     /// The names of the fields to copy.
     fields: &'static [&'static str],
@@ -81,7 +81,7 @@ pub(crate) enum Reading {
 }
 
 impl Outline {
-    /// Starts with nothing read. The given fields will be copied.
+    /// Makes an outline of a text of which nothing was read yet. The given fields will be copied.
     pub(crate) fn new(fields: &'static [&'static str]) -> Self {
         Outline {
             at: 0,
@@ -114,7 +114,7 @@ impl Outline {
             + self.nesting.bits.capacity() * size_of::<u64>()
     }
 
-    /// Reads `most` more bytes of `text`, which must be the same text in each call.
+    /// Reads up to `most` more bytes of `text`, which must be the same text in each call.
     ///
     /// # Errors
     /// Why the text is malformed.
@@ -128,7 +128,7 @@ impl Outline {
             let is_object = !self.nesting.bits.is_empty();
             return Err(Malformed(match is_object {
                 true => format!("not JSON (byte {})", self.at + 1),
-                false => "not an object of JSON".to_owned(),
+                false => "not a JSON object".to_owned(),
             }));
         }
         if self.is_too_long(self.at) {
@@ -380,7 +380,7 @@ enum Name {
     /// Another field that is read.
     Read,
     Other,
-    /// It has half a surrogate pair, which parsers refuse in a name that they read.
+    /// The name has half a surrogate pair, which parsers refuse in a name that they read.
     Wrong,
 }
 

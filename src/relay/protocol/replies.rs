@@ -40,7 +40,7 @@ pub(crate) fn data_stream(session: &str, stream: &str, len: usize) -> String {
 /// The end of a `data_stream`.
 pub(crate) const DATA_END: char = '}';
 
-/// Bytes of a `data_stream` besides its frame and its names.
+/// An upper bound for the bytes of a `data_stream` besides its frame and its names.
 pub(super) const ENVELOPE: usize = 128;
 
 /// The acknowledgement for glasses.
@@ -88,7 +88,7 @@ pub(crate) fn app_error(code: &str, message: &str) -> String {
     error("tpa_connection_error", code, message)
 }
 
-/// The same error for glasses.
+/// The error for glasses whose request failed or whose frame is malformed.
 pub(crate) fn glasses_error(code: &str, message: &str) -> String {
     error("connection_error", code, message)
 }

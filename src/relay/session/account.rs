@@ -11,26 +11,26 @@ use super::charge::place_bytes;
 use super::session::Session;
 
 impl App {
-    /// Returns all bytes that an app of this user is charged with.
+    /// Returns how many bytes of memory this app of this user accounts for.
     pub(in crate::relay) fn charged(&self, user: &str) -> usize {
         charged(self.tally(), user, &self.package) + self.allocated()
     }
 
-    /// Adds this app to counts of places.
+    /// Adds the place of this app to the counts of places.
     pub(in crate::relay) fn count(&self, absent: &mut [u64; 2], vacancies: &mut Vacancies) {
         vacancies.change(&mut absent[1], true, Tally::default(), self.tally());
     }
 }
 
 impl Session {
-    /// Returns all bytes that the session of this user is charged with.
+    /// Returns how many bytes of memory the session of this user accounts for.
     pub(in crate::relay) fn charged(&self, user: &str) -> usize {
         let glasses = charged(self.glasses.tally(), user, "") + self.glasses.allocated();
         let apps = self.apps.iter().map(|app| app.charged(user));
         glasses + apps.sum::<usize>() + self.fan_outs.charged()
     }
 
-    /// Adds the places of this session to counts of places.
+    /// Adds the places of this session to the counts of places.
     pub(in crate::relay) fn count(&self, absent: &mut [u64; 2], vacancies: &mut Vacancies) {
         vacancies.change(
             &mut absent[0],

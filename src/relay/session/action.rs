@@ -7,16 +7,18 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
 
-/// One thing for the relay to do. Actions are carried out in the order in which they are returned.
+/// An action that the relay must carry out after a place has changed its state. Actions are carried
+/// out in the order in which they are returned.
 #[derive(Debug)]
 pub(in crate::relay) enum Action {
-    /// Start to wait for the place's peer until then; give up other waits if there are too many.
+    /// Start to wait for the place's peer until this time; give up other waits if there are too
+    /// many.
     Wait(Due),
     /// Start another wait for the place: the last one is over.
     Prolong(Due),
     /// Cancel this wait.
     Cancel(Due),
-    /// Release what was kept.
+    /// Release what was kept for a peer that is given up.
     Discard(Leavings),
     /// A connection has taken the place: acknowledge it, and send it the kept frames.
     Welcome(Welcome),
@@ -61,7 +63,7 @@ impl Leavings {
 pub(in crate::relay) struct Welcome {
     /// How it took the place.
     pub(in crate::relay) taken: Taken,
-    /// The question to the app's server that the arrival answers.
+    /// The number of the unanswered request to the app's server that this connection answers.
     pub(in crate::relay) answers: Option<u64>,
     /// Whether to tell the glasses that the app runs.
     pub(in crate::relay) is_news: bool,
@@ -70,28 +72,28 @@ pub(in crate::relay) struct Welcome {
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Taken {
-    /// It was free: no connection had been lost.
+    /// The place was free: no connection had been lost.
     First,
-    /// It had been lost.
+    /// The place was waiting for its peer, whose connection had been lost.
     Resumed {
         /// How long it was lost.
         absence: Micros,
         /// How its last connection ended.
         parting: Parting,
     },
-    /// It was taken from an older connection.
+    /// The place was taken from an older connection of the same peer.
     Over {
         /// The older connection.
         older: ConnId,
         /// Whether that connection had announced its departure.
         released: bool,
-        /// Whether that app reconnects unless it is told that it has stopped.
+        /// Whether the app at that connection reconnects unless it is told that it has stopped.
         insists: bool,
     },
 }
 
 impl Taken {
-    /// Returns the same without details.
+    /// Returns how the place was taken, without details.
     pub(in crate::relay) fn how(self) -> How {
         match self {
             Taken::First => How::First,
@@ -104,11 +106,11 @@ impl Taken {
 /// Why an app is removed from its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Why {
-    /// It announced its departure.
+    /// The app announced its departure.
     Released,
-    /// It agreed to connect, and did not.
+    /// The app's server accepted the request, but the app did not connect in time.
     NotConnected,
-    /// Its server did not agree.
+    /// The app's server did not accept the request.
     NotAnswered,
 }
 

@@ -15,10 +15,10 @@ use crate::relay::subscriptions::Subscriptions;
 /// An app of a session.
 #[derive(Debug)]
 pub struct App {
-    /// Its package.
+    /// The app's package.
     pub package: Box<str>,
     state: State,
-    /// How often its place was taken again after a loss, or from an older connection.
+    /// How often the app came back after a loss, or replaced its own older connection.
     resumes: u32,
 }
 
@@ -26,9 +26,9 @@ pub struct App {
 #[derive(Debug)]
 enum State {
     Running(Running),
-    /// Its connection ended this way.
+    /// The app's connection was lost, and ended this way.
     Lost(Away, Parting),
-    /// It should connect. It keeps its subscriptions if it left only to connect anew.
+    /// The app is expected to connect. It keeps its subscriptions if it left only to connect anew.
     Expected(Away, Past),
     Asked(Asked),
     Dormant(Question, Past),
@@ -83,7 +83,8 @@ impl App {
         }
     }
 
-    /// Applies an event. One that does not concern the state changes nothing.
+    /// Applies an event to the app's state. An event that does not concern the state changes
+    /// nothing.
     pub(super) fn on(&mut self, event: AppEvent) -> Vec<Action> {
         let between = State::Dormant(Question::default(), Past::Started);
         let (state, actions) = std::mem::replace(&mut self.state, between).on(event);
@@ -92,7 +93,7 @@ impl App {
         actions
     }
 
-    /// Takes the app apart after it was removed from its session.
+    /// Returns what must be cleaned up for an app that was removed from its session.
     pub(super) fn end(self) -> Estate {
         match self.state {
             State::Running(running) => Estate {
@@ -118,7 +119,7 @@ impl App {
         }
     }
 
-    /// Returns its state.
+    /// Returns the app's state.
     pub fn state(&self) -> AppState {
         match &self.state {
             State::Running(_) => AppState::Running,
@@ -132,7 +133,7 @@ impl App {
         }
     }
 
-    /// Returns a view of its place.
+    /// Returns the state of the app's place, and what is kept for the app.
     pub fn place(&self) -> PlaceView {
         let state = match &self.state {
             State::Running(running) => running.held.state(),
@@ -143,7 +144,7 @@ impl App {
         PlaceView::new(state, self.resumes, self.kept())
     }
 
-    /// Returns its exact subscriptions; `None` if it must subscribe anew.
+    /// Returns the app's current subscriptions; `None` if it must subscribe anew.
     pub fn subscriptions(&self) -> Option<&Subscriptions> {
         match &self.state {
             State::Running(running) => Some(&running.wants),
@@ -152,13 +153,13 @@ impl App {
         }
     }
 
-    /// Returns whether it receives this stream.
+    /// Returns whether the app receives this stream.
     pub(in crate::relay) fn wants(&self, stream: &str) -> bool {
         self.subscriptions()
             .is_some_and(|wants| wants.wants(stream))
     }
 
-    /// Returns its subscriptions if this connection holds its place.
+    /// Returns the app's subscriptions if this connection is the app's.
     pub(in crate::relay) fn subscriptions_of(&mut self, id: ConnId) -> Option<&mut Subscriptions> {
         match &mut self.state {
             State::Running(running) if running.held.conn() == id => Some(&mut running.wants),
@@ -166,7 +167,7 @@ impl App {
         }
     }
 
-    /// Returns the connection that holds its place.
+    /// Returns the app's connection.
     pub(in crate::relay) fn conn(&self) -> Option<ConnId> {
         match &self.state {
             State::Running(running) => Some(running.held.conn()),
@@ -174,7 +175,7 @@ impl App {
         }
     }
 
-    /// Returns where its frames go.
+    /// Returns where frames for the app go: to its connection, into its kept frames, or nowhere.
     pub(in crate::relay) fn addressee(&mut self) -> Addressee<'_> {
         match &mut self.state {
             State::Running(running) => running.held.addressee(),
@@ -205,7 +206,7 @@ impl App {
         }
     }
 
-    /// Returns what it adds to the counts.
+    /// Returns what the place adds to the counts of places.
     pub(super) fn tally(&self) -> Tally {
         let past = match &self.state {
             State::Running(_) | State::Lost(..) => None,
@@ -220,7 +221,7 @@ impl App {
         }
     }
 
-    /// Returns the bytes of memory that are kept for it.
+    /// Returns the bytes of memory that are kept for the app.
     pub(super) fn allocated(&self) -> usize {
         let wants = self.subscriptions().map_or(0, Subscriptions::allocated);
         self.kept().map_or(0, Kept::allocated) + wants
@@ -282,12 +283,12 @@ impl State {
         }
     }
 
-    /// Changes nothing.
+    /// Keeps the state, with no action.
     fn stays(self) -> (Self, Vec<Action>) {
         (self, Vec::new())
     }
 
-    /// A connection is admitted.
+    /// Handles an admitted connection of the app.
     fn arrives(self, conn: ConnId, now: Micros, conduct: Conduct) -> (Self, Vec<Action>) {
         let (mut answers, mut cancelled) = (None, None);
         // The glasses were never told that a lost app was away.
@@ -338,7 +339,7 @@ impl State {
         (running, actions.collect())
     }
 
-    /// A wait is over.
+    /// Handles the end of a wait for the app.
     fn over(self, due: Due, again: Option<Due>) -> (Self, Vec<Action>) {
         let leavings = |away: Away| Leavings::new(away.wait.over(), away.wants);
         match (self, again) {
@@ -392,7 +393,8 @@ impl State {
         self.stays()
     }
 
-    /// Records the outcome of a question while the app is not being asked.
+    /// Records the outcome of a request to the app's server that the app's state no longer depends
+    /// on.
     fn settle(&mut self, event: AppEvent) {
         let (number, called) = match event {
             AppEvent::Failed { number, until } => (number, Called::Until(until)),
@@ -406,7 +408,8 @@ impl State {
         }
     }
 
-    /// Returns the last question; `None` while it is being asked.
+    /// Returns the last request to the app's server; `None` while the app's state is that it is
+    /// being asked.
     fn question(&mut self) -> Option<&mut Question> {
         match self {
             State::Running(running) => Some(&mut running.question),
@@ -418,7 +421,7 @@ impl State {
 }
 
 impl Running {
-    /// The connection has ended.
+    /// Handles the end of the app's connection.
     fn gone(self, event: AppEvent) -> (State, Vec<Action>) {
         let AppEvent::Gone {
             now,
@@ -468,7 +471,7 @@ impl Asked {
         Question::pending(self.number, self.not_before)
     }
 
-    /// The question has an outcome.
+    /// Handles the outcome of a request to the app's server.
     fn has_outcome(self, event: AppEvent) -> (State, Vec<Action>) {
         let question = Question::over(self.not_before);
         let replied = |answered| Action::Replied { answered };
@@ -489,7 +492,7 @@ impl Asked {
     }
 }
 
-/// An app without a place is expected to connect.
+/// Begins to expect a connection of an app that has none.
 fn expected(now: Micros, due: Due, question: Question, past: Past) -> (State, Vec<Action>) {
     let away = Away {
         wait: Wait::new(now, due),

@@ -9,20 +9,20 @@ use crate::base::time::Micros;
 /// The state of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AppState {
-    /// Connected.
+    /// The app is connected.
     Running,
-    /// Its connection was lost, and it may reconnect by itself.
+    /// The app's connection was lost, and the app may reconnect by itself.
     Lost,
-    /// Its server is being asked for a session.
+    /// The app's server is being asked, by a webhook, to connect.
     Asked {
         /// The number of the errand.
         number: u64,
-        /// Whether it ran before and was lost.
+        /// Whether the app ran before and was lost.
         revival: bool,
     },
-    /// Its server has agreed, or need not be asked; the app should connect.
+    /// The app's server has accepted the request, or need not be asked; the app should connect.
     Expected,
-    /// It will be asked when the glasses are back.
+    /// The app's server will be asked when the glasses are back.
     Dormant,
 }
 
@@ -39,7 +39,8 @@ impl AppState {
     }
 }
 
-/// An event of an app. Every `due` is new, for the wait that may begin.
+/// An event that may change the state of an app. Every `due` in it is a new end for the wait that
+/// may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum AppEvent {
     /// A connection of the app is admitted.
@@ -59,63 +60,66 @@ pub(in crate::relay) enum AppEvent {
         parting: Parting,
         /// Until when the app may reconnect by itself; `None`: it may not.
         wait: Option<Due>,
-        /// Until when the connection that its server was asked for is expected, if there is one.
+        /// Until when a connection is expected, if the app's server was asked for one.
         arrival: Due,
-        /// Whether its server can be asked.
+        /// Whether the app has a webhook by which its server can be asked.
         has_webhook: bool,
     },
     /// A wait is over.
     Over {
-        /// The wait.
+        /// The wait that is over, by its end.
         due: Due,
-        /// The app is refused until then, so it cannot have connected.
+        /// The new end of the wait, because until then the app is refused and cannot connect;
+        /// `None` if it is not refused.
         again: Option<Due>,
     },
-    /// Its server is asked.
+    /// The app's server is asked to connect.
     Asked { number: u64, revival: bool },
-    /// Its server need not be asked: the app should connect.
+    /// The app's server need not be asked: the app should connect by itself.
     Expected { now: Micros, due: Due },
-    /// The server failed, and is asked again at this time. No connection is on its way until then.
+    /// The server failed, and is asked again at this time. Until then the app is not expected to
+    /// connect.
     Postponed { until: Micros },
-    /// The server has agreed.
+    /// The server has accepted the request.
     Answered { number: u64, now: Micros, due: Due },
-    /// The server has not agreed. It may have received the request all the same, and may act on it
-    /// until then.
+    /// The server has not accepted the request. It may have received it nevertheless, and may act
+    /// on it until then.
     Failed { number: u64, until: Micros },
-    /// The question was cancelled.
+    /// The request to the server was cancelled.
     Cancelled { number: u64 },
 }
 
-/// What an app's connection has told. The flags are independent.
+/// What is known about the behaviour of an app from its current connection. The flags are
+/// independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Conduct {
-    /// It announced its departure.
+    /// The app announced its departure.
     pub(in crate::relay) released: bool,
-    /// It has the newer SDK, which reconnects after any close code: only `app_stopped` keeps it
-    /// away.
+    /// The app has the newer SDK, which reconnects after any close code: only `app_stopped` stops
+    /// it.
     pub(in crate::relay) insists: bool,
-    /// It was told to wait for the glasses, and is acknowledged when they connect.
+    /// The app was told to wait for the glasses, and is acknowledged when they connect.
     pub(in crate::relay) deferred: bool,
 }
 
 /// What an app needs when the glasses connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Wakes {
-    /// Its server is asked.
+    /// The app's server is asked to connect.
     Asked,
-    /// Its connection is acknowledged.
+    /// The app's connection is acknowledged.
     Acknowledged,
 }
 
 /// What an app that is removed from its session leaves behind.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Estate {
-    /// The connection that holds its place.
+    /// The app's connection, if it has one.
     pub(in crate::relay) conn: Option<ConnId>,
-    /// The wait for it.
+    /// The wait for the app, if it is awaited.
     pub(in crate::relay) due: Option<Due>,
-    /// The question to its server that has no outcome yet.
+    /// The number of the request to the app's server that has no outcome yet, if any.
     pub(in crate::relay) question: Option<u64>,
-    /// What was kept for it.
+    /// What was kept for the app.
     pub(in crate::relay) leavings: Leavings,
 }

@@ -58,29 +58,29 @@ pub(crate) struct Backlog {
     entries: VecDeque<Entry>,
     /// The payloads of small frames, concatenated.
     small: VecDeque<u8>,
-    /// How many entries were sent over the current connection ...
+    /// How many entries were sent over the current connection.
     sent: usize,
-    /// ... and how many bytes of `small` belong to them.
+    /// How many bytes of `small` belong to entries that were sent over the current connection.
     sent_small: usize,
     /// Bytes of all frames, as on the wire.
     bytes: usize,
-    /// Bytes that shared frames are charged with.
+    /// The bytes of memory that shared frames account for.
     shared: usize,
-    /// Frames that were sent but not confirmed, and were dropped to make room ...
+    /// How many frames were sent but not confirmed, and then dropped to make room.
     let_go: u32,
-    /// ... and the message number of the last of them.
+    /// The message number of the last frame that was sent, not confirmed, and dropped.
     let_go_last: u32,
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// When it was to be sent.
+    /// When the frame was to be sent.
     at: Micros,
     /// The frame, unless its payload is in `small`.
     shared: Option<Box<Prepared>>,
-    /// Its message number on the connection that it was sent over, if it was sent.
+    /// The frame's message number on the connection that it was sent over, if it was sent.
     number: u32,
-    /// Bytes of its payload in `small`.
+    /// The length of the frame's payload in `small`.
     small: u16,
 }
 
@@ -95,9 +95,9 @@ pub(in crate::relay) enum Waiting<'a> {
 /// How many waiting frames were dropped.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Dropped {
-    /// To make room for newer ones.
+    /// Frames dropped to make room for newer ones.
     pub(in crate::relay) overflow: u64,
-    /// Because they were too old.
+    /// Frames dropped because they were too old.
     pub(in crate::relay) expired: u64,
 }
 
@@ -146,7 +146,7 @@ impl Backlog {
         dropped
     }
 
-    /// Keeps a frame until the peer comes back.
+    /// Keeps a frame that waits until the peer comes back.
     pub(in crate::relay) fn waits(
         &mut self,
         frame: &Frame,
@@ -372,7 +372,8 @@ fn wire_len(payload: usize) -> usize {
     payload + if payload < 126 { 2 } else { 4 }
 }
 
-/// Returns whether a frame can be kept at all. One that cannot must not evict all others.
+/// Returns whether a frame can be kept within the limits. A frame that cannot must not evict all
+/// others.
 fn fits(frame: &Frame, limits: &ReplayLimits) -> bool {
     limits.max_messages > 0 && frame.wire_len() <= limits.max_bytes
 }

@@ -9,15 +9,15 @@ use crate::relay::stats::RelayStats;
 /// What a place adds to the counts, and whether it is charged. A removed place adds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Tally {
-    /// The place waits for its peer.
+    /// Whether the place waits for its lost peer.
     pub(super) is_absent: bool,
-    /// The place has no connection, and is charged.
+    /// Whether the place has no connection, so that its memory is counted.
     pub(super) is_charged: bool,
-    /// The place is for an app that has never connected.
+    /// Whether the place is of an app that has never connected.
     pub(super) is_started: bool,
 }
 
-/// App places without a connection, over all sessions.
+/// Counts of the places of apps without a connection, over all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Vacancies {
     apps: u64,
@@ -25,12 +25,12 @@ pub(in crate::relay) struct Vacancies {
 }
 
 impl Vacancies {
-    /// Returns how many there are.
+    /// Returns the number of such places.
     pub(in crate::relay) fn apps(self) -> u64 {
         self.apps
     }
 
-    /// Returns how many are for apps that have never connected: a user has started them.
+    /// Returns how many of them are of apps that a user has started and that have never connected.
     pub(in crate::relay) fn started(self) -> u64 {
         self.started
     }
@@ -50,7 +50,7 @@ impl Vacancies {
     }
 }
 
-/// The counts, borrowed while places change.
+/// The counts of places, borrowed while places change.
 pub(in crate::relay) struct Census<'a> {
     pub(in crate::relay) stats: &'a mut RelayStats,
     pub(in crate::relay) vacancies: &'a mut Vacancies,

@@ -11,14 +11,16 @@ use crate::relay::protocol;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-/// The cost limit of one step: 48 deliveries, or as many looks as cost the same.
+/// The most that one step of a delivery may cost: 48 deliveries, or as many checks of apps that do
+/// not want the frame as cost the same.
 const STEP: usize = 48 * DELIVERY;
 
 /// Bytes of a text that are copied into its envelope in one step, and the work units for that.
 const BUILT_AT_ONCE: usize = 128 * 1024;
 const BUILT_UNITS: u32 = 32;
 
-/// The cost of a delivery, in looks at an app that does not want the frame.
+/// The cost of one delivery to an app. The unit is the check of an app that does not want the
+/// frame.
 const DELIVERY: usize = 4;
 
 /// A frame of the glasses that is being delivered to the apps that subscribed, in the order of
@@ -27,13 +29,13 @@ const DELIVERY: usize = 4;
 pub(in crate::relay) struct FanOut<'a> {
     stream: Cow<'a, str>,
     content: Content,
-    /// Whether it is kept for absent apps.
+    /// Whether the frame is kept for absent apps.
     kept: bool,
     /// The package of the last app that was looked at.
     after: Option<Box<str>>,
-    /// Whether an app subscribed to it.
+    /// Whether any app so far has subscribed to the frame.
     reached: bool,
-    /// The connection that sent it.
+    /// The connection that sent the frame.
     from: ConnId,
     /// Whether that connection has ended: it no longer holds the frame's memory, so the relay is
     /// charged with it.
@@ -42,16 +44,15 @@ pub(in crate::relay) struct FanOut<'a> {
 
 #[derive(Debug)]
 enum Content {
-    /// As it was received.
+    /// The frame as it was received.
     Received(Message),
-    /// The received text, and the part of the output that was built so far: all before the byte at
-    /// `from`.
+    /// The received text, and the output built so far from its bytes before `from`.
     Building {
         text: Message,
         built: String,
         from: usize,
     },
-    /// The output; `None`: it is neither text nor binary.
+    /// The complete output; `None`: the frame is neither text nor binary.
     Built(Option<Parcel>),
 }
 
@@ -81,12 +82,12 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Returns the bytes of memory that the relay is charged with.
+    /// Returns the bytes of memory that are counted for the relay.
     pub(in crate::relay) fn charged(&self) -> usize {
         if self.is_orphan { self.allocated() } else { 0 }
     }
 
-    /// Returns the bytes of memory that it takes while it waits.
+    /// Returns the bytes of memory that the frame takes while it waits.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let names = self.stream.len() + self.after.as_ref().map_or(0, |after| after.len());
         let content = match &self.content {
@@ -97,7 +98,8 @@ impl<'a> FanOut<'a> {
         size_of::<Self>() + names + content
     }
 
-    /// Delivers it to the next apps of its session. Returns whether it has passed the last app.
+    /// Delivers the frame to the next apps of its session. Returns whether it has passed the last
+    /// app.
     pub(in crate::relay) fn step(
         &mut self,
         post: &mut Post<'_>,
@@ -142,8 +144,8 @@ impl<'a> FanOut<'a> {
         true
     }
 
-    /// Builds the output, or more of it. Returns whether it is complete. It is built once, when the
-    /// first app wants it.
+    /// Builds the output, or more of it, when the first app wants it. Returns whether the output is
+    /// complete.
     fn build(&mut self, user: &str) -> bool {
         if let Content::Received(message) = &self.content {
             self.content = match message {
@@ -180,7 +182,7 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Delivers it to an app of an ended session, unless the app was already looked at.
+    /// Delivers the frame to an app of an ended session, unless the app was already passed.
     fn offer_last(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, user: &str, app: &mut App) {
         let has_heard = self
             .after
@@ -199,12 +201,13 @@ pub(crate) struct FanOuts(Option<Box<Queue>>);
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<FanOut<'static>>,
-    /// Whether a chore delivers them, because their connection has ended.
+    /// Whether a chore (work over several turns) delivers the frames, because the connection that
+    /// sent them has ended.
     has_chore: bool,
 }
 
 impl FanOuts {
-    /// Returns whether there are none.
+    /// Returns whether no frame is being delivered.
     pub(in crate::relay) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
     }
@@ -277,7 +280,8 @@ impl FanOuts {
         self.0.get_or_insert_default().frames.push_front(fan_out);
     }
 
-    /// Returns whether the caller must create a chore that delivers them, because there is none.
+    /// Returns whether the caller must create a chore that delivers the frames, because there is
+    /// none.
     pub(in crate::relay) fn claim_chore(&mut self) -> bool {
         let queue = self.0.as_mut().filter(|queue| !queue.frames.is_empty());
         queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
@@ -291,14 +295,14 @@ impl FanOuts {
         self.tidy();
     }
 
-    /// Frees an empty queue, unless a chore will look at it.
+    /// Frees an empty queue, unless a chore still uses it.
     pub(in crate::relay) fn tidy(&mut self) {
         if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_chore) {
             self.0 = None;
         }
     }
 
-    /// Returns how many there are.
+    /// Returns the number of frames.
     pub(in crate::relay) fn len(&self) -> usize {
         self.0.as_ref().map_or(0, |queue| queue.frames.len())
     }
@@ -315,7 +319,7 @@ impl FanOuts {
         queue.filter(|fan_out| !fan_out.reached).count() as u64
     }
 
-    /// Delivers them to an app of an ended session.
+    /// Delivers the frames to an app of an ended session.
     pub(in crate::relay) fn offer_last(
         &mut self,
         post: &mut Post<'_>,

@@ -5,18 +5,18 @@ use crate::engine::{Io, TimerId};
 use crate::host::Identity;
 use std::collections::BTreeMap;
 
-/// The most waits that end in one turn.
+/// The most waits for lost peers that end in one turn.
 const SLICE: usize = 32;
 
-/// When the wait for a place ends.
+/// When the wait for a lost peer ends; also identifies the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Due {
-    /// Engine time.
+    /// The time: engine time.
     pub at: Micros,
     nth: u64,
 }
 
-/// Whether there is room for another wait for a place.
+/// Whether another place may wait for its lost peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum Room {
     Yes,
@@ -43,7 +43,7 @@ impl Graces {
         Due { at, nth: self.next }
     }
 
-    /// Starts a wait for a place.
+    /// Starts to wait for the lost peer of a place.
     pub(in crate::relay) fn add(&mut self, io: &mut Io<'_>, identity: Identity, due: Due) {
         self.by_due.insert(due, identity);
         self.arm(io);
@@ -55,7 +55,7 @@ impl Graces {
         self.by_due.remove(&due);
     }
 
-    /// Returns whether the timer belongs to the waits.
+    /// Returns whether the timer is the one for the waits for lost peers.
     pub(in crate::relay) fn on_timer(&mut self, timer: TimerId) -> bool {
         let ours = self.timer.is_some_and(|(id, _)| id == timer);
         if ours {
@@ -83,7 +83,7 @@ impl Graces {
         self.by_due.pop_first()
     }
 
-    /// Sets the timer to the first end.
+    /// Sets the timer to the end of the wait that ends first.
     fn arm(&mut self, io: &mut Io<'_>) {
         let Some((first, _)) = self.by_due.first_key_value() else {
             return;

@@ -7,7 +7,7 @@ use super::backlog::Backlog;
 pub(in crate::relay) struct Kept(Option<Box<Backlog>>);
 
 impl Kept {
-    /// Returns whether there are none.
+    /// Returns whether no frames are kept.
     pub(in crate::relay) fn is_empty(&self) -> bool {
         self.0.is_none()
     }

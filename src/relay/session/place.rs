@@ -15,18 +15,18 @@ use crate::relay::subscriptions::Subscriptions;
 #[derive(Debug, Default)]
 pub(in crate::relay) struct Place {
     state: State,
-    /// How often it was taken again after a loss, or from an older connection.
+    /// How often the peer came back after a loss, or replaced its own older connection.
     resumes: u32,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// No connection holds it, and it waits for none.
+    /// No connection holds the place, and it does not wait for one.
     #[default]
     Empty,
-    /// A connection holds it.
+    /// A connection holds the place.
     Held(Held),
-    /// It waits for its peer. Boxed, because most sessions have their glasses.
+    /// The place waits for its lost peer. Boxed, because most sessions have their glasses.
     Absent(Box<Lost>),
 }
 
@@ -37,10 +37,10 @@ struct Lost {
     parting: Option<Parting>,
 }
 
-/// An event of the glasses' place.
+/// An event that may change the state of the glasses' place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum PlaceEvent {
-    /// A connection takes it.
+    /// A connection takes the place.
     Arrives { conn: ConnId, now: Micros },
     /// A connection has ended. `wait`: until when the place waits for another, if it does.
     Gone {
@@ -100,7 +100,7 @@ impl Place {
         }
     }
 
-    /// Returns what it adds to the counts.
+    /// Returns what the place adds to the counts of places.
     pub(super) fn tally(&self) -> Tally {
         let is_absent = matches!(self.state, State::Absent(_));
         Tally {

@@ -10,7 +10,8 @@ use crate::engine::{Io, Message, Sent};
 use crate::relay::settings::RelaySettings;
 use crate::relay::stats::{DropReason, RelayStats};
 
-/// Kept frames that are sent at once to a peer that is back; the rest follows in later turns.
+/// The most kept frames that are sent in one turn to a peer that is back; the rest follows in later
+/// turns.
 const REPLAYED_AT_ONCE: u64 = 128;
 
 /// A frame for one or more places, built once.
@@ -45,7 +46,7 @@ impl Parcel {
     }
 }
 
-/// What sending needs besides the place.
+/// What the sending of frames needs besides the place that they go to.
 pub(in crate::relay) struct Post<'a> {
     pub(in crate::relay) settings: &'a RelaySettings,
     pub(in crate::relay) stats: &'a mut RelayStats,
@@ -54,9 +55,9 @@ pub(in crate::relay) struct Post<'a> {
 /// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Replayed {
-    /// Frames that were sent.
+    /// The number of frames that were sent.
     pub(in crate::relay) frames: u64,
-    /// Whether there are more, to be sent in a later turn.
+    /// Whether more frames must be sent in a later turn.
     pub(in crate::relay) more: bool,
 }
 
@@ -223,7 +224,7 @@ impl Post<'_> {
     }
 }
 
-/// Returns the work units for this many things, of which `each` take a microsecond.
+/// Returns the work units for this many things, if `each` of them take a microsecond together.
 fn units(things: u64, each: u64) -> u32 {
     u32::try_from(things / each).unwrap_or(u32::MAX)
 }

@@ -4,21 +4,21 @@
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 
-/// Whether an app's server was asked for a session and may still act on it. The SDK then releases
-/// the current connection and opens another.
+/// Whether an app's server was asked to connect and may still do so. The SDK then releases its
+/// current connection and opens another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Called {
-    /// It was not asked, or has already acted: it answers after the new connection is open.
+    /// The server was not asked, or it has already acted: it answers after the new connection is
+    /// open.
     #[default]
     No,
-    /// This errand has no outcome yet.
+    /// The request with this number has no outcome yet.
     Open(u64),
-    /// It did not answer, but may act on the request until then.
+    /// The server did not answer, but may act on the request until this time.
     Until(Micros),
 }
 
-/// The last question to an app's server, as far as it still matters when the app is not being
-/// asked.
+/// The last request to an app's server to connect, as far as it still matters afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Question {
     /// Whether a new connection of the app may be on its way.
@@ -28,7 +28,7 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Makes a question that has no outcome yet.
+    /// Makes the record of a request that has no outcome yet.
     pub(super) fn pending(number: u64, not_before: Option<Micros>) -> Self {
         Question {
             called: Called::Open(number),
@@ -36,7 +36,7 @@ impl Question {
         }
     }
 
-    /// Makes a question that the server no longer acts on.
+    /// Makes the record of a request that the server no longer acts on.
     pub(super) fn over(not_before: Option<Micros>) -> Self {
         Question {
             called: Called::No,
@@ -44,7 +44,7 @@ impl Question {
         }
     }
 
-    /// Returns its number, if it has no outcome yet.
+    /// Returns the number of the request, if it has no outcome yet.
     pub(super) fn number(self) -> Option<u64> {
         match self.called {
             Called::Open(number) => Some(number),
@@ -52,7 +52,7 @@ impl Question {
         }
     }
 
-    /// Returns whether a connection that was asked for may be on its way.
+    /// Returns whether the app may still open the connection that its server was asked for.
     pub(super) fn is_awaited(self, now: Micros) -> bool {
         match self.called {
             Called::No => false,
@@ -61,7 +61,7 @@ impl Question {
         }
     }
 
-    /// Records the outcome of the question with this number.
+    /// Records the outcome of the request with this number.
     pub(super) fn settle(&mut self, number: u64, called: Called) {
         if self.called == Called::Open(number) {
             self.called = called;
@@ -69,20 +69,21 @@ impl Question {
     }
 }
 
-/// How often an app that ran is asked again although it agreed to connect and did not.
+/// How often the server of an app that ran is asked again, after it accepted the request and the
+/// app did not connect.
 const MISSES: u8 = 3;
 
-/// The past of an app without a connection.
+/// What happened before to an app without a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
-    /// It has never connected: a user has started it.
+    /// The app has never connected since a user started it.
     Started,
-    /// It ran, and since then failed to connect this many times.
+    /// The app ran, and since then it failed to connect this many times.
     Ran(u8),
 }
 
 impl Past {
-    /// Counts one more failure to connect; `None`: it is not asked again.
+    /// Counts one more failure to connect; `None`: the app's server is not asked again.
     pub(super) fn missed(self) -> Option<Self> {
         match self {
             Past::Ran(misses) if sabotage::on(Bug::MissesUncounted) => Some(Past::Ran(misses)),

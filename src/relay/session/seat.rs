@@ -10,21 +10,21 @@ use crate::base::time::Micros;
 /// How the last connection of a place ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Parting {
-    /// The cause.
+    /// The cause of the end of the connection.
     pub(in crate::relay) cause: Cause,
-    /// Whether it was lost: neither side closed it on purpose.
+    /// Whether the connection was lost: neither side closed it on purpose.
     pub(in crate::relay) lost: bool,
 }
 
 /// How a place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum How {
-    /// It was free: no connection held it, and it awaited none.
+    /// The place was free: no connection held it, and it did not wait for a lost peer.
     #[default]
     First,
-    /// It had been lost.
+    /// The place was waiting for its peer, whose connection had been lost.
     Resume,
-    /// It was taken from an older connection.
+    /// The place was taken from an older connection of the same peer.
     Takeover,
 }
 
@@ -39,10 +39,10 @@ impl How {
     }
 }
 
-/// The loss of a place.
+/// The time in which a place waits for its lost peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absence {
-    /// When it began: engine time.
+    /// When the wait began: engine time.
     pub since: Micros,
     /// How the connection ended; `None` if there was none: the session is from before a restart, or
     /// an app is expected.
@@ -54,34 +54,34 @@ pub struct Absence {
 /// The state of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlaceState {
-    /// No connection holds it, and it waits for none.
+    /// No connection holds the place, and it does not wait for one.
     Empty,
-    /// A connection holds it.
+    /// A connection holds the place.
     Held {
         /// The connection.
         conn: ConnId,
         /// How it took the place.
         how: How,
     },
-    /// It waits for its peer.
+    /// The place waits for its lost peer.
     Absent(Absence),
 }
 
 /// A view of a place at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceView {
-    /// Its state.
+    /// The state of the place.
     pub state: PlaceState,
-    /// How often it was taken again after a loss, or from an older connection.
+    /// How often the peer came back after a loss, or replaced its own older connection.
     pub resumes: u32,
-    /// Frames that are kept for the peer.
+    /// The number of frames that are kept for the peer.
     pub kept_frames: usize,
-    /// Bytes of those frames.
+    /// The bytes of those frames.
     pub kept_bytes: usize,
 }
 
 impl PlaceView {
-    /// Returns the connection that holds it.
+    /// Returns the connection that holds the place.
     pub fn conn(&self) -> Option<ConnId> {
         match self.state {
             PlaceState::Held { conn, .. } => Some(conn),
@@ -89,7 +89,7 @@ impl PlaceView {
         }
     }
 
-    /// Returns the loss, if it waits for its peer.
+    /// Returns the loss of the connection, if the place waits for its peer.
     pub fn absence(&self) -> Option<Absence> {
         match self.state {
             PlaceState::Absent(absence) => Some(absence),
@@ -116,11 +116,11 @@ impl PlaceView {
 /// The receiver of a place's frames.
 #[derive(Debug)]
 pub(in crate::relay) enum Addressee<'a> {
-    /// No connection holds it, and it waits for none.
+    /// No connection holds the place, and it does not wait for one.
     Missing,
-    /// It waits for its peer; frames for it are kept.
+    /// The place waits for its lost peer; frames for it are kept.
     Absent(&'a mut Kept),
-    /// This connection holds it.
+    /// This connection holds the place.
     Here(ConnId, &'a mut Kept),
 }
 
@@ -133,7 +133,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// A connection takes an empty place.
+    /// Returns the place after a connection has taken it while it was empty.
     pub(super) fn first(conn: ConnId) -> Self {
         Held {
             conn,
@@ -161,7 +161,7 @@ impl Held {
         Addressee::Here(self.conn, &mut self.kept)
     }
 
-    /// A newer connection takes the place. Returns the older connection as well.
+    /// Returns the place after a newer connection has taken it, and the older connection.
     pub(super) fn taken_over(self, conn: ConnId) -> (Self, ConnId) {
         let newer = Held {
             conn,
@@ -171,7 +171,7 @@ impl Held {
         (newer, self.conn)
     }
 
-    /// The connection has ended, and the place waits for another until `due`.
+    /// Returns the place after its connection has ended; it waits for another until `due`.
     pub(super) fn lost(self, since: Micros, due: Due) -> Wait {
         Wait {
             since,
@@ -180,7 +180,7 @@ impl Held {
         }
     }
 
-    /// The connection has ended, and the place waits for none.
+    /// Ends the place with its connection, without a wait. Returns the kept frames.
     pub(super) fn left(self) -> Kept {
         self.kept
     }
@@ -195,7 +195,7 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// An empty place starts to wait for its peer.
+    /// Makes a wait for a peer that had no connection.
     pub(super) fn new(since: Micros, due: Due) -> Self {
         Wait {
             since,
@@ -233,7 +233,7 @@ impl Wait {
         Wait { due, ..self }
     }
 
-    /// A connection takes the place.
+    /// Returns the place after a connection has taken it.
     pub(super) fn taken(self, conn: ConnId, how: How) -> Held {
         Held {
             conn,
@@ -242,7 +242,7 @@ impl Wait {
         }
     }
 
-    /// Ends the wait. Returns what was kept.
+    /// Ends the wait. Returns the kept frames.
     pub(super) fn over(self) -> Kept {
         self.kept
     }

@@ -32,7 +32,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Returns whether it has no apps, and its glasses are neither connected nor awaited.
+    /// Returns whether the session has no apps, and its glasses are neither connected nor awaited.
     fn is_over(&self) -> bool {
         !self.glasses.is_held() && self.apps.is_empty()
     }
@@ -79,8 +79,8 @@ impl Session {
 /// All sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    /// Sorted, so that they can be listed page by page. Names that peers choose cannot make it
-    /// slow.
+    /// The sessions by user. They are sorted, so that they can be listed page by page. In contrast
+    /// to a hash map, names that peers choose cannot make it slow.
     by_user: BTreeMap<Box<str>, Session>,
 }
 
@@ -134,13 +134,13 @@ impl Sessions {
         range.map(|(user, session)| (&**user, session))
     }
 
-    /// Returns how many there are.
+    /// Returns the number of sessions.
     pub(crate) fn len(&self) -> usize {
         self.by_user.len()
     }
 }
 
-/// Events of places. They update the counts.
+/// Methods that apply events to places, and update the counts of places.
 impl Sessions {
     /// Applies an event to the glasses' place of a user that has a session.
     pub(in crate::relay) fn glasses_on(

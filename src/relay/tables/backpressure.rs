@@ -6,7 +6,8 @@ use crate::base::id::ConnId;
 use crate::engine::Io;
 use std::collections::HashMap;
 
-/// Paused apps per glasses above which entries of closed connections are removed.
+/// If more apps than this are paused for one pair of glasses, entries of closed connections are
+/// removed.
 const PRUNE: usize = 64;
 
 /// Paused apps, by the connection of the glasses that are over their limit.
@@ -16,7 +17,8 @@ pub(in crate::relay) struct Backpressure {
 }
 
 impl Backpressure {
-    /// Pauses an app that has sent something to glasses that are over their limit.
+    /// Stops reading from an app that has sent something to glasses whose send queue is over its
+    /// limit.
     pub(in crate::relay) fn sent(&mut self, io: &mut Io<'_>, app: ConnId, glasses: ConnId) {
         if !io.is_over_limit(glasses) {
             return;

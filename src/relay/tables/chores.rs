@@ -8,7 +8,8 @@ use crate::host::Identity;
 use crate::relay::session::{App, FanOuts, Vacancies};
 use std::collections::VecDeque;
 
-/// The queued work, in order. One timer of the loop drives all of it.
+/// The queue of chores: work that takes several turns of the loop. One timer of the loop drives all
+/// of it.
 #[derive(Default)]
 pub(in crate::relay) struct Chores {
     pub(in crate::relay) queue: VecDeque<Chore>,
@@ -27,9 +28,9 @@ pub(in crate::relay) enum Chore {
     End(Box<str>, Ended),
 }
 
-/// What an ended session has left.
+/// What is left to do for a session that has ended.
 pub(in crate::relay) struct Ended {
-    /// Its apps, in reverse order.
+    /// The apps of the session that still must be told, in reverse order.
     #[expect(clippy::vec_box, reason = "as a session has them")]
     pub(in crate::relay) apps: Vec<Box<App>>,
     /// Frames that have not yet reached all of the apps.
@@ -37,7 +38,7 @@ pub(in crate::relay) struct Ended {
 }
 
 impl Chores {
-    /// Returns the bytes that the apps of ended sessions are still charged with.
+    /// Returns the bytes of memory that the apps of ended sessions still account for.
     pub(in crate::relay) fn charged(&self) -> usize {
         let charged = |chore: &Chore| match chore {
             Chore::End(user, ended) => {
@@ -49,7 +50,7 @@ impl Chores {
         self.queue.iter().map(charged).sum()
     }
 
-    /// Adds the apps of ended sessions to counts of places.
+    /// Adds the places of apps of ended sessions to the counts of places.
     pub(in crate::relay) fn count(&self, absent: &mut [u64; 2], vacancies: &mut Vacancies) {
         for chore in &self.queue {
             if let Chore::End(_, ended) = chore {

@@ -9,14 +9,15 @@ use std::collections::{HashMap, VecDeque};
 /// The window in which reconnects are counted.
 const WINDOW: Micros = Micros::from_secs(60);
 
-/// The shortest refusal, and the first; each further one lasts twice as long ...
+/// The first refusal of an identity lasts this long, and each further one twice as long as the one
+/// before.
 const LEAST: Micros = Micros::from_secs(5);
 
-/// ... up to this.
+/// The longest refusal of an identity that reconnects too often.
 const MOST: Micros = Micros::from_secs(60);
 
-/// The most identities that are counted at one time. A client with more of them than this escapes
-/// the limit.
+/// The most identities whose reconnects are counted at one time. A client with more identities than
+/// this escapes the limit.
 const IDENTITIES_MAX: usize = 10_000;
 
 /// The shortest time between two scans of a full table.
@@ -33,9 +34,9 @@ pub(in crate::relay) struct Flapping {
 
 #[derive(Debug, Default)]
 struct Comebacks {
-    /// Times of the reconnects in the window, oldest first.
+    /// The times of the reconnects in the last minute, oldest first.
     at: VecDeque<Micros>,
-    /// Refusals in a row.
+    /// The number of refusals in a row.
     refusals: u32,
     refused_until: Micros,
 }

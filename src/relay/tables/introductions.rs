@@ -16,16 +16,16 @@ const ENTRY: usize = 96;
 /// How an app has introduced itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::relay) struct Greeting {
-    /// It has the newer SDK, which reconnects after any close code: only `app_stopped` keeps it
-    /// away.
+    /// The app has the newer SDK, which reconnects after any close code: only `app_stopped` stops
+    /// it.
     pub(in crate::relay) insists: bool,
-    /// Its first message was `reconnect`.
+    /// The app's first message was `reconnect`.
     pub(in crate::relay) reconnects: bool,
 }
 
 impl Greeting {
-    /// Returns how long the glasses may still stay away, if the app has sent `reconnect` and has to
-    /// wait for them.
+    /// Returns how long the app must wait for its glasses at most, if it has sent `reconnect` and
+    /// they are lost; `None` if it need not wait.
     pub(in crate::relay) fn waits_for(self, glasses: PlaceView, now: Micros) -> Option<Micros> {
         let absence = glasses.absence().filter(|_| self.reconnects)?;
         Some(absence.due.at.max(now) - now)
@@ -74,7 +74,7 @@ impl Headers {
         })
     }
 
-    /// Returns the bytes of memory that they are charged with.
+    /// Returns the bytes of memory that the headers account for.
     pub(in crate::relay) fn allocated(&self) -> usize {
         ENTRY + self.user.len() + self.package.len() + self.key.len()
     }
@@ -83,13 +83,13 @@ impl Headers {
 /// Apps that have not introduced themselves yet.
 #[derive(Default)]
 pub(in crate::relay) struct Introductions {
-    /// The headers of their requests.
+    /// The headers of the requests of these apps.
     pub(in crate::relay) headers: HashMap<ConnId, Headers>,
     /// How an app has just introduced itself, until it takes its place.
     greeting: Option<(ConnId, Greeting)>,
     /// Apps whose `reconnect` was rejected, with the timer that closes them.
     pub(in crate::relay) awaited: HashMap<ConnId, TimerId>,
-    /// The same connections, by timer.
+    /// The connections in `awaited`, by timer.
     pub(in crate::relay) timers: HashMap<TimerId, ConnId>,
 }
 
@@ -100,7 +100,8 @@ impl Introductions {
         self.greeting = Some((id, greeting));
     }
 
-    /// Takes how this app has introduced itself; the default if its request named it.
+    /// Takes the record of how this app has introduced itself; the default if its request named it
+    /// already.
     pub(in crate::relay) fn take_greeting(&mut self, id: ConnId) -> Greeting {
         let kept = self.greeting.take().filter(|(of, _)| *of == id);
         kept.map_or_else(Greeting::default, |(_, greeting)| greeting)

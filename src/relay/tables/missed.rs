@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
 /// A peer that was lost and did not come back within its grace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
-    /// When its place was given up.
+    /// When the gateway stopped waiting for the peer.
     pub at: Timestamp,
     /// The peer.
     pub identity: Identity,

@@ -13,12 +13,12 @@ pub(in crate::relay) struct Readings(pub(in crate::relay) HashMap<ConnId, Text>)
 pub(in crate::relay) struct Text {
     pub(in crate::relay) message: Message,
     pub(in crate::relay) outline: Outline,
-    /// Its fields, once all of it was read; parsing them is a separate step.
+    /// The fields of the text, once all of it was read; parsing them is a separate step.
     pub(in crate::relay) fields: Option<Fields>,
 }
 
 impl Text {
-    /// Returns the bytes of memory that its connection holds for it.
+    /// Returns the bytes of memory that the connection holds for the text.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let fields = match &self.fields {
             Some(Fields::Outline { text, .. }) => text.capacity(),
@@ -49,7 +49,7 @@ pub(in crate::relay) struct Read {
 
 #[derive(Debug)]
 pub(in crate::relay) enum Fields {
-    /// The whole message: it is short, or not a text.
+    /// The whole message, because it is short or not a text.
     All,
     /// The fields of a large text, or their beginning if they are too long.
     Outline { text: String, cut: bool },

@@ -3,7 +3,7 @@
 use crate::base::time::Micros;
 use std::collections::HashMap;
 
-/// The most starts and stops that a user may make at once.
+/// The most starts and stops of apps that a user may make at once.
 const BURST: u64 = 60;
 
 /// The time in which a user regains one start or stop.

@@ -22,7 +22,7 @@ pub(in crate::relay) struct Sweep {
 /// come and go.
 pub(in crate::relay) struct Spot {
     pub(in crate::relay) user: Box<str>,
-    /// The last app of this session that was visited; `None`: none was.
+    /// The last app of this session that was visited; `None`: no app of it was.
     pub(in crate::relay) after: Option<Box<str>>,
 }
 

@@ -90,11 +90,11 @@ fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
 /// The kind of a request, as far as access depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// `/healthz` or `/readyz`.
+    /// A health probe: `/healthz` or `/readyz`.
     Probe,
-    /// A part of the page.
+    /// A file of the operator's page.
     Page,
-    /// Anything else.
+    /// Any other request: it needs the token, if one is set.
     Api,
 }
 
@@ -125,13 +125,15 @@ fn check(
     };
     // RFC 9112 §3.2: a client must not choose which of several Hosts we check.
     if headers.get_all(header::HOST).iter().count() > 1 {
-        return Err(Problem::bad_request("there must be one Host"));
+        return Err(Problem::bad_request(
+            "the request must have one header Host, not several",
+        ));
     }
     if kind == Kind::Probe {
         return Ok(());
     }
     let Some(host) = uri.host().or_else(|| text(header::HOST).map(without_port)) else {
-        return Err(Problem::bad_request("there must be a Host"));
+        return Err(Problem::bad_request("the request must have a header Host"));
     };
     match login {
         // Host and Origin do not matter: a page that reached us by DNS rebinding does not know the
@@ -142,15 +144,16 @@ fn check(
             let error = match failure {
                 Failure::Missing => "a token is required: Authorization: Bearer …",
                 Failure::Wrong => {
-                    "the token is wrong (it is the one of ADMIN_TOKEN or ADMIN_TOKEN_FILE)"
+                    "the token is wrong; it must be the value of ADMIN_TOKEN, or of the file \
+                     ADMIN_TOKEN_FILE"
                 }
             };
             return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
         None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
         None => {
-            let error = "without a token the Host must be an IP address, localhost or a name in \
-                         ADMIN_HOSTS";
+            let error = "the header Host must be an IP address, localhost or a name in \
+                         ADMIN_HOSTS, because no token is set";
             return forbidden(error);
         }
     }
@@ -162,7 +165,7 @@ fn check(
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         Some(b"same-origin") => return Ok(()),
         Some(b"none") | None => {}
-        Some(_) => return forbidden("pages of another site may not ask here"),
+        Some(_) => return forbidden("requests from pages of another site are not allowed"),
     }
     if let Some(origin) = text(header::ORIGIN) {
         let own = text(header::HOST).is_some_and(|host| {
@@ -172,7 +175,7 @@ fn check(
             rest == Some(host)
         });
         if !own {
-            return forbidden("pages of another origin may not ask here");
+            return forbidden("requests from pages of another origin are not allowed");
         }
     }
     Ok(())

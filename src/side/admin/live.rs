@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 /// still answered.
 pub(super) const LISTENERS: usize = 32;
 
-/// How long one answer lasts; a listener that wants more sends a new request.
+/// How long one answer of the live stream lasts; then a listener must send a new request.
 const LISTENS: Duration = Duration::from_secs(10 * 60);
 
 /// The latest document, and its listeners.

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// `MOST_DELAY`.
 const LEAST_DELAY: Micros = Micros::from_millis(50);
 
-/// The longest delay.
+/// The longest delay of the answer to a wrong token.
 const MOST_DELAY: Micros = Micros::from_secs(1);
 
 /// How long after its last wrong token an address starts again with the least delay.
@@ -86,30 +86,31 @@ impl Logins {
     }
 }
 
-/// The records of failed logins. Pure, except for the log.
+/// The records of failed logins. They read no clock; only the log is written.
 #[derive(Default)]
 struct Book {
     counts: LoginCounts,
     addresses: HashMap<IpAddr, Past>,
-    /// The number of failures that are not logged yet, and the last of them.
+    /// The number of failed logins that are not logged yet, and the address and kind of the last
+    /// one.
     untold: Option<(u64, IpAddr, Failure)>,
-    /// When the last line was due.
+    /// When the last log line about failed logins was due.
     logged: Option<Micros>,
 }
 
-/// The wrong tokens of one address.
+/// The recent wrong tokens from one address.
 struct Past {
     wrong: u32,
     last: Micros,
 }
 
-/// When a failure is logged.
+/// When a failed login is logged.
 #[derive(Debug, PartialEq, Eq)]
 enum Logs {
     Now,
-    /// At this time, with all failures until then.
+    /// It is logged at this time, together with all further failures until then.
     At(Micros),
-    /// With a line that is already scheduled.
+    /// It is included in a log line that is already scheduled.
     Later,
 }
 

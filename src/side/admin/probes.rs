@@ -72,7 +72,7 @@ pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
         Ok(Ok((false, false, _))) => return Probe::good("ready"),
         Ok(Ok((true, ..))) => "draining",
         // The words of the log.
-        Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS are here",
+        Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS is reached",
         Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
         Ok(Err(_)) | Err(_) => "the loop is stalled",
     };

@@ -51,9 +51,14 @@ impl Problem {
 impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Self {
         let error = match why {
-            Unanswered::Busy => "64 questions wait for the loop already".to_owned(),
+            Unanswered::Busy => "the event loop is busy: 64 requests wait for it already; try \
+                                 again"
+                .to_owned(),
             Unanswered::Stalled(patience) => {
-                format!("the loop has not answered for {} s", patience.as_secs())
+                format!(
+                    "the event loop has not answered for {} s",
+                    patience.as_secs()
+                )
             }
         };
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, error)
@@ -79,7 +84,7 @@ pub(super) async fn no_such_path() -> Problem {
 }
 
 pub(super) async fn no_such_method() -> Problem {
-    let error = "no such method here; the header Allow says which there are";
+    let error = "this path does not have this method; the header Allow lists its methods";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
@@ -149,7 +154,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         match read.await {
             Ok(Ok(Json(Object(body)))) => Ok(Body(body)),
             Err(_) => {
-                let error = format!("the body has not come within {} s", BODY_TIME.as_secs());
+                let error = format!(
+                    "the body of the request did not arrive within {} s",
+                    BODY_TIME.as_secs()
+                );
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error))
             }
             Ok(Err(e)) => {

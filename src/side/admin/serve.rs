@@ -30,17 +30,18 @@ use tokio_io_timeout::TimeoutStream;
 /// The limit of concurrent connections. Each may hold one answer, a few megabytes at most.
 const CONNECTIONS: usize = 64;
 
-/// Places of `CONNECTIONS` reserved for proven connections: unproven ones never hold more than
-/// the rest. So a connected operator keeps a place under any flood.
+/// Of the `CONNECTIONS` places, this many are reserved for proven connections (those that have
+/// shown the token). Unproven ones never hold more than the rest. So a connected operator keeps a
+/// place under any flood.
 const RESERVED: usize = 8;
 
-/// Places of `CONNECTIONS` kept free for new connections: proven ones never hold more than the
-/// rest while they are idle. So an operator that connects finds a place, and no proven connection
-/// is closed for it before it has proved itself, too.
+/// Of the `CONNECTIONS` places, this many are kept free for new connections: idle proven ones never
+/// hold more than the rest. So an operator that connects finds a place, and no proven connection is
+/// closed for it before it has proved itself, too.
 const ENTRANCE: usize = 8;
 
-/// New connections that are accepted together, and for which room is made together. In a flood,
-/// each poll of all sockets then serves this many.
+/// How many new connections are accepted together, and get their places together. In a flood, each
+/// poll of all sockets then serves this many.
 const NEWCOMERS: usize = 16;
 
 /// How long a client may take to send its first request head.
@@ -58,7 +59,7 @@ const STANDSTILL: Duration = Duration::from_secs(30);
 /// The longest request head, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
-/// How long to wait before the next accept when descriptors have run out.
+/// How long to wait before the next accept if no file descriptor is free.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Serves connections until the process ends.
@@ -99,7 +100,7 @@ async fn accept(
     Ok(())
 }
 
-/// Serves one connection until it ends.
+/// Answers the requests of one connection until it ends.
 async fn converse(stream: TcpStream, router: Router, caller: Caller) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STANDSTILL));
@@ -182,7 +183,7 @@ impl Caller {
     }
 }
 
-/// The body of a request while it arrives.
+/// The body of a request, which records when it has arrived completely.
 struct Coming {
     body: Incoming,
     seat: Arc<Seat>,
@@ -212,8 +213,8 @@ impl hyper::body::Body for Coming {
     }
 }
 
-/// The body of an answer. The seat is busy until this is dropped: for a live stream, that is at its
-/// end.
+/// The body of an answer. Its connection counts as busy until this is dropped: for a live stream,
+/// that is at its end.
 struct Going {
     body: Body,
     seat: Arc<Seat>,
@@ -256,27 +257,28 @@ struct Places {
 #[derive(Default)]
 struct Guests {
     by_seat: BTreeMap<u64, Guest>,
-    /// A counter of events: the lower number is the earlier event.
+    /// A counter that numbers events: the event with the lower number was earlier.
     moment: u64,
 }
 
-/// One connection, and what decides whether it must make room.
+/// A connection of the admin listener, and the facts that decide whether it must make room for
+/// another.
 struct Guest {
-    /// Whether it has sent a valid token or, where no token is set, a complete request that is
-    /// allowed.
+    /// Whether the connection is proven: it has sent a valid token or, where no token is set, a
+    /// complete request that is allowed.
     is_proven: bool,
     has_asked: bool,
     /// Whether the current request is allowed and proves the connection once it is complete.
     counts_when_whole: bool,
     is_whole: bool,
-    /// Whether a request of it is being answered.
+    /// Whether a request of the connection is being answered.
     is_busy: bool,
     /// When it was accepted, or when its last request arrived or was answered; a number of
     /// `Guests::moment`.
     since: u64,
-    /// Whether it must make room, after what has arrived was read.
+    /// Whether the connection must make room for another, once the input that has arrived is read.
     is_leaving: bool,
-    /// Wakes the task of the connection.
+    /// The waker of the connection's task.
     waker: Option<Waker>,
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Errands that are done in one slice, before other tasks of the thread run.
+/// The most errands that are done in one slice, before other tasks of the thread run.
 const SLICE: usize = 1_000;
 
 /// The most outcomes that wait for the loop. Further outcomes wait here until there is room.
@@ -30,10 +30,11 @@ const OUTCOMES: Limits = Limits {
     bytes: usize::MAX,
 };
 
-/// How long to wait if the desk is full, or if too many outcomes wait for the loop.
+/// How long to wait before a retry, if the loop's queue is full or too many outcomes wait for the
+/// loop.
 const DESK_RETRY: Duration = Duration::from_millis(10);
 
-/// Runs the errands.
+/// Runs the errands of the loop on the errands thread.
 pub(in crate::side) struct Runner {
     errands: ErrandBox,
     desk: Desk,
@@ -45,7 +46,7 @@ pub(in crate::side) struct Runner {
     wake: Arc<Notify>,
 }
 
-/// An outcome on its way to the loop.
+/// The outcome of an errand, with the errand's number, on its way to the loop.
 #[derive(Debug)]
 struct Told(u64, Outcome);
 
@@ -61,9 +62,9 @@ impl QueueItem for Told {
 
 /// The loop's end of the outcome queue.
 struct Delivery {
-    /// Only work on the loop locks it.
+    /// The queue of outcomes. Only code that runs on the loop locks it.
     outcomes: Mutex<LoopReceiver<Told>>,
-    /// Whether the loop was asked to take outcomes.
+    /// Whether the loop was asked to take outcomes, and has not finished.
     is_asked: AtomicBool,
 }
 
@@ -170,8 +171,8 @@ impl Runner {
         }
     }
 
-    /// Gives these outcomes, after earlier ones, to the loop. Returns whether the loop will take
-    /// them; if not, call it again later.
+    /// Queues these outcomes for the loop, behind earlier ones. Returns whether the loop will take
+    /// them; if not, this must be called again later.
     fn tell(&self, untold: &mut VecDeque<Told>) -> bool {
         while let Some(told) = untold.pop_front() {
             if let Err(NoRoom(told)) = self.told.send(told) {

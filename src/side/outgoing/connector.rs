@@ -31,7 +31,7 @@ pub(super) struct Meter(Arc<Mutex<Metered>>);
 struct Metered {
     /// Bytes that may still be read.
     left: usize,
-    /// The error of the connection when none are left.
+    /// The error of the connection when no more bytes may be read.
     why: &'static str,
 }
 
@@ -40,7 +40,7 @@ impl Meter {
     pub(super) fn new() -> Self {
         Meter(Arc::new(Mutex::new(Metered {
             left: HEAD_MAX,
-            why: "65536 bytes have come without a final response head",
+            why: "no final response head within the first 65536 bytes",
         })))
     }
 

@@ -31,10 +31,10 @@ const READ_MAX: usize = 16 * 1024;
 /// that the server is not cut off in the middle of its answer.
 const BODY_MAX: usize = 64 * 1024;
 
-/// The time limit for reading the body.
+/// The time limit for reading the body of an answer.
 const BODY_TIME: Duration = Duration::from_secs(1);
 
-/// Characters of an error that are kept.
+/// The most characters of an error message that are kept.
 const ERROR_MAX: usize = 120;
 
 /// Posts JSON, each over a connection of its own.
@@ -49,7 +49,7 @@ pub(in crate::side) struct Http {
 #[derive(Default)]
 struct Trust {
     tls: Option<Arc<ClientConfig>>,
-    /// When none were found, the last time.
+    /// When the last search for certificates found none; `None` if it found some.
     failed: Option<Micros>,
 }
 
@@ -68,14 +68,14 @@ fn read_trust() -> io::Result<ClientConfig> {
 /// Checks that this system trusts any certificates: without them no `https` webhook can be sent.
 ///
 /// # Errors
-/// If it trusts none.
+/// If the system has no trusted certificates.
 pub fn check_certificates() -> io::Result<()> {
     read_trust().map(drop).map_err(|e| {
         io::Error::new(
             e.kind(),
             format!(
-                "this system trusts no certificates ({e}); install them (ca-certificates), or \
-                     set SSL_CERT_FILE"
+                "this system has no trusted certificates ({e}); install ca-certificates, or set \
+                 SSL_CERT_FILE"
             ),
         )
     })
@@ -152,7 +152,7 @@ impl Http {
         let connector = Connector::new(self.timeout, egress, meter.clone());
         let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
             let Some(tls) = self.tls() else {
-                return Reply::Unsent("this system trusts no certificates");
+                return Reply::Unsent("this system has no trusted certificates");
             };
             let names = Arc::new(DefaultServerNameResolver::default());
             let connector = HttpsConnector::new(connector, tls, true, names);
@@ -187,7 +187,7 @@ fn request(
         return Err("the URL is neither http nor https");
     }
     if uri.authority().is_none_or(|a| a.as_str().contains('@')) {
-        return Err("the URL has a user or no host");
+        return Err("the URL has a user name, or no host");
     }
     let mut request = Request::post(uri)
         .header(CONTENT_TYPE, "application/json")

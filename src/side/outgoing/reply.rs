@@ -3,15 +3,15 @@
 /// The result of a post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::side) enum Reply {
-    /// Answered with 2xx.
+    /// The server answered with 2xx.
     Answered(u16),
-    /// Answered with another status.
+    /// The server answered with another status.
     Refused(u16),
-    /// No answer in time.
+    /// The server did not answer in time.
     Timeout,
-    /// No connection, or it broke; the reason.
+    /// The server could not be reached, or the connection broke; the reason.
     Unreachable(Box<str>),
-    /// The gateway could not send it, independent of the server; the reason.
+    /// The gateway could not send the request, for a reason of its own, which is given here.
     Unsent(&'static str),
 }
 

@@ -7,7 +7,7 @@ use crate::engine::{Histogram, Stats};
 use crate::gateway::Snapshot;
 use std::collections::VecDeque;
 
-/// The number of steps: one hour.
+/// The number of steps that are kept: one hour of them.
 const STEPS: usize = 360;
 
 /// The number of complete samples that are kept for rates and percentiles: the last minute.
@@ -35,7 +35,7 @@ pub(in crate::side) struct Minute {
     pub(in crate::side) turn_time: Histogram,
 }
 
-/// The samples.
+/// The samples of the counters over the last hour.
 #[derive(Debug)]
 pub(in crate::side) struct Series {
     /// The start, when all counters were 0.

@@ -83,7 +83,7 @@ impl Watchers {
         lock(&self.troubled)
     }
 
-    /// Returns the causes over time.
+    /// Returns the counts of causes over time.
     pub(in crate::side) fn series(&self) -> MutexGuard<'_, Series> {
         lock(&self.series)
     }

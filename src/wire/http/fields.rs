@@ -35,7 +35,7 @@ pub(super) fn write_fields<'a>(
 /// Returns the name of a header field in its usual spelling, such as `Retry-After`. RFC 9110 §5.1
 /// makes names case-insensitive, but embedded clients compare them exactly.
 pub(super) fn display_name(name: &HeaderName) -> String {
-    /// The words that have a spelling other than one initial capital.
+    /// The words in header names that are not spelt with one initial capital.
     const WORDS: [(&str, &str); 6] = [
         ("etag", "ETag"),
         ("id", "ID"),

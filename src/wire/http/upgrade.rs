@@ -22,13 +22,14 @@ pub(crate) fn switching_protocols(
         return Err(Reply::error(400, "more than one Sec-WebSocket-Key"));
     }
     if request.head.method() != Method::GET {
-        return Err(Reply::error(405, "a WebSocket is opened with GET")
+        return Err(Reply::error(405, "a WebSocket must be opened with GET")
             .with_header(ALLOW, HeaderValue::from_static("GET")));
     }
     let faults = upgrade_faults(request);
     if !faults.is_empty() {
         let faults = faults.join("; ");
-        let why = format!("{faults}: this path speaks WebSocket, version 13, over HTTP/1.1");
+        let why =
+            format!("{faults}: this path needs a WebSocket upgrade, version 13, over HTTP/1.1");
         return Err(Reply::error(426, &why)
             .with_header(UPGRADE, HeaderValue::from_static("websocket"))
             .with_header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
@@ -187,7 +188,7 @@ mod tests {
             let reply = switching_protocols(&request, None, &[]).expect_err("no upgrade");
             assert_eq!(reply.status, 426);
             let text = reply.reason.to_string();
-            let end = ": this path speaks WebSocket, version 13, over HTTP/1.1";
+            let end = ": this path needs a WebSocket upgrade, version 13, over HTTP/1.1";
             text.strip_suffix(end).expect("what is spoken").to_owned()
         };
         for (from, to, wrong) in [

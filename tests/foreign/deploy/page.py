@@ -132,7 +132,7 @@ def frozen_peers_are_suspect_then_gone(browser, gateway, swarm):
     until(3, "40 suspects are found", lambda: (browser.text("#found-told") or "").startswith("1 to 25 of 40"))
     # One of them is looked at when it ends.
     browser.click("#found button.identity")
-    until(3, "why it is suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
+    until(3, "why it becomes suspect", lambda: "suspect: nothing heard" in (browser.text("#detail .why") or ""))
     browser.wait(WHEN, "#now-app-suspect", "0")
     until(4, "the cause of its end", lambda: browser.text("#detail [data-key=cause]") == "stale")
     expect(browser.run("return document.querySelector('#detail-kick').hidden"), "what has ended can be kicked")
@@ -279,7 +279,7 @@ def alerts_and_trouble_are_shown(browser):
         "failed_resumes": 0, "first_at": "2026-01-31T09:00:00.000Z", "last_at": "2026-01-31T12:00:00.000Z",
     }
     told = [alert("many_suspects", "firing"), alert("rtt", "pending", summary="<img src=x onerror=alert(1)>", labels={})]
-    troubled = [peer(n, "12 drops in 3 h, all stale, silence follows RTT above 2 s") for n in range(10)]
+    troubled = [peer(n, "12 drops in 3 h, all stale, silent after RTT above 2 s") for n in range(10)]
     alerts, rows, firing, title, text = browser.wait(SHOW, told, troubled)
     expect(len(alerts) == 2 and "many suspects: class glasses" in alerts[0] and "Look at their network." in alerts[0], alerts)
     expect("<img" in alerts[1] and text, alerts)
@@ -435,7 +435,7 @@ def descriptors_that_run_out_are_named(browser, binary):
             peer.close()
     finally:
         gateway.process.stop()
-    print("so is one whose descriptors have run out")
+    print("so is one whose no file descriptor was free")
 
 
 EMPTY = """

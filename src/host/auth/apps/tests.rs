@@ -123,7 +123,7 @@ fn what_is_no_list_is_told_with_its_place() {
 fn every_fault_of_every_app_is_told_at_once() {
     let package = "package is not a string of 1 to 256 bytes without control characters";
     let key = "api_key is not a string of 1 to 512 bytes without control characters";
-    let url = "webhook_url is not a URL with http:// or https://, a host, and no user";
+    let url = "webhook_url is not a URL with http:// or https:// and a host, without a user name";
     let field = "has a field other than package, api_key, webhook_url and may_send";
     let long = "x".repeat(257);
     let long_key = "x".repeat(513);
@@ -142,7 +142,7 @@ fn every_fault_of_every_app_is_told_at_once() {
         ]"#
     );
     let told = [
-        "app 2: package is that of app 1, too".to_owned(),
+        "app 2: package is the same as that of app 1".to_owned(),
         format!("app 3: {package}, app 3: {key}, app 3: {url}"),
         format!("app 4: {package}, app 4: {key}, app 4: {url}"),
         format!("app 5: {package}, app 5: {key}"),

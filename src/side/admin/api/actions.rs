@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 /// The longest time that a request may ask for: a day, as in the settings.
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// The word that stands for all classes.
+/// The word that stands for all classes in a request.
 pub(super) const ALL: &str = "all";
 
 /// The reason that a kicked peer gets if the operator gives none.
@@ -120,9 +120,10 @@ enum LevelName {
     responses(
         (status = 200, body = Kicked),
         (status = 400, body = Problem), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "It is closing already, and nothing was done; \
-                                                      or it is kicked, but not blocked: it has no \
-                                                      identity, or a generated one, or 1 000 are \
+        (status = 409, body = Problem, description = "The connection is already closing, and \
+                                                      nothing was done; or it was closed, but its \
+                                                      identity was not blocked: it has none, or a \
+                                                      generated one, or 1 000 identities are \
                                                       blocked already."),
         (status = 413, body = Problem),
         (status = 415, body = Problem), (status = 503, body = Problem)
@@ -140,8 +141,8 @@ pub(super) async fn kick(
         .filter(|r| !r.is_empty())
         .unwrap_or_else(|| KICKED.to_owned());
     if has_magic_words(&reason) {
-        let error = "reason: apps would take these words for an order to stay away; with block_ms \
-                     they are told so";
+        let error = "reason must not contain \"App stopped\" or \"User session ended\": they tell \
+                     an app that it was stopped; use block_ms to stop it";
         return Err(Problem::bad_request(error));
     }
     let kicked = ask::ask(&control.desk, move |gateway, io| {
@@ -150,12 +151,12 @@ pub(super) async fn kick(
     match kicked.await? {
         Kick::NoSuch => Err(no_such(&control, id)),
         Kick::Closing => {
-            let error = "it is closing already; nothing was done";
+            let error = "the connection is already closing; nothing was done";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         Kick::Done { blocked: false } if block > Micros::ZERO => {
-            let error = "it is kicked, but not blocked: it has no identity, or a generated one, or \
-                         1000 are blocked already";
+            let error = "the connection was closed, but its identity was not blocked: it has none, \
+                         or a generated one, or 1000 identities are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
         Kick::Done { blocked } => Ok(Json(Kicked {
@@ -191,7 +192,7 @@ pub(super) async fn drain(
         Some(class) => {
             let name = control.classes.name(class);
             if drain.delay_ms.is_some() {
-                let error = "delay_ms is of a drain of all; of one class it is refuse_ms";
+                let error = "delay_ms is only for class \"all\"; to drain one class use refuse_ms";
                 return Err(Problem::bad_request(error));
             }
             let refuse = drain
@@ -210,7 +211,7 @@ pub(super) async fn drain(
         }
         None => {
             if drain.refuse_ms.is_some() {
-                let error = "refuse_ms is of a drain of one class; of all it is delay_ms";
+                let error = "refuse_ms is only for one class; to drain \"all\" use delay_ms";
                 return Err(Problem::bad_request(error));
             }
             let delay = drain
@@ -316,7 +317,9 @@ pub(super) async fn set_log_level(Body(wanted): Body<LogLevel>) -> Json<LogLevel
 
 fn span(name: &str, ms: u64) -> Result<Micros, Problem> {
     if ms > DAY_MS {
-        return Err(Problem::bad_request(format!("{name} {ms}: 0 to {DAY_MS}")));
+        return Err(Problem::bad_request(format!(
+            "{name} is {ms}; it must be 0 to {DAY_MS} ms"
+        )));
     }
     Ok(Micros::from_millis(ms))
 }

@@ -37,7 +37,7 @@ pub(super) struct AlertBody {
     threshold: f64,
     /// What is wrong, with the numbers.
     summary: String,
-    /// What to do, in one sentence.
+    /// What the operator should do, in a few short sentences.
     action: &'static str,
 }
 

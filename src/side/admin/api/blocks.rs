@@ -22,7 +22,7 @@ pub(super) struct BlocksParams {
     /// when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// The value of `next` in the previous page.
     after: Option<String>,
 }
 
@@ -100,7 +100,8 @@ fn parse_place(text: &str) -> Result<BlockPlace, Problem> {
             nth: u64::from_str_radix(nth, 16).ok()?,
         })
     });
-    place.ok_or_else(|| Problem::bad_request("after: the value of next of the page before"))
+    place
+        .ok_or_else(|| Problem::bad_request("after must be the value of next in the previous page"))
 }
 
 impl Block {

@@ -19,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CausesParams {
-    /// How far back the steps go, in minutes, 1 to 60; default 60.
+    /// For how many minutes back from now to list steps, 1 to 60; default 60.
     #[param(minimum = 1, maximum = 60)]
     minutes: Option<u64>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Counts {
     rejected: ByCause,
 }
 
-/// What happened between two moments.
+/// The counts of what happened between two moments.
 #[derive(Debug, Serialize, ToSchema)]
 struct StepBody {
     from: String,
@@ -104,8 +104,8 @@ impl Counts {
 }
 
 impl StepBody {
-    /// Both times are computed from the wall clock as it is now, so steps follow each other without
-    /// a gap even if that clock was changed.
+    /// Converts a step for the answer. Both of its times are computed from the wall clock as it is
+    /// now, so steps follow each other without a gap even if that clock was changed.
     fn of(classes: &Classes, step: Step, now: Timestamp) -> Self {
         let names = || classes.names();
         StepBody {

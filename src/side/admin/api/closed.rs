@@ -19,23 +19,24 @@ use utoipa::{IntoParams, ToSchema};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ClosedParams {
-    /// Only of this class.
+    /// Only connections of this class.
     class: Option<ClassName>,
-    /// Only of this user (exact match).
+    /// Only connections of this user (exact match).
     user: Option<String>,
-    /// Only of this package (exact match).
+    /// Only connections of this package (exact match).
     package: Option<String>,
-    /// Only with this `User-Agent`, as sent or as shown here.
+    /// Only connections with this `User-Agent`, in the form that the client sends or in the form
+    /// shown here.
     user_agent: Option<String>,
-    /// Only from this IP address or CIDR block.
+    /// Only connections from this IP address or CIDR block.
     address: Option<String>,
-    /// Only for this cause.
+    /// Only connections that ended for this cause.
     #[param(example = "stale")]
     cause: Option<String>,
     /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// The value of `next` in the previous page.
     #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_u64)]
     before: Option<u64>,
 }
@@ -109,7 +110,7 @@ pub(super) async fn list(
     let limit = page_size(params.limit)?;
     if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
         return Err(Problem::bad_request(
-            "before: the value of next of the page before",
+            "before must be the value of next in the previous page",
         ));
     }
     let address = params.address.as_deref().map(parse_address).transpose()?;
@@ -158,7 +159,9 @@ pub(super) async fn one(
     control.watchers.catch_up();
     let ring = control.watchers.ended();
     let (number, closed) = ring.find(id).ok_or_else(|| {
-        Problem::not_found(format!("{id} is not among the last 10000 that have ended"))
+        Problem::not_found(format!(
+            "{id} is not among the last 10000 connections that have ended"
+        ))
     })?;
     Ok(Json(ClosedDetail {
         closed: ClosedBody::of(&control.classes, number, closed),
@@ -192,7 +195,10 @@ impl ClosedParams {
 fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
     causes.named(text).ok_or_else(|| {
         let names: Vec<_> = causes.all().map(Cause::name).collect();
-        Problem::bad_request(format!("cause {text:?}: one of {}", names.join(", ")))
+        Problem::bad_request(format!(
+            "cause is {text:?}; it must be one of {}",
+            names.join(", ")
+        ))
     })
 }
 

@@ -24,28 +24,29 @@ const PAGE: usize = 100;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
-    /// Only of this class.
+    /// Only connections of this class.
     class: Option<ClassName>,
-    /// Only in this state.
+    /// Only connections in this state.
     state: Option<StateName>,
-    /// Only of this user (exact match).
+    /// Only connections of this user (exact match).
     user: Option<String>,
-    /// Only of this package (exact match).
+    /// Only connections of this package (exact match).
     package: Option<String>,
-    /// Only with this `User-Agent`, as sent or as shown here.
+    /// Only connections with this `User-Agent`, in the form that the client sends or in the form
+    /// shown here.
     user_agent: Option<String>,
-    /// Only from this IP address or CIDR block.
+    /// Only connections from this IP address or CIDR block.
     #[param(example = "192.0.2.0/24")]
     address: Option<String>,
     /// What comes first: the longest silence, the longest RTT, the oldest connection, or the most
     /// unsent bytes.
     sort: Option<SortName>,
-    /// `desc` (as `sort` says) or `asc` (the reverse).
+    /// `desc`: the order that `sort` describes; `asc`: the reverse.
     order: Option<Order>,
     /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before.
+    /// The value of `next` in the previous page.
     after: Option<String>,
 }
 
@@ -117,21 +118,21 @@ pub(super) struct Connection {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Detail {
     connection: Connection,
-    /// How it took its place in its session: `first`, `resume` (after a loss) or `takeover` (from
-    /// an older connection). Null if it has no place.
+    /// How it joined its session: `first`, `resume` (after a loss) or `takeover` (it replaced an
+    /// older connection). Null if it belongs to no session.
     taken: Option<&'static str>,
     explain: Explanation,
-    /// Its recent history. It is recorded for suspects, for a sample of connections, and from the
-    /// first request for this connection on.
+    /// The connection's recent history. It is recorded for connections that were suspect, for a
+    /// sample of all, and from the first request for this connection on.
     history: Option<HistoryBody>,
 }
 
-/// The recent life of a connection, oldest first.
+/// The recent history of a connection, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HistoryBody {
     /// When the recording began.
     since: String,
-    /// Why it is recorded.
+    /// Why the history is recorded.
     reason: ReasonName,
     /// The last 24 round-trip times.
     rtts: Vec<RttSample>,
@@ -158,9 +159,9 @@ struct ChangeBody {
     at: String,
     /// The new state.
     state: StateName,
-    /// How long nothing had been received.
+    /// How long nothing had been received at that time.
     silence_ms: u64,
-    /// Pings that had gone unanswered.
+    /// The number of unanswered pings at that time.
     unanswered: u16,
 }
 
@@ -254,7 +255,9 @@ pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
 pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
     let ip = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse::<IpNet>().or_else(|_| ip()).map_err(|_| {
-        let error = format!("address {text:?}: an IP address, or a block as 192.0.2.0/24");
+        let error = format!(
+            "address is {text:?}; it must be an IP address, or a block such as 192.0.2.0/24"
+        );
         Problem::bad_request(error)
     })
 }
@@ -301,7 +304,8 @@ fn parse_place(text: &str) -> Result<Position, Problem> {
             id: id.parse().ok()?,
         })
     });
-    place.ok_or_else(|| Problem::bad_request("after: the value of next of the page before"))
+    place
+        .ok_or_else(|| Problem::bad_request("after must be the value of next in the previous page"))
 }
 
 impl Connection {

@@ -13,30 +13,30 @@ use utoipa::ToSchema;
 /// 10 ms. A drain may act earlier than its time here.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Explanation {
-    /// Why it is in its state.
+    /// Why the connection is in its state.
     #[schema(
-        example = "suspect: nothing heard for 21034 ms, 1 ping unanswered for an interval of 15000 \
-                   ms"
+        example = "suspect: nothing received for 21034 ms, 1 ping unanswered (pings are sent every \
+                   15000 ms)"
     )]
     why: String,
-    /// When the next ping is due. Null if the connection ends before, or as long as it does not
+    /// When the next ping is due. Null if the connection ends before, or while the peer does not
     /// read.
     next_ping: Option<Moment>,
-    /// When it becomes suspect. Null if it is suspect already, or ends before.
+    /// When the connection becomes suspect. Null if it is suspect already, or ends before.
     suspect: Option<Moment>,
     /// The latest time at which a drain, of all or of its class, closes it; this may be before all
     /// other times here. Null if no drain includes it.
     drained: Option<Moment>,
-    /// When and for which cause it ends, or begins to be closed. For `draining` this is the latest
-    /// time.
+    /// When and for which cause the connection ends, or begins to be closed. For `draining` this is
+    /// the latest time.
     end: End,
-    /// The same as sentences.
+    /// The same facts as sentences for a reader.
     text: Vec<String>,
-    /// Whose TCP acknowledges our bytes: `peer` or `proxy`. A proxy's acknowledgements count as
-    /// life for one timeout at most.
+    /// Whose kernel acknowledges our bytes on the TCP connection: `peer` or `proxy`.
+    /// Acknowledgements of a proxy keep a silent peer alive for one timeout at most.
     #[schema(example = "peer")]
     kernel: &'static str,
-    /// The policy that applies to it.
+    /// The heartbeat policy that applies to the connection.
     policy: PolicyBody,
 }
 
@@ -89,24 +89,25 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     match portrait.row.user_agent.as_deref() {
         None => {}
         Some(OTHER_USER_AGENT) => text.push(format!(
-            "its client's name had no room among the {USER_AGENTS_MAX} that are told apart"
+            "its user agent is shown as other: {USER_AGENTS_MAX} different user agents are \
+             connected already"
         )),
-        Some(name) => text.push(format!("its client calls itself {name:?}")),
+        Some(name) => text.push(format!("its user agent is {name:?}")),
     }
     if let Some(ping) = &next_ping {
-        text.push(format!("it is pinged next in {} ms", ping.in_ms));
+        text.push(format!("the next ping is sent in {} ms", ping.in_ms));
     }
     if let Some(suspect) = &suspect {
         let in_ms = suspect.in_ms;
         text.push(format!(
-            "if nothing is heard until then, it is suspect in {in_ms} ms"
+            "if nothing is received until then, it becomes suspect in {in_ms} ms"
         ));
     }
     text.push(ending(view, outlook, &end));
     if view.proxied && view.phase == PhaseView::Open {
         text.push(format!(
-            "kernel: proxy: acknowledgements are a proxy's; while a heartbeat waits behind other \
-             bytes they count as life for one timeout of {} ms at most",
+            "kernel: proxy: a proxy acknowledges our bytes, not the peer; while a ping waits \
+             behind other bytes, this keeps the connection alive for one timeout at most ({} ms)",
             policy.connection_timeout.as_millis()
         ));
     }
@@ -117,8 +118,8 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
     {
         let (in_ms, code) = (drained.in_ms, Cause::DRAINING.close_code());
         text.push(format!(
-            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code \
-             {code}"
+            "a drain is in progress: it is closed in {in_ms} ms at the latest, cause draining, \
+             code {code}"
         ));
     }
     Explanation {
@@ -154,15 +155,15 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         n => format!("{n} pings unanswered"),
     };
     let unanswered = if health.ping_waits {
-        format!("{unanswered}, and one that waits to go out")
+        format!("{unanswered}, and one is not sent yet")
     } else {
         unanswered
     };
     let interval = outlook.policy.heartbeat_interval.as_millis();
     match view.phase {
-        PhaseView::Opening { silent: true, .. } => "opening: not a byte has come".to_owned(),
+        PhaseView::Opening { silent: true, .. } => "opening: no byte was received yet".to_owned(),
         PhaseView::Opening { deferred: true, .. } => {
-            "opening: its request waits for the verdict".to_owned()
+            "opening: its request waits for a decision".to_owned()
         }
         PhaseView::Opening { .. } => "opening: its request is not complete".to_owned(),
         PhaseView::Closing {
@@ -172,44 +173,49 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
         } => {
             let awaits = match awaits {
                 Awaits::PeerCloses => "waiting for the peer's close frame",
-                Awaits::Flushed => "waiting until our last bytes have gone out",
-                Awaits::PeerLeaves => "waiting for the peer to end the stream",
+                Awaits::Flushed => "waiting until our last bytes are sent",
+                Awaits::PeerLeaves => "waiting for the peer to close the TCP connection",
             };
             format!("closing: cause {cause}, code {code}, {awaits}")
         }
         PhaseView::Open if outlook.deferred => format!(
-            "{}: stale, nothing heard for {silence} ms, and its close waits for its turn \
-             (STALE_CLOSES_PER_SECOND)",
+            "{}: stale, nothing received for {silence} ms; its close is delayed by \
+             STALE_CLOSES_PER_SECOND",
             state_name(health.state)
         ),
         PhaseView::Open => {
             let state = match health.state {
-                HealthState::Healthy => format!("healthy: heard {silence} ms ago, {unanswered}"),
+                HealthState::Healthy => {
+                    format!("healthy: data received {silence} ms ago, {unanswered}")
+                }
                 HealthState::Suspect if health.ping_waits => {
-                    format!("suspect: nothing heard for {silence} ms, {unanswered}")
+                    format!("suspect: nothing received for {silence} ms, {unanswered}")
                 }
                 HealthState::Suspect => format!(
-                    "suspect: nothing heard for {silence} ms, {unanswered}, each for an interval \
-                     of {interval} ms or, the last, less"
+                    "suspect: nothing received for {silence} ms, {unanswered} (pings are sent \
+                     every {interval} ms)"
                 ),
             };
             let state = match view.throttled_since {
                 None => state,
                 Some(since) => format!(
-                    "{state}; it sends more than its share of the loop's work, and its input has \
-                     waited for {} ms: it is not pinged meanwhile",
+                    "{state}; it is throttled, because it sends too much: its input has waited for \
+                     {} ms, and no ping is sent meanwhile",
                     (now.engine - since).as_millis()
                 ),
             };
             let state = if view.paused {
-                format!("{state}; it is not read, for what it sends has no room where it goes")
+                format!(
+                    "{state}; reading from it is paused, because the receiver of its data has no \
+                     room"
+                )
             } else {
                 state
             };
             match view.blocked_since {
                 None => state,
                 Some(since) => format!(
-                    "{state}; it does not read: {} bytes wait, for {} ms",
+                    "{state}; it does not read: {} bytes have waited to be sent for {} ms",
                     view.pending,
                     (now.engine - since).as_millis()
                 ),
@@ -224,7 +230,7 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
         PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),
         PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
             format!(
-                "a drain is going on: it is answered 503 in {in_ms} ms at the latest, cause \
+                "a drain is in progress: it is answered 503 in {in_ms} ms at the latest, cause \
                  draining"
             )
         }
@@ -235,19 +241,19 @@ fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
             format!("it is answered 408 in {in_ms} ms, cause handshake_timeout")
         }
         PhaseView::Open if outlook.deferred => {
-            "it is closed as stale with one of the next".to_owned()
+            "it is closed as stale as soon as STALE_CLOSES_PER_SECOND allows".to_owned()
         }
         PhaseView::Open if outlook.ends_for == Cause::DRAINING => format!(
-            "a drain is going on: it is closed in {in_ms} ms at the latest, cause draining, code \
-             {}",
+            "a drain is in progress: it is closed in {in_ms} ms at the latest, cause draining, \
+             code {}",
             end.code
         ),
         PhaseView::Open => {
             let what = match outlook.ends_for {
-                cause if cause == Cause::INIT_TIMEOUT => "if no message comes until then",
+                cause if cause == Cause::INIT_TIMEOUT => "if no message is received until then",
                 cause if cause == Cause::FRAME_TIMEOUT => "if its frame is not complete until then",
-                cause if cause == Cause::SLOW_CONSUMER => "if it takes no bytes until then",
-                _ => "if nothing is heard until then",
+                cause if cause == Cause::SLOW_CONSUMER => "if it reads no bytes until then",
+                _ => "if nothing is received until then",
             };
             let timeout = if outlook.ends_for == Cause::STALE {
                 let timeout = policy.connection_timeout.as_millis();

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The number of peers in a document, for each list.
+/// How many peers each list in a document has.
 const PEERS: usize = 10;
 
 /// The gateway at one moment, as the page shows it.
@@ -40,9 +40,10 @@ pub(super) struct Live {
     /// Classes that are being drained, or that refuse new connections.
     #[schema(value_type = Vec<ClassName>)]
     drained_classes: Vec<&'static str>,
-    /// WebSockets now, by class and state.
+    /// The number of current WebSockets, by class and state.
     connections: BTreeMap<&'static str, States>,
-    /// Connections with an incomplete request, or an incomplete answer to it.
+    /// Connections that are not WebSockets yet: their request, or the answer to it, is not
+    /// complete.
     opening: u64,
     /// Connection slots that are in use.
     places_taken: u64,
@@ -50,9 +51,10 @@ pub(super) struct Live {
     sessions: usize,
     /// Identities that an operator has blocked.
     blocked: usize,
-    /// Lost places that wait for their peer, by class.
+    /// Peers whose connection was lost and that may still come back, by class.
     absent: BTreeMap<&'static str, u64>,
-    /// Null in the first document after a time without listeners.
+    /// Rates since the previous document. Null in the first document after a time without
+    /// listeners.
     rates: Option<Rates>,
     last_minute: LastMinute,
     /// Peers with the longest round-trip time.

@@ -35,9 +35,10 @@ pub(super) struct Overview {
     sessions: usize,
     /// The limit of concurrent connections.
     connections_max: usize,
-    /// Connections with an incomplete request, or an incomplete answer to it.
+    /// Connections that are not WebSockets yet: their request, or the answer to it, is not
+    /// complete.
     opening: u64,
-    /// WebSockets now, by class and state.
+    /// The number of current WebSockets, by class and state.
     connections: BTreeMap<&'static str, States>,
     since_start: Counts,
     heartbeats: Heartbeats,
@@ -75,25 +76,25 @@ struct Traffic {
     bytes_out: u64,
     pending_bytes: u64,
     held_bytes: u64,
-    /// Memory that the relay holds, in bytes: kept frames, subscriptions, places without a
-    /// connection.
+    /// Memory that the relay holds, in bytes: kept frames, subscriptions, and the state of lost
+    /// peers.
     host_bytes: u64,
 }
 
 /// What the relay has done since the start, and what it holds now.
 #[derive(Debug, Serialize, ToSchema)]
 struct RelayBody {
-    /// Lost places that wait for their peer now, by class.
+    /// Peers whose connection was lost and that may still come back, by class.
     absent: BTreeMap<&'static str, u64>,
-    /// Peers that came back to their place after a loss, by class.
+    /// Peers that came back in time after a loss, by class.
     resumes: BTreeMap<&'static str, u64>,
-    /// Peers that took over from an older connection of their own, by class.
+    /// Peers that replaced an older connection of their own, by class.
     takeovers: BTreeMap<&'static str, u64>,
     /// Peers that were declared stale and came back within a second, by class.
     false_deaths: BTreeMap<&'static str, u64>,
     /// New connections that were refused because their identity reconnects too often, by class.
     flapping: BTreeMap<&'static str, u64>,
-    /// How long the peers that came back had been lost.
+    /// How long the peers that came back had been lost, in percentiles.
     absence: Percentiles,
     frames_relayed: u64,
     frames_unrouted: u64,
@@ -105,17 +106,18 @@ struct RelayBody {
     frames_dropped: BTreeMap<&'static str, u64>,
     frames_kept: u64,
     frames_kept_bytes: u64,
-    /// Requests to the servers of apps: `session_request` for a start or after a loss,
-    /// `stop_request`.
+    /// Webhooks `session_request` because a user has started an app, since the start.
     app_starts: u64,
+    /// Webhooks `session_request` because the connection of an app was lost, since the start.
     app_revivals: u64,
+    /// Webhooks `stop_request`, since the start.
     app_stops: u64,
 }
 
 /// Percentiles over the last minute, or since the start if that is shorter; exact to 12.5 %.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LastMinute {
-    /// Absent in the documents of the live stream.
+    /// The span that the percentiles cover, in ms. Absent in the documents of the live stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = u64)]
     span_ms: Option<u64>,
@@ -124,7 +126,7 @@ pub(super) struct LastMinute {
     turn: Percentiles,
 }
 
-/// In µs; null if nothing was measured.
+/// Percentiles of a duration in µs; null if nothing was measured.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Percentiles {
     p50_us: Option<u64>,

@@ -38,7 +38,7 @@ pub(super) struct PolicyChange {
     /// 86 400 000.
     #[schema(minimum = 10, maximum = 86_400_000)]
     connection_timeout_ms: Option<u64>,
-    /// At least 1.
+    /// How many pings must each be unanswered for an interval before a peer is suspect; at least 1.
     #[schema(minimum = 1)]
     suspect_after: Option<u16>,
     /// How long a peer may take to answer our close frame, in ms: 10 to 86 400 000.
@@ -116,8 +116,7 @@ pub(super) async fn change(
         if timeout < safe {
             log::warn!(
                 "connection_timeout_ms of class {} is {}, less than twice heartbeat_interval_ms, \
-                 which is {}: one lost ping closes a live \
-                 peer; let it be at least {}",
+                 which is {}: one lost ping would close a live peer; set it to at least {}",
                 name,
                 timeout.as_millis(),
                 interval.as_millis(),

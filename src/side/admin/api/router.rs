@@ -27,10 +27,10 @@ const BODY_MAX: usize = 16 * 1024;
 #[openapi(
     info(
         title = "pulsegate",
-        description = "What the gateway knows, and what can be done about it. Times are RFC 3339 \
-                       in UTC; spans are in ms, round-trip times in µs. \
-                       Where a token is set, every request but the probes carries it: \
-                       `Authorization: Bearer …`.",
+        description = "The operator's API of the gateway: its connections, their causes of ending, \
+                       and actions on them. Times are RFC 3339 in UTC; durations are in ms, \
+                       round-trip times in µs. If a token is set, every request except the probes \
+                       must carry it: `Authorization: Bearer …`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     // Routes that are served beside the API.
@@ -100,15 +100,15 @@ fn completed(mut document: OpenApiDocument) -> OpenApiDocument {
         let operation = OperationBuilder::new().summary(Some(what));
         operation.response("200", found)
     };
-    let metrics = "What is counted and measured, as text for Prometheus; as OpenMetrics if Accept \
-                   names that.";
+    let metrics = "All metrics, in the text format of Prometheus, or as OpenMetrics if Accept asks \
+                   for it.";
     let text = ResponseBuilder::new()
         .description(metrics)
         .content("text/plain", Content::default())
         .content("application/openmetrics-text", Content::default());
     let metrics = OperationBuilder::new().summary(Some(metrics));
     let metrics = metrics.response("200", text);
-    let metrics = metrics.response("503", problem("The loop does not answer."));
+    let metrics = metrics.response("503", problem("The event loop does not answer."));
     let this = found("This document.", "application/json");
     for (path, operation) in [("/metrics", metrics), ("/api/v1/openapi.json", this)] {
         let item = PathItem::new(HttpMethod::Get, operation);
@@ -154,8 +154,8 @@ const EVERYWHERE: [(&str, &str); 3] = [
     ("401", "The token is missing or wrong."),
     (
         "403",
-        "It comes from a page of another origin; or there is no token, and the Host is a name that \
-         ADMIN_HOSTS does not have.",
+        "The request comes from a page of another origin; or no token is set, and Host is a name \
+         that is not in ADMIN_HOSTS.",
     ),
 ];
 

@@ -21,7 +21,7 @@ pub(super) struct SessionParams {
     /// The size of a page, 1 to 1000; default 100. A page ends earlier when it reaches 1 MiB.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// `next` of the page before: only users after this one.
+    /// The value of `next` in the previous page: only users after this one are listed.
     after: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct SessionList {
     next: Option<String>,
 }
 
-/// One user.
+/// The session of one user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SessionBody {
     user: String,
@@ -69,9 +69,9 @@ pub(super) struct SessionBody {
 #[derive(Debug, Serialize, ToSchema)]
 struct AppBody {
     package: String,
-    /// Whether it is connected; if not, what the gateway waits for.
+    /// The app's state: connected or, if not, what the gateway waits for.
     app: AppStateName,
-    /// The number of streams that it has subscribed to.
+    /// The number of streams that the app has subscribed to.
     subscribed: usize,
     /// The first 64 subscriptions; null in a list of sessions.
     subscriptions: Option<Vec<String>>,
@@ -79,23 +79,23 @@ struct AppBody {
     place: PlaceBody,
 }
 
-/// The place of one peer in a session.
+/// The state of one peer (the glasses or an app) of a session.
 #[derive(Debug, Serialize, ToSchema)]
 struct PlaceBody {
-    /// The id of its connection: see `/api/v1/connections/{id}`. Null while it has none.
+    /// The id of the peer's connection: see `/api/v1/connections/{id}`. Null while it has none.
     id: Option<String>,
     /// The connection's state; null while it has none.
     state: Option<StateName>,
-    /// How long it has been lost, in ms; null unless the gateway waits for it.
+    /// How long the peer has been lost, in ms; null unless the gateway waits for it.
     absent_ms: Option<u64>,
-    /// How much longer the gateway waits for it, in ms.
+    /// How much longer the gateway waits for the lost peer, in ms; null unless it does.
     waits_ms: Option<u64>,
     /// The cause for which its last connection ended, if the gateway waits for it. Null if it has
     /// not connected yet.
     lost_for: Option<&'static str>,
-    /// How many times it came back, or took over from an older connection.
+    /// How many times the peer came back after a loss, or replaced its own older connection.
     resumes: u32,
-    /// Frames that are kept for it: unconfirmed, or waiting.
+    /// Frames that are kept for the peer: sent but not confirmed, or waiting to be sent.
     kept_frames: usize,
     kept_bytes: usize,
 }
@@ -104,15 +104,15 @@ struct PlaceBody {
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum AppStateName {
-    /// Connected.
+    /// The app is connected.
     Running,
-    /// Its connection was lost; the gateway waits for it to reconnect.
+    /// The app's connection was lost; the gateway waits for it to reconnect.
     Lost,
-    /// Its server is being asked for a session.
+    /// The app's server is being asked, by a webhook, to connect.
     Asked,
-    /// Its server has agreed; the app is expected to connect.
+    /// The app's server has accepted the request; the app is expected to connect.
     Expected,
-    /// Its server will be asked when the glasses are back.
+    /// The app's server will be asked when the glasses are back.
     Dormant,
 }
 
@@ -182,7 +182,9 @@ pub(super) async fn one(
             row.map(|row| (row, io.now()))
         });
         let Some((mut row, now)) = slice.await? else {
-            return Err(Problem::not_found("this user has no session"));
+            return Err(Problem::not_found(
+                "no such session: this user is not connected",
+            ));
         };
         let mut is_full = false;
         for app in std::mem::take(&mut row.apps) {

@@ -36,10 +36,10 @@ pub(super) struct TroubledBody {
     user: String,
     /// Null for an identity without a package.
     package: Option<String>,
-    /// How bad the trouble is; trouble that is six hours old counts half.
+    /// The score of the trouble, the higher the worse; trouble that is six hours old counts half.
     score: f64,
     /// A description of the trouble, in words.
-    #[schema(example = "12 drops in 3 h, all stale, silence follows RTT above 2 s")]
+    #[schema(example = "12 drops in 3 h, all stale, silent after RTT above 2 s")]
     pattern: String,
     /// Connections that ended by a fault, or that no side ended on purpose.
     drops: u32,
@@ -47,7 +47,7 @@ pub(super) struct TroubledBody {
     stale: u32,
     /// Connections with a round-trip time of 2 s or more at their end.
     slow: u32,
-    /// How many times the gateway waited for it in vain.
+    /// How many times the peer was lost and did not come back in time.
     failed_resumes: u32,
     first_at: String,
     last_at: String,

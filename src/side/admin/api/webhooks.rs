@@ -16,16 +16,16 @@ use utoipa::ToSchema;
 pub(super) struct Webhooks {
     /// Results since the start: `session_request` and `stop_request`, by result.
     counts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
-    /// Requests under way.
+    /// Requests that were sent and not answered yet.
     in_flight: usize,
-    /// Webhooks that wait for their turn or their next attempt.
+    /// Webhooks that wait to be sent, for the first time or again.
     waiting: usize,
     /// Packages with a server that is considered down.
     apps_down: usize,
     /// The first 100 of these packages, by name.
     down: Vec<DownApp>,
     state_file: StateFile,
-    /// Webhooks and notes for the state file that were lost because too many waited.
+    /// Webhooks, and changes for the state file, that were lost because their queue was full.
     errands_lost: u64,
 }
 

@@ -30,7 +30,7 @@ pub(super) enum StateName {
     Closing,
 }
 
-/// The traffic of a connection: bytes as on the wire, and data messages.
+/// The traffic of a connection: bytes on the wire, and data messages.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TrafficBody {
     bytes_in: u64,
@@ -67,7 +67,7 @@ pub(super) struct Now {
 }
 
 impl Now {
-    /// Converts a time in the future.
+    /// Converts an engine time in the future to wall-clock time, and to ms from now.
     pub(super) fn coming(&self, at: Micros) -> Moment {
         // Rounded down, as both clocks are: the event does not happen earlier.
         let in_ms = (at - self.engine).as_millis();
@@ -77,7 +77,7 @@ impl Now {
         }
     }
 
-    /// Converts a time in the past.
+    /// Converts an engine time in the past to wall-clock time.
     pub(super) fn gone(&self, at: Micros) -> String {
         let ago = (self.engine - at).as_millis();
         time(UnixMillis(self.wall.0.saturating_sub(ago)))

@@ -39,7 +39,7 @@ const fn asset(path: &'static str, kind: &'static str, text: &'static str) -> As
     Asset { path, kind, text }
 }
 
-/// All files, before the names of the classes are filled in.
+/// All files of the page, before the names of the classes are filled in.
 const ASSETS: [Asset; 11] = [
     asset("/", HTML, include_str!("index.html")),
     asset("/page/style.css", CSS, include_str!("style.css")),
@@ -88,8 +88,8 @@ impl Asset {
         Bytes::from(text)
     }
 
-    /// Browsers must not cache the files (the guard sets the header): a new binary comes with a new
-    /// page.
+    /// Returns the response with this file. Browsers must not cache it (the guard sets the header),
+    /// because a new binary comes with a new page.
     fn answer(&self, text: Bytes) -> Response {
         let headers = [
             (header::CONTENT_TYPE, self.kind),

@@ -6,7 +6,7 @@ use crate::side::watch::SinkStats;
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-/// The numbers about alerts and trouble.
+/// The metrics about alerts and peers with repeated trouble.
 #[derive(Debug)]
 pub(super) struct Alerts {
     firing: Vec<(&'static str, u64)>,
@@ -24,7 +24,7 @@ impl Alerts {
     }
 
     pub(super) fn encode(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        let help = "Alerts that fire now, by rule";
+        let help = "Alerts that are firing, by rule";
         page.family(
             "pulsegate_alerts_firing",
             help,
@@ -37,14 +37,14 @@ impl Alerts {
                 Ok(())
             },
         )?;
-        let help = "Requests to ALERT_WEBHOOK_URL by what became of them";
+        let help = "Requests to ALERT_WEBHOOK_URL, by result";
         page.counters("pulsegate_alert_posts", help, |family| {
             family.count(&[("result", "answered")], self.sink.delivered)?;
             family.count(&[("result", "failed")], self.sink.failed)
         })?;
         page.counter(
             "pulsegate_alerts_lost",
-            "Alerts that were not told because there were too many",
+            "Alerts that were not reported because there were too many at once",
             self.refused + self.sink.lost,
         )
     }

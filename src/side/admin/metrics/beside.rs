@@ -7,9 +7,9 @@ use crate::side::errands::{WebhookResult, WebhookType};
 use std::fmt;
 
 impl Scrape {
-    /// Writes what the errands thread counts.
+    /// Writes the metrics of the errands thread: webhooks and the state file.
     pub(super) fn errands(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        let help = "Webhooks by what became of an attempt, or why there was none";
+        let help = "Webhook attempts, by type and result";
         page.counters("pulsegate_webhooks", help, |family| {
             for kind in WebhookType::ALL {
                 for result in WebhookResult::ALL {
@@ -21,32 +21,34 @@ impl Scrape {
         })?;
         page.gauge(
             "pulsegate_webhooks_in_flight",
-            "Webhooks under way now",
+            "Webhook requests that were sent and not answered yet",
             self.webhooks.in_flight as i64,
         )?;
         page.gauge(
             "pulsegate_webhooks_waiting",
-            "Webhooks that wait for their turn or their next attempt now",
+            "Webhooks that wait for their first or next attempt",
             self.webhooks.waiting as i64,
         )?;
         page.gauge(
             "pulsegate_webhook_breakers_open",
-            "Apps whose server is taken to be down now",
+            "Apps whose webhook server is considered down",
             self.webhooks.breakers_open as i64,
         )?;
         page.counter(
             "pulsegate_errands_lost",
-            "Errands of the loop that the errands thread did not take in time",
+            "Errands (work for another thread) that were lost because its queue was full",
             self.errands_lost,
         )?;
-        let help = "Records for the admin API and the alerts that were not taken in time";
+        let help = "Records for the admin API and the alerts that were lost because their queue \
+                    was full";
         page.counters("pulsegate_records_lost", help, |family| {
             for (of, count) in ["closed", "missed"].into_iter().zip(self.records_lost) {
                 family.count(&[("of", of)], count)?;
             }
             Ok(())
         })?;
-        let help = "Requests to ADMIN_ADDR that were refused for want of the token";
+        let help = "Requests to ADMIN_ADDR that were refused because the token was missing or \
+                    wrong";
         page.counters("pulsegate_admin_logins_failed", help, |family| {
             for (why, count) in [
                 (Failure::Missing, self.logins.missing),
@@ -58,13 +60,13 @@ impl Scrape {
         })?;
         page.counter(
             "pulsegate_state_file_errors",
-            "Times that the state file could not be written",
+            "Failed attempts to write the state file",
             self.state_file.errors,
         )?;
         let written = self.state_file.written.unwrap_or_default();
         page.gauge(
             "pulsegate_state_file_written_timestamp_seconds",
-            "When the state file was written last, since the Unix epoch; 0 before the first time",
+            "Unix time of the last write of the state file; 0 if it was not written yet",
             written.0 as f64 / 1_000.0,
         )
     }
@@ -73,7 +75,11 @@ impl Scrape {
     pub(super) fn process(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let figures = &self.figures;
         if let Some(cpu) = figures.cpu_seconds {
-            page.counter("process_cpu_seconds", "Time on a CPU, user and system", cpu)?;
+            page.counter(
+                "process_cpu_seconds",
+                "CPU time of the process, user and system",
+                cpu,
+            )?;
         }
         for (name, help, value) in [
             (
@@ -83,17 +89,17 @@ impl Scrape {
             ),
             (
                 "process_max_fds",
-                "File descriptors that there may be",
+                "Limit of open file descriptors",
                 figures.max_fds,
             ),
             (
                 "process_resident_memory_bytes",
-                "Memory in RAM",
+                "Memory of the process in RAM",
                 figures.resident_memory_bytes,
             ),
             (
                 "process_virtual_memory_bytes",
-                "Address space",
+                "Address space of the process",
                 figures.virtual_memory_bytes,
             ),
             ("process_threads", "Threads", figures.threads),
@@ -104,7 +110,7 @@ impl Scrape {
         }
         page.gauge(
             "process_start_time_seconds",
-            "When the process started, since the Unix epoch",
+            "Unix time of the start of the process",
             self.started.0 as f64 / 1_000.0,
         )
     }

@@ -20,7 +20,7 @@ pub(super) struct Page<'a, 'e>(pub(super) &'a mut DescriptorEncoder<'e>);
 /// One metric with labels.
 pub(super) struct Family<'a, 'e>(pub(super) &'a mut MetricEncoder<'e>);
 
-/// The exemplar of a value; we have none.
+/// The exemplar of a value, as OpenMetrics allows one: none is ever given.
 pub(super) const NO_EXEMPLAR: Option<&Exemplar<[(&str, &str); 0], u64>> = None;
 
 impl Page<'_, '_> {

@@ -14,8 +14,8 @@ impl Scrape {
 
     fn places(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
-        let help = "Places of sessions that were taken, by class and whether for the first time, \
-                    after a loss, or from an older connection";
+        let help = "Connections that joined a session, by class and how: first, resume after a \
+                    loss, or takeover from an older connection";
         page.counters("pulsegate_places_taken", help, |family| {
             for (how, counts) in [
                 ("first", relay.firsts),
@@ -30,10 +30,10 @@ impl Scrape {
         })?;
         page.histogram(
             "pulsegate_resume_absence_seconds",
-            "How long peers had been lost that came back",
+            "Time from the loss of a peer's connection until it reconnected",
             &relay.absence,
         )?;
-        let help = "Places that are lost and waited for now, by class";
+        let help = "Peers whose connection was lost and that may still resume, by class";
         page.family(
             "pulsegate_places_absent",
             help,
@@ -49,17 +49,17 @@ impl Scrape {
         for (name, help, counts) in [
             (
                 "pulsegate_places_given_up",
-                "Places that were waited for in vain, by class",
+                "Peers whose connection was lost and that did not resume in time, by class",
                 relay.expired_places,
             ),
             (
                 "pulsegate_false_deaths",
-                "Peers that were declared stale and came back within a second, by class",
+                "Peers that were closed as stale and reconnected within a second, by class",
                 relay.false_deaths,
             ),
             (
                 "pulsegate_flapping_refusals",
-                "Newcomers that were refused because their identity comes back too often, by class",
+                "Connections refused because their identity reconnects too often, by class",
                 relay.flapping,
             ),
         ] {
@@ -70,8 +70,7 @@ impl Scrape {
                 Ok(())
             })?;
         }
-        let help =
-            "Requests to the servers of apps: started by a user, asked back after a loss, stopped";
+        let help = "Webhook requests to apps: start by a user, revival after a loss, stop";
         page.counters("pulsegate_app_requests", help, |family| {
             for (kind, n) in [
                 ("start", relay.starts),
@@ -86,7 +85,7 @@ impl Scrape {
 
     fn frames(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
-        let help = "Frames sent on, by the class of the receiver";
+        let help = "Frames forwarded, by the class of the receiver";
         page.counters("pulsegate_frames_relayed", help, |family| {
             for (class, n) in names().zip(relay.relayed) {
                 family.count(&[("class", class)], n)?;
@@ -101,22 +100,23 @@ impl Scrape {
             ),
             (
                 "pulsegate_frames_forbidden",
-                "Frames of apps that they may not send to glasses",
+                "Frames of a type that the app may not send to glasses",
                 relay.forbidden,
             ),
             (
                 "pulsegate_frames_malformed",
-                "Frames that were no JSON of the contract",
+                "Text frames that were not valid JSON messages of the protocol",
                 relay.malformed,
             ),
             (
                 "pulsegate_frames_replayed",
-                "Frames that had waited and were sent to a peer that came back",
+                "Frames that were kept for a lost peer and sent when it reconnected",
                 relay.replayed,
             ),
             (
                 "pulsegate_frames_doubtful",
-                "Frames that were written before a loss and not confirmed by a heartbeat",
+                "Frames that were written to a connection before its loss, and not confirmed by a \
+                 later pong",
                 relay.doubtful,
             ),
         ] {
@@ -131,12 +131,12 @@ impl Scrape {
         })?;
         page.gauge(
             "pulsegate_frames_kept",
-            "Frames kept now: unconfirmed, or waiting for a peer",
+            "Frames that are kept: not confirmed yet, or waiting for a lost peer",
             relay.kept as i64,
         )?;
         page.gauge(
             "pulsegate_frames_kept_bytes",
-            "Bytes of the frames kept now",
+            "Bytes of the frames that are kept",
             relay.kept_bytes as i64,
         )
     }

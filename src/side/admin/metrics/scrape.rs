@@ -14,14 +14,15 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
-/// All that a scrape needs.
+/// All data of one scrape of the metrics.
 #[derive(Debug)]
 pub(super) struct Scrape {
     pub(super) snapshot: Snapshot,
     pub(super) webhooks: WebhookStats,
     pub(super) state_file: StateFileStats,
     pub(super) errands_lost: u64,
-    /// Of ended connections, and of missed peers.
+    /// The number of lost records: of ended connections, and of peers that did not come back in
+    /// time.
     pub(super) records_lost: [u64; 2],
     pub(super) logins: LoginCounts,
     pub(super) alerts: Alerts,
@@ -53,7 +54,7 @@ impl Scrape {
 
     fn connections(&self, page: &mut Page<'_, '_>) -> fmt::Result {
         let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
-        let help = "WebSockets now, by class and state";
+        let help = "Open WebSockets, by class and state";
         page.family("pulsegate_connections", help, MetricType::Gauge, |family| {
             for (class, counts) in self.classes() {
                 for (state, n) in [
@@ -67,7 +68,7 @@ impl Scrape {
             }
             Ok(())
         })?;
-        let help = "WebSockets now whose input waits for its next share of a turn, by class";
+        let help = "Open WebSockets that are throttled because they send too much, by class";
         page.family(
             "pulsegate_connections_throttled",
             help,
@@ -81,8 +82,8 @@ impl Scrape {
                 Ok(())
             },
         )?;
-        let help = "Time that input has waited for its next share of a turn, over all connections, \
-                    by class";
+        let help = "Time that input of throttled connections has waited, summed over all \
+                    connections, by class";
         page.counters("pulsegate_throttled_seconds", help, |family| {
             for (class, counts) in self.classes() {
                 let labels = [("class", class)];
@@ -94,42 +95,43 @@ impl Scrape {
         })?;
         page.gauge(
             "pulsegate_connections_opening",
-            "Connections now whose request or its answer is not complete",
+            "Connections that are not WebSockets yet: their request or its answer is not complete",
             stats.opening() as i64,
         )?;
         page.gauge(
             "pulsegate_connections_max",
-            "Connections that may be held at once",
+            "The most connections at one time (MAX_CONNECTIONS)",
             snapshot.max_connections as i64,
         )?;
         page.gauge(
             "pulsegate_sessions",
-            "Users with a connection now, or one that is waited for",
+            "Users with a connection, or with a lost connection that may still return",
             snapshot.sessions as i64,
         )?;
         page.gauge(
             "pulsegate_blocked_identities",
-            "Identities that an operator has shut out now",
+            "Identities that an operator has blocked",
             snapshot.blocked as i64,
         )?;
         page.gauge(
             "pulsegate_user_agents",
-            "Different user agents of the connections now",
+            "Different user agents of the open connections",
             snapshot.user_agents as i64,
         )?;
         page.counter(
             "pulsegate_user_agents_overflowed",
-            "Connections whose user agent is told as other because 4096 different ones were here",
+            "Connections whose user agent was counted as other, because 4096 different ones were \
+             open",
             snapshot.user_agents_overflowed,
         )?;
         page.gauge(
             "pulsegate_histories",
-            "Connections whose recent life is kept now",
+            "Connections for which a history of recent events is kept",
             snapshot.histories as i64,
         )?;
         page.counter(
             "pulsegate_connections_accepted",
-            "Connections taken from the listener",
+            "Connections accepted from the listener",
             stats.accepted,
         )?;
         let help = "WebSockets opened, by class";
@@ -172,22 +174,22 @@ impl Scrape {
         let stats = &self.snapshot.stats;
         page.counter(
             "pulsegate_heartbeats_sent",
-            "Heartbeats that the kernel took",
+            "Heartbeat pings written to the kernel",
             stats.pings,
         )?;
         page.counter(
             "pulsegate_heartbeats_answered",
-            "Heartbeats answered by their pong",
+            "Heartbeat pings that were answered by a pong",
             stats.pongs,
         )?;
         page.counter(
             "pulsegate_pongs_mangled",
-            "Pongs that are no echo of a heartbeat, while one was waited for",
+            "Pongs with a wrong payload while the pong of a heartbeat was expected",
             stats.pongs_mangled,
         )?;
         page.counter(
             "pulsegate_heartbeats_unanswered",
-            "Heartbeats after which nothing had been heard when the next one was due",
+            "Heartbeat pings after which nothing was received until the next was due",
             stats.unanswered,
         )?;
         page.histogram(
@@ -197,17 +199,18 @@ impl Scrape {
         )?;
         page.counter(
             "pulsegate_work_units",
-            "Work done for what peers and operators sent, in units of about a microsecond",
+            "Work of the event loop on input of peers and operators, in units of about a \
+             microsecond",
             stats.work_units,
         )?;
         page.gauge(
             "pulsegate_turn_units_max",
-            "The most units that the input of all peers has cost in one turn since the start",
+            "The most work units on input of all peers in one turn of the loop since the start",
             i64::from(stats.turn_units_max),
         )?;
         page.histogram(
             "pulsegate_stale_close_delay_seconds",
-            "How much later stale connections were closed because of STALE_CLOSES_PER_SECOND",
+            "Delay of closes of stale connections by STALE_CLOSES_PER_SECOND",
             &stats.stale_delay,
         )
     }
@@ -227,12 +230,12 @@ impl Scrape {
             ),
             (
                 "pulsegate_received_bytes",
-                "Bytes received, as on the wire",
+                "Bytes received, with all framing",
                 stats.bytes_in,
             ),
             (
                 "pulsegate_sent_bytes",
-                "Bytes sent, as on the wire",
+                "Bytes sent, with all framing",
                 stats.bytes_out,
             ),
         ] {
@@ -240,17 +243,17 @@ impl Scrape {
         }
         page.gauge(
             "pulsegate_pending_bytes",
-            "Bytes that wait to be sent now",
+            "Bytes that wait to be sent",
             stats.pending_bytes as i64,
         )?;
         page.gauge(
             "pulsegate_held_bytes",
-            "Bytes of unfinished messages and frames held now",
+            "Bytes held for received messages and frames that are not complete",
             stats.held_bytes as i64,
         )?;
         page.gauge(
             "pulsegate_host_bytes",
-            "Bytes held by the relay now: kept frames, subscriptions, places without a connection",
+            "Bytes held by the relay: kept frames, subscriptions, state of lost connections",
             stats.host_bytes as i64,
         )
     }
@@ -259,46 +262,50 @@ impl Scrape {
         let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
         page.histogram(
             "pulsegate_timer_lateness_seconds",
-            "How late deadlines were looked at",
+            "Time from when a deadline was due until the loop handled it",
             &stats.lateness,
         )?;
         page.histogram(
             "pulsegate_turn_duration_seconds",
-            "How long turns of the loop took, without the wait for events",
+            "Duration of a turn of the event loop, without the wait for events",
             &stats.turn_time,
         )?;
-        page.counter("pulsegate_loop_turns", "Turns of the loop", stats.turns)?;
+        page.counter(
+            "pulsegate_loop_turns",
+            "Turns of the event loop",
+            stats.turns,
+        )?;
         page.counter(
             "pulsegate_loop_stalls",
-            "Times that the loop was away so long that deadlines were moved",
+            "Stalls of the event loop that were so long that deadlines were moved",
             stats.stalls,
         )?;
         page.counter(
             "pulsegate_loop_stalled_seconds",
-            "Time that the loop was away in stalls",
+            "Total time of stalls of the event loop",
             stats.stalled.as_secs_f64(),
         )?;
         page.gauge(
             "pulsegate_accepting",
-            "1 if newcomers are accepted now, 0 if they wait or are refused",
+            "1 if new connections are accepted, 0 if they wait or are refused",
             i64::from(!stats.accept_paused),
         )?;
         page.counter(
             "pulsegate_accept_pauses",
-            "Times that accepting was paused or restricted",
+            "How often accepting connections was paused or restricted",
             stats.accept_pauses,
         )?;
         page.gauge(
             "pulsegate_draining",
-            "1 if the gateway is going away",
+            "1 if the gateway is draining before it ends",
             i64::from(snapshot.draining),
         )?;
         page.counter(
             "pulsegate_log_lines_dropped",
-            "Log lines lost because they were not read in time",
+            "Log lines dropped because the reader of the log was too slow",
             snapshot.log_dropped,
         )?;
-        let help = "What runs here; always 1";
+        let help = "The version of this gateway, as a label; the value is always 1";
         page.family("pulsegate_build_info", help, MetricType::Gauge, |family| {
             let labels = [("version", env!("CARGO_PKG_VERSION"))];
             family.encode_family(&labels)?.encode_gauge(&1i64)

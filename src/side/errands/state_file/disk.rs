@@ -34,7 +34,7 @@ pub(super) const HEAD: &str = "{\"version\":1,\"started\":{";
 
 pub(super) const TAIL: &str = "\n}}\n";
 
-/// Users with the apps that were started for them.
+/// For each user, the packages of the apps that the user has started.
 pub type Started = Vec<(Box<str>, Vec<Box<str>>)>;
 
 /// Reads the state that another process has left. A missing file is an empty state. A file that
@@ -59,8 +59,8 @@ pub fn load(path: &Path) -> io::Result<Started> {
             let (aside, why) = (aside(path), why.to_string());
             fs::rename(path, &aside)?;
             log::error!(
-                "state_file path={path:?} error={why:?} moved_to={aside:?}: nothing is known of \
-                 apps that were started"
+                "state_file path={path:?} error={why:?} moved_to={aside:?}: the file cannot be \
+                 read, so no started apps are restored"
             );
             Ok(Vec::new())
         }
@@ -89,7 +89,8 @@ pub fn state_target(path: &Path) -> io::Result<PathBuf> {
                     false => Ok(target),
                     true => Err(io::Error::new(
                         ErrorKind::ResourceBusy,
-                        "it is mounted by itself and cannot be replaced; mount its folder",
+                        "the file itself is a mount and cannot be replaced; mount its folder \
+                         instead",
                     )),
                 };
             }
@@ -103,8 +104,8 @@ pub fn state_target(path: &Path) -> io::Result<PathBuf> {
 /// The lock that a process holds for as long as it keeps a state file.
 #[derive(Debug)]
 pub struct StateLock {
-    /// Locked until it is closed. `None`: a thread waits for the lock, or the file system does not
-    /// support locks.
+    /// The lock file, which is locked until it is closed. `None`: a thread waits for the lock, or
+    /// the file system does not support locks.
     _file: Option<File>,
 }
 
@@ -129,8 +130,8 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
         Ok(()) => Ok(StateLock { _file: Some(file) }),
         Err(TryLockError::WouldBlock) if waits => {
             log::warn!(
-                "state_file path={path:?} lock=waits reason=\"another process keeps it, and writes \
-                 it until it ends\""
+                "state_file path={path:?} lock=waits reason=\"another process uses this file and \
+                 writes it until it ends\""
             );
             let thread = std::thread::Builder::new().name("state lock".to_owned());
             thread.spawn(move || {
@@ -143,7 +144,7 @@ pub fn lock_state(path: &Path, waits: bool) -> io::Result<StateLock> {
         }
         Err(TryLockError::WouldBlock) => Err(io::Error::new(
             ErrorKind::ResourceBusy,
-            format!("another process keeps it and has locked {}", name.display()),
+            format!("another process uses it and has locked {}", name.display()),
         )),
         Err(TryLockError::Error(e)) => {
             log::warn!("state_file path={path:?} lock=none error=\"{e}\"");
@@ -185,7 +186,7 @@ fn parse(text: &[u8]) -> Result<Started, NotUnderstood> {
     }
 }
 
-/// Checks that a file can be created in the folder.
+/// Checks that a file can be created in the folder of the state file.
 fn check_folder(path: &Path) -> io::Result<()> {
     let (name, _) = create_unfinished(path)?;
     fs::remove_file(name)

@@ -4,14 +4,14 @@ use super::disk::{HEAD, MOST, TAIL};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-/// Users that are written in one slice, before other tasks of the thread run.
+/// The most users that are written in one slice, before other tasks of the thread run.
 const SLICE: usize = 1_000;
 
 /// The contents of the state file, now or after the next write.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     started: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
-    /// The size of all entries as written, without the frame around them.
+    /// The size of all entries in the file, in bytes, without the text before and after them.
     len: usize,
     pub(super) is_changed: bool,
     /// Whether the log line that the file is full was written.
@@ -27,7 +27,10 @@ impl Mirror {
         let more = len_of(&package) + packages.map_or_else(|| len_of(&user), |_| 0);
         if HEAD.len() + self.len + more + TAIL.len() > MOST {
             if !self.is_full {
-                log::error!("state_file error=\"more than {MOST} bytes are not kept\"");
+                log::error!(
+                    "state_file error=\"the content is above the limit of {MOST} bytes, and \
+                     further users are not kept\""
+                );
             }
             self.is_full = true;
             return;

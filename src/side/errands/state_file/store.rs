@@ -10,7 +10,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
-/// The least time between two writes.
+/// The least time between two writes of the state file.
 const EVERY: Micros = Micros::from_secs(1);
 
 /// The longest pause after a failed write; the first pause is 2 s, and each further one is twice as
@@ -22,11 +22,11 @@ const MOST_PAUSE: Micros = Micros::from_secs(60);
 pub struct StateFile {
     /// The path of the file.
     pub path: PathBuf,
-    /// What [`load`](super::load) found in it.
+    /// The contents that [`load`](super::load) found in the file.
     pub started: Started,
 }
 
-/// The results of the writes.
+/// The results of the writes of the state file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StateFileStats {
     /// The number of failed writes.
@@ -35,7 +35,7 @@ pub struct StateFileStats {
     pub written: Option<UnixMillis>,
 }
 
-/// Keeps the file.
+/// The writer of the state file.
 pub(in crate::side) struct Store {
     path: Arc<Path>,
     clock: Clock,
@@ -71,7 +71,7 @@ impl Store {
         *lock(&self.stats)
     }
 
-    /// Applies an errand to the mirror.
+    /// Applies a change of the state to the copy in memory.
     pub(in crate::side) fn run(&self, errand: StateErrand) {
         let mut mirror = lock(&self.mirror);
         match errand {

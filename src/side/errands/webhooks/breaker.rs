@@ -8,10 +8,11 @@ use std::sync::Arc;
 /// Failed attempts in a row after which an app's server is considered down.
 pub(super) const FAILURES: u32 = 5;
 
-/// The first pause; doubled each time that the probe fails.
+/// The first pause without requests to a server that is down; doubled each time that a probe (a
+/// single test request) fails.
 pub(super) const LEAST_PAUSE: Micros = Micros::from_secs(10);
 
-/// The longest pause.
+/// The longest pause without requests to a server that is down.
 pub(super) const MOST_PAUSE: Micros = Micros::from_secs(300);
 
 /// The limit of packages with remembered failures. A package without failures is not remembered, so
@@ -21,15 +22,15 @@ const REMEMBERED: usize = 10_000;
 /// Whether a request to an app's server may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// Yes.
+    /// The request may be sent.
     Yes,
-    /// After the probe under way has returned.
+    /// The request must wait until the probe (a single test request) has returned.
     Later,
-    /// No: the server is considered down.
+    /// The request must not be sent: the server is considered down.
     No,
 }
 
-/// A change of a breaker's state.
+/// A change of the state of a breaker, which stops requests to a server that is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// The server gets no requests until this time.
@@ -49,14 +50,14 @@ struct Breaker {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// This number of attempts in a row have failed.
+    /// The server is not considered down; this many attempts in a row have failed.
     Closed(u32),
     Open {
         since: Micros,
         until: Micros,
         pause: Micros,
     },
-    /// The probe is under way.
+    /// The probe (a single test request) was sent and has not returned.
     HalfOpen { since: Micros, pause: Micros },
 }
 
@@ -98,7 +99,7 @@ impl Breakers {
         }
     }
 
-    /// Records that an app's server is at `url`; failures at another URL are forgotten.
+    /// Records the current URL of an app's server; failures at another URL are forgotten.
     pub(super) fn found_at(&mut self, package: &str, url: &str) {
         let breaker = self.by_package.get(package);
         if breaker.is_some_and(|breaker| *breaker.url != *url) {

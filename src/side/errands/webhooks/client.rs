@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The header with the signature that proves to an app's server that a webhook is ours.
 const SIGNATURE: &str = "x-pulsegate-signature";
 
-/// The shared parts of all webhooks.
+/// The HTTP client and the data that all webhooks share.
 pub(super) struct Client {
     http: Http,
     websocket_url: Box<str>,
@@ -32,7 +32,7 @@ struct Body<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     websocket_url: Option<&'a str>,
-    /// The older name of the field.
+    /// The URL again, under the older name of the field.
     #[serde(
         rename = "augmentOSWebsocketUrl",
         skip_serializing_if = "Option::is_none"

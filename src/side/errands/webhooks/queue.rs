@@ -27,7 +27,7 @@ const HELD: usize = 131_072;
 /// The limit of webhooks for one app, so that an app that is down leaves room for the others.
 const HELD_PER_APP: usize = HELD / 2;
 
-/// A request to send now.
+/// A webhook request to send now.
 #[derive(Debug, Clone)]
 pub(super) struct Post {
     pub(super) key: Key,
@@ -37,7 +37,7 @@ pub(super) struct Post {
     pub(super) attempt: u32,
 }
 
-/// An app of a user.
+/// The app of a user that a webhook is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) package: Arc<str>,
@@ -94,7 +94,7 @@ impl Reply {
     pub(super) fn told(&self) -> Option<&'static str> {
         match self {
             Reply::Answered(_) => None,
-            Reply::Refused(_) => Some("the app's server has refused"),
+            Reply::Refused(_) => Some("the app's server has refused the request"),
             Reply::Timeout => Some("the app's server has not answered in time"),
             Reply::Unreachable(_) => Some("the app's server cannot be reached"),
             Reply::Unsent(_) => Some("the gateway cannot send webhooks to the app's server"),
@@ -102,41 +102,42 @@ impl Reply {
     }
 }
 
-/// All webhooks.
+/// The queue of all webhooks that wait or are being sent.
 pub(super) struct Queue {
     lanes: HashMap<Arc<str>, Lane>,
-    /// Lanes in the order of their turns, each once.
+    /// The lanes (one for each app) that have requests to send, in the order of their turns, each
+    /// once.
     ring: VecDeque<Arc<str>>,
     timers: BTreeMap<(Micros, u64), Due>,
-    /// Finds a start by its number.
+    /// The app and user of each start, by the number of the start.
     pub(super) numbers: HashMap<u64, Key>,
     pub(super) breakers: Breakers,
     held: usize,
     under_way: usize,
-    /// Orders webhooks that become ready, or due, at the same time.
+    /// The next sequence number; it orders webhooks that become ready, or due, at the same time.
     next: u64,
     pub(super) outcomes: Vec<(u64, Outcome)>,
     pub(super) counts: WebhookCounts,
     pub(super) rng: fastrand::Rng,
 }
 
-/// The webhooks of one app. It exists while it has any, or while it is in the ring.
+/// A lane: the webhooks of one app. It exists while it has any, or while it is in the ring.
 #[derive(Default)]
 struct Lane {
     pairs: HashMap<Arc<str>, Pair>,
-    /// Users with a request that may be sent, in order.
+    /// Users with a request that may be sent now, in order.
     ready: BTreeMap<u64, Arc<str>>,
     held: usize,
     under_way: usize,
     is_in_ring: bool,
-    /// The last URL; most webhooks of an app have the same.
+    /// The URL of the last webhook, to share its memory: most webhooks of an app have the same.
     url: Option<Arc<str>>,
 }
 
 /// The webhooks for an app of a user, in order: two at most.
 pub(super) struct Pair {
     pub(super) jobs: VecDeque<Job>,
-    /// The state of the first one.
+    /// The state of the first webhook of the pair.
     pub(super) stands: Stands,
 }
 
@@ -145,7 +146,7 @@ pub(super) enum Stands {
     Ready(u64),
     Until(Micros, u64),
     UnderWay {
-        /// Whether this request is the breaker's probe.
+        /// Whether this request is the probe: the single test request to a server that is down.
         is_probe: bool,
     },
 }
@@ -153,13 +154,13 @@ pub(super) enum Stands {
 pub(super) struct Job {
     pub(super) kind: Kind,
     pub(super) url: Arc<str>,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub(super) attempts: u32,
     /// The earliest time of the next attempt.
     pub(super) due: Micros,
-    /// The waiters of a start; empty if it was cancelled while it was under way.
+    /// The starts that wait for this request; empty if they were cancelled after it was sent.
     pub(super) waiters: Vec<Waiter>,
-    /// Starts that were cancelled while this was under way: they get its outcome.
+    /// Starts that were cancelled after this request was sent: they get its outcome.
     pub(super) cancelled: Vec<u64>,
 }
 
@@ -193,7 +194,7 @@ impl Queue {
         }
     }
 
-    /// Processes everything that is due.
+    /// Processes all webhooks and breakers that are due.
     pub(super) fn turn(&mut self, now: Micros) {
         while let Some(entry) = self.timers.first_entry().filter(|e| e.key().0 <= now) {
             match entry.remove() {
@@ -396,8 +397,8 @@ impl Queue {
         self.settle(now, &key.package);
     }
 
-    /// Records that a request has returned. Returns whether it was the breaker's probe; `None` if
-    /// the request is unknown.
+    /// Records that a request was answered or has failed. Returns whether it was the breaker's
+    /// probe; `None` if the request is unknown.
     pub(super) fn came_back(&mut self, key: &Key) -> Option<bool> {
         let lane = self.lanes.get_mut(&key.package)?;
         let Stands::UnderWay { is_probe } = lane.pairs.get(&key.user)?.stands else {
@@ -408,7 +409,7 @@ impl Queue {
         Some(is_probe)
     }
 
-    /// Pauses a lane, because its breaker is open until then.
+    /// Sends nothing for this app until this time, because its server is considered down.
     pub(super) fn pause(&mut self, now: Micros, package: &Arc<str>, until: Micros) {
         let number = self.number();
         self.timers

@@ -16,7 +16,7 @@ use crate::side::outgoing::Reply;
 /// cancels late.
 const SHARED: usize = 16;
 
-/// The contract's limit: two attempts, one second apart.
+/// The most attempts for a start, one second apart, as the contract with apps says.
 const ATTEMPTS: u32 = 2;
 const RETRY: Micros = Micros::from_secs(1);
 
@@ -25,7 +25,7 @@ const RETRY: Micros = Micros::from_secs(1);
 /// place of the one that we ask for next.
 const ORPHAN: Micros = Micros::from_millis(3_500);
 
-/// The pause of a persistent start after those attempts; doubled with each further one.
+/// The pause of a persistent start after its first [`ATTEMPTS`]; doubled with each further attempt.
 const LEAST_BACK_OFF: Micros = Micros::from_secs(2);
 const MOST_BACK_OFF: Micros = Micros::from_secs(60);
 
@@ -211,7 +211,7 @@ impl Queue {
         }
     }
 
-    /// Tells the waiters that no request is sent for this span.
+    /// Tells the starts that wait for this request that no request is sent for this time.
     fn pausing(&mut self, key: &Key, span: Micros) {
         let job = self.pair(key).and_then(|pair| pair.jobs.front());
         let numbers = job.map_or_else(Vec::new, |job| {
@@ -267,13 +267,13 @@ impl Queue {
         again
     }
 
-    /// Returns the start of this pair, with its position.
+    /// Returns the start (`session_request`) of this pair, with its position.
     fn start_of(&mut self, key: &Key) -> Option<(usize, &mut Job)> {
         let mut jobs = self.pair(key)?.jobs.iter_mut().enumerate();
         jobs.rfind(|(_, job)| job.kind == Kind::Start)
     }
 
-    /// Ends the starts of this pair.
+    /// Ends the start (`session_request`) of this pair.
     fn end_starts(&mut self, now: Micros, key: &Key) {
         let Some((nth, job)) = self.start_of(key) else {
             return;
@@ -286,7 +286,7 @@ impl Queue {
         self.remove_waiting(now, key, nth);
     }
 
-    /// Removes the stop of this pair unless it is under way.
+    /// Removes the stop (`stop_request`) of this pair, unless it was sent already.
     fn drop_waiting_stop(&mut self, now: Micros, key: &Key) {
         let Some(pair) = self.pair(key) else {
             return;
@@ -300,7 +300,7 @@ impl Queue {
         }
     }
 
-    /// Removes a job unless it is under way; returns whether it was removed.
+    /// Removes a job, unless it was sent already; returns whether it was removed.
     fn remove_waiting(&mut self, now: Micros, key: &Key, nth: usize) -> bool {
         let stands = self.pair(key).map(|pair| pair.stands);
         let is_under_way = nth == 0 && matches!(stands, Some(Stands::UnderWay { .. }));
@@ -314,7 +314,7 @@ impl Queue {
         self.counts.add(WebhookType::SessionRequest, result);
         let why = match result {
             WebhookResult::BreakerOpen => "the app's server is down",
-            WebhookResult::Shed => "too many webhooks wait",
+            WebhookResult::Shed => "the queue of webhooks is full",
             WebhookResult::Answered
             | WebhookResult::Refused
             | WebhookResult::Timeout

@@ -24,17 +24,17 @@ pub struct WebhookOptions {
     pub settings: Arc<Mutex<WebhookSettings>>,
 }
 
-/// The webhooks and their client.
+/// The webhooks, and the HTTP client that sends them.
 pub(in crate::side) struct Webhooks {
     clock: Clock,
     client: Client,
     queue: Mutex<Queue>,
     returned: Mutex<Vec<Returned>>,
-    /// Notified when a request has returned.
+    /// Notified when a request was answered or has failed.
     wake: Arc<Notify>,
 }
 
-/// A request that has returned.
+/// A request that was answered or has failed.
 struct Returned {
     post: Post,
     reply: Reply,

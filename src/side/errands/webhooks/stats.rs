@@ -12,7 +12,7 @@ pub enum WebhookType {
 }
 
 impl WebhookType {
-    /// All types.
+    /// All types of webhooks.
     pub const ALL: [WebhookType; 2] = [WebhookType::SessionRequest, WebhookType::StopRequest];
 
     /// Returns the name in the body and in metrics.
@@ -27,24 +27,24 @@ impl WebhookType {
 /// The result of one attempt, or why there was none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebhookResult {
-    /// Answered with 2xx.
+    /// The server answered with 2xx.
     Answered,
-    /// Answered with something else.
+    /// The server answered with another status.
     Refused,
-    /// No answer in time.
+    /// The server did not answer in time.
     Timeout,
-    /// No connection, or the connection broke.
+    /// The server could not be reached, or the connection broke.
     Unreachable,
-    /// Given up: the app's server is considered down.
+    /// The webhook was given up, because the app's server is considered down.
     BreakerOpen,
-    /// Cancelled: it was no longer wanted.
+    /// The webhook was cancelled, because it was no longer needed.
     Cancelled,
-    /// Given up: too many webhooks wait.
+    /// The webhook was given up, because too many webhooks wait.
     Shed,
 }
 
 impl WebhookResult {
-    /// All results.
+    /// All results of webhooks.
     pub const ALL: [WebhookResult; 7] = [
         WebhookResult::Answered,
         WebhookResult::Refused,
@@ -89,9 +89,9 @@ impl WebhookCounts {
 pub struct WebhookStats {
     /// The results since the start.
     pub counts: WebhookCounts,
-    /// Requests under way.
+    /// Requests that were sent and not answered yet.
     pub in_flight: usize,
-    /// Webhooks that wait for their turn or their next attempt.
+    /// Webhooks that wait to be sent, for the first time or again.
     pub waiting: usize,
     /// Packages with a server that is considered down.
     pub breakers_open: usize,

@@ -7,25 +7,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The least number of connections to judge: fewer may be alike by chance.
+/// With fewer losses or suspects than this no common user agent is named: fewer may be alike by
+/// chance.
 const LEAST: u64 = 20;
 
-/// A user agent is common to them if at least this percentage has it, and the condition of
-/// `MORE_POINTS` holds.
+/// A user agent is common to a group of losses or suspects if at least this percentage of them has
+/// it, and the condition of `MORE_POINTS` holds.
 const COMMON_PERCENT: f64 = 80.0;
 
-/// Its share must also exceed its share of all connections by this many percentage points. Where
-/// nearly all clients have one release, the lost ones have it, too, whatever the reason of the
-/// loss.
+/// The share of a common user agent must exceed its share of all connections by this many
+/// percentage points. If nearly all clients have one release, the lost ones have it, too, whatever
+/// the reason of the loss.
 const MORE_POINTS: f64 = 20.0;
 
-/// Bytes of a user agent that a summary shows.
+/// The most bytes of a user agent that a summary shows.
 const SHOWN: usize = 48;
 
 /// The user agents of lost identities, or of suspects.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Agents {
-    /// The number of them, including those without a user agent.
+    /// The number of lost identities or suspects, including those without a user agent.
     lost: u64,
     by_name: BTreeMap<Arc<str>, u64>,
 }
@@ -107,7 +108,8 @@ impl<'a> std::iter::Sum<&'a Agents> for Agents {
 }
 
 impl fmt::Display for Common {
-    /// Writes a part of a summary. The peers chose the name, so it is in quotes.
+    /// Writes the part of a summary that names the user agent. Peers choose its name, so it is in
+    /// quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

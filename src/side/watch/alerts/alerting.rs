@@ -22,7 +22,7 @@ pub(in crate::side) struct Alerts {
     sink: Arc<Sink>,
 }
 
-/// The state between looks.
+/// The state that is kept from one evaluation of the rules to the next.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     past: Past,
@@ -31,7 +31,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Evaluates one look; returns what to report.
+    /// Evaluates all rules on one sample; returns what to report.
     pub(super) fn look(&mut self, settings: &AlertSettings, sample: &Sample) -> Vec<News> {
         let counters = sample.counters.as_ref();
         let past = &mut self.past;
@@ -89,7 +89,7 @@ impl Alerts {
             .collect()
     }
 
-    /// Returns the number of losses that are remembered.
+    /// Returns the number of lost connections that are remembered.
     #[cfg(test)]
     pub(in crate::side) fn losses(&self) -> usize {
         lock(&self.watch).deaths.count()
@@ -115,7 +115,7 @@ impl Alerts {
         lock(&self.settings).clone()
     }
 
-    /// Evaluates one look, and reports what has changed.
+    /// Evaluates all rules on one sample, and reports what has changed.
     pub(super) fn look(&self, settings: &AlertSettings, sample: &Sample) {
         let news = lock(&self.watch).look(settings, sample);
         for news in news {

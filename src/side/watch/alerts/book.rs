@@ -16,7 +16,8 @@ pub(super) const ACTIVE_MAX: usize = 1_000;
 /// The number of resolved alerts that are kept.
 pub(super) const RESOLVED_MAX: usize = 50;
 
-/// An alert is resolved below this part of its threshold. Between the two bounds nothing changes.
+/// An alert is resolved if its value stays below this part of its threshold. Between this part and
+/// the threshold nothing changes.
 const CLEARLY_BELOW: f64 = 0.8;
 
 /// The state of an alert.
@@ -62,9 +63,9 @@ pub(in crate::side) struct Alert {
 /// A report about an alert.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum News {
-    /// It has begun to fire, or is resolved.
+    /// The alert has begun to fire, or is resolved.
     Changed(Alert),
-    /// It still fires.
+    /// The alert still fires and is reported again.
     Still(Alert),
 }
 
@@ -75,7 +76,7 @@ struct Active {
     above: Micros,
     /// When the value fell clearly below the threshold.
     below: Option<Micros>,
-    /// When it was last reported.
+    /// When the alert was last reported.
     told: Micros,
 }
 

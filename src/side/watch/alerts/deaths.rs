@@ -17,13 +17,13 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The number of losses that are kept: as many as the box of ended connections holds.
+/// The number of losses that are kept: as many as the queue of ended connections holds.
 const DEATHS_MAX: usize = 10_000;
 
-/// The number of earlier windows that define what is usual.
+/// The number of earlier windows whose losses define the usual number.
 const USUAL_WINDOWS: u64 = 5;
 
-/// A count is unusual from this many times the usual one on.
+/// Losses are unusual if they are at least this many times the usual number.
 const UNUSUAL: u64 = 4;
 
 /// If a class is lost from this many blocks at once, the class is reported instead of each block.
@@ -32,7 +32,7 @@ const MANY_BLOCKS: usize = 3;
 /// A connection that was lost.
 #[derive(Debug, Clone)]
 pub(super) struct Death {
-    /// From the monotonic clock, as all times that it is compared with: the wall clock may step.
+    /// When the connection was lost, by the monotonic clock, because the wall clock may step.
     pub(super) at: Micros,
     pub(super) class: usize,
     /// A hash of the identity; equal for all connections of one identity.
@@ -55,19 +55,19 @@ pub(super) struct Deaths {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MassDeath {
     pub(super) of: Group,
-    /// The number of identities.
+    /// The number of identities that were lost.
     pub(super) count: u64,
-    /// The number needed for an alert.
+    /// The number of lost identities that is needed for an alert.
     pub(super) needed: u64,
-    /// The class of most of them.
+    /// The class of most of the lost connections.
     pub(super) class: usize,
-    /// How many of them were of that class.
+    /// How many of the lost connections were of that class.
     pub(super) of_class: u64,
-    /// The number of blocks that they came from.
+    /// The number of address blocks that the lost connections came from.
     pub(super) blocks: usize,
-    /// The most frequent cause, and how many ended for it.
+    /// The most frequent cause, and the number of connections that ended for it.
     pub(super) cause: (Cause, u64),
-    /// Their user agents.
+    /// The user agents of the lost connections.
     pub(super) agents: Agents,
 }
 
@@ -150,8 +150,8 @@ impl Deaths {
         }
     }
 
-    /// Returns the groups that have lost many since the last look, or just before it; at most one
-    /// for each class.
+    /// Returns the groups that have lost many connections since the last evaluation, or just before
+    /// it; at most one for each class.
     pub(super) fn mass(&self, now: Micros, interval: Micros, many: &Many) -> Vec<MassDeath> {
         let since = now - (interval + many.window);
         let all: u64 = many.live.iter().sum();
@@ -303,12 +303,12 @@ impl MassDeath {
             Group::Block(_) => format!("{} of them of class {}, ", self.of_class, name(self.class)),
         };
         let why = match (common, self.of) {
-            (None, _) => ": it is the network or a proxy, not the peers".to_owned(),
+            (None, _) => ": the cause is the network or a proxy, not the peers".to_owned(),
             (Some(common), Group::Class(_)) => {
-                format!("; {common}: look at that client's release")
+                format!("; {common}: check that client's release")
             }
             (Some(common), Group::Block(_)) => {
-                format!("; {common}: look at that client's release, or at this block's network")
+                format!("; {common}: check that client's release, or this block's network")
             }
         };
         format!(

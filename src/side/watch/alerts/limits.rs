@@ -11,14 +11,14 @@ pub(super) fn loop_stalls(view: &View<'_>) -> Option<Vec<Reading>> {
         // A loop that does not answer is as bad as a stall that was counted.
         None => (
             threshold,
-            "the loop has not answered for seconds".to_owned(),
+            "the event loop has not answered for seconds".to_owned(),
         ),
         Some(fleet) => {
             let stalls = fleet.now.stalls - fleet.then.stalls;
             let away = fleet.now.stalled - fleet.then.stalled;
             let times = if stalls == 1 { "time" } else { "times" };
             let summary = format!(
-                "the loop was away {stalls} {times}, {} ms in all, within {} s",
+                "the event loop stalled {stalls} {times}, for {} ms in all, within {} s",
                 away.as_millis(),
                 view.settings.window.as_secs_f64()
             );
@@ -38,7 +38,8 @@ pub(super) fn at_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
         "newcomers were"
     };
     let summary = format!(
-        "{refused} {newcomers} refused within {} s: {taken} of {most} connections are here{}",
+        "{refused} {newcomers} refused within {} s: {taken} of at most {most} connections are \
+         open{}",
         view.settings.window.as_secs_f64(),
         descriptors_allow(view.settings)
     );
@@ -50,7 +51,7 @@ pub(super) fn near_capacity(view: &View<'_>) -> Option<Vec<Reading>> {
     let (taken, most) = fleet.now.places;
     let (value, threshold) = (percent(taken, most), view.settings.capacity_percent as f64);
     let summary = format!(
-        "{taken} of {most} connections are here, {value:.1} % (threshold {threshold} %){}",
+        "{taken} of at most {most} connections are open, {value:.1} % (threshold {threshold} %){}",
         descriptors_allow(view.settings)
     );
     Reading::only(value, threshold, summary)
@@ -82,8 +83,8 @@ pub(super) fn fds_near_limit(view: &View<'_>) -> Option<Vec<Reading>> {
     if failed > 0 {
         let times = if failed == 1 { "time" } else { "times" };
         let summary = format!(
-            "accepting failed {failed} {times} within {} s: file descriptors have run out \
-             (threshold {threshold} %)",
+            "accepting failed {failed} {times} within {} s: no file descriptor was free (threshold \
+             {threshold} %)",
             view.settings.window.as_secs_f64()
         );
         return Reading::only(100.0, threshold, summary);

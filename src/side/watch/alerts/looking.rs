@@ -8,11 +8,12 @@ use crate::side::down::DownApp;
 use crate::side::{ask, process};
 use std::time::Duration;
 
-/// The longest sleep: while the task waits for the next look, the settings may change.
+/// The longest sleep before the settings are read again: they may change while the task waits for
+/// the next evaluation.
 const NOTICE: Duration = Duration::from_secs(1);
 
-/// Looks at regular intervals and reports what is found, until the process ends. `down` returns the
-/// apps with a server that is down. `catch_up` records the connections that have ended.
+/// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
+/// returns the apps with a server that is down. `catch_up` records the connections that have ended.
 pub(in crate::side) async fn watch(
     alerts: &Alerts,
     desk: &Desk,

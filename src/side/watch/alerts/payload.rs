@@ -13,7 +13,7 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// The offset basis and the prime of FNV-1a with 64 bits.
 const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0000_0100_0000_01b3);
 
-/// The sender of a post.
+/// What a post says about the gateway that sends it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sender {
     /// The machine and the port, to tell gateways apart.

@@ -69,7 +69,7 @@ fn with_common(
     class: usize,
 ) -> String {
     match agents.common(who, |agent| fleet.agent_share(class, agent)) {
-        Some(common) => format!("{summary}; {common}: look at that client's release"),
+        Some(common) => format!("{summary}; {common}: check that client's release"),
         None => summary,
     }
 }
@@ -121,8 +121,8 @@ pub(super) fn rtt_high(view: &View<'_>) -> Option<Vec<Reading>> {
     };
     let (value, threshold) = (p99 as f64 / 1e3, s.rtt_p99.0 as f64 / 1e3);
     let summary = format!(
-        "one heartbeat in a hundred took {value:.0} ms or more within {} s, of {count} (threshold \
-         {threshold} ms)",
+        "1 % of the heartbeats had a round-trip time of {value:.0} ms or more within {} s, of \
+         {count} heartbeats (threshold {threshold} ms)",
         s.window.as_secs_f64()
     );
     Reading::only(value, threshold, summary)
@@ -158,7 +158,7 @@ pub(super) fn flapping(view: &View<'_>) -> Option<Vec<Reading>> {
             labels,
             value: users.len() as f64,
             threshold,
-            summary: format!("{what} of {}{more} come back too often", named.join(", ")),
+            summary: format!("{what} of {}{more} reconnect too often", named.join(", ")),
         }
     };
     Some(groups.into_iter().map(read).collect())

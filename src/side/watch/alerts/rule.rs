@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// What distinguishes an alert from others of its rule.
 pub(super) type Labels = BTreeMap<&'static str, Box<str>>;
 
-/// How bad it is.
+/// How severe an alert is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Severity {
     /// An operator should look at it soon.
@@ -17,14 +17,14 @@ pub(super) enum Severity {
     Critical,
 }
 
-/// One rule.
+/// A rule: when an alert fires, and what its operator should do.
 pub(super) struct Rule {
-    /// In lower case, as in the log.
+    /// The rule's name, in lower case, as in the log.
     pub(super) name: &'static str,
     pub(super) severity: Severity,
-    /// What to do, in one sentence.
+    /// What the operator should do, in a few short sentences.
     pub(super) action: &'static str,
-    /// The value from which on the rule applies; 0: never.
+    /// The value at which the alert fires; 0: the rule is off.
     pub(super) threshold: fn(&AlertSettings) -> f64,
     /// How long the value must stay at the threshold or above before the alert fires.
     pub(super) hold: fn(&View<'_>) -> Micros,
@@ -34,12 +34,12 @@ pub(super) struct Rule {
     /// Whether a firing alert ends as soon as one of those rules fires: they report the same
     /// trouble, and worse.
     pub(super) yields: bool,
-    /// Returns the current values; labels without a reading count as 0. `None`: the values are
-    /// unknown now.
+    /// Returns the current values of the rule, one for each set of labels; labels without a reading
+    /// count as 0. `None`: the values are unknown now.
     pub(super) look: fn(&View<'_>) -> Option<Vec<Reading>>,
 }
 
-/// One value of a rule.
+/// One current value of a rule, with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     pub(super) labels: Labels,

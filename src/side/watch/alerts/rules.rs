@@ -10,14 +10,14 @@ use super::rule::{Rule, Severity};
 use super::view::View;
 use crate::base::time::Micros;
 
-/// In the order of evaluation: a rule that explains others is before them.
+/// All rules, in the order of evaluation: a rule that explains others is before them.
 pub(super) const RULES: &[Rule] = &[
     Rule {
         name: MASS_DEATH,
         severity: Severity::Critical,
-        action: "If the summary names a user agent, look at that client's release; else at the \
-                 network, the proxy or the carrier that it names, not at the peers; nothing here \
-                 needs a restart.",
+        action: "If the summary names a user agent, check that client's release. Otherwise check \
+                 the network, the proxy or the carrier that it names; the peers are not the cause. \
+                 The gateway needs no restart.",
         threshold: |s| s.mass_death as f64,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
@@ -27,8 +27,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "many_suspects",
         severity: Severity::Warning,
-        action: "A user agent in the summary, or one class: that client's release; all: the \
-                 network, the proxy or the region; compare with other gateways.",
+        action: "If the summary names a user agent, or only one class is affected, check that \
+                 client's release. If all classes are, check the network, the proxy or the region. \
+                 Compare with other gateways.",
         threshold: |s| s.suspects_percent as f64,
         hold: |v| v.settings.suspects_for,
         explained_by: |_| &[MASS_DEATH],
@@ -38,9 +39,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "stale_closes",
         severity: Severity::Critical,
-        action: "If the summary names a user agent, look at that client's release; else see which \
-                 addresses and packages (/api/v1/closed?cause=stale): peers vanish without a word, \
-                 as after a NAT or a proxy that forgets them.",
+        action: "If the summary names a user agent, check that client's release. Otherwise see \
+                 /api/v1/closed?cause=stale for addresses and packages: peers vanish silently, as \
+                 behind a NAT or a proxy that drops idle connections.",
         threshold: |s| s.stale_percent as f64,
         hold: |v| v.settings.stale_for,
         explained_by: |_| &[MASS_DEATH],
@@ -50,8 +51,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "rtt_high",
         severity: Severity::Warning,
-        action: "If p50 is high, too (/api/v1/overview), the path or a full proxy; if not, single \
-                 devices: /api/v1/connections?sort=rtt.",
+        action: "If p50 is high, too (/api/v1/overview), check the network path or an overloaded \
+                 proxy. If not, single devices are slow: see /api/v1/connections?sort=rtt.",
         threshold: |s| s.rtt_p99.0 as f64 / 1e3,
         hold: |v| v.settings.rtt_for,
         explained_by: no_other,
@@ -61,8 +62,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "flapping",
         severity: Severity::Warning,
-        action: "Look for two processes or devices with one identity, or a client that does not \
-                 back off; the gateway slows them already.",
+        action: "Look for two processes or devices with one identity, or a client that reconnects \
+                 without a delay. The gateway already slows them down.",
         threshold: |s| s.flapping as f64,
         hold: |v| v.settings.flapping_for,
         explained_by: no_other,
@@ -73,7 +74,7 @@ pub(super) const RULES: &[Rule] = &[
         name: "app_down",
         severity: Severity::Warning,
         action: "Tell the team that runs the app: its webhook does not answer, so no user can \
-                 start it; the gateway tries it again by itself.",
+                 start it. The gateway tries again by itself.",
         threshold: |s| f64::from(u8::from(s.app_down)),
         hold: |v| v.settings.app_down_for,
         explained_by: no_other,
@@ -83,8 +84,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "loop_stalls",
         severity: Severity::Warning,
-        action: "Look for what stops the process: swap, CPU steal, a frozen cgroup, a machine that \
-                 is moved; no connection was closed for it.",
+        action: "Find out what stops the process: swap, CPU steal, a frozen cgroup, a migration of \
+                 the machine. No connection was closed because of it.",
         threshold: |s| s.stalls as f64,
         hold: |_| Micros::ZERO,
         explained_by: no_other,
@@ -94,8 +95,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: AT_CAPACITY,
         severity: Severity::Critical,
-        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the \
-                 descriptors are the limit; until then newcomers are answered 503.",
+        action: "Start another gateway, or raise MAX_CONNECTIONS (and LimitNOFILE if file \
+                 descriptors are the limit). Until then new connections are answered 503.",
         threshold: |s| s.refused as f64,
         // Fires at once, because a new connection was refused already.
         hold: |_| Micros::ZERO,
@@ -106,8 +107,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: NEAR_CAPACITY,
         severity: Severity::Warning,
-        action: "Start another gateway, or raise MAX_CONNECTIONS, and LimitNOFILE where the \
-                 descriptors are the limit; beyond it newcomers are answered 503.",
+        action: "Start another gateway, or raise MAX_CONNECTIONS (and LimitNOFILE if file \
+                 descriptors are the limit). At the limit new connections are answered 503.",
         threshold: |s| s.capacity_percent as f64,
         hold: |v| v.settings.limits_for,
         explained_by: |_| &[AT_CAPACITY],
@@ -117,8 +118,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "fds_near_limit",
         severity: Severity::Critical,
-        action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway; \
-                 beyond it newcomers wait.",
+        action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway. At \
+                 the limit new connections wait.",
         threshold: |s| s.fds_percent as f64,
         // Descriptors that have run out already need no waiting time.
         hold: |v| match out_of_descriptors(v) {
@@ -147,8 +148,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "reconnect_storm",
         severity: Severity::Warning,
-        action: "See /api/v1/causes: replaced in pairs is two devices with one identity, peer_eof \
-                 at one age a proxy's timeout, peer_closed the clients.",
+        action: "See /api/v1/causes. replaced in pairs: two devices with one identity. peer_eof at \
+                 one age: a proxy's timeout. peer_closed: the clients themselves.",
         threshold: |s| s.storm_percent as f64,
         hold: |v| v.settings.storm_for,
         explained_by: |_| &[MASS_DEATH],

@@ -9,10 +9,10 @@ use crate::side::down::DownApp;
 use crate::side::process::Memory;
 use std::collections::VecDeque;
 
-/// The number of looks that a window keeps; more would not improve the result.
+/// The number of samples that are kept for a window; more would not improve the result.
 const STEPS: u64 = 32;
 
-/// The data of one look.
+/// One sample of all data that the rules are evaluated on.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
     /// The monotonic clock, as in [`Timestamp`](crate::base::time::Timestamp); windows are measured
@@ -41,7 +41,7 @@ pub(super) struct Counters {
     pub(super) opened: Vec<u64>,
     pub(super) ended: Vec<u64>,
     pub(super) stale: Vec<u64>,
-    /// Whether a class is being drained, by itself or with all.
+    /// Whether a class is being drained, alone or together with all.
     pub(super) draining: Vec<bool>,
     pub(super) rtt: Histogram,
     pub(super) stalls: u64,
@@ -110,7 +110,7 @@ pub(super) fn percent(part: u64, of: u64) -> f64 {
     100.0 * part as f64 / of as f64
 }
 
-/// The counters over the window.
+/// The counters of all samples of the window.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     looks: VecDeque<(Micros, Counters)>,
@@ -123,7 +123,7 @@ pub(super) struct Fleet<'a> {
     pub(super) then: &'a Counters,
     /// The highest number of concurrent connections, by class.
     pub(super) most_live: Vec<u64>,
-    /// All looks of the window.
+    /// All samples of the window.
     looks: &'a VecDeque<(Micros, Counters)>,
 }
 
@@ -165,8 +165,8 @@ impl Fleet<'_> {
         infos.get(class).map_or("none", |info| info.name)
     }
 
-    /// Returns the highest share, in percent, that a user agent had of a class's connections at a
-    /// look of the window. `None`: it was never among the most frequent ones.
+    /// Returns the highest share, in percent, that a user agent had of a class's connections in a
+    /// sample of the window. `None`: it was never among the most frequent ones.
     pub(super) fn agent_share(&self, class: usize, agent: &str) -> Option<f64> {
         let looks = self.looks.iter().map(|(_, look)| look);
         let shares = looks.chain([self.now]).filter_map(|look| {

@@ -10,7 +10,7 @@ pub struct AlertSettings {
     pub on: bool,
     /// Where alerts are posted.
     pub webhook: Option<WebhookUrl>,
-    /// The time from one look to the next; at least 10 ms.
+    /// The time between two evaluations of the rules; at least 10 ms.
     pub interval: Micros,
     /// The time over which events are counted and percentiles are taken; at least 10 ms.
     pub window: Micros,
@@ -18,53 +18,60 @@ pub struct AlertSettings {
     pub resolve: Micros,
     /// The time after which a firing alert is posted again; at least 10 ms.
     pub repeat: Micros,
-    /// With fewer connections, or measurements, shares and percentiles are ignored.
+    /// With fewer connections or measurements than this, rules on shares and percentiles do not
+    /// fire.
     pub min_connections: u64,
-    /// Suspects of a class, in percent of its connections.
+    /// Threshold of `many_suspects`: suspect connections of a class, in percent of its connections.
     pub suspects_percent: u64,
-    /// How long suspects must exceed it.
+    /// How long `suspects_percent` must be reached before the alert fires.
     pub suspects_for: Micros,
-    /// Connections of a class closed as stale within the window, in percent of its connections.
+    /// Threshold of `stale_closes`: connections of a class closed as stale within the window, in
+    /// percent of its connections.
     pub stale_percent: u64,
-    /// The least number of them.
+    /// The least number of stale connections for `stale_closes`.
     pub stale_min: u64,
-    /// How long they must exceed it.
+    /// How long `stale_percent` must be reached before the alert fires.
     pub stale_for: Micros,
-    /// Connections of one class or address block lost at once.
+    /// Threshold of `mass_death`: identities of one class or address block that are lost within its
+    /// window.
     pub mass_death: u64,
-    /// The least percentage of the class, or for a block of all connections.
+    /// For `mass_death`, the losses must also be at least this percentage of the class, or for an
+    /// address block of all connections.
     pub mass_death_percent: u64,
-    /// The window that counts as "at once"; at least 10 ms.
+    /// The window of `mass_death`; at least 10 ms.
     pub mass_death_window: Micros,
-    /// The 99th percentile of the round-trip time of heartbeats.
+    /// Threshold of `rtt_high`: the 99th percentile of the round-trip time of heartbeats.
     pub rtt_p99: Micros,
-    /// How long it must exceed it.
+    /// How long `rtt_p99` must be reached before the alert fires.
     pub rtt_for: Micros,
-    /// Identities of one package, or of one class without packages, that are delayed because they
-    /// reconnect too often.
+    /// Threshold of `flapping`: identities of one package, or of one class without packages, that
+    /// are refused for a time because they reconnect too often.
     pub flapping: u64,
-    /// How long there must be that many.
+    /// How long `flapping` must be reached before the alert fires.
     pub flapping_for: Micros,
-    /// Whether to report apps with a server that is down.
+    /// Whether `app_down` reports apps with a server that is down.
     pub app_down: bool,
-    /// How long the server must be down.
+    /// How long an app's server must be down before `app_down` fires.
     pub app_down_for: Micros,
-    /// Stalls of the loop within the window.
+    /// Threshold of `loop_stalls`: stalls of the loop within the window.
     pub stalls: u64,
-    /// Connections, in percent of their limit.
+    /// Threshold of `near_capacity`: connections in percent of their limit.
     pub capacity_percent: u64,
-    /// New connections refused within the window because the limit of connections is reached.
+    /// Threshold of `at_capacity`: new connections refused within the window because the limit of
+    /// connections is reached.
     pub refused: u64,
     /// Whether the descriptors, and not `MAX_CONNECTIONS` alone, limit the connections. Set by
     /// `Settings::fit`.
     pub capped_by_descriptors: bool,
-    /// Open descriptors, in percent of the limit.
+    /// Threshold of `fds_near_limit`: open descriptors in percent of their limit.
     pub fds_percent: u64,
-    /// Memory, in percent of the nearest limit.
+    /// Threshold of `memory_near_limit`: memory in use in percent of the nearest limit.
     pub memory_percent: u64,
-    /// How long connections, descriptors or memory must exceed it.
+    /// How long the threshold of connections, descriptors or memory must be reached before its
+    /// alert fires.
     pub limits_for: Micros,
-    /// Connections opened and ended within the window, in percent of the open ones.
+    /// Threshold of `reconnect_storm`: connections opened, and ended, within the window in percent
+    /// of the open ones.
     pub storm_percent: u64,
     /// How long they must exceed it.
     pub storm_for: Micros,

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 /// The limit of alerts in one request.
 pub(super) const BATCH: usize = 100;
 
-/// The limit of waiting alerts: all that are active, and as many that have ended.
+/// The most alerts that wait to be posted: all active ones, and as many that have ended.
 pub(super) const WAITING_MAX: usize = 2 * super::book::ACTIVE_MAX;
 
 /// The timeout of one request.
@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The first pause after a failure; doubled with each further failure, up to `MOST_PAUSE`.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause.
+/// The longest pause after failed posts.
 const MOST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The results of the posts.
@@ -178,7 +178,7 @@ impl Sink {
         }
     }
 
-    /// Counts the result of a request; returns whether the one before had failed.
+    /// Counts the result of a request; returns whether the previous request had failed.
     fn account(&self, error: Option<Box<str>>) -> bool {
         let mut stats = lock(&self.stats);
         match error {

@@ -9,7 +9,7 @@ use super::settings::AlertSettings;
 pub(super) struct View<'a> {
     pub(super) settings: &'a AlertSettings,
     pub(super) sample: &'a Sample,
-    /// `None`: the loop did not answer, so its counters are unknown.
+    /// The counters of the loop; `None`: the loop did not answer, so they are unknown.
     pub(super) fleet: Option<Fleet<'a>>,
     pub(super) deaths: &'a Deaths,
 }

@@ -25,7 +25,7 @@ impl Trouble {
         }
         let stale = sums.drops_for(Cause::STALE);
         if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
-            say(format!("silence follows RTT above {} s", SLOW.as_secs()));
+            say(format!("silent after RTT above {} s", SLOW.as_secs()));
         } else if sums.slow > 0 {
             let of = times(sums.slow.into());
             say(format!("RTT above {} s at the end {of}", SLOW.as_secs()));
@@ -40,7 +40,7 @@ impl Trouble {
             } else {
                 String::new()
             };
-            say(format!("not back in time {n}{when}"));
+            say(format!("not reconnected in time {n}{when}"));
         }
         words
     }

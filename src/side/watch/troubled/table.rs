@@ -15,7 +15,7 @@ use std::collections::HashMap;
 /// The limit of remembered identities.
 pub(super) const IDENTITIES_MAX: usize = 2_000;
 
-/// The number of round-trip times before the end that are checked.
+/// How many of the last round-trip times of an ended connection are checked.
 const LAST_RTTS: usize = 3;
 
 /// The identities with trouble.
@@ -24,7 +24,7 @@ pub(in crate::side) struct Troubled {
     pub(super) by_identity: HashMap<Who, Trouble>,
 }
 
-/// The identity with the trouble.
+/// The identity that the trouble is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
     user: Box<str>,
@@ -149,9 +149,9 @@ impl Troubled {
         });
     }
 
-    /// Removes a quarter: identities with trouble in the fewest hours, of these those with the
-    /// least of it, and then those with the oldest. So a flood of names with trouble at one time
-    /// does not displace identities with repeated trouble.
+    /// Removes a quarter of the identities: first those with trouble in the fewest hours, of these
+    /// those with the least trouble, and of these those with the oldest. So a flood of names with
+    /// trouble at one time does not displace identities with repeated trouble.
     fn make_room(&mut self, now: Timestamp) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;

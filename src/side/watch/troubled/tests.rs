@@ -88,7 +88,7 @@ fn the_pattern_is_told_in_words() {
     let found = one(&mut troubled, START + 3 * HOUR_MS);
     assert_eq!(
         found.pattern,
-        "12 drops in 3 h, all stale, silence follows RTT above 2 s"
+        "12 drops in 3 h, all stale, silent after RTT above 2 s"
     );
     assert_eq!((found.drops, found.stale, found.slow), (12, 12, 12));
     assert_eq!(found.first_at, UnixMillis(START));
@@ -118,7 +118,8 @@ fn the_pattern_is_told_in_words() {
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
-        "3 drops in 2 h, 2 of them stale, RTT above 2 s at the end once, not back in time 3 times"
+        "3 drops in 2 h, 2 of them stale, RTT above 2 s at the end once, not reconnected in time 3 \
+         times"
     );
 
     let mut troubled = Troubled::default();
@@ -127,7 +128,7 @@ fn the_pattern_is_told_in_words() {
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
-        "not back in time 3 times in 2 h"
+        "not reconnected in time 3 times in 2 h"
     );
 }
 

@@ -13,17 +13,18 @@ pub(super) const HOUR: Micros = Micros::from_secs(60 * 60);
 /// After this many hours, trouble counts half.
 const HALF_LIFE_HOURS: f64 = 6.0;
 
-/// The least number of different hours with trouble before it is reported. One loss falls into two
-/// at most: its end, and the end of the wait for the peer.
+/// The least number of different hours with trouble before it is reported. One loss falls into at
+/// most two of them: the hour of its end, and that of the end of the wait for the peer.
 const LEAST_HOURS: usize = 3;
 
-/// A round-trip time from this on is slow: a signal that is nearly lost, or a queue that is full.
+/// A round-trip time of at least this is slow: the radio signal is nearly lost, or a queue on the
+/// path is full.
 pub(super) const SLOW: Micros = Micros::from_secs(2);
 
-/// The number of ages at the end that are compared.
+/// How many ages of the last dropped connections are kept and compared.
 pub(super) const AGES: usize = 8;
 
-/// The trouble of one identity.
+/// What went wrong for one identity in the last hours.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     /// The hours with trouble, oldest first.
@@ -47,13 +48,13 @@ pub(super) struct Sums {
     /// Drops by cause, in the order of [`Cause::index`]; causes without a drop are left out.
     pub(super) drops: Vec<(Cause, u16)>,
     pub(super) slow: u16,
-    /// Drops as stale of connections that had been slow before.
+    /// The number of stale connections that had been slow before.
     pub(super) slow_stale: u16,
     pub(super) failed_resumes: u16,
 }
 
 impl Trouble {
-    /// Returns the sums of the hour at this moment.
+    /// Returns the counts of the hour at this moment, to add to them.
     pub(super) fn sums_at(&mut self, at: Timestamp) -> &mut Sums {
         let number = at.raw.0 / HOUR.0;
         // Records of two boxes may be slightly out of order: then they go into the last hour.

@@ -115,7 +115,10 @@ fn cancelled_in_its_pause_it_is_gone() {
 fn cancelled_under_way_it_is_told_what_becomes_of_it() {
     for (reply, outcome) in [
         (OK, (1, Outcome::Answered)),
-        (REFUSED, failed(1, "the app's server has refused")),
+        (
+            REFUSED,
+            failed(1, "the app's server has refused the request"),
+        ),
     ] {
         let mut bench = Bench::new();
         bench.start(1, "alice", "p", Persistent);
@@ -174,7 +177,10 @@ fn a_waiting_caller_does_not_wait_for_a_long_pause() {
     bench.answer(&REFUSED);
     assert!(bench.pass_to_due() <= ms(4_375));
     bench.answer(&REFUSED);
-    assert_eq!(bench.told(), [failed(2, "the app's server has refused")]);
+    assert_eq!(
+        bench.told(),
+        [failed(2, "the app's server has refused the request")]
+    );
     assert!(bench.pass_to_due() > ms(30_000), "the other one goes on");
     bench.answer(&OK);
     assert_eq!(bench.told(), [(1, Outcome::Answered)]);
@@ -186,7 +192,7 @@ fn too_many_that_wait_for_one_request_are_refused() {
     for number in 0..17 {
         bench.start(number, "alice", "p", Persistent);
     }
-    assert_eq!(bench.told(), [failed(16, "too many webhooks wait")]);
+    assert_eq!(bench.told(), [failed(16, "the queue of webhooks is full")]);
 }
 
 #[test]

@@ -37,9 +37,8 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
     assert_eq!(
         alert.summary,
         "200 connections of class glasses from 96 address blocks were lost within 20 s, all of \
-         them peer_reset; 95 % of the \
-         losses have the user agent \"glasses-os/3.2\", which at most 30 % of the connections \
-         have: look at that client's release"
+         them peer_reset; 95 % of the losses have the user agent \"glasses-os/3.2\", which at most \
+         30 % of the connections have: check that client's release"
     );
     assert!(alert.action.contains("user agent"), "{}", alert.action);
     // Within one block it may be the network or the user agent.
@@ -53,7 +52,7 @@ fn a_mass_death_of_one_release_names_its_user_agent() {
             .starts_with("100 connections from 10.0.7.0/24")
             && alert
                 .summary
-                .ends_with("look at that client's release, or at this block's network"),
+                .ends_with("check that client's release, or this block's network"),
         "{}",
         alert.summary
     );
@@ -70,8 +69,7 @@ fn a_release_that_is_rare_has_no_share_in_the_summary() {
     assert!(
         summary.ends_with(
             "; 100 % of the losses have the user agent \"rare/1\", which is not among the most \
-             frequent ones: look at that \
-             client's release"
+             frequent ones: check that client's release"
         ),
         "{summary}"
     );
@@ -129,8 +127,8 @@ fn suspects_of_one_release_name_its_user_agent() {
     assert_eq!(
         alert.summary,
         "10.0 % of glasses are suspect, 100 of 1000 (threshold 10 %); 80 % of the suspects have \
-         the user agent \"glasses-os/3.2\", \
-         which at most 30 % of the connections have: look at that client's release"
+         the user agent \"glasses-os/3.2\", which at most 30 % of the connections have: check that \
+         client's release"
     );
     bench.counters().agents[0][1].suspects = 79;
     bench.look();
@@ -148,7 +146,7 @@ fn a_release_is_not_blamed_for_what_all_suffer() {
         }
         bench.look();
         let summary = bench.fires("mass_death").summary;
-        let is_network = summary.ends_with("it is the network or a proxy, not the peers");
+        let is_network = summary.ends_with("the cause is the network or a proxy, not the peers");
         assert_ne!(is_network, summary.contains("user agent"), "{summary}");
         !is_network
     };
@@ -199,8 +197,7 @@ fn stale_closes_of_one_release_name_its_user_agent() {
     assert!(
         alert.summary.ends_with(
             "; 100 % of the losses have the user agent \"app-sdk/2\", which at most 20 % of the \
-             connections have: look at that \
-             client's release"
+             connections have: check that client's release"
         ),
         "{}",
         alert.summary

@@ -18,8 +18,7 @@ fn a_mass_death_in_one_block_is_told_once_and_nothing_else_is() {
     assert_eq!(
         alert.summary,
         "500 connections from 10.0.7.0/24 were lost within 20 s, 500 of them of class glasses, all \
-         of them stale: it is the \
-         network or a proxy, not the peers"
+         of them stale: the cause is the network or a proxy, not the peers"
     );
     // All of them come back within a few seconds.
     let counters = bench.counters();

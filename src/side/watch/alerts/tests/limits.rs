@@ -40,7 +40,7 @@ fn descriptors_that_have_run_out_are_told_at_once() {
     let alert = bench.fires("fds_near_limit");
     assert_eq!(
         alert.summary,
-        "accepting failed 7 times within 60 s: file descriptors have run out (threshold 90 %)"
+        "accepting failed 7 times within 60 s: no file descriptor was free (threshold 90 %)"
     );
     // It is counted over the window, and does not need figures of the process.
     bench.sample.fds = None;
@@ -69,7 +69,7 @@ fn near_capacity_fires_at_nine_tenths_of_the_connections() {
     assert_eq!(alert.labels, Labels::new());
     assert_eq!(
         alert.summary,
-        "9000 of 10000 connections are here, 90.0 % (threshold 90 %)"
+        "9000 of at most 10000 connections are open, 90.0 % (threshold 90 %)"
     );
     // Between the bounds nothing changes.
     for taken in [8_000, 9_500, 7_200, 10_000, 8_999] {
@@ -97,7 +97,7 @@ fn at_capacity_fires_as_soon_as_a_newcomer_is_refused() {
     assert_eq!(alert.severity, Severity::Critical);
     assert_eq!(
         alert.summary,
-        "1 newcomer was refused within 60 s: 10000 of 10000 connections are here"
+        "1 newcomer was refused within 60 s: 10000 of at most 10000 connections are open"
     );
     // The alert that it is nearly full is not sent, too, even if the state lasts.
     bench.looks_with(100, |bench| bench.counters().refused += 7);
@@ -138,8 +138,8 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     let alert = bench.fires("near_capacity");
     assert_eq!(
         alert.summary,
-        "9500 of 9800 connections are here, 96.9 % (threshold 90 %); the file descriptors allow no \
-         more"
+        "9500 of at most 9800 connections are open, 96.9 % (threshold 90 %); the file descriptors \
+         allow no more"
     );
     bench.counters().places.0 = 9_800;
     bench.sample.fds = Some((9_860, 10_000));
@@ -150,8 +150,8 @@ fn descriptors_that_connections_have_taken_are_explained_by_the_capacity() {
     assert_eq!((last.name, last.value), ("near_capacity", 100.0));
     assert_eq!(
         last.summary,
-        "9800 of 9800 connections are here, 100.0 % (threshold 90 %); the file descriptors allow \
-         no more; told as at_capacity"
+        "9800 of at most 9800 connections are open, 100.0 % (threshold 90 %); the file descriptors \
+         allow no more; told as at_capacity"
     );
     // The same for a gateway that becomes full at once.
     let mut bench = full_house();
@@ -236,7 +236,7 @@ fn what_is_resolved_has_the_value_and_the_summary_of_one_moment() {
     );
     assert_eq!(
         resolved.summary,
-        "7 newcomers were refused within 60 s: 1000 of 10000 connections are here"
+        "7 newcomers were refused within 60 s: 1000 of at most 10000 connections are open"
     );
     // An alert for which the rule has no reading any more.
     bench.sample.flapping = vec![flapping("ada", None), flapping("eve", None)];
@@ -248,7 +248,7 @@ fn what_is_resolved_has_the_value_and_the_summary_of_one_moment() {
     bench.resolves("flapping");
     let resolved = bench.alert();
     assert_eq!(resolved.value, 1.0);
-    assert_eq!(resolved.summary, "glasses of ada come back too often");
+    assert_eq!(resolved.summary, "glasses of ada reconnect too often");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn flapping_identities_are_named() {
     );
     assert_eq!(
         alert.summary,
-        "org.a of u0, u1, u2, u3, u4 and 2 more come back too often"
+        "org.a of u0, u1, u2, u3, u4 and 2 more reconnect too often"
     );
     // Accepted once, and refused again.
     bench.sample.flapping.clear();
@@ -44,7 +44,7 @@ fn flapping_identities_are_named() {
     assert_eq!(
         alert.summary,
         format!(
-            "glasses of \"a\\nb\", \"eve\\u{{202e}}\", \"{}…\" come back too often",
+            "glasses of \"a\\nb\", \"eve\\u{{202e}}\", \"{}…\" reconnect too often",
             "x".repeat(64)
         )
     );
@@ -90,7 +90,7 @@ fn stalls_of_the_loop() {
     let alert = bench.fires("loop_stalls");
     assert_eq!(
         alert.summary,
-        "the loop was away 2 times, 12000 ms in all, within 60 s"
+        "the event loop stalled 2 times, for 12000 ms in all, within 60 s"
     );
     bench.resolves("loop_stalls");
 }
