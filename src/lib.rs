@@ -1,6 +1,7 @@
 //! A WebSocket gateway that **owns liveness**. It pings every connection, knows which connections
 //! are alive, closes dead ones on time, and reports why every connection ended. This crate is its
-//! event loop, for use in any host.
+//! event loop, for use in any host. This page is the contract; the handbook for hosts is
+//! `docs/embedding.md`.
 //!
 //! One thread, one epoll, one slab of connections and one timer wheel: a deadline costs O(1) and an
 //! idle connection costs one slot. A host implements [`Handler`]; the loop is a [`Reactor`].
@@ -10,7 +11,7 @@
 //!     Cause, Class, Config, ConnId, Ending, Handler, Io, Message, Reactor, Request, Verdict,
 //! };
 //!
-//! /// Says everything back, and why it ended.
+//! /// Sends every message back, and prints why a connection ended.
 //! struct Echo;
 //!
 //! impl Handler for Echo {
@@ -38,27 +39,76 @@
 //! # }
 //! ```
 //!
-//! Without default features the crate is only this loop. It starts no thread and installs no signal
-//! handler and no logger; log lines go to any implementation of [`log`]. The feature `gateway`
-//! (default) adds the product. The feature `testing` adds a network on virtual time for a host's
-//! own tests.
+//! # The turn
+//!
+//! [`Reactor::run`] repeats turns; a host with events of its own calls [`Reactor::turn`]. A turn has
+//! fixed steps, each with a budget. What a step leaves over begins the next turn.
+//!
+//! 1. **Wait** until a socket is ready, another thread calls, or a deadline is due.
+//! 2. **Accept** new connections. No call of the handler.
+//! 3. **Read**: `on_preamble`, `on_check`, `on_request` or `on_unserved`, `on_open`, `on_message`,
+//!    `on_continue`, `on_pong`, `on_mangled_pong`, `on_health` (healthy again), `on_throttled`.
+//! 4. **Commands** of other threads ([`Remote`]): `on_open` after a verdict that was deferred, then
+//!    `on_wake`.
+//! 5. **Time**: `on_timer`, `on_health` (suspect). Connections that seem stale are read once more
+//!    before they are closed, with calls as in step 3.
+//! 6. **Flush**: heartbeats first, then data; `on_writable`.
+//! 7. **Reap**: `on_close` or `on_reject`, once for each connection that has ended. Slots are freed
+//!    here only, so no [`ConnId`] changes its meaning during a turn.
+//!
+//! # What a handler may do
+//!
+//! - All calls are on the thread of the loop, one at a time. [`Io`] is the only way to act. It
+//!   records effects at once; nothing is written and no other call is made before the handler has
+//!   returned.
+//! - A call must not block and takes a fraction of a millisecond. Longer work goes to another
+//!   thread, with [`Verdict::Defer`] or [`Remote`], or is done in steps ([`Io::unfinished`], timers).
+//! - Work that grows with what a peer sends is counted with [`Io::spend`], in units of about a
+//!   microsecond. A connection has 200 units a turn, all together have 2 000. Beyond that its input
+//!   waits.
+//! - Memory that is kept for peers is counted with [`Io::charge`] and [`Io::release`]. It shares
+//!   [`Config::max_buffered_bytes`] with the loop's own buffers.
+//! - `on_close` comes exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`], and
+//!   `on_reject` once for every other connection. State that begins in `on_request` always has an
+//!   end.
+//! - [`Sent`] says what became of a message: it goes out, it waits, or it is refused. No message is
+//!   dropped silently. [`Pong::received`] and [`Ending::unsent`] say what arrived.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | none | the loop: no thread, no signal handler and no logger; log lines go to the facade [`log`] |
+//! | `gateway` (default) | the product: the program `pulsegate`, with relay, settings and admin listener |
+//! | `testing` | the module `testing`: a host on virtual time, without a socket |
+//! | `sabotage` | deliberate bugs for the crate's own tests; never in production |
+//!
+//! # Errors
+//!
+//! An error of one connection is never an error of the loop: it ends that connection, for a
+//! [`Cause`]. [`Reactor::new`], [`Reactor::turn`] and [`Reactor::run`] return
+//! [`io::Error`](std::io::Error): `InvalidInput` with a [`ConfigError`] inside for a wrong
+//! configuration, every other kind from the system. [`SetPolicyError`] and [`ReconfigureError`] mean
+//! that nothing has changed, [`Refused`] that a message was not taken, [`Full`] that the command may
+//! be tried again. Each error is an enum or has [`faults`](ConfigError::faults): it names the field,
+//! its value and what is allowed.
 //!
 //! # What may change
 //!
 //! The public API is what this documentation shows. It follows semantic versioning. The following
 //! is not part of it and may change in any release:
 //!
-//! - items marked `#[doc(hidden)]`: the product's modules `config`, `control`, `gateway` and
-//!   `process`, which are public only for its own program, tests and benchmarks;
+//! - items marked `#[doc(hidden)]`: the modules `config`, `gateway`, `mail`, `process`, `side` and
+//!   `wire`, which are public only for the crate's own programs, tests and benchmarks;
 //! - the feature `sabotage`;
 //! - the texts of errors and log lines.
 //!
 //! An enum or struct with `#[non_exhaustive]` may get more variants or fields in a minor release.
 //! The structs that a host fills in (`Config`, `ClassConfig`, `Policy`, `Upgrade`) are exhaustive,
 //! so that a host can write them as literals. Build them with `..Default::default()` where there is
-//! a default; a new field then needs no change. Each error is an enum or has
-//! [`faults`](ConfigError::faults): it names the field, its value and what is allowed.
+//! a default. Before 1.0 the second number of the version counts as the major one, as for Cargo.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(unreachable_pub, clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod base;
