@@ -53,18 +53,13 @@ impl<H: Handler> Engine<H> {
                     let bytes = data.to_vec();
                     return self.keep_head(id, bytes, None, now);
                 }
-                Preamble::Partial => {
-                    let reply = Reply::error(400, "a preamble above 8192 bytes");
-                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
-                    return;
-                }
                 Preamble::Invalid(why) => {
                     let reply = Reply::error(400, why);
                     self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
                     return;
                 }
                 Preamble::None => {}
-                Preamble::Whole { len, client } => {
+                Preamble::Whole { len, client } if len <= EARLY_MAX => {
                     data = &data[len.min(data.len())..];
                     known = 0;
                     // A connection that sends only a preamble has made no request: it is a proxy's
@@ -75,6 +70,11 @@ impl<H: Handler> Engine<H> {
                     if client.is_some() {
                         conn.marks.set(Mark::Proxied);
                     }
+                }
+                Preamble::Partial | Preamble::Whole { .. } => {
+                    let reply = Reply::error(400, "a preamble above 8192 bytes");
+                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+                    return;
                 }
             }
             conn.marks.set(Mark::Introduced);

@@ -13,7 +13,7 @@ pub enum Preamble {
     Partial,
     /// A preamble of this many bytes.
     Whole {
-        /// Its length in bytes; not more than have arrived.
+        /// Its length in bytes; not more than have arrived. One above 8 KiB is refused.
         len: usize,
         /// The client's address, if the preamble has one. It becomes the connection's address.
         client: Option<SocketAddr>,

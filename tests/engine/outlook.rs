@@ -763,6 +763,30 @@ fn a_preamble_is_read_however_it_is_cut() {
     }
 }
 
+/// The limit of a preamble is the same whether it arrives at once or in pieces.
+#[test]
+fn a_preamble_above_8_kib_is_refused_however_it_is_cut() {
+    const LONGEST: &[u8] = &[b'p'; 8 * 1024];
+    const TOO_LONG: &[u8] = &[b'p'; 8 * 1024 + 1];
+    for (preamble, is_accepted) in [(LONGEST, true), (TOO_LONG, false)] {
+        let whole = [preamble, upgrade_request("/").as_bytes()].concat();
+        for cut in [whole.len(), 5_000, 100] {
+            let mut net = net(Policy::default());
+            net.host().preamble = Some(preamble);
+            let peer = net.open_socket();
+            for piece in whole.chunks(cut) {
+                net.write(peer, piece);
+                net.settle();
+            }
+            assert_eq!(net.is_open(peer), is_accepted, "cuts of {cut}");
+            let response = net.response(peer).expect("an answer");
+            let status = if is_accepted { 101 } else { 400 };
+            let status_line = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&status_line), "{response}");
+        }
+    }
+}
+
 #[test]
 fn without_the_preamble_that_is_required_a_connection_is_refused() {
     let mut net = net(Policy::default());
