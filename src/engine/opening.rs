@@ -35,9 +35,7 @@ impl<H: Handler> Engine<H> {
             opening.bytes.extend_from_slice(bytes);
             if opening.deferred.is_some() {
                 if opening.bytes.len() > EARLY_MAX {
-                    let reply =
-                        Reply::error(400, "more than 8192 bytes before the request was answered");
-                    self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+                    self.refuse_early(id, now);
                 } else if !self.core.account_for_head(id) {
                     self.no_room_for_head(id, now);
                 }
@@ -131,6 +129,12 @@ impl<H: Handler> Engine<H> {
         self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
     }
 
+    /// Refuses a peer that has sent too much behind a request whose verdict is deferred.
+    fn refuse_early(&mut self, id: ConnId, now: Micros) {
+        let reply = Reply::error(400, "more than 8192 bytes before the request was answered");
+        self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
+    }
+
     fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
         self.core.spend(REQUEST_UNITS);
         let is_head = request.is_head();
@@ -199,6 +203,7 @@ impl<H: Handler> Engine<H> {
                 let cause = self.core.stats.causes.resolve(cause);
                 self.core.reply(id, &reply, request.is_head(), cause, now);
             }
+            Verdict::Defer if tail.len() > EARLY_MAX => self.refuse_early(id, now),
             Verdict::Defer => {
                 self.keep_head(id, tail.to_vec(), Some(request), now);
             }

@@ -965,6 +965,39 @@ fn a_deferred_verdict_opens_with_what_came_meanwhile() {
     assert!(net.is_open(peer));
 }
 
+/// At most 8 KiB are kept behind a request whose verdict is deferred, whether they arrive with it or
+/// later.
+#[test]
+fn what_comes_before_a_deferred_verdict_is_bounded_however_it_is_cut() {
+    let request = upgrade_request("/defer");
+    for (early, is_kept) in [(8 * 1024, true), (8 * 1024 + 1, false)] {
+        let stream = [request.as_bytes(), &vec![0; early][..]].concat();
+        for cut in [stream.len(), request.len(), 1_000] {
+            let mut net = server(Config::default());
+            let peer = net.open_socket();
+            for piece in stream.chunks(cut) {
+                net.write(peer, piece);
+                net.settle();
+            }
+            assert_eq!(net.response(peer).is_none(), is_kept, "cuts of {cut}");
+            if !is_kept {
+                check_response("early", net.response(peer).expect("an answer"), 400, false);
+            }
+            let id = net.id(peer);
+            net.with_io(|_, io| io.answer(id, Verdict::refuse(Cause::BLOCKED, 403, "no")));
+            net.settle();
+            net.advance(2 * S + 10);
+            let cause = if is_kept {
+                Cause::BLOCKED
+            } else {
+                Cause::BAD_REQUEST
+            };
+            net.expect_closed(peer, cause);
+            check_the_books(&mut net);
+        }
+    }
+}
+
 #[test]
 fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
     let bad_policy = Policy {
