@@ -2,9 +2,11 @@
 
 use crate::relay::subscriptions::SUBSCRIPTIONS_MAX;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// Why a frame is malformed, in words for its sender.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +56,30 @@ impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for Bounded<'a, MOST> {
         }
 
         deserializer.deserialize_str(Short::<MOST>).map(Bounded)
+    }
+}
+
+/// An object. A struct with derived parsing by itself also accepts an array of its fields' values.
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        let members = Members(PhantomData);
+        deserializer.deserialize_map(members).map(Object)
     }
 }
 

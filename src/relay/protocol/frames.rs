@@ -1,6 +1,6 @@
 //! Frames that glasses and apps send.
 
-use super::fields::{Bounded, Malformed, OTHER_PACKAGE, parse, set};
+use super::fields::{Bounded, Malformed, OTHER_PACKAGE, Object, parse, set};
 use super::init::Init;
 use super::subscribing::Update;
 use crate::host::NAME_MAX;
@@ -54,7 +54,7 @@ impl<'a> FromGlasses<'a> {
             package: Bounded<'a, NAME_MAX>,
         }
         let package = |text| Ok(parse::<App<'_>>(text)?.package.0.into());
-        let kind = parse::<Head<'_>>(text)?.kind.0;
+        let kind = parse::<Object<Head<'_>>>(text)?.0.kind.0;
         Ok(match &*kind {
             "connection_init" => FromGlasses::Init,
             "start_app" => FromGlasses::StartApp(package(text)?),

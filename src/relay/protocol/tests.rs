@@ -57,6 +57,8 @@ fn what_glasses_say() {
         "ping",
         r#""ping""#,
         "[]",
+        r#"["ping"]"#,
+        r#"["button_press"]"#,
         "null",
         "{}",
         r#"{"kind":"ping"}"#,
