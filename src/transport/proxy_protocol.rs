@@ -28,14 +28,16 @@ impl ProxyProtocol {
         match self {
             ProxyProtocol::Off => Preamble::None,
             ProxyProtocol::V1 => {
-                // The parser reports some incomplete lines as broken, so it gets only complete
-                // lines.
+                // The parser reports some incomplete lines as broken, and looks beyond a bare LF, so
+                // it gets exactly one line.
                 let line = &bytes[..bytes.len().min(V1_MAX)];
                 let begun = V1_START.starts_with(line) || line.starts_with(V1_START);
-                if begun && line.len() < V1_MAX && !line.contains(&b'\n') {
+                let end = line.iter().position(|b| *b == b'\n');
+                if begun && line.len() < V1_MAX && end.is_none() {
                     return Preamble::Partial;
                 }
-                match &v1::Header::try_from(bytes) {
+                let line = end.map_or(line, |end| &line[..=end]);
+                match &v1::Header::try_from(line) {
                     Ok(header) => Preamble::Whole {
                         len: header.header.len(),
                         client: client_of_v1(&header.addresses),
@@ -135,6 +137,17 @@ mod tests {
         ] {
             let read = protocol.read(bad.as_bytes());
             assert!(matches!(read, Preamble::Invalid(_)), "{bad}: {read:?}");
+        }
+    }
+
+    /// A line with a bare LF is refused at that byte, although a parser that sees more finds a CRLF.
+    #[test]
+    fn a_line_of_version_1_ends_at_its_first_lf() {
+        let line = b"PROXY UNKNOWN a\nb\r\n";
+        for end in 1..=line.len() {
+            let read = ProxyProtocol::V1.read(&line[..end]);
+            let is_refused = matches!(read, Preamble::Invalid(_));
+            assert_eq!(is_refused, end >= 16, "{end}: {read:?}");
         }
     }
 
