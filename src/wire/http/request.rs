@@ -232,9 +232,10 @@ fn path_of(target: Option<&str>) -> &str {
 }
 
 /// Returns whether a blank line follows a line end. A bare LF counts, because httparse accepts it
-/// (RFC 9112 §2.2).
+/// (RFC 9112 §2.2); blank lines before the request line do not.
 fn holds_blank_line(data: &[u8], known: usize) -> bool {
-    let from = known.saturating_sub(2);
+    let before = data.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    let from = known.saturating_sub(2).max(before.count());
     data[from..]
         .iter()
         .enumerate()
@@ -310,6 +311,24 @@ mod tests {
             ("/ws", Some("user=a"), UPGRADE_HEAD.len())
         );
         assert_eq!(request.protocols().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    /// A fault after blank lines is found at the same byte, whether the lines arrived before or with
+    /// it.
+    #[test]
+    fn blank_lines_before_a_request_are_not_its_end() {
+        let addr = ([127, 0, 0, 1], 1).into();
+        for blank in ["\n", "\r\n", "\r\n\r\n", "\n\n\n"] {
+            let (request, len) = complete(&format!("{blank}{UPGRADE_HEAD}"));
+            assert_eq!(request.path(), "/ws");
+            assert_eq!(len, blank.len() + UPGRADE_HEAD.len());
+            let text = format!("{blank}G\0ET");
+            for known in 0..text.len() {
+                let head = parse(text.as_bytes(), known, HEAD_MAX, addr, |_| false);
+                assert!(matches!(head, ParsedHead::Partial), "{blank:?}, {known}");
+            }
+            assert_eq!(status(&format!("{text} /ws\r\n\r\n")), 400, "{blank:?}");
+        }
     }
 
     #[test]
