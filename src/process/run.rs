@@ -7,7 +7,7 @@ use crate::base::cause::CauseTable;
 use crate::config::{self, Command, Machine, Settings};
 use crate::gateway::{CAUSES, Gateway, Options};
 use crate::reactor::{Reactor, granted_backlog, listen};
-use crate::side::{self, PolicyRefused, StateFile, Token, WebhookOptions};
+use crate::side::{self, AdminToken, PolicyRefused, StateFile, WebhookOptions};
 use signal_hook::iterator::Signals;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -188,14 +188,14 @@ fn serve(
         service::stopping();
         remote.drain(delay, spread);
     });
-    let control = side::start(side::Options {
+    let control = side::start(side::SideOptions {
         causes: CauseTable::with(&CAUSES),
         classes,
         listener: admin_listener,
         token: settings
             .admin_token
             .as_ref()
-            .map(|t| Token::new(t.expose().to_owned())),
+            .map(|t| AdminToken::new(t.expose().to_owned())),
         hosts: settings.admin_hosts.clone(),
         desk: desk.clone(),
         closed,

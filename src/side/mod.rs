@@ -1,7 +1,7 @@
 //! The side threads: work that is done outside the loop, with well-maintained libraries, and never
 //! blocks it.
 //!
-//! - `errands` carries out the loop's errands: it sends webhooks and writes the state file.
+//! - `jobs` carries out the loop's jobs: it sends webhooks and writes the state file.
 //! - `watch` observes the gateway: ended connections, causes over time, alerts, and the identities
 //!   with repeated trouble.
 //! - `admin` answers operators and their tools over HTTP. It asks the loop through the
@@ -11,23 +11,24 @@
 //! external servers. So a slow external server does not delay the admin listener.
 
 mod admin;
-mod ask;
-mod down;
-mod errands;
+mod down_app;
+mod jobs;
 mod lock;
+mod loop_query;
 mod outgoing;
 mod priority;
 mod process;
 mod start;
 mod watch;
 
-pub use self::admin::{PolicyRefused, Token};
-pub use self::down::DownApp;
-pub use self::errands::{
-    Started, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions, WebhookResult,
-    WebhookSettings, WebhookStats, WebhookType, load as load_state, lock_state, state_target,
+pub use self::admin::{AdminToken, PolicyRefused};
+pub use self::down_app::DownApp;
+pub use self::jobs::{
+    StartedApps, StateFile, StateFileStats, StateLock, WebhookCounts, WebhookOptions,
+    WebhookResult, WebhookSettings, WebhookStats, WebhookType, load as load_state, lock_state,
+    state_target,
 };
 pub use self::outgoing::check_certificates;
 pub use self::process::{MemoryLimit, memory_limit};
-pub use self::start::{Handle, Options, start};
+pub use self::start::{SideHandle, SideOptions, start};
 pub use self::watch::{AlertSettings, WebhookUrl};

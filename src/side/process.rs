@@ -8,9 +8,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use utoipa::ToSchema;
 
-/// Figures of the process, from `/proc`; `None` for those that cannot be read.
+/// Statistics of the process, from `/proc`; `None` for those that cannot be read.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
-pub(super) struct Figures {
+pub(super) struct ProcessStats {
     /// CPU time, user and system, in seconds.
     pub(super) cpu_seconds: Option<f64>,
     /// Open file descriptors.
@@ -25,10 +25,10 @@ pub(super) struct Figures {
     pub(super) threads: Option<u64>,
 }
 
-/// Reads the current figures.
-pub(super) fn figures() -> Figures {
+/// Reads the current statistics.
+pub(super) fn stats() -> ProcessStats {
     let Ok(process) = Process::myself() else {
-        return Figures::default();
+        return ProcessStats::default();
     };
     let stat = process.stat().ok();
     let stat = stat.as_ref();
@@ -39,7 +39,7 @@ pub(super) fn figures() -> Figures {
             LimitValue::Value(most) => Some(most),
             LimitValue::Unlimited => None,
         });
-    Figures {
+    ProcessStats {
         cpu_seconds: stat.map(|s| (s.utime + s.stime) as f64 / procfs::ticks_per_second() as f64),
         open_fds: process.fd_count().ok().map(|n| n as u64),
         max_fds,
@@ -83,7 +83,7 @@ fn unescaped(path: &Path) -> PathBuf {
 
 /// Memory in use, and the nearest limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(super) struct MemoryUse {
     /// The number of bytes.
     pub(super) used: u64,
     /// The number of bytes.
@@ -122,7 +122,7 @@ fn machine() -> Option<u64> {
 
 /// Returns the memory limit that this process is nearest to: its cgroup's, its own, or the
 /// machine's.
-pub(super) fn memory() -> Option<Memory> {
+pub(super) fn memory() -> Option<MemoryUse> {
     let process = Process::myself().ok()?;
     let stat = process.stat().ok()?;
     let resident = stat.rss * procfs::page_size();
@@ -138,13 +138,13 @@ pub(super) fn memory() -> Option<Memory> {
     ])
 }
 
-fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<Memory> {
+fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<MemoryUse> {
     let known = limits.into_iter().filter_map(|(used, limit, of)| {
         let limit = limit.filter(|limit| *limit > 0)?;
-        Some(Memory { used, limit, of })
+        Some(MemoryUse { used, limit, of })
     });
     // With 128 bits neither product overflows.
-    let is_nearer = |a: &Memory, b: &Memory| {
+    let is_nearer = |a: &MemoryUse, b: &MemoryUse| {
         let (a, b) = (
             u128::from(a.used) * u128::from(b.limit),
             u128::from(b.used) * u128::from(a.limit),

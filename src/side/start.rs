@@ -1,7 +1,7 @@
 //! Starts the side threads with their options.
 
-use super::admin::{self, Control, Live, Logins, PolicyRefused, Token};
-use super::errands::{Runner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
+use super::admin::{self, AdminState, AdminToken, FailedLogins, LiveStream, PolicyRefused};
+use super::jobs::{JobRunner, StateFile, StateFileStats, WebhookOptions, WebhookStats};
 use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// The options of the side threads.
-pub struct Options {
+pub struct SideOptions {
     /// The admin listener, already bound. `None`: there is none.
     pub listener: Option<TcpListener>,
     /// The admin token. `None`: no token is needed; the listener's address is then a loopback
     /// address.
-    pub token: Option<Token>,
+    pub token: Option<AdminToken>,
     /// Host names that requests without a token may use, besides `localhost`.
     pub hosts: Vec<Box<str>>,
     /// The queue of work for the loop.
@@ -36,7 +36,7 @@ pub struct Options {
     pub missed: MissedBox,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
-    /// The queue of the errands that the loop leaves for the errands thread.
+    /// The queue of the jobs that the loop leaves for the thread `errands`.
     pub errands: ErrandBox,
     /// The options of webhooks.
     pub webhooks: WebhookOptions,
@@ -58,12 +58,12 @@ pub struct Options {
 const BLOCKING_THREADS: usize = 128;
 
 /// A handle to the side threads, for their host.
-pub struct Handle {
+pub struct SideHandle {
     addr: Option<SocketAddr>,
-    runner: Arc<Runner>,
+    runner: Arc<JobRunner>,
 }
 
-impl Handle {
+impl SideHandle {
     /// Returns the address of the admin listener.
     pub fn addr(&self) -> Option<SocketAddr> {
         self.addr
@@ -93,15 +93,15 @@ impl Handle {
 ///
 /// # Errors
 /// The system's error about the listener or the threads.
-pub fn start(options: Options) -> io::Result<Handle> {
+pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     let listener = options.listener;
     let addr = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     if let Some(listener) = &listener {
         listener.set_nonblocking(true)?;
     }
     // No task of `control` blocks.
-    let (control_runtime, errands_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
-    let runner = Arc::new(Runner::new(
+    let (control_runtime, jobs_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
+    let runner = Arc::new(JobRunner::new(
         options.errands,
         options.desk.clone(),
         options.webhooks,
@@ -115,10 +115,10 @@ pub fn start(options: Options) -> io::Result<Handle> {
         started,
     ));
     let desk = options.desk.clone();
-    let control = Arc::new(Control {
+    let admin_state = Arc::new(AdminState {
         token: options.token,
         hosts: options.hosts,
-        logins: Logins::new(),
+        failed_logins: FailedLogins::new(),
         desk: options.desk,
         causes: options.causes,
         classes: options.classes,
@@ -129,24 +129,27 @@ pub fn start(options: Options) -> io::Result<Handle> {
         started,
         runner: runner.clone(),
         watchers: watchers.clone(),
-        live: Live::default(),
+        live: LiveStream::default(),
     });
-    let handle = Handle {
+    let handle = SideHandle {
         addr,
         runner: runner.clone(),
     };
     let (posting, down) = (watchers.clone(), runner.clone());
-    spawn("errands", errands_runtime, async move {
+    spawn("errands", jobs_runtime, async move {
         tokio::spawn(async move { posting.alerts().post().await });
         runner.run().await;
     })?;
     spawn("control", control_runtime, async move {
         if let Some(listener) = listener {
             tokio::spawn(watch::sample(watchers.clone(), desk.clone()));
-            admin::start(listener, &control);
+            admin::start(listener, &admin_state);
         }
         let down = || down.webhooks().down;
-        watch::watch_alerts(watchers.alerts(), &desk, down, || watchers.catch_up()).await;
+        watch::run_alerts(watchers.alerts(), &desk, down, || {
+            watchers.collect_records()
+        })
+        .await;
     })?;
     Ok(handle)
 }
@@ -167,7 +170,7 @@ fn spawn(
 ) -> io::Result<()> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     let run = move || {
-        priority::stand_back();
+        priority::lower_priority();
         runtime.block_on(work);
     };
     thread.spawn(run).map(drop)

@@ -2162,7 +2162,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol,
         RelaySettings,
     };
-    use pulsegate::side::{self, Options, WebhookOptions};
+    use pulsegate::side::{self, SideOptions, WebhookOptions};
     use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
     use std::sync::{Arc, Mutex};
 
@@ -2192,7 +2192,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     let listen = || pulsegate::reactor::listen("127.0.0.1:0".parse().expect("an address"), false);
     let mut reactor = Reactor::new(config, listen().expect("a port"), 10, gateway).expect("a loop");
     let desk: Desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
-    let admin = side::start(Options {
+    let admin = side::start(SideOptions {
         listener: Some(listen().expect("a port")),
         token: None,
         hosts: Vec::new(),

@@ -9,7 +9,7 @@ use pulsegate::gateway::{
     StateErrand, WebhookErrand,
 };
 use pulsegate::reactor::{Reactor, listen};
-use pulsegate::side::{self, Handle, Started, StateFile, WebhookOptions, WebhookSettings};
+use pulsegate::side::{self, SideHandle, StartedApps, StateFile, WebhookOptions, WebhookSettings};
 use pulsegate::side::{WebhookResult, WebhookType, load_state};
 use pulsegate::{Config, Micros, Remote};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn gateway() -> Gateway {
 struct Bench {
     desk: Desk,
     remote: Remote,
-    control: Handle,
+    control: SideHandle,
     /// The allowed networks and the signing keys of webhooks.
     settings: Arc<Mutex<WebhookSettings>>,
     turning: Option<JoinHandle<()>>,
@@ -90,7 +90,7 @@ impl Bench {
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
             let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
-            let control = side::start(side::Options {
+            let control = side::start(side::SideOptions {
                 listener: None,
                 token: None,
                 hosts: Vec::new(),
@@ -758,7 +758,7 @@ fn forget(user: &str, package: &str) -> Errand {
     })
 }
 
-fn started(users: &[(&str, &[&str])]) -> Started {
+fn started(users: &[(&str, &[&str])]) -> StartedApps {
     let packages = |p: &[&str]| p.iter().map(|p| (*p).into()).collect();
     users
         .iter()

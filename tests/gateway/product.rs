@@ -79,7 +79,7 @@ struct Rig {
     admin: SocketAddr,
     remote: Remote,
     thread: Option<JoinHandle<()>>,
-    _side: side::Handle,
+    _side: side::SideHandle,
 }
 
 impl Rig {
@@ -97,7 +97,7 @@ impl Rig {
     }
 
     /// Builds everything on this thread, sends the tests what they need, and turns the loop.
-    fn run(tell: &Sender<(SocketAddr, Remote, side::Handle)>) {
+    fn run(tell: &Sender<(SocketAddr, Remote, side::SideHandle)>) {
         let gateway = Gateway::new(Options {
             stats_interval: Micros::from_secs(60),
             log_dropped: Box::new(|| 0),
@@ -128,7 +128,7 @@ impl Rig {
             mass_death_percent: 50,
             ..AlertSettings::default()
         };
-        let side = side::start(side::Options {
+        let side = side::start(side::SideOptions {
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),

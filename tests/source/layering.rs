@@ -67,7 +67,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("prometheus_client", &["side/admin/metrics/"]),
     ("flate2", &["side/admin/metrics/text.rs"]),
     ("procfs", &["side/process.rs"]),
-    ("subtle", &["side/admin/token.rs", "host/auth/apps.rs"]),
+    (
+        "subtle",
+        &["side/admin/admin_token.rs", "host/auth/apps.rs"],
+    ),
     ("sha2", &["host/auth/"]),
     ("hmac", &["host/auth/"]),
     ("data_encoding", &["host/auth/"]),
@@ -75,8 +78,8 @@ const DOORS: &[(&str, &[&str])] = &[
         "humantime",
         &[
             "side/watch/alerts/payload.rs",
-            "side/admin/api/words.rs",
-            "side/errands/webhooks/client.rs",
+            "side/admin/api/common.rs",
+            "side/jobs/webhooks/client.rs",
             "host/auth/credentials.rs",
         ],
     ),
@@ -93,7 +96,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rustls", &["side/outgoing/http.rs"]),
     (
         "http_body_util",
-        &["side/admin/live.rs", "side/outgoing/http.rs"],
+        &["side/admin/live_stream.rs", "side/outgoing/http.rs"],
     ),
     ("tokio_io_timeout", &["side/admin/serve.rs"]),
     ("listenfd", &["process/service.rs"]),
@@ -117,9 +120,9 @@ const DOORS: &[(&str, &[&str])] = &[
 const INSIDE: &[(&str, &[&[&str]])] = &[(
     "side",
     &[
-        &["ask", "down", "lock", "priority", "process"],
+        &["down_app", "lock", "loop_query", "priority", "process"],
         &["outgoing"],
-        &["errands", "watch"],
+        &["jobs", "watch"],
         &["admin"],
         &["start"],
         &["mod"],
@@ -498,15 +501,12 @@ fn an_arrow_back_inside_a_folder_is_seen() {
     let found = |path: &str, source: &str| {
         let files = [
             ("lib.rs", "pub mod side;"),
+            ("side/mod.rs", "mod jobs; mod watch; mod start; mod lock;"),
             (
-                "side/mod.rs",
-                "mod errands; mod watch; mod start; mod lock;",
+                "side/jobs/mod.rs",
+                "mod runner; pub use self::runner::JobRunner;",
             ),
-            (
-                "side/errands/mod.rs",
-                "mod runner; pub use self::runner::Runner;",
-            ),
-            ("side/errands/runner.rs", "pub struct Runner;"),
+            ("side/jobs/runner.rs", "pub struct JobRunner;"),
             ("side/start.rs", "pub fn start() {}"),
             ("side/lock.rs", "pub fn lock() {}"),
             (path, source),
@@ -519,8 +519,8 @@ fn an_arrow_back_inside_a_folder_is_seen() {
     for (path, source, expected) in [
         (
             "side/watch/series.rs",
-            "use crate::side::errands::Runner;",
-            "side/watch/series.rs:1 imports side/errands/runner.rs",
+            "use crate::side::jobs::JobRunner;",
+            "side/watch/series.rs:1 imports side/jobs/runner.rs",
         ),
         (
             "side/lock.rs",
@@ -535,7 +535,7 @@ fn an_arrow_back_inside_a_folder_is_seen() {
             "{source}: {faults:?}"
         );
     }
-    let allowed = "use super::errands::Runner; use super::lock::lock;";
+    let allowed = "use super::jobs::JobRunner; use super::lock::lock;";
     assert_eq!(found("side/start.rs", allowed), Vec::<String>::new());
 }
 

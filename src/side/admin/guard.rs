@@ -16,11 +16,11 @@
 //! The page itself needs no token, and any link may lead to it: it holds no data, and asks for the
 //! token.
 
-use super::control::Control;
-use super::logins::Failure;
+use super::admin_state::AdminState;
+use super::admin_token::AdminToken;
+use super::failed_logins::LoginFailure;
 use super::problem::Problem;
-use super::serve::Caller;
-use super::token::Token;
+use super::serve::ClientConnection;
 use super::{dashboard, probes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -30,32 +30,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) async fn guard(
-    State(control): State<Arc<Control>>,
+    State(admin): State<Arc<AdminState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let kind = Kind::of(request.method(), request.uri().path());
-    let token = control.token.as_ref();
-    let login = token.map(|token| login(token, request.headers()));
-    let checked = check(&control, login, kind, request.uri(), request.headers());
-    if let Some(caller) = request.extensions().get::<Caller>() {
+    let kind = RouteKind::of(request.method(), request.uri().path());
+    let token = admin.token.as_ref();
+    let login = token.map(|token| check_token(token, request.headers()));
+    let checked = check_access(&admin, login, kind, request.uri(), request.headers());
+    if let Some(connection) = request.extensions().get::<ClientConnection>() {
         match login {
             // The token proves the connection for any route.
-            Some(Ok(())) => caller.has_token(),
-            None if checked.is_ok() && kind != Kind::Probe => caller.may_ask(),
+            Some(Ok(())) => connection.mark_token_valid(),
+            None if checked.is_ok() && kind != RouteKind::Probe => connection.mark_allowed(),
             Some(Err(_)) | None => {}
         }
     }
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(problem) => {
-            let peer = request.extensions().get::<Caller>().map(|c| c.peer);
+            let peer = request
+                .extensions()
+                .get::<ClientConnection>()
+                .map(|c| c.peer);
             // The body of a refused request is not read.
             drop(request);
             if let (Some(Err(why)), Some(peer)) = (login, peer)
                 && problem.is_unauthorized()
             {
-                tokio::time::sleep(control.logins.failed(peer, why)).await;
+                tokio::time::sleep(admin.failed_logins.record(peer, why)).await;
             }
             let mut response = problem.into_response();
             // A connection without access keeps no place from others.
@@ -80,16 +83,18 @@ pub(super) async fn guard(
 }
 
 /// Returns whether a request has the token.
-fn login(token: &Token, headers: &HeaderMap) -> Result<(), Failure> {
-    let field = headers.get(header::AUTHORIZATION).ok_or(Failure::Missing)?;
+fn check_token(token: &AdminToken, headers: &HeaderMap) -> Result<(), LoginFailure> {
+    let field = headers
+        .get(header::AUTHORIZATION)
+        .ok_or(LoginFailure::Missing)?;
     let given = field.to_str().ok().and_then(bearer);
-    let is_right = given.is_some_and(|given| token.is(given));
-    is_right.then_some(()).ok_or(Failure::Wrong)
+    let is_right = given.is_some_and(|given| token.matches(given));
+    is_right.then_some(()).ok_or(LoginFailure::Wrong)
 }
 
 /// The kind of a request, as far as access depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RouteKind {
     /// A health probe: `/healthz` or `/readyz`.
     Probe,
     /// A file of the operator's page.
@@ -98,22 +103,22 @@ enum Kind {
     Api,
 }
 
-impl Kind {
+impl RouteKind {
     fn of(method: &Method, path: &str) -> Self {
         if probes::is_probe(method, path) {
-            Kind::Probe
+            RouteKind::Probe
         } else if dashboard::is_page(method, path) {
-            Kind::Page
+            RouteKind::Page
         } else {
-            Kind::Api
+            RouteKind::Api
         }
     }
 }
 
-fn check(
-    control: &Control,
-    login: Option<Result<(), Failure>>,
-    kind: Kind,
+fn check_access(
+    admin: &AdminState,
+    login: Option<Result<(), LoginFailure>>,
+    kind: RouteKind,
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
@@ -129,7 +134,7 @@ fn check(
             "the request must have one header Host, not several",
         ));
     }
-    if kind == Kind::Probe {
+    if kind == RouteKind::Probe {
         return Ok(());
     }
     let Some(host) = uri.host().or_else(|| text(header::HOST).map(without_port)) else {
@@ -139,25 +144,26 @@ fn check(
         // Host and Origin do not matter: a page that reached us by DNS rebinding does not know the
         // token.
         Some(Ok(())) => return Ok(()),
-        Some(Err(_)) if kind == Kind::Page => {}
+        Some(Err(_)) if kind == RouteKind::Page => {}
         Some(Err(failure)) => {
             let error = match failure {
-                Failure::Missing => "a token is required: Authorization: Bearer …",
-                Failure::Wrong => {
+                LoginFailure::Missing => "a token is required: Authorization: Bearer …",
+                LoginFailure::Wrong => {
                     "the token is wrong; it must be the value of ADMIN_TOKEN, or of the file \
                      ADMIN_TOKEN_FILE"
                 }
             };
             return Err(Problem::new(StatusCode::UNAUTHORIZED, error));
         }
-        None if is_ours(host) || control.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
+        None if is_localhost_or_ip(host)
+            || admin.hosts.iter().any(|h| h.eq_ignore_ascii_case(host)) => {}
         None => {
             let error = "the header Host must be an IP address, localhost or a name in \
                          ADMIN_HOSTS, because no token is set";
             return forbidden(error);
         }
     }
-    if kind == Kind::Page {
+    if kind == RouteKind::Page {
         return Ok(());
     }
     // Older browsers do not send it. For them the body's type protects us, which a page of another
@@ -196,7 +202,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn is_ours(host: &str) -> bool {
+fn is_localhost_or_ip(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
 }

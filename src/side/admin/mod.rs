@@ -1,22 +1,22 @@
 //! The admin listener: answers operators and their tools over HTTP, on the thread `control`.
 
+mod admin_state;
+mod admin_token;
 mod api;
-mod control;
 mod dashboard;
+mod failed_logins;
 mod guard;
-mod live;
-mod logins;
+mod live_publisher;
+mod live_stream;
 mod metrics;
 mod probes;
 mod problem;
 mod router;
 mod serve;
-mod tell;
-mod token;
 
-pub(super) use self::control::Control;
-pub use self::control::PolicyRefused;
-pub(super) use self::live::Live;
-pub(super) use self::logins::Logins;
+pub(super) use self::admin_state::AdminState;
+pub use self::admin_state::PolicyRefused;
+pub use self::admin_token::AdminToken;
+pub(super) use self::failed_logins::FailedLogins;
+pub(super) use self::live_stream::LiveStream;
 pub(super) use self::router::start;
-pub use self::token::Token;

@@ -1,8 +1,8 @@
 //! The probes for load balancers and orchestrators: whether the process is alive, and whether it
 //! accepts connections.
 
-use super::control::Control;
-use crate::side::ask;
+use super::admin_state::AdminState;
+use crate::side::loop_query;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 
 /// A loop that does not answer within this time is stalled. The loop itself counts a gap as a stall
 /// from half of it on.
-const STALLED: Duration = Duration::from_secs(1);
+const LOOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(super) fn router() -> Router<Arc<Control>> {
+pub(super) fn router() -> Router<Arc<AdminState>> {
     // HAProxy uses OPTIONS by default.
     Router::new()
         .route("/healthz", get(healthz).options(healthz))
@@ -41,7 +41,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    fn good(status: &'static str) -> Response {
+    fn ok(status: &'static str) -> Response {
         let reason = None;
         Json(Probe { status, reason }).into_response()
     }
@@ -55,7 +55,7 @@ impl Probe {
     responses((status = 200, body = Probe))
 )]
 pub(super) async fn healthz() -> Response {
-    Probe::good("ok")
+    Probe::ok("ok")
 }
 
 /// Returns ready if the loop turns, accepts connections and is not shutting down.
@@ -63,13 +63,13 @@ pub(super) async fn healthz() -> Response {
     get, path = "/readyz", tag = "probes", security(()),
     responses((status = 200, body = Probe), (status = 503, body = Probe))
 )]
-pub(super) async fn readyz(State(control): State<Arc<Control>>) -> Response {
-    let asked = ask::ask(&control.desk, |_, io| {
+pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
+    let asked = loop_query::query(&admin.desk, |_, io| {
         let stats = io.stats();
         (io.is_draining(), stats.accept_paused, stats.full)
     });
-    let not_ready = match tokio::time::timeout(STALLED, asked).await {
-        Ok(Ok((false, false, _))) => return Probe::good("ready"),
+    let not_ready = match tokio::time::timeout(LOOP_TIMEOUT, asked).await {
+        Ok(Ok((false, false, _))) => return Probe::ok("ready"),
         Ok(Ok((true, ..))) => "draining",
         // The words of the log.
         Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS is reached",

@@ -1,6 +1,6 @@
 //! Error answers: always JSON, always with a reason.
 
-use crate::side::ask::Unanswered;
+use crate::side::loop_query::QueryError;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -48,13 +48,13 @@ impl Problem {
     }
 }
 
-impl From<Unanswered> for Problem {
-    fn from(why: Unanswered) -> Self {
+impl From<QueryError> for Problem {
+    fn from(why: QueryError) -> Self {
         let error = match why {
-            Unanswered::Busy => "the event loop is busy: 64 requests wait for it already; try \
+            QueryError::Busy => "the event loop is busy: 64 requests wait for it already; try \
                                  again"
                 .to_owned(),
-            Unanswered::Stalled(patience) => {
+            QueryError::Stalled(patience) => {
                 format!(
                     "the event loop has not answered for {} s",
                     patience.as_secs()
@@ -89,40 +89,40 @@ pub(super) async fn no_such_method() -> Problem {
 }
 
 /// The query of a request; a query that cannot be parsed gives 400.
-pub(super) struct Params<T>(pub(super) T);
+pub(super) struct QueryParams<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = Query::from_request_parts(parts, state).await;
         let query: Query<T> =
             query.map_err(|e: QueryRejection| Problem::bad_request(e.body_text()))?;
-        Ok(Params(query.0))
+        Ok(QueryParams(query.0))
     }
 }
 
 /// A part of the path; a part that cannot be parsed gives 400.
-pub(super) struct Part<T>(pub(super) T);
+pub(super) struct PathParam<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Part<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParam<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::from_request_parts(parts, state).await;
         let path: Path<T> = path.map_err(|e: PathRejection| Problem::bad_request(e.body_text()))?;
-        Ok(Part(path.0))
+        Ok(PathParam(path.0))
     }
 }
 
 /// How long a body may take to arrive; valid bodies fit into a packet.
-const BODY_TIME: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A value that is read from a JSON object and nothing else: serde would also accept a list, with
 /// the fields in order.
-struct Object<T>(T);
+struct JsonObject<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields<T>(PhantomData<T>);
         impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
@@ -138,25 +138,25 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
         deserializer
             .deserialize_map(Fields(PhantomData))
-            .map(Object)
+            .map(JsonObject)
     }
 }
 
 /// The JSON body of a request, an object. Errors: 415 if it is not JSON, 400 if it cannot be
 /// parsed, 413 if it is too long, 408 if it does not arrive in time.
-pub(super) struct Body<T>(pub(super) T);
+pub(super) struct JsonBody<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let read = tokio::time::timeout(BODY_TIME, Json::from_request(request, state));
+        let read = tokio::time::timeout(BODY_TIMEOUT, Json::from_request(request, state));
         match read.await {
-            Ok(Ok(Json(Object(body)))) => Ok(Body(body)),
+            Ok(Ok(Json(JsonObject(body)))) => Ok(JsonBody(body)),
             Err(_) => {
                 let error = format!(
                     "the body of the request did not arrive within {} s",
-                    BODY_TIME.as_secs()
+                    BODY_TIMEOUT.as_secs()
                 );
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, error))
             }

@@ -25,10 +25,10 @@ pub(super) const HEAD_MAX: usize = 64 * 1024;
 
 /// Counts the bytes that a connection reads, and fails it at the limit.
 #[derive(Debug, Clone)]
-pub(super) struct Meter(Arc<Mutex<Metered>>);
+pub(super) struct Meter(Arc<Mutex<MeterState>>);
 
 #[derive(Debug)]
-struct Metered {
+struct MeterState {
     /// Bytes that may still be read.
     left: usize,
     /// The error of the connection when no more bytes may be read.
@@ -38,7 +38,7 @@ struct Metered {
 impl Meter {
     /// Creates a meter for a connection that waits for its final response head.
     pub(super) fn new() -> Self {
-        Meter(Arc::new(Mutex::new(Metered {
+        Meter(Arc::new(Mutex::new(MeterState {
             left: HEAD_MAX,
             why: "no final response head within the first 65536 bytes",
         })))
@@ -46,23 +46,23 @@ impl Meter {
 
     /// Sets the limit for the body, after the final response head.
     pub(super) fn allow_body(&self, bytes: usize) {
-        *lock(&self.0) = Metered {
+        *lock(&self.0) = MeterState {
             left: bytes,
             why: "the body of the answer is too long",
         };
     }
 
     fn check(&self) -> io::Result<()> {
-        let metered = lock(&self.0);
-        match metered.left {
-            0 => Err(io::Error::other(metered.why)),
+        let state = lock(&self.0);
+        match state.left {
+            0 => Err(io::Error::other(state.why)),
             _ => Ok(()),
         }
     }
 
     fn count(&self, bytes: usize) {
-        let mut metered = lock(&self.0);
-        metered.left = metered.left.saturating_sub(bytes);
+        let mut state = lock(&self.0);
+        state.left = state.left.saturating_sub(bytes);
     }
 }
 
@@ -94,20 +94,20 @@ impl Connector {
 }
 
 /// An error before the connection is open.
-type Fault = Box<dyn Error + Send + Sync>;
+type ConnectError = Box<dyn Error + Send + Sync>;
 
 impl Service<Uri> for Connector {
     type Response = TokioIo<MeteredStream>;
-    type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Fault>> + Send>>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.http.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         // An IP address in the URL is not resolved, so the resolver does not check it.
-        let checked = match (literal(&uri), &self.egress) {
+        let checked = match (ip_literal(&uri), &self.egress) {
             (Some(address), Some(egress)) => egress.check(address),
             _ => Ok(()),
         };
@@ -123,7 +123,7 @@ impl Service<Uri> for Connector {
 }
 
 /// Returns the host of a URL if it is an IP address.
-fn literal(uri: &Uri) -> Option<IpAddr> {
+fn ip_literal(uri: &Uri) -> Option<IpAddr> {
     let host = uri.host()?;
     let host = host.strip_prefix('[').unwrap_or(host);
     let host = host.strip_suffix(']').unwrap_or(host);

@@ -6,7 +6,7 @@
 
 use super::connector::{Connector, Meter};
 use super::egress::Egress;
-use super::reply::Reply;
+use super::post_result::PostResult;
 use crate::base::time::{Clock, Micros};
 use crate::side::lock::lock;
 use http_body_util::{BodyExt, Full};
@@ -32,14 +32,14 @@ const READ_MAX: usize = 16 * 1024;
 const BODY_MAX: usize = 64 * 1024;
 
 /// The time limit for reading the body of an answer.
-const BODY_TIME: Duration = Duration::from_secs(1);
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The most characters of an error message that are kept.
 const ERROR_MAX: usize = 120;
 
 /// Posts JSON, each over a connection of its own.
-pub(in crate::side) struct Http {
-    trust: Mutex<Trust>,
+pub(in crate::side) struct HttpClient {
+    trust: Mutex<TlsTrust>,
     clock: Clock,
     timeout: Duration,
 }
@@ -47,7 +47,7 @@ pub(in crate::side) struct Http {
 /// The TLS settings for `https`. Created on first use, because that reads the certificates that
 /// this system trusts.
 #[derive(Default)]
-struct Trust {
+struct TlsTrust {
     tls: Option<Arc<ClientConfig>>,
     /// When the last search for certificates found none; `None` if it found some.
     failed: Option<Micros>,
@@ -81,10 +81,10 @@ pub fn check_certificates() -> io::Result<()> {
     })
 }
 
-impl Http {
+impl HttpClient {
     /// Creates a client; `timeout` limits each post, from the connection to the answer.
     pub(in crate::side) fn new(timeout: Duration) -> Self {
-        Http {
+        HttpClient {
             trust: Mutex::default(),
             clock: Clock::start(),
             timeout,
@@ -121,7 +121,7 @@ impl Http {
 
     /// Posts a JSON body to a URL that the operator has set, and waits for the answer, up to the
     /// timeout.
-    pub(in crate::side) async fn post(&self, url: &str, body: Vec<u8>) -> Reply {
+    pub(in crate::side) async fn post(&self, url: &str, body: Vec<u8>) -> PostResult {
         self.send(request(url, body, None), None).await
     }
 
@@ -133,7 +133,7 @@ impl Http {
         url: &str,
         body: Vec<u8>,
         header: Option<(&'static str, String)>,
-    ) -> Reply {
+    ) -> PostResult {
         self.send(request(url, body, header), Some(Arc::new(egress)))
             .await
     }
@@ -143,16 +143,16 @@ impl Http {
         &self,
         request: Result<Request<Full<Bytes>>, &'static str>,
         egress: Option<Arc<Egress>>,
-    ) -> Reply {
+    ) -> PostResult {
         let request = match request {
             Ok(request) => request,
-            Err(why) => return Reply::Unreachable(why.into()),
+            Err(why) => return PostResult::Unreachable(why.into()),
         };
         let meter = Meter::new();
         let connector = Connector::new(self.timeout, egress, meter.clone());
         let answered = if request.uri().scheme() == Some(&Scheme::HTTPS) {
             let Some(tls) = self.tls() else {
-                return Reply::Unsent("this system has no trusted certificates");
+                return PostResult::Unsent("this system has no trusted certificates");
             };
             let names = Arc::new(DefaultServerNameResolver::default());
             let connector = HttpsConnector::new(connector, tls, true, names);
@@ -162,17 +162,17 @@ impl Http {
         };
         let response = match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(response)) => response,
-            Ok(Err(e)) => return Reply::Unreachable(cause_of(&e)),
-            Err(_) => return Reply::Timeout,
+            Ok(Err(e)) => return PostResult::Unreachable(innermost_error(&e)),
+            Err(_) => return PostResult::Timeout,
         };
         meter.allow_body(BODY_MAX);
         let status = response.status();
         // The answer counts even if reading the body fails.
-        let _ = tokio::time::timeout(BODY_TIME, throw_away(response)).await;
+        let _ = tokio::time::timeout(BODY_TIMEOUT, discard_body(response)).await;
         if status.is_success() {
-            Reply::Answered(status.as_u16())
+            PostResult::Answered(status.as_u16())
         } else {
-            Reply::Refused(status.as_u16())
+            PostResult::Refused(status.as_u16())
         }
     }
 }
@@ -208,7 +208,7 @@ fn builder() -> legacy::Builder {
     builder
 }
 
-async fn throw_away(response: Response<Incoming>) {
+async fn discard_body(response: Response<Incoming>) {
     // Up to the end of the body, or to the meter's limit.
     let mut body = response.into_body();
     while let Some(Ok(_)) = body.frame().await {}
@@ -216,7 +216,7 @@ async fn throw_away(response: Response<Incoming>) {
 
 /// Returns the innermost error, which says what happened; the outer ones only say where in the
 /// library.
-fn cause_of(error: &dyn Error) -> Box<str> {
+fn innermost_error(error: &dyn Error) -> Box<str> {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

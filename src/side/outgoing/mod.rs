@@ -3,9 +3,9 @@
 mod connector;
 mod egress;
 mod http;
-mod reply;
+mod post_result;
 
 pub(super) use self::egress::Egress;
-pub(super) use self::http::Http;
+pub(super) use self::http::HttpClient;
 pub use self::http::check_certificates;
-pub(super) use self::reply::Reply;
+pub(super) use self::post_result::PostResult;

@@ -8,9 +8,9 @@ mod series;
 mod troubled;
 mod watchers;
 
-pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, watch as watch_alerts};
+pub(super) use self::alerts::{Alert, AlertState, Alerts, SinkStats, run as run_alerts};
 pub use self::alerts::{AlertSettings, WebhookUrl};
 pub(super) use self::sampling::sample;
-pub(super) use self::series::{Minute, Step};
-pub(super) use self::troubled::Ranked;
+pub(super) use self::series::{Minute, SeriesStep};
+pub(super) use self::troubled::RankedIdentity;
 pub(super) use self::watchers::Watchers;

@@ -3,23 +3,23 @@
 use super::watchers::Watchers;
 use crate::base::time::Timestamp;
 use crate::gateway::Desk;
-use crate::side::ask;
+use crate::side::loop_query;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The time from one sample to the next.
-const SAMPLE: Duration = Duration::from_secs(10);
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes samples until the process ends.
 pub(in crate::side) async fn sample(watchers: Arc<Watchers>, desk: Desk) {
-    let mut ticks = tokio::time::interval(SAMPLE);
+    let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         // This keeps the boxes from filling.
-        watchers.catch_up();
+        watchers.collect_records();
         // Other code notices a loop that does not answer; the next sample covers the gap.
-        if let Ok(snapshot) = ask::snapshot(&desk).await {
+        if let Ok(snapshot) = loop_query::snapshot(&desk).await {
             watchers.series().add(Timestamp::now(), snapshot);
         }
     }

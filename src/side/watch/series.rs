@@ -8,14 +8,14 @@ use crate::gateway::Snapshot;
 use std::collections::VecDeque;
 
 /// The number of steps that are kept: one hour of them.
-const STEPS: usize = 360;
+const STEPS_MAX: usize = 360;
 
 /// The number of complete samples that are kept for rates and percentiles: the last minute.
-const RECENT: usize = 7;
+const RECENT_MAX: usize = 7;
 
 /// What happened between two samples.
 #[derive(Debug, Clone)]
-pub(in crate::side) struct Step {
+pub(in crate::side) struct SeriesStep {
     pub(in crate::side) from: Timestamp,
     pub(in crate::side) to: Timestamp,
     /// WebSockets opened, by class.
@@ -40,7 +40,7 @@ pub(in crate::side) struct Minute {
 pub(in crate::side) struct Series {
     /// The start, when all counters were 0.
     started: Timestamp,
-    steps: VecDeque<Step>,
+    steps: VecDeque<SeriesStep>,
     recent: VecDeque<(Timestamp, Stats)>,
 }
 
@@ -55,15 +55,20 @@ impl Series {
 
     pub(in crate::side) fn add(&mut self, at: Timestamp, snapshot: Snapshot) {
         let step = self.open_step(at, &snapshot.stats);
-        bounded::push(&mut self.steps, STEPS, step);
-        bounded::push(&mut self.recent, RECENT, (at, snapshot.stats));
+        bounded::push(&mut self.steps, STEPS_MAX, step);
+        bounded::push(&mut self.recent, RECENT_MAX, (at, snapshot.stats));
     }
 
     /// Returns the steps of the last `span`, oldest first, plus one for the time since the last
     /// sample.
-    pub(in crate::side) fn steps(&self, now: Timestamp, stats: &Stats, span: Micros) -> Vec<Step> {
+    pub(in crate::side) fn steps(
+        &self,
+        now: Timestamp,
+        stats: &Stats,
+        span: Micros,
+    ) -> Vec<SeriesStep> {
         let open = self.open_step(now, stats);
-        let wanted = |step: &&Step| now.since(step.to) < span;
+        let wanted = |step: &&SeriesStep| now.since(step.to) < span;
         self.steps
             .iter()
             .filter(wanted)
@@ -73,10 +78,10 @@ impl Series {
     }
 
     /// Returns the step from the last sample, or the start, until now.
-    fn open_step(&self, now: Timestamp, stats: &Stats) -> Step {
+    fn open_step(&self, now: Timestamp, stats: &Stats) -> SeriesStep {
         match self.recent.back() {
-            Some((from, then)) => Step::between(*from, then, now, stats),
-            None => Step::between(
+            Some((from, then)) => SeriesStep::between(*from, then, now, stats),
+            None => SeriesStep::between(
                 self.started,
                 &Stats::new(stats.classes.len(), stats.causes),
                 now,
@@ -100,7 +105,7 @@ impl Series {
     }
 }
 
-impl Step {
+impl SeriesStep {
     fn between(from: Timestamp, then: &Stats, to: Timestamp, now: &Stats) -> Self {
         let causes = now.causes;
         let grown = |now: &[u64], then: &[u64]| {
@@ -111,7 +116,7 @@ impl Step {
             counts.filter(|(_, n)| *n > 0).collect()
         };
         let by_class = || now.classes.iter().zip(&then.classes);
-        Step {
+        SeriesStep {
             from,
             to,
             opened: by_class().map(|(n, t)| n.opened - t.opened).collect(),

@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard};
 
 /// All watchers of the gateway.
 ///
-/// New records arrive only by [`catch_up`](Watchers::catch_up): a task or request that needs fresh
-/// records calls it first. The other methods only read.
+/// New records arrive only by [`collect_records`](Watchers::collect_records): a task or request
+/// that needs fresh records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
     closed_box: ClosedBox,
     missed_box: MissedBox,
@@ -46,18 +46,18 @@ impl Watchers {
     ///
     /// It is called often enough that the boxes do not fill, so ended connections take their memory
     /// once, not twice.
-    pub(in crate::side) fn catch_up(&self) {
+    pub(in crate::side) fn collect_records(&self) {
         // Locked before the records are taken, so that the records of two callers stay in order.
         let mut ring = lock(&self.ended);
         let (ended, missed) = (self.closed_box.take(), self.missed_box.take());
-        self.hand_out(&mut ring, ended, &missed);
+        self.distribute(&mut ring, ended, &missed);
     }
 
-    fn hand_out(&self, ring: &mut EndedRing, ended: VecDeque<Closed>, missed: &VecDeque<Missed>) {
-        self.alerts.note(&ended);
+    fn distribute(&self, ring: &mut EndedRing, ended: VecDeque<Closed>, missed: &VecDeque<Missed>) {
+        self.alerts.record(&ended);
         let mut troubled = lock(&self.troubled);
-        troubled.note_closed(&ended);
-        troubled.note_missed(missed);
+        troubled.record_closed(&ended);
+        troubled.record_missed(missed);
         drop(troubled);
         ring.extend(ended);
     }
@@ -116,7 +116,7 @@ mod tests {
             let at = START + hour * HOUR_MS;
             let ended = VecDeque::from([closed("ada", at, Cause::PEER_EOF, 20, 60)]);
             let missed = VecDeque::from([missed("ada", at, Cause::PEER_EOF)]);
-            watchers.hand_out(&mut watchers.ended(), ended, &missed);
+            watchers.distribute(&mut watchers.ended(), ended, &missed);
         }
         assert_eq!(watchers.ended().len(), 3);
         assert_eq!(watchers.alerts().losses(), 3);
@@ -124,7 +124,7 @@ mod tests {
         let counts: Vec<_> = worst.iter().map(|r| (r.drops, r.failed_resumes)).collect();
         assert_eq!(counts, [(3, 3)]);
         // No new records: neither catching up nor reading changes anything.
-        watchers.catch_up();
+        watchers.collect_records();
         assert_eq!((watchers.ended().len(), watchers.alerts().losses()), (3, 3));
     }
 }

@@ -1,14 +1,14 @@
 //! The actions of the admin API: kick a connection, drain connections, block an identity, change
 //! the log level.
 
-use super::connections::{no_such, parse_id};
-use super::words::ClassName;
+use super::common::ClassName;
+use super::connections::{connection_not_found, parse_id};
 use crate::base::time::Micros;
 use crate::gateway::{Kick, has_magic_words};
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Body, Part, Problem};
-use crate::side::ask;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{JsonBody, PathParam, Problem};
 use crate::side::lock::lock;
+use crate::side::loop_query;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,7 +24,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 pub(super) const ALL: &str = "all";
 
 /// The reason that a kicked peer gets if the operator gives none.
-const KICKED: &str = "closed by the operator";
+const KICK_REASON: &str = "closed by the operator";
 
 /// Why and how to close one connection.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -58,7 +58,8 @@ pub(super) struct ClassOrAll(String);
 /// Which connections to close, and how fast.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Drain {
+#[schema(as = Drain)]
+pub(super) struct DrainBody {
     /// `all`, or the name of one class. Required. With `all` the gateway stops, as after SIGTERM;
     /// with one class it keeps running. If all connections are being drained already, the shorter
     /// times apply. A new drain of a class replaces the old one.
@@ -80,7 +81,8 @@ pub(super) struct Drain {
 
 /// The drain that has begun.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Draining {
+#[schema(as = Draining)]
+pub(super) struct DrainResult {
     #[schema(value_type = ClassOrAll)]
     class: ClassName,
     /// The number of connections to close.
@@ -130,26 +132,26 @@ enum LevelName {
     )
 )]
 pub(super) async fn kick(
-    State(control): State<Arc<Control>>,
-    Part(id): Part<String>,
-    Body(kick): Body<KickBody>,
+    State(admin): State<Arc<AdminState>>,
+    PathParam(id): PathParam<String>,
+    JsonBody(kick): JsonBody<KickBody>,
 ) -> Result<Json<Kicked>, Problem> {
     let id = parse_id(&id)?;
-    let block = span("block_ms", kick.block_ms.unwrap_or(0))?;
+    let block = parse_span("block_ms", kick.block_ms.unwrap_or(0))?;
     let reason = kick
         .reason
         .filter(|r| !r.is_empty())
-        .unwrap_or_else(|| KICKED.to_owned());
+        .unwrap_or_else(|| KICK_REASON.to_owned());
     if has_magic_words(&reason) {
         let error = "reason must not contain \"App stopped\" or \"User session ended\": they tell \
                      an app that it was stopped; use block_ms to stop it";
         return Err(Problem::bad_request(error));
     }
-    let kicked = ask::ask(&control.desk, move |gateway, io| {
+    let kicked = loop_query::query(&admin.desk, move |gateway, io| {
         gateway.kick(io, id, &reason, block)
     });
     match kicked.await? {
-        Kick::NoSuch => Err(no_such(&control, id)),
+        Kick::NoSuch => Err(connection_not_found(&admin, id)),
         Kick::Closing => {
             let error = "the connection is already closing; nothing was done";
             Err(Problem::new(StatusCode::CONFLICT, error))
@@ -168,37 +170,37 @@ pub(super) async fn kick(
 
 /// Drains all connections, or those of one class: closes them with 1012, cause `draining`.
 #[utoipa::path(
-    post, path = "/api/v1/drain", tag = "act", request_body = Drain,
+    post, path = "/api/v1/drain", tag = "act", request_body = DrainBody,
     responses(
-        (status = 202, body = Draining),
+        (status = 202, body = DrainResult),
         (status = 400, body = Problem), (status = 413, body = Problem),
         (status = 415, body = Problem), (status = 503, body = Problem)
     )
 )]
 pub(super) async fn drain(
-    State(control): State<Arc<Control>>,
-    Body(drain): Body<Drain>,
-) -> Result<(StatusCode, Json<Draining>), Problem> {
-    let (delay, spread) = *lock(&control.drain_times);
+    State(admin): State<Arc<AdminState>>,
+    JsonBody(drain): JsonBody<DrainBody>,
+) -> Result<(StatusCode, Json<DrainResult>), Problem> {
+    let (delay, spread) = *lock(&admin.drain_times);
     let spread = drain
         .spread_ms
-        .map_or(Ok(spread), |ms| span("spread_ms", ms))?;
+        .map_or(Ok(spread), |ms| parse_span("spread_ms", ms))?;
     let class = if drain.class.is(ALL) {
         None
     } else {
-        Some(drain.class.class_or(&control.classes, &[ALL])?)
+        Some(drain.class.resolve_or(&admin.classes, &[ALL])?)
     };
     let (connections, delay, spread) = match class {
         Some(class) => {
-            let name = control.classes.name(class);
+            let name = admin.classes.name(class);
             if drain.delay_ms.is_some() {
                 let error = "delay_ms is only for class \"all\"; to drain one class use refuse_ms";
                 return Err(Problem::bad_request(error));
             }
             let refuse = drain
                 .refuse_ms
-                .map_or(Ok(spread), |ms| span("refuse_ms", ms))?;
-            let begin = ask::ask(&control.desk, move |gateway, io| {
+                .map_or(Ok(spread), |ms| parse_span("refuse_ms", ms))?;
+            let begin = loop_query::query(&admin.desk, move |gateway, io| {
                 log::warn!(
                     "operator action=drain class={} spread_ms={} refuse_ms={}",
                     name,
@@ -216,8 +218,8 @@ pub(super) async fn drain(
             }
             let delay = drain
                 .delay_ms
-                .map_or(Ok(delay), |ms| span("delay_ms", ms))?;
-            let look = ask::ask(&control.desk, move |_, io| {
+                .map_or(Ok(delay), |ms| parse_span("delay_ms", ms))?;
+            let look = loop_query::query(&admin.desk, move |_, io| {
                 let live = io.stats().live();
                 (live, io.drain_left(), io.drain(delay, spread))
             });
@@ -232,11 +234,11 @@ pub(super) async fn drain(
                 holds.0.as_millis(),
                 holds.1.as_millis()
             );
-            (control.drain)(delay, spread);
+            (admin.drain)(delay, spread);
             (live, Some(holds.0.as_millis()), holds.1)
         }
     };
-    let body = Draining {
+    let body = DrainResult {
         class: drain.class,
         connections,
         delay_ms: delay,
@@ -255,12 +257,12 @@ pub(super) async fn drain(
     )
 )]
 pub(super) async fn stop_drain(
-    State(control): State<Arc<Control>>,
-    Part(class): Part<ClassName>,
+    State(admin): State<Arc<AdminState>>,
+    PathParam(class): PathParam<ClassName>,
 ) -> Result<StatusCode, Problem> {
-    let class = class.class(&control.classes)?;
-    let name = control.classes.name(class);
-    let stop = ask::ask(&control.desk, move |gateway, io| {
+    let class = class.resolve(&admin.classes)?;
+    let name = admin.classes.name(class);
+    let stop = loop_query::query(&admin.desk, move |gateway, io| {
         let stopped = gateway.stop_drain(io, class);
         if stopped {
             log::warn!("operator action=stop_drain class={name}");
@@ -299,7 +301,7 @@ pub(super) async fn log_level() -> Json<LogLevel> {
         (status = 413, body = Problem), (status = 415, body = Problem)
     )
 )]
-pub(super) async fn set_log_level(Body(wanted): Body<LogLevel>) -> Json<LogLevel> {
+pub(super) async fn set_log_level(JsonBody(wanted): JsonBody<LogLevel>) -> Json<LogLevel> {
     let level = match wanted.level {
         LevelName::Error => LevelFilter::Error,
         LevelName::Warn => LevelFilter::Warn,
@@ -315,7 +317,7 @@ pub(super) async fn set_log_level(Body(wanted): Body<LogLevel>) -> Json<LogLevel
     Json(wanted)
 }
 
-fn span(name: &str, ms: u64) -> Result<Micros, Problem> {
+fn parse_span(name: &str, ms: u64) -> Result<Micros, Problem> {
     if ms > DAY_MS {
         return Err(Problem::bad_request(format!(
             "{name} is {ms}; it must be 0 to {DAY_MS} ms"

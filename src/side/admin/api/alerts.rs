@@ -1,8 +1,8 @@
 //! The alerts, and the state of their webhook.
 
-use super::page::Entries;
-use super::words::time;
-use crate::side::admin::control::Control;
+use super::common::rfc3339;
+use super::page_entries::PageEntries;
+use crate::side::admin::admin_state::AdminState;
 use crate::side::watch::{Alert, AlertState};
 use axum::Json;
 use axum::extract::State;
@@ -71,11 +71,11 @@ pub(super) struct SinkBody {
     get, path = "/api/v1/alerts", tag = "alerts",
     responses((status = 200, body = AlertList))
 )]
-pub(super) async fn list(State(control): State<Arc<Control>>) -> Json<AlertList> {
-    let (stats, configured) = control.watchers.alerts().sink();
-    let all = control.watchers.alerts().all();
+pub(super) async fn list(State(admin): State<Arc<AdminState>>) -> Json<AlertList> {
+    let (stats, configured) = admin.watchers.alerts().sink();
+    let all = admin.watchers.alerts().all();
     let total = all.len();
-    let mut alerts = Entries::new(total);
+    let mut alerts = PageEntries::new(total);
     for alert in all {
         if !alerts.push(AlertBody::from(alert)) {
             break;
@@ -104,8 +104,8 @@ impl From<Alert> for AlertBody {
                 AlertState::Firing => AlertStateName::Firing,
                 AlertState::Resolved => AlertStateName::Resolved,
             },
-            since: time(alert.since),
-            resolved_at: alert.resolved_at.map(time),
+            since: rfc3339(alert.since),
+            resolved_at: alert.resolved_at.map(rfc3339),
             value: alert.value,
             threshold: alert.threshold,
             summary: alert.summary,

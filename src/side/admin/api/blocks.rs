@@ -1,12 +1,12 @@
 //! Blocked identities.
 
 use super::connections::page_size;
-use super::page::Entries;
+use super::page_entries::PageEntries;
 use crate::base::time::Micros;
 use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Value};
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Params, Problem};
-use crate::side::ask;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{Problem, QueryParams};
+use crate::side::loop_query;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -63,14 +63,14 @@ pub(super) struct BlockParams {
     )
 )]
 pub(super) async fn list(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<BlocksParams>,
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<BlocksParams>,
 ) -> Result<Json<BlockList>, Problem> {
-    let mut blocks = Entries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
-    let mut after = params.after.as_deref().map(parse_place).transpose()?;
+    let mut blocks = PageEntries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
+    let mut after = params.after.as_deref().map(parse_position).transpose()?;
     loop {
-        let most = blocks.left();
-        let slice = ask::ask(&control.desk, move |gateway, io| {
+        let most = blocks.remaining();
+        let slice = loop_query::query(&admin.desk, move |gateway, io| {
             gateway.blocked(io, after, most)
         });
         let slice = slice.await?;
@@ -83,7 +83,7 @@ pub(super) async fn list(
             after = Some(place);
         }
         let more = slice.more || is_full;
-        if is_full || !more || blocks.left() == 0 {
+        if is_full || !more || blocks.remaining() == 0 {
             let next = after.filter(|_| more);
             return Ok(Json(BlockList {
                 blocks: blocks.into_vec(),
@@ -93,7 +93,7 @@ pub(super) async fn list(
     }
 }
 
-fn parse_place(text: &str) -> Result<BlockPlace, Problem> {
+fn parse_position(text: &str) -> Result<BlockPlace, Problem> {
     let place = text.split_once('-').and_then(|(until, nth)| {
         Some(BlockPlace {
             until: Micros(u64::from_str_radix(until, 16).ok()?),
@@ -123,10 +123,10 @@ impl Block {
     )
 )]
 pub(super) async fn lift(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<BlockParams>,
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<BlockParams>,
 ) -> Result<StatusCode, Problem> {
-    let lift = ask::ask(&control.desk, move |gateway, _| {
+    let lift = loop_query::query(&admin.desk, move |gateway, _| {
         let lifted = gateway.unblock(&params.user, params.package.as_deref());
         if lifted {
             log::warn!(

@@ -1,13 +1,13 @@
 //! Why connections ended, since the start and over time.
 
-use super::words::{ByCause, by_cause, time};
+use super::common::{ByCause, by_cause, rfc3339};
 use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
 use crate::gateway::Classes;
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Params, Problem};
-use crate::side::ask;
-use crate::side::watch::Step;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{Problem, QueryParams};
+use crate::side::loop_query;
+use crate::side::watch::SeriesStep;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -28,14 +28,15 @@ pub(super) struct CausesParams {
 /// number of open WebSockets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Causes {
-    since_start: Counts,
+    since_start: ConnectionTotals,
     /// Steps of about ten seconds each, oldest first; the last one ends now.
     steps: Vec<StepBody>,
 }
 
 /// Counts of ends and openings.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Counts {
+#[schema(as = Counts)]
+pub(super) struct ConnectionTotals {
     /// WebSockets opened, by class.
     opened: BTreeMap<&'static str, u64>,
     /// WebSockets ended, by class and cause.
@@ -50,7 +51,7 @@ struct StepBody {
     from: String,
     to: String,
     #[serde(flatten)]
-    counts: Counts,
+    counts: ConnectionTotals,
 }
 
 /// Why connections ended: since the start, and in steps over the last hour.
@@ -62,21 +63,21 @@ struct StepBody {
     )
 )]
 pub(super) async fn causes(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<CausesParams>,
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<CausesParams>,
 ) -> Result<Json<Causes>, Problem> {
     let minutes = params.minutes.unwrap_or(60);
     if !(1..=60).contains(&minutes) {
         return Err(Problem::bad_request(format!("minutes {minutes}: 1 to 60")));
     }
-    let snapshot = ask::snapshot(&control.desk).await?;
+    let snapshot = loop_query::snapshot(&admin.desk).await?;
     let (now, stats) = (Timestamp::now(), &snapshot.stats);
-    let steps = control
+    let steps = admin
         .watchers
         .series()
         .steps(now, stats, Micros::from_secs(minutes * 60));
     Ok(Json(Causes {
-        since_start: Counts::since_start(&snapshot.classes, stats),
+        since_start: ConnectionTotals::since_start(&snapshot.classes, stats),
         steps: steps
             .into_iter()
             .map(|step| StepBody::of(&snapshot.classes, step, now))
@@ -84,14 +85,14 @@ pub(super) async fn causes(
     }))
 }
 
-impl Counts {
+impl ConnectionTotals {
     pub(super) fn since_start(classes: &Classes, stats: &Stats) -> Self {
         let counted = || classes.names().zip(&stats.classes);
         let named = |counts: &[u64]| {
             let all = stats.causes.all();
             by_cause(all.map(|cause| (cause, counts[cause.index()])))
         };
-        Counts {
+        ConnectionTotals {
             opened: counted()
                 .map(|(name, counts)| (name, counts.opened))
                 .collect(),
@@ -106,12 +107,12 @@ impl Counts {
 impl StepBody {
     /// Converts a step for the answer. Both of its times are computed from the wall clock as it is
     /// now, so steps follow each other without a gap even if that clock was changed.
-    fn of(classes: &Classes, step: Step, now: Timestamp) -> Self {
+    fn of(classes: &Classes, step: SeriesStep, now: Timestamp) -> Self {
         let names = || classes.names();
         StepBody {
-            from: time(step.from.as_of(now)),
-            to: time(step.to.as_of(now)),
-            counts: Counts {
+            from: rfc3339(step.from.as_of(now)),
+            to: rfc3339(step.to.as_of(now)),
+            counts: ConnectionTotals {
                 opened: names().zip(step.opened).collect(),
                 closed: names().zip(step.closed.into_iter().map(by_cause)).collect(),
                 rejected: by_cause(step.rejected),

@@ -1,14 +1,14 @@
 //! Connections: a filtered page of them, or one with all its details.
 
+use super::common::{ClassName, ClockReading, RttBody, StateName, TrafficBody, address, rfc3339};
 use super::explain::{self, Explanation};
-use super::page::Entries;
-use super::words::{ClassName, Now, RttBody, StateName, TrafficBody, address, time};
+use super::page_entries::PageEntries;
 use crate::base::id::ConnId;
 use crate::engine::ConnView;
 use crate::gateway::{self, Classes, ConnState, Filter, History, Position, Query, Reason, Row};
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Params, Part, Problem};
-use crate::side::ask;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{PathParam, Problem, QueryParams};
+use crate::side::loop_query;
 use axum::Json;
 use axum::extract::State;
 use ipnet::IpNet;
@@ -18,12 +18,12 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 /// The default size of a page.
-const PAGE: usize = 100;
+const PAGE_DEFAULT: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct ListParams {
+pub(super) struct ConnectionParams {
     /// Only connections of this class.
     class: Option<ClassName>,
     /// Only connections in this state.
@@ -68,17 +68,19 @@ pub(super) enum Order {
 
 /// A page of connections.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct List {
+#[schema(as = List)]
+pub(super) struct ConnectionList {
     /// How many connections match the filter, on all pages.
     matched: usize,
-    connections: Vec<Connection>,
+    connections: Vec<ConnectionBody>,
     /// The start of the next page: pass it as `after`. Null on the last page.
     next: Option<String>,
 }
 
 /// A connection.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Connection {
+#[schema(as = Connection)]
+pub(super) struct ConnectionBody {
     /// The connection's id: `slot.generation`.
     #[schema(example = "17.4242")]
     id: String,
@@ -116,8 +118,9 @@ pub(super) struct Connection {
 
 /// All that is known about one connection.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Detail {
-    connection: Connection,
+#[schema(as = Detail)]
+pub(super) struct ConnectionDetail {
+    connection: ConnectionBody,
     /// How it joined its session: `first`, `resume` (after a loss) or `takeover` (it replaced an
     /// older connection). Null if it belongs to no session.
     taken: Option<&'static str>,
@@ -168,34 +171,35 @@ struct ChangeBody {
 /// Connections, filtered and sorted, one page at a time. A page has at most `limit` entries and at
 /// most 1 MiB.
 #[utoipa::path(
-    get, path = "/api/v1/connections", tag = "connections", params(ListParams),
+    get, path = "/api/v1/connections", tag = "connections", params(ConnectionParams),
     responses(
-        (status = 200, body = List), (status = 400, body = Problem), (status = 503, body = Problem)
+        (status = 200, body = ConnectionList), (status = 400, body = Problem),
+        (status = 503, body = Problem)
     )
 )]
 pub(super) async fn list(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<ListParams>,
-) -> Result<Json<List>, Problem> {
-    let query = params.query(&control.classes)?;
-    let mut connections = Entries::new(query.limit);
-    let page = ask::search(&control.desk, query).await?;
-    let now = Now {
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<ConnectionParams>,
+) -> Result<Json<ConnectionList>, Problem> {
+    let query = params.query(&admin.classes)?;
+    let mut connections = PageEntries::new(query.limit);
+    let page = loop_query::search(&admin.desk, query).await?;
+    let now = ClockReading {
         wall: page.wall,
         engine: page.now,
     };
     let (mut next, mut last) = (page.next, None);
-    for (place, row) in page.rows {
-        if !connections.push(Connection::of(&control.classes, row, &now)) {
+    for (position, row) in page.rows {
+        if !connections.push(ConnectionBody::of(&admin.classes, row, &now)) {
             next = last;
             break;
         }
-        last = Some(place);
+        last = Some(position);
     }
-    Ok(Json(List {
+    Ok(Json(ConnectionList {
         matched: page.matched,
         connections: connections.into_vec(),
-        next: next.map(|place| format!("{:x}-{}", place.key, place.id)),
+        next: next.map(|position| format!("{:x}-{}", position.key, position.id)),
     }))
 }
 
@@ -208,27 +212,28 @@ pub(super) async fn list(
         pattern = r"^\d{1,9}\.\d{1,9}$"
     )),
     responses(
-        (status = 200, body = Detail),
+        (status = 200, body = ConnectionDetail),
         (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 503, body = Problem)
     )
 )]
 pub(super) async fn one(
-    State(control): State<Arc<Control>>,
-    Part(id): Part<String>,
-) -> Result<Json<Detail>, Problem> {
+    State(admin): State<Arc<AdminState>>,
+    PathParam(id): PathParam<String>,
+) -> Result<Json<ConnectionDetail>, Problem> {
     let id = parse_id(&id)?;
-    let portrait = ask::ask(&control.desk, move |gateway, io| gateway.portrait(io, id)).await?;
+    let portrait =
+        loop_query::query(&admin.desk, move |gateway, io| gateway.portrait(io, id)).await?;
     let Some(portrait) = portrait else {
-        return Err(no_such(&control, id));
+        return Err(connection_not_found(&admin, id));
     };
-    let now = Now {
+    let now = ClockReading {
         wall: portrait.wall,
         engine: portrait.now,
     };
-    Ok(Json(Detail {
+    Ok(Json(ConnectionDetail {
         explain: explain::explain(&portrait, &now),
-        connection: Connection::of(&control.classes, portrait.row, &now),
+        connection: ConnectionBody::of(&admin.classes, portrait.row, &now),
         taken: portrait.how.map(|how| how.name()),
         history: portrait.history.map(HistoryBody::from),
     }))
@@ -240,12 +245,12 @@ pub(super) fn parse_id(text: &str) -> Result<ConnId, Problem> {
 }
 
 /// Returns the 404 for an unknown connection; it tells whether the connection has ended.
-pub(super) fn no_such(control: &Control, id: ConnId) -> Problem {
-    control.watchers.catch_up();
-    match control.watchers.ended().find(id) {
+pub(super) fn connection_not_found(admin: &AdminState, id: ConnId) -> Problem {
+    admin.watchers.collect_records();
+    match admin.watchers.ended().find(id) {
         Some((_, closed)) => Problem::not_found(format!(
             "{id} ended at {}, cause {}: see /api/v1/closed/{id}",
-            time(closed.at.wall),
+            rfc3339(closed.at.wall),
             closed.end.cause
         )),
         None => Problem::not_found(format!("no connection {id}")),
@@ -264,19 +269,19 @@ pub(super) fn parse_address(text: &str) -> Result<IpNet, Problem> {
 
 pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
     match limit {
-        None => Ok(PAGE),
+        None => Ok(PAGE_DEFAULT),
         Some(n) if (1..=gateway::PAGE_MAX).contains(&n) => Ok(n),
         Some(n) => Err(Problem::bad_request(format!("limit {n}: 1 to 1000"))),
     }
 }
 
-impl ListParams {
+impl ConnectionParams {
     fn query(self, classes: &Classes) -> Result<Query, Problem> {
         let address = self.address.as_deref().map(parse_address).transpose()?;
-        let after = self.after.as_deref().map(parse_place).transpose()?;
+        let after = self.after.as_deref().map(parse_position).transpose()?;
         Ok(Query {
             filter: Filter {
-                class: self.class.map(|name| name.class(classes)).transpose()?,
+                class: self.class.map(|name| name.resolve(classes)).transpose()?,
                 state: self.state.map(ConnState::from),
                 user: self.user,
                 package: self.package,
@@ -296,22 +301,22 @@ impl ListParams {
     }
 }
 
-fn parse_place(text: &str) -> Result<Position, Problem> {
+fn parse_position(text: &str) -> Result<Position, Problem> {
     let parts = text.split_once('-');
-    let place = parts.and_then(|(key, id)| {
+    let position = parts.and_then(|(key, id)| {
         Some(Position {
             key: u64::from_str_radix(key, 16).ok()?,
             id: id.parse().ok()?,
         })
     });
-    place
+    position
         .ok_or_else(|| Problem::bad_request("after must be the value of next in the previous page"))
 }
 
-impl Connection {
-    pub(super) fn of(classes: &Classes, row: Row, now: &Now) -> Self {
+impl ConnectionBody {
+    pub(super) fn of(classes: &Classes, row: Row, now: &ClockReading) -> Self {
         let view = row.view;
-        Connection {
+        ConnectionBody {
             id: row.id.to_string(),
             class: view.class.map(|class| classes.name(class)),
             state: ConnState::of(&view).into(),
@@ -319,7 +324,7 @@ impl Connection {
             package: row.package.map(String::from),
             user_agent: row.user_agent.as_deref().map(String::from),
             peer: address(view.peer_addr),
-            since: now.gone(view.since),
+            since: now.past(view.since),
             age_ms: (now.engine - view.since).as_millis(),
             silence_ms: view.health.silence.as_millis(),
             unanswered: view.health.unanswered,
@@ -335,7 +340,7 @@ impl Connection {
 impl From<History> for HistoryBody {
     fn from(history: History) -> Self {
         HistoryBody {
-            since: time(history.since),
+            since: rfc3339(history.since),
             reason: match history.reason {
                 Reason::Suspect => ReasonName::Suspect,
                 Reason::Sample => ReasonName::Sample,
@@ -345,7 +350,7 @@ impl From<History> for HistoryBody {
                 .rtts
                 .into_iter()
                 .map(|(at, rtt)| RttSample {
-                    at: time(at),
+                    at: rfc3339(at),
                     rtt_us: rtt.0,
                 })
                 .collect(),
@@ -353,7 +358,7 @@ impl From<History> for HistoryBody {
                 .changes
                 .into_iter()
                 .map(|change| ChangeBody {
-                    at: time(change.at),
+                    at: rfc3339(change.at),
                     state: change.state.into(),
                     silence_ms: change.silence.as_millis(),
                     unanswered: change.unanswered,

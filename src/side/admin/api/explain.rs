@@ -1,6 +1,6 @@
 //! Explains a connection's state and predicts its next events, as sentences and as times.
 
-use super::words::{Moment, Now};
+use super::common::{ClockReading, PredictedTime};
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
 use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
@@ -21,15 +21,15 @@ pub(super) struct Explanation {
     why: String,
     /// When the next ping is due. Null if the connection ends before, or while the peer does not
     /// read.
-    next_ping: Option<Moment>,
+    next_ping: Option<PredictedTime>,
     /// When the connection becomes suspect. Null if it is suspect already, or ends before.
-    suspect: Option<Moment>,
+    suspect: Option<PredictedTime>,
     /// The latest time at which a drain, of all or of its class, closes it; this may be before all
     /// other times here. Null if no drain includes it.
-    drained: Option<Moment>,
+    drained: Option<PredictedTime>,
     /// When and for which cause the connection ends, or begins to be closed. For `draining` this is
     /// the latest time.
-    end: End,
+    end: PredictedEnd,
     /// The same facts as sentences for a reader.
     text: Vec<String>,
     /// Whose kernel acknowledges our bytes on the TCP connection: `peer` or `proxy`.
@@ -37,14 +37,15 @@ pub(super) struct Explanation {
     #[schema(example = "peer")]
     kernel: &'static str,
     /// The heartbeat policy that applies to the connection.
-    policy: PolicyBody,
+    policy: AppliedPolicy,
 }
 
 /// The predicted end of a connection.
 #[derive(Debug, Serialize, ToSchema)]
-struct End {
+#[schema(as = End)]
+struct PredictedEnd {
     #[serde(flatten)]
-    when: Moment,
+    when: PredictedTime,
     /// The cause, as in the log.
     #[schema(example = "stale")]
     cause: &'static str,
@@ -55,7 +56,7 @@ struct End {
 
 /// The heartbeat policy of a connection.
 #[derive(Debug, Serialize, ToSchema)]
-struct PolicyBody {
+struct AppliedPolicy {
     heartbeat_interval_ms: u64,
     connection_timeout_ms: u64,
     /// `always` or `idle`.
@@ -64,13 +65,13 @@ struct PolicyBody {
     own: bool,
 }
 
-pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
+pub(super) fn explain(portrait: &Portrait, now: &ClockReading) -> Explanation {
     let (view, outlook) = (&portrait.row.view, &portrait.outlook);
-    let why = why(view, outlook, now);
-    let next_ping = outlook.next_ping.map(|at| now.coming(at));
-    let suspect = outlook.suspect_at.map(|at| now.coming(at));
-    let end = End {
-        when: now.coming(outlook.ends_at),
+    let why = state_reason(view, outlook, now);
+    let next_ping = outlook.next_ping.map(|at| now.future(at));
+    let suspect = outlook.suspect_at.map(|at| now.future(at));
+    let end = PredictedEnd {
+        when: now.future(outlook.ends_at),
         cause: outlook.ends_for.name(),
         code: match view.phase {
             PhaseView::Opening { .. } if outlook.ends_for == Cause::DRAINING => {
@@ -103,7 +104,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
             "if nothing is received until then, it becomes suspect in {in_ms} ms"
         ));
     }
-    text.push(ending(view, outlook, &end));
+    text.push(describe_end(view, outlook, &end));
     if view.proxied && view.phase == PhaseView::Open {
         text.push(format!(
             "kernel: proxy: a proxy acknowledges our bytes, not the peer; while a ping waits \
@@ -111,7 +112,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
             policy.connection_timeout.as_millis()
         ));
     }
-    let drained = outlook.drained_by.map(|at| now.coming(at));
+    let drained = outlook.drained_by.map(|at| now.future(at));
     if let Some(drained) = drained
         .as_ref()
         .filter(|_| outlook.ends_for != Cause::DRAINING)
@@ -130,7 +131,7 @@ pub(super) fn explain(portrait: &Portrait, now: &Now) -> Explanation {
         end,
         text,
         kernel: if view.proxied { "proxy" } else { "peer" },
-        policy: PolicyBody {
+        policy: AppliedPolicy {
             heartbeat_interval_ms: policy.heartbeat_interval.as_millis(),
             connection_timeout_ms: policy.connection_timeout.as_millis(),
             heartbeat_mode: mode_name(policy.mode),
@@ -146,7 +147,7 @@ pub(super) fn mode_name(mode: HeartbeatMode) -> &'static str {
     }
 }
 
-fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
+fn state_reason(view: &ConnView, outlook: &Outlook, now: &ClockReading) -> String {
     let health = &view.health;
     let silence = health.silence.as_millis();
     let unanswered = match health.unanswered {
@@ -224,7 +225,7 @@ fn why(view: &ConnView, outlook: &Outlook, now: &Now) -> String {
     }
 }
 
-fn ending(view: &ConnView, outlook: &Outlook, end: &End) -> String {
+fn describe_end(view: &ConnView, outlook: &Outlook, end: &PredictedEnd) -> String {
     let (in_ms, policy) = (end.when.in_ms, &outlook.policy);
     match view.phase {
         PhaseView::Closing { .. } => format!("it is dropped in {in_ms} ms at the latest"),

@@ -1,14 +1,14 @@
 //! The overview of the whole gateway.
 
-use super::causes::Counts;
-use super::words::{ClassName, by_class, drained, time};
+use super::causes::ConnectionTotals;
+use super::common::{ClassName, by_class, drained_classes, rfc3339};
 use crate::base::time::Timestamp;
 use crate::engine::{Histogram, Stats};
 use crate::gateway::{Classes, DropReason, RelayStats};
-use crate::side::admin::control::Control;
+use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::Problem;
-use crate::side::ask;
-use crate::side::process::{self, Figures};
+use crate::side::loop_query;
+use crate::side::process::{self, ProcessStats};
 use crate::side::watch::Minute;
 use axum::Json;
 use axum::extract::State;
@@ -39,21 +39,22 @@ pub(super) struct Overview {
     /// complete.
     opening: u64,
     /// The number of current WebSockets, by class and state.
-    connections: BTreeMap<&'static str, States>,
-    since_start: Counts,
+    connections: BTreeMap<&'static str, StateCounts>,
+    since_start: ConnectionTotals,
     heartbeats: Heartbeats,
-    traffic: Traffic,
+    traffic: TrafficTotals,
     relay: RelayBody,
     last_minute: LastMinute,
-    the_loop: TheLoop,
+    the_loop: LoopTotals,
     blocked_identities: usize,
     log_lines_dropped: u64,
-    process: Figures,
+    process: ProcessStats,
 }
 
 /// WebSockets of one class, by state.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct States {
+#[schema(as = States)]
+pub(super) struct StateCounts {
     healthy: u64,
     suspect: u64,
     closing: u64,
@@ -69,7 +70,8 @@ struct Heartbeats {
 
 /// Bytes and messages since the start, and what waits to be sent now.
 #[derive(Debug, Serialize, ToSchema)]
-struct Traffic {
+#[schema(as = Traffic)]
+struct TrafficTotals {
     messages_in: u64,
     messages_out: u64,
     bytes_in: u64,
@@ -136,7 +138,8 @@ pub(super) struct Percentiles {
 
 /// The loop's counters since the start.
 #[derive(Debug, Serialize, ToSchema)]
-struct TheLoop {
+#[schema(as = TheLoop)]
+struct LoopTotals {
     turns: u64,
     stalls: u64,
     stalled_ms: u64,
@@ -149,30 +152,30 @@ struct TheLoop {
     responses((status = 200, body = Overview), (status = 503, body = Problem))
 )]
 pub(super) async fn overview(
-    State(control): State<Arc<Control>>,
+    State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<Overview>, Problem> {
-    let snapshot = ask::snapshot(&control.desk).await?;
+    let snapshot = loop_query::snapshot(&admin.desk).await?;
     let (now, stats) = (Timestamp::now(), &snapshot.stats);
-    let minute = control.watchers.series().last_minute(now, stats);
+    let minute = admin.watchers.series().last_minute(now, stats);
     Ok(Json(Overview {
         version: env!("CARGO_PKG_VERSION"),
-        listen: control.listen_addr.to_string(),
-        started: time(control.started.wall),
-        uptime_ms: now.since(control.started).as_millis(),
+        listen: admin.listen_addr.to_string(),
+        started: rfc3339(admin.started.wall),
+        uptime_ms: now.since(admin.started).as_millis(),
         accepting: !stats.accept_paused,
         draining: snapshot.draining,
-        drained_classes: drained(&snapshot),
+        drained_classes: drained_classes(&snapshot),
         sessions: snapshot.sessions,
         connections_max: snapshot.max_connections,
         opening: stats.opening(),
-        connections: States::by_class(&snapshot.classes, stats),
-        since_start: Counts::since_start(&snapshot.classes, stats),
+        connections: StateCounts::by_class(&snapshot.classes, stats),
+        since_start: ConnectionTotals::since_start(&snapshot.classes, stats),
         heartbeats: Heartbeats {
             sent: stats.pings,
             answered: stats.pongs,
             unanswered: stats.unanswered,
         },
-        traffic: Traffic {
+        traffic: TrafficTotals {
             messages_in: stats.messages_in,
             messages_out: stats.messages_out,
             bytes_in: stats.bytes_in,
@@ -186,7 +189,7 @@ pub(super) async fn overview(
             span_ms: Some(minute.span_ms),
             ..LastMinute::of(&minute)
         },
-        the_loop: TheLoop {
+        the_loop: LoopTotals {
             turns: stats.turns,
             stalls: stats.stalls,
             stalled_ms: stats.stalled.as_millis(),
@@ -194,15 +197,15 @@ pub(super) async fn overview(
         },
         blocked_identities: snapshot.blocked,
         log_lines_dropped: snapshot.log_dropped,
-        process: process::figures(),
+        process: process::stats(),
     }))
 }
 
-impl States {
+impl StateCounts {
     pub(super) fn by_class(classes: &Classes, stats: &Stats) -> BTreeMap<&'static str, Self> {
         by_class(
             classes,
-            stats.classes.iter().map(|counts| States {
+            stats.classes.iter().map(|counts| StateCounts {
                 healthy: counts.healthy(),
                 suspect: counts.suspects,
                 closing: counts.closing,

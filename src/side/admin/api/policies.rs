@@ -1,13 +1,13 @@
 //! The heartbeat policies of the classes: read and changed live.
 
+use super::common::ClassName;
 use super::explain::mode_name;
-use super::words::ClassName;
 use crate::base::time::Micros;
 use crate::engine::{Class, SetPolicyError};
 use crate::health::{HeartbeatMode, Policy};
-use crate::side::admin::control::{Control, PolicyRefused};
-use crate::side::admin::problem::{Body, Part, Problem};
-use crate::side::ask;
+use crate::side::admin::admin_state::{AdminState, PolicyRefused};
+use crate::side::admin::problem::{JsonBody, PathParam, Problem};
+use crate::side::loop_query;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -61,9 +61,9 @@ enum ModeName {
     responses((status = 200, body = BTreeMap<String, PolicyBody>), (status = 503, body = Problem))
 )]
 pub(super) async fn list(
-    State(control): State<Arc<Control>>,
+    State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<BTreeMap<&'static str, PolicyBody>>, Problem> {
-    let policies = ask::ask(&control.desk, |gateway, io| {
+    let policies = loop_query::query(&admin.desk, |gateway, io| {
         let names = gateway.classes().names().zip(0..=u8::MAX);
         names
             .map(|(name, nth)| (name, io.policy(Class(nth)).copied()))
@@ -88,16 +88,16 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn change(
-    State(control): State<Arc<Control>>,
-    Part(class): Part<ClassName>,
-    Body(change): Body<PolicyChange>,
+    State(admin): State<Arc<AdminState>>,
+    PathParam(class): PathParam<ClassName>,
+    JsonBody(change): JsonBody<PolicyChange>,
 ) -> Result<Json<PolicyBody>, Problem> {
-    let class = class.class(&control.classes)?;
-    let name = control.classes.name(class);
-    let check = control.check_policy;
-    let changed = ask::ask(&control.desk, move |_, io| {
+    let class = class.resolve(&admin.classes)?;
+    let name = admin.classes.name(class);
+    let check = admin.check_policy;
+    let changed = loop_query::query(&admin.desk, move |_, io| {
         let current = io.policy(class).copied();
-        let wanted = change.applied_to(current.ok_or(Refusal::NoSuchClass)?);
+        let wanted = change.applied_to(current.ok_or(PolicyChangeError::NoSuchClass)?);
         check(&wanted)?;
         io.set_policy(class, wanted)?;
         log::warn!(
@@ -123,7 +123,7 @@ pub(super) async fn change(
                 safe.as_millis()
             );
         }
-        Ok::<_, Refusal>(wanted)
+        Ok::<_, PolicyChangeError>(wanted)
     });
     let policy = changed
         .await?
@@ -133,7 +133,7 @@ pub(super) async fn change(
 
 /// Why a policy was not changed; the operator may try another one.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum PolicyChangeError {
     #[error("no such class")]
     NoSuchClass,
     #[error(transparent)]

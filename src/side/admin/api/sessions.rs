@@ -1,13 +1,13 @@
 //! Sessions: users with their glasses and apps, including lost ones that the gateway waits for.
 
+use super::common::StateName;
 use super::connections::page_size;
-use super::page::Entries;
-use super::words::StateName;
+use super::page_entries::PageEntries;
 use crate::base::time::Micros;
 use crate::gateway::{AppRow, AppState, PAGE_MAX, PlaceRow, SessionRow};
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Params, Part, Problem};
-use crate::side::ask;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{PathParam, Problem, QueryParams};
+use crate::side::loop_query;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -126,14 +126,14 @@ enum AppStateName {
     )
 )]
 pub(super) async fn list(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<SessionParams>,
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<SessionParams>,
 ) -> Result<Json<SessionList>, Problem> {
-    let mut sessions = Entries::new(page_size(params.limit)?);
+    let mut sessions = PageEntries::new(page_size(params.limit)?);
     let mut after = params.after;
     loop {
-        let (from, most) = (after.clone(), sessions.left());
-        let slice = ask::ask(&control.desk, move |gateway, io| {
+        let (from, most) = (after.clone(), sessions.remaining());
+        let slice = loop_query::query(&admin.desk, move |gateway, io| {
             gateway.session_slice(io, from.as_deref(), most)
         });
         let slice = slice.await?;
@@ -147,7 +147,7 @@ pub(super) async fn list(
             after = Some(user);
         }
         let more = slice.more || is_full;
-        if is_full || !more || sessions.left() == 0 {
+        if is_full || !more || sessions.remaining() == 0 {
             return Ok(Json(SessionList {
                 total: slice.total,
                 next: after.filter(|_| more),
@@ -168,16 +168,16 @@ pub(super) async fn list(
     )
 )]
 pub(super) async fn one(
-    State(control): State<Arc<Control>>,
-    Part(user): Part<String>,
-    Params(params): Params<AppsParams>,
+    State(admin): State<Arc<AdminState>>,
+    PathParam(user): PathParam<String>,
+    QueryParams(params): QueryParams<AppsParams>,
 ) -> Result<Json<SessionBody>, Problem> {
-    let mut apps = Entries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
+    let mut apps = PageEntries::new(page_size(params.limit.or(Some(PAGE_MAX)))?);
     let mut after = params.after;
     let user: Arc<str> = user.into();
     loop {
-        let (name, from, most) = (user.clone(), after.clone(), apps.left());
-        let slice = ask::ask(&control.desk, move |gateway, io| {
+        let (name, from, most) = (user.clone(), after.clone(), apps.remaining());
+        let slice = loop_query::query(&admin.desk, move |gateway, io| {
             let row = gateway.apps_slice(io, &name, from.as_deref(), most);
             row.map(|row| (row, io.now()))
         });
@@ -196,7 +196,7 @@ pub(super) async fn one(
             after = Some(package);
         }
         row.more_apps |= is_full;
-        if is_full || !row.more_apps || apps.left() == 0 {
+        if is_full || !row.more_apps || apps.remaining() == 0 {
             let next = after.filter(|_| row.more_apps);
             let mut body = SessionBody::of(row, now);
             (body.apps, body.apps_next) = (apps.into_vec(), next);

@@ -1,12 +1,12 @@
 //! The identities with repeated trouble.
 
+use super::common::rfc3339;
 use super::connections::page_size;
-use super::page::Entries;
-use super::words::time;
+use super::page_entries::PageEntries;
 use crate::base::time::Timestamp;
-use crate::side::admin::control::Control;
-use crate::side::admin::problem::{Params, Problem};
-use crate::side::watch::Ranked;
+use crate::side::admin::admin_state::AdminState;
+use crate::side::admin::problem::{Problem, QueryParams};
+use crate::side::watch::RankedIdentity;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -59,23 +59,23 @@ pub(super) struct TroubledBody {
     responses((status = 200, body = TroubledList), (status = 400, body = Problem))
 )]
 pub(super) async fn list(
-    State(control): State<Arc<Control>>,
-    Params(params): Params<TroubledParams>,
+    State(admin): State<Arc<AdminState>>,
+    QueryParams(params): QueryParams<TroubledParams>,
 ) -> Result<Json<TroubledList>, Problem> {
     let limit = page_size(params.limit)?;
-    let (troubled, total) = troubled(&control, limit);
+    let (troubled, total) = troubled(&admin, limit);
     Ok(Json(TroubledList { total, troubled }))
 }
 
 /// Returns the worst identities, as many as fit on a page, and the number of all.
-pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, usize) {
+pub(super) fn troubled(admin: &AdminState, limit: usize) -> (Vec<TroubledBody>, usize) {
     // Includes the connections that have ended up to now.
-    control.watchers.catch_up();
-    let mut all = control.watchers.troubled();
+    admin.watchers.collect_records();
+    let mut all = admin.watchers.troubled();
     let worst = all.worst(Timestamp::now(), limit);
     let total = all.count();
     drop(all);
-    let mut page = Entries::new(limit);
+    let mut page = PageEntries::new(limit);
     for ranked in worst {
         if !page.push(TroubledBody::from(ranked)) {
             break;
@@ -84,8 +84,8 @@ pub(super) fn troubled(control: &Control, limit: usize) -> (Vec<TroubledBody>, u
     (page.into_vec(), total)
 }
 
-impl From<Ranked> for TroubledBody {
-    fn from(ranked: Ranked) -> Self {
+impl From<RankedIdentity> for TroubledBody {
+    fn from(ranked: RankedIdentity) -> Self {
         TroubledBody {
             user: ranked.user.into(),
             package: ranked.package.map(String::from),
@@ -95,8 +95,8 @@ impl From<Ranked> for TroubledBody {
             stale: ranked.stale,
             slow: ranked.slow,
             failed_resumes: ranked.failed_resumes,
-            first_at: time(ranked.first_at),
-            last_at: time(ranked.last_at),
+            first_at: rfc3339(ranked.first_at),
+            last_at: rfc3339(ranked.last_at),
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_place_in_the_ranking_is_told_whole() {
-        let body = TroubledBody::from(Ranked {
+        let body = TroubledBody::from(RankedIdentity {
             user: "ada".into(),
             package: None,
             score: 7.26,

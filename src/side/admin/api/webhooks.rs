@@ -1,9 +1,9 @@
 //! The state of the webhooks to the servers of apps, and of the file that remembers which apps run.
 
-use super::words::time;
-use crate::side::admin::control::Control;
+use super::common::rfc3339;
+use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::Problem;
-use crate::side::errands::{WebhookResult, WebhookType};
+use crate::side::jobs::{WebhookResult, WebhookType};
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -13,7 +13,8 @@ use utoipa::ToSchema;
 
 /// The state of the webhooks.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Webhooks {
+#[schema(as = Webhooks)]
+pub(super) struct WebhookStatus {
     /// Results since the start: `session_request` and `stop_request`, by result.
     counts: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Requests that were sent and not answered yet.
@@ -23,8 +24,8 @@ pub(super) struct Webhooks {
     /// Packages with a server that is considered down.
     apps_down: usize,
     /// The first 100 of these packages, by name.
-    down: Vec<DownApp>,
-    state_file: StateFile,
+    down: Vec<DownAppBody>,
+    state_file: StateFileStatus,
     /// Webhooks, and changes for the state file, that were lost because their queue was full.
     errands_lost: u64,
 }
@@ -32,7 +33,8 @@ pub(super) struct Webhooks {
 /// An app with a server that is considered down: five requests in a row have failed, and only one
 /// is sent from time to time.
 #[derive(Debug, Serialize, ToSchema)]
-struct DownApp {
+#[schema(as = DownApp)]
+struct DownAppBody {
     package: String,
     since: String,
     /// The last error.
@@ -41,7 +43,8 @@ struct DownApp {
 
 /// The file that remembers which apps run for which users; null if there is none.
 #[derive(Debug, Serialize, ToSchema)]
-struct StateFile {
+#[schema(as = StateFile)]
+struct StateFileStatus {
     /// The number of failed writes since the start.
     errors: u64,
     /// The time of the last write; null if there was none since the start.
@@ -52,18 +55,18 @@ struct StateFile {
 #[utoipa::path(
     get, path = "/api/v1/webhooks", tag = "sessions",
     responses(
-        (status = 200, body = Webhooks), (status = 401, body = Problem),
+        (status = 200, body = WebhookStatus), (status = 401, body = Problem),
         (status = 403, body = Problem)
     )
 )]
-pub(super) async fn webhooks(State(control): State<Arc<Control>>) -> Json<Webhooks> {
-    let (stats, file) = (control.runner.webhooks(), control.runner.state_file());
+pub(super) async fn webhooks(State(admin): State<Arc<AdminState>>) -> Json<WebhookStatus> {
+    let (stats, file) = (admin.runner.webhooks(), admin.runner.state_file());
     let results = |kind: WebhookType| {
         let all = WebhookResult::ALL.into_iter();
         all.map(|result| (result.name(), stats.counts.get(kind, result)))
             .collect()
     };
-    Json(Webhooks {
+    Json(WebhookStatus {
         counts: WebhookType::ALL
             .into_iter()
             .map(|kind| (kind.name(), results(kind)))
@@ -74,16 +77,16 @@ pub(super) async fn webhooks(State(control): State<Arc<Control>>) -> Json<Webhoo
         down: stats
             .down
             .iter()
-            .map(|app| DownApp {
+            .map(|app| DownAppBody {
                 package: app.package.to_string(),
-                since: time(app.since),
+                since: rfc3339(app.since),
                 last_error: app.last_error.to_string(),
             })
             .collect(),
-        state_file: StateFile {
+        state_file: StateFileStatus {
             errors: file.errors,
-            written: file.written.map(time),
+            written: file.written.map(rfc3339),
         },
-        errands_lost: control.runner.lost(),
+        errands_lost: admin.runner.lost(),
     })
 }

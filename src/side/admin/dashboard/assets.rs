@@ -1,7 +1,7 @@
 //! The files of the page.
 
 use crate::gateway::{ClassInfo, Classes};
-use crate::side::admin::control::Control;
+use crate::side::admin::admin_state::AdminState;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, Method, header};
@@ -59,7 +59,7 @@ pub(in crate::side::admin) fn is_page(method: &Method, path: &str) -> bool {
     (method == Method::GET || method == Method::HEAD) && ASSETS.iter().any(|a| a.path == path)
 }
 
-pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<Control>> {
+pub(in crate::side::admin) fn router(classes: &Classes) -> Router<Arc<AdminState>> {
     ASSETS.iter().fold(Router::new(), |router, asset| {
         let text = asset.text_for(classes);
         let answer = move || async move { asset.answer(text) };

@@ -4,12 +4,12 @@
 //! A scrape asks the loop for one snapshot and writes it, so all its numbers are from one moment
 //! and nothing is counted twice.
 
-mod alerts;
-mod answer;
-mod beside;
-mod page;
+mod alert_metrics;
+mod endpoint;
+mod off_loop;
 mod relay;
 mod scrape;
 mod text;
+mod writer;
 
-pub(super) use self::answer::router;
+pub(super) use self::endpoint::router;

@@ -1,22 +1,22 @@
 //! The metrics of the relay.
 
-use super::page::Page;
 use super::scrape::Scrape;
+use super::writer::MetricsWriter;
 use crate::gateway::{DropReason, RELAY_CLASSES};
 use prometheus_client::metrics::MetricType;
 use std::fmt;
 
 impl Scrape {
-    pub(super) fn relay(&self, page: &mut Page<'_, '_>) -> fmt::Result {
-        self.places(page)?;
-        self.frames(page)
+    pub(super) fn relay(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
+        self.places(writer)?;
+        self.frames(writer)
     }
 
-    fn places(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn places(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
         let help = "Connections that joined a session, by class and how: first, resume after a \
                     loss, or takeover from an older connection";
-        page.counters("pulsegate_places_taken", help, |family| {
+        writer.counters("pulsegate_places_taken", help, |family| {
             for (how, counts) in [
                 ("first", relay.firsts),
                 ("resume", relay.resumes),
@@ -28,13 +28,13 @@ impl Scrape {
             }
             Ok(())
         })?;
-        page.histogram(
+        writer.histogram(
             "pulsegate_resume_absence_seconds",
             "Time from the loss of a peer's connection until it reconnected",
             &relay.absence,
         )?;
         let help = "Peers whose connection was lost and that may still resume, by class";
-        page.family(
+        writer.family(
             "pulsegate_places_absent",
             help,
             MetricType::Gauge,
@@ -63,7 +63,7 @@ impl Scrape {
                 relay.flapping,
             ),
         ] {
-            page.counters(name, help, |family| {
+            writer.counters(name, help, |family| {
                 for (class, n) in names().zip(counts) {
                     family.count(&[("class", class)], n)?;
                 }
@@ -71,7 +71,7 @@ impl Scrape {
             })?;
         }
         let help = "Webhook requests to apps: start by a user, revival after a loss, stop";
-        page.counters("pulsegate_app_requests", help, |family| {
+        writer.counters("pulsegate_app_requests", help, |family| {
             for (kind, n) in [
                 ("start", relay.starts),
                 ("revival", relay.revivals),
@@ -83,10 +83,10 @@ impl Scrape {
         })
     }
 
-    fn frames(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn frames(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let relay = &self.snapshot.relay;
         let help = "Frames forwarded, by the class of the receiver";
-        page.counters("pulsegate_frames_relayed", help, |family| {
+        writer.counters("pulsegate_frames_relayed", help, |family| {
             for (class, n) in names().zip(relay.relayed) {
                 family.count(&[("class", class)], n)?;
             }
@@ -120,21 +120,21 @@ impl Scrape {
                 relay.doubtful,
             ),
         ] {
-            page.counter(name, help, n)?;
+            writer.counter(name, help, n)?;
         }
         let help = "Frames that were dropped, by reason";
-        page.counters("pulsegate_frames_dropped", help, |family| {
+        writer.counters("pulsegate_frames_dropped", help, |family| {
             for (reason, n) in DropReason::ALL.into_iter().zip(relay.dropped) {
                 family.count(&[("reason", reason.name())], n)?;
             }
             Ok(())
         })?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_frames_kept",
             "Frames that are kept: not confirmed yet, or waiting for a lost peer",
             relay.kept as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_frames_kept_bytes",
             "Bytes of the frames that are kept",
             relay.kept_bytes as i64,

@@ -1,14 +1,14 @@
 //! The metrics of the loop.
 
-use super::alerts::Alerts;
-use super::page::{NO_EXEMPLAR, Page};
+use super::alert_metrics::AlertMetrics;
+use super::writer::{MetricsWriter, NO_EXEMPLAR};
 use crate::base::cause::PeerCode;
 use crate::base::time::UnixMillis;
 use crate::engine::ClassStats;
 use crate::gateway::{ConnState, Snapshot};
-use crate::side::admin::logins::LoginCounts;
-use crate::side::errands::{StateFileStats, WebhookStats};
-use crate::side::process::Figures;
+use crate::side::admin::failed_logins::LoginCounts;
+use crate::side::jobs::{StateFileStats, WebhookStats};
+use crate::side::process::ProcessStats;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
@@ -20,27 +20,27 @@ pub(super) struct Scrape {
     pub(super) snapshot: Snapshot,
     pub(super) webhooks: WebhookStats,
     pub(super) state_file: StateFileStats,
-    pub(super) errands_lost: u64,
+    pub(super) jobs_lost: u64,
     /// The number of lost records: of ended connections, and of peers that did not come back in
     /// time.
     pub(super) records_lost: [u64; 2],
-    pub(super) logins: LoginCounts,
-    pub(super) alerts: Alerts,
-    pub(super) figures: Figures,
+    pub(super) failed_logins: LoginCounts,
+    pub(super) alerts: AlertMetrics,
+    pub(super) process_stats: ProcessStats,
     pub(super) started: UnixMillis,
 }
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut page = Page(&mut encoder);
-        self.connections(&mut page)?;
-        self.heartbeats(&mut page)?;
-        self.traffic(&mut page)?;
-        self.relay(&mut page)?;
-        self.the_loop(&mut page)?;
-        self.errands(&mut page)?;
-        self.alerts.encode(&mut page)?;
-        self.process(&mut page)
+        let mut writer = MetricsWriter(&mut encoder);
+        self.connections(&mut writer)?;
+        self.heartbeats(&mut writer)?;
+        self.traffic(&mut writer)?;
+        self.relay(&mut writer)?;
+        self.the_loop(&mut writer)?;
+        self.jobs(&mut writer)?;
+        self.alerts.encode(&mut writer)?;
+        self.process(&mut writer)
     }
 }
 
@@ -52,10 +52,10 @@ impl Scrape {
             .zip(&self.snapshot.stats.classes)
     }
 
-    fn connections(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn connections(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
         let help = "Open WebSockets, by class and state";
-        page.family("pulsegate_connections", help, MetricType::Gauge, |family| {
+        writer.family("pulsegate_connections", help, MetricType::Gauge, |family| {
             for (class, counts) in self.classes() {
                 for (state, n) in [
                     (ConnState::Healthy, counts.healthy()),
@@ -69,7 +69,7 @@ impl Scrape {
             Ok(())
         })?;
         let help = "Open WebSockets that are throttled because they send too much, by class";
-        page.family(
+        writer.family(
             "pulsegate_connections_throttled",
             help,
             MetricType::Gauge,
@@ -84,7 +84,7 @@ impl Scrape {
         )?;
         let help = "Time that input of throttled connections has waited, summed over all \
                     connections, by class";
-        page.counters("pulsegate_throttled_seconds", help, |family| {
+        writer.counters("pulsegate_throttled_seconds", help, |family| {
             for (class, counts) in self.classes() {
                 let labels = [("class", class)];
                 let waited = counts.throttled_time.as_secs_f64();
@@ -93,56 +93,56 @@ impl Scrape {
             }
             Ok(())
         })?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_connections_opening",
             "Connections that are not WebSockets yet: their request or its answer is not complete",
             stats.opening() as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_connections_max",
             "The most connections at one time (MAX_CONNECTIONS)",
             snapshot.max_connections as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_sessions",
             "Users with a connection, or with a lost connection that may still return",
             snapshot.sessions as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_blocked_identities",
             "Identities that an operator has blocked",
             snapshot.blocked as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_user_agents",
             "Different user agents of the open connections",
             snapshot.user_agents as i64,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_user_agents_overflowed",
             "Connections whose user agent was counted as other, because 4096 different ones were \
              open",
             snapshot.user_agents_overflowed,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_histories",
             "Connections for which a history of recent events is kept",
             snapshot.histories as i64,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_connections_accepted",
             "Connections accepted from the listener",
             stats.accepted,
         )?;
         let help = "WebSockets opened, by class";
-        page.counters("pulsegate_connections_opened", help, |family| {
+        writer.counters("pulsegate_connections_opened", help, |family| {
             for (class, counts) in self.classes() {
                 family.count(&[("class", class)], counts.opened)?;
             }
             Ok(())
         })?;
         let help = "WebSockets ended, by class and cause";
-        page.counters("pulsegate_connections_closed", help, |family| {
+        writer.counters("pulsegate_connections_closed", help, |family| {
             for (class, counts) in self.classes() {
                 for cause in stats.causes.all() {
                     let labels = [("class", class), ("cause", cause.name())];
@@ -152,7 +152,7 @@ impl Scrape {
             Ok(())
         })?;
         let help = "Connections ended before they were WebSockets, by cause";
-        page.counters("pulsegate_connections_rejected", help, |family| {
+        writer.counters("pulsegate_connections_rejected", help, |family| {
             for cause in stats.causes.all() {
                 let n = stats.rejected[cause.index()];
                 family.count(&[("cause", cause.name())], n)?;
@@ -160,7 +160,7 @@ impl Scrape {
             Ok(())
         })?;
         let help = "WebSockets ended by the peer's close frame, by class and kind of its code";
-        page.counters("pulsegate_peer_closes", help, |family| {
+        writer.counters("pulsegate_peer_closes", help, |family| {
             for (class, counts) in self.classes() {
                 for (code, n) in PeerCode::ALL.into_iter().zip(counts.peer_codes) {
                     family.count(&[("class", class), ("code", code.name())], n)?;
@@ -170,52 +170,52 @@ impl Scrape {
         })
     }
 
-    fn heartbeats(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn heartbeats(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
-        page.counter(
+        writer.counter(
             "pulsegate_heartbeats_sent",
             "Heartbeat pings written to the kernel",
             stats.pings,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_heartbeats_answered",
             "Heartbeat pings that were answered by a pong",
             stats.pongs,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_pongs_mangled",
             "Pongs with a wrong payload while the pong of a heartbeat was expected",
             stats.pongs_mangled,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_heartbeats_unanswered",
             "Heartbeat pings after which nothing was received until the next was due",
             stats.unanswered,
         )?;
-        page.histogram(
+        writer.histogram(
             "pulsegate_heartbeat_rtt_seconds",
             "Round-trip times of heartbeats",
             &stats.rtt,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_work_units",
             "Work of the event loop on input of peers and operators, in units of about a \
              microsecond",
             stats.work_units,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_turn_units_max",
             "The most work units on input of all peers in one turn of the loop since the start",
             i64::from(stats.turn_units_max),
         )?;
-        page.histogram(
+        writer.histogram(
             "pulsegate_stale_close_delay_seconds",
             "Delay of closes of stale connections by STALE_CLOSES_PER_SECOND",
             &stats.stale_delay,
         )
     }
 
-    fn traffic(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn traffic(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let stats = &self.snapshot.stats;
         for (name, help, n) in [
             (
@@ -239,74 +239,74 @@ impl Scrape {
                 stats.bytes_out,
             ),
         ] {
-            page.counter(name, help, n)?;
+            writer.counter(name, help, n)?;
         }
-        page.gauge(
+        writer.gauge(
             "pulsegate_pending_bytes",
             "Bytes that wait to be sent",
             stats.pending_bytes as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_held_bytes",
             "Bytes held for received messages and frames that are not complete",
             stats.held_bytes as i64,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_host_bytes",
             "Bytes held by the relay: kept frames, subscriptions, state of lost connections",
             stats.host_bytes as i64,
         )
     }
 
-    fn the_loop(&self, page: &mut Page<'_, '_>) -> fmt::Result {
+    fn the_loop(&self, writer: &mut MetricsWriter<'_, '_>) -> fmt::Result {
         let (snapshot, stats) = (&self.snapshot, &self.snapshot.stats);
-        page.histogram(
+        writer.histogram(
             "pulsegate_timer_lateness_seconds",
             "Time from when a deadline was due until the loop handled it",
             &stats.lateness,
         )?;
-        page.histogram(
+        writer.histogram(
             "pulsegate_turn_duration_seconds",
             "Duration of a turn of the event loop, without the wait for events",
             &stats.turn_time,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_loop_turns",
             "Turns of the event loop",
             stats.turns,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_loop_stalls",
             "Stalls of the event loop that were so long that deadlines were moved",
             stats.stalls,
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_loop_stalled_seconds",
             "Total time of stalls of the event loop",
             stats.stalled.as_secs_f64(),
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_accepting",
             "1 if new connections are accepted, 0 if they wait or are refused",
             i64::from(!stats.accept_paused),
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_accept_pauses",
             "How often accepting connections was paused or restricted",
             stats.accept_pauses,
         )?;
-        page.gauge(
+        writer.gauge(
             "pulsegate_draining",
             "1 if the gateway is draining before it ends",
             i64::from(snapshot.draining),
         )?;
-        page.counter(
+        writer.counter(
             "pulsegate_log_lines_dropped",
             "Log lines dropped because the reader of the log was too slow",
             snapshot.log_dropped,
         )?;
         let help = "The version of this gateway, as a label; the value is always 1";
-        page.family("pulsegate_build_info", help, MetricType::Gauge, |family| {
+        writer.family("pulsegate_build_info", help, MetricType::Gauge, |family| {
             let labels = [("version", env!("CARGO_PKG_VERSION"))];
             family.encode_family(&labels)?.encode_gauge(&1i64)
         })

@@ -17,8 +17,8 @@ pub(super) enum Format {
 
 impl Format {
     /// Returns the format that a request asks for.
-    pub(super) fn asked(headers: &HeaderMap) -> Self {
-        if names(headers, &header::ACCEPT, "application/openmetrics-text") {
+    pub(super) fn negotiate(headers: &HeaderMap) -> Self {
+        if accepts(headers, &header::ACCEPT, "application/openmetrics-text") {
             Format::OpenMetrics
         } else {
             Format::Classic
@@ -34,8 +34,8 @@ impl Format {
 }
 
 /// Returns whether a request wants its answer compressed.
-pub(super) fn wants_gzip(headers: &HeaderMap) -> bool {
-    names(headers, &header::ACCEPT_ENCODING, "gzip")
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    accepts(headers, &header::ACCEPT_ENCODING, "gzip")
 }
 
 /// Compresses `text`. `None`: this has failed.
@@ -47,7 +47,7 @@ pub(super) fn gzip(text: &str) -> Option<Vec<u8>> {
 
 /// Returns whether a list of preferences contains this element and does not refuse it (RFC 9110
 /// §12.4.2).
-fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
+fn accepts(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
     let lines = headers.get_all(field).iter();
     let mut elements = lines
         .filter_map(|line| str::from_utf8(line.as_bytes()).ok())
@@ -69,7 +69,7 @@ fn names(headers: &HeaderMap, field: &HeaderName, wanted: &str) -> bool {
 
 /// Converts OpenMetrics to the older format. There, a counter's name ends in `_total` in its
 /// description, too, and there are neither units nor an end mark.
-pub(super) fn classic(open_metrics: &str) -> String {
+pub(super) fn to_classic(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len() + open_metrics.len() / 32);
     let mut help = "";
     for line in open_metrics.lines() {
@@ -142,7 +142,7 @@ mod tests {
             if let Some(accept) = accept {
                 headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
             }
-            assert_eq!(Format::asked(&headers), wanted, "{accept:?}");
+            assert_eq!(Format::negotiate(&headers), wanted, "{accept:?}");
         }
         for (encoding, wanted) in [
             ("gzip", true),
@@ -153,7 +153,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding));
-            assert_eq!(wants_gzip(&headers), wanted, "{encoding}");
+            assert_eq!(accepts_gzip(&headers), wanted, "{encoding}");
         }
     }
 
@@ -173,6 +173,6 @@ mod tests {
                         c_bucket{le=\"+Inf\"} 1\n\
                         # HELP d_info Of what.\n# TYPE d_info gauge\nd_info{v=\"1\"} 1\n\
                         # HELP e \n# TYPE e untyped\ne 1\n";
-        assert_eq!(classic(open_metrics), expected);
+        assert_eq!(to_classic(open_metrics), expected);
     }
 }

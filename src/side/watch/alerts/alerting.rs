@@ -1,13 +1,14 @@
-//! The alerts: evaluated at each look, kept in the book, and reported to the log and to a webhook.
+//! The alerts: evaluated at regular intervals, kept in the table, and reported to the log and to a
+//! webhook.
 
-use super::book::{Alert, AlertState, Book, News};
-use super::deaths::Deaths;
-use super::payload::Sender;
-use super::rules::RULES;
-use super::sample::{Past, Sample};
-use super::settings::AlertSettings;
+use super::alert_settings::AlertSettings;
+use super::alert_table::{Alert, AlertEvent, AlertState, AlertTable};
+use super::losses::Losses;
+use super::payload::AlertSource;
+use super::rule_input::RuleInput;
+use super::rule_table::RULES;
+use super::sample::{CounterHistory, Sample};
 use super::sink::{Sink, SinkStats};
-use super::view::View;
 use crate::gateway::{Closed, Value};
 use crate::side::lock::lock;
 use crate::side::process;
@@ -18,34 +19,38 @@ use std::sync::{Arc, Mutex};
 /// The alerts, and their webhook.
 pub(in crate::side) struct Alerts {
     settings: Arc<Mutex<AlertSettings>>,
-    watch: Mutex<Watch>,
+    evaluator: Mutex<Evaluator>,
     sink: Arc<Sink>,
 }
 
 /// The state that is kept from one evaluation of the rules to the next.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
-    past: Past,
-    pub(super) deaths: Deaths,
-    pub(super) book: Book,
+pub(super) struct Evaluator {
+    history: CounterHistory,
+    pub(super) losses: Losses,
+    pub(super) table: AlertTable,
 }
 
-impl Watch {
+impl Evaluator {
     /// Evaluates all rules on one sample; returns what to report.
-    pub(super) fn look(&mut self, settings: &AlertSettings, sample: &Sample) -> Vec<News> {
+    pub(super) fn evaluate(
+        &mut self,
+        settings: &AlertSettings,
+        sample: &Sample,
+    ) -> Vec<AlertEvent> {
         let counters = sample.counters.as_ref();
-        let past = &mut self.past;
-        let view = View {
+        let history = &mut self.history;
+        let input = RuleInput {
             settings,
             sample,
-            fleet: counters.map(|now| past.fleet(sample.now, now, settings.window)),
-            deaths: &self.deaths,
+            fleet: counters.map(|now| history.fleet(sample.now, now, settings.window)),
+            losses: &self.losses,
         };
-        let news = self.book.look(&view);
-        let (many, interval) = (settings.mass_death_window, settings.interval);
-        self.deaths
-            .forget(sample.now, many, interval, settings.window);
-        news
+        let events = self.table.evaluate(&input);
+        let (mass_window, interval) = (settings.mass_death_window, settings.interval);
+        self.losses
+            .forget(sample.now, mass_window, interval, settings.window);
+        events
     }
 }
 
@@ -58,31 +63,31 @@ impl Alerts {
         admin: Option<SocketAddr>,
     ) -> Self {
         let host = process::hostname().unwrap_or_else(|| listen.ip().to_string());
-        let sender = Sender {
+        let source = AlertSource {
             instance: format!("{host}:{}", listen.port()),
             url: admin.map_or_else(String::new, |admin| format!("http://{admin}")),
         };
         Alerts {
-            watch: Mutex::default(),
-            sink: Arc::new(Sink::new(settings.clone(), sender)),
+            evaluator: Mutex::default(),
+            sink: Arc::new(Sink::new(settings.clone(), source)),
             settings,
         }
     }
 
     /// Records connections that have ended.
-    pub(in crate::side) fn note(&self, closed: &VecDeque<Closed>) {
-        lock(&self.watch).deaths.note(closed);
+    pub(in crate::side) fn record(&self, closed: &VecDeque<Closed>) {
+        lock(&self.evaluator).losses.record(closed);
     }
 
     /// Returns all alerts: firing ones first, then pending ones, then resolved ones.
     pub(in crate::side) fn all(&self) -> Vec<Alert> {
-        lock(&self.watch).book.all()
+        lock(&self.evaluator).table.all()
     }
 
     /// Returns the number of firing alerts, by rule.
     pub(in crate::side) fn firing(&self) -> Vec<(&'static str, u64)> {
-        let watch = lock(&self.watch);
-        let count = |name| watch.book.firing().filter(|a| a.name == name).count() as u64;
+        let evaluator = lock(&self.evaluator);
+        let count = |name| evaluator.table.firing().filter(|a| a.name == name).count() as u64;
         RULES
             .iter()
             .map(|rule| (rule.name, count(rule.name)))
@@ -92,12 +97,12 @@ impl Alerts {
     /// Returns the number of lost connections that are remembered.
     #[cfg(test)]
     pub(in crate::side) fn losses(&self) -> usize {
-        lock(&self.watch).deaths.count()
+        lock(&self.evaluator).losses.count()
     }
 
     /// Returns the number of alerts for which there was no room.
     pub(in crate::side) fn refused(&self) -> u64 {
-        lock(&self.watch).book.refused
+        lock(&self.evaluator).table.refused
     }
 
     /// Returns the state of the webhook, and whether one is set.
@@ -116,22 +121,22 @@ impl Alerts {
     }
 
     /// Evaluates all rules on one sample, and reports what has changed.
-    pub(super) fn look(&self, settings: &AlertSettings, sample: &Sample) {
-        let news = lock(&self.watch).look(settings, sample);
-        for news in news {
-            match news {
-                News::Changed(alert) => {
-                    say(&alert);
-                    self.sink.tell(alert);
+    pub(super) fn evaluate(&self, settings: &AlertSettings, sample: &Sample) {
+        let events = lock(&self.evaluator).evaluate(settings, sample);
+        for event in events {
+            match event {
+                AlertEvent::Changed(alert) => {
+                    log_alert(&alert);
+                    self.sink.enqueue(alert);
                 }
-                News::Still(alert) => self.sink.tell(alert),
+                AlertEvent::Repeated(alert) => self.sink.enqueue(alert),
             }
         }
     }
 }
 
 /// Logs an alert.
-fn say(alert: &Alert) {
+fn log_alert(alert: &Alert) {
     let level = match alert.state {
         AlertState::Pending | AlertState::Firing => log::Level::Warn,
         AlertState::Resolved => log::Level::Info,
@@ -149,14 +154,14 @@ fn say(alert: &Alert) {
         alert.severity.name(),
         alert.value,
         alert.threshold,
-        Text(&alert.summary),
+        Quoted(&alert.summary),
     );
 }
 
 /// A sentence in quotes. The names in it come from peers, and were sanitised before.
-struct Text<'a>(&'a str);
+struct Quoted<'a>(&'a str);
 
-impl std::fmt::Display for Text<'_> {
+impl std::fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.0)
     }

@@ -1,27 +1,28 @@
 //! Alerts for installations without a metrics stack: a small set of rules over counters that exist
 //! anyway. Alerts go to the log, the API and a webhook.
 //!
-//! The evaluation is pure (`book`, `rules`, `deaths`): looks with their time go in, news come out.
+//! The evaluation is pure (`alert_table`, `rule_table`, `losses`): samples with their time go in,
+//! events come out.
 
 mod agents;
+mod alert_rule;
+mod alert_settings;
+mod alert_table;
 mod alerting;
-mod book;
-mod deaths;
-mod limits;
-mod looking;
+mod evaluation_task;
+mod gateway_rules;
+mod losses;
 mod payload;
-mod peers;
-mod rule;
-mod rules;
+mod peer_rules;
+mod rule_input;
+mod rule_table;
 mod sample;
-mod settings;
 mod sink;
 #[cfg(test)]
 mod tests;
-mod view;
 
+pub use self::alert_settings::{AlertSettings, WebhookUrl};
+pub(in crate::side) use self::alert_table::{Alert, AlertState};
 pub(in crate::side) use self::alerting::Alerts;
-pub(in crate::side) use self::book::{Alert, AlertState};
-pub(in crate::side) use self::looking::watch;
-pub use self::settings::{AlertSettings, WebhookUrl};
+pub(in crate::side) use self::evaluation_task::run;
 pub(in crate::side) use self::sink::SinkStats;

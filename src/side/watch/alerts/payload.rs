@@ -1,21 +1,21 @@
 //! The JSON of a post, in the format that Alertmanager posts to its webhook receivers (version 4),
 //! so any such receiver accepts it.
 
-use super::book::{Alert, AlertState};
-use super::rule::Severity;
+use super::alert_rule::Severity;
+use super::alert_table::{Alert, AlertState};
 use crate::base::time::UnixMillis;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The end time of an alert that has not ended, as Alertmanager writes it.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+const NOT_ENDED: &str = "0001-01-01T00:00:00Z";
 
 /// The offset basis and the prime of FNV-1a with 64 bits.
 const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0000_0100_0000_01b3);
 
 /// What a post says about the gateway that sends it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sender {
+pub(super) struct AlertSource {
     /// The machine and the port, to tell gateways apart.
     pub(super) instance: String,
     /// A URL with more details; empty: there is none.
@@ -24,7 +24,7 @@ pub(super) struct Sender {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Payload {
+struct AlertPayload {
     version: &'static str,
     group_key: String,
     truncated_alerts: u64,
@@ -35,12 +35,12 @@ struct Payload {
     common_annotations: BTreeMap<&'static str, String>,
     #[serde(rename = "externalURL")]
     external_url: String,
-    alerts: Vec<Item>,
+    alerts: Vec<PayloadAlert>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+struct PayloadAlert {
     status: &'static str,
     labels: BTreeMap<&'static str, String>,
     annotations: BTreeMap<&'static str, String>,
@@ -52,11 +52,11 @@ struct Item {
 }
 
 /// Returns the body for alerts of one name.
-pub(super) fn body(alerts: &[Alert], sender: &Sender) -> Vec<u8> {
-    let items: Vec<Item> = alerts.iter().map(|alert| item(alert, sender)).collect();
+pub(super) fn body(alerts: &[Alert], source: &AlertSource) -> Vec<u8> {
+    let items: Vec<PayloadAlert> = alerts.iter().map(|alert| item(alert, source)).collect();
     let name = alerts.first().map_or("", |alert| alert.name);
     let fires = alerts.iter().any(|a| a.state == AlertState::Firing);
-    let payload = Payload {
+    let payload = AlertPayload {
         version: "4",
         group_key: format!("{{}}:{{alertname=\"{name}\"}}"),
         truncated_alerts: 0,
@@ -65,22 +65,22 @@ pub(super) fn body(alerts: &[Alert], sender: &Sender) -> Vec<u8> {
         group_labels: BTreeMap::from([("alertname", name.to_owned())]),
         common_labels: common(items.iter().map(|item| &item.labels)),
         common_annotations: common(items.iter().map(|item| &item.annotations)),
-        external_url: sender.url.clone(),
+        external_url: source.url.clone(),
         alerts: items,
     };
     // Serializing strings and numbers does not fail.
     serde_json::to_vec(&payload).unwrap_or_default()
 }
 
-fn item(alert: &Alert, sender: &Sender) -> Item {
+fn item(alert: &Alert, source: &AlertSource) -> PayloadAlert {
     let mut labels = BTreeMap::from([
         ("alertname", alert.name.to_owned()),
-        ("instance", sender.instance.clone()),
+        ("instance", source.instance.clone()),
         ("severity", alert.severity.name().to_owned()),
     ]);
     let own = alert.labels.iter();
     labels.extend(own.map(|(key, value)| (*key, value.to_string())));
-    Item {
+    PayloadAlert {
         // Only firing and resolved alerts are posted.
         status: match alert.state {
             AlertState::Pending | AlertState::Firing => "firing",
@@ -93,8 +93,10 @@ fn item(alert: &Alert, sender: &Sender) -> Item {
             ("summary", alert.summary.clone()),
         ]),
         starts_at: rfc3339(alert.since),
-        ends_at: alert.resolved_at.map_or_else(|| NEVER.to_owned(), rfc3339),
-        generator_url: match &*sender.url {
+        ends_at: alert
+            .resolved_at
+            .map_or_else(|| NOT_ENDED.to_owned(), rfc3339),
+        generator_url: match &*source.url {
             "" => String::new(),
             url => format!("{url}/api/v1/alerts"),
         },

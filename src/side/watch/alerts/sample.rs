@@ -5,12 +5,12 @@ use crate::base::cause::Cause;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Histogram;
 use crate::gateway::{AgentCount, Classes, Identity, Snapshot};
-use crate::side::down::DownApp;
-use crate::side::process::Memory;
+use crate::side::down_app::DownApp;
+use crate::side::process::MemoryUse;
 use std::collections::VecDeque;
 
 /// The number of samples that are kept for a window; more would not improve the result.
-const STEPS: u64 = 32;
+const SAMPLES_MAX: u64 = 32;
 
 /// One sample of all data that the rules are evaluated on.
 #[derive(Debug, Clone, Default)]
@@ -29,7 +29,7 @@ pub(super) struct Sample {
     /// Open descriptors, and their limit.
     pub(super) fds: Option<(u64, u64)>,
     /// Memory in use, and the nearest limit.
-    pub(super) memory: Option<Memory>,
+    pub(super) memory: Option<MemoryUse>,
 }
 
 /// The loop's counters that the rules need. Lists are indexed by class and as long as `classes`.
@@ -57,7 +57,7 @@ pub(super) struct Counters {
 
 impl Counters {
     /// Returns counters of 0 for these classes.
-    pub(super) fn none(classes: Classes) -> Self {
+    pub(super) fn zero(classes: Classes) -> Self {
         let zero = vec![0; classes.count()];
         Counters {
             live: zero.clone(),
@@ -88,7 +88,7 @@ impl From<&Snapshot> for Counters {
             out_of_descriptors: stats.out_of_descriptors,
             places: (stats.places_taken(), snapshot.max_connections as u64),
             refused: stats.refused,
-            ..Counters::none(snapshot.classes.clone())
+            ..Counters::zero(snapshot.classes.clone())
         };
         let counted = stats.classes.iter().take(snapshot.classes.count());
         for (nth, class) in counted.enumerate() {
@@ -112,8 +112,8 @@ pub(super) fn percent(part: u64, of: u64) -> f64 {
 
 /// The counters of all samples of the window.
 #[derive(Debug, Default)]
-pub(super) struct Past {
-    looks: VecDeque<(Micros, Counters)>,
+pub(super) struct CounterHistory {
+    samples: VecDeque<(Micros, Counters)>,
 }
 
 /// The counters now and at the start of the window.
@@ -124,10 +124,10 @@ pub(super) struct Fleet<'a> {
     /// The highest number of concurrent connections, by class.
     pub(super) most_live: Vec<u64>,
     /// All samples of the window.
-    looks: &'a VecDeque<(Micros, Counters)>,
+    samples: &'a VecDeque<(Micros, Counters)>,
 }
 
-impl Past {
+impl CounterHistory {
     /// Stores these counters; returns them with those since the start of the window.
     pub(super) fn fleet<'a>(
         &'a mut self,
@@ -135,25 +135,29 @@ impl Past {
         counters: &'a Counters,
         window: Micros,
     ) -> Fleet<'a> {
-        // Keeps the youngest look that is as old as the window, and all after it.
-        while self.looks.get(1).is_some_and(|(at, _)| now - *at >= window) {
-            self.looks.pop_front();
+        // Keeps the youngest sample that is as old as the window, and all after it.
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(at, _)| now - *at >= window)
+        {
+            self.samples.pop_front();
         }
-        let step = Micros(window.0 / STEPS);
-        if self.looks.back().is_none_or(|(at, _)| now - *at >= step) {
-            self.looks.push_back((now, counters.clone()));
+        let step = Micros(window.0 / SAMPLES_MAX);
+        if self.samples.back().is_none_or(|(at, _)| now - *at >= step) {
+            self.samples.push_back((now, counters.clone()));
         }
         let mut most_live = counters.live.clone();
-        for (_, look) in &self.looks {
-            for (most, live) in most_live.iter_mut().zip(&look.live) {
+        for (_, sample) in &self.samples {
+            for (most, live) in most_live.iter_mut().zip(&sample.live) {
                 *most = (*most).max(*live);
             }
         }
         Fleet {
             now: counters,
-            then: self.looks.front().map_or(counters, |(_, look)| look),
+            then: self.samples.front().map_or(counters, |(_, sample)| sample),
             most_live,
-            looks: &self.looks,
+            samples: &self.samples,
         }
     }
 }
@@ -168,11 +172,11 @@ impl Fleet<'_> {
     /// Returns the highest share, in percent, that a user agent had of a class's connections in a
     /// sample of the window. `None`: it was never among the most frequent ones.
     pub(super) fn agent_share(&self, class: usize, agent: &str) -> Option<f64> {
-        let looks = self.looks.iter().map(|(_, look)| look);
-        let shares = looks.chain([self.now]).filter_map(|look| {
-            let mut counts = look.agents[class].iter();
+        let samples = self.samples.iter().map(|(_, sample)| sample);
+        let shares = samples.chain([self.now]).filter_map(|sample| {
+            let mut counts = sample.agents[class].iter();
             let found = counts.find(|count| *count.name == *agent)?;
-            Some(percent(found.open, look.live[class]))
+            Some(percent(found.open, sample.live[class]))
         });
         shares.reduce(f64::max)
     }

@@ -2,32 +2,32 @@
 //! longer pauses. Meanwhile only the newest state of each alert is kept, and nothing else waits for
 //! the receiver.
 
-use super::book::{Alert, AlertState};
-use super::payload::{self, Sender};
-use super::rule::Labels;
-use super::settings::{AlertSettings, WebhookUrl};
+use super::alert_rule::Labels;
+use super::alert_settings::{AlertSettings, WebhookUrl};
+use super::alert_table::{Alert, AlertState};
+use super::payload::{self, AlertSource};
 use crate::gateway::Value;
 use crate::side::lock::lock;
-use crate::side::outgoing::Http;
+use crate::side::outgoing::HttpClient;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The limit of alerts in one request.
-pub(super) const BATCH: usize = 100;
+pub(super) const BATCH_MAX: usize = 100;
 
 /// The most alerts that wait to be posted: all active ones, and as many that have ended.
-pub(super) const WAITING_MAX: usize = 2 * super::book::ACTIVE_MAX;
+pub(super) const WAITING_MAX: usize = 2 * super::alert_table::ACTIVE_MAX;
 
 /// The timeout of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first pause after a failure; doubled with each further failure, up to `MOST_PAUSE`.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// The first pause after a failure; doubled with each further failure, up to `PAUSE_MAX`.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
 
 /// The longest pause after failed posts.
-const MOST_PAUSE: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The results of the posts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(in crate::side) struct SinkStats {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: BTreeMap<(&'static str, Labels), (u64, Alert)>,
-    turn: u64,
+    sequence: u64,
     lost: u64,
 }
 
@@ -54,20 +54,23 @@ impl Outbox {
     /// Queues an alert's new state; replaces an older state that still waits.
     pub(super) fn put(&mut self, alert: Alert) {
         let key = (alert.name, alert.labels.clone());
-        self.turn += 1;
-        let turn = self.waiting.get(&key).map_or(self.turn, |(turn, _)| *turn);
-        self.waiting.insert(key, (turn, alert));
+        self.sequence += 1;
+        let sequence = self
+            .waiting
+            .get(&key)
+            .map_or(self.sequence, |(sequence, _)| *sequence);
+        self.waiting.insert(key, (sequence, alert));
         if self.waiting.len() > WAITING_MAX {
-            self.lose_one();
+            self.drop_oldest();
         }
     }
 
     /// Drops the oldest alert that has ended, or if there is none the oldest one.
-    fn lose_one(&mut self) {
+    fn drop_oldest(&mut self) {
         let least = self
             .waiting
             .iter()
-            .min_by_key(|(_, (turn, alert))| (alert.state != AlertState::Resolved, *turn));
+            .min_by_key(|(_, (sequence, alert))| (alert.state != AlertState::Resolved, *sequence));
         if let Some(key) = least.map(|(key, _)| key.clone()) {
             self.waiting.remove(&key);
             self.lost += 1;
@@ -76,21 +79,23 @@ impl Outbox {
 
     /// Takes the alerts to post next, all of one name.
     pub(super) fn take(&mut self) -> Vec<Alert> {
-        let next = self.waiting.values().min_by_key(|(turn, _)| *turn);
+        let next = self.waiting.values().min_by_key(|(sequence, _)| *sequence);
         let Some(name) = next.map(|(_, alert)| alert.name) else {
             return Vec::new();
         };
         let those = self.waiting.iter().filter(|((of, _), _)| *of == name);
-        let mut those: Vec<_> = those.map(|(key, (turn, _))| (*turn, key.clone())).collect();
+        let mut those: Vec<_> = those
+            .map(|(key, (sequence, _))| (*sequence, key.clone()))
+            .collect();
         those.sort_unstable();
-        those.truncate(BATCH);
+        those.truncate(BATCH_MAX);
         let keys = those.into_iter().map(|(_, key)| key);
         let taken = keys.filter_map(|key| self.waiting.remove(&key));
         taken.map(|(_, alert)| alert).collect()
     }
 
     /// Queues alerts again that could not be posted, unless they have a newer state.
-    pub(super) fn put_back(&mut self, alerts: Vec<Alert>) {
+    pub(super) fn requeue(&mut self, alerts: Vec<Alert>) {
         for alert in alerts {
             if !self
                 .waiting
@@ -105,19 +110,19 @@ impl Outbox {
 /// Posts the alerts.
 pub(super) struct Sink {
     settings: Arc<Mutex<AlertSettings>>,
-    sender: Sender,
-    http: Http,
+    source: AlertSource,
+    http: HttpClient,
     outbox: Mutex<Outbox>,
     stats: Mutex<SinkStats>,
     wake: Notify,
 }
 
 impl Sink {
-    pub(super) fn new(settings: Arc<Mutex<AlertSettings>>, sender: Sender) -> Self {
+    pub(super) fn new(settings: Arc<Mutex<AlertSettings>>, source: AlertSource) -> Self {
         Sink {
             settings,
-            sender,
-            http: Http::new(TIMEOUT),
+            source,
+            http: HttpClient::new(TIMEOUT),
             outbox: Mutex::default(),
             stats: Mutex::default(),
             wake: Notify::new(),
@@ -141,7 +146,7 @@ impl Sink {
     }
 
     /// Queues an alert for posting, if a URL is set.
-    pub(super) fn tell(&self, alert: Alert) {
+    pub(super) fn enqueue(&self, alert: Alert) {
         if self.is_configured() {
             lock(&self.outbox).put(alert);
             self.wake.notify_one();
@@ -150,7 +155,7 @@ impl Sink {
 
     /// Posts alerts until the process ends.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut pause = LEAST_PAUSE;
+        let mut pause = PAUSE_MIN;
         loop {
             let batch = lock(&self.outbox).take();
             if batch.is_empty() {
@@ -159,27 +164,27 @@ impl Sink {
             }
             // The URL was removed from the settings meanwhile: the alerts are dropped.
             let Some(url) = self.url() else { continue };
-            let body = payload::body(&batch, &self.sender);
+            let body = payload::body(&batch, &self.source);
             let error = self.http.post(url.expose(), body).await.error();
-            let was_failing = self.account(error.clone());
+            let was_failing = self.record_result(error.clone());
             let Some(error) = error else {
                 if was_failing {
                     log::info!("alert sink=up");
                 }
-                pause = LEAST_PAUSE;
+                pause = PAUSE_MIN;
                 continue;
             };
             if !was_failing {
                 log::warn!("alert sink=down error={}", Value(&error));
             }
-            lock(&self.outbox).put_back(batch);
+            lock(&self.outbox).requeue(batch);
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(MOST_PAUSE);
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
     /// Counts the result of a request; returns whether the previous request had failed.
-    fn account(&self, error: Option<Box<str>>) -> bool {
+    fn record_result(&self, error: Option<Box<str>>) -> bool {
         let mut stats = lock(&self.stats);
         match error {
             None => stats.delivered += 1,

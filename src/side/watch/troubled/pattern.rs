@@ -9,29 +9,29 @@ impl Trouble {
         let (sums, (first, last)) = (self.sums(), self.span());
         let within = span(last.since(first).as_millis());
         let mut words = String::new();
-        let mut say = |what: String| {
+        let mut append = |what: String| {
             let comma = if words.is_empty() { "" } else { ", " };
             let _ = write!(words, "{comma}{what}");
         };
         let drops = sums.all_drops();
         if let Some((most, n)) = sums.drops.iter().max_by_key(|(_, n)| *n) {
             let plural = if drops == 1 { "" } else { "s" };
-            say(format!("{drops} drop{plural} in {within}"));
+            append(format!("{drops} drop{plural} in {within}"));
             if u32::from(*n) == drops {
-                say(format!("all {most}"));
+                append(format!("all {most}"));
             } else {
-                say(format!("{n} of them {most}"));
+                append(format!("{n} of them {most}"));
             }
         }
         let stale = sums.drops_for(Cause::STALE);
         if sums.slow_stale > 0 && sums.slow_stale >= stale.div_ceil(2) {
-            say(format!("silent after RTT above {} s", SLOW.as_secs()));
+            append(format!("silent after RTT above {} s", SLOW.as_secs()));
         } else if sums.slow > 0 {
             let of = times(sums.slow.into());
-            say(format!("RTT above {} s at the end {of}", SLOW.as_secs()));
+            append(format!("RTT above {} s at the end {of}", SLOW.as_secs()));
         }
-        if let Some(age) = self.one_age() {
-            say(format!("each after {}", span(age)));
+        if let Some(age) = self.common_age() {
+            append(format!("each after {}", span(age)));
         }
         if sums.failed_resumes > 0 {
             let n = times(sums.failed_resumes.into());
@@ -40,14 +40,14 @@ impl Trouble {
             } else {
                 String::new()
             };
-            say(format!("not reconnected in time {n}{when}"));
+            append(format!("not reconnected in time {n}{when}"));
         }
         words
     }
 
     /// Returns the age at which its connections are dropped, if it is always the same: then
     /// something on the network path has a timeout.
-    fn one_age(&self) -> Option<u64> {
+    fn common_age(&self) -> Option<u64> {
         let (least, most) = (self.ages.iter().min()?, self.ages.iter().max()?);
         let is_one = self.ages.len() >= 3 && *least >= 1_000 && (most - least) * 20 <= *most;
         is_one.then_some(*most)

@@ -4,7 +4,7 @@
 //! with a fault. Trouble at a single time, however much of it, may be a network failure that
 //! affected all peers. So only trouble that returns over hours is reported.
 
-use super::trouble::{AGES, HOUR, HOURS, SLOW, Trouble};
+use super::trouble::{AGES_MAX, HOUR, HOURS, SLOW, Trouble};
 use crate::base::bounded;
 use crate::base::cause::{Cause, CauseKind};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
@@ -16,24 +16,24 @@ use std::collections::HashMap;
 pub(super) const IDENTITIES_MAX: usize = 2_000;
 
 /// How many of the last round-trip times of an ended connection are checked.
-const LAST_RTTS: usize = 3;
+const LAST_RTTS_MAX: usize = 3;
 
 /// The identities with trouble.
 #[derive(Debug, Default)]
 pub(in crate::side) struct Troubled {
-    pub(super) by_identity: HashMap<Who, Trouble>,
+    pub(super) by_identity: HashMap<IdentityKey, Trouble>,
 }
 
 /// The identity that the trouble is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Who {
+pub(super) struct IdentityKey {
     user: Box<str>,
     package: Option<Box<str>>,
 }
 
 /// An entry of the ranking.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::side) struct Ranked {
+pub(in crate::side) struct RankedIdentity {
     pub(in crate::side) user: Box<str>,
     pub(in crate::side) package: Option<Box<str>>,
     pub(in crate::side) score: f64,
@@ -49,7 +49,7 @@ pub(in crate::side) struct Ranked {
 
 impl Troubled {
     /// Records connections that have ended, if they were dropped or slow.
-    pub(in crate::side) fn note_closed<'a>(
+    pub(in crate::side) fn record_closed<'a>(
         &mut self,
         closed: impl IntoIterator<Item = &'a Closed>,
     ) {
@@ -62,46 +62,46 @@ impl Troubled {
             if !is_drop && !slow {
                 continue;
             }
-            let who = Who {
+            let identity = IdentityKey {
                 user: user.clone(),
                 package: closed.package.clone(),
             };
-            let trouble = self.of(who, closed.at);
+            let trouble = self.entry(identity, closed.at);
             let sums = trouble.sums_at(closed.at);
             sums.slow = sums.slow.saturating_add(slow.into());
             if is_drop {
                 sums.add_drops(closed.end.cause, 1);
                 let slow_stale = slow && closed.end.cause == Cause::STALE;
                 sums.slow_stale = sums.slow_stale.saturating_add(slow_stale.into());
-                bounded::push(&mut trouble.ages, AGES, closed.end.age.as_millis());
+                bounded::push(&mut trouble.ages, AGES_MAX, closed.end.age.as_millis());
             }
         }
     }
 
     /// Records peers that were lost and did not come back in time. A peer that left on purpose does
     /// not count.
-    pub(in crate::side) fn note_missed<'a>(
+    pub(in crate::side) fn record_missed<'a>(
         &mut self,
         missed: impl IntoIterator<Item = &'a Missed>,
     ) {
         for missed in missed.into_iter().filter(|missed| missed.lost) {
-            let who = Who {
+            let identity = IdentityKey {
                 user: missed.identity.user.clone(),
                 package: missed.identity.package().map(Box::from),
             };
-            let sums = self.of(who, missed.at).sums_at(missed.at);
+            let sums = self.entry(identity, missed.at).sums_at(missed.at);
             sums.failed_resumes = sums.failed_resumes.saturating_add(1);
         }
     }
 
     /// Returns the identities with the most trouble, the worst first.
-    pub(in crate::side) fn worst(&mut self, now: Timestamp, limit: usize) -> Vec<Ranked> {
+    pub(in crate::side) fn worst(&mut self, now: Timestamp, limit: usize) -> Vec<RankedIdentity> {
         self.forget(now);
-        let mut worst: Vec<(f64, &Who, &Trouble)> = self
+        let mut worst: Vec<(f64, &IdentityKey, &Trouble)> = self
             .by_identity
             .iter()
-            .filter(|(_, trouble)| trouble.is_told())
-            .map(|(who, trouble)| (trouble.score(now), who, trouble))
+            .filter(|(_, trouble)| trouble.is_reported())
+            .map(|(identity, trouble)| (trouble.score(now), identity, trouble))
             .collect();
         // Sorted by name, too, so that the order is stable.
         worst.sort_by(|(a, x, _), (b, y, _)| {
@@ -109,12 +109,12 @@ impl Troubled {
             b.total_cmp(a).then_with(by_name)
         });
         worst.truncate(limit);
-        let ranked = |(score, who, trouble): (f64, &Who, &Trouble)| {
+        let ranked = |(score, identity, trouble): (f64, &IdentityKey, &Trouble)| {
             let sums = trouble.sums();
             let (first_at, last_at) = trouble.span();
-            Ranked {
-                user: who.user.clone(),
-                package: who.package.clone(),
+            RankedIdentity {
+                user: identity.user.clone(),
+                package: identity.package.clone(),
                 score,
                 pattern: trouble.pattern(),
                 drops: sums.all_drops(),
@@ -131,14 +131,14 @@ impl Troubled {
     /// Returns the number of identities with enough trouble to be reported.
     pub(in crate::side) fn count(&self) -> usize {
         let all = self.by_identity.values();
-        all.filter(|trouble| trouble.is_told()).count()
+        all.filter(|trouble| trouble.is_reported()).count()
     }
 
-    fn of(&mut self, who: Who, now: Timestamp) -> &mut Trouble {
-        if !self.by_identity.contains_key(&who) && self.by_identity.len() >= IDENTITIES_MAX {
-            self.make_room(now);
+    fn entry(&mut self, identity: IdentityKey, now: Timestamp) -> &mut Trouble {
+        if !self.by_identity.contains_key(&identity) && self.by_identity.len() >= IDENTITIES_MAX {
+            self.evict_quarter(now);
         }
-        self.by_identity.entry(who).or_default()
+        self.by_identity.entry(identity).or_default()
     }
 
     fn forget(&mut self, now: Timestamp) {
@@ -152,20 +152,21 @@ impl Troubled {
     /// Removes a quarter of the identities: first those with trouble in the fewest hours, of these
     /// those with the least trouble, and of these those with the oldest. So a flood of names with
     /// trouble at one time does not displace identities with repeated trouble.
-    fn make_room(&mut self, now: Timestamp) {
+    fn evict_quarter(&mut self, now: Timestamp) {
         self.forget(now);
         let room = IDENTITIES_MAX / 4;
         let kept = IDENTITIES_MAX - room;
         if self.by_identity.len() <= kept {
             return;
         }
-        let weigh = |t: &Trouble| (t.hours.len(), t.sums().problems(), t.span().1.raw);
+        let weight = |t: &Trouble| (t.hours.len(), t.sums().problems(), t.span().1.raw);
         let all = self.by_identity.iter();
-        let mut all: Vec<((usize, u32, Micros), Who)> =
-            all.map(|(who, t)| (weigh(t), who.clone())).collect();
+        let mut all: Vec<((usize, u32, Micros), IdentityKey)> = all
+            .map(|(identity, t)| (weight(t), identity.clone()))
+            .collect();
         all.sort_by_key(|(weight, _)| Reverse(*weight));
-        for (_, who) in all.drain(kept..) {
-            self.by_identity.remove(&who);
+        for (_, identity) in all.drain(kept..) {
+            self.by_identity.remove(&identity);
         }
     }
 }
@@ -181,6 +182,6 @@ fn is_drop(closed: &Closed) -> bool {
 fn is_slow(closed: &Closed) -> bool {
     let smoothed = closed.end.rtt.srtt_us().map(|us| Micros(us.into()));
     let history = closed.history.iter().flat_map(|history| &history.rtts);
-    let last = history.rev().take(LAST_RTTS).map(|(_, rtt)| *rtt);
+    let last = history.rev().take(LAST_RTTS_MAX).map(|(_, rtt)| *rtt);
     last.chain(smoothed).any(|rtt| rtt >= SLOW)
 }

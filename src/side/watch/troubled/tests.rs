@@ -1,7 +1,7 @@
 //! Invented trouble on a virtual clock.
 
-use super::table::{IDENTITIES_MAX, Ranked, Troubled};
-use super::trouble::{AGES, HOUR, HOURS};
+use super::table::{IDENTITIES_MAX, RankedIdentity, Troubled};
+use super::trouble::{AGES_MAX, HOUR, HOURS};
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
@@ -71,7 +71,7 @@ pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Misse
 
 /// Returns the only entry of a ranking.
 #[track_caller]
-fn one(troubled: &mut Troubled, now: u64) -> Ranked {
+fn one(troubled: &mut Troubled, now: u64) -> RankedIdentity {
     let worst = troubled.worst(moment(now), 10);
     assert_eq!(worst.len(), 1, "{worst:?}");
     worst[0].clone()
@@ -83,7 +83,7 @@ fn the_pattern_is_told_in_words() {
     let step = 3 * HOUR_MS / 11;
     for n in 0..12 {
         let (at, age) = (START + n * step, 100 + n * 37);
-        troubled.note_closed(&[closed("ada", at, Cause::STALE, 2_500, age)]);
+        troubled.record_closed(&[closed("ada", at, Cause::STALE, 2_500, age)]);
     }
     let found = one(&mut troubled, START + 3 * HOUR_MS);
     assert_eq!(
@@ -98,7 +98,7 @@ fn the_pattern_is_told_in_words() {
     let mut troubled = Troubled::default();
     for n in 0..25 {
         let at = START + n * 301_000;
-        troubled.note_closed(&[closed("an-app", at, Cause::PEER_EOF, 20, 300)]);
+        troubled.record_closed(&[closed("an-app", at, Cause::PEER_EOF, 20, 300)]);
     }
     let found = one(&mut troubled, START + 3 * HOUR_MS);
     assert_eq!(
@@ -113,8 +113,8 @@ fn the_pattern_is_told_in_words() {
         let n = n as u64;
         let rtt = if n == 1 { 3_000 } else { 20 };
         let record = closed("ada", START + n * HOUR_MS, cause, rtt, 10 + n * 100);
-        troubled.note_closed(&[record]);
-        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, cause)]);
+        troubled.record_closed(&[record]);
+        troubled.record_missed(&[missed("ada", START + n * HOUR_MS, cause)]);
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -124,7 +124,7 @@ fn the_pattern_is_told_in_words() {
 
     let mut troubled = Troubled::default();
     for n in 0..3 {
-        troubled.note_missed(&[missed("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
+        troubled.record_missed(&[missed("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -139,7 +139,7 @@ fn a_client_that_leaves_has_no_trouble() {
         let at = START + n;
         let mut handshake = closed("ada", at, Cause::HANDSHAKE_TIMEOUT, 20, 60);
         handshake.end.class = None;
-        troubled.note_closed(&[
+        troubled.record_closed(&[
             closed("ada", at, Cause::PEER_CLOSED, 20, 60),
             closed("ada", at, Cause::REPLACED, 20, 60),
             closed("ada", at, Cause::DRAINING, 20, 60),
@@ -149,14 +149,14 @@ fn a_client_that_leaves_has_no_trouble() {
             },
             handshake,
         ]);
-        troubled.note_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
+        troubled.record_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
     }
     assert_eq!(troubled.worst(moment(START), 10), []);
     // A connection that was replaced while it did not answer had been lost.
     for n in 0..3 {
         let mut taken = closed("ada", START + n * HOUR_MS, Cause::REPLACED, 20, 60 * n);
         taken.end.unanswered = 1;
-        troubled.note_closed(&[taken]);
+        troubled.record_closed(&[taken]);
     }
     let found = one(&mut troubled, START + 2 * HOUR_MS);
     assert_eq!(found.pattern, "3 drops in 2 h, all replaced");
@@ -167,7 +167,7 @@ fn trouble_fades_and_is_forgotten() {
     let mut troubled = Troubled::default();
     for hours_ago in [2, 1, 1, 0] {
         let at = START - hours_ago * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, hours_ago)]);
+        troubled.record_closed(&[closed("ada", at, Cause::PEER_EOF, 20, hours_ago)]);
     }
     let score = |troubled: &mut Troubled, hours: u64| {
         let worst = troubled.worst(moment(START + hours * HOUR_MS), 10);
@@ -189,14 +189,14 @@ fn the_worst_come_first_and_a_flood_of_names_does_not_drive_them_out() {
     for n in 0..10 {
         for nth in 0..n + 3 {
             let (user, at) = (format!("bad{n}"), START - (2 - nth.min(2)) * HOUR_MS);
-            troubled.note_closed(&[closed(&user, at, Cause::STALE, 20, 5)]);
+            troubled.record_closed(&[closed(&user, at, Cause::STALE, 20, 5)]);
         }
     }
     // A flood with more trouble, at one time.
     for n in 0..10_000 {
         let user = format!("once{n}");
         for _ in 0..20 {
-            troubled.note_closed(&[closed(&user, START + n, Cause::PEER_EOF, 20, 5)]);
+            troubled.record_closed(&[closed(&user, START + n, Cause::PEER_EOF, 20, 5)]);
         }
         assert!(troubled.by_identity.len() <= IDENTITIES_MAX);
     }
@@ -215,15 +215,15 @@ fn one_mass_death_fills_no_ranking() {
     // One of them had been lost in each of the hours before, too.
     for hours_ago in [2, 1] {
         let at = died - hours_ago * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::PEER_EOF, 20, 60)]);
+        troubled.record_closed(&[closed("ada", at, Cause::PEER_EOF, 20, 60)]);
     }
-    troubled.note_closed(&[closed("ada", died, Cause::STALE, 20, 60)]);
+    troubled.record_closed(&[closed("ada", died, Cause::STALE, 20, 60)]);
     for n in 0..500 {
         let user = format!("peer{n}");
         for again in 0..n % 6 {
             let at = died + again * 300_000;
-            troubled.note_closed(&[closed(&user, at, Cause::STALE, 2_500, 60)]);
-            troubled.note_missed(&[missed(&user, at + 60_000, Cause::STALE)]);
+            troubled.record_closed(&[closed(&user, at, Cause::STALE, 2_500, 60)]);
+            troubled.record_missed(&[missed(&user, at + 60_000, Cause::STALE)]);
         }
     }
     for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
@@ -246,7 +246,7 @@ fn a_step_of_the_wall_clock_neither_forgets_trouble_nor_ages_it() {
             if n >= 2 {
                 record.at = stepped(START + n * HOUR_MS);
             }
-            troubled.note_closed(&[record]);
+            troubled.record_closed(&[record]);
         }
         let worst = troubled.worst(stepped(START + 3 * HOUR_MS), 10);
         assert_eq!(worst.len(), 1, "{step}");
@@ -261,8 +261,8 @@ fn a_clock_that_steps_back_and_a_day_of_drops_stay_small() {
     let mut troubled = Troubled::default();
     for n in (0..1_000).rev() {
         let at = START + (n % 100) * HOUR_MS;
-        troubled.note_closed(&[closed("ada", at, Cause::STALE, 20, 5)]);
+        troubled.record_closed(&[closed("ada", at, Cause::STALE, 20, 5)]);
     }
     let (_, trouble) = troubled.by_identity.iter().next().expect("ada");
-    assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES);
+    assert!(trouble.hours.len() as u64 <= HOURS && trouble.ages.len() == AGES_MAX);
 }

@@ -15,14 +15,14 @@ const HALF_LIFE_HOURS: f64 = 6.0;
 
 /// The least number of different hours with trouble before it is reported. One loss falls into at
 /// most two of them: the hour of its end, and that of the end of the wait for the peer.
-const LEAST_HOURS: usize = 3;
+const HOURS_MIN: usize = 3;
 
 /// A round-trip time of at least this is slow: the radio signal is nearly lost, or a queue on the
 /// path is full.
 pub(super) const SLOW: Micros = Micros::from_secs(2);
 
 /// How many ages of the last dropped connections are kept and compared.
-pub(super) const AGES: usize = 8;
+pub(super) const AGES_MAX: usize = 8;
 
 /// What went wrong for one identity in the last hours.
 #[derive(Debug, Default)]
@@ -75,8 +75,8 @@ impl Trouble {
     }
 
     /// Returns whether there was trouble in enough hours to report it.
-    pub(super) fn is_told(&self) -> bool {
-        self.hours.len() >= LEAST_HOURS
+    pub(super) fn is_reported(&self) -> bool {
+        self.hours.len() >= HOURS_MIN
     }
 
     pub(super) fn sums(&self) -> Sums {

@@ -1,8 +1,8 @@
 //! A healthy fleet.
 
-use super::super::alerting::Watch;
+use super::super::alerting::Evaluator;
 use super::super::sample::Counters;
-use super::bench::{Bench, classes};
+use super::fleet_harness::{FleetHarness, classes};
 use crate::base::cause::Cause;
 
 /// A day of everything that is normal in a healthy fleet, behind one proxy's block: no alert.
@@ -10,18 +10,18 @@ use crate::base::cause::Cause;
 fn a_healthy_day_is_silent() {
     let mut random = fastrand::Rng::with_seed(6);
     for most in [3, 20, 60, 300, 2_000, 18_000] {
-        let mut bench = Bench::new();
-        bench.watch = Watch::default();
-        *bench.counters() = Counters::none(classes());
-        let (looks, mut lost) = (6 * 60 * 24, 0.0);
-        for look in 0..looks {
+        let mut fleet = FleetHarness::new();
+        fleet.evaluator = Evaluator::default();
+        *fleet.counters() = Counters::zero(classes());
+        let (evaluations, mut lost) = (6 * 60 * 24, 0.0);
+        for nth in 0..evaluations {
             // From 22:00 to 06:00 a third of them is connected; all connect within the first
             // minutes.
-            let hour = look as f64 / 360.0;
+            let hour = nth as f64 / 360.0;
             let share = if hour < 16.0 { 1.0 } else { 0.33 };
             let wanted = (most as f64 * share) as u64;
             for class in 0..2 {
-                let live = bench.counters().live[class];
+                let live = fleet.counters().live[class];
                 let pace = (most / 30).max(1);
                 let (come, leave) = (
                     wanted.saturating_sub(live).min(pace),
@@ -32,8 +32,8 @@ fn a_healthy_day_is_silent() {
                 lost += live as f64 / 1_200.0 * random.f64() * 2.0;
                 let losses = (lost as u64).min(live - leave);
                 lost -= losses as f64;
-                bench.lose(class, losses, 1, Cause::STALE);
-                let counters = bench.counters();
+                fleet.lose(class, losses, 1, Cause::STALE);
+                let counters = fleet.counters();
                 counters.live[class] = counters.live[class] + come + losses - leave;
                 counters.opened[class] += come + churn + losses;
                 counters.ended[class] += leave + churn;
@@ -45,8 +45,8 @@ fn a_healthy_day_is_silent() {
                     counters.rtt.record(us);
                 }
             }
-            bench.look();
+            fleet.evaluate();
         }
-        assert_eq!(bench.told, [], "{most}");
+        assert_eq!(fleet.reports, [], "{most}");
     }
 }

@@ -1,12 +1,12 @@
-//! Every rule on invented looks with a virtual clock: it fires, is silent just below the threshold,
-//! resolves, and does not flap.
+//! Every rule on invented samples with a virtual clock: it fires, is silent just below the
+//! threshold, resolves, and does not flap.
 
-mod agents;
-mod bench;
-mod book;
-mod deaths;
+mod alert_states;
+mod capacity;
+mod common_agents;
+mod fleet_harness;
 mod healthy;
-mod limits;
-mod names;
+mod identities;
+mod mass_death;
+mod posts;
 mod shares;
-mod telling;

@@ -1,0 +1,14 @@
+//! Carries out the loop's jobs, on the thread `errands`. The metric `pulsegate_errands_lost` and
+//! the log have the thread's name, too.
+
+mod runner;
+mod state_file;
+mod webhooks;
+
+pub(super) use self::runner::JobRunner;
+pub use self::state_file::{
+    StartedApps, StateFile, StateFileStats, StateLock, load, lock_state, state_target,
+};
+pub use self::webhooks::{
+    WebhookCounts, WebhookOptions, WebhookResult, WebhookSettings, WebhookStats, WebhookType,
+};

@@ -1,0 +1,302 @@
+//! The table of alerts: a value that stays above its threshold for long enough fires; one that
+//! stays clearly below for long enough is resolved.
+//!
+//! Pure: samples go in, events come out.
+
+use super::alert_rule::{AlertRule, Labels, Measurement, Severity};
+use super::rule_input::RuleInput;
+use super::rule_table::RULES;
+use crate::base::bounded;
+use crate::base::time::{Micros, UnixMillis};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The limit of active alerts, firing or pending.
+pub(super) const ACTIVE_MAX: usize = 1_000;
+
+/// The number of resolved alerts that are kept.
+pub(super) const RESOLVED_MAX: usize = 50;
+
+/// An alert is resolved if its value stays below this part of its threshold. Between this part and
+/// the threshold nothing changes.
+const RESOLVE_RATIO: f64 = 0.8;
+
+/// The state of an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::side) enum AlertState {
+    /// The value is at the threshold or above, but not yet for long enough.
+    Pending,
+    /// The alert fires.
+    Firing,
+    /// The alert has ended.
+    Resolved,
+}
+
+impl AlertState {
+    /// Returns the name in the log.
+    pub(in crate::side) fn name(self) -> &'static str {
+        match self {
+            AlertState::Pending => "pending",
+            AlertState::Firing => "firing",
+            AlertState::Resolved => "resolved",
+        }
+    }
+}
+
+/// An alert, as other modules see it.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::side) struct Alert {
+    pub(in crate::side) name: &'static str,
+    pub(in crate::side) labels: Labels,
+    pub(super) severity: Severity,
+    pub(in crate::side) state: AlertState,
+    /// When the value first reached the threshold.
+    pub(in crate::side) since: UnixMillis,
+    pub(in crate::side) resolved_at: Option<UnixMillis>,
+    /// The value at the latest evaluation at which it was not clearly below the threshold.
+    /// `threshold` and `summary` are from the same evaluation.
+    pub(in crate::side) value: f64,
+    pub(in crate::side) threshold: f64,
+    pub(in crate::side) summary: String,
+    pub(in crate::side) action: &'static str,
+}
+
+/// A report about an alert.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum AlertEvent {
+    /// The alert has begun to fire, or is resolved.
+    Changed(Alert),
+    /// The alert still fires and is reported again.
+    Repeated(Alert),
+}
+
+#[derive(Debug)]
+struct Active {
+    alert: Alert,
+    /// When the value reached the threshold.
+    above: Micros,
+    /// When the value fell clearly below the threshold.
+    below: Option<Micros>,
+    /// When the alert was last reported.
+    reported: Micros,
+}
+
+/// All alerts.
+#[derive(Debug, Default)]
+pub(super) struct AlertTable {
+    /// The active alerts, by the rule's index in the table and labels.
+    active: BTreeMap<(usize, Labels), Active>,
+    /// The resolved alerts, oldest first.
+    resolved: VecDeque<Alert>,
+    /// Alerts for which there was no room.
+    pub(super) refused: u64,
+}
+
+impl AlertTable {
+    /// Evaluates all rules.
+    pub(super) fn evaluate(&mut self, input: &RuleInput<'_>) -> Vec<AlertEvent> {
+        let mut events = Vec::new();
+        for (nth, rule) in RULES.iter().enumerate() {
+            let is_on = input.settings.on && (rule.threshold)(input.settings) > 0.0;
+            let measurements = if is_on {
+                (rule.measure)(input)
+            } else {
+                Some(Vec::new())
+            };
+            let explains = |name: &&&str| self.is_firing(name);
+            let explained_by = (rule.explained_by)(input).iter().find(explains).copied();
+            // If the values are unknown now, nothing changes.
+            if let Some(measurements) = measurements {
+                self.resolve_missing(nth, &measurements, is_on, input, &mut events);
+                for measurement in measurements {
+                    self.apply(
+                        nth,
+                        rule,
+                        measurement,
+                        explained_by.is_some(),
+                        input,
+                        &mut events,
+                    );
+                }
+            }
+            if let Some(other) = explained_by.filter(|_| rule.yields) {
+                self.yield_to(other, nth, input, &mut events);
+            }
+        }
+        events.extend(self.repeat_due(input.sample.now, input.settings.repeat));
+        events
+    }
+
+    /// Handles the active alerts for which a rule has no measurement: their value counts as 0.
+    fn resolve_missing(
+        &mut self,
+        nth: usize,
+        measurements: &[Measurement],
+        is_on: bool,
+        input: &RuleInput<'_>,
+        events: &mut Vec<AlertEvent>,
+    ) {
+        let missing: Vec<Labels> = self
+            .active
+            .keys()
+            .filter(|(of, labels)| *of == nth && !measurements.iter().any(|r| r.labels == *labels))
+            .map(|(_, labels)| labels.clone())
+            .collect();
+        let resolve = if is_on {
+            input.settings.resolve
+        } else {
+            Micros::ZERO
+        };
+        for labels in missing {
+            self.resolve_after((nth, labels), resolve, input, events);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        nth: usize,
+        rule: &AlertRule,
+        measurement: Measurement,
+        is_explained: bool,
+        input: &RuleInput<'_>,
+        events: &mut Vec<AlertEvent>,
+    ) {
+        let Measurement {
+            labels,
+            value,
+            threshold,
+            summary,
+        } = measurement;
+        let (now, key) = (input.sample.now, (nth, labels));
+        if !self.active.contains_key(&key) {
+            if value < threshold || is_explained {
+                return;
+            }
+            if self.active.len() >= ACTIVE_MAX {
+                self.refused += 1;
+                return;
+            }
+            let alert = Alert {
+                name: rule.name,
+                labels: key.1.clone(),
+                severity: rule.severity,
+                state: AlertState::Pending,
+                since: input.sample.wall,
+                resolved_at: None,
+                value,
+                threshold,
+                summary: summary.clone(),
+                action: rule.action,
+            };
+            let active = Active {
+                alert,
+                above: now,
+                below: None,
+                reported: now,
+            };
+            self.active.insert(key.clone(), active);
+        }
+        let Some(active) = self.active.get_mut(&key) else {
+            return;
+        };
+        if value < RESOLVE_RATIO * threshold {
+            return self.resolve_after(key, input.settings.resolve, input, events);
+        }
+        active.below = None;
+        let alert = &mut active.alert;
+        (alert.value, alert.threshold, alert.summary) = (value, threshold, summary);
+        if alert.state != AlertState::Pending {
+            return;
+        }
+        if value < threshold || is_explained {
+            self.active.remove(&key);
+        } else if now - active.above >= (rule.hold)(input) {
+            active.alert.state = AlertState::Firing;
+            active.reported = now;
+            events.push(AlertEvent::Changed(active.alert.clone()));
+        }
+    }
+
+    /// Ends the firing alerts of a rule at once. Their trouble is not over, but another alert
+    /// reports it.
+    fn yield_to(
+        &mut self,
+        other: &str,
+        nth: usize,
+        input: &RuleInput<'_>,
+        events: &mut Vec<AlertEvent>,
+    ) {
+        let mut keys = Vec::new();
+        for (key, active) in &mut self.active {
+            if key.0 == nth && active.alert.state == AlertState::Firing {
+                active.alert.summary.push_str("; told as ");
+                active.alert.summary.push_str(other);
+                keys.push(key.clone());
+            }
+        }
+        for key in keys {
+            self.resolve_after(key, Micros::ZERO, input, events);
+        }
+    }
+
+    /// Handles a value that is clearly below its threshold, or that another alert reports: after
+    /// `resolve` the alert ends.
+    fn resolve_after(
+        &mut self,
+        key: (usize, Labels),
+        resolve: Micros,
+        input: &RuleInput<'_>,
+        events: &mut Vec<AlertEvent>,
+    ) {
+        let now = input.sample.now;
+        let Some(active) = self.active.get_mut(&key) else {
+            return;
+        };
+        if active.alert.state == AlertState::Pending {
+            self.active.remove(&key);
+            return;
+        }
+        if now - *active.below.get_or_insert(now) < resolve {
+            return;
+        }
+        if let Some(Active { mut alert, .. }) = self.active.remove(&key) {
+            alert.state = AlertState::Resolved;
+            alert.resolved_at = Some(input.sample.wall);
+            bounded::push(&mut self.resolved, RESOLVED_MAX, alert.clone());
+            events.push(AlertEvent::Changed(alert));
+        }
+    }
+
+    fn repeat_due(&mut self, now: Micros, repeat: Micros) -> Vec<AlertEvent> {
+        let due = self.active.values_mut().filter(|active| {
+            active.alert.state == AlertState::Firing && now - active.reported >= repeat
+        });
+        let report = |active: &mut Active| {
+            active.reported = now;
+            AlertEvent::Repeated(active.alert.clone())
+        };
+        due.map(report).collect()
+    }
+
+    fn is_firing(&self, name: &str) -> bool {
+        self.firing().any(|alert| alert.name == name)
+    }
+
+    /// Returns the firing alerts.
+    pub(super) fn firing(&self) -> impl Iterator<Item = &Alert> {
+        let all = self.active.values().map(|active| &active.alert);
+        all.filter(|alert| alert.state == AlertState::Firing)
+    }
+
+    /// Returns all alerts: firing ones first, then pending ones, then resolved ones, the latest
+    /// first.
+    pub(super) fn all(&self) -> Vec<Alert> {
+        let mut active: Vec<&Active> = self.active.values().collect();
+        active.sort_by_key(|active| {
+            let is_pending = active.alert.state == AlertState::Pending;
+            (is_pending, std::cmp::Reverse(active.above))
+        });
+        let mut all: Vec<Alert> = active.into_iter().map(|a| a.alert.clone()).collect();
+        all.extend(self.resolved.iter().rev().cloned());
+        all
+    }
+}

@@ -1,0 +1,73 @@
+//! The task that takes samples and evaluates the alerts.
+
+use super::alerting::Alerts;
+use super::sample::{Counters, Sample};
+use crate::base::time::{Micros, Timestamp};
+use crate::gateway::Desk;
+use crate::side::down_app::DownApp;
+use crate::side::{loop_query, process};
+use std::time::Duration;
+
+/// The longest sleep before the settings are read again: they may change while the task waits for
+/// the next evaluation.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Evaluates the rules at regular intervals and reports alerts, until the process ends. `down`
+/// returns the apps with a server that is down. `collect_records` records the connections that have
+/// ended.
+pub(in crate::side) async fn run(
+    alerts: &Alerts,
+    desk: &Desk,
+    down: impl Fn() -> Vec<DownApp>,
+    collect_records: impl Fn(),
+) {
+    let mut evaluated_at: Option<Micros> = None;
+    loop {
+        let settings = alerts.settings();
+        if let Some(evaluated_at) = evaluated_at {
+            let left = (evaluated_at + settings.interval - Timestamp::now().raw).as_duration();
+            if !left.is_zero() {
+                tokio::time::sleep(left.min(SLEEP_MAX)).await;
+                continue;
+            }
+        }
+        evaluated_at = Some(Timestamp::now().raw);
+        let sample = if settings.on {
+            take_sample(desk, &down).await
+        } else {
+            // Every rule is off, and firing alerts are resolved.
+            Sample::default()
+        };
+        // This also keeps the box from filling.
+        collect_records();
+        let Timestamp { raw, wall } = Timestamp::now();
+        let sample = Sample {
+            now: raw,
+            wall,
+            ..sample
+        };
+        alerts.evaluate(&settings, &sample);
+    }
+}
+
+async fn take_sample(desk: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
+    let asked = loop_query::query(desk, |gateway, io| {
+        let (flapping, _) = gateway.flapping(io);
+        (gateway.snapshot(io), gateway.user_agents(io), flapping)
+    });
+    let (mut counters, mut flapping_now) = (None, Vec::new());
+    if let Ok((snapshot, agents, flapping)) = asked.await {
+        let counted = Counters::from(&snapshot);
+        counters = Some(Counters { agents, ..counted });
+        flapping_now = flapping;
+    }
+    let process_stats = process::stats();
+    Sample {
+        counters,
+        flapping: flapping_now,
+        down: down(),
+        fds: process_stats.open_fds.zip(process_stats.max_fds),
+        memory: process::memory(),
+        ..Sample::default()
+    }
+}

@@ -1,0 +1,168 @@
+//! The table of rules: what each reads, its threshold, and what to do.
+
+use super::alert_rule::{AlertRule, Severity};
+use super::gateway_rules::{
+    at_capacity, fds_near_limit, loop_stalls, memory_near_limit, near_capacity, out_of_descriptors,
+};
+use super::peer_rules::{
+    app_down, flapping, many_suspects, mass_death, reconnect_storm, rtt_high, stale_closes,
+};
+use super::rule_input::RuleInput;
+use crate::base::time::Micros;
+
+/// All rules, in the order of evaluation: a rule that explains others is before them.
+pub(super) const RULES: &[AlertRule] = &[
+    AlertRule {
+        name: MASS_DEATH,
+        severity: Severity::Critical,
+        action: "If the summary names a user agent, check that client's release. Otherwise check \
+                 the network, the proxy or the carrier that it names; the peers are not the cause. \
+                 The gateway needs no restart.",
+        threshold: |s| s.mass_death as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        measure: mass_death,
+    },
+    AlertRule {
+        name: "many_suspects",
+        severity: Severity::Warning,
+        action: "If the summary names a user agent, or only one class is affected, check that \
+                 client's release. If all classes are, check the network, the proxy or the region. \
+                 Compare with other gateways.",
+        threshold: |s| s.suspects_percent as f64,
+        hold: |v| v.settings.suspects_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        measure: many_suspects,
+    },
+    AlertRule {
+        name: "stale_closes",
+        severity: Severity::Critical,
+        action: "If the summary names a user agent, check that client's release. Otherwise see \
+                 /api/v1/closed?cause=stale for addresses and packages: peers vanish silently, as \
+                 behind a NAT or a proxy that drops idle connections.",
+        threshold: |s| s.stale_percent as f64,
+        hold: |v| v.settings.stale_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        measure: stale_closes,
+    },
+    AlertRule {
+        name: "rtt_high",
+        severity: Severity::Warning,
+        action: "If p50 is high, too (/api/v1/overview), check the network path or an overloaded \
+                 proxy. If not, single devices are slow: see /api/v1/connections?sort=rtt.",
+        threshold: |s| s.rtt_p99.0 as f64 / 1e3,
+        hold: |v| v.settings.rtt_for,
+        explained_by: no_other,
+        yields: false,
+        measure: rtt_high,
+    },
+    AlertRule {
+        name: "flapping",
+        severity: Severity::Warning,
+        action: "Look for two processes or devices with one identity, or a client that reconnects \
+                 without a delay. The gateway already slows them down.",
+        threshold: |s| s.flapping as f64,
+        hold: |v| v.settings.flapping_for,
+        explained_by: no_other,
+        yields: false,
+        measure: flapping,
+    },
+    AlertRule {
+        name: "app_down",
+        severity: Severity::Warning,
+        action: "Tell the team that runs the app: its webhook does not answer, so no user can \
+                 start it. The gateway tries again by itself.",
+        threshold: |s| f64::from(u8::from(s.app_down)),
+        hold: |v| v.settings.app_down_for,
+        explained_by: no_other,
+        yields: false,
+        measure: app_down,
+    },
+    AlertRule {
+        name: "loop_stalls",
+        severity: Severity::Warning,
+        action: "Find out what stops the process: swap, CPU steal, a frozen cgroup, a migration of \
+                 the machine. No connection was closed because of it.",
+        threshold: |s| s.stalls as f64,
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        measure: loop_stalls,
+    },
+    AlertRule {
+        name: AT_CAPACITY,
+        severity: Severity::Critical,
+        action: "Start another gateway, or raise MAX_CONNECTIONS (and LimitNOFILE if file \
+                 descriptors are the limit). Until then new connections are answered 503.",
+        threshold: |s| s.refused as f64,
+        // Fires at once, because a new connection was refused already.
+        hold: |_| Micros::ZERO,
+        explained_by: no_other,
+        yields: false,
+        measure: at_capacity,
+    },
+    AlertRule {
+        name: NEAR_CAPACITY,
+        severity: Severity::Warning,
+        action: "Start another gateway, or raise MAX_CONNECTIONS (and LimitNOFILE if file \
+                 descriptors are the limit). At the limit new connections are answered 503.",
+        threshold: |s| s.capacity_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: |_| &[AT_CAPACITY],
+        yields: true,
+        measure: near_capacity,
+    },
+    AlertRule {
+        name: "fds_near_limit",
+        severity: Severity::Critical,
+        action: "Raise the limit of file descriptors (LimitNOFILE), or start another gateway. At \
+                 the limit new connections wait.",
+        threshold: |s| s.fds_percent as f64,
+        // Descriptors that have run out already need no waiting time.
+        hold: |v| match out_of_descriptors(v) {
+            0 => v.settings.limits_for,
+            _ => Micros::ZERO,
+        },
+        // Connections use them, up to their limit. If accepting fails, there is another reason.
+        explained_by: |v| match out_of_descriptors(v) {
+            0 if v.settings.capped_by_descriptors => &[AT_CAPACITY, NEAR_CAPACITY],
+            _ => &[],
+        },
+        yields: true,
+        measure: fds_near_limit,
+    },
+    AlertRule {
+        name: "memory_near_limit",
+        severity: Severity::Critical,
+        action: "Raise the limit that the summary names, lower MAX_BUFFERED_BYTES or \
+                 MAX_CONNECTIONS, or start another gateway.",
+        threshold: |s| s.memory_percent as f64,
+        hold: |v| v.settings.limits_for,
+        explained_by: no_other,
+        yields: false,
+        measure: memory_near_limit,
+    },
+    AlertRule {
+        name: "reconnect_storm",
+        severity: Severity::Warning,
+        action: "See /api/v1/causes. replaced in pairs: two devices with one identity. peer_eof at \
+                 one age: a proxy's timeout. peer_closed: the clients themselves.",
+        threshold: |s| s.storm_percent as f64,
+        hold: |v| v.settings.storm_for,
+        explained_by: |_| &[MASS_DEATH],
+        yields: false,
+        measure: reconnect_storm,
+    },
+];
+
+// Rules that explain others.
+pub(super) const MASS_DEATH: &str = "mass_death";
+const AT_CAPACITY: &str = "at_capacity";
+const NEAR_CAPACITY: &str = "near_capacity";
+
+fn no_other(_: &RuleInput<'_>) -> &'static [&'static str] {
+    &[]
+}
