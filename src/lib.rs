@@ -41,13 +41,14 @@
 //!
 //! # The turn
 //!
-//! [`Reactor::run`] repeats turns; a host with events of its own calls [`Reactor::turn`]. A turn has
-//! fixed steps, each with a budget. What a step leaves over begins the next turn.
+//! [`Reactor::run`] repeats turns; a host with events of its own calls [`Reactor::run_turn`]. A
+//! turn has fixed steps, each with a budget. What a step leaves over begins the next turn.
 //!
 //! 1. **Wait** until a socket is ready, another thread calls, or a deadline is due.
 //! 2. **Accept** new connections. No call of the handler.
-//! 3. **Read**: `on_preamble`, `on_check`, `on_request` or `on_unserved`, `on_open`, `on_message`,
-//!    `on_continue`, `on_pong`, `on_mangled_pong`, `on_health` (healthy again), `on_throttled`.
+//! 3. **Read**: `on_preamble`, `on_health_check`, `on_request` or `on_unserved`, `on_open`,
+//!    `on_message`, `on_continue`, `on_pong`, `on_mangled_pong`, `on_health` (healthy again),
+//!    `on_throttled`.
 //! 4. **Commands** of other threads ([`Remote`]): `on_open` after a verdict that was deferred, then
 //!    `on_wake`.
 //! 5. **Time**: `on_timer`, `on_health` (suspect). Connections that seem stale are read once more
@@ -62,7 +63,8 @@
 //!   records effects at once; nothing is written and no other call is made before the handler has
 //!   returned.
 //! - A call must not block and takes a fraction of a millisecond. Longer work goes to another
-//!   thread, with [`Verdict::Defer`] or [`Remote`], or is done in steps ([`Io::unfinished`], timers).
+//!   thread, with [`Verdict::Defer`] or [`Remote`], or is done in steps ([`Io::unfinished`],
+//!   timers).
 //! - Work that grows with what a peer sends is counted with [`Io::spend`], in units of about a
 //!   microsecond. A connection has 200 units a turn, all together have 2 000. Beyond that its input
 //!   waits.
@@ -86,12 +88,12 @@
 //! # Errors
 //!
 //! An error of one connection is never an error of the loop: it ends that connection, for a
-//! [`Cause`]. [`Reactor::new`], [`Reactor::turn`] and [`Reactor::run`] return
+//! [`Cause`]. [`Reactor::new`], [`Reactor::run_turn`] and [`Reactor::run`] return
 //! [`io::Error`](std::io::Error): `InvalidInput` with a [`ConfigError`] inside for a wrong
-//! configuration, every other kind from the system. [`SetPolicyError`] and [`ReconfigureError`] mean
-//! that nothing has changed, [`Refused`] that a message was not taken, [`Full`] that the command may
-//! be tried again. Each error is an enum or has [`faults`](ConfigError::faults): it names the field,
-//! its value and what is allowed.
+//! configuration, every other kind from the system. [`SetPolicyError`] and [`ReconfigureError`]
+//! mean that nothing has changed, [`SendError`] that a message was not taken, [`QueueFull`] that the
+//! command may be tried again. Each error is an enum or has [`faults`](ConfigError::faults): it
+//! names the field, its value and what is allowed.
 //!
 //! # What may change
 //!
@@ -184,10 +186,10 @@ pub use base::{cause, time};
 pub use base::id::{ConnId, InvalidConnId};
 pub use cause::{Cause, CauseInfo, CauseKind, CauseTable, EndCode, EndedBy};
 pub use engine::{
-    Awaits, Class, ClassConfig, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending, Full,
-    Handler, HealthView, Io, Message, Outlook, PhaseView, Pong, Preamble, Prepared,
-    ReconfigureError, Refused, Remote, Reply, Request, Sent, SetPolicyError, TimerId, Traffic,
-    Upgrade, Verdict,
+    Class, ClassConfig, CloseStage, Config, ConfigError, ConfigFault, ConnMap, ConnView, Ending,
+    Handler, HealthView, Io, Message, Outlook, PhaseView, Pong, Preamble, PreparedMessage,
+    QueueFull, ReconfigureError, Remote, Reply, Request, SendError, SendOutcome, SetPolicyError,
+    TimerId, Traffic, Upgrade, Verdict,
 };
 pub use health::{HealthChange, HealthState, HeartbeatMode, Policy, PolicyError, PolicyFault, Rtt};
 pub use reactor::Reactor;

@@ -6,9 +6,11 @@
 //! connections share.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pulsegate::engine::{Engine, Intake};
+use pulsegate::engine::{Engine, ReadAction};
 use pulsegate::wire::frame::{BINARY, FIN, write_frame};
-use pulsegate::{Class, Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
+use pulsegate::{
+    Class, Config, ConnId, Handler, Io, Message, Micros, Request, SendOutcome, Verdict,
+};
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
@@ -51,17 +53,19 @@ fn echo(c: &mut Criterion) {
 fn feed(engine: &mut Engine<Echo>, id: ConnId, message: &[u8]) {
     let mut reads = message.chunks(READ);
     loop {
-        match engine.intake(id, Micros::ZERO) {
-            Intake::Read(_) => match reads.next() {
+        match engine.read_action(id, Micros::ZERO) {
+            ReadAction::Read(_) => match reads.next() {
                 Some(read) => engine.on_bytes(id, read, Micros::ZERO),
                 None => break,
             },
-            Intake::Leftover => engine.on_leftover(id, Micros::ZERO),
-            Intake::NextTurn => engine.reap(Micros::ZERO, &mut |id, _| panic!("{id} was closed")),
-            Intake::Paused | Intake::Over => panic!("it is open"),
+            ReadAction::Leftover => engine.on_leftover(id, Micros::ZERO),
+            ReadAction::NextTurn => {
+                engine.reap(Micros::ZERO, &mut |id, _| panic!("{id} was closed"))
+            }
+            ReadAction::Paused | ReadAction::Ended => panic!("it is open"),
         }
     }
-    engine.on_drained(id, Micros::ZERO);
+    engine.on_socket_empty(id, Micros::ZERO);
 }
 
 fn open() -> (Engine<Echo>, ConnId) {
@@ -112,7 +116,7 @@ impl Handler for Echo {
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
-        assert_eq!(io.send(id, message), Sent::Flowing);
+        assert_eq!(io.send(id, message), SendOutcome::Flowing);
     }
 }
 

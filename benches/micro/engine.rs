@@ -15,7 +15,7 @@ use criterion::{
     BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
 };
 use heartbeat::pong_to;
-use pulsegate::engine::{Engine, Flushed};
+use pulsegate::engine::{Engine, FlushOutcome};
 use pulsegate::{
     Class, Config, ConnId, Ending, Handler, HealthChange, Io, Message, Micros, Policy, Request,
     Verdict,
@@ -107,7 +107,7 @@ impl Fleet {
                     Ok(slices.iter().map(|s| s.len()).sum())
                 };
                 let flushed = fleet.engine.flush(id, fleet.now, &mut socket);
-                assert_eq!(flushed, Flushed::Done);
+                assert_eq!(flushed, FlushOutcome::Done);
             }
             fleet.engine.reap(fleet.now, &mut |_, _| {});
         }
@@ -124,7 +124,7 @@ impl Fleet {
         let (pings, pongs) = (self.engine.stats().pings, self.engine.stats().pongs);
         let bytes = (self.engine.stats().bytes_out, self.engine.stats().bytes_in);
         loop {
-            let next = self.now + self.engine.sleep(self.now).expect("deadlines");
+            let next = self.now + self.engine.sleep_time(self.now).expect("deadlines");
             if next > end {
                 break;
             }
@@ -142,7 +142,7 @@ impl Fleet {
     fn turn(&mut self, now: Micros) {
         self.now = now;
         self.engine.advance(now);
-        assert_eq!(self.engine.next_doubtful(), None);
+        assert_eq!(self.engine.next_final_check(), None);
         self.engine.take_dirty(&mut self.dirty);
         for id in self.dirty.drain(..) {
             let pongs = &mut self.pongs;
@@ -153,7 +153,7 @@ impl Fleet {
                 pongs.push((id, pong_to(ping)));
                 Ok(ping.len())
             };
-            assert_eq!(self.engine.flush(id, now, &mut socket), Flushed::Done);
+            assert_eq!(self.engine.flush(id, now, &mut socket), FlushOutcome::Done);
         }
         for (id, frame) in self.pongs.drain(..) {
             self.engine.on_bytes(id, &frame, now + RTT);

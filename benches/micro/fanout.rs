@@ -93,7 +93,7 @@ impl Room {
         loop {
             let bytes = self.turn();
             all += bytes;
-            if self.engine.sleep(Micros::ZERO) != Some(Micros::ZERO) {
+            if self.engine.sleep_time(Micros::ZERO) != Some(Micros::ZERO) {
                 return all;
             }
         }

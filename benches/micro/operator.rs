@@ -175,7 +175,7 @@ fn reload() {
     while idle < 3 {
         let before = net.with_io(|_, io| io.stats().work_units);
         let began = Instant::now();
-        net.turn();
+        net.run_turn();
         time = time.max(began.elapsed());
         let units = net.with_io(|_, io| io.stats().work_units) - before;
         most = most.max(units);
@@ -215,7 +215,7 @@ fn operator(c: &mut Criterion) {
         });
     });
     group.bench_function("one connection explained", |b| {
-        let id: ConnId = net.with_io(|_, io| io.in_slot(9_000)).expect("somebody");
+        let id: ConnId = net.with_io(|_, io| io.id_in_slot(9_000)).expect("somebody");
         b.iter(|| net.with_io(|gateway, io| black_box(gateway.portrait(io, id))));
     });
     group.bench_function("one slice of sessions", |b| {
@@ -252,7 +252,7 @@ fn operator(c: &mut Criterion) {
         slice.more
     });
     for nth in 0..1_000 {
-        let id: ConnId = net.with_io(|_, io| io.in_slot(nth)).expect("somebody");
+        let id: ConnId = net.with_io(|_, io| io.id_in_slot(nth)).expect("somebody");
         net.with_io(|gateway, io| gateway.kick(io, id, "bench", Micros::from_secs(3_600)));
     }
     let mut after = None;

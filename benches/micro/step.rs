@@ -8,7 +8,7 @@
 
 mod updates;
 
-use pulsegate::engine::{Engine, Intake};
+use pulsegate::engine::{Engine, ReadAction};
 use pulsegate::gateway::{
     Credentials, Gateway, Options, ProxyProtocol, RELAY_CLASSES, RelaySettings,
 };
@@ -282,7 +282,7 @@ impl Loop {
             }
             self.engine.reap(Micros::ZERO, &mut |_, _| {});
             self.engine.take_ready(&mut Vec::new());
-            if self.engine.sleep(Micros::ZERO) != Some(Micros::ZERO) {
+            if self.engine.sleep_time(Micros::ZERO) != Some(Micros::ZERO) {
                 break;
             }
         }
@@ -294,17 +294,17 @@ impl Loop {
 fn feed(net: &mut Loop, id: ConnId, bytes: &[u8]) {
     let mut chunks = bytes.chunks(READ);
     loop {
-        match net.engine.intake(id, Micros::ZERO) {
-            Intake::Read(_) => {
+        match net.engine.read_action(id, Micros::ZERO) {
+            ReadAction::Read(_) => {
                 let Some(chunk) = chunks.next() else {
                     return;
                 };
                 on_bytes(&mut net.engine, id, chunk);
                 net.settle();
             }
-            Intake::Leftover => on_leftover(&mut net.engine, id),
-            Intake::NextTurn => net.settle(),
-            Intake::Paused | Intake::Over => return,
+            ReadAction::Leftover => on_leftover(&mut net.engine, id),
+            ReadAction::NextTurn => net.settle(),
+            ReadAction::Paused | ReadAction::Ended => return,
         }
     }
 }

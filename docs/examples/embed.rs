@@ -108,7 +108,7 @@ impl Handler for Host {
         };
         guest.messages += 1;
         if text == "remind me" {
-            self.reminders.insert(io.timer(REMIND_AFTER), id);
+            self.reminders.insert(io.start_timer(REMIND_AFTER), id);
         } else {
             io.send(id, Message::text(format!("{}: {text}", guest.name)));
         }
@@ -253,7 +253,7 @@ fn turn_until_over(reactor: &mut Reactor<Host>, news: &mut UdpSocket) -> Result<
         }
         // Whether the descriptor was readable or a deadline has come: a turn finds out. One too
         // many does no harm.
-        reactor.turn(Some(Duration::ZERO))?;
+        reactor.run_turn(Some(Duration::ZERO))?;
     }
     Ok(announced)
 }

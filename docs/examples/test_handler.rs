@@ -55,9 +55,9 @@ impl Presence {
     /// The room's time begins anew. Its timer, if there is one, is stopped.
     fn restart(&mut self, io: &mut Io<'_>, name: &str) {
         if let Some(room) = self.rooms.get_mut(name) {
-            io.cancel(room.timer);
+            io.cancel_timer(room.timer);
             self.timers.remove(&room.timer);
-            room.timer = io.timer(IDLE);
+            room.timer = io.start_timer(IDLE);
             self.timers.insert(room.timer, name.to_owned());
         }
     }
@@ -87,7 +87,7 @@ impl Handler for Presence {
         let (name, room) = (name.clone(), room.clone());
         let timers = &mut self.timers;
         let here = self.rooms.entry(room.clone()).or_insert_with(|| {
-            let timer = io.timer(IDLE);
+            let timer = io.start_timer(IDLE);
             timers.insert(timer, room.clone());
             Room {
                 members: Vec::new(),
@@ -139,7 +139,7 @@ impl Handler for Presence {
         };
         room.members.swap_remove(place);
         if room.members.is_empty() {
-            io.cancel(room.timer);
+            io.cancel_timer(room.timer);
             self.timers.remove(&room.timer);
             self.rooms.remove(&guest.room);
         } else {
@@ -190,7 +190,7 @@ impl Script {
         self.step(&format!("{seconds} s have passed"));
     }
 
-    /// The peer has received these texts since the last look, besides pings.
+    /// The peer has received these texts since the last call, besides pings.
     #[track_caller]
     fn expect(&mut self, peer: PeerId, expected: &[&str]) {
         let received = self.net.received(peer);

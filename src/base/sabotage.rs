@@ -1,5 +1,5 @@
-//! Deliberate bugs, switched on one at a time by `tests/models/sabotage.rs` to check that the tests find
-//! them.
+//! Deliberate bugs, switched on one at a time by `tests/models/sabotage.rs` to check that the tests
+//! find them.
 //!
 //! Without the feature `sabotage` every check below is the constant `false` and disappears from the
 //! code.
@@ -32,7 +32,7 @@ pub enum Bug {
     EveryByteIsHeard,
     /// A ping is queued behind one that has not been sent.
     PingBehindPing,
-    /// A stale connection is closed without a last look at its socket.
+    /// A stale connection is closed without a final check of its socket.
     NoLastLook,
     /// Messages are delivered after our close frame was queued.
     DeliverAfterClose,

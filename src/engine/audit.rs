@@ -1,6 +1,6 @@
 //! Invariants between turns, and values that only tests read.
 
-use super::conn::{Conn, Mark, Middle, Phase};
+use super::conn::{Conn, Flag, InputState, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::wheel::TICK;
@@ -15,14 +15,14 @@ impl<H: Handler> Engine<H> {
     pub(crate) fn audit(&self, now: Micros) -> Result<(), String> {
         let core = &self.core;
         let (mut pending, mut held, mut suspects, mut counted) = (0, 0, 0, 0);
-        let (mut opening, mut closing, mut strangers) = (0, 0, 0);
+        let (mut opening, mut closing, mut unidentified) = (0, 0, 0);
         for (id, conn) in core.table.ids() {
             pending += conn.charged() as u64;
-            counted += u64::from(conn.marks.has(Mark::Counted) && !ended(&conn.phase));
+            counted += u64::from(conn.flags.has(Flag::Upgraded) && !ended(&conn.phase));
             opening += u64::from(matches!(conn.phase, Phase::Opening(_)));
             if let Phase::Closing(closes) = &conn.phase {
-                let is_websocket = conn.marks.has(Mark::Counted);
-                closing += u64::from(is_websocket && !closes.end.told);
+                let is_websocket = conn.flags.has(Flag::Upgraded);
+                closing += u64::from(is_websocket && !closes.end.reported);
                 opening += u64::from(!is_websocket);
             }
             if let Phase::Opening(Some(head)) = &conn.phase {
@@ -31,18 +31,22 @@ impl<H: Handler> Engine<H> {
                     return Err(format!("{id} holds more of a head than it is charged"));
                 }
             }
-            strangers += if conn.is_stranger() { held_of(conn) } else { 0 };
-            if let Phase::Open(middle) = &conn.phase {
+            unidentified += if conn.is_unidentified() {
+                held_of(conn)
+            } else {
+                0
+            };
+            if let Phase::Open(input) = &conn.phase {
                 suspects += u64::from(conn.health.state() == HealthState::Suspect);
-                if let Some(middle) = middle {
-                    held += middle.held;
-                    check_middle(middle).map_err(|e| format!("{id} {e}"))?;
+                if let Some(input) = input {
+                    held += input.held;
+                    check_input(input).map_err(|e| format!("{id} {e}"))?;
                 }
             }
             let Some(due) = conn.due(core.policy_of(conn), &core.config) else {
                 return Err(format!("{id} is dead and was not reaped"));
             };
-            if conn.marks.has(Mark::Deferred) {
+            if conn.flags.has(Flag::StaleQueued) {
                 continue;
             }
             let Some(armed) = conn.armed() else {
@@ -55,16 +59,20 @@ impl<H: Handler> Engine<H> {
                 return Err(format!("{id} was due at {due}, and now it is {now}"));
             }
         }
-        self.check_places()?;
+        self.check_conn_sets()?;
         let stats = &core.stats;
-        let told: u64 = (0..stats.causes.count())
+        let reported: u64 = (0..stats.causes.count())
             .map(|c| stats.closed(c) + stats.rejected[c])
             .sum();
         let told_but_here = core.table.ids().filter(|(_, c)| ended(&c.phase)).count() as u64;
         for (what, kept, found) in [
             ("pending bytes", stats.pending_bytes, pending),
             ("held bytes", stats.held_bytes, held),
-            ("bytes of strangers", stats.stranger_bytes, strangers),
+            (
+                "bytes of unidentified peers",
+                stats.unidentified_bytes,
+                unidentified,
+            ),
             ("suspects", stats.suspects(), suspects),
             ("opening", stats.opening(), opening),
             (
@@ -75,7 +83,7 @@ impl<H: Handler> Engine<H> {
             ("live", stats.live(), counted),
             (
                 "accepted less ended",
-                stats.accepted - told,
+                stats.accepted - reported,
                 core.table.len() as u64 - told_but_here,
             ),
         ] {
@@ -117,29 +125,29 @@ impl<H: Handler> Engine<H> {
 fn held_of(conn: &Conn) -> u64 {
     match &conn.phase {
         Phase::Opening(Some(head)) => head.held,
-        Phase::Open(Some(middle)) => middle.held,
+        Phase::Open(Some(input)) => input.held,
         _ => 0,
     }
 }
 
 /// Checks the invariants of a connection with work in progress.
-fn check_middle(middle: &Middle) -> Result<(), String> {
-    if middle.at_rest() {
+fn check_input(input: &InputState) -> Result<(), String> {
+    if input.is_at_rest() {
         return Err("is idle but not parked".to_owned());
     }
     // A connection whose share is in progress is busy, and does not wait.
-    let waits = middle.throttled_since.is_some();
-    if waits && !middle.is_held() || middle.is_held() && !middle.is_busy() && !waits {
+    let waits = input.throttled_since.is_some();
+    if waits && !input.is_held() || input.is_held() && !input.is_busy() && !waits {
         return Err("is throttled but not counted as throttled, or the reverse".to_owned());
     }
-    let frame = middle.frame.as_ref().map_or(0, |f| f.control.len());
-    let message = middle.message.as_ref().map_or(0, |m| m.len());
-    let own = (middle.leftover.len() + frame + message) as u64;
-    let least = own + middle.unfinished.unwrap_or_default();
-    if middle.held < least {
+    let frame = input.frame.as_ref().map_or(0, |f| f.control.len());
+    let message = input.message.as_ref().map_or(0, |m| m.len());
+    let own = (input.leftover.len() + frame + message) as u64;
+    let least = own + input.unfinished.unwrap_or_default();
+    if input.held < least {
         return Err(format!(
             "holds at least {least} bytes, but is charged {}",
-            middle.held
+            input.held
         ));
     }
     Ok(())
@@ -147,8 +155,8 @@ fn check_middle(middle: &Middle) -> Result<(), String> {
 
 fn ended(phase: &Phase) -> bool {
     match phase {
-        Phase::Closing(closing) => closing.end.told,
-        Phase::Dead(end) => end.told,
+        Phase::Closing(closing) => closing.end.reported,
+        Phase::Dead(end) => end.reported,
         Phase::Opening(_) | Phase::Open(_) => false,
     }
 }

@@ -29,7 +29,7 @@ pub struct Config {
     /// How long a connection may be above `max_pending_bytes` without taking a byte. Default 1 s.
     pub slow_after: Micros,
     /// The most bytes in buffers over all connections: unsent data, unfinished messages, and what
-    /// the host charges. Default 1 GiB. Peers that have not introduced themselves may use a
+    /// the host charges. Default 1 GiB. Peers that have not identified themselves may use a
     /// sixteenth of it.
     pub max_buffered_bytes: usize,
     /// The most stale connections closed in a second, 0 for no limit. Default 5 000.
@@ -69,14 +69,14 @@ impl Default for Config {
 impl Config {
     /// The least value of [`max_head_bytes`](Config::max_head_bytes): enough for a browser's plain
     /// upgrade.
-    pub const HEAD_LEAST: usize = 1 << 10;
+    pub const HEAD_MIN: usize = 1 << 10;
 
     /// The greatest value of [`max_head_bytes`](Config::max_head_bytes): the most that is read at
     /// once.
-    pub const HEAD_MOST: usize = 64 << 10;
+    pub const HEAD_MAX: usize = 64 << 10;
 
-    /// Returns the bytes that all peers that have not introduced themselves may hold together.
-    pub(crate) fn strangers_bytes(&self) -> u64 {
+    /// Returns the bytes that all peers that have not identified themselves may hold together.
+    pub(crate) fn unidentified_limit(&self) -> u64 {
         self.max_buffered_bytes as u64 / 16
     }
 
@@ -103,7 +103,7 @@ impl Config {
         if self.slow_after < Policy::MIN_TIME {
             faults.push(ConfigFault::SlowAfter(self.slow_after));
         }
-        if !(Self::HEAD_LEAST..=Self::HEAD_MOST).contains(&self.max_head_bytes) {
+        if !(Self::HEAD_MIN..=Self::HEAD_MAX).contains(&self.max_head_bytes) {
             faults.push(ConfigFault::MaxHeadBytes(self.max_head_bytes));
         }
         if self.max_message_bytes < CONTROL_MAX {
@@ -169,11 +169,11 @@ pub enum ConfigFault {
     /// The time is shorter than [`Policy::MIN_TIME`].
     #[error("slow_after is {0}; at least {least}", least = Policy::MIN_TIME)]
     SlowAfter(Micros),
-    /// The limit is not between [`Config::HEAD_LEAST`] and [`Config::HEAD_MOST`].
+    /// The limit is not between [`Config::HEAD_MIN`] and [`Config::HEAD_MAX`].
     #[error(
         "max_head_bytes is {0}; {least} to {most}",
-        least = Config::HEAD_LEAST,
-        most = Config::HEAD_MOST
+        least = Config::HEAD_MIN,
+        most = Config::HEAD_MAX
     )]
     MaxHeadBytes(usize),
     /// The limit is below the length of a control frame (RFC 6455 §5.5).

@@ -5,12 +5,12 @@ use crate::base::id::Class;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::config::Config;
-use crate::engine::ending::Draft;
+use crate::engine::ending::EndingDraft;
 use crate::engine::out::Out;
 use crate::engine::policies::PolicyRef;
 use crate::engine::traffic::Traffic;
-use crate::engine::view::Awaits;
-use crate::engine::wheel::{BEAT, Tick};
+use crate::engine::view::CloseStage;
+use crate::engine::wheel::{PING_GRID, Tick};
 use crate::health::{Health, Policy};
 use crate::wire::frame::{HEADER_MAX, Header};
 use crate::wire::http::Request;
@@ -31,13 +31,13 @@ pub(crate) struct Conn {
     pub(crate) phase: Phase,
     pub(crate) out: Option<Box<Out>>,
     pub(crate) generation: u32,
-    /// The tick of the timer wheel for which its deadline is set; valid only if it is marked as
+    /// The tick of the timer wheel for which its deadline is set; valid only if it is flagged as
     /// armed.
     armed: Tick,
     peer_addr: PeerAddr,
     pub(crate) policy: PolicyRef,
     pub(crate) class: Class,
-    pub(crate) marks: Marks,
+    pub(crate) flags: Flags,
     /// The low half of the count of bytes written up to the end of the latest heartbeat.
     pub(crate) ping_end: u32,
     /// The low half of the count of bytes that the peer's kernel had acknowledged at the last
@@ -55,58 +55,58 @@ struct PeerAddr {
 
 /// Boolean facts about a connection.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Marks(u16);
+pub(crate) struct Flags(u16);
 
-/// A boolean fact about a connection; one bit of [`Marks`].
+/// A boolean fact about a connection; one bit of [`Flags`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Mark {
+pub(crate) enum Flag {
     /// It has a valid entry in the timer wheel.
     Armed,
     /// It is on the list of connections to flush.
     Dirty,
     /// A heartbeat must be sent at the next flush.
-    Ping,
+    PingDue,
     /// A data message has arrived from the peer.
-    Spoke,
+    Identified,
     /// It is on the list of connections whose stale close is deferred.
-    Deferred,
+    StaleQueued,
     /// A token was taken for its deferred stale close.
-    Granted,
+    StaleGranted,
     /// It gets no upgrade because the connection limit is reached.
     Refused,
     /// The handler gave Upgrade or Defer, so one `on_close` must follow.
-    Owed,
+    NeedsOnClose,
     /// It was a WebSocket, so it counts in its class.
-    Counted,
+    Upgraded,
     /// It is counted as a closing connection.
     Closing,
     /// The host has already been asked for the client address in its first bytes.
-    Introduced,
+    PreambleRead,
     /// The host is told the round-trip time of every answered heartbeat.
-    Watched,
+    ReportsPongs,
     /// The host has paused reading from it.
     Paused,
-    /// It seems stale, and is on the list for a last look.
-    Doubtful,
+    /// It seems stale, and is on the list for a final check.
+    FinalCheck,
     /// A proxy is in front of the peer.
     Proxied,
     /// It is above its limit of unsent bytes, or was since its queue was last empty.
     OverLimit,
 }
 
-impl Marks {
-    pub(crate) fn has(self, mark: Mark) -> bool {
-        self.0 & (1 << mark as u16) != 0
+impl Flags {
+    pub(crate) fn has(self, flag: Flag) -> bool {
+        self.0 & (1 << flag as u16) != 0
     }
 
-    pub(crate) fn set(&mut self, mark: Mark) {
-        self.0 |= 1 << mark as u16;
+    pub(crate) fn set(&mut self, flag: Flag) {
+        self.0 |= 1 << flag as u16;
     }
 
-    /// Clears a mark; returns whether it was set.
-    pub(crate) fn take(&mut self, mark: Mark) -> bool {
-        let had = self.has(mark);
-        self.0 &= !(1 << mark as u16);
+    /// Clears a flag; returns whether it was set.
+    pub(crate) fn take(&mut self, flag: Flag) -> bool {
+        let had = self.has(flag);
+        self.0 &= !(1 << flag as u16);
         had
     }
 }
@@ -115,11 +115,11 @@ pub(crate) enum Phase {
     /// Accepted. `None`: no byte has arrived.
     Opening(Option<Box<Opening>>),
     /// A WebSocket. `None`: parked.
-    Open(Option<Box<Middle>>),
+    Open(Option<Box<InputState>>),
     /// Closing: our last bytes are sent, the peer's are skipped.
     Closing(Box<Closing>),
     /// It has ended; the slot is freed in the last step of the turn.
-    Dead(Box<Draft>),
+    Dead(Box<EndingDraft>),
 }
 
 /// A request that is not answered yet.
@@ -134,19 +134,19 @@ pub(crate) struct Opening {
 /// The work in progress of an open connection: a frame, a message in fragments, or bytes beyond its
 /// share.
 #[derive(Default)]
-pub(crate) struct Middle {
-    /// Bytes that were read; only the first `looked_at` of them are processed.
+pub(crate) struct InputState {
+    /// Bytes that were read; only the first `processed` of them are processed.
     pub(crate) leftover: Vec<u8>,
-    pub(crate) looked_at: usize,
+    pub(crate) processed: usize,
     /// Whether `leftover` was moved out and is being processed.
-    pub(crate) at_work: bool,
-    pub(crate) frame: Option<Gathering>,
+    pub(crate) is_processing: bool,
+    pub(crate) frame: Option<PartialFrame>,
     pub(crate) message: Option<IncomingMessage>,
     /// Whether the message is complete, and its pieces are being joined.
     pub(crate) joining: bool,
     /// Bytes that the host keeps of the last message, if it has not finished with it.
     pub(crate) unfinished: Option<u64>,
-    /// Its debt in units; see [`Work`](crate::engine::work::Work).
+    /// Its debt in units; see [`WorkBudget`](crate::engine::work::WorkBudget).
     pub(crate) debt: u32,
     /// Whether it used up its share of a turn. Then 4 KiB at a time are read from it, until it
     /// stays within its share in a turn.
@@ -167,7 +167,7 @@ pub(crate) struct Middle {
 }
 
 /// A frame of which not all has arrived.
-pub(crate) struct Gathering {
+pub(crate) struct PartialFrame {
     /// The part of the frame's header that has arrived.
     pub(crate) head: [u8; HEADER_MAX],
     pub(crate) have: u8,
@@ -183,15 +183,15 @@ pub(crate) struct Gathering {
     pub(crate) since: Micros,
 }
 
-impl Middle {
+impl InputState {
     /// Returns whether bytes that were read are not processed yet.
     pub(crate) fn has_leftover(&self) -> bool {
-        self.looked_at < self.leftover.len()
+        self.processed < self.leftover.len()
     }
 
     /// Returns whether its input waits for its next share of the loop's time.
     pub(crate) fn is_held(&self) -> bool {
-        self.has_leftover() || self.at_work || self.debt > 0 || self.is_busy()
+        self.has_leftover() || self.is_processing || self.debt > 0 || self.is_busy()
     }
 
     /// Returns whether the last message is being joined or is unfinished. Input behind it is not
@@ -201,7 +201,7 @@ impl Middle {
     }
 
     /// Returns whether it holds nothing that affects later input, so that it can be freed.
-    pub(crate) fn at_rest(&self) -> bool {
+    pub(crate) fn is_at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
         !parts && !self.is_held() && !self.slow && self.failed.is_none()
@@ -214,14 +214,14 @@ impl Middle {
         }
         let frame = self.frame.as_ref().map_or(0, |f| f.control.capacity());
         let message = self.message.as_ref().map_or(0, IncomingMessage::allocated);
-        let own = size_of::<Middle>() + self.leftover.capacity() + frame + message;
+        let own = size_of::<InputState>() + self.leftover.capacity() + frame + message;
         own as u64 + self.unfinished.unwrap_or_default()
     }
 }
 
 pub(crate) struct Closing {
-    pub(crate) end: Draft,
-    pub(crate) awaits: Awaits,
+    pub(crate) end: EndingDraft,
+    pub(crate) stage: CloseStage,
     pub(crate) finder: CloseFinder,
     /// When the close began.
     pub(crate) since: Micros,
@@ -234,8 +234,8 @@ pub(crate) struct Closing {
 
 impl Closing {
     /// Returns the ending of a connection that ends now. `unsent`: not all of our answer was sent.
-    pub(crate) fn cut_off(&self, unsent: bool) -> Draft {
-        Draft {
+    pub(crate) fn end_early(&self, unsent: bool) -> EndingDraft {
+        EndingDraft {
             clean: self.end.clean && !unsent,
             ..self.end.clone()
         }
@@ -248,7 +248,7 @@ impl Conn {
             generation,
             class: Class(0),
             armed: 0,
-            marks: Marks::default(),
+            flags: Flags::default(),
             health: Health::new(&Policy::default(), now, 0),
             traffic: Traffic::default(),
             since: now,
@@ -263,17 +263,17 @@ impl Conn {
 
     /// Returns the tick of its current entry in the wheel.
     pub(crate) fn armed(&self) -> Option<Tick> {
-        self.marks.has(Mark::Armed).then_some(self.armed)
+        self.flags.has(Flag::Armed).then_some(self.armed)
     }
 
     pub(crate) fn set_armed(&mut self, tick: Option<Tick>) {
         match tick {
             Some(tick) => {
                 self.armed = tick;
-                self.marks.set(Mark::Armed);
+                self.flags.set(Flag::Armed);
             }
             None => {
-                self.marks.take(Mark::Armed);
+                self.flags.take(Flag::Armed);
             }
         }
     }
@@ -314,7 +314,7 @@ impl Conn {
             Phase::Open(_) => {
                 let earlier =
                     |due: Micros, limit: Option<Micros>| limit.map_or(due, |l| due.min(l));
-                let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(BEAT.0));
+                let ping = Micros(self.health.ping_due(policy).0.next_multiple_of(PING_GRID.0));
                 let alive = ping.min(self.health.stale_at(policy));
                 let due = earlier(alive, self.init_due(policy));
                 Some(earlier(
@@ -331,7 +331,7 @@ impl Conn {
     /// one second, because only a few may be open.
     pub(crate) fn handshake_due(&self, handshake_timeout: Micros) -> Micros {
         const REFUSED: Micros = Micros::from_secs(1);
-        let refused = self.marks.has(Mark::Refused);
+        let refused = self.flags.has(Flag::Refused);
         self.since
             + if refused {
                 handshake_timeout.min(REFUSED)
@@ -342,7 +342,7 @@ impl Conn {
 
     /// Returns the deadline for the peer's first message.
     pub(crate) fn init_due(&self, policy: &Policy) -> Option<Micros> {
-        if self.marks.has(Mark::Spoke) {
+        if self.flags.has(Flag::Identified) {
             None
         } else {
             policy.first_message_timeout.map(|t| self.since + t)
@@ -353,8 +353,8 @@ impl Conn {
     pub(crate) fn frame_due(&self) -> Option<Micros> {
         match &self.phase {
             // While reading is paused, the frame cannot progress.
-            Phase::Open(Some(middle)) if !self.marks.has(Mark::Paused) => {
-                middle.frame.as_ref().map(|f| f.since + FRAME_TIME)
+            Phase::Open(Some(input)) if !self.flags.has(Flag::Paused) => {
+                input.frame.as_ref().map(|f| f.since + FRAME_TIME)
             }
             _ => None,
         }
@@ -366,32 +366,32 @@ impl Conn {
         let out = self.out.as_ref()?;
         let waited = out.blocked_since()? + FRAME_TIME;
         let over = out
-            .over_since()
+            .over_limit_since()
             .filter(|_| out.pending() > limits.max_pending_bytes);
         let over = over.map(|since| since + limits.slow_after);
         Some(over.map_or(waited, |over| over.min(waited)))
     }
 
-    /// Returns whether the peer has not introduced itself. Its buffers then count against the
-    /// strangers' part.
-    pub(crate) fn is_stranger(&self) -> bool {
-        !self.marks.has(Mark::Spoke)
+    /// Returns whether the peer has not identified itself. Its buffers then count against the
+    /// part of unidentified peers.
+    pub(crate) fn is_unidentified(&self) -> bool {
+        !self.flags.has(Flag::Identified)
     }
 
     /// Returns whether input of the peer waits for its next share of the loop's time.
     pub(crate) fn is_held(&self) -> bool {
-        matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_held())
+        matches!(&self.phase, Phase::Open(Some(input)) if input.is_held())
     }
 
     /// Returns whether the last message of the peer is not processed completely.
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(&self.phase, Phase::Open(Some(middle)) if middle.is_busy())
+        matches!(&self.phase, Phase::Open(Some(input)) if input.is_busy())
     }
 
     /// Returns whether the peer's silence proves nothing because its input is not read: it waits
     /// for a share, or the host has paused reading.
     pub(crate) fn is_unread(&self) -> bool {
-        self.marks.has(Mark::Paused) || self.is_held()
+        self.flags.has(Flag::Paused) || self.is_held()
     }
 }
 

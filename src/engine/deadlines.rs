@@ -1,12 +1,12 @@
-//! Deadlines: due connections, the last look, and deferred stale closes.
+//! Deadlines: due connections, the final check, and deferred stale closes.
 
-use super::conn::{self, Mark, Phase};
-use super::core::{Core, Fired};
+use super::conn::{self, Flag, Phase};
+use super::core::{Core, FiredSlots};
 use super::engine::Engine;
-use super::evidence::Kernel;
 use super::handler::Handler;
-use super::timers::{Purpose, Timers};
-use super::wheel::{BEAT, TICK, Tick};
+use super::tcp_progress::TcpProgress;
+use super::timers::{TimerPurpose, Timers};
+use super::wheel::{PING_GRID, TICK, Tick};
 use super::work::DEADLINES_PER_TURN;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
@@ -17,11 +17,11 @@ use crate::wire::http::Reply;
 
 /// Why a connection is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Check {
     /// Its deadline has fired. If it seems stale, its socket must be read first.
     Fired,
     /// Its socket was read, so it may be declared stale.
-    Judged,
+    Final,
     /// Its socket was read, and a token was taken for its deferred stale close.
     Granted,
 }
@@ -36,8 +36,8 @@ impl<H: Handler> Engine<H> {
                 break;
             };
             match Timers::index(slot) {
-                Some(index) => self.timer(index, tick, now),
-                None => self.deadline(slot, tick, now),
+                Some(index) => self.process_timer(index, tick, now),
+                None => self.process_deadline(slot, tick, now),
             }
         }
         self.grant_stale_closes(now);
@@ -50,45 +50,49 @@ impl<H: Handler> Engine<H> {
     /// Returns the next due entry of the wheel.
     fn next_fired(&mut self, now: Micros) -> Option<(Tick, u32)> {
         let fired = &mut self.core.fired;
-        if let Some(slot) = fired.slots.get(fired.at) {
-            fired.at += 1;
+        if let Some(slot) = fired.slots.get(fired.handled) {
+            fired.handled += 1;
             return Some((fired.tick, *slot));
         }
         let (tick, slots) = self.core.wheel.next(now)?;
-        self.core.table.touch(&slots);
+        self.core.table.prefetch(&slots);
         let first = slots.first().copied();
-        self.core.fired = Fired { tick, slots, at: 1 };
+        self.core.fired = FiredSlots {
+            tick,
+            slots,
+            handled: 1,
+        };
         first.map(|slot| (tick, slot))
     }
 
     /// Returns a connection that seems stale. The driver reads its socket once more as
-    /// [`intake`](Engine::intake) says, passes on the input, then calls [`judge`](Engine::judge).
-    /// At most 64 in one turn; the others wait.
-    pub fn next_doubtful(&mut self) -> Option<ConnId> {
-        self.core.work.begin_looks();
-        self.core.looks_left = self.core.looks_left.checked_sub(1)?;
+    /// [`read_action`](Engine::read_action) says, passes on the input, then calls
+    /// [`final_check`](Engine::final_check). At most 64 in one turn; the others wait.
+    pub fn next_final_check(&mut self) -> Option<ConnId> {
+        self.core.work.begin_final_checks();
+        self.core.final_checks_left = self.core.final_checks_left.checked_sub(1)?;
         if !self.core.work.turn_has_room() {
             return None;
         }
-        let id = self.core.doubtful.pop_front()?;
+        let id = self.core.final_checks.pop_front()?;
         if let Some(conn) = self.core.table.get_mut(id) {
-            conn.marks.take(Mark::Doubtful);
+            conn.flags.take(Flag::FinalCheck);
         }
         Some(id)
     }
 
-    /// Closes a doubtful connection if it is still silent. `kernel`: the kernel's data about it;
-    /// `None` counts as no evidence.
-    pub fn judge(&mut self, id: ConnId, kernel: Option<Kernel>, now: Micros) {
-        if let Some(kernel) = kernel {
-            self.observe(id, kernel, now);
+    /// Closes a connection that seems stale if it is still silent. `progress`: the kernel's data
+    /// about it; `None` counts as no evidence.
+    pub fn final_check(&mut self, id: ConnId, progress: Option<TcpProgress>, now: Micros) {
+        if let Some(progress) = progress {
+            self.on_tcp_progress(id, progress, now);
         }
-        self.look(id, now, Look::Judged);
+        self.check(id, now, Check::Final);
         self.settle(now);
     }
 
-    fn deadline(&mut self, slot: u32, tick: Tick, now: Micros) {
-        let Some(id) = self.core.table.id_in(slot) else {
+    fn process_deadline(&mut self, slot: u32, tick: Tick, now: Micros) {
+        let Some(id) = self.core.table.id_in_slot(slot) else {
             return;
         };
         let Some(conn) = self
@@ -106,12 +110,12 @@ impl<H: Handler> Engine<H> {
         };
         if due <= now {
             self.core.stats.lateness.record((now - due).0);
-            let look = if sabotage::on(Bug::NoLastLook) {
-                Look::Judged
+            let check = if sabotage::on(Bug::NoLastLook) {
+                Check::Final
             } else {
-                Look::Fired
+                Check::Fired
             };
-            self.look(id, now, look);
+            self.check(id, now, check);
         } else {
             // It was heard in the meantime, or the deadline was beyond the wheel's horizon.
             self.core.arm(id);
@@ -119,21 +123,21 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Handles the deadlines of a connection that are due.
-    fn look(&mut self, id: ConnId, now: Micros, look: Look) {
+    fn check(&mut self, id: ConnId, now: Micros, check: Check) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         let policy = *self.core.policies.of(conn.class, conn.policy);
-        let judged = look != Look::Fired;
-        let look = if judged && conn.marks.take(Mark::Granted) {
-            Look::Granted
+        let judged = check != Check::Fired;
+        let check = if judged && conn.flags.take(Flag::StaleGranted) {
+            Check::Granted
         } else {
-            look
+            check
         };
         match &conn.phase {
             // It is checked early because a newer connection needs its place.
-            Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_no_websocket() => {
-                self.yield_place(id, now);
+            Phase::Opening(_) | Phase::Closing(_) if judged && conn.is_plain_http() => {
+                self.evict_half_open(id, now);
                 return;
             }
             Phase::Opening(None) => {
@@ -163,25 +167,27 @@ impl<H: Handler> Engine<H> {
                 if passed(conn.init_due(&policy)) {
                     let limit = policy.first_message_timeout.unwrap_or_default();
                     let reason = format!("no first message within {limit}");
-                    self.core.shut(id, Cause::INIT_TIMEOUT, 3008, &reason, now);
+                    self.core
+                        .send_close(id, Cause::INIT_TIMEOUT, 3008, &reason, now);
                 } else if passed(conn.frame_due()) {
                     let reason = format!("a frame took more than {}", conn::FRAME_TIME);
-                    self.core.shut(id, Cause::FRAME_TIMEOUT, 3008, &reason, now);
+                    self.core
+                        .send_close(id, Cause::FRAME_TIMEOUT, 3008, &reason, now);
                 } else if passed(conn.slow_due(&self.core.config)) {
-                    self.core.slow_consumer(id, now);
+                    self.core.close_slow_consumer(id, now);
                 } else {
-                    self.beat(id, &policy, now, look);
+                    self.beat(id, &policy, now, check);
                     return;
                 }
-                if look == Look::Granted {
+                if check == Check::Granted {
                     self.core.bucket.give_back();
                 }
                 return;
             }
             Phase::Closing(closing) => {
                 if now >= closing.deadline {
-                    let end = closing.cut_off(conn.out.is_some());
-                    self.core.bury(id, end);
+                    let end = closing.end_early(conn.out.is_some());
+                    self.core.mark_dead(id, end);
                     return;
                 }
             }
@@ -190,22 +196,22 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
     }
 
-    fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, look: Look) {
+    fn beat(&mut self, id: ConnId, policy: &Policy, now: Micros, check: Check) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         if conn.is_unread() && !sabotage::on(Bug::UnreadIsDead) {
             // The loop itself does not read it, so its silence proves nothing and it is not pinged.
             // A connection that only waits for its share is pinged right after that share.
-            let paused = conn.marks.has(Mark::Paused);
+            let paused = conn.flags.has(Flag::Paused);
             let after = if paused {
                 policy.heartbeat_interval
             } else {
-                BEAT
+                PING_GRID
             };
             conn.health.delay_ping(policy, now, after);
-            self.heard(id, now);
-            if look == Look::Granted {
+            self.mark_heard(id, now);
+            if check == Check::Granted {
                 self.core.bucket.give_back();
             }
             self.core.arm(id);
@@ -214,12 +220,12 @@ impl<H: Handler> Engine<H> {
         let unanswered = conn.health.unanswered() > 0;
         let is_silent = unanswered || conn.health.is_ping_queued();
         match conn.health.on_due(policy, now) {
-            HealthAction::Stale if look == Look::Fired => {
-                self.core.doubt(id);
+            HealthAction::Stale if check == Check::Fired => {
+                self.core.queue_final_check(id);
                 return;
             }
             HealthAction::Stale => {
-                self.close_stale(id, look == Look::Granted, now);
+                self.close_stale(id, check == Check::Granted, now);
                 return;
             }
             HealthAction::None => {}
@@ -230,7 +236,7 @@ impl<H: Handler> Engine<H> {
                 }
                 let class = usize::from(conn.class.0);
                 if ping {
-                    self.core.table.mark_beat(id);
+                    self.core.table.mark_ping_due(id);
                 }
                 if let Some(change) = change {
                     self.core.stats.classes[class].suspects += 1;
@@ -238,7 +244,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
-        if look == Look::Granted {
+        if check == Check::Granted {
             self.core.bucket.give_back();
         }
         if !sabotage::on(Bug::LostRearm) || id.slot() % 16 != 3 {
@@ -253,8 +259,8 @@ impl<H: Handler> Engine<H> {
         };
         if !may {
             // It stays unpinged and unchanged until its close is granted or something is heard.
-            if !conn.marks.has(Mark::Deferred) {
-                conn.marks.set(Mark::Deferred);
+            if !conn.flags.has(Flag::StaleQueued) {
+                conn.flags.set(Flag::StaleQueued);
                 self.core.deferred.push_back(id);
             }
             self.await_tokens(now);
@@ -272,7 +278,7 @@ impl<H: Handler> Engine<H> {
             many => format!("nothing heard for {silence}, {many} pings unanswered"),
         };
         self.core
-            .shut(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
+            .send_close(id, Cause::STALE, Cause::STALE.close_code(), &reason, now);
     }
 
     /// Allows the stale connections that have waited longest to be closed, within the rate limit of
@@ -283,37 +289,38 @@ impl<H: Handler> Engine<H> {
                 .core
                 .table
                 .get(id)
-                .is_some_and(|c| c.marks.has(Mark::Deferred));
+                .is_some_and(|c| c.flags.has(Flag::StaleQueued));
             if waits && !self.core.bucket.take(now) {
                 self.await_tokens(now);
                 return;
             }
             self.core.deferred.pop_front();
             if let Some(conn) = self.core.table.get_mut(id).filter(|_| waits) {
-                conn.marks.take(Mark::Deferred);
-                conn.marks.set(Mark::Granted);
-                self.core.doubt(id);
+                conn.flags.take(Flag::StaleQueued);
+                conn.flags.set(Flag::StaleGranted);
+                self.core.queue_final_check(id);
             }
         }
     }
 
     fn await_tokens(&mut self, now: Micros) {
-        if !self.core.timers.is_running(Purpose::StaleCloses) {
-            self.core.start_timer(Purpose::StaleCloses, now + TICK, now);
+        if !self.core.timers.is_running(TimerPurpose::StaleCloses) {
+            self.core
+                .start_timer(TimerPurpose::StaleCloses, now + TICK, now);
         }
     }
 
-    fn timer(&mut self, index: u32, tick: Tick, now: Micros) {
+    fn process_timer(&mut self, index: u32, tick: Tick, now: Micros) {
         let Core { timers, wheel, .. } = &mut self.core;
         let Some((purpose, id)) = timers.fire(wheel, index, tick, now) else {
             return;
         };
         match purpose {
-            Purpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
-            Purpose::AcceptRetry => self.core.accept_retry = true,
+            TimerPurpose::Host => self.call(now, |handler, io| handler.on_timer(io, id)),
+            TimerPurpose::AcceptRetry => self.core.accept_retry = true,
             // `advance` grants them at its end.
-            Purpose::StaleCloses => {}
-            Purpose::Drain => self.core.drain_on(now),
+            TimerPurpose::StaleCloses => {}
+            TimerPurpose::Drain => self.core.advance_drain(now),
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::base::time::Micros;
 
 /// The progress of a drain.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Drain {
+pub(crate) enum DrainState {
     /// No drain.
-    No,
+    Off,
     /// The health check answers 503, so that load balancers notice. Connections are still accepted.
     Announced {
         until: Micros,
@@ -16,7 +16,7 @@ pub(crate) enum Drain {
         timer: TimerId,
     },
     /// Connections in the accept queue are accepted one last time; after that none is accepted.
-    LastAccept { since: Micros, spread: Micros },
+    FinalAccept { since: Micros, spread: Micros },
     /// Connections are closed evenly over the spread. New connections are answered 503 if the
     /// listener is still open.
     Closing {
@@ -28,9 +28,9 @@ pub(crate) enum Drain {
     Stopped,
 }
 
-impl Drain {
+impl DrainState {
     /// Returns whether new connections are no longer admitted.
-    pub(crate) fn is_leaving(&self) -> bool {
-        matches!(self, Drain::Closing { .. } | Drain::Stopped)
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        matches!(self, DrainState::Closing { .. } | DrainState::Stopped)
     }
 }

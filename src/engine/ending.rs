@@ -42,36 +42,36 @@ pub struct Ending {
     pub unsent: u32,
 }
 
-/// An ending that the host has not been told yet. The remaining fields of [`Ending`] are read from
-/// the connection when the host is told.
+/// An ending that has not been reported to the host yet. The remaining fields of [`Ending`] are
+/// read from the connection when it is reported.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+pub(crate) struct EndingDraft {
     pub(crate) cause: Cause,
     pub(crate) code: EndCode,
     pub(crate) reason: Box<str>,
     /// Whether the closing handshake was completed.
     pub(crate) clean: bool,
-    /// Whether the host has been told already.
-    pub(crate) told: bool,
+    /// Whether it was reported to the host already.
+    pub(crate) reported: bool,
     /// Messages that were removed from the queue when the close began.
     pub(crate) unsent: u32,
 }
 
-impl Draft {
+impl EndingDraft {
     pub(crate) fn of(cause: Cause) -> Self {
-        Draft {
+        EndingDraft {
             cause,
             code: EndCode::None,
             reason: "".into(),
             clean: false,
-            told: false,
+            reported: false,
             unsent: 0,
         }
     }
 
     /// Returns whether the connection is released with an RST, so that the kernel keeps none of its
     /// data.
-    pub(crate) fn resets(&self) -> bool {
+    pub(crate) fn is_reset(&self) -> bool {
         self.cause == Cause::STALE
     }
 }

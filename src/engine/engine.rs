@@ -1,17 +1,17 @@
 //! The engine's calls: those that the driver makes, and those to the host.
 
 use super::config::{Config, ConfigError};
-use super::conn::{Conn, Mark, Phase};
+use super::conn::{Conn, Flag, Phase};
+use super::conn_set::{ConnSet, REFUSED_MAX};
 use super::core::Core;
-use super::drain::Drain;
-use super::ending::Draft;
+use super::drain::DrainState;
+use super::ending::EndingDraft;
 use super::handler::Handler;
 use super::io::Io;
-use super::places::{Places, REFUSED_MAX};
 use super::remote::{Command, Remote};
 use super::stats::Stats;
-use super::timers::Purpose;
-use super::view::Awaits;
+use super::timers::TimerPurpose;
+use super::view::CloseStage;
 use super::work::END_UNITS;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
@@ -24,8 +24,8 @@ use std::net::SocketAddr;
 pub struct Engine<H> {
     pub(super) core: Core,
     pub(super) handler: H,
-    pub(super) half_open: Places,
-    pub(super) refused: Places,
+    pub(super) half_open: ConnSet,
+    pub(super) refused: ConnSet,
 }
 
 impl<H: Handler> Engine<H> {
@@ -43,8 +43,8 @@ impl<H: Handler> Engine<H> {
         Ok(Engine {
             core: Core::new(config, Remote::new(wake)),
             handler,
-            half_open: Places::new(usize::MAX),
-            refused: Places::new(REFUSED_MAX),
+            half_open: ConnSet::new(usize::MAX),
+            refused: ConnSet::new(REFUSED_MAX),
         })
     }
 
@@ -114,7 +114,7 @@ impl<H: Handler> Engine<H> {
     /// Adds a new connection. `refuse`: the limit is reached, and its request will be answered 503.
     ///
     /// If there are more than 16 refused ones, or more half-open ones than
-    /// [`set_max_connections`](Engine::set_max_connections) allows, an older one yields in this
+    /// [`set_max_connections`](Engine::set_max_connections) allows, an older one is evicted in this
     /// turn.
     pub fn accept(&mut self, peer_addr: SocketAddr, refuse: bool, now: Micros) -> ConnId {
         self.core.stats.accepted += 1;
@@ -122,12 +122,12 @@ impl<H: Handler> Engine<H> {
         let id = self.core.table.insert(|generation| {
             let mut conn = Conn::accepted(generation, peer_addr, now);
             if refuse {
-                conn.marks.set(Mark::Refused);
+                conn.flags.set(Flag::Refused);
             }
             conn
         });
         self.core.arm(id);
-        self.take_place(id, refuse);
+        self.add_unopened(id, refuse);
         id
     }
 
@@ -138,62 +138,62 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let end = match &mut conn.phase {
-            Phase::Opening(None) => Draft::of(Cause::PROBE),
-            Phase::Opening(Some(_)) => Draft::of(Cause::ABORTED),
-            Phase::Open(_) => Draft::of(Cause::PEER_EOF),
+            Phase::Opening(None) => EndingDraft::of(Cause::PROBE),
+            Phase::Opening(Some(_)) => EndingDraft::of(Cause::ABORTED),
+            Phase::Open(_) => EndingDraft::of(Cause::PEER_EOF),
             Phase::Closing(closing)
-                if conn.out.is_some() && closing.awaits != Awaits::PeerCloses =>
+                if conn.out.is_some() && closing.stage != CloseStage::PeerClose =>
             {
                 // The peer may still be reading: queued bytes go out first.
-                closing.awaits = Awaits::Flushed;
+                closing.stage = CloseStage::Flush;
                 return;
             }
             Phase::Closing(closing) => closing.end.clone(),
             Phase::Dead(_) => return,
         };
-        self.core.bury(id, end);
+        self.core.mark_dead(id, end);
     }
 
     /// Handles a read error, or a pending socket error that a read would report. Write errors are
     /// returned by [`flush`](Engine::flush).
     pub fn on_error(&mut self, id: ConnId, error: &std::io::Error) {
-        self.on_failed(id, failure(error, Cause::READ_ERROR));
+        self.on_socket_failure(id, failure(error, Cause::READ_ERROR));
     }
 
     /// Ends a connection because a write failed.
     pub(super) fn on_write_error(&mut self, id: ConnId, error: &std::io::Error) {
-        self.on_failed(id, failure(error, Cause::WRITE_ERROR));
+        self.on_socket_failure(id, failure(error, Cause::WRITE_ERROR));
     }
 
     /// Ends a connection because its socket failed; `cause` says how.
-    pub(super) fn on_failed(&mut self, id: ConnId, cause: Cause) {
+    pub(super) fn on_socket_failure(&mut self, id: ConnId, cause: Cause) {
         self.core.work.spend_on_end(END_UNITS, &mut self.core.stats);
         // Input that was read before is processed first. If the host has paused reading, it is not:
         // the host may never resume.
-        let waits = |conn: &Conn| conn.is_held() && !conn.marks.has(Mark::Paused);
+        let waits = |conn: &Conn| conn.is_held() && !conn.flags.has(Flag::Paused);
         if self.core.table.get(id).is_some_and(waits)
-            && let Some(middle) = self.middle_or_new(id)
+            && let Some(input) = self.input_or_new(id)
         {
-            middle.failed.get_or_insert(cause);
+            input.failed.get_or_insert(cause);
             return self.core.discard_out(id);
         }
         let Some(conn) = self.core.table.get(id) else {
             return;
         };
         let end = match &conn.phase {
-            Phase::Opening(None) => Draft::of(Cause::PROBE),
-            Phase::Opening(Some(_)) => Draft::of(Cause::ABORTED),
-            Phase::Open(_) => Draft::of(cause),
-            Phase::Closing(closing) => closing.cut_off(conn.out.is_some()),
+            Phase::Opening(None) => EndingDraft::of(Cause::PROBE),
+            Phase::Opening(Some(_)) => EndingDraft::of(Cause::ABORTED),
+            Phase::Open(_) => EndingDraft::of(cause),
+            Phase::Closing(closing) => closing.end_early(conn.out.is_some()),
             Phase::Dead(_) => return,
         };
-        self.core.bury(id, end);
+        self.core.mark_dead(id, end);
     }
 
     /// Ends a connection that the driver cannot serve because a system call failed. Nothing is
     /// sent.
-    pub fn on_no_room(&mut self, id: ConnId) {
-        self.core.bury(id, Draft::of(Cause::AT_CAPACITY));
+    pub fn on_register_error(&mut self, id: ConnId) {
+        self.core.mark_dead(id, EndingDraft::of(Cause::AT_CAPACITY));
     }
 
     /// Executes the commands of other threads: at most 1 024 commands or 64 MiB; the rest wait for
@@ -238,12 +238,12 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Returns how long the driver may sleep; `None`: until the next event.
-    pub fn sleep(&self, now: Micros) -> Option<Micros> {
+    pub fn sleep_time(&self, now: Micros) -> Option<Micros> {
         if self.core.has_work() {
             return Some(Micros::ZERO);
         }
         let memory = self.core.shortage_due().map(|due| due - now);
-        [self.core.wheel.sleep(now), memory]
+        [self.core.wheel.sleep_time(now), memory]
             .into_iter()
             .flatten()
             .min()
@@ -251,9 +251,9 @@ impl<H: Handler> Engine<H> {
 
     /// Makes [`take_accept_retry`](Engine::take_accept_retry) return true once, `after` from now.
     pub fn retry_accept(&mut self, after: Micros, now: Micros) {
-        if !self.core.timers.is_running(Purpose::AcceptRetry) {
+        if !self.core.timers.is_running(TimerPurpose::AcceptRetry) {
             self.core
-                .start_timer(Purpose::AcceptRetry, now + after, now);
+                .start_timer(TimerPurpose::AcceptRetry, now + after, now);
         }
     }
 
@@ -265,39 +265,39 @@ impl<H: Handler> Engine<H> {
     /// Returns the limit on connections that the host has set since the last call
     /// ([`Io::set_max_connections`]).
     pub fn take_max_connections(&mut self) -> Option<usize> {
-        let most = self.core.new_cap.take()?;
+        let most = self.core.new_max_connections.take()?;
         self.set_max_connections(most);
         Some(most)
     }
 
     /// Returns whether the driver must empty its accept queue, admit no more connections, and call
-    /// [`accepting_is_over`](Engine::accepting_is_over).
-    pub fn wants_last_accept(&self) -> bool {
-        matches!(self.core.drain, Drain::LastAccept { .. })
+    /// [`finish_accepting`](Engine::finish_accepting).
+    pub fn is_final_accept(&self) -> bool {
+        matches!(self.core.drain, DrainState::FinalAccept { .. })
     }
 
     /// Ends the last accept: no more connections are admitted, and the drain begins to close them.
     /// If the listener stays open, the driver accepts new connections as refused ones, so that
     /// clients and health checks receive a 503.
-    pub fn accepting_is_over(&mut self, now: Micros) {
-        self.core.accepting_is_over(now);
+    pub fn finish_accepting(&mut self, now: Micros) {
+        self.core.finish_accepting(now);
         self.settle(now);
     }
 
     /// Returns whether connections are no longer admitted: a drain is closing connections, or the
     /// engine stops.
-    pub fn is_leaving(&self) -> bool {
-        self.core.drain.is_leaving()
+    pub fn is_shutting_down(&self) -> bool {
+        self.core.drain.is_shutting_down()
     }
 
     /// Returns whether all connections are dropped at once.
     pub fn is_stopping(&self) -> bool {
-        matches!(self.core.drain, Drain::Stopped)
+        matches!(self.core.drain, DrainState::Stopped)
     }
 
     /// Returns whether a drain or stop is complete: the last connection has ended.
     pub fn is_over(&self) -> bool {
-        self.is_empty() && self.core.drain.is_leaving()
+        self.is_empty() && self.core.drain.is_shutting_down()
     }
 
     /// Ends every connection at once. Nothing is sent.
@@ -309,11 +309,11 @@ impl<H: Handler> Engine<H> {
             };
             let end = match &conn.phase {
                 Phase::Closing(closing) => closing.end.clone(),
-                _ => Draft::of(Cause::SHUTDOWN),
+                _ => EndingDraft::of(Cause::SHUTDOWN),
             };
-            self.core.bury(id, end);
+            self.core.mark_dead(id, end);
         }
-        self.core.drain = Drain::Stopped;
+        self.core.drain = DrainState::Stopped;
     }
 
     // ---- the host ----
@@ -331,7 +331,7 @@ impl<H: Handler> Engine<H> {
     /// Applies the verdicts that the host has given since the last call.
     pub(super) fn settle(&mut self, now: Micros) {
         while let Some((id, verdict)) = self.core.answers.pop_front() {
-            self.answer(id, verdict, now);
+            self.apply_answer(id, verdict, now);
         }
         while let Some(id) = self.core.left_unfinished.pop() {
             self.call(now, |handler, io| handler.on_continue(io, id));
@@ -339,12 +339,12 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Records input from a peer.
-    pub(super) fn heard(&mut self, id: ConnId, now: Micros) {
+    pub(super) fn mark_heard(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         let (change, class) = (conn.health.on_heard(now), conn.class);
-        if conn.marks.take(Mark::Deferred) {
+        if conn.flags.take(Flag::StaleQueued) {
             self.core.arm(id);
         }
         if let Some(change) = change {

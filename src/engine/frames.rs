@@ -1,6 +1,6 @@
 //! Incoming frames: complete ones, and those that arrive in parts.
 
-use super::conn::{Conn, Gathering, Phase};
+use super::conn::{Conn, PartialFrame, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::held::{GATHER_STEP, PROGRESS_STEP};
@@ -13,31 +13,31 @@ use crate::wire::incoming_message::{IncomingMessage, NotUtf8};
 use crate::wire::scan::FrameKind;
 
 /// The result of processing a piece of input.
-enum Step {
+enum FrameStep {
     /// Consumed this many bytes; the connection is open.
-    Took(usize),
+    Consumed(usize),
     /// Consumed this many bytes; the connection is no longer open.
-    Over(usize),
+    Ended(usize),
 }
 
 impl<H: Handler> Engine<H> {
-    pub(super) fn inbound(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
+    pub(super) fn process_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
         match self.core.table.get(id).map(|c| &c.phase) {
-            Some(Phase::Opening(_)) => self.head(id, bytes, now),
+            Some(Phase::Opening(_)) => self.process_head(id, bytes, now),
             Some(Phase::Open(_)) => {
-                let used = self.frames(id, bytes, now);
-                self.keep(id, &bytes[used..], now);
+                let used = self.process_frames(id, bytes, now);
+                self.keep_leftover(id, &bytes[used..], now);
             }
             Some(Phase::Closing(_)) => {
                 self.core.spend_frame(bytes.len());
-                self.skipped(id, bytes);
+                self.skip_input(id, bytes);
             }
             Some(Phase::Dead(_)) | None => {}
         }
     }
 
     /// Counts received bytes.
-    pub(super) fn count_in(&mut self, id: ConnId, bytes: usize) {
+    pub(super) fn count_received(&mut self, id: ConnId, bytes: usize) {
         self.core.stats.bytes_in += bytes as u64;
         if let Some(conn) = self.core.table.get_mut(id) {
             conn.traffic.bytes_in += bytes as u64;
@@ -46,14 +46,14 @@ impl<H: Handler> Engine<H> {
 
     /// Processes frames until the connection's share of this turn is used up. Returns how many
     /// bytes were processed.
-    pub(super) fn frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
+    pub(super) fn process_frames(&mut self, id: ConnId, data: &[u8], now: Micros) -> usize {
         let mut at = 0;
-        while at < data.len() && self.core.may_go_on(id) {
+        while at < data.len() && self.core.can_continue(id) {
             let units = self.core.work.spent();
-            match self.frame(id, &data[at..], now) {
-                Step::Took(bytes) => at += bytes,
-                Step::Over(bytes) => {
-                    self.skipped(id, &data[at + bytes..]);
+            match self.process_frame(id, &data[at..], now) {
+                FrameStep::Consumed(bytes) => at += bytes,
+                FrameStep::Ended(bytes) => {
+                    self.skip_input(id, &data[at + bytes..]);
                     at = data.len();
                 }
             }
@@ -64,12 +64,12 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Processes one frame, or the part of it that has arrived.
-    fn frame(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
+    fn process_frame(&mut self, id: ConnId, data: &[u8], now: Micros) -> FrameStep {
         let Some(conn) = self.core.table.get(id).filter(|c| c.is_open()) else {
-            return Step::Over(0);
+            return FrameStep::Ended(0);
         };
-        if let Phase::Open(Some(middle)) = &conn.phase
-            && middle.frame.is_some()
+        if let Phase::Open(Some(input)) = &conn.phase
+            && input.frame.is_some()
         {
             return self.gather(id, data, now);
         }
@@ -80,8 +80,8 @@ impl<H: Handler> Engine<H> {
             Ok(kind) => kind,
             Err(e) => {
                 self.core.spend(1);
-                self.broken(id, &e, now);
-                return Step::Over(0);
+                self.close_broken(id, &e, now);
+                return FrameStep::Ended(0);
             }
         };
         let len = header.frame_len();
@@ -89,7 +89,7 @@ impl<H: Handler> Engine<H> {
             return self.begin_gathering(id, data, now);
         }
         self.core.spend_frame(header.len);
-        self.heard(id, now);
+        self.mark_heard(id, now);
         let frame = &data[..len];
         let (payload, mask) = (&frame[header.len..], header.mask());
         let open = match kind {
@@ -98,18 +98,18 @@ impl<H: Handler> Engine<H> {
                     self.core.work.spend_bytes(worth, &mut self.core.stats);
                     self.deliver(id, message, now)
                 }
-                Err(NotUtf8) => self.not_utf8(id, now),
+                Err(NotUtf8) => self.close_not_utf8(id, now),
             },
             FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
                 self.begin_message(id, kind);
-                self.append(id, payload, mask, 0, now) && self.frame_ends(id, kind, now)
+                self.append(id, payload, mask, 0, now) && self.finish_frame(id, kind, now)
             }
-            FrameKind::Control | FrameKind::Close => self.control(id, frame, &header, now),
+            FrameKind::Control | FrameKind::Close => self.process_control(id, frame, &header, now),
         };
-        if open && self.rest(id, now) {
-            Step::Took(len)
+        if open && self.park(id, now) {
+            FrameStep::Consumed(len)
         } else {
-            Step::Over(len)
+            FrameStep::Ended(len)
         }
     }
 
@@ -118,11 +118,11 @@ impl<H: Handler> Engine<H> {
         let most = self.core.config.max_message_bytes;
         let first = self.core.policy_of(conn).first_message_bytes;
         let most = match first {
-            Some(first) if conn.is_stranger() => first.min(most),
+            Some(first) if conn.is_unidentified() => first.min(most),
             Some(_) | None => most,
         };
         let in_message = match &conn.phase {
-            Phase::Open(Some(middle)) => middle.message.as_ref().map(IncomingMessage::len),
+            Phase::Open(Some(input)) => input.message.as_ref().map(IncomingMessage::len),
             _ => None,
         };
         header.classify(
@@ -133,9 +133,9 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Begins to gather a frame of which only the beginning has arrived.
-    fn begin_gathering(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
-        if let Some(middle) = self.middle_or_new(id) {
-            middle.frame = Some(Gathering {
+    fn begin_gathering(&mut self, id: ConnId, data: &[u8], now: Micros) -> FrameStep {
+        if let Some(input) = self.input_or_new(id) {
+            input.frame = Some(PartialFrame {
                 head: [0; HEADER_MAX],
                 have: 0,
                 header: None,
@@ -149,9 +149,9 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes more of a frame in progress, at most 8 KiB.
-    fn gather(&mut self, id: ConnId, data: &[u8], now: Micros) -> Step {
-        let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) else {
-            return Step::Over(0);
+    fn gather(&mut self, id: ConnId, data: &[u8], now: Micros) -> FrameStep {
+        let Some(frame) = self.input_of(id).and_then(|m| m.frame.as_mut()) else {
+            return FrameStep::Ended(0);
         };
         let mut used = 0;
         let mut fresh = None;
@@ -169,7 +169,7 @@ impl<H: Handler> Engine<H> {
         let mut whole = None;
         let mut open = true;
         let mut progress = sabotage::on(Bug::EveryByteIsHeard);
-        if let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut())
+        if let Some(frame) = self.input_of(id).and_then(|m| m.frame.as_mut())
             && let Some((header, kind)) = frame.header
         {
             let left = usize::try_from(header.payload - frame.payload).unwrap_or(usize::MAX);
@@ -193,25 +193,25 @@ impl<H: Handler> Engine<H> {
         }
         self.core.spend(1);
         if open && (progress || whole.is_some()) {
-            self.heard(id, now);
+            self.mark_heard(id, now);
         }
         if let Some((header, kind)) = whole.filter(|_| open) {
-            let frame = self.middle_of(id).and_then(|m| m.frame.take());
+            let frame = self.input_of(id).and_then(|m| m.frame.take());
             open = frame.is_some_and(|frame| match kind {
                 FrameKind::Control | FrameKind::Close => {
                     let bytes = [&frame.head[..header.len], &frame.control].concat();
-                    self.control(id, &bytes, &header, now)
+                    self.process_control(id, &bytes, &header, now)
                 }
                 FrameKind::Whole(_) | FrameKind::First(_) | FrameKind::Middle | FrameKind::Last => {
-                    self.frame_ends(id, kind, now)
+                    self.finish_frame(id, kind, now)
                 }
             });
-            open = open && self.rest(id, now);
+            open = open && self.park(id, now);
         }
-        if open && self.account_for_held(id, now) {
-            Step::Took(used)
+        if open && self.update_held(id, now) {
+            FrameStep::Consumed(used)
         } else {
-            Step::Over(used)
+            FrameStep::Ended(used)
         }
     }
 
@@ -224,13 +224,13 @@ impl<H: Handler> Engine<H> {
         header: Header,
         used: usize,
         now: Micros,
-    ) -> Result<(), Step> {
+    ) -> Result<(), FrameStep> {
         let Some(conn) = self.core.table.get(id) else {
-            return Err(Step::Over(used));
+            return Err(FrameStep::Ended(used));
         };
         match self.kind_of_frame(conn, &header) {
             Ok(kind) => {
-                if let Some(frame) = self.middle_of(id).and_then(|m| m.frame.as_mut()) {
+                if let Some(frame) = self.input_of(id).and_then(|m| m.frame.as_mut()) {
                     frame.header = Some((header, kind));
                 }
                 self.begin_message(id, kind);
@@ -238,8 +238,8 @@ impl<H: Handler> Engine<H> {
             }
             Err(e) => {
                 self.core.spend(1);
-                self.broken(id, &e, now);
-                Err(Step::Over(used))
+                self.close_broken(id, &e, now);
+                Err(FrameStep::Ended(used))
             }
         }
     }
@@ -247,9 +247,9 @@ impl<H: Handler> Engine<H> {
     /// Begins a message if a frame of this kind begins one.
     fn begin_message(&mut self, id: ConnId, kind: FrameKind) {
         if let Some(opcode) = kind.begins()
-            && let Some(middle) = self.middle_or_new(id)
+            && let Some(input) = self.input_or_new(id)
         {
-            middle.message = Some(IncomingMessage::new(opcode));
+            input.message = Some(IncomingMessage::new(opcode));
         }
     }
 
@@ -262,26 +262,26 @@ impl<H: Handler> Engine<H> {
         offset: usize,
         now: Micros,
     ) -> bool {
-        let message = self.middle_of(id).and_then(|m| m.message.as_mut());
+        let message = self.input_of(id).and_then(|m| m.message.as_mut());
         match message.map(|message| message.push(payload, mask, offset)) {
             Some(Ok(worth)) => {
                 self.core.work.spend_bytes(worth, &mut self.core.stats);
                 true
             }
-            Some(Err(NotUtf8)) => self.not_utf8(id, now),
+            Some(Err(NotUtf8)) => self.close_not_utf8(id, now),
             None => false,
         }
     }
 
     /// Handles the end of a data frame. Returns whether the connection is still open.
-    fn frame_ends(&mut self, id: ConnId, kind: FrameKind, now: Micros) -> bool {
+    fn finish_frame(&mut self, id: ConnId, kind: FrameKind, now: Micros) -> bool {
         if let FrameKind::First(_) | FrameKind::Middle = kind {
-            return self.account_for_held(id, now);
+            return self.update_held(id, now);
         }
-        let message = self.middle_of(id).and_then(|m| m.message.as_ref());
+        let message = self.input_of(id).and_then(|m| m.message.as_ref());
         match message.map(IncomingMessage::finish) {
-            Some(Ok(())) => self.begin_to_join(id, now),
-            Some(Err(NotUtf8)) => self.not_utf8(id, now),
+            Some(Ok(())) => self.start_join(id, now),
+            Some(Err(NotUtf8)) => self.close_not_utf8(id, now),
             None => false,
         }
     }

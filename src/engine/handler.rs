@@ -26,7 +26,12 @@ pub trait Handler {
     /// balancer's health check ([`Io::health_reply`]): it is called even if the connection limit is
     /// reached or a drain is in progress. If it returns a reply, the connection ends as
     /// [`Cause::ANSWERED`](crate::Cause::ANSWERED).
-    fn on_check(&mut self, _io: &mut Io<'_>, _id: ConnId, _request: &Request) -> Option<Reply> {
+    fn on_health_check(
+        &mut self,
+        _io: &mut Io<'_>,
+        _id: ConnId,
+        _request: &Request,
+    ) -> Option<Reply> {
         None
     }
 
@@ -36,7 +41,7 @@ pub trait Handler {
         false
     }
 
-    /// Decides on a request that [`on_check`](Handler::on_check) has not answered.
+    /// Decides on a request that [`on_health_check`](Handler::on_health_check) has not answered.
     fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Verdict;
 
     /// Called when the loop itself refuses a request, because the connection limit is reached or a
@@ -50,17 +55,17 @@ pub trait Handler {
     /// leave the rest for [`on_continue`](Handler::on_continue).
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message);
 
-    /// Continues a message after [`Io::unfinished`]. It is called once for each such call, in this
-    /// connection's next share and before any later input is processed. While reading is paused, it
-    /// is called after that. When the connection begins to close, it is called at once, for the
-    /// last time.
+    /// Continues a message after [`Io::set_unfinished`]. It is called once for each such call, in
+    /// this connection's next share and before any later input is processed. While reading is
+    /// paused, it is called after that. When the connection begins to close, it is called at once,
+    /// for the last time.
     fn on_continue(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
     /// Called when the peer became suspect, or healthy again.
     fn on_health(&mut self, _io: &mut Io<'_>, _id: ConnId, _change: HealthChange) {}
 
     /// Called when the peer answered its latest heartbeat, for connections that are
-    /// [watched](Io::watch).
+    /// [watched](Io::report_pongs).
     fn on_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _pong: Pong) {}
 
     /// Called when a pong does not match the outstanding heartbeat. Some clients change payloads
@@ -69,7 +74,7 @@ pub trait Handler {
     fn on_mangled_pong(&mut self, _io: &mut Io<'_>, _id: ConnId, _payload: &[u8]) {}
 
     /// Called when all bytes for this peer are sent, after a send returned
-    /// [`Sent::Pending`](crate::engine::Sent::Pending).
+    /// [`SendOutcome::Pending`](crate::engine::SendOutcome::Pending).
     fn on_writable(&mut self, _io: &mut Io<'_>, _id: ConnId) {}
 
     /// Called when the peer has used up its share of the loop's work. Its input has waited for

@@ -4,13 +4,13 @@ use crate::base::cause::Cause;
 use crate::base::id::{Class, ConnId, TimerId};
 use crate::base::time::Micros;
 use crate::engine::config::{Config, ReconfigureError, SetPolicyError};
-use crate::engine::conn::Mark;
+use crate::engine::conn::Flag;
 use crate::engine::core::Core;
-use crate::engine::message::{Message, Sent};
-use crate::engine::prepared::{Outgoing, Prepared};
+use crate::engine::message::{Message, SendOutcome};
+use crate::engine::prepared::{Outgoing, PreparedMessage};
 use crate::engine::remote::Remote;
 use crate::engine::stats::Stats;
-use crate::engine::timers::Purpose;
+use crate::engine::timers::TimerPurpose;
 use crate::engine::verdict::Verdict;
 use crate::engine::view::{ConnView, HealthView, Outlook};
 use crate::health::Policy;
@@ -31,7 +31,7 @@ impl Io<'_> {
 
     /// Sends a message at the end of this turn. A `Close` acts as [`close`](Io::close); a `Frame`
     /// is sent unchanged.
-    pub fn send(&mut self, id: ConnId, message: Message) -> Sent {
+    pub fn send(&mut self, id: ConnId, message: Message) -> SendOutcome {
         self.core.send(id, message, self.now)
     }
 
@@ -42,7 +42,7 @@ impl Io<'_> {
     }
 
     /// Sends a message whose frame is already built.
-    pub fn send_prepared(&mut self, id: ConnId, message: &Prepared) -> Sent {
+    pub fn send_prepared(&mut self, id: ConnId, message: &PreparedMessage) -> SendOutcome {
         self.core.send_frame(id, message.clone().into(), self.now)
     }
 
@@ -55,8 +55,8 @@ impl Io<'_> {
 
     /// Removes the last messages from a peer's queue: those of which no byte was sent. Returns how
     /// many.
-    pub fn take_back(&mut self, id: ConnId) -> u32 {
-        self.core.take_back(id)
+    pub fn discard_unsent(&mut self, id: ConnId) -> u32 {
+        self.core.discard_unsent(id)
     }
 
     /// Sends one message to every connection of a class that is open now, over several turns: 1 024
@@ -105,13 +105,13 @@ impl Io<'_> {
 
     /// Starts a timer: [`Handler::on_timer`](crate::engine::Handler::on_timer) is called once,
     /// `after` from now or up to 5 ms later.
-    pub fn timer(&mut self, after: Micros) -> TimerId {
+    pub fn start_timer(&mut self, after: Micros) -> TimerId {
         self.core
-            .start_timer(Purpose::Host, self.now + after, self.now)
+            .start_timer(TimerPurpose::Host, self.now + after, self.now)
     }
 
     /// Stops a timer. Does nothing if it has already expired or was stopped.
-    pub fn cancel(&mut self, timer: TimerId) {
+    pub fn cancel_timer(&mut self, timer: TimerId) {
         self.core.timers.cancel(timer);
     }
 
@@ -144,7 +144,7 @@ impl Io<'_> {
     /// Changes the limit on connections. If there are more, none is closed. Takes effect at the end
     /// of the turn.
     pub fn set_max_connections(&mut self, most: usize) {
-        self.core.new_cap = Some(most);
+        self.core.new_max_connections = Some(most);
     }
 
     /// Counts `units` of the host's own work against the budget of the turn and the share of the
@@ -165,7 +165,7 @@ impl Io<'_> {
     /// it until the next `on_continue`: the host must not [`charge`](Io::charge) it as well. When
     /// the connection begins to close, it holds nothing any more. In the last `on_continue` the
     /// host frees that memory or charges it.
-    pub fn unfinished(&mut self, id: ConnId, bytes: usize) {
+    pub fn set_unfinished(&mut self, id: ConnId, bytes: usize) {
         self.core.set_unfinished(id, bytes);
     }
 
@@ -194,22 +194,22 @@ impl Io<'_> {
     pub fn set_peer_addr(&mut self, id: ConnId, addr: SocketAddr) {
         if let Some(conn) = self.core.table.get_mut(id) {
             conn.set_peer_addr(addr);
-            conn.marks.set(Mark::Proxied);
+            conn.flags.set(Flag::Proxied);
         }
     }
 
     /// Turns [`Handler::on_pong`](crate::engine::Handler::on_pong) on or off for this connection.
     /// It is called for each answered heartbeat. The answer to a heartbeat sent before this call
     /// proves nothing about messages.
-    pub fn watch(&mut self, id: ConnId, on: bool) {
+    pub fn report_pongs(&mut self, id: ConnId, on: bool) {
         if let Some(conn) = self.core.table.get_mut(id) {
             if on {
-                if !conn.marks.has(Mark::Watched) {
-                    conn.marks.set(Mark::Watched);
+                if !conn.flags.has(Flag::ReportsPongs) {
+                    conn.flags.set(Flag::ReportsPongs);
                     self.core.receipts.note(id, 0);
                 }
             } else {
-                conn.marks.take(Mark::Watched);
+                conn.flags.take(Flag::ReportsPongs);
             }
         }
     }
@@ -224,7 +224,7 @@ impl Io<'_> {
         self.core.outlook(id)
     }
 
-    /// Returns the upper bound of the slots in use. With [`in_slot`](Io::in_slot) a host can
+    /// Returns the upper bound of the slots in use. With [`id_in_slot`](Io::id_in_slot) a host can
     /// iterate over all connections, a few at a time. Iterating over 100 000 connections at once
     /// would delay every connection.
     pub fn slots(&self) -> u32 {
@@ -232,8 +232,8 @@ impl Io<'_> {
     }
 
     /// Returns the connection in a slot, in any phase.
-    pub fn in_slot(&self, slot: u32) -> Option<ConnId> {
-        self.core.table.id_in(slot)
+    pub fn id_in_slot(&self, slot: u32) -> Option<ConnId> {
+        self.core.table.id_in_slot(slot)
     }
 
     /// Returns the health of an open connection.
@@ -282,8 +282,9 @@ impl Io<'_> {
     }
 
     /// Returns the usual answer to a load balancer's health check, for
-    /// [`Handler::on_check`](crate::engine::Handler::on_check): 200 `{"status":"ok"}`, or 503
-    /// `{"status":"draining"}` during a drain. The answer to OPTIONS names the allowed methods.
+    /// [`Handler::on_health_check`](crate::engine::Handler::on_health_check): 200
+    /// `{"status":"ok"}`, or 503 `{"status":"draining"}` during a drain. The answer to OPTIONS
+    /// names the allowed methods.
     pub fn health_reply(&self, request: &Request) -> Reply {
         let (status, text) = if self.is_draining() {
             (503, "draining")
@@ -307,7 +308,7 @@ impl Io<'_> {
 
     /// Returns the delay and the spread that a drain with these values would have now: if one is in
     /// progress, the shorter of each.
-    pub fn drain_with(&self, delay: Micros, spread: Micros) -> (Micros, Micros) {
+    pub fn effective_drain(&self, delay: Micros, spread: Micros) -> (Micros, Micros) {
         let (until, left) = self.drain_left().unwrap_or((delay, spread));
         (delay.min(until), spread.min(left))
     }
@@ -315,7 +316,7 @@ impl Io<'_> {
     /// Starts a drain like [`Remote::drain`], at once: when this returns,
     /// [`health_reply`](Io::health_reply) answers 503. Returns the delay and the spread in effect.
     pub fn drain(&mut self, delay: Micros, spread: Micros) -> (Micros, Micros) {
-        let holds = self.drain_with(delay, spread);
+        let holds = self.effective_drain(delay, spread);
         self.core.announce_drain(delay, spread, self.now);
         holds
     }

@@ -7,20 +7,20 @@ pub use crate::wire::Message;
 /// The result of a send. Nothing is dropped silently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a message is sent or it is not")]
-pub enum Sent {
+pub enum SendOutcome {
     /// The message is sent at the end of this turn.
     Flowing,
     /// The message waits behind bytes that the peer has not taken;
     /// [`Handler::on_writable`](crate::engine::Handler::on_writable) will be called.
     Pending,
     /// The message was refused and is not sent.
-    Refused(Refused),
+    Refused(SendError),
 }
 
 /// Why a send was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refused {
+pub enum SendError {
     /// There is no such connection, or it is not open yet.
     #[error("there is no such open connection")]
     Gone,

@@ -4,15 +4,15 @@
 //! A driver (the reactor, or a test on virtual time) makes these calls in each turn, in this order:
 //!
 //! 1. [`accept`](Engine::accept) for each new connection.
-//! 2. [`intake`](Engine::intake), and the call that it asks for, for each connection that may have
-//!    input and each that [`take_ready`](Engine::take_ready) names.
+//! 2. [`read_action`](Engine::read_action), and the call that it asks for, for each connection that
+//!    may have input and each that [`take_ready`](Engine::take_ready) names.
 //! 3. [`advance`](Engine::advance).
-//! 4. [`judge`](Engine::judge), after one more read, for each connection that
-//!    [`next_doubtful`](Engine::next_doubtful) names.
+//! 4. [`final_check`](Engine::final_check), after one more read, for each connection that
+//!    [`next_final_check`](Engine::next_final_check) names.
 //! 5. [`flush`](Engine::flush) for each connection that [`take_dirty`](Engine::take_dirty) names.
 //! 6. [`reap`](Engine::reap), the only step that frees slots.
 //!
-//! Then the driver may sleep for the time that [`sleep`](Engine::sleep) returns.
+//! Then the driver may sleep for the time that [`sleep_time`](Engine::sleep_time) returns.
 
 #[cfg(feature = "testing")]
 mod audit;
@@ -20,7 +20,8 @@ mod bucket;
 mod config;
 mod conn;
 mod conn_map;
-mod controls;
+mod conn_set;
+mod control_frames;
 mod core;
 mod deadlines;
 mod drain;
@@ -30,18 +31,17 @@ mod ending;
     reason = "the state machine itself, beside its steps"
 )]
 mod engine;
-mod evidence;
 mod frames;
+mod half_open;
 mod handler;
 mod held;
-mod intake;
+mod input;
 mod io;
 mod message;
 mod opening;
 mod out;
 mod outbound;
 mod pausing;
-mod places;
 mod policies;
 mod prepared;
 mod receipts;
@@ -49,6 +49,7 @@ mod remote;
 mod retry;
 mod stats;
 mod table;
+mod tcp_progress;
 mod timers;
 mod traffic;
 mod verdict;
@@ -56,27 +57,26 @@ mod view;
 #[doc(hidden)] // for benchmarks and model tests
 pub mod wheel;
 mod work;
-mod yielding;
 
 pub use crate::base::id::{Class, TimerId};
 pub use crate::transport::Preamble;
 pub use crate::wire::http::{Reply, Request};
 pub use config::{ClassConfig, Config, ConfigError, ConfigFault, ReconfigureError, SetPolicyError};
 pub use conn_map::ConnMap;
+pub(crate) use conn_set::REFUSED_MAX;
 pub use ending::Ending;
 pub use engine::Engine;
-pub use evidence::Kernel;
 pub use handler::Handler;
-pub use intake::Intake;
+pub use input::ReadAction;
 pub use io::Io;
-pub use message::{Message, Pong, Refused, Sent};
+pub use message::{Message, Pong, SendError, SendOutcome};
 pub use out::WriteVectored;
-pub use outbound::Flushed;
-pub(crate) use places::REFUSED_MAX;
-pub use prepared::Prepared;
-pub use remote::{Full, Remote};
+pub use outbound::FlushOutcome;
+pub use prepared::PreparedMessage;
+pub use remote::{QueueFull, Remote};
 pub use stats::{ClassStats, Histogram, Stats};
+pub use tcp_progress::TcpProgress;
 pub use traffic::Traffic;
 pub use verdict::{Upgrade, Verdict};
-pub use view::{Awaits, ConnView, HealthView, Outlook, PhaseView};
+pub use view::{CloseStage, ConnView, HealthView, Outlook, PhaseView};
 pub use work::{SHARE_UNITS, TURN_UNITS};

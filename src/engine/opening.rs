@@ -1,6 +1,6 @@
 //! Opening a connection: preamble, request head, verdict, upgrade.
 
-use super::conn::{Mark, Opening, Phase};
+use super::conn::{Flag, Opening, Phase};
 use super::engine::Engine;
 use super::handler::Handler;
 use super::retry::{self, retry_after_s};
@@ -16,8 +16,8 @@ use crate::wire::http::{self, ParsedHead, Reply, Request};
 const EARLY_MAX: usize = 8 * 1024;
 
 impl<H: Handler> Engine<H> {
-    pub(super) fn head(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
-        self.heard(id, now);
+    pub(super) fn process_head(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
+        self.mark_heard(id, now);
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -36,8 +36,8 @@ impl<H: Handler> Engine<H> {
             if opening.deferred.is_some() {
                 if opening.bytes.len() > EARLY_MAX {
                     self.refuse_early(id, now);
-                } else if !self.core.account_for_head(id) {
-                    self.no_room_for_head(id, now);
+                } else if !self.core.update_held_head(id) {
+                    self.close_no_head_room(id, now);
                 }
                 return;
             }
@@ -45,7 +45,7 @@ impl<H: Handler> Engine<H> {
             gathered = std::mem::take(&mut opening.bytes);
             data = &gathered;
         }
-        if !conn.marks.has(Mark::Introduced) {
+        if !conn.flags.has(Flag::PreambleRead) {
             match self.handler.on_preamble(peer_addr, data) {
                 Preamble::Partial if data.len() < EARLY_MAX => {
                     let bytes = data.to_vec();
@@ -66,7 +66,7 @@ impl<H: Handler> Engine<H> {
                     peer_addr = client.unwrap_or(peer_addr);
                     conn.set_peer_addr(peer_addr);
                     if client.is_some() {
-                        conn.marks.set(Mark::Proxied);
+                        conn.flags.set(Flag::Proxied);
                     }
                 }
                 Preamble::Partial | Preamble::Whole { .. } => {
@@ -75,7 +75,7 @@ impl<H: Handler> Engine<H> {
                     return;
                 }
             }
-            conn.marks.set(Mark::Introduced);
+            conn.flags.set(Flag::PreambleRead);
             if only_preamble {
                 self.core.leave_opening(id);
             }
@@ -87,7 +87,9 @@ impl<H: Handler> Engine<H> {
         let accepts_options = |path: &str| self.handler.accepts_options(path);
         match http::parse(data, known, most, peer_addr, accepts_options) {
             // The usual case: a head that arrived whole is parsed in place.
-            ParsedHead::Complete(request, len) => self.request(id, request, &data[len..], now),
+            ParsedHead::Complete(request, len) => {
+                self.process_request(id, request, &data[len..], now)
+            }
             ParsedHead::Refused(reply, is_head) => {
                 self.core
                     .reply(id, &reply, is_head, Cause::BAD_REQUEST, now)
@@ -118,12 +120,12 @@ impl<H: Handler> Engine<H> {
                 held: 0,
             })));
         }
-        if !self.core.account_for_head(id) {
-            self.no_room_for_head(id, now);
+        if !self.core.update_held_head(id) {
+            self.close_no_head_room(id, now);
         }
     }
 
-    fn no_room_for_head(&mut self, id: ConnId, now: Micros) {
+    fn close_no_head_room(&mut self, id: ConnId, now: Micros) {
         let reply =
             Reply::error(503, "no room for the request").with_retry_after(retry_after_s(id));
         self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
@@ -135,34 +137,39 @@ impl<H: Handler> Engine<H> {
         self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
     }
 
-    fn request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
+    fn process_request(&mut self, id: ConnId, request: Box<Request>, tail: &[u8], now: Micros) {
         self.core.spend(REQUEST_UNITS);
         let is_head = request.is_head();
         let no_room = self
             .core
             .table
             .get(id)
-            .is_some_and(|c| c.marks.has(Mark::Refused));
-        let check = self.call(now, |handler, io| handler.on_check(io, id, &request));
+            .is_some_and(|c| c.flags.has(Flag::Refused));
+        let check = self.call(now, |handler, io| handler.on_health_check(io, id, &request));
         if let Some(reply) = check {
             self.core.reply(id, &reply, is_head, Cause::ANSWERED, now);
-        } else if self.core.drain.is_leaving() {
+        } else if self.core.drain.is_shutting_down() {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
             let reply = Reply::error(503, "service restart").with_retry_after(retry_after_s(id));
             self.core.reply(id, &reply, is_head, Cause::DRAINING, now);
         } else if no_room {
             self.call(now, |handler, io| handler.on_unserved(io, id, &request));
-            self.core
-                .reply(id, &retry::no_room(id), is_head, Cause::AT_CAPACITY, now);
+            self.core.reply(
+                id,
+                &retry::capacity_reply(id),
+                is_head,
+                Cause::AT_CAPACITY,
+                now,
+            );
         } else {
             let verdict = self.call(now, |handler, io| handler.on_request(io, id, &request));
-            self.verdict(id, request, tail, verdict, now);
-            self.recount_place(id);
+            self.apply_verdict(id, request, tail, verdict, now);
+            self.update_half_open(id);
         }
     }
 
     /// Applies the host's verdict on a deferred request.
-    pub(super) fn answer(&mut self, id: ConnId, verdict: Verdict, now: Micros) {
+    pub(super) fn apply_answer(&mut self, id: ConnId, verdict: Verdict, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -173,11 +180,11 @@ impl<H: Handler> Engine<H> {
             return;
         };
         let tail = std::mem::take(&mut opening.bytes);
-        self.verdict(id, request, &tail, verdict, now);
-        self.recount_place(id);
+        self.apply_verdict(id, request, &tail, verdict, now);
+        self.update_half_open(id);
     }
 
-    fn verdict(
+    fn apply_verdict(
         &mut self,
         id: ConnId,
         request: Box<Request>,
@@ -189,7 +196,7 @@ impl<H: Handler> Engine<H> {
             return;
         };
         if !matches!(verdict, Verdict::Reply { .. }) {
-            conn.marks.set(Mark::Owed);
+            conn.flags.set(Flag::NeedsOnClose);
         }
         if !matches!(conn.phase, Phase::Opening(_)) {
             // The host closed the connection while the verdict was deferred.
@@ -259,9 +266,9 @@ impl<H: Handler> Engine<H> {
         conn.health = health;
         conn.since = now;
         conn.phase = Phase::Open(None);
-        conn.marks.set(Mark::Counted);
-        if upgrade.introduced {
-            conn.marks.set(Mark::Spoke);
+        conn.flags.set(Flag::Upgraded);
+        if upgrade.identified {
+            conn.flags.set(Flag::Identified);
         }
         let class = &mut self.core.stats.classes[usize::from(upgrade.class.0)];
         class.opened += 1;
@@ -270,7 +277,7 @@ impl<H: Handler> Engine<H> {
         self.core.arm(id);
         self.call(now, |handler, io| handler.on_open(io, id));
         if !tail.is_empty() {
-            self.inbound(id, tail, now);
+            self.process_bytes(id, tail, now);
         }
     }
 }

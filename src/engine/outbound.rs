@@ -1,12 +1,12 @@
 //! Outgoing bytes, and connections that have ended.
 
-use super::conn::{Mark, Phase};
+use super::conn::{Flag, Phase};
 use super::core::UNSENT_SMALL;
 use super::ending::Ending;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::out::WriteVectored;
-use super::view::Awaits;
+use super::view::CloseStage;
 use super::work::ENDS_PER_TURN;
 use crate::base::cause::{Cause, EndCode, PeerCode};
 use crate::base::id::ConnId;
@@ -20,7 +20,7 @@ use std::io::{self, ErrorKind};
 const FLUSH_BUDGET: usize = 512 * 1024;
 
 /// The most bytes sent with a heartbeat when the turn has used up its send budget.
-const BEAT_BUDGET: usize = 16 * 1024;
+const PING_BUDGET: usize = 16 * 1024;
 
 /// The result of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ const BEAT_BUDGET: usize = 16 * 1024;
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
-pub enum Flushed {
+pub enum FlushOutcome {
     /// Nothing is unsent, or the connection has ended: do not wait for writability.
     Done,
     /// Nothing is unsent and nothing will follow: shut down the sending side.
@@ -47,44 +47,44 @@ impl<H: Handler> Engine<H> {
         self.core.table.take_dirty(into);
     }
 
-    /// Schedules a flush for a [`Flushed::Blocked`] connection whose socket is writable again.
+    /// Schedules a flush for a [`FlushOutcome::Blocked`] connection whose socket is writable again.
     pub fn flush_soon(&mut self, id: ConnId) {
         self.core.table.mark_dirty(id);
     }
 
     /// Writes the unsent bytes of one peer.
-    pub fn flush(&mut self, id: ConnId, now: Micros, socket: WriteVectored<'_>) -> Flushed {
+    pub fn flush(&mut self, id: ConnId, now: Micros, socket: WriteVectored<'_>) -> FlushOutcome {
         let Some(conn) = self.core.table.get_mut(id) else {
-            return Flushed::Done;
+            return FlushOutcome::Done;
         };
         match &conn.phase {
             Phase::Dead(_) => {
-                conn.marks.take(Mark::Dirty);
-                return Flushed::Done;
+                conn.flags.take(Flag::Dirty);
+                return FlushOutcome::Done;
             }
             // The socket takes no more bytes; only input that was already read is processed.
-            Phase::Open(Some(middle)) if middle.failed.is_some() => {
-                conn.marks.take(Mark::Dirty);
-                conn.marks.take(Mark::Ping);
+            Phase::Open(Some(input)) if input.failed.is_some() => {
+                conn.flags.take(Flag::Dirty);
+                conn.flags.take(Flag::PingDue);
                 self.core.discard_out(id);
-                return Flushed::Done;
+                return FlushOutcome::Done;
             }
             Phase::Opening(_) | Phase::Open(_) | Phase::Closing(_) => {}
         }
-        let beats = conn.marks.has(Mark::Ping);
-        if !beats {
+        let pings_due = conn.flags.has(Flag::PingDue);
+        if !pings_due {
             if self.core.flush_left == 0 && conn.out.is_some() {
                 self.core.table.flush_later(id);
-                return Flushed::Later;
+                return FlushOutcome::Later;
             }
-            conn.marks.take(Mark::Dirty);
+            conn.flags.take(Flag::Dirty);
         }
         // Only a ping that waited behind other bytes is late: its interval starts when it left.
         let late = conn.is_blocked();
         let stuck = late && conn.health.is_ping_queued();
-        if conn.marks.take(Mark::Ping) {
+        if conn.flags.take(Flag::PingDue) {
             let frame = heartbeat::server_ping(conn.health.ping_payload());
-            if conn.marks.has(Mark::Watched) {
+            if conn.flags.has(Flag::ReportsPongs) {
                 // It goes out behind the frame in progress and before every other frame.
                 let unsent = conn.out.as_ref().map_or(0, |out| out.unsent());
                 let before = conn.traffic.messages_out - unsent;
@@ -93,8 +93,8 @@ impl<H: Handler> Engine<H> {
             if conn.out.is_none() {
                 match socket(&[io::IoSlice::new(&frame)]) {
                     Ok(n) if n == frame.len() => {
-                        self.sent(id, n, Some(0), false, now);
-                        return self.flushed(id, false, now);
+                        self.record_sent(id, n, Some(0), false, now);
+                        return self.finish_flush(id, false, now);
                     }
                     Ok(n) => {
                         self.core.stats.bytes_out += n as u64;
@@ -108,7 +108,7 @@ impl<H: Handler> Engine<H> {
                     }
                     Err(e) => {
                         self.on_write_error(id, &e);
-                        return Flushed::Done;
+                        return FlushOutcome::Done;
                     }
                 }
             } else {
@@ -116,21 +116,21 @@ impl<H: Handler> Engine<H> {
             }
         }
         let Some(conn) = self.core.table.get_mut(id) else {
-            return Flushed::Done;
+            return FlushOutcome::Done;
         };
         let Some(out) = &mut conn.out else {
-            return self.flushed(id, false, now);
+            return self.finish_flush(id, false, now);
         };
         let was_blocked = late;
         let before = out.charged();
         // A heartbeat goes out even if the turn's budget is used up; bytes that wait with it use
         // their own turn.
-        let budget = self.core.flush_left.clamp(BEAT_BUDGET, FLUSH_BUDGET);
+        let budget = self.core.flush_left.clamp(PING_BUDGET, FLUSH_BUDGET);
         let written = out.write(now, budget, socket);
         let (pending, blocked) = (out.pending(), out.blocked_since().is_some());
         let over = pending > self.core.config.max_pending_bytes && blocked;
         let moved = written.as_ref().map_or(0, |w| w.bytes);
-        out.note_over(over, moved > 0, now);
+        out.update_over_limit(over, moved > 0, now);
         self.core.flush_left = self.core.flush_left.saturating_sub(moved);
         // This also counts bytes that went out before an error.
         self.core.stats.pending_bytes -= (before - out.charged()) as u64;
@@ -138,7 +138,7 @@ impl<H: Handler> Engine<H> {
             Ok(written) => written,
             Err(e) => {
                 self.on_write_error(id, &e);
-                return Flushed::Done;
+                return FlushOutcome::Done;
             }
         };
         // The kernel has room again, so the peer's kernel has acknowledged bytes ahead of the
@@ -148,22 +148,22 @@ impl<H: Handler> Engine<H> {
             conn.health.on_progress(now);
         }
         let ping = written.ping.then_some(written.behind_ping);
-        self.sent(id, written.bytes, ping, late, now);
+        self.record_sent(id, written.bytes, ping, late, now);
         if pending == 0 {
-            return self.flushed(id, was_blocked, now);
+            return self.finish_flush(id, was_blocked, now);
         }
         if !written.full {
             // Only the budget is used up. The driver would wait in vain for writability: the socket
             // is writable already.
             self.core.table.mark_dirty(id);
-            return Flushed::Done;
+            return FlushOutcome::Done;
         }
         if pending > UNSENT_SMALL && self.core.is_full() {
-            self.core.no_room(id, pending, now);
+            self.core.close_out_of_memory(id, pending, now);
         }
         self.core.extend_close(id, written.bytes, now);
         self.core.arm(id);
-        Flushed::Blocked
+        FlushOutcome::Blocked
     }
 
     /// Tells the host of ended connections, frees the slots of at most 128 of them, and ends the
@@ -174,19 +174,19 @@ impl<H: Handler> Engine<H> {
         } else {
             ENDS_PER_TURN
         };
-        for id in self.core.table.take_to_tell() {
-            self.tell(id, now);
+        for id in self.core.table.take_to_report() {
+            self.report_ending(id, now);
         }
         for id in self.core.table.take_dead(ends) {
             let reset = match self.core.table.get(id).map(|c| &c.phase) {
-                Some(Phase::Dead(end)) => end.resets(),
+                Some(Phase::Dead(end)) => end.is_reset(),
                 _ => continue,
             };
-            self.tell(id, now);
+            self.report_ending(id, now);
             if let Some(conn) = self.core.table.free(id) {
                 self.core.stats.pending_bytes -= conn.charged() as u64;
                 self.core.policies.release(conn.policy);
-                self.free_place(id, &conn);
+                self.remove_unopened(id, &conn);
             }
             release(id, reset);
         }
@@ -196,7 +196,14 @@ impl<H: Handler> Engine<H> {
 
     /// Counts sent bytes. If a heartbeat was among them, `ping` is the number of bytes sent behind
     /// it.
-    fn sent(&mut self, id: ConnId, bytes: usize, ping: Option<usize>, late: bool, now: Micros) {
+    fn record_sent(
+        &mut self,
+        id: ConnId,
+        bytes: usize,
+        ping: Option<usize>,
+        late: bool,
+        now: Micros,
+    ) {
         self.core.stats.bytes_out += bytes as u64;
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
@@ -211,14 +218,14 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Handles a peer without unsent bytes.
-    fn flushed(&mut self, id: ConnId, was_blocked: bool, now: Micros) -> Flushed {
+    fn finish_flush(&mut self, id: ConnId, was_blocked: bool, now: Micros) -> FlushOutcome {
         let Some(conn) = self.core.table.get_mut(id) else {
-            return Flushed::Done;
+            return FlushOutcome::Done;
         };
         let mut was_over = false;
         if let Some(out) = conn.out.take() {
             self.core.stats.pending_bytes -= out.charged() as u64;
-            was_over = conn.marks.take(Mark::OverLimit);
+            was_over = conn.flags.take(Flag::OverLimit);
         }
         match &mut conn.phase {
             Phase::Open(_) if was_blocked || was_over => {
@@ -226,28 +233,28 @@ impl<H: Handler> Engine<H> {
                 self.call(now, |handler, io| handler.on_writable(io, id));
                 self.settle(now);
             }
-            Phase::Closing(closing) => match closing.awaits {
-                Awaits::Flushed => {
+            Phase::Closing(closing) => match closing.stage {
+                CloseStage::Flush => {
                     let end = closing.end.clone();
-                    self.core.bury(id, end);
+                    self.core.mark_dead(id, end);
                 }
-                Awaits::PeerLeaves | Awaits::PeerCloses => {
+                CloseStage::PeerFin | CloseStage::PeerClose => {
                     // The peer's time starts when it can have read the close.
                     let most = closing.since + Micros(10 * closing.timeout.0);
                     closing.deadline = most.min(now + closing.timeout);
-                    if closing.awaits == Awaits::PeerLeaves && !closing.fin_sent {
+                    if closing.stage == CloseStage::PeerFin && !closing.fin_sent {
                         closing.fin_sent = true;
-                        return Flushed::Fin;
+                        return FlushOutcome::Fin;
                     }
                 }
             },
             Phase::Opening(_) | Phase::Open(_) | Phase::Dead(_) => {}
         }
-        Flushed::Done
+        FlushOutcome::Done
     }
 
     /// Tells the host once that a connection has ended.
-    fn tell(&mut self, id: ConnId, now: Micros) {
+    fn report_ending(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -258,7 +265,7 @@ impl<H: Handler> Engine<H> {
             Phase::Dead(end) => end,
             Phase::Opening(_) | Phase::Open(_) => return,
         };
-        if std::mem::replace(&mut end.told, true) && !sabotage::on(Bug::DoubleOnClose) {
+        if std::mem::replace(&mut end.reported, true) && !sabotage::on(Bug::DoubleOnClose) {
             return;
         }
         let unsent = end.unsent.saturating_add(waiting);
@@ -271,7 +278,7 @@ impl<H: Handler> Engine<H> {
             code: if close_waits { EndCode::None } else { code },
             reason: end.reason.clone(),
             clean: end.clean,
-            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            class: conn.flags.has(Flag::Upgraded).then_some(conn.class),
             peer_addr: conn.peer_addr(),
             age: now - conn.since,
             silence: conn.health.silence(now),
@@ -280,10 +287,10 @@ impl<H: Handler> Engine<H> {
             traffic: conn.traffic,
             unsent,
         };
-        if conn.marks.has(Mark::Counted) {
+        if conn.flags.has(Flag::Upgraded) {
             let class = &mut self.core.stats.classes[usize::from(conn.class.0)];
             class.live -= 1;
-            class.closing -= u64::from(conn.marks.take(Mark::Closing));
+            class.closing -= u64::from(conn.flags.take(Flag::Closing));
             class.closed[ending.cause.index()] += 1;
             // The peer's own code counts even if our answer was never sent.
             if ending.cause == Cause::PEER_CLOSED
@@ -293,10 +300,10 @@ impl<H: Handler> Engine<H> {
             }
         } else {
             self.core.stats.rejected[ending.cause.index()] += 1;
-            let is_refused = conn.marks.has(Mark::Refused) && ending.cause == Cause::AT_CAPACITY;
+            let is_refused = conn.flags.has(Flag::Refused) && ending.cause == Cause::AT_CAPACITY;
             self.core.stats.refused += u64::from(is_refused);
         }
-        let owed = conn.marks.has(Mark::Owed);
+        let owed = conn.flags.has(Flag::NeedsOnClose);
         if sabotage::on(Bug::NoOnClose) && ending.cause == Cause::STALE {
             return;
         }

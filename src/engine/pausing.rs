@@ -3,7 +3,7 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Mark, Phase};
+use crate::engine::conn::{Flag, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
@@ -11,15 +11,15 @@ use crate::engine::handler::Handler;
 impl<H: Handler> Engine<H> {
     /// Returns the connections whose reading was paused or resumed since the last call: see
     /// [`is_paused`](Engine::is_paused).
-    pub fn take_repolled(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.core.repolled)
+    pub fn take_poll_changes(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.core.poll_changes)
     }
 
     /// Returns whether the host has paused reading from a connection. The driver then waits only
     /// until the socket is writable.
     pub fn is_paused(&self, id: ConnId) -> bool {
         let conn = self.core.table.get(id);
-        conn.is_some_and(|c| c.marks.has(Mark::Paused))
+        conn.is_some_and(|c| c.flags.has(Flag::Paused))
     }
 }
 
@@ -30,25 +30,25 @@ impl Core {
         let Some(conn) = self.table.get_mut(id).filter(|c| c.is_open()) else {
             return;
         };
-        if conn.marks.has(Mark::Paused) == paused {
+        if conn.flags.has(Flag::Paused) == paused {
             return;
         }
         // An outstanding ping proves nothing: its pong is unread, or was delayed by the pause.
         conn.health.discard_rtt();
         if paused {
-            conn.marks.set(Mark::Paused);
+            conn.flags.set(Flag::Paused);
         } else {
-            conn.marks.take(Mark::Paused);
+            conn.flags.take(Flag::Paused);
             // The timeout starts again.
             conn.health.on_progress(now);
-            if let Phase::Open(Some(middle)) = &mut conn.phase
-                && let Some(frame) = &mut middle.frame
+            if let Phase::Open(Some(input)) = &mut conn.phase
+                && let Some(frame) = &mut input.frame
             {
                 frame.since = now;
             }
             self.ready.push(id);
         }
-        self.repolled.push(id);
+        self.poll_changes.push(id);
         self.arm(id);
     }
 }

@@ -61,7 +61,7 @@ impl Policies {
     }
 
     /// Sets a class's policy. It takes effect with the next
-    /// [`begin_change`](Policies::begin_change). Returns `false` if there is no such class.
+    /// [`begin_migration`](Policies::begin_migration). Returns `false` if there is no such class.
     pub(crate) fn set(&mut self, class: Class, policy: Policy) -> bool {
         let Some(slot) = self.classes.get_mut(usize::from(class.0)) else {
             return false;
@@ -72,7 +72,7 @@ impl Policies {
 
     /// Applies the policies that were set to new connections, and to those that
     /// [`change`](Policies::change) moves. The previous change must have ended.
-    pub(crate) fn begin_change(&mut self) {
+    pub(crate) fn begin_migration(&mut self) {
         let newest = PolicyRef(1 - self.newest.0);
         for (held, set) in self.held.iter_mut().zip(&self.classes) {
             held[usize::from(newest.0)] = *set;
@@ -82,7 +82,7 @@ impl Policies {
     }
 
     /// Ends a change: no connection uses a former policy.
-    pub(crate) fn end_change(&mut self) {
+    pub(crate) fn end_migration(&mut self) {
         for held in &mut self.held {
             *held = [held[usize::from(self.newest.0)]; 2];
         }
@@ -96,7 +96,11 @@ impl Policies {
 
     /// Moves a connection of this class to the newest policy. Returns the former and the newest
     /// policy if they differ.
-    pub(crate) fn change(&self, class: Class, which: &mut PolicyRef) -> Option<(&Policy, &Policy)> {
+    pub(crate) fn migrate(
+        &self,
+        class: Class,
+        which: &mut PolicyRef,
+    ) -> Option<(&Policy, &Policy)> {
         if which.is_own() {
             return None;
         }
@@ -198,7 +202,7 @@ mod tests {
         let here = policies.newest();
         assert!(policies.set(Class(0), secs(20)) && !policies.set(Class(2), secs(20)));
         assert_eq!(policies.of(Class(0), policies.newest()), &secs(45));
-        policies.begin_change();
+        policies.begin_migration();
         assert_eq!(policies.of(Class(0), here), &secs(45), "its turn comes");
         assert_eq!(policies.of(Class(0), policies.newest()), &secs(20));
         assert_eq!(policies.shortest_timeout(), Micros::from_secs(20));
@@ -207,18 +211,18 @@ mod tests {
             (Class(0), policies.newest(), None),
             (Class(1), here, None),
         ] {
-            assert_eq!(policies.change(class, &mut which), change);
+            assert_eq!(policies.migrate(class, &mut which), change);
             assert_eq!(which, policies.newest());
         }
         let mut mine = own;
-        assert_eq!((policies.change(Class(0), &mut mine), mine), (None, own));
+        assert_eq!((policies.migrate(Class(0), &mut mine), mine), (None, own));
         // A second change, before all connections have left the first.
         assert!(policies.set(Class(0), secs(30)));
         assert_eq!(policies.of(Class(0), here), &secs(45));
-        policies.end_change();
+        policies.end_migration();
         assert_eq!(policies.shortest_timeout(), Micros::from_secs(20));
-        policies.begin_change();
-        policies.end_change();
+        policies.begin_migration();
+        policies.end_migration();
         assert_eq!(policies.shortest_timeout(), Micros::from_secs(30));
     }
 }

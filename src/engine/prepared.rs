@@ -1,6 +1,6 @@
 //! Outgoing messages: the frame is built once for any number of connections.
 
-use crate::engine::message::{Message, Refused, Sent};
+use crate::engine::message::{Message, SendError, SendOutcome};
 use crate::engine::out::OutFrame;
 use crate::wire::frame::{
     BINARY, CLOSE, CONTROL, CONTROL_MAX, FIN, Header, PING, PONG, Role, TEXT,
@@ -9,20 +9,20 @@ use crate::wire::{Bytes, encoder};
 
 /// Payloads above this size are sent without a copy. Smaller ones are copied behind their header,
 /// which makes one slice to write.
-const UNCOPIED: usize = 64 * 1024;
+const COPIED_MAX: usize = 64 * 1024;
 
 /// A text or binary message with its frame already built, to send to many connections, later, or
 /// again. Cheap to clone; clones share the frame.
 #[derive(Debug, Clone)]
-pub struct Prepared(OutFrame);
+pub struct PreparedMessage(OutFrame);
 
-impl Prepared {
+impl PreparedMessage {
     /// Builds the frame; `None` for anything but text and binary. A payload above 64 KiB is shared
     /// with the message; a smaller one is copied.
     pub fn new(message: &Message) -> Option<Self> {
         match (message, Outgoing::of(message)) {
             (Message::Text(_) | Message::Binary(_), Ok(Outgoing::Data(frame))) => {
-                Some(Prepared(frame))
+                Some(PreparedMessage(frame))
             }
             _ => None,
         }
@@ -34,8 +34,8 @@ impl Prepared {
     }
 }
 
-impl From<Prepared> for Outgoing {
-    fn from(prepared: Prepared) -> Self {
+impl From<PreparedMessage> for Outgoing {
+    fn from(prepared: PreparedMessage) -> Self {
         Outgoing::Data(prepared.0)
     }
 }
@@ -49,7 +49,7 @@ pub(crate) enum Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn of(message: &Message) -> Result<Self, Sent> {
+    pub(crate) fn of(message: &Message) -> Result<Self, SendOutcome> {
         let (opcode, payload): (u8, &[u8]) = match message {
             Message::Text(text) => (TEXT, text.as_bytes()),
             Message::Binary(bytes) => (BINARY, bytes),
@@ -63,7 +63,7 @@ impl Outgoing {
                 let (opcode, bytes) = encoder::raw(frame.clone());
                 // A close must go through the connection's close, which changes its state.
                 return match opcode {
-                    CLOSE => Err(Sent::Refused(Refused::Illegal)),
+                    CLOSE => Err(SendOutcome::Refused(SendError::Illegal)),
                     data if data < CONTROL => Ok(Outgoing::Data(bytes.into())),
                     _ => Ok(Outgoing::Control(bytes)),
                 };
@@ -71,12 +71,12 @@ impl Outgoing {
         };
         let is_control = matches!(opcode, PING | PONG);
         if is_control && payload.len() > CONTROL_MAX {
-            return Err(Sent::Refused(Refused::Illegal));
+            return Err(SendOutcome::Refused(SendError::Illegal));
         }
         let header = Header::new(FIN | opcode, payload.len() as u64, None);
         let large = match message {
-            Message::Text(text) if payload.len() > UNCOPIED => Some(text.clone().into()),
-            Message::Binary(bytes) if payload.len() > UNCOPIED => Some(bytes.clone()),
+            Message::Text(text) if payload.len() > COPIED_MAX => Some(text.clone().into()),
+            Message::Binary(bytes) if payload.len() > COPIED_MAX => Some(bytes.clone()),
             _ => None,
         };
         let copied = if large.is_some() { 0 } else { payload.len() };

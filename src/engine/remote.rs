@@ -39,7 +39,7 @@ pub struct Remote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("more than {CAPACITY} commands wait for the loop")]
 #[expect(clippy::exhaustive_structs, reason = "it has nothing more to tell")]
-pub struct Full;
+pub struct QueueFull;
 
 pub(crate) enum Command {
     Send(ConnId, Message),
@@ -116,31 +116,32 @@ impl Remote {
     /// Sends a message like [`Io::send`](crate::engine::Io::send); the result is not returned.
     ///
     /// # Errors
-    /// [`Full`] if too many commands wait, or too many bytes.
-    pub fn try_send(&self, id: ConnId, message: Message) -> Result<(), Full> {
+    /// [`QueueFull`] if too many commands wait, or too many bytes.
+    pub fn try_send(&self, id: ConnId, message: Message) -> Result<(), QueueFull> {
         self.put(Command::Send(id, message))
     }
 
     /// Closes a connection like [`Io::close`](crate::engine::Io::close).
     ///
     /// # Errors
-    /// [`Full`] if too many commands wait, or too many bytes.
-    pub fn try_close(&self, id: ConnId, code: u16, reason: &str) -> Result<(), Full> {
+    /// [`QueueFull`] if too many commands wait, or too many bytes.
+    pub fn try_close(&self, id: ConnId, code: u16, reason: &str) -> Result<(), QueueFull> {
         self.put(Command::Close(id, code, reason.to_owned()))
     }
 
     /// Gives a deferred verdict like [`Io::answer`](crate::engine::Io::answer).
     ///
     /// # Errors
-    /// [`Full`] if too many commands wait, or too many bytes.
-    pub fn try_answer(&self, id: ConnId, verdict: Verdict) -> Result<(), Full> {
+    /// [`QueueFull`] if too many commands wait, or too many bytes.
+    pub fn try_answer(&self, id: ConnId, verdict: Verdict) -> Result<(), QueueFull> {
         self.put(Command::Answer(id, verdict))
     }
 
     /// Starts a drain. [`Io::health_reply`](crate::engine::Io::health_reply) answers 503 from now
     /// on; accepting stops after `delay`. Then connections are closed with 1012, evenly over
     /// `spread`, and the loop returns when the last has ended. A second drain can only shorten the
-    /// rest of the first one's delay and spread; see [`Io::drain_with`](super::Io::drain_with).
+    /// rest of the first one's delay and spread; see
+    /// [`Io::effective_drain`](super::Io::effective_drain).
     pub fn drain(&self, delay: Micros, spread: Micros) {
         self.sender.send_unlimited(Command::Drain { delay, spread });
     }
@@ -156,8 +157,8 @@ impl Remote {
         self.sender.notify();
     }
 
-    fn put(&self, command: Command) -> Result<(), Full> {
-        self.sender.send(command).map_err(|NoRoom(_)| Full)
+    fn put(&self, command: Command) -> Result<(), QueueFull> {
+        self.sender.send(command).map_err(|NoRoom(_)| QueueFull)
     }
 }
 

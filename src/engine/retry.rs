@@ -4,7 +4,7 @@ use crate::base::id::ConnId;
 use crate::wire::http::Reply;
 
 /// The smallest `Retry-After` when the limit is reached or a drain is in progress, in seconds.
-const RETRY_AFTER_LEAST_S: u32 = 5;
+const RETRY_AFTER_MIN_S: u32 = 5;
 /// `Retry-After` values are spread over 2 to this power of seconds.
 const RETRY_AFTER_BITS: u32 = 4;
 
@@ -18,11 +18,11 @@ pub(crate) fn retry_after_s(id: ConnId) -> u32 {
     /// 2^32 divided by the golden ratio.
     const GOLDEN: u32 = 0x9E37_79B9;
     let spread = id.generation().wrapping_mul(GOLDEN) >> (u32::BITS - RETRY_AFTER_BITS);
-    RETRY_AFTER_LEAST_S + spread
+    RETRY_AFTER_MIN_S + spread
 }
 
 /// Returns the answer to a client when the connection limit is reached.
-pub(crate) fn no_room(id: ConnId) -> Reply {
+pub(crate) fn capacity_reply(id: ConnId) -> Reply {
     Reply::error(503, "no room for more connections").with_retry_after(retry_after_s(id))
 }
 

@@ -64,8 +64,8 @@ pub struct Stats {
     /// Bytes currently allocated for unfinished messages and frames, and for input that waits for
     /// its turn.
     pub held_bytes: u64,
-    /// The part of `held_bytes` that belongs to peers that have not introduced themselves.
-    pub stranger_bytes: u64,
+    /// The part of `held_bytes` that belongs to peers that have not identified themselves.
+    pub unidentified_bytes: u64,
     /// Bytes that the host has currently charged for data that it keeps
     /// ([`Io::charge`](crate::Io::charge)).
     pub host_bytes: u64,
@@ -73,7 +73,7 @@ pub struct Stats {
     pub work_units: u64,
     /// The most units that the input of all peers has cost in one turn: at most
     /// [`TURN_UNITS`](crate::engine::TURN_UNITS), plus the overshoot of the last frame of the reads
-    /// and of the last looks.
+    /// and of the final checks.
     pub turn_units_max: u32,
     /// The most units that one frame, or one step of a large one, has cost. This work cannot be
     /// divided.
@@ -154,7 +154,7 @@ impl Stats {
             refused: 0,
             pending_bytes: 0,
             held_bytes: 0,
-            stranger_bytes: 0,
+            unidentified_bytes: 0,
             host_bytes: 0,
             work_units: 0,
             turn_units_max: 0,

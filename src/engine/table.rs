@@ -2,8 +2,8 @@
 
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
-use crate::engine::conn::{Conn, Mark, Phase};
-use crate::engine::ending::Draft;
+use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::ending::EndingDraft;
 use slab::Slab;
 use std::collections::VecDeque;
 
@@ -24,13 +24,13 @@ pub(crate) struct Table {
     /// Connections to flush, each once, in order.
     dirty: VecDeque<ConnId>,
     /// Connections to flush before `dirty`, because a heartbeat is due.
-    beats: Vec<ConnId>,
+    pings_due: Vec<ConnId>,
     /// Connections to flush first in the next turn, because this turn has used up its send budget.
     later: Vec<ConnId>,
     /// Ended connections, each once; freed in the last step of the turn.
     dead: VecDeque<ConnId>,
     /// Connections that still exist and whose end the host must be told now.
-    to_tell: Vec<ConnId>,
+    to_report: Vec<ConnId>,
 }
 
 impl Default for Table {
@@ -40,10 +40,10 @@ impl Default for Table {
             bound: 0,
             generation: 0,
             dirty: VecDeque::new(),
-            beats: Vec::new(),
+            pings_due: Vec::new(),
             later: Vec::new(),
             dead: VecDeque::new(),
-            to_tell: Vec::new(),
+            to_report: Vec::new(),
         }
     }
 }
@@ -69,7 +69,7 @@ impl Table {
     }
 
     /// Returns the connection that is now in a slot.
-    pub(crate) fn id_in(&self, slot: u32) -> Option<ConnId> {
+    pub(crate) fn id_in_slot(&self, slot: u32) -> Option<ConnId> {
         self.slots
             .get(slot as usize)
             .map(|c| ConnId::new(slot, c.generation))
@@ -78,7 +78,7 @@ impl Table {
     /// Reads from each of these slots the fields that are needed next. The slots are scattered in
     /// memory. Read one after the other, each waits for its own cache miss; here the misses
     /// overlap. This saves a tenth of a heartbeat's time in user space.
-    pub(crate) fn touch(&self, slots: &[u32]) {
+    pub(crate) fn prefetch(&self, slots: &[u32]) {
         let read =
             |c: &Conn| u64::from(c.generation) ^ c.since.0 ^ u64::from(c.health.unanswered());
         let conns = slots
@@ -112,24 +112,24 @@ impl Table {
         if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
             return;
         }
-        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.has(Mark::Dirty)) {
-            conn.marks.set(Mark::Dirty);
+        if let Some(conn) = self.get_mut(id).filter(|c| !c.flags.has(Flag::Dirty)) {
+            conn.flags.set(Flag::Dirty);
             self.dirty.push_back(id);
         }
     }
 
     /// Schedules a heartbeat at the end of the turn.
-    pub(crate) fn mark_beat(&mut self, id: ConnId) {
+    pub(crate) fn mark_ping_due(&mut self, id: ConnId) {
         if sabotage::on(Bug::LostDirty) && id.generation().is_multiple_of(8) {
             return;
         }
-        if let Some(conn) = self.get_mut(id).filter(|c| !c.marks.has(Mark::Ping)) {
-            conn.marks.set(Mark::Ping);
-            self.beats.push(id);
+        if let Some(conn) = self.get_mut(id).filter(|c| !c.flags.has(Flag::PingDue)) {
+            conn.flags.set(Flag::PingDue);
+            self.pings_due.push(id);
         }
     }
 
-    /// Moves a connection that was taken for a flush, and keeps its mark, before the other
+    /// Moves a connection that was taken for a flush, and keeps its flag, before the other
     /// connections of the next turn.
     pub(crate) fn flush_later(&mut self, id: ConnId) {
         self.later.push(id);
@@ -137,7 +137,7 @@ impl Table {
 
     pub(crate) fn take_dirty(&mut self, into: &mut Vec<ConnId>) {
         into.clear();
-        into.append(&mut self.beats);
+        into.append(&mut self.pings_due);
         let some = self.dirty.len().min(FLUSHES_PER_TURN);
         into.extend(self.dirty.drain(..some));
     }
@@ -150,7 +150,7 @@ impl Table {
     }
 
     /// Ends a connection. The caller must already have taken its work in progress.
-    pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
+    pub(crate) fn mark_dead(&mut self, id: ConnId, end: EndingDraft) {
         if let Some(conn) = self
             .get_mut(id)
             .filter(|c| !matches!(c.phase, Phase::Dead(_)))
@@ -161,12 +161,12 @@ impl Table {
         }
     }
 
-    pub(crate) fn tell_now(&mut self, id: ConnId) {
-        self.to_tell.push(id);
+    pub(crate) fn report_soon(&mut self, id: ConnId) {
+        self.to_report.push(id);
     }
 
-    pub(crate) fn take_to_tell(&mut self) -> Vec<ConnId> {
-        std::mem::take(&mut self.to_tell)
+    pub(crate) fn take_to_report(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.to_report)
     }
 
     /// Takes the connections that ended first, at most `most`.
@@ -183,10 +183,10 @@ impl Table {
     /// Returns whether any list still holds a connection.
     pub(crate) fn has_work(&self) -> bool {
         !(self.dirty.is_empty()
-            && self.beats.is_empty()
+            && self.pings_due.is_empty()
             && self.later.is_empty()
             && self.dead.is_empty()
-            && self.to_tell.is_empty())
+            && self.to_report.is_empty())
     }
 }
 

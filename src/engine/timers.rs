@@ -10,7 +10,7 @@ const TIMER: u32 = 1 << 31;
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum TimerPurpose {
     Host,
     AcceptRetry,
     StaleCloses,
@@ -31,7 +31,7 @@ struct Timer {
     due: Micros,
     armed: Tick,
     generation: u32,
-    purpose: Purpose,
+    purpose: TimerPurpose,
 }
 
 impl Timers {
@@ -40,7 +40,12 @@ impl Timers {
         (entry & TIMER != 0).then_some(entry & !TIMER)
     }
 
-    pub(crate) fn start(&mut self, wheel: &mut Wheel, purpose: Purpose, due: Micros) -> TimerId {
+    pub(crate) fn start(
+        &mut self,
+        wheel: &mut Wheel,
+        purpose: TimerPurpose,
+        due: Micros,
+    ) -> TimerId {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let entry = self.timers.vacant_entry();
@@ -64,7 +69,7 @@ impl Timers {
         }
     }
 
-    pub(crate) fn is_running(&self, purpose: Purpose) -> bool {
+    pub(crate) fn is_running(&self, purpose: TimerPurpose) -> bool {
         self.running[purpose as usize] > 0
     }
 
@@ -75,7 +80,7 @@ impl Timers {
         index: u32,
         tick: Tick,
         now: Micros,
-    ) -> Option<(Purpose, TimerId)> {
+    ) -> Option<(TimerPurpose, TimerId)> {
         let timer = self
             .timers
             .get_mut(index as usize)

@@ -38,7 +38,7 @@ pub struct Upgrade {
     pub policy: Option<Policy>,
     /// Whether the request already introduces the peer. [`Policy::first_message_timeout`] then does
     /// not apply.
-    pub introduced: bool,
+    pub identified: bool,
 }
 
 impl Verdict {
@@ -66,7 +66,7 @@ impl Upgrade {
             protocol: None,
             headers: Vec::new(),
             policy: None,
-            introduced: false,
+            identified: false,
         }
     }
 }

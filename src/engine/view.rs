@@ -82,22 +82,22 @@ pub enum PhaseView {
         /// The close code that the peer was told.
         code: EndCode,
         /// What the connection still waits for before it ends.
-        awaits: Awaits,
+        stage: CloseStage,
     },
 }
 
 /// What a closing connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Awaits {
+pub enum CloseStage {
     /// The peer must send its close frame, which completes the closing handshake; then the same as
     /// for `Flushed`.
-    PeerCloses,
+    PeerClose,
     /// Our last bytes must be sent.
-    Flushed,
+    Flush,
     /// The peer must end its stream after our last bytes and our FIN. Its input is discarded:
     /// closing a socket with unread bytes would replace our answer with an RST.
-    PeerLeaves,
+    PeerFin,
 }
 
 /// What will happen to a connection if nothing more is heard or sent. Deadlines are never early and

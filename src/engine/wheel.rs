@@ -20,7 +20,7 @@ pub const TICK: Micros = Micros::from_millis(5);
 
 /// Heartbeats go out at multiples of this, every second tick, so that more of them share a wake-up.
 /// Most peers answer just after such a moment; their other deadlines then fall in the tick between.
-pub const BEAT: Micros = Micros::from_millis(10);
+pub const PING_GRID: Micros = Micros::from_millis(10);
 
 /// How many ticks ahead an entry may lie (20 s). A later deadline is armed again when its entry
 /// comes back.
@@ -33,7 +33,7 @@ pub type Tick = u32;
 /// The timer wheel: the deadlines of all slots.
 ///
 /// An entry is never early. It is late by less than one tick if [`Wheel::next`] is called when the
-/// time from [`Wheel::sleep`] is over.
+/// time from [`Wheel::sleep_time`] is over.
 pub struct Wheel {
     quad: QuadWheelWithOverflow<u32>,
     /// Ticks that have passed since the origin of engine time.
@@ -114,7 +114,7 @@ impl Wheel {
     }
 
     /// Returns how long the loop may sleep at `now` without missing an entry; `None`: for ever.
-    pub fn sleep(&self, now: Micros) -> Option<Micros> {
+    pub fn sleep_time(&self, now: Micros) -> Option<Micros> {
         let next = self.next_tick()? + u64::from(sabotage::on(Bug::SleepTooLong));
         Some(Micros(next * TICK.0) - now)
     }

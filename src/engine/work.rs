@@ -18,14 +18,14 @@ pub const TURN_UNITS: u32 = 2_000;
 /// may exceed it.
 pub const SHARE_UNITS: u32 = 200;
 
-/// The part of a turn's units reserved for last looks at connections that seem stale.
-const LOOKS_UNITS: u32 = 200;
+/// The part of a turn's units reserved for final checks at connections that seem stale.
+const FINAL_CHECK_UNITS: u32 = 200;
 
 /// The part of a turn's units reserved for connections whose input exceeded their last share.
 const HEAVY_UNITS: u32 = 600;
 
-/// The most last looks, and so stale closes, in one turn.
-pub(crate) const LOOKS_PER_TURN: usize = 64;
+/// The most final checks, and so stale closes, in one turn.
+pub(crate) const FINAL_CHECKS_PER_TURN: usize = 64;
 
 /// The units of work that a request head costs: parsing it, the verdict, the answer.
 pub(crate) const REQUEST_UNITS: u32 = 32;
@@ -50,7 +50,7 @@ const DEBT_MIN: u32 = 16;
 
 /// The units spent in this turn, and the connection that spends them.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
+pub(crate) struct WorkBudget {
     /// Units spent on input in this turn.
     turn: u32,
     /// The connection whose input is being processed.
@@ -60,11 +60,11 @@ pub(crate) struct Work {
     spent: u32,
     /// Bytes of input that are not counted yet, because they are less than one unit.
     bytes: usize,
-    /// The units spent when the last looks of this turn began.
-    looks_from: Option<u32>,
+    /// The units spent when the final checks of this turn began.
+    final_checks_from: Option<u32>,
 }
 
-impl Work {
+impl WorkBudget {
     /// Counts `units` of work of any kind.
     pub(crate) fn spend(&mut self, units: u32, stats: &mut Stats) {
         stats.work_units += u64::from(units);
@@ -116,24 +116,28 @@ impl Work {
     }
 
     /// Returns whether the current connection may spend more in this turn.
-    pub(crate) fn may_go_on(&self) -> bool {
+    pub(crate) fn can_continue(&self) -> bool {
         self.spent < self.allowed && self.turn_has_room() || sabotage::on(Bug::BudgetIgnored)
     }
 
     /// Returns whether any connection may spend more in this turn.
     pub(crate) fn turn_has_room(&self) -> bool {
-        let most = self.looks_from.unwrap_or(TURN_UNITS - 2 * LOOKS_UNITS) + LOOKS_UNITS;
+        let most = self
+            .final_checks_from
+            .unwrap_or(TURN_UNITS - 2 * FINAL_CHECK_UNITS)
+            + FINAL_CHECK_UNITS;
         self.turn < most || sabotage::on(Bug::BudgetIgnored)
     }
 
     /// Returns whether connections that stayed within their last share may spend more in this turn.
-    pub(crate) fn turn_has_room_for_light(&self) -> bool {
-        self.turn < TURN_UNITS - LOOKS_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
+    pub(crate) fn turn_has_light_room(&self) -> bool {
+        self.turn < TURN_UNITS - FINAL_CHECK_UNITS - HEAVY_UNITS || sabotage::on(Bug::BudgetIgnored)
     }
 
-    /// Begins the last looks of this turn. They have their own units, even if reading has overshot.
-    pub(crate) fn begin_looks(&mut self) {
-        self.looks_from.get_or_insert(self.turn);
+    /// Begins the final checks of this turn. They have their own units, even if reading has
+    /// overshot.
+    pub(crate) fn begin_final_checks(&mut self) {
+        self.final_checks_from.get_or_insert(self.turn);
     }
 
     /// Returns the units spent by the current connection so far.
@@ -145,7 +149,7 @@ impl Work {
     pub(crate) fn end_turn(&mut self, stats: &mut Stats) {
         stats.turn_units_max = stats.turn_units_max.max(self.turn);
         self.turn = 0;
-        self.looks_from = None;
+        self.final_checks_from = None;
     }
 }
 
@@ -156,25 +160,25 @@ mod tests {
 
     #[test]
     fn a_share_is_paid_back_by_the_turn() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
+        let (mut work, mut stats) = (WorkBudget::default(), Stats::new(1, CauseTable::with(&[])));
         let id = ConnId::new(3, 1);
         assert_eq!(work.begin_share(id, 0), 0);
         work.spend(SHARE_UNITS - 1, &mut stats);
-        assert!(work.may_go_on());
+        assert!(work.can_continue());
         work.spend(2 * SHARE_UNITS + 1, &mut stats);
-        assert!(!work.may_go_on());
+        assert!(!work.can_continue());
         let (_, debt) = work.end_share().expect("a share");
         assert_eq!(debt, 2 * SHARE_UNITS);
         let debt = work.begin_share(id, debt);
-        assert!(debt == SHARE_UNITS && !work.may_go_on());
+        assert!(debt == SHARE_UNITS && !work.can_continue());
         let debt = work.begin_share(id, debt);
-        assert!(debt == 0 && !work.may_go_on());
-        assert!(work.begin_share(id, debt) == 0 && work.may_go_on());
+        assert!(debt == 0 && !work.can_continue());
+        assert!(work.begin_share(id, debt) == 0 && work.can_continue());
     }
 
     #[test]
     fn bytes_add_up_over_calls() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
+        let (mut work, mut stats) = (WorkBudget::default(), Stats::new(1, CauseTable::with(&[])));
         work.begin_share(ConnId::new(0, 1), 0);
         for _ in 0..8 {
             work.spend_bytes(1_024, &mut stats);
@@ -184,10 +188,10 @@ mod tests {
 
     #[test]
     fn a_turn_ends_for_all_when_its_units_are_spent() {
-        let (mut work, mut stats) = (Work::default(), Stats::new(1, CauseTable::with(&[])));
+        let (mut work, mut stats) = (WorkBudget::default(), Stats::new(1, CauseTable::with(&[])));
         for slot in 0..TURN_UNITS / SHARE_UNITS {
             if !work.turn_has_room() {
-                work.begin_looks();
+                work.begin_final_checks();
             }
             assert!(work.turn_has_room());
             work.begin_share(ConnId::new(slot, 1), 0);

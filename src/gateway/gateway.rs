@@ -155,7 +155,7 @@ impl Gateway {
     pub(super) fn bark(&mut self, io: &mut Io<'_>) {
         if let Some(watchdog) = &mut self.watchdog {
             (watchdog.tell)();
-            self.watchdog_timer = Some(io.timer(watchdog.interval));
+            self.watchdog_timer = Some(io.start_timer(watchdog.interval));
         }
     }
 

@@ -21,7 +21,7 @@ impl Handler for Gateway {
         self.proxies.preamble(peer_addr, bytes)
     }
 
-    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+    fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
         (request.path() == HEALTH_PATH).then(|| io.health_reply(request))
     }
 
@@ -92,7 +92,7 @@ impl Handler for Gateway {
             is_wanted = product.on_pong(io, id, identity, pong.received);
         }
         if !remembered && !is_wanted {
-            io.watch(id, false);
+            io.report_pongs(id, false);
         }
     }
 

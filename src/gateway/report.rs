@@ -77,7 +77,7 @@ impl Report {
     }
 
     pub(super) fn start(&mut self, io: &mut Io<'_>) {
-        self.statistics_timer = Some(io.timer(self.interval));
+        self.statistics_timer = Some(io.start_timer(self.interval));
     }
 
     /// Sets the interval of the statistics from now on.
@@ -85,7 +85,7 @@ impl Report {
         if self.interval != interval {
             self.interval = interval;
             if let Some(timer) = self.statistics_timer.take() {
-                io.cancel(timer);
+                io.cancel_timer(timer);
                 self.start(io);
             }
         }
@@ -270,7 +270,7 @@ impl Window {
             self.suppressed.resize(causes.count(), 0);
             self.suppressed[cause.index()] += 1;
             if self.timer.is_none() {
-                self.timer = Some(io.timer(SECOND));
+                self.timer = Some(io.start_timer(SECOND));
             }
         }
         admitted

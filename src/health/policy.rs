@@ -31,7 +31,7 @@ pub struct Policy {
     pub first_message_timeout: Option<Micros>,
     /// The longest first message, in bytes; `None`: as any other (the default). A longer one is
     /// answered 1009 as soon as its header has arrived. This limits the cost of a peer that has not
-    /// introduced itself.
+    /// identified itself.
     pub first_message_bytes: Option<usize>,
     /// How long a peer may take to answer our close frame before its socket is dropped. Default 2
     /// s.

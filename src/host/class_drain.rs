@@ -92,7 +92,7 @@ impl ClassDrain {
 
     pub(crate) fn stop(&mut self, io: &mut Io<'_>) {
         if let Some(timer) = self.timer.take() {
-            io.cancel(timer);
+            io.cancel_timer(timer);
         }
     }
 
@@ -111,7 +111,7 @@ impl ClassDrain {
         let most = self.cursor.saturating_add(SLOTS).min(io.slots());
         let (begun, mut closed) = (self.cursor, 0);
         while self.done < quota && self.cursor < most && closed < CLOSES {
-            let id = io.in_slot(self.cursor);
+            let id = io.id_in_slot(self.cursor);
             self.cursor += 1;
             let Some((id, view)) = id.and_then(|id| Some((id, io.view(id)?))) else {
                 continue;
@@ -126,6 +126,6 @@ impl ClassDrain {
         let mut slice_cost = SliceCost::default();
         slice_cost.add(SLOT_NS * (self.cursor - begun) + CLOSE_NS * closed);
         slice_cost.spend(io);
-        self.timer = (self.cursor < io.slots()).then(|| io.timer(STEP));
+        self.timer = (self.cursor < io.slots()).then(|| io.start_timer(STEP));
     }
 }

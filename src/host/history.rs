@@ -162,6 +162,6 @@ impl Histories {
                 changes: VecDeque::new(),
             }),
         );
-        io.watch(id, true);
+        io.report_pongs(id, true);
     }
 }

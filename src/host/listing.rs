@@ -211,7 +211,7 @@ impl Search {
                 return None;
             }
             slice_cost.add(SLOT_NS);
-            if let Some(id) = io.in_slot(self.slot) {
+            if let Some(id) = io.id_in_slot(self.slot) {
                 self.consider(peers, io, id);
             }
             self.slot += 1;

@@ -7,7 +7,7 @@
 //!
 //! The loop never waits for a query; the caller waits for its answer on its own thread.
 
-use crate::engine::{Full, Io, Remote};
+use crate::engine::{Io, QueueFull, Remote};
 use crate::mail::{self, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 
 /// The limits of the queries that wait or are unfinished. Each belongs to one request of an
@@ -94,20 +94,20 @@ impl<H> QuerySender<H> {
     /// [`send_sliced`](QuerySender::send_sliced). It sends back an answer by itself.
     ///
     /// # Errors
-    /// [`Full`], as for [`send_sliced`](QuerySender::send_sliced).
+    /// [`QueueFull`], as for [`send_sliced`](QuerySender::send_sliced).
     pub fn send(
         &self,
         query: impl FnOnce(&mut H, &mut Io<'_>) + Send + 'static,
-    ) -> Result<(), Full> {
+    ) -> Result<(), QueueFull> {
         self.post(Query::Once(Box::new(query)))
     }
 
     /// Sends a query that takes several turns.
     ///
     /// # Errors
-    /// [`Full`] if 64 queries, or 16 MiB of them, already wait: the loop is stalled, or operators
-    /// ask too much.
-    pub fn send_sliced(&self, query: SlicedQuery<H>) -> Result<(), Full> {
+    /// [`QueueFull`] if 64 queries, or 16 MiB of them, already wait: the loop is stalled, or
+    /// operators ask too much.
+    pub fn send_sliced(&self, query: SlicedQuery<H>) -> Result<(), QueueFull> {
         self.post(Query::Sliced(query))
     }
 
@@ -116,8 +116,8 @@ impl<H> QuerySender<H> {
         &self.remote
     }
 
-    fn post(&self, query: Query<H>) -> Result<(), Full> {
-        self.queries.send(query).map_err(|NoRoom(_)| Full)
+    fn post(&self, query: Query<H>) -> Result<(), QueueFull> {
+        self.queries.send(query).map_err(|NoRoom(_)| QueueFull)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The step of a turn that accepts connections.
 
 use super::acceptor::{
-    ACCEPTS_PER_TURN, Accepted, Acceptor, Change, REFUSED_PER_TURN, RETRY_AFTER,
+    ACCEPTS_PER_TURN, AcceptOutcome, Acceptor, CapacityChange, REFUSED_PER_TURN, RETRY_AFTER,
     is_out_of_descriptors,
 };
-use super::sockets::{Behind, Socket};
+use super::sockets::{Socket, WriteState};
 use super::turn::{Reactor, STEP_TIME};
 use crate::engine::Handler;
 use mio::Interest;
@@ -19,17 +19,17 @@ impl<H: Handler> Reactor<H> {
         if self.engine.take_accept_retry() {
             self.acceptor.iter_mut().for_each(Acceptor::retry);
         }
-        if self.engine.is_leaving() && !self.answers_latecomers() {
+        if self.engine.is_shutting_down() && !self.can_answer_latecomers() {
             self.acceptor = None;
             return;
         }
         // At the end of a drain's delay all waiting connections are accepted, so that they get an
         // answer and not a reset.
-        let last = self.engine.wants_last_accept();
+        let last = self.engine.is_final_accept();
         // Each accepted connection has a request to read, within a time limit. So accept no more
         // than reading can keep up with.
         let unread = ACCEPTS_PER_TURN.saturating_sub(self.ready.len() + self.heavy.len());
-        // Each connection above that makes another one yield, and both exist until the turn ends.
+        // Each connection above that evicts another one, and both exist until the turn ends.
         let unread = unread.min(self.engine.half_open_left().max(REFUSED_PER_TURN));
         let budget = match last {
             true if self.inherited => 0,
@@ -42,24 +42,24 @@ impl<H: Handler> Reactor<H> {
             if !last && accepted % STEP_CHECK == STEP_CHECK - 1 && self.clock.now() >= until {
                 break;
             }
-            self.note_load();
+            self.update_load();
             let Some(acceptor) = &mut self.acceptor else {
                 break;
             };
-            let was_paused = acceptor.is_struggling();
+            let was_paused = acceptor.is_failing();
             match acceptor.accept() {
-                Accepted::Stream(stream, addr, refused) => {
+                AcceptOutcome::Stream(stream, addr, refused) => {
                     if was_paused {
                         log::info!("accept resumed after=paused live={}", self.engine.len());
                     }
                     self.admit(stream, addr, refused);
                 }
-                Accepted::Lost => {}
-                Accepted::Nothing => break,
-                Accepted::Exhausted(e, news) => {
+                AcceptOutcome::Lost => {}
+                AcceptOutcome::Nothing => break,
+                AcceptOutcome::Exhausted(e, is_first) => {
                     let ran_out = u64::from(is_out_of_descriptors(&e));
                     self.engine.stats_mut().out_of_descriptors += ran_out;
-                    if news {
+                    if is_first {
                         self.engine.stats_mut().accept_pauses += 1;
                         log::warn!("accept paused live={} error=\"{e}\"", self.engine.len());
                     }
@@ -77,32 +77,34 @@ impl<H: Handler> Reactor<H> {
                 if self.has_successor {
                     self.acceptor = None;
                 }
-                self.acceptor.iter_mut().for_each(Acceptor::leave);
-                self.engine.accepting_is_over(self.clock.now());
+                self.acceptor.iter_mut().for_each(Acceptor::refuse_all);
+                self.engine.finish_accepting(self.clock.now());
             }
         }
     }
 
     /// Returns whether the listener stays open while a drain closes connections: until only
     /// connections that arrived during the drain are left.
-    fn answers_latecomers(&self) -> bool {
+    fn can_answer_latecomers(&self) -> bool {
         let latecomers = self.acceptor.as_ref().map_or(0, |a| a.refused);
         !self.has_successor && !self.engine.is_stopping() && self.engine.len() > latecomers
     }
 
-    pub(super) fn note_load(&mut self) {
+    pub(super) fn update_load(&mut self) {
         let Some(acceptor) = &mut self.acceptor else {
             return;
         };
-        let change = acceptor.note_load(self.engine.len() - acceptor.refused);
+        let change = acceptor.update_load(self.engine.len() - acceptor.refused);
         let live = self.engine.len();
         match change {
             None => {}
-            Some(Change::Restricted) => {
+            Some(CapacityChange::Restricted) => {
                 self.engine.stats_mut().accept_pauses += 1;
                 log::warn!("accept restricted reason=max_connections live={live}");
             }
-            Some(Change::Resumed) => log::info!("accept resumed after=restricted live={live}"),
+            Some(CapacityChange::Resumed) => {
+                log::info!("accept resumed after=restricted live={live}")
+            }
         }
     }
 
@@ -117,14 +119,14 @@ impl<H: Handler> Reactor<H> {
         }
         self.sockets[id.slot()] = Some(Socket {
             stream,
-            behind: Behind::No,
+            write_state: WriteState::Clear,
             refused,
             ready: false,
             closed: false,
         });
         if let Err(e) = registered {
             log::warn!("connection refused reason=register id={id} peer={addr} error=\"{e}\"");
-            self.engine.on_no_room(id);
+            self.engine.on_register_error(id);
         }
     }
 }

@@ -42,13 +42,13 @@ pub(crate) struct Acceptor {
     /// Whether descriptors or memory have run out.
     exhausted: bool,
     /// Whether they had run out before, and no connection could be accepted since.
-    struggling: bool,
+    failing: bool,
     /// Whether the connection limit is reached; new connections are refused until there is some
     /// room again.
     full: bool,
     /// Whether a drain is closing connections: new connections, including health checks, are
     /// answered 503.
-    leaving: bool,
+    refusing_all: bool,
     max_connections: usize,
     /// Connections above the limit whose sockets are open.
     pub(crate) refused: usize,
@@ -58,7 +58,7 @@ pub(crate) struct Acceptor {
 
 /// A change in whether new connections are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum CapacityChange {
     /// The connection limit is reached.
     Restricted,
     /// There is some room again.
@@ -66,7 +66,7 @@ pub(crate) enum Change {
 }
 
 /// The result of one accept.
-pub(crate) enum Accepted {
+pub(crate) enum AcceptOutcome {
     /// A connection, and whether it must be refused.
     Stream(TcpStream, SocketAddr, bool),
     /// A connection that ended before it was accepted.
@@ -90,9 +90,9 @@ impl Acceptor {
             listener: TcpListener::from_std(listener),
             waiting: true,
             exhausted: false,
-            struggling: false,
+            failing: false,
             full: false,
-            leaving: false,
+            refusing_all: false,
             max_connections,
             refused: 0,
             refused_now: 0,
@@ -100,32 +100,32 @@ impl Acceptor {
     }
 
     /// Records the kernel's report that connections wait.
-    pub(crate) fn notice(&mut self) {
+    pub(crate) fn mark_readable(&mut self) {
         self.waiting = true;
     }
 
     /// Returns whether new connections are left waiting or refused.
     pub(crate) fn is_paused(&self) -> bool {
-        self.exhausted || self.struggling || self.refuses()
+        self.exhausted || self.failing || self.is_refusing()
     }
 
     /// Returns whether new connections are refused because the connection limit is reached.
     pub(crate) fn is_full(&self) -> bool {
-        self.full && !self.leaving
+        self.full && !self.refusing_all
     }
 
     /// Returns whether descriptors or memory had run out and no connection could be accepted since.
-    pub(crate) fn is_struggling(&self) -> bool {
-        self.struggling
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// Starts to accept new connections only to answer that the gateway is draining.
-    pub(crate) fn leave(&mut self) {
-        self.leaving = true;
+    pub(crate) fn refuse_all(&mut self) {
+        self.refusing_all = true;
     }
 
-    fn refuses(&self) -> bool {
-        self.full || self.leaving
+    fn is_refusing(&self) -> bool {
+        self.full || self.refusing_all
     }
 
     /// Changes the connection limit. If there are already more connections, none is closed.
@@ -145,7 +145,9 @@ impl Acceptor {
 
     /// Returns whether the next turn can accept connections.
     pub(crate) fn has_work(&self) -> bool {
-        self.waiting && !self.exhausted && !(self.refuses() && self.refused >= REFUSED_DESCRIPTORS)
+        self.waiting
+            && !self.exhausted
+            && !(self.is_refusing() && self.refused >= REFUSED_DESCRIPTORS)
     }
 
     /// Begins a turn and resets its count of connections accepted above the limit.
@@ -154,7 +156,7 @@ impl Acceptor {
     }
 
     /// Adapts to `live` admitted connections. Returns the change that this caused, if any.
-    pub(crate) fn note_load(&mut self, live: usize) -> Option<Change> {
+    pub(crate) fn update_load(&mut self, live: usize) -> Option<CapacityChange> {
         let was_full = self.full;
         // Wait for some room, not one place. Otherwise, at the limit, each end of a connection
         // would switch to accepting and each new one to refusing.
@@ -165,36 +167,36 @@ impl Acceptor {
             live >= self.max_connections
         };
         match (was_full, self.full) {
-            (false, true) => Some(Change::Restricted),
-            (true, false) if !self.leaving => Some(Change::Resumed),
+            (false, true) => Some(CapacityChange::Restricted),
+            (true, false) if !self.refusing_all => Some(CapacityChange::Resumed),
             _ => None,
         }
     }
 
-    pub(crate) fn accept(&mut self) -> Accepted {
-        let refuses = self.refuses();
-        if !self.has_work() || (refuses && self.refused_now >= REFUSED_PER_TURN) {
-            return Accepted::Nothing;
+    pub(crate) fn accept(&mut self) -> AcceptOutcome {
+        let is_refusing = self.is_refusing();
+        if !self.has_work() || (is_refusing && self.refused_now >= REFUSED_PER_TURN) {
+            return AcceptOutcome::Nothing;
         }
         match self.listener.accept() {
             Ok((stream, addr)) => {
-                self.struggling = false;
-                self.refused += usize::from(refuses);
-                self.refused_now += usize::from(refuses);
-                Accepted::Stream(stream, addr, refuses)
+                self.failing = false;
+                self.refused += usize::from(is_refusing);
+                self.refused_now += usize::from(is_refusing);
+                AcceptOutcome::Stream(stream, addr, is_refusing)
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => {
                 self.waiting = false;
-                Accepted::Nothing
+                AcceptOutcome::Nothing
             }
-            Err(e) if is_of_one_peer(&e) => Accepted::Lost,
+            Err(e) if is_peer_error(&e) => AcceptOutcome::Lost,
             // Descriptors or memory have run out (EMFILE, ENFILE, ENOBUFS, ENOMEM). The clients are
             // not at fault and stay in the queue. Unknown errors are handled in the same way: an
             // immediate retry would only spin.
             Err(e) => {
                 self.exhausted = true;
-                let news = !std::mem::replace(&mut self.struggling, true);
-                Accepted::Exhausted(e, news)
+                let is_first = !std::mem::replace(&mut self.failing, true);
+                AcceptOutcome::Exhausted(e, is_first)
             }
         }
     }
@@ -210,7 +212,7 @@ pub(crate) fn is_out_of_descriptors(e: &io::Error) -> bool {
 
 /// Returns whether an accept error concerns only one connection. accept(2): network errors of the
 /// new socket are reported by accept.
-fn is_of_one_peer(e: &io::Error) -> bool {
+fn is_peer_error(e: &io::Error) -> bool {
     matches!(
         e.kind(),
         ErrorKind::ConnectionAborted

@@ -1,10 +1,10 @@
 //! The steps of a turn that write and close sockets.
 
-use super::kernel;
-use super::sockets::Behind;
+use super::sockets::WriteState;
+use super::tcp_info;
 use super::turn::Reactor;
 use crate::base::id::ConnId;
-use crate::engine::{Flushed, Handler};
+use crate::engine::{FlushOutcome, Handler};
 use mio::Interest;
 use socket2::SockRef;
 use std::io::{ErrorKind, IoSlice, Write};
@@ -15,7 +15,7 @@ impl<H: Handler> Reactor<H> {
         let mut dirty = std::mem::take(&mut self.dirty);
         // Connections marked dirty during this loop are flushed in the next turn.
         self.engine.take_dirty(&mut dirty);
-        self.touch(&dirty);
+        self.prefetch(&dirty);
         for id in dirty.drain(..) {
             self.flush_one(id);
         }
@@ -24,9 +24,12 @@ impl<H: Handler> Reactor<H> {
 
     /// Reads these socket entries, so that their cache misses overlap. Otherwise each write would
     /// wait for its own.
-    fn touch(&self, ids: &[ConnId]) {
+    fn prefetch(&self, ids: &[ConnId]) {
         let sockets = ids.iter().filter_map(|id| self.sockets.get(id.slot()));
-        let behind = sockets.filter(|s| s.as_ref().is_some_and(|s| s.behind != Behind::No));
+        let behind = sockets.filter(|s| {
+            s.as_ref()
+                .is_some_and(|s| s.write_state != WriteState::Clear)
+        });
         std::hint::black_box(behind.count());
     }
 
@@ -34,31 +37,31 @@ impl<H: Handler> Reactor<H> {
         let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
             return;
         };
-        let full = socket.behind == Behind::Waiting;
+        let full = socket.write_state == WriteState::Blocked;
         let stream = &mut socket.stream;
-        let was_behind = socket.behind != Behind::No;
+        let was_behind = socket.write_state != WriteState::Clear;
         let mut write = |slices: &[IoSlice<'_>]| match slices {
             _ if full => Err(ErrorKind::WouldBlock.into()),
-            slices if was_behind => kernel::write_apart(stream, slices),
+            slices if was_behind => tcp_info::write_unmerged(stream, slices),
             [one] => stream.write(one),
             many => stream.write_vectored(many),
         };
         let flushed = self.engine.flush(id, self.clock.now(), &mut write);
-        if flushed == Flushed::Later {
+        if flushed == FlushOutcome::Later {
             return;
         }
-        if flushed == Flushed::Fin {
+        if flushed == FlushOutcome::Fin {
             // The socket may be closed already; the next read reports it.
             let _ = socket.stream.shutdown(std::net::Shutdown::Write);
         }
         if !self.engine.wants_bytes(id) {
             return;
         }
-        let is_behind = flushed == Flushed::Blocked;
-        socket.behind = if is_behind {
-            Behind::Waiting
+        let is_behind = flushed == FlushOutcome::Blocked;
+        socket.write_state = if is_behind {
+            WriteState::Blocked
         } else {
-            Behind::No
+            WriteState::Clear
         };
         if was_behind != is_behind {
             self.reregister(id);
@@ -76,15 +79,17 @@ impl<H: Handler> Reactor<H> {
         if !self.engine.wants_bytes(id) {
             return;
         }
-        let interest = match (paused, socket.behind) {
+        let interest = match (paused, socket.write_state) {
             (true, _) => Interest::WRITABLE,
-            (false, Behind::No) => Interest::READABLE,
-            (false, Behind::Waiting | Behind::Writable) => Interest::READABLE | Interest::WRITABLE,
+            (false, WriteState::Clear) => Interest::READABLE,
+            (false, WriteState::Blocked | WriteState::Writable) => {
+                Interest::READABLE | Interest::WRITABLE
+            }
         };
         let registry = self.poll.registry();
         if let Err(e) = registry.reregister(&mut socket.stream, id.into(), interest) {
             log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
-            self.engine.on_no_room(id);
+            self.engine.on_register_error(id);
         }
     }
 

@@ -22,14 +22,14 @@ pub fn listen(addr: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpLis
         Ok(std::net::TcpListener::from(socket))
     };
     open().map_err(|e: io::Error| {
-        let what_to_do = what_to_do(addr, e.kind());
-        let text = format!("cannot listen on {addr}: {e}{what_to_do}");
+        let advice = advice(addr, e.kind());
+        let text = format!("cannot listen on {addr}: {e}{advice}");
         io::Error::new(e.kind(), text)
     })
 }
 
 /// Returns advice for a failed listen, to append to the error.
-fn what_to_do(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
+fn advice(addr: SocketAddr, refusal: ErrorKind) -> &'static str {
     match refusal {
         ErrorKind::PermissionDenied if (1..1_024).contains(&addr.port()) => {
             ". Ports below 1024 are privileged: use a higher port, let systemd open it (a socket \
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_refused_port_says_what_to_do() {
-        let told = |addr: &str, kind| what_to_do(addr.parse().expect("an address"), kind);
+        let told = |addr: &str, kind| advice(addr.parse().expect("an address"), kind);
         let denied = ErrorKind::PermissionDenied;
         assert!(told("0.0.0.0:443", denied).contains("CAP_NET_BIND_SERVICE"));
         assert!(told("[::]:1023", denied).contains("socket unit"));

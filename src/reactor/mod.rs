@@ -3,10 +3,10 @@
 mod accept;
 mod acceptor;
 mod flush;
-mod kernel;
 mod listen;
 mod read;
 mod sockets;
+mod tcp_info;
 mod token;
 mod turn;
 

@@ -3,7 +3,7 @@
 use super::turn::{READ_BUFFER, Reactor, STEP_TIME};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Handler, Intake};
+use crate::engine::{Handler, ReadAction};
 use std::io::{ErrorKind, Read};
 
 /// The most bytes read from one connection in one turn. The engine's budget also limits what they
@@ -11,11 +11,11 @@ use std::io::{ErrorKind, Read};
 const READ_BUDGET: usize = 4 * READ_BUFFER;
 
 /// The least time in a turn for reading from the connections that are read last.
-const LEAST_TIME_BEHIND: Micros = Micros::from_millis(1);
+const HEAVY_TIME_MIN: Micros = Micros::from_millis(1);
 
 impl<H: Handler> Reactor<H> {
     /// Reads from the connections that have input. Connections whose input exceeded their last
-    /// share, and those that have not introduced themselves, are read last. So many flooding
+    /// share, and those that have not identified themselves, are read last. So many flooding
     /// connections do not delay one that sends little.
     pub(super) fn read(&mut self) {
         self.take_ready();
@@ -25,26 +25,26 @@ impl<H: Handler> Reactor<H> {
         // Connections that are moved to the end during this turn have had their share.
         let behind = self.heavy.len();
         let mut at = 0;
-        while at < light.len() && self.engine.has_budget_for_light() && now < until {
-            self.visit(light[at], READ_BUFFER, &mut now);
+        while at < light.len() && self.engine.has_light_budget() && now < until {
+            self.read_conn(light[at], READ_BUFFER, &mut now);
             at += 1;
         }
         // Connections that were not reached are first in the next turn.
         self.ready = light;
         self.ready.drain(..at);
-        let until = until.max(now + LEAST_TIME_BEHIND);
+        let until = until.max(now + HEAVY_TIME_MIN);
         for _ in 0..behind {
             if !self.engine.has_budget() || now >= until {
                 break;
             }
             if let Some(id) = self.heavy.pop_front() {
-                self.visit(id, READ_BUDGET, &mut now);
+                self.read_conn(id, READ_BUDGET, &mut now);
             }
         }
     }
 
     /// Reads from a connection within its share of the turn.
-    fn visit(&mut self, id: ConnId, budget: usize, now: &mut Micros) {
+    fn read_conn(&mut self, id: ConnId, budget: usize, now: &mut Micros) {
         let more = self.read_one(id, budget, now);
         if self.engine.wants_bytes(id)
             && let Some(Some(socket)) = self.sockets.get_mut(id.slot())
@@ -59,7 +59,7 @@ impl<H: Handler> Reactor<H> {
     /// Collects the connections that the engine wants to read, and those whose reading was paused
     /// or resumed.
     pub(super) fn take_ready(&mut self) {
-        for id in self.engine.take_repolled() {
+        for id in self.engine.take_poll_changes() {
             self.reregister(id);
         }
         let mut named = Vec::new();
@@ -84,16 +84,16 @@ impl<H: Handler> Reactor<H> {
     pub(super) fn read_one(&mut self, id: ConnId, budget: usize, now: &mut Micros) -> bool {
         let mut left = budget;
         loop {
-            let most = match self.engine.intake(id, *now) {
-                Intake::Read(_) if left == 0 => return true,
-                Intake::Read(most) => most.min(left),
-                Intake::Leftover => {
+            let most = match self.engine.read_action(id, *now) {
+                ReadAction::Read(_) if left == 0 => return true,
+                ReadAction::Read(most) => most.min(left),
+                ReadAction::Leftover => {
                     *now = self.clock.now();
                     self.engine.on_leftover(id, *now);
                     continue;
                 }
-                Intake::NextTurn => return true,
-                Intake::Paused | Intake::Over => return false,
+                ReadAction::NextTurn => return true,
+                ReadAction::Paused | ReadAction::Ended => return false,
             };
             let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
                 return false;
@@ -114,11 +114,11 @@ impl<H: Handler> Reactor<H> {
                     self.engine.on_bytes(id, &self.buffer[..n], *now);
                     left -= n;
                     if drained {
-                        return !self.engine.on_drained(id, *now);
+                        return !self.engine.on_socket_empty(id, *now);
                     }
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                    return !self.engine.on_drained(id, *now);
+                    return !self.engine.on_socket_empty(id, *now);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => {

@@ -4,7 +4,7 @@ use mio::net::TcpStream;
 
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
-    pub(super) behind: Behind,
+    pub(super) write_state: WriteState,
     pub(super) refused: bool,
     /// Whether the socket is on the list of sockets to read.
     pub(super) ready: bool,
@@ -15,11 +15,11 @@ pub(super) struct Socket {
 
 /// Whether the kernel took fewer bytes than there were, so that WRITABLE is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behind {
-    No,
+pub(super) enum WriteState {
+    Clear,
     /// The kernel has not reported room yet. No write is tried until then, so that messages to a
     /// slow reader cost no system call each.
-    Waiting,
+    Blocked,
     /// The kernel has reported room.
     Writable,
 }

@@ -1,11 +1,11 @@
 //! The loop and its turn.
 
 use super::acceptor::{Acceptor, LAST_ACCEPTS, REFUSED_DESCRIPTORS};
-use super::kernel;
-use super::sockets::{Behind, Socket};
+use super::sockets::{Socket, WriteState};
+use super::tcp_info;
 use crate::base::id::ConnId;
 use crate::base::time::{Clock, Micros};
-use crate::engine::{Config, Engine, Handler, Io, Kernel, Remote};
+use crate::engine::{Config, Engine, Handler, Io, Remote, TcpProgress};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -19,8 +19,8 @@ const EVENTS: usize = 1_024;
 /// The loop's read buffer, shared by all connections.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
-/// The most bytes read in a last look.
-const LOOK_BUDGET: usize = READ_BUFFER;
+/// The most bytes read in a final check.
+const FINAL_CHECK_BUDGET: usize = READ_BUFFER;
 
 /// The most time for accepting, and for reading, in one turn. Connections that are not reached are
 /// first in the next turn. Input also causes work in later steps, about four times as much when
@@ -33,7 +33,7 @@ const WAKER: Token = Token(usize::MAX - 1);
 
 /// The loop: one thread for all connections.
 ///
-/// Call [`run`](Reactor::run), or call [`turn`](Reactor::turn) from another event loop. The
+/// Call [`run`](Reactor::run), or call [`turn`](Reactor::run_turn) from another event loop. The
 /// descriptor ([`AsRawFd`]) is readable when a turn has work to do. [`next_due`](Reactor::next_due)
 /// returns when the next turn is needed without that. Extra turns do no harm.
 pub struct Reactor<H> {
@@ -48,7 +48,7 @@ pub struct Reactor<H> {
     /// Connections to read; first those that the last turn did not reach.
     pub(super) ready: Vec<ConnId>,
     /// Connections that are read last: their input exceeded their last share, or they have not
-    /// introduced themselves.
+    /// identified themselves.
     pub(super) heavy: VecDeque<ConnId>,
     pub(super) dirty: Vec<ConnId>,
     /// Connections with an unanswered heartbeat.
@@ -139,7 +139,7 @@ impl<H: Handler> Reactor<H> {
     /// # Errors The system's error when waiting for events; never an error of one connection.
     pub fn run(&mut self) -> io::Result<()> {
         while !self.is_over() {
-            self.turn(None)?;
+            self.run_turn(None)?;
         }
         Ok(())
     }
@@ -147,7 +147,7 @@ impl<H: Handler> Reactor<H> {
     /// Runs one turn: wait (at most for `max_wait`), accept, read, deadlines, flush, reap.
     ///
     /// # Errors The same as [`run`](Reactor::run).
-    pub fn turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
+    pub fn run_turn(&mut self, max_wait: Option<Duration>) -> io::Result<()> {
         self.wait(max_wait)?;
         self.accept();
         self.read();
@@ -171,10 +171,12 @@ impl<H: Handler> Reactor<H> {
             || !self.ready.is_empty()
             || !self.heavy.is_empty()
             || self.acceptor.as_ref().is_some_and(Acceptor::has_work);
-        if more || self.engine.wants_last_accept() {
+        if more || self.engine.is_final_accept() {
             return Some(Duration::ZERO);
         }
-        self.engine.sleep(self.clock.now()).map(Micros::as_duration)
+        self.engine
+            .sleep_time(self.clock.now())
+            .map(Micros::as_duration)
     }
 
     /// Returns the address of the listener.
@@ -210,15 +212,15 @@ impl<H: Handler> Reactor<H> {
         self.more_events = self.events.iter().count() == EVENTS;
         for event in &self.events {
             match event.token() {
-                LISTENER => self.acceptor.iter_mut().for_each(Acceptor::notice),
+                LISTENER => self.acceptor.iter_mut().for_each(Acceptor::mark_readable),
                 WAKER => {}
                 token => {
                     let id = ConnId::from(token);
                     let Some(Some(socket)) = self.sockets.get_mut(id.slot()) else {
                         continue;
                     };
-                    if event.is_writable() && socket.behind == Behind::Waiting {
-                        socket.behind = Behind::Writable;
+                    if event.is_writable() && socket.write_state == WriteState::Blocked {
+                        socket.write_state = WriteState::Writable;
                         self.engine.flush_soon(id);
                     }
                     let closed = event.is_read_closed() || event.is_error();
@@ -234,7 +236,7 @@ impl<H: Handler> Reactor<H> {
                     if (event.is_readable() || closed)
                         && !std::mem::replace(&mut socket.ready, true)
                     {
-                        if self.engine.is_stranger(id) {
+                        if self.engine.is_unidentified(id) {
                             self.heavy.push_back(id);
                         } else {
                             self.ready.push(id);
@@ -251,25 +253,25 @@ impl<H: Handler> Reactor<H> {
         self.engine.advance(self.clock.now());
         self.engine.take_unanswered(&mut self.unanswered);
         while let Some(id) = self.unanswered.pop() {
-            if let Some(kernel) = self.kernel(id) {
-                self.engine.observe(id, kernel, self.clock.now());
+            if let Some(progress) = self.tcp_progress(id) {
+                self.engine.on_tcp_progress(id, progress, self.clock.now());
             }
         }
-        // The last look: input of a doubtful peer may still be in our receive buffer, because of a
-        // budget or the limit of 1 024 events.
-        while let Some(id) = self.engine.next_doubtful() {
+        // The final check: input of a doubtful peer may still be in our receive buffer, because of
+        // a budget or the limit of 1 024 events.
+        while let Some(id) = self.engine.next_final_check() {
             let mut now = self.clock.now();
-            if self.read_one(id, LOOK_BUDGET, &mut now) {
+            if self.read_one(id, FINAL_CHECK_BUDGET, &mut now) {
                 self.read_again(id);
             }
-            let kernel = self.kernel(id);
-            self.engine.judge(id, kernel, self.clock.now());
+            let progress = self.tcp_progress(id);
+            self.engine.final_check(id, progress, self.clock.now());
         }
     }
 
     /// Returns the kernel's counts for a connection.
-    fn kernel(&self, id: ConnId) -> Option<Kernel> {
-        kernel::of(&self.sockets.get(id.slot())?.as_ref()?.stream)
+    fn tcp_progress(&self, id: ConnId) -> Option<TcpProgress> {
+        tcp_info::read(&self.sockets.get(id.slot())?.as_ref()?.stream)
     }
 
     fn end_turn(&mut self) {
@@ -279,7 +281,7 @@ impl<H: Handler> Reactor<H> {
             acceptor.set_max_connections(most);
         }
         // Room that was freed in this turn is used in the next one.
-        self.note_load();
+        self.update_load();
         let paused = self.acceptor.as_ref().is_none_or(Acceptor::is_paused);
         let full = self.acceptor.as_ref().is_some_and(Acceptor::is_full);
         let refused = self.acceptor.as_ref().map_or(0, |a| a.refused);

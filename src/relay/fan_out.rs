@@ -39,7 +39,7 @@ impl Relay {
         } else {
             session.fan_outs.push(frame);
         }
-        io.unfinished(id, session.fan_outs.held_by(id));
+        io.set_unfinished(id, session.fan_outs.held_by(id));
     }
 
     /// Continues the deliveries to the apps of a session. Returns whether any are left.
@@ -66,7 +66,7 @@ impl Relay {
         if self.fan_out_some(io, user)
             && let Some(session) = self.sessions.get(user)
         {
-            io.unfinished(id, session.fan_outs.held_by(id));
+            io.set_unfinished(id, session.fan_outs.held_by(id));
         }
     }
 

@@ -13,7 +13,7 @@ use super::tables::{Chore, Greeting};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Class, Ending, Io, Message, Sent, TimerId};
+use crate::engine::{Class, Ending, Io, Message, SendOutcome, TimerId};
 use crate::host::{Identity, UserAndPackage};
 use crate::relay::role::{RELAY_CLASSES, Role};
 
@@ -177,7 +177,7 @@ impl Relay {
         let kept = sessions.kept_of(identity, id)?;
         if let Taken::Over { older, .. } = welcome.taken {
             // Take back what the older connection has not sent: it is sent on this one.
-            let unsent = io.take_back(older);
+            let unsent = io.discard_unsent(older);
             let begun = io.messages_sent(older).saturating_sub(unsent);
             doubtful = post.lost(io, kept, begun);
         }
@@ -186,7 +186,7 @@ impl Relay {
         {
             self.backpressure.ends(io, older);
         }
-        if let Sent::Refused(why) = io.send(id, Message::text(ack)) {
+        if let SendOutcome::Refused(why) = io.send(id, Message::text(ack)) {
             log::debug!("ack refused id={id} why={why:?}");
         }
         let (mut post, sessions) = self.post();
@@ -247,7 +247,7 @@ impl Relay {
                 if released {
                     // The app is about to close the older connection itself. If the gateway closes
                     // it first, the SDK stops the app.
-                    let timer = io.timer(LEAVING);
+                    let timer = io.start_timer(LEAVING);
                     self.leaving.insert(timer, older);
                 } else {
                     if insists {

@@ -52,7 +52,7 @@ impl Relay {
             Ok(identity) => identity,
             Err((cause, reply)) => return (None, Verdict::Reply { reply, cause }),
         };
-        let introduced = identity.is_some();
+        let identified = identity.is_some();
         if let Some(identity) = &identity {
             if let Some((cause, reply)) = self.refuses(identity, io.now()) {
                 return (Some(identity.clone()), Verdict::Reply { reply, cause });
@@ -61,7 +61,7 @@ impl Relay {
             self.note_headers(io, id, request);
         }
         let upgrade = Upgrade {
-            introduced,
+            identified,
             protocol,
             ..Upgrade::to(class)
         };

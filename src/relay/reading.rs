@@ -38,7 +38,7 @@ impl Relay {
             outline: Outline::new(fields),
             fields: None,
         };
-        io.unfinished(id, text.allocated());
+        io.set_unfinished(id, text.allocated());
         self.readings.0.insert(id, text);
         None
     }
@@ -64,7 +64,7 @@ impl Relay {
         io.spend(text.outline.spent());
         let (fields, cut) = match read {
             Ok(Reading::Partial) => {
-                io.unfinished(id, text.allocated());
+                io.set_unfinished(id, text.allocated());
                 return None;
             }
             Ok(Reading::Whole(fields)) => (fields, false),
@@ -77,7 +77,7 @@ impl Relay {
         // The next step parses it. A message that can have two forms is parsed twice.
         io.spend(2 * parsed(fields.len()));
         text.fields = Some(Fields::Outline { text: fields, cut });
-        io.unfinished(id, text.allocated());
+        io.set_unfinished(id, text.allocated());
         None
     }
 

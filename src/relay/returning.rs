@@ -22,7 +22,7 @@ impl Relay {
 
     /// Starts the timer for the init message of an app whose `reconnect` was rejected.
     pub(super) fn await_init(&mut self, io: &mut Io<'_>, id: ConnId) {
-        let timer = io.timer(ANEW);
+        let timer = io.start_timer(ANEW);
         self.introductions.awaited.insert(id, timer);
         self.introductions.timers.insert(timer, id);
     }
@@ -52,7 +52,7 @@ impl Relay {
             && let Some(timer) = self.introductions.awaited.remove(&id)
         {
             self.introductions.timers.remove(&timer);
-            io.cancel(timer);
+            io.cancel_timer(timer);
         }
     }
 }

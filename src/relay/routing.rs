@@ -11,7 +11,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::{Io, Message, Sent};
+use crate::engine::{Io, Message, SendOutcome};
 use crate::host::Identity;
 use crate::relay::role::Role;
 
@@ -280,7 +280,7 @@ pub(super) fn parsed(bytes: usize) -> u32 {
 
 /// Sends an answer to the connection that asked. It is never kept for an absent peer.
 pub(super) fn answer(io: &mut Io<'_>, id: ConnId, text: String) {
-    if let Sent::Refused(why) = io.send(id, Message::text(text)) {
+    if let SendOutcome::Refused(why) = io.send(id, Message::text(text)) {
         log::debug!("answer refused id={id} why={why:?}");
     }
 }

@@ -21,15 +21,15 @@
 //! net.expect_closed(a, Cause::STALE);
 //! ```
 
-mod acts;
 mod frames;
 mod link;
 mod net;
 mod outcome;
 mod peer;
+mod peer_actions;
 mod recorder;
 mod turn;
 
 pub use frames::{client_frame, count_frames, server_frame, upgrade_request};
-pub use net::{Broken, Net};
+pub use net::{AuditError, Net};
 pub use peer::{PeerId, Received};

@@ -65,10 +65,10 @@ impl<H: Handler> Net<H> {
             let arrival = self
                 .peers
                 .iter()
-                .filter(|p| !p.unread && self.engine.reads_from(p.id))
+                .filter(|p| !p.unread && self.engine.can_read(p.id))
                 .filter_map(|p| p.inbound.front().map(|(at, _)| *at))
                 .min();
-            let wake = self.engine.sleep(self.now()).map(|s| self.now() + s);
+            let wake = self.engine.sleep_time(self.now()).map(|s| self.now() + s);
             let is_moving = |p: &Peer| p.link.as_ref().is_some_and(|l| !l.queue.is_empty());
             let link = self.peers.iter().any(is_moving);
             let link = link.then(|| self.now() + STEP);
@@ -92,10 +92,10 @@ impl<H: Handler> Net<H> {
 
     /// Lets time pass, then runs one turn of the server, even if work is left: this is how a busy
     /// loop behaves.
-    pub fn turn_after(&mut self, ms: u64) {
+    pub fn run_turn_after(&mut self, ms: u64) {
         self.asked = Micros::from_millis(ms);
         self.raw += self.asked;
-        self.turn();
+        self.run_turn();
     }
 
     /// Runs turns until nothing more happens at this time.
@@ -103,15 +103,15 @@ impl<H: Handler> Net<H> {
     /// # Panics If that is never reached.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
-            self.turn();
+            self.run_turn();
             let arrived = |p: &Peer| {
                 let waits = p.inbound.front().is_some_and(|(at, _)| *at <= self.now());
-                waits && !p.unread && self.engine.reads_from(p.id)
+                waits && !p.unread && self.engine.can_read(p.id)
             };
-            let busy = self.engine.sleep(self.now()) == Some(Micros::ZERO);
+            let busy = self.engine.sleep_time(self.now()) == Some(Micros::ZERO);
             if !busy
                 && !self.more
-                && !self.engine.wants_last_accept()
+                && !self.engine.is_final_accept()
                 && !self.peers.iter().any(arrived)
             {
                 return;
@@ -140,14 +140,14 @@ impl<H: Handler> Net<H> {
     /// Ends every connection of the server at once.
     pub fn shutdown(&mut self) {
         self.engine.shutdown();
-        self.turn();
+        self.run_turn();
     }
 
     /// Checks the invariants after a turn.
     ///
     /// # Errors The first invariant that does not hold.
-    pub fn check(&self) -> Result<(), Broken> {
-        self.engine.audit(self.now()).map_err(Broken)
+    pub fn check(&self) -> Result<(), AuditError> {
+        self.engine.audit(self.now()).map_err(AuditError)
     }
 
     /// Returns the number of entries in the timer wheel, including those that are no longer valid.
@@ -160,10 +160,10 @@ impl<H: Handler> Net<H> {
 /// host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Broken(String);
+pub struct AuditError(String);
 
-impl From<Broken> for String {
-    fn from(broken: Broken) -> String {
+impl From<AuditError> for String {
+    fn from(broken: AuditError) -> String {
         broken.0
     }
 }

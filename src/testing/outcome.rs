@@ -29,8 +29,8 @@ impl<H: Handler> Net<H> {
     }
 
     /// Returns the times at which bytes reached the peer after they had waited for its window.
-    pub fn moved_at(&self, peer: PeerId) -> &[Micros] {
-        &self.peers[peer.0].moved
+    pub fn progress_at(&self, peer: PeerId) -> &[Micros] {
+        &self.peers[peer.0].progress
     }
 
     /// Returns the times at which pongs and close replies of this peer reached the server.

@@ -38,7 +38,7 @@ pub(super) struct Peer {
     pub(super) unreadable: Option<ErrorKind>,
     pub(super) latency: Micros,
     pub(super) muted: bool,
-    /// Whether the server reads from it only in the last look.
+    /// Whether the server reads from it only in the final check.
     pub(super) unread: bool,
     /// How many more bytes the peer takes; `None`: any number.
     pub(super) window: Option<usize>,
@@ -54,7 +54,7 @@ pub(super) struct Peer {
     /// The link between the server and the peer, if it is slow.
     pub(super) link: Option<Link>,
     /// When waiting bytes reached the peer while a heartbeat was stuck behind them.
-    pub(super) moved: Vec<Micros>,
+    pub(super) progress: Vec<Micros>,
     pub(super) blocked: bool,
     /// When the peer's automatic answers reached the server.
     pub(super) answers: Vec<Micros>,
@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// Sends the held answers, unless the peer is in the middle of a frame.
-    pub(super) fn give_answers(&mut self, now: Micros) {
+    pub(super) fn send_answers(&mut self, now: Micros) {
         if !self.in_frame {
             for frame in self.held_answers.drain(..) {
                 self.inbound.push_back((now + self.latency, frame));
@@ -81,7 +81,7 @@ impl Peer {
     }
 
     /// Parses the received bytes and answers as a client does.
-    pub(super) fn understand(&mut self, now: Micros) {
+    pub(super) fn parse_received(&mut self, now: Micros) {
         if self.head.is_none() {
             let Some(end) = self.bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
                 return;
@@ -120,7 +120,7 @@ impl Peer {
             if let Some(opcode) = answer.filter(|_| !self.muted && !self.half_closed && !self.reset)
             {
                 self.held_answers.push(client_frame(opcode, &payload));
-                self.give_answers(now);
+                self.send_answers(now);
             }
             self.received.push(received);
         }

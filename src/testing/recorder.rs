@@ -21,8 +21,8 @@ impl<H: Handler> Handler for Recorder<H> {
         self.host.on_pong(io, id, pong);
     }
 
-    fn on_check(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Reply> {
-        self.host.on_check(io, id, request)
+    fn on_health_check(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Reply> {
+        self.host.on_health_check(io, id, request)
     }
 
     fn accepts_options(&self, path: &str) -> bool {

@@ -3,12 +3,12 @@
 use super::net::Net;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::{Flushed, Handler, Intake, Kernel};
+use crate::engine::{FlushOutcome, Handler, ReadAction, TcpProgress};
 use std::io::{self, ErrorKind, IoSlice};
 
 impl<H: Handler> Net<H> {
     /// Runs one turn like the reactor.
-    pub fn turn(&mut self) {
+    pub fn run_turn(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         if let Some(stall) = self
             .stalls
@@ -22,15 +22,15 @@ impl<H: Handler> Net<H> {
                 let bytes = link.arrive(now);
                 peer.taken += bytes.len() as u64;
                 peer.bytes.extend(bytes);
-                peer.understand(now);
+                peer.parse_received(now);
             }
         }
-        if self.engine.wants_last_accept() {
-            self.engine.accepting_is_over(now);
+        if self.engine.is_final_accept() {
+            self.engine.finish_accepting(now);
         }
         // Every peer is read each turn, so the engine's own list is not needed.
         self.engine.take_ready(&mut Vec::new());
-        self.engine.take_repolled();
+        self.engine.take_poll_changes();
         self.more = false;
         let (first, all) = (self.first, self.peers.len());
         for index in (first..all).chain(0..first) {
@@ -47,11 +47,11 @@ impl<H: Handler> Net<H> {
         let mut unanswered = Vec::new();
         self.engine.take_unanswered(&mut unanswered);
         for id in unanswered {
-            if let Some(kernel) = self.kernel(id, now) {
-                self.engine.observe(id, kernel, now);
+            if let Some(progress) = self.tcp_progress(id, now) {
+                self.engine.on_tcp_progress(id, progress, now);
             }
         }
-        while let Some(id) = self.engine.next_doubtful() {
+        while let Some(id) = self.engine.next_final_check() {
             if let Some(index) = self
                 .peers
                 .iter()
@@ -59,8 +59,8 @@ impl<H: Handler> Net<H> {
             {
                 self.read_from(index, now);
             }
-            let kernel = self.kernel(id, now);
-            self.engine.judge(id, kernel, now);
+            let progress = self.tcp_progress(id, now);
+            self.engine.final_check(id, progress, now);
         }
         let mut dirty = Vec::new();
         self.engine.take_dirty(&mut dirty);
@@ -86,11 +86,11 @@ impl<H: Handler> Net<H> {
     }
 
     /// Returns the data of the server's kernel about a connection.
-    fn kernel(&self, id: ConnId, now: Micros) -> Option<Kernel> {
+    fn tcp_progress(&self, id: ConnId, now: Micros) -> Option<TcpProgress> {
         let mut peers = self.peers.iter();
         let peer = peers.find(|p| p.id == id && p.released.is_none())?;
         let link = peer.link.as_ref();
-        Some(Kernel {
+        Some(TcpProgress {
             acked: peer.taken,
             in_flight: link.map_or(0, |l| u32::from(!l.queue.is_empty())),
             last_ack: now - link.map_or(now, |l| l.last_ack),
@@ -103,24 +103,24 @@ impl<H: Handler> Net<H> {
             return;
         }
         loop {
-            let most = match self.engine.intake(id, now) {
-                Intake::Read(most) => most,
-                Intake::Leftover => {
+            let most = match self.engine.read_action(id, now) {
+                ReadAction::Read(most) => most,
+                ReadAction::Leftover => {
                     self.engine.on_leftover(id, now);
                     continue;
                 }
-                Intake::NextTurn => {
+                ReadAction::NextTurn => {
                     self.more = true;
                     return;
                 }
                 // The kernel still reports the reset.
-                Intake::Paused if self.peers[index].reset => break,
-                Intake::Paused | Intake::Over => return,
+                ReadAction::Paused if self.peers[index].reset => break,
+                ReadAction::Paused | ReadAction::Ended => return,
             };
             let peer = &mut self.peers[index];
             let arrived = peer.inbound.front_mut().filter(|(at, _)| *at <= now);
             let Some((_, bytes)) = arrived else {
-                self.engine.on_drained(id, now);
+                self.engine.on_socket_empty(id, now);
                 break;
             };
             let rest = bytes.split_off(most.min(bytes.len()));
@@ -189,15 +189,15 @@ impl<H: Handler> Net<H> {
             Ok(taken)
         };
         let flushed = self.engine.flush(id, now, &mut socket);
-        peer.fin |= flushed == Flushed::Fin;
+        peer.fin |= flushed == FlushOutcome::Fin;
         let blocked = match flushed {
-            Flushed::Later => peer.blocked,
-            flushed => flushed == Flushed::Blocked,
+            FlushOutcome::Later => peer.blocked,
+            flushed => flushed == FlushOutcome::Blocked,
         };
         let was_blocked = std::mem::replace(&mut peer.blocked, blocked);
         if peer.bytes.len() > before && was_blocked && stuck {
-            peer.moved.push(now);
+            peer.progress.push(now);
         }
-        peer.understand(now);
+        peer.parse_received(now);
     }
 }

@@ -2251,7 +2251,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         });
         while !asking.is_finished() {
             let wait = Some(std::time::Duration::from_millis(10));
-            reactor.turn(wait).expect("a turn");
+            reactor.run_turn(wait).expect("a turn");
         }
         asking.join()
     });

@@ -7,7 +7,7 @@
 
 use allocation_counter::measure;
 use pulsegate::engine::{
-    Config, Engine, Handler, Intake, Io, Message, Request, SHARE_UNITS, Verdict,
+    Config, Engine, Handler, Io, Message, ReadAction, Request, SHARE_UNITS, Verdict,
 };
 use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{Class, ConnId, Micros};
@@ -65,15 +65,15 @@ impl House {
     fn take(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
-            match self.engine.intake(id, Micros::ZERO) {
-                Intake::Read(most) => {
+            match self.engine.read_action(id, Micros::ZERO) {
+                ReadAction::Read(most) => {
                     let to = bytes.len().min(at + most);
                     self.engine.on_bytes(id, &bytes[at..to], Micros::ZERO);
                     at = to;
                 }
-                Intake::Leftover => self.engine.on_leftover(id, Micros::ZERO),
-                Intake::NextTurn => self.turn(),
-                Intake::Paused | Intake::Over => break,
+                ReadAction::Leftover => self.engine.on_leftover(id, Micros::ZERO),
+                ReadAction::NextTurn => self.turn(),
+                ReadAction::Paused | ReadAction::Ended => break,
             }
         }
         at
@@ -95,7 +95,7 @@ impl House {
                 .reap(Micros::ZERO, &mut |id, _| panic!("{id} was closed"));
             let mut ready = Vec::new();
             self.engine.take_ready(&mut ready);
-            if self.engine.sleep(Micros::ZERO) != Some(Micros::ZERO) {
+            if self.engine.sleep_time(Micros::ZERO) != Some(Micros::ZERO) {
                 return;
             }
         }
@@ -247,7 +247,7 @@ fn input_that_waits_for_its_share() {
                     .engine
                     .reap(Micros::ZERO, &mut |id, _| panic!("{id} was closed"));
             }
-            if let Intake::Read(most) = house.engine.intake(id, Micros::ZERO) {
+            if let ReadAction::Read(most) = house.engine.read_action(id, Micros::ZERO) {
                 let most = most.min(frames.len());
                 house.engine.on_bytes(id, &frames[..most], Micros::ZERO);
             }

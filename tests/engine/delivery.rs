@@ -5,7 +5,7 @@
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, Ending, Handler, Io, Message, Micros, Policy, Pong,
-    Request, Sent, Verdict,
+    Request, SendOutcome, Verdict,
 };
 
 #[derive(Default)]
@@ -20,7 +20,7 @@ impl Handler for Notes {
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
-        io.watch(id, true);
+        io.report_pongs(id, true);
     }
 
     fn on_message(&mut self, _io: &mut Io<'_>, _id: ConnId, _message: Message) {}
@@ -68,7 +68,7 @@ fn an_answered_heartbeat_proves_what_was_sent_before_it() {
     let id = net.id(peer);
     for n in 1..=3 {
         let sent = net.with_io(|_, io| (io.send(id, Message::text("x")), io.messages_sent(id)));
-        assert_eq!(sent, (Sent::Flowing, n));
+        assert_eq!(sent, (SendOutcome::Flowing, n));
     }
     net.settle();
     assert_eq!(
@@ -98,7 +98,7 @@ fn what_stands_behind_the_heartbeat_is_not_proved_by_it() {
     net.set_window(peer, Some(50 + 10));
     net.advance(50);
     assert_eq!(net.host().received, 2);
-    let taken = net.with_io(|_, io| io.take_back(id));
+    let taken = net.with_io(|_, io| io.discard_unsent(id));
     assert_eq!(taken, 1, "of the third nothing had gone out");
 }
 
@@ -119,7 +119,8 @@ fn what_is_told_at_the_end_is_what_the_peer_got() {
                 _ => {
                     let len = rng.usize(0..1_500);
                     let message = Message::text("m".repeat(len));
-                    if let Sent::Flowing | Sent::Pending = net.with_io(|_, io| io.send(id, message))
+                    if let SendOutcome::Flowing | SendOutcome::Pending =
+                        net.with_io(|_, io| io.send(id, message))
                     {
                         sent += 1;
                     }

@@ -4,7 +4,8 @@
 
 use pulsegate::cause::{Cause, EndCode};
 use pulsegate::engine::{
-    ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, Sent, TURN_UNITS, Verdict,
+    ClassConfig, Config, Handler, Io, Message, Request, SHARE_UNITS, SendOutcome, TURN_UNITS,
+    Verdict,
 };
 use pulsegate::health::Policy;
 use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
@@ -68,7 +69,7 @@ fn numbered(count: usize) -> Vec<u8> {
 /// Runs one turn; returns the units that it cost.
 fn turn(net: &mut Net<Host>) -> u64 {
     let before = net.engine().stats().work_units;
-    net.turn();
+    net.run_turn();
     net.check().unwrap_or_else(|e| panic!("{e}"));
     net.engine().stats().work_units - before
 }
@@ -183,7 +184,7 @@ fn the_end_of_a_stream_is_told_behind_what_waits() {
         let mut net = net(Config::default());
         let peer = net.connect("/");
         net.write(peer, &numbered(900));
-        net.turn();
+        net.run_turn();
         assert!(net.host().heard.len() < 900);
         if reset {
             net.reset(peer);
@@ -206,8 +207,8 @@ fn a_failed_write_is_told_behind_what_waits() {
     let mut net = net(Config::default());
     let peer = net.connect("/");
     net.write(peer, &numbered(900));
-    net.turn();
-    net.break_after(peer, 0);
+    net.run_turn();
+    net.reset_after(peer, 0);
     let id = net.id(peer);
     net.with_io(|_, io| io.send(id, Message::text("it is gone")));
     net.settle();
@@ -225,7 +226,7 @@ fn a_peer_that_waits_for_its_share_is_not_taken_for_dead() {
     net.write(peer, &numbered(20));
     net.mute(peer);
     for _ in 0..98 {
-        net.turn_after(2_000);
+        net.run_turn_after(2_000);
         net.check().unwrap_or_else(|e| panic!("{e}"));
         assert!(net.is_open(peer));
         let view = net.with_io(|_, io| io.stats().suspects());
@@ -283,7 +284,7 @@ impl Slow {
         self.steps += 1;
         self.left -= 1;
         if self.left > 0 {
-            io.unfinished(id, 0);
+            io.set_unfinished(id, 0);
         }
     }
 }
@@ -319,7 +320,7 @@ fn a_host_works_on_a_message_in_shares() {
     let mut turns = 0;
     while net.ending(peer).is_none() {
         let before = net.engine().stats().work_units;
-        net.turn();
+        net.run_turn();
         let units = net.engine().stats().work_units - before;
         assert!(units <= u64::from(SHARE_UNITS + 50), "{units}");
         net.check().unwrap_or_else(|e| panic!("{e}"));
@@ -393,7 +394,7 @@ fn commands_have_a_bound_and_none_is_lost() {
     }
     let mut counts = Vec::new();
     for _ in 0..4 {
-        net.turn();
+        net.run_turn();
         counts.push(net.received(peer).len());
     }
     assert_eq!(counts, [1_024, 1_024, 952, 0]);
@@ -413,7 +414,7 @@ fn a_broadcast_takes_turns_and_reaches_all_that_were_connected() {
     // One turn looks at 1 024 slots.
     net.with_io(|_, io| io.broadcast(Class(0), &Message::text("again")));
     let before = net.engine().stats().messages_out;
-    net.turn();
+    net.run_turn();
     assert_eq!(net.engine().stats().messages_out - before, 1_024);
 }
 
@@ -428,13 +429,13 @@ fn what_goes_out_in_a_turn_is_bounded_and_heartbeats_go_first() {
     let large = Message::binary(vec![1; 128 * 1024]);
     net.with_io(|_, io| io.send_many(ids.iter().copied(), &large));
     let before = net.engine().stats().bytes_out;
-    net.turn_after(0);
+    net.run_turn_after(0);
     let out = net.engine().stats().bytes_out - before;
     assert!(out <= (1 << 20) + 130 * 1024 * 2, "{out} bytes in one turn");
     let mut got: Vec<usize> = peers.iter().map(|p| net.received(*p).len()).collect();
     assert!(got.iter().sum::<usize>() < 20, "{got:?}");
     for _ in 0..8 {
-        net.turn();
+        net.run_turn();
     }
     got = peers.iter().map(|p| net.received(*p).len()).collect();
     assert!(got.iter().sum::<usize>() >= 30, "{got:?}");
@@ -453,7 +454,7 @@ fn a_mass_death_is_looked_at_64_in_a_turn() {
     let mut most = 0;
     let mut ended = 0;
     while ended < 500 {
-        net.turn_after(1);
+        net.run_turn_after(1);
         let now = net.endings().len();
         most = most.max(now - ended);
         ended = now;
@@ -538,7 +539,7 @@ fn a_burst_to_a_peer_that_reads_is_no_offence() {
     for i in 0..8 {
         let message = Message::binary(vec![i; 900_000]);
         let sent = net.with_io(|_, io| io.send(large_id, message));
-        assert!(!matches!(sent, Sent::Refused(_)), "{sent:?}");
+        assert!(!matches!(sent, SendOutcome::Refused(_)), "{sent:?}");
     }
     for i in 0..50_000u32 {
         let message = Message::binary(i.to_be_bytes().to_vec());
@@ -697,7 +698,7 @@ impl Handler for Keeper {
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, message: Message) {
         if message.len() > 1_000 {
             self.0.push((id, message.len()));
-            io.unfinished(id, message.len());
+            io.set_unfinished(id, message.len());
         }
     }
 
@@ -706,7 +707,7 @@ impl Handler for Keeper {
             return self.0.retain(|(of, _)| *of != id);
         }
         let kept = self.0.iter().find(|(of, _)| *of == id);
-        io.unfinished(id, kept.expect("an unfinished message").1);
+        io.set_unfinished(id, kept.expect("an unfinished message").1);
         io.spend(SHARE_UNITS);
     }
 }
@@ -725,7 +726,7 @@ fn an_unfinished_message_is_weighed_with_its_connection() {
     for peer in &peers {
         net.write(*peer, &client_frame(0x82, &vec![1; 1 << 20]));
         for _ in 0..40 {
-            net.turn();
+            net.run_turn();
             net.check().unwrap_or_else(|e| panic!("{e}"));
             let kept: usize = net.host().0.iter().map(|(_, bytes)| bytes).sum();
             let held = net.engine().stats().held_bytes;
@@ -734,12 +735,12 @@ fn an_unfinished_message_is_weighed_with_its_connection() {
                 "{kept} B, {held} B"
             );
         }
-        net.turn_after(20);
+        net.run_turn_after(20);
     }
     let stats = net.engine().stats();
     assert!(stats.held_bytes > 32 << 20, "{}", stats.held_bytes);
     for _ in 0..200 {
-        net.turn_after(20);
+        net.run_turn_after(20);
     }
     net.expect_closed(peers[0], Cause::BUFFERS_FULL);
     let mut ends = net.endings().iter();
@@ -756,7 +757,7 @@ fn pongs_that_a_stranger_does_not_read_are_few() {
     net.set_window(peer, Some(0));
     net.write(peer, &client_frame(0x89, &[7; 125]).repeat(2_000));
     for _ in 0..2_000 {
-        net.turn();
+        net.run_turn();
         // It reads a little, which counts as progress.
         net.set_window(peer, Some(1));
     }
@@ -832,7 +833,7 @@ fn what_others_do_later_in_a_turn_is_not_charged_to_the_peer_that_was_read_last(
                 .try_send(net.id(light), Message::text("x"))
                 .expect("room");
         }
-        net.turn();
+        net.run_turn();
         net.check().unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(net.engine().stats().classes[0].throttled, 0);
         assert_eq!(pongs(&mut net, light), 1);

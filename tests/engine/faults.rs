@@ -13,8 +13,8 @@ use crate::echo::{
 };
 use pulsegate::cause::{Cause, EndCode, EndedBy};
 use pulsegate::engine::{
-    ClassConfig, Config, ConnMap, Ending, Engine, Flushed, Handler, Io, Message, Refused, Reply,
-    Request, Sent, Upgrade, Verdict,
+    ClassConfig, Config, ConnMap, Ending, Engine, FlushOutcome, Handler, Io, Message, Reply,
+    Request, SendError, SendOutcome, Upgrade, Verdict,
 };
 use pulsegate::health::{HealthChange, HealthState, Policy};
 use pulsegate::testing::{Net, PeerId, Received, client_frame, upgrade_request};
@@ -237,7 +237,7 @@ fn output_accepted_a_few_bytes_at_a_time_is_the_same() {
                 peer,
                 Some(if step == 0 { rng.usize(0..5_000) } else { step }),
             );
-            net.turn();
+            net.run_turn();
         }
         net.set_window(peer, None);
         net.write(peer, &close(1000, b"bye"));
@@ -951,7 +951,7 @@ fn a_deferred_verdict_opens_with_what_came_meanwhile() {
     let id = net.id(peer);
     assert_eq!(
         net.with_io(|_, io| io.send(id, Message::text("x"))),
-        Sent::Refused(Refused::Gone)
+        SendOutcome::Refused(SendError::Gone)
     );
     net.with_io(|_, io| io.answer(id, Verdict::Defer)); // changes nothing
     net.advance(9 * S);
@@ -1009,7 +1009,7 @@ fn a_verdict_that_cannot_be_carried_out_is_ours_to_answer_for() {
         protocol: None,
         headers: vec![],
         policy,
-        introduced: false,
+        identified: false,
     };
     for upgrade in [of(7, None), of(0, Some(bad_policy))] {
         let mut net = server(Config::default());
@@ -1062,8 +1062,8 @@ impl Bare {
     fn turn(&mut self) {
         let (now, told) = (self.now, self.engine.handler().diary.len());
         self.engine.advance(now);
-        while let Some(id) = self.engine.next_doubtful() {
-            self.engine.judge(id, None, now);
+        while let Some(id) = self.engine.next_final_check() {
+            self.engine.final_check(id, None, now);
         }
         let (mut dirty, written) = (Vec::new(), &mut self.written);
         self.engine.take_dirty(&mut dirty);
@@ -1072,7 +1072,10 @@ impl Bare {
                 slices.iter().for_each(|s| written.extend_from_slice(s));
                 Ok(slices.iter().map(|s| s.len()).sum())
             };
-            assert_ne!(self.engine.flush(id, now, &mut socket), Flushed::Blocked);
+            assert_ne!(
+                self.engine.flush(id, now, &mut socket),
+                FlushOutcome::Blocked
+            );
         }
         self.engine.reap(now, &mut |_, _| {});
         let news = &self.engine.handler().diary[told..];
@@ -1086,7 +1089,11 @@ impl Bare {
     /// Runs turns like the loop, until `at`.
     fn sleep_until(&mut self, at: Micros) {
         self.turn();
-        while let Some(sleep) = self.engine.sleep(self.now).filter(|s| self.now + *s <= at) {
+        while let Some(sleep) = self
+            .engine
+            .sleep_time(self.now)
+            .filter(|s| self.now + *s <= at)
+        {
             self.now += sleep;
             self.turn();
         }
@@ -1326,7 +1333,7 @@ fn a_connection_that_is_answered_by_its_last_look_does_not_linger() {
         let mut peers = Vec::new();
         for _ in 0..200 {
             let peer = match beyond {
-                true => net.open_socket_beyond_the_cap(),
+                true => net.open_refused_socket(),
                 false => net.open_socket(),
             };
             net.set_unread(peer, true);
@@ -1349,7 +1356,7 @@ fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
     let mut net = server(Config::default());
     let mut refused: Vec<PeerId> = Vec::new();
     for n in 0..100 {
-        let peer = net.open_socket_beyond_the_cap();
+        let peer = net.open_refused_socket();
         if n % 2 == 0 {
             net.write(peer, b"GET / HT");
         }
@@ -1366,7 +1373,7 @@ fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
     }
     assert!(values.windows(2).all(|w| w[0] != w[1]), "{values:?}");
     assert!(values.iter().all(|v| (5..=20).contains(v)), "{values:?}");
-    let probe = net.open_socket_beyond_the_cap();
+    let probe = net.open_refused_socket();
     net.write(probe, upgrade_request("/healthz").as_bytes());
     net.settle();
     let response = net.response(probe).expect("an answer").to_owned();
@@ -1376,9 +1383,9 @@ fn beyond_the_cap_the_oldest_silent_connection_makes_room_for_the_next() {
 #[test]
 fn beyond_the_cap_an_answered_connection_that_lingers_holds_no_place() {
     let mut net = server(Config::default());
-    let silent: Vec<PeerId> = (0..15).map(|_| net.open_socket_beyond_the_cap()).collect();
+    let silent: Vec<PeerId> = (0..15).map(|_| net.open_refused_socket()).collect();
     for _ in 0..100 {
-        let peer = net.open_socket_beyond_the_cap();
+        let peer = net.open_refused_socket();
         net.write(peer, upgrade_request("/").as_bytes());
         net.settle();
         check_response("full", net.response(peer).expect("an answer"), 503, false);
@@ -1679,13 +1686,17 @@ fn more_than_the_limit_pending_is_a_slow_consumer() {
     let send = |net: &mut Net<Host>| {
         net.with_io(|_, io| io.send(id, Message::binary(pattern(996)))) // a frame of 1 000
     };
-    assert_eq!(send(&mut net), Sent::Flowing);
+    assert_eq!(send(&mut net), SendOutcome::Flowing);
     net.settle();
     for _ in 0..4 {
-        assert_eq!(send(&mut net), Sent::Pending);
+        assert_eq!(send(&mut net), SendOutcome::Pending);
     }
     assert_eq!(net.with_io(|_, io| io.pending(id)), 4_990);
-    assert_eq!(send(&mut net), Sent::Pending, "it may be over for a while");
+    assert_eq!(
+        send(&mut net),
+        SendOutcome::Pending,
+        "it may be over for a while"
+    );
     net.advance(999);
     assert!(net.is_open(peer));
     net.advance(6);
@@ -1697,7 +1708,7 @@ fn more_than_the_limit_pending_is_a_slow_consumer() {
     };
     assert!(reason.starts_with("5990 bytes unsent for 100"), "{reason}");
     net.expect_closed(peer, Cause::SLOW_CONSUMER);
-    assert_eq!(send(&mut net), Sent::Refused(Refused::Gone));
+    assert_eq!(send(&mut net), SendOutcome::Refused(SendError::Gone));
     check_the_books(&mut net);
 }
 
@@ -1715,13 +1726,13 @@ fn twice_the_limit_pending_is_refused_at_once() {
     let send = |net: &mut Net<Host>| {
         net.with_io(|_, io| io.send(id, Message::binary(pattern(996)))) // a frame of 1 000
     };
-    assert_eq!(send(&mut net), Sent::Flowing);
+    assert_eq!(send(&mut net), SendOutcome::Flowing);
     net.settle();
     for _ in 0..9 {
-        assert_eq!(send(&mut net), Sent::Pending);
+        assert_eq!(send(&mut net), SendOutcome::Pending);
     }
-    assert_eq!(send(&mut net), Sent::Refused(Refused::OverLimit));
-    assert_eq!(send(&mut net), Sent::Refused(Refused::Closing));
+    assert_eq!(send(&mut net), SendOutcome::Refused(SendError::OverLimit));
+    assert_eq!(send(&mut net), SendOutcome::Refused(SendError::Closing));
     net.set_window(peer, None);
     net.settle();
     let received = net.received(peer);
@@ -2209,10 +2220,14 @@ fn a_reader_a_megabyte_behind_costs_the_others_nothing() {
         let took = net.with_io(|_, io| io.send_many(ids.iter().copied(), &message(i)));
         assert_eq!(took, 5);
         let sent_at = net.now();
-        net.turn();
+        net.run_turn();
         for peer in &peers[1..] {
             assert!(net.received(*peer) == [Received::Message(message(i))]);
-            assert!(net.moved_at(*peer).last().is_none_or(|at| *at == sent_at));
+            assert!(
+                net.progress_at(*peer)
+                    .last()
+                    .is_none_or(|at| *at == sent_at)
+            );
         }
     }
     for (at, id) in ids.iter().enumerate() {
@@ -2238,14 +2253,14 @@ fn writable_is_told_once_when_nothing_waits_any_more() {
     let peer = net.connect("/sink");
     let id = net.id(peer);
     net.set_window(peer, Some(3));
-    let sent: Vec<Sent> = (0..2)
+    let sent: Vec<SendOutcome> = (0..2)
         .map(|_| {
             let sent = net.with_io(|_, io| io.send(id, Message::text("four")));
             net.settle();
             sent
         })
         .collect();
-    assert_eq!(sent, [Sent::Flowing, Sent::Pending]);
+    assert_eq!(sent, [SendOutcome::Flowing, SendOutcome::Pending]);
     for _ in 0..4 {
         net.set_window(peer, Some(2));
         net.settle();
@@ -2256,7 +2271,7 @@ fn writable_is_told_once_when_nothing_waits_any_more() {
     assert_eq!(told_of(&mut net, peer), [Told::Opened, Told::Writable]);
     assert_eq!(
         net.with_io(|_, io| io.send(id, Message::text("four"))),
-        Sent::Flowing
+        SendOutcome::Flowing
     );
 }
 
@@ -2265,11 +2280,11 @@ fn timers_run_out_once_in_order_and_on_time() {
     let mut net = server(Config::default());
     net.advance(7);
     let delays = [0, 1, 10, 995, 41_000, 3 * 3_600_000];
-    let timers = delays.map(|ms| net.with_io(|_, io| io.timer(Micros::from_millis(ms))));
+    let timers = delays.map(|ms| net.with_io(|_, io| io.start_timer(Micros::from_millis(ms))));
     let cancelled = net.with_io(|_, io| {
-        let timer = io.timer(Micros::from_millis(500));
-        io.cancel(timer);
-        io.timer(Micros::from_millis(500)) // may reuse the slot of the other timer
+        let timer = io.start_timer(Micros::from_millis(500));
+        io.cancel_timer(timer);
+        io.start_timer(Micros::from_millis(500)) // may reuse the slot of the other timer
     });
     let began = net.now();
     let fired = |net: &mut Net<Host>, timer| net.host().diary.contains(&(None, Told::Timer(timer)));
@@ -2287,7 +2302,7 @@ fn timers_run_out_once_in_order_and_on_time() {
     let count = net.host().diary.len();
     assert!(fired(&mut net, cancelled));
     assert_eq!(count, delays.len() + 1, "the cancelled one did not");
-    net.with_io(|_, io| io.cancel(cancelled)); // changes nothing
+    net.with_io(|_, io| io.cancel_timer(cancelled)); // changes nothing
     net.advance(100 * S);
     assert_eq!(net.host().diary.len(), count);
 }
@@ -2354,7 +2369,7 @@ fn an_id_of_the_past_finds_no_connection() {
     net.with_io(|_, io| {
         assert_eq!(
             io.send(old, Message::text("x")),
-            Sent::Refused(Refused::Gone)
+            SendOutcome::Refused(SendError::Gone)
         );
         io.close(old, 4_000, "");
         io.answer(old, Verdict::refuse(Cause::BLOCKED, 403, ""));
@@ -2489,7 +2504,7 @@ fn bytes_that_went_out_before_an_error_leave_the_account() {
     let mut net = server(Config::default());
     let peer = net.connect("/sink");
     let id = net.id(peer);
-    net.break_after(peer, 150_000);
+    net.reset_after(peer, 150_000);
     net.with_io(|_, io| io.send(id, Message::binary(vec![0; 500_000])));
     net.settle();
     net.expect_closed(peer, Cause::PEER_RESET);

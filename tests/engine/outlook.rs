@@ -43,7 +43,7 @@ impl Handler for Notes {
         }
     }
 
-    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+    fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
         (request.path() == "/healthz").then(|| io.health_reply(request))
     }
 
@@ -676,7 +676,7 @@ fn policies_that_are_set_while_one_is_taking_effect_follow_it() {
     for newer in [timed(2, 6), timed(3, 9), timed(1, 30)] {
         net.with_io(|_, io| io.set_policy(Class(0), newer))
             .expect("a good policy");
-        net.turn();
+        net.run_turn();
     }
     let late = net.connect("/");
     let set = net.with_io(|_, io| io.policy(Class(0)).copied());
@@ -699,7 +699,7 @@ fn only_watched_connections_report_round_trips() {
     for peer in [watched, other] {
         net.set_latency(peer, 40);
     }
-    net.with_io(|_, io| io.watch(id, true));
+    net.with_io(|_, io| io.report_pongs(id, true));
     net.advance(5_500);
     let rtts = std::mem::take(&mut net.host().rtts);
     assert!((4..=6).contains(&rtts.len()), "{rtts:?}");
@@ -707,7 +707,7 @@ fn only_watched_connections_report_round_trips() {
         rtts.iter().all(|(who, rtt)| *who == id && rtt.0 >= 40_000),
         "{rtts:?}"
     );
-    net.with_io(|_, io| io.watch(id, false));
+    net.with_io(|_, io| io.report_pongs(id, false));
     net.advance(5_000);
     assert_eq!(net.host().rtts, []);
 }

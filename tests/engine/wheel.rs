@@ -4,8 +4,8 @@
 //! tick. The wheel's sleep is exact, and cancelled entries do no harm. Hours, years, the 2^32nd
 //! tick and any position in the ring of bits make no difference.
 //!
-//! All times are virtual. A failure names its seed; `SEED=n cargo test --all-features --test engine wheel` runs that one
-//! alone.
+//! All times are virtual. A failure names its seed; `SEED=n cargo test --all-features --test engine
+//! wheel` runs that one alone.
 
 use fastrand::Rng;
 use pulsegate::engine::wheel::{TICK, Tick, Wheel};
@@ -150,15 +150,15 @@ fn what_is_due_already_comes_back_with_the_next_tick() {
     ] {
         assert_eq!(wheel.arm(7, due), next);
     }
-    assert_eq!(wheel.sleep(HOUR), Some(TICK));
-    assert_eq!(wheel.sleep(HOUR + TICK), Some(Micros::ZERO));
+    assert_eq!(wheel.sleep_time(HOUR), Some(TICK));
+    assert_eq!(wheel.sleep_time(HOUR + TICK), Some(Micros::ZERO));
     assert_eq!(
-        wheel.sleep(HOUR + HOUR),
+        wheel.sleep_time(HOUR + HOUR),
         Some(Micros::ZERO),
         "overdue is at once"
     );
     assert_eq!(wheel.next(HOUR + TICK), Some((next, vec![7; 5])));
-    assert_eq!(wheel.sleep(HOUR + TICK), None);
+    assert_eq!(wheel.sleep_time(HOUR + TICK), None);
 }
 
 // Idle for long, and far from the origin.
@@ -174,12 +174,12 @@ fn an_empty_wheel_jumps_over_years() {
         Micros(TICK.0 << 32),
         Micros(TICK.0 << 33),
     ] {
-        assert_eq!(wheel.sleep(now), None, "nothing to wake for");
+        assert_eq!(wheel.sleep_time(now), None, "nothing to wake for");
         now += idle;
         assert_eq!(wheel.next(now), None);
         let due = now + Micros::from_secs(15);
         let at = wheel.arm(3, due);
-        now += wheel.sleep(now).expect("an entry");
+        now += wheel.sleep_time(now).expect("an entry");
         assert_eq!(now, Micros(due.0.next_multiple_of(TICK.0)));
         assert_eq!(wheel.next(now), Some((at, vec![3])));
     }
@@ -198,7 +198,7 @@ fn what_is_armed_after_a_long_empty_sleep_and_a_catch_up_counts_from_now() {
             wheel.catch_up(due + YEAR); // holds an entry now: does not move
             assert!(!wheel.is_earlier(due, at));
             assert!(wheel.is_earlier(due - TICK, at) || ahead == 1);
-            assert_eq!(wheel.sleep(idle), Some(ticks(ahead)));
+            assert_eq!(wheel.sleep_time(idle), Some(ticks(ahead)));
             assert_eq!(wheel.next(due - Micros(1)), None);
             assert_eq!(wheel.next(due), Some((at, vec![7])));
             assert_eq!((wheel.next(due), wheel.entries()), (None, 0));
@@ -213,7 +213,10 @@ fn with_catch_up_a_deadline_after_a_long_sleep_costs_one_entry() {
         owner.now += slept;
         owner.wheel.catch_up(owner.now);
         owner.set_due(0, owner.now + Micros::from_secs(15));
-        assert_eq!(owner.wheel.sleep(owner.now), Some(Micros::from_secs(15)));
+        assert_eq!(
+            owner.wheel.sleep_time(owner.now),
+            Some(Micros::from_secs(15))
+        );
         owner.run_dry();
     }
     assert_eq!((owner.came_back, owner.fired), (3, 3));
@@ -270,7 +273,7 @@ fn sleep_is_exact_for_every_offset_from_every_place_in_a_word() {
         for offset in (1..=HORIZON).rev() {
             wheel.arm(offset as u32, ticks(start + offset));
             assert_eq!(
-                wheel.sleep(ticks(start)),
+                wheel.sleep_time(ticks(start)),
                 Some(ticks(offset)),
                 "{offset} from {start}"
             );
@@ -279,7 +282,7 @@ fn sleep_is_exact_for_every_offset_from_every_place_in_a_word() {
         for offset in 1..=HORIZON {
             let now = ticks(start + offset);
             assert_eq!(
-                wheel.sleep(ticks(start)),
+                wheel.sleep_time(ticks(start)),
                 Some(ticks(offset)),
                 "{offset} from {start}"
             );
@@ -302,7 +305,7 @@ fn sleep_is_exact_for_a_single_entry_wherever_it_is() {
             let at = wheel.arm(1, ticks(start + offset));
             assert_eq!(u64::from(at), start + offset);
             assert_eq!(
-                wheel.sleep(ticks(start)),
+                wheel.sleep_time(ticks(start)),
                 Some(ticks(offset)),
                 "{offset} from {start}"
             );
@@ -358,7 +361,7 @@ impl Both {
 
     fn sleep(&self, now: Micros) -> Option<Micros> {
         let first = self.list.keys().next().map(|&tick| ticks(tick) - now);
-        assert_eq!(self.wheel.sleep(now), first, "sleep at {now:?}");
+        assert_eq!(self.wheel.sleep_time(now), first, "sleep at {now:?}");
         first
     }
 
@@ -447,7 +450,7 @@ impl Owner {
     /// Sleeps for as long as the wheel says. A microsecond less must be too short, otherwise the
     /// sleep would not be exact.
     fn sleep_and_fire(&mut self) {
-        let Some(sleep) = self.wheel.sleep(self.now) else {
+        let Some(sleep) = self.wheel.sleep_time(self.now) else {
             assert_eq!(self.wheel.entries(), 0, "sleeps for ever over entries");
             return;
         };
@@ -498,7 +501,7 @@ impl Owner {
             self.slots.iter().all(|s| s.due.is_none()),
             "every deadline fired"
         );
-        assert_eq!(self.wheel.sleep(self.now), None);
+        assert_eq!(self.wheel.sleep_time(self.now), None);
     }
 }
 

@@ -50,7 +50,7 @@ impl Product for Sensors {
             });
         }
         let upgrade = Upgrade {
-            introduced: true,
+            identified: true,
             ..Upgrade::to(class)
         };
         Some(Asked {

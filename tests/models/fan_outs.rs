@@ -97,7 +97,7 @@ impl Model {
                 self.fleet.advance(ms);
             }
             4 => self.rest(),
-            5..=8 => self.fleet.net.turn(),
+            5..=8 => self.fleet.net.run_turn(),
             9 | 10 => self.intrude(),
             _ => self.say(),
         }
@@ -112,7 +112,7 @@ impl Model {
         self.fleet
             .net
             .write(app, &client_frame(0x81, text.as_bytes()));
-        self.fleet.net.turn();
+        self.fleet.net.run_turn();
         if self.rng.bool() {
             self.fleet.net.mute(app);
         }
@@ -192,7 +192,7 @@ impl Model {
         self.glasses = self.fleet.net.open_socket();
         let request = upgrade_request(&format!("/glasses-ws?user={USER}"));
         self.fleet.net.write(self.glasses, request.as_bytes());
-        self.fleet.net.turn();
+        self.fleet.net.run_turn();
     }
 
     fn read(&mut self) {

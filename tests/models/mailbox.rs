@@ -21,7 +21,7 @@ struct Model {
     waiting: VecDeque<Frame>,
     limits: Limits,
     lost: u64,
-    /// Whether the receiver was not notified since its last look.
+    /// Whether the receiver was not notified since its last collection.
     is_quiet: bool,
     wakes: usize,
 }

@@ -12,7 +12,7 @@ use pulsegate::time::Micros;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 const TICK: Micros = Micros::from_millis(5);
-const BEAT: Micros = Micros::from_millis(10);
+const PING_GRID: Micros = Micros::from_millis(10);
 const MAX_MESSAGE: usize = 70_000;
 const MAX_PENDING: usize = 300_000;
 const MAX_PEERS: usize = 24;
@@ -158,7 +158,7 @@ impl Handler for Host {
         // Some messages are processed in steps.
         if seq.is_multiple_of(5) {
             self.unfinished.insert(id, seq % 3 + 1);
-            io.unfinished(id, data.len());
+            io.set_unfinished(id, data.len());
         }
         // Some messages are expensive.
         if seq.is_multiple_of(37) {
@@ -180,7 +180,7 @@ impl Handler for Host {
             1 => {}
             _ => {
                 self.unfinished.insert(id, left - 1);
-                io.unfinished(id, 100 * left as usize);
+                io.set_unfinished(id, 100 * left as usize);
                 io.spend(60);
             }
         }
@@ -196,7 +196,10 @@ impl Handler for Host {
         self.open.remove(&id);
         self.told.insert(id, (end.cause, io.now()));
         let sent = io.send(id, Message::text("x"));
-        if !matches!(sent, Sent::Refused(Refused::Gone | Refused::Closing)) {
+        if !matches!(
+            sent,
+            SendOutcome::Refused(SendError::Gone | SendError::Closing)
+        ) {
             self.wrong
                 .push(format!("{id} takes messages after its end"));
         }
@@ -310,7 +313,7 @@ impl World {
                 let after = self.rng.usize(0..200_000);
                 let shadow = &mut self.shadows[who];
                 shadow.ever_windowed = true;
-                self.net.break_after(shadow.peer, after);
+                self.net.reset_after(shadow.peer, after);
             }
             80 => {
                 self.net.reset(self.shadows[who].peer);
@@ -349,9 +352,9 @@ impl World {
                 let after = Micros::from_millis(self.rng.u64(0..5_000));
                 let cancel = self.rng.u8(0..4) == 0;
                 self.net.with_io(|host, io| {
-                    let timer = io.timer(after);
+                    let timer = io.start_timer(after);
                     if cancel {
-                        io.cancel(timer);
+                        io.cancel_timer(timer);
                     } else {
                         host.timers.insert(timer, io.now() + after);
                     }
@@ -363,7 +366,10 @@ impl World {
                 let sent = self
                     .net
                     .with_io(|_, io| io.send(old, Message::text("to nobody")));
-                if !matches!(sent, Sent::Refused(Refused::Gone | Refused::Closing)) {
+                if !matches!(
+                    sent,
+                    SendOutcome::Refused(SendError::Gone | SendError::Closing)
+                ) {
                     self.net
                         .host()
                         .wrong
@@ -584,7 +590,7 @@ impl World {
             }
             sent
         });
-        if let Sent::Flowing | Sent::Pending = sent {
+        if let SendOutcome::Flowing | SendOutcome::Pending = sent {
             let shadow = &mut self.shadows[who];
             shadow.accepted.push_back(seq);
             shadow.host_sent += 1;
@@ -616,7 +622,7 @@ impl World {
         let former = std::mem::replace(&mut self.policies[class], newer);
         let (now, timeout) = (self.net.now(), newer.connection_timeout);
         for who in 0..self.shadows.len() {
-            let moved = self.net.moved_at(self.shadows[who].peer).iter();
+            let moved = self.net.progress_at(self.shadows[who].peer).iter();
             let moved = moved.copied().max().unwrap_or_default();
             let alive_at = self.heard_at(who, now).max(moved);
             let shadow = &mut self.shadows[who];
@@ -690,7 +696,7 @@ impl World {
         }
         if plain && !self.limited && policy.mode == HeartbeatMode::Always {
             let since = *shadow.watched_since.get_or_insert(now);
-            if now > since + interval + BEAT + TICK {
+            if now > since + interval + PING_GRID + TICK {
                 return Err(format!("not pinged since {since}"));
             }
         }
@@ -698,7 +704,7 @@ impl World {
             if !self.old_ids.contains(&id) {
                 self.old_ids.push(id);
                 // Its own close frame is sent at the moment of its death.
-                let moved = self.net.moved_at(peer).iter().filter(|t| **t < at);
+                let moved = self.net.progress_at(peer).iter().filter(|t| **t < at);
                 let progress = moved.copied().max().unwrap_or_default();
                 let alive_at = heard_at.max(progress);
                 if cause == Cause::STALE && at < alive_at + timeout {

@@ -9,7 +9,7 @@ use crate::sockets::{
 use pulsegate::cause::{Cause, EndCode, EndedBy};
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::wire::frame::{BINARY, CLOSE, TEXT};
-use pulsegate::{Config, ConnId, Handler, Io, Message, Micros, Request, Sent, Verdict};
+use pulsegate::{Config, ConnId, Handler, Io, Message, Micros, Request, SendOutcome, Verdict};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// The stale timeout of [`policy`].
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-fn sent_to(seen: &[Seen], wanted: &str) -> Vec<Sent> {
+fn sent_to(seen: &[Seen], wanted: &str) -> Vec<SendOutcome> {
     let sent = seen.iter().filter_map(|s| match s {
         Seen::Sent { path, sent } if path == wanted => Some(*sent),
         _ => None,
@@ -560,7 +560,7 @@ fn a_slow_consumer_is_one_that_does_not_read() {
     assert_eq!((end.code, end.clean), (EndCode::Close(1013), true));
     assert_eq!(&*end.reason, &*reason);
     let sent = sent_to(&host.seen(), "/greedy");
-    let refused = Sent::Refused(pulsegate::Refused::OverLimit);
+    let refused = SendOutcome::Refused(pulsegate::SendError::OverLimit);
     let taken = sent.iter().take_while(|s| **s != refused).count();
     assert!((7..=8).contains(&taken), "twice the limit fits: {sent:?}");
     let after = sent.iter().skip(taken + 1);
@@ -607,7 +607,7 @@ fn a_megabyte_at_a_steady_pace_is_life_and_without_progress_it_is_not() {
             assert_eq!(client.next_answering(), Event::Binary(vec![b'x'; MIB]));
             client.expect_echo("still here");
             let pending = sent_to(&host.seen(), "/download");
-            assert_eq!(pending, [Sent::Flowing; 2]);
+            assert_eq!(pending, [SendOutcome::Flowing; 2]);
         });
         scope.spawn(move || {
             let mut client = Client::open(host.addr, "/upload-stands");
@@ -1021,7 +1021,7 @@ fn turn_until(
             Err(e) if e.kind() != std::io::ErrorKind::Interrupted => panic!("{e}"),
             _ => {}
         }
-        reactor.turn(Some(Duration::ZERO)).expect("a turn");
+        reactor.run_turn(Some(Duration::ZERO)).expect("a turn");
         turns += 1;
     }
     turns

@@ -34,7 +34,7 @@ pub struct Host {
 }
 
 impl Handler for Host {
-    fn on_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
+    fn on_health_check(&mut self, io: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Reply> {
         (request.path() == "/healthz").then(|| io.health_reply(request))
     }
 

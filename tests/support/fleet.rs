@@ -417,7 +417,7 @@ impl Fleet {
     /// Runs one turn. Returns the work units that it spent.
     pub fn turn(&mut self) -> u64 {
         let before = self.work_units();
-        self.net.turn();
+        self.net.run_turn();
         self.work_units() - before
     }
 

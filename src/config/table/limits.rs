@@ -52,8 +52,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         name: "MAX_HEAD_BYTES",
         kind: Kind::Number {
             unit: Unit::Bytes,
-            least: Config::HEAD_LEAST as u64,
-            most: Config::HEAD_MOST as u64,
+            least: Config::HEAD_MIN as u64,
+            most: Config::HEAD_MAX as u64,
         },
         default: Fallback::Value("16384"),
         rule: None,

@@ -22,7 +22,7 @@ impl Core {
         self.broadcasts.push_back(Broadcast {
             class,
             frame,
-            from: 0,
+            next_slot: 0,
             newest: self.table.newest(),
         });
         true
@@ -33,23 +33,23 @@ impl Core {
         let Some(mut broadcast) = self.broadcasts.pop_front() else {
             return;
         };
-        let until = broadcast.from.saturating_add(SLOTS_PER_TURN);
+        let until = broadcast.next_slot.saturating_add(SLOTS_PER_TURN);
         let until = until.min(self.table.bound());
-        for slot in broadcast.from..until {
-            let Some(id) = self.table.id_in(slot) else {
+        for slot in broadcast.next_slot..until {
+            let Some(id) = self.table.id_in_slot(slot) else {
                 continue;
             };
-            if self.gets(id, &broadcast) {
+            if self.is_recipient(id, &broadcast) {
                 self.send_frame(id, broadcast.frame.clone(), now);
             }
         }
-        broadcast.from = until;
+        broadcast.next_slot = until;
         if until < self.table.bound() {
             self.broadcasts.push_front(broadcast);
         }
     }
 
-    fn gets(&self, id: ConnId, broadcast: &Broadcast) -> bool {
+    fn is_recipient(&self, id: ConnId, broadcast: &Broadcast) -> bool {
         // Generations wrap around; a connection is newer if it is ahead by less than half of them.
         let newer = id.generation().wrapping_sub(broadcast.newest) as i32 > 0;
         let conn = self.table.get(id);

@@ -4,10 +4,10 @@ use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::{Cause, EndCode, cut_reason};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Closing, Conn, Mark, Phase};
-use crate::engine::ending::Draft;
+use crate::engine::conn::{Closing, Conn, Flag, Phase};
+use crate::engine::ending::EndingDraft;
 use crate::engine::retry::retry_after_s;
-use crate::engine::view::Awaits;
+use crate::engine::view::CloseStage;
 use crate::health::HealthState;
 use crate::wire::encoder;
 use crate::wire::http::Reply;
@@ -18,7 +18,7 @@ const FREED_PER_UNIT: u64 = 16 * 1024;
 
 /// What remains of a connection that is no longer open.
 #[derive(Default)]
-pub(crate) struct Left {
+pub(crate) struct CloseScan {
     pub(crate) finder: CloseFinder,
     /// Whether the peer's close frame was in its unprocessed input.
     pub(crate) closed: bool,
@@ -37,7 +37,7 @@ impl Core {
                 } else {
                     1011
                 };
-                self.shut(id, cause, code, reason, now);
+                self.send_close(id, cause, code, reason, now);
             }
             Phase::Opening(_) => {
                 let reply = if cause == Cause::DRAINING {
@@ -52,9 +52,9 @@ impl Core {
     }
 
     /// Closes a connection because the buffers are full and its unsent bytes are part of that.
-    pub(crate) fn no_room(&mut self, id: ConnId, bytes: usize, now: Micros) {
+    pub(crate) fn close_out_of_memory(&mut self, id: ConnId, bytes: usize, now: Micros) {
         let reason = format!("no room for {bytes} unsent bytes");
-        self.shut(
+        self.send_close(
             id,
             Cause::BUFFERS_FULL,
             Cause::BUFFERS_FULL.close_code(),
@@ -63,7 +63,7 @@ impl Core {
         );
     }
 
-    pub(crate) fn slow_consumer(&mut self, id: ConnId, now: Micros) {
+    pub(crate) fn close_slow_consumer(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get(id) else {
             return;
         };
@@ -73,7 +73,7 @@ impl Core {
             .and_then(|o| o.blocked_since())
             .map_or(Micros::ZERO, |since| now - since);
         let reason = format!("{} bytes unsent for {waited}", conn.pending());
-        self.shut(
+        self.send_close(
             id,
             Cause::SLOW_CONSUMER,
             Cause::SLOW_CONSUMER.close_code(),
@@ -83,9 +83,16 @@ impl Core {
     }
 
     /// Queues our close frame on an open connection. From here on the peer's input is skipped.
-    pub(crate) fn shut(&mut self, id: ConnId, cause: Cause, code: u16, reason: &str, now: Micros) {
+    pub(crate) fn send_close(
+        &mut self,
+        id: ConnId,
+        cause: Cause,
+        code: u16,
+        reason: &str,
+        now: Micros,
+    ) {
         let blocked = self.table.get(id).is_some_and(Conn::is_blocked);
-        let Some(left) = self.leave_open(id) else {
+        let Some(scan) = self.leave_open(id) else {
             return;
         };
         let reason = cut_reason(reason);
@@ -113,18 +120,18 @@ impl Core {
             Cause::BUFFERS_FULL,
             Cause::FRAME_TIMEOUT,
         ];
-        let awaits = if has_no_answer.contains(&cause) {
-            Awaits::PeerLeaves
+        let stage = if has_no_answer.contains(&cause) {
+            CloseStage::PeerFin
         } else {
-            Awaits::PeerCloses
+            CloseStage::PeerClose
         };
-        let mut end = Draft::of(cause);
+        let mut end = EndingDraft::of(cause);
         end.code = EndCode::Close(code);
         end.reason = reason.into();
         end.unsent = unsent;
-        self.enter_closing(id, end, awaits, left, now);
+        self.enter_closing(id, end, stage, scan, now);
         if cause == Cause::STALE {
-            self.table.tell_now(id);
+            self.table.report_soon(id);
         }
     }
 
@@ -144,19 +151,19 @@ impl Core {
             return;
         }
         self.leave_opening(id);
-        let mut end = Draft::of(cause);
+        let mut end = EndingDraft::of(cause);
         end.code = EndCode::Http(reply.status);
         end.reason = cut_reason(&reply.reason).into();
         self.queue_control(id, &reply.render(is_head));
-        self.enter_closing(id, end, Awaits::PeerLeaves, Left::default(), now);
+        self.enter_closing(id, end, CloseStage::PeerFin, CloseScan::default(), now);
     }
 
     pub(crate) fn enter_closing(
         &mut self,
         id: ConnId,
-        end: Draft,
-        awaits: Awaits,
-        left: Left,
+        end: EndingDraft,
+        stage: CloseStage,
+        scan: CloseScan,
         now: Micros,
     ) {
         let Some(conn) = self.table.get_mut(id) else {
@@ -165,31 +172,31 @@ impl Core {
         let timeout = self.policies.of(conn.class, conn.policy).close_timeout;
         conn.phase = Phase::Closing(Box::new(Closing {
             end,
-            awaits,
-            finder: left.finder,
+            stage,
+            finder: scan.finder,
             since: now,
             timeout,
             deadline: now + timeout,
             fin_sent: false,
         }));
-        conn.marks.take(Mark::Ping);
-        if conn.marks.has(Mark::Counted) {
-            conn.marks.set(Mark::Closing);
+        conn.flags.take(Flag::PingDue);
+        if conn.flags.has(Flag::Upgraded) {
+            conn.flags.set(Flag::Closing);
             self.stats.classes[usize::from(conn.class.0)].closing += 1;
         }
-        if conn.marks.take(Mark::Paused) {
-            self.repolled.push(id);
+        if conn.flags.take(Flag::Paused) {
+            self.poll_changes.push(id);
         }
         self.arm(id);
         self.table.mark_dirty(id);
-        if left.closed {
-            self.peer_closed_too(id);
+        if scan.closed {
+            self.confirm_close(id);
         }
     }
 
     /// Completes the closing handshake: the peer answered our close frame, or sent its own at the
     /// same time.
-    pub(crate) fn peer_closed_too(&mut self, id: ConnId) {
+    pub(crate) fn confirm_close(&mut self, id: ConnId) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
@@ -197,53 +204,53 @@ impl Core {
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.awaits != Awaits::PeerCloses {
+        if closing.stage != CloseStage::PeerClose {
             return;
         }
-        closing.awaits = Awaits::Flushed;
+        closing.stage = CloseStage::Flush;
         closing.end.clean = true;
         if nothing_waits {
             let end = closing.end.clone();
-            self.bury(id, end);
+            self.mark_dead(id, end);
         }
     }
 
     /// Takes the work in progress of an open connection. Returns `None` if it is not open.
-    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<Left> {
+    pub(crate) fn leave_open(&mut self, id: ConnId) -> Option<CloseScan> {
         let conn = self.table.get_mut(id)?;
-        let Phase::Open(middle) = &mut conn.phase else {
+        let Phase::Open(input) = &mut conn.phase else {
             return None;
         };
-        let middle = middle.take();
-        conn.marks.take(Mark::Deferred);
+        let input = input.take();
+        conn.flags.take(Flag::StaleQueued);
         let class = &mut self.stats.classes[usize::from(conn.class.0)];
         class.suspects -= u64::from(conn.health.state() == HealthState::Suspect);
-        let mut left = Left::default();
-        if let Some(middle) = middle {
-            class.throttled -= u64::from(middle.throttled_since.is_some());
-            if let Some(frame) = &middle.frame {
+        let mut scan = CloseScan::default();
+        if let Some(input) = input {
+            class.throttled -= u64::from(input.throttled_since.is_some());
+            if let Some(frame) = &input.frame {
                 let head = &frame.head[..usize::from(frame.have)];
-                left.finder = CloseFinder::inside(head, frame.payload);
+                scan.finder = CloseFinder::inside(head, frame.payload);
             }
-            if middle.unfinished.is_some() {
+            if input.unfinished.is_some() {
                 self.left_unfinished.push(id);
             }
-            let rest = &middle.leftover[middle.looked_at..];
-            left.closed = left.finder.advance(rest).is_break();
-            self.release_held(id, middle.held);
+            let rest = &input.leftover[input.processed..];
+            scan.closed = scan.finder.advance(rest).is_break();
+            self.release_held(id, input.held);
             // Freeing memory takes time, too.
-            self.spend(u32::try_from(middle.held / FREED_PER_UNIT).unwrap_or(u32::MAX));
+            self.spend(u32::try_from(input.held / FREED_PER_UNIT).unwrap_or(u32::MAX));
         }
-        Some(left)
+        Some(scan)
     }
 
-    /// Puts a connection that seems stale on the list for a last look at its socket.
-    pub(crate) fn doubt(&mut self, id: ConnId) {
+    /// Puts a connection that seems stale on the list for a final check at its socket.
+    pub(crate) fn queue_final_check(&mut self, id: ConnId) {
         if let Some(conn) = self.table.get_mut(id)
-            && !conn.marks.has(Mark::Doubtful)
+            && !conn.flags.has(Flag::FinalCheck)
         {
-            conn.marks.set(Mark::Doubtful);
-            self.doubtful.push_back(id);
+            conn.flags.set(Flag::FinalCheck);
+            self.final_checks.push_back(id);
         }
     }
 
@@ -258,9 +265,9 @@ impl Core {
     }
 
     /// Ends a connection in this turn, in any phase.
-    pub(crate) fn bury(&mut self, id: ConnId, end: Draft) {
+    pub(crate) fn mark_dead(&mut self, id: ConnId, end: EndingDraft) {
         self.leave_opening(id);
         self.leave_open(id);
-        self.table.bury(id, end);
+        self.table.mark_dead(id, end);
     }
 }

@@ -1,24 +1,24 @@
 //! The loop's state without the host: [`Io`](crate::engine::Io) gives access to it, and the engine
 //! acts on it.
 
-use super::progress::{Broadcast, Change, Fired, Shortage};
+use super::progress::{Broadcast, FiredSlots, PolicyMigration, ShortageScan};
 use crate::base::cause::CauseTable;
 use crate::base::id::{ConnId, TimerId};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::engine::bucket::Bucket;
 use crate::engine::config::Config;
-use crate::engine::conn::{Conn, Mark, Opening, Phase};
-use crate::engine::drain::Drain;
+use crate::engine::conn::{Conn, Flag, Opening, Phase};
+use crate::engine::drain::DrainState;
 use crate::engine::policies::Policies;
 use crate::engine::receipts::Receipts;
 use crate::engine::remote::{Inbox, Remote};
 use crate::engine::stats::Stats;
 use crate::engine::table::Table;
-use crate::engine::timers::{Purpose, Timers};
+use crate::engine::timers::{TimerPurpose, Timers};
 use crate::engine::verdict::Verdict;
 use crate::engine::wheel::Wheel;
-use crate::engine::work::{LOOKS_PER_TURN, Work};
+use crate::engine::work::{FINAL_CHECKS_PER_TURN, WorkBudget};
 use crate::health::{Health, Policy};
 use crate::wire::control_decoder::ControlDecoder;
 use crate::wire::frame::Role;
@@ -29,7 +29,7 @@ pub(crate) const UNSENT_SMALL: usize = 64 * 1024;
 
 /// Messages, and parts of a request, of at most this many bytes are accepted even when memory is
 /// short.
-pub(crate) const SMALL: u64 = 4 * 1024;
+pub(crate) const HELD_SMALL: u64 = 4 * 1024;
 
 /// The most bytes sent in one turn, heartbeats not counted; the rest wait for the next turn, in
 /// order.
@@ -55,12 +55,12 @@ pub(crate) struct Core {
     pub(crate) left_unfinished: Vec<ConnId>,
     /// Connections whose latest heartbeat has been unanswered for an interval.
     pub(crate) unanswered: Vec<ConnId>,
-    /// Connections that seem stale and whose sockets need a last look.
-    pub(crate) doubtful: VecDeque<ConnId>,
+    /// Connections that seem stale and whose sockets need a final check.
+    pub(crate) final_checks: VecDeque<ConnId>,
     /// Stale connections above the rate limit of closes, oldest first.
     pub(crate) deferred: VecDeque<ConnId>,
     pub(crate) bucket: Bucket,
-    pub(crate) drain: Drain,
+    pub(crate) drain: DrainState,
     /// Reads the control frames of all connections, in the role of a server.
     pub(crate) decoder: ControlDecoder,
     /// The buffer for the decoder's pongs and close replies.
@@ -70,23 +70,23 @@ pub(crate) struct Core {
     /// Whether the driver must try to accept again.
     pub(crate) accept_retry: bool,
     /// A new limit on connections that the driver has not fetched yet.
-    pub(crate) new_cap: Option<usize>,
+    pub(crate) new_max_connections: Option<usize>,
     /// A change of policies or time limits that does not apply to every connection yet.
-    pub(crate) change: Option<Change>,
-    pub(crate) work: Work,
+    pub(crate) migration: Option<PolicyMigration>,
+    pub(crate) work: WorkBudget,
     /// Connections with input to process although the kernel reports nothing new: it was kept
     /// because it exceeded a share, or reading was resumed.
     pub(crate) ready: Vec<ConnId>,
     /// Connections whose reading was paused or resumed in this turn.
-    pub(crate) repolled: Vec<ConnId>,
+    pub(crate) poll_changes: Vec<ConnId>,
     /// Messages to whole classes that are not sent to all connections yet.
     pub(crate) broadcasts: VecDeque<Broadcast>,
-    pub(crate) fired: Fired,
-    pub(crate) shortage: Shortage,
+    pub(crate) fired: FiredSlots,
+    pub(crate) shortage: ShortageScan,
     /// Bytes that may still be sent in this turn.
     pub(crate) flush_left: usize,
-    /// How many last looks at connections that seem stale are left in this turn.
-    pub(crate) looks_left: usize,
+    /// How many final checks at connections that seem stale are left in this turn.
+    pub(crate) final_checks_left: usize,
 }
 
 impl Core {
@@ -101,25 +101,25 @@ impl Core {
             answers: VecDeque::new(),
             left_unfinished: Vec::new(),
             unanswered: Vec::new(),
-            doubtful: VecDeque::new(),
+            final_checks: VecDeque::new(),
             deferred: VecDeque::new(),
             bucket: Bucket::new(config.stale_closes_per_second),
-            drain: Drain::No,
+            drain: DrainState::Off,
             decoder: ControlDecoder::new(Role::Server),
             scratch: Vec::new(),
             policies: Policies::new(config.classes.iter().map(|c| c.policy).collect()),
             receipts: Receipts::default(),
             accept_retry: false,
-            new_cap: None,
-            change: None,
-            work: Work::default(),
+            new_max_connections: None,
+            migration: None,
+            work: WorkBudget::default(),
             ready: Vec::new(),
-            repolled: Vec::new(),
+            poll_changes: Vec::new(),
             broadcasts: VecDeque::new(),
-            fired: Fired::default(),
-            shortage: Shortage::default(),
+            fired: FiredSlots::default(),
+            shortage: ShortageScan::default(),
             flush_left: FLUSH_PER_TURN,
-            looks_left: LOOKS_PER_TURN,
+            final_checks_left: FINAL_CHECKS_PER_TURN,
             config,
         }
     }
@@ -130,7 +130,11 @@ impl Core {
     /// it.
     pub(crate) fn arm(&mut self, id: ConnId) {
         // A deferred connection waits for its close to be granted, not for its deadline.
-        let Some(conn) = self.table.get(id).filter(|c| !c.marks.has(Mark::Deferred)) else {
+        let Some(conn) = self
+            .table
+            .get(id)
+            .filter(|c| !c.flags.has(Flag::StaleQueued))
+        else {
             return;
         };
         let Some(due) = conn.due(self.policy_of(conn), &self.config) else {
@@ -148,7 +152,12 @@ impl Core {
         }
     }
 
-    pub(crate) fn start_timer(&mut self, purpose: Purpose, due: Micros, now: Micros) -> TimerId {
+    pub(crate) fn start_timer(
+        &mut self,
+        purpose: TimerPurpose,
+        due: Micros,
+        now: Micros,
+    ) -> TimerId {
         self.wheel.catch_up(now);
         self.timers.start(&mut self.wheel, purpose, due)
     }
@@ -156,10 +165,10 @@ impl Core {
     // ---- memory ----
 
     /// Counts bytes held for input of a connection.
-    pub(crate) fn hold(&mut self, id: ConnId, bytes: u64) {
+    pub(crate) fn charge_held(&mut self, id: ConnId, bytes: u64) {
         self.stats.held_bytes += bytes;
-        if self.table.get(id).is_some_and(Conn::is_stranger) {
-            self.stats.stranger_bytes += bytes;
+        if self.table.get(id).is_some_and(Conn::is_unidentified) {
+            self.stats.unidentified_bytes += bytes;
         }
     }
 
@@ -168,8 +177,8 @@ impl Core {
             return;
         }
         self.stats.held_bytes -= bytes;
-        if self.table.get(id).is_some_and(Conn::is_stranger) {
-            self.stats.stranger_bytes -= bytes;
+        if self.table.get(id).is_some_and(Conn::is_unidentified) {
+            self.stats.unidentified_bytes -= bytes;
         }
     }
 
@@ -179,15 +188,16 @@ impl Core {
     }
 
     /// Returns whether the buffer limit is reached for input of this connection. Peers that have
-    /// not introduced themselves have a separate part, so that they cannot take memory from the
+    /// not identified themselves have a separate part, so that they cannot take memory from the
     /// others.
     pub(crate) fn is_full_for(&self, id: ConnId) -> bool {
-        let stranger = self.table.get(id).is_some_and(Conn::is_stranger);
-        self.is_full() || stranger && self.stats.stranger_bytes > self.config.strangers_bytes()
+        let unidentified = self.table.get(id).is_some_and(Conn::is_unidentified);
+        self.is_full()
+            || unidentified && self.stats.unidentified_bytes > self.config.unidentified_limit()
     }
 
     /// Counts the received part of a request. Returns whether there is room for it.
-    pub(crate) fn account_for_head(&mut self, id: ConnId) -> bool {
+    pub(crate) fn update_held_head(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.table.get_mut(id) else {
             return true;
         };
@@ -196,9 +206,9 @@ impl Core {
         };
         let held = (size_of::<Opening>() + opening.bytes.capacity()) as u64;
         let before = std::mem::replace(&mut opening.held, held);
-        self.hold(id, held);
+        self.charge_held(id, held);
         self.release_held(id, before);
-        held <= SMALL || !self.is_full_for(id)
+        held <= HELD_SMALL || !self.is_full_for(id)
     }
 
     // ---- work ----
@@ -215,24 +225,26 @@ impl Core {
     }
 
     /// Returns whether more of this connection's input may be processed now.
-    pub(crate) fn may_go_on(&self, id: ConnId) -> bool {
-        let waits = |c: &Conn| c.marks.has(Mark::Paused) || c.is_busy();
-        self.work.is_current(id) && self.work.may_go_on() && !self.table.get(id).is_some_and(waits)
+    pub(crate) fn can_continue(&self, id: ConnId) -> bool {
+        let waits = |c: &Conn| c.flags.has(Flag::Paused) || c.is_busy();
+        self.work.is_current(id)
+            && self.work.can_continue()
+            && !self.table.get(id).is_some_and(waits)
     }
 
     /// Records that the host has not finished with the last message of an open connection and keeps
     /// `bytes` of it.
     pub(crate) fn set_unfinished(&mut self, id: ConnId, bytes: usize) {
         if let Some(conn) = self.table.get_mut(id)
-            && let Phase::Open(middle) = &mut conn.phase
+            && let Phase::Open(input) = &mut conn.phase
         {
-            middle.get_or_insert_default().unfinished = Some(bytes as u64);
-            self.hold_back(id);
+            input.get_or_insert_default().unfinished = Some(bytes as u64);
+            self.queue_ready(id);
         }
     }
 
     /// Defers the rest of a connection's input to its next share of the loop's time.
-    pub(crate) fn hold_back(&mut self, id: ConnId) {
+    pub(crate) fn queue_ready(&mut self, id: ConnId) {
         if !self.work.is_current(id) {
             self.ready.push(id);
         }
@@ -245,11 +257,11 @@ impl Core {
         };
         // The loop itself delays the pong.
         conn.health.discard_rtt();
-        if let Phase::Open(Some(middle)) = &mut conn.phase {
-            middle.slow = true;
-            if middle.throttled_since.is_none() {
-                middle.throttled_since = Some(now);
-                middle.throttled_counted = now;
+        if let Phase::Open(Some(input)) = &mut conn.phase {
+            input.slow = true;
+            if input.throttled_since.is_none() {
+                input.throttled_since = Some(now);
+                input.throttled_counted = now;
                 self.stats.classes[usize::from(conn.class.0)].throttled += 1;
             }
         }
@@ -259,15 +271,15 @@ impl Core {
     /// Returns that time if it is at least `least`.
     pub(crate) fn count_wait(&mut self, id: ConnId, least: Micros, now: Micros) -> Option<Micros> {
         let conn = self.table.get_mut(id)?;
-        let Phase::Open(Some(middle)) = &mut conn.phase else {
+        let Phase::Open(Some(input)) = &mut conn.phase else {
             return None;
         };
-        middle.throttled_since?;
-        let waited = now - middle.throttled_counted;
+        input.throttled_since?;
+        let waited = now - input.throttled_counted;
         if waited < least {
             return None;
         }
-        middle.throttled_counted = now;
+        input.throttled_counted = now;
         self.stats.classes[usize::from(conn.class.0)].throttled_time += waited;
         Some(waited)
     }
@@ -277,9 +289,9 @@ impl Core {
     pub(crate) fn unthrottle(&mut self, id: ConnId, now: Micros) -> Option<Micros> {
         let waited = self.count_wait(id, Micros::ZERO, now)?;
         if let Some(conn) = self.table.get_mut(id)
-            && let Phase::Open(Some(middle)) = &mut conn.phase
+            && let Phase::Open(Some(input)) = &mut conn.phase
         {
-            middle.throttled_since = None;
+            input.throttled_since = None;
             self.stats.classes[usize::from(conn.class.0)].throttled -= 1;
         }
         Some(waited)
@@ -293,7 +305,7 @@ impl Core {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        !matches!(self.drain, Drain::No)
+        !matches!(self.drain, DrainState::Off)
     }
 
     /// Creates the health of a connection that opens.

@@ -6,8 +6,8 @@ use crate::base::id::ConnId;
 use crate::base::spread::Spread;
 use crate::base::time::Micros;
 use crate::engine::conn::Phase;
-use crate::engine::drain::Drain;
-use crate::engine::timers::Purpose;
+use crate::engine::drain::DrainState;
+use crate::engine::timers::TimerPurpose;
 use crate::engine::wheel::TICK;
 
 /// The slots processed and the connections closed in one step of a drain; there is a step with each
@@ -23,8 +23,8 @@ impl Core {
     /// values.
     pub(crate) fn announce_drain(&mut self, delay: Micros, spread: Micros, now: Micros) {
         match &mut self.drain {
-            Drain::No => self.drain_after(now + delay, spread, now),
-            Drain::Announced {
+            DrainState::Off => self.drain_after(now + delay, spread, now),
+            DrainState::Announced {
                 until,
                 spread: before,
                 timer,
@@ -34,8 +34,8 @@ impl Core {
                 self.timers.cancel(timer);
                 self.drain_after(until, spread, now);
             }
-            Drain::LastAccept { spread: before, .. } => *before = spread.min(*before),
-            Drain::Closing {
+            DrainState::FinalAccept { spread: before, .. } => *before = spread.min(*before),
+            DrainState::Closing {
                 spread: before,
                 done,
                 ..
@@ -52,13 +52,13 @@ impl Core {
                 }
             }
             // There is nothing left to shorten.
-            Drain::Stopped => {}
+            DrainState::Stopped => {}
         }
     }
 
     fn drain_after(&mut self, until: Micros, spread: Micros, now: Micros) {
-        let timer = self.start_timer(Purpose::Drain, until, now);
-        self.drain = Drain::Announced {
+        let timer = self.start_timer(TimerPurpose::Drain, until, now);
+        self.drain = DrainState::Announced {
             until,
             spread,
             timer,
@@ -69,26 +69,26 @@ impl Core {
     /// close.
     pub(crate) fn drain_left(&self, now: Micros) -> Option<(Micros, Micros)> {
         match self.drain {
-            Drain::No => None,
-            Drain::Announced { until, spread, .. } => Some((until - now, spread)),
-            Drain::LastAccept { since, spread } => Some((Micros::ZERO, since + spread - now)),
-            Drain::Closing { spread, .. } => Some((Micros::ZERO, spread.end() - now)),
-            Drain::Stopped => Some((Micros::ZERO, Micros::ZERO)),
+            DrainState::Off => None,
+            DrainState::Announced { until, spread, .. } => Some((until - now, spread)),
+            DrainState::FinalAccept { since, spread } => Some((Micros::ZERO, since + spread - now)),
+            DrainState::Closing { spread, .. } => Some((Micros::ZERO, spread.end() - now)),
+            DrainState::Stopped => Some((Micros::ZERO, Micros::ZERO)),
         }
     }
 
     /// Returns the latest time at which the drain closes this connection, if it will.
-    pub(crate) fn drained_by(&self, id: ConnId) -> Option<Micros> {
+    pub(crate) fn drain_deadline(&self, id: ConnId) -> Option<Micros> {
         let is_open = match self.table.get(id)?.phase {
             Phase::Open(_) => true,
             Phase::Opening(_) => false,
             Phase::Closing(_) | Phase::Dead(_) => return None,
         };
         match self.drain {
-            Drain::No => None,
-            Drain::Announced { until, spread, .. } => Some(until + spread),
-            Drain::LastAccept { since, spread } => Some(since + spread),
-            Drain::Closing {
+            DrainState::Off => None,
+            DrainState::Announced { until, spread, .. } => Some(until + spread),
+            DrainState::FinalAccept { since, spread } => Some(since + spread),
+            DrainState::Closing {
                 spread,
                 done,
                 cursor,
@@ -98,25 +98,25 @@ impl Core {
                 let turn = ahead.map(|slots| done + u64::from(slots) + 1);
                 Some(turn.map_or(spread.end(), |turn| spread.due_at(turn)))
             }
-            Drain::Stopped => Some(Micros::ZERO),
+            DrainState::Stopped => Some(Micros::ZERO),
         }
     }
 
     /// Advances the drain when its timer has expired.
-    pub(crate) fn drain_on(&mut self, now: Micros) {
+    pub(crate) fn advance_drain(&mut self, now: Micros) {
         match self.drain {
-            Drain::Announced { spread, .. } => {
-                self.drain = Drain::LastAccept { since: now, spread };
+            DrainState::Announced { spread, .. } => {
+                self.drain = DrainState::FinalAccept { since: now, spread };
             }
-            Drain::Closing { .. } => self.drain_step(now),
-            Drain::No | Drain::LastAccept { .. } | Drain::Stopped => {}
+            DrainState::Closing { .. } => self.drain_step(now),
+            DrainState::Off | DrainState::FinalAccept { .. } | DrainState::Stopped => {}
         }
     }
 
     /// Ends the last accept: the accept queue is empty, and no connection is admitted any more.
-    pub(crate) fn accepting_is_over(&mut self, now: Micros) {
-        if let Drain::LastAccept { spread, .. } = self.drain {
-            self.drain = Drain::Closing {
+    pub(crate) fn finish_accepting(&mut self, now: Micros) {
+        if let DrainState::FinalAccept { spread, .. } = self.drain {
+            self.drain = DrainState::Closing {
                 spread: Spread {
                     started: now,
                     span: spread,
@@ -131,7 +131,7 @@ impl Core {
 
     /// Closes the connections that are due: after a tenth of the spread, a tenth of all.
     fn drain_step(&mut self, now: Micros) {
-        let Drain::Closing {
+        let DrainState::Closing {
             spread,
             mut done,
             mut cursor,
@@ -149,19 +149,19 @@ impl Core {
                 // Connections that finished their handshake behind the cursor are closed now, too.
                 cursor = 0;
             }
-            let id = self.table.id_in(cursor);
+            let id = self.table.id_in_slot(cursor);
             (cursor, slots) = (cursor + 1, slots - 1);
             if id.is_some_and(|id| self.drain_one(id, over, now)) {
                 (done, closes) = (done + 1, closes - 1);
             }
         }
-        self.drain = Drain::Closing {
+        self.drain = DrainState::Closing {
             spread,
             done,
             cursor,
         };
         if self.table.len() > 0 {
-            self.start_timer(Purpose::Drain, now + TICK, now);
+            self.start_timer(TimerPurpose::Drain, now + TICK, now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Changes of policies and limits while connections exist.
 
 use super::core::{Core, seed};
-use super::progress::Change;
+use super::progress::PolicyMigration;
 use crate::base::id::{Class, ConnId};
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
@@ -18,7 +18,7 @@ impl Core {
     ) -> Result<(), SetPolicyError> {
         policy.validate()?;
         if self.policies.set(class, policy) {
-            self.begin_change();
+            self.begin_migration();
             return Ok(());
         }
         let classes = self.policies.classes().len();
@@ -28,12 +28,12 @@ impl Core {
     /// Starts to apply the policies that were set to all connections, over a few turns. Changes run
     /// one after the other, so that no connection has more than one former policy. Changes set in
     /// the meantime are applied together.
-    fn begin_change(&mut self) {
-        match &mut self.change {
-            Some(change) => change.again = true,
+    fn begin_migration(&mut self) {
+        match &mut self.migration {
+            Some(migration) => migration.restart = true,
             None => {
-                self.policies.begin_change();
-                self.change = Some(Change::default());
+                self.policies.begin_migration();
+                self.migration = Some(PolicyMigration::default());
             }
         }
     }
@@ -42,32 +42,35 @@ impl Core {
     /// earlier. Migrating 100 000 slots at once would delay every heartbeat.
     pub(crate) fn migrate_batch(&mut self, now: Micros) {
         const SLOTS: u32 = 1_024;
-        let Some(Change { from, again }) = self.change else {
+        let Some(PolicyMigration { next_slot, restart }) = self.migration else {
             return;
         };
-        let until = from.saturating_add(SLOTS).min(self.table.bound());
-        for slot in from..until {
-            if let Some(id) = self.table.id_in(slot) {
-                self.change_over(id, now);
+        let until = next_slot.saturating_add(SLOTS).min(self.table.bound());
+        for slot in next_slot..until {
+            if let Some(id) = self.table.id_in_slot(slot) {
+                self.migrate_conn(id, now);
                 self.arm(id);
             }
         }
         if until < self.table.bound() {
-            self.change = Some(Change { from: until, again });
+            self.migration = Some(PolicyMigration {
+                next_slot: until,
+                restart,
+            });
             return;
         }
-        self.policies.end_change();
-        self.change = None;
-        if again {
-            self.begin_change();
+        self.policies.end_migration();
+        self.migration = None;
+        if restart {
+            self.begin_migration();
         }
     }
 
-    fn change_over(&mut self, id: ConnId, now: Micros) {
+    fn migrate_conn(&mut self, id: ConnId, now: Micros) {
         let Some(conn) = self.table.get_mut(id) else {
             return;
         };
-        let change = self.policies.change(conn.class, &mut conn.policy);
+        let change = self.policies.migrate(conn.class, &mut conn.policy);
         if let (Some((former, policy)), Phase::Open(_)) = (change, &conn.phase)
             && !sabotage::on(Bug::ChangeUnseen)
         {
@@ -90,7 +93,7 @@ impl Core {
             }
         }
         if changed {
-            self.begin_change();
+            self.begin_migration();
         }
         if config.stale_closes_per_second != self.config.stale_closes_per_second {
             self.bucket = Bucket::new(config.stale_closes_per_second);

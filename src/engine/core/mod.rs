@@ -15,5 +15,5 @@ mod progress;
 mod send;
 mod shortage;
 
-pub(super) use self::core::{Core, FLUSH_PER_TURN, SMALL, UNSENT_SMALL};
-pub(super) use self::progress::Fired;
+pub(super) use self::core::{Core, FLUSH_PER_TURN, HELD_SMALL, UNSENT_SMALL};
+pub(super) use self::progress::FiredSlots;

@@ -4,9 +4,9 @@ use super::core::Core;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::conn::{Conn, Flag, Phase};
 use crate::engine::view::{ConnView, HealthView, Outlook, PhaseView};
-use crate::engine::wheel::BEAT;
+use crate::engine::wheel::PING_GRID;
 use crate::health::Policy;
 
 impl Core {
@@ -18,24 +18,20 @@ impl Core {
                 let silent = opening.is_none();
                 (PhaseView::Opening { silent, deferred }, 0)
             }
-            Phase::Open(middle) => (PhaseView::Open, middle.as_ref().map_or(0, |m| m.held)),
+            Phase::Open(input) => (PhaseView::Open, input.as_ref().map_or(0, |m| m.held)),
             // A stale connection has ended as soon as it was detected: the host was told.
-            Phase::Closing(closing) if closing.end.told => return None,
+            Phase::Closing(closing) if closing.end.reported => return None,
             Phase::Closing(closing) => {
-                let awaits = closing.awaits;
+                let stage = closing.stage;
                 let (cause, code) = (closing.end.cause, closing.end.code);
-                let phase = PhaseView::Closing {
-                    cause,
-                    code,
-                    awaits,
-                };
+                let phase = PhaseView::Closing { cause, code, stage };
                 (phase, 0)
             }
             Phase::Dead(_) => return None,
         };
         Some(ConnView {
             phase,
-            class: conn.marks.has(Mark::Counted).then_some(conn.class),
+            class: conn.flags.has(Flag::Upgraded).then_some(conn.class),
             peer_addr: conn.peer_addr(),
             since: conn.since,
             heard: now - conn.health.silence(now),
@@ -44,11 +40,11 @@ impl Core {
             blocked_since: conn.out.as_ref().and_then(|o| o.blocked_since()),
             held,
             throttled_since: match &conn.phase {
-                Phase::Open(Some(middle)) => middle.throttled_since,
+                Phase::Open(Some(input)) => input.throttled_since,
                 _ => None,
             },
-            paused: conn.marks.has(Mark::Paused),
-            proxied: conn.marks.has(Mark::Proxied),
+            paused: conn.flags.has(Flag::Paused),
+            proxied: conn.flags.has(Flag::Proxied),
             traffic: conn.traffic,
         })
     }
@@ -70,16 +66,16 @@ impl Core {
             drained_by: None,
             ends_at,
             ends_for,
-            deferred: conn.marks.has(Mark::Deferred),
+            deferred: conn.flags.has(Flag::StaleQueued),
         };
-        if let Some(by) = self.drained_by(id) {
+        if let Some(by) = self.drain_deadline(id) {
             outlook.drained(by);
         }
         Some(outlook)
     }
 
     /// Returns when and why a connection ends, with the checks in the order of
-    /// [`judge`](crate::engine::Engine::judge).
+    /// [`final_check`](crate::engine::Engine::final_check).
     fn end_of(&self, conn: &Conn, policy: &Policy) -> Option<(Micros, Cause)> {
         match &conn.phase {
             Phase::Opening(opening) => {
@@ -128,5 +124,5 @@ impl Core {
 
 /// Returns when a heartbeat with this due time is sent.
 fn beat(due: Micros) -> Micros {
-    Micros(due.0.next_multiple_of(BEAT.0))
+    Micros(due.0.next_multiple_of(PING_GRID.0))
 }

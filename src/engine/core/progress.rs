@@ -7,26 +7,26 @@ use crate::engine::wheel::Tick;
 
 /// Entries of the timer wheel that are due at one tick, and how many of them are handled.
 #[derive(Debug, Default)]
-pub(crate) struct Fired {
+pub(crate) struct FiredSlots {
     pub(crate) tick: Tick,
     pub(crate) slots: Vec<u32>,
-    pub(crate) at: usize,
+    pub(crate) handled: usize,
 }
 
-impl Fired {
+impl FiredSlots {
     /// Returns whether all of them are handled.
     pub(crate) fn is_empty(&self) -> bool {
-        self.at >= self.slots.len()
+        self.handled >= self.slots.len()
     }
 }
 
 /// The progress of a change of policies or time limits.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change {
+pub(crate) struct PolicyMigration {
     /// The next connection slot to process.
-    pub(crate) from: u32,
+    pub(crate) next_slot: u32,
     /// Whether another change was requested in the meantime and must follow.
-    pub(crate) again: bool,
+    pub(crate) restart: bool,
 }
 
 /// A broadcast that not all of its connections have been sent yet.
@@ -34,18 +34,18 @@ pub(crate) struct Broadcast {
     pub(crate) class: Class,
     pub(crate) frame: Outgoing,
     /// The next connection slot to process.
-    pub(crate) from: u32,
+    pub(crate) next_slot: u32,
     /// The newest generation when it was sent: later connections do not receive it.
     pub(crate) newest: u32,
 }
 
 /// The progress of the search for connections to close.
 #[derive(Debug, Default)]
-pub(crate) struct Shortage {
+pub(crate) struct ShortageScan {
     /// The next connection slot to process.
-    pub(crate) from: u32,
+    pub(crate) next_slot: u32,
     /// Slots processed since the last close.
-    pub(crate) in_vain: u32,
+    pub(crate) fruitless: u32,
     /// When the next step is due.
     pub(crate) due: Micros,
 }

@@ -4,13 +4,13 @@ use super::core::{Core, UNSENT_SMALL};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Mark, Phase};
-use crate::engine::message::{Message, Refused, Sent};
+use crate::engine::conn::{Conn, Flag, Phase};
+use crate::engine::message::{Message, SendError, SendOutcome};
 use crate::engine::out::Out;
 use crate::engine::prepared::Outgoing;
 
 impl Core {
-    pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> Sent {
+    pub(crate) fn send(&mut self, id: ConnId, message: Message, now: Micros) -> SendOutcome {
         match Outgoing::of(&message) {
             Ok(outgoing) => self.send_frame(id, outgoing, now),
             Err(refused) => refused,
@@ -29,42 +29,47 @@ impl Core {
         let sent = ids
             .into_iter()
             .map(|id| self.send_frame(id, outgoing.clone(), now));
-        sent.filter(|sent| !matches!(sent, Sent::Refused(_)))
+        sent.filter(|sent| !matches!(sent, SendOutcome::Refused(_)))
             .count()
     }
 
-    pub(crate) fn send_frame(&mut self, id: ConnId, outgoing: Outgoing, now: Micros) -> Sent {
+    pub(crate) fn send_frame(
+        &mut self,
+        id: ConnId,
+        outgoing: Outgoing,
+        now: Micros,
+    ) -> SendOutcome {
         let Some(conn) = self.table.get(id) else {
-            return Sent::Refused(Refused::Gone);
+            return SendOutcome::Refused(SendError::Gone);
         };
         match conn.phase {
             Phase::Open(_) => {}
-            Phase::Closing(_) => return Sent::Refused(Refused::Closing),
-            Phase::Opening(_) | Phase::Dead(_) => return Sent::Refused(Refused::Gone),
+            Phase::Closing(_) => return SendOutcome::Refused(SendError::Closing),
+            Phase::Opening(_) | Phase::Dead(_) => return SendOutcome::Refused(SendError::Gone),
         }
         let len = match &outgoing {
             Outgoing::Data(frame) => frame.len(),
             Outgoing::Control(frame) => frame.len(),
             Outgoing::Close(code, reason) => {
                 self.close(id, Cause::KICKED, *code, reason, now);
-                return Sent::Flowing;
+                return SendOutcome::Flowing;
             }
         };
         let pending = conn.pending() + len;
         // The flush detects a slow peer; more than twice the limit is refused at once.
         if pending > 2 * self.config.max_pending_bytes {
-            self.slow_consumer(id, now);
-            return Sent::Refused(Refused::OverLimit);
+            self.close_slow_consumer(id, now);
+            return SendOutcome::Refused(SendError::OverLimit);
         }
         if pending > UNSENT_SMALL && self.is_full() {
-            self.no_room(id, pending, now);
-            return Sent::Refused(Refused::OverLimit);
+            self.close_out_of_memory(id, pending, now);
+            return SendOutcome::Refused(SendError::OverLimit);
         }
         let blocked = conn.is_blocked();
         if pending > self.config.max_pending_bytes
             && let Some(conn) = self.table.get_mut(id)
         {
-            conn.marks.set(Mark::OverLimit);
+            conn.flags.set(Flag::OverLimit);
         }
         self.spend(1);
         match outgoing {
@@ -79,22 +84,22 @@ impl Core {
             Outgoing::Close(..) => {}
         }
         if blocked {
-            Sent::Pending
+            SendOutcome::Pending
         } else {
-            Sent::Flowing
+            SendOutcome::Flowing
         }
     }
 
     /// Queues the answer to a ping. A peer that sends pings without reading the answers is a slow
-    /// consumer. The limit is lower for a peer that has not introduced itself.
+    /// consumer. The limit is lower for a peer that has not identified itself.
     pub(crate) fn answer_ping(&mut self, id: ConnId, pong: &[u8], now: Micros) {
-        let most = match self.table.get(id).is_some_and(Conn::is_stranger) {
+        let most = match self.table.get(id).is_some_and(Conn::is_unidentified) {
             true => UNSENT_SMALL,
             false => 2 * self.config.max_pending_bytes,
         };
         let pending = self.table.get(id).map_or(0, Conn::pending) + pong.len();
         if pending > most {
-            self.slow_consumer(id, now);
+            self.close_slow_consumer(id, now);
         } else {
             self.queue_control(id, pong);
         }
@@ -143,7 +148,7 @@ impl Core {
     }
 
     /// Removes every message of which no byte was sent. Returns how many.
-    pub(crate) fn take_back(&mut self, id: ConnId) -> u32 {
+    pub(crate) fn discard_unsent(&mut self, id: ConnId) -> u32 {
         let mut unsent = 0;
         if self.table.get(id).is_some_and(|c| c.out.is_some()) {
             self.change_out(id, |out| unsent = out.discard_unsent());

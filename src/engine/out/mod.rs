@@ -1,8 +1,8 @@
 //! The queue of unsent bytes for one peer.
 
 mod blocked;
+mod entry;
 mod frame;
-mod piece;
 mod queue;
 
 pub(crate) use frame::OutFrame;

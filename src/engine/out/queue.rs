@@ -1,8 +1,8 @@
 //! The queue of unsent bytes for one peer.
 
 use super::blocked::{Blocked, WRITE};
+use super::entry::OutEntry;
 use super::frame::OutFrame;
-use super::piece::Piece;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
 use crate::wire::Bytes;
@@ -16,12 +16,12 @@ pub type WriteVectored<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usi
 /// The most slices handed to one write; the rest wait for the next write.
 const SLICES: usize = 32;
 
-/// Frames up to this size, in bytes on the wire, are copied into a byte string of the connection.
-/// Larger ones stay shared.
-const COPIED: usize = 512;
+/// Frames up to this size, in bytes on the wire, are copied into a batch of the connection. Larger
+/// ones stay shared.
+const BATCHED_MAX: usize = 512;
 
 /// The most bytes of one byte string; further small frames start another one.
-const STRING: usize = 4 * 1024;
+const BATCH_MAX: usize = 4 * 1024;
 
 /// The unsent bytes of one connection. It exists only while there are some.
 ///
@@ -35,12 +35,12 @@ pub(crate) struct Out {
     /// The offset in `control` of the end of a waiting heartbeat.
     ping_end: Option<usize>,
     /// Data frames, and at the very end our close frame.
-    pieces: VecDeque<Piece>,
+    entries: VecDeque<OutEntry>,
     /// How many bytes of the first piece are sent.
     head_sent: usize,
     /// Unsent bytes of the frame in progress; 0 between frames.
     frame_left: usize,
-    /// Unsent bytes of all pieces.
+    /// Unsent bytes of all entries.
     frame_bytes: usize,
     /// The memory that is charged for the pieces, in bytes.
     charged: usize,
@@ -88,33 +88,33 @@ impl Out {
         self.unsent = self.unsent.saturating_add(1);
         self.frame_bytes += frame.len();
         // A frame that is alone in the queue is not copied.
-        if self.pieces.is_empty() || frame.len() > COPIED || frame.has_header_apart() {
-            self.push_piece(Piece::Frame(frame));
+        if self.entries.is_empty() || frame.len() > BATCHED_MAX || frame.has_header_apart() {
+            self.push_entry(OutEntry::Frame(frame));
             return;
         }
-        if let Some(Piece::String(string)) = self.pieces.back_mut()
-            && string.len() + frame.len() <= STRING
+        if let Some(OutEntry::Batch(batch)) = self.entries.back_mut()
+            && batch.len() + frame.len() <= BATCH_MAX
         {
-            let before = string.capacity();
-            if string.len() + frame.len() > string.capacity() && 2 * before > STRING {
-                string.reserve_exact(STRING - string.len());
+            let before = batch.capacity();
+            if batch.len() + frame.len() > batch.capacity() && 2 * before > BATCH_MAX {
+                batch.reserve_exact(BATCH_MAX - batch.len());
             }
-            string.extend_from_slice(frame.body());
-            self.charged += string.capacity() - before;
+            batch.extend_from_slice(frame.body());
+            self.charged += batch.capacity() - before;
             return;
         }
-        self.push_piece(Piece::String(frame.body().to_vec()));
+        self.push_entry(OutEntry::Batch(frame.body().to_vec()));
     }
 
-    fn push_piece(&mut self, piece: Piece) {
-        self.charged += piece.charge();
-        self.pieces.push_back(piece);
+    fn push_entry(&mut self, entry: OutEntry) {
+        self.charged += entry.charge();
+        self.entries.push_back(entry);
     }
 
     /// Queues our close frame; nothing follows it.
     pub(crate) fn push_close(&mut self, frame: Bytes) {
         self.frame_bytes += frame.len();
-        self.push_piece(Piece::Frame(frame.into()));
+        self.push_entry(OutEntry::Frame(frame.into()));
         self.closing = true;
     }
 
@@ -124,18 +124,18 @@ impl Out {
         if unsent == 0 {
             return 0;
         }
-        let close = self.closing.then(|| self.pieces.pop_back()).flatten();
+        let close = self.closing.then(|| self.entries.pop_back()).flatten();
         let in_progress = self.frame_left > 0;
-        self.pieces.truncate(usize::from(in_progress));
-        if let Some(Piece::String(string)) = self.pieces.front_mut() {
-            string.truncate(self.head_sent + self.frame_left);
+        self.entries.truncate(usize::from(in_progress));
+        if let Some(OutEntry::Batch(batch)) = self.entries.front_mut() {
+            batch.truncate(self.head_sent + self.frame_left);
         }
-        self.pieces.extend(close);
+        self.entries.extend(close);
         if !in_progress {
             self.head_sent = 0;
         }
-        self.frame_bytes = self.pieces.iter().map(Piece::len).sum::<usize>() - self.head_sent;
-        self.charged = self.pieces.iter().map(Piece::charge).sum();
+        self.frame_bytes = self.entries.iter().map(OutEntry::len).sum::<usize>() - self.head_sent;
+        self.charged = self.entries.iter().map(OutEntry::charge).sum();
         unsent
     }
 
@@ -164,13 +164,13 @@ impl Out {
     }
 
     /// Returns since when the connection has been above its limit without sending a byte.
-    pub(crate) fn over_since(&self) -> Option<Micros> {
+    pub(crate) fn over_limit_since(&self) -> Option<Micros> {
         self.over
     }
 
     /// Records the state at the end of a flush: `over` says that the connection is above its limit,
     /// `moved` that bytes were sent.
-    pub(crate) fn note_over(&mut self, over: bool, moved: bool, now: Micros) {
+    pub(crate) fn update_over_limit(&mut self, over: bool, moved: bool, now: Micros) {
         self.over = match self.over {
             _ if !over => None,
             Some(since) if !moved => Some(since),
@@ -240,26 +240,26 @@ impl Out {
             }
         };
         let control = &self.control[self.control_sent..];
-        let first = self.pieces.front();
+        let first = self.entries.front();
         let begun = self.head_sent + self.frame_left;
         if self.control_jumps_in() {
             push(control);
         }
-        if let Some(piece) = first {
-            let in_progress = piece.range(self.head_sent, begun);
+        if let Some(entry) = first {
+            let in_progress = entry.range(self.head_sent, begun);
             in_progress.into_iter().for_each(&mut push);
         }
         if !self.control_jumps_in() {
             push(control);
         }
-        if let Some(piece) = first {
-            piece
-                .range(begun, piece.len())
+        if let Some(entry) = first {
+            entry
+                .range(begun, entry.len())
                 .into_iter()
                 .for_each(&mut push);
         }
-        for piece in self.pieces.iter().skip(1).take(SLICES) {
-            piece.range(0, piece.len()).into_iter().for_each(&mut push);
+        for entry in self.entries.iter().skip(1).take(SLICES) {
+            entry.range(0, entry.len()).into_iter().for_each(&mut push);
         }
         count
     }
@@ -295,7 +295,7 @@ impl Out {
     /// Removes bytes of the frame in progress, or of the next one. Returns how many of `left` are
     /// left.
     fn consume_frame(&mut self, left: usize) -> usize {
-        let Some(head) = self.pieces.front() else {
+        let Some(head) = self.entries.front() else {
             return 0;
         };
         if self.frame_left == 0 {
@@ -309,7 +309,7 @@ impl Out {
         self.frame_bytes -= take;
         if self.head_sent == head.len() {
             self.charged -= head.charge();
-            self.pieces.pop_front();
+            self.entries.pop_front();
             self.head_sent = 0;
         }
         left - take

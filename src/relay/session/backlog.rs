@@ -2,7 +2,7 @@
 //! it is absent.
 
 use crate::base::time::Micros;
-use crate::engine::{Message, Prepared};
+use crate::engine::{Message, PreparedMessage};
 use crate::relay::settings::ReplayLimits;
 use std::collections::VecDeque;
 
@@ -20,7 +20,7 @@ const TRIMMED: usize = 1024;
 /// A frame for one or more peers, built once.
 #[derive(Debug, Clone)]
 pub(in crate::relay) struct Frame {
-    pub(in crate::relay) prepared: Prepared,
+    pub(in crate::relay) prepared: PreparedMessage,
     /// The text, if it is short enough to be copied.
     text: Option<Message>,
 }
@@ -28,7 +28,7 @@ pub(in crate::relay) struct Frame {
 impl Frame {
     /// Makes a frame; `None` if the message is neither text nor binary.
     pub(in crate::relay) fn new(message: Message) -> Option<Self> {
-        let prepared = Prepared::new(&message)?;
+        let prepared = PreparedMessage::new(&message)?;
         let is_small = message.is_text() && message.len() <= COPIED;
         Some(Frame {
             prepared,
@@ -77,7 +77,7 @@ struct Entry {
     /// When the frame was to be sent.
     at: Micros,
     /// The frame, unless its payload is in `small`.
-    shared: Option<Box<Prepared>>,
+    shared: Option<Box<PreparedMessage>>,
     /// The frame's message number on the connection that it was sent over, if it was sent.
     number: u32,
     /// The length of the frame's payload in `small`.
@@ -89,7 +89,7 @@ struct Entry {
 pub(in crate::relay) enum Waiting<'a> {
     /// A text that was copied.
     Copied(Message),
-    Shared(&'a Prepared),
+    Shared(&'a PreparedMessage),
 }
 
 /// How many waiting frames were dropped.

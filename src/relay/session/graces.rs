@@ -92,8 +92,8 @@ impl Graces {
             if at <= first.at {
                 return;
             }
-            io.cancel(timer);
+            io.cancel_timer(timer);
         }
-        self.timer = Some((io.timer(first.at - io.now()), first.at));
+        self.timer = Some((io.start_timer(first.at - io.now()), first.at));
     }
 }

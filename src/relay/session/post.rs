@@ -6,7 +6,7 @@ use super::charge::moved;
 use super::kept::Kept;
 use super::seat::Addressee;
 use crate::base::id::ConnId;
-use crate::engine::{Io, Message, Sent};
+use crate::engine::{Io, Message, SendOutcome};
 use crate::relay::settings::RelaySettings;
 use crate::relay::stats::{DropReason, RelayStats};
 
@@ -84,14 +84,14 @@ impl Post<'_> {
             return true;
         }
         match io.send_prepared(conn, &parcel.frame.prepared) {
-            Sent::Flowing | Sent::Pending => {
+            SendOutcome::Flowing | SendOutcome::Pending => {
                 self.stats.relayed[parcel.to] += 1;
                 if parcel.kept {
                     self.keep_sent(io, kept, conn, &parcel.frame);
                 }
             }
             // The connection is being closed, and its end will be reported.
-            Sent::Refused(_) => self.keep(io, kept, parcel),
+            SendOutcome::Refused(_) => self.keep(io, kept, parcel),
         }
         true
     }
@@ -122,7 +122,7 @@ impl Post<'_> {
                     Waiting::Copied(text) => io.send(id, text),
                     Waiting::Shared(frame) => io.send_prepared(id, frame),
                 };
-                if let Sent::Refused(_) = sent {
+                if let SendOutcome::Refused(_) = sent {
                     // The connection is being closed.
                     break;
                 }
@@ -131,7 +131,7 @@ impl Post<'_> {
             }
         });
         if replayed.frames > 0 {
-            io.watch(id, true);
+            io.report_pongs(id, true);
         }
         self.stats.replayed += replayed.frames;
         replayed
@@ -187,7 +187,7 @@ impl Post<'_> {
     /// Keeps a frame that was sent, until it is confirmed.
     fn keep_sent(&mut self, io: &mut Io<'_>, kept: &mut Kept, conn: ConnId, frame: &Frame) {
         let (number, limits) = (io.messages_sent(conn), self.settings.replay);
-        io.watch(conn, true);
+        io.report_pongs(conn, true);
         self.change(io, kept, |backlog, stats, io| {
             let has_room = |bytes| io.has_room(bytes);
             stats.drop_all(backlog.sent(frame, number, io.now(), &limits, &has_room));

@@ -79,7 +79,7 @@ impl Chores {
 
     pub(in crate::relay) fn arm(&mut self, io: &mut Io<'_>) {
         if self.timer.is_none() && !self.queue.is_empty() {
-            self.timer = Some(io.timer(Micros::ZERO));
+            self.timer = Some(io.start_timer(Micros::ZERO));
         }
     }
 }

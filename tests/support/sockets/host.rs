@@ -6,7 +6,7 @@ use pulsegate::engine::Stats;
 use pulsegate::reactor::listen;
 use pulsegate::{
     Class, ClassConfig, Config, ConnId, ConnMap, Ending, Handler, HealthChange, Io, Message,
-    Micros, Policy, Reactor, Remote, Reply, Request, Sent, Verdict,
+    Micros, Policy, Reactor, Remote, Reply, Request, SendOutcome, Verdict,
 };
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ pub enum Seen {
     },
     Sent {
         path: String,
-        sent: Sent,
+        sent: SendOutcome,
     },
     Writable {
         path: String,
@@ -121,7 +121,12 @@ impl Scribe {
 }
 
 impl Handler for Scribe {
-    fn on_check(&mut self, io: &mut Io<'_>, _id: ConnId, request: &Request) -> Option<Reply> {
+    fn on_health_check(
+        &mut self,
+        io: &mut Io<'_>,
+        _id: ConnId,
+        request: &Request,
+    ) -> Option<Reply> {
         (request.path() == "/healthz").then(|| io.health_reply(request))
     }
 

@@ -2,7 +2,7 @@
 
 use super::common::{ClockReading, PredictedTime};
 use crate::base::cause::{Cause, EndCode};
-use crate::engine::{Awaits, ConnView, Outlook, PhaseView};
+use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
 use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
 use crate::health::{HealthState, HeartbeatMode};
 use serde::Serialize;
@@ -167,17 +167,13 @@ fn state_reason(view: &ConnView, outlook: &Outlook, now: &ClockReading) -> Strin
             "opening: its request waits for a decision".to_owned()
         }
         PhaseView::Opening { .. } => "opening: its request is not complete".to_owned(),
-        PhaseView::Closing {
-            cause,
-            code,
-            awaits,
-        } => {
-            let awaits = match awaits {
-                Awaits::PeerCloses => "waiting for the peer's close frame",
-                Awaits::Flushed => "waiting until our last bytes are sent",
-                Awaits::PeerLeaves => "waiting for the peer to close the TCP connection",
+        PhaseView::Closing { cause, code, stage } => {
+            let stage = match stage {
+                CloseStage::PeerClose => "waiting for the peer's close frame",
+                CloseStage::Flush => "waiting until our last bytes are sent",
+                CloseStage::PeerFin => "waiting for the peer to close the TCP connection",
             };
-            format!("closing: cause {cause}, code {code}, {awaits}")
+            format!("closing: cause {cause}, code {code}, {stage}")
         }
         PhaseView::Open if outlook.deferred => format!(
             "{}: stale, nothing received for {silence} ms; its close is delayed by \

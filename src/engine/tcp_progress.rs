@@ -8,14 +8,14 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Mark};
+use crate::engine::conn::{Conn, Flag};
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
 
 /// The kernel's data about a TCP connection (Linux: `TCP_INFO`, tcp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_structs, reason = "drivers write it down")]
-pub struct Kernel {
+pub struct TcpProgress {
     /// Bytes that the peer's kernel has acknowledged since the connection was made (RFC 4898
     /// `tcpEStatsAppHCThruOctetsAcked`).
     pub acked: u64,
@@ -31,33 +31,33 @@ const FRESH: u16 = 2;
 
 impl<H: Handler> Engine<H> {
     /// Appends to `into` the connections with a latest heartbeat that is unanswered for an
-    /// interval. The driver calls [`observe`](Engine::observe) for each.
+    /// interval. The driver calls [`on_tcp_progress`](Engine::on_tcp_progress) for each.
     pub fn take_unanswered(&mut self, into: &mut Vec<ConnId>) {
         into.append(&mut self.core.unanswered);
     }
 
     /// Takes the kernel's data about a connection that has not answered a heartbeat.
-    pub fn observe(&mut self, id: ConnId, kernel: Kernel, now: Micros) {
+    pub fn on_tcp_progress(&mut self, id: ConnId, progress: TcpProgress, now: Micros) {
         let timeout = match self.core.table.get(id) {
             Some(conn) => self.core.policy_of(conn).connection_timeout,
             None => return,
         };
         if let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) {
-            conn.weigh(kernel, timeout, now);
+            conn.apply_tcp_progress(progress, timeout, now);
         }
     }
 }
 
 impl Conn {
     /// Checks whether an acknowledgement is a sign of life, and counts it if it is.
-    fn weigh(&mut self, kernel: Kernel, timeout: Micros, now: Micros) {
+    fn apply_tcp_progress(&mut self, progress: TcpProgress, timeout: Micros, now: Micros) {
         // The low halves suffice: at most 2 GiB are in flight.
-        let acked = kernel.acked as u32;
+        let acked = progress.acked as u32;
         let is_behind = |earlier: u32| (acked.wrapping_sub(earlier) as i32) < 0;
         let has_advanced = if self.health.unanswered() < FRESH {
             // There is no earlier count of this silence. If bytes are in flight, the last
             // acknowledgement was for other bytes.
-            kernel.in_flight > 0
+            progress.in_flight > 0
         } else {
             acked != self.acked && !is_behind(self.acked)
         };
@@ -68,8 +68,8 @@ impl Conn {
         if !has_advanced || !is_stuck {
             return;
         }
-        let mut at = now - kernel.last_ack;
-        if self.marks.has(Mark::Proxied) {
+        let mut at = now - progress.last_ack;
+        if self.flags.has(Flag::Proxied) {
             // The proxy acknowledges, and it may do so long after the client has gone.
             at = at.min(now - self.health.silence(now) + timeout);
         }

@@ -5,40 +5,40 @@ use crate::wire::frame::Header;
 
 /// The memory of a queue entry besides its bytes: its place in the queue, and the counter of shared
 /// bytes.
-const ENTRY: usize = 96;
+const ENTRY_COST: usize = 96;
 
 /// A part of the send queue.
 #[derive(Debug)]
-pub(super) enum Piece {
+pub(super) enum OutEntry {
     /// Small frames, one after the other.
-    String(Vec<u8>),
+    Batch(Vec<u8>),
     /// One frame, which may be shared with other connections.
     Frame(OutFrame),
 }
 
-impl Piece {
+impl OutEntry {
     pub(super) fn len(&self) -> usize {
         match self {
-            Piece::String(bytes) => bytes.len(),
-            Piece::Frame(frame) => frame.len(),
+            OutEntry::Batch(bytes) => bytes.len(),
+            OutEntry::Frame(frame) => frame.len(),
         }
     }
 
     /// Returns the memory that the piece is charged for: what is allocated. A shared frame is
     /// charged in full to each connection.
     pub(super) fn charge(&self) -> usize {
-        ENTRY
+        ENTRY_COST
             + match self {
-                Piece::String(bytes) => bytes.capacity(),
-                Piece::Frame(frame) => frame.len(),
+                OutEntry::Batch(bytes) => bytes.capacity(),
+                OutEntry::Frame(frame) => frame.len(),
             }
     }
 
     /// Returns the length of the frame that begins at `at`.
     pub(super) fn frame_len(&self, at: usize) -> usize {
         match self {
-            Piece::Frame(frame) => frame.len() - at,
-            Piece::String(bytes) => {
+            OutEntry::Frame(frame) => frame.len() - at,
+            OutEntry::Batch(bytes) => {
                 let rest = &bytes[at..];
                 Header::parse(rest).map_or(rest.len(), |h| h.frame_len().min(rest.len()))
             }
@@ -48,8 +48,8 @@ impl Piece {
     /// Returns the bytes from `from` to `to`, in two parts; either may be empty.
     pub(super) fn range(&self, from: usize, to: usize) -> [&[u8]; 2] {
         match self {
-            Piece::String(bytes) => [&bytes[from..to], &[]],
-            Piece::Frame(frame) => frame.range(from, to),
+            OutEntry::Batch(bytes) => [&bytes[from..to], &[]],
+            OutEntry::Frame(frame) => frame.range(from, to),
         }
     }
 }

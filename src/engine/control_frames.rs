@@ -1,11 +1,11 @@
 //! Incoming control frames, and protocol events that end a connection.
 
-use super::conn::{Conn, Mark, Phase};
-use super::ending::Draft;
+use super::conn::{Conn, Flag, Phase};
+use super::ending::EndingDraft;
 use super::engine::Engine;
 use super::handler::Handler;
 use super::message::{Message, Pong};
-use super::view::Awaits;
+use super::view::CloseStage;
 use crate::base::cause::{Cause, EndCode};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
@@ -17,7 +17,7 @@ use crate::wire::{Bytes, WsError};
 
 impl<H: Handler> Engine<H> {
     /// Reads one control frame and acts on it. Returns whether the connection is still open.
-    pub(super) fn control(
+    pub(super) fn process_control(
         &mut self,
         id: ConnId,
         frame: &[u8],
@@ -26,12 +26,12 @@ impl<H: Handler> Engine<H> {
     ) -> bool {
         let mut output = std::mem::take(&mut self.core.scratch);
         match self.core.decoder.control(frame, header, &mut output) {
-            Ok(ControlFrame::Pong(payload)) => self.pong(id, &payload, now),
+            Ok(ControlFrame::Pong(payload)) => self.process_pong(id, &payload, now),
             Ok(ControlFrame::Ping) => self.core.answer_ping(id, &output, now),
             Ok(ControlFrame::Close { code, reason }) => {
                 self.peer_closed(id, code, &reason, &output, now);
             }
-            Err(e) => self.broken(id, &e, now),
+            Err(e) => self.close_broken(id, &e, now),
         }
         if !sabotage::on(Bug::PongToAnother) {
             output.clear();
@@ -54,18 +54,18 @@ impl<H: Handler> Engine<H> {
         let Some(conn) = self.core.table.get_mut(id).filter(|c| c.is_open()) else {
             return false;
         };
-        if !conn.marks.has(Mark::Spoke) {
+        if !conn.flags.has(Flag::Identified) {
             let held = match &conn.phase {
-                Phase::Open(Some(middle)) => middle.held,
+                Phase::Open(Some(input)) => input.held,
                 _ => 0,
             };
-            conn.marks.set(Mark::Spoke);
-            self.core.stats.stranger_bytes -= held;
+            conn.flags.set(Flag::Identified);
+            self.core.stats.unidentified_bytes -= held;
         }
         true
     }
 
-    pub(super) fn pong(&mut self, id: ConnId, payload: &[u8], now: Micros) {
+    pub(super) fn process_pong(&mut self, id: ConnId, payload: &[u8], now: Micros) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
@@ -77,7 +77,7 @@ impl<H: Handler> Engine<H> {
         if let Some(rtt) = conn.health.on_pong(payload, now) {
             self.core.stats.pongs += 1;
             self.core.stats.rtt.record(rtt.0);
-            if conn.marks.has(Mark::Watched) {
+            if conn.flags.has(Flag::ReportsPongs) {
                 let received = self.core.receipts.read(id);
                 let pong = Pong { rtt, received };
                 self.call(now, |handler, io| handler.on_pong(io, id, pong));
@@ -88,7 +88,7 @@ impl<H: Handler> Engine<H> {
     /// Handles a close frame from the peer; `answer` is the encoded close frame to send back.
     fn peer_closed(&mut self, id: ConnId, code: u16, reason: &str, answer: &[u8], now: Micros) {
         let blocked = self.core.table.get(id).is_some_and(Conn::is_blocked);
-        let Some(left) = self.core.leave_open(id) else {
+        let Some(scan) = self.core.leave_open(id) else {
             return;
         };
         // Earlier messages go out first. A peer that does not read now will not read them later.
@@ -100,45 +100,48 @@ impl<H: Handler> Engine<H> {
             }
             out.push_close(answer);
         });
-        let mut end = Draft::of(Cause::PEER_CLOSED);
+        let mut end = EndingDraft::of(Cause::PEER_CLOSED);
         end.code = EndCode::Close(code);
         end.reason = reason.into();
         end.clean = true;
         end.unsent = unsent;
-        self.core.enter_closing(id, end, Awaits::Flushed, left, now);
+        self.core
+            .enter_closing(id, end, CloseStage::Flush, scan, now);
     }
 
     /// Closes the connection because a text message is not UTF-8. Returns `false`: it is no longer
     /// open.
-    pub(super) fn not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
+    pub(super) fn close_not_utf8(&mut self, id: ConnId, now: Micros) -> bool {
         let cause = Cause::INVALID_DATA;
         let reason = "text that is not UTF-8";
-        self.core.shut(id, cause, cause.close_code(), reason, now);
+        self.core
+            .send_close(id, cause, cause.close_code(), reason, now);
         false
     }
 
     /// Closes the connection for a fault that tungstenite found. tungstenite sends no close frame
     /// for it, so this does.
-    pub(super) fn broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
+    pub(super) fn close_broken(&mut self, id: ConnId, error: &WsError, now: Micros) {
         let (cause, reason) = match error {
             WsError::Protocol(e) => (Cause::PROTOCOL, e.to_string()),
             WsError::Capacity(e) => (Cause::TOO_BIG, e.to_string()),
             WsError::Utf8(_) => (Cause::INVALID_DATA, "text that is not UTF-8".to_owned()),
             other => (Cause::INTERNAL, format!("unexpected: {}", kind_of(other))),
         };
-        self.core.shut(id, cause, cause.close_code(), &reason, now);
+        self.core
+            .send_close(id, cause, cause.close_code(), &reason, now);
     }
 
     /// Searches the input of a closing connection for the peer's close frame.
-    pub(super) fn skipped(&mut self, id: ConnId, bytes: &[u8]) {
+    pub(super) fn skip_input(&mut self, id: ConnId, bytes: &[u8]) {
         let Some(conn) = self.core.table.get_mut(id) else {
             return;
         };
         let Phase::Closing(closing) = &mut conn.phase else {
             return;
         };
-        if closing.awaits == Awaits::PeerCloses && closing.finder.advance(bytes).is_break() {
-            self.core.peer_closed_too(id);
+        if closing.stage == CloseStage::PeerClose && closing.finder.advance(bytes).is_break() {
+            self.core.confirm_close(id);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
-use crate::engine::conn::{Conn, Mark, Phase};
+use crate::engine::conn::{Conn, Flag, Phase};
 use crate::engine::core::Core;
 use crate::engine::engine::Engine;
 use crate::engine::handler::Handler;
@@ -28,10 +28,10 @@ const WAIT_COUNTED_EVERY: Micros = Micros::from_secs(1);
     clippy::exhaustive_enums,
     reason = "a driver must do what each of them says"
 )]
-pub enum Intake {
+pub enum ReadAction {
     /// Read at most this many bytes and pass them to [`Engine::on_bytes`]. Report the end of the
     /// stream with [`Engine::on_eof`], an error with [`Engine::on_error`], and an empty socket with
-    /// [`Engine::on_drained`].
+    /// [`Engine::on_socket_empty`].
     Read(usize),
     /// Do not read: call [`Engine::on_leftover`].
     Leftover,
@@ -40,69 +40,71 @@ pub enum Intake {
     /// Do nothing until [`Engine::take_ready`] names the connection.
     Paused,
     /// Do nothing more: the connection has ended.
-    Over,
+    Ended,
 }
 
 impl<H: Handler> Engine<H> {
     /// Returns what to do with the input of a connection. The driver asks before each read, until
-    /// the answer is neither [`Intake::Read`] nor [`Intake::Leftover`].
-    pub fn intake(&mut self, id: ConnId, now: Micros) -> Intake {
+    /// the answer is neither [`ReadAction::Read`] nor [`ReadAction::Leftover`].
+    pub fn read_action(&mut self, id: ConnId, now: Micros) -> ReadAction {
         let Some(conn) = self.core.table.get(id) else {
-            return Intake::Over;
+            return ReadAction::Ended;
         };
-        if conn.marks.has(Mark::Paused) {
-            return Intake::Paused;
+        if conn.flags.has(Flag::Paused) {
+            return ReadAction::Paused;
         }
         let slow = match &conn.phase {
-            Phase::Dead(_) => return Intake::Over,
+            Phase::Dead(_) => return ReadAction::Ended,
             // The share begins with the first input that is more than a pong.
             Phase::Open(None) if !self.core.work.is_current(id) => {
                 return match self.core.work.turn_has_room() {
-                    true => Intake::Read(READ),
-                    false => Intake::NextTurn,
+                    true => ReadAction::Read(READ),
+                    false => ReadAction::NextTurn,
                 };
             }
-            Phase::Open(Some(middle)) => middle.slow,
+            Phase::Open(Some(input)) => input.slow,
             Phase::Open(None) | Phase::Opening(_) | Phase::Closing(_) => false,
         };
-        self.enter(id, now);
-        if !self.core.work.may_go_on() {
+        self.enter_share(id, now);
+        if !self.core.work.can_continue() {
             self.wait_for_share(id, now);
-            return Intake::NextTurn;
+            return ReadAction::NextTurn;
         }
         match self.core.table.get(id).map(|c| &c.phase) {
-            Some(Phase::Open(Some(middle))) if middle.has_leftover() || middle.is_busy() => {
-                Intake::Leftover
+            Some(Phase::Open(Some(input))) if input.has_leftover() || input.is_busy() => {
+                ReadAction::Leftover
             }
-            _ => Intake::Read(if slow { SLOW_READ } else { READ }),
+            _ => ReadAction::Read(if slow { SLOW_READ } else { READ }),
         }
     }
 
     /// Handles bytes that were read at time `now`. Bytes beyond the connection's share of the turn
-    /// are kept: at most 64 KiB if the driver reads as [`intake`](Engine::intake) says.
+    /// are kept: at most 64 KiB if the driver reads as [`read_action`](Engine::read_action) says.
     pub fn on_bytes(&mut self, id: ConnId, bytes: &[u8], now: Micros) {
         if let Some(payload) = heartbeat::parse_pong(Role::Server, bytes)
-            && self.lone_pong(id, payload, now)
+            && self.handle_lone_pong(id, payload, now)
         {
             return;
         }
-        self.count_in(id, bytes.len());
-        self.enter(id, now);
-        self.inbound(id, bytes, now);
+        self.count_received(id, bytes.len());
+        self.enter_share(id, now);
+        self.process_bytes(id, bytes, now);
         self.settle(now);
     }
 
     /// Handles input that is exactly one heartbeat answer from a healthy connection at rest. Most
     /// reads of an idle fleet are of this kind. Returns whether it was one.
-    fn lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD_LEN], now: Micros) -> bool {
+    fn handle_lone_pong(&mut self, id: ConnId, payload: [u8; PAYLOAD_LEN], now: Micros) -> bool {
         let Core {
             table, work, stats, ..
         } = &mut self.core;
         let Some(conn) = table.get_mut(id) else {
             return false;
         };
-        let at_rest = matches!(conn.phase, Phase::Open(None));
-        if !at_rest || conn.marks.has(Mark::Deferred) || conn.health.state() != HealthState::Healthy
+        let is_at_rest = matches!(conn.phase, Phase::Open(None));
+        if !is_at_rest
+            || conn.flags.has(Flag::StaleQueued)
+            || conn.health.state() != HealthState::Healthy
         {
             return false;
         }
@@ -115,7 +117,7 @@ impl<H: Handler> Engine<H> {
         work.spend_on_pong(stats);
         stats.pongs += 1;
         stats.rtt.record(rtt.0);
-        if conn.marks.has(Mark::Watched) {
+        if conn.flags.has(Flag::ReportsPongs) {
             let received = self.core.receipts.read(id);
             let pong = Pong { rtt, received };
             self.call(now, |handler, io| handler.on_pong(io, id, pong));
@@ -127,28 +129,28 @@ impl<H: Handler> Engine<H> {
     /// Processes input that was read before: the next step of the last message, or the bytes behind
     /// it.
     pub fn on_leftover(&mut self, id: ConnId, now: Micros) {
-        self.enter(id, now);
+        self.enter_share(id, now);
         if self.core.table.get(id).is_some_and(Conn::is_busy) {
-            self.go_on(id, now);
+            self.continue_message(id, now);
         } else {
-            self.leftover(id, now);
+            self.process_leftover(id, now);
         }
         self.settle(now);
     }
 
     /// Handles a socket without more input. Returns whether no kept input is left, either.
-    pub fn on_drained(&mut self, id: ConnId, now: Micros) -> bool {
+    pub fn on_socket_empty(&mut self, id: ConnId, now: Micros) -> bool {
         let Some(conn) = self.core.table.get_mut(id) else {
             return true;
         };
-        let Phase::Open(Some(middle)) = &mut conn.phase else {
+        let Phase::Open(Some(input)) = &mut conn.phase else {
             return true;
         };
-        if middle.is_held() {
+        if input.is_held() {
             return false;
         }
-        if std::mem::take(&mut middle.slow) {
-            self.rest(id, now);
+        if std::mem::take(&mut input.slow) {
+            self.park(id, now);
         }
         true
     }
@@ -160,14 +162,14 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Returns whether the driver must read this connection's input when it arrives.
-    pub fn reads_from(&self, id: ConnId) -> bool {
+    pub fn can_read(&self, id: ConnId) -> bool {
         self.wants_bytes(id) && !self.is_paused(id)
     }
 
-    /// Returns whether a peer has not introduced itself. Its input is processed after that of the
+    /// Returns whether a peer has not identified itself. Its input is processed after that of the
     /// other peers.
-    pub fn is_stranger(&self, id: ConnId) -> bool {
-        self.core.table.get(id).is_some_and(Conn::is_stranger)
+    pub fn is_unidentified(&self, id: ConnId) -> bool {
+        self.core.table.get(id).is_some_and(Conn::is_unidentified)
     }
 
     /// Returns whether this turn has budget for more input.
@@ -178,25 +180,25 @@ impl<H: Handler> Engine<H> {
     /// Returns whether this turn has budget for more input of connections that stayed within their
     /// last share. They go first, so that heavy connections do not delay them; heavy connections
     /// get what is left.
-    pub fn has_budget_for_light(&self) -> bool {
-        self.core.work.turn_has_room_for_light()
+    pub fn has_light_budget(&self) -> bool {
+        self.core.work.turn_has_light_room()
     }
 
     /// Begins a connection's share of this turn, unless it has begun already.
-    fn enter(&mut self, id: ConnId, now: Micros) {
+    fn enter_share(&mut self, id: ConnId, now: Micros) {
         if self.core.work.is_current(id) {
             return;
         }
         self.end_share(now);
-        let middle = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
-            Some(Phase::Open(Some(middle))) => Some(middle),
+        let input = match self.core.table.get_mut(id).map(|c| &mut c.phase) {
+            Some(Phase::Open(Some(input))) => Some(input),
             _ => None,
         };
-        let debt = middle.as_ref().map_or(0, |m| m.debt);
+        let debt = input.as_ref().map_or(0, |m| m.debt);
         let left = self.core.work.begin_share(id, debt);
-        if let Some(middle) = middle.filter(|_| debt > 0) {
-            middle.debt = left;
-            self.rest(id, now);
+        if let Some(input) = input.filter(|_| debt > 0) {
+            input.debt = left;
+            self.park(id, now);
         }
     }
 
@@ -205,10 +207,10 @@ impl<H: Handler> Engine<H> {
         let Some((id, debt)) = self.core.work.end_share().filter(|(_, debt)| *debt > 0) else {
             return;
         };
-        if let Some(middle) = self.middle_or_new(id) {
-            middle.debt = middle.debt.saturating_add(debt);
+        if let Some(input) = self.input_or_new(id) {
+            input.debt = input.debt.saturating_add(debt);
             self.core.throttle(id, now);
-            self.account_for_held(id, now);
+            self.update_held(id, now);
             self.core.ready.push(id);
         }
     }
@@ -218,7 +220,7 @@ impl<H: Handler> Engine<H> {
         if !self.core.table.get(id).is_some_and(Conn::is_held) {
             return;
         }
-        self.heard(id, now);
+        self.mark_heard(id, now);
         self.core.throttle(id, now);
         if let Some(waited) = self.core.count_wait(id, WAIT_COUNTED_EVERY, now) {
             self.call(now, |handler, io| handler.on_throttled(io, id, waited));
@@ -236,10 +238,10 @@ impl Core {
     /// Returns whether the next turn already has work to do.
     pub(crate) fn has_work(&self) -> bool {
         self.table.has_work()
-            || !self.doubtful.is_empty()
-            || self.change.is_some()
+            || !self.final_checks.is_empty()
+            || self.migration.is_some()
             || !self.ready.is_empty()
-            || !self.repolled.is_empty()
+            || !self.poll_changes.is_empty()
             || !self.broadcasts.is_empty()
             || !self.fired.is_empty()
             || self.inbox.has_leftovers()
@@ -249,6 +251,6 @@ impl Core {
         self.work.end_turn(&mut self.stats);
         self.table.end_turn();
         self.flush_left = crate::engine::core::FLUSH_PER_TURN;
-        self.looks_left = crate::engine::work::LOOKS_PER_TURN;
+        self.final_checks_left = crate::engine::work::FINAL_CHECKS_PER_TURN;
     }
 }

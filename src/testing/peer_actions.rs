@@ -13,15 +13,15 @@ use std::io::ErrorKind;
 impl<H: Handler> Net<H> {
     /// Connects a peer to the server. The peer sends nothing yet.
     pub fn open_socket(&mut self) -> PeerId {
-        self.knock(false)
+        self.open(false)
     }
 
     /// Connects a peer to a server whose connection limit is reached. The peer sends nothing yet.
-    pub fn open_socket_beyond_the_cap(&mut self) -> PeerId {
-        self.knock(true)
+    pub fn open_refused_socket(&mut self) -> PeerId {
+        self.open(true)
     }
 
-    fn knock(&mut self, refuse: bool) -> PeerId {
+    fn open(&mut self, refuse: bool) -> PeerId {
         let addr =
             std::net::SocketAddr::from(([127, 0, 0, 1], 10_000 + self.peers.len() as u16 % 50_000));
         let id = self.engine.accept(addr, refuse, self.now());
@@ -43,7 +43,7 @@ impl<H: Handler> Net<H> {
             released: None,
             taken: 0,
             link: None,
-            moved: Vec::new(),
+            progress: Vec::new(),
             blocked: false,
             answers: Vec::new(),
             in_frame: false,
@@ -93,7 +93,7 @@ impl<H: Handler> Net<H> {
     pub fn set_in_frame(&mut self, peer: PeerId, in_frame: bool) {
         let now = self.now();
         self.peers[peer.0].in_frame = in_frame;
-        self.peers[peer.0].give_answers(now);
+        self.peers[peer.0].send_answers(now);
     }
 
     /// Makes the peer stop answering, while its socket stays open.
@@ -145,7 +145,7 @@ impl<H: Handler> Net<H> {
     }
 
     /// Lets the peer take this many more bytes; then writes to it fail with a reset.
-    pub fn break_after(&mut self, peer: PeerId, bytes: usize) {
+    pub fn reset_after(&mut self, peer: PeerId, bytes: usize) {
         self.fail_writing(peer, bytes, ErrorKind::ConnectionReset);
     }
 
@@ -161,7 +161,7 @@ impl<H: Handler> Net<H> {
     }
 
     /// Sets whether the server overlooks this peer's bytes, like a loop that has too many events.
-    /// Only the last look then finds them.
+    /// Only the final check then finds them.
     pub fn set_unread(&mut self, peer: PeerId, unread: bool) {
         self.peers[peer.0].unread = unread;
     }

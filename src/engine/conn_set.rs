@@ -1,5 +1,4 @@
-//! Places of connections that are not WebSockets yet: the limit, and which connection is the
-//! oldest.
+//! Sets of connections that are not WebSockets yet: the limit, and which connection is the oldest.
 
 use crate::base::id::ConnId;
 use std::collections::BTreeSet;
@@ -9,46 +8,43 @@ use std::collections::BTreeSet;
 pub(crate) const REFUSED_MAX: usize = 16;
 
 /// The least limit of half-open connections, even for a small connection limit.
-const HALF_OPEN_LEAST: usize = 64;
+const HALF_OPEN_MIN: usize = 64;
 
 /// Connections of one kind in the order in which they were accepted, with their limit.
 ///
 /// Adding and removing costs O(log n). A removed connection uses no memory.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ConnSet {
     /// Generation and slot: generations are assigned in order. They wrap around after 2^32
     /// connections; the order is then wrong until all connections from before have ended.
-    pub(super) taken: BTreeSet<(u32, u32)>,
-    pub(super) most: usize,
+    pub(super) ids: BTreeSet<(u32, u32)>,
+    pub(super) limit: usize,
 }
 
-impl Places {
-    pub(super) fn new(most: usize) -> Self {
-        Places {
-            taken: BTreeSet::new(),
-            most,
+impl ConnSet {
+    pub(super) fn new(limit: usize) -> Self {
+        ConnSet {
+            ids: BTreeSet::new(),
+            limit,
         }
     }
 
     pub(super) fn insert(&mut self, id: ConnId) {
-        self.taken.insert((id.generation(), id.slot_u32()));
+        self.ids.insert((id.generation(), id.slot_u32()));
     }
 
     pub(super) fn remove(&mut self, id: ConnId) {
-        self.taken.remove(&(id.generation(), id.slot_u32()));
+        self.ids.remove(&(id.generation(), id.slot_u32()));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = ConnId> {
         let id = |(generation, slot): &(u32, u32)| ConnId::new(*slot, *generation);
-        self.taken.iter().map(id)
+        self.ids.iter().map(id)
     }
 
     /// Removes and returns the oldest connection if there are too many.
     pub(super) fn take_surplus(&mut self) -> Option<ConnId> {
-        let oldest = self
-            .iter()
-            .next()
-            .filter(|_| self.taken.len() > self.most)?;
+        let oldest = self.iter().next().filter(|_| self.ids.len() > self.limit)?;
         self.remove(oldest);
         Some(oldest)
     }
@@ -56,7 +52,7 @@ impl Places {
 
 /// Returns the most half-open connections for a limit of `max_connections`: a quarter, at least 64.
 pub(super) fn half_open_max(max_connections: usize) -> usize {
-    (max_connections / 4).max(HALF_OPEN_LEAST)
+    (max_connections / 4).max(HALF_OPEN_MIN)
 }
 
 #[cfg(test)]
@@ -73,11 +69,11 @@ mod tests {
 
     #[test]
     fn the_oldest_is_surplus_whatever_its_slot() {
-        let mut places = Places::new(2);
+        let mut set = ConnSet::new(2);
         for id in [ConnId::new(7, 1), ConnId::new(0, 2), ConnId::new(3, 3)] {
-            places.insert(id);
+            set.insert(id);
         }
-        assert_eq!(places.take_surplus(), Some(ConnId::new(7, 1)));
-        assert_eq!(places.take_surplus(), None);
+        assert_eq!(set.take_surplus(), Some(ConnId::new(7, 1)));
+        assert_eq!(set.take_surplus(), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Data that only the kernel has, and writes with special flags.
 
 use crate::base::time::Micros;
-use crate::engine::Kernel;
+use crate::engine::TcpProgress;
 use mio::net::TcpStream;
 use socket2::SockRef;
 use std::io::{self, IoSlice};
@@ -9,15 +9,15 @@ use std::io::{self, IoSlice};
 /// Returns the kernel's counts for a connection; `None` where there are none: on other systems, and
 /// for Unix sockets.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn of(_: &TcpStream) -> Option<Kernel> {
+pub(super) fn read(_: &TcpStream) -> Option<TcpProgress> {
     None
 }
 
 /// Returns the kernel's counts for a connection; `None` where there are none, as for Unix sockets.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn of(stream: &TcpStream) -> Option<Kernel> {
+pub(super) fn read(stream: &TcpStream) -> Option<TcpProgress> {
     let info = nix::sys::socket::getsockopt(stream, linux::TcpInfo).ok()?;
-    Some(Kernel {
+    Some(TcpProgress {
         acked: info.bytes_acked,
         in_flight: info.unacked,
         last_ack: Micros::from_millis(u64::from(info.last_ack_recv)),
@@ -26,7 +26,7 @@ pub(super) fn of(stream: &TcpStream) -> Option<Kernel> {
 
 /// Writes bytes for a peer that is behind. They are not merged with the next write: small segments
 /// leave fewer bytes in the kernel ahead of the next heartbeat.
-pub(super) fn write_apart(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(super) fn write_unmerged(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let flags = nix::libc::MSG_EOR | nix::libc::MSG_NOSIGNAL;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -83,18 +83,21 @@ mod tests {
         let mut client = std::net::TcpStream::connect(addr).expect("a connection");
         let (server, _) = listener.accept().expect("a connection");
         let mut server = TcpStream::from_std(server);
-        assert_eq!(of(&server).map(|kernel| kernel.acked), Some(0));
+        assert_eq!(read(&server).map(|progress| progress.acked), Some(0));
         server.write_all(b"123").expect("room");
-        assert_eq!(write_apart(&server, &[IoSlice::new(b"4567")]).ok(), Some(4));
+        assert_eq!(
+            write_unmerged(&server, &[IoSlice::new(b"4567")]).ok(),
+            Some(4)
+        );
         client.read_exact(&mut [0; 7]).expect("seven bytes");
-        let is_acked = || of(&server).is_some_and(|k| k.acked == 7 && k.in_flight == 0);
+        let is_acked = || read(&server).is_some_and(|k| k.acked == 7 && k.in_flight == 0);
         let waited = (0..10_000).find(|_| {
             std::thread::sleep(std::time::Duration::from_millis(1));
             is_acked()
         });
-        assert!(waited.is_some(), "{:?}", of(&server));
-        let kernel = of(&server).expect("a TCP connection");
-        assert_eq!((kernel.acked, kernel.in_flight), (7, 0));
-        assert!(kernel.last_ack < Micros::from_secs(10));
+        assert!(waited.is_some(), "{:?}", read(&server));
+        let progress = read(&server).expect("a TCP connection");
+        assert_eq!((progress.acked, progress.in_flight), (7, 0));
+        assert!(progress.last_ack < Micros::from_secs(10));
     }
 }
