@@ -37,7 +37,7 @@ pub struct CauseInfo {
 pub enum CauseKind {
     /// The end was intended, or the connection was refused: no loss.
     Intended,
-    /// It was lost: neither side wanted it to end.
+    /// The connection was lost: neither side wanted it to end.
     Loss,
     /// The peer broke a rule, or did not keep up.
     Fault,
@@ -146,7 +146,7 @@ base_causes! {
     BAD_REQUEST = "bad_request", Server, 0, Intended;
     /// Credentials are missing or wrong.
     UNAUTHORIZED = "unauthorized", Server, 1008, Intended;
-    /// This identity, or the origin of this page, is refused.
+    /// The identity, or the origin of the web page, is refused.
     BLOCKED = "blocked", Server, 1008, Intended;
     /// `max_connections` is reached.
     AT_CAPACITY = "at_capacity", Server, 1013, Intended;
@@ -186,7 +186,7 @@ impl Cause {
         Cause(row)
     }
 
-    /// Returns the index of its counter in the tables of [`Stats`](crate::engine::Stats).
+    /// Returns the index of the cause's counter in the tables of [`Stats`](crate::engine::Stats).
     pub const fn index(self) -> usize {
         self.0.number as usize
     }
@@ -350,18 +350,24 @@ impl CauseTable {
             let name = row.name;
             let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
             if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.bytes().all(is_plain) {
-                faults.push(format!("cause {name:?}: its name is not [a-z][a-z0-9_]*"));
+                faults.push(format!(
+                    "cause {name:?}: its name must have the form [a-z][a-z0-9_]*"
+                ));
             }
             if !names.insert(name) {
-                faults.push(format!("cause {name}: two have this name"));
+                faults.push(format!("cause {name}: two causes have this name"));
             }
             if usize::from(row.number) != Cause::COUNT + at {
-                faults.push(format!("cause {name}: the table is not one of causes!"));
+                faults.push(format!(
+                    "cause {name}: its table must be made with the macro causes!"
+                ));
             }
             // RFC 6455 §7.4.
             let code = row.close_code;
             if !matches!(code, 0 | 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                faults.push(format!("cause {name}: close code {code} may not be sent"));
+                faults.push(format!(
+                    "cause {name}: close code {code} is not allowed in a close frame"
+                ));
             }
         }
         faults

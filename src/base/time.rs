@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// No time; as a point, the clock's origin.
+    /// A span of no time; as a point in time, the clock's origin.
     pub const ZERO: Micros = Micros(0);
 
     /// Returns a span of `ms` milliseconds.

@@ -98,7 +98,7 @@ pub(super) enum Value {
     Url(String),
     /// A file and the apps in it, as for a secret.
     AppsFile(PathBuf, Apps),
-    /// Not given, and there is no default, or the default is not determined here.
+    /// The setting was not given, and there is no default, or the default is determined later.
     Nothing,
 }
 

@@ -105,7 +105,7 @@ pub enum BoundsFault {
         /// The heartbeat interval.
         interval: Micros,
     },
-    /// A peer would be suspect before a ping is unanswered.
+    /// `suspect_after` is 0: a peer would be suspect before any ping is unanswered.
     #[error("suspect_after is 0; it must be at least 1")]
     SuspectAfter,
 }

@@ -29,7 +29,7 @@ impl Bucket {
         bucket
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token from the bucket; returns whether there was one.
     pub(crate) fn take(&mut self, now: Micros) -> bool {
         if self.rate == 0 {
             return true;

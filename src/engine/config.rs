@@ -42,7 +42,7 @@ pub struct Config {
 pub struct ClassConfig {
     /// The name in logs and metrics.
     pub name: String,
-    /// How its connections are supervised.
+    /// The heartbeat policy of the connections of this class.
     pub policy: Policy,
 }
 

@@ -26,7 +26,7 @@ pub(crate) const FRAME_TIME: Micros = Micros::from_secs(600);
 pub(crate) struct Conn {
     pub(crate) health: Health,
     pub(crate) traffic: Traffic,
-    /// When it was accepted; once it is open, when it opened.
+    /// When the connection was accepted; once it is open, when it opened.
     pub(crate) since: Micros,
     pub(crate) phase: Phase,
     pub(crate) out: Option<Box<Out>>,
@@ -60,25 +60,25 @@ pub(crate) struct Flags(u16);
 /// A boolean fact about a connection; one bit of [`Flags`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Flag {
-    /// It has a valid entry in the timer wheel.
+    /// The connection has a valid entry in the timer wheel.
     Armed,
-    /// It is on the list of connections to flush.
+    /// The connection is on the list of those to flush.
     Dirty,
     /// A heartbeat must be sent at the next flush.
     PingDue,
     /// A data message has arrived from the peer.
     Identified,
-    /// It is on the list of connections whose stale close is deferred.
+    /// The connection is on the list of those whose stale close is deferred.
     StaleQueued,
     /// A token was taken for its deferred stale close.
     StaleGranted,
-    /// It gets no upgrade because the connection limit is reached.
+    /// The connection gets no upgrade, because the connection limit is reached.
     Refused,
     /// The handler gave Upgrade or Defer, so one `on_close` must follow.
     NeedsOnClose,
-    /// It was a WebSocket, so it counts in its class.
+    /// The connection was a WebSocket, so it counts in its class.
     Upgraded,
-    /// It is counted as a closing connection.
+    /// The connection is counted as closing.
     Closing,
     /// The host has already been asked for the client address in its first bytes.
     PreambleRead,
@@ -90,7 +90,8 @@ pub(crate) enum Flag {
     FinalCheck,
     /// A proxy is in front of the peer.
     Proxied,
-    /// It is above its limit of unsent bytes, or was since its queue was last empty.
+    /// The connection is above its limit of unsent bytes, or has been since its queue was last
+    /// empty.
     OverLimit,
 }
 
@@ -118,7 +119,7 @@ pub(crate) enum Phase {
     Open(Option<Box<InputState>>),
     /// Closing: our last bytes are sent, the peer's are skipped.
     Closing(Box<Closing>),
-    /// It has ended; the slot is freed in the last step of the turn.
+    /// The connection has ended; its slot is freed in the last step of the turn.
     Dead(Box<EndingDraft>),
 }
 
@@ -148,8 +149,8 @@ pub(crate) struct InputState {
     pub(crate) unfinished: Option<u64>,
     /// Its debt in units; see [`WorkBudget`](crate::engine::work::WorkBudget).
     pub(crate) debt: u32,
-    /// Whether it used up its share of a turn. Then 4 KiB at a time are read from it, until it
-    /// stays within its share in a turn.
+    /// Whether the connection used up its share of a turn. Then 4 KiB at a time are read from it,
+    /// until it stays within its share in a turn.
     pub(crate) slow: bool,
     /// Since when its input has waited because it used up its share of the loop's time; `None` if
     /// it does not wait.
@@ -189,7 +190,7 @@ impl InputState {
         self.processed < self.leftover.len()
     }
 
-    /// Returns whether its input waits for its next share of the loop's time.
+    /// Returns whether input of the connection waits for its next share of the loop's time.
     pub(crate) fn is_held(&self) -> bool {
         self.has_leftover() || self.is_processing || self.debt > 0 || self.is_busy()
     }
@@ -200,14 +201,14 @@ impl InputState {
         self.joining || self.unfinished.is_some()
     }
 
-    /// Returns whether it holds nothing that affects later input, so that it can be freed.
+    /// Returns whether nothing here affects later input, so that this can be freed.
     pub(crate) fn is_at_rest(&self) -> bool {
         let parts = self.frame.is_some() || self.message.is_some();
         let parts = parts && !(self.frame.is_none() && sabotage::on(Bug::ParkedTooSoon));
         !parts && !self.is_held() && !self.slow && self.failed.is_none()
     }
 
-    /// Returns the bytes allocated for it.
+    /// Returns the bytes of memory allocated for the work in progress.
     pub(crate) fn allocated(&self) -> u64 {
         if sabotage::on(Bug::ChargedTooLittle) {
             return self.message.as_ref().map_or(0, |m| m.len() as u64);
@@ -261,7 +262,7 @@ impl Conn {
         }
     }
 
-    /// Returns the tick of its current entry in the wheel.
+    /// Returns the tick for which the connection's deadline is armed in the timer wheel.
     pub(crate) fn armed(&self) -> Option<Tick> {
         self.flags.has(Flag::Armed).then_some(self.armed)
     }

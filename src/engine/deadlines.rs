@@ -18,11 +18,12 @@ use crate::wire::http::Reply;
 /// Why a connection is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
-    /// Its deadline has fired. If it seems stale, its socket must be read first.
+    /// The connection's deadline has fired. If the connection seems stale, its socket must be read
+    /// first.
     Fired,
-    /// Its socket was read, so it may be declared stale.
+    /// The connection's socket was read, so it may be declared stale now.
     Final,
-    /// Its socket was read, and a token was taken for its deferred stale close.
+    /// The connection's socket was read, and a token was taken for its deferred stale close.
     Granted,
 }
 

@@ -7,7 +7,7 @@ use crate::base::time::Micros;
 /// The progress of a drain.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum DrainState {
-    /// No drain.
+    /// There is no drain.
     Off,
     /// The health check answers 503, so that load balancers notice. Connections are still accepted.
     Announced {

@@ -24,7 +24,7 @@ pub struct Ending {
     pub reason: Box<str>,
     /// Whether the closing handshake was completed.
     pub clean: bool,
-    /// Its class, if it was a WebSocket.
+    /// The connection's class, if it was a WebSocket.
     pub class: Option<Class>,
     /// The peer's address.
     pub peer_addr: SocketAddr,
@@ -36,7 +36,7 @@ pub struct Ending {
     pub unanswered: u16,
     /// Round-trip time.
     pub rtt: Rtt,
-    /// Its traffic counters.
+    /// The traffic counters of the connection.
     pub traffic: Traffic,
     /// The number of messages, the last ones sent to it, of which no byte was sent.
     pub unsent: u32,

@@ -131,8 +131,9 @@ impl<H: Handler> Engine<H> {
                 (capacity_reply(id), Cause::AT_CAPACITY)
             } else {
                 let age = now - conn.since;
-                let why =
-                    format!("no request head within {age}, and newer connections need the place");
+                let why = format!(
+                    "no complete request within {age}, and a newer connection needed the place"
+                );
                 let reply = Reply::error(408, &why).with_retry_after(retry_after_s(id));
                 (reply, Cause::HANDSHAKE_TIMEOUT)
             };

@@ -127,13 +127,16 @@ impl<H: Handler> Engine<H> {
 
     fn close_no_head_room(&mut self, id: ConnId, now: Micros) {
         let reply =
-            Reply::error(503, "no room for the request").with_retry_after(retry_after_s(id));
+            Reply::error(503, "no memory for the request").with_retry_after(retry_after_s(id));
         self.core.reply(id, &reply, false, Cause::BUFFERS_FULL, now);
     }
 
     /// Refuses a peer that has sent too much behind a request whose verdict is deferred.
     fn refuse_early(&mut self, id: ConnId, now: Micros) {
-        let reply = Reply::error(400, "more than 8192 bytes before the request was answered");
+        let reply = Reply::error(
+            400,
+            "the client sent more than 8192 bytes before its request was answered",
+        );
         self.core.reply(id, &reply, false, Cause::BAD_REQUEST, now);
     }
 

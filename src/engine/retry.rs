@@ -23,7 +23,7 @@ pub(crate) fn retry_after_s(id: ConnId) -> u32 {
 
 /// Returns the answer to a client when the connection limit is reached.
 pub(crate) fn capacity_reply(id: ConnId) -> Reply {
-    Reply::error(503, "no room for more connections").with_retry_after(retry_after_s(id))
+    Reply::error(503, "the connection limit is reached").with_retry_after(retry_after_s(id))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const RESERVED: usize = 1 << 16;
 /// All connections, by slot. An id finds its connection only if the generation matches.
 pub(crate) struct Table {
     slots: Slab<Conn>,
-    /// No slot at or above this was ever used.
+    /// The upper bound of the used slots: no slot at or above it was ever used.
     bound: u32,
     generation: u32,
     /// Connections to flush, each once, in order.
@@ -102,7 +102,7 @@ impl Table {
         self.generation
     }
 
-    /// Returns the bound: no slot at or above it was ever used.
+    /// Returns the upper bound of the used slots: no slot at or above it was ever used.
     pub(crate) fn bound(&self) -> u32 {
         self.bound
     }
@@ -142,7 +142,7 @@ impl Table {
         into.extend(self.dirty.drain(..some));
     }
 
-    /// Ends the turn for connections that could not be flushed in it.
+    /// Ends the turn: connections that could not be flushed in it come first in the next.
     pub(crate) fn end_turn(&mut self) {
         for id in self.later.drain(..).rev() {
             self.dirty.push_front(id);

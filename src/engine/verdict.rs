@@ -42,7 +42,7 @@ pub struct Upgrade {
 }
 
 impl Verdict {
-    /// Returns a plain upgrade to this class.
+    /// Returns an upgrade to this class, with the default for every other parameter.
     pub fn upgrade(class: Class) -> Self {
         Verdict::Upgrade(Upgrade::to(class))
     }
@@ -59,7 +59,7 @@ impl Verdict {
 }
 
 impl Upgrade {
-    /// Returns a plain upgrade to this class.
+    /// Returns an upgrade to this class, with the default for every other parameter.
     pub fn to(class: Class) -> Self {
         Upgrade {
             class,

@@ -12,17 +12,17 @@ use std::net::SocketAddr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConnView {
-    /// Its phase: opening, open or closing.
+    /// The phase of the connection: opening, open or closing.
     pub phase: PhaseView,
-    /// Its class, once it is a WebSocket.
+    /// The connection's class, once it is a WebSocket.
     pub class: Option<Class>,
     /// The peer's address.
     pub peer_addr: SocketAddr,
-    /// When it opened, or when it was accepted if it has not opened: engine time.
+    /// When the connection opened or, if it has not opened, when it was accepted: engine time.
     pub since: Micros,
     /// When the last input arrived: engine time.
     pub heard: Micros,
-    /// Its health. Until it opens, this has the initial values.
+    /// The health of the connection. Until the connection opens, this has the initial values.
     pub health: HealthView,
     /// Unsent bytes.
     pub pending: usize,
@@ -30,15 +30,15 @@ pub struct ConnView {
     pub blocked_since: Option<Micros>,
     /// Bytes held for an unfinished message or frame.
     pub held: u64,
-    /// Since when its input has waited for its next share of a turn
-    /// ([`SHARE_UNITS`](crate::engine::SHARE_UNITS)); `None` if it does not wait.
+    /// Since when input of the connection has waited because it used up its share of a turn
+    /// ([`SHARE_UNITS`](crate::engine::SHARE_UNITS)); `None` if none waits.
     pub throttled_since: Option<Micros>,
-    /// Whether the host has paused reading from it.
+    /// Whether the host has paused reading from the connection.
     pub paused: bool,
     /// Whether a proxy is in front of the peer. The kernel's data about the connection then
     /// describes the proxy.
     pub proxied: bool,
-    /// Its traffic counters.
+    /// The traffic counters of the connection.
     pub traffic: Traffic,
 }
 
@@ -110,24 +110,24 @@ pub struct Outlook {
     pub policy: Policy,
     /// Whether that policy is the connection's own and not its class's.
     pub own_policy: bool,
-    /// When it is pinged next, if that is before it ends. `None` while the peer does not take our
-    /// bytes, because no ping can leave.
+    /// When the connection is pinged next, if that is before it ends. `None` while the peer does
+    /// not take our bytes, because no ping can leave.
     pub next_ping: Option<Micros>,
-    /// When it becomes suspect; `None` if it already is, or ends before.
+    /// When the connection becomes suspect; `None` if it already is, or ends before.
     pub suspect_at: Option<Micros>,
     /// The latest time at which a drain closes it, if there is a drain. The close may come before
     /// every other time given here.
     pub drained_by: Option<Micros>,
-    /// When it ends or begins to close. For a drain, this is the latest time.
+    /// When the connection ends or begins to close. For a drain, this is the latest time.
     pub ends_at: Micros,
     /// The cause of that end.
     pub ends_for: Cause,
-    /// Whether it is already stale and waits for its close (`stale_closes_per_second`).
+    /// Whether the connection is already stale and waits for its close (`stale_closes_per_second`).
     pub deferred: bool,
 }
 
 impl Outlook {
-    /// Records that the host closes it by this time at the latest, as part of a drain
+    /// Records that the host closes the connection by this time at the latest, as part of a drain
     /// ([`Cause::DRAINING`]).
     pub fn drained(&mut self, by: Micros) {
         self.drained_by = Some(self.drained_by.map_or(by, |before| before.min(by)));

@@ -108,7 +108,7 @@ impl WorkBudget {
         debt.saturating_sub(SHARE_UNITS)
     }
 
-    /// Ends the share of the current connection. Returns its debt.
+    /// Ends the share of the current connection. Returns the connection and the units that it owes.
     pub(crate) fn end_share(&mut self) -> Option<(ConnId, u32)> {
         let id = self.current.take()?;
         let debt = self.spent.saturating_sub(self.allowed);

@@ -255,7 +255,7 @@ impl Gateway {
         }
     }
 
-    /// Returns the product of a class, if it is not the relay.
+    /// Returns the product of a class; `None` for the classes of the relay.
     fn other(&self, class: Class) -> Option<&dyn Product> {
         let mut others = self.others.iter().rev();
         let (_, product) = others.find(|(first, _)| *first <= class)?;

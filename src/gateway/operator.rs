@@ -100,7 +100,7 @@ pub enum Kick {
     Closing,
     /// The connection is being closed.
     Done {
-        /// Whether its identity is blocked from now on.
+        /// Whether the identity of the connection is blocked from now on.
         blocked: bool,
     },
 }
@@ -112,13 +112,14 @@ pub struct Portrait {
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
-    /// Its row, as in a list of connections.
+    /// The connection's row, as in a list of connections.
     pub row: Row,
-    /// What will happen to it if nothing more is sent or received.
+    /// What will happen to the connection if nothing more is sent or received.
     pub outlook: Outlook,
-    /// Its history so far, if one was kept. One is kept from now on.
+    /// The connection's history so far, if one was kept. A history is kept from now on.
     pub history: Option<History>,
-    /// How it joined its session (first, resume or takeover), if it still belongs to it.
+    /// How the connection joined its session (first, resume or takeover), if it still belongs to
+    /// it.
     pub how: Option<How>,
 }
 

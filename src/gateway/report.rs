@@ -71,7 +71,7 @@ impl Report {
         }
     }
 
-    /// Returns the name of a class, or `none` if there is none.
+    /// Returns the name of a class, or `none` for `None`.
     fn class_name(&self, class: Option<Class>) -> &'static str {
         class.map_or("none", |class| self.classes.name(class))
     }

@@ -41,7 +41,7 @@ const NAME_NS: u32 = 50;
 pub struct SessionSlice {
     /// Engine time.
     pub now: Micros,
-    /// How many sessions there are in all.
+    /// The number of all sessions.
     pub total: usize,
     /// The sessions, by user.
     pub rows: Vec<SessionRow>,
@@ -75,7 +75,7 @@ pub struct AppRow {
     pub package: Box<str>,
     /// The app's state.
     pub state: AppState,
-    /// How many streams it has subscribed to.
+    /// How many streams the app has subscribed to.
     pub subscribed: usize,
     /// The names of the first [`SUBSCRIPTIONS_NAMED`] of those streams, if they were asked for.
     pub subscriptions: Option<Vec<Box<str>>>,

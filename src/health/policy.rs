@@ -6,11 +6,11 @@ use crate::base::time::Micros;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[expect(clippy::exhaustive_enums, reason = "always, or only in silence")]
 pub enum HeartbeatMode {
-    /// A ping every interval, independent of input. This gives an RTT every interval and keeps NAT
-    /// entries alive in both directions.
+    /// A ping is sent every interval, independent of input. This gives an RTT every interval and
+    /// keeps NAT entries alive in both directions.
     #[default]
     Always,
-    /// Only when nothing was heard for an interval: active peers cost no pings.
+    /// A ping is sent only if nothing was heard for an interval: active peers cost no pings.
     Idle,
 }
 
@@ -130,7 +130,7 @@ pub enum PolicyFault {
         /// The heartbeat interval.
         interval: Micros,
     },
-    /// A peer would be suspect without an unanswered ping.
+    /// `suspect_after` is 0: a peer would be suspect without any unanswered ping.
     #[error("suspect_after is 0; at least 1")]
     SuspectAfter,
     /// The timeout is shorter than [`Policy::MIN_TIME`].

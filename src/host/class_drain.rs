@@ -84,7 +84,8 @@ impl ClassDrain {
         Some(due + steps(slots / SLOTS))
     }
 
-    /// Returns whether the drain closes this connection: newer ones than its start stay.
+    /// Returns whether the drain closes this connection. Connections that are newer than the drain
+    /// stay.
     fn concerns(&self, view: &ConnView) -> bool {
         let theirs = view.class == Some(self.class) && view.since <= self.spread.started;
         theirs && view.phase == PhaseView::Open
@@ -96,7 +97,7 @@ impl ClassDrain {
         }
     }
 
-    /// Handles a timer. Returns whether it belongs to this drain.
+    /// Handles a timer that has expired. Returns whether it was the timer of this drain.
     pub(crate) fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.timer == Some(timer);
         if ours {

@@ -15,7 +15,7 @@ pub struct ClassInfo {
     pub name: &'static str,
     /// The plural name of its peers on the page.
     pub label: &'static str,
-    /// How its connections are supervised by default; settings may override it.
+    /// The default heartbeat policy of its connections; settings may override it.
     pub policy: Policy,
 }
 

@@ -17,21 +17,21 @@ pub const CLOSED_MAX: usize = 10_000;
 /// A connection that has ended.
 #[derive(Debug)]
 pub struct Closed {
-    /// When its end was reported.
+    /// When the end of the connection was reported.
     pub at: Timestamp,
     /// The id that it had.
     pub id: ConnId,
-    /// Whether the gateway generated its user name.
+    /// Whether the gateway generated the connection's user name.
     pub generated: bool,
-    /// Its user, if it was identified.
+    /// The user of the connection, if it was identified.
     pub user: Option<Box<str>>,
-    /// Its package, if it had one.
+    /// The package of the connection's app, if it was an app.
     pub package: Option<Box<str>>,
     /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
-    /// How it ended.
+    /// How the connection ended.
     pub end: Ending,
-    /// Its history, if one was kept.
+    /// The history of the connection, if one was kept.
     pub history: Option<Box<History>>,
 }
 

@@ -54,7 +54,7 @@ pub struct History {
 /// A state change.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
-    /// When it happened.
+    /// When the state changed.
     pub at: UnixMillis,
     /// The new state.
     pub state: HealthState,
@@ -65,7 +65,7 @@ pub struct Change {
 }
 
 impl History {
-    /// Returns the bytes of memory that it takes.
+    /// Returns the bytes of memory that the history takes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.rtts.capacity() * size_of::<(UnixMillis, Micros)>()

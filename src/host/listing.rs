@@ -81,7 +81,7 @@ pub struct Position {
 pub struct Query {
     /// Which connections to list.
     pub filter: Filter,
-    /// Their order.
+    /// The order of the connections.
     pub sort: Sort,
     /// Whether to reverse the order.
     pub reverse: bool,
@@ -94,15 +94,15 @@ pub struct Query {
 /// A row of a page: one connection.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its id.
+    /// The id of the connection.
     pub id: ConnId,
-    /// Its user, if it was identified.
+    /// The user of the connection, if it was identified.
     pub user: Option<Box<str>>,
-    /// Its package, if it has one.
+    /// The package of the connection's app, if it is an app.
     pub package: Option<Box<str>>,
     /// The `User-Agent` of its request, escaped and cut.
     pub user_agent: Option<Arc<str>>,
-    /// Its state and counters.
+    /// The state and the counters of the connection.
     pub view: ConnView,
 }
 
@@ -192,7 +192,7 @@ impl Search {
         }
     }
 
-    /// Runs one slice. Returns the page once it is complete.
+    /// Runs one slice of the search. Returns the page once it is complete.
     pub fn step(&mut self, peers: &impl Directory, io: &mut Io<'_>) -> Option<Page> {
         let mut slice_cost = SliceCost::default();
         let page = self.slice(peers, io, &mut slice_cost);

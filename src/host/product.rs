@@ -79,7 +79,7 @@ pub trait Product {
         let _ = (io, identity);
     }
 
-    /// Handles a timer. Returns whether it belongs to the product.
+    /// Handles a timer that has expired. Returns whether it was a timer of this product.
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let _ = (io, timer);
         false

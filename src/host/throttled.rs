@@ -46,7 +46,7 @@ struct Waits {
     address: Option<IpAddr>,
     /// When the window began.
     since: Micros,
-    /// The sum of the waits in the window.
+    /// The sum of the peer's waits in the window.
     sum: Micros,
     /// When the peer was reported; `None` if that is more than a minute ago.
     reported: Option<Micros>,
@@ -63,7 +63,8 @@ impl Waits {
         now >= self.since + WINDOW
     }
 
-    /// Returns how long another peer must have waited to take this slot; `None` if it cannot.
+    /// Returns how long another peer must have waited to take over this slot; `None` if no other
+    /// peer may.
     fn price(&self, now: Micros) -> Option<Micros> {
         match self.reported {
             // Each slot has one line a minute.

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// The most different user agents that are told apart among the current connections.
 pub const USER_AGENTS_MAX: usize = 4_096;
 
-/// How many of those may be names that only strangers have: connections that are not identified
-/// yet.
+/// How many of the [`USER_AGENTS_MAX`] names may be names that only strangers have: connections
+/// that are not identified yet.
 const OF_STRANGERS_MAX: usize = USER_AGENTS_MAX / 16;
 
 /// The most bytes of a user agent that are kept, after escaping.
@@ -196,7 +196,7 @@ impl UserAgents {
         Some(&entry.name)
     }
 
-    /// The same as [`get`](Self::get), as text.
+    /// Returns the user agent of a connection that has not ended, as text.
     pub(crate) fn name(&self, id: ConnId) -> Option<&str> {
         self.get(id).map(|name| &**name)
     }

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// An item that crosses threads.
 pub trait QueueItem {
-    /// Returns the memory that it takes in the queue, in bytes, including its own type. The value
-    /// must not change while it waits.
+    /// Returns the memory that the item takes in the queue, in bytes, including its own type. The
+    /// value must not change while the item waits.
     fn bytes(&self) -> usize;
 }
 

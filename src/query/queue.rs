@@ -36,9 +36,9 @@ pub(crate) type SlicedQuery<H> = Box<dyn FnMut(&mut H, &mut Io<'_>) -> Progress 
 /// Whether a query must be called again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// It is called again after the other queries have had a slice.
+    /// The query is not complete: it is called again after the other queries have had a slice.
     More,
-    /// It is finished.
+    /// The query is complete.
     Done,
 }
 

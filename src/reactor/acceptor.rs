@@ -71,7 +71,7 @@ pub(crate) enum AcceptOutcome {
     Stream(TcpStream, SocketAddr, bool),
     /// A connection that ended before it was accepted.
     Lost,
-    /// No connection waits, or none may be accepted now.
+    /// There was no connection to accept, or none may be accepted now.
     Nothing,
     /// Descriptors or memory have run out; the flag says whether this is new.
     Exhausted(io::Error, bool),

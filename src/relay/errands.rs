@@ -147,11 +147,11 @@ impl QueueItem for Errand {
 /// When the attempts to start an app are given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// It gives up after two attempts, a second apart; at once if the app's server is known to be
-    /// down. For starts that a user waits for.
+    /// The start is given up after two attempts, a second apart; at once if the app's server is
+    /// known to be down. For starts that a user waits for.
     Once,
-    /// It never gives up: after two attempts it retries after 2 s, 4 s and so on up to 60 s, until
-    /// it succeeds or is cancelled.
+    /// The start is never given up: after two attempts it is repeated after 2 s, 4 s and so on up
+    /// to 60 s, until it succeeds or is cancelled.
     Persistent,
 }
 
@@ -238,7 +238,10 @@ impl Errands {
         let now = Timestamp::now();
         if self.logged.is_none_or(|at| now.since(at) >= LOG_EVERY) {
             self.logged = Some(now);
-            log::error!("errands lost={lost} reason=\"the queue to the errands thread is full\"");
+            log::error!(
+                "errands lost={lost} reason=\"the queue of webhooks and state file changes is \
+                 full\""
+            );
         }
     }
 }

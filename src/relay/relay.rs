@@ -172,7 +172,7 @@ impl Relay {
         (some, all)
     }
 
-    /// Handles a timer. Returns whether it belongs to the relay.
+    /// Handles a timer that has expired. Returns whether it was a timer of the relay.
     pub(super) fn timer_fired(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let ours = self.graces.on_timer(timer);
         if ours {

@@ -27,8 +27,8 @@ impl Relay {
         self.introductions.timers.insert(timer, id);
     }
 
-    /// Returns whether the timer belongs to an app that has not sent its init message. The app is
-    /// closed.
+    /// Handles a timer that has expired. Returns whether it was that of an app that has not sent
+    /// its init message in time; the app is then closed.
     pub(super) fn on_unsaid(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
         let Some(id) = self.introductions.timers.remove(&timer) else {
             return false;

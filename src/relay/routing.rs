@@ -64,7 +64,8 @@ impl Relay {
         }
     }
 
-    /// Handles a message that was read to its end; `None` does nothing.
+    /// Acts on a message that was read completely; with `None` there is none yet, and nothing is
+    /// done.
     fn act_on(
         &mut self,
         io: &mut Io<'_>,

@@ -58,7 +58,7 @@ pub(super) struct Peer {
     pub(super) blocked: bool,
     /// When the peer's automatic answers reached the server.
     pub(super) answers: Vec<Micros>,
-    /// Whether it is in the middle of a frame; `held_answers` are sent after it.
+    /// Whether the peer is in the middle of a frame; `held_answers` are sent after that frame.
     pub(super) in_frame: bool,
     pub(super) held_answers: Vec<Vec<u8>>,
 }

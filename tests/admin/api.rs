@@ -2228,7 +2228,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     assert!(get("/healthz").starts_with("HTTP/1.1 200"));
     let ready = get("/readyz");
     assert!(
-        ready.starts_with("HTTP/1.1 503") && ready.contains("the loop is stalled"),
+        ready.starts_with("HTTP/1.1 503") && ready.contains("the event loop is stalled"),
         "{ready}"
     );
     let overview = get("/api/v1/overview");

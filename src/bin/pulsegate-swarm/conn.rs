@@ -144,12 +144,12 @@ impl Conn {
         matches!(self.phase, Phase::Connecting(_) | Phase::Upgrading(_))
     }
 
-    /// Returns whether it is open and answers.
+    /// Returns whether the connection is open and answers.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
     }
 
-    /// Returns whether it is a silent ghost that the server has not closed.
+    /// Returns whether the connection is a silent ghost that the server has not closed.
     pub fn is_silent(&self) -> bool {
         matches!(self.phase, Phase::Silent)
     }

@@ -45,7 +45,7 @@ pub struct Tally {
 pub struct Ghosts {
     /// Ghosts that fell silent.
     pub silent: u64,
-    /// How the server closed them.
+    /// How the server closed ghosts: counts by kind of end.
     closes: BTreeMap<String, u64>,
     /// For each ghost that was found: the time from its last frame to its end, less the timeout.
     late: Vec<i64>,

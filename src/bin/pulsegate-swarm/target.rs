@@ -37,7 +37,7 @@ impl Target {
         })
     }
 
-    /// Returns whether traffic to it stays on this machine.
+    /// Returns whether traffic to the server stays on this machine.
     pub fn is_local(&self) -> bool {
         self.addr.ip().to_canonical().is_loopback()
     }

@@ -106,8 +106,8 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The WebSocket subprotocols (Sec-WebSocket-Protocol) that glasses may use, the \
-               preferred one first. The first in this list that the client offers is chosen; with \
-               any, the client's first offer.",
+               preferred one first. The first one in this list that the client offers is chosen. \
+               any chooses the client's first offer; none chooses no subprotocol.",
     },
     Setting {
         name: "GLASSES_SUBPROTOCOL_REQUIRED",
@@ -127,8 +127,8 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
         audience: Advanced,
         reload: true,
         help: "The WebSocket subprotocols (Sec-WebSocket-Protocol) that third-party apps may use, \
-               the preferred one first. The first in this list that the client offers is chosen; \
-               with any, the client's first offer.",
+               the preferred one first. The first one in this list that the client offers is \
+               chosen. any chooses the client's first offer; none chooses no subprotocol.",
     },
     Setting {
         name: "APP_SUBPROTOCOL_REQUIRED",

@@ -137,7 +137,7 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The alert mass_death fires when the connections of this many identities of one \
+        help: "The alert mass_death fires when the connections of this many different peers of one \
                class or address block (/24, for IPv6 /48) are lost within \
                ALERT_MASS_DEATH_WINDOW_MS. 0 turns it off.",
     },
@@ -148,8 +148,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The alert mass_death fires only if the losses are also at least this percentage of \
-               the class, or for an address block of all connections.",
+        help: "The alert mass_death fires only if the lost peers are also at least this percentage \
+               of the connections of the class, or for an address block of all connections.",
     },
     Setting {
         name: "ALERT_MASS_DEATH_WINDOW_MS",
@@ -191,8 +191,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The alert flapping fires when this many users' glasses, or this many users' \
-               connections of one app, are slowed down by FLAPPING_LIMIT. 0 turns it off.",
+        help: "The alert flapping fires when the glasses of this many users, or the connections of \
+               this many users to one app, are refused by FLAPPING_LIMIT. 0 turns it off.",
     },
     Setting {
         name: "ALERT_FLAPPING_FOR_MS",

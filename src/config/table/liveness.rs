@@ -29,7 +29,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// The same for each class, and the mode of heartbeats.
+/// Settings of heartbeats for each class, and the mode of heartbeats.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "GLASSES_HEARTBEAT_INTERVAL_MS",

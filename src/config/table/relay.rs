@@ -121,8 +121,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "How often one identity (a user's glasses, or one app of a user) may reconnect or be \
-               replaced by a newer connection in a minute before it is slowed down; 0 is no limit.",
+        help: "How often a peer (a user's glasses, or one app of a user) may reconnect or be \
+               replaced by its own newer connection in a minute. Above that, it is refused for a \
+               while (HTTP 429); 0 is no limit.",
     },
     Setting {
         name: "WEBHOOK_TIMEOUT_MS",

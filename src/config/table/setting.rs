@@ -16,22 +16,22 @@ pub struct Setting {
     pub rule: Option<&'static str>,
     /// Which operators need to know the setting.
     pub audience: Audience,
-    /// Whether a reload applies it; otherwise it waits for a restart.
+    /// Whether a reload applies a new value; otherwise it takes a restart.
     pub reload: bool,
-    /// What it does, in at most three short sentences.
+    /// What the setting does, in at most three short sentences.
     pub help: &'static str,
 }
 
 /// The value of a setting that is not given.
 #[derive(Debug, Clone, Copy)]
 pub enum Fallback {
-    /// This value, as it is written in a variable.
+    /// The setting has this default value, as it would be written in a variable.
     Value(&'static str),
     /// The value of the setting with this name, which is earlier in the table.
     Of(&'static str),
     /// A value that is determined at the start; how, in words.
     Derived(&'static str),
-    /// No value.
+    /// The setting has no value then.
     Nothing,
 }
 

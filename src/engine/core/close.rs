@@ -20,7 +20,7 @@ const FREED_PER_UNIT: u64 = 16 * 1024;
 #[derive(Default)]
 pub(crate) struct CloseScan {
     pub(crate) finder: CloseFinder,
-    /// Whether the peer's close frame was in its unprocessed input.
+    /// Whether the peer's close frame was in the input that was not processed.
     pub(crate) closed: bool,
 }
 

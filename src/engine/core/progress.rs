@@ -14,7 +14,7 @@ pub(crate) struct FiredSlots {
 }
 
 impl FiredSlots {
-    /// Returns whether all of them are handled.
+    /// Returns whether all entries are handled.
     pub(crate) fn is_empty(&self) -> bool {
         self.handled >= self.slots.len()
     }

@@ -264,8 +264,8 @@ impl Out {
         count
     }
 
-    /// Removes `taken` bytes in the same order. If the last byte of the heartbeat was among them,
-    /// returns how many bytes followed it.
+    /// Removes the next `taken` bytes, in sending order. If the last byte of the heartbeat is among
+    /// them, returns how many bytes follow it.
     fn consume(&mut self, taken: usize) -> Option<usize> {
         if sabotage::on(Bug::PendingNotReduced) {
             return None;

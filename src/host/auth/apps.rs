@@ -126,7 +126,7 @@ impl Apps {
         Ok(Apps(Arc::new(apps)))
     }
 
-    /// Returns how many apps there are.
+    /// Returns the number of apps.
     pub fn len(&self) -> usize {
         self.0.len()
     }

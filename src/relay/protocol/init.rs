@@ -16,7 +16,7 @@ pub(crate) struct Init {
     session_id: Option<String>,
     pub(crate) package_name: Option<String>,
     pub(crate) api_key: Option<String>,
-    /// Whether its `sdkVersion` is 3 or newer.
+    /// Whether the message has an `sdkVersion` of 3 or newer.
     pub(crate) is_newer: bool,
 }
 

@@ -119,7 +119,7 @@ impl Nesting {
     }
 }
 
-/// Returns what is expected after a byte that must be white space.
+/// Returns `expected` if the byte is white space; any other byte is an error there.
 pub(super) fn space(byte: u8, expected: Expected) -> Expected {
     match byte {
         b' ' | b'\t' | b'\n' | b'\r' => expected,

@@ -61,7 +61,7 @@ impl Leavings {
 /// What to do for a connection that has taken a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) struct Welcome {
-    /// How it took the place.
+    /// How the connection took the place.
     pub(in crate::relay) taken: Taken,
     /// The number of the unanswered request to the app's server that this connection answers.
     pub(in crate::relay) answers: Option<u64>,
@@ -76,16 +76,16 @@ pub(in crate::relay) enum Taken {
     First,
     /// The place was waiting for its peer, whose connection had been lost.
     Resumed {
-        /// How long it was lost.
+        /// How long the peer was lost.
         absence: Micros,
-        /// How its last connection ended.
+        /// How the peer's last connection ended.
         parting: Parting,
     },
     /// The place was taken from an older connection of the same peer.
     Over {
         /// The older connection.
         older: ConnId,
-        /// Whether that connection had announced its departure.
+        /// Whether the older connection had announced its departure.
         released: bool,
         /// Whether the app at that connection reconnects unless it is told that it has stopped.
         insists: bool,

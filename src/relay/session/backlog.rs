@@ -115,12 +115,12 @@ impl Backlog {
         self.entries.len() - self.sent
     }
 
-    /// Returns the bytes of its frames, as on the wire.
+    /// Returns the bytes of the kept frames, with all framing.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the bytes of memory that it holds, itself included.
+    /// Returns the bytes of memory of the backlog, including this struct.
     pub(in crate::relay) fn allocated(&self) -> usize {
         let entries = self.entries.capacity() * size_of::<Entry>();
         size_of::<Backlog>() + entries + self.small.capacity() + self.shared

@@ -6,7 +6,8 @@ use crate::base::sabotage::{self, Bug};
 use crate::engine::Io;
 use crate::relay::stats::RelayStats;
 
-/// What a place adds to the counts, and whether it is charged. A removed place adds nothing.
+/// The facts about a place that the counts of places depend on. They are all `false` for a removed
+/// place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::relay) struct Tally {
     /// Whether the place waits for its lost peer.

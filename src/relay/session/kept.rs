@@ -23,7 +23,7 @@ impl Kept {
         self.0.as_ref().map_or(0, |backlog| backlog.waiting())
     }
 
-    /// Returns the bytes of memory that it holds.
+    /// Returns the bytes of memory of the kept frames.
     pub(super) fn allocated(&self) -> usize {
         self.0.as_ref().map_or(0, |backlog| backlog.allocated())
     }

@@ -18,7 +18,7 @@ const REPLAYED_AT_ONCE: u64 = 128;
 #[derive(Debug, Clone)]
 pub(in crate::relay) struct Parcel {
     frame: Frame,
-    /// Whether it is kept for absent peers.
+    /// Whether the frame is kept for absent peers.
     kept: bool,
     /// The class of its receivers.
     to: usize,
@@ -36,7 +36,7 @@ impl Parcel {
         Some(Parcel { frame, kept, to })
     }
 
-    /// Returns its length on the wire, in bytes.
+    /// Returns the length of the frame with its header, in bytes.
     pub(in crate::relay) fn wire_len(&self) -> usize {
         self.frame.wire_len()
     }

@@ -60,7 +60,7 @@ pub enum PlaceState {
     Held {
         /// The connection.
         conn: ConnId,
-        /// How it took the place.
+        /// How the connection took the place.
         how: How,
     },
     /// The place waits for its lost peer.

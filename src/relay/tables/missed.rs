@@ -22,7 +22,7 @@ pub struct Missed {
     pub identity: Identity,
     /// The cause for which its last connection ended.
     pub cause: Cause,
-    /// Whether its connection was lost: neither side closed it on purpose.
+    /// Whether the peer's last connection was lost: neither side closed it on purpose.
     pub lost: bool,
 }
 

@@ -108,9 +108,9 @@ struct AddressHistory {
 #[derive(Debug, PartialEq, Eq)]
 enum LogTime {
     Now,
-    /// It is logged at this time, together with all further failures until then.
+    /// The failed login is logged at this time, together with all further ones until then.
     At(Micros),
-    /// It is included in a log line that is already scheduled.
+    /// The failed login is included in a log line that is already scheduled.
     Later,
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
         // The words of the log.
         Ok(Ok((false, true, true))) => "accepting is restricted: MAX_CONNECTIONS is reached",
         Ok(Ok((false, true, false))) => "accepting is paused: descriptors or memory have run out",
-        Ok(Err(_)) | Err(_) => "the loop is stalled",
+        Ok(Err(_)) | Err(_) => "the event loop is stalled",
     };
     let probe = Probe {
         status: "not ready",

@@ -80,7 +80,7 @@ impl IntoResponse for Problem {
 }
 
 pub(super) async fn no_such_path() -> Problem {
-    Problem::not_found("no such path; /api/v1/openapi.json lists all of them")
+    Problem::not_found("this path does not exist; /api/v1/openapi.json lists all paths")
 }
 
 pub(super) async fn no_such_method() -> Problem {

@@ -66,7 +66,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(e) => return log::error!("admin listener lost error=\"{e}\""),
+        Err(e) => return log::error!("admin listener failed error=\"{e}\""),
     };
     let connections = Arc::new(AdminConnections::default());
     let mut new_connections = VecDeque::with_capacity(ACCEPT_BATCH);

@@ -130,15 +130,18 @@ pub(crate) fn parse(
     accepts_options: impl Fn(&str) -> bool,
 ) -> ParsedHead {
     let refuse = |status, why: &str| ParsedHead::Refused(Reply::error(status, why), false);
-    let too_long = || refuse(431, &format!("request head above {most} bytes"));
+    let too_long = || refuse(431, &format!("the request head has more than {most} bytes"));
     // A TLS hello, or noise, is refused at once: a method begins with a letter (blank lines may
     // precede it).
     match data.iter().find(|b| !matches!(b, b'\r' | b'\n')) {
         // RFC 8446 §5.1: a handshake record of a version that begins with 3.
         Some(0x16) if data.get(1).is_none_or(|version| *version == 3) => {
-            return refuse(400, "TLS on a port without TLS: use ws:// or http://");
+            return refuse(
+                400,
+                "the client speaks TLS, but this port has none: use ws:// or http://",
+            );
         }
-        Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "not an HTTP request"),
+        Some(b) if !b.is_ascii_alphabetic() => return refuse(400, "this is not an HTTP request"),
         _ => {}
     }
     if !holds_blank_line(data, known) {
@@ -156,9 +159,11 @@ pub(crate) fn parse(
         Ok(Status::Partial) if data.len() < most => return ParsedHead::Partial,
         Ok(Status::Partial) => return too_long(),
         Err(httparse::Error::TooManyHeaders) => {
-            return refuse(431, "more than 64 header fields");
+            return refuse(431, "the request has more than 64 header fields");
         }
-        Err(httparse::Error::Version) => return refuse(505, "HTTP/1.0 and HTTP/1.1 only"),
+        Err(httparse::Error::Version) => {
+            return refuse(505, "only HTTP/1.0 and HTTP/1.1 are supported");
+        }
         Err(_) => return refuse(400, "malformed request head"),
     };
     match request(&parsed, accepts_options) {
@@ -178,14 +183,19 @@ fn request(
         Some("HEAD") => Method::HEAD,
         other if accepts_options(path_of(parsed.path)) => {
             if other != Some("OPTIONS") {
-                return Err(Reply::error(405, "GET, HEAD and OPTIONS only")
-                    .with_header(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
+                return Err(Reply::error(
+                    405,
+                    "only the methods GET, HEAD and OPTIONS are allowed",
+                )
+                .with_header(ALLOW, HeaderValue::from_static(WITH_OPTIONS)));
             }
             Method::OPTIONS
         }
         _ => {
-            return Err(Reply::error(405, "GET and HEAD only")
-                .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")));
+            return Err(
+                Reply::error(405, "only the methods GET and HEAD are allowed")
+                    .with_header(ALLOW, HeaderValue::from_static("GET, HEAD")),
+            );
         }
     };
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());

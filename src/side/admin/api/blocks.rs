@@ -140,6 +140,6 @@ pub(super) async fn lift(
     if lift.await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::not_found("this identity is not blocked"))
+        Err(Problem::not_found("this user and package are not blocked"))
     }
 }

@@ -68,10 +68,10 @@ pub(super) struct ClosedBody {
     /// The `User-Agent`, in the same form as for a live connection.
     user_agent: Option<String>,
     peer: String,
-    /// Why it ended.
+    /// Why the connection ended: the name of the cause.
     #[schema(example = "stale")]
     cause: &'static str,
-    /// Which side ended it: `us`, `peer`, `network` or `operator`.
+    /// Which side ended the connection: `us`, `peer`, `network` or `operator`.
     by: &'static str,
     /// The close code, `http_` and a status, or `none`.
     #[schema(example = "3008")]

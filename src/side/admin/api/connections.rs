@@ -97,7 +97,7 @@ pub(super) struct ConnectionBody {
     user_agent: Option<String>,
     /// The client's address and port; the port is 0 if a proxy did not report it.
     peer: String,
-    /// When it opened; if it has not opened, when it was accepted.
+    /// When the connection opened; if it has not opened, when it was accepted.
     since: String,
     age_ms: u64,
     silence_ms: u64,

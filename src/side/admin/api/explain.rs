@@ -46,7 +46,7 @@ pub(super) struct Explanation {
 struct PredictedEnd {
     #[serde(flatten)]
     when: PredictedTime,
-    /// The cause, as in the log.
+    /// The cause of the connection's end, as in the log.
     #[schema(example = "stale")]
     cause: &'static str,
     /// The close code or status that the peer gets.

@@ -182,9 +182,7 @@ pub(super) async fn one(
             row.map(|row| (row, io.now()))
         });
         let Some((mut row, now)) = slice.await? else {
-            return Err(Problem::not_found(
-                "no such session: this user is not connected",
-            ));
+            return Err(Problem::not_found("this user has no session"));
         };
         let mut is_full = false;
         for app in std::mem::take(&mut row.apps) {

@@ -36,7 +36,7 @@ impl Scrape {
         )?;
         writer.counter(
             "pulsegate_errands_lost",
-            "Errands (work for another thread) that were lost because its queue was full",
+            "Webhooks and state file changes that were lost because their queue was full",
             self.jobs_lost,
         )?;
         let help = "Records for the admin API and the alerts that were lost because their queue \

@@ -12,7 +12,7 @@ pub(super) fn loop_stalls(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
         // A loop that does not answer is as bad as a stall that was counted.
         None => (
             threshold,
-            "the event loop has not answered for seconds".to_owned(),
+            "the event loop has not answered for several seconds".to_owned(),
         ),
         Some(fleet) => {
             let stalls = fleet.now.stalls - fleet.then.stalls;
