@@ -162,7 +162,7 @@ fn is_name(word: &str) -> bool {
 }
 
 /// Returns the tokens without items under `#[cfg(test)]`, or `#[cfg(all(test, …))]`.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
+pub fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let is = |at: usize, what: &str| tokens.get(at).is_some_and(|(_, t)| t == what);
     let (mut left, mut at) = (Vec::new(), 0);
     while at < tokens.len() {

@@ -253,7 +253,7 @@ fn raw_string(rest: &str) -> Option<usize> {
 }
 
 /// Returns the words with their lines, and whether `crate::` is right before.
-fn words(code: &str) -> Vec<(usize, String)> {
+pub fn words(code: &str) -> Vec<(usize, String)> {
     let mut words = Vec::new();
     for (number, line) in code.lines().enumerate() {
         let mut word = String::new();
@@ -467,13 +467,13 @@ const VOCABULARY: &[&str] = &[
 ];
 
 /// Returns every source with its words.
-fn read_sources() -> Vec<(String, Vec<crate::imports::Token>)> {
+pub fn read_sources() -> Vec<(String, Vec<crate::imports::Token>)> {
     let read = |(path, source): (String, String)| (path, words(&code_of(&source)));
     sources().into_iter().map(read).collect()
 }
 
 /// Returns whether a file has only tests: `#[cfg(test)] mod tests;`.
-fn is_test(path: &str) -> bool {
+pub fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
