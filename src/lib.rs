@@ -80,9 +80,10 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | none | the loop: no thread, no signal handler and no logger; log lines go to the facade [`log`] |
-//! | `gateway` (default) | the product: the program `pulsegate`, with relay, settings and admin listener |
+//! | none | the loop: no thread, no signal handler, no logger; log lines go to [`log`] |
+//! | `gateway` (default) | the program `pulsegate`: relay, settings, admin listener |
 //! | `testing` | the module `testing`: a host on virtual time, without a socket |
+//! | `swarm` | the load tool `pulsegate-swarm` |
 //! | `sabotage` | deliberate bugs for the crate's own tests; never in production |
 //!
 //! # Errors
@@ -91,8 +92,8 @@
 //! [`Cause`]. [`Reactor::new`], [`Reactor::run_turn`] and [`Reactor::run`] return
 //! [`io::Error`](std::io::Error): `InvalidInput` with a [`ConfigError`] inside for a wrong
 //! configuration, every other kind from the system. [`SetPolicyError`] and [`ReconfigureError`]
-//! mean that nothing has changed, [`SendError`] that a message was not taken, [`QueueFull`] that the
-//! command may be tried again. Each error is an enum or has [`faults`](ConfigError::faults): it
+//! mean that nothing has changed, [`SendError`] that a message was not taken, [`QueueFull`] that
+//! the command may be tried again. Each error is an enum or has [`faults`](ConfigError::faults): it
 //! names the field, its value and what is allowed.
 //!
 //! # What may change

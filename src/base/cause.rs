@@ -57,10 +57,15 @@ pub enum CauseKind {
 /// ```
 /// use pulsegate::{EndedBy, Cause, CauseInfo, Config};
 ///
-/// pulsegate::causes! { /// The causes of a chat. pub static CHAT_CAUSES; /// The member left the
-/// room. pub const LEFT_ROOM = CauseInfo::new("left_room", EndedBy::Peer, 4001); /// The room was
-/// closed. pub const ROOM_CLOSED = CauseInfo::new("room_closed", EndedBy::Server,
-/// 4002).after(Cause::FORBIDDEN); }
+/// pulsegate::causes! {
+///     /// The causes of a chat.
+///     pub static CHAT_CAUSES;
+///     /// The member left the room.
+///     pub const LEFT_ROOM = CauseInfo::new("left_room", EndedBy::Peer, 4001);
+///     /// The room was closed.
+///     pub const ROOM_CLOSED =
+///         CauseInfo::new("room_closed", EndedBy::Server, 4002).after(Cause::FORBIDDEN);
+/// }
 ///
 /// let config = Config { causes: &CHAT_CAUSES, ..Config::default() };
 /// assert_eq!(config.validate(), Ok(()));

@@ -3,8 +3,8 @@
 use super::queue::SLICE_UNITS;
 use crate::engine::Io;
 
-/// Sums the cost of one slice, in ns of CPU as measured by `benches/micro/operator.rs` for the steps of
-/// each walk.
+/// Sums the cost of one slice, in ns of CPU as measured by `benches/micro/operator.rs` for the
+/// steps of each walk.
 #[derive(Debug, Default)]
 pub(crate) struct SliceCost {
     ns: u32,

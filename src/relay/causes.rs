@@ -11,7 +11,9 @@ crate::base::cause::causes! {
     pub const SESSION_UNKNOWN =
         CauseInfo::new("session_unknown", EndedBy::Server, 1013).after(Cause::FORBIDDEN);
     /// The app was closed because its user's session has ended.
-    pub const SESSION_ENDED = CauseInfo::new("session_ended", EndedBy::Server, 1000).after(Cause::REPLACED);
+    pub const SESSION_ENDED =
+        CauseInfo::new("session_ended", EndedBy::Server, 1000).after(Cause::REPLACED);
     /// The app was closed because its user has stopped it.
-    pub const APP_STOPPED = CauseInfo::new("app_stopped", EndedBy::Server, 1000).after(Cause::REPLACED);
+    pub const APP_STOPPED =
+        CauseInfo::new("app_stopped", EndedBy::Server, 1000).after(Cause::REPLACED);
 }

@@ -28,8 +28,8 @@ impl ProxyProtocol {
         match self {
             ProxyProtocol::Off => Preamble::None,
             ProxyProtocol::V1 => {
-                // The parser reports some incomplete lines as broken, and looks beyond a bare LF, so
-                // it gets exactly one line.
+                // The parser reports some incomplete lines as broken, and looks beyond a bare LF,
+                // so it gets exactly one line.
                 let line = &bytes[..bytes.len().min(V1_MAX)];
                 let begun = V1_START.starts_with(line) || line.starts_with(V1_START);
                 let end = line.iter().position(|b| *b == b'\n');
@@ -140,7 +140,8 @@ mod tests {
         }
     }
 
-    /// A line with a bare LF is refused at that byte, although a parser that sees more finds a CRLF.
+    /// A line with a bare LF is refused at that byte, although a parser that sees more finds a
+    /// CRLF.
     #[test]
     fn a_line_of_version_1_ends_at_its_first_lf() {
         let line = b"PROXY UNKNOWN a\nb\r\n";

@@ -965,8 +965,8 @@ fn a_deferred_verdict_opens_with_what_came_meanwhile() {
     assert!(net.is_open(peer));
 }
 
-/// At most 8 KiB are kept behind a request whose verdict is deferred, whether they arrive with it or
-/// later.
+/// At most 8 KiB are kept behind a request whose verdict is deferred, whether they arrive with it
+/// or later.
 #[test]
 fn what_comes_before_a_deferred_verdict_is_bounded_however_it_is_cut() {
     let request = upgrade_request("/defer");

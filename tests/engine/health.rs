@@ -5,8 +5,8 @@
 //! to wait. Thousands of random histories are compared with a list of what happened. Further tests
 //! show that first pings are spread, and which pongs yield a round-trip time.
 //!
-//! All times are virtual. A failure names its seed; `SEED=n cargo test --all-features --test engine health` runs that one
-//! alone.
+//! All times are virtual. A failure names its seed; `SEED=n cargo test --all-features --test engine
+//! health` runs that one alone.
 
 use fastrand::Rng;
 use pulsegate::health::{Health, HealthAction, HealthChange, HealthState, HeartbeatMode, Policy};

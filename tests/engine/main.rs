@@ -1,5 +1,5 @@
-//! The engine on virtual time, without a socket: what peers, hosts and time can do to a connection, and
-//! what the loop does about it.
+//! The engine on virtual time, without a socket: what peers, hosts and time can do to a connection,
+//! and what the loop does about it.
 
 #[path = "../support/echo.rs"]
 mod echo;

@@ -1,5 +1,5 @@
-//! Compares the queues between threads with their model. `tests/models/sabotage.rs` shows that it catches
-//! deliberate bugs.
+//! Compares the queues between threads with their model. `tests/models/sabotage.rs` shows that it
+//! catches deliberate bugs.
 
 #[test]
 fn a_queue_keeps_order_bounds_counts_and_wakes() {

@@ -30,8 +30,8 @@ fn every_deliberate_bug_is_caught() {
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
 
-/// Returns whether some seed fails with the bug. `tests/models/engine.rs`, `tests/models/mail.rs` and
-/// `tests/models/sessions.rs` show that none fails without it.
+/// Returns whether some seed fails with the bug. `tests/models/engine.rs`, `tests/models/mail.rs`
+/// and `tests/models/sessions.rs` show that none fails without it.
 fn caught(bug: Bug, run: impl Fn(u64) -> Result<(), String>) -> bool {
     (0..48).any(|seed| {
         let run = || sabotage::with(bug, || run(seed));

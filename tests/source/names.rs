@@ -92,7 +92,8 @@ fn a_repeated_name_is_found() {
         ),
         source(
             "b/c.rs",
-            "\npub(crate) enum Change { Struct } pub enum Kind {} #[cfg(test)] mod t { pub struct Kind; }",
+            "\npub(crate) enum Change { Struct } pub enum Kind {}
+             #[cfg(test)] mod t { pub struct Kind; }",
         ),
         source("b/d.rs", "pub(super) type Own = u8; pub trait Item {}"),
     ];

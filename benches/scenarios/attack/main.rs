@@ -1,4 +1,5 @@
-//! The attacker, and the control peers that measure its effect: `benches/scenarios/attack.sh` runs both.
+//! The attacker, and the control peers that measure its effect: `benches/scenarios/attack.sh` runs
+//! both.
 //!
 //! ```sh
 //! attack KIND SECONDS ADDR [ADMIN_ADDR]     one attack, at full speed, from one thread

@@ -323,8 +323,8 @@ mod tests {
         assert_eq!(request.protocols().collect::<Vec<_>>(), ["a", "b"]);
     }
 
-    /// A fault after blank lines is found at the same byte, whether the lines arrived before or with
-    /// it.
+    /// A fault after blank lines is found at the same byte, whether the lines arrived before or
+    /// with it.
     #[test]
     fn blank_lines_before_a_request_are_not_its_end() {
         let addr = ([127, 0, 0, 1], 1).into();
