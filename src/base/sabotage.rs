@@ -91,7 +91,7 @@ pub enum Bug {
     /// Input in progress of a connection is kept until its close is complete.
     #[cfg(feature = "gateway")]
     ReadingKept,
-    /// The end of a replaced connection ends the place of its successor.
+    /// The end of a replaced connection ends the slot of its successor.
     #[cfg(feature = "gateway")]
     LateEndTakes,
     /// The wait for an app continues after the app is back.
@@ -103,7 +103,7 @@ pub enum Bug {
     /// Failed waits for an app are not counted.
     #[cfg(feature = "gateway")]
     MissesUncounted,
-    /// A place that ends stays in the counters.
+    /// A slot that ends stays in the counters.
     #[cfg(feature = "gateway")]
     EndUncounted,
 }
@@ -159,7 +159,7 @@ impl Bug {
         Bug::ReadingKept,
     ];
 
-    /// The bugs in the states of places and apps, which their model in `src/relay/session/tests.rs`
+    /// The bugs in the states of slots, which their model in `src/relay/session/tests.rs`
     /// finds.
     #[cfg(feature = "gateway")]
     pub const OF_THE_PLACES: [Bug; 5] = [

@@ -9,7 +9,7 @@ use crate::host::{
     Throttled, UserAgents,
 };
 use crate::query::QueryReceiver;
-use crate::relay::{MissedBox, Relay, RelaySettings};
+use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
 use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 
@@ -142,8 +142,8 @@ impl Gateway {
     }
 
     /// Returns the queue of peers that did not come back within their grace.
-    pub fn missed(&self) -> MissedBox {
-        self.relay.missed()
+    pub fn expired_peers(&self) -> ExpiredReceiver {
+        self.relay.expired_peers()
     }
 
     /// Runs slices of the work that other threads left at the desk.

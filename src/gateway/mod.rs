@@ -15,7 +15,7 @@ mod roster;
 pub use self::gateway::{Desk, Gateway, Options, Watchdog, Work};
 pub use self::operator::{BlockSlice, FLAPPING_MAX, Kick, Portrait, Reconfiguration, Snapshot};
 pub use self::roster::{
-    APPS_NAMED, AppRow, PlaceRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice,
+    APPS_NAMED, AppRow, SUBSCRIPTIONS_NAMED, SessionRow, SessionSlice, SlotRow,
 };
 pub use crate::host::{
     APPS_MAX, AcceptedSubprotocols, Admission, AgentCount, Apps, AppsError, Asked, BLOCKS_MAX,
@@ -27,9 +27,9 @@ pub use crate::host::{
 pub(crate) use crate::host::{Value, user_agent_as_kept};
 pub use crate::query::{Progress, QUERY_UNITS, SLICE_UNITS};
 pub use crate::relay::{
-    APP, APP_STOPPED, Absence, App, AppState, CAUSES, DropReason, Due, Errand, ErrandBox, FLAPPING,
-    GLASSES, How, Missed, MissedBox, Outcome, Patience, PlaceState, PlaceView, RELAY_CLASSES,
-    RelaySettings, RelayStats, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, Session, StateErrand,
-    StopReason, Subscriptions, WebhookErrand, has_magic_words,
+    APP, APP_STOPPED, Absence, AppSlot, AppState, AttachKind, CAUSES, DropReason, ExpiredPeer,
+    ExpiredReceiver, FLAPPING, GLASSES, Job, JobReceiver, RELAY_CLASSES, RelaySettings, RelayStats,
+    ReplayLimits, RetryPolicy, SESSION_ENDED, SESSION_UNKNOWN, Session, SlotDeadline, SlotState,
+    SlotView, StartOutcome, StateJob, StopReason, Subscriptions, WebhookJob, is_reserved_reason,
 };
 pub use crate::transport::ProxyProtocol;

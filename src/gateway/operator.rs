@@ -11,7 +11,7 @@ use crate::host::{
     AgentCount, BlockPlace, ClassDrain, Classes, Credentials, Directory, History, Identity, Row,
     UserAndPackage, Value,
 };
-use crate::relay::{How, RelaySettings, RelayStats, Session};
+use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ pub struct Portrait {
     pub history: Option<History>,
     /// How the connection joined its session (first, resume or takeover), if it still belongs to
     /// it.
-    pub how: Option<How>,
+    pub how: Option<AttachKind>,
 }
 
 impl Directory for Gateway {
@@ -174,7 +174,7 @@ impl Gateway {
         self.identities.get(id)
     }
 
-    /// Returns whether a connection has announced its departure and its place is already taken.
+    /// Returns whether a connection has announced its departure and its slot is already taken.
     pub fn is_leaving(&self, id: ConnId) -> bool {
         self.relay.is_leaving(id)
     }
@@ -215,7 +215,7 @@ impl Gateway {
             },
             outlook,
             history: self.histories.get(id).cloned(),
-            how: identity.and_then(|identity| self.relay.how(id, identity)),
+            how: identity.and_then(|identity| self.relay.attach_kind(id, identity)),
         })
     }
 
@@ -325,8 +325,8 @@ impl Gateway {
             .relay
             .reconfigure(newer.relay, newer.credentials, newer.max_connections);
         if begins {
-            let sweep = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.sweep_apps(io);
-            self.tray.start_sliced(io, Box::new(sweep));
+            let scan = |gateway: &mut Gateway, io: &mut Io<'_>| gateway.relay.run_reload_scan(io);
+            self.tray.start_sliced(io, Box::new(scan));
         }
         Ok(())
     }

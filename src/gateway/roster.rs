@@ -9,7 +9,7 @@ use crate::base::time::Micros;
 use crate::engine::Io;
 use crate::host::ConnState;
 use crate::query::SliceCost;
-use crate::relay::{Absence, App, AppState, PlaceView, Session, Subscriptions};
+use crate::relay::{Absence, AppSlot, AppState, Session, SlotView, Subscriptions};
 
 /// The most apps of each session in a list of sessions.
 pub const APPS_NAMED: usize = 64;
@@ -55,7 +55,7 @@ pub struct SessionRow {
     /// The user.
     pub user: Box<str>,
     /// The glasses; `None` if they have never connected.
-    pub glasses: Option<PlaceRow>,
+    pub glasses: Option<SlotRow>,
     /// The apps, by package.
     pub apps: Vec<AppRow>,
     /// How many apps the session has in all.
@@ -80,13 +80,13 @@ pub struct AppRow {
     /// The names of the first [`SUBSCRIPTIONS_NAMED`] of those streams, if they were asked for.
     pub subscriptions: Option<Vec<Box<str>>>,
     /// The app's place in the session.
-    pub place: PlaceRow,
+    pub slot: SlotRow,
 }
 
 /// The place of one peer in a session: it belongs to the peer while the peer is connected, and
 /// while it may still come back.
 #[derive(Debug, Clone)]
-pub struct PlaceRow {
+pub struct SlotRow {
     /// The peer's connection, and the state of that connection; `None` if it is lost.
     pub conn: Option<(ConnId, ConnState)>,
     /// When and how the connection was lost, if the peer may still come back.
@@ -159,11 +159,11 @@ impl SessionRow {
         io: &Io<'_>,
     ) -> Self {
         let glasses = session.glasses();
-        let places = session.apps.iter().map(|app| app.place());
+        let slots = session.apps.iter().map(|app| app.view());
         let (mut kept_frames, mut kept_bytes) = (0, 0);
-        for place in places.chain([glasses]) {
-            kept_frames += place.kept_frames;
-            kept_bytes += place.kept_bytes;
+        for slot in slots.chain([glasses]) {
+            kept_frames += slot.kept_frames;
+            kept_bytes += slot.kept_bytes;
         }
         // Apps are sorted by package.
         let behind = session
@@ -173,7 +173,7 @@ impl SessionRow {
         let more_apps = apps.len() > most;
         SessionRow {
             user: user.into(),
-            glasses: glasses.is_held().then(|| PlaceRow::of(glasses, io)),
+            glasses: glasses.is_occupied().then(|| SlotRow::of(glasses, io)),
             apps: apps
                 .iter()
                 .take(most)
@@ -188,7 +188,7 @@ impl SessionRow {
 }
 
 impl AppRow {
-    fn of(app: &App, names: bool, io: &Io<'_>) -> Self {
+    fn of(app: &AppSlot, names: bool, io: &Io<'_>) -> Self {
         let subscriptions = app.subscriptions();
         let named = subscriptions.into_iter().flat_map(Subscriptions::iter);
         let named = named.take(SUBSCRIPTIONS_NAMED);
@@ -197,24 +197,24 @@ impl AppRow {
             state: app.state(),
             subscribed: subscriptions.map_or(0, Subscriptions::len),
             subscriptions: names.then(|| named.map(Into::into).collect()),
-            place: PlaceRow::of(app.place(), io),
+            slot: SlotRow::of(app.view(), io),
         }
     }
 }
 
-impl PlaceRow {
-    fn of(place: PlaceView, io: &Io<'_>) -> Self {
+impl SlotRow {
+    fn of(slot: SlotView, io: &Io<'_>) -> Self {
         let state = |id| {
             let view = io.view(id);
             let state = view.map_or(ConnState::Closing, |view| ConnState::of(&view));
             (id, state)
         };
-        PlaceRow {
-            conn: place.conn().map(state),
-            absence: place.absence(),
-            resumes: place.resumes,
-            kept_frames: place.kept_frames,
-            kept_bytes: place.kept_bytes,
+        SlotRow {
+            conn: slot.conn().map(state),
+            absence: slot.absence(),
+            resumes: slot.resumes,
+            kept_frames: slot.kept_frames,
+            kept_bytes: slot.kept_bytes,
         }
     }
 }

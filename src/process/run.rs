@@ -166,7 +166,7 @@ fn serve(
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let classes = gateway.classes().clone();
-    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
+    let (closed, missed, errands) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
     let mut reactor = Reactor::new(
         settings.engine(&classes),
         listener,

@@ -4,13 +4,13 @@ use super::relay::Relay;
 use crate::base::id::ConnId;
 use crate::engine::Io;
 use crate::host::Identity;
-use crate::relay::role::Role;
+use crate::relay::role::PeerRole;
 
 impl Relay {
     /// Resumes reading the apps of glasses whose send queue is empty again.
-    pub(super) fn caught_up(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
-        if Role::of(who) == Role::Glasses {
-            self.backpressure.ends(io, id);
+    pub(super) fn resume_apps(&mut self, io: &mut Io<'_>, id: ConnId, who: &Identity) {
+        if PeerRole::of(who) == PeerRole::Glasses {
+            self.paused_apps.resume_all(io, id);
         }
     }
 }

@@ -1,44 +1,46 @@
 //! The relay product: sessions of glasses and third-party apps that survive their connections.
 
 mod admission;
-mod apps;
-mod asking;
+mod app_lifecycle;
+mod app_servers;
 mod audit;
 mod backpressure;
 mod causes;
-mod chores;
-mod errands;
-mod fan_out;
-mod places;
+mod fan_out_steps;
+mod jobs;
+mod message_reader;
+mod newer_sdk;
 mod product;
 pub(crate) mod protocol;
-mod reading;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
 )]
 mod relay;
-mod returning;
+mod relay_settings;
+mod relay_stats;
+mod reload_scan;
 mod role;
 mod routing;
 pub(in crate::relay) mod session;
-mod settings;
-mod stats;
+mod slot_changes;
 mod subscriptions;
-mod sweep;
 pub(in crate::relay) mod tables;
+mod tasks;
 
-pub use self::apps::has_magic_words;
+pub use self::app_lifecycle::is_reserved_reason;
 pub use self::causes::{APP_STOPPED, CAUSES, FLAPPING, SESSION_ENDED, SESSION_UNKNOWN};
-pub use self::errands::{
-    Errand, ErrandBox, Outcome, Patience, StateErrand, StopReason, WebhookErrand,
+pub use self::jobs::{
+    Job, JobReceiver, RetryPolicy, StartOutcome, StateJob, StopReason, WebhookJob,
 };
 pub(crate) use self::relay::Relay;
+pub use self::relay_settings::{RelaySettings, ReplayLimits};
+pub use self::relay_stats::{DropReason, RelayStats};
 pub use self::role::{APP, GLASSES, RELAY_CLASSES};
-pub use self::session::{Absence, App, AppState, Due, How, PlaceState, PlaceView, Session};
-pub use self::settings::{RelaySettings, ReplayLimits};
-pub use self::stats::{DropReason, RelayStats};
+pub use self::session::{
+    Absence, AppSlot, AppState, AttachKind, Session, SlotDeadline, SlotState, SlotView,
+};
 pub use self::subscriptions::Subscriptions;
 #[cfg(test)]
-pub(crate) use self::tables::MissedSink;
-pub use self::tables::{Missed, MissedBox};
+pub(crate) use self::tables::ExpiredSender;
+pub use self::tables::{ExpiredPeer, ExpiredReceiver};

@@ -1,6 +1,6 @@
 //! The relay as a product of the gateway.
 
-use super::errands::StopReason;
+use super::jobs::StopReason;
 use super::relay::Relay;
 use super::role::{APP, GLASSES, RELAY_CLASSES};
 use crate::base::cause::Cause;
@@ -44,9 +44,9 @@ impl Relay {
             }
         };
         let asked = if class == GLASSES {
-            self.glasses_asked(request).map(Some)
+            self.identify_glasses(request).map(Some)
         } else {
-            self.app_asked(request)
+            self.identify_app(request)
         };
         let identity = match asked {
             Ok(identity) => identity,
@@ -58,7 +58,7 @@ impl Relay {
                 return (Some(identity.clone()), Verdict::Reply { reply, cause });
             }
         } else {
-            self.note_headers(io, id, request);
+            self.keep_headers(io, id, request);
         }
         let upgrade = Upgrade {
             identified,
@@ -90,12 +90,12 @@ impl Product for Relay {
     }
 
     fn on_open(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) -> &'static str {
-        let greeting = self.introductions.take_greeting(id);
-        self.arrive(io, id, identity, greeting).name()
+        let introduction = self.pending_introductions.take_introduction(id);
+        self.attach_role(io, id, identity, introduction).name()
     }
 
     fn on_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, message: Message) {
-        self.message(io, id, identity, message);
+        self.handle_message(io, id, identity, message);
     }
 
     fn on_introduction(
@@ -104,13 +104,14 @@ impl Product for Relay {
         id: ConnId,
         message: &Message,
     ) -> Option<Identity> {
-        let (identity, greeting) = self.introduction(io, id, message)?;
-        self.introductions.keep_greeting(id, greeting);
+        let (identity, introduction) = self.read_introduction(io, id, message)?;
+        self.pending_introductions
+            .keep_introduction(id, introduction);
         Some(identity)
     }
 
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        self.go_on(io, id, identity);
+        self.continue_message(io, id, identity);
     }
 
     fn on_pong(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity, received: u32) -> bool {
@@ -118,13 +119,13 @@ impl Product for Relay {
     }
 
     fn on_writable(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
-        self.caught_up(io, id, identity);
+        self.resume_apps(io, id, identity);
     }
 
     fn on_close(&mut self, io: &mut Io<'_>, id: ConnId, identity: Option<&Identity>, end: &Ending) {
-        self.forget(io, id);
+        self.forget_conn(io, id);
         if let Some(identity) = identity {
-            self.gone(io, id, identity, end);
+            self.end_conn(io, id, identity, end);
         }
     }
 
@@ -142,10 +143,10 @@ impl Product for Relay {
     }
 
     fn on_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
-        self.timer_fired(io, timer)
+        self.handle_timer(io, timer)
     }
 
     fn is_generated(&self, user: &str) -> bool {
-        self.is_ours(user)
+        self.is_generated_name(user)
     }
 }

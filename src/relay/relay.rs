@@ -1,20 +1,21 @@
 //! The relay's state: sessions that survive their connections, and the tables beside them.
 
-use super::errands::{Errands, StateErrand};
+use super::jobs::{JobSender, StateJob};
+use super::relay_settings::RelaySettings;
+use super::relay_stats::RelayStats;
 use super::session::{
-    Census, Graces, How, PlaceState, Post, Room, SESSION_APPS_MAX, Sessions, Vacancies,
+    AttachKind, FrameDelivery, GiveUp, GraceQueue, OfflineApps, SESSION_APPS_MAX, Sessions,
+    SlotCounts, SlotState,
 };
-use super::settings::RelaySettings;
-use super::stats::RelayStats;
 use super::tables::{
-    Backpressure, Chores, Flapping, Greeting, Introductions, MissedBox, MissedSink, Readings,
-    Starts, Sweep,
+    ExpiredReceiver, ExpiredSender, Flapping, Introduction, PartialTexts, PausedApps,
+    PendingIntroductions, ScanState, StartLimiter, TaskQueue,
 };
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Io, TimerId};
 use crate::host::{Blocks, Credentials, Identity};
-use crate::relay::role::Role;
+use crate::relay::role::PeerRole;
 use std::collections::HashMap;
 
 /// The prefix of names that the relay generates for glasses without one. No peer reconnects under
@@ -22,7 +23,7 @@ use std::collections::HashMap;
 pub(super) const ANONYMOUS: &str = "anonymous-";
 
 /// The work units for a lost peer that is given up.
-pub(super) const PER_GRACE: u32 = 2;
+pub(super) const GIVE_UP_UNITS: u32 = 2;
 
 /// All sessions, with the tables and limits that they share.
 pub(crate) struct Relay {
@@ -30,31 +31,31 @@ pub(crate) struct Relay {
     pub(crate) settings: RelaySettings,
     pub(crate) credentials: Credentials,
     pub(crate) blocks: Blocks,
-    pub(crate) errands: Errands,
+    pub(crate) jobs: JobSender,
     pub(super) flapping: Flapping,
     /// How often each user has started and stopped apps lately.
-    pub(super) starts: Starts,
+    pub(super) start_limiter: StartLimiter,
     pub(crate) stats: RelayStats,
-    pub(super) graces: Graces,
-    /// The number of places of apps that no connection holds.
-    pub(super) vacancies: Vacancies,
-    pub(super) chores: Chores,
-    pub(super) backpressure: Backpressure,
-    pub(super) readings: Readings,
-    pub(super) introductions: Introductions,
-    pub(crate) missed: MissedSink,
-    /// The identity that each unanswered errand is for, by the errand's number.
-    pub(super) asked: HashMap<u64, Identity>,
-    /// The number of the last errand.
-    pub(super) errand: u64,
+    pub(super) grace_queue: GraceQueue,
+    /// The number of slots of apps that no connection holds.
+    pub(super) offline_apps: OfflineApps,
+    pub(super) task_queue: TaskQueue,
+    pub(super) paused_apps: PausedApps,
+    pub(super) partial_texts: PartialTexts,
+    pub(super) pending_introductions: PendingIntroductions,
+    pub(crate) expired_peers: ExpiredSender,
+    /// The identity that each unanswered start is for, by the number of the start.
+    pub(super) starts_under_way: HashMap<u64, Identity>,
+    /// The number of the last start.
+    pub(super) last_start: u64,
     /// What is left to do for the apps after the last reload of their list.
-    pub(super) sweep: Sweep,
+    pub(super) reload_scan: ScanState,
     /// For each connection, the number of recent malformed frames, and since when they are counted.
-    pub(super) strikes: HashMap<ConnId, (u32, Micros)>,
+    pub(super) malformed_counts: HashMap<ConnId, (u32, Micros)>,
     /// Connections that announced their departure and were already replaced, by the timer that
     /// closes them.
     pub(super) leaving: HashMap<TimerId, ConnId>,
-    /// The most places that wait for a lost peer: as many as there may be connections.
+    /// The most slots that wait for a lost peer: as many as there may be connections.
     pub(super) absent_max: usize,
     /// The number of the last generated name.
     pub(super) anonymous: u64,
@@ -71,21 +72,21 @@ impl Relay {
             settings,
             credentials,
             blocks: Blocks::default(),
-            errands: Errands::default(),
+            jobs: JobSender::default(),
             flapping: Flapping::default(),
-            starts: Starts::default(),
+            start_limiter: StartLimiter::default(),
             stats: RelayStats::default(),
-            graces: Graces::default(),
-            vacancies: Vacancies::default(),
-            chores: Chores::default(),
-            backpressure: Backpressure::default(),
-            readings: Readings::default(),
-            introductions: Introductions::default(),
-            missed: MissedSink::default(),
-            asked: HashMap::new(),
-            errand: 0,
-            sweep: Sweep::default(),
-            strikes: HashMap::new(),
+            grace_queue: GraceQueue::default(),
+            offline_apps: OfflineApps::default(),
+            task_queue: TaskQueue::default(),
+            paused_apps: PausedApps::default(),
+            partial_texts: PartialTexts::default(),
+            pending_introductions: PendingIntroductions::default(),
+            expired_peers: ExpiredSender::default(),
+            starts_under_way: HashMap::new(),
+            last_start: 0,
+            reload_scan: ScanState::default(),
+            malformed_counts: HashMap::new(),
             leaving: HashMap::new(),
             absent_max,
             anonymous: 0,
@@ -93,7 +94,8 @@ impl Relay {
     }
 
     /// Applies new settings. Waits that have begun keep their end. Apps that are no longer known
-    /// are stopped by [`sweep_apps`](Self::sweep_apps); returns whether it must be started.
+    /// are stopped by [`run_reload_scan`](Self::run_reload_scan); returns whether it must be
+    /// started.
     pub(crate) fn reconfigure(
         &mut self,
         settings: RelaySettings,
@@ -102,31 +104,32 @@ impl Relay {
     ) -> bool {
         let older = std::mem::replace(&mut self.credentials, credentials);
         (self.settings, self.absent_max) = (settings, absent_max);
-        self.sweep.begin(older, self.errand)
+        self.reload_scan.restart(older, self.last_start)
     }
 
     /// Restores sessions from before a restart, with the packages that ran. Their glasses have a
     /// grace as if they had been lost now. If a predecessor may still run, its overlap is added.
     pub(crate) fn restore(&mut self, io: &mut Io<'_>, sessions: Vec<(Box<str>, Vec<Box<str>>)>) {
         let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
-        let (mut places, mut forgotten) = (0, 0);
+        let (mut slots, mut forgotten) = (0, 0);
         for (user, packages) in sessions {
             let known = packages.iter().filter(|p| self.credentials.knows(p));
             let mut apps: Vec<&str> = known.map(|package| &**package).collect();
             apps.sort_unstable();
             apps.dedup();
             apps.truncate(SESSION_APPS_MAX);
-            let fits = places + 1 + apps.len() <= self.absent_max;
+            let fits = slots + 1 + apps.len() <= self.absent_max;
             forgotten += u64::from(!fits);
             if apps.is_empty() || self.settings.glasses_grace == Micros::ZERO || !fits {
-                self.note(io, StateErrand::ForgetUser { user });
+                self.persist_change(io, StateJob::ForgetUser { user });
                 continue;
             }
-            places += 1 + apps.len();
-            let due = self.graces.due(at);
-            let (mut census, sessions) = self.census();
-            sessions.restore(io, &mut census, &user, due, &apps);
-            self.graces.add(io, Role::Glasses.identity(&user), due);
+            slots += 1 + apps.len();
+            let deadline = self.grace_queue.new_deadline(at);
+            let (mut counts, sessions) = self.slot_counts();
+            sessions.restore(io, &mut counts, &user, deadline, &apps);
+            self.grace_queue
+                .add(io, PeerRole::Glasses.identity(&user), deadline);
         }
         if forgotten > 0 {
             let most = self.absent_max;
@@ -139,33 +142,33 @@ impl Relay {
 
     /// Returns whether the relay generated this name. With credentials it generates none, and a
     /// user may have such a name.
-    pub(super) fn is_ours(&self, user: &str) -> bool {
+    pub(super) fn is_generated_name(&self, user: &str) -> bool {
         self.credentials.is_open() && user.starts_with(ANONYMOUS)
     }
 
-    /// Assigns an admitted connection its place in the session. Returns how it took the place.
-    pub(super) fn arrive(
+    /// Assigns an admitted connection its slot in the session. Returns how it took the slot.
+    pub(super) fn attach_role(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
-        greeting: Greeting,
-    ) -> How {
-        match Role::of(identity) {
-            Role::Glasses => self.glasses_arrive(io, id, identity),
-            Role::App(package) => self.app_arrives(io, id, identity, package, greeting),
+        introduction: Introduction,
+    ) -> AttachKind {
+        match PeerRole::of(identity) {
+            PeerRole::Glasses => self.attach_glasses(io, id, identity),
+            PeerRole::App(package) => self.attach_app(io, id, identity, package, introduction),
         }
     }
 
     /// Returns the queue of peers that did not come back within their grace.
-    pub(crate) fn missed(&self) -> MissedBox {
-        self.missed.shared()
+    pub(crate) fn expired_peers(&self) -> ExpiredReceiver {
+        self.expired_peers.shared()
     }
 
     /// Returns some of the identities that are refused now because they reconnect too often, and
     /// how many there are in all.
     pub(crate) fn flapping(&self, most: usize, now: Micros) -> (Vec<Identity>, usize) {
-        let mut refused = self.flapping.refused(now);
+        let mut refused = self.flapping.refused_identities(now);
         let some = refused.by_ref().take(most);
         let some: Vec<Identity> = some.map(|(identity, _)| identity.clone()).collect();
         let all = some.len() + refused.count();
@@ -173,46 +176,46 @@ impl Relay {
     }
 
     /// Handles a timer that has expired. Returns whether it was a timer of the relay.
-    pub(super) fn timer_fired(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
-        let ours = self.graces.on_timer(timer);
+    pub(super) fn handle_timer(&mut self, io: &mut Io<'_>, timer: TimerId) -> bool {
+        let ours = self.grace_queue.on_timer(timer);
         if ours {
-            for (due, identity) in self.graces.take_due(io) {
-                io.spend(PER_GRACE);
-                self.waited_in_vain(io, &identity, due, Room::Yes);
+            for (deadline, identity) in self.grace_queue.take_expired(io) {
+                io.spend(GIVE_UP_UNITS);
+                self.give_up_wait(io, &identity, deadline, GiveUp::Expired);
             }
         }
-        if self.chores.on_timer(timer) {
-            self.do_chores(io);
+        if self.task_queue.on_timer(timer) {
+            self.run_tasks(io);
             return true;
         }
-        ours || self.on_leaving(io, timer) || self.on_unsaid(io, timer)
+        ours || self.on_leaving(io, timer) || self.on_init_timeout(io, timer)
     }
 
     /// Returns how a connection joined its session (first, resume or takeover), if it still holds
-    /// its place.
-    pub(crate) fn how(&self, id: ConnId, identity: &Identity) -> Option<How> {
+    /// its slot.
+    pub(crate) fn attach_kind(&self, id: ConnId, identity: &Identity) -> Option<AttachKind> {
         let session = self.sessions.get(&identity.user)?;
-        match session.place(Role::of(identity))?.state {
-            PlaceState::Held { conn, how } if conn == id => Some(how),
-            PlaceState::Held { .. } | PlaceState::Empty | PlaceState::Absent(_) => None,
+        match session.slot(PeerRole::of(identity))?.state {
+            SlotState::Held { conn, kind } if conn == id => Some(kind),
+            SlotState::Held { .. } | SlotState::Empty | SlotState::Absent(_) => None,
         }
     }
 
     /// Borrows the sender of frames, and the sessions that it delivers to.
-    pub(super) fn post(&mut self) -> (Post<'_>, &mut Sessions) {
-        let post = Post {
+    pub(super) fn delivery(&mut self) -> (FrameDelivery<'_>, &mut Sessions) {
+        let delivery = FrameDelivery {
             settings: &self.settings,
             stats: &mut self.stats,
         };
-        (post, &mut self.sessions)
+        (delivery, &mut self.sessions)
     }
 
-    /// Borrows the counts of places, and the sessions that they count.
-    pub(super) fn census(&mut self) -> (Census<'_>, &mut Sessions) {
-        let census = Census {
+    /// Borrows the counts of slots, and the sessions that they count.
+    pub(super) fn slot_counts(&mut self) -> (SlotCounts<'_>, &mut Sessions) {
+        let counts = SlotCounts {
             stats: &mut self.stats,
-            vacancies: &mut self.vacancies,
+            offline_apps: &mut self.offline_apps,
         };
-        (census, &mut self.sessions)
+        (counts, &mut self.sessions)
     }
 }

@@ -26,28 +26,41 @@ pub const RELAY_CLASSES: [ClassInfo; 2] = [
 
 /// The role of a connection for its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role<'a> {
+pub(crate) enum PeerRole<'a> {
     /// The glasses.
     Glasses,
     /// The app of this package.
     App(&'a str),
 }
 
-impl<'a> Role<'a> {
+impl<'a> PeerRole<'a> {
     /// Returns the role of an identity of the relay.
     pub(crate) fn of(identity: &'a Identity) -> Self {
-        identity.package().map_or(Role::Glasses, Role::App)
+        identity.package().map_or(PeerRole::Glasses, PeerRole::App)
+    }
+
+    /// Returns the class of connections in this role.
+    pub(crate) const fn class(self) -> Class {
+        match self {
+            PeerRole::Glasses => GLASSES,
+            PeerRole::App(_) => APP,
+        }
+    }
+
+    /// Returns the index of the class in arrays of the relay's counters.
+    pub(crate) fn class_index(self) -> usize {
+        usize::from(self.class().0)
     }
 
     /// Returns the identity of a user in this role.
     pub(crate) fn identity(self, user: &str) -> Identity {
         match self {
-            Role::Glasses => Identity {
+            PeerRole::Glasses => Identity {
                 class: GLASSES,
                 user: user.into(),
                 package: None,
             },
-            Role::App(package) => Identity {
+            PeerRole::App(package) => Identity {
                 class: APP,
                 user: user.into(),
                 package: Some(package.into()),

@@ -2,23 +2,23 @@
 //! glasses of their session.
 
 use super::protocol;
-use super::protocol::{FromApp, FromGlasses, Malformed, OF_APPS, OF_GLASSES};
+use super::protocol::{APP_FIELDS, AppFrame, GLASSES_FIELDS, GlassesFrame, Malformed};
 use super::relay::Relay;
-use super::session::{AppEvent, FanOut, Parcel, TO_APPS, TO_GLASSES, moved};
+use super::session::{AppEvent, FanOut, RelayFrame, adjust_charge};
 use super::subscriptions::{AUDIO, Subscriptions};
-use super::tables::Read;
+use super::tables::ReadMessage;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::base::time::Micros;
-use crate::engine::{Io, Message, SendOutcome};
+use crate::engine::{Class, Io, Message, SendOutcome};
 use crate::host::Identity;
-use crate::relay::role::Role;
+use crate::relay::role::{GLASSES, PeerRole};
 
-/// How many malformed frames within [`STRIKE_WINDOW`] close a connection.
-const STRIKES: u32 = 5;
+/// How many malformed frames within [`MALFORMED_WINDOW`] close a connection.
+const MALFORMED_MAX: u32 = 5;
 
-const STRIKE_WINDOW: Micros = Micros::from_secs(60);
+const MALFORMED_WINDOW: Micros = Micros::from_secs(60);
 
 /// Sets of subscriptions up to this many bytes are accepted even if memory is short.
 const SMALL_SET: usize = 1024;
@@ -31,71 +31,67 @@ const JSON: usize = 64;
 
 impl Relay {
     /// Handles a message of a connection with a known identity.
-    pub(super) fn message(
+    pub(super) fn handle_message(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
         message: Message,
     ) {
-        let fields = match Role::of(identity) {
-            Role::Glasses => OF_GLASSES,
-            Role::App(_) => OF_APPS,
+        let fields = match PeerRole::of(identity) {
+            PeerRole::Glasses => GLASSES_FIELDS,
+            PeerRole::App(_) => APP_FIELDS,
         };
-        let read = self.read(io, id, message, fields);
-        self.act_on(io, id, identity, read);
+        let read = self.read_message(io, id, message, fields);
+        self.handle_read(io, id, identity, read);
     }
 
     /// Continues the last message of a connection: reading it, or delivering it to many apps.
-    pub(super) fn go_on(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
+    pub(super) fn continue_message(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         if io.class(id).is_none() {
             // The connection is no longer open, and holds no memory from now on.
             if !sabotage::on(Bug::ReadingKept) {
-                self.give_up_reading(id);
+                self.drop_partial_text(id);
             }
-            if Role::of(identity) == Role::Glasses {
-                self.fan_out_without(io, id, &identity.user);
+            if PeerRole::of(identity) == PeerRole::Glasses {
+                self.orphan_fan_outs(io, id, &identity.user);
             }
-        } else if self.readings.has(id) {
-            let read = self.read_on(io, id);
-            self.act_on(io, id, identity, read);
+        } else if self.partial_texts.has(id) {
+            let read = self.read_more(io, id);
+            self.handle_read(io, id, identity, read);
         } else {
-            self.fan_out_more(io, id, &identity.user);
+            self.continue_fan_out(io, id, &identity.user);
         }
     }
 
     /// Acts on a message that was read completely; with `None` there is none yet, and nothing is
     /// done.
-    fn act_on(
+    fn handle_read(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
-        read: Option<Result<Read, Malformed>>,
+        read: Option<Result<ReadMessage, Malformed>>,
     ) {
         let done = match read {
             None => return,
             Some(Err(why)) => Err(why),
-            Some(Ok(read)) => match Role::of(identity) {
-                Role::Glasses => self.of_glasses(io, id, identity, &read),
-                Role::App(package) => self.of_app(io, id, identity, package, &read),
+            Some(Ok(read)) => match PeerRole::of(identity) {
+                PeerRole::Glasses => self.handle_glasses_frame(io, id, identity, &read),
+                PeerRole::App(package) => self.handle_app_frame(io, id, identity, package, &read),
             },
         };
         if let Err(why) = done {
-            let of = match Role::of(identity) {
-                Role::Glasses => TO_GLASSES,
-                Role::App(_) => TO_APPS,
-            };
-            self.strike(io, id, of, &why);
+            self.count_malformed(io, id, PeerRole::of(identity).class(), &why);
         }
     }
 
-    fn of_glasses(
+    fn handle_glasses_frame(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
-        read: &Read,
+        read: &ReadMessage,
     ) -> Result<(), Malformed> {
         let user = &identity.user;
         if !read.message.is_text() {
@@ -112,69 +108,70 @@ impl Relay {
             }
             return Ok(());
         }
-        match read.parse(FromGlasses::parse)? {
-            FromGlasses::Init => answer(io, id, protocol::connection_ack(user)),
-            FromGlasses::StartApp(package) => self.start_app(io, user, &package),
-            FromGlasses::StopApp(package) => self.user_stops_app(io, user, &package),
-            FromGlasses::Ping => answer(io, id, protocol::PONG.to_owned()),
-            FromGlasses::Data(kind) => {
-                let kept = !self.is_skipped(&kind);
+        match read.parse(GlassesFrame::parse)? {
+            GlassesFrame::Init => send_answer(io, id, protocol::connection_ack(user)),
+            GlassesFrame::StartApp(package) => self.start_app(io, user, &package),
+            GlassesFrame::StopApp(package) => self.stop_app_for_user(io, user, &package),
+            GlassesFrame::Ping => send_answer(io, id, protocol::PONG.to_owned()),
+            GlassesFrame::Data(kind) => {
+                let is_kept = !self.is_skipped(&kind);
                 let stream = protocol::stream_of(&kind);
                 self.fan_out(
                     io,
                     id,
                     user,
-                    FanOut::new(id, read.message.clone(), stream, kept),
+                    FanOut::new(id, read.message.clone(), stream, is_kept),
                 );
             }
         }
         Ok(())
     }
 
-    fn of_app(
+    fn handle_app_frame(
         &mut self,
         io: &mut Io<'_>,
         id: ConnId,
         identity: &Identity,
         package: &str,
-        read: &Read,
+        read: &ReadMessage,
     ) -> Result<(), Malformed> {
         if !read.message.is_text() {
             // The protocol has no binary frames from apps.
             self.stats.unrouted += 1;
             return Ok(());
         }
-        match read.parse(|text| FromApp::parse(text, package))? {
-            FromApp::Init(init) => {
+        match read.parse(|text| AppFrame::parse(text, package))? {
+            AppFrame::Init(init) => {
                 if init.has_session() && init.user(package) != Some(&identity.user) {
                     return Err(Malformed(
                         "the sessionId is of another user than this connection".to_owned(),
                     ));
                 }
-                answer(io, id, protocol::app_ack(&identity.user, package));
+                send_answer(io, id, protocol::app_ack(&identity.user, package));
             }
-            FromApp::Subscribe(subscriptions) => {
+            AppFrame::Subscribe(subscriptions) => {
                 self.subscribe(io, id, identity, subscriptions);
             }
-            FromApp::Release => {
-                let event = AppEvent::Releases { conn: id };
+            AppFrame::Release => {
+                let event = AppEvent::Released { conn: id };
                 let actions = self.app_on(io, &identity.user, package, event);
-                self.carry_out(io, identity, actions);
+                self.run_actions(io, identity, actions);
             }
-            FromApp::Ping => answer(io, id, protocol::PONG.to_owned()),
-            FromApp::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
-            FromApp::Request(kind) if !self.credentials.may_send(package, &kind) => {
+            AppFrame::Ping => send_answer(io, id, protocol::PONG.to_owned()),
+            AppFrame::Request(kind) if protocol::is_reserved(&kind) => self.stats.forbidden += 1,
+            AppFrame::Request(kind) if !self.credentials.may_send(package, &kind) => {
                 self.stats.forbidden += 1;
             }
             // The session has ended, and the app is about to be told.
-            FromApp::Request(_)
-                if self.chores.has_ends() && self.subscriptions_of(id, identity).is_none() =>
+            AppFrame::Request(_)
+                if self.task_queue.has_ended_sessions()
+                    && self.subscriptions_of(id, identity).is_none() =>
             {
                 self.stats.unrouted += 1;
             }
-            FromApp::Request(kind) => {
-                let kept = !self.is_skipped(&kind);
-                self.route_to_glasses(io, id, &identity.user, &read.message, kept);
+            AppFrame::Request(kind) => {
+                let is_kept = !self.is_skipped(&kind);
+                self.route_to_glasses(io, id, &identity.user, &read.message, is_kept);
             }
         }
         Ok(())
@@ -196,16 +193,16 @@ impl Relay {
         let (before, after) = (older.allocated(), subscriptions.allocated());
         if after > before && after > SMALL_SET && !io.has_room(after - before) {
             let why = "no memory for these subscriptions now: the old ones stay in force";
-            return answer(io, id, protocol::app_error("NO_ROOM", why));
+            return send_answer(io, id, protocol::app_error("NO_ROOM", why));
         }
-        moved(io, before, after);
+        adjust_charge(io, before, after);
         *older = subscriptions;
     }
 
     /// Returns the subscriptions of the app on this connection, if the connection still holds the
-    /// app's place.
+    /// app's slot.
     fn subscriptions_of(&mut self, id: ConnId, identity: &Identity) -> Option<&mut Subscriptions> {
-        let Role::App(package) = Role::of(identity) else {
+        let PeerRole::App(package) = PeerRole::of(identity) else {
             return None;
         };
         let app = self.sessions.app_mut(&identity.user, package)?;
@@ -223,41 +220,49 @@ impl Relay {
         app: ConnId,
         user: &str,
         message: &Message,
-        kept: bool,
+        is_kept: bool,
     ) {
-        let (mut post, sessions) = self.post();
-        let glasses = sessions.get_mut(user).map(|s| s.addressee(Role::Glasses));
-        let parcel = Parcel::new(message.clone(), TO_GLASSES, kept);
-        let reached = match (glasses, parcel) {
-            (Some(glasses), Some(parcel)) => post.deliver(io, glasses, &parcel),
+        let (mut delivery, sessions) = self.delivery();
+        let glasses = sessions
+            .get_mut(user)
+            .map(|s| s.destination(PeerRole::Glasses));
+        let frame = RelayFrame::new(message.clone(), GLASSES, is_kept);
+        let reached = match (glasses, frame) {
+            (Some(glasses), Some(frame)) => delivery.deliver(io, glasses, &frame),
             (None, _) | (_, None) => false,
         };
-        post.stats.unrouted += u64::from(!reached);
+        delivery.stats.unrouted += u64::from(!reached);
         let glasses = self
             .sessions
             .get(user)
             .and_then(|session| session.glasses().conn());
         if let Some(glasses) = glasses {
-            self.backpressure.sent(io, app, glasses);
+            self.paused_apps.pause_app(io, app, glasses);
         }
     }
 
     /// Answers a malformed frame; closes the connection after too many of them.
-    pub(super) fn strike(&mut self, io: &mut Io<'_>, id: ConnId, of: usize, why: &Malformed) {
+    pub(super) fn count_malformed(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        class: Class,
+        why: &Malformed,
+    ) {
         self.stats.malformed += 1;
         let now = io.now();
-        let (strikes, since) = self.strikes.entry(id).or_insert((0, now));
-        if now - *since > STRIKE_WINDOW {
-            (*strikes, *since) = (0, now);
+        let (count, since) = self.malformed_counts.entry(id).or_insert((0, now));
+        if now - *since > MALFORMED_WINDOW {
+            (*count, *since) = (0, now);
         }
-        *strikes += 1;
-        let over = *strikes >= STRIKES;
-        let error = if of == TO_GLASSES {
+        *count += 1;
+        let over = *count >= MALFORMED_MAX;
+        let error = if class == GLASSES {
             protocol::glasses_error("MALFORMED_MESSAGE", &why.0)
         } else {
             protocol::app_error("MALFORMED_MESSAGE", &why.0)
         };
-        answer(io, id, error);
+        send_answer(io, id, error);
         if over {
             let reason = format!("repeated malformed messages: {}", why.0);
             io.close_for(id, Cause::FORBIDDEN, Cause::FORBIDDEN.close_code(), &reason);
@@ -265,22 +270,22 @@ impl Relay {
     }
 
     /// Frees the counts and unfinished texts of a connection that has ended.
-    pub(super) fn forget(&mut self, io: &mut Io<'_>, id: ConnId) {
-        self.give_up_reading(id);
+    pub(super) fn forget_conn(&mut self, io: &mut Io<'_>, id: ConnId) {
+        self.drop_partial_text(id);
         self.forget_introduction(io, id);
-        if !self.strikes.is_empty() {
-            self.strikes.remove(&id);
+        if !self.malformed_counts.is_empty() {
+            self.malformed_counts.remove(&id);
         }
     }
 }
 
 /// Returns the work units for parsing this many bytes of JSON.
-pub(super) fn parsed(bytes: usize) -> u32 {
+pub(super) fn parse_units(bytes: usize) -> u32 {
     u32::try_from(bytes / JSON).unwrap_or(u32::MAX)
 }
 
 /// Sends an answer to the connection that asked. It is never kept for an absent peer.
-pub(super) fn answer(io: &mut Io<'_>, id: ConnId, text: String) {
+pub(super) fn send_answer(io: &mut Io<'_>, id: ConnId, text: String) {
     if let SendOutcome::Refused(why) = io.send(id, Message::text(text)) {
         log::debug!("answer refused id={id} why={why:?}");
     }

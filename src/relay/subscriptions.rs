@@ -23,7 +23,7 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Makes a set of these names, without duplicates. Names beyond [`SUBSCRIPTIONS_MAX`] are
+    /// Makes a set of these names, without duplicates. QueryNames beyond [`SUBSCRIPTIONS_MAX`] are
     /// ignored.
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut names: Vec<&str> = names.into_iter().take(SUBSCRIPTIONS_MAX).collect();

@@ -6,7 +6,7 @@ use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, ClosedBox, Desk, ErrandBox, MissedBox};
+use crate::gateway::{Classes, ClosedBox, Desk, ExpiredReceiver, JobReceiver};
 use crate::health::Policy;
 use std::future::Future;
 use std::io;
@@ -33,11 +33,11 @@ pub struct SideOptions {
     /// The queue of records of ended connections from the loop.
     pub closed: ClosedBox,
     /// The queue of lost peers that did not come back in time, from the loop.
-    pub missed: MissedBox,
+    pub missed: ExpiredReceiver,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The queue of the jobs that the loop leaves for the thread `errands`.
-    pub errands: ErrandBox,
+    pub errands: JobReceiver,
     /// The options of webhooks.
     pub webhooks: WebhookOptions,
     /// The state file, if there is one.

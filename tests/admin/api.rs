@@ -2179,7 +2179,7 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();
-    let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
+    let (closed, missed, errands) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
     let classes = pulsegate::gateway::RELAY_CLASSES.map(|info| ClassConfig {
         name: info.name.to_owned(),
         policy: Policy::default(),

@@ -1,12 +1,12 @@
-//! Errands of a real loop, done by the side thread: webhooks to HTTP servers of the tests, and the
-//! state file.
+//! Jobs of a real loop, done by the side thread: webhooks to HTTP servers of the tests, and
+//! the state file.
 
 use hmac::{Hmac, KeyInit, Mac};
 use pulsegate::gateway::Apps;
 use pulsegate::gateway::StopReason;
 use pulsegate::gateway::{
-    Credentials, Desk, Errand, Gateway, Options, Patience, Progress, ProxyProtocol, RelaySettings,
-    StateErrand, WebhookErrand,
+    Credentials, Desk, Gateway, Job, Options, Progress, ProxyProtocol, RelaySettings, RetryPolicy,
+    StateJob, WebhookJob,
 };
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::side::{self, SideHandle, StartedApps, StateFile, WebhookOptions, WebhookSettings};
@@ -85,7 +85,8 @@ impl Bench {
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
             let product_classes = gateway.classes().clone();
-            let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
+            let (closed, missed, errands) =
+                (gateway.closed(), gateway.expired_peers(), gateway.errands());
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
@@ -128,13 +129,13 @@ impl Bench {
         }
     }
 
-    /// Sends these errands from the loop to the side thread.
-    fn send_on(&self, errands: Vec<Errand>) {
+    /// Sends these jobs from the loop to the side thread.
+    fn send_on(&self, jobs: Vec<Job>) {
         let (done, is_done) = std::sync::mpsc::channel();
-        let mut errands = Some(errands);
+        let mut jobs = Some(jobs);
         let work = move |gateway: &mut Gateway, _: &mut pulsegate::Io<'_>| {
-            for errand in errands.take().unwrap_or_default() {
-                assert!(gateway.send_on(errand), "there is room");
+            for job in jobs.take().unwrap_or_default() {
+                assert!(gateway.send_on(job), "there is room");
             }
             done.send(()).expect("somebody waits");
             Progress::Done
@@ -145,10 +146,10 @@ impl Bench {
         is_done.recv_timeout(PATIENCE).expect("the loop turns");
     }
 
-    fn start(&mut self, user: &str, package: &str, url: &str, patience: Patience) -> u64 {
+    fn start(&mut self, user: &str, package: &str, url: &str, retry: RetryPolicy) -> u64 {
         self.number += 1;
         let number = self.number;
-        self.send_on(vec![start(number, user, package, url, patience)]);
+        self.send_on(vec![start(number, user, package, url, retry)]);
         number
     }
 
@@ -186,13 +187,13 @@ impl Drop for Bench {
     }
 }
 
-fn start(number: u64, user: &str, package: &str, url: &str, patience: Patience) -> Errand {
-    Errand::Webhook(WebhookErrand::Start {
+fn start(number: u64, user: &str, package: &str, url: &str, retry: RetryPolicy) -> Job {
+    Job::Webhook(WebhookJob::Start {
         number,
         user: user.into(),
         package: package.into(),
         url: url.into(),
-        patience,
+        retry,
         after: Micros::ZERO,
     })
 }
@@ -333,7 +334,12 @@ fn what_is_posted_is_what_the_contract_says() {
     let server = AppServer::new(&[status(200)]);
     let mut bench = Bench::new(LONG);
     let user = "ann-marie@example.org";
-    bench.start(user, "com.example.app", &server.url(), Patience::Once);
+    bench.start(
+        user,
+        "com.example.app",
+        &server.url(),
+        RetryPolicy::TwoAttempts,
+    );
     let asked = server.wait_for(1)[0].clone();
     assert!(asked.head.starts_with("POST /webhook HTTP/1.1\r\n"));
     let head = asked.head.to_lowercase();
@@ -359,7 +365,7 @@ fn what_is_posted_is_what_the_contract_says() {
         (StopReason::Error, "error"),
     ];
     for (nth, (reason, word)) in reasons.into_iter().enumerate() {
-        bench.send_on(vec![Errand::Webhook(WebhookErrand::Stop {
+        bench.send_on(vec![Job::Webhook(WebhookJob::Stop {
             user: user.into(),
             package: "com.example.app".into(),
             url: server.url().into(),
@@ -388,7 +394,7 @@ fn what_fails_is_tried_again() {
     let server = AppServer::new(&[status(500), status(200)]);
     let mut bench = Bench::new(LONG);
     let begun = Instant::now();
-    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Answered, 1);
     assert!(begun.elapsed() >= Duration::from_secs(1), "a second apart");
     assert_eq!(bench.count(WebhookResult::Refused), 1);
@@ -400,7 +406,7 @@ fn what_fails_is_tried_again() {
 fn a_server_that_never_answers_is_given_up_twice() {
     let server = AppServer::new(&[Never]);
     let mut bench = Bench::new(Duration::from_millis(100));
-    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Timeout, 2);
     bench.wait_for_rest();
     eventually("both connections are closed", || {
@@ -422,7 +428,7 @@ fn a_port_without_a_listener_is_unreachable_and_so_is_what_is_no_url() {
         format!("http://user:secret@{}/webhook", plain.addr),
     ];
     for (nth, url) in urls.iter().enumerate() {
-        bench.start("alice", &format!("p{nth}"), url, Patience::Once);
+        bench.start("alice", &format!("p{nth}"), url, RetryPolicy::TwoAttempts);
     }
     bench.wait_for(WebhookResult::Unreachable, 2 * urls.len() as u64);
     bench.wait_for_rest();
@@ -438,7 +444,12 @@ fn redirects_are_not_followed() {
             "HTTP/1.1 {code} -\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
             elsewhere.url()
         ))]);
-        bench.start("alice", &format!("p{code}"), &server.url(), Patience::Once);
+        bench.start(
+            "alice",
+            &format!("p{code}"),
+            &server.url(),
+            RetryPolicy::TwoAttempts,
+        );
     }
     bench.wait_for(WebhookResult::Refused, 8);
     assert_eq!(elsewhere.asked().len(), 0);
@@ -448,7 +459,7 @@ fn redirects_are_not_followed() {
 fn an_answer_without_an_end_is_an_answer_and_is_not_read_to_its_end() {
     let server = AppServer::new(&[Endless]);
     let mut bench = Bench::new(LONG);
-    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Answered, 1);
     eventually("it is cut off", || *server.left.lock().expect("whole") == 1);
 }
@@ -457,7 +468,7 @@ fn an_answer_without_an_end_is_an_answer_and_is_not_read_to_its_end() {
 #[track_caller]
 fn why_it_is_down(bench: &mut Bench, url: &str) -> String {
     for n in 0..5 {
-        bench.start(&format!("user{n}"), "p", url, Patience::Persistent);
+        bench.start(&format!("user{n}"), "p", url, RetryPolicy::UntilCancelled);
     }
     eventually("the breaker", || {
         bench.control.webhooks().breakers_open == 1
@@ -485,7 +496,7 @@ fn some_interim_responses_before_an_answer_are_no_fault() {
     let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     let server = AppServer::new(&[Answer::Bytes(some.repeat(100) + answer)]);
     let mut bench = Bench::new(LONG);
-    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Answered, 1);
 }
 
@@ -547,11 +558,11 @@ fn a_webhook_goes_only_to_networks_that_are_allowed() {
         assert_eq!(server.asked().len(), 0);
     }
     let mut bench = Bench::with_settings(allow(&["203.0.113.0/24", "127.0.0.0/8"]));
-    bench.start("alice", "p", &server.url(), Patience::Once);
+    bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Answered, 1);
     // A change applies from the next webhook on.
     *bench.settings.lock().expect("whole") = allow(&[]);
-    bench.start("alice", "q", &server.url(), Patience::Once);
+    bench.start("alice", "q", &server.url(), RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::Unreachable, 2);
     assert_eq!(server.asked().len(), 1);
 }
@@ -597,10 +608,10 @@ fn a_webhook_is_signed_with_the_key_of_its_app() {
             allow: None,
             apps: apps(key),
         });
-        bench.start("zoë", "signed", &server.url(), Patience::Once);
+        bench.start("zoë", "signed", &server.url(), RetryPolicy::TwoAttempts);
         check_signature(&server.wait_for(before + 1)[before], key);
         bench.wait_for_rest();
-        bench.send_on(vec![Errand::Webhook(WebhookErrand::Stop {
+        bench.send_on(vec![Job::Webhook(WebhookJob::Stop {
             user: "zoë".into(),
             package: "signed".into(),
             url: server.url().into(),
@@ -610,11 +621,11 @@ fn a_webhook_is_signed_with_the_key_of_its_app() {
         bench.wait_for_rest();
         // After a reload the new key signs.
         bench.settings.lock().expect("whole").apps = apps("another-key");
-        bench.start("zoë", "signed", &server.url(), Patience::Once);
+        bench.start("zoë", "signed", &server.url(), RetryPolicy::TwoAttempts);
         check_signature(&server.wait_for(before + 3)[before + 2], "another-key");
         bench.wait_for_rest();
         // An app without a key has no signature.
-        bench.start("zoë", "unsigned", &server.url(), Patience::Once);
+        bench.start("zoë", "unsigned", &server.url(), RetryPolicy::TwoAttempts);
         let asked = server.wait_for(before + 4)[before + 3].clone();
         assert!(!asked.head.to_lowercase().contains("x-pulsegate"));
     }
@@ -626,7 +637,12 @@ fn an_app_that_is_down_is_told_of() {
     let (mut bench, url) = (Bench::new(LONG), server.url());
     let package = "com.example.down";
     for n in 0..5 {
-        bench.start(&format!("user{n}"), package, &url, Patience::Persistent);
+        bench.start(
+            &format!("user{n}"),
+            package,
+            &url,
+            RetryPolicy::UntilCancelled,
+        );
     }
     eventually("the breaker", || {
         bench.control.webhooks().breakers_open == 1
@@ -634,7 +650,7 @@ fn an_app_that_is_down_is_told_of() {
     let down = bench.control.webhooks().down[0].clone();
     assert_eq!(&*down.package, package);
     assert_eq!(&*down.last_error, "answered with status 503");
-    bench.start("somebody", package, &url, Patience::Once);
+    bench.start("somebody", package, &url, RetryPolicy::TwoAttempts);
     bench.wait_for(WebhookResult::BreakerOpen, 1);
 }
 
@@ -642,16 +658,16 @@ fn an_app_that_is_down_is_told_of() {
 fn what_is_cancelled_before_its_time_is_not_posted() {
     let server = AppServer::new(&[status(200)]);
     let bench = Bench::new(LONG);
-    bench.send_on(vec![Errand::Webhook(WebhookErrand::Start {
+    bench.send_on(vec![Job::Webhook(WebhookJob::Start {
         number: 1,
         user: "alice".into(),
         package: "p".into(),
         url: server.url().into(),
-        patience: Patience::Persistent,
+        retry: RetryPolicy::UntilCancelled,
         after: Micros::from_secs(3_600),
     })]);
     eventually("it waits", || bench.control.webhooks().waiting == 1);
-    bench.send_on(vec![Errand::Webhook(WebhookErrand::Cancel { number: 1 })]);
+    bench.send_on(vec![Job::Webhook(WebhookJob::Cancel { number: 1 })]);
     bench.wait_for(WebhookResult::Cancelled, 1);
     bench.wait_for_rest();
     assert_eq!(server.asked().len(), 0);
@@ -662,10 +678,10 @@ fn one_request_serves_all_callers_that_want_the_same() {
     let server = AppServer::new(&[Never]);
     let mut bench = Bench::new(LONG);
     for _ in 0..10 {
-        bench.start("alice", "p", &server.url(), Patience::Once);
+        bench.start("alice", "p", &server.url(), RetryPolicy::TwoAttempts);
     }
     let marker = AppServer::new(&[status(200)]);
-    bench.start("alice", "marker", &marker.url(), Patience::Once);
+    bench.start("alice", "marker", &marker.url(), RetryPolicy::TwoAttempts);
     marker.wait_for(1);
     server.wait_for(1);
     assert_eq!(server.asked().len(), 1);
@@ -680,7 +696,7 @@ fn one_request_serves_all_callers_that_want_the_same() {
 fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
     let (dead, well) = (AppServer::new(&[Never]), AppServer::new(&[status(200)]));
     let mut bench = Bench::new(LONG);
-    let flood: Vec<Errand> = (0..10_000)
+    let flood: Vec<Job> = (0..10_000)
         .map(|n| {
             let user = format!("user{n}");
             start(
@@ -688,14 +704,19 @@ fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
                 &user,
                 "dead",
                 &dead.url(),
-                Patience::Persistent,
+                RetryPolicy::UntilCancelled,
             )
         })
         .collect();
     let begun = Instant::now();
     bench.send_on(flood);
     for n in 0..20 {
-        bench.start(&format!("user{n}"), "well", &well.url(), Patience::Once);
+        bench.start(
+            &format!("user{n}"),
+            "well",
+            &well.url(),
+            RetryPolicy::TwoAttempts,
+        );
     }
     bench.wait_for(WebhookResult::Answered, 20);
     // No request to the dead server has returned yet, so no place has become free.
@@ -744,15 +765,15 @@ fn keeping(path: &Path) -> Bench {
     Bench::with_state(LONG, Some(StateFile { path, started }))
 }
 
-fn remember(user: &str, package: &str) -> Errand {
-    Errand::State(StateErrand::Remember {
+fn remember(user: &str, package: &str) -> Job {
+    Job::State(StateJob::Remember {
         user: user.into(),
         package: package.into(),
     })
 }
 
-fn forget(user: &str, package: &str) -> Errand {
-    Errand::State(StateErrand::Forget {
+fn forget(user: &str, package: &str) -> Job {
+    Job::State(StateJob::Forget {
         user: user.into(),
         package: package.into(),
     })
@@ -784,10 +805,10 @@ fn what_is_remembered_is_there_after_a_restart() {
             forget("gone", "p"),
             remember("left", "p"),
             remember("left", "q"),
-            Errand::State(StateErrand::ForgetUser {
+            Job::State(StateJob::ForgetUser {
                 user: "left".into(),
             }),
-            Errand::State(StateErrand::ForgetUser {
+            Job::State(StateJob::ForgetUser {
                 user: "none".into(),
             }),
             remember(odd, odd),

@@ -112,7 +112,8 @@ impl Rig {
         });
         let registered = gateway.classes().clone();
         assert_eq!(registered.count(), RELAY_CLASSES.len() + 1);
-        let (closed, missed, errands) = (gateway.closed(), gateway.missed(), gateway.errands());
+        let (closed, missed, errands) =
+            (gateway.closed(), gateway.expired_peers(), gateway.errands());
         let config = Config {
             classes: registered.configs(),
             causes: &CAUSES,

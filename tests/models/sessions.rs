@@ -38,10 +38,7 @@ impl App {
 fn place(fleet: &mut Fleet, user: &str, package: &str) -> Option<(bool, bool)> {
     fleet.net.with_io(|gateway, _| {
         let app = gateway.session(user)?.app(package)?;
-        Some((
-            app.place().conn().is_some(),
-            app.place().absence().is_some(),
-        ))
+        Some((app.view().conn().is_some(), app.view().absence().is_some()))
     })
 }
 
@@ -303,13 +300,13 @@ fn one_of_each(fleet: &mut Fleet, all: &[PeerId], seed: u64) {
         for (user, session) in gateway.sessions_after(None).0 {
             let apps = session.apps.iter();
             let apps =
-                apps.map(|app| (user.to_owned(), app.package.to_string(), app.place().conn()));
+                apps.map(|app| (user.to_owned(), app.package.to_string(), app.view().conn()));
             places.extend(apps);
             places.push((user.to_owned(), String::new(), session.glasses().conn()));
             for app in &session.apps {
-                let waited = app.place().absence().is_some();
+                let waited = app.view().absence().is_some();
                 assert!(
-                    !(waited && app.place().conn().is_some()),
+                    !(waited && app.view().conn().is_some()),
                     "seed {seed}: both there and absent"
                 );
             }

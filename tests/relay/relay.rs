@@ -3,9 +3,9 @@
 
 use crate::fleet::{Fleet, button, number, texts};
 use pulsegate::gateway::{
-    APP_STOPPED, Admission, Apps, Credentials, DropReason, GLASSES, Kick, Outcome, Progress,
-    QUERY_UNITS, Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS,
-    Search, Work,
+    APP_STOPPED, Admission, Apps, Credentials, DropReason, GLASSES, Kick, Progress, QUERY_UNITS,
+    Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS, Search,
+    StartOutcome, Work,
 };
 use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::{Cause, Io, Message, Micros, Policy};
@@ -679,7 +679,7 @@ fn what_became_of_a_start_says_whether_a_released_app_makes_room() {
         let app = fleet.init("ada@x.y", "p.x", "key-of-p.x");
         match outcome {
             "down" => fleet.fail(number, outcome),
-            _ => fleet.done(number, Outcome::Cancelled),
+            _ => fleet.done(number, StartOutcome::Cancelled),
         }
         assert!(fleet.is_open(app));
         fleet.say(app, json!({"type":"ownership_release","reason":"x"}));
@@ -742,11 +742,11 @@ fn an_app_that_may_not_come_yet_is_missed_only_when_it_may() {
     fleet.lose(app, "reset");
     fleet.advance(58_000);
     let stats = fleet.stats();
-    assert_eq!((stats.absent[1], stats.expired_places[1]), (1, 0));
+    assert_eq!((stats.absent[1], stats.expired_slots[1]), (1, 0));
     assert_eq!(fleet.starts().len(), 0);
     fleet.advance(3_000);
     let stats = fleet.stats();
-    assert_eq!((stats.absent[1], stats.expired_places[1]), (0, 1));
+    assert_eq!((stats.absent[1], stats.expired_slots[1]), (0, 1));
     assert_eq!(fleet.starts().len(), 1);
 }
 
@@ -928,7 +928,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     let kick = |fleet: &mut Fleet, package: &str, block: Micros| {
         let app = fleet.net.with_io(|gateway, io| {
             let session = gateway.session("ada").expect("a session");
-            let id = session.app(package).and_then(|app| app.place().conn());
+            let id = session.app(package).and_then(|app| app.view().conn());
             gateway.kick(io, id.expect("a connection"), "go away", block)
         });
         fleet.net.settle();
@@ -1366,7 +1366,7 @@ fn an_app_that_its_user_stops_before_a_reload_has_come_to_it_is_told_where_it_wa
     fleet.begin_reload(&["p.y"], |_| {});
     fleet.net.with_io(|gateway, io| {
         let session = gateway.session("ada").expect("a session");
-        let id = session.app("p.x").and_then(|app| app.place().conn());
+        let id = session.app("p.x").and_then(|app| app.view().conn());
         gateway.kick(io, id.expect("a connection"), "", Micros::from_secs(60))
     });
     assert_eq!(fleet.stops(), 1);

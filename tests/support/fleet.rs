@@ -3,9 +3,9 @@
 
 use crate::tokens::token;
 use pulsegate::gateway::{
-    Admission, Apps, CAUSES, ClassInfo, Credentials, Errand, ErrandBox, Gateway, Options, Outcome,
-    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, RelayStats, StateErrand,
-    WebhookErrand,
+    Admission, Apps, CAUSES, ClassInfo, Credentials, Gateway, Job, JobReceiver, Options,
+    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, RelayStats, StartOutcome,
+    StateJob, WebhookJob,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Config, EndCode, Ending, Message, Micros, Policy};
@@ -16,8 +16,8 @@ pub const SECRET: &str = "a-secret-that-nobody-knows-anywhere";
 
 pub struct Fleet {
     pub net: Net<Gateway>,
-    errands: ErrandBox,
-    taken: Vec<Errand>,
+    jobs: JobReceiver,
+    taken: Vec<Job>,
     closed: bool,
 }
 
@@ -97,12 +97,12 @@ impl Fleet {
         tune(&mut options, &mut config);
         let closed = !options.credentials.is_open();
         let gateway = Gateway::new(options);
-        let errands = gateway.errands();
+        let jobs = gateway.errands();
         let mut net = Net::new(config, gateway);
         net.with_io(Gateway::start);
         Fleet {
             net,
-            errands,
+            jobs,
             taken: Vec::new(),
             closed,
         }
@@ -330,49 +330,47 @@ impl Fleet {
             .sessions
     }
 
-    // ---- errands ----
+    // ---- jobs ----
 
-    fn errands(&mut self, pick: impl Fn(&Errand) -> Option<u64>) -> Vec<u64> {
-        self.taken.extend(self.errands.take());
+    fn jobs(&mut self, pick: impl Fn(&Job) -> Option<u64>) -> Vec<u64> {
+        self.taken.extend(self.jobs.take());
         let picked: Vec<u64> = self.taken.iter().filter_map(&pick).collect();
-        self.taken.retain(|errand| pick(errand).is_none());
+        self.taken.retain(|job| pick(job).is_none());
         picked
     }
 
     /// Returns the numbers of starts requested since the last call.
     pub fn starts(&mut self) -> Vec<u64> {
-        self.errands(|errand| match errand {
-            Errand::Webhook(WebhookErrand::Start { number, .. }) => Some(*number),
+        self.jobs(|job| match job {
+            Job::Webhook(WebhookJob::Start { number, .. }) => Some(*number),
             _ => None,
         })
     }
 
     /// Returns the numbers of starts cancelled since the last call.
     pub fn cancelled(&mut self) -> Vec<u64> {
-        self.errands(|errand| match errand {
-            Errand::Webhook(WebhookErrand::Cancel { number }) => Some(*number),
+        self.jobs(|job| match job {
+            Job::Webhook(WebhookJob::Cancel { number }) => Some(*number),
             _ => None,
         })
     }
 
     /// Returns the number of stops requested since the last call.
     pub fn stops(&mut self) -> usize {
-        self.errands(|errand| {
-            matches!(errand, Errand::Webhook(WebhookErrand::Stop { .. })).then_some(0)
-        })
-        .len()
+        self.jobs(|job| matches!(job, Job::Webhook(WebhookJob::Stop { .. })).then_some(0))
+            .len()
     }
 
     /// Returns what the state file should remember and forget, since the last call.
     pub fn noted(&mut self) -> (Noted, Noted) {
-        self.taken.extend(self.errands.take());
+        self.taken.extend(self.jobs.take());
         let mut noted = (Vec::new(), Vec::new());
-        for errand in std::mem::take(&mut self.taken) {
-            match errand {
-                Errand::State(StateErrand::Remember { user, package }) => {
+        for job in std::mem::take(&mut self.taken) {
+            match job {
+                Job::State(StateJob::Remember { user, package }) => {
                     noted.0.push((user.into(), package.into()))
                 }
-                Errand::State(StateErrand::Forget { user, package }) => {
+                Job::State(StateJob::Forget { user, package }) => {
                     noted.1.push((user.into(), package.into()))
                 }
                 _ => {}
@@ -436,20 +434,20 @@ impl Fleet {
     }
 
     pub fn answer(&mut self, number: u64) {
-        self.done(number, Outcome::Answered);
+        self.done(number, StartOutcome::Answered);
     }
 
     pub fn fail(&mut self, number: u64, why: &str) {
-        self.done(number, Outcome::Failed(why.into()));
+        self.done(number, StartOutcome::Failed(why.into()));
     }
 
     /// Reports that the server failed, and is asked again after this many ms.
     pub fn again(&mut self, number: u64, ms: u64) {
         let after = Micros::from_millis(ms);
-        self.done(number, Outcome::Again { after });
+        self.done(number, StartOutcome::Again { after });
     }
 
-    pub fn done(&mut self, number: u64, outcome: Outcome) {
+    pub fn done(&mut self, number: u64, outcome: StartOutcome) {
         self.net
             .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
         self.net.settle();

@@ -24,16 +24,16 @@ pub(super) const TOO_LONG: &str = "a name, an id or a key is longer than allowed
 pub(super) const TOO_MANY: &str = "more than 256 subscriptions";
 const _: () = assert!(SUBSCRIPTIONS_MAX == 256);
 /// The first major version of the SDK whose apps reconnect after any close code.
-pub(super) const NEWER: u32 = 3;
+pub(super) const NEWER_SDK: u32 = 3;
 
 /// The error of [`Init`] for a message that is no introduction.
 pub(crate) const NO_INIT: &str = "the first message must be tpa_connection_init";
 pub(super) const OTHER_PACKAGE: &str = "packageName is not that of this connection";
 
 /// A string of at most `MOST` decoded bytes. A longer one is refused before it is copied.
-pub(super) struct Bounded<'a, const MOST: usize>(pub(super) Cow<'a, str>);
+pub(super) struct BoundedStr<'a, const MOST: usize>(pub(super) Cow<'a, str>);
 
-impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for Bounded<'a, MOST> {
+impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for BoundedStr<'a, MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Short<const MOST: usize>;
 
@@ -45,17 +45,17 @@ impl<'de: 'a, 'a, const MOST: usize> Deserialize<'de> for Bounded<'a, MOST> {
             }
 
             fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                check(text, MOST)?;
+                check_length(text, MOST)?;
                 Ok(Cow::Borrowed(text))
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                check(text, MOST)?;
+                check_length(text, MOST)?;
                 Ok(Cow::Owned(text.to_owned()))
             }
         }
 
-        deserializer.deserialize_str(Short::<MOST>).map(Bounded)
+        deserializer.deserialize_str(Short::<MOST>).map(BoundedStr)
     }
 }
 
@@ -83,7 +83,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-pub(super) fn check<E: Error>(text: &str, most: usize) -> Result<(), E> {
+pub(super) fn check_length<E: Error>(text: &str, most: usize) -> Result<(), E> {
     if text.len() > most {
         return Err(E::custom(TOO_LONG));
     }
@@ -91,7 +91,7 @@ pub(super) fn check<E: Error>(text: &str, most: usize) -> Result<(), E> {
 }
 
 /// Stores a field; a field that occurs twice is an error.
-pub(super) fn set<T, E: Error>(
+pub(super) fn set_once<T, E: Error>(
     field: &mut Option<T>,
     name: &'static str,
     value: T,

@@ -1,8 +1,8 @@
 //! Frames that glasses and apps send.
 
-use super::fields::{Bounded, Malformed, OTHER_PACKAGE, Object, parse, set};
+use super::fields::{BoundedStr, Malformed, OTHER_PACKAGE, Object, parse, set_once};
 use super::init::Init;
-use super::subscribing::Update;
+use super::subscription_list::SubscriptionUpdate;
 use crate::host::NAME_MAX;
 use crate::relay::subscriptions::{STREAM_MAX, Subscriptions};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use std::fmt;
 
 /// A frame from glasses.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FromGlasses<'a> {
+pub(crate) enum GlassesFrame<'a> {
     /// `connection_init`: asks for another acknowledgement.
     Init,
     /// `start_app`, with its package.
@@ -27,7 +27,7 @@ pub(crate) enum FromGlasses<'a> {
 
 /// A frame from an app.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum FromApp<'a> {
+pub(crate) enum AppFrame<'a> {
     /// `tpa_connection_init`: the app introduces itself.
     Init(Init),
     /// `subscription_update`: all streams that the app wants from now on.
@@ -41,52 +41,52 @@ pub(crate) enum FromApp<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Head<'a> {
+pub(super) struct FrameType<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Bounded<'a, STREAM_MAX>,
+    kind: BoundedStr<'a, STREAM_MAX>,
 }
 
-impl<'a> FromGlasses<'a> {
+impl<'a> GlassesFrame<'a> {
     pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
         #[derive(Deserialize)]
-        struct App<'a> {
+        struct PackageField<'a> {
             #[serde(borrow, rename = "packageName")]
-            package: Bounded<'a, NAME_MAX>,
+            package: BoundedStr<'a, NAME_MAX>,
         }
-        let package = |text| Ok(parse::<App<'_>>(text)?.package.0.into());
-        let kind = parse::<Object<Head<'_>>>(text)?.0.kind.0;
+        let package = |text| Ok(parse::<PackageField<'_>>(text)?.package.0.into());
+        let kind = parse::<Object<FrameType<'_>>>(text)?.0.kind.0;
         Ok(match &*kind {
-            "connection_init" => FromGlasses::Init,
-            "start_app" => FromGlasses::StartApp(package(text)?),
-            "stop_app" => FromGlasses::StopApp(package(text)?),
-            "ping" => FromGlasses::Ping,
-            _ => FromGlasses::Data(kind),
+            "connection_init" => GlassesFrame::Init,
+            "start_app" => GlassesFrame::StartApp(package(text)?),
+            "stop_app" => GlassesFrame::StopApp(package(text)?),
+            "ping" => GlassesFrame::Ping,
+            _ => GlassesFrame::Data(kind),
         })
     }
 }
 
-impl<'a> FromApp<'a> {
+impl<'a> AppFrame<'a> {
     /// Parses a frame of the app of this package. A frame that names another package is malformed.
     pub(crate) fn parse(text: &'a str, package: &str) -> Result<Self, Malformed> {
-        let frame = parse::<Frame<'_>>(text)?;
+        let frame = parse::<AppFrameFields<'_>>(text)?;
         if frame.package.is_some_and(|named| *named != *package) {
             return Err(Malformed(OTHER_PACKAGE.to_owned()));
         }
         Ok(match (&*frame.kind, frame.subscriptions) {
-            ("tpa_connection_init", _) => FromApp::Init(parse(text)?),
-            ("subscription_update", Some(subscriptions)) => FromApp::Subscribe(subscriptions),
+            ("tpa_connection_init", _) => AppFrame::Init(parse(text)?),
+            ("subscription_update", Some(subscriptions)) => AppFrame::Subscribe(subscriptions),
             ("subscription_update", None) => {
-                FromApp::Subscribe(parse::<Update>(text)?.subscriptions)
+                AppFrame::Subscribe(parse::<SubscriptionUpdate>(text)?.subscriptions)
             }
-            ("ownership_release", _) => FromApp::Release,
-            ("ping", _) => FromApp::Ping,
-            _ => FromApp::Request(frame.kind),
+            ("ownership_release", _) => AppFrame::Release,
+            ("ping", _) => AppFrame::Ping,
+            _ => AppFrame::Request(frame.kind),
         })
     }
 }
 
 /// The fields of an app's frame that routing needs.
-pub(super) struct Frame<'a> {
+pub(super) struct AppFrameFields<'a> {
     kind: Cow<'a, str>,
     /// `packageName`, if it is present and not null.
     package: Option<Cow<'a, str>>,
@@ -94,7 +94,7 @@ pub(super) struct Frame<'a> {
     subscriptions: Option<Subscriptions>,
 }
 
-impl<'de> Deserialize<'de> for Frame<'de> {
+impl<'de> Deserialize<'de> for AppFrameFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(field_identifier, rename_all = "camelCase")]
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Frame<'de> {
         struct Fields;
 
         impl<'de> Visitor<'de> for Fields {
-            type Value = Frame<'de>;
+            type Value = AppFrameFields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object with a type")
@@ -119,22 +119,22 @@ impl<'de> Deserialize<'de> for Frame<'de> {
                 while let Some(field) = map.next_key()? {
                     match field {
                         Field::Type => {
-                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
-                            set(&mut kind, "type", value)?;
+                            let BoundedStr::<STREAM_MAX>(value) = map.next_value()?;
+                            set_once(&mut kind, "type", value)?;
                         }
                         Field::PackageName => {
-                            let value: Option<Bounded<'_, NAME_MAX>> = map.next_value()?;
-                            set(&mut package, "packageName", value.map(|name| name.0))?;
+                            let value: Option<BoundedStr<'_, NAME_MAX>> = map.next_value()?;
+                            set_once(&mut package, "packageName", value.map(|name| name.0))?;
                         }
                         Field::Subscriptions if kind.as_deref() == Some("subscription_update") => {
-                            set(&mut subscriptions, "subscriptions", map.next_value()?)?;
+                            set_once(&mut subscriptions, "subscriptions", map.next_value()?)?;
                         }
                         Field::Subscriptions | Field::Other => {
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
                 }
-                Ok(Frame {
+                Ok(AppFrameFields {
                     kind: kind.ok_or_else(|| A::Error::missing_field("type"))?,
                     package: package.flatten(),
                     subscriptions,

@@ -1,6 +1,6 @@
 //! The introduction of an app: its first message.
 
-use super::fields::{Bounded, Malformed, NEWER, NO_INIT, parse, set};
+use super::fields::{BoundedStr, Malformed, NEWER_SDK, NO_INIT, parse, set_once};
 use crate::host::{KEY_MAX, NAME_MAX};
 use crate::relay::subscriptions::STREAM_MAX;
 use serde::Deserialize;
@@ -12,19 +12,19 @@ use std::fmt;
 #[derive(PartialEq, Eq)]
 pub(crate) struct Init {
     /// Whether the message is `reconnect`: the app was acknowledged on an earlier connection.
-    pub(crate) reconnect: bool,
+    pub(crate) is_reconnect: bool,
     session_id: Option<String>,
     pub(crate) package_name: Option<String>,
     pub(crate) api_key: Option<String>,
     /// Whether the message has an `sdkVersion` of 3 or newer.
-    pub(crate) is_newer: bool,
+    pub(crate) has_newer_sdk: bool,
 }
 
 /// Omits the API key from debug output.
 impl fmt::Debug for Init {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Init");
-        shown.field("reconnect", &self.reconnect);
+        shown.field("reconnect", &self.is_reconnect);
         shown.field("session_id", &self.session_id);
         shown.field("package_name", &self.package_name);
         shown.finish_non_exhaustive()
@@ -83,31 +83,31 @@ impl<'de> Deserialize<'de> for Init {
                 while let Some(field) = map.next_key()? {
                     match field {
                         Field::Type => {
-                            let Bounded::<STREAM_MAX>(value) = map.next_value()?;
+                            let BoundedStr::<STREAM_MAX>(value) = map.next_value()?;
                             let reconnect = value == "reconnect";
                             if !reconnect && value != "tpa_connection_init" {
                                 return Err(A::Error::custom(NO_INIT));
                             }
-                            set(&mut kind, "type", reconnect)?;
+                            set_once(&mut kind, "type", reconnect)?;
                         }
                         Field::SessionId => {
-                            let value: Bounded<'_, { 2 * NAME_MAX + 1 }> = map.next_value()?;
-                            set(&mut session, "sessionId", value.0.into_owned())?;
+                            let value: BoundedStr<'_, { 2 * NAME_MAX + 1 }> = map.next_value()?;
+                            set_once(&mut session, "sessionId", value.0.into_owned())?;
                         }
                         Field::PackageName => {
-                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
-                            set(&mut package, "packageName", value.0.into_owned())?;
+                            let value: BoundedStr<'_, NAME_MAX> = map.next_value()?;
+                            set_once(&mut package, "packageName", value.0.into_owned())?;
                         }
                         Field::ApiKey => {
-                            let value: Bounded<'_, KEY_MAX> = map.next_value()?;
-                            set(&mut key, "apiKey", value.0.into_owned())?;
+                            let value: BoundedStr<'_, KEY_MAX> = map.next_value()?;
+                            set_once(&mut key, "apiKey", value.0.into_owned())?;
                         }
                         Field::SdkVersion => {
-                            let value: Bounded<'_, NAME_MAX> = map.next_value()?;
+                            let value: BoundedStr<'_, NAME_MAX> = map.next_value()?;
                             let major = value.0.split('.').next();
                             let major = major.and_then(|major| major.parse::<u32>().ok());
-                            let is_newer = major.is_some_and(|major| major >= NEWER);
-                            set(&mut newer, "sdkVersion", is_newer)?;
+                            let has_newer_sdk = major.is_some_and(|major| major >= NEWER_SDK);
+                            set_once(&mut newer, "sdkVersion", has_newer_sdk)?;
                         }
                         Field::Other => {
                             map.next_value::<IgnoredAny>()?;
@@ -115,11 +115,11 @@ impl<'de> Deserialize<'de> for Init {
                     }
                 }
                 Ok(Init {
-                    reconnect: kind.ok_or_else(|| A::Error::missing_field("type"))?,
+                    is_reconnect: kind.ok_or_else(|| A::Error::missing_field("type"))?,
                     session_id: session,
                     package_name: package,
                     api_key: key,
-                    is_newer: newer.unwrap_or_default(),
+                    has_newer_sdk: newer.unwrap_or_default(),
                 })
             }
         }

@@ -12,7 +12,7 @@ pub(super) enum Expected {
     /// A comma, or the end of an array or object.
     Comma,
     /// Only white space may follow.
-    Nothing,
+    End,
     /// The rest of a string.
     Characters,
     /// The character after a backslash.
@@ -20,33 +20,33 @@ pub(super) enum Expected {
     /// The hexadecimal digits of an escape.
     Digits,
     /// The rest of a number, after this part of it.
-    Number(Number),
+    Number(NumberPart),
     /// The rest of `true`, `false` or `null`.
-    Word(Word),
+    Literal(Literal),
     /// Nothing: the last byte was not valid JSON.
-    NotThis,
+    Invalid,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(super) enum Literal {
     True,
     False,
     Null,
 }
 
-impl Word {
+impl Literal {
     pub(super) const fn text(self) -> &'static [u8] {
         match self {
-            Word::True => b"true",
-            Word::False => b"false",
-            Word::Null => b"null",
+            Literal::True => b"true",
+            Literal::False => b"false",
+            Literal::Null => b"null",
         }
     }
 }
 
 /// The part of a number that was read last (RFC 8259 §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Number {
+pub(super) enum NumberPart {
     Minus,
     Zero,
     Integer,
@@ -57,10 +57,10 @@ pub(super) enum Number {
     Power,
 }
 
-impl Number {
+impl NumberPart {
     /// Returns the part that a byte begins or continues; `None` if the number ends before it.
     pub(super) fn next(self, byte: u8) -> Option<Self> {
-        use Number::{Exponent, ExponentSign, Fraction, Integer, Minus, Point, Power, Zero};
+        use NumberPart::{Exponent, ExponentSign, Fraction, Integer, Minus, Point, Power, Zero};
         Some(match (self, byte) {
             (Minus, b'0') => Zero,
             (Minus | Integer, b'0'..=b'9') => Integer,
@@ -89,7 +89,7 @@ impl Number {
     pub(super) fn may_end(self) -> bool {
         matches!(
             self,
-            Number::Zero | Number::Integer | Number::Fraction | Number::Power
+            NumberPart::Zero | NumberPart::Integer | NumberPart::Fraction | NumberPart::Power
         )
     }
 }
@@ -120,10 +120,10 @@ impl Nesting {
 }
 
 /// Returns `expected` if the byte is white space; any other byte is an error there.
-pub(super) fn space(byte: u8, expected: Expected) -> Expected {
+pub(super) fn expect_space(byte: u8, expected: Expected) -> Expected {
     match byte {
         b' ' | b'\t' | b'\n' | b'\r' => expected,
-        _ => Expected::NotThis,
+        _ => Expected::Invalid,
     }
 }
 

@@ -1,20 +1,22 @@
 //! The JSON protocol of glasses and apps: their frames and the relay's replies.
 
+mod field_scanner;
 mod fields;
 mod frames;
 mod init;
 mod json;
-mod outline;
 mod replies;
-mod subscribing;
+mod subscription_list;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::field_scanner::{
+    APP_FIELDS, FIELDS_MAX_BYTES, FIELDS_MAX_TOKENS, FieldScanner, GLASSES_FIELDS, ScanProgress,
+};
 pub(crate) use self::fields::{Malformed, NO_INIT, stream_of};
-pub(crate) use self::frames::{FromApp, FromGlasses, is_reserved};
+pub(crate) use self::frames::{AppFrame, GlassesFrame, is_reserved};
 pub(crate) use self::init::{Init, user_of};
-pub(crate) use self::outline::{OF_APPS, OF_GLASSES, OUTLINE_MAX, Outline, Reading, TOKENS_MAX};
 pub(crate) use self::replies::{
-    DATA_END, PONG, app_ack, app_error, app_news, app_state_change, app_stopped, connection_ack,
+    DATA_END, PONG, app_ack, app_error, app_notice, app_state_change, app_stopped, connection_ack,
     data_stream, glasses_error, reconnect_ack, reconnect_deferred, reconnect_rejected,
 };

@@ -8,9 +8,9 @@ use std::fmt::{self, Write};
 pub(crate) const PONG: &str = r#"{"type":"pong"}"#;
 
 /// A string as JSON, in quotes.
-pub(super) struct Quoted<'a>(&'a str);
+pub(super) struct JsonString<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for JsonString<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self.0).map_err(|_| fmt::Error)?)
     }
@@ -30,8 +30,8 @@ pub(crate) fn data_stream(session: &str, stream: &str, len: usize) -> String {
     let _ = write!(
         text,
         r#"{{"type":"data_stream","sessionId":{},"streamType":{},"timestamp":"{}","data":"#,
-        Quoted(session),
-        Quoted(stream),
+        JsonString(session),
+        JsonString(stream),
         now()
     );
     text
@@ -45,7 +45,7 @@ pub(super) const ENVELOPE: usize = 128;
 
 /// The acknowledgement for glasses.
 pub(crate) fn connection_ack(session: &str) -> String {
-    let session = Quoted(session);
+    let session = JsonString(session);
     format!(
         r#"{{"type":"connection_ack","sessionId":{session},"timestamp":"{}"}}"#,
         now()
@@ -65,7 +65,7 @@ pub(crate) fn reconnect_ack(user: &str, package: &str) -> String {
 fn ack(kind: &str, user: &str, package: &str) -> String {
     format!(
         r#"{{"type":"{kind}","sessionId":{},"settings":[],"mentraosSettings":{{}},"capabilities":null,"timestamp":"{}"}}"#,
-        Quoted(&format!("{user}-{package}")),
+        JsonString(&format!("{user}-{package}")),
         now()
     )
 }
@@ -96,20 +96,20 @@ pub(crate) fn glasses_error(code: &str, message: &str) -> String {
 fn error(kind: &str, code: &str, message: &str) -> String {
     format!(
         r#"{{"type":"{kind}","code":"{code}","message":{},"timestamp":"{}"}}"#,
-        Quoted(message),
+        JsonString(message),
         now()
     )
 }
 
 /// Tells glasses that an app has started or stopped (`app_started`, `app_stopped`), with the reason
 /// if there is one.
-pub(crate) fn app_news(kind: &str, package: &str, reason: Option<&str>) -> String {
+pub(crate) fn app_notice(kind: &str, package: &str, reason: Option<&str>) -> String {
     let reason = reason.map_or_else(String::new, |reason| {
-        format!(r#","reason":{}"#, Quoted(reason))
+        format!(r#","reason":{}"#, JsonString(reason))
     });
     format!(
         r#"{{"type":"{kind}","packageName":{}{reason},"timestamp":"{}"}}"#,
-        Quoted(package),
+        JsonString(package),
         now()
     )
 }
@@ -118,7 +118,7 @@ pub(crate) fn app_news(kind: &str, package: &str, reason: Option<&str>) -> Strin
 pub(crate) fn app_state_change(package: &str, state: &str) -> String {
     format!(
         r#"{{"type":"app_state_change","packageName":{},"state":"{state}","timestamp":"{}"}}"#,
-        Quoted(package),
+        JsonString(package),
         now()
     )
 }
@@ -127,7 +127,7 @@ pub(crate) fn app_state_change(package: &str, state: &str) -> String {
 pub(crate) fn app_stopped(reason: &str) -> String {
     format!(
         r#"{{"type":"app_stopped","reason":{},"timestamp":"{}"}}"#,
-        Quoted(reason),
+        JsonString(reason),
         now()
     )
 }

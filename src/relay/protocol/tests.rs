@@ -35,7 +35,7 @@ fn users_and_packages_may_have_hyphens() {
         let text = format!(
             r#"{{"type":"tpa_connection_init","sessionId":"{session}","packageName":"{package}","apiKey":"k"}}"#
         );
-        let Ok(FromApp::Init(init)) = FromApp::parse(&text, package) else {
+        let Ok(AppFrame::Init(init)) = AppFrame::parse(&text, package) else {
             panic!("{text}");
         };
         assert_eq!(Init::parse(&text).as_ref(), Ok(&init));
@@ -46,12 +46,12 @@ fn users_and_packages_may_have_hyphens() {
 
 #[test]
 fn what_glasses_say() {
-    let data = FromGlasses::parse(r#"{"type":"button_press","buttonId":"a"}"#);
-    assert_eq!(data, Ok(FromGlasses::Data("button_press".into())));
-    let start = FromGlasses::parse(r#"{"packageName":"p","type":"start_app"}"#);
-    assert_eq!(start, Ok(FromGlasses::StartApp("p".into())));
-    let ping = FromGlasses::parse(r#" { "timestamp": 1, "type" : "ping" } "#);
-    assert_eq!(ping, Ok(FromGlasses::Ping));
+    let data = GlassesFrame::parse(r#"{"type":"button_press","buttonId":"a"}"#);
+    assert_eq!(data, Ok(GlassesFrame::Data("button_press".into())));
+    let start = GlassesFrame::parse(r#"{"packageName":"p","type":"start_app"}"#);
+    assert_eq!(start, Ok(GlassesFrame::StartApp("p".into())));
+    let ping = GlassesFrame::parse(r#" { "timestamp": 1, "type" : "ping" } "#);
+    assert_eq!(ping, Ok(GlassesFrame::Ping));
     for malformed in [
         "",
         "ping",
@@ -69,22 +69,22 @@ fn what_glasses_say() {
         r#"{"type":"a","x":01}"#,
         "{\"type\":\"a\",\"x\":\"\n\"}",
     ] {
-        assert!(FromGlasses::parse(malformed).is_err(), "{malformed}");
-        assert!(FromApp::parse(malformed, "p").is_err(), "{malformed}");
+        assert!(GlassesFrame::parse(malformed).is_err(), "{malformed}");
+        assert!(AppFrame::parse(malformed, "p").is_err(), "{malformed}");
         assert!(Init::parse(malformed).is_err(), "{malformed}");
     }
     let nothing = r#"{"type":"start_app"}"#;
-    assert!(FromGlasses::parse(nothing).is_err(), "start what?");
+    assert!(GlassesFrame::parse(nothing).is_err(), "start what?");
     let deep = format!(r#"{{"type":"a","x":{}}}"#, "[".repeat(100_000));
-    assert!(FromGlasses::parse(&deep).is_err());
+    assert!(GlassesFrame::parse(&deep).is_err());
 }
 
 #[test]
 fn an_app_subscribes_by_name_and_by_object() {
     let update = |items: &str| {
         let text = format!(r#"{{"type":"subscription_update","subscriptions":[{items}]}}"#);
-        match FromApp::parse(&text, "p") {
-            Ok(FromApp::Subscribe(names)) => {
+        match AppFrame::parse(&text, "p") {
+            Ok(AppFrame::Subscribe(names)) => {
                 Ok(names.iter().map(str::to_owned).collect::<Vec<_>>())
             }
             Ok(other) => panic!("{other:?}"),
@@ -112,14 +112,14 @@ fn a_list_that_is_too_long_is_read_to_its_limit_only() {
     let many = vec![r#"{"stream":""}"#; 257].join(",");
     let wrong = Err(Malformed(TOO_MANY.to_owned()));
     let text = format!(r#"{{"type":"subscription_update","subscriptions":[{many},!!"#);
-    assert_eq!(FromApp::parse(&text, "p"), wrong);
+    assert_eq!(AppFrame::parse(&text, "p"), wrong);
     // The type after the list is searched, but the list is not built.
     let text = format!(r#"{{"subscriptions":[{many},1],"type":"subscription_update"}}"#);
-    assert_eq!(FromApp::parse(&text, "p"), wrong);
+    assert_eq!(AppFrame::parse(&text, "p"), wrong);
     let text = format!(r#"{{"subscriptions":[{many},1],"type":"custom"}}"#);
     assert_eq!(
-        FromApp::parse(&text, "p"),
-        Ok(FromApp::Request("custom".into()))
+        AppFrame::parse(&text, "p"),
+        Ok(AppFrame::Request("custom".into()))
     );
     let long = "x".repeat(257);
     let escaped = "\\u0078".repeat(257);
@@ -127,7 +127,7 @@ fn a_list_that_is_too_long_is_read_to_its_limit_only() {
         for item in [format!(r#""{item}""#), format!(r#"{{"stream":"{item}"}}"#)] {
             let text = format!(r#"{{"type":"subscription_update","subscriptions":[{item},!!"#);
             assert_eq!(
-                FromApp::parse(&text, "p"),
+                AppFrame::parse(&text, "p"),
                 Err(Malformed(TOO_LONG.to_owned()))
             );
         }
@@ -165,9 +165,9 @@ fn names_are_bounded_before_they_are_copied() {
         format!(r#"{{"type":"{long}"}}"#),
         format!(r#"{{"type":"start_app","packageName":"{long}"}}"#),
     ] {
-        let refused = FromGlasses::parse(&text);
+        let refused = GlassesFrame::parse(&text);
         assert_eq!(refused, Err(Malformed(TOO_LONG.to_owned())));
-        assert!(FromApp::parse(&text, &long).is_err());
+        assert!(AppFrame::parse(&text, &long).is_err());
     }
 }
 
@@ -175,7 +175,7 @@ fn names_are_bounded_before_they_are_copied() {
 fn an_app_names_itself_or_no_app() {
     let parsed = |fields: &str| {
         let text = format!(r#"{{"type":"display_event"{fields}}}"#);
-        FromApp::parse(&text, "com.x").map(|_| ()).map_err(|e| e.0)
+        AppFrame::parse(&text, "com.x").map(|_| ()).map_err(|e| e.0)
     };
     for fields in [
         "",
@@ -247,7 +247,7 @@ fn what_is_sent_is_json_whatever_the_names_are() {
         connection_ack(odd),
         app_error("CODE", odd),
         glasses_error("CODE", odd),
-        app_news("app_stopped", odd, Some(odd)),
+        app_notice("app_stopped", odd, Some(odd)),
         app_state_change(odd, "running"),
         app_stopped(odd),
     ] {
@@ -274,10 +274,10 @@ fn whatever_comes_is_understood_whole_or_not_at_all() {
         let Some(text) = mutated(&mut rng, &FRAMES) else {
             continue;
         };
-        drop(FromApp::parse(&text, "b"));
+        drop(AppFrame::parse(&text, "b"));
         drop(Init::parse(&text));
-        match FromGlasses::parse(&text) {
-            Ok(FromGlasses::Data(kind)) => {
+        match GlassesFrame::parse(&text) {
+            Ok(GlassesFrame::Data(kind)) => {
                 // Half a surrogate pair is valid JSON (RFC 8259 §8.2), but not a Rust string: it is
                 // passed on unread.
                 let Ok(said) = serde_json::from_str::<serde_json::Value>(&text) else {

@@ -1,33 +1,33 @@
-//! The actions that the relay carries out after a place or an app has changed its state.
+//! The actions that the relay carries out after a slot has changed its state.
 
-use super::graces::Due;
-use super::kept::Kept;
-use super::seat::{How, Parting};
+use super::backlog::Backlog;
+use super::grace_queue::SlotDeadline;
+use super::slot::{AttachKind, LastEnding};
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::relay::subscriptions::Subscriptions;
 
-/// An action that the relay must carry out after a place has changed its state. Actions are carried
+/// An action that the relay must carry out after a slot has changed its state. Actions are carried
 /// out in the order in which they are returned.
 #[derive(Debug)]
 pub(in crate::relay) enum Action {
-    /// Start to wait for the place's peer until this time; give up other waits if there are too
+    /// Start to wait for the slot's peer until this time; give up other waits if there are too
     /// many.
-    Wait(Due),
-    /// Start another wait for the place: the last one is over.
-    Prolong(Due),
+    StartWait(SlotDeadline),
+    /// Start another wait for the slot: the last one is over.
+    ExtendWait(SlotDeadline),
     /// Cancel this wait.
-    Cancel(Due),
+    CancelWait(SlotDeadline),
     /// Release what was kept for a peer that is given up.
-    Discard(Leavings),
-    /// A connection has taken the place: acknowledge it, and send it the kept frames.
-    Welcome(Welcome),
+    Discard(SlotContent),
+    /// A connection has taken the slot: acknowledge it, and send it the kept frames.
+    Attach(AttachInfo),
     /// Acknowledge this connection: the glasses that it waited for are connected.
     Acknowledge(ConnId),
     /// Count a peer that did not come back in time; its last connection ended this way.
-    Missed(Option<Parting>),
+    CountExpired(Option<LastEnding>),
     /// Count the outcome of asking the app's server.
-    Replied {
+    CountAnswer {
         /// Whether the server agreed, or the app connected.
         answered: bool,
     },
@@ -35,77 +35,77 @@ pub(in crate::relay) enum Action {
     /// remove it.
     Revive,
     /// Remove the app from its session, and tell the glasses why.
-    Remove(Why),
+    Remove(RemoveReason),
     /// End the session.
     EndSession,
 }
 
-/// What was kept for a place that is given up.
+/// What was kept for a slot that is given up.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Leavings {
+pub(in crate::relay) struct SlotContent {
     /// Frames that were kept.
-    pub(in crate::relay) kept: Kept,
+    pub(in crate::relay) backlog: Backlog,
     /// The app's subscriptions.
     pub(in crate::relay) subscriptions: Subscriptions,
 }
 
-impl Leavings {
-    pub(super) fn new(kept: Kept, subscriptions: Subscriptions) -> Self {
-        Leavings {
-            kept,
+impl SlotContent {
+    pub(super) fn new(backlog: Backlog, subscriptions: Subscriptions) -> Self {
+        SlotContent {
+            backlog,
             subscriptions,
         }
     }
 }
 
-/// What to do for a connection that has taken a place.
+/// What to do for a connection that has taken a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) struct Welcome {
-    /// How the connection took the place.
-    pub(in crate::relay) taken: Taken,
+pub(in crate::relay) struct AttachInfo {
+    /// How the connection took the slot.
+    pub(in crate::relay) attached: Attached,
     /// The number of the unanswered request to the app's server that this connection answers.
-    pub(in crate::relay) answers: Option<u64>,
+    pub(in crate::relay) answered_request: Option<u64>,
     /// Whether to tell the glasses that the app runs.
-    pub(in crate::relay) is_news: bool,
+    pub(in crate::relay) is_new_to_glasses: bool,
 }
 
-/// How a place was taken.
+/// How a slot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Taken {
-    /// The place was free: no connection had been lost.
+pub(in crate::relay) enum Attached {
+    /// The slot was free: no connection had been lost.
     First,
-    /// The place was waiting for its peer, whose connection had been lost.
+    /// The slot was waiting for its peer, whose connection had been lost.
     Resumed {
         /// How long the peer was lost.
         absence: Micros,
         /// How the peer's last connection ended.
-        parting: Parting,
+        last_ending: LastEnding,
     },
-    /// The place was taken from an older connection of the same peer.
-    Over {
+    /// The slot was taken from an older connection of the same peer.
+    TookOver {
         /// The older connection.
         older: ConnId,
         /// Whether the older connection had announced its departure.
         released: bool,
         /// Whether the app at that connection reconnects unless it is told that it has stopped.
-        insists: bool,
+        has_newer_sdk: bool,
     },
 }
 
-impl Taken {
-    /// Returns how the place was taken, without details.
-    pub(in crate::relay) fn how(self) -> How {
+impl Attached {
+    /// Returns how the slot was taken, without details.
+    pub(in crate::relay) fn kind(self) -> AttachKind {
         match self {
-            Taken::First => How::First,
-            Taken::Resumed { .. } => How::Resume,
-            Taken::Over { .. } => How::Takeover,
+            Attached::First => AttachKind::First,
+            Attached::Resumed { .. } => AttachKind::Resume,
+            Attached::TookOver { .. } => AttachKind::Takeover,
         }
     }
 }
 
 /// Why an app is removed from its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Why {
+pub(in crate::relay) enum RemoveReason {
     /// The app announced its departure.
     Released,
     /// The app's server accepted the request, but the app did not connect in time.
@@ -114,10 +114,10 @@ pub(in crate::relay) enum Why {
     NotAnswered,
 }
 
-/// Counts how often these actions took a place again: after a loss, or from an older connection.
-pub(super) fn resumes(actions: &[Action]) -> u32 {
+/// Counts how often these actions took a slot again: after a loss, or from an older connection.
+pub(super) fn count_resumes(actions: &[Action]) -> u32 {
     let again = |action: &&Action| match action {
-        Action::Welcome(welcome) => welcome.taken != Taken::First,
+        Action::Attach(info) => info.attached != Attached::First,
         _ => false,
     };
     actions.iter().filter(again).count() as u32

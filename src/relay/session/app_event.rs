@@ -1,8 +1,8 @@
 //! The events of an app, and its state as seen from outside.
 
-use super::action::Leavings;
-use super::graces::Due;
-use super::seat::Parting;
+use super::action::SlotContent;
+use super::grace_queue::SlotDeadline;
+use super::slot::LastEnding;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 
@@ -15,7 +15,7 @@ pub enum AppState {
     Lost,
     /// The app's server is being asked, by a webhook, to connect.
     Asked {
-        /// The number of the errand.
+        /// The number of the start.
         number: u64,
         /// Whether the app ran before and was lost.
         revival: bool,
@@ -39,49 +39,53 @@ impl AppState {
     }
 }
 
-/// An event that may change the state of an app. Every `due` in it is a new end for the wait that
-/// may begin.
+/// An event that may change the state of an app. Every `deadline` in it is a new end for the wait
+/// that may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum AppEvent {
     /// A connection of the app is admitted.
-    Arrives {
+    Attached {
         conn: ConnId,
         now: Micros,
-        conduct: Conduct,
+        flags: ConnFlags,
     },
     /// This connection announces its departure.
-    Releases { conn: ConnId },
+    Released { conn: ConnId },
     /// The glasses are connected.
-    GlassesAreHere,
+    GlassesConnected,
     /// A connection has ended.
-    Gone {
+    Ended {
         conn: ConnId,
         now: Micros,
-        parting: Parting,
+        last_ending: LastEnding,
         /// Until when the app may reconnect by itself; `None`: it may not.
-        wait: Option<Due>,
+        wait: Option<SlotDeadline>,
         /// Until when a connection is expected, if the app's server was asked for one.
-        arrival: Due,
+        arrival: SlotDeadline,
         /// Whether the app has a webhook by which its server can be asked.
         has_webhook: bool,
     },
     /// A wait is over.
-    Over {
+    WaitOver {
         /// The wait that is over, by its end.
-        due: Due,
+        deadline: SlotDeadline,
         /// The new end of the wait, because until then the app is refused and cannot connect;
         /// `None` if it is not refused.
-        again: Option<Due>,
+        extended: Option<SlotDeadline>,
     },
     /// The app's server is asked to connect.
     Asked { number: u64, revival: bool },
     /// The app's server need not be asked: the app should connect by itself.
-    Expected { now: Micros, due: Due },
+    Expected { now: Micros, deadline: SlotDeadline },
     /// The server failed, and is asked again at this time. Until then the app is not expected to
     /// connect.
     Postponed { until: Micros },
     /// The server has accepted the request.
-    Answered { number: u64, now: Micros, due: Due },
+    Answered {
+        number: u64,
+        now: Micros,
+        deadline: SlotDeadline,
+    },
     /// The server has not accepted the request. It may have received it nevertheless, and may act
     /// on it until then.
     Failed { number: u64, until: Micros },
@@ -92,34 +96,34 @@ pub(in crate::relay) enum AppEvent {
 /// What is known about the behaviour of an app from its current connection. The flags are
 /// independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::relay) struct Conduct {
+pub(in crate::relay) struct ConnFlags {
     /// The app announced its departure.
     pub(in crate::relay) released: bool,
     /// The app has the newer SDK, which reconnects after any close code: only `app_stopped` stops
     /// it.
-    pub(in crate::relay) insists: bool,
+    pub(in crate::relay) has_newer_sdk: bool,
     /// The app was told to wait for the glasses, and is acknowledged when they connect.
     pub(in crate::relay) deferred: bool,
 }
 
 /// What an app needs when the glasses connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::relay) enum Wakes {
+pub(in crate::relay) enum WakeAction {
     /// The app's server is asked to connect.
-    Asked,
+    AskServer,
     /// The app's connection is acknowledged.
-    Acknowledged,
+    Acknowledge,
 }
 
 /// What an app that is removed from its session leaves behind.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Estate {
+pub(in crate::relay) struct RemovedApp {
     /// The app's connection, if it has one.
     pub(in crate::relay) conn: Option<ConnId>,
     /// The wait for the app, if it is awaited.
-    pub(in crate::relay) due: Option<Due>,
+    pub(in crate::relay) deadline: Option<SlotDeadline>,
     /// The number of the request to the app's server that has no outcome yet, if any.
-    pub(in crate::relay) question: Option<u64>,
+    pub(in crate::relay) pending_request: Option<u64>,
     /// What was kept for the app.
-    pub(in crate::relay) leavings: Leavings,
+    pub(in crate::relay) content: SlotContent,
 }

@@ -1,27 +1,28 @@
 //! Delivery of one frame of the glasses to many apps in steps, so that no step delays other users,
 //! however many apps there are.
 
-use super::app::App;
-use super::charge::units;
-use super::post::{Parcel, Post, TO_APPS};
+use super::app_slot::AppSlot;
+use super::costs::scan_units;
+use super::frame_delivery::{FrameDelivery, RelayFrame};
 use crate::base::id::ConnId;
 use crate::base::sabotage::{self, Bug};
 use crate::engine::{Io, Message};
 use crate::relay::protocol;
+use crate::relay::role::APP;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// The most that one step of a delivery may cost: 48 deliveries, or as many checks of apps that do
 /// not want the frame as cost the same.
-const STEP: usize = 48 * DELIVERY;
+const STEP_COST: usize = 48 * DELIVERY_COST;
 
 /// Bytes of a text that are copied into its envelope in one step, and the work units for that.
-const BUILT_AT_ONCE: usize = 128 * 1024;
-const BUILT_UNITS: u32 = 32;
+const BUILD_STEP_BYTES: usize = 128 * 1024;
+const BUILD_STEP_UNITS: u32 = 32;
 
 /// The cost of one delivery to an app. The unit is the check of an app that does not want the
 /// frame.
-const DELIVERY: usize = 4;
+const DELIVERY_COST: usize = 4;
 
 /// A frame of the glasses that is being delivered to the apps that subscribed, in the order of
 /// their packages.
@@ -30,11 +31,11 @@ pub(in crate::relay) struct FanOut<'a> {
     stream: Cow<'a, str>,
     content: Content,
     /// Whether the frame is kept for absent apps.
-    kept: bool,
+    is_kept: bool,
     /// The package of the last app that was looked at.
     after: Option<Box<str>>,
     /// Whether any app so far has subscribed to the frame.
-    reached: bool,
+    is_reached: bool,
     /// The connection that sent the frame.
     from: ConnId,
     /// Whether that connection has ended: it no longer holds the frame's memory, so the relay is
@@ -53,7 +54,7 @@ enum Content {
         from: usize,
     },
     /// The complete output; `None`: the frame is neither text nor binary.
-    Built(Option<Parcel>),
+    Built(Option<RelayFrame>),
 }
 
 impl<'a> FanOut<'a> {
@@ -62,14 +63,14 @@ impl<'a> FanOut<'a> {
         from: ConnId,
         message: Message,
         stream: &'a str,
-        kept: bool,
+        is_kept: bool,
     ) -> Self {
         FanOut {
             stream: Cow::Borrowed(stream),
             content: Content::Received(message),
-            kept,
+            is_kept,
             after: None,
-            reached: false,
+            is_reached: false,
             from,
             is_orphan: false,
         }
@@ -93,7 +94,7 @@ impl<'a> FanOut<'a> {
         let content = match &self.content {
             Content::Received(message) => message.len(),
             Content::Building { text, built, .. } => text.len() + built.capacity(),
-            Content::Built(parcel) => parcel.as_ref().map_or(0, Parcel::wire_len),
+            Content::Built(frame) => frame.as_ref().map_or(0, RelayFrame::wire_len),
         };
         size_of::<Self>() + names + content
     }
@@ -102,14 +103,14 @@ impl<'a> FanOut<'a> {
     /// app.
     pub(in crate::relay) fn step(
         &mut self,
-        post: &mut Post<'_>,
+        delivery: &mut FrameDelivery<'_>,
         io: &mut Io<'_>,
         user: &str,
-        apps: &mut [Box<App>],
+        apps: &mut [Box<AppSlot>],
     ) -> bool {
         let from = match &self.after {
             None => 0,
-            Some(package) => match App::position(apps, package) {
+            Some(package) => match AppSlot::position(apps, package) {
                 Ok(at) if sabotage::on(Bug::FanOutRepeats) => at,
                 Ok(at) if sabotage::on(Bug::FanOutSkips) => (at + 2).min(apps.len()),
                 Ok(at) => at + 1,
@@ -119,28 +120,28 @@ impl<'a> FanOut<'a> {
         let mut spent = 0;
         let mut looked_at = 0;
         for app in &mut apps[from..] {
-            if spent >= STEP {
+            if spent >= STEP_COST {
                 break;
             }
             if !app.wants(&self.stream) {
                 spent += 1;
             } else if self.build(user) {
-                self.deliver(post, io, app);
-                spent += DELIVERY;
+                self.deliver(delivery, io, app);
+                spent += DELIVERY_COST;
             } else {
                 // The next step looks at this app again.
-                io.spend(BUILT_UNITS);
+                io.spend(BUILD_STEP_UNITS);
                 break;
             }
             looked_at += 1;
         }
-        io.spend(units(looked_at));
+        io.spend(scan_units(looked_at));
         let next = from + looked_at;
         if next < apps.len() {
             self.after = apps[..next].last().map(|app| app.package.clone());
             return false;
         }
-        post.stats.unrouted += u64::from(!self.reached);
+        delivery.stats.unrouted += u64::from(!self.is_reached);
         true
     }
 
@@ -154,13 +155,13 @@ impl<'a> FanOut<'a> {
                     built: protocol::data_stream(user, &self.stream, text.len() + 1),
                     from: 0,
                 },
-                audio => Content::Built(Parcel::new(audio.clone(), TO_APPS, self.kept)),
+                audio => Content::Built(RelayFrame::new(audio.clone(), APP, self.is_kept)),
             };
         }
         if let Content::Building { text, built, from } = &mut self.content
             && let Message::Text(text) = text
         {
-            let mut to = text.len().min(*from + BUILT_AT_ONCE);
+            let mut to = text.len().min(*from + BUILD_STEP_BYTES);
             while !text.is_char_boundary(to) {
                 to -= 1;
             }
@@ -171,42 +172,48 @@ impl<'a> FanOut<'a> {
             }
             built.push(protocol::DATA_END);
             let whole = Message::text(std::mem::take(built));
-            self.content = Content::Built(Parcel::new(whole, TO_APPS, self.kept));
+            self.content = Content::Built(RelayFrame::new(whole, APP, self.is_kept));
         }
         true
     }
 
-    fn deliver(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, app: &mut App) {
-        if let Content::Built(Some(parcel)) = &self.content {
-            self.reached |= post.deliver(io, app.addressee(), parcel);
+    fn deliver(&mut self, delivery: &mut FrameDelivery<'_>, io: &mut Io<'_>, app: &mut AppSlot) {
+        if let Content::Built(Some(frame)) = &self.content {
+            self.is_reached |= delivery.deliver(io, app.destination(), frame);
         }
     }
 
     /// Delivers the frame to an app of an ended session, unless the app was already passed.
-    fn offer_last(&mut self, post: &mut Post<'_>, io: &mut Io<'_>, user: &str, app: &mut App) {
-        let has_heard = self
+    fn deliver_last(
+        &mut self,
+        delivery: &mut FrameDelivery<'_>,
+        io: &mut Io<'_>,
+        user: &str,
+        app: &mut AppSlot,
+    ) {
+        let is_past = self
             .after
             .as_ref()
             .is_some_and(|after| *after >= app.package);
-        if !has_heard && app.wants(&self.stream) && self.build(user) {
-            self.deliver(post, io, app);
+        if !is_past && app.wants(&self.stream) && self.build(user) {
+            self.deliver(delivery, io, app);
         }
     }
 }
 
 /// Frames of one session that are being delivered to its apps, in order.
 #[derive(Debug, Default)]
-pub(crate) struct FanOuts(Option<Box<Queue>>);
+pub(crate) struct FanOutQueue(Option<Box<Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
     frames: VecDeque<FanOut<'static>>,
-    /// Whether a chore (work over several turns) delivers the frames, because the connection that
+    /// Whether a task (work over several turns) delivers the frames, because the connection that
     /// sent them has ended.
-    has_chore: bool,
+    has_task: bool,
 }
 
-impl FanOuts {
+impl FanOutQueue {
     /// Returns whether no frame is being delivered.
     pub(in crate::relay) fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|queue| queue.frames.is_empty())
@@ -245,7 +252,7 @@ impl FanOuts {
 
     /// Charges the relay with the frames of this connection, or with all frames if `None`: the
     /// connection no longer holds them.
-    pub(in crate::relay) fn orphan(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
+    pub(in crate::relay) fn mark_orphaned(&mut self, io: &mut Io<'_>, from: Option<ConnId>) {
         let frames = self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut());
         let theirs = frames.filter(|frame| from.is_none_or(|from| from == frame.from));
         for frame in theirs.filter(|frame| !frame.is_orphan) {
@@ -257,7 +264,7 @@ impl FanOuts {
     }
 
     /// Drops the frames of this connection; returns how many there were.
-    pub(in crate::relay) fn give_up(&mut self, from: ConnId) -> u64 {
+    pub(in crate::relay) fn drop_from(&mut self, from: ConnId) -> u64 {
         let Some(queue) = &mut self.0 else {
             return 0;
         };
@@ -280,24 +287,24 @@ impl FanOuts {
         self.0.get_or_insert_default().frames.push_front(fan_out);
     }
 
-    /// Returns whether the caller must create a chore that delivers the frames, because there is
+    /// Returns whether the caller must create a task that delivers the frames, because there is
     /// none.
-    pub(in crate::relay) fn claim_chore(&mut self) -> bool {
+    pub(in crate::relay) fn claim_task(&mut self) -> bool {
         let queue = self.0.as_mut().filter(|queue| !queue.frames.is_empty());
-        queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_chore, true))
+        queue.is_some_and(|queue| !std::mem::replace(&mut queue.has_task, true))
     }
 
-    /// Records that the chore is done.
-    pub(in crate::relay) fn end_chore(&mut self) {
+    /// Records that the task is done.
+    pub(in crate::relay) fn end_task(&mut self) {
         if let Some(queue) = &mut self.0 {
-            queue.has_chore = false;
+            queue.has_task = false;
         }
         self.tidy();
     }
 
-    /// Frees an empty queue, unless a chore still uses it.
+    /// Frees an empty queue, unless a task still uses it.
     pub(in crate::relay) fn tidy(&mut self) {
-        if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_chore) {
+        if self.is_empty() && self.0.as_ref().is_some_and(|queue| !queue.has_task) {
             self.0 = None;
         }
     }
@@ -316,19 +323,19 @@ impl FanOuts {
     /// Returns how many frames reached no app.
     pub(in crate::relay) fn unrouted(&self) -> u64 {
         let queue = self.0.iter().flat_map(|queue| queue.frames.iter());
-        queue.filter(|fan_out| !fan_out.reached).count() as u64
+        queue.filter(|fan_out| !fan_out.is_reached).count() as u64
     }
 
     /// Delivers the frames to an app of an ended session.
-    pub(in crate::relay) fn offer_last(
+    pub(in crate::relay) fn deliver_last(
         &mut self,
-        post: &mut Post<'_>,
+        delivery: &mut FrameDelivery<'_>,
         io: &mut Io<'_>,
         user: &str,
-        app: &mut App,
+        app: &mut AppSlot,
     ) {
         for fan_out in self.0.iter_mut().flat_map(|queue| queue.frames.iter_mut()) {
-            fan_out.offer_last(post, io, user, app);
+            fan_out.deliver_last(delivery, io, user, app);
         }
     }
 }

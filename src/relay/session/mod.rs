@@ -1,41 +1,41 @@
-//! Sessions: the places of a user's glasses and apps, their state machines, and the frames kept for
+//! Sessions: the slots of a user's glasses and apps, their state machines, and the frames kept for
 //! them.
 
-mod account;
 mod action;
-mod app;
 mod app_event;
+mod app_slot;
 mod backlog;
-mod census;
-mod charge;
+mod backlog_queue;
+mod costs;
 mod fan_out;
-mod graces;
-mod kept;
-mod place;
-mod post;
-mod question;
-mod seat;
+mod frame_delivery;
+mod glasses_slot;
+mod grace_queue;
+mod memory;
 #[expect(
     clippy::module_inception,
     reason = "the type that gives the folder its name"
 )]
 mod session;
+mod session_request;
+mod slot;
+mod slot_counts;
 #[cfg(test)]
 mod tests;
 
-pub(in crate::relay) use self::action::{Action, Taken, Welcome, Why};
-pub use self::app::App;
+pub(in crate::relay) use self::action::{Action, AttachInfo, Attached, RemoveReason};
 pub use self::app_event::AppState;
-pub(in crate::relay) use self::app_event::{AppEvent, Conduct, Estate, Wakes};
-pub(in crate::relay) use self::census::{Census, Vacancies};
-pub(in crate::relay) use self::charge::{moved, units};
+pub(in crate::relay) use self::app_event::{AppEvent, ConnFlags, RemovedApp, WakeAction};
+pub use self::app_slot::AppSlot;
+pub(in crate::relay) use self::costs::{adjust_charge, scan_units};
 pub(in crate::relay) use self::fan_out::FanOut;
-pub(crate) use self::fan_out::FanOuts;
-pub use self::graces::Due;
-pub(in crate::relay) use self::graces::{Graces, Room};
-pub(in crate::relay) use self::place::PlaceEvent;
-pub(in crate::relay) use self::post::{Parcel, Post, Replayed, TO_APPS, TO_GLASSES};
-pub(in crate::relay) use self::seat::Parting;
-pub use self::seat::{Absence, How, PlaceState, PlaceView};
+pub(crate) use self::fan_out::FanOutQueue;
+pub(in crate::relay) use self::frame_delivery::{FrameDelivery, RelayFrame, ReplayOutcome};
+pub(in crate::relay) use self::glasses_slot::GlassesEvent;
+pub use self::grace_queue::SlotDeadline;
+pub(in crate::relay) use self::grace_queue::{GiveUp, GraceQueue};
 pub use self::session::Session;
 pub(crate) use self::session::{SESSION_APPS_MAX, Sessions};
+pub(in crate::relay) use self::slot::LastEnding;
+pub use self::slot::{Absence, AttachKind, SlotState, SlotView};
+pub(in crate::relay) use self::slot_counts::{OfflineApps, SlotCounts};

@@ -1,19 +1,19 @@
-//! Sessions by user, each with one place for its glasses and one for each app. A place is held by a
+//! Sessions by user, each with one slot for its glasses and one for each app. A slot is held by a
 //! connection, or waits for one.
 
 use super::action::Action;
-use super::app::App;
-use super::app_event::{AppEvent, Estate};
-use super::census::{Census, Tally};
-use super::fan_out::FanOuts;
-use super::graces::Due;
-use super::kept::Kept;
-use super::place::{Place, PlaceEvent};
-use super::seat::{Addressee, PlaceView};
+use super::app_event::{AppEvent, RemovedApp};
+use super::app_slot::AppSlot;
+use super::backlog::Backlog;
+use super::fan_out::FanOutQueue;
+use super::glasses_slot::{GlassesEvent, GlassesSlot};
+use super::grace_queue::SlotDeadline;
+use super::slot::{Destination, SlotView};
+use super::slot_counts::{CountFlags, SlotCounts};
 use crate::base::id::ConnId;
 use crate::engine::Io;
 use crate::host::Identity;
-use crate::relay::role::Role;
+use crate::relay::role::PeerRole;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -23,54 +23,54 @@ pub(crate) const SESSION_APPS_MAX: usize = 1_000;
 /// The session of one user.
 #[derive(Debug, Default)]
 pub struct Session {
-    /// The glasses' place.
-    pub(super) glasses: Place,
+    /// The glasses' slot.
+    pub(super) glasses: GlassesSlot,
     /// The apps, sorted by package. Boxed, because a list of a thousand is changed in its middle.
-    pub apps: Vec<Box<App>>,
+    pub apps: Vec<Box<AppSlot>>,
     /// Frames of the glasses that have not reached all apps.
-    pub(crate) fan_outs: FanOuts,
+    pub(crate) fan_outs: FanOutQueue,
 }
 
 impl Session {
     /// Returns whether the session has no apps, and its glasses are neither connected nor awaited.
     fn is_over(&self) -> bool {
-        !self.glasses.is_held() && self.apps.is_empty()
+        !self.glasses.is_occupied() && self.apps.is_empty()
     }
 
-    /// Returns a view of the glasses' place.
-    pub fn glasses(&self) -> PlaceView {
+    /// Returns a view of the glasses' slot.
+    pub fn glasses(&self) -> SlotView {
         self.glasses.view()
     }
 
     /// Returns the app of this package.
-    pub fn app(&self, package: &str) -> Option<&App> {
+    pub fn app(&self, package: &str) -> Option<&AppSlot> {
         self.position(package).ok().map(|at| &*self.apps[at])
     }
 
     /// Returns the index of the app of this package in the list, or where it would be inserted.
     fn position(&self, package: &str) -> Result<usize, usize> {
-        App::position(&self.apps, package)
+        AppSlot::position(&self.apps, package)
     }
 
-    pub(crate) fn app_mut(&mut self, package: &str) -> Option<&mut App> {
+    pub(crate) fn app_mut(&mut self, package: &str) -> Option<&mut AppSlot> {
         self.position(package).ok().map(|at| &mut *self.apps[at])
     }
 
-    /// Returns a view of the place of a role, if there is one.
-    pub(in crate::relay) fn place(&self, role: Role<'_>) -> Option<PlaceView> {
+    /// Returns a view of the slot of a role, if there is one.
+    pub(in crate::relay) fn slot(&self, role: PeerRole<'_>) -> Option<SlotView> {
         match role {
-            Role::Glasses => Some(self.glasses()),
-            Role::App(package) => self.app(package).map(App::place),
+            PeerRole::Glasses => Some(self.glasses()),
+            PeerRole::App(package) => self.app(package).map(AppSlot::view),
         }
     }
 
     /// Returns where frames for the peer of this role go.
-    pub(in crate::relay) fn addressee(&mut self, role: Role<'_>) -> Addressee<'_> {
+    pub(in crate::relay) fn destination(&mut self, role: PeerRole<'_>) -> Destination<'_> {
         match role {
-            Role::Glasses => self.glasses.addressee(),
-            Role::App(package) => match self.app_mut(package) {
-                Some(app) => app.addressee(),
-                None => Addressee::Missing,
+            PeerRole::Glasses => self.glasses.destination(),
+            PeerRole::App(package) => match self.app_mut(package) {
+                Some(app) => app.destination(),
+                None => Destination::Empty,
             },
         }
     }
@@ -94,19 +94,22 @@ impl Sessions {
     }
 
     /// Returns an app of a user's session.
-    pub(crate) fn app_mut(&mut self, user: &str, package: &str) -> Option<&mut App> {
+    pub(crate) fn app_mut(&mut self, user: &str, package: &str) -> Option<&mut AppSlot> {
         self.get_mut(user)?.app_mut(package)
     }
 
-    /// Returns what is kept for the peer of this identity, if this connection holds its place.
-    pub(in crate::relay) fn kept_of(
+    /// Returns what is kept for the peer of this identity, if this connection holds its slot.
+    pub(in crate::relay) fn backlog_of(
         &mut self,
         identity: &Identity,
         id: ConnId,
-    ) -> Option<&mut Kept> {
-        match self.get_mut(&identity.user)?.addressee(Role::of(identity)) {
-            Addressee::Here(conn, kept) if conn == id => Some(kept),
-            Addressee::Here(..) | Addressee::Absent(_) | Addressee::Missing => None,
+    ) -> Option<&mut Backlog> {
+        match self
+            .get_mut(&identity.user)?
+            .destination(PeerRole::of(identity))
+        {
+            Destination::Held(conn, backlog) if conn == id => Some(backlog),
+            Destination::Held(..) | Destination::Absent(_) | Destination::Empty => None,
         }
     }
 
@@ -140,22 +143,22 @@ impl Sessions {
     }
 }
 
-/// Methods that apply events to places, and update the counts of places.
+/// Methods that apply events to slots, and update the counts of slots.
 impl Sessions {
-    /// Applies an event to the glasses' place of a user that has a session.
+    /// Applies an event to the glasses' slot of a user that has a session.
     pub(in crate::relay) fn glasses_on(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         user: &str,
-        event: PlaceEvent,
+        event: GlassesEvent,
     ) -> Vec<Action> {
         let Some(session) = self.get_mut(user) else {
             return Vec::new();
         };
-        let before = session.glasses.tally();
+        let before = session.glasses.count_flags();
         let actions = session.glasses.on(event);
-        census.changed(io, (user, None), before, session.glasses.tally());
+        counts.update(io, (user, None), before, session.glasses.count_flags());
         actions
     }
 
@@ -163,34 +166,39 @@ impl Sessions {
     pub(in crate::relay) fn app_on(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         (user, package): (&str, &str),
         event: AppEvent,
     ) -> Vec<Action> {
         let Some(app) = self.app_mut(user, package) else {
             return Vec::new();
         };
-        let before = app.tally();
+        let before = app.count_flags();
         let actions = app.on(event);
-        census.changed(io, (user, Some(package)), before, app.tally());
+        counts.update(io, (user, Some(package)), before, app.count_flags());
         actions
     }
 
-    /// Gives an admitted connection the place of its app, which may be new to the session.
-    pub(in crate::relay) fn app_arrives(
+    /// Gives an admitted connection the slot of its app, which may be new to the session.
+    pub(in crate::relay) fn attach_app(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         (user, package): (&str, &str),
         event: AppEvent,
     ) -> Vec<Action> {
         let session = self.of(user);
         let Err(at) = session.position(package) else {
-            return self.app_on(io, census, (user, package), event);
+            return self.app_on(io, counts, (user, package), event);
         };
-        let mut app = Box::new(App::started(package));
+        let mut app = Box::new(AppSlot::started(package));
         let actions = app.on(event);
-        census.changed(io, (user, Some(package)), Tally::default(), app.tally());
+        counts.update(
+            io,
+            (user, Some(package)),
+            CountFlags::default(),
+            app.count_flags(),
+        );
         session.apps.insert(at, app);
         actions
     }
@@ -199,39 +207,44 @@ impl Sessions {
     pub(in crate::relay) fn start_app(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         (user, package): (&str, &str),
     ) {
         let session = self.of(user);
         if let Err(at) = session.position(package) {
-            let app = App::started(package);
-            census.changed(io, (user, Some(package)), Tally::default(), app.tally());
+            let app = AppSlot::started(package);
+            counts.update(
+                io,
+                (user, Some(package)),
+                CountFlags::default(),
+                app.count_flags(),
+            );
             session.apps.insert(at, Box::new(app));
         }
     }
 
     /// Removes an app from its session.
-    pub(in crate::relay) fn take_app(
+    pub(in crate::relay) fn remove_app(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         (user, package): (&str, &str),
-    ) -> Option<Estate> {
+    ) -> Option<RemovedApp> {
         let session = self.get_mut(user)?;
         let at = session.position(package).ok()?;
         let app = session.apps.remove(at);
-        Some(Self::end_app(io, census, user, *app))
+        Some(Self::end_app(io, counts, user, *app))
     }
 
     /// Updates the counts for an app that is no longer in a session.
     pub(in crate::relay) fn end_app(
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         user: &str,
-        app: App,
-    ) -> Estate {
-        let place = (user, Some(&*app.package));
-        census.changed(io, place, app.tally(), Tally::default());
+        app: AppSlot,
+    ) -> RemovedApp {
+        let slot = (user, Some(&*app.package));
+        counts.update(io, slot, app.count_flags(), CountFlags::default());
         app.end()
     }
 
@@ -240,17 +253,27 @@ impl Sessions {
     pub(in crate::relay) fn restore(
         &mut self,
         io: &mut Io<'_>,
-        census: &mut Census<'_>,
+        counts: &mut SlotCounts<'_>,
         user: &str,
-        due: Due,
+        deadline: SlotDeadline,
         packages: &[&str],
     ) {
         let session = self.of(user);
-        session.glasses = Place::restored(io.now(), due);
-        census.changed(io, (user, None), Tally::default(), session.glasses.tally());
+        session.glasses = GlassesSlot::restored(io.now(), deadline);
+        counts.update(
+            io,
+            (user, None),
+            CountFlags::default(),
+            session.glasses.count_flags(),
+        );
         for package in packages {
-            let app = App::restored(package);
-            census.changed(io, (user, Some(package)), Tally::default(), app.tally());
+            let app = AppSlot::restored(package);
+            counts.update(
+                io,
+                (user, Some(package)),
+                CountFlags::default(),
+                app.count_flags(),
+            );
             session.apps.push(Box::new(app));
         }
     }

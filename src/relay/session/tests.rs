@@ -1,22 +1,22 @@
-//! Tests of the state machines of places and apps against a model of flat facts, each rule in a
+//! Tests of the state machines of slots against a model of flat facts, each rule in a
 //! line or two. Random events hit them in any state; state, actions and counts must agree after
 //! each.
 
-mod facts;
-mod world;
+mod generator;
+mod model;
 
-use self::facts::Facts;
-use self::world::World;
-use super::action::{Action, Leavings};
-use super::app::App;
-use super::app_event::{AppState, Wakes};
-use super::backlog::Frame;
-use super::census::{Tally, Vacancies};
-use super::place::Place;
-use super::seat::{Addressee, PlaceState};
+use self::generator::Generator;
+use self::model::Model;
+use super::action::{Action, SlotContent};
+use super::app_event::{AppState, WakeAction};
+use super::app_slot::AppSlot;
+use super::backlog_queue::BuiltFrame;
+use super::glasses_slot::GlassesSlot;
+use super::slot::{Destination, SlotState};
+use super::slot_counts::{CountFlags, OfflineApps};
 use crate::base::time::Micros;
 use crate::engine::Message;
-use crate::relay::settings::ReplayLimits;
+use crate::relay::relay_settings::ReplayLimits;
 use crate::relay::subscriptions::Subscriptions;
 
 const SEEDS: u64 = 300;
@@ -27,20 +27,20 @@ const APPS: usize = 3;
 const ORPHANS: Micros = Micros::from_secs(3);
 
 /// Keeps a frame where one can be kept.
-fn keep(place: Addressee<'_>, facts: &mut Facts) {
-    let (Addressee::Here(_, kept) | Addressee::Absent(kept)) = place else {
-        assert!(facts.conn.is_none() && facts.due.is_none());
+fn keep(destination: Destination<'_>, model: &mut Model) {
+    let (Destination::Held(_, kept) | Destination::Absent(kept)) = destination else {
+        assert!(model.conn.is_none() && model.deadline.is_none());
         return;
     };
-    let frame = Frame::new(Message::text("x".to_owned())).expect("a text");
+    let frame = BuiltFrame::new(Message::text("x".to_owned())).expect("a text");
     let limits = ReplayLimits {
         max_messages: usize::MAX,
         ..ReplayLimits::default()
     };
-    kept.change(|backlog| {
-        backlog.waits(&frame, Micros::ZERO, &limits, &|_| true);
+    kept.change(|queue| {
+        queue.push_waiting(&frame, Micros::ZERO, &limits, &|_| true);
     });
-    facts.kept += 1;
+    model.kept += 1;
 }
 
 /// Compares the actions with those of the model; what is discarded must be what was kept.
@@ -52,114 +52,128 @@ fn check_actions(done: &[Action], todo: &[Action], (kept, wants): (usize, usize)
     let [shown, expected] = [done, todo].map(|all| all.iter().map(shown).collect::<Vec<_>>());
     assert_eq!(shown, expected);
     for action in done {
-        if let Action::Discard(leavings) = action {
-            check_leavings(leavings, (kept, wants));
+        if let Action::Discard(content) = action {
+            check_leavings(content, (kept, wants));
         }
     }
 }
 
-fn check_leavings(leavings: &Leavings, (kept, wants): (usize, usize)) {
-    assert_eq!(leavings.kept.count().0, kept, "frames");
-    assert_eq!(leavings.subscriptions.len(), wants, "subscriptions");
+fn check_leavings(content: &SlotContent, (kept, wants): (usize, usize)) {
+    assert_eq!(content.backlog.count().0, kept, "frames");
+    assert_eq!(content.subscriptions.len(), wants, "subscriptions");
 }
 
 /// Random lives of a few apps: they connect, end, and start anew.
 fn apps(seed: u64) {
-    let mut world = World::new(seed);
-    let (mut absent, mut vacancies) = (0, Vacancies::default());
-    let mut all: Vec<(App, Facts)> = Vec::new();
+    let mut generator = Generator::new(seed);
+    let (mut absent, mut offline_apps) = (0, OfflineApps::default());
+    let mut all: Vec<(AppSlot, Model)> = Vec::new();
     for _ in 0..STEPS {
         if all.len() < APPS {
-            let (app, ran) = match world.rng.bool() {
-                true => (App::started("p"), false),
-                false => (App::restored("p"), true),
+            let (app, ran) = match generator.rng.bool() {
+                true => (AppSlot::started("p"), false),
+                false => (AppSlot::restored("p"), true),
             };
-            vacancies.change(&mut absent, true, Tally::default(), app.tally());
-            let facts = Facts {
+            offline_apps.update(&mut absent, true, CountFlags::default(), app.count_flags());
+            let model = Model {
                 ran,
-                ..Facts::default()
+                ..Model::default()
             };
-            all.push((app, facts));
+            all.push((app, model));
         }
-        let nth = world.rng.usize(0..all.len());
-        let (app, facts) = &mut all[nth];
-        if world.rng.bool() {
-            keep(app.addressee(), facts);
+        let nth = generator.rng.usize(0..all.len());
+        let (app, model) = &mut all[nth];
+        if generator.rng.bool() {
+            keep(app.destination(), model);
         }
-        if let Some(wants) = facts.conn.and_then(|conn| app.subscriptions_of(conn)) {
-            facts.wants = world.rng.usize(0..9);
-            let names: Vec<String> = (0..facts.wants).map(|n| n.to_string()).collect();
+        if let Some(wants) = model.conn.and_then(|conn| app.subscriptions_of(conn)) {
+            model.wants = generator.rng.usize(0..9);
+            let names: Vec<String> = (0..model.wants).map(|n| n.to_string()).collect();
             *wants = Subscriptions::new(names.iter().map(String::as_str));
         }
-        let event = world.app_event(facts);
-        let (before, had) = (app.tally(), (facts.kept, facts.wants));
-        let (done, todo) = (app.on(event), facts.on(event));
-        vacancies.change(&mut absent, true, before, app.tally());
+        let event = generator.app_event(model);
+        let (before, had) = (app.count_flags(), (model.kept, model.wants));
+        let (done, todo) = (app.on(event), model.on(event));
+        offline_apps.update(&mut absent, true, before, app.count_flags());
         check_actions(&done, &todo, had);
-        check_app(app, facts, &mut world);
+        check_app(app, model, &mut generator);
         let is_removed = matches!(done.last(), Some(Action::Remove(_)));
-        if is_removed || world.rng.u8(0..40) == 0 {
-            let (app, facts) = all.swap_remove(nth);
-            vacancies.change(&mut absent, true, app.tally(), Tally::default());
-            let estate = app.end();
-            assert_eq!((estate.conn, estate.due), (facts.conn, facts.due));
-            assert_eq!(estate.question, facts.open);
-            check_leavings(&estate.leavings, (facts.kept, facts.wants));
+        if is_removed || generator.rng.u8(0..40) == 0 {
+            let (app, model) = all.swap_remove(nth);
+            offline_apps.update(&mut absent, true, app.count_flags(), CountFlags::default());
+            let removed = app.end();
+            assert_eq!(
+                (removed.conn, removed.deadline),
+                (model.conn, model.deadline)
+            );
+            assert_eq!(removed.pending_request, model.open);
+            check_leavings(&removed.content, (model.kept, model.wants));
         }
-        let count = |fact: fn(&Tally) -> bool| {
-            let tallies = all.iter().map(|(_, facts)| facts.tally());
+        let count = |fact: fn(&CountFlags) -> bool| {
+            let tallies = all.iter().map(|(_, model)| model.count_flags());
             tallies.filter(fact).count() as u64
         };
-        assert_eq!(absent, count(|tally| tally.is_absent));
-        assert_eq!(vacancies.apps(), count(|tally| tally.is_charged));
-        assert_eq!(vacancies.started(), count(|tally| tally.is_started));
+        assert_eq!(absent, count(|count_flags| count_flags.is_absent));
+        assert_eq!(
+            offline_apps.all(),
+            count(|count_flags| count_flags.is_charged)
+        );
+        assert_eq!(
+            offline_apps.never_connected(),
+            count(|count_flags| count_flags.is_never_connected)
+        );
     }
 }
 
-fn check_app(app: &App, facts: &Facts, world: &mut World) {
-    assert_eq!(app.state(), facts.state());
-    facts.check_view(app.place());
-    assert_eq!(app.tally(), facts.tally());
+fn check_app(app: &AppSlot, model: &Model, generator: &mut Generator) {
+    assert_eq!(app.state(), model.state());
+    model.check_view(app.view());
+    assert_eq!(app.count_flags(), model.count_flags());
     let wants = app.subscriptions().map_or(0, Subscriptions::len);
-    assert_eq!(wants, facts.wants);
-    let wakes = match facts.state() {
-        AppState::Dormant => Some(Wakes::Asked),
-        _ => facts.conduct.deferred.then_some(Wakes::Acknowledged),
+    assert_eq!(wants, model.wants);
+    let wake_action = match model.state() {
+        AppState::Dormant => Some(WakeAction::AskServer),
+        _ => model.flags.deferred.then_some(WakeAction::Acknowledge),
     };
-    assert_eq!(app.wakes(), wakes);
-    let (now, insists) = (world.now, world.rng.bool());
-    let is_orphan = facts.not_before.is_some_and(|at| match facts.state() {
+    assert_eq!(app.wake_action(), wake_action);
+    let (now, has_newer_sdk) = (generator.now, generator.rng.bool());
+    let is_orphan = model.not_before.is_some_and(|at| match model.state() {
         AppState::Asked { .. } => now < at,
-        AppState::Running => insists && now < at + ORPHANS,
+        AppState::Running => has_newer_sdk && now < at + ORPHANS,
         _ => false,
     });
-    assert_eq!(app.is_orphan(now, insists, ORPHANS), is_orphan);
+    assert_eq!(app.is_orphan(now, has_newer_sdk, ORPHANS), is_orphan);
 }
 
 /// Random lives of glasses, one after another.
 fn glasses(seed: u64) {
-    let mut world = World::new(seed);
-    let (mut absent, mut vacancies) = (0, Vacancies::default());
-    let (mut place, mut facts) = (Place::default(), Facts::default());
-    if world.rng.bool() {
-        let due = world.due();
-        place = Place::restored(world.now, due);
-        facts.waits(world.now, due, None);
-        vacancies.change(&mut absent, false, Tally::default(), place.tally());
+    let mut generator = Generator::new(seed);
+    let (mut absent, mut offline_apps) = (0, OfflineApps::default());
+    let (mut slot, mut model) = (GlassesSlot::default(), Model::default());
+    if generator.rng.bool() {
+        let deadline = generator.deadline();
+        slot = GlassesSlot::restored(generator.now, deadline);
+        model.waits(generator.now, deadline, None);
+        offline_apps.update(
+            &mut absent,
+            false,
+            CountFlags::default(),
+            slot.count_flags(),
+        );
     }
     for _ in 0..STEPS {
-        if world.rng.bool() {
-            keep(place.addressee(), &mut facts);
+        if generator.rng.bool() {
+            keep(slot.destination(), &mut model);
         }
-        let event = world.place_event(&facts);
-        let (before, had) = (place.tally(), (facts.kept, 0));
-        let (done, todo) = (place.on(event), facts.glasses_on(event));
-        vacancies.change(&mut absent, false, before, place.tally());
+        let event = generator.place_event(&model);
+        let (before, had) = (slot.count_flags(), (model.kept, 0));
+        let (done, todo) = (slot.on(event), model.glasses_on(event));
+        offline_apps.update(&mut absent, false, before, slot.count_flags());
         check_actions(&done, &todo, had);
-        facts.check_view(place.view());
-        assert_eq!(place.is_held(), place.view().state != PlaceState::Empty);
-        assert_eq!(absent, u64::from(facts.due.is_some()));
-        assert_eq!(vacancies, Vacancies::default(), "glasses are no app");
+        model.check_view(slot.view());
+        assert_eq!(slot.is_occupied(), slot.view().state != SlotState::Empty);
+        assert_eq!(absent, u64::from(model.deadline.is_some()));
+        assert_eq!(offline_apps, OfflineApps::default(), "glasses are no app");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::time::Micros;
 use crate::engine::{Request, TimerId};
 use crate::host::{KEY_MAX, NAME_MAX};
 use crate::relay::protocol;
-use crate::relay::session::PlaceView;
+use crate::relay::session::SlotView;
 use std::collections::HashMap;
 
 /// Bytes that the headers of one request cost besides their text: the entry in the map.
@@ -15,46 +15,41 @@ const ENTRY: usize = 96;
 
 /// How an app has introduced itself.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::relay) struct Greeting {
+pub(in crate::relay) struct Introduction {
     /// The app has the newer SDK, which reconnects after any close code: only `app_stopped` stops
     /// it.
-    pub(in crate::relay) insists: bool,
+    pub(in crate::relay) has_newer_sdk: bool,
     /// The app's first message was `reconnect`.
-    pub(in crate::relay) reconnects: bool,
+    pub(in crate::relay) is_reconnect: bool,
 }
 
-impl Greeting {
+impl Introduction {
     /// Returns how long the app must wait for its glasses at most, if it has sent `reconnect` and
     /// they are lost; `None` if it need not wait.
-    pub(in crate::relay) fn waits_for(self, glasses: PlaceView, now: Micros) -> Option<Micros> {
-        let absence = glasses.absence().filter(|_| self.reconnects)?;
-        Some(absence.due.at.max(now) - now)
+    pub(in crate::relay) fn wait_left(self, glasses: SlotView, now: Micros) -> Option<Micros> {
+        let absence = glasses.absence().filter(|_| self.is_reconnect)?;
+        Some(absence.deadline.at.max(now) - now)
     }
 
     /// Returns the first message to an admitted app; `left` is the longest time that it waits for
     /// its glasses.
-    pub(in crate::relay) fn answer(
-        self,
-        user: &str,
-        package: &str,
-        left: Option<Micros>,
-    ) -> String {
+    pub(in crate::relay) fn ack(self, user: &str, package: &str, left: Option<Micros>) -> String {
         match left {
             Some(left) => protocol::reconnect_deferred(left.as_millis()),
-            None if self.reconnects => protocol::reconnect_ack(user, package),
+            None if self.is_reconnect => protocol::reconnect_ack(user, package),
             None => protocol::app_ack(user, package),
         }
     }
 }
 
 /// The app that the headers of a request name. The key is checked with the first message.
-pub(in crate::relay) struct Headers {
+pub(in crate::relay) struct AppHeaders {
     pub(in crate::relay) user: Box<str>,
     pub(in crate::relay) package: Box<str>,
     pub(in crate::relay) key: Box<str>,
 }
 
-impl Headers {
+impl AppHeaders {
     /// Reads the headers of a request; `None` if one is missing or too long.
     pub(in crate::relay) fn of(request: &Request) -> Option<Self> {
         let field = |name: &str, most: usize| {
@@ -67,7 +62,7 @@ impl Headers {
             let session = field("x-session-id", 2 * NAME_MAX + 1)?;
             protocol::user_of(&session, &package).map(Box::from)
         });
-        Some(Headers {
+        Some(AppHeaders {
             user: user?,
             key: field("x-api-key", KEY_MAX)?,
             package,
@@ -82,41 +77,41 @@ impl Headers {
 
 /// Apps that have not introduced themselves yet.
 #[derive(Default)]
-pub(in crate::relay) struct Introductions {
+pub(in crate::relay) struct PendingIntroductions {
     /// The headers of the requests of these apps.
-    pub(in crate::relay) headers: HashMap<ConnId, Headers>,
-    /// How an app has just introduced itself, until it takes its place.
-    greeting: Option<(ConnId, Greeting)>,
+    pub(in crate::relay) headers: HashMap<ConnId, AppHeaders>,
+    /// How an app has just introduced itself, until it takes its slot.
+    introduction: Option<(ConnId, Introduction)>,
     /// Apps whose `reconnect` was rejected, with the timer that closes them.
     pub(in crate::relay) awaited: HashMap<ConnId, TimerId>,
     /// The connections in `awaited`, by timer.
     pub(in crate::relay) timers: HashMap<TimerId, ConnId>,
 }
 
-impl Introductions {
-    /// Keeps how an app has introduced itself until it takes its place, in the same call of the
+impl PendingIntroductions {
+    /// Keeps how an app has introduced itself until it takes its slot, in the same call of the
     /// loop.
-    pub(in crate::relay) fn keep_greeting(&mut self, id: ConnId, greeting: Greeting) {
-        self.greeting = Some((id, greeting));
+    pub(in crate::relay) fn keep_introduction(&mut self, id: ConnId, introduction: Introduction) {
+        self.introduction = Some((id, introduction));
     }
 
     /// Takes the record of how this app has introduced itself; the default if its request named it
     /// already.
-    pub(in crate::relay) fn take_greeting(&mut self, id: ConnId) -> Greeting {
-        let kept = self.greeting.take().filter(|(of, _)| *of == id);
-        kept.map_or_else(Greeting::default, |(_, greeting)| greeting)
+    pub(in crate::relay) fn take_introduction(&mut self, id: ConnId) -> Introduction {
+        let kept = self.introduction.take().filter(|(of, _)| *of == id);
+        kept.map_or_else(Introduction::default, |(_, introduction)| introduction)
     }
 
     /// Returns the headers of this connection's request.
-    pub(in crate::relay) fn headers(&self, id: ConnId) -> Option<&Headers> {
+    pub(in crate::relay) fn headers(&self, id: ConnId) -> Option<&AppHeaders> {
         self.headers.get(&id)
     }
 
     /// Returns what the request tells about how its app introduces itself.
-    pub(in crate::relay) fn greeting(&self, id: ConnId) -> Greeting {
-        Greeting {
-            insists: self.headers.contains_key(&id),
-            reconnects: false,
+    pub(in crate::relay) fn introduction_of(&self, id: ConnId) -> Introduction {
+        Introduction {
+            has_newer_sdk: self.headers.contains_key(&id),
+            is_reconnect: false,
         }
     }
 
@@ -128,6 +123,6 @@ impl Introductions {
 
     /// Returns the total bytes that the headers are charged with.
     pub(in crate::relay) fn charged(&self) -> usize {
-        self.headers.values().map(Headers::allocated).sum()
+        self.headers.values().map(AppHeaders::allocated).sum()
     }
 }

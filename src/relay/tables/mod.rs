@@ -1,20 +1,22 @@
 //! The tables that the relay keeps besides its sessions.
 
-mod backpressure;
-mod chores;
+mod expired_peers;
 mod flapping;
 mod introductions;
-mod missed;
-mod readings;
-mod starts;
-mod sweeps;
+mod partial_texts;
+mod paused_apps;
+mod scan_state;
+mod start_limiter;
+mod task_queue;
 
-pub(in crate::relay) use self::backpressure::Backpressure;
-pub(in crate::relay) use self::chores::{Chore, Chores, Ended};
+pub(crate) use self::expired_peers::ExpiredSender;
+pub use self::expired_peers::{ExpiredPeer, ExpiredReceiver};
 pub(in crate::relay) use self::flapping::Flapping;
-pub(in crate::relay) use self::introductions::{Greeting, Headers, Introductions};
-pub(crate) use self::missed::MissedSink;
-pub use self::missed::{Missed, MissedBox};
-pub(in crate::relay) use self::readings::{Fields, Read, Readings, Text};
-pub(in crate::relay) use self::starts::Starts;
-pub(in crate::relay) use self::sweeps::{Spot, Sweep};
+pub(in crate::relay) use self::introductions::{AppHeaders, Introduction, PendingIntroductions};
+pub(in crate::relay) use self::partial_texts::{
+    PartialText, PartialTexts, ReadMessage, TextFields,
+};
+pub(in crate::relay) use self::paused_apps::PausedApps;
+pub(in crate::relay) use self::scan_state::{ScanCursor, ScanState};
+pub(in crate::relay) use self::start_limiter::StartLimiter;
+pub(in crate::relay) use self::task_queue::{EndedSession, RelayTask, TaskQueue};

@@ -4,7 +4,7 @@
 use super::state_file::{FlushReply, StateFile, StateFileStats, Store};
 use super::webhooks::{WebhookOptions, WebhookSender, WebhookStats};
 use crate::engine::Io;
-use crate::gateway::{Desk, Errand, ErrandBox, Gateway, Outcome, Progress};
+use crate::gateway::{Desk, Gateway, Job, JobReceiver, Progress, StartOutcome};
 use crate::mail::{self, Budget, Limits, LoopReceiver, NoRoom, Overflow, QueueItem, Sender};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs the jobs of the loop on the thread `errands`.
 pub(in crate::side) struct JobRunner {
-    jobs: ErrandBox,
+    jobs: JobReceiver,
     desk: Desk,
     webhooks: Arc<WebhookSender>,
     store: Option<Arc<Store>>,
@@ -48,13 +48,13 @@ pub(in crate::side) struct JobRunner {
 
 /// The outcome of a job, with the job's number, on its way to the loop.
 #[derive(Debug)]
-struct NumberedOutcome(u64, Outcome);
+struct NumberedOutcome(u64, StartOutcome);
 
 impl QueueItem for NumberedOutcome {
     fn bytes(&self) -> usize {
         let why = match &self.1 {
-            Outcome::Failed(why) => why.len(),
-            Outcome::Answered | Outcome::Again { .. } | Outcome::Cancelled => 0,
+            StartOutcome::Failed(why) => why.len(),
+            StartOutcome::Answered | StartOutcome::Again { .. } | StartOutcome::Cancelled => 0,
         };
         size_of::<Self>() + why
     }
@@ -70,7 +70,7 @@ struct OutcomeDelivery {
 
 impl JobRunner {
     pub(in crate::side) fn new(
-        jobs: ErrandBox,
+        jobs: JobReceiver,
         desk: Desk,
         webhooks: WebhookOptions,
         state: Option<StateFile>,
@@ -164,10 +164,10 @@ impl JobRunner {
         }
     }
 
-    fn dispatch(&self, job: Errand) {
+    fn dispatch(&self, job: Job) {
         match job {
-            Errand::Webhook(job) => self.webhooks.enqueue(job),
-            Errand::State(job) => {
+            Job::Webhook(job) => self.webhooks.enqueue(job),
+            Job::State(job) => {
                 if let Some(store) = &self.store {
                     store.apply(job);
                 }
@@ -211,7 +211,7 @@ impl OutcomeDelivery {
     }
 
     /// Runs on the loop: delivers some outcomes, and continues while there are any.
-    fn step(&self, mut deliver: impl FnMut(u64, &Outcome)) -> Progress {
+    fn step(&self, mut deliver: impl FnMut(u64, &StartOutcome)) -> Progress {
         let mut outcomes = lock(&self.outcomes);
         outcomes.collect();
         let mut budget = Budget::new(SLICE_OUTCOMES);
@@ -243,7 +243,7 @@ mod tests {
         for number in 0..many {
             assert!(
                 sender
-                    .send(NumberedOutcome(number, Outcome::Answered))
+                    .send(NumberedOutcome(number, StartOutcome::Answered))
                     .is_ok()
             );
         }
@@ -262,16 +262,24 @@ mod tests {
     #[test]
     fn an_outcome_that_comes_while_the_loop_hears_of_the_last_one_is_not_forgotten() {
         let (sender, delivery) = OutcomeDelivery::new();
-        assert!(sender.send(NumberedOutcome(1, Outcome::Answered)).is_ok());
+        assert!(
+            sender
+                .send(NumberedOutcome(1, StartOutcome::Answered))
+                .is_ok()
+        );
         delivery.is_scheduled.store(true, Ordering::Relaxed);
         let progress = delivery.step(|number, _| {
             assert_eq!(number, 1);
             // The sender sees that the loop was asked already, and does not ask again.
-            assert!(sender.send(NumberedOutcome(2, Outcome::Cancelled)).is_ok());
+            assert!(
+                sender
+                    .send(NumberedOutcome(2, StartOutcome::Cancelled))
+                    .is_ok()
+            );
         });
         assert_eq!(progress, Progress::More);
         let progress = delivery.step(|number, outcome| {
-            assert_eq!((number, outcome), (2, &Outcome::Cancelled));
+            assert_eq!((number, outcome), (2, &StartOutcome::Cancelled));
         });
         assert_eq!(progress, Progress::Done);
     }

@@ -5,7 +5,7 @@ use super::ended::EndedRing;
 use super::series::Series;
 use super::troubled::Troubled;
 use crate::base::time::Timestamp;
-use crate::gateway::{Closed, ClosedBox, Missed, MissedBox};
+use crate::gateway::{Closed, ClosedBox, ExpiredPeer, ExpiredReceiver};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard};
 /// that needs fresh records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
     closed_box: ClosedBox,
-    missed_box: MissedBox,
+    missed_box: ExpiredReceiver,
     ended: Mutex<EndedRing>,
     alerts: Alerts,
     troubled: Mutex<Troubled>,
@@ -27,7 +27,7 @@ impl Watchers {
     /// Creates the watchers. The loop puts its records into `closed_box` and `missed_box`.
     pub(in crate::side) fn new(
         closed_box: ClosedBox,
-        missed_box: MissedBox,
+        missed_box: ExpiredReceiver,
         alerts: Alerts,
         started: Timestamp,
     ) -> Self {
@@ -53,7 +53,12 @@ impl Watchers {
         self.distribute(&mut ring, ended, &missed);
     }
 
-    fn distribute(&self, ring: &mut EndedRing, ended: VecDeque<Closed>, missed: &VecDeque<Missed>) {
+    fn distribute(
+        &self,
+        ring: &mut EndedRing,
+        ended: VecDeque<Closed>,
+        missed: &VecDeque<ExpiredPeer>,
+    ) {
         self.alerts.record(&ended);
         let mut troubled = lock(&self.troubled);
         troubled.record_closed(&ended);
@@ -96,7 +101,7 @@ mod tests {
     use super::*;
     use crate::base::cause::Cause;
     use crate::host::ClosedSink;
-    use crate::relay::MissedSink;
+    use crate::relay::ExpiredSender;
     use std::sync::Arc;
 
     fn watchers() -> Watchers {
@@ -104,7 +109,7 @@ mod tests {
         let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
         let boxes = (
             ClosedSink::default().shared(),
-            MissedSink::default().shared(),
+            ExpiredSender::default().shared(),
         );
         Watchers::new(boxes.0, boxes.1, alerts, Timestamp::default())
     }

@@ -4,7 +4,7 @@
 use super::common::ClassName;
 use super::connections::{connection_not_found, parse_id};
 use crate::base::time::Micros;
-use crate::gateway::{Kick, has_magic_words};
+use crate::gateway::{Kick, is_reserved_reason};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{JsonBody, PathParam, Problem};
 use crate::side::lock::lock;
@@ -142,7 +142,7 @@ pub(super) async fn kick(
         .reason
         .filter(|r| !r.is_empty())
         .unwrap_or_else(|| KICK_REASON.to_owned());
-    if has_magic_words(&reason) {
+    if is_reserved_reason(&reason) {
         let error = "reason must not contain \"App stopped\" or \"User session ended\": they tell \
                      an app that it was stopped; use block_ms to stop it";
         return Err(Problem::bad_request(error));

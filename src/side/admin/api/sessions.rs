@@ -4,7 +4,7 @@ use super::common::StateName;
 use super::connections::page_size;
 use super::page_entries::PageEntries;
 use crate::base::time::Micros;
-use crate::gateway::{AppRow, AppState, PAGE_MAX, PlaceRow, SessionRow};
+use crate::gateway::{AppRow, AppState, PAGE_MAX, SessionRow, SlotRow};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{PathParam, Problem, QueryParams};
 use crate::side::loop_query;
@@ -209,7 +209,7 @@ impl SessionBody {
         let last = row.apps.last().filter(|_| row.more_apps);
         SessionBody {
             user: row.user.into(),
-            glasses: row.glasses.map(|place| PlaceBody::of(place, now)),
+            glasses: row.glasses.map(|slot| PlaceBody::of(slot, now)),
             apps_next: last.map(|app| app.package.to_string()),
             apps_total: row.apps_total,
             apps: (row.apps.into_iter())
@@ -235,23 +235,23 @@ impl AppBody {
             },
             subscribed: app.subscribed,
             subscriptions: names.map(|names| names.into_iter().map(String::from).collect()),
-            place: PlaceBody::of(app.place, now),
+            place: PlaceBody::of(app.slot, now),
         }
     }
 }
 
 impl PlaceBody {
-    fn of(place: PlaceRow, now: Micros) -> Self {
-        let absence = place.absence;
+    fn of(slot: SlotRow, now: Micros) -> Self {
+        let absence = slot.absence;
         PlaceBody {
-            id: place.conn.map(|(id, _)| id.to_string()),
-            state: place.conn.map(|(_, state)| state.into()),
+            id: slot.conn.map(|(id, _)| id.to_string()),
+            state: slot.conn.map(|(_, state)| state.into()),
             absent_ms: absence.map(|absence| (now - absence.since).as_millis()),
-            waits_ms: absence.map(|absence| (absence.due.at - now).as_millis()),
+            waits_ms: absence.map(|absence| (absence.deadline.at - now).as_millis()),
             lost_for: absence.and_then(|absence| Some(absence.cause?.name())),
-            resumes: place.resumes,
-            kept_frames: place.kept_frames,
-            kept_bytes: place.kept_bytes,
+            resumes: slot.resumes,
+            kept_frames: slot.kept_frames,
+            kept_bytes: slot.kept_bytes,
         }
     }
 }

@@ -50,7 +50,7 @@ impl Scrape {
             (
                 "pulsegate_places_given_up",
                 "Peers whose connection was lost and that did not resume in time, by class",
-                relay.expired_places,
+                relay.expired_slots,
             ),
             (
                 "pulsegate_false_deaths",

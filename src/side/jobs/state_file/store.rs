@@ -3,7 +3,7 @@
 use super::disk::{JSON_HEAD, JSON_TAIL, StartedApps, write};
 use super::mirror::Mirror;
 use crate::base::time::{Clock, Micros, UnixMillis};
-use crate::gateway::StateErrand;
+use crate::gateway::StateJob;
 use crate::side::lock::lock;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
@@ -72,12 +72,12 @@ impl Store {
     }
 
     /// Applies a change of the state to the copy in memory.
-    pub(in crate::side) fn apply(&self, job: StateErrand) {
+    pub(in crate::side) fn apply(&self, job: StateJob) {
         let mut mirror = lock(&self.mirror);
         match job {
-            StateErrand::Remember { user, package } => mirror.remember(user, package),
-            StateErrand::Forget { user, package } => mirror.forget(&user, &package),
-            StateErrand::ForgetUser { user } => mirror.forget_user(&user),
+            StateJob::Remember { user, package } => mirror.remember(user, package),
+            StateJob::Forget { user, package } => mirror.forget(&user, &package),
+            StateJob::ForgetUser { user } => mirror.forget_user(&user),
         }
         if mirror.is_changed {
             self.wake.notify_one();

@@ -12,7 +12,7 @@ use super::queue::{
 };
 use super::webhook_stats::{WebhookResult, WebhookType};
 use crate::base::time::Micros;
-use crate::gateway::{Outcome, Patience, StopReason};
+use crate::gateway::{RetryPolicy, StartOutcome, StopReason};
 use crate::side::outgoing::PostResult;
 
 /// The limit of starts that wait for the same request. The loop has one at a time, or a few if it
@@ -39,7 +39,7 @@ impl WebhookQueue {
         now: Micros,
         number: u64,
         app: WebhookTarget<'_>,
-        patience: Patience,
+        retry: RetryPolicy,
         after: Micros,
     ) {
         if self.starts.contains_key(&number) {
@@ -47,7 +47,7 @@ impl WebhookQueue {
         }
         self.breakers.set_url(app.package, app.url);
         let is_down = self.breakers.decide(app.package, now) == SendDecision::Refuse;
-        if is_down && patience == Patience::Once {
+        if is_down && retry == RetryPolicy::TwoAttempts {
             return self.reject_start(number, WebhookResult::BreakerOpen);
         }
         let due = now + self.jittered(after);
@@ -55,7 +55,7 @@ impl WebhookQueue {
         self.cancel_waiting_stop(now, &key);
         let waiter = Waiter {
             number,
-            patience,
+            retry,
             failures: 0,
         };
         // No stop follows the start now.
@@ -145,7 +145,7 @@ impl WebhookQueue {
             self.counts
                 .add(WebhookType::SessionRequest, WebhookResult::Cancelled);
         }
-        self.push_outcome(number, Outcome::Cancelled);
+        self.push_outcome(number, StartOutcome::Cancelled);
     }
 
     /// Records that a request has returned.
@@ -199,8 +199,8 @@ impl WebhookQueue {
         change
     }
 
-    /// Records that the server is down: waiters with `Patience::Once` give up. The first webhook
-    /// of this queue is ready.
+    /// Records that the server is down: waiters with `RetryPolicy::TwoAttempts` give up. The first
+    /// webhook of this queue is ready.
     pub(super) fn fail_at_open_breaker(&mut self, now: Micros, key: &UserApp) {
         let user_queue = self.user_queue(key);
         let Some(webhook) = user_queue.and_then(|user_queue| user_queue.webhooks.front_mut())
@@ -209,9 +209,9 @@ impl WebhookQueue {
         };
         let mut impatient = Vec::new();
         match webhook.action {
-            WebhookAction::Start => webhook.waiters.retain(|waiter| match waiter.patience {
-                Patience::Persistent => true,
-                Patience::Once => {
+            WebhookAction::Start => webhook.waiters.retain(|waiter| match waiter.retry {
+                RetryPolicy::UntilCancelled => true,
+                RetryPolicy::TwoAttempts => {
                     impatient.push(waiter.number);
                     false
                 }
@@ -245,7 +245,7 @@ impl WebhookQueue {
         });
         let outcomes = starts
             .into_iter()
-            .map(|number| (number, Outcome::Again { after: span }));
+            .map(|number| (number, StartOutcome::Again { after: span }));
         self.outcomes.extend(outcomes);
     }
 
@@ -257,10 +257,10 @@ impl WebhookQueue {
         };
         let cancelled = std::mem::take(&mut webhook.cancelled);
         for waiter in std::mem::take(&mut webhook.waiters) {
-            self.push_outcome(waiter.number, Outcome::Answered);
+            self.push_outcome(waiter.number, StartOutcome::Answered);
         }
         for number in cancelled {
-            self.push_outcome(number, Outcome::Answered);
+            self.push_outcome(number, StartOutcome::Answered);
         }
     }
 
@@ -277,19 +277,23 @@ impl WebhookQueue {
         let mut given_up = std::mem::take(&mut webhook.cancelled);
         webhook.waiters.retain_mut(|waiter| {
             waiter.failures += 1;
-            let is_finished = waiter.patience == Patience::Once && waiter.failures >= ATTEMPTS_MAX;
+            let is_finished =
+                waiter.retry == RetryPolicy::TwoAttempts && waiter.failures >= ATTEMPTS_MAX;
             if is_finished {
                 given_up.push(waiter.number);
             }
             !is_finished
         });
-        let is_awaited = webhook.waiters.iter().any(|w| w.patience == Patience::Once);
+        let is_awaited = webhook
+            .waiters
+            .iter()
+            .any(|w| w.retry == RetryPolicy::TwoAttempts);
         let again = (!webhook.waiters.is_empty()).then(|| match is_awaited {
             true => RETRY_PAUSE,
             false => back_off(attempts),
         });
         for number in given_up {
-            self.push_outcome(number, Outcome::Failed(why.into()));
+            self.push_outcome(number, StartOutcome::Failed(why.into()));
         }
         again
     }
@@ -308,7 +312,10 @@ impl WebhookQueue {
         for waiter in std::mem::take(&mut webhook.waiters) {
             self.counts
                 .add(WebhookType::SessionRequest, WebhookResult::Cancelled);
-            self.push_outcome(waiter.number, Outcome::Failed("the app was stopped".into()));
+            self.push_outcome(
+                waiter.number,
+                StartOutcome::Failed("the app was stopped".into()),
+            );
         }
         self.remove_waiting(now, key, nth);
     }
@@ -351,10 +358,10 @@ impl WebhookQueue {
             | WebhookResult::Unreachable
             | WebhookResult::Cancelled => result.name(),
         };
-        self.push_outcome(number, Outcome::Failed(why.into()));
+        self.push_outcome(number, StartOutcome::Failed(why.into()));
     }
 
-    fn push_outcome(&mut self, number: u64, outcome: Outcome) {
+    fn push_outcome(&mut self, number: u64, outcome: StartOutcome) {
         self.starts.remove(&number);
         self.outcomes.push((number, outcome));
     }

@@ -7,7 +7,7 @@
 use super::breaker::{Breakers, SendDecision};
 use super::webhook_stats::{DOWN_MAX, WebhookCounts, WebhookResult, WebhookStats, WebhookType};
 use crate::base::time::{Micros, UnixMillis};
-use crate::gateway::{Outcome, Patience, StopReason};
+use crate::gateway::{RetryPolicy, StartOutcome, StopReason};
 use crate::side::down_app::DownApp;
 use crate::side::outgoing::PostResult;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -116,7 +116,7 @@ pub(super) struct WebhookQueue {
     in_flight: usize,
     /// The next sequence number; it orders webhooks that become ready, or due, at the same time.
     next: u64,
-    pub(super) outcomes: Vec<(u64, Outcome)>,
+    pub(super) outcomes: Vec<(u64, StartOutcome)>,
     pub(super) counts: WebhookCounts,
     pub(super) rng: fastrand::Rng,
 }
@@ -166,7 +166,7 @@ pub(super) struct PendingWebhook {
 
 pub(super) struct Waiter {
     pub(super) number: u64,
-    pub(super) patience: Patience,
+    pub(super) retry: RetryPolicy,
     /// Failed attempts since the waiter joined.
     pub(super) failures: u32,
 }
@@ -249,7 +249,7 @@ impl WebhookQueue {
     }
 
     /// Takes the outcomes that were not reported yet.
-    pub(super) fn take_outcomes(&mut self) -> Vec<(u64, Outcome)> {
+    pub(super) fn take_outcomes(&mut self) -> Vec<(u64, StartOutcome)> {
         std::mem::take(&mut self.outcomes)
     }
 

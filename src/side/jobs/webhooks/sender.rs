@@ -6,7 +6,7 @@ use super::queue::{WebhookQueue, WebhookRequest, WebhookTarget};
 use super::webhook_settings::WebhookSettings;
 use super::webhook_stats::WebhookStats;
 use crate::base::time::{Clock, Micros};
-use crate::gateway::{Outcome, Value, WebhookErrand};
+use crate::gateway::{StartOutcome, Value, WebhookJob};
 use crate::side::lock::lock;
 use crate::side::outgoing::PostResult;
 use std::sync::{Arc, Mutex};
@@ -57,34 +57,36 @@ impl WebhookSender {
     }
 
     /// Queues a job.
-    pub(in crate::side) fn enqueue(&self, job: WebhookErrand) {
+    pub(in crate::side) fn enqueue(&self, job: WebhookJob) {
         let now = self.clock.raw();
         let mut queue = lock(&self.queue);
         match &job {
-            WebhookErrand::Start {
+            WebhookJob::Start {
                 number,
                 user,
                 package,
                 url,
-                patience,
+                retry,
                 after,
             } => {
                 let app = WebhookTarget { user, package, url };
-                queue.start(now, *number, app, *patience, *after);
+                queue.start(now, *number, app, *retry, *after);
             }
-            WebhookErrand::Stop {
+            WebhookJob::Stop {
                 user,
                 package,
                 url,
                 reason,
             } => queue.stop(now, WebhookTarget { user, package, url }, *reason),
-            WebhookErrand::Cancel { number } => queue.cancel(now, *number),
+            WebhookJob::Cancel { number } => queue.cancel(now, *number),
         }
     }
 
     /// Processes the requests that have returned and those that are due, and sends what may be
     /// sent. Returns outcomes to report, and when to call again if `wake` is not notified before.
-    pub(in crate::side) fn advance(self: &Arc<Self>) -> (Vec<(u64, Outcome)>, Option<Duration>) {
+    pub(in crate::side) fn advance(
+        self: &Arc<Self>,
+    ) -> (Vec<(u64, StartOutcome)>, Option<Duration>) {
         let finished = std::mem::take(&mut *lock(&self.finished));
         let now = self.clock.raw();
         let mut queue = lock(&self.queue);

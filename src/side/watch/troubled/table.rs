@@ -8,7 +8,7 @@ use super::trouble::{AGES_MAX, HOUR, HOURS, SLOW, Trouble};
 use crate::base::bounded;
 use crate::base::cause::{Cause, CauseKind};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::gateway::{Closed, Missed};
+use crate::gateway::{Closed, ExpiredPeer};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -82,7 +82,7 @@ impl Troubled {
     /// not count.
     pub(in crate::side) fn record_missed<'a>(
         &mut self,
-        missed: impl IntoIterator<Item = &'a Missed>,
+        missed: impl IntoIterator<Item = &'a ExpiredPeer>,
     ) {
         for missed in missed.into_iter().filter(|missed| missed.lost) {
             let identity = IdentityKey {

@@ -5,7 +5,7 @@ use super::trouble::{AGES_MAX, HOUR, HOURS};
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
-use crate::gateway::{APP, Closed, GLASSES, Identity, Missed};
+use crate::gateway::{APP, Closed, ExpiredPeer, GLASSES, Identity};
 use crate::health::Rtt;
 
 pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
@@ -55,9 +55,9 @@ pub(in crate::side::watch) fn closed(
     }
 }
 
-pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> Missed {
+pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> ExpiredPeer {
     let user = user.into();
-    Missed {
+    ExpiredPeer {
         at: moment(at),
         identity: Identity {
             class: GLASSES,

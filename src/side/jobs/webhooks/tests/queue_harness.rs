@@ -3,8 +3,8 @@
 use super::super::queue::{WebhookQueue, WebhookRequest, WebhookTarget};
 use super::super::webhook_stats::{WebhookResult, WebhookType};
 use crate::base::time::Micros;
-use crate::gateway::Patience::Persistent;
-use crate::gateway::{Outcome, Patience, StopReason};
+use crate::gateway::RetryPolicy::UntilCancelled;
+use crate::gateway::{RetryPolicy, StartOutcome, StopReason};
 use crate::side::outgoing::PostResult;
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ pub(super) struct QueueHarness {
     pub(super) queue: WebhookQueue,
     pub(super) now: Micros,
     pub(super) in_flight: VecDeque<WebhookRequest>,
-    pub(super) outcomes: Vec<(u64, Outcome)>,
+    pub(super) outcomes: Vec<(u64, StartOutcome)>,
 }
 
 impl QueueHarness {
@@ -33,10 +33,9 @@ impl QueueHarness {
         }
     }
 
-    pub(super) fn start(&mut self, number: u64, user: &str, package: &str, patience: Patience) {
+    pub(super) fn start(&mut self, number: u64, user: &str, package: &str, retry: RetryPolicy) {
         let app = app(user, package);
-        self.queue
-            .start(self.now, number, app, patience, Micros::ZERO);
+        self.queue.start(self.now, number, app, retry, Micros::ZERO);
         self.advance();
     }
 
@@ -81,10 +80,10 @@ impl QueueHarness {
     }
 
     /// Returns the outcomes since the last call, except pauses.
-    pub(super) fn outcomes(&mut self) -> Vec<(u64, Outcome)> {
+    pub(super) fn outcomes(&mut self) -> Vec<(u64, StartOutcome)> {
         let outcomes = std::mem::take(&mut self.outcomes).into_iter();
         outcomes
-            .filter(|(_, outcome)| !matches!(outcome, Outcome::Again { .. }))
+            .filter(|(_, outcome)| !matches!(outcome, StartOutcome::Again { .. }))
             .collect()
     }
 
@@ -93,8 +92,8 @@ impl QueueHarness {
         let outcomes = std::mem::take(&mut self.outcomes).into_iter();
         outcomes
             .map(|(number, outcome)| match outcome {
-                Outcome::Again { after } => (number, after),
-                Outcome::Answered | Outcome::Cancelled | Outcome::Failed(_) => {
+                StartOutcome::Again { after } => (number, after),
+                StartOutcome::Answered | StartOutcome::Cancelled | StartOutcome::Failed(_) => {
                     panic!("{number}: {outcome:?}")
                 }
             })
@@ -109,10 +108,10 @@ impl QueueHarness {
     pub(super) fn open_breaker(&mut self, package: &str) {
         for n in 0..5 {
             let number = 1_000_000 + n;
-            self.start(number, &format!("breaker{n}"), package, Persistent);
+            self.start(number, &format!("breaker{n}"), package, UntilCancelled);
             self.answer(&REFUSED);
             self.cancel(number);
-            assert_eq!(self.outcomes(), [(number, Outcome::Cancelled)]);
+            assert_eq!(self.outcomes(), [(number, StartOutcome::Cancelled)]);
         }
         assert_eq!(self.queue.stats(self.now).breakers_open, 1);
     }
@@ -131,8 +130,8 @@ pub(super) fn app<'a>(user: &'a str, package: &'a str) -> WebhookTarget<'a> {
     }
 }
 
-pub(super) fn failed(number: u64, why: &str) -> (u64, Outcome) {
-    (number, Outcome::Failed(why.into()))
+pub(super) fn failed(number: u64, why: &str) -> (u64, StartOutcome) {
+    (number, StartOutcome::Failed(why.into()))
 }
 
 pub(super) fn ms(ms: u64) -> Micros {

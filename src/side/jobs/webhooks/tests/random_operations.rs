@@ -3,7 +3,7 @@
 use super::super::queue::IN_FLIGHT_MAX;
 use super::queue_harness::{OK, QueueHarness, REFUSED, app};
 use crate::base::time::Micros;
-use crate::gateway::Patience::{Once, Persistent};
+use crate::gateway::RetryPolicy::{TwoAttempts, UntilCancelled};
 use std::collections::BTreeSet;
 
 /// After any sequence of operations: one request at a time for each app of a user, the limits hold,
@@ -21,12 +21,14 @@ fn whatever_happens_every_start_ends_and_nothing_is_left() {
                 0..4 => {
                     number += 1;
                     wanted.insert(number);
-                    let patience = if rng.bool() { Once } else { Persistent };
+                    let retry = if rng.bool() {
+                        TwoAttempts
+                    } else {
+                        UntilCancelled
+                    };
                     let after = Micros::from_millis(rng.u64(0..2) * rng.u64(0..5_000));
                     let app = app(&user, &package);
-                    harness
-                        .queue
-                        .start(harness.now, number, app, patience, after);
+                    harness.queue.start(harness.now, number, app, retry, after);
                     harness.advance();
                 }
                 4 => harness.stop(&user, &package),

@@ -5,21 +5,21 @@ use super::super::queue::{IN_FLIGHT_MAX, IN_FLIGHT_PER_APP_MAX};
 use super::super::webhook_stats::{WebhookResult, WebhookType};
 use super::queue_harness::{OK, QueueHarness, REFUSED, failed, ms};
 use crate::base::time::Micros;
-use crate::gateway::Patience::{Once, Persistent};
+use crate::gateway::RetryPolicy::{TwoAttempts, UntilCancelled};
 use crate::side::outgoing::PostResult;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
 fn a_server_that_fails_for_one_user_is_not_down() {
     let mut harness = QueueHarness::new();
-    harness.start(1, "ada", "p", Persistent);
+    harness.start(1, "ada", "p", UntilCancelled);
     for status in [500, 403, 500, 404, 500, 501, 505, 500] {
         assert_eq!(harness.in_flight.len(), 1);
         harness.answer(&PostResult::Refused(status));
         harness.advance_time(Micros::from_secs(100));
     }
     assert_eq!(harness.queue.stats(harness.now).breakers_open, 0);
-    harness.start(2, "bob", "p", Once);
+    harness.start(2, "bob", "p", TwoAttempts);
     assert_eq!(harness.in_flight.len(), 2, "others are asked");
 }
 
@@ -29,23 +29,23 @@ fn the_breaker_opens_and_lets_one_through() {
     harness.open_breaker("p");
     let stats = harness.queue.stats(harness.now);
     assert_eq!(&*stats.down[0].last_error, "answered with status 503");
-    // Waiters with `Once` are refused at once. Others wait.
-    harness.start(1, "alice", "p", Once);
+    // Waiters with `TwoAttempts` are refused at once. Others wait.
+    harness.start(1, "alice", "p", TwoAttempts);
     assert_eq!(harness.outcomes(), [failed(1, "the app's server is down")]);
     harness.stop("alice", "p");
     let (kind, result) = (WebhookType::StopRequest, WebhookResult::BreakerOpen);
     assert_eq!(harness.count(kind, result), 1);
     for number in 2..5 {
-        harness.start(number, &format!("user{number}"), "p", Persistent);
+        harness.start(number, &format!("user{number}"), "p", UntilCancelled);
     }
     // Other apps are not affected.
-    harness.start(9, "alice", "q", Once);
+    harness.start(9, "alice", "q", TwoAttempts);
     assert_eq!(&*harness.answer(&OK).key.package, "q");
     harness.outcomes();
     assert_eq!(harness.in_flight.len(), 0);
     assert_eq!(harness.advance_to_due(), PAUSE_MIN);
     assert_eq!(harness.in_flight.len(), 1, "one is let through");
-    harness.start(5, "alice", "p", Once);
+    harness.start(5, "alice", "p", TwoAttempts);
     assert_eq!(
         (harness.in_flight.len(), harness.outcomes()),
         (1, vec![]),
@@ -71,7 +71,7 @@ fn the_breaker_opens_and_lets_one_through() {
 fn what_waits_without_patience_fails_when_the_breaker_opens() {
     let mut harness = QueueHarness::new();
     for number in 0..1_000 {
-        harness.start(number, &format!("user{number}"), "p", Once);
+        harness.start(number, &format!("user{number}"), "p", TwoAttempts);
     }
     assert_eq!(harness.in_flight.len(), IN_FLIGHT_PER_APP_MAX);
     for _ in 0..5 {
@@ -94,11 +94,11 @@ fn what_waits_without_patience_fails_when_the_breaker_opens() {
 fn a_flood_to_one_app_does_not_delay_another() {
     let mut harness = QueueHarness::new();
     for number in 0..10_000 {
-        harness.start(number, &format!("user{number}"), "dead", Persistent);
+        harness.start(number, &format!("user{number}"), "dead", UntilCancelled);
     }
     assert_eq!(harness.in_flight.len(), IN_FLIGHT_PER_APP_MAX);
     for number in 20_000..20_010 {
-        harness.start(number, &format!("user{number}"), "well", Once);
+        harness.start(number, &format!("user{number}"), "well", TwoAttempts);
     }
     let well = harness
         .in_flight
@@ -119,7 +119,12 @@ fn apps_have_their_turns_when_places_are_few() {
     for n in 0..100u64 {
         for package in 0..5u64 {
             let user = format!("user{n}");
-            harness.start(n * 5 + package, &user, &format!("p{package}"), Persistent);
+            harness.start(
+                n * 5 + package,
+                &user,
+                &format!("p{package}"),
+                UntilCancelled,
+            );
         }
     }
     assert_eq!(harness.in_flight.len(), IN_FLIGHT_MAX);
