@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::imports::Token;
-use crate::layering::{is_test, read_sources, words};
+use crate::reading::{Source, is_test, read_sources, source};
 
 /// Returns the types that other files can name, each with its line: top-level items with any `pub`.
 fn types(tokens: &[Token]) -> Vec<(usize, String)> {
@@ -39,7 +39,7 @@ fn repeated(names: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
         .collect()
 }
 
-fn types_of(sources: &[(String, Vec<Token>)]) -> Vec<(String, String)> {
+fn types_of(sources: &[Source]) -> Vec<(String, String)> {
     let all = sources.iter().flat_map(|(path, tokens)| {
         let tokens = crate::imports::without_tests(tokens);
         types(&tokens)
@@ -84,7 +84,6 @@ fn no_two_files_of_a_folder_share_a_name() {
 
 #[test]
 fn a_repeated_name_is_found() {
-    let source = |path: &str, text: &str| (path.to_owned(), words(text));
     let sources = [
         source(
             "a.rs",
