@@ -3,6 +3,9 @@
 
 use pulsegate::cause::{Cause, CauseTable};
 use pulsegate::gateway::CAUSES;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 const HANDBOOK: &str = include_str!("../../docs/operations.md");
 
@@ -69,4 +72,90 @@ fn the_container_can_check_certificates() {
             .any(|line| line.contains(" ca-certificates")),
         "{last}"
     );
+}
+
+/// Returns all pages: the README and those below `docs`, without their blocks of code.
+fn pages() -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut left = vec![root.join("README.md"), root.join("docs")];
+    let mut pages = BTreeMap::new();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|kind| kind == "md") {
+            let text = fs::read_to_string(&path).expect("a page");
+            let text: String = text.split("```").step_by(2).collect();
+            pages.insert(path, text);
+        }
+    }
+    pages
+}
+
+/// Returns the parts of a text that are between these two.
+fn between<'a>(text: &'a str, begin: &'a str, end: &'a str) -> impl Iterator<Item = &'a str> {
+    let parts = text.split(begin).skip(1);
+    parts.filter_map(move |part| Some(part.split_once(end)?.0))
+}
+
+/// Returns the anchors of a page: its headings as they occur in links, and those set by hand.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let slug = |heading: &str| -> String {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let words = words.replace(' ', "-");
+        let is_kept = |c: &char| c.is_alphanumeric() || "-_".contains(*c);
+        words.chars().filter(is_kept).collect()
+    };
+    let by_hand = between(page, "<a id=\"", "\"").map(str::to_owned);
+    headings.map(slug).chain(by_hand).collect()
+}
+
+/// Returns the path without its `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            normal.pop();
+        } else {
+            normal.push(part);
+        }
+    }
+    normal
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let pages = pages();
+    assert!(pages.len() > 8, "{:?}", pages.keys());
+    let mut faults = Vec::new();
+    for (path, text) in &pages {
+        let links = between(text, "](", ")").filter(|link| !link.contains("://"));
+        for link in links {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                normal(&path.parent().expect("a folder").join(file))
+            };
+            let page = pages.get(&target);
+            let has_anchor = page.is_some_and(|text| anchors(text).iter().any(|a| a == anchor));
+            if !target.exists() || !(anchor.is_empty() || has_anchor) {
+                faults.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn the_readme_links_every_page() {
+    let readme = include_str!("../../README.md");
+    let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name());
+    let names = names.map(|name| name.into_string().expect("UTF-8"));
+    for name in names.filter(|name| name.ends_with(".md")) {
+        assert!(readme.contains(&format!("](docs/{name})")), "{name}");
+    }
 }
