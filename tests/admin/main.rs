@@ -5,7 +5,21 @@ mod sockets;
 #[path = "../support/tokens.rs"]
 mod tokens;
 
+mod access;
 mod alerts;
-mod api;
+mod crowding;
+mod document;
+mod drains;
+mod endings;
+mod explain;
+mod kicks;
+mod lists;
+mod live_changes;
+mod logins;
+mod malformed;
+mod outgoing;
 mod page;
+mod peers;
+mod stalls;
+mod user_agents;
 mod webhooks;

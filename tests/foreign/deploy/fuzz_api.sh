@@ -5,7 +5,7 @@
 #   fuzz_api.sh PULSEGATE_BINARY
 #
 # Installs schemathesis, as pinned here, into a cache on first use. Some three minutes. Exit: 0 all held; 1 something did
-# not; 2 set-up. Left out: a drain, which ends the gateway (tests/admin/api.rs has it), and the live stream, which does not end
+# not; 2 set-up. Left out: a drain, which ends the gateway (tests/admin/ has it), and the live stream, which does not end
 # (tests/admin/page.rs).
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
