@@ -50,7 +50,7 @@ impl Machine {
     /// Returns the memory limit for the log, as `key=value`.
     pub fn describe_memory(&self) -> String {
         match self.memory {
-            Some(MemoryLimit { bytes, of }) => format!("limit_bytes={bytes} limit_of=\"{of}\""),
+            Some(MemoryLimit { bytes, name }) => format!("limit_bytes={bytes} limit_of=\"{name}\""),
             None => "limit_bytes=unknown".to_owned(),
         }
     }
@@ -102,7 +102,7 @@ impl Settings {
                 "MAX_BUFFERED_BYTES=\"{buffered}\" ({origin}): should be at most {room} with \
                  MAX_CONNECTIONS={connections}: {} is {} bytes; beyond it the kernel may end the \
                  process",
-                memory.of, memory.bytes
+                memory.name, memory.bytes
             ));
         }
         self.max_buffered_bytes = Some(buffered);

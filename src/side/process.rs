@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 /// Statistics of the process, from `/proc`; `None` for those that cannot be read.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+#[schema(as = Figures)]
 pub(super) struct ProcessStats {
     /// CPU time, user and system, in seconds.
     pub(super) cpu_seconds: Option<f64>,
@@ -89,7 +90,7 @@ pub(super) struct MemoryUse {
     /// The number of bytes.
     pub(super) limit: u64,
     /// A description of the limit, in words.
-    pub(super) of: &'static str,
+    pub(super) name: &'static str,
 }
 
 const CGROUP: &str = "the cgroup's limit";
@@ -101,7 +102,7 @@ pub struct MemoryLimit {
     /// The number of bytes.
     pub bytes: u64,
     /// A description of the limit, in words.
-    pub of: &'static str,
+    pub name: &'static str,
 }
 
 /// Returns the lowest limit of memory: of the cgroups and of the machine, as far as they can be
@@ -111,8 +112,8 @@ pub fn memory_limit() -> Option<MemoryLimit> {
 }
 
 fn least(cgroup: Option<u64>, machine: Option<u64>) -> Option<MemoryLimit> {
-    let of = |bytes: Option<u64>, of| bytes.map(|bytes| MemoryLimit { bytes, of });
-    let limits = [of(machine, MACHINE), of(cgroup, CGROUP)];
+    let named = |bytes: Option<u64>, name| bytes.map(|bytes| MemoryLimit { bytes, name });
+    let limits = [named(machine, MACHINE), named(cgroup, CGROUP)];
     limits.into_iter().flatten().min_by_key(|limit| limit.bytes)
 }
 
@@ -139,9 +140,9 @@ pub(super) fn memory() -> Option<MemoryUse> {
 }
 
 fn nearest(limits: [(u64, Option<u64>, &'static str); 3]) -> Option<MemoryUse> {
-    let known = limits.into_iter().filter_map(|(used, limit, of)| {
+    let known = limits.into_iter().filter_map(|(used, limit, name)| {
         let limit = limit.filter(|limit| *limit > 0)?;
-        Some(MemoryUse { used, limit, of })
+        Some(MemoryUse { used, limit, name })
     });
     // With 128 bits neither product overflows.
     let is_nearer = |a: &MemoryUse, b: &MemoryUse| {
@@ -209,9 +210,9 @@ mod tests {
         let own = (500, Some(1_000), "own");
         let machine = (90, Some(1_000), "machine");
         let found = nearest([cgroup, own, machine]).expect("limits");
-        assert_eq!((found.used, found.limit, found.of), (90, 100, "cgroup"));
+        assert_eq!((found.used, found.limit, found.name), (90, 100, "cgroup"));
         let found = nearest([(90, None, "cgroup"), own, machine]).expect("limits");
-        assert_eq!(found.of, "own");
+        assert_eq!(found.name, "own");
         assert_eq!(
             nearest([(1, None, ""), (1, Some(0), ""), (1, None, "")]),
             None
@@ -265,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_cgroup_above_the_machine_is_no_limit() {
-        let found = least(Some(512), Some(1_024)).map(|m| (m.bytes, m.of));
+        let found = least(Some(512), Some(1_024)).map(|m| (m.bytes, m.name));
         assert_eq!(found, Some((512, CGROUP)));
-        let found = least(Some(2_048), Some(1_024)).map(|m| (m.bytes, m.of));
+        let found = least(Some(2_048), Some(1_024)).map(|m| (m.bytes, m.name));
         assert_eq!(found, Some((1_024, MACHINE)));
         assert_eq!(least(None, None), None);
     }

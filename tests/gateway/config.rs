@@ -881,11 +881,11 @@ fn other_machines_are_let_in_only_on_purpose() {
 const MIB: u64 = 1 << 20;
 
 fn machine(descriptors: usize, mebibytes: u64) -> Machine {
-    let of = "the cgroup's limit";
+    let name = "the cgroup's limit";
     let bytes = mebibytes * MIB;
     Machine {
         descriptors,
-        memory: Some(MemoryLimit { bytes, of }),
+        memory: Some(MemoryLimit { bytes, name }),
     }
 }
 

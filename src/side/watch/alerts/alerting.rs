@@ -154,14 +154,14 @@ fn log_alert(alert: &Alert) {
         alert.severity.name(),
         alert.value,
         alert.threshold,
-        Quoted(&alert.summary),
+        QuotedText(&alert.summary),
     );
 }
 
 /// A sentence in quotes. The names in it come from peers, and were sanitised before.
-struct Quoted<'a>(&'a str);
+struct QuotedText<'a>(&'a str);
 
-impl std::fmt::Display for Quoted<'_> {
+impl std::fmt::Display for QuotedText<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.0)
     }

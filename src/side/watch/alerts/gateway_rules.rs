@@ -106,7 +106,7 @@ pub(super) fn memory_near_limit(input: &RuleInput<'_>) -> Option<Vec<Measurement
         "{} MiB of {} MiB are used, {value:.1} % of {} (threshold {threshold} %)",
         used >> 20,
         limit >> 20,
-        memory.of
+        memory.name
     );
     Measurement::single(value, threshold, summary)
 }

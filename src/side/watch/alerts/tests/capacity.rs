@@ -283,7 +283,7 @@ fn memory_says_which_limit() {
     let memory = |used: u64| MemoryUse {
         used: used << 20,
         limit: 1_000 << 20,
-        of: "the cgroup's limit",
+        name: "the cgroup's limit",
     };
     fleet.sample.memory = Some(memory(899));
     fleet.evaluate_times(30);

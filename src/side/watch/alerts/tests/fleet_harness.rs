@@ -53,7 +53,7 @@ impl FleetHarness {
                 memory: Some(MemoryUse {
                     used: 10,
                     limit: 100,
-                    of: "the machine's memory",
+                    name: "the machine's memory",
                 }),
                 ..Sample::default()
             },
