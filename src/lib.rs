@@ -63,7 +63,7 @@
 //!   records effects at once; nothing is written and no other call is made before the handler has
 //!   returned.
 //! - A call must not block and takes a fraction of a millisecond. Longer work goes to another
-//!   thread, with [`Verdict::Defer`] or [`Remote`], or is done in steps ([`Io::unfinished`],
+//!   thread, with [`Verdict::Defer`] or [`Remote`], or is done in steps ([`Io::set_unfinished`],
 //!   timers).
 //! - Work that grows with what a peer sends is counted with [`Io::spend`], in units of about a
 //!   microsecond. A connection has 200 units a turn, all together have 2 000. Beyond that its input
@@ -73,8 +73,8 @@
 //! - `on_close` comes exactly once for each [`Verdict::Upgrade`] and [`Verdict::Defer`], and
 //!   `on_reject` once for every other connection. State that begins in `on_request` always has an
 //!   end.
-//! - [`Sent`] says what became of a message: it goes out, it waits, or it is refused. No message is
-//!   dropped silently. [`Pong::received`] and [`Ending::unsent`] say what arrived.
+//! - [`SendOutcome`] says what became of a message: it goes out, it waits, or it is refused. No
+//!   message is dropped silently. [`Pong::received`] and [`Ending::unsent`] say what arrived.
 //!
 //! # Features
 //!
@@ -82,8 +82,8 @@
 //! | --- | --- |
 //! | none | the loop: no thread, no signal handler, no logger; log lines go to [`log`] |
 //! | `gateway` (default) | the program `pulsegate`: relay, settings, admin listener |
-//! | `testing` | the module `testing`: a host on virtual time, without a socket |
 //! | `swarm` | the load tool `pulsegate-swarm` |
+//! | `testing` | the module `testing`: a host on virtual time, without a socket |
 //! | `sabotage` | deliberate bugs for the crate's own tests; never in production |
 //!
 //! # Errors

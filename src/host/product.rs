@@ -47,7 +47,7 @@ pub trait Product {
         None
     }
 
-    /// Continues a message that was not finished in an earlier turn ([`Io::unfinished`]).
+    /// Continues a message that was not finished in an earlier turn ([`Io::set_unfinished`]).
     fn on_continue(&mut self, io: &mut Io<'_>, id: ConnId, identity: &Identity) {
         let _ = (io, id, identity);
     }
