@@ -254,6 +254,7 @@ struct AdminConnections {
     changed: Notify,
 }
 
+/// The open connections, by number.
 #[derive(Default)]
 struct ConnectionTable {
     by_number: BTreeMap<u64, ConnectionEntry>,

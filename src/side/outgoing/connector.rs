@@ -27,6 +27,7 @@ pub(super) const HEAD_MAX: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Meter(Arc<Mutex<MeterState>>);
 
+/// What a connection may still read.
 #[derive(Debug)]
 struct MeterState {
     /// Bytes that may still be read.

@@ -48,6 +48,7 @@ struct Breaker {
     last_error: Box<str>,
 }
 
+/// The state of a breaker: closed (requests are sent), open, or half open.
 #[derive(Debug, Clone, Copy)]
 enum BreakerState {
     /// The server is not considered down; this many attempts in a row have failed.

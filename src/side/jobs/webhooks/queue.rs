@@ -52,9 +52,12 @@ pub(super) struct WebhookTarget<'a> {
     pub(super) url: &'a str,
 }
 
+/// What a webhook asks of an app's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookAction {
+    /// To connect the app for a user.
     Start,
+    /// To stop the app for a user.
     Stop(StopReason),
 }
 
@@ -105,8 +108,7 @@ impl PostResult {
 /// The queue of all webhooks that wait or are being sent.
 pub(super) struct WebhookQueue {
     apps: HashMap<Arc<str>, AppQueue>,
-    /// The apps that have requests to send, in the order of their turns, each
-    /// once.
+    /// The apps that have requests to send, in the order of their turns, each once.
     rotation: VecDeque<Arc<str>>,
     timers: BTreeMap<(Micros, u64), QueueTimer>,
     /// The app and user of each start, by the number of the start.
@@ -141,16 +143,21 @@ pub(super) struct UserQueue {
     pub(super) front: FrontState,
 }
 
+/// The state of the first webhook of a user's queue; a number is its key in the order of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrontState {
+    /// It may be sent now.
     Ready(u64),
+    /// It may be sent from this time on.
     Delayed(Micros, u64),
+    /// It was sent, and its answer has not come.
     InFlight {
         /// Whether this request is the probe: the single test request to a server that is down.
         is_probe: bool,
     },
 }
 
+/// A webhook that waits or was sent.
 pub(super) struct PendingWebhook {
     pub(super) action: WebhookAction,
     pub(super) url: Arc<str>,
@@ -164,6 +171,7 @@ pub(super) struct PendingWebhook {
     pub(super) cancelled: Vec<u64>,
 }
 
+/// A start that waits for the outcome of a webhook.
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) retry: RetryPolicy,
@@ -171,7 +179,9 @@ pub(super) struct Waiter {
     pub(super) failures: u32,
 }
 
+/// What is due at a time.
 enum QueueTimer {
+    /// The first webhook of this queue may be sent.
     UserQueue(UserApp),
     /// The breaker of an app allows a probe.
     AppQueue(Arc<str>),
@@ -214,9 +224,9 @@ impl WebhookQueue {
                 continue;
             };
             app_queue.is_in_rotation = false;
-            let may = app_queue.in_flight < IN_FLIGHT_PER_APP_MAX
+            let is_allowed = app_queue.in_flight < IN_FLIGHT_PER_APP_MAX
                 && self.breakers.decide(&package, now) == SendDecision::Send;
-            let user = if may {
+            let user = if is_allowed {
                 app_queue.ready.pop_first()
             } else {
                 None

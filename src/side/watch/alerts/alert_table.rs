@@ -69,8 +69,9 @@ pub(super) enum AlertEvent {
     Repeated(Alert),
 }
 
+/// A pending or firing alert, with the times that decide on its next state.
 #[derive(Debug)]
-struct Active {
+struct ActiveAlert {
     alert: Alert,
     /// When the value reached the threshold.
     above: Micros,
@@ -84,7 +85,7 @@ struct Active {
 #[derive(Debug, Default)]
 pub(super) struct AlertTable {
     /// The active alerts, by the rule's index in the table and labels.
-    active: BTreeMap<(usize, Labels), Active>,
+    active: BTreeMap<(usize, Labels), ActiveAlert>,
     /// The resolved alerts, oldest first.
     resolved: VecDeque<Alert>,
     /// Alerts for which there was no room.
@@ -187,7 +188,7 @@ impl AlertTable {
                 summary: summary.clone(),
                 action: rule.action,
             };
-            let active = Active {
+            let active = ActiveAlert {
                 alert,
                 above: now,
                 below: None,
@@ -258,7 +259,7 @@ impl AlertTable {
         if now - *active.below.get_or_insert(now) < resolve {
             return;
         }
-        if let Some(Active { mut alert, .. }) = self.active.remove(&key) {
+        if let Some(ActiveAlert { mut alert, .. }) = self.active.remove(&key) {
             alert.state = AlertState::Resolved;
             alert.resolved_at = Some(input.sample.wall);
             bounded::push(&mut self.resolved, RESOLVED_MAX, alert.clone());
@@ -270,7 +271,7 @@ impl AlertTable {
         let due = self.active.values_mut().filter(|active| {
             active.alert.state == AlertState::Firing && now - active.reported >= repeat
         });
-        let report = |active: &mut Active| {
+        let report = |active: &mut ActiveAlert| {
             active.reported = now;
             AlertEvent::Repeated(active.alert.clone())
         };
@@ -290,7 +291,7 @@ impl AlertTable {
     /// Returns all alerts: firing ones first, then pending ones, then resolved ones, the latest
     /// first.
     pub(super) fn all(&self) -> Vec<Alert> {
-        let mut active: Vec<&Active> = self.active.values().collect();
+        let mut active: Vec<&ActiveAlert> = self.active.values().collect();
         active.sort_by_key(|active| {
             let is_pending = active.alert.state == AlertState::Pending;
             (is_pending, std::cmp::Reverse(active.above))

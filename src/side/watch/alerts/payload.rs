@@ -22,6 +22,7 @@ pub(super) struct AlertSource {
     pub(super) url: String,
 }
 
+/// The body of a post: alerts of one name.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AlertPayload {
@@ -38,6 +39,7 @@ struct AlertPayload {
     alerts: Vec<PayloadAlert>,
 }
 
+/// One alert in the body of a post.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PayloadAlert {

@@ -33,6 +33,7 @@ pub(super) struct Trouble {
     pub(super) ages: VecDeque<u64>,
 }
 
+/// The trouble of one identity in one hour.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hour {
     /// The hour's number, from the monotonic clock.
