@@ -137,6 +137,34 @@ fn alert(gateway: &Gateway, name: &str, state: &str) -> Value {
     })
 }
 
+/// Asserts that these two posts tell of the alert as the API does.
+fn assert_posts(gateway: &Gateway, got: &[Value], fired: &Value, resolved: &Value) {
+    for (body, status) in got.iter().zip(["firing", "resolved"]) {
+        assert_eq!(
+            (&body["version"], &body["status"], &body["receiver"]),
+            (&json!("4"), &json!(status), &json!("pulsegate"))
+        );
+        let item = &body["alerts"][0];
+        assert_eq!(item["startsAt"], fired["since"]);
+        assert_eq!(item["annotations"]["action"], fired["action"]);
+        let instance = item["labels"]["instance"].as_str().expect("an instance");
+        assert!(instance.ends_with(&format!(":{}", gateway.addr.port())));
+        assert_eq!(
+            item["generatorURL"],
+            format!(
+                "http://{}/api/v1/alerts",
+                gateway.admin.expect("there is one")
+            )
+        );
+    }
+    assert_eq!(got[0]["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(got[1]["alerts"][0]["endsAt"], resolved["resolved_at"]);
+    assert_eq!(
+        got[0]["alerts"][0]["fingerprint"],
+        got[1]["alerts"][0]["fingerprint"]
+    );
+}
+
 #[test]
 fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
     let receiver = Receiver::new();
@@ -173,30 +201,7 @@ fn an_alert_is_told_once_everywhere_and_once_more_when_it_is_over() {
     );
     receiver.wait_for(&[("mass_death", "firing"), ("mass_death", "resolved")]);
     let got = receiver.got.lock().expect("whole").clone();
-    for (body, status) in got.iter().zip(["firing", "resolved"]) {
-        assert_eq!(
-            (&body["version"], &body["status"], &body["receiver"]),
-            (&json!("4"), &json!(status), &json!("pulsegate"))
-        );
-        let item = &body["alerts"][0];
-        assert_eq!(item["startsAt"], fired["since"]);
-        assert_eq!(item["annotations"]["action"], fired["action"]);
-        let instance = item["labels"]["instance"].as_str().expect("an instance");
-        assert!(instance.ends_with(&format!(":{}", gateway.addr.port())));
-        assert_eq!(
-            item["generatorURL"],
-            format!(
-                "http://{}/api/v1/alerts",
-                gateway.admin.expect("there is one")
-            )
-        );
-    }
-    assert_eq!(got[0]["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
-    assert_eq!(got[1]["alerts"][0]["endsAt"], resolved["resolved_at"]);
-    assert_eq!(
-        got[0]["alerts"][0]["fingerprint"],
-        got[1]["alerts"][0]["fingerprint"]
-    );
+    assert_posts(&gateway, &got, &fired, &resolved);
     gateway.line(&[
         "[WARN] alert state=firing name=mass_death class=glasses severity=critical value=",
     ]);

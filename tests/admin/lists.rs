@@ -4,13 +4,50 @@ use crate::peers::{app, glasses, quiet};
 use crate::sockets::{Client, Gateway, eventually};
 use serde_json::{Value, json};
 
-#[test]
-fn connections_are_filtered_sorted_and_paged() {
+/// Starts a gateway with 25 glasses, `u00` to `u24`, and five apps of `u00`, `p0` to `p4`.
+fn crowd() -> (Gateway, Vec<Client>) {
     let gateway = quiet();
-    let mut clients: Vec<Client> = (0..25)
-        .map(|i| glasses(&gateway, &format!("u{i:02}")))
-        .collect();
-    clients.extend((0..5).map(|i| app(&gateway, "u00", &format!("p{i}"))));
+    let glasses = (0..25).map(|i| glasses(&gateway, &format!("u{i:02}")));
+    let apps = (0..5).map(|i| app(&gateway, "u00", &format!("p{i}")));
+    let clients = glasses.chain(apps).collect();
+    (gateway, clients)
+}
+
+/// Asserts that following `next` lists each of the 25 glasses once, and in the order of their age.
+fn assert_paged(gateway: &Gateway, sort: &str, order: &str) {
+    let (mut seen, mut since, mut after) = (Vec::new(), Vec::new(), String::new());
+    loop {
+        let path =
+            format!("/api/v1/connections?sort={sort}&order={order}&limit=7&class=glasses{after}");
+        let page = gateway.api(&path);
+        let rows = page["connections"].as_array().expect("rows");
+        assert!(rows.len() <= 7);
+        assert_eq!(page["matched"], 25);
+        seen.extend(rows.iter().map(|c| c["id"].to_string()));
+        since.extend(rows.iter().map(|c| c["since"].to_string()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 25, "{sort} {order}");
+    let ids: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!(ids.len(), 25, "{sort} {order}");
+    if sort == "age" {
+        // Ages are taken at different moments, and opening times are rounded: only the
+        // first and the last are compared.
+        let (first, last) = (&since[0], &since[24]);
+        let ordered = match order {
+            "desc" => first <= last,
+            _ => first >= last,
+        };
+        assert!(ordered, "{order}: {since:?}");
+    }
+}
+
+#[test]
+fn connections_are_filtered() {
+    let (gateway, clients) = crowd();
     let matched = |parameters: &str| {
         let list = gateway.api(&format!("/api/v1/connections?{parameters}"));
         assert_eq!(
@@ -39,43 +76,25 @@ fn connections_are_filtered_sorted_and_paged() {
     eventually("a connection that opens", || {
         (matched("state=opening") == 1).then_some(())
     });
+    drop(clients);
+    gateway.end();
+}
 
-    // Page after page: every connection once, in order.
+#[test]
+fn connections_are_sorted_and_paged() {
+    let (gateway, clients) = crowd();
     for sort in ["age", "silence", "rtt", "pending"] {
         for order in ["desc", "asc"] {
-            let (mut seen, mut since, mut after) = (Vec::new(), Vec::new(), String::new());
-            loop {
-                let path = format!(
-                    "/api/v1/connections?sort={sort}&order={order}&limit=7&class=glasses{after}"
-                );
-                let page = gateway.api(&path);
-                let rows = page["connections"].as_array().expect("rows");
-                assert!(rows.len() <= 7);
-                assert_eq!(page["matched"], 25);
-                seen.extend(rows.iter().map(|c| c["id"].to_string()));
-                since.extend(rows.iter().map(|c| c["since"].to_string()));
-                match page["next"].as_str() {
-                    Some(next) => after = format!("&after={next}"),
-                    None => break,
-                }
-            }
-            assert_eq!(seen.len(), 25, "{sort} {order}");
-            let ids: std::collections::BTreeSet<_> = seen.iter().collect();
-            assert_eq!(ids.len(), 25, "{sort} {order}");
-            if sort == "age" {
-                // Ages are taken at different moments, and opening times are rounded: only the
-                // first and the last are compared.
-                let (first, last) = (&since[0], &since[24]);
-                let ordered = match order {
-                    "desc" => first <= last,
-                    _ => first >= last,
-                };
-                assert!(ordered, "{order}: {since:?}");
-            }
+            assert_paged(&gateway, sort, order);
         }
     }
+    drop(clients);
+    gateway.end();
+}
 
-    // Sessions, too.
+#[test]
+fn sessions_are_paged_by_user() {
+    let (gateway, clients) = crowd();
     let (mut users, mut after) = (Vec::new(), String::new());
     loop {
         let page = gateway.api(&format!("/api/v1/sessions?limit=4{after}"));
@@ -98,7 +117,13 @@ fn connections_are_filtered_sorted_and_paged() {
     assert_eq!(session["glasses"]["state"], "healthy");
     assert_eq!(gateway.act("GET", "/api/v1/sessions/nobody", "").0, 404);
     drop(clients);
-    // And ended connections, newest first.
+    gateway.end();
+}
+
+#[test]
+fn ended_connections_are_filtered_and_paged_newest_first() {
+    let (gateway, clients) = crowd();
+    drop(clients);
     eventually("all have ended", || {
         (gateway.api("/api/v1/closed?limit=1")["remembered"].as_u64() >= Some(30)).then_some(())
     });
@@ -158,21 +183,31 @@ fn all_pages(gateway: &Gateway, path: &str, list: &str, cursor: &str) -> (Vec<Va
     }
 }
 
-#[test]
-fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
-    let gateway = Gateway::start(&[
+/// Starts a gateway that waits long for lost apps.
+fn patient() -> Gateway {
+    Gateway::start(&[
         ("DRAIN_MS", "0"),
         ("HEARTBEAT_INTERVAL_MS", "20000"),
         ("CONNECTION_TIMEOUT_MS", "60000"),
         ("APP_GRACE_MS", "600000"),
-    ]);
-    // Names that double their size as JSON.
-    let long = "%22".repeat(250);
-    let user = |n: usize| format!("u{n:02}{long}");
-    let package = |n: usize| format!("p{n:02}{long}");
+    ])
+}
+
+/// Returns a name that doubles its size as JSON.
+fn long_user(n: usize) -> String {
+    format!("u{n:02}{}", "%22".repeat(250))
+}
+
+fn long_package(n: usize) -> String {
+    format!("p{n:02}{}", "%22".repeat(250))
+}
+
+#[test]
+fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
+    let gateway = patient();
     let crowd = |users: std::ops::Range<usize>| -> Vec<Client> {
         let apps = users.flat_map(|user| (0..64).map(move |app| (user, app)));
-        apps.map(|(u, p)| app(&gateway, &user(u), &package(p)))
+        apps.map(|(u, p)| app(&gateway, &long_user(u), &long_package(p)))
             .collect()
     };
     let is_once = |entries: &[Value], count: usize, key: &str| {
@@ -222,23 +257,33 @@ fn a_page_is_bounded_by_bytes_and_the_next_goes_on_where_it_ended() {
         assert_eq!(session["apps_total"], 64);
         assert_eq!(session["apps_next"], Value::Null);
     }
-    // One more than a list shows: the rest is on the next page.
-    drop(app(&gateway, &user(3), "zz"));
-    let list = gateway.api(&format!("/api/v1/sessions?limit=1&after={}", user(2)));
+    gateway.end();
+}
+
+#[test]
+fn a_session_shows_64_apps_and_the_rest_on_the_next_page() {
+    let gateway = patient();
+    let apps: Vec<Client> = (0..64)
+        .map(|n| app(&gateway, &long_user(3), &long_package(n)))
+        .collect();
+    // One more than a list shows.
+    drop(app(&gateway, &long_user(3), "zz"));
+    let list = gateway.api(&format!("/api/v1/sessions?limit=1&after={}", long_user(2)));
     let session = &list["sessions"][0];
     assert_eq!(session["apps"].as_array().map(Vec::len), Some(64));
     assert_eq!(session["apps_total"], 65);
     let next = session["apps_next"].as_str().expect("there is one more");
     let next = next.replace('"', "%22");
-    let rest = gateway.api(&format!("/api/v1/sessions/{}?after={next}", user(3)));
+    let rest = gateway.api(&format!("/api/v1/sessions/{}?after={next}", long_user(3)));
     assert_eq!(rest["apps"].as_array().map(Vec::len), Some(1));
     assert_eq!(
         (&rest["apps"][0]["package"], &rest["apps_next"]),
         (&json!("zz"), &Value::Null)
     );
-    let some = gateway.api(&format!("/api/v1/sessions/{}?limit=10", user(3)));
+    let some = gateway.api(&format!("/api/v1/sessions/{}?limit=10", long_user(3)));
     assert_eq!(some["apps"].as_array().map(Vec::len), Some(10));
     assert_eq!(some["apps_next"], some["apps"][9]["package"]);
+    drop(apps);
     gateway.end();
 }
 

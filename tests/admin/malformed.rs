@@ -114,54 +114,27 @@ fn a_malformed_action_gets_a_clear_4xx() {
         act(404, "DELETE", "/api/v1/drain/app", "");
         act(400, "DELETE", "/api/v1/blocks", "");
         act(404, "DELETE", "/api/v1/blocks?user=ada", "");
-        act(400, "PATCH", "/api/v1/policies/phones", "{}");
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"suspect_after":0}"#,
-        );
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"suspect_after":65536}"#,
-        );
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"heartbeat_mode":"never"}"#,
-        );
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"heartbeat_interval_ms":9}"#,
-        );
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"connection_timeout_ms":86400001}"#,
-        );
-        act(
-            400,
-            "PATCH",
-            "/api/v1/policies/app",
-            r#"{"close_timeout_ms":0}"#,
-        );
-        act(400, "PUT", "/api/v1/log-level", r#"{"level":"loud"}"#);
-        act(400, "PUT", "/api/v1/log-level", "{}");
-        act(400, "PUT", "/api/v1/log-level", r#"["debug"]"#);
-        act(400, "PUT", "/api/v1/log-level", r#""debug""#);
-        act(
-            400,
-            "PUT",
-            "/api/v1/log-level",
-            r#"{"level":"debug","level":"info"}"#,
-        );
-        act(400, "PATCH", "/api/v1/policies/app", "[20000]");
+    });
+}
+
+#[test]
+fn a_malformed_change_of_a_policy_or_the_log_level_gets_a_clear_4xx() {
+    without_harm(|gateway| {
+        let policy = |status, body| refused(gateway, status, "PATCH", "/api/v1/policies/app", body);
+        let level = |status, body| refused(gateway, status, "PUT", "/api/v1/log-level", body);
+        refused(gateway, 400, "PATCH", "/api/v1/policies/phones", "{}");
+        policy(400, r#"{"suspect_after":0}"#);
+        policy(400, r#"{"suspect_after":65536}"#);
+        policy(400, r#"{"heartbeat_mode":"never"}"#);
+        policy(400, r#"{"heartbeat_interval_ms":9}"#);
+        policy(400, r#"{"connection_timeout_ms":86400001}"#);
+        policy(400, r#"{"close_timeout_ms":0}"#);
+        level(400, r#"{"level":"loud"}"#);
+        level(400, "{}");
+        level(400, r#"["debug"]"#);
+        level(400, r#""debug""#);
+        level(400, r#"{"level":"debug","level":"info"}"#);
+        policy(400, "[20000]");
     });
 }
 

@@ -1,18 +1,18 @@
 //! A loop that stands still.
 
 use crate::sockets::eventually;
+use pulsegate::gateway::{
+    Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol, RelaySettings,
+};
+use pulsegate::side::{self, SideOptions, WebhookOptions};
+use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
 use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
-#[test]
-fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
-    use pulsegate::gateway::{
-        Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol,
-        RelaySettings,
-    };
-    use pulsegate::side::{self, SideOptions, WebhookOptions};
-    use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
-    use std::sync::{Arc, Mutex};
-
+/// Returns a gateway with a loop that turns only when the test turns it, and the address of its admin
+/// listener.
+fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
     let gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(60),
         log_dropped: Box::new(|| 0),
@@ -63,6 +63,12 @@ fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
     })
     .expect("the side thread");
     let admin = admin.addr().expect("a listener");
+    (reactor, desk, admin)
+}
+
+#[test]
+fn a_loop_that_stands_still_is_not_ready_and_questions_to_it_do_not_pile_up() {
+    let (mut reactor, desk, admin) = standing_gateway();
     let get = |path: &str| {
         let mut stream = std::net::TcpStream::connect(admin).expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");

@@ -1,0 +1,196 @@
+//! The side thread with the jobs of a loop that the test fills.
+
+use pulsegate::gateway::{
+    Credentials, Desk, Gateway, Job, Options, Progress, ProxyProtocol, RelaySettings, RetryPolicy,
+    WebhookJob,
+};
+use pulsegate::reactor::{Reactor, listen};
+use pulsegate::side::{self, SideHandle, StateFile, WebhookOptions, WebhookSettings};
+use pulsegate::side::{WebhookResult, WebhookType};
+use pulsegate::{Config, Micros, Remote};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The deadline of every event that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A webhook timeout that is never reached.
+pub const LONG: Duration = Duration::from_secs(20);
+
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+pub fn gateway() -> Gateway {
+    Gateway::new(Options {
+        stats_interval: Micros::from_secs(3_600),
+        log_dropped: Box::new(|| 0),
+        proxy_protocol: ProxyProtocol::Off,
+        trusted_proxies: Vec::new(),
+        max_connections: 10,
+        watchdog: None,
+        relay: RelaySettings::default(),
+        credentials: Credentials::default(),
+        restored: Vec::new(),
+        products: Vec::new(),
+    })
+}
+
+pub struct JobThread {
+    pub desk: Desk,
+    remote: Remote,
+    pub control: SideHandle,
+    /// The allowed networks and the signing keys of webhooks.
+    pub settings: Arc<Mutex<WebhookSettings>>,
+    turning: Option<JoinHandle<()>>,
+    /// The number of the last start.
+    pub number: u64,
+}
+
+impl JobThread {
+    pub fn new(timeout: Duration) -> JobThread {
+        JobThread::with_state(timeout, None)
+    }
+
+    pub fn with_settings(settings: WebhookSettings) -> JobThread {
+        let jobs = JobThread::new(LONG);
+        *jobs.settings.lock().expect("whole") = settings;
+        jobs
+    }
+
+    pub fn with_state(timeout: Duration, state: Option<StateFile>) -> JobThread {
+        let settings = Arc::<Mutex<WebhookSettings>>::default();
+        let thread_settings = settings.clone();
+        let (told, parts) = std::sync::mpsc::channel();
+        // The gateway stays on the thread that creates it.
+        let turning = std::thread::spawn(move || {
+            let gateway = gateway();
+            let product_classes = gateway.classes().clone();
+            let (closed, missed, errands) =
+                (gateway.closed(), gateway.expired_peers(), gateway.errands());
+            let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
+            let mut reactor =
+                Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
+            let desk = reactor.with_io(|gateway, io| gateway.desk(io.remote()));
+            let control = side::start(side::SideOptions {
+                listener: None,
+                token: None,
+                hosts: Vec::new(),
+                desk: desk.clone(),
+                causes: pulsegate::CauseTable::with(&[]),
+                classes: product_classes,
+                closed,
+                missed,
+                alerts: Arc::default(),
+                errands,
+                webhooks: WebhookOptions {
+                    timeout,
+                    websocket_url: "ws://gateway.example/app-ws".into(),
+                    settings: thread_settings,
+                },
+                state,
+                listen_addr: reactor.local_addr(),
+                check_policy: |_| Ok(()),
+                drain_times: Arc::default(),
+                drain: Arc::new(|_, _| {}),
+            });
+            let control = control.expect("a side thread");
+            let parts = (desk, reactor.remote(), control);
+            told.send(parts).expect("the test waits");
+            reactor.run().expect("it runs");
+        });
+        let (desk, remote, control) = parts.recv_timeout(PATIENCE).expect("it starts");
+        JobThread {
+            desk,
+            remote,
+            control,
+            settings,
+            turning: Some(turning),
+            number: 0,
+        }
+    }
+
+    /// Sends these jobs from the loop to the side thread.
+    pub fn send_on(&self, jobs: Vec<Job>) {
+        let (done, is_done) = std::sync::mpsc::channel();
+        let mut jobs = Some(jobs);
+        let work = move |gateway: &mut Gateway, _: &mut pulsegate::Io<'_>| {
+            for job in jobs.take().unwrap_or_default() {
+                assert!(gateway.send_on(job), "there is room");
+            }
+            done.send(()).expect("the test waits");
+            Progress::Done
+        };
+        self.desk
+            .send_sliced(Box::new(work))
+            .expect("room on the desk");
+        is_done.recv_timeout(PATIENCE).expect("the loop turns");
+    }
+
+    pub fn start(&mut self, user: &str, package: &str, url: &str, retry: RetryPolicy) -> u64 {
+        self.number += 1;
+        let number = self.number;
+        self.send_on(vec![start(number, user, package, url, retry)]);
+        number
+    }
+
+    pub fn count(&self, result: WebhookResult) -> u64 {
+        let stats = self.control.webhooks();
+        stats.counts.get(WebhookType::SessionRequest, result)
+    }
+
+    #[track_caller]
+    pub fn wait_for(&self, result: WebhookResult, many: u64) {
+        eventually(result.name(), || self.count(result) >= many);
+        assert_eq!(self.count(result), many, "{}", result.name());
+    }
+
+    #[track_caller]
+    pub fn wait_for_rest(&self) {
+        eventually("nothing under way", || {
+            let stats = self.control.webhooks();
+            (stats.in_flight, stats.waiting) == (0, 0)
+        });
+    }
+
+    pub fn flush(&self) {
+        self.control.flush(PATIENCE).expect("it is on disk");
+    }
+}
+
+impl Drop for JobThread {
+    fn drop(&mut self) {
+        self.remote.stop();
+        if let Some(turning) = self.turning.take() {
+            let ended = turning.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+pub fn start(number: u64, user: &str, package: &str, url: &str, retry: RetryPolicy) -> Job {
+    Job::Webhook(WebhookJob::Start {
+        number,
+        user: user.into(),
+        package: package.into(),
+        url: url.into(),
+        retry,
+        after: Micros::ZERO,
+    })
+}
+
+/// Returns the breaker's error for the app with this URL.
+#[track_caller]
+pub fn why_it_is_down(jobs: &mut JobThread, url: &str) -> String {
+    for n in 0..5 {
+        jobs.start(&format!("user{n}"), "p", url, RetryPolicy::UntilCancelled);
+    }
+    eventually("the breaker", || jobs.control.webhooks().breakers_open == 1);
+    jobs.control.webhooks().down[0].last_error.to_string()
+}
