@@ -71,7 +71,7 @@ impl Policies {
     }
 
     /// Applies the policies that were set to new connections, and to those that
-    /// [`change`](Policies::change) moves. The previous change must have ended.
+    /// [`migrate`](Policies::migrate) moves. The previous change must have ended.
     pub(crate) fn begin_migration(&mut self) {
         let newest = PolicyRef(1 - self.newest.0);
         for (held, set) in self.held.iter_mut().zip(&self.classes) {

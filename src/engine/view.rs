@@ -91,7 +91,7 @@ pub enum PhaseView {
 #[non_exhaustive]
 pub enum CloseStage {
     /// The peer must send its close frame, which completes the closing handshake; then the same as
-    /// for `Flushed`.
+    /// for `Flush`.
     PeerClose,
     /// Our last bytes must be sent.
     Flush,

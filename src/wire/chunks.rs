@@ -24,7 +24,7 @@ pub(crate) trait ChunkBuffer: Default {
     fn append(&mut self, other: Self);
 }
 
-/// Implements [`Piece`] for a type by its own methods, and by the named one for appending.
+/// Implements [`ChunkBuffer`] for a type by its own methods, and by the named one for appending.
 macro_rules! piece {
     ($of:ty, $append:ident) => {
         impl ChunkBuffer for $of {
