@@ -10,8 +10,8 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-/// Returns a gateway with a loop that turns only when the test turns it, and the address of its admin
-/// listener.
+/// Returns a gateway with a loop that turns only when the test turns it, and the address of its
+/// admin listener.
 fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
     let gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(60),

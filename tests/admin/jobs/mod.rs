@@ -1,5 +1,5 @@
-//! Jobs of a real loop, done by the side thread: webhooks to HTTP servers of the tests, and the state
-//! file.
+//! Jobs of a real loop, done by the side thread: webhooks to HTTP servers of the tests, and the
+//! state file.
 
 mod app_server;
 mod job_thread;
