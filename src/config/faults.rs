@@ -76,7 +76,7 @@ pub enum Fault {
     ),
     /// A table in the file.
     Table(
-        /// Its key.
+        /// The key of the table.
         String,
     ),
     /// A setting that the file has both in upper case and in lower case.

@@ -160,7 +160,7 @@ pub enum ConfigFault {
     Class {
         /// The class's name.
         name: String,
-        /// Every fault of its policy.
+        /// Every fault of the class's policy.
         error: PolicyError,
     },
     /// The timeout is shorter than [`Policy::MIN_TIME`].

@@ -66,7 +66,7 @@ pub(crate) enum Flag {
     Dirty,
     /// A heartbeat must be sent at the next flush.
     PingDue,
-    /// A data message has arrived from the peer.
+    /// The peer is identified: by its request, or because a message of it was accepted.
     Identified,
     /// The connection is on the list of those whose stale close is deferred.
     StaleQueued,
@@ -113,11 +113,11 @@ impl Flags {
 }
 
 pub(crate) enum Phase {
-    /// Accepted. `None`: no byte has arrived.
+    /// The connection is accepted, and not a WebSocket yet. `None`: no byte has arrived.
     Opening(Option<Box<Opening>>),
-    /// A WebSocket. `None`: parked.
+    /// The connection is a WebSocket. `None`: it is parked (nothing is in progress).
     Open(Option<Box<InputState>>),
-    /// Closing: our last bytes are sent, the peer's are skipped.
+    /// The connection is closing: our last bytes are sent, and the peer's are skipped.
     Closing(Box<Closing>),
     /// The connection has ended; its slot is freed in the last step of the turn.
     Dead(Box<EndingDraft>),
@@ -147,7 +147,8 @@ pub(crate) struct InputState {
     pub(crate) joining: bool,
     /// Bytes that the host keeps of the last message, if it has not finished with it.
     pub(crate) unfinished: Option<u64>,
-    /// Its debt in units; see [`WorkBudget`](crate::engine::work::WorkBudget).
+    /// The work units that the connection has used above its share, and must save in its next
+    /// shares; see [`WorkBudget`](crate::engine::work::WorkBudget).
     pub(crate) debt: u32,
     /// Whether the connection used up its share of a turn. Then 4 KiB at a time are read from it,
     /// until it stays within its share in a turn.

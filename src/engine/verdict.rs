@@ -9,9 +9,10 @@ use crate::wire::http::{HeaderName, HeaderValue, Reply};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Make it a WebSocket. A request that is not a valid upgrade is answered 426 or 400 instead.
+    /// Make the connection a WebSocket. A request that is not a valid upgrade is answered 426 or
+    /// 400 instead.
     Upgrade(Upgrade),
-    /// Answer it, and close the connection.
+    /// Answer the request with an HTTP response, and close the connection.
     Reply {
         /// The answer.
         reply: Reply,

@@ -34,7 +34,7 @@ const USER_AGENTS_LOOK_UNITS: u32 = 100;
 /// One slice of the blocked identities, sorted by the end of their blocks.
 #[derive(Debug, Clone)]
 pub struct BlockSlice {
-    /// Engine time.
+    /// The engine time of this snapshot.
     pub now: Micros,
     /// The identities, each with its position.
     pub blocks: Vec<(BlockPlace, Identity)>,
@@ -47,7 +47,7 @@ pub struct BlockSlice {
 pub struct Snapshot {
     /// Counters of the loop.
     pub stats: Stats,
-    /// Engine time.
+    /// The engine time of this snapshot.
     pub now: Micros,
     /// Users with a connection.
     pub sessions: usize,

@@ -280,7 +280,9 @@ impl Window {
         let total: u64 = self.suppressed.iter().sum();
         if total > 0 {
             let by_cause = Suppressed(causes, &self.suppressed);
-            log::warn!("close suppressed={total}{by_cause}");
+            log::warn!(
+                "close suppressed={total}{by_cause} effect=\"these ends have no line of their own\""
+            );
             self.suppressed.fill(0);
         }
     }

@@ -39,7 +39,7 @@ const NAME_NS: u32 = 50;
 /// The sessions of one slice.
 #[derive(Debug, Clone)]
 pub struct SessionSlice {
-    /// Engine time.
+    /// The engine time of this slice.
     pub now: Micros,
     /// The number of all sessions.
     pub total: usize,

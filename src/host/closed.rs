@@ -19,7 +19,7 @@ pub const CLOSED_MAX: usize = 10_000;
 pub struct Closed {
     /// When the end of the connection was reported.
     pub at: Timestamp,
-    /// The id that it had.
+    /// The id that the connection had.
     pub id: ConnId,
     /// Whether the gateway generated the connection's user name.
     pub generated: bool,

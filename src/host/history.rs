@@ -34,7 +34,7 @@ pub enum Reason {
     Suspect,
     /// The connection was sampled.
     Sample,
-    /// An operator looked at it.
+    /// An operator looked at the connection.
     Asked,
 }
 

@@ -42,11 +42,11 @@ pub struct Filter {
 /// The state of a connection, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnState {
-    /// Accepted; its request, or the answer to it, is incomplete.
+    /// The connection is accepted; its request, or the answer to it, is incomplete.
     Opening,
-    /// Open, and it answers pings.
+    /// The connection is open, and the peer answers pings.
     Healthy,
-    /// Open, and it does not answer.
+    /// The connection is open, and the peer does not answer pings.
     Suspect,
     /// A close frame, or the refusal of its request, is being sent.
     Closing,

@@ -55,7 +55,7 @@ impl<T> fmt::Debug for NoRoom<T> {
 
 impl<T> fmt::Display for NoRoom<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the queue is full")
+        f.write_str("the queue is full: its receiver is behind")
     }
 }
 

@@ -87,6 +87,6 @@ fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
 fn log_statistics(desk: &Desk) {
     let asked = desk.send(|gateway, io| gateway.report(io));
     if let Err(full) = asked {
-        log::warn!("signal effect=none error=\"{full}\"");
+        log::warn!("signal effect=\"no statistics\" error=\"{full}\"");
     }
 }

@@ -125,7 +125,7 @@ impl<H: Handler> Reactor<H> {
             closed: false,
         });
         if let Err(e) = registered {
-            log::warn!("connection refused reason=register id={id} peer={addr} error=\"{e}\"");
+            log::warn!("connection refused reason=not_watched id={id} peer={addr} error=\"{e}\"");
             self.engine.on_register_error(id);
         }
     }

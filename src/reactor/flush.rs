@@ -88,7 +88,7 @@ impl<H: Handler> Reactor<H> {
         };
         let registry = self.poll.registry();
         if let Err(e) = registry.reregister(&mut socket.stream, id.into(), interest) {
-            log::warn!("connection dropped reason=reregister id={id} error=\"{e}\"");
+            log::warn!("connection dropped reason=not_watched id={id} error=\"{e}\"");
             self.engine.on_register_error(id);
         }
     }

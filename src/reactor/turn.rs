@@ -86,7 +86,7 @@ impl<H: Handler> Reactor<H> {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let wake = Box::new(move || {
             if let Err(e) = waker.wake() {
-                log::warn!("wake failed error=\"{e}\"");
+                log::warn!("wake failed effect=\"the event loop reacts later\" error=\"{e}\"");
             }
         });
         let invalid = |e| io::Error::new(ErrorKind::InvalidInput, e);

@@ -185,7 +185,7 @@ pub enum StartOutcome {
     /// The attempt failed with HTTP 5xx, and the server is asked again after this time. Until then
     /// the app is not expected to connect.
     Again {
-        /// The delay.
+        /// The delay until the next attempt.
         after: Micros,
     },
     /// The start was cancelled, and no attempt is waiting for an answer.

@@ -34,7 +34,9 @@ impl Relay {
             return false;
         };
         self.pending_introductions.awaited.remove(&id);
-        let reason = format!("no introduction within {INIT_TIMEOUT} of the rejected one");
+        let reason = format!(
+            "no tpa_connection_init within {INIT_TIMEOUT} after the reconnect was rejected"
+        );
         io.close_for(id, Cause::INIT_TIMEOUT, 3008, &reason);
         true
     }

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// The listener, and which peers may connect.
+/// Settings of the listener, and of which peers may connect.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "CONFIG_FILE",
@@ -96,7 +96,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// The accepted subprotocols.
+/// Settings of the accepted subprotocols.
 pub(super) const SUBPROTOCOLS: &[Setting] = &[
     Setting {
         name: "GLASSES_SUBPROTOCOLS",
@@ -142,7 +142,7 @@ pub(super) const SUBPROTOCOLS: &[Setting] = &[
     },
 ];
 
-/// Shared ports, proxies, clock tolerance.
+/// Settings of shared ports, proxies and clock tolerance.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REUSE_PORT",

@@ -4,7 +4,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// The listener's address and its token.
+/// Settings of the admin listener: its address and its token.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ADMIN_ADDR",
@@ -42,7 +42,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// The host names of the admin listener.
+/// Settings of the host names that the admin listener accepts.
 pub(super) const ADVANCED: &[Setting] = &[Setting {
     name: "ADMIN_HOSTS",
     kind: Kind::HostNames,

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 
-/// Whether alerts are on, and where they are posted.
+/// Settings that switch alerts on, and that say where they are posted.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "ALERTS",
@@ -29,7 +29,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// When each alert fires.
+/// Settings that say when each alert fires.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "ALERT_INTERVAL_MS",

@@ -6,7 +6,7 @@ use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 use crate::engine::Config;
 
-/// The number of connections and the size of messages.
+/// Settings of the number of connections and the size of messages.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "MAX_CONNECTIONS",
@@ -35,7 +35,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// Time limits and buffers of a connection.
+/// Settings of time limits and buffers of a connection.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "HANDSHAKE_TIMEOUT_MS",

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// How often a connection is pinged, and when it is stale.
+/// Settings that say how often a connection is pinged, and when it is stale.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "HEARTBEAT_INTERVAL_MS",

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::{Kind, Unit};
 
-/// Waiting for lost peers, and starting apps.
+/// Settings of the wait for lost peers, and of the start of apps.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "GLASSES_GRACE_MS",
@@ -49,7 +49,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// Replay, flapping and webhooks.
+/// Settings of replay, flapping and webhooks.
 pub(super) const ADVANCED: &[Setting] = &[
     Setting {
         name: "REPLAY_MAX_MESSAGES",

@@ -5,7 +5,7 @@ use super::setting::Audience::{Advanced, Basic};
 use super::setting::{Fallback, Setting};
 use crate::config::kinds::Kind;
 
-/// The statistics in the log.
+/// The setting of the statistics in the log.
 pub(super) const STATISTICS: &[Setting] = &[Setting {
     name: "STATS_INTERVAL_MS",
     kind: TIME,
@@ -16,7 +16,7 @@ pub(super) const STATISTICS: &[Setting] = &[Setting {
     help: "The time between two lines of statistics in the log.",
 }];
 
-/// The log and the shutdown.
+/// Settings of the log and the shutdown.
 pub(super) const BASIC: &[Setting] = &[
     Setting {
         name: "LOG_LEVEL",
@@ -49,7 +49,7 @@ pub(super) const BASIC: &[Setting] = &[
     },
 ];
 
-/// How long a gateway that shuts down still accepts connections.
+/// The setting that says how long a gateway that shuts down still accepts connections.
 pub(super) const ADVANCED: &[Setting] = &[Setting {
     name: "DRAIN_DELAY_MS",
     kind: TIME_OR_NONE,

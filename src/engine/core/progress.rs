@@ -44,7 +44,7 @@ pub(crate) struct Broadcast {
 pub(crate) struct ShortageScan {
     /// The next connection slot to process.
     pub(crate) next_slot: u32,
-    /// Slots processed since the last close.
+    /// The number of connection slots processed since the last close.
     pub(crate) fruitless: u32,
     /// When the next step is due.
     pub(crate) due: Micros,

@@ -378,7 +378,7 @@ impl FieldScanner {
 enum NameKind {
     /// `type`.
     Type,
-    /// Another field that is read.
+    /// The name of another field that is read.
     Read,
     Other,
     /// The name has half a surrogate pair, which parsers refuse in a name that they read.

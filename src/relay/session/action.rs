@@ -43,7 +43,7 @@ pub(in crate::relay) enum Action {
 /// What was kept for a slot that is given up.
 #[derive(Debug, Default)]
 pub(in crate::relay) struct SlotContent {
-    /// Frames that were kept.
+    /// The frames that were kept for the peer.
     pub(in crate::relay) backlog: Backlog,
     /// The app's subscriptions.
     pub(in crate::relay) subscriptions: Subscriptions,

@@ -87,7 +87,7 @@ struct Entry {
 /// The next frame that waits.
 #[derive(Debug)]
 pub(in crate::relay) enum WaitingFrame<'a> {
-    /// A text that was copied.
+    /// A text that was copied into the queue's own buffer.
     Copied(Message),
     Shared(&'a PreparedMessage),
 }

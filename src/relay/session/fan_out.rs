@@ -16,7 +16,8 @@ use std::collections::VecDeque;
 /// not want the frame as cost the same.
 const STEP_COST: usize = 48 * DELIVERY_COST;
 
-/// Bytes of a text that are copied into its envelope in one step, and the work units for that.
+/// The most bytes of a text that one step copies into its envelope. The next constant is the cost
+/// of such a step in work units.
 const BUILD_STEP_BYTES: usize = 128 * 1024;
 const BUILD_STEP_UNITS: u32 = 32;
 

@@ -19,7 +19,7 @@ pub struct SlotDeadline {
 /// Why the wait for a lost peer is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::relay) enum GiveUp {
-    /// Its time is over.
+    /// The time of the wait is over: the peer did not come back.
     Expired,
     /// There are too many waits.
     Evicted,

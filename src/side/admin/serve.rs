@@ -342,7 +342,7 @@ impl AdminConnections {
         false
     }
 
-    /// Serves a connection.
+    /// Adds a connection, and serves it in a task of its own.
     fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, router: Router) {
         let mut table = lock(&self.table);
         let number = table.next_event();

@@ -20,11 +20,12 @@ pub(super) struct ClassName(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum StateName {
-    /// Accepted; its request, or the answer to it, is not complete.
+    /// The connection is accepted; its request, or the answer to it, is not complete.
     Opening,
-    /// Open, and the peer answers.
+    /// The connection is open, and the peer answers pings.
     Healthy,
-    /// Open; a heartbeat has gone unanswered for an interval, and nothing was received since.
+    /// The connection is open, but a ping was not answered within an interval, and nothing was
+    /// received since it was sent.
     Suspect,
     /// A close frame, or the refusal of its request, is being sent.
     Closing,

@@ -148,7 +148,7 @@ impl WebhookQueue {
         self.push_outcome(number, StartOutcome::Cancelled);
     }
 
-    /// Records that a request has returned.
+    /// Records that a request was answered or has failed.
     pub(super) fn finish(
         &mut self,
         now: Micros,

@@ -175,7 +175,7 @@ pub(super) struct PendingWebhook {
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) retry: RetryPolicy,
-    /// Failed attempts since the waiter joined.
+    /// The number of failed attempts since this start began to wait for the request.
     pub(super) failures: u32,
 }
 

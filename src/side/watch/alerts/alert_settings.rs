@@ -73,7 +73,7 @@ pub struct AlertSettings {
     /// Threshold of `reconnect_storm`: connections opened, and ended, within the window in percent
     /// of the open ones.
     pub storm_percent: u64,
-    /// How long they must exceed it.
+    /// How long `storm_percent` must be reached before the alert fires.
     pub storm_for: Micros,
 }
 

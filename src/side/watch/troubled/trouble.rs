@@ -43,7 +43,7 @@ pub(super) struct Hour {
     sums: Sums,
 }
 
-/// Counts of what went wrong.
+/// Counts of what went wrong for one identity in one hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     /// Drops by cause, in the order of [`Cause::index`]; causes without a drop are left out.
