@@ -94,7 +94,7 @@ pub enum Bug {
     /// The end of a replaced connection ends the slot of its successor.
     #[cfg(feature = "gateway")]
     LateEndTakes,
-    /// The wait for an app continues after the app is back.
+    /// The wait for a lost app continues after the app is back.
     #[cfg(feature = "gateway")]
     WaitGoesOn,
     /// The answer to an older question is accepted for the open one.

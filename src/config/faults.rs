@@ -212,8 +212,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Suggests the setting that may have been meant, as `written` writes it. A secret has no flag, so
-/// its variable is named.
+/// Writes the name of the setting that was probably meant, in the form that `written` returns. A
+/// secret has no flag, so the name of its variable is written.
 fn meant(f: &mut fmt::Formatter<'_>, name: &str, written: impl Fn(&str) -> String) -> fmt::Result {
     let Some(setting) = guess::setting(name) else {
         return Ok(());

@@ -14,7 +14,7 @@ use super::faults::MustBe;
 /// # Errors
 /// What the path must be instead.
 pub(super) fn read(path: &Path, most: usize) -> Result<Vec<u8>, MustBe> {
-    let unreadable = |e: std::io::Error| MustBe(format!("a file that can be read: {e}"));
+    let unreadable = |e: std::io::Error| MustBe(format!("a readable file: {e}"));
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(MustBe("a regular file".to_owned()));
     }

@@ -28,7 +28,9 @@ impl<H: Handler> Engine<H> {
             if let Phase::Opening(Some(head)) = &conn.phase {
                 held += head.held;
                 if head.held < head.bytes.len() as u64 {
-                    return Err(format!("{id} holds more of a head than it is charged"));
+                    return Err(format!(
+                        "{id} holds more bytes of its request head than are counted"
+                    ));
                 }
             }
             unidentified += if conn.is_unidentified() {
@@ -44,13 +46,13 @@ impl<H: Handler> Engine<H> {
                 }
             }
             let Some(due) = conn.due(core.policy_of(conn), &core.config) else {
-                return Err(format!("{id} is dead and was not reaped"));
+                return Err(format!("{id} has ended and its slot was not freed"));
             };
             if conn.flags.has(Flag::StaleQueued) {
                 continue;
             }
             let Some(armed) = conn.armed() else {
-                return Err(format!("{id} has no entry in the wheel"));
+                return Err(format!("{id} has no entry in the timer wheel"));
             };
             // A deferred connection that is heard again is overdue, and is handled with the next
             // tick.
@@ -94,7 +96,10 @@ impl<H: Handler> Engine<H> {
             }
         }
         if core.wheel.entries() > 64 + 8 * (stats.accepted as usize + core.timers.len()) {
-            return Err(format!("{} entries in the wheel", core.wheel.entries()));
+            return Err(format!(
+                "{} entries in the timer wheel",
+                core.wheel.entries()
+            ));
         }
         Ok(())
     }

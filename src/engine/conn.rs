@@ -128,7 +128,7 @@ pub(crate) struct Opening {
     /// The received part of the head; for a deferred verdict, the bytes received after the head.
     pub(crate) bytes: Vec<u8>,
     pub(crate) deferred: Option<Box<Request>>,
-    /// The bytes held for it; the loop's total includes them.
+    /// The bytes of memory held for the connection; the loop's total includes them.
     pub(crate) held: u64,
 }
 
@@ -161,7 +161,7 @@ pub(crate) struct InputState {
     /// A socket error that arrived while input was waiting. It is handled when that input is
     /// processed.
     pub(crate) failed: Option<Cause>,
-    /// The bytes held for it; the loop's total includes them.
+    /// The bytes of memory held for the connection; the loop's total includes them.
     pub(crate) held: u64,
     /// `held` and the time when it last grew by 4 KiB. Smaller growth does not count as progress.
     pub(crate) grown: u64,

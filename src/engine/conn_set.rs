@@ -15,8 +15,9 @@ const HALF_OPEN_MIN: usize = 64;
 /// Adding and removing costs O(log n). A removed connection uses no memory.
 #[derive(Debug)]
 pub(super) struct ConnSet {
-    /// Generation and slot: generations are assigned in order. They wrap around after 2^32
-    /// connections; the order is then wrong until all connections from before have ended.
+    /// The connections as (generation, slot). Generations are assigned in order, so the first entry
+    /// is the oldest connection. They wrap around after 2^32 connections; then the order is wrong
+    /// until all connections from before have ended.
     pub(super) ids: BTreeSet<(u32, u32)>,
     pub(super) limit: usize,
 }

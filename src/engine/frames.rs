@@ -14,9 +14,9 @@ use crate::wire::scan::FrameKind;
 
 /// The result of processing a piece of input.
 enum FrameStep {
-    /// Consumed this many bytes; the connection is open.
+    /// This many bytes were consumed, and the connection is still open.
     Consumed(usize),
-    /// Consumed this many bytes; the connection is no longer open.
+    /// This many bytes were consumed, and the connection is no longer open.
     Ended(usize),
 }
 

@@ -10,8 +10,8 @@ use crate::base::id::ConnId;
 pub(crate) struct Receipts(Vec<u32>);
 
 impl Receipts {
-    /// Records that the heartbeat follows this many messages. The message count stops at `u32::MAX`
-    /// and proves nothing from there on, so the recorded value stays below.
+    /// Records how many messages were sent before the latest heartbeat. At most `u32::MAX` - 1 is
+    /// recorded: at `u32::MAX` the message count stops, and would prove nothing.
     pub(crate) fn note(&mut self, id: ConnId, messages: u32) {
         if self.0.len() <= id.slot() {
             self.0.resize(id.slot() + 1, 0);

@@ -38,11 +38,11 @@ pub struct Stats {
     pub lateness: Histogram,
     /// Delay that `stale_closes_per_second` added to the closing of stale connections, µs.
     pub stale_delay: Histogram,
-    /// Turns of the loop.
+    /// The number of turns of the loop.
     pub turns: u64,
     /// Duration of turns, µs, without the wait for events.
     pub turn_time: Histogram,
-    /// Stalls of the loop.
+    /// The number of stalls of the loop.
     pub stalls: u64,
     /// Total duration of all stalls.
     pub stalled: Micros,

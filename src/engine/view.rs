@@ -26,7 +26,8 @@ pub struct ConnView {
     pub health: HealthView,
     /// Unsent bytes.
     pub pending: usize,
-    /// Since when the peer has taken fewer bytes than there are to send; `None` if it takes all.
+    /// Since when some bytes for the peer have waited, because the socket does not take all; `None`
+    /// if none wait.
     pub blocked_since: Option<Micros>,
     /// Bytes held for an unfinished message or frame.
     pub held: u64,

@@ -94,7 +94,7 @@ impl WorkBudget {
         self.spend(u32::try_from(units).unwrap_or(u32::MAX), stats);
     }
 
-    /// Returns whether this connection's share is in progress.
+    /// Returns whether this is the connection whose input is being processed now.
     pub(crate) fn is_current(&self, id: ConnId) -> bool {
         self.current == Some(id)
     }

@@ -42,7 +42,8 @@ pub trait Product {
             id,
             Cause::FORBIDDEN,
             Cause::FORBIDDEN.close_code(),
-            "this product does not delay the identification of a class beyond the request",
+            "the request must identify the peer: this class does not accept an identity in a \
+             message",
         );
         None
     }

@@ -38,7 +38,8 @@ pub struct AgentCount {
     pub suspects: u64,
 }
 
-/// Bits of the number of an entry, from 1 on; 0: the connection has sent no user agent.
+/// How many bits of a connection's field hold the number of its entry. Numbers begin with 1; 0
+/// means that the connection has sent no user agent.
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
 

@@ -197,7 +197,7 @@ impl Relay {
             Some(_) | None => init.user(package),
         };
         let Some(user) = user else {
-            return malformed("sessionId must be the user, a hyphen and packageName".into());
+            return malformed("sessionId must be the user, a hyphen and the packageName".into());
         };
         if !is_name(user) || !is_name(package) {
             return malformed(NAME_ERROR.into());

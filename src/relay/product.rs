@@ -32,7 +32,7 @@ impl Relay {
         }
         if let Some(origin) = self.credentials.refused_origin(request) {
             let origin = Value(&origin);
-            let why = format!("origin {origin} is not in ALLOWED_ORIGINS");
+            let why = format!("the page's origin {origin} is not in ALLOWED_ORIGINS");
             return (None, Verdict::refuse(Cause::BLOCKED, 403, &why));
         }
         let protocol = self.settings.subprotocols[usize::from(class.0)].choose(request);

@@ -5,7 +5,8 @@ use super::preamble::Preamble;
 use ppp::{PartialResult, v1, v2};
 use std::net::SocketAddr;
 
-/// The start of a header of version 1, and the greatest length of its line (PROXY protocol §2.1).
+/// The start of a header of version 1. The next constant is the greatest length of its line, in
+/// bytes (PROXY protocol §2.1).
 const V1_START: &[u8] = b"PROXY ";
 const V1_MAX: usize = 107;
 

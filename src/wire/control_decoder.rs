@@ -6,8 +6,8 @@ use tungstenite::error::{Error as WsError, ProtocolError};
 use tungstenite::protocol::{Role as WsRole, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Message};
 
-/// The read buffer of a context: one control frame. The default of 128 KiB would be zeroed for each
-/// message.
+/// The size of tungstenite's read buffer: one control frame. The default of 128 KiB would be set to
+/// zero for each message.
 const READ_BUFFER: usize = HEADER_MAX + CONTROL_MAX;
 
 /// The content of a control frame.

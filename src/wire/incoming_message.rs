@@ -153,7 +153,7 @@ fn utf8_cost(text: &str) -> usize {
     }
 }
 
-/// Splits bytes into whole characters and an incomplete one.
+/// Splits UTF-8 bytes into whole characters and the bytes of an incomplete one at the end.
 fn characters(bytes: &[u8]) -> Result<(&str, &[u8]), NotUtf8> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok((text, &[])),

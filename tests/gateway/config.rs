@@ -1496,7 +1496,7 @@ fn only_small_regular_files_are_read() {
         let wanted = format!("CONFIG_FILE={path:?} (env): must be {must}");
         assert_eq!(fault("", &[&variable]), wanted);
     };
-    let missing = "a file that can be read: No such file or directory (os error 2)";
+    let missing = "a readable file: No such file or directory (os error 2)";
     told(&folder.path("none"), missing);
     told(&folder.path(""), "a regular file");
     told("/dev/zero", "a regular file");
@@ -1632,7 +1632,7 @@ fn a_secret_is_given_by_itself_or_in_a_file() {
             told(&format!("left out, because {name} is set as well (env)"))
         );
         fs::remove_file(&file).unwrap();
-        let missing = "a file that can be read: No such file or directory (os error 2)";
+        let missing = "a readable file: No such file or directory (os error 2)";
         assert_eq!(fault(&flag, &[]), told(missing));
         assert_eq!(
             fault(&format!("{flag} --{} 0.0.0.0:1", addr_of(name)), &[]),
@@ -2061,7 +2061,7 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     fs::remove_file(&file).unwrap();
     assert_eq!(
         fault(&flag, &[]),
-        told("a file that can be read: No such file or directory (os error 2)")
+        told("a readable file: No such file or directory (os error 2)")
     );
     assert_eq!(
         fault("--apps-file /dev/zero", &[]),

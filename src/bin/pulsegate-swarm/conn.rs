@@ -206,7 +206,7 @@ impl Conn {
         self.receive(false, SIP, commons)
     }
 
-    /// Sends a talker's message, which the server should answer.
+    /// Sends the message of a talker (a connection with that role), which the server should answer.
     pub fn talk(&mut self, message: &[u8], commons: &mut Commons) -> Result<(), End> {
         frame::put(
             &mut commons.replies,

@@ -298,8 +298,8 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "The alert reconnect_storm fires when connections are opened, and as many ended, \
-               within ALERT_WINDOW_MS, in this percentage of the open connections of a class. 0 \
+        help: "The alert reconnect_storm fires when, within ALERT_WINDOW_MS, the opened and also \
+               the ended connections of a class reach this percentage of its open connections. 0 \
                turns it off.",
     },
     Setting {

@@ -106,9 +106,9 @@ pub(super) const ADVANCED: &[Setting] = &[
         rule: None,
         audience: Advanced,
         reload: true,
-        help: "What happens when a peer reconnects to messages that were written to its lost \
-               connection, but not confirmed by a later pong. on: they are sent again, and may \
-               arrive twice. off: they are dropped, and may be missing.",
+        help: "Messages that were written to a connection before its loss, and not confirmed by a \
+               later pong: on sends them again when the peer reconnects, and they may arrive \
+               twice; off drops them, and they may be missing.",
     },
     Setting {
         name: "FLAPPING_LIMIT",

@@ -292,8 +292,8 @@ impl Out {
         behind_ping
     }
 
-    /// Removes bytes of the frame in progress, or of the next one. Returns how many of `left` are
-    /// left.
+    /// Removes up to `left` sent bytes of the frame in progress, or of the next frame. Returns how
+    /// many of them belong to later frames.
     fn consume_frame(&mut self, left: usize) -> usize {
         let Some(head) = self.entries.front() else {
             return 0;

@@ -65,7 +65,7 @@ impl fmt::Display for TokenFault {
         f.write_str(match self {
             TokenFault::NoSecret => "this gateway accepts no tokens: AUTH_JWT_SECRET is not set",
             TokenFault::Missing => {
-                "a token is required: Authorization: Bearer, or token in the query"
+                "a token is required: in the header Authorization: Bearer, or in the query as token"
             }
             TokenFault::Malformed => "the token is not a well-formed JSON Web Token",
             TokenFault::Algorithm => "the token must be signed with HS256",

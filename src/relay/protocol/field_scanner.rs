@@ -373,12 +373,12 @@ impl FieldScanner {
     }
 }
 
-/// The kind of a name in the outermost object.
+/// What the scanner does with a field of the outermost object, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameKind {
-    /// `type`.
+    /// The name is `type`.
     Type,
-    /// The name of another field that is read.
+    /// The name is that of another field to copy.
     Read,
     Other,
     /// The name has half a surrogate pair, which parsers refuse in a name that they read.

@@ -111,7 +111,7 @@ impl<'de> Deserialize<'de> for AppFrameFields<'de> {
             type Value = AppFrameFields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a type")
+                f.write_str("a JSON object with a type")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {

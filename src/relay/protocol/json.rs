@@ -3,27 +3,27 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Value,
-    /// The first value of an array, or the array's end.
+    /// The first value of an array may follow, or the array's end.
     FirstValue,
     Name,
-    /// The first name of an object, or the object's end.
+    /// The first name of an object may follow, or the object's end.
     FirstName,
     Colon,
-    /// A comma, or the end of an array or object.
+    /// A comma may follow, or the end of an array or object.
     Comma,
     /// Only white space may follow.
     End,
-    /// The rest of a string.
+    /// The rest of a string must follow.
     Characters,
-    /// The character after a backslash.
+    /// The character after a backslash must follow.
     Escape,
-    /// The hexadecimal digits of an escape.
+    /// The hexadecimal digits of an escape must follow.
     Digits,
-    /// The rest of a number, after this part of it.
+    /// The rest of a number may follow, after this part of it.
     Number(NumberPart),
-    /// The rest of `true`, `false` or `null`.
+    /// The rest of `true`, `false` or `null` must follow.
     Literal(Literal),
-    /// Nothing: the last byte was not valid JSON.
+    /// Nothing may follow: the last byte was not valid JSON.
     Invalid,
 }
 

@@ -8,8 +8,8 @@ use crate::base::time::Micros;
 /// current connection and opens another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum RequestState {
-    /// The server was not asked, or it has already acted: it answers after the new connection is
-    /// open.
+    /// The server was not asked to connect, or has already done so. (It answers the request only
+    /// after the new connection is open.)
     #[default]
     Settled,
     /// The request with this number has no outcome yet.

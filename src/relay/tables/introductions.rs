@@ -75,7 +75,7 @@ impl AppHeaders {
     }
 }
 
-/// Apps that have not introduced themselves yet.
+/// The connections of apps that have not sent their first message yet.
 #[derive(Default)]
 pub(in crate::relay) struct PendingIntroductions {
     /// The headers of the requests of these apps.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 /// The most starts and stops of apps that a user may make at once.
 const BURST: u64 = 60;
 
-/// The time in which a user regains one start or stop.
+/// The time after which a user may make one more start or stop.
 const REFILL: Micros = Micros::from_secs(1);
 
 /// The most users that are counted at one time.

@@ -90,7 +90,8 @@ pub(super) struct DrainResult {
     /// The delay that applies, in ms. If all connections were being drained already, this is the
     /// shorter of the time left and the time asked for. Null for a class, which has no delay.
     delay_ms: Option<u64>,
-    /// The spread that applies, in ms; also the shorter one if all were being drained already.
+    /// The spread that applies, in ms. If all connections were being drained already, this is the
+    /// shorter of both spreads.
     spread_ms: u64,
 }
 

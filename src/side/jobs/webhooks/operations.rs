@@ -199,8 +199,8 @@ impl WebhookQueue {
         change
     }
 
-    /// Records that the server is down: waiters with `RetryPolicy::TwoAttempts` give up. The first
-    /// webhook of this queue is ready.
+    /// Handles the first webhook of this queue, which is ready to be sent, while the server counts
+    /// as down: starts with `RetryPolicy::TwoAttempts` are given up.
     pub(super) fn fail_at_open_breaker(&mut self, now: Micros, key: &UserApp) {
         let user_queue = self.user_queue(key);
         let Some(webhook) = user_queue.and_then(|user_queue| user_queue.webhooks.front_mut())

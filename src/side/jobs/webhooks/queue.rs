@@ -303,7 +303,7 @@ impl WebhookQueue {
         self.apps.get_mut(&key.package)?.users.get_mut(&key.user)
     }
 
-    /// Returns the key of an app, and its URL, sharing strings that exist already.
+    /// Returns the key of an app and its URL. Both share the memory of equal strings in the queue.
     pub(super) fn shared_key(&self, app: WebhookTarget<'_>) -> (UserApp, Arc<str>) {
         let app_queue = self.apps.get_key_value(app.package);
         let user_queue =

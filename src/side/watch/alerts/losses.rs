@@ -78,7 +78,7 @@ pub(super) enum Group {
     Block(IpNet),
 }
 
-/// The conditions of a mass death.
+/// The thresholds of the alert `mass_death`.
 #[derive(Debug, Clone)]
 pub(super) struct MassDeathLimits {
     pub(super) least: u64,
