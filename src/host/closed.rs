@@ -61,10 +61,10 @@ const LIMITS: Limits = Limits {
     bytes: 64 << 20,
 };
 
-/// The reader's end of the queue, for another thread.
+/// The reader's end of the queue of ended connections, for another thread.
 pub type ClosedBox = Receiver<Closed>;
 
-/// The loop's end of the queue.
+/// The loop's end of the queue of ended connections.
 pub(crate) struct ClosedSink(LoopSender<Closed>);
 
 impl Default for ClosedSink {

@@ -90,9 +90,9 @@ pub(super) const BASIC: &[Setting] = &[
         audience: Basic,
         reload: true,
         help: "The web pages that may connect, by the header Origin. A request without this header \
-               is allowed. If the list is not set, credentials allow every page; without \
-               credentials a page must be from the request's Host, and that must be an IP address \
-               or localhost.",
+               is always allowed. If the list is not set: with credentials every page may connect; \
+               without credentials only a page from the request's own Host, if that is an IP \
+               address or localhost.",
     },
 ];
 

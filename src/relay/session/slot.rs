@@ -47,7 +47,7 @@ pub struct Absence {
     /// How the connection ended; `None` if there was none: the session is from before a restart, or
     /// an app is expected.
     pub cause: Option<Cause>,
-    /// When the wait ends.
+    /// When the wait for the peer ends.
     pub deadline: SlotDeadline,
 }
 

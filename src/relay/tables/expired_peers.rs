@@ -36,10 +36,10 @@ impl QueueItem for ExpiredPeer {
     }
 }
 
-/// The reader's end of the queue, for another thread.
+/// The reader's end of the queue of peers that did not come back in time, for another thread.
 pub type ExpiredReceiver = Receiver<ExpiredPeer>;
 
-/// The loop's end of the queue.
+/// The loop's end of the queue of peers that did not come back in time.
 pub(crate) struct ExpiredSender(LoopSender<ExpiredPeer>);
 
 impl Default for ExpiredSender {
