@@ -166,7 +166,7 @@ fn serve(
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let classes = gateway.classes().clone();
-    let (closed, missed, errands) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
+    let (closed, expired, jobs) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
     let mut reactor = Reactor::new(
         settings.engine(&classes),
         listener,
@@ -197,11 +197,11 @@ fn serve(
             .as_ref()
             .map(|t| AdminToken::new(t.expose().to_owned())),
         hosts: settings.admin_hosts.clone(),
-        desk: desk.clone(),
+        queries: desk.clone(),
         closed,
-        missed,
+        expired,
         alerts: alerts.clone(),
-        errands,
+        jobs,
         webhooks: WebhookOptions {
             timeout: settings.webhook_timeout.as_duration(),
             websocket_url: app_url(&settings, reactor.local_addr()).into(),

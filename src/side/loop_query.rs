@@ -21,7 +21,7 @@ pub(super) enum QueryError {
 /// Runs `what` on the loop in its next turn. It is not run if the caller has given up before it
 /// begins.
 pub(super) async fn query<T: Send + 'static>(
-    desk: &Desk,
+    queries: &Desk,
     what: impl FnOnce(&mut Gateway, &mut Io<'_>) -> T + Send + 'static,
 ) -> Result<T, QueryError> {
     let (answer, answered) = oneshot::channel();
@@ -31,12 +31,12 @@ pub(super) async fn query<T: Send + 'static>(
             let _ = answer.send(what(gateway, io));
         }
     };
-    desk.send(question).map_err(|_| QueryError::Busy)?;
+    queries.send(question).map_err(|_| QueryError::Busy)?;
     wait(answered).await
 }
 
 /// Searches the loop's connections, some in each turn.
-pub(super) async fn search(desk: &Desk, query: Query) -> Result<Page, QueryError> {
+pub(super) async fn search(queries: &Desk, query: Query) -> Result<Page, QueryError> {
     let (answer, answered) = oneshot::channel();
     let (mut search, mut answer) = (Search::new(query), Some(answer));
     let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
@@ -51,13 +51,13 @@ pub(super) async fn search(desk: &Desk, query: Query) -> Result<Page, QueryError
         }
         Progress::Done
     });
-    desk.send_sliced(work).map_err(|_| QueryError::Busy)?;
+    queries.send_sliced(work).map_err(|_| QueryError::Busy)?;
     wait(answered).await
 }
 
 /// Returns the current counters and measurements.
-pub(super) async fn snapshot(desk: &Desk) -> Result<Snapshot, QueryError> {
-    query(desk, |gateway, io| gateway.snapshot(io)).await
+pub(super) async fn snapshot(queries: &Desk) -> Result<Snapshot, QueryError> {
+    query(queries, |gateway, io| gateway.snapshot(io)).await
 }
 
 async fn wait<T>(answered: oneshot::Receiver<T>) -> Result<T, QueryError> {

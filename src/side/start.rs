@@ -25,7 +25,7 @@ pub struct SideOptions {
     /// Host names that requests without a token may use, besides `localhost`.
     pub hosts: Vec<Box<str>>,
     /// The queue of work for the loop.
-    pub desk: Desk,
+    pub queries: Desk,
     /// All causes for which connections end.
     pub causes: CauseTable,
     /// The classes of all products.
@@ -33,11 +33,11 @@ pub struct SideOptions {
     /// The queue of records of ended connections from the loop.
     pub closed: ClosedBox,
     /// The queue of lost peers that did not come back in time, from the loop.
-    pub missed: ExpiredReceiver,
+    pub expired: ExpiredReceiver,
     /// When alerts fire and where they are sent; a reload may change it.
     pub alerts: Arc<Mutex<AlertSettings>>,
     /// The queue of the jobs that the loop leaves for the thread `errands`.
-    pub errands: JobReceiver,
+    pub jobs: JobReceiver,
     /// The options of webhooks.
     pub webhooks: WebhookOptions,
     /// The state file, if there is one.
@@ -102,24 +102,24 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     // No task of `control` blocks.
     let (control_runtime, jobs_runtime) = (runtime(1)?, runtime(BLOCKING_THREADS)?);
     let runner = Arc::new(JobRunner::new(
-        options.errands,
-        options.desk.clone(),
+        options.jobs,
+        options.queries.clone(),
         options.webhooks,
         options.state,
     ));
     let started = Timestamp::now();
     let watchers = Arc::new(Watchers::new(
         options.closed,
-        options.missed,
+        options.expired,
         Alerts::new(options.alerts, options.listen_addr, addr),
         started,
     ));
-    let desk = options.desk.clone();
+    let queries = options.queries.clone();
     let admin_state = Arc::new(AdminState {
         token: options.token,
         hosts: options.hosts,
         failed_logins: FailedLogins::new(),
-        desk: options.desk,
+        queries: options.queries,
         causes: options.causes,
         classes: options.classes,
         listen_addr: options.listen_addr,
@@ -142,11 +142,11 @@ pub fn start(options: SideOptions) -> io::Result<SideHandle> {
     })?;
     spawn("control", control_runtime, async move {
         if let Some(listener) = listener {
-            tokio::spawn(watch::sample(watchers.clone(), desk.clone()));
+            tokio::spawn(watch::sample(watchers.clone(), queries.clone()));
             admin::start(listener, &admin_state);
         }
         let down = || down.webhooks().down;
-        watch::run_alerts(watchers.alerts(), &desk, down, || {
+        watch::run_alerts(watchers.alerts(), &queries, down, || {
             watchers.collect_records()
         })
         .await;

@@ -26,7 +26,7 @@ fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();
-    let (closed, missed, errands) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
+    let (closed, expired, jobs) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
     let classes = pulsegate::gateway::RELAY_CLASSES.map(|info| ClassConfig {
         name: info.name.to_owned(),
         policy: Policy::default(),
@@ -43,13 +43,13 @@ fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
         listener: Some(listen().expect("a port")),
         token: None,
         hosts: Vec::new(),
-        desk: desk.clone(),
+        queries: desk.clone(),
         causes: pulsegate::CauseTable::with(&pulsegate::gateway::CAUSES),
         classes: product_classes,
         closed,
-        missed,
+        expired,
         alerts: Arc::default(),
-        errands,
+        jobs,
         webhooks: WebhookOptions {
             timeout: std::time::Duration::from_secs(10),
             websocket_url: "ws://127.0.0.1/app-ws".into(),

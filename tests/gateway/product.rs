@@ -112,7 +112,7 @@ impl Rig {
         });
         let registered = gateway.classes().clone();
         assert_eq!(registered.count(), RELAY_CLASSES.len() + 1);
-        let (closed, missed, errands) =
+        let (closed, expired, jobs) =
             (gateway.closed(), gateway.expired_peers(), gateway.errands());
         let config = Config {
             classes: registered.configs(),
@@ -133,13 +133,13 @@ impl Rig {
             listener: Some(port()),
             token: None,
             hosts: Vec::new(),
-            desk,
+            queries: desk,
             causes: CauseTable::with(&CAUSES),
             classes: registered,
             closed,
-            missed,
+            expired,
             alerts: Arc::new(Mutex::new(alerts)),
-            errands,
+            jobs,
             webhooks: WebhookOptions {
                 timeout: Duration::from_secs(10),
                 websocket_url: "ws://127.0.0.1/app-ws".into(),

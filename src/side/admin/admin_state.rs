@@ -22,7 +22,7 @@ pub(in crate::side) struct AdminState {
     pub(in crate::side) token: Option<AdminToken>,
     pub(in crate::side) hosts: Vec<Box<str>>,
     pub(in crate::side) failed_logins: FailedLogins,
-    pub(in crate::side) desk: Desk,
+    pub(in crate::side) queries: Desk,
     pub(in crate::side) causes: CauseTable,
     pub(in crate::side) classes: Classes,
     pub(in crate::side) listen_addr: SocketAddr,

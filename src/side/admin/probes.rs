@@ -64,7 +64,7 @@ pub(super) async fn healthz() -> Response {
     responses((status = 200, body = Probe), (status = 503, body = Probe))
 )]
 pub(super) async fn readyz(State(admin): State<Arc<AdminState>>) -> Response {
-    let asked = loop_query::query(&admin.desk, |_, io| {
+    let asked = loop_query::query(&admin.queries, |_, io| {
         let stats = io.stats();
         (io.is_draining(), stats.accept_paused, stats.full)
     });

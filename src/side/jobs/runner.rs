@@ -37,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Runs the jobs of the loop on the thread `errands`.
 pub(in crate::side) struct JobRunner {
     jobs: JobReceiver,
-    desk: Desk,
+    queries: Desk,
     webhooks: Arc<WebhookSender>,
     store: Option<Arc<Store>>,
     sender: Sender<NumberedOutcome>,
@@ -71,7 +71,7 @@ struct OutcomeDelivery {
 impl JobRunner {
     pub(in crate::side) fn new(
         jobs: JobReceiver,
-        desk: Desk,
+        queries: Desk,
         webhooks: WebhookOptions,
         state: Option<StateFile>,
     ) -> Self {
@@ -79,7 +79,7 @@ impl JobRunner {
         let (sender, delivery) = OutcomeDelivery::new();
         JobRunner {
             jobs,
-            desk,
+            queries,
             webhooks: Arc::new(WebhookSender::new(webhooks, wake.clone())),
             store: state.map(|file| Arc::new(Store::new(file))),
             sender,
@@ -191,7 +191,7 @@ impl JobRunner {
             let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
                 delivery.step(|number, outcome| gateway.errand_done(io, number, outcome))
             });
-            if self.desk.send_sliced(work).is_err() {
+            if self.queries.send_sliced(work).is_err() {
                 self.delivery.is_scheduled.store(false, Ordering::Release);
                 return false;
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Takes samples until the process ends.
-pub(in crate::side) async fn sample(watchers: Arc<Watchers>, desk: Desk) {
+pub(in crate::side) async fn sample(watchers: Arc<Watchers>, queries: Desk) {
     let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -19,7 +19,7 @@ pub(in crate::side) async fn sample(watchers: Arc<Watchers>, desk: Desk) {
         // This keeps the boxes from filling.
         watchers.collect_records();
         // Other code notices a loop that does not answer; the next sample covers the gap.
-        if let Ok(snapshot) = loop_query::snapshot(&desk).await {
+        if let Ok(snapshot) = loop_query::snapshot(&queries).await {
             watchers.series().add(Timestamp::now(), snapshot);
         }
     }

@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard};
 /// New records arrive only by [`collect_records`](Watchers::collect_records): a task or request
 /// that needs fresh records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
-    closed_box: ClosedBox,
-    missed_box: ExpiredReceiver,
+    closed: ClosedBox,
+    expired: ExpiredReceiver,
     ended: Mutex<EndedRing>,
     alerts: Alerts,
     troubled: Mutex<Troubled>,
@@ -24,16 +24,16 @@ pub(in crate::side) struct Watchers {
 }
 
 impl Watchers {
-    /// Creates the watchers. The loop puts its records into `closed_box` and `missed_box`.
+    /// Creates the watchers. The loop puts its records into `closed` and `expired`.
     pub(in crate::side) fn new(
-        closed_box: ClosedBox,
-        missed_box: ExpiredReceiver,
+        closed: ClosedBox,
+        expired: ExpiredReceiver,
         alerts: Alerts,
         started: Timestamp,
     ) -> Self {
         Watchers {
-            closed_box,
-            missed_box,
+            closed,
+            expired,
             ended: Mutex::default(),
             alerts,
             troubled: Mutex::default(),
@@ -49,28 +49,28 @@ impl Watchers {
     pub(in crate::side) fn collect_records(&self) {
         // Locked before the records are taken, so that the records of two callers stay in order.
         let mut ring = lock(&self.ended);
-        let (ended, missed) = (self.closed_box.take(), self.missed_box.take());
-        self.distribute(&mut ring, ended, &missed);
+        let (ended, expired) = (self.closed.take(), self.expired.take());
+        self.distribute(&mut ring, ended, &expired);
     }
 
     fn distribute(
         &self,
         ring: &mut EndedRing,
         ended: VecDeque<Closed>,
-        missed: &VecDeque<ExpiredPeer>,
+        expired: &VecDeque<ExpiredPeer>,
     ) {
         self.alerts.record(&ended);
         let mut troubled = lock(&self.troubled);
         troubled.record_closed(&ended);
-        troubled.record_missed(missed);
+        troubled.record_expired(expired);
         drop(troubled);
         ring.extend(ended);
     }
 
     /// Returns how many records were lost because this side did not take them in time: of ended
-    /// connections, and of missed peers.
+    /// connections, and of expired peers.
     pub(in crate::side) fn lost(&self) -> [u64; 2] {
-        [self.closed_box.lost(), self.missed_box.lost()]
+        [self.closed.lost(), self.expired.lost()]
     }
 
     /// Returns the ended connections that are remembered.
@@ -97,7 +97,7 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::super::alerts::AlertSettings;
-    use super::super::troubled::tests::{HOUR_MS, START, closed, missed, moment};
+    use super::super::troubled::tests::{HOUR_MS, START, closed, expired, moment};
     use super::*;
     use crate::base::cause::Cause;
     use crate::host::ClosedSink;
@@ -120,8 +120,8 @@ mod tests {
         for hour in 0..3 {
             let at = START + hour * HOUR_MS;
             let ended = VecDeque::from([closed("ada", at, Cause::PEER_EOF, 20, 60)]);
-            let missed = VecDeque::from([missed("ada", at, Cause::PEER_EOF)]);
-            watchers.distribute(&mut watchers.ended(), ended, &missed);
+            let expired = VecDeque::from([expired("ada", at, Cause::PEER_EOF)]);
+            watchers.distribute(&mut watchers.ended(), ended, &expired);
         }
         assert_eq!(watchers.ended().len(), 3);
         assert_eq!(watchers.alerts().losses(), 3);

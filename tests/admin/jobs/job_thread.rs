@@ -72,7 +72,7 @@ impl JobThread {
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
             let product_classes = gateway.classes().clone();
-            let (closed, missed, errands) =
+            let (closed, expired, jobs) =
                 (gateway.closed(), gateway.expired_peers(), gateway.errands());
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
@@ -82,13 +82,13 @@ impl JobThread {
                 listener: None,
                 token: None,
                 hosts: Vec::new(),
-                desk: desk.clone(),
+                queries: desk.clone(),
                 causes: pulsegate::CauseTable::with(&[]),
                 classes: product_classes,
                 closed,
-                missed,
+                expired,
                 alerts: Arc::default(),
-                errands,
+                jobs,
                 webhooks: WebhookOptions {
                     timeout,
                     websocket_url: "ws://gateway.example/app-ws".into(),

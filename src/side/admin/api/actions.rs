@@ -148,7 +148,7 @@ pub(super) async fn kick(
                      an app that it was stopped; use block_ms to stop it";
         return Err(Problem::bad_request(error));
     }
-    let kicked = loop_query::query(&admin.desk, move |gateway, io| {
+    let kicked = loop_query::query(&admin.queries, move |gateway, io| {
         gateway.kick(io, id, &reason, block)
     });
     match kicked.await? {
@@ -201,7 +201,7 @@ pub(super) async fn drain(
             let refuse = drain
                 .refuse_ms
                 .map_or(Ok(spread), |ms| parse_span("refuse_ms", ms))?;
-            let begin = loop_query::query(&admin.desk, move |gateway, io| {
+            let begin = loop_query::query(&admin.queries, move |gateway, io| {
                 log::warn!(
                     "operator action=drain class={} spread_ms={} refuse_ms={}",
                     name,
@@ -220,7 +220,7 @@ pub(super) async fn drain(
             let delay = drain
                 .delay_ms
                 .map_or(Ok(delay), |ms| parse_span("delay_ms", ms))?;
-            let look = loop_query::query(&admin.desk, move |_, io| {
+            let look = loop_query::query(&admin.queries, move |_, io| {
                 let live = io.stats().live();
                 (live, io.drain_left(), io.drain(delay, spread))
             });
@@ -263,7 +263,7 @@ pub(super) async fn stop_drain(
 ) -> Result<StatusCode, Problem> {
     let class = class.resolve(&admin.classes)?;
     let name = admin.classes.name(class);
-    let stop = loop_query::query(&admin.desk, move |gateway, io| {
+    let stop = loop_query::query(&admin.queries, move |gateway, io| {
         let stopped = gateway.stop_drain(io, class);
         if stopped {
             log::warn!("operator action=stop_drain class={name}");

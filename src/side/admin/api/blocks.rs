@@ -70,7 +70,7 @@ pub(super) async fn list(
     let mut after = params.after.as_deref().map(parse_position).transpose()?;
     loop {
         let most = blocks.remaining();
-        let slice = loop_query::query(&admin.desk, move |gateway, io| {
+        let slice = loop_query::query(&admin.queries, move |gateway, io| {
             gateway.blocked(io, after, most)
         });
         let slice = slice.await?;
@@ -126,7 +126,7 @@ pub(super) async fn lift(
     State(admin): State<Arc<AdminState>>,
     QueryParams(params): QueryParams<BlockParams>,
 ) -> Result<StatusCode, Problem> {
-    let lift = loop_query::query(&admin.desk, move |gateway, _| {
+    let lift = loop_query::query(&admin.queries, move |gateway, _| {
         let lifted = gateway.unblock(&params.user, params.package.as_deref());
         if lifted {
             log::warn!(

@@ -70,7 +70,7 @@ pub(super) async fn causes(
     if !(1..=60).contains(&minutes) {
         return Err(Problem::bad_request(format!("minutes {minutes}: 1 to 60")));
     }
-    let snapshot = loop_query::snapshot(&admin.desk).await?;
+    let snapshot = loop_query::snapshot(&admin.queries).await?;
     let (now, stats) = (Timestamp::now(), &snapshot.stats);
     let steps = admin
         .watchers

@@ -183,7 +183,7 @@ pub(super) async fn list(
 ) -> Result<Json<ConnectionList>, Problem> {
     let query = params.query(&admin.classes)?;
     let mut connections = PageEntries::new(query.limit);
-    let page = loop_query::search(&admin.desk, query).await?;
+    let page = loop_query::search(&admin.queries, query).await?;
     let now = ClockReading {
         wall: page.wall,
         engine: page.now,
@@ -223,7 +223,7 @@ pub(super) async fn one(
 ) -> Result<Json<ConnectionDetail>, Problem> {
     let id = parse_id(&id)?;
     let portrait =
-        loop_query::query(&admin.desk, move |gateway, io| gateway.portrait(io, id)).await?;
+        loop_query::query(&admin.queries, move |gateway, io| gateway.portrait(io, id)).await?;
     let Some(portrait) = portrait else {
         return Err(connection_not_found(&admin, id));
     };

@@ -146,7 +146,7 @@ impl LiveBuilder {
     async fn document(&mut self, admin: &AdminState) -> Result<LiveDocument, Problem> {
         let slowest = peers(admin, Sort::Rtt).await?;
         let most_silent = peers(admin, Sort::Silence).await?;
-        let snapshot = loop_query::snapshot(&admin.desk).await?;
+        let snapshot = loop_query::snapshot(&admin.queries).await?;
         let (now, stats) = (Timestamp::now(), &snapshot.stats);
         let minute = admin.watchers.series().last_minute(now, stats);
         let totals = Totals::of(now.raw, stats);
@@ -190,7 +190,7 @@ async fn peers(admin: &AdminState, sort: Sort) -> Result<Vec<ConnectionBody>, Pr
         limit: LISTED_PEERS,
         ..Query::default()
     };
-    let page: Page = loop_query::search(&admin.desk, query).await?;
+    let page: Page = loop_query::search(&admin.queries, query).await?;
     let now = ClockReading {
         wall: page.wall,
         engine: page.now,

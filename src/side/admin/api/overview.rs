@@ -154,7 +154,7 @@ struct LoopTotals {
 pub(super) async fn overview(
     State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<Overview>, Problem> {
-    let snapshot = loop_query::snapshot(&admin.desk).await?;
+    let snapshot = loop_query::snapshot(&admin.queries).await?;
     let (now, stats) = (Timestamp::now(), &snapshot.stats);
     let minute = admin.watchers.series().last_minute(now, stats);
     Ok(Json(Overview {

@@ -63,7 +63,7 @@ enum ModeName {
 pub(super) async fn list(
     State(admin): State<Arc<AdminState>>,
 ) -> Result<Json<BTreeMap<&'static str, PolicyBody>>, Problem> {
-    let policies = loop_query::query(&admin.desk, |gateway, io| {
+    let policies = loop_query::query(&admin.queries, |gateway, io| {
         let names = gateway.classes().names().zip(0..=u8::MAX);
         names
             .map(|(name, nth)| (name, io.policy(Class(nth)).copied()))
@@ -95,7 +95,7 @@ pub(super) async fn change(
     let class = class.resolve(&admin.classes)?;
     let name = admin.classes.name(class);
     let check = admin.check_policy;
-    let changed = loop_query::query(&admin.desk, move |_, io| {
+    let changed = loop_query::query(&admin.queries, move |_, io| {
         let current = io.policy(class).copied();
         let wanted = change.applied_to(current.ok_or(PolicyChangeError::NoSuchClass)?);
         check(&wanted)?;

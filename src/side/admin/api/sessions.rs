@@ -133,7 +133,7 @@ pub(super) async fn list(
     let mut after = params.after;
     loop {
         let (from, most) = (after.clone(), sessions.remaining());
-        let slice = loop_query::query(&admin.desk, move |gateway, io| {
+        let slice = loop_query::query(&admin.queries, move |gateway, io| {
             gateway.session_slice(io, from.as_deref(), most)
         });
         let slice = slice.await?;
@@ -177,7 +177,7 @@ pub(super) async fn one(
     let user: Arc<str> = user.into();
     loop {
         let (name, from, most) = (user.clone(), after.clone(), apps.remaining());
-        let slice = loop_query::query(&admin.desk, move |gateway, io| {
+        let slice = loop_query::query(&admin.queries, move |gateway, io| {
             let row = gateway.apps_slice(io, &name, from.as_deref(), most);
             row.map(|row| (row, io.now()))
         });

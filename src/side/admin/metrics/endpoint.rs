@@ -22,7 +22,7 @@ async fn metrics(
     State(admin): State<Arc<AdminState>>,
     request_headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let snapshot = loop_query::snapshot(&admin.desk).await?;
+    let snapshot = loop_query::snapshot(&admin.queries).await?;
     let scrape = Scrape {
         snapshot,
         webhooks: admin.runner.webhooks(),

@@ -17,7 +17,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// ended.
 pub(in crate::side) async fn run(
     alerts: &Alerts,
-    desk: &Desk,
+    queries: &Desk,
     down: impl Fn() -> Vec<DownApp>,
     collect_records: impl Fn(),
 ) {
@@ -33,7 +33,7 @@ pub(in crate::side) async fn run(
         }
         evaluated_at = Some(Timestamp::now().raw);
         let sample = if settings.on {
-            take_sample(desk, &down).await
+            take_sample(queries, &down).await
         } else {
             // Every rule is off, and firing alerts are resolved.
             Sample::default()
@@ -50,8 +50,8 @@ pub(in crate::side) async fn run(
     }
 }
 
-async fn take_sample(desk: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
-    let asked = loop_query::query(desk, |gateway, io| {
+async fn take_sample(queries: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
+    let asked = loop_query::query(queries, |gateway, io| {
         let (flapping, _) = gateway.flapping(io);
         (gateway.snapshot(io), gateway.user_agents(io), flapping)
     });

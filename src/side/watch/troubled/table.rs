@@ -80,16 +80,16 @@ impl Troubled {
 
     /// Records peers that were lost and did not come back in time. A peer that left on purpose does
     /// not count.
-    pub(in crate::side) fn record_missed<'a>(
+    pub(in crate::side) fn record_expired<'a>(
         &mut self,
-        missed: impl IntoIterator<Item = &'a ExpiredPeer>,
+        expired: impl IntoIterator<Item = &'a ExpiredPeer>,
     ) {
-        for missed in missed.into_iter().filter(|missed| missed.lost) {
+        for expired in expired.into_iter().filter(|expired| expired.lost) {
             let identity = IdentityKey {
-                user: missed.identity.user.clone(),
-                package: missed.identity.package().map(Box::from),
+                user: expired.identity.user.clone(),
+                package: expired.identity.package().map(Box::from),
             };
-            let sums = self.entry(identity, missed.at).sums_at(missed.at);
+            let sums = self.entry(identity, expired.at).sums_at(expired.at);
             sums.failed_resumes = sums.failed_resumes.saturating_add(1);
         }
     }

@@ -55,7 +55,7 @@ pub(in crate::side::watch) fn closed(
     }
 }
 
-pub(in crate::side::watch) fn missed(user: &str, at: u64, cause: Cause) -> ExpiredPeer {
+pub(in crate::side::watch) fn expired(user: &str, at: u64, cause: Cause) -> ExpiredPeer {
     let user = user.into();
     ExpiredPeer {
         at: moment(at),
@@ -114,7 +114,7 @@ fn the_pattern_is_told_in_words() {
         let rtt = if n == 1 { 3_000 } else { 20 };
         let record = closed("ada", START + n * HOUR_MS, cause, rtt, 10 + n * 100);
         troubled.record_closed(&[record]);
-        troubled.record_missed(&[missed("ada", START + n * HOUR_MS, cause)]);
+        troubled.record_expired(&[expired("ada", START + n * HOUR_MS, cause)]);
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -124,7 +124,7 @@ fn the_pattern_is_told_in_words() {
 
     let mut troubled = Troubled::default();
     for n in 0..3 {
-        troubled.record_missed(&[missed("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
+        troubled.record_expired(&[expired("ada", START + n * HOUR_MS, Cause::PEER_EOF)]);
     }
     assert_eq!(
         one(&mut troubled, START + 2 * HOUR_MS).pattern,
@@ -149,7 +149,7 @@ fn a_client_that_leaves_has_no_trouble() {
             },
             handshake,
         ]);
-        troubled.record_missed(&[missed("ada", at, Cause::PEER_CLOSED)]);
+        troubled.record_expired(&[expired("ada", at, Cause::PEER_CLOSED)]);
     }
     assert_eq!(troubled.worst(moment(START), 10), []);
     // A connection that was replaced while it did not answer had been lost.
@@ -223,7 +223,7 @@ fn one_mass_death_fills_no_ranking() {
         for again in 0..n % 6 {
             let at = died + again * 300_000;
             troubled.record_closed(&[closed(&user, at, Cause::STALE, 2_500, 60)]);
-            troubled.record_missed(&[missed(&user, at + 60_000, Cause::STALE)]);
+            troubled.record_expired(&[expired(&user, at + 60_000, Cause::STALE)]);
         }
     }
     for after in [60_000, 30 * 60_000, 5 * HOUR_MS] {
