@@ -6,8 +6,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pulsegate::gateway::{
-    Admission, Apps, Credentials, Filter, GLASSES, Gateway, Options, ProxyProtocol, Query,
-    RELAY_CLASSES, Reconfiguration, RelaySettings, Search, Sort,
+    Admission, AppRegistry, Credentials, Filter, GLASSES, Gateway, GatewayOptions, PageRequest,
+    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, Search, Sort,
 };
 use pulsegate::testing::Net;
 use pulsegate::{ClassConfig, Config, ConnId, Io, Message, Micros, Policy};
@@ -33,7 +33,7 @@ fn config() -> Config {
 }
 
 fn empty(credentials: Credentials, restored: Vec<(Box<str>, Vec<Box<str>>)>) -> Net<Gateway> {
-    let gateway = Gateway::new(Options {
+    let gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(86_400),
         log_dropped: Box::new(|| 0),
         proxy_protocol: ProxyProtocol::Off,
@@ -91,7 +91,7 @@ fn credentials(apps: std::ops::Range<usize>) -> Credentials {
         )
     };
     let json: Vec<String> = apps.map(app).collect();
-    let apps = Apps::parse(format!("[{}]", json.join(",")).as_bytes()).expect("apps");
+    let apps = AppRegistry::parse(format!("[{}]", json.join(",")).as_bytes()).expect("apps");
     let secret = "a-secret-that-nobody-knows-anywhere";
     Credentials::new(Some(secret), Some(apps), Admission::Key, Vec::new())
 }
@@ -132,7 +132,7 @@ fn crowd(c: &mut Criterion) {
     group.bench_function("one slice of a session", |b| {
         b.iter(|| {
             net.with_io(|gateway, io| {
-                black_box(gateway.apps_slice(io, "user-1", Some("com.example.package.4"), 1_000))
+                black_box(gateway.app_slice(io, "user-1", Some("com.example.package.4"), 1_000))
             })
         });
     });
@@ -146,7 +146,7 @@ fn crowd(c: &mut Criterion) {
     let mut after: Option<Box<str>> = None;
     worst("a session of 1000 apps", &mut net, |gateway, io| {
         let row = gateway
-            .apps_slice(io, "user-1", after.as_deref(), 1_000)
+            .app_slice(io, "user-1", after.as_deref(), 1_000)
             .expect("it is there");
         after = row.apps.last().map(|row| row.package.clone());
         row.more_apps
@@ -200,11 +200,11 @@ fn operator(c: &mut Criterion) {
         b.iter(|| net.with_io(|gateway, io| black_box(gateway.snapshot(io))));
     });
     group.bench_function("one slice of a search", |b| {
-        let query = || Query {
+        let query = || PageRequest {
             filter: Filter::default(),
             sort: Sort::Rtt,
             limit: 1_000,
-            ..Query::default()
+            ..PageRequest::default()
         };
         let mut search = Search::new(query());
         b.iter(|| {
@@ -216,7 +216,7 @@ fn operator(c: &mut Criterion) {
     });
     group.bench_function("one connection explained", |b| {
         let id: ConnId = net.with_io(|_, io| io.id_in_slot(9_000)).expect("somebody");
-        b.iter(|| net.with_io(|gateway, io| black_box(gateway.portrait(io, id))));
+        b.iter(|| net.with_io(|gateway, io| black_box(gateway.inspect(io, id))));
     });
     group.bench_function("one slice of sessions", |b| {
         b.iter(|| {
@@ -225,22 +225,22 @@ fn operator(c: &mut Criterion) {
     });
     group.finish();
     for sort in [Sort::Rtt, Sort::Silence, Sort::Age, Sort::Pending] {
-        let mut search = Search::new(Query {
+        let mut search = Search::new(PageRequest {
             sort,
             limit: 1_000,
-            ..Query::default()
+            ..PageRequest::default()
         });
         worst(&format!("a search by {sort:?}"), &mut net, |gateway, io| {
             search.step(gateway, io).is_none()
         });
     }
-    let mut search = Search::new(Query {
+    let mut search = Search::new(PageRequest {
         filter: Filter {
             user: Some("nobody".to_owned()),
             ..Filter::default()
         },
         limit: 1_000,
-        ..Query::default()
+        ..PageRequest::default()
     });
     worst("a search for a user", &mut net, |gateway, io| {
         search.step(gateway, io).is_none()
@@ -257,7 +257,7 @@ fn operator(c: &mut Criterion) {
     }
     let mut after = None;
     worst("blocks", &mut net, |gateway, io| {
-        let slice = gateway.blocked(io, after, 1_000);
+        let slice = gateway.block_slice(io, after, 1_000);
         after = slice.blocks.last().map(|(place, _)| *place);
         slice.more
     });

@@ -10,7 +10,7 @@ mod updates;
 
 use pulsegate::engine::{Engine, ReadAction};
 use pulsegate::gateway::{
-    Credentials, Gateway, Options, ProxyProtocol, RELAY_CLASSES, RelaySettings,
+    Credentials, Gateway, GatewayOptions, ProxyProtocol, RELAY_CLASSES, RelaySettings,
 };
 use pulsegate::testing::{client_frame, upgrade_request};
 use pulsegate::{ClassConfig, Config, ConnId, Micros, Policy};
@@ -345,7 +345,7 @@ fn net(config: Config) -> Loop {
         classes: classes.to_vec(),
         ..config
     };
-    let gateway = Gateway::new(Options {
+    let gateway = Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(86_400),
         log_dropped: Box::new(|| 0),
         proxy_protocol: ProxyProtocol::Off,

@@ -10,7 +10,7 @@ use super::kinds::{Kind, Value};
 use super::regular;
 use super::secret::Secret;
 use super::table::{Fallback, SETTINGS, Setting, row};
-use crate::gateway::Apps;
+use crate::gateway::AppRegistry;
 use crate::side::state_target;
 
 /// The value and origin of every setting, by its row in the table.
@@ -197,7 +197,7 @@ impl Effective {
         let at = const { row("APPS_FILE") };
         let Some(path) = self.path(at) else { return };
         let read = regular::read(&path, APPS_FILE)
-            .and_then(|content| Apps::parse(&content).map_err(MustBe::from));
+            .and_then(|content| AppRegistry::parse(&content).map_err(MustBe::from));
         self.put(at, read.map(|apps| Value::AppsFile(path, apps)), faults);
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::guess;
-use crate::gateway::AppsError;
+use crate::gateway::AppRegistryError;
 
 /// The origin of a setting's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +104,8 @@ pub enum Fault {
 #[derive(Debug)]
 pub(super) struct MustBe(pub(super) String);
 
-impl From<AppsError> for MustBe {
-    fn from(error: AppsError) -> Self {
+impl From<AppRegistryError> for MustBe {
+    fn from(error: AppRegistryError) -> Self {
         MustBe(error.to_string())
     }
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::secret::Secret;
 use super::{lists, networks};
-use crate::gateway::{AcceptedSubprotocols, Apps, WebOrigin, is_url};
+use crate::gateway::{AcceptedSubprotocols, AppRegistry, WebOrigin, is_url};
 
 /// The kind of a setting's values.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +97,7 @@ pub(super) enum Value {
     HostNames(Vec<Box<str>>),
     Url(String),
     /// A file and the apps in it, as for a secret.
-    AppsFile(PathBuf, Apps),
+    AppsFile(PathBuf, AppRegistry),
     /// The setting was not given, and there is no default, or the default is determined later.
     Nothing,
 }

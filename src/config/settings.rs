@@ -14,8 +14,8 @@ use super::table::row;
 use crate::base::time::Micros;
 use crate::engine::Config;
 use crate::gateway::{
-    Admission, Apps, CAUSES, Classes, Credentials, ProxyProtocol, RELAY_CLASSES, RelaySettings,
-    ReplayLimits, Subprotocols, WebOrigin,
+    Admission, AppRegistry, CAUSES, Classes, Credentials, ProxyProtocol, RELAY_CLASSES,
+    RelaySettings, ReplayLimits, Subprotocols, WebOrigin,
 };
 use crate::health::Policy;
 use crate::side::{AlertSettings, WebhookSettings, WebhookUrl};
@@ -57,7 +57,7 @@ pub struct Settings {
     /// zero.
     pub jwt_leeway: Micros,
     /// The apps that may connect.
-    pub apps: Option<Apps>,
+    pub apps: Option<AppRegistry>,
     /// When an app with the right key is accepted.
     pub app_admission: Admission,
     /// The origins of pages that may connect.
@@ -181,7 +181,11 @@ impl Settings {
     /// Returns the setting that names an `https` webhook, if there is one: it needs certificates.
     pub fn https_webhook(&self) -> Option<&'static str> {
         let alerts = self.alerts.webhook.as_ref();
-        if self.apps.as_ref().is_some_and(Apps::has_https_webhook) {
+        if self
+            .apps
+            .as_ref()
+            .is_some_and(AppRegistry::has_https_webhook)
+        {
             Some("APPS_FILE")
         } else if alerts.is_some_and(WebhookUrl::is_https) {
             Some("ALERT_WEBHOOK_URL")

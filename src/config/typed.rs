@@ -12,7 +12,8 @@ use super::secret::Secret;
 use super::table::row;
 use crate::base::time::Micros;
 use crate::gateway::{
-    AcceptedSubprotocols, Admission, Apps, ProxyProtocol, ReplayLimits, Subprotocols, WebOrigin,
+    AcceptedSubprotocols, Admission, AppRegistry, ProxyProtocol, ReplayLimits, Subprotocols,
+    WebOrigin,
 };
 use crate::health::{HeartbeatMode, Policy};
 
@@ -239,7 +240,7 @@ impl Effective {
         Some(url.clone())
     }
 
-    pub(super) fn apps(&self) -> Option<Apps> {
+    pub(super) fn apps(&self) -> Option<AppRegistry> {
         let at = const { row("APPS_FILE") };
         let Value::AppsFile(_, apps) = self.0[at].value.as_ref()? else {
             return None;

@@ -1,12 +1,12 @@
 //! The gateway's state: what every product needs, the relay, further products, and the options for
 //! the start.
 
-use super::report::Report;
+use super::event_log::EventLog;
 use crate::base::time::Micros;
 use crate::engine::{Class, ConnMap, Io, Remote, TimerId};
 use crate::host::{
-    ClassDrain, Classes, ClosedBox, ClosedSink, Credentials, Histories, Identity, Product, Proxies,
-    Throttled, UserAgents,
+    ClassDrain, Classes, ClosedReceiver, ClosedSender, Credentials, Histories, Identity, Product,
+    Proxies, ThrottleLog, UserAgents,
 };
 use crate::query::QueryReceiver;
 use crate::relay::{ExpiredReceiver, Relay, RelaySettings};
@@ -14,7 +14,7 @@ use crate::transport::ProxyProtocol;
 use ipnet::IpNet;
 
 /// The options of a gateway at its start.
-pub struct Options {
+pub struct GatewayOptions {
     /// How often the statistics are logged.
     pub stats_interval: Micros,
     /// Returns how many log lines were lost so far.
@@ -44,7 +44,7 @@ pub struct Watchdog {
     /// The time between two notifications.
     pub interval: Micros,
     /// Sends a notification. It must not block.
-    pub tell: Box<dyn FnMut()>,
+    pub notify: Box<dyn FnMut()>,
 }
 
 /// The queue of other threads' work for the loop of a gateway.
@@ -59,17 +59,17 @@ pub struct Gateway {
     /// The identity of each connection, from its request to its end.
     pub(super) identities: ConnMap<Identity>,
     pub(super) user_agents: UserAgents,
-    pub(super) report: Report,
-    pub(super) throttled: Throttled,
+    pub(super) event_log: EventLog,
+    pub(super) throttle_log: ThrottleLog,
     pub(super) tray: QueryReceiver<Gateway>,
-    pub(super) closed: ClosedSink,
+    pub(super) closed: ClosedSender,
     pub(super) histories: Histories,
     /// The drains of single classes that are in progress, by class.
     pub(super) drains: Vec<Option<ClassDrain>>,
     /// The classes of all products.
     pub(super) classes: Classes,
     /// Products besides the relay, each with the number of its first class.
-    pub(super) others: Vec<(Class, Box<dyn Product>)>,
+    pub(super) products: Vec<(Class, Box<dyn Product>)>,
     pub(super) proxies: Proxies,
     pub(super) max_connections: usize,
     pub(super) watchdog: Option<Watchdog>,
@@ -79,17 +79,17 @@ pub struct Gateway {
 
 impl Gateway {
     /// Makes a gateway without connections.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: GatewayOptions) -> Self {
         let mut relay = Relay::new(options.relay, options.credentials, options.max_connections);
-        relay.registered(Class(0));
+        relay.on_register(Class(0));
         let mut infos = relay.classes().to_vec();
-        let mut others = Vec::new();
+        let mut products = Vec::new();
         for mut product in options.products {
             // At most 256 classes: the engine's configuration is checked for that.
             let first = Class(infos.len() as u8);
-            product.registered(first);
+            product.on_register(first);
             infos.extend(product.classes());
-            others.push((first, product));
+            products.push((first, product));
         }
         let classes = Classes::new(infos);
         Gateway {
@@ -97,16 +97,16 @@ impl Gateway {
             restored: options.restored,
             identities: ConnMap::new(),
             user_agents: UserAgents::default(),
-            report: Report::new(options.stats_interval, options.log_dropped, classes.clone()),
-            throttled: Throttled::default(),
+            event_log: EventLog::new(options.stats_interval, options.log_dropped, classes.clone()),
+            throttle_log: ThrottleLog::default(),
             tray: QueryReceiver::default(),
-            closed: ClosedSink::default(),
+            closed: ClosedSender::default(),
             histories: Histories::default(),
             drains: std::iter::repeat_with(|| None)
                 .take(classes.count())
                 .collect(),
             classes,
-            others,
+            products,
             proxies: Proxies {
                 protocol: options.proxy_protocol,
                 trusted: options.trusted_proxies,
@@ -122,8 +122,8 @@ impl Gateway {
     pub fn start(&mut self, io: &mut Io<'_>) {
         let restored = std::mem::take(&mut self.restored);
         self.relay.restore(io, restored);
-        self.report.start(io);
-        self.bark(io);
+        self.event_log.start(io);
+        self.notify_watchdog(io);
     }
 
     /// Returns the classes of all products.
@@ -137,8 +137,8 @@ impl Gateway {
     }
 
     /// Returns the queue of records of ended connections.
-    pub fn closed(&self) -> ClosedBox {
-        self.closed.shared()
+    pub fn closed_conns(&self) -> ClosedReceiver {
+        self.closed.receiver()
     }
 
     /// Returns the queue of peers that did not come back within their grace.
@@ -147,14 +147,14 @@ impl Gateway {
     }
 
     /// Runs slices of the work that other threads left at the desk.
-    pub(super) fn do_some_work(&mut self, io: &mut Io<'_>) {
+    pub(super) fn run_queries(&mut self, io: &mut Io<'_>) {
         QueryReceiver::run_slices(self, |gateway| &mut gateway.tray, io);
     }
 
     /// Notifies the watchdog that the loop turns, and sets the timer for the next notification.
-    pub(super) fn bark(&mut self, io: &mut Io<'_>) {
+    pub(super) fn notify_watchdog(&mut self, io: &mut Io<'_>) {
         if let Some(watchdog) = &mut self.watchdog {
-            (watchdog.tell)();
+            (watchdog.notify)();
             self.watchdog_timer = Some(io.start_timer(watchdog.interval));
         }
     }
@@ -174,8 +174,8 @@ impl Gateway {
     }
 
     /// Logs the statistics since the last call.
-    pub fn report(&mut self, io: &Io<'_>) {
-        self.report
-            .statistics(io, self.relay.sessions.len(), &self.relay.stats);
+    pub fn log_statistics(&mut self, io: &Io<'_>) {
+        self.event_log
+            .log_statistics(io, self.relay.sessions.len(), &self.relay.stats);
     }
 }

@@ -2,24 +2,24 @@
 //! for the loop.
 
 use super::gateway::Gateway;
-use super::handler::product;
+use super::handler::product_of;
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Class, Config, Io, Outlook, PhaseView, ReconfigureError, Stats};
 use crate::host::{
-    AgentCount, BlockPlace, ClassDrain, Classes, Credentials, Directory, History, Identity, Row,
-    UserAndPackage, Value,
+    AgentCount, BlockPosition, ClassDrain, Classes, ConnRow, Credentials, Directory, History,
+    Identity, LogIdentity, LogValue,
 };
 use crate::relay::{AttachKind, RelaySettings, RelayStats, Session};
 use ipnet::IpNet;
 use std::sync::Arc;
 
-/// The most identities that [`Gateway::flapping`] names.
+/// The most identities that [`Gateway::flapping_identities`] names.
 pub const FLAPPING_MAX: usize = 64;
 
 /// The most blocks that one slice names; each takes two allocations.
-const BLOCKS_IN_A_SLICE: usize = 200;
+const SLICE_BLOCKS_MAX: usize = 200;
 
 /// Work units for looking through [`BLOCKS_MAX`](super::BLOCKS_MAX) blocks, and for sorting them.
 const BLOCKS_LOOK_UNITS: u32 = 60;
@@ -37,7 +37,7 @@ pub struct BlockSlice {
     /// The engine time of this snapshot.
     pub now: Micros,
     /// The identities, each with its position.
-    pub blocks: Vec<(BlockPlace, Identity)>,
+    pub blocks: Vec<(BlockPosition, Identity)>,
     /// Whether more blocked identities follow.
     pub more: bool,
 }
@@ -93,7 +93,7 @@ pub struct Reconfiguration {
 
 /// The result of a kick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kick {
+pub enum KickOutcome {
     /// There is no connection with this id.
     NoSuch,
     /// The connection is already being closed. Nothing was done.
@@ -107,13 +107,13 @@ pub enum Kick {
 
 /// All that is known about one connection.
 #[derive(Debug, Clone)]
-pub struct Portrait {
+pub struct ConnSnapshot {
     /// Engine time, to which the times in here refer.
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
     /// The connection's row, as in a list of connections.
-    pub row: Row,
+    pub row: ConnRow,
     /// What will happen to the connection if nothing more is sent or received.
     pub outlook: Outlook,
     /// The connection's history so far, if one was kept. A history is kept from now on.
@@ -150,23 +150,23 @@ impl Gateway {
             draining: io.is_draining(),
             drained: self.drains.iter().map(drained).collect(),
             classes: self.classes.clone(),
-            log_dropped: self.report.log_dropped(),
+            log_dropped: self.event_log.log_dropped(),
             relay: self.relay.stats.clone(),
         }
     }
 
     /// Returns some of the identities that are refused now because they reconnect too often, and
     /// how many there are in all.
-    pub fn flapping(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
+    pub fn flapping_identities(&self, io: &mut Io<'_>) -> (Vec<Identity>, usize) {
         io.spend(FLAPPING_LOOK_UNITS);
         self.relay.flapping(FLAPPING_MAX, io.now())
     }
 
     /// Returns by class at most 64 user agents with the most open connections, and the remaining
     /// one with the most suspects.
-    pub fn user_agents(&self, io: &mut Io<'_>) -> Vec<Vec<AgentCount>> {
+    pub fn top_user_agents(&self, io: &mut Io<'_>) -> Vec<Vec<AgentCount>> {
         io.spend(USER_AGENTS_LOOK_UNITS);
-        self.user_agents.most(self.drains.len())
+        self.user_agents.top(self.drains.len())
     }
 
     /// Returns the identity of a connection.
@@ -194,19 +194,19 @@ impl Gateway {
     }
 
     /// Returns all that is known about one connection. Its history is kept from now on.
-    pub fn portrait(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<Portrait> {
+    pub fn inspect(&mut self, io: &mut Io<'_>, id: ConnId) -> Option<ConnSnapshot> {
         let view = io.view(id)?;
         let mut outlook = io.outlook(id)?;
         let mut drains = self.drains.iter().flatten();
-        if let Some(by) = drains.find_map(|drain| drain.sends_away(id, &view, io.now())) {
+        if let Some(by) = drains.find_map(|drain| drain.close_deadline(id, &view, io.now())) {
             outlook.drained(by);
         }
-        self.histories.asked(io, id);
+        self.histories.on_inspect(io, id);
         let identity = self.identities.get(id);
-        Some(Portrait {
+        Some(ConnSnapshot {
             now: io.now(),
             wall: UnixMillis::now(),
-            row: Row {
+            row: ConnRow {
                 id,
                 user: identity.map(|i| i.user.clone()),
                 package: identity.and_then(Identity::package).map(Box::from),
@@ -223,28 +223,34 @@ impl Gateway {
     /// of `block`, if any.
     /// Its product is told first ([`Product::on_block`]).
     /// The result is logged even if the caller no longer waits for it.
-    pub fn kick(&mut self, io: &mut Io<'_>, id: ConnId, reason: &str, block: Micros) -> Kick {
+    pub fn kick(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        reason: &str,
+        block: Micros,
+    ) -> KickOutcome {
         match io.view(id).map(|view| view.phase) {
-            None => return Kick::NoSuch,
-            Some(PhaseView::Closing { .. }) => return Kick::Closing,
+            None => return KickOutcome::NoSuch,
+            Some(PhaseView::Closing { .. }) => return KickOutcome::Closing,
             Some(PhaseView::Opening { .. } | PhaseView::Open) => {}
         }
         let identity = self.identities.get(id).cloned();
         let blocked = block > Micros::ZERO
             && (identity.as_ref()).is_some_and(|identity| self.block(io, identity, block));
         if let Some(identity) = identity.as_ref().filter(|_| blocked) {
-            let product = product(&mut self.relay, &mut self.others, identity.class);
+            let product = product_of(&mut self.relay, &mut self.products, identity.class);
             product.on_block(io, identity);
         }
         // This does nothing if the product has already closed the connection.
         io.close(id, Cause::KICKED.close_code(), reason);
         log::warn!(
             "operator action=kick id={id} {} block_ms={} blocked={blocked} reason={}",
-            UserAndPackage(identity.as_ref()),
+            LogIdentity(identity.as_ref()),
             block.as_millis(),
-            Value(reason)
+            LogValue(reason)
         );
-        Kick::Done { blocked }
+        KickOutcome::Done { blocked }
     }
 
     /// Blocks an identity for a time. Returns `false` if 1 000 are already blocked, or if the name
@@ -258,18 +264,18 @@ impl Gateway {
     /// Unblocks the identities of this user and package, of every class. Returns whether any was
     /// blocked.
     pub fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
-        self.relay.blocks.lift(user, package)
+        self.relay.blocks.unblock(user, package)
     }
 
     /// Returns one slice of the blocked identities after this position, at most `most` of them; see
     /// [`BlockSlice`].
-    pub fn blocked(
+    pub fn block_slice(
         &mut self,
         io: &mut Io<'_>,
-        after: Option<BlockPlace>,
+        after: Option<BlockPosition>,
         most: usize,
     ) -> BlockSlice {
-        let most = most.min(BLOCKS_IN_A_SLICE);
+        let most = most.min(SLICE_BLOCKS_MAX);
         let (blocks, more) = self.relay.blocks.after(after, most, io.now());
         io.spend(BLOCKS_LOOK_UNITS + blocks.len() as u32 / 2);
         BlockSlice {
@@ -319,7 +325,7 @@ impl Gateway {
         io.reconfigure(newer.engine)?;
         self.max_connections = newer.max_connections;
         io.set_max_connections(newer.max_connections);
-        self.report.set_interval(io, newer.stats_interval);
+        self.event_log.set_interval(io, newer.stats_interval);
         self.proxies.trusted = newer.trusted_proxies;
         let begins = self
             .relay

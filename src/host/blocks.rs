@@ -10,18 +10,18 @@ pub const BLOCKS_MAX: usize = 1_000;
 /// The blocked identities, and the end of each block.
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
-    by_identity: HashMap<Identity, BlockPlace>,
+    by_identity: HashMap<Identity, BlockPosition>,
     /// The number of the latest block; each block gets the next one.
-    nth: u64,
+    number: u64,
 }
 
 /// A position in the list of blocks, which is sorted by end. Every block has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockPlace {
+pub struct BlockPosition {
     /// When the block ends: engine time.
     pub until: Micros,
     /// The number that tells blocks with the same end apart.
-    pub nth: u64,
+    pub number: u64,
 }
 
 impl Blocks {
@@ -35,17 +35,17 @@ impl Blocks {
                 return false;
             }
         }
-        self.nth += 1;
-        let place = BlockPlace {
+        self.number += 1;
+        let place = BlockPosition {
             until,
-            nth: self.nth,
+            number: self.number,
         };
         self.by_identity.insert(identity, place);
         true
     }
 
     /// Returns how long an identity is still blocked.
-    pub(crate) fn left(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
+    pub(crate) fn remaining(&mut self, identity: &Identity, now: Micros) -> Option<Micros> {
         if self.by_identity.is_empty() {
             return None;
         }
@@ -59,10 +59,11 @@ impl Blocks {
 
     /// Unblocks the identities of this user and package, of every class. Returns whether any was
     /// blocked.
-    pub(crate) fn lift(&mut self, user: &str, package: Option<&str>) -> bool {
+    pub(crate) fn unblock(&mut self, user: &str, package: Option<&str>) -> bool {
         let before = self.by_identity.len();
-        let stays = |who: &Identity| *who.user != *user || who.package() != package;
-        self.by_identity.retain(|who, _| stays(who));
+        let is_other =
+            |identity: &Identity| *identity.user != *user || identity.package() != package;
+        self.by_identity.retain(|identity, _| is_other(identity));
         self.by_identity.len() < before
     }
 
@@ -70,10 +71,10 @@ impl Blocks {
     /// blocks, and whether there are more.
     pub(crate) fn after(
         &mut self,
-        place: Option<BlockPlace>,
+        place: Option<BlockPosition>,
         most: usize,
         now: Micros,
-    ) -> (Vec<(BlockPlace, Identity)>, bool) {
+    ) -> (Vec<(BlockPosition, Identity)>, bool) {
         self.expire(now);
         let blocks = self.by_identity.iter();
         let mut behind: Vec<_> = blocks
@@ -83,7 +84,9 @@ impl Blocks {
         let more = behind.len() > most;
         behind.sort_unstable_by_key(|(at, _)| *at);
         behind.truncate(most);
-        let named = behind.into_iter().map(|(at, who)| (at, who.clone()));
+        let named = behind
+            .into_iter()
+            .map(|(at, identity)| (at, identity.clone()));
         (named.collect(), more)
     }
 

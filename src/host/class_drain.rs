@@ -59,21 +59,26 @@ impl ClassDrain {
     }
 
     /// Returns how long new connections of the class are still refused.
-    pub(crate) fn refuses(&self, now: Micros) -> Option<Micros> {
+    pub(crate) fn refusal_remaining(&self, now: Micros) -> Option<Micros> {
         (now < self.refused_until).then(|| self.refused_until - now)
     }
 
     /// Returns whether all connections are closed and new ones are no longer refused.
     pub(crate) fn is_over(&self, now: Micros) -> bool {
-        self.timer.is_none() && self.refuses(now).is_none()
+        self.timer.is_none() && self.refusal_remaining(now).is_none()
     }
 
     /// Returns the latest engine time at which the drain closes this connection; `None` if it does
     /// not close it.
-    pub(crate) fn sends_away(&self, id: ConnId, view: &ConnView, now: Micros) -> Option<Micros> {
+    pub(crate) fn close_deadline(
+        &self,
+        id: ConnId,
+        view: &ConnView,
+        now: Micros,
+    ) -> Option<Micros> {
         self.timer?;
         let slots = (id.slot() as u32).checked_sub(self.cursor)?;
-        if !self.concerns(view) {
+        if !self.includes(view) {
             return None;
         }
         // Its turn comes after all connections before it. A step closes a limited number of them,
@@ -86,7 +91,7 @@ impl ClassDrain {
 
     /// Returns whether the drain closes this connection. Connections that are newer than the drain
     /// stay.
-    fn concerns(&self, view: &ConnView) -> bool {
+    fn includes(&self, view: &ConnView) -> bool {
         let theirs = view.class == Some(self.class) && view.since <= self.spread.started;
         theirs && view.phase == PhaseView::Open
     }
@@ -117,7 +122,7 @@ impl ClassDrain {
             let Some((id, view)) = id.and_then(|id| Some((id, io.view(id)?))) else {
                 continue;
             };
-            if self.concerns(&view) {
+            if self.includes(&view) {
                 let code = Cause::DRAINING.close_code();
                 io.close_for(id, Cause::DRAINING, code, REASON);
                 self.done += 1;

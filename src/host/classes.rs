@@ -77,7 +77,7 @@ impl Classes {
     }
 
     /// Returns the class with this name.
-    pub fn named(&self, name: &str) -> Option<Class> {
+    pub fn by_name(&self, name: &str) -> Option<Class> {
         let at = self.0.iter().position(|info| info.name == name)?;
         u8::try_from(at).ok().map(Class)
     }
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn names_are_plain_and_no_two_are_alike() {
         let classes = Classes::new([info("a", "A"), info("b_2", "B")]);
-        assert_eq!(classes.named("b_2"), Some(Class(1)));
+        assert_eq!(classes.by_name("b_2"), Some(Class(1)));
         assert_eq!(
             (classes.name(Class(0)), classes.name(Class(2))),
             ("a", "none")

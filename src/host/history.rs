@@ -29,13 +29,13 @@ const CHANGES: usize = 16;
 
 /// Why a history is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum HistoryReason {
     /// The connection became suspect.
     Suspect,
     /// The connection was sampled.
     Sample,
     /// An operator looked at the connection.
-    Asked,
+    Inspected,
 }
 
 /// The recent history of one connection.
@@ -44,16 +44,16 @@ pub struct History {
     /// When the history was begun.
     pub since: UnixMillis,
     /// Why the history is kept.
-    pub reason: Reason,
+    pub reason: HistoryReason,
     /// Round-trip times, oldest first.
     pub rtts: VecDeque<(UnixMillis, Micros)>,
     /// State changes, oldest first.
-    pub changes: VecDeque<Change>,
+    pub changes: VecDeque<StateChange>,
 }
 
 /// A state change.
 #[derive(Debug, Clone, Copy)]
-pub struct Change {
+pub struct StateChange {
     /// When the state changed.
     pub at: UnixMillis,
     /// The new state.
@@ -69,7 +69,7 @@ impl History {
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>()
             + self.rtts.capacity() * size_of::<(UnixMillis, Micros)>()
-            + self.changes.capacity() * size_of::<Change>()
+            + self.changes.capacity() * size_of::<StateChange>()
     }
 }
 
@@ -93,22 +93,22 @@ impl Histories {
     }
 
     /// Starts a history if the new connection belongs to the sample.
-    pub(crate) fn opened(&mut self, io: &mut Io<'_>, id: ConnId) {
+    pub(crate) fn on_open(&mut self, io: &mut Io<'_>, id: ConnId) {
         if id.generation().is_multiple_of(SAMPLE) && self.sampled < SAMPLE_MAX {
             self.sampled += 1;
-            self.keep(io, id, Reason::Sample);
+            self.start(io, id, HistoryReason::Sample);
         }
     }
 
-    pub(crate) fn changed(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
+    pub(crate) fn on_health(&mut self, io: &mut Io<'_>, id: ConnId, change: HealthChange) {
         if !self.by_id.contains_key(&id) {
-            self.keep(io, id, Reason::Suspect);
+            self.start(io, id, HistoryReason::Suspect);
         }
         if let Some(history) = self.by_id.get_mut(&id) {
             bounded::push(
                 &mut history.changes,
                 CHANGES,
-                Change {
+                StateChange {
                     at: UnixMillis::now(),
                     state: change.state,
                     silence: change.silence,
@@ -119,14 +119,14 @@ impl Histories {
     }
 
     /// Starts a history for a connection that an operator looks at.
-    pub(crate) fn asked(&mut self, io: &mut Io<'_>, id: ConnId) {
+    pub(crate) fn on_inspect(&mut self, io: &mut Io<'_>, id: ConnId) {
         if !self.by_id.contains_key(&id) && io.class(id).is_some() {
-            self.keep(io, id, Reason::Asked);
+            self.start(io, id, HistoryReason::Inspected);
         }
     }
 
     /// Records an answered ping. Returns whether the connection has a history.
-    pub(crate) fn answered(&mut self, id: ConnId, rtt: Micros) -> bool {
+    pub(crate) fn on_pong(&mut self, id: ConnId, rtt: Micros) -> bool {
         let history = self.by_id.get_mut(&id);
         history
             .map(|history| bounded::push(&mut history.rtts, RTTS, (UnixMillis::now(), rtt)))
@@ -136,11 +136,11 @@ impl Histories {
     /// Removes the history of a connection that has ended, and returns it.
     pub(crate) fn take(&mut self, id: ConnId) -> Option<Box<History>> {
         let history = self.by_id.remove(&id)?;
-        self.sampled -= usize::from(history.reason == Reason::Sample);
+        self.sampled -= usize::from(history.reason == HistoryReason::Sample);
         Some(history)
     }
 
-    fn keep(&mut self, io: &mut Io<'_>, id: ConnId, reason: Reason) {
+    fn start(&mut self, io: &mut Io<'_>, id: ConnId, reason: HistoryReason) {
         while self.by_id.len() >= HISTORIES_MAX
             && let Some(oldest) = self.order.pop_front()
         {

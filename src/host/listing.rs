@@ -78,7 +78,7 @@ pub struct Position {
 
 /// A request for a page.
 #[derive(Debug, Clone, Default)]
-pub struct Query {
+pub struct PageRequest {
     /// Which connections to list.
     pub filter: Filter,
     /// The order of the connections.
@@ -93,7 +93,7 @@ pub struct Query {
 
 /// A row of a page: one connection.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct ConnRow {
     /// The id of the connection.
     pub id: ConnId,
     /// The user of the connection, if it was identified.
@@ -108,14 +108,14 @@ pub struct Row {
 
 /// One page of the list.
 #[derive(Debug, Clone, Default)]
-pub struct Page {
+pub struct ConnPage {
     /// Engine time of the page, to which the times in its rows refer.
     pub now: Micros,
     /// The wall clock at that moment.
     pub wall: UnixMillis,
     /// The connections in order, each with its position: a page that was cut short continues after
     /// the position of its last row.
-    pub rows: Vec<(Position, Row)>,
+    pub rows: Vec<(Position, ConnRow)>,
     /// How many connections match the filter, on all pages.
     pub matched: usize,
     /// The position after which the next page begins, if there is one.
@@ -135,14 +135,14 @@ pub trait Directory {
 /// memory than a page.
 #[derive(Debug)]
 pub struct Search {
-    query: Query,
+    query: PageRequest,
     slot: u32,
     best: BinaryHeap<Position>,
     /// Whether more connections follow after the page.
     more: bool,
     chosen: Option<std::vec::IntoIter<Position>>,
     last: Option<Position>,
-    page: Page,
+    page: ConnPage,
 }
 
 impl ConnState {
@@ -177,9 +177,9 @@ impl ConnState {
 
 impl Search {
     /// Starts a search.
-    pub fn new(query: Query) -> Self {
+    pub fn new(query: PageRequest) -> Self {
         Search {
-            query: Query {
+            query: PageRequest {
                 limit: query.limit.clamp(1, PAGE_MAX),
                 ..query
             },
@@ -188,12 +188,12 @@ impl Search {
             more: false,
             chosen: None,
             last: None,
-            page: Page::default(),
+            page: ConnPage::default(),
         }
     }
 
     /// Runs one slice of the search. Returns the page once it is complete.
-    pub fn step(&mut self, peers: &impl Directory, io: &mut Io<'_>) -> Option<Page> {
+    pub fn step(&mut self, peers: &impl Directory, io: &mut Io<'_>) -> Option<ConnPage> {
         let mut slice_cost = SliceCost::default();
         let page = self.slice(peers, io, &mut slice_cost);
         slice_cost.spend(io);
@@ -205,7 +205,7 @@ impl Search {
         peers: &impl Directory,
         io: &Io<'_>,
         slice_cost: &mut SliceCost,
-    ) -> Option<Page> {
+    ) -> Option<ConnPage> {
         while self.slot < io.slots() {
             if slice_cost.is_spent() {
                 return None;
@@ -236,7 +236,7 @@ impl Search {
             if let Some(view) = io.view(place.id) {
                 let identity = peers.identity(place.id);
                 let package = identity.and_then(Identity::package).map(Box::from);
-                let row = Row {
+                let row = ConnRow {
                     id: place.id,
                     user: identity.map(|i| i.user.clone()),
                     package,
@@ -280,7 +280,7 @@ impl Search {
     }
 }
 
-impl Query {
+impl PageRequest {
     /// Returns the sort key, smallest first. It uses absolute times, not durations, so that
     /// positions do not move while time passes.
     fn key(&self, view: &ConnView) -> u64 {

@@ -8,29 +8,29 @@ use std::fmt::{self, Write};
 ///
 /// A short and harmless value is written as it is (`alice@example.org`), any other in quotes. In
 /// quotes everything is escaped that could end the line or the field, and everything invisible:
-/// control characters, direction marks, combining marks, exotic spaces. Cut to [`Value::MOST`]
+/// control characters, direction marks, combining marks, exotic spaces. Cut to [`LogValue::MOST`]
 /// characters, so that a peer cannot fill the log with its name; `…` shows the cut.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Value<'a>(pub(crate) &'a str);
+pub(crate) struct LogValue<'a>(pub(crate) &'a str);
 
-/// The reason of a close or a refusal, formatted like a [`Value`] but never cut: it has at most 123
-/// bytes (RFC 6455 §5.5).
+/// The reason of a close or a refusal, formatted like a [`LogValue`] but never cut: it has at most
+/// 123 bytes (RFC 6455 §5.5).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reason<'a>(pub(crate) &'a str);
+pub(crate) struct LogReason<'a>(pub(crate) &'a str);
 
-/// A user agent that was already cut, formatted like a [`Value`] but not cut again.
+/// A user agent that was already cut, formatted like a [`LogValue`] but not cut again.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UserAgent<'a>(pub(crate) &'a str);
+pub(crate) struct LogUserAgent<'a>(pub(crate) &'a str);
 
 /// Writes `user=… package=…` of a connection. A connection without an identity has neither.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UserAndPackage<'a>(pub(crate) Option<&'a Identity>);
+pub(crate) struct LogIdentity<'a>(pub(crate) Option<&'a Identity>);
 
 /// Writes a value, or `-` if there is none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OrDash<T>(pub(crate) Option<T>);
 
-impl Value<'_> {
+impl LogValue<'_> {
     /// Characters of the value that are shown; each takes at most ten bytes (`\u{10ffff}`).
     const MOST: usize = 64;
 
@@ -61,29 +61,29 @@ fn is_bare(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && text.bytes().all(is_harmless)
 }
 
-impl fmt::Display for Value<'_> {
+impl fmt::Display for LogValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Value::write(self.0, Self::MOST, f)
+        LogValue::write(self.0, Self::MOST, f)
     }
 }
 
-impl fmt::Display for Reason<'_> {
+impl fmt::Display for LogReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MOST: usize = 123;
-        Value::write(self.0, MOST, f)
+        LogValue::write(self.0, MOST, f)
     }
 }
 
-impl fmt::Display for UserAgent<'_> {
+impl fmt::Display for LogUserAgent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Value::write(self.0, USER_AGENT_BYTES_MAX, f)
+        LogValue::write(self.0, USER_AGENT_BYTES_MAX, f)
     }
 }
 
-impl fmt::Display for UserAndPackage<'_> {
+impl fmt::Display for LogIdentity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = OrDash(self.0.map(|identity| Value(&identity.user)));
-        let package = OrDash(self.0.and_then(Identity::package).map(Value));
+        let user = OrDash(self.0.map(|identity| LogValue(&identity.user)));
+        let package = OrDash(self.0.and_then(Identity::package).map(LogValue));
         write!(f, "user={user} package={package}")
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     use crate::engine::Class;
 
     fn shown(value: &str) -> String {
-        Value(value).to_string()
+        LogValue(value).to_string()
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_connection_has_a_user_and_perhaps_a_package() {
-        let shown = |identity: Option<&Identity>| UserAndPackage(identity).to_string();
+        let shown = |identity: Option<&Identity>| LogIdentity(identity).to_string();
         let of = |user: &str, package: Option<&str>| Identity {
             class: Class(0),
             user: user.into(),

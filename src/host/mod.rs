@@ -5,7 +5,7 @@ mod auth;
 mod blocks;
 mod class_drain;
 mod classes;
-mod closed;
+mod closed_conns;
 mod history;
 mod identity;
 mod listing;
@@ -16,29 +16,31 @@ mod names;
 mod product;
 mod proxy;
 mod subprotocols;
-mod throttled;
+mod throttle_log;
 mod user_agents;
 
-pub(crate) use self::auth::iso;
+pub(crate) use self::auth::format_rfc3339;
 pub use self::auth::{
-    APPS_MAX, Admission, Apps, AppsError, Credentials, TokenFault, WebOrigin, is_url,
+    APPS_MAX, Admission, AppRegistry, AppRegistryError, Credentials, TokenFault, WebOrigin, is_url,
 };
 pub(crate) use self::blocks::Blocks;
-pub use self::blocks::{BLOCKS_MAX, BlockPlace};
+pub use self::blocks::{BLOCKS_MAX, BlockPosition};
 pub(crate) use self::class_drain::ClassDrain;
 pub use self::classes::{ClassInfo, Classes};
-pub(crate) use self::closed::ClosedSink;
-pub use self::closed::{CLOSED_MAX, Closed, ClosedBox};
+pub(crate) use self::closed_conns::ClosedSender;
+pub use self::closed_conns::{CLOSED_MAX, ClosedConn, ClosedReceiver};
 pub(crate) use self::history::Histories;
-pub use self::history::{Change, HISTORIES_MAX, History, Reason};
+pub use self::history::{HISTORIES_MAX, History, HistoryReason, StateChange};
 pub use self::identity::Identity;
 pub(crate) use self::listing::Directory;
-pub use self::listing::{ConnState, Filter, PAGE_MAX, Page, Position, Query, Row, Search, Sort};
-pub(crate) use self::logfmt::{OrDash, Reason as LoggedReason, UserAgent, UserAndPackage, Value};
-pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_name, seconds};
-pub use self::product::{Asked, Product};
+pub use self::listing::{
+    ConnPage, ConnRow, ConnState, Filter, PAGE_MAX, PageRequest, Position, Search, Sort,
+};
+pub(crate) use self::logfmt::{LogIdentity, LogReason, LogUserAgent, LogValue, OrDash};
+pub(crate) use self::names::{KEY_MAX, NAME_MAX, is_valid_name, retry_after_secs};
+pub use self::product::{Product, RequestDecision};
 pub(crate) use self::proxy::Proxies;
 pub use self::subprotocols::{AcceptedSubprotocols, Subprotocols};
-pub(crate) use self::throttled::Throttled;
+pub(crate) use self::throttle_log::ThrottleLog;
 pub use self::user_agents::{AgentCount, OTHER_USER_AGENT, USER_AGENT_BYTES_MAX, USER_AGENTS_MAX};
-pub(crate) use self::user_agents::{UserAgents, user_agent_as_kept};
+pub(crate) use self::user_agents::{UserAgents, normalize_user_agent};

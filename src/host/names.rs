@@ -8,7 +8,7 @@ pub(crate) const NAME_MAX: usize = 256;
 
 /// Returns whether a user or a package may have this name: 1 to 256 bytes without control
 /// characters, which would reach logs and terminals.
-pub(crate) fn is_name(name: &str) -> bool {
+pub(crate) fn is_valid_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len()) && !name.contains(char::is_control)
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 pub(crate) const KEY_MAX: usize = 512;
 
 /// Returns whole seconds, rounded up, at least one, for `Retry-After`.
-pub(crate) fn seconds(span: Micros) -> u32 {
+pub(crate) fn retry_after_secs(span: Micros) -> u32 {
     u32::try_from(span.0.div_ceil(1_000_000))
         .unwrap_or(u32::MAX)
         .max(1)

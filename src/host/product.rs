@@ -17,10 +17,15 @@ pub trait Product {
     fn classes(&self) -> &'static [ClassInfo];
 
     /// Tells the product the number of its first class. Called once, before any other call.
-    fn registered(&mut self, first: Class);
+    fn on_register(&mut self, first: Class);
 
     /// Decides on a request; `None` if the path does not belong to this product.
-    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked>;
+    fn on_request(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        request: &Request,
+    ) -> Option<RequestDecision>;
 
     /// Called when a connection with a known identity has opened. Returns in one word for the log
     /// how it joined, such as `resume`.
@@ -95,7 +100,7 @@ pub trait Product {
 
 /// A product's decision on a request.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RequestDecision {
     /// The class that the request asks for.
     pub class: Class,
     /// The identity that the request shows. It is also set if the request is refused, so that

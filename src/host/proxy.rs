@@ -22,7 +22,7 @@ impl Proxies {
 
     /// Reads the PROXY header that a trusted proxy must send. Bytes from other peers are the
     /// request itself.
-    pub(crate) fn preamble(&self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
+    pub(crate) fn read_preamble(&self, peer_addr: SocketAddr, bytes: &[u8]) -> Preamble {
         if self.protocol == ProxyProtocol::Off || !self.trusts(peer_addr.ip()) {
             return Preamble::None;
         }
@@ -32,7 +32,7 @@ impl Proxies {
     /// Returns the client's address according to the trusted proxies: the last address in
     /// X-Forwarded-For that is not a trusted proxy. `None`: the client is the peer of the
     /// connection.
-    pub(crate) fn client(&self, request: &Request) -> Option<SocketAddr> {
+    pub(crate) fn client_addr(&self, request: &Request) -> Option<SocketAddr> {
         if !self.trusts(request.peer_addr().ip()) {
             return None;
         }
@@ -50,7 +50,7 @@ impl Proxies {
         let mut client = None;
         for hop in hops {
             // Entries before an unreadable one cannot be trusted.
-            let Some(addr) = str::from_utf8(hop).ok().and_then(address) else {
+            let Some(addr) = str::from_utf8(hop).ok().and_then(parse_addr) else {
                 break;
             };
             client = Some(addr);
@@ -63,7 +63,7 @@ impl Proxies {
 }
 
 /// Parses an address with an optional port; the default is 0.
-fn address(text: &str) -> Option<SocketAddr> {
+fn parse_addr(text: &str) -> Option<SocketAddr> {
     let ip = || text.trim_matches(['[', ']']).parse().ok();
     let addr: SocketAddr = text
         .parse()
@@ -92,16 +92,16 @@ mod tests {
 
     #[test]
     fn a_stranger_says_nothing_about_addresses() {
-        let believed = proxies(ProxyProtocol::V1).preamble(addr(PROXY), b"PROXY UNKNOWN\r\n");
+        let believed = proxies(ProxyProtocol::V1).read_preamble(addr(PROXY), b"PROXY UNKNOWN\r\n");
         assert!(
             matches!(believed, Preamble::Whole { len: 15, .. }),
             "{believed:?}"
         );
         for protocol in [ProxyProtocol::V1, ProxyProtocol::V2] {
-            let read = proxies(protocol).preamble(addr(STRANGER), b"PROXY UNKNOWN\r\n");
+            let read = proxies(protocol).read_preamble(addr(STRANGER), b"PROXY UNKNOWN\r\n");
             assert_eq!(read, Preamble::None);
         }
-        let off = proxies(ProxyProtocol::Off).preamble(addr(PROXY), b"PROXY UNKNOWN\r\n");
+        let off = proxies(ProxyProtocol::Off).read_preamble(addr(PROXY), b"PROXY UNKNOWN\r\n");
         assert_eq!(off, Preamble::None);
     }
 
@@ -118,7 +118,7 @@ mod tests {
             ("_hidden", None),
             ("", None),
         ] {
-            assert_eq!(address(text), expected.map(addr), "{text}");
+            assert_eq!(parse_addr(text), expected.map(addr), "{text}");
         }
     }
 }

@@ -16,7 +16,7 @@ pub const USER_AGENTS_MAX: usize = 4_096;
 
 /// How many of the [`USER_AGENTS_MAX`] names may be names that only strangers have: connections
 /// that are not identified yet.
-const OF_STRANGERS_MAX: usize = USER_AGENTS_MAX / 16;
+const STRANGER_NAMES_MAX: usize = USER_AGENTS_MAX / 16;
 
 /// The most bytes of a user agent that are kept, after escaping.
 pub const USER_AGENT_BYTES_MAX: usize = 128;
@@ -24,8 +24,8 @@ pub const USER_AGENT_BYTES_MAX: usize = 128;
 /// The user agent that is shown for connections whose own user agent did not fit into the table.
 pub const OTHER_USER_AGENT: &str = "other";
 
-/// How many user agents of each class [`UserAgents::most`] returns.
-const MOST_NAMED: usize = 64;
+/// How many user agents of each class [`UserAgents::top`] returns.
+const TOP_MAX: usize = 64;
 
 /// The connections of one class that have a certain user agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +41,15 @@ pub struct AgentCount {
 /// How many bits of a connection's field hold the number of its entry. Numbers begin with 1; 0
 /// means that the connection has sent no user agent.
 const NUMBER_BITS: u32 = 13;
-const NUMBER: u16 = (1 << NUMBER_BITS) - 1;
+const NUMBER_MASK: u16 = (1 << NUMBER_BITS) - 1;
 
 /// The bits above the number: 0 while the connection is not open, else its class plus 1 if that is
-/// less than [`OF_BEYOND`], else [`IS_BEYOND`].
+/// less than [`HIGH_CLASS_MIN`], else [`HIGH_CLASS`].
 const CLASS_BITS: u16 = 0b11 << NUMBER_BITS;
 
-/// The class is in [`UserAgents::beyond`]: it is [`OF_BEYOND`] or above.
-const IS_BEYOND: u16 = CLASS_BITS;
-const OF_BEYOND: u8 = 2;
+/// The class is in [`UserAgents::high_classes`]: it is [`HIGH_CLASS_MIN`] or above.
+const HIGH_CLASS: u16 = CLASS_BITS;
+const HIGH_CLASS_MIN: u8 = 2;
 
 /// Set if the connection is suspect.
 const SUSPECT: u16 = 1 << 15;
@@ -64,34 +64,34 @@ pub(crate) struct UserAgents {
     /// By slot: the number of the connection's entry, [`CLASS_BITS`] and [`SUSPECT`]. A connection
     /// of the first two classes costs only these two bytes.
     of: Vec<u16>,
-    /// By slot: the class of an open connection, if it is [`OF_BEYOND`] or above. As long as the
-    /// highest slot that ever had one.
-    beyond: Vec<u8>,
+    /// By slot: the class of an open connection, if it is [`HIGH_CLASS_MIN`] or above. As long as
+    /// the highest slot that ever had one.
+    high_classes: Vec<u8>,
     /// The entries; the entry with number n is at index n - 1.
-    entries: Vec<Entry>,
+    entries: Vec<AgentEntry>,
     numbers: HashMap<Arc<str>, u16>,
     /// Numbers of unused entries.
     free: Vec<u16>,
     /// How many user agents only strangers have: connections that are not identified yet.
-    of_strangers: usize,
+    stranger_names: usize,
     /// Connections that were counted as [`OTHER_USER_AGENT`] because the table was full, since the
     /// start.
     overflowed: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct AgentEntry {
     name: Arc<str>,
     /// The number of connections with this user agent, open or not.
     users: u32,
     /// The number of those that are identified.
-    known: u32,
+    identified: u32,
     /// Counts by class, up to the highest class that had an open connection with this user agent.
-    classes: Vec<Counts>,
+    classes: Vec<ClassCounts>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
+struct ClassCounts {
     /// The number of open connections.
     open: u32,
     /// The number of those that are suspect.
@@ -102,11 +102,11 @@ impl Default for UserAgents {
     fn default() -> Self {
         UserAgents {
             of: Vec::new(),
-            beyond: Vec::new(),
-            entries: vec![Entry::new(OTHER_USER_AGENT.into())],
+            high_classes: Vec::new(),
+            entries: vec![AgentEntry::new(OTHER_USER_AGENT.into())],
             numbers: HashMap::new(),
             free: Vec::new(),
-            of_strangers: 0,
+            stranger_names: 0,
             overflowed: 0,
         }
     }
@@ -115,21 +115,21 @@ impl Default for UserAgents {
 impl UserAgents {
     /// Records the user agent of a connection whose request has arrived, and that is not identified
     /// yet (a stranger).
-    pub(crate) fn asked(&mut self, id: ConnId, request: &Request) {
-        self.note(id, request, OF_STRANGERS_MAX);
+    pub(crate) fn on_request(&mut self, id: ConnId, request: &Request) {
+        self.set_name(id, request, STRANGER_NAMES_MAX);
     }
 
     /// Records the user agent of a connection; a new name is refused if strangers already have
-    /// `of_strangers_max` names.
-    fn note(&mut self, id: ConnId, request: &Request, of_strangers_max: usize) {
+    /// `stranger_names_max` names.
+    fn set_name(&mut self, id: ConnId, request: &Request, stranger_names_max: usize) {
         let field = request.headers().get("user-agent");
-        let name = field.and_then(|field| shown_user_agent(field.as_bytes()));
-        // `ended` should have been called for the slot's last connection. If it was not, its name
+        let name = field.and_then(|field| escape_user_agent(field.as_bytes()));
+        // `remove` should have been called for the slot's last connection. If it was not, its name
         // must not be counted for ever.
-        self.ended(id, false);
+        self.remove(id, false);
         let Some(name) = name else { return };
-        let number = self.number(&name, of_strangers_max);
-        self.change(number, |entry| entry.users += 1);
+        let number = self.number(&name, stranger_names_max);
+        self.update_entry(number, |entry| entry.users += 1);
         if id.slot() >= self.of.len() {
             self.of.resize(id.slot() + 1, 0);
         }
@@ -137,19 +137,19 @@ impl UserAgents {
     }
 
     /// Records that a connection is identified now: by its request, or by a later message.
-    pub(crate) fn introduced(&mut self, id: ConnId, request: Option<&Request>) {
+    pub(crate) fn on_identified(&mut self, id: ConnId, request: Option<&Request>) {
         // The strangers' share had no room for its name.
         if let Some(request) = request.filter(|_| self.name(id) == Some(OTHER_USER_AGENT)) {
-            self.note(id, request, USER_AGENTS_MAX);
+            self.set_name(id, request, USER_AGENTS_MAX);
         }
-        let number = self.of.get(id.slot()).map_or(0, |of| of & NUMBER);
+        let number = self.of.get(id.slot()).map_or(0, |of| of & NUMBER_MASK);
         if number != 0 {
-            self.change(number, |entry| entry.known += 1);
+            self.update_entry(number, |entry| entry.identified += 1);
         }
     }
 
     /// Counts a connection as open.
-    pub(crate) fn opened(&mut self, id: ConnId, class: Class) {
+    pub(crate) fn on_open(&mut self, id: ConnId, class: Class) {
         let slot = id.slot();
         let Some(of) = self.of.get_mut(slot) else {
             return;
@@ -158,29 +158,29 @@ impl UserAgents {
         if number == 0 || number & CLASS_BITS != 0 {
             return;
         }
-        if class.0 < OF_BEYOND {
+        if class.0 < HIGH_CLASS_MIN {
             *of |= (u16::from(class.0) + 1) << NUMBER_BITS;
         } else {
-            *of |= IS_BEYOND;
-            if slot >= self.beyond.len() {
-                self.beyond.resize(slot + 1, 0);
+            *of |= HIGH_CLASS;
+            if slot >= self.high_classes.len() {
+                self.high_classes.resize(slot + 1, 0);
             }
-            self.beyond[slot] = class.0;
+            self.high_classes[slot] = class.0;
         }
         self.entry(number).counts(class.0).open += 1;
     }
 
     /// Sets or clears whether an open connection is suspect. Strangers are not counted, because
     /// they may claim any name.
-    pub(crate) fn changed(&mut self, id: ConnId, state: HealthState, is_known: bool) {
-        let is_suspect = state == HealthState::Suspect && is_known;
+    pub(crate) fn on_health(&mut self, id: ConnId, state: HealthState, is_identified: bool) {
+        let is_suspect = state == HealthState::Suspect && is_identified;
         let class = self.class_of(id);
         if let Some(of) = self.of.get_mut(id.slot())
             && let Some(class) = class
             && is_suspect != (*of & SUSPECT != 0)
         {
             *of ^= SUSPECT;
-            let number = *of & NUMBER;
+            let number = *of & NUMBER_MASK;
             let suspects = &mut self.entry(number).counts(class).suspects;
             *suspects = if is_suspect {
                 *suspects + 1
@@ -192,7 +192,7 @@ impl UserAgents {
 
     /// Returns the user agent of a connection that has not ended.
     pub(crate) fn get(&self, id: ConnId) -> Option<&Arc<str>> {
-        let number = self.of.get(id.slot())? & NUMBER;
+        let number = self.of.get(id.slot())? & NUMBER_MASK;
         let entry = self.entries.get(usize::from(number).checked_sub(1)?)?;
         Some(&entry.name)
     }
@@ -202,18 +202,18 @@ impl UserAgents {
         self.get(id).map(|name| &**name)
     }
 
-    /// Removes the user agent of a connection that has ended, and returns it. `was_known`: whether
-    /// the connection was [introduced](Self::introduced).
-    pub(crate) fn ended(&mut self, id: ConnId, was_known: bool) -> Option<Arc<str>> {
+    /// Removes the user agent of a connection that has ended, and returns it. `was_identified`:
+    /// whether the connection was [introduced](Self::on_identified).
+    pub(crate) fn remove(&mut self, id: ConnId, was_identified: bool) -> Option<Arc<str>> {
         let class = self.class_of(id);
         let of = std::mem::take(self.of.get_mut(id.slot())?);
-        let number = of & NUMBER;
+        let number = of & NUMBER_MASK;
         if number == 0 {
             return None;
         }
-        self.change(number, |entry| {
+        self.update_entry(number, |entry| {
             entry.users -= 1;
-            entry.known -= u32::from(was_known);
+            entry.identified -= u32::from(was_identified);
             if let Some(class) = class {
                 let counts = entry.counts(class);
                 counts.open -= 1;
@@ -243,22 +243,23 @@ impl UserAgents {
     /// Returns, for each of this many classes, at most 64 user agents with the most open
     /// connections. Of the remaining ones the one with the most suspects follows.
     /// [`OTHER_USER_AGENT`] is not among them, because it names no client.
-    pub(crate) fn most(&self, classes: usize) -> Vec<Vec<AgentCount>> {
-        (0..classes).map(|nth| self.most_of(nth)).collect()
+    pub(crate) fn top(&self, classes: usize) -> Vec<Vec<AgentCount>> {
+        (0..classes).map(|nth| self.top_of_class(nth)).collect()
     }
 
-    fn most_of(&self, nth: usize) -> Vec<AgentCount> {
+    fn top_of_class(&self, nth: usize) -> Vec<AgentCount> {
         let entries = self.numbers.values();
         let entries = entries.map(|number| &self.entries[usize::from(*number) - 1]);
         let counted = entries.filter_map(|entry| Some((entry, *entry.classes.get(nth)?)));
-        let mut entries: Vec<(&Entry, Counts)> = counted.filter(|(_, n)| n.open > 0).collect();
-        if entries.len() > MOST_NAMED {
-            let frequent = |(_, n): &(&Entry, Counts)| std::cmp::Reverse(n.open);
-            entries.select_nth_unstable_by_key(MOST_NAMED, frequent);
-            let rest = entries.split_off(MOST_NAMED).into_iter();
+        let mut entries: Vec<(&AgentEntry, ClassCounts)> =
+            counted.filter(|(_, n)| n.open > 0).collect();
+        if entries.len() > TOP_MAX {
+            let frequent = |(_, n): &(&AgentEntry, ClassCounts)| std::cmp::Reverse(n.open);
+            entries.select_nth_unstable_by_key(TOP_MAX, frequent);
+            let rest = entries.split_off(TOP_MAX).into_iter();
             entries.extend(rest.max_by_key(|(_, n)| n.suspects));
         }
-        let count = |(entry, n): (&Entry, Counts)| AgentCount {
+        let count = |(entry, n): (&AgentEntry, ClassCounts)| AgentCount {
             name: entry.name.clone(),
             open: n.open.into(),
             suspects: n.suspects.into(),
@@ -267,18 +268,18 @@ impl UserAgents {
     }
 
     /// Returns the number of a name's entry, and creates the entry if there is room.
-    fn number(&mut self, name: &str, of_strangers_max: usize) -> u16 {
+    fn number(&mut self, name: &str, stranger_names_max: usize) -> u16 {
         if name == OTHER_USER_AGENT {
             return OTHER;
         }
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        if self.of_strangers >= of_strangers_max {
+        if self.stranger_names >= stranger_names_max {
             self.overflowed += 1;
             return OTHER;
         }
-        let entry = Entry::new(name.into());
+        let entry = AgentEntry::new(name.into());
         let name = entry.name.clone();
         let number = match self.free.pop() {
             Some(number) => {
@@ -300,47 +301,47 @@ impl UserAgents {
     }
 
     /// Changes an entry, and updates the count of user agents that only strangers have.
-    fn change(&mut self, number: u16, change: impl FnOnce(&mut Entry)) {
-        let is_of_strangers =
-            |entry: &Entry| entry.users > 0 && entry.known == 0 && number != OTHER;
+    fn update_entry(&mut self, number: u16, update_entry: impl FnOnce(&mut AgentEntry)) {
+        let is_stranger_name =
+            |entry: &AgentEntry| entry.users > 0 && entry.identified == 0 && number != OTHER;
         let entry = self.entry(number);
-        let before = is_of_strangers(entry);
-        change(entry);
-        let after = is_of_strangers(entry);
-        self.of_strangers = self.of_strangers + usize::from(after) - usize::from(before);
+        let before = is_stranger_name(entry);
+        update_entry(entry);
+        let after = is_stranger_name(entry);
+        self.stranger_names = self.stranger_names + usize::from(after) - usize::from(before);
     }
 
     /// Returns the entry of this number; bits above the number are ignored.
-    fn entry(&mut self, number: u16) -> &mut Entry {
-        &mut self.entries[usize::from(number & NUMBER) - 1]
+    fn entry(&mut self, number: u16) -> &mut AgentEntry {
+        &mut self.entries[usize::from(number & NUMBER_MASK) - 1]
     }
 
     /// Returns the class of a connection, if it is open and has a user agent.
     fn class_of(&self, id: ConnId) -> Option<u8> {
         match self.of.get(id.slot())? & CLASS_BITS {
             0 => None,
-            IS_BEYOND => self.beyond.get(id.slot()).copied(),
+            HIGH_CLASS => self.high_classes.get(id.slot()).copied(),
             // The bits are 1 or 2.
             class => Some((class >> NUMBER_BITS) as u8 - 1),
         }
     }
 }
 
-impl Entry {
+impl AgentEntry {
     fn new(name: Arc<str>) -> Self {
-        Entry {
+        AgentEntry {
             name,
             users: 0,
-            known: 0,
+            identified: 0,
             classes: Vec::new(),
         }
     }
 
     /// Returns the counts of a class.
-    fn counts(&mut self, class: u8) -> &mut Counts {
+    fn counts(&mut self, class: u8) -> &mut ClassCounts {
         let nth = usize::from(class);
         if nth >= self.classes.len() {
-            self.classes.resize(nth + 1, Counts::default());
+            self.classes.resize(nth + 1, ClassCounts::default());
         }
         &mut self.classes[nth]
     }
@@ -350,7 +351,7 @@ impl Entry {
 /// backslashes and percent signs become `%NN`, so that the name looks the same in logs, JSON and
 /// alerts. It is cut to [`USER_AGENT_BYTES_MAX`] bytes, but never within an escape. `None` if it is
 /// empty.
-pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
+pub(crate) fn escape_user_agent(sent: &[u8]) -> Option<String> {
     let sent = sent.trim_ascii();
     let mut text = String::new();
     for byte in sent {
@@ -370,7 +371,7 @@ pub(crate) fn shown_user_agent(sent: &[u8]) -> Option<String> {
 
 /// Returns a user agent as it is stored, from one as a client sends it or as it is shown. A text
 /// with `%NN` and nothing that would be escaped is taken as shown.
-pub(crate) fn user_agent_as_kept(text: &str) -> String {
+pub(crate) fn normalize_user_agent(text: &str) -> String {
     let mut parts = text.split('%');
     let starts_plain = parts.next().is_some_and(|part| part.bytes().all(is_plain));
     let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
@@ -382,7 +383,7 @@ pub(crate) fn user_agent_as_kept(text: &str) -> String {
     if is_shown {
         text.to_owned()
     } else {
-        shown_user_agent(text.as_bytes()).unwrap_or_default()
+        escape_user_agent(text.as_bytes()).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@ use super::reload::Reload;
 use super::{service, signals, words};
 use crate::base::cause::CauseTable;
 use crate::config::{self, Command, Machine, Settings};
-use crate::gateway::{CAUSES, Gateway, Options};
+use crate::gateway::{CAUSES, Gateway, GatewayOptions};
 use crate::reactor::{Reactor, granted_backlog, listen};
 use crate::side::{self, AdminToken, PolicyRefused, StateFile, WebhookOptions};
 use signal_hook::iterator::Signals;
@@ -153,7 +153,7 @@ fn serve(
         );
         state.started.truncate(max_connections);
     }
-    let gateway = Gateway::new(Options {
+    let gateway = Gateway::new(GatewayOptions {
         stats_interval: settings.stats_interval,
         log_dropped: Box::new(move || queue.dropped()),
         proxy_protocol: settings.proxy_protocol,
@@ -166,7 +166,11 @@ fn serve(
         restored: state.iter().flat_map(|s| s.started.clone()).collect(),
     });
     let classes = gateway.classes().clone();
-    let (closed, expired, jobs) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
+    let (closed, expired, jobs) = (
+        gateway.closed_conns(),
+        gateway.expired_peers(),
+        gateway.jobs(),
+    );
     let mut reactor = Reactor::new(
         settings.engine(&classes),
         listener,
@@ -250,7 +254,7 @@ fn serve(
     reactor.with_io(Gateway::start);
     service::ready();
     reactor.run()?;
-    reactor.with_io(|gateway, io| gateway.report(io));
+    reactor.with_io(|gateway, io| gateway.log_statistics(io));
     if let Err(e) = control.flush(LAST_STATE) {
         log::error!("state_file outcome=not_written error=\"{e}\"");
     }

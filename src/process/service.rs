@@ -166,12 +166,12 @@ fn by_address(addr: SocketAddr, listen: SocketAddr, admin: Option<SocketAddr>) -
 
 /// Notifies that connections are accepted.
 pub(crate) fn ready() {
-    tell(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready]);
 }
 
 /// Notifies that the gateway is shutting down, so that the manager gives it time.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping]);
 }
 
 /// Returns the watchdog call for the loop, and its interval, if the service manager has a watchdog:
@@ -190,19 +190,19 @@ pub(crate) fn watchdog() -> io::Result<Option<Watchdog>> {
         .name("watchdog".to_owned())
         .spawn(move || {
             while knocks.recv().is_ok() {
-                tell(&[NotifyState::Watchdog]);
+                notify(&[NotifyState::Watchdog]);
             }
         })?;
     Ok(Some(Watchdog {
         interval: Micros((timeout_us / 3).max(10_000)),
         // If the last notification is not sent yet, another one would be redundant.
-        tell: Box::new(move || {
+        notify: Box::new(move || {
             let _ = knock.try_send(());
         }),
     }))
 }
 
-fn tell(what: &[NotifyState<'_>]) {
+fn notify(what: &[NotifyState<'_>]) {
     if let Err(e) = sd_notify::notify(false, what) {
         log::warn!("service manager not notified error=\"{e}\"");
     }

@@ -85,7 +85,7 @@ fn begin_drain(desk: &Desk, delay: Micros, spread: Micros) {
 }
 
 fn log_statistics(desk: &Desk) {
-    let asked = desk.send(|gateway, io| gateway.report(io));
+    let asked = desk.send(|gateway, io| gateway.log_statistics(io));
     if let Err(full) = asked {
         log::warn!("signal effect=\"no statistics\" error=\"{full}\"");
     }

@@ -14,7 +14,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::{Io, Message, Reply, Request};
-use crate::host::{Admission, Credentials, Identity, is_name, seconds};
+use crate::host::{Admission, Credentials, Identity, is_valid_name, retry_after_secs};
 use crate::relay::role::PeerRole;
 use std::borrow::Cow;
 
@@ -60,8 +60,13 @@ impl Relay {
             }
         } else {
             let now = UnixMillis::now();
-            let checked = self.credentials.user(request, now);
-            let refusal = |fault| (Cause::UNAUTHORIZED, Credentials::unauthorized(&fault, now));
+            let checked = self.credentials.authenticate(request, now);
+            let refusal = |fault| {
+                (
+                    Cause::UNAUTHORIZED,
+                    Credentials::unauthorized_reply(&fault, now),
+                )
+            };
             checked.map_err(refusal)?
         };
         Ok(PeerRole::Glasses.identity(&user))
@@ -102,13 +107,16 @@ impl Relay {
     /// Returns the cause and the HTTP answer if this identity is refused for now (it is blocked, or
     /// reconnects too often); `None` if it is not.
     pub(super) fn refuses(&mut self, identity: &Identity, now: Micros) -> Option<(Cause, Reply)> {
-        if let Some(left) = self.blocks.left(identity, now) {
+        if let Some(left) = self.blocks.remaining(identity, now) {
             let reply = Reply::error(403, "blocked by the operator");
-            return Some((Cause::BLOCKED, reply.with_retry_after(seconds(left))));
+            return Some((
+                Cause::BLOCKED,
+                reply.with_retry_after(retry_after_secs(left)),
+            ));
         }
         let left = self.check_flapping(identity, now)?;
         let reply = Reply::error(429, "this identity reconnects too often");
-        Some((FLAPPING, reply.with_retry_after(seconds(left))))
+        Some((FLAPPING, reply.with_retry_after(retry_after_secs(left))))
     }
 
     /// Returns how long an identity that reconnects too often is refused.
@@ -199,12 +207,15 @@ impl Relay {
         let Some(user) = user else {
             return malformed("sessionId must be the user, a hyphen and the packageName".into());
         };
-        if !is_name(user) || !is_name(package) {
+        if !is_valid_name(user) || !is_valid_name(package) {
             return malformed(NAME_ERROR.into());
         }
         let key = init.api_key.as_deref().or(headers.map(|h| &*h.key));
         // An unknown package gets the same answer as a wrong key.
-        if !self.credentials.app(package, key.unwrap_or_default()) {
+        if !self
+            .credentials
+            .is_app_key(package, key.unwrap_or_default())
+        {
             let why = "apiKey is not the API key of this package";
             return refuse("INVALID_API_KEY", why.into(), Cause::FORBIDDEN);
         }
@@ -212,11 +223,14 @@ impl Relay {
         let (user, package) = (&*identity.user, package.to_owned());
         let package = &*package;
         let now = io.now();
-        if self.blocks.left(&identity, now).is_some() {
+        if self.blocks.remaining(&identity, now).is_some() {
             return refuse("BLOCKED", "blocked by the operator".into(), Cause::BLOCKED);
         }
         if let Some(left) = self.check_flapping(&identity, now) {
-            let why = format!("reconnects too often: try again in {} s", seconds(left));
+            let why = format!(
+                "reconnects too often: try again in {} s",
+                retry_after_secs(left)
+            );
             return refuse("RECONNECTS_TOO_OFTEN", why.into(), FLAPPING);
         }
         let session = self.sessions.get(user);
@@ -266,7 +280,7 @@ const ORPHAN_TIME: Micros = Micros::from_secs(3);
 /// session.
 const NOT_STARTED: &str = "APP_NOT_STARTED";
 
-/// The error text for a name that [`is_name`] refuses.
+/// The error text for a name that [`is_valid_name`] refuses.
 const NAME_ERROR: &str =
     "user and package must have at most 256 bytes each, and no control characters";
 
@@ -286,7 +300,7 @@ fn query_names(request: &Request) -> Result<QueryNames, (Cause, Reply)> {
             .map(|(_, value)| Box::from(value))
     };
     let names: [Option<Box<str>>; 2] = ["user", "package"].map(parameter);
-    if names.iter().flatten().any(|name| !is_name(name)) {
+    if names.iter().flatten().any(|name| !is_valid_name(name)) {
         return Err((Cause::BAD_REQUEST, Reply::error(400, NAME_ERROR)));
     }
     let [user, package] = names;

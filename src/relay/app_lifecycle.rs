@@ -9,7 +9,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::Io;
-use crate::host::{Identity, Value, seconds};
+use crate::host::{Identity, LogValue, retry_after_secs};
 use crate::relay::role::{APP, PeerRole};
 
 /// The reasons sent to an app that was stopped, and to one whose session has ended. The SDK matches
@@ -41,11 +41,11 @@ impl Relay {
         if let Some(left) = self.start_limiter.take_token(user, io.now()) {
             return refused(self, io, &rate_error(left));
         }
-        if !self.credentials.knows(package) {
+        if !self.credentials.has_app(package) {
             return refused(self, io, "this app is not in APPS_FILE");
         }
         let identity = app_identity(user, package);
-        if self.blocks.left(&identity, io.now()).is_some() {
+        if self.blocks.remaining(&identity, io.now()).is_some() {
             return refused(self, io, "blocked by the operator");
         }
         let (started, most) = (self.offline_apps.never_connected(), self.absent_max as u64);
@@ -171,7 +171,7 @@ impl Relay {
             self.persist_change(io, StateJob::ForgetUser { user: user.into() });
         }
         if log::log_enabled!(log::Level::Debug) {
-            let user = Value(user);
+            let user = LogValue(user);
             log::debug!("session ended user={user}");
         }
         session.fan_outs.mark_orphaned(io, None);
@@ -218,7 +218,7 @@ impl Relay {
             self.detach_app(io, user, package);
             return self.sessions.tidy(user);
         }
-        let wanted = self.credentials.webhook(package).is_some();
+        let wanted = self.credentials.webhook_url(package).is_some();
         let glasses = self.sessions.get(user).map(Session::glasses);
         let Some(glasses) = glasses.filter(|glasses| glasses.is_occupied() && wanted) else {
             return self.remove_app(io, user, package, "connection lost");
@@ -256,7 +256,7 @@ impl Relay {
 
 /// The error text for glasses that start or stop apps too often.
 fn rate_error(left: Micros) -> String {
-    let seconds = seconds(left);
+    let seconds = retry_after_secs(left);
     format!("apps are started and stopped too often: try again in {seconds} s")
 }
 

@@ -24,7 +24,7 @@ impl Relay {
         package: &str,
         revival: bool,
     ) {
-        let Some(url) = self.credentials.webhook(package).map(Box::from) else {
+        let Some(url) = self.credentials.webhook_url(package).map(Box::from) else {
             let (now, deadline) = (
                 io.now(),
                 self.grace_queue

@@ -6,7 +6,7 @@ use super::role::{APP, GLASSES, RELAY_CLASSES};
 use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::engine::{Class, Ending, Io, Message, Request, TimerId, Upgrade, Verdict};
-use crate::host::{Asked, ClassInfo, Identity, Product, Value};
+use crate::host::{ClassInfo, Identity, LogValue, Product, RequestDecision};
 
 impl Relay {
     /// Returns the class that a path asks for.
@@ -31,7 +31,7 @@ impl Relay {
             return (None, Verdict::upgrade(class));
         }
         if let Some(origin) = self.credentials.refused_origin(request) {
-            let origin = Value(&origin);
+            let origin = LogValue(&origin);
             let why = format!("the page's origin {origin} is not in ALLOWED_ORIGINS");
             return (None, Verdict::refuse(Cause::BLOCKED, 403, &why));
         }
@@ -75,14 +75,19 @@ impl Product for Relay {
     }
 
     /// The relay is the first product, so its classes are [`GLASSES`] and [`APP`].
-    fn registered(&mut self, first: Class) {
+    fn on_register(&mut self, first: Class) {
         debug_assert_eq!(first, GLASSES);
     }
 
-    fn on_request(&mut self, io: &mut Io<'_>, id: ConnId, request: &Request) -> Option<Asked> {
+    fn on_request(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        request: &Request,
+    ) -> Option<RequestDecision> {
         let class = Relay::class_of(request.path())?;
         let (identity, verdict) = self.decide(io, id, request, class);
-        Some(Asked {
+        Some(RequestDecision {
             class,
             identity,
             verdict,

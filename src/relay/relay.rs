@@ -113,7 +113,7 @@ impl Relay {
         let at = io.now() + self.settings.glasses_grace + self.settings.overlap;
         let (mut slots, mut forgotten) = (0, 0);
         for (user, packages) in sessions {
-            let known = packages.iter().filter(|p| self.credentials.knows(p));
+            let known = packages.iter().filter(|p| self.credentials.has_app(p));
             let mut apps: Vec<&str> = known.map(|package| &**package).collect();
             apps.sort_unstable();
             apps.dedup();

@@ -118,7 +118,7 @@ impl Relay {
     /// Returns what to do about an app of a session, if anything.
     fn scan_action(&self, session: &Session, nth: usize) -> Option<ScanAction> {
         let app = session.apps.get(nth)?;
-        if !self.credentials.knows(&app.package) {
+        if !self.credentials.has_app(&app.package) {
             return Some(ScanAction::Stop);
         }
         let AppState::Asked { number, revival } = app.state() else {
@@ -126,18 +126,18 @@ impl Relay {
         };
         let mut lists = self.reload_scan.replaced.iter();
         let (list, _) = lists.find(|(_, last)| number <= *last)?;
-        let moved = list.webhook(&app.package) != self.credentials.webhook(&app.package);
+        let moved = list.webhook_url(&app.package) != self.credentials.webhook_url(&app.package);
         moved.then_some(ScanAction::AskAgain { number, revival })
     }
 
     /// Returns the webhook URL for stopping an app: the current one, or the last one if the app is
     /// no longer known.
     pub(super) fn last_webhook(&self, package: &str) -> Option<&str> {
-        if self.credentials.knows(package) {
-            return self.credentials.webhook(package);
+        if self.credentials.has_app(package) {
+            return self.credentials.webhook_url(package);
         }
         let mut lists = self.reload_scan.replaced.iter().rev();
-        let (list, _) = lists.find(|(list, _)| list.knows(package))?;
-        list.webhook(package)
+        let (list, _) = lists.find(|(list, _)| list.has_app(package))?;
+        list.webhook_url(package)
     }
 }

@@ -14,7 +14,7 @@ use crate::base::cause::Cause;
 use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Ending, Io, Message, SendOutcome, TimerId};
-use crate::host::{Identity, UserAndPackage};
+use crate::host::{Identity, LogIdentity};
 use crate::relay::role::{GLASSES, PeerRole, RELAY_CLASSES};
 
 /// The close reason of a connection whose slot was taken; clients match on it.
@@ -320,7 +320,7 @@ impl Relay {
                     last_ending,
                     wait,
                     arrival: self.grace_queue.new_deadline(now + CONNECT_TIMEOUT),
-                    has_webhook: self.credentials.webhook(package).is_some(),
+                    has_webhook: self.credentials.webhook_url(package).is_some(),
                 };
                 self.app_on(io, user, package, event)
             }
@@ -427,6 +427,6 @@ pub(super) struct LogName<'a>(pub(super) &'a Identity);
 impl std::fmt::Display for LogName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let class = RELAY_CLASSES[usize::from(self.0.class.0)].name;
-        write!(f, "class={class} {}", UserAndPackage(Some(self.0)))
+        write!(f, "class={class} {}", LogIdentity(Some(self.0)))
     }
 }

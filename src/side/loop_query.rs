@@ -1,7 +1,7 @@
 //! Queries to the loop. The asking thread waits for the answer; the loop never waits.
 
 use crate::engine::Io;
-use crate::gateway::{Desk, Gateway, Page, Progress, Query, Search, Snapshot};
+use crate::gateway::{ConnPage, Desk, Gateway, PageRequest, Progress, Search, Snapshot};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -36,7 +36,7 @@ pub(super) async fn query<T: Send + 'static>(
 }
 
 /// Searches the loop's connections, some in each turn.
-pub(super) async fn search(queries: &Desk, query: Query) -> Result<Page, QueryError> {
+pub(super) async fn search(queries: &Desk, query: PageRequest) -> Result<ConnPage, QueryError> {
     let (answer, answered) = oneshot::channel();
     let (mut search, mut answer) = (Search::new(query), Some(answer));
     let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {

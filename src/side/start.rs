@@ -6,7 +6,7 @@ use super::priority;
 use super::watch::{self, AlertSettings, Alerts, Watchers};
 use crate::base::cause::CauseTable;
 use crate::base::time::{Micros, Timestamp};
-use crate::gateway::{Classes, ClosedBox, Desk, ExpiredReceiver, JobReceiver};
+use crate::gateway::{Classes, ClosedReceiver, Desk, ExpiredReceiver, JobReceiver};
 use crate::health::Policy;
 use std::future::Future;
 use std::io;
@@ -31,7 +31,7 @@ pub struct SideOptions {
     /// The classes of all products.
     pub classes: Classes,
     /// The queue of records of ended connections from the loop.
-    pub closed: ClosedBox,
+    pub closed: ClosedReceiver,
     /// The queue of lost peers that did not come back in time, from the loop.
     pub expired: ExpiredReceiver,
     /// When alerts fire and where they are sent; a reload may change it.

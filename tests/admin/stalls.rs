@@ -2,7 +2,7 @@
 
 use crate::sockets::eventually;
 use pulsegate::gateway::{
-    Credentials, Desk, Gateway, Options as GatewayOptions, Progress, ProxyProtocol, RelaySettings,
+    Credentials, Desk, Gateway, GatewayOptions, Progress, ProxyProtocol, RelaySettings,
 };
 use pulsegate::side::{self, SideOptions, WebhookOptions};
 use pulsegate::{ClassConfig, Config, Micros, Policy, Reactor};
@@ -26,7 +26,11 @@ fn standing_gateway() -> (Reactor<Gateway>, Desk, SocketAddr) {
         products: Vec::new(),
     });
     let product_classes = gateway.classes().clone();
-    let (closed, expired, jobs) = (gateway.closed(), gateway.expired_peers(), gateway.errands());
+    let (closed, expired, jobs) = (
+        gateway.closed_conns(),
+        gateway.expired_peers(),
+        gateway.jobs(),
+    );
     let classes = pulsegate::gateway::RELAY_CLASSES.map(|info| ClassConfig {
         name: info.name.to_owned(),
         policy: Policy::default(),

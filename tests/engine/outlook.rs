@@ -407,7 +407,7 @@ fn in_a_drain_of_a_class_its_own_are_closed_by_when_it_was_foretold() {
     fleet.net.settle();
     let portray = |fleet: &mut Fleet, peer: PeerId| {
         let id = fleet.net.id(peer);
-        let portrait = fleet.net.with_io(|gateway, io| gateway.portrait(io, id));
+        let portrait = fleet.net.with_io(|gateway, io| gateway.inspect(io, id));
         portrait.expect("it is here").outlook
     };
     let mut foretold = Vec::new();

@@ -15,8 +15,8 @@ use pulsegate::config::{
     Settings, check_policy, load, markdown_table,
 };
 use pulsegate::gateway::{
-    AcceptedSubprotocols, Admission, Apps, Classes, ProxyProtocol, RELAY_CLASSES, RelaySettings,
-    ReplayLimits, Subprotocols, WebOrigin,
+    AcceptedSubprotocols, Admission, AppRegistry, Classes, ProxyProtocol, RELAY_CLASSES,
+    RelaySettings, ReplayLimits, Subprotocols, WebOrigin,
 };
 use pulsegate::health::{HeartbeatMode, Policy};
 use pulsegate::side::{AlertSettings, MemoryLimit, WebhookUrl};
@@ -2001,11 +2001,22 @@ fn the_apps_are_those_of_their_file() {
         (format!("--config-file {in_file}"), &[]),
     ] {
         let settings = run(&args, env);
-        assert_eq!(settings.apps, Some(Apps::parse(APPS.as_bytes()).unwrap()));
+        assert_eq!(
+            settings.apps,
+            Some(AppRegistry::parse(APPS.as_bytes()).unwrap())
+        );
         let credentials = settings.credentials();
-        assert!(credentials.app("org.a", "s3cret-a") && credentials.app("org.b", "s3cret-b"));
-        assert!(!credentials.app("org.a", "s3cret-b") && !credentials.app("org.c", ""));
-        assert_eq!(credentials.webhook("org.a"), Some("http://a:3000/webhook"));
+        assert!(
+            credentials.is_app_key("org.a", "s3cret-a")
+                && credentials.is_app_key("org.b", "s3cret-b")
+        );
+        assert!(
+            !credentials.is_app_key("org.a", "s3cret-b") && !credentials.is_app_key("org.c", "")
+        );
+        assert_eq!(
+            credentials.webhook_url("org.a"),
+            Some("http://a:3000/webhook")
+        );
         assert_eq!(credentials.admission(), Admission::Started);
         assert!(settings.describe().contains(&format!(" apps_file={file} ")));
         let text = printed(&format!("--print-config {args}"), env);
@@ -2055,7 +2066,7 @@ fn what_is_wrong_with_the_apps_is_told_with_all_else() {
     );
     let full = format!("[{}]", " ".repeat((16 << 20) - 2));
     folder.file("apps.json", &full);
-    assert_eq!(run(&flag, &[]).apps, Some(Apps::default()));
+    assert_eq!(run(&flag, &[]).apps, Some(AppRegistry::default()));
     folder.file("apps.json", full + " ");
     assert_eq!(fault(&flag, &[]), told("a file of at most 16777216 bytes"));
     fs::remove_file(&file).unwrap();
@@ -2540,7 +2551,7 @@ fn a_reload_sees_what_changed_in_the_files_of_credentials() {
     let newer = run("", &env);
     assert_eq!(names(&newer), ["APPS_FILE"]);
     let after = old.reloaded(&newer).expect("no fault").credentials();
-    assert!(after.app("org.b", "s3cret-c") && !after.app("org.b", "s3cret-b"));
+    assert!(after.is_app_key("org.b", "s3cret-c") && !after.is_app_key("org.b", "s3cret-b"));
     folder.file("apps", APPS.replace("3000", "3001"));
     assert_eq!(names(&run("", &env)), ["APPS_FILE"]);
     folder.file("apps", format!("\n{APPS}\n"));

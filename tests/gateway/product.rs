@@ -4,8 +4,8 @@
 use crate::sockets::{Client, Event, eventually};
 use pulsegate::engine::{Class, Io, Message, Request, Upgrade, Verdict};
 use pulsegate::gateway::{
-    Asked, CAUSES, ClassInfo, Credentials, Gateway, Identity, Options, Product, ProxyProtocol,
-    RELAY_CLASSES, RelaySettings,
+    CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Identity, Product, ProxyProtocol,
+    RELAY_CLASSES, RelaySettings, RequestDecision,
 };
 use pulsegate::reactor::listen;
 use pulsegate::side::{self, AlertSettings, WebhookOptions};
@@ -35,15 +35,20 @@ impl Product for Sensors {
         &SENSORS
     }
 
-    fn registered(&mut self, first: Class) {
+    fn on_register(&mut self, first: Class) {
         self.class = Some(first);
     }
 
-    fn on_request(&mut self, _: &mut Io<'_>, _: ConnId, request: &Request) -> Option<Asked> {
+    fn on_request(
+        &mut self,
+        _: &mut Io<'_>,
+        _: ConnId,
+        request: &Request,
+    ) -> Option<RequestDecision> {
         let name = request.path().strip_prefix("/sensor-ws/")?;
         let class = self.class.expect("registered");
         if name.is_empty() {
-            return Some(Asked {
+            return Some(RequestDecision {
                 class,
                 identity: None,
                 verdict: Verdict::refuse(Cause::BAD_REQUEST, 400, "a sensor has a name"),
@@ -53,7 +58,7 @@ impl Product for Sensors {
             identified: true,
             ..Upgrade::to(class)
         };
-        Some(Asked {
+        Some(RequestDecision {
             class,
             identity: Some(Identity {
                 class,
@@ -98,7 +103,7 @@ impl Rig {
 
     /// Builds everything on this thread, sends the tests what they need, and turns the loop.
     fn run(tell: &Sender<(SocketAddr, Remote, side::SideHandle)>) {
-        let gateway = Gateway::new(Options {
+        let gateway = Gateway::new(GatewayOptions {
             stats_interval: Micros::from_secs(60),
             log_dropped: Box::new(|| 0),
             proxy_protocol: ProxyProtocol::Off,
@@ -112,8 +117,11 @@ impl Rig {
         });
         let registered = gateway.classes().clone();
         assert_eq!(registered.count(), RELAY_CLASSES.len() + 1);
-        let (closed, expired, jobs) =
-            (gateway.closed(), gateway.expired_peers(), gateway.errands());
+        let (closed, expired, jobs) = (
+            gateway.closed_conns(),
+            gateway.expired_peers(),
+            gateway.jobs(),
+        );
         let config = Config {
             classes: registered.configs(),
             causes: &CAUSES,

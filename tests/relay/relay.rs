@@ -3,9 +3,9 @@
 
 use crate::fleet::{Fleet, button, number, texts};
 use pulsegate::gateway::{
-    APP_STOPPED, Admission, Apps, Credentials, DropReason, GLASSES, Kick, Progress, QUERY_UNITS,
-    Query, RelaySettings, ReplayLimits, SESSION_ENDED, SESSION_UNKNOWN, SLICE_UNITS, Search,
-    StartOutcome, Work,
+    APP_STOPPED, Admission, AppRegistry, Credentials, DropReason, GLASSES, KickOutcome,
+    PageRequest, Progress, QUERY_UNITS, RelaySettings, ReplayLimits, SESSION_ENDED,
+    SESSION_UNKNOWN, SLICE_UNITS, Search, StartOutcome, Work,
 };
 use pulsegate::testing::{PeerId, client_frame, upgrade_request};
 use pulsegate::{Cause, Io, Message, Micros, Policy};
@@ -937,7 +937,7 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     // Without a block it is one more loss: the gateway waits for it.
     assert_eq!(
         kick(&mut fleet, "p.x", Micros::ZERO),
-        Kick::Done { blocked: false }
+        KickOutcome::Done { blocked: false }
     );
     fleet.expect_closing(x, Cause::KICKED, 4000);
     assert_eq!(&*fleet.ending(x).reason, "go away");
@@ -946,7 +946,10 @@ fn a_kick_with_a_block_stops_an_app_and_one_without_does_not() {
     assert_eq!(fleet.next(x)["type"], "tpa_connection_ack");
     // With a block it is stopped, and its server is not asked again.
     let hour = Micros::from_secs(3_600);
-    assert_eq!(kick(&mut fleet, "p.x", hour), Kick::Done { blocked: true });
+    assert_eq!(
+        kick(&mut fleet, "p.x", hour),
+        KickOutcome::Done { blocked: true }
+    );
     assert_eq!(texts(&fleet.texts(x)), ["app_stopped"]);
     fleet.expect_closing(x, Cause::KICKED, 1000);
     assert_eq!(&*fleet.ending(x).reason, "App stopped");
@@ -1167,7 +1170,7 @@ fn an_app_with_a_list_sends_only_what_is_on_it() {
     let glasses = fleet.glasses("ada@x.y");
     let app = fleet.started(glasses, "ada@x.y", "p.x");
     let reload = |fleet: &mut Fleet, apps: serde_json::Value| {
-        let apps = Apps::parse(apps.to_string().as_bytes()).expect("apps");
+        let apps = AppRegistry::parse(apps.to_string().as_bytes()).expect("apps");
         fleet.reload(&[], |newer| {
             let secret = Some(crate::fleet::SECRET);
             newer.credentials =
@@ -1429,7 +1432,7 @@ fn a_slice_of_an_operators_question_stops_in_the_middle_of_a_session_of_1000_app
         let before = fleet.work_units();
         let row = fleet
             .net
-            .with_io(|gateway, io| gateway.apps_slice(io, "big07", after.as_deref(), 1_000))
+            .with_io(|gateway, io| gateway.app_slice(io, "big07", after.as_deref(), 1_000))
             .expect("a session");
         let units = fleet.work_units() - before;
         assert!(units <= u64::from(SLICE_UNITS) + OVERSHOOT, "{units} units");
@@ -1453,9 +1456,9 @@ fn all_operators_together_have_one_share_of_a_turn() {
     let done = Arc::new(AtomicUsize::new(0));
     for nth in 0..8 {
         let (mut after, done) = (None::<Box<str>>, done.clone());
-        let mut search = Search::new(Query {
+        let mut search = Search::new(PageRequest {
             limit: 1_000,
-            ..Query::default()
+            ..PageRequest::default()
         });
         let work: Work = Box::new(move |gateway, io| {
             let more = if nth % 2 == 0 {

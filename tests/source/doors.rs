@@ -46,7 +46,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("procfs", &["side/process.rs"]),
     (
         "subtle",
-        &["side/admin/admin_token.rs", "host/auth/apps.rs"],
+        &["side/admin/admin_token.rs", "host/auth/app_registry.rs"],
     ),
     ("sha2", &["host/auth/"]),
     ("hmac", &["host/auth/"]),

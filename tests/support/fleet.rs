@@ -3,9 +3,9 @@
 
 use crate::tokens::token;
 use pulsegate::gateway::{
-    Admission, Apps, CAUSES, ClassInfo, Credentials, Gateway, Job, JobReceiver, Options,
-    ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, RelayStats, StartOutcome,
-    StateJob, WebhookJob,
+    Admission, AppRegistry, CAUSES, ClassInfo, Credentials, Gateway, GatewayOptions, Job,
+    JobReceiver, ProxyProtocol, RELAY_CLASSES, Reconfiguration, RelaySettings, RelayStats,
+    StartOutcome, StateJob, WebhookJob,
 };
 use pulsegate::testing::{Net, PeerId, Received};
 use pulsegate::{Cause, ClassConfig, Config, EndCode, Ending, Message, Micros, Policy};
@@ -76,13 +76,13 @@ impl Fleet {
     pub fn tuned(
         relay: RelaySettings,
         admission: Option<Admission>,
-        tune: impl FnOnce(&mut Options, &mut Config),
+        tune: impl FnOnce(&mut GatewayOptions, &mut Config),
     ) -> Self {
         let credentials = admission.map_or_else(Credentials::default, |admission| {
             credentials(&["p.x", "p.y", "p.z", "p.bare"], admission)
         });
         let mut config = config();
-        let mut options = Options {
+        let mut options = GatewayOptions {
             stats_interval: Micros::from_secs(60),
             log_dropped: Box::new(|| 0),
             proxy_protocol: ProxyProtocol::Off,
@@ -97,7 +97,7 @@ impl Fleet {
         tune(&mut options, &mut config);
         let closed = !options.credentials.is_open();
         let gateway = Gateway::new(options);
-        let jobs = gateway.errands();
+        let jobs = gateway.jobs();
         let mut net = Net::new(config, gateway);
         net.with_io(Gateway::start);
         Fleet {
@@ -449,7 +449,7 @@ impl Fleet {
 
     pub fn done(&mut self, number: u64, outcome: StartOutcome) {
         self.net
-            .with_io(|gateway, io| gateway.errand_done(io, number, &outcome));
+            .with_io(|gateway, io| gateway.finish_start(io, number, &outcome));
         self.net.settle();
     }
 }
@@ -471,7 +471,7 @@ pub fn credentials_at(moved: &[&str], packages: &[&str], admission: Admission) -
     let moved = moved.iter().map(|package| app(package, 8));
     let apps = moved.chain(packages.iter().map(|package| app(package, 9)));
     let apps: Vec<Value> = apps.collect();
-    let apps = Apps::parse(Value::from(apps).to_string().as_bytes()).expect("apps");
+    let apps = AppRegistry::parse(Value::from(apps).to_string().as_bytes()).expect("apps");
     Credentials::new(Some(SECRET), Some(apps), admission, Vec::new())
 }
 

@@ -1,6 +1,6 @@
 //! Credentials: the user tokens, app keys and origins that peers are checked against.
 
-use super::apps::Apps;
+use super::app_registry::AppRegistry;
 use super::token::{self, TokenFault, TokenKey};
 use super::url::WebOrigin;
 use crate::base::time::{Micros, UnixMillis};
@@ -23,7 +23,7 @@ pub enum Admission {
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     tokens: Option<TokenKey>,
-    apps: Option<Apps>,
+    apps: Option<AppRegistry>,
     admission: Admission,
     allowed_origins: Vec<WebOrigin>,
     leeway: Micros,
@@ -34,7 +34,7 @@ impl Credentials {
     /// both the gateway is open.
     pub fn new(
         jwt_secret: Option<&str>,
-        apps: Option<Apps>,
+        apps: Option<AppRegistry>,
         admission: Admission,
         allowed_origins: Vec<WebOrigin>,
     ) -> Self {
@@ -66,29 +66,29 @@ impl Credentials {
     ///
     /// # Errors
     /// What is wrong with the token. The token is not repeated.
-    pub fn user(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
+    pub fn authenticate(&self, request: &Request, now: UnixMillis) -> Result<Box<str>, TokenFault> {
         let key = self.tokens.as_ref().ok_or(TokenFault::NoSecret)?;
-        key.user(&token::of(request)?, now, self.leeway)
+        key.verify(&token::from_request(request)?, now, self.leeway)
     }
 
     /// Returns whether this is the package's key; in an open gateway any key is. An unknown package
     /// takes as long as a wrong key.
-    pub fn app(&self, package: &str, key: &str) -> bool {
+    pub fn is_app_key(&self, package: &str, key: &str) -> bool {
         match &self.apps {
-            Some(apps) => apps.admits(package, key),
+            Some(apps) => apps.is_key(package, key),
             None => self.is_open(),
         }
     }
 
     /// Returns the URL to which starts and stops of the package's app are POSTed, if any.
-    pub fn webhook(&self, package: &str) -> Option<&str> {
-        self.apps.as_ref()?.webhook(package)
+    pub fn webhook_url(&self, package: &str) -> Option<&str> {
+        self.apps.as_ref()?.webhook_url(package)
     }
 
     /// Returns whether there is such an app; an open gateway knows every one.
-    pub fn knows(&self, package: &str) -> bool {
+    pub fn has_app(&self, package: &str) -> bool {
         match &self.apps {
-            Some(apps) => apps.knows(package),
+            Some(apps) => apps.contains(package),
             None => self.is_open(),
         }
     }
@@ -131,11 +131,11 @@ impl Credentials {
     }
 
     /// The answer to a request without a valid token: HTTP 401 with the body that clients expect.
-    pub fn unauthorized(fault: &TokenFault, now: UnixMillis) -> Reply {
+    pub fn unauthorized_reply(fault: &TokenFault, now: UnixMillis) -> Reply {
         let body = format!(
             r#"{{"type":"connection_error","code":"{}","timestamp":"{}","message":"{fault}"}}"#,
             fault.code(),
-            iso(now)
+            format_rfc3339(now)
         );
         Reply::new(401, body)
             .with_reason(&fault.to_string())
@@ -144,7 +144,7 @@ impl Credentials {
 }
 
 /// Formats a time as in frames: `2026-11-24T10:00:00.000Z`.
-pub(crate) fn iso(time: UnixMillis) -> String {
+pub(crate) fn format_rfc3339(time: UnixMillis) -> String {
     /// The last time with a year of four digits.
     const LAST: UnixMillis = UnixMillis(253_402_300_799_999);
     humantime::format_rfc3339_millis(time.min(LAST).into()).to_string()

@@ -4,15 +4,15 @@
 //! only one of them, peers that need the other are refused: a gateway that cannot check tokens
 //! admits no users.
 
-mod apps;
+mod app_registry;
 mod credentials;
 #[cfg(test)]
 mod tests;
 mod token;
 mod url;
 
-pub use self::apps::{APPS_MAX, Apps, AppsError};
-pub(crate) use self::credentials::iso;
+pub use self::app_registry::{APPS_MAX, AppRegistry, AppRegistryError};
+pub(crate) use self::credentials::format_rfc3339;
 pub use self::credentials::{Admission, Credentials};
 pub use self::token::TokenFault;
 pub use self::url::{WebOrigin, is_url};

@@ -2,7 +2,7 @@
 
 use crate::base::time::{Micros, UnixMillis};
 use crate::engine::Request;
-use crate::host::names::is_name;
+use crate::host::names::is_valid_name;
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
@@ -83,7 +83,7 @@ impl std::error::Error for TokenFault {}
 
 /// The first part of a token, its header: a JSON object. The fields read here must not occur twice.
 #[derive(Deserialize)]
-struct Head {
+struct TokenHeader {
     alg: String,
     crit: Option<IgnoredAny>,
     #[serde(flatten)]
@@ -109,18 +109,18 @@ impl TokenKey {
 
     /// Returns the user of a token that is valid at `now`, or within `leeway` of it, because the
     /// clocks of signer and checker differ. The claim `aud` is not checked.
-    pub(crate) fn user(
+    pub(crate) fn verify(
         &self,
         token: &str,
         now: UnixMillis,
         leeway: Micros,
     ) -> Result<Box<str>, TokenFault> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-        let (head, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
-        let head: Head = read(head)?;
-        if head.alg != ALGORITHM {
+        let (header, claims) = signed.rsplit_once('.').ok_or(TokenFault::Malformed)?;
+        let header: TokenHeader = decode_json(header)?;
+        if header.alg != ALGORITHM {
             // Any other value, `none` included, is not a signature at all.
-            return Err(if OTHER_ALGORITHMS.contains(&&*head.alg) {
+            return Err(if OTHER_ALGORITHMS.contains(&&*header.alg) {
                 TokenFault::Algorithm
             } else {
                 TokenFault::Malformed
@@ -130,21 +130,21 @@ impl TokenKey {
         let verified = (self.0.clone().chain_update(signed)).verify_slice(&decode(signature)?);
         verified.map_err(|_| TokenFault::Signature)?;
         // RFC 7515 §4.1.11: a critical extension that is not understood must be refused.
-        if head.crit.is_some() {
+        if header.crit.is_some() {
             return Err(TokenFault::Malformed);
         }
-        let claims: Map<String, Value> = read(claims)?;
+        let claims: Map<String, Value> = decode_json(claims)?;
         // RFC 7519 §4.1.4: a token has expired at that very time.
         let leeway = leeway.as_millis();
         let (earliest, latest) = (now.0.saturating_sub(leeway), now.0.saturating_add(leeway));
-        if time(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
+        if time_claim(&claims, "exp")?.is_some_and(|exp| earliest >= exp.0) {
             return Err(TokenFault::Expired);
         }
-        if time(&claims, "nbf")?.is_some_and(|nbf| latest < nbf.0) {
+        if time_claim(&claims, "nbf")?.is_some_and(|nbf| latest < nbf.0) {
             return Err(TokenFault::NotYet);
         }
         match claims.get("email") {
-            Some(Value::String(email)) if is_name(email) => Ok(email.as_str().into()),
+            Some(Value::String(email)) if is_valid_name(email) => Ok(email.as_str().into()),
             _ => Err(TokenFault::NoEmail),
         }
     }
@@ -156,12 +156,12 @@ fn decode(part: &str) -> Result<Vec<u8>, TokenFault> {
 }
 
 /// Decodes a part of a token that is JSON.
-fn read<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
+fn decode_json<T: DeserializeOwned>(part: &str) -> Result<T, TokenFault> {
     serde_json::from_slice(&decode(part)?).map_err(|_| TokenFault::Malformed)
 }
 
 /// Reads a claim that is a time: seconds since 1970, possibly with a fraction.
-fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
+fn time_claim(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, TokenFault> {
     let Some(claim) = claims.get(name) else {
         return Ok(None);
     };
@@ -176,7 +176,7 @@ fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<UnixMillis>, T
 
 /// Returns the token of a request: the header's, or else the query's. Two in one place are an
 /// error.
-pub(crate) fn of(request: &Request) -> Result<String, TokenFault> {
+pub(crate) fn from_request(request: &Request) -> Result<String, TokenFault> {
     let mut fields = request.headers().get_all("authorization").iter();
     if let Some(field) = fields.next() {
         let text = field.to_str().map_err(|_| TokenFault::Malformed)?;

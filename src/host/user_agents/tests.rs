@@ -7,7 +7,7 @@ fn id(slot: usize) -> ConnId {
 }
 
 fn asked(agents: &mut UserAgents, slot: usize, name: &str) {
-    agents.asked(id(slot), &request(name));
+    agents.on_request(id(slot), &request(name));
 }
 
 fn request(name: &str) -> Request {
@@ -18,7 +18,7 @@ fn request(name: &str) -> Request {
 /// A connection arrives and is identified.
 fn came(agents: &mut UserAgents, slot: usize, name: &str) {
     asked(agents, slot, name);
-    agents.introduced(id(slot), None);
+    agents.on_identified(id(slot), None);
 }
 
 fn name(agents: &UserAgents, slot: usize) -> Option<&str> {
@@ -26,26 +26,26 @@ fn name(agents: &UserAgents, slot: usize) -> Option<&str> {
 }
 
 /// The most frequent user agents of two classes.
-fn most(agents: &UserAgents) -> [Vec<AgentCount>; 2] {
-    agents.most(2).try_into().expect("two classes")
+fn top(agents: &UserAgents) -> [Vec<AgentCount>; 2] {
+    agents.top(2).try_into().expect("two classes")
 }
 
 #[test]
 fn a_user_agent_is_cut_and_escaped() {
     assert_eq!(
-        shown_user_agent(b"glasses-os/3.2 (rev 7)").as_deref(),
+        escape_user_agent(b"glasses-os/3.2 (rev 7)").as_deref(),
         Some("glasses-os/3.2 (rev 7)")
     );
     assert_eq!(
-        shown_user_agent("Zoë\t\u{1b}[31m\r\n2026 [WARN] x".as_bytes()).as_deref(),
+        escape_user_agent("Zoë\t\u{1b}[31m\r\n2026 [WARN] x".as_bytes()).as_deref(),
         Some("Zo%C3%AB%09%1B[31m%0D%0A2026 [WARN] x")
     );
     for empty in [&b""[..], b"  ", b"\t "] {
-        assert_eq!(shown_user_agent(empty), None);
+        assert_eq!(escape_user_agent(empty), None);
     }
-    assert_eq!(shown_user_agent(&[b'x'; 4_000]), Some("x".repeat(128)));
+    assert_eq!(escape_user_agent(&[b'x'; 4_000]), Some("x".repeat(128)));
     // Not cut within an escape.
-    let escaped = shown_user_agent(&[&[b'x'; 3][..], &[0xff; 100]].concat()).expect("not empty");
+    let escaped = escape_user_agent(&[&[b'x'; 3][..], &[0xff; 100]].concat()).expect("not empty");
     assert_eq!(escaped.len(), 126);
     assert!(escaped.ends_with("%FF"));
     // A filter may name it as sent or as shown.
@@ -56,9 +56,9 @@ fn a_user_agent_is_cut_and_escaped() {
         "100 % new",
         "glasses/1",
     ] {
-        let kept = shown_user_agent(sent.as_bytes()).expect("not empty");
-        assert_eq!(user_agent_as_kept(sent), kept);
-        assert_eq!(user_agent_as_kept(&kept), kept);
+        let kept = escape_user_agent(sent.as_bytes()).expect("not empty");
+        assert_eq!(normalize_user_agent(sent), kept);
+        assert_eq!(normalize_user_agent(&kept), kept);
     }
 }
 
@@ -78,19 +78,19 @@ fn invented_user_agents_fill_the_table_only_while_they_are_here() {
     // Names of identified connections are not affected.
     came(&mut agents, 9_000, "glasses/1");
     assert_eq!(name(&agents, 9_000), Some("glasses/1"));
-    let ended = agents.ended(id(1), true).expect("it had one");
+    let ended = agents.remove(id(1), true).expect("it had one");
     assert_eq!(&*ended, "random/1");
     came(&mut agents, 1, "glasses/2");
     assert_eq!(name(&agents, 1), Some("glasses/2"), "there is room again");
     for n in 2..USER_AGENTS_MAX + 100 {
-        agents.ended(id(n), true);
+        agents.remove(id(n), true);
     }
     assert_eq!(agents.len(), 2);
     let memory = agents.entries.len();
     for n in 0..10 * USER_AGENTS_MAX {
         came(&mut agents, 2, &format!("later/{n}"));
         assert_eq!(name(&agents, 2), Some(&*format!("later/{n}")));
-        agents.ended(id(2), true);
+        agents.remove(id(2), true);
     }
     assert_eq!(agents.entries.len(), memory, "entries are used again");
     assert_eq!(&*ended, "random/1", "a record keeps its text");
@@ -102,23 +102,23 @@ fn names_that_strangers_invent_leave_room_for_others() {
     for n in 0..1_000 {
         asked(&mut agents, n, &format!("random/{n}"));
     }
-    assert_eq!(agents.len(), OF_STRANGERS_MAX);
+    assert_eq!(agents.len(), STRANGER_NAMES_MAX);
     assert_eq!(name(&agents, 999), Some("other"));
     // One of them is identified, which makes room for another.
-    agents.introduced(id(0), None);
+    agents.on_identified(id(0), None);
     asked(&mut agents, 1_000, "glasses/2");
     assert_eq!(name(&agents, 1_000), Some("glasses/2"));
     // One is identified at its request.
     asked(&mut agents, 1_001, "glasses/3");
     assert_eq!(name(&agents, 1_001), Some("other"));
-    agents.introduced(id(1_001), Some(&request("glasses/3")));
+    agents.on_identified(id(1_001), Some(&request("glasses/3")));
     assert_eq!(name(&agents, 1_001), Some("glasses/3"));
-    agents.ended(id(0), true);
-    agents.ended(id(1_001), true);
+    agents.remove(id(0), true);
+    agents.remove(id(1_001), true);
     for n in 1..=1_000 {
-        agents.ended(id(n), false);
+        agents.remove(id(n), false);
     }
-    assert_eq!((agents.len(), agents.of_strangers), (0, 0));
+    assert_eq!((agents.len(), agents.stranger_names), (0, 0));
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn what_a_client_calls_other_is_other() {
     let mut agents = UserAgents::default();
     came(&mut agents, 0, "other");
     assert_eq!(name(&agents, 0), Some("other"));
-    agents.opened(id(0), Class(0));
-    assert_eq!((agents.len(), agents.most(2)[0].len()), (0, 0));
-    agents.ended(id(0), true);
+    agents.on_open(id(0), Class(0));
+    assert_eq!((agents.len(), agents.top(2)[0].len()), (0, 0));
+    agents.remove(id(0), true);
     assert_eq!(name(&agents, 0), None);
     // A request without a user agent, after another connection in the same slot.
     came(&mut agents, 0, "a");
@@ -141,19 +141,19 @@ fn open_connections_are_counted_by_class_and_user_agent() {
     let mut agents = UserAgents::default();
     for slot in 0..300 {
         came(&mut agents, slot, &format!("agent/{}", slot % 100));
-        agents.opened(id(slot), Class((slot % 2) as u8));
+        agents.on_open(id(slot), Class((slot % 2) as u8));
     }
     // It was never open.
     came(&mut agents, 300, "agent/1");
-    agents.ended(id(300), true);
+    agents.remove(id(300), true);
     for slot in 0..50 {
-        agents.ended(id(slot), true);
+        agents.remove(id(slot), true);
     }
     for slot in 300..310 {
         came(&mut agents, slot, "agent/40");
-        agents.opened(id(slot), Class(0));
+        agents.on_open(id(slot), Class(0));
     }
-    let [glasses, apps] = most(&agents);
+    let [glasses, apps] = top(&agents);
     let most = glasses.iter().max_by_key(|count| count.open);
     assert_eq!(
         most,
@@ -177,32 +177,32 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
             slot,
             &format!("agent/{}", slot % 70 + slot / 140 * 100),
         );
-        agents.opened(id(slot), Class(0));
+        agents.on_open(id(slot), Class(0));
     }
     let suspects = |agents: &UserAgents, name: &str| {
-        let [glasses, _] = most(agents);
-        assert!(glasses.len() <= MOST_NAMED + 1);
+        let [glasses, _] = top(agents);
+        assert!(glasses.len() <= TOP_MAX + 1);
         glasses
             .iter()
             .find(|count| *count.name == *name)
             .map(|count| count.suspects)
     };
-    agents.changed(id(140), HealthState::Suspect, false);
+    agents.on_health(id(140), HealthState::Suspect, false);
     assert_ne!(suspects(&agents, "agent/100"), Some(1), "of a stranger");
-    agents.changed(id(140), HealthState::Suspect, true);
-    agents.changed(id(140), HealthState::Suspect, true);
+    agents.on_health(id(140), HealthState::Suspect, true);
+    agents.on_health(id(140), HealthState::Suspect, true);
     assert_eq!(suspects(&agents, "agent/100"), Some(1), "told, though rare");
-    agents.changed(id(140), HealthState::Healthy, true);
-    agents.changed(id(140), HealthState::Healthy, true);
+    agents.on_health(id(140), HealthState::Healthy, true);
+    agents.on_health(id(140), HealthState::Healthy, true);
     for slot in [3, 73] {
-        agents.changed(id(slot), HealthState::Suspect, true);
+        agents.on_health(id(slot), HealthState::Suspect, true);
     }
     assert_eq!(suspects(&agents, "agent/3"), Some(2));
-    agents.ended(id(3), true);
+    agents.remove(id(3), true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
     // A connection that was never open is not counted.
     came(&mut agents, 3, "agent/3");
-    agents.changed(id(3), HealthState::Suspect, true);
+    agents.on_health(id(3), HealthState::Suspect, true);
     assert_eq!(suspects(&agents, "agent/3"), Some(1));
 }
 
@@ -210,18 +210,18 @@ fn suspects_are_counted_until_they_are_heard_or_end() {
 fn each_of_256_classes_is_counted() {
     let mut agents = UserAgents::default();
     for class in 0..=255_u8 {
-        agents.asked(id(usize::from(class)), &request("phone"));
-        agents.introduced(id(usize::from(class)), None);
-        agents.opened(id(usize::from(class)), Class(class));
-        agents.changed(id(usize::from(class)), HealthState::Suspect, true);
+        agents.on_request(id(usize::from(class)), &request("phone"));
+        agents.on_identified(id(usize::from(class)), None);
+        agents.on_open(id(usize::from(class)), Class(class));
+        agents.on_health(id(usize::from(class)), HealthState::Suspect, true);
     }
-    let counted = agents.most(256);
+    let counted = agents.top(256);
     for of_class in &counted {
         assert_eq!((of_class[0].open, of_class[0].suspects), (1, 1));
     }
     for class in 0..=255_u8 {
-        agents.ended(id(usize::from(class)), true);
+        agents.remove(id(usize::from(class)), true);
     }
-    assert!(agents.most(256).iter().all(Vec::is_empty));
+    assert!(agents.top(256).iter().all(Vec::is_empty));
     assert_eq!(agents.len(), 0);
 }

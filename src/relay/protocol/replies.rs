@@ -1,7 +1,7 @@
 //! Frames that the gateway sends to glasses and apps.
 
 use crate::base::time::UnixMillis;
-use crate::host::iso;
+use crate::host::format_rfc3339;
 use std::fmt::{self, Write};
 
 /// The answer to a JSON ping.
@@ -17,7 +17,7 @@ impl fmt::Display for JsonString<'_> {
 }
 
 fn now() -> String {
-    iso(UnixMillis::now())
+    format_rfc3339(UnixMillis::now())
 }
 
 /// Returns the beginning of a `data_stream`, which carries a frame of the glasses to each

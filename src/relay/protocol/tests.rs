@@ -4,7 +4,7 @@ use super::fields::*;
 use super::frames::RESERVED;
 use super::replies::*;
 use super::*;
-use crate::host::mutation::mutated;
+use crate::host::mutation::mutate;
 
 fn whole_data_stream(session: &str, stream: &str, frame: &str) -> String {
     let mut text = data_stream(session, stream, frame.len());
@@ -271,7 +271,7 @@ fn whatever_comes_is_understood_whole_or_not_at_all() {
     let mut rng = fastrand::Rng::with_seed(6455);
     let (mut passed, mut refused) = (0, 0);
     for _ in 0..60_000 {
-        let Some(text) = mutated(&mut rng, &FRAMES) else {
+        let Some(text) = mutate(&mut rng, &FRAMES) else {
             continue;
         };
         drop(AppFrame::parse(&text, "b"));

@@ -189,7 +189,7 @@ impl JobRunner {
         {
             let delivery = self.delivery.clone();
             let work = Box::new(move |gateway: &mut Gateway, io: &mut Io<'_>| {
-                delivery.step(|number, outcome| gateway.errand_done(io, number, outcome))
+                delivery.step(|number, outcome| gateway.finish_start(io, number, outcome))
             });
             if self.queries.send_sliced(work).is_err() {
                 self.delivery.is_scheduled.store(false, Ordering::Release);

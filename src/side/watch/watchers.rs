@@ -5,7 +5,7 @@ use super::ended::EndedRing;
 use super::series::Series;
 use super::troubled::Troubled;
 use crate::base::time::Timestamp;
-use crate::gateway::{Closed, ClosedBox, ExpiredPeer, ExpiredReceiver};
+use crate::gateway::{ClosedConn, ClosedReceiver, ExpiredPeer, ExpiredReceiver};
 use crate::side::lock::lock;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 /// New records arrive only by [`collect_records`](Watchers::collect_records): a task or request
 /// that needs fresh records calls it first. The other methods only read.
 pub(in crate::side) struct Watchers {
-    closed: ClosedBox,
+    closed: ClosedReceiver,
     expired: ExpiredReceiver,
     ended: Mutex<EndedRing>,
     alerts: Alerts,
@@ -26,7 +26,7 @@ pub(in crate::side) struct Watchers {
 impl Watchers {
     /// Creates the watchers. The loop puts its records into `closed` and `expired`.
     pub(in crate::side) fn new(
-        closed: ClosedBox,
+        closed: ClosedReceiver,
         expired: ExpiredReceiver,
         alerts: Alerts,
         started: Timestamp,
@@ -56,7 +56,7 @@ impl Watchers {
     fn distribute(
         &self,
         ring: &mut EndedRing,
-        ended: VecDeque<Closed>,
+        ended: VecDeque<ClosedConn>,
         expired: &VecDeque<ExpiredPeer>,
     ) {
         self.alerts.record(&ended);
@@ -100,7 +100,7 @@ mod tests {
     use super::super::troubled::tests::{HOUR_MS, START, closed, expired, moment};
     use super::*;
     use crate::base::cause::Cause;
-    use crate::host::ClosedSink;
+    use crate::host::ClosedSender;
     use crate::relay::ExpiredSender;
     use std::sync::Arc;
 
@@ -108,7 +108,7 @@ mod tests {
         let settings = Arc::new(Mutex::new(AlertSettings::default()));
         let alerts = Alerts::new(settings, ([127, 0, 0, 1], 1).into(), None);
         let boxes = (
-            ClosedSink::default().shared(),
+            ClosedSender::default().receiver(),
             ExpiredSender::default().shared(),
         );
         Watchers::new(boxes.0, boxes.1, alerts, Timestamp::default())

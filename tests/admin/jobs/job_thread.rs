@@ -1,8 +1,8 @@
 //! The side thread with the jobs of a loop that the test fills.
 
 use pulsegate::gateway::{
-    Credentials, Desk, Gateway, Job, Options, Progress, ProxyProtocol, RelaySettings, RetryPolicy,
-    WebhookJob,
+    Credentials, Desk, Gateway, GatewayOptions, Job, Progress, ProxyProtocol, RelaySettings,
+    RetryPolicy, WebhookJob,
 };
 use pulsegate::reactor::{Reactor, listen};
 use pulsegate::side::{self, SideHandle, StateFile, WebhookOptions, WebhookSettings};
@@ -28,7 +28,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 pub fn gateway() -> Gateway {
-    Gateway::new(Options {
+    Gateway::new(GatewayOptions {
         stats_interval: Micros::from_secs(3_600),
         log_dropped: Box::new(|| 0),
         proxy_protocol: ProxyProtocol::Off,
@@ -72,8 +72,11 @@ impl JobThread {
         let turning = std::thread::spawn(move || {
             let gateway = gateway();
             let product_classes = gateway.classes().clone();
-            let (closed, expired, jobs) =
-                (gateway.closed(), gateway.expired_peers(), gateway.errands());
+            let (closed, expired, jobs) = (
+                gateway.closed_conns(),
+                gateway.expired_peers(),
+                gateway.jobs(),
+            );
             let listener = listen(([127, 0, 0, 1], 0).into(), false).expect("a listener");
             let mut reactor =
                 Reactor::new(Config::default(), listener, 10, gateway).expect("a reactor");
@@ -117,12 +120,12 @@ impl JobThread {
     }
 
     /// Sends these jobs from the loop to the side thread.
-    pub fn send_on(&self, jobs: Vec<Job>) {
+    pub fn queue_job(&self, jobs: Vec<Job>) {
         let (done, is_done) = std::sync::mpsc::channel();
         let mut jobs = Some(jobs);
         let work = move |gateway: &mut Gateway, _: &mut pulsegate::Io<'_>| {
             for job in jobs.take().unwrap_or_default() {
-                assert!(gateway.send_on(job), "there is room");
+                assert!(gateway.queue_job(job), "there is room");
             }
             done.send(()).expect("the test waits");
             Progress::Done
@@ -136,7 +139,7 @@ impl JobThread {
     pub fn start(&mut self, user: &str, package: &str, url: &str, retry: RetryPolicy) -> u64 {
         self.number += 1;
         let number = self.number;
-        self.send_on(vec![start(number, user, package, url, retry)]);
+        self.queue_job(vec![start(number, user, package, url, retry)]);
         number
     }
 

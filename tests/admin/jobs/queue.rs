@@ -32,7 +32,7 @@ fn an_app_that_is_down_is_told_of() {
 fn what_is_cancelled_before_its_time_is_not_posted() {
     let server = AppServer::new(&[status(200)]);
     let jobs = JobThread::new(LONG);
-    jobs.send_on(vec![Job::Webhook(WebhookJob::Start {
+    jobs.queue_job(vec![Job::Webhook(WebhookJob::Start {
         number: 1,
         user: "alice".into(),
         package: "p".into(),
@@ -41,7 +41,7 @@ fn what_is_cancelled_before_its_time_is_not_posted() {
         after: Micros::from_secs(3_600),
     })]);
     eventually("it waits", || jobs.control.webhooks().waiting == 1);
-    jobs.send_on(vec![Job::Webhook(WebhookJob::Cancel { number: 1 })]);
+    jobs.queue_job(vec![Job::Webhook(WebhookJob::Cancel { number: 1 })]);
     jobs.wait_for(WebhookResult::Cancelled, 1);
     jobs.wait_for_rest();
     assert_eq!(server.requests().len(), 0);
@@ -86,7 +86,7 @@ fn ten_thousand_starts_of_a_dead_app_do_not_delay_another() {
         })
         .collect();
     let begun = Instant::now();
-    jobs.send_on(flood);
+    jobs.queue_job(flood);
     for n in 0..20 {
         jobs.start(
             &format!("user{n}"),

@@ -45,7 +45,7 @@ fn what_is_posted_is_what_the_contract_says() {
         (StopReason::Error, "error"),
     ];
     for (nth, (reason, word)) in reasons.into_iter().enumerate() {
-        jobs.send_on(vec![Job::Webhook(WebhookJob::Stop {
+        jobs.queue_job(vec![Job::Webhook(WebhookJob::Stop {
             user: user.into(),
             package: "com.example.app".into(),
             url: server.url().into(),

@@ -3,15 +3,15 @@
 use super::app_server::{AppServer, ReceivedRequest, status};
 use super::job_thread::JobThread;
 use hmac::{Hmac, KeyInit, Mac};
-use pulsegate::gateway::Apps;
+use pulsegate::gateway::AppRegistry;
 use pulsegate::gateway::StopReason;
 use pulsegate::gateway::{Job, RetryPolicy, WebhookJob};
 use pulsegate::side::WebhookSettings;
 use serde_json::json;
 
-fn apps(key: &str) -> Option<Apps> {
+fn apps(key: &str) -> Option<AppRegistry> {
     let list = json!([{"package": "signed", "api_key": key}]);
-    Some(Apps::parse(list.to_string().as_bytes()).expect("apps"))
+    Some(AppRegistry::parse(list.to_string().as_bytes()).expect("apps"))
 }
 
 /// Checks the signature of a request as an app's server would.
@@ -53,7 +53,7 @@ fn a_webhook_is_signed_with_the_key_of_its_app() {
         jobs.start("zoë", "signed", &server.url(), RetryPolicy::TwoAttempts);
         check_signature(&server.wait_for(before + 1)[before], key);
         jobs.wait_for_rest();
-        jobs.send_on(vec![Job::Webhook(WebhookJob::Stop {
+        jobs.queue_job(vec![Job::Webhook(WebhookJob::Stop {
             user: "zoë".into(),
             package: "signed".into(),
             url: server.url().into(),

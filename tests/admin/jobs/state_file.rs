@@ -78,7 +78,7 @@ fn what_is_remembered_is_there_after_a_restart() {
     let odd = "zoë \"quoted\"\n\u{1}";
     {
         let jobs = keeping(&folder.state());
-        jobs.send_on(vec![
+        jobs.queue_job(vec![
             remember("bob", "q"),
             remember("bob", "p"),
             remember("bob", "p"),
@@ -116,7 +116,7 @@ fn what_is_remembered_is_there_after_a_restart() {
     assert_eq!(folder.names(), ["state.json"]);
     // And the next process continues from there.
     let jobs = keeping(&folder.state());
-    jobs.send_on(vec![forget("bob", "p"), forget(odd, odd)]);
+    jobs.queue_job(vec![forget("bob", "p"), forget(odd, odd)]);
     jobs.flush();
     let rest = started(&[("alice", &["q"]), ("bob", &["q"])]);
     assert_eq!(load_state(&folder.state()).expect("a state"), rest);
@@ -128,13 +128,13 @@ fn it_is_written_without_being_asked_and_only_if_something_has_changed() {
     let jobs = keeping(&folder.state());
     jobs.flush();
     assert_eq!(folder.names(), [""; 0], "nothing has changed");
-    jobs.send_on(vec![remember("alice", "p")]);
+    jobs.queue_job(vec![remember("alice", "p")]);
     let expected = started(&[("alice", &["p"])]);
     eventually("the file", || folder.state().exists());
     assert_eq!(load_state(&folder.state()).expect("a state"), expected);
     jobs.flush();
     fs::remove_file(folder.state()).expect("a file");
-    jobs.send_on(vec![remember("alice", "p"), forget("alice", "q")]);
+    jobs.queue_job(vec![remember("alice", "p"), forget("alice", "q")]);
     jobs.flush();
     assert_eq!(folder.names(), [""; 0], "nothing has changed");
 }
@@ -157,11 +157,11 @@ fn a_link_stays_and_what_it_leads_to_is_written() {
     symlink(volume.0.join("link.json"), folder.state()).expect("a link");
     symlink("state.json", volume.0.join("link.json")).expect("a link");
     let jobs = keeping(&folder.state());
-    jobs.send_on(vec![remember("alice", "p")]);
+    jobs.queue_job(vec![remember("alice", "p")]);
     jobs.flush();
     assert_eq!(load_state(&folder.state()).expect("a state"), expected);
     assert_eq!(load_state(&volume.state()).expect("a state"), expected);
-    jobs.send_on(vec![remember("bob", "p")]);
+    jobs.queue_job(vec![remember("bob", "p")]);
     jobs.flush();
     assert_eq!(load_state(&volume.state()).expect("a state").len(), 2);
     assert!(folder.state().is_symlink() && volume.0.join("link.json").is_symlink());
@@ -200,7 +200,7 @@ fn what_cannot_be_understood_is_moved_aside() {
         let aside = fs::read_to_string(folder.0.join("state.json.bad")).expect("a file");
         assert_eq!(aside, text, "as it was");
         let jobs = keeping(&folder.state());
-        jobs.send_on(vec![remember("alice", "p")]);
+        jobs.queue_job(vec![remember("alice", "p")]);
         jobs.flush();
         let expected = started(&[("alice", &["p"])]);
         assert_eq!(load_state(&folder.state()).expect("a state"), expected);
@@ -257,7 +257,7 @@ fn a_crash_in_the_middle_of_writing_loses_nothing() {
     let folder = Folder::new("crash");
     {
         let jobs = keeping(&folder.state());
-        jobs.send_on(vec![remember("alice", "p")]);
+        jobs.queue_job(vec![remember("alice", "p")]);
         jobs.flush();
     }
     let whole = fs::read(folder.state()).expect("a file");
@@ -290,7 +290,7 @@ fn two_processes_with_one_file_do_not_tear_it() {
             let state = folder.state();
             scope.spawn(move || {
                 for n in 0..50 {
-                    jobs.send_on(vec![remember(name, &format!("{name}{n}"))]);
+                    jobs.queue_job(vec![remember(name, &format!("{name}{n}"))]);
                     jobs.flush();
                     let text = fs::read(&state).expect("always there");
                     serde_json::from_slice::<Value>(&text).expect("always whole");
@@ -312,7 +312,7 @@ fn a_reader_sees_a_whole_file_while_it_is_written() {
     let jobs = keeping(&folder.state());
     // Several slices, and more bytes than one write.
     let many = 5_000;
-    jobs.send_on(
+    jobs.queue_job(
         (0..many)
             .map(|n| remember(&format!("user{n:05}"), "p"))
             .collect(),
@@ -332,7 +332,7 @@ fn a_reader_sees_a_whole_file_while_it_is_written() {
         looks
     });
     for n in 0..30 {
-        jobs.send_on(vec![remember(&format!("more{n}"), "p")]);
+        jobs.queue_job(vec![remember(&format!("more{n}"), "p")]);
         jobs.flush();
     }
     stop.store(true, Ordering::Relaxed);
@@ -349,7 +349,7 @@ fn a_disk_that_fails_is_counted_and_tried_again() {
     let path = inner.join("state.json");
     let jobs = keeping(&path);
     fs::remove_dir(&inner).expect("empty");
-    jobs.send_on(vec![remember("alice", "p")]);
+    jobs.queue_job(vec![remember("alice", "p")]);
     jobs.control.flush(PATIENCE).expect_err("no folder");
     let stats = jobs.control.state_file();
     assert!(stats.errors >= 1 && stats.written.is_none(), "{stats:?}");

@@ -5,9 +5,11 @@ use super::requests::*;
 use crate::base::time::{Micros, UnixMillis};
 use serde_json::json;
 
-fn apps() -> Apps {
-    Apps::parse(br#"[{"package": "org.a", "api_key": "k3y", "webhook_url": "http://a/webhook"}]"#)
-        .expect("apps")
+fn apps() -> AppRegistry {
+    AppRegistry::parse(
+        br#"[{"package": "org.a", "api_key": "k3y", "webhook_url": "http://a/webhook"}]"#,
+    )
+    .expect("apps")
 }
 
 #[test]
@@ -17,30 +19,33 @@ fn what_cannot_be_proved_is_refused() {
     let glasses = request("/glasses-ws", &[&line]);
 
     let open = Credentials::default();
-    assert!(open.is_open() && open.knows("org.a") && open.app("org.a", ""));
+    assert!(open.is_open() && open.has_app("org.a") && open.is_app_key("org.a", ""));
     assert_eq!(open.admission(), Admission::Key);
-    assert_eq!(open.webhook("org.a"), None);
-    assert_eq!(open.user(&glasses, NOW), Err(TokenFault::NoSecret));
+    assert_eq!(open.webhook_url("org.a"), None);
+    assert_eq!(open.authenticate(&glasses, NOW), Err(TokenFault::NoSecret));
 
     let tokens_only = with(Some(SECRET), None);
-    assert!(!tokens_only.is_open() && tokens_only.user(&glasses, NOW).is_ok());
-    assert!(!tokens_only.knows("org.a") && !tokens_only.app("org.a", "k3y"));
+    assert!(!tokens_only.is_open() && tokens_only.authenticate(&glasses, NOW).is_ok());
+    assert!(!tokens_only.has_app("org.a") && !tokens_only.is_app_key("org.a", "k3y"));
 
     let apps_only = with(None, Some(apps()));
-    assert!(!apps_only.is_open() && apps_only.app("org.a", "k3y"));
-    assert_eq!(apps_only.user(&glasses, NOW), Err(TokenFault::NoSecret));
+    assert!(!apps_only.is_open() && apps_only.is_app_key("org.a", "k3y"));
+    assert_eq!(
+        apps_only.authenticate(&glasses, NOW),
+        Err(TokenFault::NoSecret)
+    );
 
-    let no_apps = with(None, Some(Apps::default()));
+    let no_apps = with(None, Some(AppRegistry::default()));
     assert!(
-        !no_apps.is_open() && !no_apps.app("org.a", "k3y"),
+        !no_apps.is_open() && !no_apps.is_app_key("org.a", "k3y"),
         "an empty list is a list"
     );
 
     let both = with(Some(SECRET), Some(apps()));
-    assert!(both.user(&glasses, NOW).is_ok());
+    assert!(both.authenticate(&glasses, NOW).is_ok());
     assert_eq!(both.admission(), Admission::Started);
-    assert_eq!(both.webhook("org.a"), Some("http://a/webhook"));
-    assert!(both.knows("org.a") && both.app("org.a", "k3y"));
+    assert_eq!(both.webhook_url("org.a"), Some("http://a/webhook"));
+    assert!(both.has_app("org.a") && both.is_app_key("org.a", "k3y"));
     for (package, key) in [
         ("org.a", ""),
         ("org.a", "k3"),
@@ -51,7 +56,7 @@ fn what_cannot_be_proved_is_refused() {
         ("", ""),
         ("org.A", "k3y"),
     ] {
-        assert!(!both.app(package, key), "{package} {key}");
+        assert!(!both.is_app_key(package, key), "{package} {key}");
     }
 }
 
@@ -136,12 +141,15 @@ fn nothing_that_is_secret_is_shown() {
 
 #[test]
 fn times_are_written_as_javascript_does() {
-    assert_eq!(iso(UnixMillis(0)), "1970-01-01T00:00:00.000Z");
+    assert_eq!(format_rfc3339(UnixMillis(0)), "1970-01-01T00:00:00.000Z");
     assert_eq!(
-        iso(UnixMillis(1_764_000_000_007)),
+        format_rfc3339(UnixMillis(1_764_000_000_007)),
         "2025-11-24T16:00:00.007Z"
     );
-    assert_eq!(iso(UnixMillis(u64::MAX)), "9999-12-31T23:59:59.999Z");
+    assert_eq!(
+        format_rfc3339(UnixMillis(u64::MAX)),
+        "9999-12-31T23:59:59.999Z"
+    );
 }
 
 // ---- signatures of webhooks ----
@@ -153,7 +161,7 @@ fn a_webhook_is_signed_with_the_key_of_its_package() {
         {"package": "notes", "api_key": "k3y-of-notes"},
         {"package": "long", "api_key": long},
     ]);
-    let apps = Apps::parse(list.to_string().as_bytes()).expect("apps");
+    let apps = AppRegistry::parse(list.to_string().as_bytes()).expect("apps");
     let body = br#"{"type":"session_request"}"#;
     // Computed with Python: hmac.new(key, b"1767225600." + body, "sha256").hexdigest(); the second
     // key is longer than a block.
@@ -178,7 +186,7 @@ fn clocks_may_differ_by_the_leeway_and_no_more() {
     let lenient = credentials().with_leeway(Micros::from_millis(5_000));
     let user = |token: &str| {
         let line = format!("Authorization: Bearer {token}");
-        lenient.user(&request("/glasses-ws", &[&line]), NOW)
+        lenient.authenticate(&request("/glasses-ws", &[&line]), NOW)
     };
     for (name, offset_ms, expected) in [
         ("exp", -4_999, None),

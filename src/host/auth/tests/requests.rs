@@ -41,7 +41,7 @@ pub(super) fn request(target: &str, lines: &[&str]) -> Request {
 
 pub(super) fn user_at(token: &str, now: UnixMillis) -> Result<String, TokenFault> {
     let line = format!("Authorization: Bearer {token}");
-    let user = credentials().user(&request("/glasses-ws", &[&line]), now);
+    let user = credentials().authenticate(&request("/glasses-ws", &[&line]), now);
     user.map(String::from)
 }
 

@@ -218,7 +218,7 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
     let bearer = |token: &str| format!("Authorization: Bearer {token}");
     let asked = |query: &str, lines: &[&str]| {
         let request = request(&format!("/glasses-ws{query}"), lines);
-        credentials().user(&request, NOW).map(String::from)
+        credentials().authenticate(&request, NOW).map(String::from)
     };
     let a = || Ok("a@b".to_owned());
     let missing = Err(TokenFault::Missing);
@@ -280,7 +280,7 @@ fn the_token_is_in_the_header_or_else_in_the_query() {
 
 #[test]
 fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
-    let reply = Credentials::unauthorized(&TokenFault::Expired, NOW);
+    let reply = Credentials::unauthorized_reply(&TokenFault::Expired, NOW);
     assert_eq!(reply.status, 401);
     let body: Value = serde_json::from_str(&reply.body).expect("JSON");
     assert_eq!(
@@ -309,7 +309,7 @@ fn a_fault_is_told_in_the_words_of_the_clients_and_without_the_token() {
         TokenFault::NotYet,
         TokenFault::NoEmail,
     ] {
-        let reply = Credentials::unauthorized(&fault, UnixMillis(u64::MAX));
+        let reply = Credentials::unauthorized_reply(&fault, UnixMillis(u64::MAX));
         let body: Value = serde_json::from_str(&reply.body).expect("JSON");
         assert_eq!(body["message"], fault.to_string());
         assert_eq!(body["timestamp"], "9999-12-31T23:59:59.999Z");

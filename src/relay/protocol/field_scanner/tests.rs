@@ -1,7 +1,7 @@
 //! Tests of the field scanner: valid and broken texts, read in steps of every size.
 
 use super::*;
-use crate::host::mutation::mutated;
+use crate::host::mutation::mutate;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
@@ -112,7 +112,7 @@ fn it_judges_as_serde_does() {
     let mut rng = fastrand::Rng::with_seed(8259);
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..60_000 {
-        let Some(text) = mutated(&mut rng, &TEXTS) else {
+        let Some(text) = mutate(&mut rng, &TEXTS) else {
             continue;
         };
         let is_json =

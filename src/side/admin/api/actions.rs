@@ -4,7 +4,7 @@
 use super::common::ClassName;
 use super::connections::{connection_not_found, parse_id};
 use crate::base::time::Micros;
-use crate::gateway::{Kick, is_reserved_reason};
+use crate::gateway::{KickOutcome, is_reserved_reason};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{JsonBody, PathParam, Problem};
 use crate::side::lock::lock;
@@ -152,17 +152,17 @@ pub(super) async fn kick(
         gateway.kick(io, id, &reason, block)
     });
     match kicked.await? {
-        Kick::NoSuch => Err(connection_not_found(&admin, id)),
-        Kick::Closing => {
+        KickOutcome::NoSuch => Err(connection_not_found(&admin, id)),
+        KickOutcome::Closing => {
             let error = "the connection is already closing; nothing was done";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        Kick::Done { blocked: false } if block > Micros::ZERO => {
+        KickOutcome::Done { blocked: false } if block > Micros::ZERO => {
             let error = "the connection was closed, but its identity was not blocked: it has none, \
                          or a generated one, or 1000 identities are blocked already";
             Err(Problem::new(StatusCode::CONFLICT, error))
         }
-        Kick::Done { blocked } => Ok(Json(Kicked {
+        KickOutcome::Done { blocked } => Ok(Json(Kicked {
             id: id.to_string(),
             blocked,
         })),

@@ -3,7 +3,7 @@
 use super::connections::page_size;
 use super::page_entries::PageEntries;
 use crate::base::time::Micros;
-use crate::gateway::{BlockPlace, Identity, PAGE_MAX, Value};
+use crate::gateway::{BlockPosition, Identity, LogValue, PAGE_MAX};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{Problem, QueryParams};
 use crate::side::loop_query;
@@ -71,7 +71,7 @@ pub(super) async fn list(
     loop {
         let most = blocks.remaining();
         let slice = loop_query::query(&admin.queries, move |gateway, io| {
-            gateway.blocked(io, after, most)
+            gateway.block_slice(io, after, most)
         });
         let slice = slice.await?;
         let mut is_full = false;
@@ -87,17 +87,17 @@ pub(super) async fn list(
             let next = after.filter(|_| more);
             return Ok(Json(BlockList {
                 blocks: blocks.into_vec(),
-                next: next.map(|place| format!("{:x}-{:x}", place.until.0, place.nth)),
+                next: next.map(|place| format!("{:x}-{:x}", place.until.0, place.number)),
             }));
         }
     }
 }
 
-fn parse_position(text: &str) -> Result<BlockPlace, Problem> {
-    let place = text.split_once('-').and_then(|(until, nth)| {
-        Some(BlockPlace {
+fn parse_position(text: &str) -> Result<BlockPosition, Problem> {
+    let place = text.split_once('-').and_then(|(until, number)| {
+        Some(BlockPosition {
             until: Micros(u64::from_str_radix(until, 16).ok()?),
-            nth: u64::from_str_radix(nth, 16).ok()?,
+            number: u64::from_str_radix(number, 16).ok()?,
         })
     });
     place
@@ -131,8 +131,8 @@ pub(super) async fn lift(
         if lifted {
             log::warn!(
                 "operator action=unblock user={} package={}",
-                Value(&params.user),
-                Value(params.package.as_deref().unwrap_or("-"))
+                LogValue(&params.user),
+                LogValue(params.package.as_deref().unwrap_or("-"))
             );
         }
         lifted

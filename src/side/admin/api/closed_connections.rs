@@ -5,7 +5,7 @@ use super::connections::{HistoryBody, page_size, parse_address, parse_id};
 use super::page_entries::PageEntries;
 use crate::base::cause::{Cause, CauseTable};
 use crate::engine::Class;
-use crate::gateway::{Classes, Closed, user_agent_as_kept};
+use crate::gateway::{Classes, ClosedConn, normalize_user_agent};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{PathParam, Problem, QueryParams};
 use axum::Json;
@@ -106,7 +106,7 @@ pub(super) async fn list(
     State(admin): State<Arc<AdminState>>,
     QueryParams(mut params): QueryParams<ClosedParams>,
 ) -> Result<Json<ClosedList>, Problem> {
-    params.user_agent = params.user_agent.as_deref().map(user_agent_as_kept);
+    params.user_agent = params.user_agent.as_deref().map(normalize_user_agent);
     let limit = page_size(params.limit)?;
     if params.before.is_some_and(|n| i64::try_from(n).is_err()) {
         return Err(Problem::bad_request(
@@ -120,7 +120,7 @@ pub(super) async fn list(
     let cause = params.cause.as_deref().map(named).transpose()?;
     admin.watchers.collect_records();
     let ring = admin.watchers.ended();
-    let fits = |closed: &Closed| params.fit(closed, class, address, cause);
+    let fits = |closed: &ClosedConn| params.fit(closed, class, address, cause);
     let found = ring
         .newest(params.before)
         .filter(|(_, closed)| fits(closed));
@@ -172,7 +172,7 @@ pub(super) async fn one(
 impl ClosedParams {
     fn fit(
         &self,
-        closed: &Closed,
+        closed: &ClosedConn,
         class: Option<Class>,
         address: Option<IpNet>,
         cause: Option<Cause>,
@@ -203,7 +203,7 @@ fn parse_cause(causes: CauseTable, text: &str) -> Result<Cause, Problem> {
 }
 
 impl ClosedBody {
-    fn of(classes: &Classes, number: u64, closed: &Closed) -> Self {
+    fn of(classes: &Classes, number: u64, closed: &ClosedConn) -> Self {
         let end = &closed.end;
         ClosedBody {
             number,

@@ -106,7 +106,7 @@ impl ClassName {
         classes: &Classes,
         others: &[&'static str],
     ) -> Result<Class, Problem> {
-        classes.named(&self.0).ok_or_else(|| {
+        classes.by_name(&self.0).ok_or_else(|| {
             let names: Vec<_> = others.iter().copied().chain(classes.names()).collect();
             let error = format!("class {:?}: one of {}", self.0, names.join(", "));
             Problem::bad_request(error)

@@ -5,7 +5,9 @@ use super::explain::{self, Explanation};
 use super::page_entries::PageEntries;
 use crate::base::id::ConnId;
 use crate::engine::ConnView;
-use crate::gateway::{self, Classes, ConnState, Filter, History, Position, Query, Reason, Row};
+use crate::gateway::{
+    self, Classes, ConnRow, ConnState, Filter, History, HistoryReason, PageRequest, Position,
+};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::problem::{PathParam, Problem, QueryParams};
 use crate::side::loop_query;
@@ -223,7 +225,7 @@ pub(super) async fn one(
 ) -> Result<Json<ConnectionDetail>, Problem> {
     let id = parse_id(&id)?;
     let portrait =
-        loop_query::query(&admin.queries, move |gateway, io| gateway.portrait(io, id)).await?;
+        loop_query::query(&admin.queries, move |gateway, io| gateway.inspect(io, id)).await?;
     let Some(portrait) = portrait else {
         return Err(connection_not_found(&admin, id));
     };
@@ -276,16 +278,19 @@ pub(super) fn page_size(limit: Option<usize>) -> Result<usize, Problem> {
 }
 
 impl ConnectionParams {
-    fn query(self, classes: &Classes) -> Result<Query, Problem> {
+    fn query(self, classes: &Classes) -> Result<PageRequest, Problem> {
         let address = self.address.as_deref().map(parse_address).transpose()?;
         let after = self.after.as_deref().map(parse_position).transpose()?;
-        Ok(Query {
+        Ok(PageRequest {
             filter: Filter {
                 class: self.class.map(|name| name.resolve(classes)).transpose()?,
                 state: self.state.map(ConnState::from),
                 user: self.user,
                 package: self.package,
-                user_agent: self.user_agent.as_deref().map(gateway::user_agent_as_kept),
+                user_agent: self
+                    .user_agent
+                    .as_deref()
+                    .map(gateway::normalize_user_agent),
                 address,
             },
             sort: match self.sort {
@@ -314,7 +319,7 @@ fn parse_position(text: &str) -> Result<Position, Problem> {
 }
 
 impl ConnectionBody {
-    pub(super) fn of(classes: &Classes, row: Row, now: &ClockReading) -> Self {
+    pub(super) fn of(classes: &Classes, row: ConnRow, now: &ClockReading) -> Self {
         let view = row.view;
         ConnectionBody {
             id: row.id.to_string(),
@@ -342,9 +347,9 @@ impl From<History> for HistoryBody {
         HistoryBody {
             since: rfc3339(history.since),
             reason: match history.reason {
-                Reason::Suspect => ReasonName::Suspect,
-                Reason::Sample => ReasonName::Sample,
-                Reason::Asked => ReasonName::Asked,
+                HistoryReason::Suspect => ReasonName::Suspect,
+                HistoryReason::Sample => ReasonName::Sample,
+                HistoryReason::Inspected => ReasonName::Asked,
             },
             rtts: history
                 .rtts

@@ -3,7 +3,7 @@
 use super::common::{ClockReading, PredictedTime};
 use crate::base::cause::{Cause, EndCode};
 use crate::engine::{CloseStage, ConnView, Outlook, PhaseView};
-use crate::gateway::{OTHER_USER_AGENT, Portrait, USER_AGENTS_MAX};
+use crate::gateway::{ConnSnapshot, OTHER_USER_AGENT, USER_AGENTS_MAX};
 use crate::health::{HealthState, HeartbeatMode};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -65,7 +65,7 @@ struct AppliedPolicy {
     own: bool,
 }
 
-pub(super) fn explain(portrait: &Portrait, now: &ClockReading) -> Explanation {
+pub(super) fn explain(portrait: &ConnSnapshot, now: &ClockReading) -> Explanation {
     let (view, outlook) = (&portrait.row.view, &portrait.outlook);
     let why = state_reason(view, outlook, now);
     let next_ping = outlook.next_ping.map(|at| now.future(at));

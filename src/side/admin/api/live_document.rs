@@ -7,7 +7,7 @@ use super::overview::{LastMinute, StateCounts};
 use super::troubled::{TroubledBody, troubled};
 use crate::base::time::{Micros, Timestamp};
 use crate::engine::Stats;
-use crate::gateway::{Page, Query, RelayStats, Sort};
+use crate::gateway::{ConnPage, PageRequest, RelayStats, Sort};
 use crate::side::admin::admin_state::AdminState;
 use crate::side::admin::live_stream::SUBSCRIBERS_MAX;
 use crate::side::admin::problem::Problem;
@@ -185,12 +185,12 @@ fn alerts(admin: &AdminState) -> Vec<AlertBody> {
 }
 
 async fn peers(admin: &AdminState, sort: Sort) -> Result<Vec<ConnectionBody>, Problem> {
-    let query = Query {
+    let query = PageRequest {
         sort,
         limit: LISTED_PEERS,
-        ..Query::default()
+        ..PageRequest::default()
     };
-    let page: Page = loop_query::search(&admin.queries, query).await?;
+    let page: ConnPage = loop_query::search(&admin.queries, query).await?;
     let now = ClockReading {
         wall: page.wall,
         engine: page.now,

@@ -178,7 +178,7 @@ pub(super) async fn one(
     loop {
         let (name, from, most) = (user.clone(), after.clone(), apps.remaining());
         let slice = loop_query::query(&admin.queries, move |gateway, io| {
-            let row = gateway.apps_slice(io, &name, from.as_deref(), most);
+            let row = gateway.app_slice(io, &name, from.as_deref(), most);
             row.map(|row| (row, io.now()))
         });
         let Some((mut row, now)) = slice.await? else {

@@ -6,7 +6,7 @@ use super::queue::{WebhookQueue, WebhookRequest, WebhookTarget};
 use super::webhook_settings::WebhookSettings;
 use super::webhook_stats::WebhookStats;
 use crate::base::time::{Clock, Micros};
-use crate::gateway::{StartOutcome, Value, WebhookJob};
+use crate::gateway::{LogValue, StartOutcome, WebhookJob};
 use crate::side::lock::lock;
 use crate::side::outgoing::PostResult;
 use std::sync::{Arc, Mutex};
@@ -140,22 +140,22 @@ fn log_reply(request: &WebhookRequest, reply: &PostResult, took: Micros) {
         level,
         "webhook type={} user={} package={} outcome={} status={status} attempt={} ms={} error={}",
         request.action.webhook_type().name(),
-        Value(&request.key.user),
-        Value(&request.key.package),
+        LogValue(&request.key.user),
+        LogValue(&request.key.package),
         reply.result().name(),
         request.attempt,
         took.as_millis(),
-        Value(error.as_deref().unwrap_or("-")),
+        LogValue(error.as_deref().unwrap_or("-")),
     );
 }
 
 fn log_change(request: &WebhookRequest, reply: &PostResult, change: BreakerChange, now: Micros) {
-    let package = Value(&request.key.package);
+    let package = LogValue(&request.key.package);
     match change {
         BreakerChange::Opened(until) => log::warn!(
             "webhook package={package} breaker=open for_ms={} error={}",
             (until - now).as_millis(),
-            Value(reply.error().as_deref().unwrap_or("-")),
+            LogValue(reply.error().as_deref().unwrap_or("-")),
         ),
         BreakerChange::Closed => log::info!("webhook package={package} breaker=closed"),
     }

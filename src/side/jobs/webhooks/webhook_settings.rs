@@ -1,6 +1,6 @@
 //! The webhook settings that a reload may change.
 
-use crate::gateway::Apps;
+use crate::gateway::AppRegistry;
 use ipnet::IpNet;
 
 /// The settings that are applied to every webhook when it is sent.
@@ -10,5 +10,5 @@ pub struct WebhookSettings {
     /// and metadata services.
     pub allow: Option<Vec<IpNet>>,
     /// The apps with the signing keys. `None`: webhooks are not signed.
-    pub apps: Option<Apps>,
+    pub apps: Option<AppRegistry>,
 }

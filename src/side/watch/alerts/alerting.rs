@@ -9,7 +9,7 @@ use super::rule_input::RuleInput;
 use super::rule_table::RULES;
 use super::sample::{CounterHistory, Sample};
 use super::sink::{Sink, SinkStats};
-use crate::gateway::{Closed, Value};
+use crate::gateway::{ClosedConn, LogValue};
 use crate::side::lock::lock;
 use crate::side::process;
 use std::collections::VecDeque;
@@ -75,7 +75,7 @@ impl Alerts {
     }
 
     /// Records connections that have ended.
-    pub(in crate::side) fn record(&self, closed: &VecDeque<Closed>) {
+    pub(in crate::side) fn record(&self, closed: &VecDeque<ClosedConn>) {
         lock(&self.evaluator).losses.record(closed);
     }
 
@@ -144,7 +144,7 @@ fn log_alert(alert: &Alert) {
     let labels: String = alert
         .labels
         .iter()
-        .map(|(key, value)| format!(" {key}={}", Value(value)))
+        .map(|(key, value)| format!(" {key}={}", LogValue(value)))
         .collect();
     log::log!(
         level,

@@ -52,8 +52,8 @@ pub(in crate::side) async fn run(
 
 async fn take_sample(queries: &Desk, down: impl Fn() -> Vec<DownApp>) -> Sample {
     let asked = loop_query::query(queries, |gateway, io| {
-        let (flapping, _) = gateway.flapping(io);
-        (gateway.snapshot(io), gateway.user_agents(io), flapping)
+        let (flapping, _) = gateway.flapping_identities(io);
+        (gateway.snapshot(io), gateway.top_user_agents(io), flapping)
     });
     let (mut counters, mut flapping_now) = (None, Vec::new());
     if let Ok((snapshot, agents, flapping)) = asked.await {

@@ -9,7 +9,7 @@ use crate::base::bounded;
 use crate::base::cause::Cause;
 use crate::base::time::Micros;
 use crate::engine::Class;
-use crate::gateway::{Classes, Closed, OTHER_USER_AGENT};
+use crate::gateway::{Classes, ClosedConn, OTHER_USER_AGENT};
 use ipnet::IpNet;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -90,7 +90,7 @@ pub(super) struct MassDeathLimits {
 
 impl Losses {
     /// Records connections that have ended, if they were lost.
-    pub(super) fn record<'a>(&mut self, closed: impl IntoIterator<Item = &'a Closed>) {
+    pub(super) fn record<'a>(&mut self, closed: impl IntoIterator<Item = &'a ClosedConn>) {
         for closed in closed {
             if let Some(class) = closed.end.class
                 && closed.end.lost
@@ -113,7 +113,7 @@ impl Losses {
 
     /// Returns a hash of the connection's identity. A connection without an identity, or with a
     /// generated name, counts by its address.
-    fn identity_hash(&self, closed: &Closed) -> u64 {
+    fn identity_hash(&self, closed: &ClosedConn) -> u64 {
         if closed.is_anonymous() {
             return self.hasher.hash_one(closed.end.peer_addr.ip());
         }

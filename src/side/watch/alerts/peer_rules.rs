@@ -5,7 +5,7 @@ use super::alert_rule::{Measurement, labels};
 use super::losses::{MassDeath, MassDeathLimits};
 use super::rule_input::RuleInput;
 use super::sample::{Fleet, percent};
-use crate::gateway::Value;
+use crate::gateway::LogValue;
 use crate::side::down_app::DownApp;
 use std::collections::BTreeMap;
 
@@ -146,13 +146,13 @@ pub(super) fn flapping(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
             None => (labels([("class", class)]), class.to_owned()),
             Some(package) => (
                 labels([("class", class), ("package", package)]),
-                Value(package).to_string(),
+                LogValue(package).to_string(),
             ),
         };
         let named: Vec<String> = users
             .iter()
             .take(NAMED_USERS_MAX)
-            .map(|user| Value(user).to_string())
+            .map(|user| LogValue(user).to_string())
             .collect();
         let more = match users.len() - named.len() {
             0 => String::new(),
@@ -175,7 +175,7 @@ pub(super) fn app_down(input: &RuleInput<'_>) -> Option<Vec<Measurement>> {
         threshold: 1.0,
         summary: format!(
             "the webhook of {} fails: {}",
-            Value(&app.package),
+            LogValue(&app.package),
             app.last_error
         ),
     };

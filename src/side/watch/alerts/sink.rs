@@ -6,7 +6,7 @@ use super::alert_rule::Labels;
 use super::alert_settings::{AlertSettings, WebhookUrl};
 use super::alert_table::{Alert, AlertState};
 use super::payload::{self, AlertSource};
-use crate::gateway::Value;
+use crate::gateway::LogValue;
 use crate::side::lock::lock;
 use crate::side::outgoing::HttpClient;
 use std::collections::BTreeMap;
@@ -175,7 +175,7 @@ impl Sink {
                 continue;
             };
             if !was_failing {
-                log::warn!("alert sink=down error={}", Value(&error));
+                log::warn!("alert sink=down error={}", LogValue(&error));
             }
             lock(&self.outbox).requeue(batch);
             tokio::time::sleep(pause).await;

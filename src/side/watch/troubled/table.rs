@@ -8,7 +8,7 @@ use super::trouble::{AGES_MAX, HOUR, HOURS, SLOW, Trouble};
 use crate::base::bounded;
 use crate::base::cause::{Cause, CauseKind};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
-use crate::gateway::{Closed, ExpiredPeer};
+use crate::gateway::{ClosedConn, ExpiredPeer};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ impl Troubled {
     /// Records connections that have ended, if they were dropped or slow.
     pub(in crate::side) fn record_closed<'a>(
         &mut self,
-        closed: impl IntoIterator<Item = &'a Closed>,
+        closed: impl IntoIterator<Item = &'a ClosedConn>,
     ) {
         for closed in closed {
             let Some(user) = closed.user.as_ref().filter(|_| !closed.is_anonymous()) else {
@@ -173,13 +173,13 @@ impl Troubled {
 
 /// Returns whether a connection was lost or ended by a fault. A connection that was replaced while
 /// pings were unanswered had been lost before.
-fn is_drop(closed: &Closed) -> bool {
+fn is_drop(closed: &ClosedConn) -> bool {
     let is_fault = closed.end.cause.kind() == CauseKind::Fault;
     let was_lost = closed.end.cause == Cause::REPLACED && closed.end.unanswered > 0;
     closed.end.lost || is_fault || was_lost
 }
 
-fn is_slow(closed: &Closed) -> bool {
+fn is_slow(closed: &ClosedConn) -> bool {
     let smoothed = closed.end.rtt.srtt_us().map(|us| Micros(us.into()));
     let history = closed.history.iter().flat_map(|history| &history.rtts);
     let last = history.rev().take(LAST_RTTS_MAX).map(|(_, rtt)| *rtt);

@@ -5,7 +5,7 @@ use super::trouble::{AGES_MAX, HOUR, HOURS};
 use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::Ending;
-use crate::gateway::{APP, Closed, ExpiredPeer, GLASSES, Identity};
+use crate::gateway::{APP, ClosedConn, ExpiredPeer, GLASSES, Identity};
 use crate::health::Rtt;
 
 pub(in crate::side::watch) const HOUR_MS: u64 = HOUR.as_millis();
@@ -25,10 +25,10 @@ pub(in crate::side::watch) fn closed(
     cause: Cause,
     rtt_ms: u64,
     age_s: u64,
-) -> Closed {
+) -> ClosedConn {
     let mut rtt = Rtt::default();
     rtt.sample(rtt_ms * 1_000);
-    Closed {
+    ClosedConn {
         generated: false,
         at: moment(at),
         id: crate::base::id::ConnId::new(1, 1),
@@ -143,7 +143,7 @@ fn a_client_that_leaves_has_no_trouble() {
             closed("ada", at, Cause::PEER_CLOSED, 20, 60),
             closed("ada", at, Cause::REPLACED, 20, 60),
             closed("ada", at, Cause::DRAINING, 20, 60),
-            Closed {
+            ClosedConn {
                 generated: true,
                 ..closed("anonymous-1", at, Cause::STALE, 20, 60)
             },

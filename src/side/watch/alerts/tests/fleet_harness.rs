@@ -10,7 +10,7 @@ use crate::base::cause::{Cause, EndCode, EndedBy};
 use crate::base::id::ConnId;
 use crate::base::time::{Micros, Timestamp, UnixMillis};
 use crate::engine::{Class, Ending, Traffic};
-use crate::gateway::{APP, Classes, Closed, GLASSES, Identity, RELAY_CLASSES};
+use crate::gateway::{APP, Classes, ClosedConn, GLASSES, Identity, RELAY_CLASSES};
 use crate::health::Rtt;
 use crate::side::process::MemoryUse;
 use std::sync::Arc;
@@ -173,9 +173,9 @@ pub(super) fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels
 }
 
 /// Returns the record of a lost glasses connection, with this user or without an identity.
-pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> Closed {
+pub(super) fn lost(user: Option<&str>, at: Micros, n: u64, address: [u8; 4]) -> ClosedConn {
     let identity = user.map(|user| flapping(user, None));
-    Closed {
+    ClosedConn {
         at: Timestamp {
             raw: at,
             wall: UnixMillis::default(),

@@ -8,7 +8,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 /// After a throttled identity was reported, it is not reported again for this time.
-const EVERY: Micros = Micros::from_secs(60);
+const LINE_INTERVAL: Micros = Micros::from_secs(60);
 
 /// The most peers whose waits are summed at one time, and the most lines in a minute.
 const SLOTS: usize = 1_024;
@@ -17,13 +17,13 @@ const SLOTS: usize = 1_024;
 const WAYS: usize = 4;
 
 /// A peer is reported if its input waited for this long in all within [`WINDOW`].
-const NOTED: Micros = Micros::from_secs(1);
+const LINE_THRESHOLD: Micros = Micros::from_secs(1);
 
 const WINDOW: Micros = Micros::from_secs(10);
 
 /// The peer that a line is about: its identity, or its address if it is not identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key<'a> {
+enum PeerKey<'a> {
     Identity(&'a Identity),
     Address(Option<IpAddr>),
 }
@@ -33,15 +33,15 @@ enum Key<'a> {
 /// peers with short waits do not hide one with long waits. With far more peers than slots only some
 /// are reported.
 #[derive(Debug, Default)]
-pub(crate) struct Throttled {
+pub(crate) struct ThrottleLog {
     /// The table of waits; allocated at the first wait.
-    slots: Box<[Option<Waits>]>,
+    slots: Box<[Option<WaitSum>]>,
     /// Randomly keyed, so that peers cannot choose their slots.
     hasher: RandomState,
 }
 
 #[derive(Debug)]
-struct Waits {
+struct WaitSum {
     identity: Option<Identity>,
     address: Option<IpAddr>,
     /// When the window began.
@@ -51,38 +51,38 @@ struct Waits {
     /// When the peer was reported; `None` if that is more than a minute ago.
     reported: Option<Micros>,
     /// Whether the peer was reported before; if so, any other peer may take its slot.
-    again: bool,
+    was_reported: bool,
 }
 
-impl Waits {
-    fn key(&self) -> Key<'_> {
-        Key::of(self.identity.as_ref(), self.address)
+impl WaitSum {
+    fn key(&self) -> PeerKey<'_> {
+        PeerKey::of(self.identity.as_ref(), self.address)
     }
 
-    fn is_over(&self, now: Micros) -> bool {
+    fn is_expired(&self, now: Micros) -> bool {
         now >= self.since + WINDOW
     }
 
     /// Returns how long another peer must have waited to take over this slot; `None` if no other
     /// peer may.
-    fn price(&self, now: Micros) -> Option<Micros> {
+    fn eviction_cost(&self, now: Micros) -> Option<Micros> {
         match self.reported {
             // Each slot has one line a minute.
-            Some(at) if now < at + EVERY => None,
+            Some(at) if now < at + LINE_INTERVAL => None,
             Some(_) => Some(Micros::ZERO),
-            None if self.again || self.is_over(now) => Some(Micros::ZERO),
+            None if self.was_reported || self.is_expired(now) => Some(Micros::ZERO),
             None => Some(self.sum),
         }
     }
 }
 
-impl<'a> Key<'a> {
+impl<'a> PeerKey<'a> {
     fn of(identity: Option<&'a Identity>, address: Option<IpAddr>) -> Self {
-        identity.map_or(Key::Address(address), Key::Identity)
+        identity.map_or(PeerKey::Address(address), PeerKey::Identity)
     }
 }
 
-impl Throttled {
+impl ThrottleLog {
     /// Adds a wait that ends now. If a line is due for the peer, marks it as written, and returns
     /// how long the peer has waited in the current window.
     pub(crate) fn add(
@@ -95,45 +95,48 @@ impl Throttled {
         if self.slots.is_empty() {
             self.slots = std::iter::repeat_with(|| None).take(SLOTS).collect();
         }
-        let key = Key::of(identity, address);
+        let key = PeerKey::of(identity, address);
         let set = self.hasher.hash_one(key) as usize % (SLOTS / WAYS) * WAYS;
         let set = &mut self.slots[set..set + WAYS];
-        let own = |slot: &Option<Waits>| slot.as_ref().is_some_and(|waits| waits.key() == key);
-        let price = |slot: &Option<Waits>| match slot {
-            Some(waits) => waits.price(now),
+        let own = |slot: &Option<WaitSum>| slot.as_ref().is_some_and(|waits| waits.key() == key);
+        let eviction_cost = |slot: &Option<WaitSum>| match slot {
+            Some(waits) => waits.eviction_cost(now),
             None => Some(Micros::ZERO),
         };
         let slot = match set.iter().position(own) {
             Some(at) => &mut set[at],
             None => {
-                let priced = set.iter_mut().filter_map(|slot| Some((price(slot)?, slot)));
-                let (price, slot) = priced.min_by_key(|(price, _)| *price)?;
-                if price > Micros::ZERO && waited <= price {
+                let candidates = set
+                    .iter_mut()
+                    .filter_map(|slot| Some((eviction_cost(slot)?, slot)));
+                let (eviction_cost, slot) =
+                    candidates.min_by_key(|(eviction_cost, _)| *eviction_cost)?;
+                if eviction_cost > Micros::ZERO && waited <= eviction_cost {
                     return None;
                 }
                 *slot = None;
                 slot
             }
         };
-        let waits = slot.get_or_insert_with(|| Waits {
+        let waits = slot.get_or_insert_with(|| WaitSum {
             identity: identity.cloned(),
             address,
             since: now,
             sum: Micros::ZERO,
             reported: None,
-            again: false,
+            was_reported: false,
         });
-        if waits.reported.is_some_and(|at| now >= at + EVERY) {
+        if waits.reported.is_some_and(|at| now >= at + LINE_INTERVAL) {
             // This wait does not count: other peers may take the slot first.
-            (waits.reported, waits.again) = (None, true);
+            (waits.reported, waits.was_reported) = (None, true);
             (waits.since, waits.sum) = (now, Micros::ZERO);
             return None;
         }
-        if waits.is_over(now) {
+        if waits.is_expired(now) {
             (waits.since, waits.sum) = (now, Micros::ZERO);
         }
         waits.sum += waited;
-        if waits.sum < NOTED || waits.reported.is_some() {
+        if waits.sum < LINE_THRESHOLD || waits.reported.is_some() {
             return None;
         }
         waits.reported = Some(now);
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_identity_is_reported_once_a_minute() {
-        let mut throttled = Throttled::default();
+        let mut throttled = ThrottleLog::default();
         let mut add =
             |name, s| throttled.add(Some(&user(name)), None, SECOND, Micros::from_secs(s));
         assert!(add(1, 0).is_some() && add(2, 1).is_some());
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn short_waits_add_up_within_ten_seconds() {
-        let mut throttled = Throttled::default();
+        let mut throttled = ThrottleLog::default();
         let mut add = |us, at| throttled.add(None, None, Micros(us), Micros(at));
         for n in 0..999 {
             assert_eq!(add(1_000, 5_000 * n), None);
@@ -184,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_minute_have_a_bound() {
-        let mut throttled = Throttled::default();
+        let mut throttled = ThrottleLog::default();
         let mut add = |n, s| throttled.add(Some(&user(n)), None, SECOND, Micros::from_secs(s));
         let reported = (0..8 * SLOTS).filter(|n| add(*n, 1).is_some()).count();
         // A set of four may have received fewer peers.
@@ -198,24 +201,24 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1_024);
         for (peers, least) in [(300, 300), (8 * SLOTS, 5 * SLOTS)] {
             let mut order: Vec<usize> = (0..peers).collect();
-            let mut throttled = Throttled::default();
-            let mut told = std::collections::HashSet::new();
+            let mut throttled = ThrottleLog::default();
+            let mut reported = std::collections::HashSet::new();
             for ms in (0..600_000).step_by(500) {
                 rng.shuffle(&mut order);
                 for n in order.iter().copied() {
                     let (waited, now) = (Micros::from_millis(500), Micros::from_millis(ms));
                     if throttled.add(Some(&user(n)), None, waited, now).is_some() {
-                        told.insert(n);
+                        reported.insert(n);
                     }
                 }
             }
-            assert!(told.len() >= least, "{} of {peers}", told.len());
+            assert!(reported.len() >= least, "{} of {peers}", reported.len());
         }
     }
 
     #[test]
     fn many_short_waits_do_not_hide_a_long_one() {
-        let mut throttled = Throttled::default();
+        let mut throttled = ThrottleLog::default();
         let mut add = |n, ms, s| {
             let (waited, now) = (Micros::from_millis(ms), Micros::from_secs(s));
             throttled.add(Some(&user(n)), None, waited, now)

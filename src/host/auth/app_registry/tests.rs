@@ -3,7 +3,9 @@
 use super::*;
 
 fn fault(json: &str) -> String {
-    let text = Apps::parse(json.as_bytes()).expect_err(json).to_string();
+    let text = AppRegistry::parse(json.as_bytes())
+        .expect_err(json)
+        .to_string();
     assert!(!text.contains("s3cret") && !text.contains('\n'), "{text}");
     text
 }
@@ -16,38 +18,38 @@ fn a_list_of_apps_is_read() {
         {"api_key": "k2", "package": "two", "webhook_url": null},
         {"package": "three", "api_key": "k1"}
     ]"#;
-    let apps = Apps::parse(json).expect("apps");
+    let apps = AppRegistry::parse(json).expect("apps");
     assert_eq!(apps.len(), 3);
     assert_eq!(
-        apps.webhook("org.example.app-one"),
+        apps.webhook_url("org.example.app-one"),
         Some("https://one:8443/webhook")
     );
-    assert_eq!(apps.webhook("two"), None);
-    assert_eq!(apps.webhook("four"), None);
+    assert_eq!(apps.webhook_url("two"), None);
+    assert_eq!(apps.webhook_url("four"), None);
     let packages = ["org.example.app-one", "two", "three", "four", ""];
     assert_eq!(
-        packages.map(|p| apps.admits(p, "k1")),
+        packages.map(|p| apps.is_key(p, "k1")),
         [true, false, true, false, false]
     );
     assert_eq!(
-        packages.map(|p| apps.knows(p)),
+        packages.map(|p| apps.contains(p)),
         [true, true, true, false, false]
     );
     assert_eq!(format!("{apps:?}"), "3 apps");
     let with_mark = [b"\xef\xbb\xbf".as_slice(), json].concat();
     assert_eq!(
-        Apps::parse(&with_mark),
+        AppRegistry::parse(&with_mark),
         Ok(apps),
         "as some editors leave it"
     );
-    assert!(Apps::parse(b"[]").is_ok_and(|apps| apps.is_empty()));
+    assert!(AppRegistry::parse(b"[]").is_ok_and(|apps| apps.is_empty()));
 }
 
 #[test]
 fn another_key_or_webhook_is_a_change() {
     let apps = |key: &str, url: &str| {
         let json = format!(r#"[{{"package":"a","api_key":"{key}","webhook_url":"{url}"}}]"#);
-        Apps::parse(json.as_bytes()).expect("apps")
+        AppRegistry::parse(json.as_bytes()).expect("apps")
     };
     assert_eq!(apps("k", "http://a"), apps("k", "http://a"));
     assert_ne!(apps("k", "http://a"), apps("l", "http://a"));
@@ -58,7 +60,7 @@ fn another_key_or_webhook_is_a_change() {
 fn what_an_app_may_send_is_listed_or_not_bounded() {
     let apps = |may_send: &str| {
         let json = format!(r#"[{{"package":"a","api_key":"k"{may_send}}}]"#);
-        Apps::parse(json.as_bytes())
+        AppRegistry::parse(json.as_bytes())
     };
     for all in ["", r#","may_send":null"#] {
         assert!(apps(all).is_ok_and(|apps| apps.may_send("a", "display_event")));
@@ -103,9 +105,9 @@ fn what_is_no_list_is_told_with_its_place() {
     ] {
         assert_eq!(fault(json), told, "{json}");
     }
-    assert!(Apps::parse(b"[\"\xff\"]").is_err());
+    assert!(AppRegistry::parse(b"[\"\xff\"]").is_err());
     assert!(
-        Apps::parse("[".repeat(1 << 20).as_bytes()).is_err(),
+        AppRegistry::parse("[".repeat(1 << 20).as_bytes()).is_err(),
         "no deep recursion"
     );
     let many = |n: usize| {
@@ -113,7 +115,7 @@ fn what_is_no_list_is_told_with_its_place() {
         format!("[{}]", apps.collect::<Vec<_>>().join(","))
     };
     assert_eq!(
-        Apps::parse(many(APPS_MAX).as_bytes()).map(|a| a.len()),
+        AppRegistry::parse(many(APPS_MAX).as_bytes()).map(|a| a.len()),
         Ok(APPS_MAX)
     );
     assert_eq!(fault(&many(APPS_MAX + 1)), "a list of at most 10000 apps");

@@ -6,7 +6,7 @@ use crate::base::id::ConnId;
 use crate::base::time::Micros;
 use crate::engine::{Class, Ending, Io, Stats, TimerId};
 use crate::health::HealthState;
-use crate::host::{Classes, Identity, LoggedReason, OrDash, UserAgent, UserAndPackage};
+use crate::host::{Classes, Identity, LogIdentity, LogReason, LogUserAgent, OrDash};
 use crate::relay::RelayStats;
 use log::Level;
 use std::fmt::{self, Write as _};
@@ -18,7 +18,7 @@ const LINES_PER_SECOND: u32 = 200;
 
 const SECOND: Micros = Micros::from_secs(1);
 
-pub(super) struct Report {
+pub(super) struct EventLog {
     classes: Classes,
     interval: Micros,
     log_dropped: Box<dyn Fn() -> u64>,
@@ -27,9 +27,9 @@ pub(super) struct Report {
     last: Option<Stats>,
     last_relay: Option<RelayStats>,
     /// How many lines of statistics were skipped in a row because nothing had happened.
-    quiet: u64,
-    window: Window,
-    pong_was_mangled: bool,
+    skipped_lines: u64,
+    limiter: LineLimiter,
+    has_mangled_pong: bool,
 }
 
 /// While there are no connections and nothing happens, one in this many lines of statistics is
@@ -37,7 +37,7 @@ pub(super) struct Report {
 const QUIET_LINES: u64 = 10;
 
 /// The current second, in which lines about ended connections are counted.
-struct Window {
+struct LineLimiter {
     started: Micros,
     lines: u32,
     /// The number of suppressed lines by [`Cause::index`]; empty if there are none.
@@ -46,28 +46,28 @@ struct Window {
     timer: Option<TimerId>,
 }
 
-impl Report {
+impl EventLog {
     pub(super) fn new(
         interval: Micros,
         log_dropped: Box<dyn Fn() -> u64>,
         classes: Classes,
     ) -> Self {
-        let window = Window {
+        let limiter = LineLimiter {
             started: Micros::ZERO,
             lines: 0,
             suppressed: Vec::new(),
             timer: None,
         };
-        Report {
+        EventLog {
             classes,
             interval,
             log_dropped,
             statistics_timer: None,
             last: None,
             last_relay: None,
-            quiet: 0,
-            window,
-            pong_was_mangled: false,
+            skipped_lines: 0,
+            limiter,
+            has_mangled_pong: false,
         }
     }
 
@@ -104,24 +104,24 @@ impl Report {
         relay: &RelayStats,
     ) {
         if self.statistics_timer == Some(timer) {
-            self.quiet = if self.is_quiet(io.stats(), relay) {
-                self.quiet + 1
+            self.skipped_lines = if self.is_quiet(io.stats(), relay) {
+                self.skipped_lines + 1
             } else {
                 0
             };
-            if self.quiet.is_multiple_of(QUIET_LINES) {
-                self.statistics(io, sessions, relay);
+            if self.skipped_lines.is_multiple_of(QUIET_LINES) {
+                self.log_statistics(io, sessions, relay);
             }
             self.start(io);
-        } else if self.window.timer == Some(timer) {
-            self.window.timer = None;
-            self.window.sum_up(io.stats().causes);
+        } else if self.limiter.timer == Some(timer) {
+            self.limiter.timer = None;
+            self.limiter.log_suppressed(io.stats().causes);
         }
     }
 
     /// Describes a connection that still exists.
-    fn subject<'a>(&self, io: &Io<'_>, id: ConnId, peer: Peer<'a>) -> Subject<'a> {
-        Subject {
+    fn conn_fields<'a>(&self, io: &Io<'_>, id: ConnId, peer: PeerInfo<'a>) -> ConnFields<'a> {
+        ConnFields {
             class: self.class_name(io.class(id)),
             id,
             address: io.peer_addr(id),
@@ -129,20 +129,26 @@ impl Report {
         }
     }
 
-    pub(super) fn opened(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, how: &str) {
-        log::debug!("open {} how={how}", self.subject(io, id, peer));
+    pub(super) fn log_open(&self, io: &Io<'_>, id: ConnId, peer: PeerInfo<'_>, how: &str) {
+        log::debug!("open {} how={how}", self.conn_fields(io, id, peer));
     }
 
-    pub(super) fn closed(&mut self, io: &mut Io<'_>, id: ConnId, peer: Peer<'_>, end: &Ending) {
+    pub(super) fn log_close(
+        &mut self,
+        io: &mut Io<'_>,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        end: &Ending,
+    ) {
         let level = match end.cause {
             cause if cause == Cause::STALE => Level::Warn,
             cause if cause.is_check() => Level::Debug,
             _ => Level::Info,
         };
-        if !log::log_enabled!(level) || !self.window.admits(io, end.cause) {
+        if !log::log_enabled!(level) || !self.limiter.admit(io, end.cause) {
             return;
         }
-        let subject = Subject {
+        let conn = ConnFields {
             class: self.class_name(end.class),
             id,
             address: Some(end.peer_addr),
@@ -150,7 +156,7 @@ impl Report {
         };
         log::log!(
             level,
-            "close {subject} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} \
+            "close {conn} age_ms={} silence_ms={} unanswered={} rtt_us={} bytes_in={} \
              bytes_out={} messages_in={} \
              messages_out={} cause={} code={} by={} clean={} reason={}",
             end.age.as_millis(),
@@ -165,29 +171,41 @@ impl Report {
             end.code,
             end.by,
             end.clean,
-            LoggedReason(&end.reason),
+            LogReason(&end.reason),
         );
     }
 
     /// Logs a peer that sends more than its share of the loop's work.
-    pub(super) fn throttled(&self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, waited: Micros) {
+    pub(super) fn log_throttled(
+        &self,
+        io: &Io<'_>,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        waited: Micros,
+    ) {
         log::warn!(
             "throttled {} waited_ms={} effect=\"it sends too much; its input is processed in part, \
              turn by turn\"",
-            self.subject(io, id, peer),
+            self.conn_fields(io, id, peer),
             waited.as_millis()
         );
     }
 
     /// Logs the first client that changes the payloads of pings; further ones are only counted.
-    pub(super) fn pong_mangled(&mut self, io: &Io<'_>, id: ConnId, peer: Peer<'_>, payload: &[u8]) {
-        if std::mem::replace(&mut self.pong_was_mangled, true) {
+    pub(super) fn log_mangled_pong(
+        &mut self,
+        io: &Io<'_>,
+        id: ConnId,
+        peer: PeerInfo<'_>,
+        payload: &[u8],
+    ) {
+        if std::mem::replace(&mut self.has_mangled_pong, true) {
             return;
         }
         log::warn!(
             "pong mangled {} bytes={} effect=\"the peer counts as alive; no round-trip time; \
              further ones are not logged\"",
-            self.subject(io, id, peer),
+            self.conn_fields(io, id, peer),
             payload.len()
         );
     }
@@ -202,18 +220,18 @@ impl Report {
             cause.is_check()
                 || now.closed(at) == last.closed(at) && now.rejected[at] == last.rejected[at]
         };
-        let errands = |r: &RelayStats| r.starts + r.revivals + r.stops + r.webhooks_failed;
+        let jobs = |r: &RelayStats| r.starts + r.revivals + r.stops + r.webhooks_failed;
         now.live() == 0
             && now.opened() == last.opened()
             && (now.stalls, now.accept_pauses) == (last.stalls, last.accept_pauses)
             && now.causes.all().all(same)
             && relay.absent.iter().all(|n| *n == 0)
-            && errands(relay) == self.last_relay.as_ref().map_or(0, errands)
+            && jobs(relay) == self.last_relay.as_ref().map_or(0, jobs)
     }
 
-    pub(super) fn statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {
+    pub(super) fn log_statistics(&mut self, io: &Io<'_>, sessions: usize, relay: &RelayStats) {
         let now = io.stats();
-        self.window.sum_up(now.causes);
+        self.limiter.log_suppressed(now.causes);
         let fresh = Stats::new(now.classes.len(), now.causes);
         let last = self.last.as_ref().unwrap_or(&fresh);
         let mut line = format!("stats sessions={sessions}");
@@ -231,8 +249,8 @@ impl Report {
              accept_pauses={} log_dropped={}",
             now.suspects(),
             now.opened() - last.opened(),
-            ByCause(now, last, closed),
-            ByCause(now, last, rejected),
+            CauseCounts(now, last, closed),
+            CauseCounts(now, last, rejected),
             now.pings - last.pings,
             now.pongs - last.pongs,
             OrDash(rtt.percentile(0.50)),
@@ -248,19 +266,19 @@ impl Report {
             (self.log_dropped)(),
         );
         let before = self.last_relay.take().unwrap_or_default();
-        let _ = write!(line, "{}", Relayed(relay, &before));
+        let _ = write!(line, "{}", RelayFields(relay, &before));
         log::info!("{line}");
         self.last = Some(now.clone());
         self.last_relay = Some(relay.clone());
     }
 }
 
-impl Window {
+impl LineLimiter {
     /// Returns whether there is room for one more line in this second; if not, counts it as
     /// suppressed.
-    fn admits(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
+    fn admit(&mut self, io: &mut Io<'_>, cause: Cause) -> bool {
         if io.now() - self.started >= SECOND {
-            self.sum_up(io.stats().causes);
+            self.log_suppressed(io.stats().causes);
             (self.started, self.lines) = (io.now(), 0);
         }
         self.lines += 1;
@@ -276,10 +294,10 @@ impl Window {
         admitted
     }
 
-    fn sum_up(&mut self, causes: CauseTable) {
+    fn log_suppressed(&mut self, causes: CauseTable) {
         let total: u64 = self.suppressed.iter().sum();
         if total > 0 {
-            let by_cause = Suppressed(causes, &self.suppressed);
+            let by_cause = SuppressedCounts(causes, &self.suppressed);
             log::warn!(
                 "close suppressed={total}{by_cause} effect=\"these ends have no line of their own\""
             );
@@ -297,35 +315,35 @@ pub(super) fn state_name(state: HealthState) -> &'static str {
 
 /// What a log line shows about a connection: its identity and its user agent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
+pub(super) struct PeerInfo<'a>(pub(super) Option<&'a Identity>, pub(super) Option<&'a str>);
 
 /// The connection that a log line is about: `class=… user=… package=… id=… peer=… user_agent=…`
-struct Subject<'a> {
+struct ConnFields<'a> {
     class: &'static str,
     id: ConnId,
     address: Option<SocketAddr>,
-    peer: Peer<'a>,
+    peer: PeerInfo<'a>,
 }
 
-impl fmt::Display for Subject<'_> {
+impl fmt::Display for ConnFields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Peer(identity, user_agent) = self.peer;
+        let PeerInfo(identity, user_agent) = self.peer;
         write!(
             f,
             "class={} {} id={} peer={} user_agent={}",
             self.class,
-            UserAndPackage(identity),
+            LogIdentity(identity),
             self.id,
             OrDash(self.address),
-            OrDash(user_agent.map(UserAgent))
+            OrDash(user_agent.map(LogUserAgent))
         )
     }
 }
 
 /// Writes a total with its parts: `3(stale:1,peer_eof:2)`.
-struct ByCause<'a, F>(&'a Stats, &'a Stats, F);
+struct CauseCounts<'a, F>(&'a Stats, &'a Stats, F);
 
-impl<F: Fn(&Stats, usize) -> u64> fmt::Display for ByCause<'_, F> {
+impl<F: Fn(&Stats, usize) -> u64> fmt::Display for CauseCounts<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let grown = |cause: &Cause| {
             let at = cause.index();
@@ -348,9 +366,9 @@ impl<F: Fn(&Stats, usize) -> u64> fmt::Display for ByCause<'_, F> {
 }
 
 /// Writes the relay's counters since the last line, and what is kept now.
-struct Relayed<'a>(&'a RelayStats, &'a RelayStats);
+struct RelayFields<'a>(&'a RelayStats, &'a RelayStats);
 
-impl fmt::Display for Relayed<'_> {
+impl fmt::Display for RelayFields<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (now, last) = (self.0, self.1);
         let absence = now.absence.since(&last.absence);
@@ -386,9 +404,9 @@ impl fmt::Display for Relayed<'_> {
 }
 
 /// Writes suppressed lines by cause: ` stale=12 peer_eof=3`
-struct Suppressed<'a>(CauseTable, &'a [u64]);
+struct SuppressedCounts<'a>(CauseTable, &'a [u64]);
 
-impl fmt::Display for Suppressed<'_> {
+impl fmt::Display for SuppressedCounts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.all().map(|cause| (cause, self.1[cause.index()]));
         for (cause, n) in counts.filter(|(_, n)| *n > 0) {

@@ -25,14 +25,14 @@ const FAULTS_MAX: usize = 20;
 /// The apps by package, cheap to share. Keys are not stored, only their hashes and the signers made
 /// from them.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Apps(Arc<HashMap<Box<str>, App>>);
+pub struct AppRegistry(Arc<HashMap<Box<str>, RegisteredApp>>);
 
 /// Why a text is not a valid list of apps. The file is at fault; the previous list stays in force.
 ///
 /// The text continues the phrase "must be", on one line. Apps are named by their positions, counted
 /// from 1. Nothing from the file is repeated, because it may be a key in the wrong field.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AppsError {
+pub enum AppRegistryError {
     /// The text is not JSON.
     #[error("a file in JSON, which line {line}, column {column} is not")]
     NotJson {
@@ -48,16 +48,16 @@ pub enum AppsError {
     #[error("a list of at most {APPS_MAX} apps")]
     TooMany,
     /// Some apps have faults.
-    #[error("a list of apps without faults: {told}")]
+    #[error("a list of apps without faults: {text}")]
     Faulty {
         /// The number of faults.
         count: usize,
         /// Descriptions of the first faults.
-        told: String,
+        text: String,
     },
 }
 
-struct App {
+struct RegisteredApp {
     /// SHA-256 of the app's key. All hashes have one length, so the time of a comparison does not
     /// reveal the length of the key.
     key: [u8; 32],
@@ -69,42 +69,42 @@ struct App {
     may_send: Option<Box<[Box<str>]>>,
 }
 
-impl PartialEq for App {
+impl PartialEq for RegisteredApp {
     fn eq(&self, other: &Self) -> bool {
         // The signer is derived from the key.
         (self.key, &self.webhook, &self.may_send) == (other.key, &other.webhook, &other.may_send)
     }
 }
 
-impl Eq for App {}
+impl Eq for RegisteredApp {}
 
-impl fmt::Debug for Apps {
+impl fmt::Debug for AppRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} apps", self.0.len())
     }
 }
 
-impl Apps {
+impl AppRegistry {
     /// Reads a JSON array of apps:
     /// `{"package": …, "api_key": …, "webhook_url": …, "may_send": […]}`, the last two optional.
     ///
     /// # Errors
-    /// [`AppsError`] with everything that is wrong.
-    pub fn parse(json: &[u8]) -> Result<Apps, AppsError> {
+    /// [`AppRegistryError`] with everything that is wrong.
+    pub fn parse(json: &[u8]) -> Result<AppRegistry, AppRegistryError> {
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
-        let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|e| {
+        let entries: Vec<AppEntry> = serde_json::from_slice(json).map_err(|e| {
             let (line, column) = (e.line(), e.column());
             match e.classify() {
-                serde_json::error::Category::Data => AppsError::NotAList,
+                serde_json::error::Category::Data => AppRegistryError::NotAList,
                 serde_json::error::Category::Io
                 | serde_json::error::Category::Syntax
-                | serde_json::error::Category::Eof => AppsError::NotJson { line, column },
+                | serde_json::error::Category::Eof => AppRegistryError::NotJson { line, column },
             }
         })?;
         if entries.len() > APPS_MAX {
-            return Err(AppsError::TooMany);
+            return Err(AppRegistryError::TooMany);
         }
-        let mut faults = Faults::default();
+        let mut faults = FaultList::default();
         let mut apps = HashMap::with_capacity(entries.len());
         // The position of each package in the list.
         let mut places: HashMap<Box<str>, usize> = HashMap::with_capacity(entries.len());
@@ -122,8 +122,8 @@ impl Apps {
                 }
             }
         }
-        faults.none()?;
-        Ok(Apps(Arc::new(apps)))
+        faults.into_result()?;
+        Ok(AppRegistry(Arc::new(apps)))
     }
 
     /// Returns the number of apps.
@@ -136,7 +136,7 @@ impl Apps {
         self.0.is_empty()
     }
 
-    pub(crate) fn knows(&self, package: &str) -> bool {
+    pub(crate) fn contains(&self, package: &str) -> bool {
         self.0.contains_key(package)
     }
 
@@ -150,7 +150,7 @@ impl Apps {
         webhooks.any(is_https)
     }
 
-    pub(crate) fn webhook(&self, package: &str) -> Option<&str> {
+    pub(crate) fn webhook_url(&self, package: &str) -> Option<&str> {
         self.0.get(package)?.webhook.as_deref()
     }
 
@@ -173,7 +173,7 @@ impl Apps {
 
     /// Returns whether this is the package's key. The time that it takes depends only on the length
     /// of the given key.
-    pub(crate) fn admits(&self, package: &str, key: &str) -> bool {
+    pub(crate) fn is_key(&self, package: &str, key: &str) -> bool {
         let app = self.0.get(package);
         // An unknown package is compared with a dummy hash, whose result does not count.
         let right = app.map_or([0; 32], |app| app.key);
@@ -191,14 +191,14 @@ fn digest(key: &str) -> [u8; 32] {
 }
 
 /// One element of the array, not yet checked.
-enum Entry {
+enum AppEntry {
     App(Vec<(String, Value)>),
     Other,
 }
 
-impl Entry {
-    fn check(self, place: usize, faults: &mut Faults) -> Option<(Box<str>, App)> {
-        let Entry::App(fields) = self else {
+impl AppEntry {
+    fn check(self, place: usize, faults: &mut FaultList) -> Option<(Box<str>, RegisteredApp)> {
+        let AppEntry::App(fields) = self else {
             faults.push(place, "is no object");
             return None;
         };
@@ -246,7 +246,7 @@ impl Entry {
             faults.push(place, why);
         }
         let key = key?;
-        let app = App {
+        let app = RegisteredApp {
             key: digest(&key),
             signer: signer(&key),
             webhook: webhook.map(Into::into),
@@ -279,52 +279,52 @@ fn text(value: Option<Value>) -> Option<String> {
 
 /// Keeps the fields of an object in order, so that duplicates are detected. Accepts any other value
 /// too, so that the rest of the array is still checked.
-impl<'de> Deserialize<'de> for Entry {
+impl<'de> Deserialize<'de> for AppEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
 
         impl<'de> Visitor<'de> for Any {
-            type Value = Entry;
+            type Value = AppEntry;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an app")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AppEntry, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Entry::App(fields))
+                Ok(AppEntry::App(fields))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entry, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<AppEntry, A::Error> {
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Entry::Other)
+                Ok(AppEntry::Other)
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_bool<E>(self, _: bool) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_i64<E>(self, _: i64) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_u64<E>(self, _: u64) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_f64<E>(self, _: f64) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_str<E>(self, _: &str) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
 
-            fn visit_unit<E>(self) -> Result<Entry, E> {
-                Ok(Entry::Other)
+            fn visit_unit<E>(self) -> Result<AppEntry, E> {
+                Ok(AppEntry::Other)
             }
         }
 
@@ -334,29 +334,29 @@ impl<'de> Deserialize<'de> for Entry {
 
 /// Collects the faults, app by app.
 #[derive(Default)]
-struct Faults {
-    told: String,
+struct FaultList {
+    text: String,
     count: usize,
 }
 
-impl Faults {
+impl FaultList {
     fn push(&mut self, place: usize, why: impl fmt::Display) {
         self.count += 1;
         if self.count <= FAULTS_MAX {
             let then = if self.count > 1 { ", " } else { "" };
-            let _ = write!(self.told, "{then}app {place}: {why}");
+            let _ = write!(self.text, "{then}app {place}: {why}");
         }
     }
 
-    fn none(mut self) -> Result<(), AppsError> {
+    fn into_result(mut self) -> Result<(), AppRegistryError> {
         if let more @ 1.. = self.count.saturating_sub(FAULTS_MAX) {
-            let _ = write!(self.told, ", and {more} more");
+            let _ = write!(self.text, ", and {more} more");
         }
         match self.count {
             0 => Ok(()),
-            count => Err(AppsError::Faulty {
+            count => Err(AppRegistryError::Faulty {
                 count,
-                told: self.told,
+                text: self.text,
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! The public access to the relay's errands.
+//! The relay's jobs, as other threads reach them.
 
 use super::gateway::Gateway;
 use crate::engine::Io;
@@ -9,19 +9,19 @@ use crate::relay::{Job, JobReceiver, StartOutcome};
 const OUTCOME_UNITS: u32 = 5;
 
 impl Gateway {
-    /// Returns the errands thread's end of the queue.
-    pub fn errands(&self) -> JobReceiver {
+    /// Returns the receiving end of the queue of jobs.
+    pub fn jobs(&self) -> JobReceiver {
         self.relay.jobs.shared()
     }
 
-    /// Queues an errand: work for the errands thread. Returns `false` if the queue is full and the
-    /// errand is lost.
-    pub fn send_on(&mut self, errand: Job) -> bool {
-        self.relay.jobs.push(errand)
+    /// Queues a job for the thread `errands`. Returns `false` if the queue is full and the job is
+    /// lost.
+    pub fn queue_job(&mut self, job: Job) -> bool {
+        self.relay.jobs.push(job)
     }
 
     /// Handles the outcome of a webhook that starts an app.
-    pub fn errand_done(&mut self, io: &mut Io<'_>, number: u64, outcome: &StartOutcome) {
+    pub fn finish_start(&mut self, io: &mut Io<'_>, number: u64, outcome: &StartOutcome) {
         io.spend(OUTCOME_UNITS);
         self.relay.start_done(io, number, outcome);
     }

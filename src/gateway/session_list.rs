@@ -12,13 +12,13 @@ use crate::query::SliceCost;
 use crate::relay::{Absence, AppSlot, AppState, Session, SlotView, Subscriptions};
 
 /// The most apps of each session in a list of sessions.
-pub const APPS_NAMED: usize = 64;
+pub const LISTED_APPS_MAX: usize = 64;
 
 /// The most subscriptions that are listed for an app.
-pub const SUBSCRIPTIONS_NAMED: usize = 64;
+pub const LISTED_SUBSCRIPTIONS_MAX: usize = 64;
 
 /// The most apps of one session in one slice, with their subscriptions.
-const APPS_IN_A_SLICE: usize = 32;
+const SLICE_APPS_MAX: usize = 32;
 
 /// CPU time to go to a session and to make its row, in ns.
 const SESSION_NS: u32 = 800;
@@ -28,7 +28,7 @@ const LOOK_NS: u32 = 160;
 
 /// CPU time to check an app again in the next slice of the same session, in ns; there are fewer
 /// cache misses then.
-const LOOK_AGAIN_NS: u32 = 60;
+const REPEAT_LOOK_NS: u32 = 60;
 
 /// CPU time to make the row of an app, including the state of its connection, in ns.
 const APP_NS: u32 = 500;
@@ -49,7 +49,7 @@ pub struct SessionSlice {
     pub more: bool,
 }
 
-/// The session of one user. A list of sessions names the first [`APPS_NAMED`] apps only.
+/// The session of one user. A list of sessions names the first [`LISTED_APPS_MAX`] apps only.
 #[derive(Debug, Clone)]
 pub struct SessionRow {
     /// The user.
@@ -77,7 +77,8 @@ pub struct AppRow {
     pub state: AppState,
     /// How many streams the app has subscribed to.
     pub subscribed: usize,
-    /// The names of the first [`SUBSCRIPTIONS_NAMED`] of those streams, if they were asked for.
+    /// The names of the first [`LISTED_SUBSCRIPTIONS_MAX`] of those streams, if they were asked
+    /// for.
     pub subscriptions: Option<Vec<Box<str>>>,
     /// The app's place in the session.
     pub slot: SlotRow,
@@ -108,13 +109,20 @@ impl Gateway {
         while rows.len() < most
             && let Some((user, session)) = sessions.peek()
         {
-            let named = session.apps.len().min(APPS_NAMED) as u32;
+            let named = session.apps.len().min(LISTED_APPS_MAX) as u32;
             let cost = SESSION_NS + LOOK_NS * session.apps.len() as u32 + APP_NS * named;
             if !rows.is_empty() && slice_cost.is_exceeded_by(cost) {
                 break;
             }
             slice_cost.add(cost);
-            rows.push(SessionRow::of(user, session, None, APPS_NAMED, false, io));
+            rows.push(SessionRow::of(
+                user,
+                session,
+                None,
+                LISTED_APPS_MAX,
+                false,
+                io,
+            ));
             sessions.next();
         }
         let more = sessions.peek().is_some();
@@ -129,7 +137,7 @@ impl Gateway {
 
     /// Returns one slice of a user's session: at most `most` apps after this package, with their
     /// subscriptions.
-    pub fn apps_slice(
+    pub fn app_slice(
         &self,
         io: &mut Io<'_>,
         user: &str,
@@ -137,9 +145,9 @@ impl Gateway {
         most: usize,
     ) -> Option<SessionRow> {
         let session = self.relay.sessions.get(user)?;
-        let row = SessionRow::of(user, session, after, most.min(APPS_IN_A_SLICE), true, io);
+        let row = SessionRow::of(user, session, after, most.min(SLICE_APPS_MAX), true, io);
         let mut slice_cost = SliceCost::default();
-        slice_cost.add(SESSION_NS + LOOK_AGAIN_NS * session.apps.len() as u32);
+        slice_cost.add(SESSION_NS + REPEAT_LOOK_NS * session.apps.len() as u32);
         for app in &row.apps {
             let names = app.subscriptions.as_ref().map_or(0, Vec::len);
             slice_cost.add(APP_NS + NAME_NS * names as u32);
@@ -191,7 +199,7 @@ impl AppRow {
     fn of(app: &AppSlot, names: bool, io: &Io<'_>) -> Self {
         let subscriptions = app.subscriptions();
         let named = subscriptions.into_iter().flat_map(Subscriptions::iter);
-        let named = named.take(SUBSCRIPTIONS_NAMED);
+        let named = named.take(LISTED_SUBSCRIPTIONS_MAX);
         AppRow {
             package: app.package.clone(),
             state: app.state(),

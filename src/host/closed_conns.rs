@@ -16,7 +16,7 @@ pub const CLOSED_MAX: usize = 10_000;
 
 /// A connection that has ended.
 #[derive(Debug)]
-pub struct Closed {
+pub struct ClosedConn {
     /// When the end of the connection was reported.
     pub at: Timestamp,
     /// The id that the connection had.
@@ -35,7 +35,7 @@ pub struct Closed {
     pub history: Option<Box<History>>,
 }
 
-impl Closed {
+impl ClosedConn {
     /// Returns whether the connection had no user, or a generated one: no peer comes back under
     /// such a name.
     pub fn is_anonymous(&self) -> bool {
@@ -43,7 +43,7 @@ impl Closed {
     }
 }
 
-impl QueueItem for Closed {
+impl QueueItem for ClosedConn {
     fn bytes(&self) -> usize {
         let names = [&self.user, &self.package].into_iter().flatten();
         let history = self.history.as_deref();
@@ -62,24 +62,24 @@ const LIMITS: Limits = Limits {
 };
 
 /// The reader's end of the queue of ended connections, for another thread.
-pub type ClosedBox = Receiver<Closed>;
+pub type ClosedReceiver = Receiver<ClosedConn>;
 
 /// The loop's end of the queue of ended connections.
-pub(crate) struct ClosedSink(LoopSender<Closed>);
+pub(crate) struct ClosedSender(LoopSender<ClosedConn>);
 
-impl Default for ClosedSink {
+impl Default for ClosedSender {
     fn default() -> Self {
-        ClosedSink(mail::from_loop(LIMITS, Overflow::DropOldest).0)
+        ClosedSender(mail::from_loop(LIMITS, Overflow::DropOldest).0)
     }
 }
 
-impl ClosedSink {
-    pub(crate) fn shared(&self) -> ClosedBox {
+impl ClosedSender {
+    pub(crate) fn receiver(&self) -> ClosedReceiver {
         self.0.receiver()
     }
 
     /// Queues an ended connection. Port scans and health checks are only counted.
-    pub(crate) fn keep(
+    pub(crate) fn record(
         &mut self,
         id: ConnId,
         (identity, user_agent): (Option<Identity>, Option<Arc<str>>),
@@ -93,7 +93,7 @@ impl ClosedSink {
         let package = identity.as_ref().and_then(Identity::package).map(Box::from);
         let user = identity.map(|identity| identity.user);
         // The newest record always finds room: the oldest ones are dropped.
-        let _ = self.0.send(Closed {
+        let _ = self.0.send(ClosedConn {
             at: Timestamp::now(),
             id,
             generated,
